@@ -1,0 +1,1 @@
+"""Cameras, rigid transforms and trajectories: the ground floor, which knows no other room."""

@@ -1,0 +1,128 @@
+"""Cameras: intrinsics and lens distortion, projection and its inverse."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+DISTORTION_COEFFICIENTS = {"none": (0,), "plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+"""The distortion models of sensor_msgs/CameraInfo, with how many coefficients each takes."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole or fisheye camera, as sensor_msgs/CameraInfo describes it.
+
+    Pixel centres have integer coordinates: (0, 0) is the centre of the top left pixel.
+
+    Attributes:
+        width, height: image size in pixels.
+        fx, fy, cx, cy: intrinsics in pixels.
+        model: "none", "plumb_bob", "rational_polynomial" or "equidistant" (a fisheye).
+        distortion: coefficients in OpenCV's order.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    model: str = "none"
+    distortion: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        counts = DISTORTION_COEFFICIENTS.get(self.model)
+        if counts is None:
+            raise ValueError(f"unknown distortion model {self.model!r}; known are {', '.join(DISTORTION_COEFFICIENTS)}")
+        if len(self.distortion) not in counts:
+            raise ValueError(f"{self.model} takes {counts} coefficients, not {len(self.distortion)}")
+        numbers = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
+        if self.width <= 0 or self.height <= 0 or self.fx <= 0 or self.fy <= 0 or not np.isfinite(numbers).all():
+            raise ValueError(f"a camera needs a positive size and focal lengths, and finite numbers: {self}")
+
+    @property
+    def K(self) -> NDArray[np.float64]:
+        """The 3x3 intrinsic matrix."""
+        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1.0]])
+
+    @property
+    def is_distorted(self) -> bool:
+        """Whether pixels differ from those of the ideal pinhole with the same K."""
+        return self.model == "equidistant" or any(self.distortion)
+
+    def resized(self, width: int, height: int) -> Camera:
+        """The camera of the same image resized to `width` x `height` pixels."""
+        sx, sy = width / self.width, height / self.height
+        return replace(
+            self,
+            width=width,
+            height=height,
+            fx=self.fx * sx,
+            fy=self.fy * sy,
+            cx=(self.cx + 0.5) * sx - 0.5,
+            cy=(self.cy + 0.5) * sy - 0.5,
+        )
+
+    def cropped(self, x: int, y: int, width: int, height: int) -> Camera:
+        """The camera of the part of the image whose top left pixel is (x, y)."""
+        return replace(self, width=width, height=height, cx=self.cx - x, cy=self.cy - y)
+
+    def project(self, points: NDArray) -> NDArray[np.float64]:
+        """Pixels (N, 2) of points (N, 3) in the optical frame; NaN for points not in front."""
+        points = np.asarray(points, np.float64)
+        out = np.full((len(points), 2), np.nan)
+        front = points[:, 2] > 1e-6
+        if not front.any():
+            return out
+        seen = points[front]
+        if not self.is_distorted:
+            out[front] = seen[:, :2] / seen[:, 2:] * (self.fx, self.fy) + (self.cx, self.cy)
+        elif self.model == "equidistant":
+            pixels, _ = cv2.fisheye.projectPoints(
+                seen[:, None], np.zeros(3), np.zeros(3), self.K, np.array(self.distortion)
+            )
+            out[front] = pixels[:, 0]
+        else:
+            pixels, _ = cv2.projectPoints(seen[:, None], np.zeros(3), np.zeros(3), self.K, np.array(self.distortion))
+            out[front] = pixels[:, 0]
+        return out
+
+    def rays(self, pixels: NDArray) -> NDArray[np.float64]:
+        """Directions (N, 3) with z = 1 through pixels (N, 2), in the optical frame.
+
+        The inverse of `project`, the distortion undone.
+        """
+        pixels = np.asarray(pixels, np.float64)
+        if not self.is_distorted:
+            xy = (pixels - (self.cx, self.cy)) / (self.fx, self.fy)
+        elif len(pixels) == 0:
+            xy = np.zeros((0, 2))
+        elif self.model == "equidistant":
+            xy = cv2.fisheye.undistortPoints(pixels[:, None], self.K, np.array(self.distortion))[:, 0]
+        else:
+            criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-9)
+            xy = cv2.undistortPointsIter(
+                pixels[:, None], self.K, np.array(self.distortion), None, None, criteria
+            )[:, 0]
+        return np.concatenate([xy, np.ones((len(xy), 1))], axis=1)
+
+    def back_project(self, pixels: NDArray, depth: NDArray) -> NDArray[np.float64]:
+        """Points (N, 3) in the optical frame at pixels (N, 2) with depth (N,) in metres.
+
+        Equation 2 of Perspective-n-Learned-Point: p = M^(l,m) K^-1 [l, m, 1].
+        """
+        return self.rays(pixels) * np.asarray(depth, np.float64)[:, None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Camera:
+        """The inverse of `to_dict`. Raises ValueError or TypeError where the values are no camera."""
+        return cls(**{**values, "distortion": tuple(values.get("distortion", ()))})

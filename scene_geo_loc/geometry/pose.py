@@ -1,0 +1,79 @@
+"""Rigid transforms, SE(3), as 4x4 float64 matrices.
+
+`T_a_b` is the pose of frame b in frame a: it takes points of b to a, and transforms compose as
+`T_a_c = T_a_b @ T_b_c`.  Quaternions are (x, y, z, w), as in ROS messages.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation, Slerp
+
+Pose = NDArray[np.float64]
+"""A 4x4 rigid transform."""
+
+OPTICAL_FROM_BODY = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
+"""Takes body axes (x forward, y left, z up) to optical axes (x right, y down, z forward), REP-103."""
+
+
+def make_pose(rotation: ArrayLike, translation: ArrayLike) -> Pose:
+    """A pose from a 3x3 rotation matrix and a translation (3,) in metres."""
+    T = np.eye(4)
+    T[:3, :3] = rotation
+    T[:3, 3] = translation
+    return T
+
+
+def from_quaternion(translation: ArrayLike, quaternion_xyzw: ArrayLike) -> Pose:
+    """A pose from a translation (3,) in metres and a quaternion (4,) of any positive norm.
+
+    Raises ValueError where the numbers are not finite or the quaternion is zero.
+    """
+    q = np.asarray(quaternion_xyzw, dtype=np.float64)
+    t = np.asarray(translation, dtype=np.float64)
+    if not (np.isfinite(q).all() and np.isfinite(t).all()) or np.linalg.norm(q) < 1e-6:
+        raise ValueError("a pose must be finite and its quaternion must not be zero")
+    return make_pose(Rotation.from_quat(q).as_matrix(), t)
+
+
+def to_quaternion(T: Pose) -> NDArray[np.float64]:
+    """The rotation of a pose, or of poses (N, 4, 4), as quaternions (x, y, z, w) with w >= 0."""
+    return np.asarray(Rotation.from_matrix(T[..., :3, :3]).as_quat(canonical=True))
+
+
+def inverse(T: Pose) -> Pose:
+    """The inverse of a rigid transform, or of transforms (N, 4, 4)."""
+    R_t = np.swapaxes(T[..., :3, :3], -1, -2)
+    out = np.zeros_like(T)
+    out[..., :3, :3] = R_t
+    out[..., :3, 3] = -np.einsum("...ij,...j->...i", R_t, T[..., :3, 3])
+    out[..., 3, 3] = 1.0
+    return out
+
+
+def transform(T: Pose, points: NDArray) -> NDArray:
+    """Takes points (..., 3) of frame b to frame a by `T_a_b`, keeping their floating type."""
+    return points @ T[:3, :3].T.astype(points.dtype) + T[:3, 3].astype(points.dtype)
+
+
+def rotation_angle_deg(T: Pose) -> NDArray[np.float64]:
+    """The angle of the rotation of a pose, or of poses (N, 4, 4), in degrees within [0, 180]."""
+    return np.degrees(Rotation.from_matrix(T[..., :3, :3]).magnitude())
+
+
+def position_error_m(T_true: Pose, T_estimated: Pose) -> NDArray[np.float64]:
+    """Distance between the origins of two poses, or of two stacks of poses, in metres."""
+    return np.linalg.norm(T_true[..., :3, 3] - T_estimated[..., :3, 3], axis=-1)
+
+
+def rotation_error_deg(T_true: Pose, T_estimated: Pose) -> NDArray[np.float64]:
+    """Angle between the orientations of two poses, or of two stacks of poses, in degrees."""
+    return rotation_angle_deg(inverse(T_true) @ T_estimated)
+
+
+def interpolate(T_0: Pose, T_1: Pose, fraction: float) -> Pose:
+    """The pose at `fraction` of the way from `T_0` to `T_1`: linear in position, slerp in rotation."""
+    slerp = Slerp([0.0, 1.0], Rotation.from_matrix(np.stack([T_0[:3, :3], T_1[:3, :3]])))
+    t = (1.0 - fraction) * T_0[:3, 3] + fraction * T_1[:3, 3]
+    return make_pose(slerp(fraction).as_matrix(), t)

@@ -1,0 +1,90 @@
+"""What a traversal is made of: frames and lidar scans, with their poses in the map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import Pose
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a traversal and what is known about it.
+
+    Attributes:
+        stamp_ns: time of the image in integer nanoseconds.
+        image: (H, W, 3) uint8 RGB, as the camera took it (not undistorted).
+        camera: its intrinsics; the size is the image's.
+        T_map_camera: pose of the optical frame in the map, or None where unknown.
+        depth: (H, W) float32 metres along the optical axis, NaN where unknown, or None where no
+            sensor measured it together with the image.
+        name: what the source calls it, for messages.
+    """
+
+    stamp_ns: int
+    image: NDArray[np.uint8]
+    camera: Camera
+    T_map_camera: Pose | None = None
+    depth: NDArray[np.float32] | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One sweep of a lidar, its points already taken to the map by the pose at each point's time.
+
+    Attributes:
+        stamp_ns: time of the sweep.
+        points_map: (N, 3) float64 metres in the map; all finite.
+    """
+
+    stamp_ns: int
+    points_map: NDArray[np.float64]
+
+
+@dataclass
+class Skipped:
+    """Counts of what a reader left out, by reason; shown to the user as one line."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, reason: str, count: int = 1) -> None:
+        self.counts[reason] = self.counts.get(reason, 0) + count
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} {reason}" for reason, count in sorted(self.counts.items()))
+
+
+class Traversal(Protocol):
+    """A run through a place that can be read again and again, in order of time.
+
+    Attributes:
+        name: the source, for messages and provenance.
+        map_frame: id of the frame that the poses are given in.
+        skipped: what the last iteration left out, and why.
+    """
+
+    name: str
+    map_frame: str
+    skipped: Skipped
+
+    def __len__(self) -> int:
+        """How many frames there are, before any is left out."""
+        ...
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames in order of time, decoded one at a time."""
+        ...
+
+    def scans(self) -> Iterator[Scan]:
+        """The lidar's scans in order of time; nothing where there is no lidar."""
+        ...

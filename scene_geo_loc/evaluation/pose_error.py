@@ -62,6 +62,7 @@ class QueryRecord:
 
     @property
     def is_localized(self) -> bool:
+        """Whether there is a verified pose."""
         return self.status == LOCALIZED and self.T_estimated is not None
 
 
@@ -122,6 +123,10 @@ def summarize(records: Sequence[QueryRecord], wrong_fix_m: float = WRONG_FIX_M) 
     fixed = np.isfinite(position)
     latency = np.array([record.latency_ms for record in scored if record.latency_ms is not None])
 
+    def within(metres: float, degrees: float) -> float | None:
+        # NaN compares as False: a query without an answer is within nothing.
+        return share((position <= metres) & (rotation <= degrees))
+
     def share(hits: NDArray[np.bool_]) -> float | None:
         return float(hits.mean()) if len(scored) else None
 
@@ -133,8 +138,7 @@ def summarize(records: Sequence[QueryRecord], wrong_fix_m: float = WRONG_FIX_M) 
         position_p95_m=_percentile(position[fixed], 95),
         rotation_median_deg=_percentile(rotation[fixed], 50),
         rotation_p95_deg=_percentile(rotation[fixed], 95),
-        # NaN compares as False: a query without an answer is within nothing.
-        within={name: share((position <= metres) & (rotation <= degrees)) for name, (metres, degrees) in WITHIN.items()},
+        within={name: within(*bounds) for name, bounds in WITHIN.items()},
         wrong_fixes=int((position > wrong_fix_m).sum()),
         latency_p50_ms=_percentile(latency, 50),
         latency_p95_ms=_percentile(latency, 95),

@@ -52,11 +52,18 @@ def test_errors_are_the_distance_and_the_angle_to_the_truth() -> None:
     position, rotation = errors_of([localized(0.25, 3.0), missed()])
     assert position[0] == pytest.approx(0.25)
     assert rotation[0] == pytest.approx(3.0)
-    assert np.isnan(position[1]) and np.isnan(rotation[1])
+    assert np.isnan(position[1])
+    assert np.isnan(rotation[1])
 
 
 def test_medians_are_over_the_localized_queries_and_shares_over_all() -> None:
-    records = [localized(0.05, 1.0), localized(0.2, 1.0), localized(0.4, 4.0), missed(), missed("retrieved_only")]
+    records = [
+        localized(0.05, 1.0),
+        localized(0.2, 1.0),
+        localized(0.4, 4.0),
+        missed(),
+        missed("retrieved_only"),
+    ]
     summary = summarize(records)
     assert (summary.queries, summary.localized, summary.localized_share) == (5, 3, 0.6)
     assert summary.position_median_m == pytest.approx(0.2)

@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 
 NAME = "scene_geo_loc"
 VERSION = re.search(r'^__version__ = "(.+)"$', Path(NAME, "__init__.py").read_text(), re.MULTILINE)[1]
+# launch_testing, where it is installed, does not load in pytest 9.  colcon looks for pytest here.
+TEST = ["hypothesis", "pytest<9", "pytest-timeout"]
 
 
 def files_of(folder: str) -> list[str]:
@@ -47,7 +49,7 @@ setup(
         "safetensors",
         "scipy",
         "torch",
-        "typer",
+        "typer>=0.12",
     ],
     extras_require={
         "simulation": ["embreex"],
@@ -64,8 +66,8 @@ setup(
             "ros-jazzy-std-srvs",
             "ros-jazzy-visualization-msgs",
         ],
-        # launch_testing, where it is installed, does not load in pytest 9.
-        "dev": ["hypothesis", "mypy", "pytest<9", "pytest-timeout", "ruff"],
+        "test": TEST,
+        "dev": [*TEST, "mypy", "ruff"],
     },
     entry_points={
         "console_scripts": [

@@ -1,0 +1,1 @@
+"""Depth maps: from lidar scans, sparse and dense."""

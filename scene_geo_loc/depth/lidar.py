@@ -60,9 +60,7 @@ class LidarAccumulator:
         return np.concatenate(near) if near else np.zeros((0, 3))
 
 
-def project_depth(
-    points_map: NDArray[np.float64], T_map_camera: Pose, camera: Camera
-) -> NDArray[np.float32]:
+def project_depth(points_map: NDArray[np.float64], T_map_camera: Pose, camera: Camera) -> NDArray[np.float32]:
     """The sparse depth map of points as a camera sees them, without those that others hide.
 
     Args:

@@ -98,6 +98,7 @@ class Camera:
         The inverse of `project`, the distortion undone.
         """
         pixels = np.asarray(pixels, np.float64)
+        xy: NDArray
         if not self.is_distorted:
             xy = (pixels - (self.cx, self.cy)) / (self.fx, self.fy)
         elif len(pixels) == 0:

@@ -50,9 +50,7 @@ class BagWriter:
             shutil.rmtree(self._aside, ignore_errors=True)
             self._aside.mkdir(parents=True)
             # The storage file takes the folder's name, so the inner folder has the final one.
-            self._writer = Writer(
-                self._aside / self.path.name, version=9, storage_plugin=StoragePlugin.MCAP
-            )
+            self._writer = Writer(self._aside / self.path.name, version=9, storage_plugin=StoragePlugin.MCAP)
             self._writer.open()
         except OSError as error:
             raise TraversalError(f"{self.path}: the bag cannot be written ({error}).") from error

@@ -55,6 +55,7 @@ class Skipped:
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, reason: str, count: int = 1) -> None:
+        """Counts what was left out for one reason."""
         self.counts[reason] = self.counts.get(reason, 0) + count
 
     def __bool__(self) -> bool:

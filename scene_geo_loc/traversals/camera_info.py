@@ -1,0 +1,47 @@
+"""Cameras from ROS camera_info messages, taken by their fields as in `images`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from scene_geo_loc.geometry.camera import DISTORTION_COEFFICIENTS, Camera
+
+_NO_DISTORTION = ("", "none", "no_distortion")
+_FISHEYE = ("fisheye", "equidistant", "kannala_brandt4")
+
+
+def camera_of(message: Any) -> Camera:
+    """The camera of a sensor_msgs/CameraInfo (of ROS 2 or ROS 1), for the images as they are sent.
+
+    Intrinsics are given for the whole sensor; binning and a region of interest are taken into account.
+
+    Raises:
+        ValueError: K is zero, as of an uncalibrated camera, or the distortion model is unknown.
+    """
+    k = np.asarray(message.k if hasattr(message, "k") else message.K, np.float64).reshape(3, 3)
+    d = tuple(float(value) for value in (message.d if hasattr(message, "d") else message.D))
+    if not k.any():
+        raise ValueError("camera_info has K = 0, as of a camera that was not calibrated; calibrate it")
+    model = message.distortion_model.lower()
+    if not any(d) and model not in _FISHEYE:
+        model, d = "none", ()
+    elif model in _NO_DISTORTION:
+        raise ValueError(f"camera_info names no distortion model for the coefficients {d}")
+    elif model in _FISHEYE:
+        # Four zeros are a fisheye still; drivers may leave them away or pad them.
+        model, d = "equidistant", (d[:4] if any(d) else (0.0,) * 4)
+    elif model not in DISTORTION_COEFFICIENTS:
+        known = ", ".join(DISTORTION_COEFFICIENTS)
+        raise ValueError(
+            f"camera_info has the distortion model {message.distortion_model!r}; known are {known}"
+        )
+    camera = Camera(message.width, message.height, k[0, 0], k[1, 1], k[0, 2], k[1, 2], model, d)
+    roi = message.roi
+    if roi.width and roi.height:
+        camera = camera.cropped(roi.x_offset, roi.y_offset, roi.width, roi.height)
+    across, down = max(message.binning_x, 1), max(message.binning_y, 1)
+    if across > 1 or down > 1:
+        camera = camera.resized(camera.width // across, camera.height // down)
+    return camera

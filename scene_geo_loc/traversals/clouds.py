@@ -1,0 +1,108 @@
+"""Points of ROS lidar messages, taken by their fields as in `images`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
+"""The codes of sensor_msgs/PointField."""
+
+_TIME_FIELDS = ("time", "t", "timestamp", "time_stamp", "offset_time", "timeOffset")
+"""What drivers call a point's time: Velodyne, Ouster, Hesai and RoboSense, Livox and others."""
+
+_LONGEST_SWEEP_S = 10.0
+
+
+@dataclass(frozen=True)
+class PointCloud:
+    """The points of one sweep in the sensor's frame; none is NaN, infinite or the origin.
+
+    Attributes:
+        xyz: (N, 3) float64 metres.
+        time_s: (N,) float64 seconds after the message's stamp, or None where the message does not say.
+    """
+
+    xyz: NDArray[np.float64]
+    time_s: NDArray[np.float64] | None
+
+    def __len__(self) -> int:
+        return len(self.xyz)
+
+
+def decode_point_cloud(message: Any) -> PointCloud:
+    """The points of a sensor_msgs/PointCloud2, with the time of each where there is a field for it.
+
+    Integer times are nanoseconds, floating ones seconds; absolute times are taken relative to the
+    stamp.  Times that make no sweep (beyond 10 s) are of a driver unknown here, and left out.
+
+    Raises:
+        ValueError: no fields x, y and z, or data of another size than the message says.
+    """
+    fields = {field.name: field for field in message.fields}
+    if not {"x", "y", "z"} <= fields.keys():
+        raise ValueError(
+            f"a point cloud needs the fields x, y and z; this one has {', '.join(fields) or 'none'}"
+        )
+    order = ">" if message.is_bigendian else "<"
+    width, height, step = message.width, message.height, message.point_step
+    raw = np.frombuffer(message.data, np.uint8)
+    row_step = message.row_step or width * step
+    if width * height and (row_step < width * step or len(raw) < row_step * (height - 1) + width * step):
+        raise ValueError(
+            f"a point cloud of {width} x {height} points of {step} bytes does not fit "
+            f"its {len(raw)} bytes of data"
+        )
+    time_name = next((name for name in _TIME_FIELDS if name in fields), None)
+    names = ["x", "y", "z"] + ([time_name] if time_name else [])
+    try:
+        dtype = np.dtype(
+            {
+                "names": names,
+                "formats": [order + _DATATYPES[fields[name].datatype] for name in names],
+                "offsets": [fields[name].offset for name in names],
+                "itemsize": step,
+            }
+        )
+    except KeyError as error:
+        raise ValueError(f"a point cloud's field has the unknown datatype {error}") from error
+    if width * height == 0:
+        return PointCloud(np.zeros((0, 3)), None)
+    rows = np.lib.stride_tricks.as_strided(raw, (height, width * step), (row_step, 1), writeable=False)
+    table = np.ascontiguousarray(rows).view(dtype).reshape(-1)
+    xyz = np.stack([table[name].astype(np.float64) for name in ("x", "y", "z")], axis=1)
+    good = np.isfinite(xyz).all(axis=1) & (xyz != 0).any(axis=1)
+    time_s = _relative_seconds(table[time_name][good], message.header.stamp) if time_name else None
+    return PointCloud(xyz[good], time_s)
+
+
+def laser_scan_points(message: Any) -> PointCloud:
+    """The points of a sensor_msgs/LaserScan, in its plane z = 0, with the time of each beam."""
+    ranges = np.asarray(message.ranges, np.float64)
+    beams = np.arange(len(ranges))
+    angles = message.angle_min + beams * message.angle_increment
+    good = np.isfinite(ranges) & (ranges > 0) & (ranges >= message.range_min)
+    good &= ranges <= message.range_max
+    xyz = np.stack([ranges * np.cos(angles), ranges * np.sin(angles), np.zeros(len(ranges))], axis=1)
+    return PointCloud(xyz[good], (beams * float(message.time_increment))[good])
+
+
+def cloud_of(message: Any) -> PointCloud:
+    """The points of a PointCloud2 or a LaserScan. Raises ValueError."""
+    return laser_scan_points(message) if hasattr(message, "ranges") else decode_point_cloud(message)
+
+
+def _relative_seconds(times: NDArray[Any], stamp: Any) -> NDArray[np.float64] | None:
+    if len(times) == 0:
+        return np.zeros(0)
+    if np.issubdtype(times.dtype, np.integer):
+        seconds = times.astype(np.float64) / 1e9
+    else:
+        seconds = times.astype(np.float64)
+    if abs(seconds).max() > _LONGEST_SWEEP_S:
+        seconds = (seconds - stamp.sec) - stamp.nanosec / 1e9
+    plausible = np.isfinite(seconds).all() and abs(seconds).max() <= _LONGEST_SWEEP_S
+    return seconds if plausible else None

@@ -56,12 +56,12 @@ def ros_distro() -> str | None:
     return os.environ.get("ROS_DISTRO")
 
 
-def check_python() -> None:
-    """Raises SetupError unless the package runs on this interpreter."""
-    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+def check_python(version: tuple[int, int]) -> None:
+    """Raises SetupError unless the package runs on this version of Python."""
+    if not OLDEST <= version <= NEWEST:
         raise SetupError(
-            f"this is Python {platform.python_version()}, but versions 3.10 to 3.13 are needed: "
-            "name one of them, as in `make PYTHON=python3.12 setup`"
+            "this is Python {}.{}, but one of 3.10 to 3.13 is needed: ".format(*version)
+            + "name the interpreter, as in `make PYTHON=python3.12 setup`"
         )
 
 
@@ -82,8 +82,8 @@ def check_system() -> None:
         if not Path(sysconfig.get_path("include"), "Python.h").is_file():
             missing["Python's C headers"] = f"{python}-dev"
     if missing:
-        what, verb = " and ".join(missing), "is" if len(missing) == 1 else "are"
-        raise SetupError(f"{what} {verb} missing: run `sudo apt install {' '.join(missing.values())}`")
+        what, packages = " and ".join(missing), " ".join(missing.values())
+        raise SetupError(f"this machine lacks {what}: run `sudo apt install {packages}`")
 
 
 def missing_modules(python: str, modules: tuple[str, ...]) -> list[str]:
@@ -260,7 +260,7 @@ def set_up(venv: Path) -> None:
     state = stamp.read_text() if stamp.is_file() else ""
     if state == digest:
         return
-    check_python()
+    check_python(sys.version_info[:2])
     check_system()
     wheels = ros_distro() is None
     if not wheels:

@@ -1,0 +1,1 @@
+"""From an image to a pose: describe, retrieve, match, lift by depth, solve, verify."""

@@ -1,0 +1,1 @@
+"""The reference map and how it is built: keyframes, their features and poses, and the index."""

@@ -1,0 +1,201 @@
+"""A camera's pose from matches of its pixels with points of the map, and how far to trust it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import poselib
+from numpy.typing import NDArray
+
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, transform
+
+MIN_MATCHES = 4
+"""Three points leave up to four poses; a fourth tells them apart."""
+
+ITERATIONS = 1000
+"""Most RANSAC iterations, as in the paper."""
+
+
+@dataclass(frozen=True)
+class PnPSolution:
+    """A pose that some of the matches agree with.
+
+    Attributes:
+        T_map_camera: the camera's pose.
+        inlier: (M,) bool, the matches whose reprojection error is small.
+    """
+
+    T_map_camera: Pose
+    inlier: NDArray[np.bool_]
+
+
+def ideal_pixels(camera: Camera, pixels: NDArray) -> NDArray[np.float64]:
+    """Pixels (N, 2) as the ideal pinhole with the camera's K would have them: lens distortion undone."""
+    return camera.rays(pixels)[:, :2] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
+
+
+def solve_pnp(
+    pixels: NDArray[np.float64], points_map: NDArray[np.float64], camera: Camera, max_error_px: float
+) -> PnPSolution | None:
+    """The pose by P3P in RANSAC with local optimisation and a robust final fit (PoseLib).
+
+    Args:
+        pixels: (M, 2) in the image of `camera`, the distortion undone (`ideal_pixels`).
+        points_map: (M, 3) metres.
+        camera: intrinsics.
+        max_error_px: largest reprojection error of an inlier.
+
+    Returns None where there are too few matches or no pose is found.
+    """
+    if len(pixels) < MIN_MATCHES:
+        return None
+    centre = points_map.mean(axis=0)
+    pose, _ = poselib.estimate_absolute_pose(
+        pixels,
+        points_map - centre,
+        _poselib_camera(camera),
+        {"max_reproj_error": max_error_px, "max_iterations": ITERATIONS, "min_iterations": 100, "seed": 0},
+        _robust_fit(max_error_px),
+    )
+    return _solution(pose, centre, pixels, points_map, camera, max_error_px)
+
+
+def refine_pnp(
+    solution: PnPSolution,
+    pixels: NDArray[np.float64],
+    points_map: NDArray[np.float64],
+    camera: Camera,
+    max_error_px: float,
+) -> PnPSolution:
+    """The robust least-squares fit to a solution's inliers, from its pose; arguments as in `solve_pnp`."""
+    centre = points_map.mean(axis=0)
+    T_camera_map = inverse(solution.T_map_camera)
+    start = poselib.CameraPose()
+    start.R = T_camera_map[:3, :3]
+    start.t = transform(T_camera_map, centre)
+    pose, _ = poselib.refine_absolute_pose(
+        pixels[solution.inlier],
+        points_map[solution.inlier] - centre,
+        start,
+        _poselib_camera(camera),
+        _robust_fit(max_error_px),
+    )
+    refined = _solution(pose, centre, pixels, points_map, camera, max_error_px)
+    return refined if refined is not None and refined.inlier.any() else solution
+
+
+def _poselib_camera(camera: Camera) -> dict[str, Any]:
+    return {
+        "model": "PINHOLE",
+        "width": camera.width,
+        "height": camera.height,
+        "params": [camera.fx, camera.fy, camera.cx, camera.cy],
+    }
+
+
+def _robust_fit(max_error_px: float) -> dict[str, Any]:
+    return {"loss_type": "CAUCHY", "loss_scale": max_error_px / 3}
+
+
+def _solution(
+    pose: poselib.CameraPose,
+    centre: NDArray[np.float64],
+    pixels: NDArray[np.float64],
+    points_map: NDArray[np.float64],
+    camera: Camera,
+    max_error_px: float,
+) -> PnPSolution | None:
+    """PoseLib's answer in the map: it worked on points around their centre, where rounding is least."""
+    T_map_camera = inverse(make_pose(pose.R, pose.t))
+    T_map_camera[:3, 3] += centre
+    if not np.isfinite(T_map_camera).all():
+        return None
+    errors = reprojection_errors(T_map_camera, pixels, points_map, camera)
+    return PnPSolution(T_map_camera, errors <= max_error_px)
+
+
+def reprojection_errors(
+    T_map_camera: Pose, pixels: NDArray[np.float64], points_map: NDArray[np.float64], camera: Camera
+) -> NDArray[np.float64]:
+    """Distances (M,) between ideal pixels and the points' projections, pixels; infinite behind the camera."""
+    points = transform(inverse(T_map_camera), points_map)
+    z = points[:, 2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        projected = points[:, :2] / z[:, None] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
+        errors = np.linalg.norm(projected - pixels, axis=1)
+    return np.where(z > 1e-6, errors, np.inf)
+
+
+def pose_covariance(
+    T_map_camera: Pose,
+    pixels: NDArray[np.float64],
+    points_map: NDArray[np.float64],
+    camera: Camera,
+    independent: int,
+) -> NDArray[np.float64] | None:
+    """Covariance (6, 6) of a pose from the geometry of its inliers.
+
+    The Jacobian J of the reprojections at the solution and the variance s² of their residuals give
+    s² (JᵀJ)⁻¹.  Order x, y, z, rotation about x, y, z; metres and radians along the map's axes, as in
+    geometry_msgs/PoseWithCovariance.
+
+    Args:
+        T_map_camera: the solution.
+        pixels, points_map: its inliers, (M, 2) ideal pixels and (M, 3) metres.
+        camera: intrinsics.
+        independent: how many of the matches are measurements of their own: one query pixel matched
+            with several keyframes is one.
+
+    Returns None where the inliers do not fix the pose, such as points on one line.
+    """
+    points = transform(inverse(T_map_camera), points_map)
+    x, y, z = points.T
+    zero = np.zeros_like(z)
+    projection = np.stack(
+        [
+            np.stack([camera.fx / z, zero, -camera.fx * x / z**2], axis=1),
+            np.stack([zero, camera.fy / z, -camera.fy * y / z**2], axis=1),
+        ],
+        axis=1,
+    )
+    R_camera_map = T_map_camera[:3, :3].T
+    arm = points_map - T_map_camera[:3, 3]
+    # A shift d of the camera and a turn w about the map's axes take a point to R (X - c - d + [X - c]x w).
+    by_position = np.broadcast_to(-R_camera_map, (len(points), 3, 3))
+    by_rotation = R_camera_map @ skew(arm)
+    J = (projection @ np.concatenate([by_position, by_rotation], axis=2)).reshape(-1, 6)
+    residuals = np.stack([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy], axis=1) - pixels
+    degrees_of_freedom = max(2 * len(points) - 6, 1)
+    variance = float((residuals**2).sum()) / degrees_of_freedom
+    information = J.T @ J * (independent / len(points))
+    scale = np.sqrt(np.diag(information))
+    if not (scale > 0).all():
+        return None
+    normalised = information / np.outer(scale, scale)
+    if np.linalg.cond(normalised) > 1e10:
+        return None
+    return variance * np.linalg.inv(normalised) / np.outer(scale, scale)
+
+
+def skew(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The matrices (N, 3, 3) whose product with a vector is the cross product of `vectors` (N, 3) with it."""
+    out = np.zeros((len(vectors), 3, 3))
+    out[:, 0, 1], out[:, 0, 2] = -vectors[:, 2], vectors[:, 1]
+    out[:, 1, 0], out[:, 1, 2] = vectors[:, 2], -vectors[:, 0]
+    out[:, 2, 0], out[:, 2, 1] = -vectors[:, 1], vectors[:, 0]
+    return out
+
+
+def move_covariance(covariance: NDArray[np.float64], lever: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The covariance of a frame rigidly fixed to another: order and axes as in `pose_covariance`.
+
+    Args:
+        covariance: (6, 6) of the first frame.
+        lever: (3,) from the first frame's origin to the second's, along the map's axes, metres.
+    """
+    J = np.eye(6)
+    J[:3, 3:] = -skew(lever[None])[0]
+    return J @ covariance @ J.T

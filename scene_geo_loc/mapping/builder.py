@@ -1,0 +1,297 @@
+"""Builds a reference map from frames and scans, whether they come from a bag or from live topics."""
+
+from __future__ import annotations
+
+import heapq
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from scene_geo_loc import __version__
+from scene_geo_loc.depth.lidar import LidarAccumulator, lidar_depth
+from scene_geo_loc.errors import MapError
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.mapping.index import DescriptorIndex
+from scene_geo_loc.mapping.keyframes import KeyframeSelector
+from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
+from scene_geo_loc.mapping.reference_map import FILES, FORMAT, FORMAT_VERSION, FileRecord, MapInfo, sha256_of
+from scene_geo_loc.networks.checkpoint import digest, imagenet_network, load_checkpoint, save_checkpoint
+from scene_geo_loc.networks.extractor import Extractor, has_contrast
+from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
+from scene_geo_loc.traversals.frame import Frame, Scan, Skipped, Traversal
+
+FIT_KEYFRAMES = 1000
+"""Most keyframes that pooling and projection are fitted on."""
+
+
+class BuilderSettings(BaseModel):
+    """How a map is built."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keyframe_distance_m: float = Field(default=1.0, ge=0, description="way between keyframes, m")
+    keyframe_angle_deg: float = Field(
+        default=10.0, ge=0, le=180, description="turn between keyframes, degrees"
+    )
+    lidar_before_s: float = Field(
+        default=1.0, ge=0, description="lidar gathered from this long before an image, s"
+    )
+    lidar_after_s: float = Field(
+        default=2.0, ge=0, description="lidar gathered until this long after an image, s"
+    )
+
+
+@dataclass
+class BuildProgress:
+    """How far a build is.
+
+    Attributes:
+        frames: frames given so far.
+        keyframes: keyframes in the map so far.
+        waiting: keyframes that wait for the lidar scans after them.
+        without_depth: keyframes that neither a sensor nor the lidar gave depth for.
+        skipped: frames left out, by reason.
+    """
+
+    frames: int = 0
+    keyframes: int = 0
+    waiting: int = 0
+    without_depth: int = 0
+    skipped: Skipped = field(default_factory=Skipped)
+
+
+class MapBuilder:
+    """Turns frames and scans, in order of time, into a reference map.
+
+    Everything is written to `<out>.partial` as it comes and renamed to `out` by `finish`, so that
+    a build that was stopped, however hard, goes on where it was: make the builder again for the
+    same `out` and give it the same frames.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        settings: BuilderSettings | None = None,
+        *,
+        map_frame: str = "map",
+        source: str = "",
+        network: Path | None = None,
+        device: str = "auto",
+        overwrite: bool = False,
+    ) -> None:
+        """Prepares a build.
+
+        Args:
+            out: folder of the map to be.
+            settings: how to build.
+            map_frame: id of the frame that the poses are given in.
+            source: where the frames come from, for the map's provenance.
+            network: a checkpoint; without one, an ImageNet encoder is used and its descriptor is
+                fitted on the map's own images.
+            device: torch device, or "auto".
+            overwrite: whether a map at `out` may be replaced, once the new one is complete.
+
+        Raises:
+            MapError: there is something at `out`, or a begun build of other settings.
+            CheckpointError: the network cannot be read.
+        """
+        self.out = Path(out)
+        self.settings = settings or BuilderSettings()
+        self.map_frame = map_frame
+        self.source = source
+        if self.out.exists() and not overwrite:
+            raise MapError(
+                f"{self.out} exists already: remove it, name another, or allow it to be overwritten."
+            )
+        self.progress = BuildProgress()
+        self._device = device
+        self._network: SceneNetwork | None = load_checkpoint(network)[0] if network else None
+        self._extractor: Extractor | None = None
+        self._waiting: deque[Frame] = deque()
+        self._lidar = LidarAccumulator(self.settings.lidar_before_s, self.settings.lidar_after_s)
+        self._latest_ns = -(2**63)
+        self._partial = PartialMap(self.out.with_name(self.out.name + ".partial"))
+        self._resumed = len(self._partial.records)
+        self._resume_ns = self._partial.records[-1].stamp_ns if self._resumed else -(2**63)
+        self.progress.keyframes = self._resumed
+        last = self._partial.records[-1].T_map_camera if self._resumed else None
+        self._selector = KeyframeSelector(
+            self.settings.keyframe_distance_m, self.settings.keyframe_angle_deg, last
+        )
+
+    @property
+    def resumed_keyframes(self) -> int:
+        """How many keyframes an earlier, unfinished build had left."""
+        return self._resumed
+
+    def add_scan(self, scan: Scan) -> None:
+        """Takes a lidar scan."""
+        self._lidar.add(scan)
+        self._advance(scan.stamp_ns)
+
+    def add_frame(self, frame: Frame) -> None:
+        """Takes a frame; what cannot be used is counted in `progress.skipped`."""
+        self.progress.frames += 1
+        if frame.stamp_ns <= self._resume_ns:
+            return
+        reason = self._unusable(frame)
+        if reason:
+            self.progress.skipped.add(reason)
+        elif frame.T_map_camera is not None and self._selector.accept(frame.T_map_camera):
+            self._waiting.append(frame)
+            self.progress.waiting += 1
+        self._advance(frame.stamp_ns)
+
+    def _unusable(self, frame: Frame) -> str:
+        if frame.T_map_camera is None:
+            return "without a pose"
+        if frame.image.shape[:2] != (frame.camera.height, frame.camera.width):
+            return "of another size than their camera says"
+        if not has_contrast(frame.image):
+            return "black or saturated"
+        if self._waiting and frame.stamp_ns <= self._waiting[-1].stamp_ns:
+            return "out of order"
+        return ""
+
+    def _advance(self, stamp_ns: int) -> None:
+        """Completes the keyframes whose scans are all in by now."""
+        self._latest_ns = max(self._latest_ns, stamp_ns)
+        after_ns = round(self.settings.lidar_after_s * 1e9)
+        while self._waiting:
+            frame = self._waiting[0]
+            if frame.depth is None and self._latest_ns <= frame.stamp_ns + after_ns:
+                break
+            self._complete_next()
+
+    def _complete_next(self) -> None:
+        """Adds the first of the waiting keyframes to the partial map."""
+        frame = self._waiting.popleft()
+        assert frame.T_map_camera is not None
+        extractor = self._extractor or self._start(frame.camera)
+        features = extractor.extract(frame.image)
+        depth, depth_source = self._depth(frame)
+        cells = np.full(features.local_features.shape[:2], np.nan, np.float32)
+        if depth is not None:
+            cells = _at_cells(depth, extractor.network)
+        self._partial.append(
+            KeyframeRecord.of(frame, depth_source), features.local_features, cells, features.late, frame.image
+        )
+        self.progress.keyframes += 1
+        self.progress.waiting -= 1
+        self.progress.without_depth += not np.isfinite(cells).any()
+
+    def _depth(self, frame: Frame) -> tuple[NDArray[np.float32] | None, str]:
+        """Depth of a keyframe: the sensor's, else the lidar's."""
+        if frame.depth is not None:
+            return frame.depth, "sensor"
+        assert frame.T_map_camera is not None
+        points = self._lidar.points_around(frame.stamp_ns)
+        if len(points) == 0:
+            return None, "none"
+        return lidar_depth(points, frame.T_map_camera, frame.camera, frame.image), "lidar"
+
+    def _start(self, camera: Camera) -> Extractor:
+        """Makes the network, at the first keyframe: the shape of its input follows the images'."""
+        if self._network is None:
+            self._network = imagenet_network(NetworkConfig.for_images(camera.width, camera.height))
+        self._extractor = Extractor(self._network, self._device)
+        self._partial.begin(
+            {
+                "settings": self.settings.model_dump(),
+                "map_frame": self.map_frame,
+                "source": self.source,
+                "network": digest(self._network),
+            },
+            self._network,
+        )
+        return self._extractor
+
+    def finish(self, on_progress: Callable[[int, int], None] | None = None) -> Path:
+        """Completes the map and gives it its final name.
+
+        Args:
+            on_progress: told how many keyframes of how many have their descriptor.
+
+        Raises MapError where there is no keyframe.
+        """
+        while self._waiting:
+            self._complete_next()
+        records = self._partial.records
+        if not records:
+            skipped = f" ({self.progress.skipped})" if self.progress.skipped else ""
+            raise MapError(
+                f"No map was built: none of {self.progress.frames} frames can be a keyframe{skipped}."
+            )
+        extractor = self._extractor or self._start(records[0].camera)
+        network, folder = extractor.network, self._partial.folder
+        late = self._partial.late.rows()
+        if not network.is_fitted:
+            chosen = np.unique(np.linspace(0, len(late) - 1, FIT_KEYFRAMES).astype(int))
+            network.fit(late[i] for i in chosen)
+        descriptors = np.zeros((len(records), network.config.descriptor_size), np.float32)
+        for i, late_map in enumerate(late):
+            descriptors[i] = extractor.describe(late_map.astype(np.float32))
+            if on_progress:
+                on_progress(i + 1, len(records))
+        np.save(folder / "descriptors.npy", descriptors.astype(np.float16))
+        DescriptorIndex.build(descriptors).write(folder / "index.faiss")
+        save_checkpoint(network, folder / "network.safetensors", {"fitted_on": self.source})
+        cameras = self._partial.write_keyframes()
+        self._partial.close()
+        info = MapInfo(
+            format=FORMAT,
+            format_version=FORMAT_VERSION,
+            map_frame=self.map_frame,
+            keyframes=len(records),
+            cameras=[camera.to_dict() for camera in cameras],
+            network_digest=digest(network),
+            built=datetime.now(timezone.utc),
+            source=self.source,
+            settings=self.settings.model_dump(),
+            skipped=self.progress.skipped.counts,
+            package_version=__version__,
+            files={
+                name: FileRecord(bytes=(folder / name).stat().st_size, sha256=sha256_of(folder / name))
+                for name in FILES
+            },
+        )
+        (folder / "map.json").write_text(info.model_dump_json(indent=1) + "\n")
+        self._partial.publish(self.out)
+        return self.out
+
+    def abandon(self) -> None:
+        """Closes the files of an unfinished build; it can be taken up again later."""
+        self._partial.close()
+
+
+def _at_cells(depth: NDArray[np.float32], network: SceneNetwork) -> NDArray[np.float32]:
+    """Depth (H, W) of an image at the centres of the network's local features (rows, columns)."""
+    config = network.config
+    scale = np.array([depth.shape[1] / config.input_width, depth.shape[0] / config.input_height])
+    pixels = np.round((network.cell_centres() + 0.5) * scale - 0.5).astype(int)
+    return depth[pixels[:, 1], pixels[:, 0]].reshape(network.grid)
+
+
+def feed(builder: MapBuilder, traversal: Traversal) -> Iterator[Frame]:
+    """Gives a builder the frames and scans of a traversal in order of time; yields each frame given."""
+    items: Iterator[Frame | Scan] = heapq.merge(
+        traversal.scans(), traversal.frames(), key=lambda item: item.stamp_ns
+    )
+    for item in items:
+        if isinstance(item, Scan):
+            builder.add_scan(item)
+        else:
+            builder.add_frame(item)
+            yield item
+
+
+def remove_partial(out: Path) -> None:
+    """Forgets what an unfinished build of the map `out` has left."""
+    shutil.rmtree(out.with_name(out.name + ".partial"), ignore_errors=True)

@@ -1,0 +1,71 @@
+"""A .npy file that grows row by row and loses nothing when its writer is killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import ArrayLike, DTypeLike
+
+
+class GrowingArray:
+    """Appends rows to a .npy file.
+
+    NumPy's headers keep room for a longer first axis, so the header can be rewritten in place when
+    the array is complete.  Until then the number of rows follows from the file's size.
+    """
+
+    def __init__(self, path: Path, row_shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        """Opens the file at `path`, or makes an empty one."""
+        self.path = path
+        self.row_shape = row_shape
+        self.dtype = np.dtype(dtype)
+        self.row_bytes = int(np.prod(row_shape)) * self.dtype.itemsize
+        if not path.exists():
+            path.write_bytes(self._header(0))
+        self._header_bytes = len(self._header(0))
+        self._file = path.open("r+b")
+        self._file.seek(0, 2)
+
+    def _header(self, rows: int) -> bytes:
+        from io import BytesIO
+
+        out = BytesIO()
+        description = npy.dtype_to_descr(self.dtype)
+        npy.write_array_header_1_0(
+            out, {"descr": description, "fortran_order": False, "shape": (rows, *self.row_shape)}
+        )
+        return out.getvalue()
+
+    def __len__(self) -> int:
+        return (self._file.tell() - self._header_bytes) // self.row_bytes
+
+    def append(self, row: ArrayLike) -> None:
+        """Appends one row of `row_shape`."""
+        self._file.write(np.ascontiguousarray(row, self.dtype).reshape(self.row_shape).tobytes())
+
+    def flush(self) -> None:
+        """Hands what was appended to the operating system."""
+        self._file.flush()
+
+    def truncate(self, rows: int) -> None:
+        """Drops all but the first `rows` rows, and a torn row at the end."""
+        self._file.flush()
+        self._file.truncate(self._header_bytes + rows * self.row_bytes)
+        self._file.seek(0, 2)
+
+    def rows(self) -> np.ndarray:
+        """The rows written so far, memory-mapped and read-only."""
+        self._file.flush()
+        shape = (len(self), *self.row_shape)
+        if shape[0] == 0:
+            return np.zeros(shape, self.dtype)
+        return np.memmap(self.path, self.dtype, "r", self._header_bytes, shape)
+
+    def close(self) -> None:
+        """Writes the final header and closes the file: from here on it is a plain .npy."""
+        rows = len(self)
+        self._file.seek(0)
+        self._file.write(self._header(rows))
+        self._file.close()

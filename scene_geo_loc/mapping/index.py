@@ -1,0 +1,62 @@
+"""The index of global descriptors: which keyframes look most like a query (PnlP, eq. 1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.errors import MapError
+
+
+class DescriptorIndex:
+    """Exact search by cosine over unit descriptors, kept in half precision."""
+
+    def __init__(self, index: faiss.Index) -> None:
+        self._index = index
+
+    @classmethod
+    def build(cls, descriptors: NDArray[np.float32]) -> DescriptorIndex:
+        """Indexes unit descriptors (N, D)."""
+        index = faiss.IndexScalarQuantizer(
+            descriptors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        )
+        index.train(descriptors)
+        index.add(descriptors)
+        return cls(index)
+
+    @classmethod
+    def read(cls, path: Path) -> DescriptorIndex:
+        """Reads an index. Raises MapError where the file is no index."""
+        try:
+            return cls(faiss.read_index(str(path)))
+        except RuntimeError as error:
+            raise MapError(f"{path} is no index of descriptors: build the map again.") from error
+
+    def write(self, path: Path) -> None:
+        """Writes the index to a file."""
+        faiss.write_index(self._index, str(path))
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    def size(self) -> int:
+        """Length of a descriptor."""
+        return int(self._index.d)
+
+    def search(
+        self, descriptor: NDArray[np.float32], count: int, among: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The `count` keyframes nearest to a descriptor (D,), best first, and their cosines.
+
+        `among` restricts the search to these keyframes.  There are fewer where there are no more.
+        """
+        parameters = None
+        if among is not None:
+            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(among))  # type: ignore[call-arg]
+        similarities, found = self._index.search(descriptor[None], count, params=parameters)
+        valid = found[0] >= 0
+        return found[0][valid], similarities[0][valid]

@@ -1,0 +1,205 @@
+"""A map that is being built: what is known so far, on the disk, so that a stopped build can go on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from scene_geo_loc.errors import MapError
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import Pose, to_quaternion
+from scene_geo_loc.mapping.growing_array import GrowingArray
+from scene_geo_loc.mapping.reference_map import FEATURE_SCALE, KEYFRAME_SCHEMA
+from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.traversals.frame import Frame
+
+WORK = "work"
+"""Folder inside the partial map for what the finished map does not need."""
+
+THUMBNAIL_WIDTH = 240
+THUMBNAIL_QUALITY = 60
+
+
+@dataclass
+class KeyframeRecord:
+    """A line of the journal: everything about a keyframe that is not an array."""
+
+    stamp_ns: int
+    T_map_camera: Pose
+    camera: Camera
+    name: str
+    depth_source: str
+    thumbnail_offset: int = 0
+    thumbnail_bytes: int = 0
+
+    @classmethod
+    def of(cls, frame: Frame, depth_source: str) -> KeyframeRecord:
+        """The record of a frame with a known pose."""
+        assert frame.T_map_camera is not None
+        return cls(frame.stamp_ns, frame.T_map_camera, frame.camera, frame.name, depth_source)
+
+
+def _to_json(record: KeyframeRecord) -> str:
+    return json.dumps(
+        {**vars(record), "T_map_camera": record.T_map_camera.tolist(), "camera": record.camera.to_dict()}
+    )
+
+
+def _from_json(line: str) -> KeyframeRecord:
+    values = json.loads(line)
+    values["T_map_camera"] = np.array(values["T_map_camera"])
+    values["camera"] = Camera.from_dict(values["camera"])
+    return KeyframeRecord(**values)
+
+
+class PartialMap:
+    """The folder `<map>.partial`.
+
+    The journal `work/journal.jsonl` has a line for what the build began with and a line for each
+    keyframe, written after the keyframe's arrays.  What a killed build has written past its last
+    whole line is cut off when the build goes on.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Takes up what is there; nothing is written before `begin`."""
+        self.folder = folder
+        self.records: list[KeyframeRecord] = []
+        self._begun_with: dict[str, Any] | None = None
+        self._arrays: tuple[GrowingArray, ...] = ()
+        journal = folder / WORK / "journal.jsonl"
+        if journal.exists():
+            self._read_journal(journal)
+
+    def _read_journal(self, journal: Path) -> None:
+        lines = journal.read_text().split("\n")[:-1]  # what follows the last newline is torn
+        try:
+            if lines:
+                self._begun_with = json.loads(lines[0])
+                self.records = [_from_json(line) for line in lines[1:]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise MapError(
+                f"{journal} is damaged ({error}): remove {self.folder} and build again."
+            ) from error
+
+    def begin(self, begun_with: dict[str, Any], network: SceneNetwork) -> None:
+        """Opens the files, to append; `begun_with` must be what an earlier build began with.
+
+        Raises MapError where it is not.
+        """
+        if self._begun_with is not None and self._begun_with != begun_with:
+            other = [key for key, value in begun_with.items() if self._begun_with.get(key) != value]
+            raise MapError(
+                f"{self.folder} was begun with another {' and '.join(other)}: "
+                "build with the same again, or remove that folder to start anew."
+            )
+        work = self.folder / WORK
+        work.mkdir(parents=True, exist_ok=True)
+        self._open_arrays(network)
+        count = min(len(self.records), *map(len, self._arrays))
+        self.records = self.records[:count]
+        for array in self._arrays:
+            array.truncate(count)
+        self._thumbnails = (self.folder / "thumbnails.bin").open("ab")
+        last = self.records[-1] if self.records else None
+        self._thumbnails.truncate(last.thumbnail_offset + last.thumbnail_bytes if last else 0)
+        journal = work / "journal.jsonl"
+        aside = journal.with_suffix(".new")
+        aside.write_text(
+            "".join(f"{line}\n" for line in (json.dumps(begun_with), *map(_to_json, self.records)))
+        )
+        aside.replace(journal)
+        self._journal = journal.open("a")
+
+    def _open_arrays(self, network: SceneNetwork) -> None:
+        early, late, config = network.encoder.early, network.encoder.late, network.config
+        cells = network.grid[0] * network.grid[1]
+        self.local_features = GrowingArray(
+            self.folder / "local_features.npy", (cells, early.channels), np.int8
+        )
+        self.depth = GrowingArray(self.folder / "depth.npy", (cells,), np.float16)
+        late_shape = (late.channels, config.input_height // late.stride, config.input_width // late.stride)
+        self.late = GrowingArray(self.folder / WORK / "late.npy", late_shape, np.float16)
+        self._arrays = (self.local_features, self.depth, self.late)
+
+    def append(
+        self,
+        record: KeyframeRecord,
+        local_features: NDArray[np.float32],
+        depth: NDArray[np.float32],
+        late: NDArray[np.float32],
+        image: NDArray[np.uint8],
+    ) -> None:
+        """Adds a keyframe: unit features and depth in metres at its cells, its late map and its image."""
+        thumbnail = _thumbnail(image)
+        record.thumbnail_offset = self._thumbnails.tell()
+        record.thumbnail_bytes = len(thumbnail)
+        self._thumbnails.write(thumbnail)
+        scaled = np.clip(np.round(local_features * FEATURE_SCALE), -127, 127)
+        self.local_features.append(scaled.reshape(self.local_features.row_shape))
+        self.depth.append(depth.ravel())
+        self.late.append(late)
+        for array in self._arrays:
+            array.flush()
+        self._thumbnails.flush()
+        self._journal.write(_to_json(record) + "\n")
+        self._journal.flush()
+        self.records.append(record)
+
+    def write_keyframes(self) -> list[Camera]:
+        """Writes keyframes.parquet and gives the cameras that its column `camera` counts through."""
+        cameras = list(dict.fromkeys(record.camera for record in self.records))
+        poses = np.stack([record.T_map_camera for record in self.records])
+        pose_columns = np.concatenate([poses[:, :3, 3], to_quaternion(poses)], axis=1).T
+        columns = [
+            [record.stamp_ns for record in self.records],
+            *pose_columns,
+            [cameras.index(record.camera) for record in self.records],
+            [record.name for record in self.records],
+            [record.depth_source for record in self.records],
+            [record.thumbnail_offset for record in self.records],
+            [record.thumbnail_bytes for record in self.records],
+        ]
+        arrays = [
+            pa.array(values, field.type) for values, field in zip(columns, KEYFRAME_SCHEMA, strict=True)
+        ]
+        pq.write_table(
+            pa.Table.from_arrays(arrays, schema=KEYFRAME_SCHEMA), self.folder / "keyframes.parquet"
+        )
+        return cameras
+
+    def close(self) -> None:
+        """Closes the files; the arrays are plain .npy files then."""
+        if self._arrays:
+            for array in self._arrays:
+                array.close()
+            self._thumbnails.close()
+            self._journal.close()
+            self._arrays = ()
+
+    def publish(self, out: Path) -> None:
+        """Gives the complete map its final name; a map that had it goes once the new one is there."""
+        replaced = out.with_name(out.name + ".replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        if out.exists():
+            out.rename(replaced)
+        self.folder.rename(out)
+        shutil.rmtree(out / WORK, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _thumbnail(image: NDArray[np.uint8]) -> bytes:
+    height = round(THUMBNAIL_WIDTH * image.shape[0] / image.shape[1])
+    small = cv2.resize(image, (THUMBNAIL_WIDTH, height), interpolation=cv2.INTER_AREA)
+    _, jpeg = cv2.imencode(
+        ".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, THUMBNAIL_QUALITY]
+    )
+    return jpeg.tobytes()

@@ -1,0 +1,70 @@
+"""Runs a scene network on single images: from pixels to features in NumPy arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from scene_geo_loc.networks.scene_network import SceneNetwork
+
+
+@dataclass(frozen=True)
+class SceneFeatures:
+    """What one forward pass tells of an image.
+
+    Attributes:
+        local_features: (rows, columns, C) float32, unit length at each cell.
+        late: (C', rows', columns') float32, the map that is pooled to the descriptor.
+        global_descriptor: (D,) float32 of unit length, or None where the network is not yet fitted.
+    """
+
+    local_features: NDArray[np.float32]
+    late: NDArray[np.float32]
+    global_descriptor: NDArray[np.float32] | None
+
+
+MIN_CONTRAST = 2.0
+"""Standard deviation of grey values below which an image shows nothing: a covered or blinded camera."""
+
+
+def has_contrast(image: NDArray[np.uint8]) -> bool:
+    """Whether an RGB image shows anything, rather than being black, saturated or of one colour."""
+    return float(image[::8, ::8].mean(axis=2).std()) >= MIN_CONTRAST
+
+
+def choose_device(name: str) -> torch.device:
+    """The named torch device; "auto" takes a GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+class Extractor:
+    """A scene network on a device."""
+
+    def __init__(self, network: SceneNetwork, device: str = "auto") -> None:
+        self.device = choose_device(device)
+        self.network = network.eval().to(self.device)
+
+    @torch.inference_mode()
+    def extract(self, image: NDArray[np.uint8]) -> SceneFeatures:
+        """Features of an RGB image (H, W, 3) uint8 of any size; it is resized to the network's input."""
+        config = self.network.config
+        size = (config.input_width, config.input_height)
+        if (image.shape[1], image.shape[0]) != size:
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        pixels = torch.from_numpy(np.ascontiguousarray(image))[None].to(self.device).float()
+        local_features, late = self.network(self.network.normalise(pixels))
+        descriptor = self.network.describe(late)[0].cpu().numpy() if self.network.is_fitted else None
+        return SceneFeatures(
+            local_features[0].permute(1, 2, 0).cpu().numpy(), late[0].cpu().numpy(), descriptor
+        )
+
+    @torch.inference_mode()
+    def describe(self, late: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The global descriptor (D,) of a late map (C', h', w') extracted before."""
+        return self.network.describe(torch.from_numpy(late)[None].to(self.device))[0].cpu().numpy()

@@ -9,7 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-DISTORTION_COEFFICIENTS = {"none": (0,), "plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+DISTORTION_COEFFICIENTS = {
+    "none": (0,),
+    "plumb_bob": (4, 5),
+    "rational_polynomial": (8, 12, 14),
+    "equidistant": (4,),
+}
 """The distortion models of sensor_msgs/CameraInfo, with how many coefficients each takes."""
 
 
@@ -38,11 +43,19 @@ class Camera:
     def __post_init__(self) -> None:
         counts = DISTORTION_COEFFICIENTS.get(self.model)
         if counts is None:
-            raise ValueError(f"unknown distortion model {self.model!r}; known are {', '.join(DISTORTION_COEFFICIENTS)}")
+            raise ValueError(
+                f"unknown distortion model {self.model!r}; known are {', '.join(DISTORTION_COEFFICIENTS)}"
+            )
         if len(self.distortion) not in counts:
             raise ValueError(f"{self.model} takes {counts} coefficients, not {len(self.distortion)}")
         numbers = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
-        if self.width <= 0 or self.height <= 0 or self.fx <= 0 or self.fy <= 0 or not np.isfinite(numbers).all():
+        if (
+            self.width <= 0
+            or self.height <= 0
+            or self.fx <= 0
+            or self.fy <= 0
+            or not np.isfinite(numbers).all()
+        ):
             raise ValueError(f"a camera needs a positive size and focal lengths, and finite numbers: {self}")
 
     @property
@@ -88,7 +101,9 @@ class Camera:
             )
             out[front] = pixels[:, 0]
         else:
-            pixels, _ = cv2.projectPoints(seen[:, None], np.zeros(3), np.zeros(3), self.K, np.array(self.distortion))
+            pixels, _ = cv2.projectPoints(
+                seen[:, None], np.zeros(3), np.zeros(3), self.K, np.array(self.distortion)
+            )
             out[front] = pixels[:, 0]
         return out
 

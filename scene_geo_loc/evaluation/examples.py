@@ -15,7 +15,8 @@ from scene_geo_loc.geometry.pose import position_error_m, rotation_error_deg
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scene_geo_loc.localization.localizer import Localizer, PoseEstimate
+    from scene_geo_loc.localization.estimate import PoseEstimate
+    from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.traversals.frame import Frame, Traversal
 

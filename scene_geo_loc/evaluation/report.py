@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.evaluation import charts, map_view
 from scene_geo_loc.evaluation.examples import Example
+from scene_geo_loc.evaluation.hero import headline
 from scene_geo_loc.evaluation.output import write_aside
-from scene_geo_loc.evaluation.pictures import headline
 from scene_geo_loc.evaluation.pose_error import QueryRecord, Summary
 from scene_geo_loc.evaluation.style import STATUS_COLOURS, STATUS_WORDS
 
@@ -45,7 +45,7 @@ def write_report(path: Path, report: Report) -> None:
     """Writes the report as one HTML file, aside first and then renamed."""
     records = [record for record in report.records if record.T_true is not None]
     statuses = Counter(str(record.status) for record in records)
-    reasons = Counter(record.reason or "no answer came" for record in records if not record.is_localized)
+    reasons = Counter(record.reason for record in records if record.reason)
     kinds = ("best", "Best matches"), ("worst", "Worst localized"), ("lost", "Not localized")
     html = _template("report.html.j2").render(
         report=report,

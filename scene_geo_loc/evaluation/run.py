@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation.pose_error import QueryRecord
+from scene_geo_loc.evaluation.pose_error import LOCALIZED, QueryRecord
 
 if TYPE_CHECKING:
     from scene_geo_loc.localization.localizer import Localizer
@@ -32,11 +32,12 @@ def localize_frame(localizer: Localizer, frame: Frame) -> QueryRecord:
     except SceneGeoLocError as error:
         return QueryRecord(frame.stamp_ns, "lost", frame.T_map_camera, reason=str(error), name=frame.name)
     latency_ms = 1e3 * (time.perf_counter() - begin)
+    status = str(estimate.status.value)
     return QueryRecord(
         stamp_ns=frame.stamp_ns,
-        status=str(estimate.status.value),
+        status=status,
         T_true=frame.T_map_camera,
-        T_estimated=estimate.T_map_camera,
+        T_estimated=estimate.T_map_camera if status == LOCALIZED else None,
         latency_ms=latency_ms,
         timings_ms=dict(estimate.timings_ms),
         inliers=estimate.inliers,

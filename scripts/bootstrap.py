@@ -187,8 +187,9 @@ def explain_failure(output: str, log: Path) -> str:
 
 def pip_install(venv: Path, requirement: str, stamp: Path, progress: Progress) -> None:
     """Installs the checkout, editable, with its extras; the stamp says UNFINISHED if that is torn."""
-    command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--progress-bar", "off"]
-    command += ["--editable", requirement]
+    # Python compiles on its own the small part of all those packages that is used.
+    options = ["--progress-bar", "off", "--no-compile", "--editable"]
+    command = [str(venv / "bin" / "python"), "-m", "pip", "install", *options, requirement]
     log = venv / "pip.log"
     lines: queue.Queue[str | None] = queue.Queue()
     with (

@@ -1,0 +1,71 @@
+"""The command `scene-geo-loc` as a whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from scene_geo_loc import __version__
+from scene_geo_loc.cli import main
+from scene_geo_loc.errors import MapError
+
+HEAVY = ("torch", "cv2", "scipy", "faiss", "embreex", "rclpy", "matplotlib", "pyarrow", "rosbags")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from scene_geo_loc.cli.main import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+def test_the_version_is_printed() -> None:
+    assert run("--version").stdout == f"scene-geo-loc {__version__}\n"
+
+
+def test_help_names_every_command() -> None:
+    shown = run("--help").stdout
+    for command in ("simulate", "convert", "map", "localize", "evaluate", "demo", "bench"):
+        assert f" {command} " in shown
+
+
+@pytest.mark.parametrize("command", ["simulate", "convert", "localize", "evaluate", "demo", "bench"])
+def test_every_command_explains_itself(command: str) -> None:
+    result = run(command, "--help")
+    assert result.returncode == 0
+    assert "Usage:" in result.stdout
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = f"import sys, scene_geo_loc.cli.main; print(*sorted(set(sys.modules) & set({HEAVY})))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded.split() == []
+
+
+def test_an_error_that_the_user_can_act_on_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def app() -> None:
+        raise MapError("street.map is no reference map: build one with `scene-geo-loc map build`.")
+
+    monkeypatch.setattr(main, "app", app)
+    with pytest.raises(SystemExit) as exit_:
+        main.main()
+    assert (
+        exit_.value.code == "error: street.map is no reference map: build one with `scene-geo-loc map build`."
+    )
+
+
+def test_an_unknown_command_is_refused() -> None:
+    assert run("fly").returncode == 2
+
+
+def test_ctrl_c_ends_a_command_with_status_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main.app.registered_callback, "callback", interrupted)
+    monkeypatch.setattr(sys, "argv", ["scene-geo-loc", "map", "info"])
+    with pytest.raises(SystemExit) as exit_:
+        main.main()
+    assert exit_.value.code == 130

@@ -1,0 +1,40 @@
+"""tf2_msgs, generated here or the distribution's, is what other ROS 2 systems understand."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pytest
+
+TFMessage = pytest.importorskip("tf2_msgs.msg", reason="no ROS 2").TFMessage
+
+OFFICIAL_HASH = "e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087"
+
+
+class TypeHash(ctypes.Structure):
+    """rosidl_type_hash_t."""
+
+    _fields_ = (("version", ctypes.c_uint8), ("value", ctypes.c_uint8 * 32))
+
+
+def test_the_compiled_type_has_the_official_hash() -> None:
+    library = ctypes.CDLL("libtf2_msgs__rosidl_generator_c.so")
+    name = "tf2_msgs__msg__TFMessage__get_type_hash"
+    if not hasattr(library, name):
+        pytest.skip("this ROS 2 is older than type hashes")
+    get_type_hash = getattr(library, name)
+    get_type_hash.restype = ctypes.POINTER(TypeHash)
+    type_hash = get_type_hash(None).contents
+    assert type_hash.version == 1
+    assert bytes(type_hash.value).hex() == OFFICIAL_HASH
+
+
+def test_a_message_survives_serialization() -> None:
+    from geometry_msgs.msg import TransformStamped
+    from rclpy.serialization import deserialize_message, serialize_message
+
+    transform = TransformStamped(child_frame_id="base_link")
+    transform.header.frame_id = "odom"
+    transform.transform.translation.x = 1.5
+    message = TFMessage(transforms=[transform])
+    assert deserialize_message(serialize_message(message), TFMessage) == message

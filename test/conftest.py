@@ -14,6 +14,13 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, inverse, make_pose
 from scene_geo_loc.traversals.frame import Frame
 
+LIVE_ROOMS = ("launch", "ros")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Runs the tests that start nodes last, since the others fail faster."""
+    items.sort(key=lambda item: item.path.parent.name in LIVE_ROOMS)
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:

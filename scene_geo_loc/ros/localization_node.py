@@ -1,0 +1,388 @@
+"""The node that localizes a camera's images in a reference map."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from numpy.typing import NDArray
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.localization.estimate import PoseEstimate, PosePrior, Status
+from scene_geo_loc.networks.extractor import has_contrast
+from scene_geo_loc.ros import parameters
+from scene_geo_loc.ros.camera_input import BadMessage, CameraInput, StampOrder
+from scene_geo_loc.ros.diagnostics import Counters, DiagnosticsPublisher, LatencyWindow, Report
+from scene_geo_loc.ros.fixes import FixPublisher
+from scene_geo_loc.ros.localization_report import LocalizationFacts
+from scene_geo_loc.ros.messages import image_message, stamp_to_ns
+from scene_geo_loc.ros.prior import InitialPose
+from scene_geo_loc.ros.running import autostart, run, spin
+from scene_geo_loc.ros.settings import LocalizationNodeSettings
+from scene_geo_loc.ros.transforms import TransformBuffer, TransformListener, TransformUnavailable
+from scene_geo_loc.ros.worker import NewestWorker
+
+if TYPE_CHECKING:
+    from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+
+LOG_PERIOD_S = 5.0
+"""A repeated warning is logged no more often than this."""
+
+
+class State(str, Enum):
+    """What is published on localization/state."""
+
+    INITIALIZING = "initializing"
+    LOCALIZED = "localized"
+    RETRIEVED_ONLY = "retrieved_only"
+    LOST = "lost"
+    SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An image message, when it came, and which run of the source it belongs to."""
+
+    message: Any
+    at: float
+    generation: int
+
+
+def open_localizer(settings: LocalizationNodeSettings) -> tuple[Localizer, ReferenceMap]:
+    """The localizer and its map. Raises SceneGeoLocError."""
+    from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+
+    if not settings.map:
+        raise SceneGeoLocError("No map is given; set the parameter `map` to the folder of a reference map.")
+    reference_map = ReferenceMap.open(Path(settings.map))
+    return Localizer(reference_map, settings.localizer, settings.device), reference_map
+
+
+class LocalizationNode(LifecycleNode):
+    """Newest image in, pose of the robot out; docs/nodes.md describes the interface.
+
+    Args:
+        make_localizer: makes the localizer and its map when the node is configured.
+    """
+
+    def __init__(
+        self,
+        make_localizer: Callable[[LocalizationNodeSettings], tuple[Localizer, ReferenceMap]] = open_localizer,
+        **node_arguments: Any,
+    ) -> None:
+        super().__init__("localization_node", **node_arguments)
+        parameters.declare(self, LocalizationNodeSettings)
+        self.settings = parameters.read(self, LocalizationNodeSettings)
+        self.add_post_set_parameters_callback(self._on_parameters)
+        self._make_localizer = make_localizer
+        self._lock = threading.Lock()
+        self._camera_input: CameraInput | None = None
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            self._localizer, self._map = self._make_localizer(self.settings)
+        except SceneGeoLocError as error:
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        self.map_frame = self.settings.map_frame or self._map.map_frame
+        self.counters, self._latency = Counters(), LatencyWindow()
+        self._order = StampOrder()
+        self._generation = 0
+        self._initial_pose: InitialPose | None = None
+        self._state, self._reason = State.INITIALIZING, ""
+        self._estimate: PoseEstimate | None = None
+        self._newest_stamp_ns: int | None = None
+        self._last_image_at = time.monotonic()
+        self._last_fix_at: float | None = None
+        self._buffer = TransformBuffer()
+        self._listener = TransformListener(
+            self, self._buffer, on_invalid=lambda: self.counters.add("bad: invalid transform")
+        )
+        self._fixes = FixPublisher(self, self.settings, self.map_frame, self._buffer)
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._state_publisher = self.create_publisher(String, "localization/state", latched)
+        self._debug_publisher = self.create_publisher(Image, "localization/debug_image", 1)
+        self._diagnostics = DiagnosticsPublisher(self, "localization", self._report)
+        self._services = [
+            self.create_service(Trigger, f"~/{name}", call)
+            for name, call in (
+                ("relocalize", self._on_relocalize),
+                ("suspend", self._on_suspend),
+                ("resume", self._on_resume),
+            )
+        ]
+        self._jump_handle = self.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
+            post_callback=lambda _: self._start_over("The clock jumped back."),
+        )
+        self._publish_state()
+        self.get_logger().info(
+            f"{self._map.path}: {len(self._map)} keyframes; poses are in the frame {self.map_frame}."
+        )
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._last_image_at = time.monotonic()
+        self._worker: NewestWorker[Arrival] = NewestWorker(self._localize, self._on_defect)
+        self._camera_input = CameraInput(self, self.settings, self.counters, self._on_image)
+        self._initial_pose_subscription = self.create_subscription(
+            PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, 1
+        )
+        rate = self.settings.transform_rate
+        self._repeat_timer = self.create_timer(1.0 / rate, self._fixes.repeat) if rate else None
+        self._set_state(State.INITIALIZING, "No image was localized yet.")
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._stop()
+        self._set_state(State.SUSPENDED, "The node is inactive.")
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._diagnostics.close()
+        self._fixes.close()
+        self._listener.close()
+        self._jump_handle.unregister()
+        for publisher in (self._state_publisher, self._debug_publisher):
+            self.destroy_publisher(publisher)
+        for service in self._services:
+            self.destroy_service(service)
+        del self._localizer, self._map
+        return super().on_cleanup(state)
+
+    def destroy_node(self) -> None:
+        self._stop()
+        super().destroy_node()
+
+    def _stop(self) -> None:
+        """Ends what runs while the node is active; nothing is localized after this."""
+        camera_input, self._camera_input = self._camera_input, None
+        if camera_input is None:
+            return
+        camera_input.close()
+        with self._lock:
+            self._generation += 1
+        self._worker.close()
+        self.destroy_subscription(self._initial_pose_subscription)
+        if self._repeat_timer is not None:
+            self.destroy_timer(self._repeat_timer)
+        self._forget()
+
+    # Messages, in the executor's thread.
+
+    def _on_image(self, message: Any) -> None:
+        self._last_image_at = time.monotonic()
+        self.counters.add("received")
+        if self._state is State.SUSPENDED:
+            return
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        try:
+            if self._order.check(stamp_ns):
+                self._start_over("The images' stamps jumped back.")
+        except BadMessage as bad:
+            self._count_bad(bad)
+            return
+        self._newest_stamp_ns = stamp_ns
+        if self._worker.submit(Arrival(message, self._last_image_at, self._generation)):
+            self.counters.add("dropped")
+
+    def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
+        try:
+            self._initial_pose = InitialPose.from_message(
+                message, self.map_frame, self.settings.prior_min_radius
+            )
+        except ValueError as error:
+            self.counters.add("bad: initial pose")
+            self.get_logger().warning(str(error))
+
+    def _on_parameters(self, changed: list[Any]) -> None:
+        names = {parameter.name for parameter in parameters.parameters_of(LocalizationNodeSettings)}
+        if not names.intersection(parameter.name for parameter in changed) or not hasattr(self, "settings"):
+            return
+        self.settings = parameters.read(self, LocalizationNodeSettings)
+        if hasattr(self, "_fixes"):
+            self._fixes.settings = self.settings
+
+    def _on_relocalize(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._answer(response, self._state is not State.SUSPENDED, State.INITIALIZING, "Relocalizing.")
+
+    def _on_suspend(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._answer(response, self._state is not State.SUSPENDED, State.SUSPENDED, "Suspended.")
+
+    def _on_resume(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._answer(response, self._state is State.SUSPENDED, State.INITIALIZING, "Resumed.")
+
+    def _answer(self, response: Trigger.Response, allowed: bool, state: State, text: str) -> Trigger.Response:
+        """Goes to a state that a service asked for, dropping what is under way."""
+        response.success = allowed and self._camera_input is not None
+        if response.success:
+            with self._lock:
+                self._generation += 1
+                if state is State.INITIALIZING:
+                    self._forget()
+                self._set_state(state, text)
+            response.message = text
+        else:
+            response.message = f"Not possible while the state is {self._state.value}."
+        return response
+
+    def _start_over(self, why: str) -> None:
+        """Forgets all that belongs to a time that has not come yet."""
+        with self._lock:
+            self._generation += 1
+            self._buffer.clear()
+            self._order.reset()
+            self._forget()
+            if self._camera_input is not None and self._state is not State.SUSPENDED:
+                self._set_state(State.INITIALIZING, f"{why} Starting over.")
+
+    def _forget(self) -> None:
+        """Drops the prior and the last fix: map -> odom is withheld until the next one."""
+        self._initial_pose = None
+        self._last_fix_at = None
+        self._newest_stamp_ns = None
+        self._estimate = None
+        self._fixes.forget()
+
+    def _count_bad(self, bad: BadMessage) -> None:
+        self.counters.add(f"bad: {bad}")
+        self.get_logger().warning(f"Left an image out: {bad}.", throttle_duration_sec=LOG_PERIOD_S)
+
+    # Frames, in the worker's thread.
+
+    def _localize(self, arrival: Arrival) -> None:
+        camera_input, message = self._camera_input, arrival.message
+        if camera_input is None or arrival.generation != self._generation:
+            return
+        try:
+            image, camera = camera_input.decode(message)
+        except BadMessage as bad:
+            self._count_bad(bad)
+            return
+        if not has_contrast(image):
+            self._count_bad(BadMessage("black or saturated image"))
+        stamp_ns, frame = stamp_to_ns(message.header.stamp), camera_input.frame_id(message)
+        estimate = self._localizer.localize(image, camera, self._prior(frame, stamp_ns))
+        with self._lock:
+            if arrival.generation != self._generation:
+                return
+            self._take(estimate, stamp_ns, frame)
+        self.counters.add("processed")
+        self._latency.add((time.monotonic() - arrival.at) * 1e3)
+        if self._debug_publisher.get_subscription_count():
+            self._publish_debug_image(stamp_ns, frame, image, estimate)
+
+    def _prior(self, camera_frame: str, stamp_ns: int) -> PosePrior | None:
+        initial = self._initial_pose
+        if initial is None:
+            return None
+        if time.monotonic() - initial.told_at > self.settings.prior_timeout:
+            self._initial_pose = None
+            return None
+        try:
+            T_base_camera = self._fixes.base_T_camera(camera_frame, stamp_ns)
+        except TransformUnavailable:
+            return None
+        return PosePrior(initial.T_map_base @ T_base_camera, initial.radius_m)
+
+    def _take(self, estimate: PoseEstimate, stamp_ns: int, camera_frame: str) -> None:
+        """Publishes what the localizer found, a pose only where it is sure of one."""
+        self._estimate = estimate
+        if estimate.status is not Status.LOCALIZED:
+            self._set_state(State(estimate.status.value), estimate.reason)
+            return
+        assert estimate.T_map_camera is not None and estimate.covariance is not None
+        if not self._fixes.publish(stamp_ns, camera_frame, estimate.T_map_camera, estimate.covariance):
+            self._set_state(State.LOST, self._fixes.problem)
+            return
+        self._initial_pose, self._last_fix_at = None, time.monotonic()
+        self._set_state(State.LOCALIZED, "")
+
+    def _publish_debug_image(
+        self, stamp_ns: int, frame: str, image: NDArray[np.uint8], estimate: PoseEstimate
+    ) -> None:
+        from scene_geo_loc.evaluation.pictures import match_picture
+
+        picture = match_picture(image, estimate, self._map)
+        self._debug_publisher.publish(image_message(stamp_ns, frame, picture))
+
+    def _on_defect(self, error: Exception) -> None:
+        self.counters.add("failed")
+        report = (
+            str(error) if isinstance(error, SceneGeoLocError) else "".join(traceback.format_exception(error))
+        )
+        self.get_logger().error(f"A frame failed: {report}", throttle_duration_sec=LOG_PERIOD_S)
+
+    # State and diagnostics.
+
+    def _set_state(self, state: State, reason: str) -> None:
+        changed, self._state, self._reason = state is not self._state, state, reason
+        if changed:
+            self.get_logger().info(f"{state.value}. {reason}".strip())
+            self._publish_state()
+
+    def _publish_state(self) -> None:
+        self._state_publisher.publish(String(data=self._state.value))
+
+    def _report(self) -> Report:
+        now, settings = time.monotonic(), self.settings
+        with self._lock:
+            fix_age_s = None if self._last_fix_at is None else now - self._last_fix_at
+            if self._state is State.LOCALIZED and fix_age_s is not None and fix_age_s > settings.fix_timeout:
+                self._set_state(State.LOST, f"No fix for {settings.fix_timeout:g} s.")
+            estimate, camera_input = self._estimate, self._camera_input
+        stamp_age_s = None
+        if self._newest_stamp_ns is not None:
+            stamp_age_s = (self.get_clock().now().nanoseconds - self._newest_stamp_ns) / 1e9
+        return LocalizationFacts(
+            active=camera_input is not None,
+            state=self._state.value,
+            reason=self._reason,
+            camera_problem=camera_input.problem if camera_input else "",
+            transform_problem=self._fixes.problem,
+            image_topic=settings.image_topic,
+            info_topic=settings.camera_info_topic,
+            has_camera_info=camera_input is not None and camera_input.has_camera_info,
+            since_image_s=now - self._last_image_at,
+            since_fix_s=fix_age_s,
+            stamp_age_s=stamp_age_s,
+            fix_timeout_s=settings.fix_timeout,
+            recent=self.counters.take_recent(),
+            totals=self.counters.totals(),
+            latency_p50_ms=self._latency.percentile(50),
+            latency_p95_ms=self._latency.percentile(95),
+            inlier_ratio=estimate.inlier_ratio if estimate else None,
+            inliers=estimate.inliers if estimate else None,
+            map_path=str(self._map.path),
+            map_frame=self.map_frame,
+            keyframes=len(self._map),
+            device=str(self._localizer.extractor.device),
+        ).report()
+
+
+def main(args: list[str] | None = None) -> int:
+    """The console script localization_node."""
+    return run(LocalizationNode, _serve, args)
+
+
+def _serve(node: LocalizationNode) -> int:
+    if node.settings.autostart and not autostart(node):
+        return 1
+    return spin(node)

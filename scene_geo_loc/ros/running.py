@@ -1,0 +1,67 @@
+"""Starts a node, spins it, and ends it cleanly."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+
+from scene_geo_loc.errors import SceneGeoLocError
+
+if TYPE_CHECKING:
+    from rclpy.lifecycle import LifecycleNode
+    from rclpy.node import Node
+
+AnyNode = TypeVar("AnyNode", bound="Node")
+
+
+def run(
+    make_node: Callable[[], AnyNode], work: Callable[[AnyNode], int], args: list[str] | None = None
+) -> int:
+    """Makes a node, does its work and destroys it; returns the exit code of the process.
+
+    Ctrl-C is a normal end: exit code 0.  A SceneGeoLocError is printed as one sentence: exit code 1.
+
+    Args:
+        work: what the process is for, in the main thread; `spin` for a node that reacts only.
+    """
+    rclpy.init(args=args)
+    node: AnyNode | None = None
+    try:
+        node = make_node()
+        return work(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+    except SceneGeoLocError as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        # A launch file passes Ctrl-C on, so that it can come twice, the second time in the middle of this.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def spin(node: Node) -> int:
+    """Serves the node's callbacks until the context ends. A slow service does not hold up the others."""
+    executor = MultiThreadedExecutor(num_threads=2)
+    executor.add_node(node)
+    try:
+        executor.spin()
+    finally:
+        executor.shutdown(timeout_sec=1.0)
+    return 0
+
+
+def autostart(node: LifecycleNode) -> bool:
+    """Configures and activates a lifecycle node; whether both went well."""
+    return (
+        node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        and node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    )

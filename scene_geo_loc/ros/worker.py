@@ -1,0 +1,59 @@
+"""A thread that works on the newest item and drops those that it did not get to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class NewestWorker(Generic[Item]):
+    """Calls `process` with the newest item submitted, one at a time, in a thread of its own.
+
+    Args:
+        process: what to do with an item.
+        on_error: called with what `process` raised; the thread goes on.
+    """
+
+    def __init__(self, process: Callable[[Item], None], on_error: Callable[[Exception], None]) -> None:
+        self._process, self._on_error = process, on_error
+        self._waiting: Item | None = None
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        self._thread.start()
+
+    def submit(self, item: Item) -> bool:
+        """Hands over an item; returns whether it took the place of one that was still waiting."""
+        with self._changed:
+            replaced = self._waiting is not None
+            self._waiting = item
+            self._changed.notify()
+            return replaced
+
+    def clear(self) -> None:
+        """Drops the waiting item."""
+        with self._changed:
+            self._waiting = None
+
+    def close(self) -> None:
+        """Ends the thread after the item it works on."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._waiting is not None)
+                if self._closed:
+                    return
+                item, self._waiting = self._waiting, None
+            assert item is not None
+            try:
+                self._process(item)
+            except Exception as error:
+                self._on_error(error)

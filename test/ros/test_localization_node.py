@@ -1,0 +1,449 @@
+"""localization_node over DDS, with a localizer that answers as it is told."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, CompressedImage
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
+
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.geometry.pose import inverse, make_pose
+from scene_geo_loc.localization.estimate import PoseEstimate, Status
+from scene_geo_loc.ros.localization_node import LocalizationNode
+from scene_geo_loc.ros.messages import (
+    image_message,
+    ns_to_stamp,
+    pose_from_message,
+    pose_from_transform,
+    pose_with_covariance,
+    stamp_to_ns,
+    transform_message,
+)
+
+SECOND = 10**9
+START = 1_700_000_000 * SECOND
+TURN = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+
+T_BASE_CAMERA = make_pose([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], (1.5, 0.0, 1.2))
+T_ODOM_BASE = make_pose(TURN, (10.0, 0.0, 0.0))
+T_MAP_BASE = make_pose(np.eye(3), (100.0, 50.0, 0.0))
+
+
+class FakeLocalizer:
+    """Says that the camera is where the robot at T_MAP_BASE carries it, or what `answer` holds."""
+
+    extractor = SimpleNamespace(device="cpu")
+
+    def __init__(self) -> None:
+        self.answer: PoseEstimate | Exception | None = None
+        self.priors: list[Any] = []
+        self.images: list[np.ndarray] = []
+
+    def localize(self, image: np.ndarray, camera: Any, prior: Any = None) -> PoseEstimate:
+        self.priors.append(prior)
+        self.images.append(image)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer or PoseEstimate(
+            Status.LOCALIZED,
+            T_map_camera=T_MAP_BASE @ T_BASE_CAMERA,
+            covariance=np.diag([0.01] * 3 + [0.0001] * 3),
+            inlier_ratio=0.6,
+            inliers=120,
+        )
+
+
+class FakeMap:
+    map_frame = "map"
+    path = Path("street")
+
+    def __len__(self) -> int:
+        return 7
+
+
+class Robot:
+    """A robot with a camera beside a localization_node, all of whose outputs are kept."""
+
+    def __init__(self, world: Any, picture: np.ndarray, **parameters: Any) -> None:
+        self.world, self.picture = world, picture
+        self.localizer = FakeLocalizer()
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        self.node = LocalizationNode(
+            lambda settings: (self.localizer, FakeMap()), parameter_overrides=overrides
+        )
+        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        world.spin(self.node)
+        self.states = world.listen(String, "localization/state", latched=True)
+        self.poses = world.listen(PoseStamped, "localization/pose")
+        self.poses_with_covariance = world.listen(
+            PoseWithCovarianceStamped, "localization/pose_with_covariance"
+        )
+        self.transforms = world.listen(TFMessage, "/tf")
+        self.diagnostics = world.listen(DiagnosticArray, "/diagnostics")
+        self.stamps = itertools.count(START, SECOND // 10)
+        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        self.send_camera_info()
+
+    def send_camera_info(self) -> None:
+        info = CameraInfo(width=64, height=48)
+        info.k = np.array([50.0, 0, 32, 0, 50, 24, 0, 0, 1])
+        self.world.publish("camera/camera_info", info)
+        self.world.wait(lambda: self.node._camera_input.has_camera_info, "the camera_info to arrive")
+
+    def mount_camera(self) -> None:
+        mounting = transform_message(0, "base_link", "camera_optical_frame", T_BASE_CAMERA)
+        self.world.publish("/tf_static", TFMessage(transforms=[mounting]), latched=True)
+
+    def send_odometry(self, stamp_ns: int) -> None:
+        # The node broadcasts on /tf itself, so somebody else must be waited for.
+        moved = transform_message(stamp_ns, "odom", "base_link", T_ODOM_BASE)
+        self.world.publish("/tf", TFMessage(transforms=[moved]))
+
+    def send(self, message: Any = None, stamp_ns: int | None = None) -> int:
+        """Sends an image and waits until the node is done with it; returns its stamp."""
+        if message is None:
+            message = image_message(0, "camera_optical_frame", self.picture)
+        stamp_ns = next(self.stamps) if stamp_ns is None else stamp_ns
+        message.header.stamp = ns_to_stamp(stamp_ns)
+        message.header.frame_id = "camera_optical_frame"
+        before = self.seen()
+        topic = "camera/image_raw/compressed" if isinstance(message, CompressedImage) else "camera/image_raw"
+        self.world.publish(topic, message)
+        self.world.wait(lambda: self.seen() > before, "the node to see the image")
+        return stamp_ns
+
+    def seen(self) -> int:
+        totals = self.node.counters.totals()
+        bad = sum(count for what, count in totals.items() if what.startswith("bad: "))
+        return totals.get("processed", 0) + totals.get("failed", 0) + bad
+
+    def bad(self, reason: str) -> int:
+        return self.node.counters.total(f"bad: {reason}")
+
+    def state_becomes(self, state: str) -> None:
+        self.world.wait(lambda: self.states and self.states[-1].data == state, f"the state {state}")
+
+    def call(self, service: str) -> Any:
+        return self.world.call(Trigger, f"localization_node/{service}", Trigger.Request())
+
+    def corrections(self) -> list[tuple[int, np.ndarray]]:
+        """Stamps and poses of map -> odom so far."""
+        return [
+            (stamp_to_ns(item.header.stamp), pose_from_transform(item.transform))
+            for message in self.transforms
+            for item in message.transforms
+            if item.header.frame_id == "map"
+        ]
+
+    def diagnosed(self, text: str) -> Any:
+        """The first report whose message has this text."""
+
+        def find() -> Any:
+            return next((m.status[0] for m in self.diagnostics if text in m.status[0].message), None)
+
+        return self.world.wait(find, f"a diagnosis with {text!r}")
+
+
+@pytest.fixture
+def robot(world: Any, picture: np.ndarray) -> Iterator[Robot]:
+    robot = Robot(world, picture)
+    robot.mount_camera()
+    yield robot
+
+
+def test_a_localized_image_gives_the_pose_of_the_robot_in_the_map_with_the_stamp_of_the_image(
+    robot: Robot,
+) -> None:
+    stamp_ns = robot.send()
+    pose = robot.world.wait(lambda: robot.poses, "a pose")[-1]
+    assert pose.header.frame_id == "map"
+    assert stamp_to_ns(pose.header.stamp) == stamp_ns
+    np.testing.assert_allclose(pose_from_message(pose.pose), T_MAP_BASE, atol=1e-9)
+    robot.state_becomes("localized")
+
+
+def test_the_covariance_is_that_of_the_robot_and_not_of_the_camera(robot: Robot) -> None:
+    robot.send()
+    message = robot.world.wait(lambda: robot.poses_with_covariance, "a pose with covariance")[-1]
+    covariance = np.asarray(message.pose.covariance).reshape(6, 6)
+    # The camera is 1.5 m ahead and 1.2 m up: a pitch of variance 1e-4 moves the robot's origin by
+    # 1.2 m per radian forwards and, with yaw, 1.5 m per radian sideways and upwards.
+    expected = 0.01 + 1e-4 * np.array([1.2**2, 1.5**2 + 1.2**2, 1.5**2])
+    np.testing.assert_allclose(np.diag(covariance)[:3], expected, rtol=1e-9)
+    np.testing.assert_allclose(np.diag(covariance)[3:], 1e-4)
+
+
+def test_map_to_odom_takes_odometry_to_the_fix_and_is_dated_ahead_by_the_tolerance(robot: Robot) -> None:
+    stamp_ns = START + SECOND
+    robot.send_odometry(stamp_ns - SECOND // 20)
+    robot.send_odometry(stamp_ns + SECOND // 20)
+    robot.send(stamp_ns=stamp_ns)
+    stamps, poses = zip(*robot.world.wait(robot.corrections, "map -> odom"), strict=True)
+    assert stamps[0] == stamp_ns + SECOND // 10
+    np.testing.assert_allclose(poses[0], T_MAP_BASE @ inverse(T_ODOM_BASE), atol=1e-9)
+    np.testing.assert_allclose(poses[0] @ T_ODOM_BASE, T_MAP_BASE, atol=1e-9)
+
+
+def test_map_to_odom_is_repeated_between_fixes_dated_now(robot: Robot) -> None:
+    now_ns = robot.node.get_clock().now().nanoseconds
+    robot.send_odometry(now_ns)
+    robot.send(stamp_ns=now_ns)
+    robot.world.wait(lambda: len(robot.corrections()) > 5, "map -> odom again and again")
+    stamps = [stamp for stamp, _ in robot.corrections()]
+    assert len(set(stamps)) == len(stamps)
+    assert stamps[-1] > now_ns + SECOND // 10
+
+
+def test_map_to_odom_is_withheld_until_the_first_fix(robot: Robot) -> None:
+    robot.localizer.answer = PoseEstimate(Status.LOST, reason="Nothing like it.")
+    stamp_ns = START
+    robot.send_odometry(stamp_ns)
+    robot.send(stamp_ns=stamp_ns)
+    robot.state_becomes("lost")
+    assert robot.corrections() == []
+    robot.localizer.answer = None
+    robot.send_odometry(stamp_ns + SECOND)
+    robot.send(stamp_ns=stamp_ns + SECOND)
+    robot.world.wait(robot.corrections, "map -> odom")
+
+
+@pytest.mark.parametrize("status", [Status.LOST, Status.RETRIEVED_ONLY])
+def test_an_image_that_is_not_localized_gives_a_state_and_no_pose(robot: Robot, status: Status) -> None:
+    robot.localizer.answer = PoseEstimate(status, T_map_camera=T_MAP_BASE, reason="Too few inliers.")
+    robot.send()
+    robot.state_becomes(status.value)
+    assert robot.diagnosed("Too few inliers.").level == b"\x01"
+    assert robot.poses == []
+    assert robot.poses_with_covariance == []
+
+
+def test_without_odometry_the_pose_is_published_and_diagnostics_say_what_is_missing(robot: Robot) -> None:
+    robot.send()
+    robot.world.wait(lambda: robot.poses, "a pose")
+    assert "nobody publishes odom" in robot.diagnosed("publish_tf").message
+    assert robot.corrections() == []
+
+
+def test_without_the_mounting_of_the_camera_poses_are_withheld_and_diagnostics_say_so(
+    world: Any, picture: np.ndarray
+) -> None:
+    robot = Robot(world, picture)
+    robot.send()
+    assert "Poses are withheld" in robot.diagnosed("base_T_camera").message
+    assert robot.poses == []
+    assert "localized" not in [state.data for state in robot.states]
+
+
+def test_the_mounting_can_be_a_parameter_and_map_to_base_be_broadcast(
+    world: Any, picture: np.ndarray
+) -> None:
+    robot = Robot(
+        world, picture, base_T_camera=[1.5, 0.0, 1.2, -0.5, 0.5, -0.5, 0.5], publish_tf="map_to_base"
+    )
+    stamp_ns = robot.send()
+    item = robot.world.wait(lambda: robot.transforms, "map -> base_link")[0].transforms[0]
+    assert (item.header.frame_id, item.child_frame_id) == ("map", "base_link")
+    assert stamp_to_ns(item.header.stamp) == stamp_ns
+    np.testing.assert_allclose(pose_from_transform(item.transform), T_MAP_BASE, atol=1e-9)
+
+
+def test_compressed_images_are_localized_as_raw_ones(world: Any, picture: np.ndarray) -> None:
+    cv2 = pytest.importorskip("cv2")
+    robot = Robot(world, picture, image_transport="compressed")
+    robot.mount_camera()
+    data = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+    robot.send(CompressedImage(format="png", data=data))
+    robot.world.wait(lambda: robot.poses, "a pose")
+    np.testing.assert_array_equal(robot.localizer.images[0], picture)
+
+
+def test_bad_images_are_counted_by_reason_and_the_node_goes_on(robot: Robot, picture: np.ndarray) -> None:
+    truncated = image_message(0, "", picture)
+    truncated.data = truncated.data[:100]
+    robot.send(truncated)
+    unknown = image_message(0, "", picture)
+    unknown.encoding = "holographic"
+    robot.send(unknown)
+    assert robot.bad("undecodable image") == 2
+    robot.send(image_message(0, "", picture[:24]))
+    assert robot.bad("size other than camera_info's") == 1
+    robot.send(image_message(0, "", np.zeros_like(picture)))
+    assert robot.bad("black or saturated image") == 1
+    report = robot.diagnosed("undecodable image")
+    assert report.level == b"\x01"
+    robot.send()
+    robot.world.wait(lambda: robot.poses, "a pose")
+
+
+def test_images_without_usable_intrinsics_are_counted(robot: Robot) -> None:
+    robot.world.publish("camera/camera_info", CameraInfo(width=64, height=48))
+    robot.world.wait(lambda: not robot.node._camera_input._info.k.any(), "the zero camera_info")
+    robot.send()
+    assert robot.bad("unusable camera_info") == 1
+    robot.send_camera_info()
+
+
+def test_images_that_come_twice_or_late_are_left_out(robot: Robot) -> None:
+    first = robot.send(stamp_ns=START)
+    robot.send(stamp_ns=first)
+    robot.send(stamp_ns=first - SECOND // 10)
+    assert robot.bad("duplicate stamp") == 1
+    assert robot.bad("stamp out of order") == 1
+    assert len(robot.localizer.images) == 1
+
+
+def test_a_defect_in_the_localizer_is_reported_and_the_next_image_is_localized(robot: Robot) -> None:
+    robot.localizer.answer = ZeroDivisionError("a defect")
+    robot.send()
+    assert robot.diagnosed("with a defect").level == b"\x02"
+    robot.localizer.answer = SceneGeoLocError("The image is odd.")
+    robot.send()
+    robot.localizer.answer = None
+    robot.send()
+    robot.world.wait(lambda: robot.poses, "a pose")
+
+
+def test_without_fixes_for_a_while_the_state_is_lost(world: Any, picture: np.ndarray) -> None:
+    robot = Robot(world, picture, fix_timeout=0.3)
+    robot.mount_camera()
+    robot.send()
+    robot.state_becomes("localized")
+    robot.state_becomes("lost")
+    assert robot.diagnosed("No image on camera/image_raw").level == b"\x02"
+
+
+def test_a_suspended_node_localizes_nothing_until_it_is_resumed(robot: Robot) -> None:
+    assert robot.call("suspend").success
+    robot.state_becomes("suspended")
+    assert not robot.call("suspend").success
+    received = robot.node.counters.total("received")
+    robot.world.publish("camera/image_raw", image_message(START, "camera_optical_frame", robot.picture))
+    robot.world.wait(lambda: robot.node.counters.total("received") > received, "the image")
+    assert robot.localizer.images == []
+    assert robot.call("resume").success
+    robot.state_becomes("initializing")
+    robot.send()
+    robot.state_becomes("localized")
+
+
+def test_relocalize_forgets_the_last_fix_and_withholds_map_to_odom(robot: Robot) -> None:
+    robot.send_odometry(START)
+    robot.send(stamp_ns=START)
+    robot.world.wait(robot.corrections, "map -> odom")
+    assert robot.call("relocalize").success
+    robot.state_becomes("initializing")
+    count = len(robot.corrections())
+    robot.diagnostics.clear()
+    robot.world.wait(lambda: len(robot.diagnostics) > 1, "a second to pass")
+    assert len(robot.corrections()) <= count + 1
+
+
+def test_an_initial_pose_is_the_prior_until_the_first_localized_image(robot: Robot) -> None:
+    robot.localizer.answer = PoseEstimate(Status.LOST, reason="No.")
+    robot.world.publish(
+        "initialpose", pose_with_covariance(0, "map", T_MAP_BASE, np.diag([16.0, 4, 0, 0, 0, 0]))
+    )
+    robot.world.wait(lambda: robot.node._initial_pose, "the initial pose")
+    robot.send()
+    robot.localizer.answer = None
+    robot.send()
+    robot.send()
+    first, second, third = robot.localizer.priors
+    np.testing.assert_allclose(first.T_map_camera, T_MAP_BASE @ T_BASE_CAMERA, atol=1e-9)
+    assert first.radius_m == pytest.approx(12.0)
+    assert second is not None
+    assert third is None
+
+
+def test_initial_poses_that_are_malformed_or_in_another_frame_are_rejected(robot: Robot) -> None:
+    elsewhere = pose_with_covariance(0, "odom", T_MAP_BASE, np.eye(6))
+    not_finite = pose_with_covariance(0, "map", T_MAP_BASE, np.eye(6))
+    not_finite.pose.pose.position.x = float("nan")
+    no_rotation = pose_with_covariance(0, "map", T_MAP_BASE, np.eye(6))
+    no_rotation.pose.pose.orientation.w = 0.0
+    negative = pose_with_covariance(0, "map", T_MAP_BASE, -np.eye(6))
+    for count, message in enumerate((elsewhere, not_finite, no_rotation, negative), start=1):
+        robot.world.publish("initialpose", message)
+        robot.world.wait(lambda count=count: robot.bad("initial pose") == count, f"rejection {count}")
+    robot.send()
+    assert robot.localizer.priors == [None]
+
+
+def test_stamps_that_jump_back_start_the_node_over(robot: Robot) -> None:
+    robot.send_odometry(START + 100 * SECOND)
+    robot.send(stamp_ns=START + 100 * SECOND)
+    robot.world.wait(robot.corrections, "map -> odom")
+    robot.send(stamp_ns=START)
+    assert [state.data for state in robot.states][-3:] == ["localized", "initializing", "localized"]
+    assert "begins" not in robot.node._fixes.problem
+
+
+def test_a_clock_that_jumps_back_starts_the_node_over(world: Any, picture: np.ndarray) -> None:
+    robot = Robot(world, picture, use_sim_time=True)
+    robot.mount_camera()
+    world.publish("/clock", Clock(clock=ns_to_stamp(START + 100 * SECOND)))
+    robot.send(stamp_ns=START + 100 * SECOND)
+    robot.state_becomes("localized")
+    world.publish("/clock", Clock(clock=ns_to_stamp(START)))
+    robot.state_becomes("initializing")
+    robot.send(stamp_ns=START)
+    robot.state_becomes("localized")
+
+
+def test_the_node_can_be_deactivated_cleaned_up_and_started_again(robot: Robot) -> None:
+    robot.send()
+    robot.state_becomes("localized")
+    assert robot.node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    robot.state_becomes("suspended")
+    assert not robot.call("resume").success
+    assert robot.node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    assert robot.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert robot.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    robot.state_becomes("initializing")
+
+
+def test_a_map_that_is_missing_fails_to_configure_and_leaves_the_node_alive(
+    context: None, tmp_path: Path
+) -> None:
+    node = LocalizationNode(parameter_overrides=[Parameter("map", value=str(tmp_path / "none"))])
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    node.destroy_node()
+
+
+def test_a_healthy_node_says_so_with_its_numbers(robot: Robot) -> None:
+    now_ns = robot.node.get_clock().now().nanoseconds
+    robot.send_odometry(now_ns)
+    robot.send(stamp_ns=now_ns)
+    report = robot.diagnosed("Localized.")
+    values = {item.key: item.value for item in report.values}
+    assert report.level == b"\x00"
+    assert values["state"] == "localized"
+    assert values["keyframes"] == "7"
+    counts = [values[f"frames_{what}"] for what in ("received", "processed", "dropped")]
+    assert counts == ["1", "1", "0"]
+    assert values["inliers"] == "120"
+    assert float(values["latency_p95_ms"]) > 0
+
+
+def test_a_tolerance_can_be_changed_while_the_node_runs_and_the_map_cannot(robot: Robot) -> None:
+    live, fixed = robot.node.set_parameters(
+        [Parameter("transform_tolerance", value=0.5), Parameter("map", value="another")]
+    )
+    assert live.successful
+    assert robot.node._fixes.settings.transform_tolerance == 0.5
+    assert not fixed.successful

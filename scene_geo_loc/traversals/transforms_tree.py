@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,9 +72,13 @@ class TransformTree:
         Args:
             fixed: whether it holds for all times, as on /tf_static.
         """
-        series = (self._fixed if fixed else self._moving).setdefault((parent, child), PoseSeries())
+        edges = self._fixed if fixed else self._moving
+        series = edges.get((parent, child)) or PoseSeries()
+        if not series.add(stamp_ns, translation, quaternion_xyzw):
+            return False
+        edges[parent, child] = series
         self._trajectories.pop((parent, child), None)
-        return series.add(stamp_ns, translation, quaternion_xyzw)
+        return True
 
     def root_of(self, frame: str) -> str:
         """The frame at the end of the chain of parents of `frame`: itself where it has none."""
@@ -118,7 +123,7 @@ class TransformTree:
         frames = self.path(target, source)
         if frames is None:
             return poses, np.zeros(len(stamps_ns), bool)
-        for outer, inner in zip(frames[:-1], frames[1:], strict=True):
+        for outer, inner in pairwise(frames):
             step, step_known = self._edge(outer, inner, stamps_ns)
             poses = poses @ step
             known &= step_known

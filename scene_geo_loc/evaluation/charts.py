@@ -42,9 +42,8 @@ def errors_over_time_svg(records: Sequence[QueryRecord], wrong_fix_m: float) -> 
                 axes.axhline(limit, color=MUTED, lw=0.8, ls=(0, (2, 3)))
             axes.plot(seconds, error, color=STATUS_COLOURS[LOCALIZED], lw=0.7, alpha=0.5)
             axes.scatter(seconds, error, s=9, color=STATUS_COLOURS[LOCALIZED], lw=0, zorder=3)
-            axes.set_yscale("log")
+            axes.set(yscale="log", ylim=log_limits(error), ylabel=unit)
             axes.yaxis.set_major_formatter(PLAIN)
-            axes.set_ylabel(unit)
         wrong = position > wrong_fix_m
         upper.scatter(seconds[wrong], position[wrong], s=40, c=WRONG_COLOUR, marker="x", lw=1.6, zorder=4)
         for status, begin, end in status_bands(records, seconds):
@@ -56,6 +55,14 @@ def errors_over_time_svg(records: Sequence[QueryRecord], wrong_fix_m: float) -> 
         strip.grid(False)
         strip.spines[:].set_visible(False)
         return page_svg(figure, "errors-over-time")
+
+
+def log_limits(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Limits of a logarithmic axis around values, of which some or all may be NaN or zero."""
+    values = values[np.isfinite(values) & (values > 0)]
+    if len(values) == 0:
+        return 0.01, 10.0
+    return float(values.min()) / 1.5, float(values.max()) * 1.5
 
 
 def status_bands(
@@ -81,11 +88,12 @@ def cumulative_svg(records: Sequence[QueryRecord]) -> str:
         figure = Figure(figsize=(5.4, 3.3), layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)
         for axis, error, label in zip(axes, errors_of(scored), ("position (m)", "rotation (°)"), strict=True):
-            error = np.sort(error[np.isfinite(error)])
+            low, high = log_limits(error)
+            error = np.sort(np.maximum(error[np.isfinite(error)], low))
             share = np.arange(1, len(error) + 1) / max(len(scored), 1)
             axis.step(error, share, where="post", color=STATUS_COLOURS[LOCALIZED], lw=1.8)
             axis.fill_between(error, share, step="post", color=STATUS_COLOURS[LOCALIZED], alpha=0.12, lw=0)
-            axis.set(xscale="log", ylim=(0, 1.02), xlabel=label)
+            axis.set(xscale="log", xlim=(low, high), ylim=(0, 1.02), xlabel=label)
             axis.xaxis.set_major_formatter(PLAIN)
             axis.xaxis.set_minor_formatter(NullFormatter())
         axes[0].yaxis.set_major_formatter(PercentFormatter(1.0))

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.evaluation.pictures import jpeg_bytes, match_picture, metres, most_supporting_keyframe
 from scene_geo_loc.evaluation.pose_error import QueryRecord, errors_of
 from scene_geo_loc.geometry.pose import position_error_m, rotation_error_deg
+from scene_geo_loc.localization.estimate import PoseEstimate, Status
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scene_geo_loc.localization.estimate import PoseEstimate
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.traversals.frame import Frame, Traversal
@@ -78,7 +79,10 @@ def draw_examples(
         i = by_stamp.pop(frame.stamp_ns, None)
         if i is None:
             continue
-        estimate = localizer.localize(frame.image, frame.camera)
+        try:
+            estimate = localizer.localize(frame.image, frame.camera)
+        except SceneGeoLocError as error:
+            estimate = PoseEstimate(Status.LOST, reason=str(error))
         picture = match_picture(frame.image, estimate, reference_map)
         title, details = _words(frame, estimate, reference_map, (frame.stamp_ns - begin) / 1e9)
         drawn[i] = Example(chosen[i], title, details, jpeg_bytes(picture), picture)

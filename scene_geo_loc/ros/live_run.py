@@ -1,0 +1,212 @@
+"""Plays a recording to a localization_node of its own and gathers its answers, as a robot would see them."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.evaluation.pose_error import LOCALIZED, UNANSWERED, QueryRecord
+from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.ros.messages import ns_to_stamp, pose_from_message, pose_from_transform, stamp_to_ns
+from scene_geo_loc.ros.node_process import check_alive, own_domain, running_node
+from scene_geo_loc.ros.transforms import TransformBuffer, TransformUnavailable
+from scene_geo_loc.traversals.bag import Bag
+from scene_geo_loc.traversals.frame import Traversal
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+IMAGE, CAMERA_INFO = "/camera/image_raw", "/camera/camera_info"
+START_TIMEOUT_S = 90.0
+LAST_ANSWER_S = 2.0
+"""How long to wait for the answer to the last image."""
+
+
+@dataclass
+class LiveAnswers:
+    """What was sent to the node and what came back; wall times are those of time.monotonic().
+
+    Attributes:
+        sent_s: when each image was published, by its stamp.
+        poses: poses of the robot in the map and when they came, by the image's stamp.
+        states: what the state topic said, and when, in order.
+        base_T_camera: the camera's mounting as the recording tells it.
+    """
+
+    sent_s: dict[int, float] = field(default_factory=dict)
+    poses: dict[int, tuple[Pose, float]] = field(default_factory=dict)
+    states: list[tuple[float, str]] = field(default_factory=list)
+    base_T_camera: Pose | None = None
+
+    def records(self, traversal: Traversal) -> list[QueryRecord]:
+        """One record an image that was sent, with the truth that the recording itself holds.
+
+        The node tells its state when that changes.  An image without a pose has the state in force
+        when the next image was sent; where that is `localized`, the node passed the image over.
+        """
+        truth = {frame.stamp_ns: frame.T_map_camera for frame in traversal.frames()}
+        stamps = sorted(self.sent_s)
+        records = []
+        for stamp_ns, next_ns in zip(stamps, [*stamps[1:], None], strict=True):
+            answer = self.poses.get(stamp_ns)
+            if answer is not None and self.base_T_camera is not None:
+                T_map_base, received_s = answer
+                latency_ms = 1e3 * (received_s - self.sent_s[stamp_ns])
+                T_map_camera = T_map_base @ self.base_T_camera
+                records.append(
+                    QueryRecord(stamp_ns, LOCALIZED, truth.get(stamp_ns), T_map_camera, latency_ms)
+                )
+            else:
+                until_s = self.sent_s[next_ns] if next_ns is not None else float("inf")
+                records.append(QueryRecord(stamp_ns, self._state_at(until_s), truth.get(stamp_ns)))
+        return records
+
+    def _state_at(self, until_s: float) -> str:
+        before = bisect_right(self.states, until_s, key=lambda event: event[0])
+        state = self.states[before - 1][1] if before else ""
+        return state if state in ("lost", "retrieved_only") else UNANSWERED
+
+
+def replay(
+    path: Path, map_folder: Path, log: Path, on_progress: Callable[[int, int, int], None]
+) -> LiveAnswers:
+    """Plays a bag at the rate it was recorded to a localization_node and gathers what the node publishes.
+
+    Args:
+        path: a bag with images, their intrinsics, odometry and the camera's mounting on TF.
+        map_folder: the map to localize in.
+        log: file for the node's output.
+        on_progress: told images sent, images in the bag, and poses received, with every image.
+
+    Raises SceneGeoLocError where the bag lacks something, or the node does not start or ends too early.
+    """
+    import rclpy
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+
+    bag = Bag(path)
+    transport = "compressed" if image_topic_of(bag).endswith("/compressed") else "raw"
+    with own_domain() as domain, running_node(map_folder, transport, log) as process:
+        context = rclpy.Context()
+        rclpy.init(context=context, domain_id=domain)
+        executor = SingleThreadedExecutor(context=context)
+        try:
+            node = rclpy.create_node("live_run", context=context)
+            executor.add_node(node)
+
+            def spin() -> None:
+                with suppress(ExternalShutdownException):
+                    executor.spin()
+
+            thread = threading.Thread(target=spin, daemon=True)
+            thread.start()
+            try:
+                return _play(node, bag, process, log, on_progress)
+            finally:
+                executor.shutdown(timeout_sec=2.0)
+                thread.join(5.0)
+                node.destroy_node()
+        finally:
+            rclpy.try_shutdown(context=context)
+
+
+def _play(
+    node: Node,
+    bag: Bag,
+    process: subprocess.Popen[bytes],
+    log: Path,
+    on_progress: Callable[[int, int, int], None],
+) -> LiveAnswers:
+    from geometry_msgs.msg import PoseStamped
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from rosgraph_msgs.msg import Clock
+    from std_msgs.msg import String
+
+    answers = LiveAnswers()
+
+    def on_pose(message: PoseStamped) -> None:
+        answers.poses[stamp_to_ns(message.header.stamp)] = (pose_from_message(message.pose), time.monotonic())
+
+    def on_state(message: String) -> None:
+        answers.states.append((time.monotonic(), message.data))
+
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node.create_subscription(PoseStamped, "localization/pose", on_pose, 10)
+    node.create_subscription(String, "localization/state", on_state, latched)
+    clock = node.create_publisher(Clock, "/clock", 10)
+    image_topic = image_topic_of(bag)
+    topics = [t for t in (image_topic, CAMERA_INFO, "/tf", "/tf_static") if t in bag.topics]
+    publishers = {t: node.create_publisher(_message_class(bag.topics[t]), t, _qos(t)) for t in topics}
+    _wait_for_subscriber(publishers[image_topic], process, log)
+
+    mounting, camera_frame = TransformBuffer(), ""
+    begin, first_ns = time.monotonic(), None
+    for message in bag.messages(topics):
+        first_ns = message.log_time_ns if first_ns is None else first_ns
+        time.sleep(max(0.0, begin + (message.log_time_ns - first_ns) / 1e9 - time.monotonic()))
+        clock.publish(Clock(clock=ns_to_stamp(message.log_time_ns)))
+        if message.topic == image_topic:
+            answers.sent_s[message.stamp_ns] = time.monotonic()
+        publishers[message.topic].publish(bytes(message.raw))
+        if message.topic == image_topic:
+            on_progress(len(answers.sent_s), bag.counts[image_topic], len(answers.poses))
+            check_alive(process, log)
+        elif message.topic == CAMERA_INFO:
+            camera_frame = camera_frame or message.decode().header.frame_id
+        elif message.topic == "/tf_static":
+            for item in message.decode().transforms:
+                T = pose_from_transform(item.transform)
+                mounting.add(item.header.frame_id, item.child_frame_id, 0, T, static=True)
+    deadline = time.monotonic() + LAST_ANSWER_S
+    while answers.sent_s and max(answers.sent_s) not in answers.poses and time.monotonic() < deadline:
+        time.sleep(0.02)
+    try:
+        answers.base_T_camera = mounting.lookup("base_link", camera_frame, 0)
+    except TransformUnavailable as unavailable:
+        raise SceneGeoLocError(
+            f"{bag.path}: the camera's mounting is unknown ({unavailable})"
+        ) from unavailable
+    return answers
+
+
+def image_topic_of(bag: Bag) -> str:
+    """The topic of a bag's images, raw or else compressed. Raises SceneGeoLocError where there is none."""
+    for topic in (IMAGE, f"{IMAGE}/compressed"):
+        if topic in bag.topics:
+            return topic
+    raise SceneGeoLocError(f"{bag.path} has no images on {IMAGE}: convert it with `scene-geo-loc convert`.")
+
+
+def _wait_for_subscriber(publisher: Any, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Waits until the node is active: it subscribes to the images then."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while publisher.get_subscription_count() == 0:
+        check_alive(process, log)
+        if time.monotonic() > deadline:
+            raise SceneGeoLocError(
+                f"The localization node did not become active within {START_TIMEOUT_S:.0f} s: see {log}."
+            )
+        time.sleep(0.05)
+    # The other topics are matched a moment after the images.
+    time.sleep(0.5)
+
+
+def _message_class(name: str) -> Any:
+    package, _, kind = name.split("/")
+    return getattr(import_module(f"{package}.msg"), kind)
+
+
+def _qos(topic: str) -> Any:
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+
+    if topic == "/tf_static":
+        return QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    return QoSProfile(depth=100 if topic == "/tf" else 10)

@@ -1,0 +1,106 @@
+"""A small made-up run: a map, a traversal along it, and a localizer that knows the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import Pose, make_pose
+from scene_geo_loc.localization.estimate import Matches, PoseEstimate, Status
+from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
+
+CAMERA = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
+
+
+def pose_at(x: float, y: float = 0.0) -> Pose:
+    return make_pose(np.eye(3), (x, y, 0.0))
+
+
+@dataclass
+class FakeMap:
+    """Keyframes every two metres, all with one grey thumbnail of half the camera's size."""
+
+    T_map_camera: NDArray[np.float64] = field(
+        default_factory=lambda: np.stack([pose_at(x, 0.5) for x in range(0, 40, 2)])
+    )
+
+    def thumbnail(self, keyframe: int) -> NDArray[np.uint8]:
+        return np.full((24, 32, 3), 100, np.uint8)
+
+    def camera_of(self, keyframe: int) -> Camera:
+        return CAMERA
+
+
+@dataclass
+class FakeTraversal:
+    """Forty frames a metre and a tenth of a second apart; each image tells its number in its first pixel."""
+
+    name: str = "walk"
+    map_frame: str = "map"
+    skipped: Skipped = field(default_factory=Skipped)
+    has_truth: bool = True
+
+    def __len__(self) -> int:
+        return 40
+
+    def frames(self) -> Iterator[Frame]:
+        for i in range(len(self)):
+            image = np.full((48, 64, 3), 60, np.uint8)
+            image[0, 0] = i
+            truth = pose_at(float(i)) if self.has_truth else None
+            yield Frame(i * 10**8, image, CAMERA, truth, name=f"frame {i}")
+
+    def scans(self) -> Iterator[Scan]:
+        return iter(())
+
+
+class FakeLocalizer:
+    """Is off by a centimetre a frame, loses frames 20 to 24, only retrieves 30, and refuses 35."""
+
+    def localize(self, image: NDArray[np.uint8], camera: Camera, prior: Any = None) -> PoseEstimate:
+        i = int(image[0, 0, 0])
+        if i == 35:
+            raise SceneGeoLocError("The image is of another size.")
+        if 20 <= i < 25:
+            return PoseEstimate(Status.LOST, reason="Nothing in the map looks like it.")
+        pixels = np.array([[5.0, 6.0], [40.0, 20.0], [60.0, 40.0]])
+        keyframe = min(i // 2, 19)
+        matches = Matches(
+            pixels, np.array([keyframe, keyframe, 0]), pixels, np.zeros((3, 3)), np.array([True, True, False])
+        )
+        if i == 30:
+            return PoseEstimate(
+                Status.RETRIEVED_ONLY, pose_at(0.0), reason="Too few inliers.", matches=matches
+            )
+        timings = {"describe": 3.0, "solve": 1.0, "total": 4.0}
+        return PoseEstimate(
+            Status.LOCALIZED,
+            pose_at(float(i), 0.01 * i),
+            np.eye(6),
+            inlier_ratio=2 / 3,
+            inliers=2,
+            matches=matches,
+            timings_ms=timings,
+        )
+
+
+@pytest.fixture
+def fake_map() -> FakeMap:
+    return FakeMap()
+
+
+@pytest.fixture
+def traversal() -> FakeTraversal:
+    return FakeTraversal()
+
+
+@pytest.fixture
+def localizer() -> FakeLocalizer:
+    return FakeLocalizer()

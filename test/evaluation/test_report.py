@@ -1,0 +1,158 @@
+"""The report: one file, everything in it, readable in light and dark."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.evaluation.examples import choose_examples, draw_examples
+from scene_geo_loc.evaluation.hero import hero_picture
+from scene_geo_loc.evaluation.map_view import ground_axes
+from scene_geo_loc.evaluation.output import write_aside, write_json
+from scene_geo_loc.evaluation.pictures import INLIER, OUTLIER, match_picture
+from scene_geo_loc.evaluation.pose_error import QueryRecord, summarize
+from scene_geo_loc.evaluation.report import IndexRow, Report, write_index, write_report
+from scene_geo_loc.evaluation.run import localize_traversal
+
+
+class Sources(HTMLParser):
+    """Everything that a browser would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.scripts = 0
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag in ("script", "link", "iframe")
+        self.found += [value or "" for name, value in attributes if name == "src"]
+
+
+@pytest.fixture
+def report(localizer: Any, traversal: Any, fake_map: Any) -> Report:
+    records = list(localize_traversal(localizer, traversal))
+    examples = draw_examples(records, choose_examples(records), localizer, fake_map, traversal)
+    positions = fake_map.T_map_camera[:, :3, 3]
+    return Report("A <walk>", "Localized offline.", records, summarize(records), positions, examples)
+
+
+def test_the_report_is_one_file_that_loads_nothing_else(report: Report, tmp_path: Path) -> None:
+    write_report(tmp_path / "deep" / "walk.html", report)
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["walk.html"]
+    html = (tmp_path / "deep" / "walk.html").read_text()
+    sources = Sources()
+    sources.feed(html)
+    assert sources.scripts == 0
+    assert len(sources.found) == len(report.examples)
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources.found)
+    assert "url(http" not in html
+
+
+def test_the_report_shows_numbers_reasons_and_the_protocol(report: Report, tmp_path: Path) -> None:
+    write_report(tmp_path / "walk.html", report)
+    html = (tmp_path / "walk.html").read_text()
+    assert "<title>A &lt;walk&gt;</title>" in html
+    for words in (
+        "82.5 %",
+        "33 (82.5 %)",
+        "0.160 m",
+        "within 0.25 m 2°",
+        "Nothing in the map looks like it.",
+    ):
+        assert words in html, words
+    assert "Medians, percentiles and wrong fixes are over the localized queries" in html
+    assert "none is left out" in html
+
+
+def test_the_charts_take_their_colours_from_the_page(report: Report, tmp_path: Path) -> None:
+    write_report(tmp_path / "walk.html", report)
+    charts = re.findall(r"<svg.*?</svg>", (tmp_path / "walk.html").read_text(), re.DOTALL)
+    assert len(charts) == 4
+    for chart in charts:
+        assert "var(--muted)" in chart
+        assert "#101112" not in chart
+
+
+def report_of(records: list[QueryRecord]) -> Report:
+    return Report("Walk", "Offline.", records, summarize(records), np.zeros((1, 3)), [])
+
+
+def test_a_run_without_any_answer_still_has_a_report(traversal: Any, tmp_path: Path) -> None:
+    lost = [QueryRecord(f.stamp_ns, "lost", f.T_map_camera, reason="Too dark.") for f in traversal.frames()]
+    write_report(tmp_path / "night.html", report_of(lost))
+    assert "Too dark." in (tmp_path / "night.html").read_text()
+
+
+def test_a_run_without_any_truth_says_how_many_were_left_out(tmp_path: Path) -> None:
+    write_report(tmp_path / "x.html", report_of([QueryRecord(0, "lost", None), QueryRecord(1, "lost", None)]))
+    assert "2 more queries have no known true pose" in (tmp_path / "x.html").read_text()
+
+
+def test_the_index_leads_to_every_run(report: Report, tmp_path: Path) -> None:
+    hero = hero_picture(
+        [("a", report.examples[0].picture)], report.records, report.summary, report.keyframe_positions, "t"
+    )
+    assert hero.startswith(b"\x89PNG")
+    rows = [IndexRow(name, f"{name}.html", report.summary, None) for name in ("sunny", "night")]
+    write_index(tmp_path / "index.html", "Drives", "Live.", rows, hero)
+    html = (tmp_path / "index.html").read_text()
+    assert html.count('href="sunny.html"') == 1
+    assert html.count('href="night.html"') == 1
+
+
+def test_a_match_picture_joins_the_query_to_its_keyframe(
+    localizer: Any, traversal: Any, fake_map: Any
+) -> None:
+    frame = next(traversal.frames())
+    picture = match_picture(
+        frame.image, localizer.localize(frame.image, frame.camera), fake_map, height=480, gap=20
+    )
+    assert picture.shape == (480, 640 + 20 + 640, 3)
+    # The match at (40, 20) lies ten times as far in the enlarged query, and as far in the keyframe.
+    for x in (404, 660 + 404):
+        assert np.abs(picture[204, x].astype(int) - INLIER).max() < 40
+    assert not (np.abs(picture.astype(int) - OUTLIER).max(axis=2) < 40).any(), (
+        "the outlier is another keyframe's"
+    )
+
+
+def test_a_query_without_candidates_is_shown_alone(localizer: Any, traversal: Any, fake_map: Any) -> None:
+    frame = list(traversal.frames())[21]
+    picture = match_picture(frame.image, localizer.localize(frame.image, frame.camera), fake_map, height=96)
+    assert picture.shape == (96, 128, 3)
+
+
+def test_a_map_is_seen_along_the_axis_in_which_it_spreads_least() -> None:
+    rng = np.random.default_rng(3)
+    spread = rng.normal(size=(50, 3)) * (10.0, 0.1, 4.0)
+    assert ground_axes(spread) == (0, 2)
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SceneGeoLocError, match="cannot be written"):
+        write_aside(tmp_path / "file" / "report.html", b"")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SceneGeoLocError, match="cannot be written"):
+        write_aside(tmp_path / "folder", b"")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_json_keeps_its_signs_readable(tmp_path: Path) -> None:
+    write_json(tmp_path / "result.json", {"0.1 m 5°": None})
+    assert (tmp_path / "result.json").read_text() == '{\n  "0.1 m 5°": null\n}\n'
+
+
+def test_pictures_survive_their_jpeg(report: Report) -> None:
+    example = report.examples[0]
+    decoded = cv2.imdecode(np.frombuffer(example.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None
+    error = np.abs(decoded[..., ::-1].astype(int) - example.picture)
+    assert np.median(error) < 3

@@ -48,6 +48,7 @@ class StampOrder:
         raise BadMessage("duplicate stamp" if stamp_ns == newest_ns else "stamp out of order")
 
     def reset(self) -> None:
+        """Takes the next stamp, whatever it is."""
         self._newest_ns = None
 
 
@@ -95,6 +96,7 @@ class CameraInput:
 
     @property
     def has_camera_info(self) -> bool:
+        """Whether intrinsics have come."""
         return self._info is not None
 
     def _on_incompatible(self, topic: str) -> None:
@@ -130,6 +132,7 @@ class CameraInput:
         return image, camera
 
     def close(self) -> None:
+        """Unsubscribes."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []

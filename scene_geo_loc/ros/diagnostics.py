@@ -48,15 +48,18 @@ class Counters:
         self._recent: Counter[str] = Counter()
 
     def add(self, what: str) -> None:
+        """Counts one."""
         with self._lock:
             self._total[what] += 1
             self._recent[what] += 1
 
     def total(self, what: str) -> int:
+        """How often something happened."""
         with self._lock:
             return self._total[what]
 
     def totals(self) -> dict[str, int]:
+        """All counts."""
         with self._lock:
             return dict(self._total)
 
@@ -74,6 +77,7 @@ class LatencyWindow:
         self._values: deque[float] = deque(maxlen=length)
 
     def add(self, latency_ms: float) -> None:
+        """Takes the latency of a frame; the oldest is forgotten."""
         self._values.append(latency_ms)
 
     def percentile(self, q: float) -> float | None:
@@ -97,6 +101,7 @@ class DiagnosticsPublisher:
         self._timer = node.create_timer(1.0, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def publish(self) -> None:
+        """Publishes a report now."""
         from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
         report = self._make_report()
@@ -107,5 +112,6 @@ class DiagnosticsPublisher:
         self._publisher.publish(message)
 
     def close(self) -> None:
+        """Stops publishing."""
         self._node.destroy_timer(self._timer)
         self._node.destroy_publisher(self._publisher)

@@ -122,6 +122,7 @@ class FixPublisher:
                 self._broadcaster.reset()
 
     def close(self) -> None:
+        """Stops publishing."""
         self._node.destroy_publisher(self._pose)
         self._node.destroy_publisher(self._pose_with_covariance)
         if self._broadcaster is not None:

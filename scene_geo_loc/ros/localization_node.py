@@ -96,6 +96,7 @@ class LocalizationNode(LifecycleNode):
         self._camera_input: CameraInput | None = None
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Opens the map and gets everything ready but the camera. Fails where the map cannot be used."""
         try:
             self._localizer, self._map = self._make_localizer(self.settings)
         except SceneGeoLocError as error:
@@ -139,6 +140,7 @@ class LocalizationNode(LifecycleNode):
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribes to the camera and localizes its images from now on."""
         self._last_image_at = time.monotonic()
         self._worker: NewestWorker[Arrival] = NewestWorker(self._localize, self._on_defect)
         self._camera_input = CameraInput(self, self.settings, self.counters, self._on_image)
@@ -151,11 +153,13 @@ class LocalizationNode(LifecycleNode):
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stops localizing; the map stays open."""
         self._stop()
         self._set_state(State.SUSPENDED, "The node is inactive.")
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Closes the map."""
         self._diagnostics.close()
         self._fixes.close()
         self._listener.close()
@@ -168,6 +172,7 @@ class LocalizationNode(LifecycleNode):
         return super().on_cleanup(state)
 
     def destroy_node(self) -> None:
+        """Ends the worker, then the node."""
         self._stop()
         super().destroy_node()
 
@@ -308,7 +313,8 @@ class LocalizationNode(LifecycleNode):
         if estimate.status is not Status.LOCALIZED:
             self._set_state(State(estimate.status.value), estimate.reason)
             return
-        assert estimate.T_map_camera is not None and estimate.covariance is not None
+        assert estimate.T_map_camera is not None
+        assert estimate.covariance is not None
         if not self._fixes.publish(stamp_ns, camera_frame, estimate.T_map_camera, estimate.covariance):
             self._set_state(State.LOST, self._fixes.problem)
             return
@@ -324,6 +330,8 @@ class LocalizationNode(LifecycleNode):
         self._debug_publisher.publish(image_message(stamp_ns, frame, picture))
 
     def _on_defect(self, error: Exception) -> None:
+        if not self.context.ok():
+            return  # Nothing can be published any more: Ctrl-C came in the middle of this frame.
         self.counters.add("failed")
         report = (
             str(error) if isinstance(error, SceneGeoLocError) else "".join(traceback.format_exception(error))

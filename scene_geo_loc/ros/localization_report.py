@@ -86,8 +86,8 @@ class LocalizationFacts:
         if self.stamp_age_s is not None and abs(self.stamp_age_s) > STALE_STAMP_S:
             report.find(
                 Level.WARN,
-                f"The images' stamps are {abs(self.stamp_age_s):.0f} s from the node's clock; when a recording is "
-                "played set use_sim_time, else synchronise the clocks.",
+                f"The images' stamps are {abs(self.stamp_age_s):.0f} s from the node's clock; "
+                "when a recording is played set use_sim_time, else synchronise the clocks.",
             )
 
     def _values(self) -> dict[str, str]:

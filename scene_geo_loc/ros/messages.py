@@ -65,6 +65,7 @@ def _xyz(T: Pose) -> dict[str, float]:
 
 
 def pose_stamped(stamp_ns: int, frame_id: str, T: Pose) -> PoseStamped:
+    """geometry_msgs/PoseStamped of a 4x4 pose."""
     from geometry_msgs.msg import PoseStamped
 
     message = PoseStamped(pose=pose_to_message(T))
@@ -86,6 +87,7 @@ def pose_with_covariance(
 
 
 def transform_message(stamp_ns: int, parent: str, child: str, T_parent_child: Pose) -> TransformStamped:
+    """geometry_msgs/TransformStamped of the pose of `child` in `parent`."""
     from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 
     message = TransformStamped(child_frame_id=child)

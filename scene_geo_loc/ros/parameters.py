@@ -65,10 +65,12 @@ class Parameter:
 
     @property
     def is_bounded(self) -> bool:
+        """Whether it is a number with a range."""
         return math.isfinite(self.low) or math.isfinite(self.high)
 
     @property
     def kind_name(self) -> str:
+        """Its type, as Python writes it."""
         return (
             self.kind.__name__ if isinstance(self.kind, type) and not get_args(self.kind) else str(self.kind)
         )

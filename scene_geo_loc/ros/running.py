@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from scene_geo_loc.errors import SceneGeoLocError
 
 if TYPE_CHECKING:
-    from rclpy.lifecycle import LifecycleNode
+    from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import LifecycleNode
     from rclpy.node import Node
 
+RCLError = rclpy_implementation.RCLError
 AnyNode = TypeVar("AnyNode", bound="Node")
 
 
@@ -36,6 +39,11 @@ def run(
         node = make_node()
         return work(node)
     except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+    except RCLError:
+        # Whatever is published or waited for while Ctrl-C ends the context.
+        if rclpy.ok():
+            raise
         return 0
     except SceneGeoLocError as error:
         print(error, file=sys.stderr)

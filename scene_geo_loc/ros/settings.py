@@ -24,7 +24,7 @@ class CameraSettings(BaseModel):
     )
     image_transport: Literal["raw", "compressed"] = setting(
         "raw",
-        "Whether to subscribe to sensor_msgs/Image, or to sensor_msgs/CompressedImage on IMAGE_TOPIC/compressed.",
+        "raw for sensor_msgs/Image, compressed for sensor_msgs/CompressedImage on IMAGE_TOPIC/compressed.",
     )
     camera_info_topic: str = setting(
         "camera/camera_info", "The camera's intrinsics; the latest message counts."
@@ -58,8 +58,8 @@ class LocalizationNodeSettings(CameraSettings):
     odom_frame: str = setting("odom", "The frame that odometry moves the robot in, REP-105.")
     publish_tf: Literal["map_to_odom", "map_to_base", "none"] = setting(
         "map_to_odom",
-        "What to broadcast: map_to_odom where odom_frame to base_frame is on TF (REP-105), map_to_base where there "
-        "is no odometry.",
+        "What to broadcast: map_to_odom where odom_frame to base_frame is on TF (REP-105), "
+        "map_to_base where there is no odometry.",
     )
     transform_tolerance: float = setting(
         0.1,

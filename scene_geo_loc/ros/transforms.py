@@ -193,6 +193,7 @@ class TransformListener:
             self._buffer.add(parent, child, stamp_to_ns(item.header.stamp), T, static)
 
     def close(self) -> None:
+        """Unsubscribes."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
@@ -212,6 +213,7 @@ class TransformBroadcaster:
         self._sent: set[int] = set()
 
     def send(self, stamp_ns: int, T_parent_child: Pose) -> None:
+        """Publishes the transform, unless it was published with this stamp before."""
         if stamp_ns in self._sent:
             return
         message: TransformStamped = transform_message(stamp_ns, self.parent, self.child, T_parent_child)
@@ -226,4 +228,5 @@ class TransformBroadcaster:
         self._sent.clear()
 
     def close(self) -> None:
+        """Stops publishing."""
         self._node.destroy_publisher(self._publisher)

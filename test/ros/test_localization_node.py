@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -159,10 +158,10 @@ class Robot:
 
 
 @pytest.fixture
-def robot(world: Any, picture: np.ndarray) -> Iterator[Robot]:
+def robot(world: Any, picture: np.ndarray) -> Robot:
     robot = Robot(world, picture)
     robot.mount_camera()
-    yield robot
+    return robot
 
 
 def test_a_localized_image_gives_the_pose_of_the_robot_in_the_map_with_the_stamp_of_the_image(

@@ -15,8 +15,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from scene_geo_loc.errors import SceneGeoLocError
 
 if TYPE_CHECKING:
-    from rclpy.impl.implementation_singleton import rclpy_implementation
-from rclpy.lifecycle import LifecycleNode
+    from rclpy.lifecycle import LifecycleNode
     from rclpy.node import Node
 
 RCLError = rclpy_implementation.RCLError

@@ -45,10 +45,10 @@ def recording(tmp_path: Path, picture: np.ndarray) -> Path:
 
 
 def start(program: str, **parameters: str) -> subprocess.Popen[str]:
+    code = f"from scene_geo_loc.ros.{program} import main; raise SystemExit(main())"
     words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
     return subprocess.Popen(
-        [sys.executable, "-c", f"from scene_geo_loc.ros.{program} import main; raise SystemExit(main())"]
-        + ["--ros-args", *words],
+        [sys.executable, "-c", code, "--ros-args", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -37,7 +37,8 @@ def camera_of(message: Any) -> Camera:
         raise ValueError(
             f"camera_info has the distortion model {message.distortion_model!r}; known are {known}"
         )
-    camera = Camera(message.width, message.height, k[0, 0], k[1, 1], k[0, 2], k[1, 2], model, d)
+    fx, fy, cx, cy = (float(k[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    camera = Camera(message.width, message.height, fx, fy, cx, cy, model, d)
     roi = message.roi
     if roi.width and roi.height:
         camera = camera.cropped(roi.x_offset, roi.y_offset, roi.width, roi.height)

@@ -71,12 +71,15 @@ class Traversal(Protocol):
     Attributes:
         name: the source, for messages and provenance.
         map_frame: id of the frame that the poses are given in.
-        skipped: what the last iteration left out, and why.
     """
 
     name: str
     map_frame: str
-    skipped: Skipped
+
+    @property
+    def skipped(self) -> Skipped:
+        """What the last iteration left out, and why."""
+        ...
 
     def __len__(self) -> int:
         """How many frames there are, before any is left out."""

@@ -1,0 +1,115 @@
+"""The argument and options of every command that takes a source of frames, declared once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from scene_geo_loc.traversals.frame import Traversal
+
+_PANEL = "Source"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the user said of a source: where it is, and which part of it to take."""
+
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE", help="A bag (.bag, .mcap, .db3, or a rosbag2 folder) or a dataset's folder."
+        ),
+    ]
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="Its format, where it is not recognised: rosbag, 7scenes, kitti-odometry, kitti-raw, "
+            "kitti-lidar or rgbd.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    poses: Annotated[
+        str | None,
+        typer.Option(
+            help="Where a bag's poses are: a topic, or a TUM file with poses of the camera's optical frame. "
+            "Else ground truth, TF or odometry is taken, in this order.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    image_topic: Annotated[
+        str | None,
+        typer.Option(help="The camera of a bag, where it has several.", rich_help_panel=_PANEL),
+    ] = None
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="train or test, where the dataset has splits; else all of it.", rich_help_panel=_PANEL
+        ),
+    ] = None
+    every: Annotated[int, typer.Option(min=1, help="Take every so many frames.", rich_help_panel=_PANEL)] = 1
+    offset: Annotated[
+        int, typer.Option(min=0, help="Leave out this many frames first.", rich_help_panel=_PANEL)
+    ] = 0
+    start: Annotated[
+        float | None,
+        typer.Option(help="Take frames from this second after the first.", rich_help_panel=_PANEL),
+    ] = None
+    end: Annotated[
+        float | None,
+        typer.Option(help="Take frames up to this second after the first.", rich_help_panel=_PANEL),
+    ] = None
+
+    def open(self) -> Traversal:
+        """The traversal. Raises TraversalError."""
+        from scene_geo_loc.traversals.opening import open_traversal
+
+        return open_traversal(
+            self.path,
+            self.format,
+            poses=self.poses,
+            split=self.split,
+            every=self.every,
+            offset=self.offset,
+            start=self.start,
+            end=self.end,
+            image_topic=self.image_topic,
+        )
+
+
+def takes_source(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the argument SOURCE and its options in place of its parameter of type `Source`."""
+    fields = get_type_hints(Source, include_extras=True)
+    hints = get_type_hints(command, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    name = ""
+    for parameter in inspect.signature(command).parameters.values():
+        if hints[parameter.name] is Source:
+            name = parameter.name
+            parameters += [
+                inspect.Parameter(
+                    "source" if field == "path" else field,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    annotation=hint,
+                    default=inspect.Parameter.empty if field == "path" else getattr(Source, field),
+                )
+                for field, hint in fields.items()
+            ]
+        else:
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(parameter.replace(annotation=hints[parameter.name], kind=kind))
+
+    @functools.wraps(command)
+    def run(source: Path, **values: Any) -> Any:
+        described = {field: values.pop(field) for field in fields if field != "path"}
+        return command(**{name: Source(source, **described)}, **values)
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run

@@ -1,0 +1,184 @@
+"""Traversals that are folders of image files: what the readers of datasets have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.errors import TraversalError
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import Pose, transform
+from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
+from scene_geo_loc.traversals.part import WHOLE, Part
+
+FRAME_PERIOD_NS = 100_000_000
+"""Time between frames, 10 Hz, where a dataset has no stamps."""
+
+
+@dataclass(frozen=True)
+class FrameFiles:
+    """The files of one frame, and its pose."""
+
+    stamp_ns: int
+    image: Path
+    T_map_camera: Pose | None = None
+    depth: Path | None = None
+
+
+@dataclass(frozen=True)
+class ScanFile:
+    """A file of lidar points in the lidar's frame, and the lidar's pose."""
+
+    stamp_ns: int
+    path: Path
+    T_map_lidar: Pose
+
+
+@dataclass
+class FolderTraversal:
+    """Frames and scans in files; see `scene_geo_loc.traversals.frame.Traversal`.
+
+    Attributes:
+        camera: its intrinsics; the sizes of the images must be its.
+        frame_files, scan_files: in order of time.
+        read_depth, read_scan: what makes metres of a depth file (H, W), and points (N, 3) of a scan file.
+    """
+
+    name: str
+    camera: Camera
+    frame_files: Sequence[FrameFiles]
+    scan_files: Sequence[ScanFile] = ()
+    read_depth: Callable[[Path], NDArray[np.float32]] | None = None
+    read_scan: Callable[[Path], NDArray[np.float64]] | None = None
+    map_frame: str = "map"
+    skipped: Skipped = field(default_factory=Skipped)
+
+    def __len__(self) -> int:
+        return len(self.frame_files)
+
+    def part(self, part: Part) -> FolderTraversal:
+        """This traversal with only some of its frames, and the scans around them."""
+        if part == WHOLE:
+            return self
+        stamps = np.array([files.stamp_ns for files in self.frame_files], np.int64)
+        first, last = part.span(stamps)
+        return FolderTraversal(
+            self.name,
+            self.camera,
+            [self.frame_files[i] for i in part.select(stamps)],
+            [file for file in self.scan_files if first <= file.stamp_ns <= last],
+            self.read_depth,
+            self.read_scan,
+            self.map_frame,
+        )
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames in order of time.
+
+        Raises:
+            TraversalError: there are frames, and not one of them can be used.
+        """
+        self.skipped = skipped = Skipped()
+        given = 0
+        for files in self.frame_files:
+            try:
+                image = read_image(files.image)
+            except TraversalError:
+                skipped.add("images that cannot be read")
+                continue
+            if image.shape[1::-1] != (self.camera.width, self.camera.height):
+                skipped.add("images of another size than the camera's")
+                continue
+            if files.T_map_camera is None:
+                skipped.add("images without a pose")
+            given += 1
+            depth = self._depth(files, image.shape[:2])
+            yield Frame(files.stamp_ns, image, self.camera, files.T_map_camera, depth, files.image.name)
+        if self.frame_files and not given:
+            raise TraversalError(f"{self.name}: none of the images can be used ({skipped}).")
+
+    def scans(self) -> Iterator[Scan]:
+        """The lidar's sweeps in order of time, each taken to the map by one pose."""
+        assert self.read_scan is not None or not self.scan_files
+        for file in self.scan_files:
+            try:
+                points = self.read_scan(file.path)  # type: ignore[misc]
+            except (OSError, ValueError):
+                self.skipped.add("scans that cannot be read")
+                continue
+            points = points[np.isfinite(points).all(axis=1) & (points != 0).any(axis=1)]
+            if len(points) == 0:
+                self.skipped.add("scans without a valid point")
+                continue
+            yield Scan(file.stamp_ns, transform(file.T_map_lidar, points))
+
+    def _depth(self, files: FrameFiles, size: tuple[int, ...]) -> NDArray[np.float32] | None:
+        if files.depth is None or self.read_depth is None:
+            return None
+        try:
+            depth = self.read_depth(files.depth)
+        except TraversalError:
+            self.skipped.add("depth images that cannot be read")
+            return None
+        if depth.shape != size:
+            self.skipped.add("depth images of another size than the image")
+            return None
+        return depth
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """An (H, W, 3) uint8 RGB image from a file. Raises TraversalError."""
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if bgr is None:
+        raise TraversalError(f"{path}: the image is missing or damaged.")
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def read_depth_millimetres(path: Path) -> NDArray[np.float32]:
+    """An (H, W) float32 depth map in metres from a 16-bit PNG in millimetres.
+
+    0 and 65535 stand for unknown and become NaN. Raises TraversalError.
+    """
+    millimetres = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if millimetres is None or millimetres.dtype != np.uint16 or millimetres.ndim != 2:
+        raise TraversalError(f"{path}: a depth image should be a grey PNG of 16 bits.")
+    depth = millimetres.astype(np.float32) / 1000.0
+    depth[(millimetres == 0) | (millimetres == 65535)] = np.nan
+    return depth
+
+
+def read_numbers(path: Path, columns: int | None = None) -> NDArray[np.float64]:
+    """A text file of numbers as (N, columns); `#` begins a comment.
+
+    Raises:
+        TraversalError: it is missing, or its lines are not all of that many numbers.
+    """
+    try:
+        numbers = np.loadtxt(path, ndmin=2)
+    except (OSError, ValueError) as error:
+        raise TraversalError(f"{path}: expected lines of numbers ({str(error).splitlines()[0]}).") from error
+    if columns is not None and numbers.shape[1] != columns:
+        raise TraversalError(
+            f"{path}: expected lines of {columns} numbers, found lines of {numbers.shape[1]} numbers."
+        )
+    return numbers
+
+
+def pose_of(numbers: NDArray[np.float64]) -> Pose | None:
+    """A pose from the rows of a 3x4 or 4x4 matrix; None where it is no rigid transform.
+
+    Datasets write matrices of NaN or infinity for images that were not registered.
+    """
+    T = np.eye(4)
+    T[:3] = np.asarray(numbers, np.float64).reshape(-1, 4)[:3]
+    if not np.isfinite(T).all() or abs(np.linalg.det(T[:3, :3]) - 1.0) > 0.01:
+        return None
+    # Written with few digits, a rotation is not quite orthonormal: take the nearest that is.
+    U, _, Vt = np.linalg.svd(T[:3, :3])
+    T[:3, :3] = U @ Vt
+    return T

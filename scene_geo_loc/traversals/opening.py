@@ -1,0 +1,106 @@
+"""Opens any source of frames, whatever its format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from scene_geo_loc.errors import TraversalError
+from scene_geo_loc.traversals import bag, kitti, rgbd_folder, seven_scenes
+from scene_geo_loc.traversals.folder import FolderTraversal
+from scene_geo_loc.traversals.frame import Traversal
+from scene_geo_loc.traversals.part import Part
+from scene_geo_loc.traversals.rosbag import RosbagTraversal
+
+
+@dataclass(frozen=True)
+class _Dataset:
+    """A folder format: what its files look like, in words and as a test, and its reader."""
+
+    layout: str
+    fits: Callable[[Path], bool]
+    open: Callable[[Path], FolderTraversal]
+
+
+_DATASETS = {
+    "rgbd": _Dataset(rgbd_folder.LAYOUT, rgbd_folder.is_rgbd_folder, rgbd_folder.open_rgbd_folder),
+    "7scenes": _Dataset(seven_scenes.LAYOUT, seven_scenes.is_seven_scenes, seven_scenes.open_seven_scenes),
+    "kitti-raw": _Dataset(kitti.RAW_LAYOUT, kitti.is_kitti_raw, kitti.open_kitti_raw),
+    "kitti-lidar": _Dataset(kitti.LIDAR_LAYOUT, kitti.is_kitti_lidar, kitti.open_kitti_lidar),
+    "kitti-odometry": _Dataset(kitti.ODOMETRY_LAYOUT, kitti.is_kitti_odometry, kitti.open_kitti_odometry),
+}
+
+FORMATS = ("rosbag", *_DATASETS)
+"""The names of the formats."""
+
+
+def open_traversal(
+    source: Path,
+    format: str | None = None,
+    *,
+    poses: str | None = None,
+    split: str | None = None,
+    every: int = 1,
+    offset: int = 0,
+    start: float | None = None,
+    end: float | None = None,
+    image_topic: str | None = None,
+) -> Traversal:
+    """Opens a source of frames, or a part of it.
+
+    Args:
+        source: a bag, or the folder of a dataset.
+        format: one of `FORMATS`; None to recognise it by its files.
+        poses: of a bag: a topic, or a TUM file with poses of the camera; None for the best there is.
+        split: "train" or "test", where the dataset has splits.
+        every, offset: frames number `offset`, `offset + every`, ... only.
+        start, end: frames within these seconds from the first frame only.
+        image_topic: of a bag: the camera to read, where there are several.
+
+    Raises:
+        TraversalError: it is not there, of no known format, or cannot be read as that format.
+    """
+    source = Path(source)
+    part = Part(every, offset, start, end)
+    if not source.exists():
+        raise TraversalError(f"{source} does not exist; check the path of the source.")
+    if format is not None and format not in FORMATS:
+        raise TraversalError(f"there is no format {format!r}; known are {', '.join(FORMATS)}.")
+    name = format or _recognise(source)
+    if split is not None and name != "7scenes":
+        raise TraversalError(
+            f"{source}: {name} has no splits; leave --split away, or take --every and --offset."
+        )
+    if name == "rosbag":
+        return RosbagTraversal(source, poses=poses, image_topic=image_topic, part=part)
+    if poses is not None or image_topic is not None:
+        raise TraversalError(f"{source}: --poses and --image-topic are for bags; {name} has its own.")
+    dataset = _DATASETS[name]
+    if not dataset.fits(source):
+        raise TraversalError(f"{source}: not {name}, which has {dataset.layout}; {_content(source)}.")
+    if name == "7scenes":
+        return seven_scenes.open_seven_scenes(source, split).part(part)
+    return dataset.open(source).part(part)
+
+
+def _recognise(source: Path) -> str:
+    if bag.is_bag(source):
+        return "rosbag"
+    if source.is_dir():
+        for name, dataset in _DATASETS.items():
+            if dataset.fits(source):
+                return name
+    layouts = "; ".join(f"{name}: {dataset.layout}" for name, dataset in _DATASETS.items())
+    raise TraversalError(
+        f"{source}: the format is not recognised (rosbag: a {', '.join(bag.SUFFIXES)} file or a "
+        f"folder with one; {layouts}), {_content(source)}."
+    )
+
+
+def _content(source: Path) -> str:
+    if source.is_file():
+        return "and this is a file"
+    names = sorted(entry.name + "/" * entry.is_dir() for entry in source.iterdir())
+    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    return f"and here there is {shown or 'nothing'}"

@@ -25,8 +25,8 @@ from scene_geo_loc.traversals.frame import Frame
 WORK = "work"
 """Folder inside the partial map for what the finished map does not need."""
 
-THUMBNAIL_WIDTH = 240
-THUMBNAIL_QUALITY = 60
+THUMBNAIL_WIDTH = 200
+THUMBNAIL_QUALITY = 50
 
 
 @dataclass
@@ -104,13 +104,14 @@ class PartialMap:
         work = self.folder / WORK
         work.mkdir(parents=True, exist_ok=True)
         self._open_arrays(network)
-        count = min(len(self.records), *map(len, self._arrays))
-        self.records = self.records[:count]
+        if len(self.records) > min(map(len, self._arrays)):
+            raise MapError(f"{self.folder} lacks data of its keyframes: remove it and build again.")
         for array in self._arrays:
-            array.truncate(count)
+            array.truncate(len(self.records))
         self._thumbnails = (self.folder / "thumbnails.bin").open("ab")
         last = self.records[-1] if self.records else None
         self._thumbnails.truncate(last.thumbnail_offset + last.thumbnail_bytes if last else 0)
+        self._thumbnails.seek(0, 2)
         journal = work / "journal.jsonl"
         aside = journal.with_suffix(".new")
         aside.write_text(

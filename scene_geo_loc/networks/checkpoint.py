@@ -16,19 +16,20 @@ from scene_geo_loc.errors import CheckpointError
 from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
 
 FORMAT_VERSION = 1
+METADATA_KEY = "scene_geo_loc"
+"""Everything stands under one key: safetensors keeps no order, and equal networks give equal files."""
 
 
 def save_checkpoint(network: SceneNetwork, path: Path, provenance: dict[str, Any]) -> None:
     """Writes architecture, weights and provenance, aside first and renamed."""
     aside = path.with_name(path.name + ".partial")
-    metadata = {
-        "format": "scene_geo_loc network",
-        "format_version": str(FORMAT_VERSION),
-        "config": network.config.model_dump_json(),
-        "provenance": json.dumps(provenance),
+    description = {
+        "format_version": FORMAT_VERSION,
+        "config": network.config.model_dump(),
+        "provenance": provenance,
     }
     tensors = {key: value.contiguous().cpu() for key, value in network.state_dict().items()}
-    save_file(tensors, str(aside), metadata)
+    save_file(tensors, str(aside), {METADATA_KEY: json.dumps(description)})
     aside.replace(path)
 
 
@@ -41,16 +42,16 @@ def load_checkpoint(path: Path) -> tuple[SceneNetwork, dict[str, Any]]:
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != "scene_geo_loc network":
+            if METADATA_KEY not in metadata:
                 raise CheckpointError(f"{path} is no checkpoint of scene_geo_loc: name one that it wrote.")
-            if int(metadata["format_version"]) > FORMAT_VERSION:
+            description = json.loads(metadata[METADATA_KEY])
+            if description["format_version"] > FORMAT_VERSION:
                 raise CheckpointError(
-                    f"{path} has format {metadata['format_version']} "
+                    f"{path} has format {description['format_version']} "
                     f"and this version reads up to {FORMAT_VERSION}: update scene_geo_loc."
                 )
-            network = SceneNetwork(NetworkConfig.model_validate_json(metadata["config"]))
+            network = SceneNetwork(NetworkConfig.model_validate(description["config"]))
             network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-            provenance = json.loads(metadata["provenance"])
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no checkpoint at {path}: name an existing file.") from error
     except ValidationError as error:
@@ -62,7 +63,7 @@ def load_checkpoint(path: Path) -> tuple[SceneNetwork, dict[str, Any]]:
         raise CheckpointError(
             f"{path} is damaged or does not fit its architecture ({reason}): get it again."
         ) from error
-    return network.eval(), provenance
+    return network.eval(), description["provenance"]
 
 
 def imagenet_network(config: NetworkConfig) -> SceneNetwork:

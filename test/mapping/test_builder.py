@@ -1,0 +1,230 @@
+"""Building: what becomes a map, what is left out, and how a stopped build goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from room import Room
+
+from scene_geo_loc.errors import MapError
+from scene_geo_loc.geometry.pose import transform
+from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.traversals.frame import Frame, Scan
+
+EVERY_FRAME = BuilderSettings(keyframe_distance_m=0)
+
+
+def build(out: Path, frames: list[Frame], **options: object) -> ReferenceMap:
+    builder = MapBuilder(out, EVERY_FRAME, device="cpu", **options)  # type: ignore[arg-type]
+    for frame in frames:
+        builder.add_frame(frame)
+    return ReferenceMap.open(builder.finish())
+
+
+def same_contents(a: Path, b: Path) -> bool:
+    names = sorted(file.name for file in a.iterdir())
+    return names == sorted(file.name for file in b.iterdir()) and all(
+        (a / name).read_bytes() == (b / name).read_bytes() for name in names if name != "map.json"
+    )
+
+
+def test_the_same_frames_give_the_same_map(room: Room, tmp_path: Path) -> None:
+    build(tmp_path / "a", room.drive(5))
+    build(tmp_path / "b", room.drive(5))
+    assert same_contents(tmp_path / "a", tmp_path / "b")
+
+
+def test_nothing_is_under_the_final_name_before_the_map_is_whole(room: Room, tmp_path: Path) -> None:
+    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    for frame in room.drive(3):
+        builder.add_frame(frame)
+    assert not (tmp_path / "map").exists()
+    builder.finish()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["map"]
+    assert not (tmp_path / "map" / "work").exists()
+
+
+def test_a_build_that_stopped_goes_on_to_the_same_map(room: Room, tmp_path: Path) -> None:
+    frames = room.drive(6)
+    whole = build(tmp_path / "whole", frames)
+    first = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    for frame in frames[:4]:
+        first.add_frame(frame)
+    del first  # as a crash would: neither finished nor closed
+    second = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    assert second.resumed_keyframes == 4
+    for frame in frames:
+        second.add_frame(frame)
+    second.finish()
+    assert second.progress.keyframes == 6
+    assert same_contents(tmp_path / "map", whole.path)
+
+
+def test_what_a_kill_tore_is_built_again(room: Room, tmp_path: Path) -> None:
+    frames = room.drive(6)
+    whole = build(tmp_path / "whole", frames)
+    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    for frame in frames[:4]:
+        builder.add_frame(frame)
+    builder.abandon()
+    partial = tmp_path / "map.partial"
+    journal = partial / "work" / "journal.jsonl"
+    journal.write_text(journal.read_text()[:-30])
+    for name in ("local_features.npy", "thumbnails.bin"):
+        with (partial / name).open("ab") as file:
+            file.write(b"torn")
+    assert same_contents(build(tmp_path / "map", frames).path, whole.path)
+
+
+def test_a_build_killed_while_it_finished_goes_on(room: Room, tmp_path: Path) -> None:
+    frames = room.drive(4)
+    whole = build(tmp_path / "whole", frames)
+
+    def die(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    for frame in frames:
+        builder.add_frame(frame)
+    with pytest.raises(KeyboardInterrupt):
+        builder.finish(die)
+    assert not (tmp_path / "map").exists()
+    assert same_contents(build(tmp_path / "map", frames).path, whole.path)
+
+
+def test_a_killed_process_leaves_a_build_that_goes_on(room_map: Path, room: Room, tmp_path: Path) -> None:
+    """Kills a real process, as `kill -9` does, once its first keyframes are on the disk."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[2]); from room import Room; from pathlib import Path;"
+        "from scene_geo_loc.mapping.builder import *;"
+        "b = MapBuilder(Path(sys.argv[1]), BuilderSettings(keyframe_distance_m=0.2), device='cpu');"
+        "[b.add_frame(f) for f in Room().drive()];"
+        "[b.add_frame(Room().frame(0, 0, a, 10**12 + a)) for a in range(100000)]"
+    )
+    out = tmp_path / "map"
+    tests = str(Path(__file__).resolve().parents[1])
+    process = subprocess.Popen([sys.executable, "-c", script, str(out), tests])
+    journal = tmp_path / "map.partial" / "work" / "journal.jsonl"
+    try:
+        while not journal.exists() or journal.read_text().count("\n") < 4:
+            assert process.poll() is None, "the build ended by itself"
+            time.sleep(0.02)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not out.exists()
+    builder = MapBuilder(out, BuilderSettings(keyframe_distance_m=0.2), device="cpu")
+    assert builder.resumed_keyframes >= 3
+    for frame in room.drive():
+        builder.add_frame(frame)
+    opened = ReferenceMap.open(builder.finish())
+    opened.verify()
+    assert len(opened) >= len(ReferenceMap.open(room_map))
+
+
+def test_going_on_with_other_settings_is_refused(room: Room, tmp_path: Path) -> None:
+    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    builder.add_frame(room.drive()[0])
+    builder.abandon()
+    other = MapBuilder(tmp_path / "map", BuilderSettings(keyframe_distance_m=5), device="cpu")
+    with pytest.raises(MapError, match="begun with another settings"):
+        other.add_frame(room.drive()[1])
+
+
+def test_a_partial_map_that_lost_data_is_refused(room: Room, tmp_path: Path) -> None:
+    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    for frame in room.drive(2):
+        builder.add_frame(frame)
+    builder.abandon()
+    array = tmp_path / "map.partial" / "depth.npy"
+    array.write_bytes(array.read_bytes()[:-1])
+    with pytest.raises(MapError, match="lacks data"):
+        MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu").add_frame(room.drive()[3])
+
+
+def test_an_existing_map_is_kept_unless_told_otherwise(room: Room, tmp_path: Path) -> None:
+    build(tmp_path / "map", room.drive(2))
+    with pytest.raises(MapError, match="exists already"):
+        MapBuilder(tmp_path / "map")
+    assert len(build(tmp_path / "map", room.drive(4), overwrite=True)) == 4
+    assert [entry.name for entry in tmp_path.iterdir()] == ["map"]
+
+
+def test_frames_that_cannot_be_used_are_counted_by_reason(room: Room, tmp_path: Path) -> None:
+    good = room.drive(2)
+    black = np.zeros_like(good[0].image)
+    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    for frame in (
+        good[0],
+        replace(good[1], T_map_camera=None),
+        replace(good[1], image=black),
+        replace(good[1], image=black[:50]),
+        good[1],
+    ):
+        builder.add_frame(frame)
+    assert builder.progress.skipped.counts == {
+        "without a pose": 1,
+        "black or saturated": 1,
+        "of another size than their camera says": 1,
+    }
+    opened = ReferenceMap.open(builder.finish())
+    assert opened.info.skipped == builder.progress.skipped.counts
+
+
+def test_no_usable_frame_is_an_error_that_says_why(room: Room, tmp_path: Path) -> None:
+    builder = MapBuilder(tmp_path / "map", device="cpu")
+    for frame in room.drive(3):
+        builder.add_frame(replace(frame, T_map_camera=None))
+    with pytest.raises(MapError, match=r"none of 3 frames .* \(3 without a pose\)"):
+        builder.finish()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_depth_comes_from_the_lidar_where_no_sensor_gave_it(room: Room, tmp_path: Path) -> None:
+    frames = room.drive(3)
+    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    for frame in frames:
+        pixels = np.stack(np.meshgrid(np.arange(0, 160, 2), np.arange(0, 120, 2)), axis=-1).reshape(-1, 2)
+        points = room.camera.back_project(pixels, frame.depth[pixels[:, 1], pixels[:, 0]])
+        builder.add_scan(Scan(frame.stamp_ns, transform(frame.T_map_camera, points)))
+        builder.add_frame(replace(frame, depth=None))
+    assert builder.progress.waiting == 3  # for scans after them
+    opened = ReferenceMap.open(builder.finish())
+    assert opened.depth_source.to_pylist() == ["lidar"] * 3
+    truth = frames[1].depth[2::4, 2::4]
+    error = np.abs(opened.depth[1].reshape(truth.shape) - truth) / truth
+    assert np.isfinite(error).mean() > 0.9
+    assert np.nanmedian(error) < 0.01
+
+
+def test_keyframes_wait_for_the_scans_after_them_and_no_longer(room: Room, tmp_path: Path) -> None:
+    settings = BuilderSettings(keyframe_distance_m=0, lidar_after_s=0.25)
+    builder = MapBuilder(tmp_path / "map", settings, device="cpu")
+    waiting = []
+    for frame in room.drive(6):  # 0.1 s apart
+        builder.add_frame(replace(frame, depth=None))
+        waiting.append(builder.progress.waiting)
+    assert waiting == [1, 2, 3, 3, 3, 3]
+
+
+def test_keyframes_without_any_depth_are_counted(room: Room, tmp_path: Path) -> None:
+    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    for frame in room.drive(3):
+        builder.add_frame(replace(frame, depth=None))
+    builder.finish()
+    assert builder.progress.without_depth == 3
+
+
+def test_a_map_can_be_built_with_the_network_of_another(room: Room, room_map: Path, tmp_path: Path) -> None:
+    network = room_map / "network.safetensors"
+    opened = build(tmp_path / "map", room.drive(4), network=network)
+    assert opened.info.network_digest == ReferenceMap.open(room_map).info.network_digest

@@ -1,0 +1,37 @@
+"""Which frames become keyframes."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from scene_geo_loc.geometry.pose import make_pose
+from scene_geo_loc.mapping.keyframes import KeyframeSelector
+
+
+def pose(x: float, angle_deg: float = 0.0) -> np.ndarray:
+    return make_pose(cv2.Rodrigues(np.radians([0, 0, angle_deg]))[0], (x, 0, 0))
+
+
+def test_the_first_frame_is_a_keyframe() -> None:
+    assert KeyframeSelector(1, 10).accept(pose(0))
+
+
+def test_the_next_is_one_metre_on_not_before() -> None:
+    selector = KeyframeSelector(1, 10)
+    assert [x for x in (0, 0.4, 0.9, 1.1, 1.9, 2.2) if selector.accept(pose(x))] == [0, 1.1, 2.2]
+
+
+def test_turning_on_the_spot_gives_keyframes() -> None:
+    selector = KeyframeSelector(1, 10)
+    assert [a for a in (0, 5, 11, 15, 22) if selector.accept(pose(0, a))] == [0, 11, 22]
+
+
+def test_standing_still_gives_one() -> None:
+    selector = KeyframeSelector(1, 10)
+    assert sum(selector.accept(pose(3)) for _ in range(50)) == 1
+
+
+def test_distance_zero_takes_every_frame() -> None:
+    selector = KeyframeSelector(0, 180)
+    assert all(selector.accept(pose(3)) for _ in range(5))

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes the virtual environment in which the package runs; returns at once where it is made already.
 
-Run it as `python3 scripts/bootstrap.py [VENV]`, or through make.  It needs the standard library only.
+Run it as `python3 scripts/bootstrap.py [VENV]`, or through make.  It needs the standard library only, and
+even a Python that is too old for the package can read it, to say so.
 Where a ROS 2 installation is sourced, the environment uses it; elsewhere it gets ROS 2 from wheels.
 """
 
@@ -12,7 +13,6 @@ import hashlib
 import importlib.util
 import os
 import platform
-import queue
 import re
 import shutil
 import subprocess
@@ -21,6 +21,7 @@ import sysconfig
 import threading
 import time
 from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 INPUTS = ("setup.py", "scripts/bootstrap.py", "scripts/generate_tf2_msgs.py", "scene_geo_loc/__init__.py")
@@ -133,30 +134,39 @@ def digest_of_inputs(venv: Path) -> str:
 
 
 class Progress:
-    """One status line that is rewritten on a terminal; in a log, a line every ten seconds at most."""
-
-    LOG_INTERVAL_S = 10.0
+    """Says what is going on and for how long: on a terminal in place, in a log every ten seconds."""
 
     def __init__(self) -> None:
+        self.doing = "starting"
         self.started = time.monotonic()
-        self.logged = float("-inf")
         self.terminal = sys.stdout.isatty()
+        self.stopped = threading.Event()
+        self.ticker = threading.Thread(target=self.tick, daemon=True)
 
-    def show(self, text: str) -> None:
-        """Says what is going on."""
-        now = time.monotonic()
-        minutes, seconds = divmod(int(now - self.started), 60)
-        line = f"  {minutes}:{seconds:02d}  {text}"
-        if self.terminal:
-            print(f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
-        elif now - self.logged >= self.LOG_INTERVAL_S:
-            print(line, flush=True)
-            self.logged = now
+    def __enter__(self) -> Progress:
+        self.ticker.start()
+        return self
 
-    def close(self) -> None:
-        """Leaves the terminal on a clean line."""
+    def __exit__(self, *_: object) -> None:
+        self.stopped.set()
+        self.ticker.join()
         if self.terminal:
             print("\r\033[K", end="", flush=True)
+
+    def elapsed_s(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    def tick(self) -> None:
+        """Prints until stopped."""
+        while not self.stopped.wait(1.0 if self.terminal else 10.0):
+            minutes, seconds = divmod(int(self.elapsed_s()), 60)
+            line = f"  {minutes}:{seconds:02d}  {self.doing}"
+            if self.terminal:
+                line = line[: shutil.get_terminal_size().columns - 1]
+                print(f"\r\033[K{line}", end="", flush=True)
+            else:
+                print(line, flush=True)
 
 
 def activity(line: str) -> str | None:
@@ -190,36 +200,17 @@ def pip_install(venv: Path, requirement: str, stamp: Path, progress: Progress) -
     # Python compiles on its own the small part of all those packages that is used.
     options = ["--progress-bar", "off", "--no-compile", "--editable"]
     command = [str(venv / "bin" / "python"), "-m", "pip", "install", *options, requirement]
-    log = venv / "pip.log"
-    lines: queue.Queue[str | None] = queue.Queue()
-    with (
-        subprocess.Popen(
-            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process,
-        log.open("w") as kept,
-    ):
-
-        def read() -> None:
-            for line in process.stdout or ():
-                lines.put(line)
-            lines.put(None)
-
-        threading.Thread(target=read, daemon=True).start()
-        doing = "starting pip"
-        while True:
-            progress.show(doing)
-            try:
-                line = lines.get(timeout=1.0)
-            except queue.Empty:
-                continue
-            if line is None:
-                break
-            kept.write(line)
-            doing = activity(line) or doing
+    output = []
+    with Popen(command, env=environment(), stdout=PIPE, stderr=STDOUT, text=True) as pip:
+        for line in pip.stdout or ():
+            output.append(line)
+            progress.doing = activity(line) or progress.doing
             if line.startswith("Installing collected packages"):
                 stamp.write_text(UNFINISHED)
-    if process.returncode:
-        raise SetupError(explain_failure(log.read_text(), log))
+    log = venv / "pip.log"
+    log.write_text("".join(output))
+    if pip.returncode:
+        raise SetupError(explain_failure("".join(output), log))
 
 
 def is_usable(venv: Path, state: str) -> bool:
@@ -271,27 +262,24 @@ def set_up(venv: Path) -> None:
         f"setting up {venv} with Python {platform.python_version()} and {source}; several GB the first time",
         flush=True,
     )
-    progress = Progress()
-    try:
+    with Progress() as progress:
         if not is_usable(venv, state):
-            progress.show("making the virtual environment")
+            progress.doing = "making the virtual environment"
             create(venv)
         extras = "simulation,dev" + (",ros-wheels" if wheels else "")
         pip_install(venv, f"{CHECKOUT}[{extras}]", stamp, progress)
         stamp.unlink()
         python = str(venv / "bin" / "python")
         if wheels and missing_modules(python, ("tf2_msgs",)):
-            progress.show("generating tf2_msgs")
+            progress.doing = "generating tf2_msgs"
             command = [python, str(CHECKOUT / "scripts" / "generate_tf2_msgs.py")]
             result = subprocess.run(command, env=environment(), capture_output=True, text=True)
             if result.returncode:
                 raise SetupError(result.stderr.strip().replace("error: ", "", 1))
-    finally:
-        progress.close()
     finished = stamp.with_suffix(".new")
     finished.write_text(digest)
     finished.replace(stamp)
-    print(f"set up in {time.monotonic() - progress.started:.0f} s", flush=True)
+    print(f"set up in {progress.elapsed_s():.0f} s", flush=True)
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import platform
 import sys
@@ -78,6 +79,10 @@ def test_another_python_is_refused_with_the_way_to_name_one(
 ) -> None:
     with pytest.raises(bootstrap.SetupError, match=r"one of 3\.10 to 3\.13 .*make PYTHON=python3\.12"):
         bootstrap.check_python(version)
+
+
+def test_a_python_that_is_too_old_can_read_the_script() -> None:
+    ast.parse(SCRIPT.read_text(), feature_version=(3, 7))
 
 
 @pytest.mark.parametrize("version", [(3, 10), (3, 13)])

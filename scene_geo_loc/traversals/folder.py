@@ -16,8 +16,15 @@ from scene_geo_loc.geometry.pose import Pose, transform
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
 from scene_geo_loc.traversals.part import WHOLE, Part
 
-FRAME_PERIOD_NS = 100_000_000
-"""Time between frames, 10 Hz, where a dataset has no stamps."""
+FIRST_STAMP_NS = 1_000_000_000
+"""Where a dataset's clock begins at zero, it begins here: in ROS, zero means that there is no time."""
+
+_FRAME_PERIOD_NS = 100_000_000
+
+
+def stamp_of(number: int) -> int:
+    """The stamp in nanoseconds of a frame of a dataset without stamps: 0.1 s apart."""
+    return FIRST_STAMP_NS + number * _FRAME_PERIOD_NS
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,14 @@ from scene_geo_loc.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
 from scene_geo_loc.traversals.folder import (
-    FRAME_PERIOD_NS,
+    FIRST_STAMP_NS,
     FolderTraversal,
     FrameFiles,
     ScanFile,
     pose_of,
     read_image,
     read_numbers,
+    stamp_of,
 )
 
 ODOMETRY_LAYOUT = "image_0 (or image_2, image_l) and calib.txt with P0"
@@ -76,11 +77,11 @@ def open_kitti_odometry(folder: Path) -> FolderTraversal:
         _check_count(poses_file, len(rows), len(images))
         poses = [pose_of(row) for row in rows]
     times = folder / "times.txt"
-    stamps = [i * FRAME_PERIOD_NS for i in range(len(images))]
+    stamps = [stamp_of(i) for i in range(len(images))]
     if times.is_file():
         seconds = read_numbers(times, 1)[:, 0]
         _check_count(times, len(seconds), len(images))
-        stamps = [round(second * 1e9) for second in seconds]
+        stamps = [FIRST_STAMP_NS + round(second * 1e9) for second in seconds]
     T_first_lidar = None
     if "Tr" in calibration:
         T_first_lidar = make_pose(*_rt(_entry(calibration, "Tr", folder, (3, 4))))
@@ -101,7 +102,7 @@ def open_kitti_lidar(folder: Path) -> FolderTraversal:
     for image in images:
         T_map_lidar = lidar_poses.get(int(image.stem))
         poses.append(None if T_map_lidar is None else T_map_lidar @ inverse(T_first_lidar))
-    stamps = [int(image.stem) * FRAME_PERIOD_NS for image in images]
+    stamps = [stamp_of(int(image.stem)) for image in images]
     return _traversal(folder, images, stamps, K, poses, t2, folder / "velodyne", T_first_lidar)
 
 
@@ -250,7 +251,7 @@ def _oxts_poses(folder: Path) -> dict[int, Pose]:
 def _raw_stamps(path: Path, images: list[Path]) -> list[int]:
     """Stamps like `2011-09-26 13:02:25.594360375`, as nanoseconds since 1970."""
     if not path.is_file():
-        return [int(image.stem) * FRAME_PERIOD_NS for image in images]
+        return [stamp_of(int(image.stem)) for image in images]
     lines = path.read_text().split("\n")
     # Line i is of frame i; of an unsynced drive some frames, and lines, may have been left out.
     by_frame = dict(enumerate(line for line in lines if line.strip()))

@@ -12,13 +12,13 @@ from pathlib import Path
 from scene_geo_loc.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.traversals.folder import (
-    FRAME_PERIOD_NS,
     FolderTraversal,
     FrameFiles,
     pose_of,
     read_depth_millimetres,
     read_image,
     read_numbers,
+    stamp_of,
 )
 
 LAYOUT = "images/, K.txt and poses.txt"
@@ -59,7 +59,7 @@ def open_rgbd_folder(folder: Path) -> FolderTraversal:
         depth = (folder / "depth" / name).with_suffix(".png")
         files.append(
             FrameFiles(
-                i * FRAME_PERIOD_NS,
+                stamp_of(i),
                 folder / "images" / name,
                 pose_of(poses[i]),
                 depth if depth.is_file() else None,

@@ -15,20 +15,20 @@ from pathlib import Path
 from scene_geo_loc.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.traversals.folder import (
-    FRAME_PERIOD_NS,
     FolderTraversal,
     FrameFiles,
     pose_of,
     read_depth_millimetres,
     read_numbers,
+    stamp_of,
 )
 
 LAYOUT = "seq-NN/frame-NNNNNN.color.png with .pose.txt"
 CAMERA = Camera(640, 480, 585.0, 585.0, 320.0, 240.0)
 SPLITS = {"train": "TrainSplit.txt", "test": "TestSplit.txt"}
 
-_PAUSE_NS = 2_000_000_000
-"""Time between sequences, too long for poses to be interpolated from one to the next."""
+_PAUSE = 20
+"""Frames left out between sequences: 2 s, too long for poses to be interpolated from one to the next."""
 
 
 def is_seven_scenes(folder: Path) -> bool:
@@ -46,7 +46,7 @@ def open_seven_scenes(folder: Path, split: str | None = None) -> FolderTraversal
     if split is not None:
         sequences = [folder / f"seq-{number:02d}" for number in _split(folder, split)]
     files = []
-    stamp = 0
+    number = 0
     for sequence in sequences:
         images = _colour_images(sequence)
         if not images:
@@ -58,14 +58,14 @@ def open_seven_scenes(folder: Path, split: str | None = None) -> FolderTraversal
             depth, pose = sequence / f"{stem}.depth.png", sequence / f"{stem}.pose.txt"
             files.append(
                 FrameFiles(
-                    stamp,
+                    stamp_of(number),
                     image,
                     pose_of(read_numbers(pose, 4)) if pose.is_file() else None,
                     depth if depth.is_file() else None,
                 )
             )
-            stamp += FRAME_PERIOD_NS
-        stamp += _PAUSE_NS
+            number += 1
+        number += _PAUSE
     return FolderTraversal(str(folder), CAMERA, files, read_depth=read_depth_millimetres)
 
 

@@ -1,0 +1,46 @@
+"""`scene-geo-loc convert`: writes any source as a rosbag2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scene_geo_loc.cli.progress import track
+from scene_geo_loc.cli.source import Source, takes_source
+
+
+@takes_source
+def convert(
+    source: Source,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new bag.")],
+    compressed: Annotated[
+        bool,
+        typer.Option("--compressed", help="Write images as JPEG: a tenth of the size, not quite the same."),
+    ] = False,
+) -> None:
+    """Write any source as a rosbag2 (MCAP), so that it can be replayed through the nodes.
+
+    The bag has /camera/image_raw, /camera/camera_info, /camera/depth/image_raw, /lidar/points and
+    /ground_truth/pose, as far as the source has them.
+
+    Example:  scene-geo-loc convert office_walk office_bag --every 2
+    """
+    from scene_geo_loc.traversals.convert import convert as write
+    from scene_geo_loc.traversals.frame import Skipped
+
+    traversal = source.open()
+    done = write(
+        traversal,
+        out,
+        compressed=compressed,
+        track=lambda frames: track(frames, len(traversal), f"Writing {out}"),
+    )
+    lidar = f" and {done.scans} scans" if done.scans else ""
+    typer.echo(f"{out}: {done.frames} frames{lidar}")
+    left_out = Skipped(dict(traversal.skipped.counts))
+    if done.scans_left_out:
+        left_out.add("scans at times without a pose", done.scans_left_out)
+    if left_out:
+        typer.echo(f"left out: {left_out}")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from scene_geo_loc import __version__
 from scene_geo_loc.depth.lidar import LidarAccumulator, lidar_depth
@@ -22,6 +21,7 @@ from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.keyframes import KeyframeSelector
 from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
 from scene_geo_loc.mapping.reference_map import FILES, FORMAT, FORMAT_VERSION, FileRecord, MapInfo, sha256_of
+from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.networks.checkpoint import digest, imagenet_network, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.extractor import Extractor, has_contrast
 from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
@@ -29,23 +29,6 @@ from scene_geo_loc.traversals.frame import Frame, Scan, Skipped, Traversal
 
 FIT_KEYFRAMES = 1000
 """Most keyframes that pooling and projection are fitted on."""
-
-
-class BuilderSettings(BaseModel):
-    """How a map is built."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    keyframe_distance_m: float = Field(default=1.0, ge=0, description="way between keyframes, m")
-    keyframe_angle_deg: float = Field(
-        default=10.0, ge=0, le=180, description="turn between keyframes, degrees"
-    )
-    lidar_before_s: float = Field(
-        default=1.0, ge=0, description="lidar gathered from this long before an image, s"
-    )
-    lidar_after_s: float = Field(
-        default=2.0, ge=0, description="lidar gathered until this long after an image, s"
-    )
 
 
 @dataclass

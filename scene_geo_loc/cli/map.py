@@ -1,0 +1,140 @@
+"""`scene-geo-loc map build|info|verify`: makes reference maps and looks into them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scene_geo_loc.cli.source import Source, takes_source
+from scene_geo_loc.mapping.settings import BuilderSettings
+
+map_app = typer.Typer(help="Build reference maps, and look into them.", no_args_is_help=True)
+MapFolder = Annotated[Path, typer.Argument(metavar="MAP", help="Folder of the reference map.")]
+
+
+def _setting(name: str, option: str) -> Any:
+    """An option with the description and limits of a field of BuilderSettings."""
+    field = BuilderSettings.model_fields[name]
+    limits = {type(limit).__name__: limit for limit in field.metadata}
+    lowest = limits["Ge"].ge if "Ge" in limits else None
+    highest = limits["Le"].le if "Le" in limits else None
+    return typer.Option(option, min=lowest, max=highest, help=f"{str(field.description).capitalize()}.")
+
+
+def _default(name: str) -> Any:
+    return BuilderSettings.model_fields[name].default
+
+
+@map_app.command()
+@takes_source
+def build(
+    source: Source,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the map to be.")],
+    keyframe_distance: Annotated[float, _setting("keyframe_distance_m", "--keyframe-distance")] = _default(
+        "keyframe_distance_m"
+    ),
+    keyframe_angle: Annotated[float, _setting("keyframe_angle_deg", "--keyframe-angle")] = _default(
+        "keyframe_angle_deg"
+    ),
+    lidar_before: Annotated[float, _setting("lidar_before_s", "--lidar-before")] = _default("lidar_before_s"),
+    lidar_after: Annotated[float, _setting("lidar_after_s", "--lidar-after")] = _default("lidar_after_s"),
+    network: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint of a network, such as another map's; else ImageNet's, fitted here."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, ...")] = "auto",
+    overwrite: Annotated[bool, typer.Option(help="Replace the map that is there, once done.")] = False,
+) -> None:
+    """Build a reference map from a source with images and poses, and lidar or depth where there is.
+
+    A build that was stopped goes on where it was when the same command is given again.
+
+    Example:  scene-geo-loc map build morning.bag street_map --keyframe-distance 2
+    """
+    from scene_geo_loc.cli.progress import progress, track
+    from scene_geo_loc.mapping.builder import MapBuilder, feed
+
+    traversal = source.open()
+    settings = BuilderSettings(
+        keyframe_distance_m=keyframe_distance,
+        keyframe_angle_deg=keyframe_angle,
+        lidar_before_s=lidar_before,
+        lidar_after_s=lidar_after,
+    )
+    builder = MapBuilder(
+        out,
+        settings,
+        map_frame=traversal.map_frame,
+        source=traversal.name,
+        network=network,
+        device=device,
+        overwrite=overwrite,
+    )
+    if builder.resumed_keyframes:
+        typer.echo(f"Going on with {builder.resumed_keyframes} keyframes of an unfinished build.")
+    for _ in track(feed(builder, traversal), len(traversal), "building"):
+        pass
+    with progress("describing", "keyframes") as tell:
+        builder.finish(tell)
+    done = builder.progress
+    typer.echo(f"{out}: {done.keyframes} keyframes of {done.frames} frames.")
+    if done.without_depth:
+        typer.echo(f"{done.without_depth} keyframes have no depth: they can be retrieved, but give no pose.")
+    for what, skipped in (("The reader", traversal.skipped), ("The builder", done.skipped)):
+        if skipped:
+            typer.echo(f"{what} left out: {skipped}.")
+
+
+@map_app.command()
+def info(map_folder: MapFolder) -> None:
+    """Show what a map holds and where it comes from.
+
+    Example:  scene-geo-loc map info street_map
+    """
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.traversals.frame import Skipped
+
+    opened = ReferenceMap.open(map_folder)
+    described = opened.info
+    positions = opened.T_map_camera[:, :3, 3]
+    way = np.linalg.norm(np.diff(positions, axis=0), axis=1).sum()
+    size = sum(record.bytes for record in described.files.values())
+    sources, counts = np.unique(opened.depth_source.to_pylist(), return_counts=True)
+    rows = {
+        "keyframes": f"{len(opened)}, {way:.0f} m along them",
+        "extent": " x ".join(f"{extent:.1f}" for extent in np.ptp(positions, axis=0)) + " m",
+        "map frame": opened.map_frame,
+        "cameras": ", ".join(f"{c.width}x{c.height} {c.model}" for c in opened.cameras),
+        "depth": ", ".join(f"{count} {name}" for name, count in zip(sources, counts, strict=True)),
+        "size": f"{size / 1e6:.1f} MB",
+        "built": f"{described.built:%Y-%m-%d %H:%M} UTC by scene_geo_loc {described.package_version}",
+        "source": described.source,
+        "settings": ", ".join(f"{key} {value}" for key, value in described.settings.items()),
+        "left out": ", ".join(f"{count} {reason}" for reason, count in described.skipped.items())
+        or "nothing",
+        "network": described.network_digest[:16],
+        "format": str(described.format_version),
+    }
+    table = Table(show_header=False, box=None)
+    for key, value in rows.items():
+        table.add_row(key, value)
+    Console().print(table)
+
+
+@map_app.command()
+def verify(map_folder: MapFolder) -> None:
+    """Compare every file of a map with its checksum.
+
+    Example:  scene-geo-loc map verify street_map
+    """
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+
+    opened = ReferenceMap.open(map_folder)
+    opened.verify()
+    typer.echo(f"{map_folder} is as it was built: {len(opened)} keyframes, {len(opened.info.files)} files.")

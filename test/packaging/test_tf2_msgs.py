@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
+import json
+from pathlib import Path
 
 import pytest
 
 TFMessage = pytest.importorskip("tf2_msgs.msg", reason="no ROS 2").TFMessage
 
+SCRIPT = Path(__file__).parents[2] / "scripts" / "generate_tf2_msgs.py"
 OFFICIAL_HASH = "e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087"
 
 
@@ -38,3 +42,17 @@ def test_a_message_survives_serialization() -> None:
     transform.transform.translation.x = 1.5
     message = TFMessage(transforms=[transform])
     assert deserialize_message(serialize_message(message), TFMessage) == message
+
+
+def test_a_generated_type_of_another_hash_is_refused(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("generate_tf2_msgs", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    description = tmp_path / "c" / "msg" / "TFMessage.json"
+    description.parent.mkdir(parents=True)
+    entry = {"type_name": "tf2_msgs/msg/TFMessage", "hash_string": "RIHS01_" + 64 * "0"}
+    description.write_text(json.dumps({"type_hashes": [entry]}))
+    with pytest.raises(script.GenerationError, match="has type hash RIHS01_0+ instead of RIHS01_e369"):
+        script.check_type_hash(tmp_path)

@@ -116,8 +116,7 @@ def info(map_folder: MapFolder) -> None:
         "built": f"{described.built:%Y-%m-%d %H:%M} UTC by scene_geo_loc {described.package_version}",
         "source": described.source,
         "settings": ", ".join(f"{key} {value}" for key, value in described.settings.items()),
-        "left out": ", ".join(f"{count} {reason}" for reason, count in described.skipped.items())
-        or "nothing",
+        "left out": str(Skipped(described.skipped)) or "nothing",
         "network": described.network_digest[:16],
         "format": str(described.format_version),
     }

@@ -54,5 +54,5 @@ def test_a_generated_type_of_another_hash_is_refused(tmp_path: Path) -> None:
     description.parent.mkdir(parents=True)
     entry = {"type_name": "tf2_msgs/msg/TFMessage", "hash_string": "RIHS01_" + 64 * "0"}
     description.write_text(json.dumps({"type_hashes": [entry]}))
-    with pytest.raises(script.GenerationError, match="has type hash RIHS01_0+ instead of RIHS01_e369"):
+    with pytest.raises(script.GenerationError, match=r"has type hash RIHS01_0+ instead of RIHS01_e369"):
         script.check_type_hash(tmp_path)

@@ -1,0 +1,124 @@
+"""The conditions of the papers' drives: light, weather, season and what the years change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+Light = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How a street looks on one drive.  Light is linear RGB; a white wall under `sky` alone gives `sky`.
+
+    Attributes:
+        sun: radiance of the sun on a surface that faces it; none where zero.
+        sun_azimuth_deg, sun_elevation_deg: where the sun stands; azimuth counter-clockwise from x.
+        sky: light from above.
+        bounce: light from the ground.
+        zenith, horizon: colours of the sky itself.
+        clouds: share of the sky that clouds cover.
+        haze_m: distance at which two thirds of the contrast are lost.
+        foliage: "summer", "autumn" or "bare".
+        epoch: 0, or 1 for seven months later, when fronts are repainted and shops are others.
+        has_snow, is_night: whether snow lies; whether lamps, windows and headlights are lit.
+        gain: noise of the camera, 1 in good light.
+        key: brightness that the exposure aims at.
+    """
+
+    name: str
+    sky: Light
+    bounce: Light
+    zenith: Light
+    horizon: Light
+    sun: Light = (0.0, 0.0, 0.0)
+    sun_azimuth_deg: float = 0.0
+    sun_elevation_deg: float = 45.0
+    clouds: float = 1.0
+    haze_m: float = 700.0
+    foliage: str = "summer"
+    epoch: int = 0
+    has_snow: bool = False
+    is_night: bool = False
+    gain: float = 1.0
+    key: float = 0.2
+    day: int = field(default=0)
+
+    @property
+    def has_sun(self) -> bool:
+        """Whether things cast shadows."""
+        return max(self.sun) > 0
+
+    @property
+    def sun_direction(self) -> np.ndarray:
+        """Unit vector (3,) towards the sun."""
+        azimuth, elevation = np.radians([self.sun_azimuth_deg, self.sun_elevation_deg])
+        return np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
+
+
+CONDITIONS: dict[str, Condition] = {
+    condition.name: condition
+    for condition in (
+        Condition(
+            "overcast",
+            sky=(0.86, 0.9, 0.96),
+            bounce=(0.3, 0.29, 0.28),
+            zenith=(0.72, 0.77, 0.84),
+            horizon=(0.95, 0.97, 1.0),
+        ),
+        Condition(
+            "sunny",
+            sky=(0.36, 0.46, 0.66),
+            bounce=(0.34, 0.31, 0.26),
+            zenith=(0.16, 0.34, 0.75),
+            horizon=(0.66, 0.8, 0.98),
+            sun=(2.3, 2.0, 1.55),
+            sun_azimuth_deg=205,
+            sun_elevation_deg=43,
+            clouds=0.3,
+            haze_m=1100,
+            key=0.24,
+            day=1,
+        ),
+        Condition(
+            "long-term",
+            sky=(0.6, 0.66, 0.78),
+            bounce=(0.26, 0.24, 0.22),
+            zenith=(0.5, 0.6, 0.76),
+            horizon=(0.96, 0.9, 0.82),
+            sun=(1.3, 0.95, 0.6),
+            sun_azimuth_deg=320,
+            sun_elevation_deg=19,
+            clouds=0.7,
+            haze_m=600,
+            foliage="autumn",
+            epoch=1,
+            day=210,
+        ),
+        Condition(
+            "snow",
+            sky=(0.9, 0.95, 1.04),
+            bounce=(0.5, 0.52, 0.56),
+            zenith=(0.8, 0.84, 0.9),
+            horizon=(0.9, 0.92, 0.96),
+            haze_m=260,
+            foliage="bare",
+            has_snow=True,
+            key=0.3,
+            day=120,
+        ),
+        Condition(
+            "night",
+            sky=(0.011, 0.012, 0.018),
+            bounce=(0.006, 0.005, 0.004),
+            zenith=(0.004, 0.005, 0.011),
+            horizon=(0.03, 0.022, 0.018),
+            is_night=True,
+            gain=4.0,
+            key=0.085,
+            day=30,
+        ),
+    )
+}

@@ -1,0 +1,188 @@
+"""Triangles with textures and tints, gathered piece by piece in local frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+WHITE = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Triangles that share nothing.
+
+    Attributes:
+        corners: (T, 3, 3) float32 metres in the map.
+        uv: (T, 3, 2) float32 texture coordinates in metres, v upwards.
+        texture: (T,) int32 index into a TextureBank.
+        tint: (T, 3) float32, multiplies the texture's colour (linear light).
+        normal: (T, 3) float32 unit vectors that shading uses; two-sided.
+    """
+
+    corners: NDArray[np.float32]
+    uv: NDArray[np.float32]
+    texture: NDArray[np.int32]
+    tint: NDArray[np.float32]
+    normal: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.corners)
+
+
+def flat_normals(corners: NDArray) -> NDArray[np.float32]:
+    """Unit normals (T, 3) of triangles (T, 3, 3); the z axis for degenerate ones."""
+    n = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(n, axis=1, keepdims=True)
+    return np.where(length > 1e-12, n / np.maximum(length, 1e-12), (0.0, 0.0, 1.0)).astype(np.float32)
+
+
+class MeshBuilder:
+    """Collects triangles; what is added lies in the current local frame (x right, y away, z up)."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[NDArray, NDArray, NDArray, NDArray, NDArray]] = []
+        self._origin = np.zeros(3)
+        self._rotation = np.eye(3)
+
+    @contextmanager
+    def frame(self, origin: ArrayLike, x_axis: ArrayLike) -> Iterator[None]:
+        """Adds inside a frame at `origin` (2 or 3 numbers) whose x axis points along `x_axis` (2)."""
+        before = self._origin, self._rotation
+        cx, cy = np.asarray(x_axis, float) / np.linalg.norm(x_axis)
+        shift = np.append(origin, 0.0) if len(np.asarray(origin)) == 2 else np.asarray(origin, float)
+        self._origin = before[1] @ shift + before[0]
+        self._rotation = before[1] @ np.array([[cx, -cy, 0.0], [cy, cx, 0.0], [0.0, 0.0, 1.0]])
+        yield
+        self._origin, self._rotation = before
+
+    def triangles(
+        self,
+        corners: NDArray,
+        uv: NDArray,
+        texture: int,
+        tint: ArrayLike = WHITE,
+        normal: NDArray | None = None,
+    ) -> None:
+        """Adds triangles (T, 3, 3) with uv (T, 3, 2), one texture, a tint (3,) or (T, 3)."""
+        world = np.asarray(corners, np.float64) @ self._rotation.T + self._origin
+        count = len(world)
+        normals = flat_normals(world) if normal is None else (normal @ self._rotation.T).astype(np.float32)
+        self._parts.append(
+            (
+                world.astype(np.float32),
+                np.asarray(uv, np.float32),
+                np.full(count, texture, np.int32),
+                np.broadcast_to(np.asarray(tint, np.float32), (count, 3)),
+                normals,
+            )
+        )
+
+    def quads(self, corners: NDArray, uv: NDArray, texture: int, tint: ArrayLike = WHITE) -> None:
+        """Adds quadrilaterals (Q, 4, 3), corners in order around, with uv (Q, 4, 2)."""
+        corners, uv = np.asarray(corners, float), np.asarray(uv, float)
+        tint = np.asarray(tint, np.float32)
+        pairs = [[0, 1, 2], [0, 2, 3]]
+        self.triangles(
+            corners[:, pairs].reshape(-1, 3, 3),
+            uv[:, pairs].reshape(-1, 3, 2),
+            texture,
+            np.repeat(tint, 2, axis=0) if tint.ndim == 2 else tint,
+        )
+
+    def walls(self, x0: ArrayLike, x1: ArrayLike, z0: ArrayLike, z1: ArrayLike, y: ArrayLike, texture: int) -> None:
+        """Adds upright rectangles that face the street, textured by (x, z); arrays broadcast."""
+        x0, x1, z0, z1, y = (a.ravel() for a in np.broadcast_arrays(*np.atleast_1d(x0, x1, z0, z1, y)))
+        keep = (x1 - x0 > 1e-6) & (z1 - z0 > 1e-6)
+        x0, x1, z0, z1, y = x0[keep], x1[keep], z0[keep], z1[keep], y[keep]
+        xs, zs = np.stack([x0, x1, x1, x0], 1), np.stack([z0, z0, z1, z1], 1)
+        corners = np.stack([xs, np.repeat(y[:, None], 4, 1), zs], 2)
+        self.quads(corners, corners[..., [0, 2]], texture)
+
+    def polygon(self, corners: ArrayLike, texture: int, tint: ArrayLike = WHITE) -> None:
+        """Adds a flat convex polygon (N, 3), textured in its own plane: u level, v up the slope."""
+        points = np.asarray(corners, float)
+        n = np.cross(points[1] - points[0], points[2] - points[0])
+        u = np.cross((0.0, 0.0, 1.0), n)
+        u = np.array([1.0, 0.0, 0.0]) if np.linalg.norm(u) < 1e-9 else u / np.linalg.norm(u)
+        v = np.cross(n / np.linalg.norm(n), u)
+        uv = np.stack([points @ u, points @ v], 1)
+        fan = [[0, i, i + 1] for i in range(1, len(points) - 1)]
+        self.triangles(points[fan], uv[fan], texture, tint)
+
+    def boxes(self, low: ArrayLike, high: ArrayLike, texture: int, tint: ArrayLike = WHITE) -> None:
+        """Adds axis-aligned boxes from `low` (N, 3) to `high` (N, 3), without their undersides' uv care."""
+        low, high = np.atleast_2d(np.asarray(low, float)), np.atleast_2d(np.asarray(high, float))
+        ends = np.stack([low, high], 1)
+        faces = (
+            ((0, 0, 0), (1, 0, 0), (1, 0, 1), (0, 0, 1)),
+            ((0, 1, 0), (1, 1, 0), (1, 1, 1), (0, 1, 1)),
+            ((0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1)),
+            ((1, 0, 0), (1, 1, 0), (1, 1, 1), (1, 0, 1)),
+            ((0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1)),
+            ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)),
+        )
+        for index, face in enumerate(faces):
+            corners = np.stack([np.stack([ends[:, c[a], a] for a in range(3)], 1) for c in face], 1)
+            axes = [0, 2] if index < 2 else [1, 2] if index < 4 else [0, 1]
+            self.quads(corners, corners[..., axes], texture, tint)
+
+    def cylinder(
+        self,
+        start: ArrayLike,
+        end: ArrayLike,
+        radius: tuple[float, float],
+        texture: int,
+        tint: ArrayLike = WHITE,
+        sides: int = 8,
+        cap: bool = False,
+    ) -> None:
+        """Adds a cone frustum between two points, its radius from `radius[0]` to `radius[1]`."""
+        a, b = np.asarray(start, float), np.asarray(end, float)
+        axis = (b - a) / np.linalg.norm(b - a)
+        side = np.cross(axis, (1.0, 0.0, 0.0) if abs(axis[0]) < 0.9 else (0.0, 1.0, 0.0))
+        side /= np.linalg.norm(side)
+        angle = np.linspace(0, 2 * np.pi, sides + 1)
+        ring = np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * np.cross(axis, side)
+        low, high = a + radius[0] * ring, b + radius[1] * ring
+        corners = np.stack([low[:-1], low[1:], high[1:], high[:-1]], 1)
+        around, height = angle * max(radius), np.linalg.norm(b - a)
+        uv = np.zeros((sides, 4, 2))
+        uv[:, [0, 3], 0], uv[:, [1, 2], 0], uv[:, 2:, 1] = around[:-1, None], around[1:, None], height
+        self.quads(corners, uv, texture, tint)
+        if cap:
+            self.polygon(high[:-1], texture, tint)
+
+    def ribbons(
+        self, starts: NDArray, ends: NDArray, radius_start: NDArray, radius_end: NDArray, texture: int, tint: ArrayLike
+    ) -> None:
+        """Adds branches from `starts` (N, 3) to `ends` (N, 3), each two crossed strips."""
+        axis = ends - starts
+        axis = axis / np.maximum(np.linalg.norm(axis, axis=1, keepdims=True), 1e-9)
+        helper = np.where(np.abs(axis[:, 2:]) > 0.8, (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
+        side = np.cross(axis, helper)
+        side /= np.linalg.norm(side, axis=1, keepdims=True)
+        a, b = np.asarray(radius_start)[:, None], np.asarray(radius_end)[:, None]
+        length = np.linalg.norm(ends - starts, axis=1)
+        for across in (side, np.cross(axis, side)):
+            corners = np.stack([starts - a * across, starts + a * across, ends + b * across, ends - b * across], 1)
+            uv = np.zeros((len(starts), 4, 2))
+            uv[:, 1:3, 0] = 2 * a
+            uv[:, 2:, 1] = length[:, None]
+            self.quads(corners, uv, texture, tint)
+
+    def mesh(self) -> Mesh:
+        """All that was added."""
+        if not self._parts:
+            return Mesh(
+                np.zeros((0, 3, 3), np.float32),
+                np.zeros((0, 3, 2), np.float32),
+                np.zeros(0, np.int32),
+                np.zeros((0, 3), np.float32),
+                np.zeros((0, 3), np.float32),
+            )
+        return Mesh(*(np.concatenate(column) for column in zip(*self._parts, strict=True)))

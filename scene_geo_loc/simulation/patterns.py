@@ -1,0 +1,189 @@
+"""Materials painted as images: bricks, plaster, stone, tiles, asphalt, leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Image = NDArray[np.uint8]
+
+
+def noise(rng: np.random.Generator, h: int, w: int, cell: float, octaves: int = 3) -> NDArray[np.float32]:
+    """Smooth noise (h, w) of about unit variance, its coarsest blobs `cell` pixels wide."""
+    out = np.zeros((h, w), np.float32)
+    weight = 0.0
+    for octave in range(octaves):
+        size = max(cell / 2**octave, 1.0)
+        grid = rng.standard_normal((int(h / size) + 3, int(w / size) + 3), dtype=np.float32)
+        big = cv2.resize(grid, None, fx=size, fy=size, interpolation=cv2.INTER_CUBIC)
+        amplitude = 0.6**octave
+        out += amplitude * big[:h, :w]
+        weight += amplitude**2
+    return out / np.float32(0.75 * weight**0.5)
+
+
+def shade(colour: ArrayLike, brightness: NDArray) -> Image:
+    """An image of one colour times a brightness (h, w) around 1."""
+    return np.clip(np.asarray(colour, np.float32) * brightness[..., None], 0, 255).astype(np.uint8)
+
+
+def modulate(image: Image, brightness: NDArray) -> Image:
+    """An image times a brightness (h, w) around 1."""
+    return np.clip(image * brightness[..., None], 0, 255).astype(np.uint8)
+
+
+def blend(image: Image, other: ArrayLike, share: NDArray) -> Image:
+    """`other` (a colour or an image) over an image by a share (h, w) within [0, 1]."""
+    over = np.asarray(other, np.float32)
+    return (image + (over - image) * np.clip(share, 0, 1)[..., None]).astype(np.uint8)
+
+
+def courses(
+    rng: np.random.Generator,
+    h: int,
+    w: int,
+    size: tuple[float, float],
+    joint: float,
+    contrast: float,
+    colour: ArrayLike,
+    joint_colour: ArrayLike,
+) -> Image:
+    """Bricks, stones or slabs in running bond.
+
+    Args:
+        size: width and height of a stone in pixels.
+        joint: width of a joint in pixels.
+        contrast: spread of the stones' brightness.
+    """
+    bw, bh = size
+    y = np.arange(h, dtype=np.float32)[:, None]
+    row = (y / bh).astype(np.int32)
+    x = np.arange(w, dtype=np.float32)[None] + (row % 2) * (bw / 2)
+    column = (x / bw).astype(np.int32)
+    tones = 1 + contrast * rng.standard_normal((int(row.max()) + 1, int(column.max()) + 1)).astype(np.float32)
+    hues = rng.normal(0, contrast * 26, (*tones.shape, 3)).astype(np.float32)
+    hues -= hues.mean(2, keepdims=True)
+    stones = np.asarray(colour, np.float32) * tones[row, column][..., None] + hues[row, column]
+    # A joint thinner than a pixel is drawn fainter, as an area average would be.
+    cover_x = np.clip(joint - (x - column * bw), 0, 1)
+    cover_y = np.clip(joint - (y - row * bh), 0, 1)
+    cover = np.maximum(cover_x, np.broadcast_to(cover_y, cover_x.shape))[..., None]
+    out = stones + (np.asarray(joint_colour, np.float32) - stones) * cover
+    out *= (1 + 0.05 * noise(rng, h, w, 3, 1))[..., None]
+    return np.clip(out, 0, 255).astype(np.uint8)
+
+
+def plaster(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
+    """Painted plaster with blotches, fine grain and streaks of rain."""
+    tone = 1 + 0.045 * noise(rng, h, w, 1.6 / texel_m) + 0.03 * rng.standard_normal((h, w)).astype(np.float32)
+    streaks = noise(rng, 1 + h // 40, w, 6, 2)
+    tone += 0.035 * cv2.resize(streaks, (w, h), interpolation=cv2.INTER_LINEAR)
+    return shade(colour, tone)
+
+
+def brick(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
+    """Brickwork, 25 cm by 8.3 cm with its joints."""
+    mortar = np.asarray(colour, float) * 0.45 + np.array([105, 102, 96])
+    wall = courses(rng, h, w, (0.25 / texel_m, 0.0833 / texel_m), 0.016 / texel_m, 0.13, colour, mortar)
+    return modulate(wall, 1 + 0.06 * noise(rng, h, w, 2.0 / texel_m))
+
+
+def ashlar(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
+    """Dressed stone blocks."""
+    joint = np.asarray(colour, float) * 0.62
+    size = (rng.uniform(0.6, 1.0) / texel_m, rng.uniform(0.3, 0.45) / texel_m)
+    wall = courses(rng, h, w, size, 0.025 / texel_m, 0.055, colour, joint)
+    return modulate(wall, 1 + 0.05 * noise(rng, h, w, 0.8 / texel_m))
+
+
+def panels(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
+    """Concrete or metal panels with open joints."""
+    joint = np.asarray(colour, float) * 0.4
+    wall = courses(rng, h, w, (rng.uniform(1.2, 3.0) / texel_m, rng.uniform(0.7, 1.6) / texel_m), 1.3, 0.04, colour, joint)
+    return modulate(wall, 1 + 0.05 * noise(rng, h, w, 1.2 / texel_m))
+
+
+def boards(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
+    """Horizontal or upright wooden boards."""
+    size = rng.uniform(0.14, 0.24) / texel_m
+    if rng.random() < 0.5:
+        wall = courses(rng, h, w, (9.0 / texel_m, size), 0.9, 0.06, colour, np.asarray(colour, float) * 0.5)
+    else:
+        wall = courses(rng, w, h, (9.0 / texel_m, size), 0.9, 0.06, colour, np.asarray(colour, float) * 0.5)
+        wall = np.ascontiguousarray(wall.transpose(1, 0, 2))
+    return modulate(wall, 1 + 0.05 * noise(rng, h, w, 0.5 / texel_m))
+
+
+def timber_frame(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
+    """Plaster fields between dark beams."""
+    wall = plaster(rng, h, w, texel_m, colour)
+    beam = tuple(int(c) for c in rng.integers((50, 30, 20), (95, 65, 55)))
+    thick = max(1, round(0.2 / texel_m))
+    xs = np.arange(0, w + 1, w / max(2, round(w * texel_m / 1.4)))
+    ys = np.arange(0, h + 1, 1.45 / texel_m)
+    for x in xs:
+        cv2.line(wall, (int(x), 0), (int(x), h), beam, thick)
+    for y in ys:
+        cv2.line(wall, (0, int(y)), (w, int(y)), beam, thick)
+    for y0, y1 in zip(ys[:-1], ys[1:], strict=True):
+        for x0, x1 in zip(xs[:-1], xs[1:], strict=True):
+            kind = rng.random()
+            if kind < 0.25:
+                cv2.line(wall, (int(x0), int(y0)), (int(x1), int(y1)), beam, thick, cv2.LINE_AA)
+            if kind > 0.8 or kind < 0.08:
+                cv2.line(wall, (int(x0), int(y1)), (int(x1), int(y0)), beam, thick, cv2.LINE_AA)
+    return wall
+
+
+def roof_tiles(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
+    """Rows of roof tiles, each shading the next."""
+    roof = courses(rng, h, w, (0.24 / texel_m, 0.3 / texel_m), 1.0, 0.1, colour, np.asarray(colour, float) * 0.55)
+    return modulate(roof, 1 + 0.08 * noise(rng, h, w, 1.5 / texel_m))
+
+
+def asphalt(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
+    """Asphalt with aggregate and worn areas."""
+    tone = 1 + 0.06 * noise(rng, h, w, 2.5 / texel_m) + 0.075 * rng.standard_normal((h, w)).astype(np.float32)
+    return shade(colour, tone)
+
+
+def cobbles(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
+    """Setts in rows."""
+    stones = courses(rng, h, w, (0.2 / texel_m, 0.16 / texel_m), 0.035 / texel_m, 0.13, colour, np.asarray(colour, float) * 0.5)
+    return modulate(stones, 1 + 0.07 * noise(rng, h, w, 1.5 / texel_m))
+
+
+def slabs(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
+    """Pavement slabs."""
+    size = rng.uniform(0.4, 0.75) / texel_m
+    stones = courses(rng, h, w, (size, size * rng.uniform(0.6, 1.0)), 0.028 / texel_m, 0.06, colour, np.asarray(colour, float) * 0.62)
+    return modulate(stones, 1 + 0.05 * noise(rng, h, w, 1.0 / texel_m))
+
+
+def grass(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
+    """A lawn."""
+    return shade(colour, 1 + 0.14 * noise(rng, h, w, 1.0 / texel_m) + 0.16 * rng.standard_normal((h, w)).astype(np.float32))
+
+
+Material = Callable[[np.random.Generator, int, int, float, ArrayLike], Image]
+
+WALLS: dict[str, Material] = {
+    "plaster": plaster,
+    "brick": brick,
+    "ashlar": ashlar,
+    "panels": panels,
+    "boards": boards,
+    "timber": timber_frame,
+}
+PAVINGS: dict[str, Material] = {"asphalt": asphalt, "cobbles": cobbles, "slabs": slabs, "grass": grass}
+
+
+def snow_cover(rng: np.random.Generator, image: Image, texel_m: float, depth: NDArray | float) -> Image:
+    """Snow over a painted surface; `depth` of 1 hides it, 0 leaves most of it bare."""
+    h, w = image.shape[:2]
+    patchy = noise(rng, h, w, 0.9 / texel_m) * 0.35
+    white = shade((226, 231, 238), 1 + 0.035 * noise(rng, h, w, 0.5 / texel_m))
+    return blend(image, white, (np.asarray(depth, np.float32) * 1.7 - 0.35 + patchy) * np.ones((h, w), np.float32))

@@ -1,0 +1,68 @@
+"""From light to a picture: exposure, bloom, lens, noise, snowflakes."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.simulation.conditions import Condition
+from scene_geo_loc.simulation.randomness import stream
+
+_TONES = 4096
+
+
+class Photographer:
+    """Turns linear light (H, W, 3) into RGB uint8, as the camera of one drive would.
+
+    Raises nothing; the same seed and frame number give the same picture.
+    """
+
+    def __init__(self, condition: Condition, width: int, height: int, seed: int) -> None:
+        self.condition = condition
+        self.seed = seed
+        x = (np.arange(width, dtype=np.float32) - width / 2) / (width / 2)
+        y = (np.arange(height, dtype=np.float32) - height / 2) / (width / 2)
+        self._vignette = (1 - 0.22 * (x[None] ** 2 + y[:, None] ** 2))[..., None]
+        tile = stream(seed, "noise").standard_normal((height + 256, width + 256, 3), dtype=np.float32)
+        # A Bayer sensor's noise is coarser than a pixel once the colours are interpolated.
+        self._noise = cv2.GaussianBlur(tile, (0, 0), 0.6) * np.float32(1.7)
+        light = np.linspace(0, 1, _TONES)
+        # A shoulder holds the highlights: linear below, slowly bending above.
+        bent = np.where(light * 4 < 0.6, light * 4, 1 - 0.4 * np.exp(-(light * 4 - 0.6) / 0.4))
+        self._curve = (255 * np.clip(bent, 0, 1) ** (1 / 2.2)).astype(np.float32)
+
+    def develop(self, light: NDArray[np.float32], frame: int) -> NDArray[np.uint8]:
+        """The picture of a frame."""
+        rng = stream(self.seed, "frame", frame)
+        light = self._expose(light)
+        if self.condition.has_snow:
+            light = self._snowflakes(light, rng)
+        if self.condition.is_night:
+            small = cv2.resize(np.minimum(light, 8), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+            glow = cv2.GaussianBlur(np.maximum(small - 0.7, 0), (0, 0), 5)
+            light = light + 0.55 * cv2.resize(glow, light.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        light = cv2.GaussianBlur(light, (0, 0), 0.55) * self._vignette
+        tones = self._curve[np.clip(light * (_TONES / 4), 0, _TONES - 1).astype(np.int32)]
+        top, left = (int(v) for v in rng.integers(0, 256, 2))
+        grain = self._noise[top : top + light.shape[0], left : left + light.shape[1]]
+        # Shot noise: in gamma-encoded values nearly even, stronger in the dark.
+        tones += grain * np.float32(self.condition.gain * 1.5)
+        return np.clip(tones, 0, 255).astype(np.uint8)
+
+    def _expose(self, light: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Meters the lower two thirds, as a road camera does, and follows it most of the way."""
+        brightness = light[light.shape[0] // 3 :: 4, ::4, 1]
+        mean = float(np.exp(np.mean(np.log(np.minimum(brightness, 4) + 1e-3))))
+        return light * np.float32((self.condition.key / mean) ** 0.8 * (self.condition.key / 0.2) ** 0.2)
+
+    def _snowflakes(self, light: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """A few flakes, the near ones large and out of focus."""
+        h, w = light.shape[:2]
+        layer = np.zeros((h, w), np.float32)
+        for _ in range(int(w * h / 1400)):
+            distance = rng.uniform(1.5, 12)
+            centre = int(rng.integers(w)), int(rng.integers(h))
+            cv2.circle(layer, centre, max(1, round(w * 0.0065 / distance)), float(min(1.0, 0.35 + 1.2 / distance)), -1, cv2.LINE_AA)
+        layer = cv2.GaussianBlur(layer, (0, 0), 0.9)[..., None]
+        return light * (1 - 0.75 * layer) + layer * np.float32(0.62)

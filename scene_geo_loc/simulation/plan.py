@@ -1,0 +1,255 @@
+"""The plan of the town: a closed street and the plots along both sides of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
+
+from scene_geo_loc.simulation.randomness import stream
+
+STEP_M = 0.5
+"""Distance between the samples of the centre line."""
+
+DISTRICTS = ("old town", "brick", "villas", "modern", "market")
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A straight part of the loop: where its line runs, and how its street is built."""
+
+    start: NDArray[np.float64]
+    direction: NDArray[np.float64]
+    length: float
+    half_road: float
+    pavement: float
+    district: str
+
+    @property
+    def left(self) -> NDArray[np.float64]:
+        """Unit normal to the left."""
+        return np.array([-self.direction[1], self.direction[0]])
+
+    @property
+    def frontage(self) -> float:
+        """Distance of the fronts from the centre line in metres."""
+        return self.half_road + self.pavement
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A piece of frontage and what stands on it.
+
+    Attributes:
+        index: running number; seeds what is built here.
+        kind: "building", "street" (a side street's mouth), "square" or "yard".
+        origin: (2,) its left end, seen from the street.
+        along: (2,) unit vector to the right, seen from the street.
+        width: metres of frontage.
+        distance: metres along the loop of the plot's middle.
+        edge: number of the edge.
+        open_left, open_right: whether the side wall on that end is seen from the street.
+    """
+
+    index: int
+    kind: str
+    origin: NDArray[np.float64]
+    along: NDArray[np.float64]
+    width: float
+    distance: float
+    edge: int
+    district: str
+    open_left: bool
+    open_right: bool
+
+    @property
+    def inward(self) -> NDArray[np.float64]:
+        """Unit vector away from the street."""
+        return np.array([-self.along[1], self.along[0]])
+
+
+class StreetPlan:
+    """A closed street of 2 to 2.6 km with plots on both sides, the same for the same seed.
+
+    Attributes:
+        length: of the centre line in metres.
+        edges: the straight parts.
+        plots: everything along both sides.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        vertices = _polygon(seed)
+        self.edges = _edges(seed, vertices)
+        self._turns = [_angle(a.direction, b.direction) for a, b in self._corners()]
+        centre, edge_of = self._centre_line()
+        steps = np.linalg.norm(np.diff(centre, axis=0, append=centre[:1]), axis=1)
+        along = np.concatenate([[0.0], np.cumsum(steps)])
+        self.length = float(along[-1])
+        count = int(self.length / STEP_M)
+        self._s = np.arange(count) * (self.length / count)
+        closed = np.vstack([centre, centre[:1]])
+        self._xy = np.stack([np.interp(self._s, along, closed[:, a]) for a in range(2)], 1)
+        # Widths change over 12 m where one edge meets the next.
+        around = (np.arange(count)[:, None] + np.arange(-12, 13)) % count
+        owner = edge_of[np.minimum(np.searchsorted(along, self._s), len(edge_of) - 1)]
+        self._half_road = np.array([e.half_road for e in self.edges])[owner][around].mean(1)
+        self._pavement = np.array([e.pavement for e in self.edges])[owner][around].mean(1)
+        self.plots = self._place_plots()
+
+    def _corners(self) -> list[tuple[Edge, Edge]]:
+        return list(zip(self.edges, self.edges[1:] + self.edges[:1], strict=True))
+
+    def _centre_line(self) -> tuple[NDArray, NDArray]:
+        """The polygon with its corners rounded, finely sampled, and each sample's edge."""
+        points, owner = [], []
+        cuts = []
+        for number, (turn, (a, b)) in enumerate(zip(self._turns, self._corners(), strict=True)):
+            radius = stream(self.seed, "corner", number).uniform(13, 19)
+            cuts.append((min(radius * np.tan(abs(turn) / 2), 0.45 * min(a.length, b.length)), turn))
+        for number, edge in enumerate(self.edges):
+            before, (after, turn) = cuts[number - 1][0], cuts[number]
+            straight = np.arange(before, edge.length - after, 0.2)
+            points.append(edge.start + straight[:, None] * edge.direction)
+            owner += [number] * len(straight)
+            radius = after / np.tan(abs(turn) / 2)
+            begin = edge.start + (edge.length - after) * edge.direction
+            centre = begin + np.sign(turn) * radius * edge.left
+            swept = np.arange(0, abs(turn), 0.2 / radius)
+            spoke = begin - centre
+            c, s = np.cos(np.sign(turn) * swept), np.sin(np.sign(turn) * swept)
+            points.append(centre + np.stack([c * spoke[0] - s * spoke[1], s * spoke[0] + c * spoke[1]], 1))
+            following = (number + 1) % len(self.edges)
+            owner += [number if angle < abs(turn) / 2 else following for angle in swept]
+        return np.concatenate(points), np.array(owner)
+
+    def at(self, distance: ArrayLike, lateral: ArrayLike = 0.0) -> NDArray[np.float64]:
+        """Points (..., 2) at metres along the loop (of any lap), `lateral` metres to its left."""
+        s = np.mod(np.asarray(distance, float), self.length)
+        xy = np.stack([np.interp(s, self._s, self._xy[:, a], period=self.length) for a in range(2)], -1)
+        heading = self.heading(distance)
+        normal = np.stack([-np.sin(heading), np.cos(heading)], -1)
+        return xy + np.asarray(lateral)[..., None] * normal
+
+    def heading(self, distance: ArrayLike) -> NDArray[np.float64]:
+        """Direction of the centre line in radians, counter-clockwise from x."""
+        s = np.asarray(distance, float)
+        ahead, behind = np.mod(s + 0.5, self.length), np.mod(s - 0.5, self.length)
+        d = [np.interp(ahead, self._s, self._xy[:, a], period=self.length) for a in range(2)]
+        d = [d[a] - np.interp(behind, self._s, self._xy[:, a], period=self.length) for a in range(2)]
+        return np.arctan2(d[1], d[0])
+
+    def half_road(self, distance: ArrayLike) -> NDArray[np.float64]:
+        """Half the carriageway's width in metres."""
+        return np.interp(np.mod(distance, self.length), self._s, self._half_road, period=self.length)
+
+    def pavement(self, distance: ArrayLike) -> NDArray[np.float64]:
+        """A pavement's width in metres."""
+        return np.interp(np.mod(distance, self.length), self._s, self._pavement, period=self.length)
+
+    def nearest(self, points: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """For points (N, 2): metres along the loop, and distance from the centre line."""
+        away, index = cKDTree(self._xy).query(points)
+        return self._s[index], away
+
+    def edge_at(self, distance: float) -> Edge:
+        """The edge whose street a distance along the loop lies in."""
+        point = self.at(distance)
+        offsets = [
+            np.linalg.norm(point - e.start - np.clip((point - e.start) @ e.direction, 0, e.length) * e.direction)
+            for e in self.edges
+        ]
+        return self.edges[int(np.argmin(offsets))]
+
+    def _place_plots(self) -> list[Plot]:
+        plots: list[Plot] = []
+        count = len(self.edges)
+        for number, edge in enumerate(self.edges):
+            for side in (1, -1):
+                _, low = _corner_shift(self.edges[number - 1], edge, self._turns[number - 1], side)
+                beyond, _ = _corner_shift(edge, self.edges[(number + 1) % count], self._turns[number], side)
+                high = edge.length + beyond
+                rng = stream(self.seed, "plots", number, side + 1)
+                cuts = _subdivide(rng, high - low, edge.district)
+                for place, (kind, a, b) in enumerate(cuts):
+                    inward = side * edge.left
+                    along = np.array([inward[1], -inward[0]])
+                    ends = [edge.start + (low + t) * edge.direction + edge.frontage * inward for t in (a, b)]
+                    neighbours = [cuts[p][0] if 0 <= p < len(cuts) else "corner" for p in (place - 1, place + 1)]
+                    is_open = [kind_of != "building" for kind_of in neighbours]
+                    if side < 0:
+                        ends, is_open = ends[::-1], is_open[::-1]
+                    middle = self.nearest(np.mean(ends, axis=0)[None])[0][0]
+                    plots.append(
+                        Plot(len(plots), kind, ends[0], along, b - a, float(middle), number, edge.district, *is_open)
+                    )
+        return plots
+
+
+def _angle(a: NDArray, b: NDArray) -> float:
+    """Turn from direction a to direction b in radians, left positive."""
+    return float(np.arctan2(a[0] * b[1] - a[1] * b[0], a @ b))
+
+
+def _polygon(seed: int) -> NDArray[np.float64]:
+    """Corners of an irregular ring whose turns are neither too slight nor too sharp."""
+    for attempt in range(10_000):
+        rng = stream(seed, "polygon", attempt)
+        count = int(rng.integers(11, 14))
+        angle = 2 * np.pi * (np.arange(count) + rng.uniform(-0.3, 0.3, count)) / count
+        radius = 330 * (1 + rng.uniform(-0.3, 0.3, count))
+        vertices = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
+        sides = np.roll(vertices, -1, axis=0) - vertices
+        lengths = np.linalg.norm(sides, axis=1)
+        turns = np.abs([_angle(a, b) for a, b in zip(sides, np.roll(sides, -1, axis=0), strict=True)])
+        if lengths.min() > 90 and np.radians(14) < turns.min() and turns.max() < np.radians(78):
+            if 2080 < lengths.sum() < 2600:
+                return vertices
+    raise AssertionError("no ring found")
+
+
+def _edges(seed: int, vertices: NDArray) -> list[Edge]:
+    rng = stream(seed, "edges")
+    edges = []
+    districts = list(rng.permutation(DISTRICTS))
+    for number, (a, b) in enumerate(zip(vertices, np.roll(vertices, -1, axis=0), strict=True)):
+        length = float(np.linalg.norm(b - a))
+        half_road, pavement = float(rng.uniform(4.3, 5.4)), float(rng.uniform(2.0, 3.6))
+        edges.append(Edge(a, (b - a) / length, length, half_road, pavement, districts[number % len(districts)]))
+    return edges
+
+
+def _corner_shift(a: Edge, b: Edge, turn: float, side: int) -> tuple[float, float]:
+    """Where the frontage lines of two edges meet, along each edge from their common corner."""
+    fa, fb = side * a.frontage, side * b.frontage
+    shift_a = (fa * np.cos(turn) - fb) / np.sin(turn)
+    shift_b = shift_a * np.cos(turn) + fa * np.sin(turn)
+    return float(shift_a), float(shift_b)
+
+
+def _subdivide(rng: np.random.Generator, length: float, district: str) -> list[tuple[str, float, float]]:
+    """Cuts a frontage into (kind, start, end)."""
+    cuts: list[tuple[str, float, float]] = []
+    at, since_gap = 0.0, 0.0
+    widths = {"old town": (6.0, 10.5), "brick": (7, 13), "villas": (10, 15), "modern": (14, 24), "market": (7, 15)}
+    low, high = widths[district]
+    gap = rng.uniform(28, 55)
+    while length - at > 1e-6:
+        rest = length - at
+        kind, width = "building", rng.uniform(low, high)
+        if since_gap > gap and rest > 45:
+            kind = str(rng.choice(["street", "square", "yard"], p=[0.45, 0.25, 0.3]))
+            width = {"street": rng.uniform(8, 10), "square": rng.uniform(16, 26), "yard": rng.uniform(5, 10)}[kind]
+            since_gap, gap = 0.0, rng.uniform(30, 65)
+        elif rng.random() < 0.06:
+            width = rng.uniform(18, 28)
+        if rest - width < 6:
+            kind, width = "building", rest
+            if rest > 1.7 * high:
+                width = rest / 2
+        cuts.append((kind, at, at + width))
+        at += width
+        since_gap += width if kind == "building" else 0.0
+    return cuts

@@ -1,0 +1,86 @@
+"""A short drive as a bag, of which every pose, pixel and point is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, make_pose
+from scene_geo_loc.traversals.bag_writer import BagWriter
+
+CAMERA = Camera(64, 48, 60.0, 61.0, 31.5, 23.5, "plumb_bob", (-0.1, 0.01, 0.001, -0.001, 0.0))
+T_BASE_CAMERA = make_pose(OPTICAL_FROM_BODY.T, [1.5, 0.1, 1.2])
+T_BASE_LIDAR = make_pose(Rotation.from_euler("z", 30, degrees=True).as_matrix(), [0.0, 0.0, 1.8])
+START_NS = 1_700_000_000_000_000_000
+PERIOD_NS = 100_000_000
+
+
+def stamp(i: float) -> int:
+    """The stamp of image number i."""
+    return START_NS + round(i * PERIOD_NS)
+
+
+def base_at(i: float) -> Pose:
+    """The vehicle's pose in the map at image number i: a curve to the left."""
+    return make_pose(
+        Rotation.from_euler("z", 2.0 * i, degrees=True).as_matrix(), [0.8 * i, 0.02 * i * i, 0.0]
+    )
+
+
+def picture(i: int) -> np.ndarray:
+    """The image number i."""
+    return np.random.default_rng(i).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+
+
+def write_drive(
+    path: Path,
+    *,
+    images: Iterable[int] = range(10),
+    image_stamp: Callable[[int], int] = stamp,
+    compressed: bool = False,
+    camera: Camera | None = CAMERA,
+    truth: bool = True,
+    tf: bool = False,
+    odometry: bool = False,
+    static: bool = True,
+    depth: bool = False,
+    extra: Callable[[BagWriter, int], Any] | None = None,
+) -> Path:
+    """Writes the drive, or the drive without some of its topics."""
+    with BagWriter(path) as bag:
+        if static:
+            mounting = {
+                ("base_link", "camera_optical_frame"): T_BASE_CAMERA,
+                ("base_link", "lidar_link"): T_BASE_LIDAR,
+            }
+            bag.static_transforms(START_NS, mounting)
+        for number, i in enumerate(images):
+            now = image_stamp(number)
+            if truth:
+                bag.pose("/ground_truth/pose", stamp(number), "map", base_at(number))
+            if tf:
+                bag.transform(stamp(number), "map", "odom", make_pose(np.eye(3), [100.0, 0.0, 0.0]))
+                bag.transform(stamp(number), "odom", "base_link", base_at(number))
+            if odometry:
+                T = make_pose(np.eye(3), [0.0, 0.0, 7.0]) @ base_at(number)
+                bag.odometry(
+                    "/odom", stamp(number), "odom", "base_link", T, (0, 0, 0), (0, 0, 0), [0.1] * 6, [0.1] * 6
+                )
+            if camera is not None:
+                bag.camera_info("/camera/camera_info", now, "camera_optical_frame", camera)
+            if compressed:
+                bag.compressed_image("/camera/image_raw/compressed", now, "camera_optical_frame", picture(i))
+            else:
+                bag.image("/camera/image_raw", now, "camera_optical_frame", picture(i))
+            if depth:
+                metres = np.full((48, 64), 1.0 + i, np.float32)
+                metres[0, 0] = np.nan
+                bag.depth_image("/camera/depth/image_raw", now + 3_000_000, "camera_optical_frame", metres)
+            if extra is not None:
+                extra(bag, number)
+    return path

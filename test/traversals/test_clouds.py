@@ -1,0 +1,108 @@
+"""Points of lidar messages."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scene_geo_loc.traversals.clouds import cloud_of, decode_point_cloud, laser_scan_points
+
+CODES = {"f4": 7, "f8": 8, "u4": 6, "u2": 4}
+SECOND = 1_700_000_000
+
+
+def cloud(
+    fields: dict[str, tuple[str, np.ndarray]], *, height: int = 1, row_padding: int = 0, big: bool = False
+):
+    """A PointCloud2 of the given fields, with rows of points."""
+    order = ">" if big else "<"
+    dtype = np.dtype([(name, order + kind) for name, (kind, _) in fields.items()])
+    count = len(next(iter(fields.values()))[1])
+    table = np.zeros(count, dtype)
+    for name, (_, values) in fields.items():
+        table[name] = values
+    width = count // height
+    rows = table.view(np.uint8).reshape(height, -1)
+    return SimpleNamespace(
+        header=SimpleNamespace(stamp=SimpleNamespace(sec=SECOND, nanosec=250_000_000), frame_id="lidar"),
+        fields=[
+            SimpleNamespace(name=name, offset=dtype.fields[name][1], datatype=CODES[kind], count=1)
+            for name, (kind, _) in fields.items()
+        ],
+        is_bigendian=big,
+        width=width,
+        height=height,
+        point_step=dtype.itemsize,
+        row_step=width * dtype.itemsize + row_padding,
+        data=np.pad(rows, ((0, 0), (0, row_padding))).tobytes(),
+    )
+
+
+def xyz_fields(xyz: np.ndarray, kind: str = "f4") -> dict[str, tuple[str, np.ndarray]]:
+    return {name: (kind, xyz[:, i]) for i, name in enumerate("xyz")}
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 7), st.booleans(), st.sampled_from(["f4", "f8"]))
+def test_points_are_read_whatever_the_order_of_bytes_and_the_padding_of_rows(
+    height, width, padding, big, kind
+):
+    xyz = np.random.default_rng(height).normal(size=(height * width, 3)).astype(np.float32)
+    fields = {"ring": ("u2", np.arange(len(xyz))), **xyz_fields(xyz, kind)}
+    read = decode_point_cloud(cloud(fields, height=height, row_padding=padding, big=big))
+    np.testing.assert_array_equal(read.xyz, xyz)
+    assert read.time_s is None
+
+
+def test_points_that_are_nan_infinite_or_the_origin_are_dropped_with_their_times():
+    xyz = np.array([[1, 2, 3], [np.nan, 0, 0], [0, 0, 0], [np.inf, 1, 1], [4, 5, 6]])
+    read = decode_point_cloud(cloud({**xyz_fields(xyz), "time": ("f4", np.arange(5) / 100)}))
+    np.testing.assert_array_equal(read.xyz, [[1, 2, 3], [4, 5, 6]])
+    np.testing.assert_allclose(read.time_s, [0.0, 0.04], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "factor", "start"),
+    [
+        ("time", "f4", 1.0, 0.0),
+        ("t", "u4", 1e9, 0.0),
+        ("offset_time", "u4", 1e9, 0.0),
+        ("timestamp", "f8", 1.0, SECOND + 0.25),
+    ],
+)
+def test_times_of_points_are_seconds_after_the_stamp_for_every_driver(name, kind, factor, start):
+    seconds = np.array([0.0, 0.03, 0.1])
+    fields = {**xyz_fields(np.ones((3, 3))), name: (kind, (start + seconds) * factor)}
+    np.testing.assert_allclose(decode_point_cloud(cloud(fields)).time_s, seconds, atol=1e-6)
+
+
+def test_times_that_make_no_sweep_are_not_believed():
+    fields = {**xyz_fields(np.ones((2, 3))), "timestamp": ("f8", np.array([1e12, 2e12]))}
+    assert decode_point_cloud(cloud(fields)).time_s is None
+
+
+def test_a_cloud_without_coordinates_or_with_too_few_bytes_is_refused():
+    with pytest.raises(ValueError, match="fields x, y and z"):
+        decode_point_cloud(cloud({"intensity": ("f4", np.ones(3))}))
+    short = cloud(xyz_fields(np.ones((3, 3))))
+    short.data = short.data[:-1]
+    with pytest.raises(ValueError, match="does not fit"):
+        decode_point_cloud(short)
+
+
+def test_a_laser_scan_lies_in_its_plane_and_leaves_out_what_is_out_of_range():
+    message = SimpleNamespace(
+        ranges=[2.0, np.inf, 0.05, 3.0, np.nan, 60.0],
+        angle_min=-np.pi / 2,
+        angle_increment=np.pi / 6,
+        time_increment=0.001,
+        range_min=0.1,
+        range_max=50.0,
+    )
+    read = cloud_of(message)
+    np.testing.assert_allclose(read.xyz, [[0, -2, 0], [3, 0, 0]], atol=1e-12)
+    np.testing.assert_allclose(read.time_s, [0.0, 0.003])
+    assert len(laser_scan_points(message)) == 2

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
-QUIET_PERIOD_S = 10.0
+Tell = Callable[[int, int], None]
+"""Takes how many are done, and of how many."""
+QUIET_PERIOD_S = 5.0
 """How often a line is printed where the output is no terminal and cannot be drawn over."""
 
 
-def track(items: Iterable[Item], total: int, words: str, unit: str = "frames") -> Iterator[Item]:
-    """Yields the items while one line on stderr tells how many are done, how fast, and how long it will take."""
+@contextmanager
+def progress(words: str, unit: str = "frames") -> Iterator[Tell]:
+    """Shows on stderr how many of something are done, how fast, and how long the rest will take.
+
+    Yields the function to tell it; the line stays where the work is cut short.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
+    begin = time.monotonic()
     if not console.is_terminal:
-        yield from _track_in_lines(items, total, words, unit)
+        lines = _Lines(words, unit, begin)
+        yield lines.tell
+        lines.end()
         return
     columns = (
         TextColumn("{task.description}"),
@@ -28,23 +38,43 @@ def track(items: Iterable[Item], total: int, words: str, unit: str = "frames") -
         TextColumn("{task.fields[rate]:.1f} " + unit + "/s"),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(words, total=total or None, rate=0.0)
-        begin = time.monotonic()
+    with Progress(*columns, console=console) as shown:
+        task = shown.add_task(words, total=None, rate=0.0)
+
+        def tell(done: int, total: int) -> None:
+            rate = done / max(time.monotonic() - begin, 1e-6)
+            shown.update(task, completed=done, total=total or None, rate=rate)
+
+        yield tell
+
+
+def track(items: Iterable[Item], total: int, words: str, unit: str = "frames") -> Iterator[Item]:
+    """Yields the items and shows their progress."""
+    with progress(words, unit) as tell:
+        tell(0, total)
         for done, item in enumerate(items, start=1):
             yield item
-            progress.update(task, completed=done, rate=done / max(time.monotonic() - begin, 1e-6))
+            tell(done, total)
 
 
-def _track_in_lines(items: Iterable[Item], total: int, words: str, unit: str) -> Iterator[Item]:
-    begin = told = time.monotonic()
-    done = 0
-    for done, item in enumerate(items, start=1):
-        yield item
-        now = time.monotonic()
-        if now - told >= QUIET_PERIOD_S:
-            told, rate = now, done / (now - begin)
-            left = f", {max(total - done, 0) / rate:.0f} s left" if total else ""
-            print(f"{words}: {done}/{total or '?'} ({rate:.1f} {unit}/s{left})", file=sys.stderr, flush=True)
-    seconds = max(time.monotonic() - begin, 1e-6)
-    print(f"{words}: {done} {unit} in {seconds:.1f} s ({done / seconds:.1f}/s)", file=sys.stderr, flush=True)
+class _Lines:
+    """Progress as a line now and then."""
+
+    def __init__(self, words: str, unit: str, begin: float) -> None:
+        self._words, self._unit, self._begin, self._told = words, unit, begin, begin
+        self._done = 0
+
+    def tell(self, done: int, total: int) -> None:
+        self._done, now = done, time.monotonic()
+        if now - self._told < QUIET_PERIOD_S or done == 0:
+            return
+        self._told, rate = now, done / (now - self._begin)
+        left = f", {max(total - done, 0) / rate:.0f} s left" if total else ""
+        self._print(f"{done}/{total or '?'} ({rate:.1f} {self._unit}/s{left})")
+
+    def end(self) -> None:
+        seconds = max(time.monotonic() - self._begin, 1e-6)
+        self._print(f"{self._done} {self._unit} in {seconds:.1f} s ({self._done / seconds:.1f}/s)")
+
+    def _print(self, text: str) -> None:
+        print(f"{self._words}: {text}", file=sys.stderr, flush=True)

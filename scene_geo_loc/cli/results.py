@@ -14,37 +14,41 @@ def print_results(runs: Mapping[str, Summary], title: str = "") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", title_style="bold")
-    table.add_column("")
-    for heading in ("localized", "position\nmedian, p95", "rotation\nmedian, p95"):
-        table.add_column(heading, justify="right")
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        padding=(0, 0, 0, 1),
+    )
+    table.add_column("", no_wrap=True)
     first = next(iter(runs.values()))
-    for heading in (*(name.replace(" m ", " m\n") for name in first.within), "wrong\nfixes", "latency\np50, p95"):
-        table.add_column(heading, justify="right")
+    within = (name.replace(" m ", " m\n") for name in first.within)
+    headings = ("localized", "metres\nmedian\np95", "degrees\nmedian\np95", *within)
+    for heading in (*headings, "wrong\nfixes", "ms\np50\np95"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, summary in runs.items():
         table.add_row(
             name,
-            f"{summary.localized}/{summary.queries}\n{_share(summary.localized_share)}",
-            f"{_number(summary.position_median_m, 3)} m\n{_number(summary.position_p95_m, 3)} m",
-            f"{_number(summary.rotation_median_deg, 2)}°\n{_number(summary.rotation_p95_deg, 2)}°",
-            *(_share(share) for share in summary.within.values()),
+            f"{_share(summary.localized_share, 1)}\n{summary.localized}/{summary.queries}",
+            f"{_number(summary.position_median_m, 3)}\n{_number(summary.position_p95_m, 3)}",
+            f"{_number(summary.rotation_median_deg, 2)}\n{_number(summary.rotation_p95_deg, 2)}",
+            *(_share(share, 0) for share in summary.within.values()),
             str(summary.wrong_fixes),
-            f"{_number(summary.latency_p50_ms, 0)} ms\n{_number(summary.latency_p95_ms, 0)} ms",
+            f"{_number(summary.latency_p50_ms, 0)}\n{_number(summary.latency_p95_ms, 0)}",
         )
-    console = Console()
+    console = Console(highlight=False)
     console.print(table)
-    console.print(
-        f"Errors over localized queries, shares over all; a wrong fix is off by more than {first.wrong_fix_m:g} m.",
-        style="dim",
-        highlight=False,
-    )
+    bound = f"{first.wrong_fix_m:g} m"
+    notes = [f"Errors over localized queries, shares over all; a wrong fix is off by more than {bound}."]
     for name, summary in runs.items():
         if summary.without_truth:
-            console.print(f"{name}: {summary.without_truth} queries without known truth are left out.", style="dim")
+            notes.append(f"{name}: {summary.without_truth} queries without known truth are left out.")
+    console.print("\n".join(notes), style="dim")
 
 
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
+def _share(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
 def _number(value: float | None, digits: int) -> str:

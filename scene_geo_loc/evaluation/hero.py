@@ -50,7 +50,7 @@ def hero_picture(
             head.text(0.25 * i, 0.36, number, fontsize=21, fontweight="bold", color="#2fd6ae", va="center")
             head.text(0.25 * i, 0.1, words, fontsize=10.5, color=muted, va="center")
         axes.set_facecolor(paper)
-        draw_trajectory(axes, records, keyframe_positions, summary.wrong_fix_m, 26, 0.66, ink, muted)
+        draw_trajectory(axes, records, keyframe_positions, summary.wrong_fix_m, 26, (0.66, 0.66), ink, muted)
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4, fontsize=10.5, handletextpad=0.3)
         place = {"location": "bottom", "fraction": 0.04, "pad": 0.02, "aspect": 60}
         add_error_bar(right, axes, summary.wrong_fix_m, muted, **place)

@@ -51,16 +51,16 @@ def draw_trajectory(
     records: Sequence[QueryRecord],
     keyframe_positions: NDArray[np.float64],
     wrong_fix_m: float,
-    mark_size: float = 14.0,
-    shape: float | None = None,
+    mark_size: float,
+    shapes: tuple[float, float] = (0.15, 0.55),
     ink: str = INK,
     muted: str = MUTED,
 ) -> None:
     """Draws keyframes (N, 3), truth and estimates from above, with equal axes.
 
     Estimates are coloured by their error; wrong fixes are joined to the truth, and queries without
-    an answer are marked where they were. With `shape`, height over width, as much ground around is
-    shown as it takes to fill such a box.
+    an answer are marked where they were. As much ground around is shown as it takes for a picture whose
+    height over width lies within `shapes`.
     """
     known = [record for record in records if record.T_true is not None]
     truth = np.array([record.T_true[:3, 3] for record in known if record.T_true is not None]).reshape(-1, 3)
@@ -82,9 +82,10 @@ def draw_trajectory(
     low, high = everything[:, [a, b]].min(0), everything[:, [a, b]].max(0)
     margin = 0.05 * float((high - low).max()) + 0.1
     low, high = low - margin, high + margin
-    if shape is not None:
-        middle, width = (low + high) / 2, max(high[0] - low[0], (high[1] - low[1]) / shape)
-        low, high = middle - width / 2 * np.array([1, shape]), middle + width / 2 * np.array([1, shape])
+    middle, size = (low + high) / 2, high - low
+    shape = np.clip(size[1] / size[0], *shapes)
+    width = max(size[0], size[1] / shape)
+    low, high = middle - width / 2 * np.array([1, shape]), middle + width / 2 * np.array([1, shape])
     position, _ = errors_of(known)
     fixed = np.isfinite(position)
     estimates = np.array(
@@ -149,7 +150,8 @@ def trajectory_svg(
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11.2, 5), layout="constrained")
         axes = figure.add_subplot()
-        draw_trajectory(axes, records, keyframe_positions, wrong_fix_m)
+        mark_size = float(np.clip(4000 / len(records), 14, 36))
+        draw_trajectory(axes, records, keyframe_positions, wrong_fix_m, mark_size)
         (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
         figure.set_size_inches(11.2, float(np.clip(9.6 * (top - bottom) / (right - left), 1.6, 7.4)) + 1.3)
         add_error_bar(figure, axes, wrong_fix_m, MUTED, fraction=0.02, pad=0.01, aspect=24)

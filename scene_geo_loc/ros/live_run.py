@@ -9,17 +9,16 @@ from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.evaluation.pose_error import LOCALIZED, UNANSWERED, QueryRecord
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.ros.messages import ns_to_stamp, pose_from_message, pose_from_transform, stamp_to_ns
+from scene_geo_loc.ros.messages import pose_from_message, pose_from_transform, stamp_to_ns
 from scene_geo_loc.ros.node_process import check_alive, own_domain, running_node
 from scene_geo_loc.ros.transforms import TransformBuffer, TransformUnavailable
-from scene_geo_loc.traversals.bag import Bag
+from scene_geo_loc.traversals.bag import Bag, BagMessage
 from scene_geo_loc.traversals.frame import Traversal
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 IMAGE, CAMERA_INFO = "/camera/image_raw", "/camera/camera_info"
 START_TIMEOUT_S = 90.0
+SUBSCRIBER_TIMEOUT_S = 10.0
 LAST_ANSWER_S = 2.0
 """How long to wait for the answer to the last image."""
 
@@ -76,16 +76,14 @@ class LiveAnswers:
         return state if state in ("lost", "retrieved_only") else UNANSWERED
 
 
-def replay(
-    path: Path, map_folder: Path, log: Path, on_progress: Callable[[int, int, int], None]
-) -> LiveAnswers:
+def replay(path: Path, map_folder: Path, log: Path, on_progress: Callable[[int, int], None]) -> LiveAnswers:
     """Plays a bag at the rate it was recorded to a localization_node and gathers what the node publishes.
 
     Args:
         path: a bag with images, their intrinsics, odometry and the camera's mounting on TF.
         map_folder: the map to localize in.
         log: file for the node's output.
-        on_progress: told images sent, images in the bag, and poses received, with every image.
+        on_progress: told images sent and images in the bag, with every image.
 
     Raises SceneGeoLocError where the bag lacks something, or the node does not start or ends too early.
     """
@@ -123,12 +121,13 @@ def _play(
     bag: Bag,
     process: subprocess.Popen[bytes],
     log: Path,
-    on_progress: Callable[[int, int, int], None],
+    on_progress: Callable[[int, int], None],
 ) -> LiveAnswers:
     from geometry_msgs.msg import PoseStamped
     from rclpy.qos import DurabilityPolicy, QoSProfile
-    from rosgraph_msgs.msg import Clock
     from std_msgs.msg import String
+
+    from scene_geo_loc.ros.playback import Playback
 
     answers = LiveAnswers()
 
@@ -141,30 +140,35 @@ def _play(
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     node.create_subscription(PoseStamped, "localization/pose", on_pose, 10)
     node.create_subscription(String, "localization/state", on_state, latched)
-    clock = node.create_publisher(Clock, "/clock", 10)
     image_topic = image_topic_of(bag)
     topics = [t for t in (image_topic, CAMERA_INFO, "/tf", "/tf_static") if t in bag.topics]
-    publishers = {t: node.create_publisher(_message_class(bag.topics[t]), t, _qos(t)) for t in topics}
-    _wait_for_subscriber(publishers[image_topic], process, log)
+    playback = Playback(node, bag, topics)
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while playback.publishers[image_topic].get_subscription_count() == 0:
+        check_alive(process, log)
+        if time.monotonic() > deadline:
+            raise SceneGeoLocError(
+                f"localization_node did not become active within {START_TIMEOUT_S:.0f} s: see {log}."
+            )
+        time.sleep(0.05)
+    playback.wait_for_subscribers(topics, SUBSCRIBER_TIMEOUT_S)
 
     mounting, camera_frame = TransformBuffer(), ""
-    begin, first_ns = time.monotonic(), None
-    for message in bag.messages(topics):
-        first_ns = message.log_time_ns if first_ns is None else first_ns
-        time.sleep(max(0.0, begin + (message.log_time_ns - first_ns) / 1e9 - time.monotonic()))
-        clock.publish(Clock(clock=ns_to_stamp(message.log_time_ns)))
+
+    def on_message(message: BagMessage) -> None:
+        nonlocal camera_frame
         if message.topic == image_topic:
-            answers.sent_s[message.stamp_ns] = time.monotonic()
-        publishers[message.topic].publish(bytes(message.raw))
-        if message.topic == image_topic:
-            on_progress(len(answers.sent_s), bag.counts[image_topic], len(answers.poses))
             check_alive(process, log)
+            answers.sent_s[message.stamp_ns] = time.monotonic()
+            on_progress(len(answers.sent_s), bag.counts[image_topic])
         elif message.topic == CAMERA_INFO:
             camera_frame = camera_frame or message.decode().header.frame_id
         elif message.topic == "/tf_static":
             for item in message.decode().transforms:
                 T = pose_from_transform(item.transform)
                 mounting.add(item.header.frame_id, item.child_frame_id, 0, T, static=True)
+
+    playback.play(on_message=on_message)
     deadline = time.monotonic() + LAST_ANSWER_S
     while answers.sent_s and max(answers.sent_s) not in answers.poses and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -183,30 +187,3 @@ def image_topic_of(bag: Bag) -> str:
         if topic in bag.topics:
             return topic
     raise SceneGeoLocError(f"{bag.path} has no images on {IMAGE}: convert it with `scene-geo-loc convert`.")
-
-
-def _wait_for_subscriber(publisher: Any, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Waits until the node is active: it subscribes to the images then."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while publisher.get_subscription_count() == 0:
-        check_alive(process, log)
-        if time.monotonic() > deadline:
-            raise SceneGeoLocError(
-                f"The localization node did not become active within {START_TIMEOUT_S:.0f} s: see {log}."
-            )
-        time.sleep(0.05)
-    # The other topics are matched a moment after the images.
-    time.sleep(0.5)
-
-
-def _message_class(name: str) -> Any:
-    package, _, kind = name.split("/")
-    return getattr(import_module(f"{package}.msg"), kind)
-
-
-def _qos(topic: str) -> Any:
-    from rclpy.qos import DurabilityPolicy, QoSProfile
-
-    if topic == "/tf_static":
-        return QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    return QoSProfile(depth=100 if topic == "/tf" else 10)

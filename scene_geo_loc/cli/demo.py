@@ -1,0 +1,199 @@
+"""`scene-geo-loc demo`: the whole loop, from a drive to a map to three drives localized live."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scene_geo_loc.cli.made import Made
+from scene_geo_loc.cli.progress import progress, track
+
+if TYPE_CHECKING:
+    from scene_geo_loc.evaluation.pose_error import QueryRecord, Summary
+
+MAPPED = "overcast"
+DRIVES = ("sunny", "snow", "night")
+LENGTH_M, SPEED_M_S, SEED = 320.0, 10.0, 7
+MIN_LOCALIZED_SHARE, MAX_MEDIAN_M, MAX_MEDIAN_DEG = 0.9, 0.5, 1.0
+"""What the sunny drive must reach, besides no wrong fix."""
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for bags, map, report and result.json.")] = Path("demo"),
+) -> None:
+    """Map a simulated drive, localize three others through the live node, and report how well.
+
+    An overcast drive is mapped; a sunny, a snowy and a night drive down the same street are replayed
+    as they were recorded to a localization_node in a process of its own. Bags and map that are there
+    from an earlier run are used again.
+
+    Example:  scene-geo-loc demo --out demo
+    """
+    begin = time.monotonic()
+    # Being told to end is ended as Ctrl-C is, so that no process is left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        missed = run(out)
+    except KeyboardInterrupt:
+        typer.echo("Stopped. The same command goes on from here.", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"The report is {out / 'report' / 'index.html'}; that took {time.monotonic() - begin:.0f} s.")
+    if missed:
+        typer.echo(f"The sunny drive misses what it should reach: {'; '.join(missed)}.", err=True)
+        raise typer.Exit(1)
+
+
+def run(out: Path) -> list[str]:
+    """Does all of it; returns what the sunny drive misses."""
+    from scene_geo_loc.cli.results import print_results
+    from scene_geo_loc.evaluation.output import write_json
+    from scene_geo_loc.evaluation.pose_error import summarize
+
+    made = Made(out)
+    for condition in (MAPPED, *DRIVES):
+        simulate_drive(made, condition)
+    build_map(made)
+    records = {condition: replay_drive(out, condition) for condition in DRIVES}
+    summaries = {condition: summarize(records[condition]) for condition in DRIVES}
+    print_results(summaries, f"{LENGTH_M:g} m of street, mapped {MAPPED}, localized live")
+    machine = describe_machine()
+    write_json(
+        out / "result.json",
+        {name: summary.to_dict() | {"ran_on": machine} for name, summary in summaries.items()},
+    )
+    write_reports(out, records, summaries, machine)
+    return missed_bars(summaries["sunny"])
+
+
+def simulate_drive(made: Made, condition: str) -> None:
+    """Records a drive as a bag, where it is not there; only the mapping drive needs lidars."""
+    name = f"bags/{condition}"
+    with_lidar = condition == MAPPED
+    origin = {
+        "condition": condition,
+        "seed": SEED,
+        "length": LENGTH_M,
+        "speed": SPEED_M_S,
+        "lidar": with_lidar,
+    }
+    if made.is_there(name, origin):
+        typer.echo(f"{made.root / name} is there already.")
+        return
+    from scene_geo_loc.mapping.builder import remove_partial
+    from scene_geo_loc.simulation.drive import DriveSettings, simulate
+    from scene_geo_loc.simulation.sensors import Rig
+
+    rig = Rig() if is_mapped else Rig(lidar=None, pushbroom=None)
+    settings = DriveSettings(condition, SEED, length=LENGTH_M, speed=SPEED_M_S, rig=rig)
+    path = made.forget(name)
+    if is_mapped:
+        remove_partial(made.root / "map")
+    with progress(f"simulating the {condition} drive") as tell:
+        simulate(path, settings, progress=tell)
+    made.remember(name, origin)
+
+
+def build_map(made: Made) -> None:
+    """Builds the map from the mapping drive's bag, where it is not there; goes on with an unfinished one."""
+    from scene_geo_loc.errors import MapError
+    from scene_geo_loc.mapping.builder import MapBuilder, feed
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.traversals.opening import open_traversal
+
+    bag = made.root / "bags" / MAPPED
+    origin = {"bag": made.record_of(f"bags/{MAPPED}")}
+    path = made.root / "map"
+    if made.is_there("map", origin):
+        try:
+            ReferenceMap.open(path).verify()
+        except MapError as error:
+            typer.echo(f"{error} It is built again.", err=True)
+        else:
+            typer.echo(f"{path} is there already.")
+            return
+    traversal = open_traversal(bag)
+    builder = MapBuilder(made.forget("map"), map_frame=traversal.map_frame, source=f"bags/{MAPPED}")
+    for _ in track(feed(builder, traversal), len(traversal), "building the map"):
+        pass
+    with progress("describing its keyframes", "keyframes") as tell:
+        builder.finish(tell)
+    made.remember("map", origin)
+
+
+def replay_drive(out: Path, condition: str) -> list[QueryRecord]:
+    """Plays a drive to a node of its own and scores what it publishes against the bag's truth."""
+    from scene_geo_loc.ros.live_run import replay
+    from scene_geo_loc.traversals.opening import open_traversal
+
+    bag = out / "bags" / condition
+    with progress(f"replaying the {condition} drive live") as tell:
+        answers = replay(bag, out / "map", out / "logs" / f"{condition}.log", tell)
+    return answers.records(open_traversal(bag))
+
+
+def write_reports(
+    out: Path, records: dict[str, list[QueryRecord]], summaries: dict[str, Summary], machine: str
+) -> None:
+    """Writes a report a drive, the page that leads to them, and the picture that sums them up."""
+    from scene_geo_loc.evaluation.examples import Example, choose_examples, draw_examples
+    from scene_geo_loc.evaluation.hero import hero_picture
+    from scene_geo_loc.evaluation.output import write_aside
+    from scene_geo_loc.evaluation.report import IndexRow, Report, write_index, write_report
+    from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.traversals.opening import open_traversal
+
+    reference_map = ReferenceMap.open(out / "map")
+    localizer = Localizer(reference_map)
+    positions = reference_map.T_map_camera[:, :3, 3]
+    how = (
+        f"A simulated {MAPPED} drive of {LENGTH_M:g} m was mapped ({len(reference_map)} keyframes); "
+        f"each drive was played as recorded to localization_node over DDS, on {machine}."
+    )
+    folder = out / "report"
+    rows: list[IndexRow] = []
+    examples: dict[str, list[Example]] = {}
+    for condition in track(DRIVES, len(DRIVES), "drawing the reports", "drives"):
+        run, summary = records[condition], summaries[condition]
+        traversal = open_traversal(out / "bags" / condition)
+        drawn = draw_examples(run, choose_examples(run), localizer, reference_map, traversal)
+        title = f"The {condition} drive"
+        write_report(folder / f"{condition}.html", Report(title, how, run, summary, positions, drawn))
+        rows.append(IndexRow(condition, f"{condition}.html", summary, drawn[0] if drawn else None))
+        examples[condition] = drawn
+    pictures = [(f"{name}: {drawn[0].title}", drawn[0].picture) for name, drawn in examples.items() if drawn]
+    title = f"A sunny drive, localized in a map of an {MAPPED} one"
+    hero = hero_picture(pictures, records["sunny"], summaries["sunny"], positions, title)
+    write_aside(folder / "hero.png", hero)
+    write_index(folder / "index.html", "One street, three drives, one map", how, rows, hero)
+
+
+def missed_bars(sunny: Summary) -> list[str]:
+    """What the sunny drive misses of what it should reach, in words."""
+    missed = []
+    if (sunny.localized_share or 0.0) < MIN_LOCALIZED_SHARE:
+        missed.append(f"{MIN_LOCALIZED_SHARE:.0%} of frames localized")
+    if sunny.position_median_m is None or sunny.position_median_m > MAX_MEDIAN_M:
+        missed.append(f"a median position error of {MAX_MEDIAN_M} m")
+    if sunny.rotation_median_deg is None or sunny.rotation_median_deg > MAX_MEDIAN_DEG:
+        missed.append(f"a median rotation error of {MAX_MEDIAN_DEG}°")
+    if sunny.wrong_fixes:
+        missed.append(f"no pose more than {sunny.wrong_fix_m:g} m off")
+    return missed
+
+
+def describe_machine() -> str:
+    """The processor and how many cores of it there are."""
+    import os
+    import platform
+
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    return f"{os.cpu_count()} cores of {model}"

@@ -1,0 +1,101 @@
+"""`scene-geo-loc evaluate`: localizes a source whose poses are known and tells how well."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scene_geo_loc.cli.source import Source, takes_source
+
+if TYPE_CHECKING:
+    from scene_geo_loc.evaluation.pose_error import QueryRecord
+    from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.traversals.frame import Traversal
+
+
+@takes_source
+def evaluate(
+    map_folder: Annotated[Path, typer.Argument(metavar="MAP", help="Folder of the reference map.")],
+    source: Source,
+    json: Annotated[Path | None, typer.Option(help="File to write the numbers to.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Folder to write a report with pictures to.")] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Play the source, a bag, to a localization_node of its own.")
+    ] = False,
+    wrong_fix_m: Annotated[
+        float, typer.Option(min=0.001, help="A localized pose off by more metres is a wrong fix.")
+    ] = 5.0,
+    device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, ...")] = "auto",
+) -> None:
+    """Localize a source whose poses are known, and tell how far off the answers are.
+
+    Offline the localizer sees every frame. With --live the bag is played as it was recorded to a
+    localization_node in a process of its own, and what the node publishes is scored.
+
+    Example:  scene-geo-loc evaluate office_map evening.bag --json evening.json --report evening_report
+    """
+    from scene_geo_loc.cli.results import print_results
+    from scene_geo_loc.errors import TraversalError
+    from scene_geo_loc.evaluation.output import write_json
+    from scene_geo_loc.evaluation.pose_error import summarize
+    from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+
+    traversal = source.open()
+    reference_map = ReferenceMap.open(map_folder)
+    if all(frame.T_map_camera is None for frame in traversal.frames()):
+        raise TraversalError(
+            f"{traversal.name} has no poses to compare with: name them with --poses, or use `localize`."
+        )
+    localizer = Localizer(reference_map, device=device)
+    if live:
+        with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder if report is None else report) / "localization_node.log"
+            records = run_live(source.path, map_folder, traversal, log)
+    else:
+        records = run_offline(localizer, traversal)
+    summary = summarize(records, wrong_fix_m)
+    print_results({source.path.name: summary})
+    if traversal.skipped:
+        typer.echo(f"Left out by the reader: {traversal.skipped}.")
+    if json is not None:
+        write_json(json, summary.to_dict())
+    if report is not None:
+        from scene_geo_loc.evaluation.examples import choose_examples, draw_examples
+        from scene_geo_loc.evaluation.hero import hero_picture
+        from scene_geo_loc.evaluation.output import write_aside
+        from scene_geo_loc.evaluation.report import Report, write_report
+
+        how = "Played live to localization_node over DDS" if live else "Localized offline"
+        how += f" in a map of {len(reference_map)} keyframes, built from {reference_map.info.source}."
+        examples = draw_examples(records, choose_examples(records), localizer, reference_map, traversal)
+        positions = reference_map.T_map_camera[:, :3, 3]
+        write_report(
+            report / "index.html", Report(source.path.name, how, records, summary, positions, examples)
+        )
+        rows = [(example.title, example.picture) for example in examples[:3]]
+        if rows:
+            picture = hero_picture(rows, records, summary, positions, source.path.name)
+            write_aside(report / "picture.png", picture)
+        typer.echo(f"The report is {report / 'index.html'}.")
+
+
+def run_offline(localizer: Localizer, traversal: Traversal) -> list[QueryRecord]:
+    """Localizes every frame, with progress."""
+    from scene_geo_loc.cli.progress import track
+    from scene_geo_loc.evaluation.run import localize_traversal
+
+    return list(track(localize_traversal(localizer, traversal), len(traversal), "localizing"))
+
+
+def run_live(bag: Path, map_folder: Path, traversal: Traversal, log: Path) -> list[QueryRecord]:
+    """Plays a bag to a localization_node of its own, with progress."""
+    from scene_geo_loc.cli.progress import progress
+    from scene_geo_loc.ros.live_run import replay
+
+    with progress("replaying") as tell:
+        answers = replay(bag, map_folder, log, tell)
+    return answers.records(traversal)

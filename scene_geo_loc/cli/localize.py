@@ -1,0 +1,45 @@
+"""`scene-geo-loc localize`: finds the poses of a source's images in a map, offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scene_geo_loc.cli.source import Source, takes_source
+
+
+@takes_source
+def localize(
+    map_folder: Annotated[Path, typer.Argument(metavar="MAP", help="Folder of the reference map.")],
+    source: Source,
+    out: Annotated[
+        Path, typer.Option(help="Trajectory to write, `stamp_s x y z qx qy qz qw` a line.")
+    ] = Path("poses.tum"),
+    device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, ...")] = "auto",
+) -> None:
+    """Localize the images of a source in a map, and write the poses of the camera as a TUM trajectory.
+
+    Frames that are not localized are left out of the trajectory, never guessed.
+
+    Example:  scene-geo-loc localize office_map evening.bag --out evening.tum
+    """
+    from scene_geo_loc.cli.progress import track
+    from scene_geo_loc.evaluation.output import written_aside
+    from scene_geo_loc.evaluation.run import localize_traversal
+    from scene_geo_loc.geometry.trajectory import Trajectory, write_tum
+    from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+
+    traversal = source.open()
+    localizer = Localizer(ReferenceMap.open(map_folder), device=device)
+    records = list(track(localize_traversal(localizer, traversal), len(traversal), "localizing"))
+    found = [record for record in records if record.is_localized]
+    poses = [record.T_estimated for record in found if record.T_estimated is not None]
+    trajectory = Trajectory.from_unsorted([record.stamp_ns for record in found], poses)
+    with written_aside(out) as aside:
+        write_tum(aside, trajectory)
+    typer.echo(f"{len(found)} of {len(records)} frames localized; poses of the camera in {out}.")
+    if traversal.skipped:
+        typer.echo(f"Left out by the reader: {traversal.skipped}.")

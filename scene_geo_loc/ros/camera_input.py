@@ -57,13 +57,19 @@ class CameraInput:
 
     Args:
         on_image: called in the executor with each message, which is not decoded yet.
+        depth: how many images wait for the executor; 1 where only the newest matters.
 
     Attributes:
         problem: a sentence on why no image can come, or "".
     """
 
     def __init__(
-        self, node: Node, settings: CameraSettings, counters: Counters, on_image: Callable[[Any], None]
+        self,
+        node: Node,
+        settings: CameraSettings,
+        counters: Counters,
+        on_image: Callable[[Any], None],
+        depth: int = 1,
     ) -> None:
         self.problem = ""
         self._node, self._counters = node, counters
@@ -73,13 +79,12 @@ class CameraInput:
         if settings.image_transport == "compressed":
             topic, kind = f"{topic}/compressed", CompressedImage
         reliability = ReliabilityPolicy[settings.reliability.upper()]
-        # Of images only the newest matters; intrinsics are small, and each may be the only one.
         self._subscriptions = [
             node.create_subscription(
                 kind,
                 topic,
                 on_image,
-                QoSProfile(depth=1, reliability=reliability),
+                QoSProfile(depth=depth, reliability=reliability),
                 event_callbacks=SubscriptionEventCallbacks(
                     incompatible_qos=lambda _: self._on_incompatible(topic)
                 ),

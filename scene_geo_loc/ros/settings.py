@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from scene_geo_loc.localization.estimate import LocalizerSettings
-from scene_geo_loc.mapping.builder import BuilderSettings
+from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.ros.parameters import setting
 
 

@@ -1,0 +1,286 @@
+"""map_builder_node over DDS."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo, Image, LaserScan
+from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
+
+from scene_geo_loc.errors import MapError
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import make_pose
+from scene_geo_loc.mapping.builder import BuildProgress
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.ros.map_builder_node import MapBuilderNode
+from scene_geo_loc.ros.messages import (
+    image_message,
+    ns_to_stamp,
+    pose_stamped,
+    pose_to_message,
+    transform_message,
+)
+from scene_geo_loc.traversals.bag_writer import BagWriter
+
+SECOND = 10**9
+START = 1_700_000_000 * SECOND
+OPTICAL = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]
+T_BASE_CAMERA = make_pose(OPTICAL, (0.5, 0.0, 1.0))
+
+
+def T_map_base(stamp_ns: int) -> np.ndarray:
+    """Straight ahead at 2 m/s."""
+    return make_pose(np.eye(3), (2.0 * (stamp_ns - START) / SECOND, 0.0, 0.0))
+
+
+class FakeBuilder:
+    """Keeps what it is given."""
+
+    resumed_keyframes = 0
+
+    def __init__(self) -> None:
+        self.frames: list[Any] = []
+        self.scans: list[Any] = []
+        self.order: list[int] = []
+        self.progress = BuildProgress()
+        self.finished = False
+
+    def add_frame(self, frame: Any) -> None:
+        self.frames.append(frame)
+        self.order.append(frame.stamp_ns)
+        self.progress.frames = self.progress.keyframes = len(self.frames)
+
+    def add_scan(self, scan: Any) -> None:
+        self.scans.append(scan)
+        self.order.append(scan.stamp_ns)
+
+    def finish(self) -> Path:
+        if not self.frames:
+            raise MapError("No map was built: there is nothing.")
+        self.finished = True
+        return Path("the/map")
+
+    def abandon(self) -> None:
+        pass
+
+
+class Drive:
+    """A drive with a map_builder_node on board."""
+
+    def __init__(self, world: Any, picture: np.ndarray, builder: Any = None, **parameters: Any) -> None:
+        self.world, self.picture = world, picture
+        self.builder = FakeBuilder() if builder is None else builder
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        self.node = MapBuilderNode(lambda *_: self.builder, parameter_overrides=overrides)
+        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        world.spin(self.node)
+        self.diagnostics = world.listen(DiagnosticArray, "/diagnostics")
+        mounting = transform_message(0, "base_link", "camera_optical_frame", T_BASE_CAMERA)
+        lidar = transform_message(0, "base_link", "lidar_link", np.eye(4))
+        world.publish("/tf_static", TFMessage(transforms=[mounting, lidar]), latched=True)
+        self.get_ready()
+
+    def get_ready(self) -> None:
+        """Waits until the node listens, and sends the intrinsics."""
+        info = CameraInfo(width=64, height=48)
+        info.k = np.array([50.0, 0, 32, 0, 50, 24, 0, 0, 1])
+
+        def has_camera_info() -> bool:
+            self.world.publish("camera/camera_info", info)
+            return self.node._input.camera.has_camera_info
+
+        self.world.wait(has_camera_info, "the camera_info to arrive")
+
+    def image(self, stamp_ns: int) -> None:
+        count = self.node.counters.total("received")
+        self.world.publish("camera/image_raw", image_message(stamp_ns, "camera_optical_frame", self.picture))
+        self.world.wait(lambda: self.node.counters.total("received") > count, "the image to arrive")
+
+    def transform(self, stamp_ns: int) -> None:
+        moved = transform_message(stamp_ns, "map", "base_link", T_map_base(stamp_ns))
+        self.world.publish("/tf", TFMessage(transforms=[moved]))
+
+    def save(self) -> Any:
+        return self.world.call(Trigger, "map_builder_node/save", Trigger.Request())
+
+    def diagnosed(self, text: str) -> Any:
+        def find() -> Any:
+            return next((m.status[0] for m in self.diagnostics if text in m.status[0].message), None)
+
+        return self.world.wait(find, f"a diagnosis with {text!r}")
+
+
+def test_images_get_the_pose_of_their_stamp_between_the_transforms_around_it(
+    world: Any, picture: np.ndarray
+) -> None:
+    drive = Drive(world, picture)
+    drive.transform(START)
+    drive.image(START + SECOND // 4)
+    drive.transform(START + SECOND // 2)
+    drive.image(START + SECOND // 2)
+    frame = world.wait(lambda: drive.builder.frames, "a frame")[0]
+    assert frame.stamp_ns == START + SECOND // 4
+    np.testing.assert_allclose(frame.T_map_camera, T_map_base(frame.stamp_ns) @ T_BASE_CAMERA, atol=1e-9)
+    np.testing.assert_array_equal(frame.image, picture)
+
+
+@pytest.mark.parametrize("source", ["odometry", "pose"])
+def test_poses_can_come_from_a_topic_and_then_tf_does_not_count(
+    world: Any, picture: np.ndarray, source: str
+) -> None:
+    drive = Drive(world, picture, pose_source=source, pose_topic="truth")
+    for stamp_ns in (START, START + SECOND // 2):
+        message = pose_stamped(stamp_ns, "somewhere", T_map_base(stamp_ns))
+        if source == "odometry":
+            message = Odometry(header=message.header)
+            message.pose.pose = pose_to_message(T_map_base(stamp_ns))
+        world.publish("truth", message)
+        elsewhere = transform_message(stamp_ns, "odom", "base_link", np.eye(4))
+        world.publish("/tf", TFMessage(transforms=[elsewhere]))
+    drive.image(START + SECOND // 4)
+    drive.image(START + SECOND // 2)
+    frame = world.wait(lambda: drive.builder.frames, "a frame")[0]
+    np.testing.assert_allclose(frame.T_map_camera, T_map_base(frame.stamp_ns) @ T_BASE_CAMERA, atol=1e-9)
+
+
+def test_the_points_of_a_sweep_are_taken_to_the_map_each_at_its_own_time(
+    world: Any, picture: np.ndarray
+) -> None:
+    drive = Drive(world, picture, scan_topic="scan")
+    for tenths in range(6):
+        drive.transform(START + tenths * SECOND // 10)
+    scan = LaserScan(angle_min=0.0, angle_increment=0.0, time_increment=0.1, range_min=0.1, range_max=50.0)
+    scan.header.frame_id, scan.header.stamp = "lidar_link", ns_to_stamp(START)
+    scan.ranges = [10.0, 10.0, float("nan"), 10.0]
+    world.publish("scan", scan)
+    drive.image(START + 4 * SECOND // 10)
+    points = world.wait(lambda: drive.builder.scans, "a scan")[0].points_map
+    np.testing.assert_allclose(points[:, 0], [10.0, 10.2, 10.6], atol=1e-6)
+
+
+def test_images_and_scans_reach_the_builder_in_order_of_time(world: Any, picture: np.ndarray) -> None:
+    drive = Drive(world, picture, scan_topic="scan")
+    for tenths in range(9):
+        drive.transform(START + tenths * SECOND // 10)
+    drive.image(START + SECOND // 10)
+    scan = LaserScan(range_min=0.1, range_max=50.0, ranges=[10.0])
+    scan.header.frame_id, scan.header.stamp = "lidar_link", ns_to_stamp(START)
+    world.publish("scan", scan)
+    drive.image(START + 8 * SECOND // 10)
+    world.wait(lambda: len(drive.builder.order) == 3, "two images and a scan")
+    assert drive.builder.order == sorted(drive.builder.order)
+
+
+def test_a_depth_image_goes_with_the_image_of_its_stamp(world: Any, picture: np.ndarray) -> None:
+    drive = Drive(world, picture, depth_topic="depth")
+    drive.transform(START)
+    drive.transform(START + SECOND // 2)
+    drive.image(START)
+    millimetres = np.full((48, 64), 2500, np.uint16)
+    depth = Image(height=48, width=64, encoding="16UC1", step=128, data=millimetres.tobytes())
+    depth.header.stamp = ns_to_stamp(START)
+    world.publish("depth", depth)
+    drive.image(START + SECOND // 2)
+    frame = world.wait(lambda: drive.builder.frames, "a frame")[0]
+    np.testing.assert_allclose(frame.depth, 2.5)
+
+
+def test_images_without_a_pose_are_left_out_and_diagnostics_say_what_was_missing(
+    world: Any, picture: np.ndarray
+) -> None:
+    drive = Drive(world, picture, pose_timeout=0.2)
+    drive.image(START)
+    assert (
+        "No transform from map to camera_optical_frame on TF"
+        in drive.diagnosed("nobody publishes map").message
+    )
+    assert drive.builder.frames == []
+    assert drive.node.counters.total("bad: image that waited in vain") == 1
+
+
+def test_bad_images_and_scans_are_counted_and_the_build_goes_on(world: Any, picture: np.ndarray) -> None:
+    drive = Drive(world, picture, scan_topic="scan")
+    world.publish("scan", LaserScan(range_max=50.0, ranges=[float("nan")] * 3))
+    truncated = image_message(START, "camera_optical_frame", picture)
+    truncated.data = truncated.data[:10]
+    world.publish("camera/image_raw", truncated)
+    world.wait(lambda: drive.node.counters.total("received") == 1, "the image to arrive")
+    for halves in range(3):
+        drive.transform(START + halves * SECOND // 2)
+    drive.image(START + SECOND // 2)
+    drive.image(START + SECOND)
+    world.wait(lambda: drive.builder.frames, "a frame")
+    assert drive.node.counters.total("bad: undecodable image") == 1
+    assert drive.node.counters.total("bad: scan without a valid point") == 1
+
+
+def test_saving_takes_in_what_waits_and_ends_the_build(world: Any, picture: np.ndarray) -> None:
+    drive = Drive(world, picture)
+    assert "No map was built" in drive.save().message
+    drive.get_ready()
+    drive.transform(START)
+    drive.image(START)
+    answer = drive.save()
+    assert (answer.success, answer.message) == (True, "the/map: 1 keyframes.")
+    assert drive.builder.finished
+    assert not drive.save().success
+    assert drive.diagnosed("Saved as the/map.").level == b"\x00"
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    """Ten images along a street, one a metre, with poses on TF."""
+    rng = np.random.default_rng(0)
+    camera = Camera(128, 96, 100.0, 100.0, 64.0, 48.0)
+    with BagWriter(tmp_path / "street") as bag:
+        bag.static_transforms(START, {("base_link", "camera_optical_frame"): T_BASE_CAMERA})
+        for i in range(10):
+            stamp_ns = START + i * SECOND // 2
+            bag.transform(stamp_ns, "map", "base_link", T_map_base(stamp_ns))
+            bag.camera_info("/camera/camera_info", stamp_ns, "camera_optical_frame", camera)
+            image = rng.integers(0, 255, (96, 128, 3), dtype=np.uint8)
+            bag.image("/camera/image_raw", stamp_ns, "camera_optical_frame", image)
+            depth = np.full((96, 128), 10.0, np.float32)
+            bag.depth_image("/camera/depth/image_raw", stamp_ns, "camera_optical_frame", depth)
+    return tmp_path / "street"
+
+
+def test_a_map_is_built_from_a_recording_at_once(context: None, street: Path, tmp_path: Path) -> None:
+    code = "from scene_geo_loc.ros.map_builder_node import main; raise SystemExit(main())"
+    words = ["--ros-args", "-p", f"bag:={street}", "-p", f"out:={tmp_path / 'map'}"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    reference_map = ReferenceMap.open(tmp_path / "map")
+    assert len(reference_map) == 10
+    assert reference_map.map_frame == "map"
+
+
+def test_ctrl_c_ends_the_node_with_exit_code_zero_even_twice(context: None, tmp_path: Path) -> None:
+    code = "from scene_geo_loc.ros.map_builder_node import main; raise SystemExit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "--ros-args", "-p", f"out:={tmp_path / 'map'}"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    assert "call ~/save" in said
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 0, said
+    assert "Traceback" not in said

@@ -72,13 +72,13 @@ def run(out: Path) -> list[str]:
 def simulate_drive(made: Made, condition: str) -> None:
     """Records a drive as a bag, where it is not there; only the mapping drive needs lidars."""
     name = f"bags/{condition}"
-    with_lidar = condition == MAPPED
+    is_mapped = condition == MAPPED
     origin = {
         "condition": condition,
         "seed": SEED,
         "length": LENGTH_M,
         "speed": SPEED_M_S,
-        "lidar": with_lidar,
+        "lidar": is_mapped,
     }
     if made.is_there(name, origin):
         typer.echo(f"{made.root / name} is there already.")

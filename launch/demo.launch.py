@@ -1,0 +1,41 @@
+"""Shows a drive that `make demo` made being localized, in RViz.
+
+ros2 launch scene_geo_loc demo.launch.py drive:=snow
+"""
+
+from pathlib import Path
+
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+
+from launch import LaunchDescription
+
+SHARE = Path(__file__).resolve().parents[1]
+ARGUMENTS = {
+    "demo": ("demo", "the folder that `make demo` left"),
+    "drive": ("sunny", "sunny, snow or night"),
+    "image_transport": ("raw", "how the drive was recorded: raw or compressed"),
+    "out": ("", "folder of the recording to write; empty: none"),
+    "rate": ("1.0", "speed, times real time"),
+    "rviz": ("true", "whether to open RViz"),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """replay.launch.py with the demo's map and one of its drives."""
+    value = {name: LaunchConfiguration(name) for name in ARGUMENTS}
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    passed_on = {name: value[name] for name in ("image_transport", "out", "rate", "rviz")}
+    replay = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(SHARE / "launch" / "replay.launch.py")),
+        launch_arguments={
+            "map": PathJoinSubstitution([value["demo"], "map"]),
+            "bag": PathJoinSubstitution([value["demo"], "bags", value["drive"]]),
+            **passed_on,
+        }.items(),
+    )
+    return LaunchDescription([*declared, replay])

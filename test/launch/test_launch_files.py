@@ -1,0 +1,166 @@
+"""Each launch file is really started, in a process of its own; where there is no launch_ros, none can be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("launch_ros")
+pytest.importorskip("rclpy")
+
+from domain_coordinator import domain_id
+
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import make_pose
+from scene_geo_loc.mapping.builder import MapBuilder, feed
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.traversals.bag import Bag
+from scene_geo_loc.traversals.bag_writer import BagWriter
+from scene_geo_loc.traversals.opening import open_traversal
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = ("localization_node", "map_builder_node", "bag_player", "bag_recorder")
+SECOND = 10**9
+START = 1_700_000_000 * SECOND
+
+LAUNCH = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+arguments = [word.split(":=", 1) for word in sys.argv[2:]]
+service = LaunchService()
+source = PythonLaunchDescriptionSource(sys.argv[1])
+service.include_launch_description(
+    LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments)])
+)
+raise SystemExit(service.run())
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """An installation of the package as colcon would make it, of the files of the source tree."""
+    prefix = tmp_path_factory.mktemp("prefix")
+    index = prefix / "share" / "ament_index" / "resource_index" / "packages"
+    programs = prefix / "lib" / "scene_geo_loc"
+    share = prefix / "share" / "scene_geo_loc"
+    for folder in (index, programs, share):
+        folder.mkdir(parents=True)
+    (index / "scene_geo_loc").touch()
+    shutil.copytree(ROOT / "launch", share / "launch", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "config", share / "config")
+    for program in PROGRAMS:
+        code = f"from scene_geo_loc.ros.{program} import main; raise SystemExit(main())"
+        (programs / program).write_text(f"#!{sys.executable}\n{code}\n")
+        (programs / program).chmod(0o755)
+    with domain_id() as domain:
+        yield os.environ | {
+            "AMENT_PREFIX_PATH": os.pathsep.join(
+                filter(None, (str(prefix), os.environ.get("AMENT_PREFIX_PATH")))
+            ),
+            "ROS_DOMAIN_ID": str(domain),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            "ROS_LOG_DIR": str(prefix / "log"),
+            "PYTHONPATH": os.pathsep.join((str(ROOT), *filter(None, sys.path))),
+            "PREFIX": str(prefix),
+        }
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make demo` leaves, on a small scale: ten images a metre apart, and the map of them."""
+    folder = tmp_path_factory.mktemp("demo")
+    rng = np.random.default_rng(0)
+    camera = Camera(128, 96, 100.0, 100.0, 64.0, 48.0)
+    mounting = make_pose([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], (0.5, 0.0, 1.0))
+    with BagWriter(folder / "bags" / "sunny") as bag:
+        bag.static_transforms(START, {("base_link", "camera_optical_frame"): mounting})
+        for i in range(10):
+            stamp_ns = START + i * SECOND // 4
+            T = make_pose(np.eye(3), (1.0 * i, 0.0, 0.0))
+            bag.transform(stamp_ns, "odom", "base_link", T)
+            bag.pose("/ground_truth/pose", stamp_ns, "map", T)
+            bag.camera_info("/camera/camera_info", stamp_ns, "camera_optical_frame", camera)
+            image = np.kron(rng.integers(0, 255, (24, 32, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+            bag.image("/camera/image_raw", stamp_ns, "camera_optical_frame", image)
+            depth = np.full((96, 128), 10.0, np.float32)
+            bag.depth_image("/camera/depth/image_raw", stamp_ns, "camera_optical_frame", depth)
+    traversal = open_traversal(folder / "bags" / "sunny", poses="/ground_truth/pose")
+    builder = MapBuilder(folder / "map", map_frame="map")
+    assert sum(1 for _ in feed(builder, traversal)) == 10
+    builder.finish()
+    return folder
+
+
+def launch(environment: dict[str, str], file: str, **arguments: object) -> str:
+    """Starts a launch file and waits for its end; what it said."""
+    path = Path(environment["PREFIX"]) / "share" / "scene_geo_loc" / "launch" / file
+    words = [f"{name}:={value}" for name, value in arguments.items()]
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCH, str(path), *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def states(bag: Path) -> list[str]:
+    return [message.decode().data for message in Bag(bag).messages(["/localization/state"])]
+
+
+def test_replay_localizes_a_recording_and_records_what_was_found(
+    environment: dict[str, str], demo: Path, tmp_path: Path
+) -> None:
+    said = launch(
+        environment,
+        "replay.launch.py",
+        map=demo / "map",
+        bag=demo / "bags" / "sunny",
+        out=tmp_path / "result",
+    )
+    assert "Traceback" not in said
+    assert "process has died" not in said
+    assert "localized" in states(tmp_path / "result")
+    assert Bag(tmp_path / "result").counts["/localization/pose"] > 0
+
+
+def test_demo_plays_one_of_the_drives_that_the_demo_left(
+    environment: dict[str, str], demo: Path, tmp_path: Path
+) -> None:
+    launch(environment, "demo.launch.py", demo=demo, rviz="false", out=tmp_path / "result")
+    assert "localized" in states(tmp_path / "result")
+
+
+def test_map_builder_builds_a_map_of_a_recording(
+    environment: dict[str, str], demo: Path, tmp_path: Path
+) -> None:
+    launch(
+        environment,
+        "map_builder.launch.py",
+        bag=demo / "bags" / "sunny",
+        out=tmp_path / "map",
+        pose_source="pose",
+        pose_topic="/ground_truth/pose",
+    )
+    assert len(ReferenceMap.open(tmp_path / "map")) == 10
+
+
+def test_localization_says_in_a_sentence_that_the_map_is_missing(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    said = launch(environment, "localization.launch.py", map=tmp_path / "nowhere")
+    assert f"{tmp_path / 'nowhere'}" in said
+    assert "Traceback" not in said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,8 @@ class Bag:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._sources = _readable(path)
-        with self._open() as reader:
+        self._sources, reader = _open_first(path)
+        with closing(reader):
             self.topics = {connection.topic: connection.msgtype for connection in reader.connections}
             self.counts: dict[str, int] = {}
             for connection in reader.connections:
@@ -97,7 +97,7 @@ class Bag:
             TraversalError: not even the first message can be read.
         """
         count = 0
-        with self._open() as reader:
+        with closing(_opened(self._sources)) as reader:
             connections = [connection for connection in reader.connections if connection.topic in topics]
             if not connections:
                 return
@@ -114,21 +114,12 @@ class Bag:
                     "%s is damaged after %d messages (%s); what comes before is used", self.path, count, error
                 )
 
-    @contextmanager
-    def _open(self) -> Iterator[AnyReader]:
-        reader = _opened(self._sources)
-        try:
-            yield reader
-        finally:
-            reader.close()
 
-
-def _readable(path: Path) -> list[Any]:
-    """The path, or what stands for it where it is cut off, as rosbags takes them."""
+def _open_first(path: Path) -> tuple[list[Any], AnyReader]:
+    """What rosbags takes for a path, which is more than the path where a file is cut off, and its reader."""
     sources: list[Any] = _sources(path)
     try:
-        _opened(sources).close()
-        return sources
+        return sources, _opened(sources)
     except Exception as error:  # damaged files make the libraries raise almost anything
         files = _storage_files(path) if path.is_dir() else [path]
         cut = [file for file in files if file.suffix == ".mcap" and ends_early(file)]
@@ -137,8 +128,7 @@ def _readable(path: Path) -> list[Any]:
         logger.warning("%s ends early, as if its recorder was killed; what is there is used", cut[0])
         sources = [RecoveredMcap(file) if file in cut else file for file in files]
     try:
-        _opened(sources).close()
-        return sources
+        return sources, _opened(sources)
     except Exception as error:
         raise TraversalError(f"{path}: {_why_not(files, error)}") from error
 

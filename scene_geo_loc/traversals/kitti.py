@@ -65,7 +65,7 @@ def open_kitti_odometry(folder: Path) -> FolderTraversal:
     images = _images(folder / name)
     calibration = _read_calibration(folder / "calib.txt")
     number = _ODOMETRY_CAMERAS[name]
-    P = _entry(calibration, f"P{number}" if f"P{number}" in calibration else str(number), folder, (3, 4))
+    P = _entry(calibration, str(number) if str(number) in calibration else f"P{number}", folder, (3, 4))
     K, T_camera_first = _split_projection(P)
     poses: list[Pose | None] = [None] * len(images)
     poses_file = next(

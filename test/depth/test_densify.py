@@ -1,0 +1,72 @@
+"""Dense depth out of sparse depth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scene_geo_loc.depth.densify import densify
+
+HEIGHT, WIDTH = 60, 80
+
+
+def sparse_of(depth: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
+    known = np.random.default_rng(seed).random(depth.shape) < share
+    return np.where(known, depth, np.nan).astype(np.float32)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(-0.001, 0.001), st.floats(-0.001, 0.001), st.floats(0.1, 1.0), st.integers(0, 9))
+def test_a_plane_is_filled_with_the_plane(a, b, c, seed):
+    u, v = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
+    plane = 1.0 / (c + a * (u - 40) * c + b * (v - 30) * c)
+    dense = densify(sparse_of(plane, 0.1, seed))
+    inner = dense[8:-8, 8:-8]
+    assert np.isfinite(inner).mean() > 0.99
+    np.testing.assert_allclose(inner[np.isfinite(inner)], plane[8:-8, 8:-8][np.isfinite(inner)], rtol=0.02)
+
+
+def test_where_nothing_was_measured_nothing_is_said():
+    sparse = sparse_of(np.full((HEIGHT, WIDTH), 7.0), 0.2)
+    sparse[:30] = np.nan
+    dense = densify(sparse)
+    assert np.isnan(dense[:15]).all()
+    assert np.isfinite(dense[35:]).mean() > 0.99
+    assert np.isnan(densify(np.full((HEIGHT, WIDTH), np.nan, np.float32))).all()
+
+
+def two_surfaces() -> tuple[np.ndarray, np.ndarray]:
+    """A near and a far surface with a slanted edge between them, and their picture."""
+    u, v = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
+    near = u < 30 + v / 3
+    image = np.where(near[..., None], 60, 180) * np.ones(3)
+    return np.where(near, 4.0, 20.0), image.astype(np.uint8)
+
+
+@pytest.mark.parametrize("with_image", [False, True])
+def test_no_depth_hangs_in_the_air_between_two_surfaces(with_image):
+    depth, image = two_surfaces()
+    dense = densify(sparse_of(depth, 0.15), image if with_image else None)
+    known = dense[np.isfinite(dense)]
+    assert (np.minimum(np.abs(known / 4.0 - 1), np.abs(known / 20.0 - 1)) < 0.07).all()
+
+
+def test_the_image_tells_where_the_edge_runs():
+    depth, image = two_surfaces()
+    sparse = sparse_of(depth, 0.15)
+
+    def wrong(dense: np.ndarray) -> int:
+        return int((np.abs(dense / depth - 1) > 0.1).sum())
+
+    assert wrong(densify(sparse, image)) < 0.5 * wrong(densify(sparse))
+
+
+def test_the_input_stays_as_it_was():
+    sparse = sparse_of(np.full((HEIGHT, WIDTH), 3.0), 0.1)
+    before = sparse.copy()
+    dense = densify(sparse)
+    np.testing.assert_array_equal(sparse, before)
+    assert dense.dtype == np.float32
+    assert dense.shape == sparse.shape

@@ -1,0 +1,125 @@
+"""Lidar points as a camera sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from scene_geo_loc.depth.lidar import LidarAccumulator, lidar_depth, project_depth
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import inverse, make_pose, transform
+from scene_geo_loc.traversals.frame import Scan
+from scene_geo_loc.traversals.opening import open_traversal
+
+CAMERA = Camera(160, 120, 120.0, 120.0, 79.5, 59.5)
+SECOND = 1_000_000_000
+
+
+def wall(distance: float, half_width: float, half_height: float, step: float) -> np.ndarray:
+    """Points of a wall across the optical axis."""
+    x, y = np.meshgrid(np.arange(-half_width, half_width, step), np.arange(-half_height, half_height, step))
+    return np.stack([x.ravel(), y.ravel(), np.full(x.size, distance)], axis=1)
+
+
+def scan(second: float) -> Scan:
+    return Scan(round(second * SECOND), np.full((2, 3), second))
+
+
+def test_scans_around_an_image_are_those_before_and_after_it():
+    lidar = LidarAccumulator(before_s=2.0, after_s=1.0)
+    for second in range(10):
+        lidar.add(scan(second))
+    np.testing.assert_array_equal(lidar.points_around(8 * SECOND)[:, 0], [6, 6, 7, 7, 8, 8, 9, 9])
+
+
+def test_the_accumulator_holds_no_more_than_its_window_needs():
+    lidar = LidarAccumulator(before_s=2.0, after_s=1.0)
+    for tenth in range(10_000):
+        lidar.add(scan(tenth / 10))
+    assert len(lidar) <= 10 * (2 + 1 + 1) + 1
+
+
+def test_nothing_around_gives_no_points():
+    assert LidarAccumulator(1.0, 1.0).points_around(0).shape == (0, 3)
+
+
+def test_a_clock_that_jumps_back_starts_anew():
+    lidar = LidarAccumulator(1.0, 1.0)
+    lidar.add(scan(100.0))
+    lidar.add(scan(5.0))
+    assert len(lidar) == 1
+    assert len(lidar.points_around(5 * SECOND)) == 2
+
+
+def test_a_point_lands_on_its_pixel_with_its_depth_whatever_the_pose():
+    T = make_pose(Rotation.from_euler("xyz", [20, -30, 10], degrees=True).as_matrix(), [5.0, -3.0, 2.0])
+    points = transform(
+        T, np.array([[1.02, -0.53, 10.0], [0.0, 0.0, -5.0], [50.0, 0.0, 10.0], [0.0, 0.0, 150.0]])
+    )
+    depth = project_depth(points, T, CAMERA)
+    assert np.isfinite(depth).sum() == 1
+    u, v = np.round(CAMERA.project(np.array([[1.02, -0.53, 10.0]]))[0]).astype(int)
+    assert depth[v, u] == pytest.approx(10.0)
+
+
+def test_of_points_on_one_pixel_the_nearest_stays():
+    points = np.array([[0.0, 0.0, 20.0], [0.0, 0.0, 10.0], [0.0, 0.0, 30.0]])
+    depth = project_depth(points, np.eye(4), CAMERA)
+    assert depth[np.isfinite(depth)].tolist() == [10.0]
+
+
+def test_a_wall_seen_through_the_dots_of_a_nearer_one_is_hidden():
+    camera = CAMERA.resized(640, 480)
+    near, far = wall(5.0, 1.0, 1.0, 0.035), wall(20.0, 10.0, 8.0, 0.1)
+    depth = project_depth(np.concatenate([near, far]), np.eye(4), camera)
+    behind = depth[180:300, 260:380]
+    assert np.isfinite(behind).sum() > 1000
+    assert (behind[np.isfinite(behind)] == 5.0).all()
+    beside = depth[:, :200]
+    assert np.isfinite(beside).sum() > 1000
+    assert (beside[np.isfinite(beside)] == 20.0).all()
+
+
+def test_a_road_seen_at_a_flat_angle_stays():
+    x, z = np.meshgrid(np.linspace(-8, 8, 120), np.linspace(3, 60, 300))
+    road = np.stack([x.ravel(), np.full(x.size, 1.6), z.ravel()], axis=1)
+    pixels = np.round(CAMERA.project(road))
+    inside = ((pixels >= 0) & (pixels < (160, 120))).all(axis=1)
+    seen = len(np.unique(pixels[inside], axis=0))
+    assert np.isfinite(project_depth(road, np.eye(4), CAMERA)).sum() > 0.9 * seen
+
+
+def test_points_far_outside_the_view_are_not_folded_into_it_by_the_lens_model():
+    camera = Camera(160, 120, 120.0, 120.0, 79.5, 59.5, "plumb_bob", (-0.35, 0.12, 0.0, 0.0, -0.02))
+    directions = np.linspace(-4, 4, 400)
+    outside = np.stack([directions, np.zeros(400), np.ones(400)], axis=1) * 10.0
+    outside = outside[np.abs(directions) > 1.2]
+    assert np.isfinite(camera.project(outside)).all()
+    assert not np.isfinite(project_depth(outside, np.eye(4), camera)).any()
+
+
+def test_no_points_give_an_empty_map():
+    assert np.isnan(lidar_depth(np.zeros((0, 3)), np.eye(4), CAMERA)).all()
+
+
+def test_the_real_lidar_predicts_what_it_measured_from_elsewhere(data_dir: Path):
+    """Depth made of the other scans of a real drive, against the scan taken with the image.
+
+    Vehicles in it move, so that some points are wrong whatever is done.
+    """
+    traversal = open_traversal(data_dir / "kitti_lidar_camera")
+    scans = list(traversal.scans())
+    frame = list(traversal.frames())[6]
+    others = np.concatenate([scan.points_map for scan in scans if scan.stamp_ns != frame.stamp_ns])
+    own = next(scan.points_map for scan in scans if scan.stamp_ns == frame.stamp_ns)
+    own = own[np.linalg.norm(transform(inverse(frame.T_map_camera), own), axis=1) > 3.0]
+    predicted = lidar_depth(others, frame.T_map_camera, frame.camera, frame.image)
+    measured = project_depth(own, frame.T_map_camera, frame.camera)
+    both = np.isfinite(predicted) & np.isfinite(measured)
+    ratio = predicted[both] / measured[both]
+    assert both.sum() > 0.95 * np.isfinite(measured).sum()
+    assert np.median(np.abs(ratio - 1)) < 0.02
+    assert ((ratio > 0.8) & (ratio < 1.25)).mean() > 0.85

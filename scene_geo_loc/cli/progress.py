@@ -25,9 +25,9 @@ def progress(words: str, unit: str = "frames") -> Iterator[Tell]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    begin = time.monotonic()
+    pace = _Pace()
     if not console.is_terminal:
-        lines = _Lines(words, unit, begin)
+        lines = _Lines(words, unit, pace)
         yield lines.tell
         lines.end()
         return
@@ -42,8 +42,7 @@ def progress(words: str, unit: str = "frames") -> Iterator[Tell]:
         task = shown.add_task(words, total=None, rate=0.0)
 
         def tell(done: int, total: int) -> None:
-            rate = done / max(time.monotonic() - begin, 1e-6)
-            shown.update(task, completed=done, total=total or None, rate=rate)
+            shown.update(task, completed=done, total=total or None, rate=pace.after(done))
 
         yield tell
 
@@ -57,24 +56,40 @@ def track(items: Iterable[Item], total: int, words: str, unit: str = "frames") -
             tell(done, total)
 
 
+class _Pace:
+    """How many a second, from the first one on: what it takes to get ready is no measure for the rest."""
+
+    def __init__(self) -> None:
+        self.begin = time.monotonic()
+        self._first: tuple[int, float] | None = None
+
+    def after(self, done: int) -> float:
+        """The rate when `done` are done; 0 where it cannot be told yet."""
+        now = time.monotonic()
+        if self._first is None and done > 0:
+            self._first = (done, now)
+        first_done, first_time = self._first or (done, now)
+        return (done - first_done) / (now - first_time) if now > first_time else 0.0
+
+
 class _Lines:
     """Progress as a line now and then."""
 
-    def __init__(self, words: str, unit: str, begin: float) -> None:
-        self._words, self._unit, self._begin, self._told = words, unit, begin, begin
-        self._done = 0
+    def __init__(self, words: str, unit: str, pace: _Pace) -> None:
+        self._words, self._unit, self._pace = words, unit, pace
+        self._done, self._told = 0, pace.begin
+        self._print("...")
 
     def tell(self, done: int, total: int) -> None:
-        self._done, now = done, time.monotonic()
-        if now - self._told < QUIET_PERIOD_S or done == 0:
+        self._done, now, rate = done, time.monotonic(), self._pace.after(done)
+        if now - self._told < QUIET_PERIOD_S or rate == 0.0:
             return
-        self._told, rate = now, done / (now - self._begin)
+        self._told = now
         left = f", {max(total - done, 0) / rate:.0f} s left" if total else ""
         self._print(f"{done}/{total or '?'} ({rate:.1f} {self._unit}/s{left})")
 
     def end(self) -> None:
-        seconds = max(time.monotonic() - self._begin, 1e-6)
-        self._print(f"{self._done} {self._unit} in {seconds:.1f} s ({self._done / seconds:.1f}/s)")
+        self._print(f"{self._done} {self._unit} in {time.monotonic() - self._pace.begin:.1f} s")
 
     def _print(self, text: str) -> None:
         print(f"{self._words}: {text}", file=sys.stderr, flush=True)

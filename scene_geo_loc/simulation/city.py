@@ -91,7 +91,7 @@ class City:
                 place = rng.uniform((2, 3), (max(plot.width - 2, 2.1), deep - 2))
                 with mesh.frame((*place, KERB_M), (1, 0)):
                     tree = stream(self.seed, "garden tree", plot.index, number)
-                    add_tree(mesh, stock, tree, condition.foliage, 700 if away < _NEAR_M else 300)
+                    add_tree(mesh, stock, tree, condition.foliage, 1400 if away < _NEAR_M else 350)
         with white.frame(np.append(plot.origin, 0.0), plot.along):
             self._fence(white, stock, rng, plot)
 
@@ -132,7 +132,8 @@ class City:
     def _ground(self, mesh: MeshBuilder, stock: Stock, path: NDArray, use: RoadUse, condition: Condition) -> None:
         pieces = np.arange(piece_count(self.plan))
         middles = self.plan.at((pieces + 0.5) * self.plan.length / len(pieces))
-        add_ground(mesh, stock, self.plan, pieces[_within(middles, path, SIGHT_M)], use, condition)
+        pieces = pieces[_within(middles, path, SIGHT_M)]
+        add_ground(mesh, stock, self.plan, pieces, _within(middles[pieces], path, 40.0), use, condition)
         low, high = path.min(0) - SIGHT_M - 60, path.max(0) + SIGHT_M + 60
         # Below the road in the loop's strip, so that only yards and gaps between houses show it.
         corners = np.array([(low[0], low[1]), (high[0], low[1]), (high[0], high[1]), (low[0], high[1])])
@@ -236,7 +237,7 @@ class City:
                 wooded = stream(self.seed, "avenue", round(edge.length * 1000)).random()
                 if edge.pavement > 2.4 and rng.random() < (0.55 if wooded < 0.4 else 0.1):
                     with mesh.frame(*self._beside(s, side, 0.8)):
-                        add_tree(mesh, stock, rng, condition.foliage, 800 if away < _NEAR_M else 350)
+                        add_tree(mesh, stock, rng, condition.foliage, 2200 if away < 45 else 900 if away < _NEAR_M else 350)
                 elif rng.random() < 0.5:
                     with mesh.frame(*self._beside(s, side, 0.75)):
                         FURNITURE[int(rng.choice(len(FURNITURE), p=weights))][0](mesh, stock, rng)

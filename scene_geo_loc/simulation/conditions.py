@@ -43,7 +43,7 @@ class Condition:
     has_snow: bool = False
     is_night: bool = False
     gain: float = 1.0
-    key: float = 0.2
+    key: float = 0.16
     day: int = field(default=0)
 
     @property
@@ -72,14 +72,14 @@ CONDITIONS: dict[str, Condition] = {
             "sunny",
             sky=(0.36, 0.46, 0.66),
             bounce=(0.34, 0.31, 0.26),
-            zenith=(0.16, 0.34, 0.75),
-            horizon=(0.66, 0.8, 0.98),
+            zenith=(0.12, 0.28, 0.66),
+            horizon=(0.5, 0.64, 0.86),
             sun=(2.3, 2.0, 1.55),
             sun_azimuth_deg=205,
             sun_elevation_deg=43,
             clouds=0.3,
             haze_m=1100,
-            key=0.24,
+            key=0.18,
             day=1,
         ),
         Condition(
@@ -106,15 +106,15 @@ CONDITIONS: dict[str, Condition] = {
             haze_m=260,
             foliage="bare",
             has_snow=True,
-            key=0.3,
+            key=0.27,
             day=120,
         ),
         Condition(
             "night",
             sky=(0.011, 0.012, 0.018),
             bounce=(0.006, 0.005, 0.004),
-            zenith=(0.004, 0.005, 0.011),
-            horizon=(0.03, 0.022, 0.018),
+            zenith=(0.003, 0.004, 0.008),
+            horizon=(0.016, 0.013, 0.012),
             is_night=True,
             gain=4.0,
             key=0.085,

@@ -33,10 +33,10 @@ class Canvas:
         return cls(np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), texel_m, height)
 
     def column(self, x: float) -> int:
-        return int(np.clip(round(x / self.texel_m), 0, self.image.shape[1]))
+        return min(max(round(x / self.texel_m), 0), self.image.shape[1])
 
     def row(self, z: float) -> int:
-        return int(np.clip(round((self.height - z) / self.texel_m), 0, self.image.shape[0]))
+        return min(max(round((self.height - z) / self.texel_m), 0), self.image.shape[0])
 
     def region(self, x0: float, x1: float, z0: float, z1: float) -> tuple[slice, slice]:
         """The rows and columns of a rectangle, at least one of each where it lies inside."""
@@ -44,7 +44,7 @@ class Canvas:
 
     def fill(self, x0: float, x1: float, z0: float, z1: float, colour: Colour, extra: int | None = None) -> None:
         part = self.region(x0, x1, z0, z1)
-        self.image[part] = np.clip(colour, 0, 255).astype(np.uint8)
+        self.image[part] = [min(255, int(c)) for c in colour]
         if extra is not None:
             self.extra[part] = extra
 
@@ -93,8 +93,8 @@ def paint_front(house: House, finish: Finish, rng: np.random.Generator, texel_m:
             _door(canvas, finish, opening, rng, is_night)
     _bills_and_graffiti(canvas, house, np.random.default_rng(finish.details))
     if snow:
-        drift = np.linspace(0, 1, h)[:, None] ** 30 * 1.1
-        canvas.image = snow_cover(rng, canvas.image, texel_m, drift - 0.25)
+        drift = 1.5 * np.linspace(0, 1, h)[:, None] ** 30 - 0.75
+        canvas.image = snow_cover(rng, canvas.image, texel_m, drift + 0.35 * noise(rng, h, w, 0.9 / texel_m))
     return canvas
 
 

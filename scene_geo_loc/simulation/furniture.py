@@ -28,21 +28,21 @@ def add_lamp(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator, is_night
     low = (-0.14, -LAMP_REACH_M - 0.6, LAMP_HEIGHT_M + 0.22)
     mesh.boxes([low], [(0.14, -LAMP_REACH_M + 0.05, LAMP_HEIGHT_M + 0.36)], plain, iron)
     glass = stock["lamp"] if is_night else plain
-    mesh.boxes([(-0.11, -LAMP_REACH_M - 0.55, LAMP_HEIGHT_M + 0.16)], [(0.11, -LAMP_REACH_M, LAMP_HEIGHT_M + 0.22)], glass, (1.6, 1.2, 0.8) if is_night else (1, 1, 1))
+    mesh.boxes([(-0.11, -LAMP_REACH_M - 0.55, LAMP_HEIGHT_M + 0.16)], [(0.11, -LAMP_REACH_M, LAMP_HEIGHT_M + 0.22)], glass, (7.0, 5.0, 2.8) if is_night else (1, 1, 1))
     if rng.random() < 0.3:
         mesh.cylinder((0, -0.3, 2.9), (0, -0.3, 3.2), (0.32, 0.12), stock["leaf"], tint_of((150, 50, 90)), cap=True)
 
 
-def add_sign(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
-    """A traffic sign on a post, facing along -x."""
+def _sign(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
+    """A traffic sign on a post, facing along x: towards those who drive on this side."""
     height = rng.uniform(2.2, 2.7)
     mesh.cylinder((0, 0, 0), (0, 0, height + 0.35), (0.035, 0.035), stock["plain"], tint_of((150, 152, 152)), sides=6)
     canvas, outline = _sign_face(rng)
     texture = stock.bank.add(canvas.image, canvas.texel_m)
-    corners = np.column_stack([np.full(len(outline), -0.05), -outline[:, 0], height + outline[:, 1]])
+    corners = np.column_stack([np.full(len(outline), 0.05), outline[:, 0], height + outline[:, 1]])
     fan = [[0, i, i + 1] for i in range(1, len(outline) - 1)]
     mesh.triangles(corners[fan], (outline + 0.4)[fan], texture)
-    mesh.polygon(corners + (0.03, 0, 0), stock["plain"], tint_of((140, 142, 144)))
+    mesh.polygon(corners - (0.03, 0, 0), stock["plain"], tint_of((140, 142, 144)))
 
 
 def _sign_face(rng: np.random.Generator) -> tuple[Canvas, np.ndarray]:
@@ -147,7 +147,7 @@ def _cabinet(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
 
 
 FURNITURE: tuple[tuple[Furniture, float], ...] = (
-    (add_sign, 0.3),
+    (_sign, 0.3),
     (_bin, 0.2),
     (_bench, 0.1),
     (_column, 0.05),

@@ -18,7 +18,8 @@ from scene_geo_loc.simulation.stock import Stock
 
 KERB_M = 0.12
 PIECE_M = 24.0
-_TEXEL_M = 0.035
+_NEAR_TEXEL_M, _FAR_TEXEL_M = 0.025, 0.07
+_SEAM_M = 3.0
 _PAINT = (214, 214, 206)
 
 
@@ -30,22 +31,34 @@ class RoadUse:
     cars: NDArray[np.float64]
 
 
-def add_ground(mesh: MeshBuilder, stock: Stock, plan: StreetPlan, pieces: NDArray[np.int64], use: RoadUse, condition: Condition) -> None:
-    """Adds the pieces of road and pavement with the given numbers, PIECE_M long each."""
-    count = piece_count(plan)
-    length = plan.length / count
-    for piece in pieces:
+def add_ground(
+    mesh: MeshBuilder,
+    stock: Stock,
+    plan: StreetPlan,
+    pieces: NDArray[np.int64],
+    is_near: NDArray[np.bool_],
+    use: RoadUse,
+    condition: Condition,
+) -> None:
+    """Adds the pieces of road and pavement with the given numbers, about PIECE_M long each.
+
+    Args:
+        is_near: which of the pieces are driven over, and painted more finely.
+    """
+    length = plan.length / piece_count(plan)
+    for piece, near in zip(pieces, is_near, strict=True):
+        texel_m = _NEAR_TEXEL_M if near else _FAR_TEXEL_M
         start = piece * length
         s = np.linspace(start, start + length, 13)
         half = plan.half_road(s)
-        road = _paint_road(plan, int(piece), start, length, use, condition)
-        texture = stock.bank.add(road.image, _TEXEL_M)
+        road = _paint_road(plan, int(piece), start, length, texel_m, use, condition)
+        texture = stock.bank.add(road.image, texel_m)
         wide = road.height / 2
         _strip(mesh, plan, s, -half - 0.02, half + 0.02, 0.0, 0.0, texture, s - start, wide)
         for side in (1, -1):
             inner, width = side * half, plan.pavement(s) + 0.6
-            pavement = _paint_pavement(plan, int(piece), side, start, length, float(width.max()), condition)
-            texture = stock.bank.add(pavement.image, _TEXEL_M)
+            pavement = _paint_pavement(plan, int(piece), side, start, length, float(width.max()), texel_m, condition)
+            texture = stock.bank.add(pavement.image, texel_m)
             _strip(mesh, plan, s, inner, inner + side * width, KERB_M, KERB_M + 0.02, texture, s - start, 0.0, side)
             _kerb(mesh, plan, s, inner, texture, s - start)
 
@@ -81,19 +94,38 @@ def _kerb(mesh: MeshBuilder, plan: StreetPlan, s: NDArray, lateral: NDArray, tex
     mesh.quads(corners, uv, texture)
 
 
-def _paint_road(plan: StreetPlan, piece: int, start: float, length: float, use: RoadUse, condition: Condition) -> Canvas:
+def _running_noise(plan: StreetPlan, purpose: str, piece: int, canvas: Canvas, cell_m: float) -> NDArray[np.float32]:
+    """Smooth noise (h, w) for a piece that goes on without a seam in the next piece."""
+    h, w = canvas.image.shape[:2]
+    texel_m, blend_width = canvas.texel_m, int(_SEAM_M / canvas.texel_m)
+    out = noise(stream(plan.seed, purpose, piece), h, w, cell_m / texel_m, 4)
+    share = np.linspace(0, 1, blend_width, dtype=np.float32)
+    keep = np.sqrt(share**2 + (1 - share) ** 2)
+    for end, seam in ((0, piece), (1, (piece + 1) % piece_count(plan))):
+        # Cut from one patch around the seam, aligned at its lower edge, so that both sides agree.
+        patch = noise(stream(plan.seed, purpose, "seam", seam), int(14 / texel_m), 2 * blend_width, cell_m / texel_m, 4)[-h:]
+        if end == 0:
+            out[:, :blend_width] = (out[:, :blend_width] * share + patch[:, blend_width:] * share[::-1]) / keep
+        else:
+            out[:, -blend_width:] = (out[:, -blend_width:] * share[::-1] + patch[:, :blend_width] * share) / keep
+    return out
+
+
+def _paint_road(
+    plan: StreetPlan, piece: int, start: float, length: float, texel_m: float, use: RoadUse, condition: Condition
+) -> Canvas:
     rng = stream(plan.seed, "road", piece)
     middle = start + length / 2
     edge = plan.edge_at(middle)
     half = float(plan.half_road(np.linspace(start, start + length, 9)).max()) + 0.1
-    canvas = Canvas.blank(length, 2 * half, _TEXEL_M)
+    canvas = Canvas.blank(length, 2 * half, texel_m)
     h, w = canvas.image.shape[:2]
     street = stream(plan.seed, "surface", round(float(edge.length * 1000)))
     is_cobbled = edge.district == "old town" and street.random() < 0.6
     grey = street.uniform(62, 96)
     tone = np.array([grey, grey, grey + street.uniform(-4, 4)])
-    canvas.image[:] = PAVINGS["cobbles" if is_cobbled else "asphalt"](rng, h, w, _TEXEL_M, tone * (1.25 if is_cobbled else 1))
-    _wear(canvas, rng, half)
+    canvas.image[:] = PAVINGS["cobbles" if is_cobbled else "asphalt"](rng, h, w, texel_m, tone * (1.25 if is_cobbled else 1))
+    _wear(canvas, half, _running_noise(plan, "wear", piece, canvas, 3.2))
     if not is_cobbled:
         _repairs(canvas, rng, length, half)
     _covers(canvas, rng, length, half)
@@ -102,39 +134,38 @@ def _paint_road(plan: StreetPlan, piece: int, start: float, length: float, use: 
         _scatter(canvas, rng, 260, ((150, 96, 40), (170, 130, 50), (110, 70, 36)))
     _contact_shadows(canvas, start, half, use, plan.length)
     if condition.has_snow:
-        y = (np.arange(h) + 0.5) * _TEXEL_M - half
+        y = (np.arange(h) + 0.5) * texel_m - half
         ruts = sum(np.exp(-(((-y - centre) / 0.3) ** 2)) for centre in (-1.9, -0.4, 0.5, 2.0))
-        depth = np.broadcast_to((0.78 - 0.85 * ruts)[:, None], (h, w))
-        canvas.image = snow_cover(stream(plan.seed, "road snow", piece), canvas.image, _TEXEL_M, depth)
+        depth = (1.0 - 1.35 * ruts)[:, None] + 0.33 * _running_noise(plan, "road snow", piece, canvas, 0.9)
+        canvas.image = snow_cover(rng, canvas.image, texel_m, depth)
     return canvas
 
 
-def _wear(canvas: Canvas, rng: np.random.Generator, half: float) -> None:
-    h, w = canvas.image.shape[:2]
-    y = (np.arange(h) + 0.5) * _TEXEL_M - half
+def _wear(canvas: Canvas, half: float, blotches: NDArray[np.float32]) -> None:
+    y = (np.arange(len(blotches)) + 0.5) * canvas.texel_m - half
     tracks = sum(np.exp(-(((y - centre) / 0.35) ** 2)) for centre in (-2.0, -0.5, 0.5, 2.0))
     gutter = np.exp(-(half - np.abs(y)) / 0.25)
-    tone = (1 - 0.07 * tracks - 0.3 * gutter)[:, None] * (1 + 0.06 * noise(rng, h, w, 90, 3))
+    tone = (1 - 0.07 * tracks - 0.3 * gutter)[:, None] * (1 + 0.04 * blotches)
     canvas.image = modulate(canvas.image, tone)
 
 
 def _repairs(canvas: Canvas, rng: np.random.Generator, length: float, half: float) -> None:
     """Patches of newer asphalt, cracks and stains of oil."""
     for _ in range(int(rng.integers(1, 5))):
-        x, z = rng.uniform(0, length), rng.uniform(0, 2 * half)
         w, h = rng.uniform(0.6, 5.0), rng.uniform(0.5, 2.2)
+        x, z = rng.uniform(0.2, length - w - 0.2), rng.uniform(0, 2 * half)
         canvas.darken(x, x + w, z, z + h, rng.uniform(0.62, 1.22))
         canvas.darken(x - 0.04, x + w + 0.04, z - 0.04, z, 0.6)
         canvas.darken(x - 0.04, x + w + 0.04, z + h, z + h + 0.04, 0.6)
     for _ in range(int(rng.integers(1, 6))):
         steps = np.cumsum(rng.normal((0.12, 0.0), (0.2, 0.14), (40, 2)), axis=0)
-        points = steps + (rng.uniform(0, length), rng.uniform(0, 2 * half))
+        points = steps + (rng.uniform(0, max(0.1, length - steps[-1, 0])), rng.uniform(0, 2 * half))
         pixels = np.array([(canvas.column(x), canvas.row(z)) for x, z in points], np.int32)
         cv2.polylines(canvas.image, [pixels], False, (40, 40, 42), 1 + int(rng.integers(2)), cv2.LINE_AA)
     for _ in range(int(rng.integers(1, 5))):
-        centre = canvas.column(rng.uniform(0, length)), canvas.row(rng.uniform(0, 2 * half))
+        centre = canvas.column(rng.uniform(0.8, length - 0.8)), canvas.row(rng.uniform(0, 2 * half))
         overlay = canvas.image.copy()
-        axes = tuple(int(v) for v in rng.uniform(0.15, 0.7, 2) / _TEXEL_M)
+        axes = tuple(int(v) for v in rng.uniform(0.15, 0.7, 2) / canvas.texel_m)
         cv2.ellipse(overlay, centre, axes, 0, 0, 360, (36, 36, 38), -1, cv2.LINE_AA)
         canvas.image = cv2.addWeighted(canvas.image, 0.6, overlay, 0.4, 0)
 
@@ -143,7 +174,7 @@ def _covers(canvas: Canvas, rng: np.random.Generator, length: float, half: float
     """Manhole covers and the gullies along the kerb."""
     for _ in range(int(rng.integers(1, 4))):
         centre = canvas.column(rng.uniform(1, length - 1)), canvas.row(half + rng.uniform(-half + 1, half - 1))
-        radius = int(0.36 / _TEXEL_M)
+        radius = int(0.36 / canvas.texel_m)
         cv2.circle(canvas.image, centre, radius + 2, (96, 96, 94), -1, cv2.LINE_AA)
         cv2.circle(canvas.image, centre, radius, (52, 50, 48), -1, cv2.LINE_AA)
         for ring in range(2, radius, 4):
@@ -181,7 +212,7 @@ def _markings(
                 canvas.fill(max(0, x - 1.5), min(length, max(0, x + 1.5)), z, z + 0.5, (222, 222, 216))
             canvas.fill(max(0, x - 2.9), max(0, x - 2.5), 0.3, half - 0.1, _PAINT)
     h, w = bare.shape[:2]
-    wear = np.clip(0.82 + 0.25 * noise(rng, h, w, 14, 3), 0, 1)
+    wear = np.clip(0.82 + 0.25 * noise(rng, h, w, 0.5 / canvas.texel_m, 3), 0, 1)
     canvas.image = blend(bare, canvas.image, wear)
 
 
@@ -194,27 +225,38 @@ def _arrow(canvas: Canvas, x: float, z: float, direction: int) -> None:
 def _contact_shadows(canvas: Canvas, start: float, half: float, use: RoadUse, loop: float) -> None:
     """The dark under parked cars, soft at its rim."""
     shadow = np.zeros(canvas.image.shape[:2], np.float32)
-    length = canvas.image.shape[1] * _TEXEL_M
+    length = canvas.image.shape[1] * canvas.texel_m
     for distance, lateral in use.cars:
         x = (distance - start + loop / 2) % loop - loop / 2
         if -4 < x < length + 4:
             shadow[canvas.region(x - 2.15, x + 2.15, half + lateral - 0.95, half + lateral + 0.95)] = 0.75
-    canvas.image = modulate(canvas.image, 1 - cv2.GaussianBlur(shadow, (0, 0), 0.16 / _TEXEL_M))
+    canvas.image = modulate(canvas.image, 1 - cv2.GaussianBlur(shadow, (0, 0), 0.16 / canvas.texel_m))
 
 
-def _paint_pavement(plan: StreetPlan, piece: int, side: int, start: float, length: float, width: float, condition: Condition) -> Canvas:
+def _paint_pavement(
+    plan: StreetPlan,
+    piece: int,
+    side: int,
+    start: float,
+    length: float,
+    width: float,
+    texel_m: float,
+    condition: Condition,
+) -> Canvas:
     """A pavement; x along the loop, z from the kerb."""
     rng = stream(plan.seed, "pavement", piece, side + 1)
     edge = plan.edge_at(start + length / 2)
     street = stream(plan.seed, "paving", round(float(edge.length * 1000)))
     kind = str(street.choice(["slabs", "slabs", "cobbles", "asphalt"]))
-    canvas = Canvas.blank(length, width, _TEXEL_M)
+    canvas = Canvas.blank(length, width, texel_m)
     h, w = canvas.image.shape[:2]
     colour = np.array([150, 147, 140]) * street.uniform(0.78, 1.08) + street.uniform(-8, 8, 3)
     # The same pattern on every piece of a street, so that the joints run on; the dirt differs.
-    canvas.image[:] = PAVINGS[kind](street, h, w, _TEXEL_M, colour)
-    z = width - (np.arange(h) + 0.5) * _TEXEL_M
-    tone = (1 - 0.32 * np.exp(-(width - 0.6 - z).clip(0) / 0.28))[:, None] * (1 + 0.09 * noise(rng, h, w, 60, 4))
+    canvas.image[:] = PAVINGS[kind](street, h, w, texel_m, colour)
+    z = width - (np.arange(h) + 0.5) * texel_m
+    tone = (1 - 0.32 * np.exp(-(width - 0.6 - z).clip(0) / 0.28))[:, None] * (
+        1 + 0.09 * _running_noise(plan, f"pavement {side}", piece, canvas, 2.1)
+    )
     canvas.image = modulate(canvas.image, tone)
     for _ in range(int(rng.integers(6, 26))):
         centre = canvas.column(rng.uniform(0, length)), canvas.row(rng.uniform(0.3, width))
@@ -230,8 +272,8 @@ def _paint_pavement(plan: StreetPlan, piece: int, side: int, start: float, lengt
         _scatter(canvas, rng, 200, ((150, 96, 40), (170, 130, 50), (110, 70, 36)))
     if condition.has_snow:
         trodden = np.exp(-(((z - width * 0.5) / 0.5) ** 2))
-        depth = np.broadcast_to((0.95 - 0.55 * trodden)[:, None], (h, w))
-        canvas.image = snow_cover(stream(plan.seed, "pavement snow", piece, side + 1), canvas.image, _TEXEL_M, depth)
+        depth = (1.25 - 0.9 * trodden)[:, None] + 0.33 * _running_noise(plan, f"pavement snow {side}", piece, canvas, 0.9)
+        canvas.image = snow_cover(rng, canvas.image, texel_m, depth)
     return canvas
 
 
@@ -240,4 +282,4 @@ def _scatter(canvas: Canvas, rng: np.random.Generator, count: int, colours: tupl
     h, w = canvas.image.shape[:2]
     for _ in range(count):
         centre = int(rng.integers(w)), int(min(h - 1, abs(rng.normal(0, h / 4)) if rng.random() < 0.5 else h - abs(rng.normal(0, h / 4))))
-        cv2.circle(canvas.image, centre, int(rng.integers(1, 3)), colours[int(rng.integers(len(colours)))], -1)
+        cv2.circle(canvas.image, centre, int(rng.integers(1, 4)), colours[int(rng.integers(len(colours)))], -1)

@@ -71,14 +71,14 @@ class MeshBuilder:
         """Adds triangles (T, 3, 3) with uv (T, 3, 2), one texture, a tint (3,) or (T, 3)."""
         world = np.asarray(corners, np.float64) @ self._rotation.T + self._origin
         count = len(world)
-        normals = flat_normals(world) if normal is None else (normal @ self._rotation.T).astype(np.float32)
+        normals = np.zeros((count, 3), np.float32) if normal is None else normal @ self._rotation.T
         self._parts.append(
             (
                 world.astype(np.float32),
                 np.asarray(uv, np.float32),
                 np.full(count, texture, np.int32),
                 np.broadcast_to(np.asarray(tint, np.float32), (count, 3)),
-                normals,
+                normals.astype(np.float32, copy=False),
             )
         )
 
@@ -185,4 +185,7 @@ class MeshBuilder:
                 np.zeros((0, 3), np.float32),
                 np.zeros((0, 3), np.float32),
             )
-        return Mesh(*(np.concatenate(column) for column in zip(*self._parts, strict=True)))
+        mesh = Mesh(*(np.concatenate(column) for column in zip(*self._parts, strict=True)))
+        flat = ~mesh.normal.any(1)
+        mesh.normal[flat] = flat_normals(mesh.corners[flat])
+        return mesh

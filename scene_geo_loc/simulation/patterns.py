@@ -103,7 +103,7 @@ def panels(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: Arr
     """Concrete or metal panels with open joints."""
     joint = np.asarray(colour, float) * 0.4
     wall = courses(rng, h, w, (rng.uniform(1.2, 3.0) / texel_m, rng.uniform(0.7, 1.6) / texel_m), 1.3, 0.04, colour, joint)
-    return modulate(wall, 1 + 0.05 * noise(rng, h, w, 1.2 / texel_m))
+    return modulate(wall, 1 + 0.03 * noise(rng, h, w, 1.2 / texel_m))
 
 
 def boards(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
@@ -145,8 +145,8 @@ def roof_tiles(rng: np.random.Generator, h: int, w: int, texel_m: float, colour:
 
 
 def asphalt(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
-    """Asphalt with aggregate and worn areas."""
-    tone = 1 + 0.06 * noise(rng, h, w, 2.5 / texel_m) + 0.075 * rng.standard_normal((h, w)).astype(np.float32)
+    """Asphalt with its aggregate."""
+    tone = 1 + 0.03 * noise(rng, h, w, 0.16 / texel_m, 2) + 0.07 * rng.standard_normal((h, w)).astype(np.float32)
     return shade(colour, tone)
 
 
@@ -181,9 +181,8 @@ WALLS: dict[str, Material] = {
 PAVINGS: dict[str, Material] = {"asphalt": asphalt, "cobbles": cobbles, "slabs": slabs, "grass": grass}
 
 
-def snow_cover(rng: np.random.Generator, image: Image, texel_m: float, depth: NDArray | float) -> Image:
-    """Snow over a painted surface; `depth` of 1 hides it, 0 leaves most of it bare."""
+def snow_cover(rng: np.random.Generator, image: Image, texel_m: float, depth: NDArray) -> Image:
+    """Snow over a painted surface by its depth (h, w): from 0, where it is bare, to 1, which hides it."""
     h, w = image.shape[:2]
-    patchy = noise(rng, h, w, 0.9 / texel_m) * 0.35
     white = shade((226, 231, 238), 1 + 0.035 * noise(rng, h, w, 0.5 / texel_m))
-    return blend(image, white, (np.asarray(depth, np.float32) * 1.7 - 0.35 + patchy) * np.ones((h, w), np.float32))
+    return blend(image, white, depth)

@@ -28,9 +28,10 @@ class Photographer:
         # A Bayer sensor's noise is coarser than a pixel once the colours are interpolated.
         self._noise = cv2.GaussianBlur(tile, (0, 0), 0.6) * np.float32(1.7)
         light = np.linspace(0, 1, _TONES)
-        # A shoulder holds the highlights: linear below, slowly bending above.
-        bent = np.where(light * 4 < 0.6, light * 4, 1 - 0.4 * np.exp(-(light * 4 - 0.6) / 0.4))
-        self._curve = (255 * np.clip(bent, 0, 1) ** (1 / 2.2)).astype(np.float32)
+        # A shoulder holds the highlights: linear below, slowly bending above; then a little contrast.
+        bent = np.where(light * 4 < 0.5, light * 4, 1 - 0.5 * np.exp(-(light * 4 - 0.5) / 0.5))
+        tone = np.clip(bent, 0, 1) ** (1 / 2.2)
+        self._curve = (255 * (0.72 * tone + 0.28 * tone * tone * (3 - 2 * tone))).astype(np.float32)
 
     def develop(self, light: NDArray[np.float32], frame: int) -> NDArray[np.uint8]:
         """The picture of a frame."""

@@ -18,7 +18,7 @@ from scene_geo_loc.simulation.textures import TextureBank
 
 MISS = 1e30
 _LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
-LAMP_RANGE_M = 45.0
+LAMP_RANGE_M = 32.0
 
 F32 = NDArray[np.float32]
 
@@ -115,9 +115,8 @@ class Scene:
         colour = _LINEAR[texel[:, :3].astype(np.uint8)] * self.mesh.tint[triangle]
         extra = texel[:, 3] * np.float32(1 / 255)
         nx, ny, nz = nx * flip, ny * flip, nz * flip
-        up = nz * np.float32(0.5) + np.float32(0.5)
-        light = np.outer(up, np.float32(condition.sky)) + np.outer(1 - up, np.float32(condition.bounce))
         points = o + d * distance[:, None]
+        light = self._skylight(points, nx, ny, nz)
         if condition.has_sun:
             light += self._sunlight(points, nx, ny, nz)
         if condition.is_night:
@@ -132,6 +131,16 @@ class Scene:
             self._add_shine(light, d, nz, facing, extra)
         haze = np.exp(distance * np.float32(-1 / condition.haze_m))[:, None]
         return light * haze + (1 - haze) * np.float32(condition.horizon)
+
+    def _skylight(self, points: F32, nx: F32, ny: F32, nz: F32) -> F32:
+        """Light from the sky and the ground, brighter from one side; low walls see less of the sky."""
+        condition = self.condition
+        sx, sy, _ = condition.sun_direction.astype(np.float32)
+        up = nz * np.float32(0.5) + np.float32(0.5) + np.float32(0.13) * (nx * sx + ny * sy)
+        upright = 1 - np.abs(nz)
+        open_share = 1 - upright * np.float32(0.34) * (1 - np.clip(points[:, 2] * np.float32(1 / 11), 0, 1))
+        up *= open_share
+        return np.outer(up, np.float32(condition.sky)) + np.outer(1 - up, np.float32(condition.bounce))
 
     def _sunlight(self, points: F32, nx: F32, ny: F32, nz: F32) -> F32:
         sx, sy, sz = self.condition.sun_direction.astype(np.float32)
@@ -152,7 +161,7 @@ class Scene:
         cosine = np.abs(facing[shiny])
         mirrored = d[shiny, 2] + 2 * cosine * nz[shiny]
         fresnel = (np.float32(0.1) + np.float32(0.9) * (1 - cosine) ** 4) * shine[shiny]
-        seen = np.clip((mirrored - np.float32(0.12)) * 3, 0, 1)[:, None]
+        seen = np.clip((mirrored - np.float32(0.2)) * np.float32(1.8), 0, 1)[:, None]
         sky = np.float32(self.condition.horizon) * seen + np.float32(self.condition.bounce) * (1 - seen) * np.float32(0.7)
         light[shiny] += (sky - light[shiny]) * np.minimum(fresnel * np.float32(1.6), 0.85)[:, None]
 
@@ -170,7 +179,7 @@ class Scene:
             cosine = np.einsum("ij,ij->i", to, normals[reached]) / away
             # The shade sends the light downwards, and cuts it off smoothly above the lamp's height.
             down = np.clip(to[:, 2] / away + np.float32(0.12), 0, 1)
-            strength = np.maximum(cosine, 0) * down * (1 - square / LAMP_RANGE_M**2) * (26 / (square + 2))
+            strength = np.maximum(cosine, 0) * down * (1 - square / LAMP_RANGE_M**2) * (48 / (square + 2))
             light[reached] += np.outer(strength, np.float32((1.0, 0.68, 0.36)))
 
     def _sky_light(self, d: F32) -> F32:
@@ -218,7 +227,7 @@ def _paint_sky(condition: Condition, seed: int) -> F32:
     h, w = 256, 1536
     rng = stream(seed, "sky", condition.name)
     height = np.sin(np.linspace(0, np.pi / 2, h, dtype=np.float32))[:, None, None]
-    gradient = height**0.6
+    gradient = height**0.45
     sky = np.float32(condition.horizon) * (1 - gradient) + np.float32(condition.zenith) * gradient
     sky = np.broadcast_to(sky, (h, w, 3)).copy()
     turned = noise(rng, h * 2, w, 160, 5)[:h]
@@ -229,7 +238,7 @@ def _paint_sky(condition: Condition, seed: int) -> F32:
         body = np.float32((1.0, 0.99, 0.97)) * (1.0 - 0.22 * np.clip(turned, 0, 1.5))[..., None]
         sky += (body * max(condition.horizon) - sky) * cover
     else:
-        sky *= 1 + 0.09 * turned[..., None]
+        sky *= 1 + 0.16 * np.clip(turned, -2, 2)[..., None]
     if condition.has_sun:
         rows, columns = np.mgrid[:h, :w]
         elevation, azimuth = rows / h * np.pi / 2, columns / w * 2 * np.pi

@@ -41,8 +41,9 @@ def add_tree(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator, foliage:
     centres = blobs + rng.normal(0, 0.36, (count, 3))
     outward = (centres - middle) / np.array([spread, spread, (height - trunk) / 2])
     reach = np.linalg.norm(outward, axis=1)
-    size = rng.uniform(0.22, 0.46, (count, 1, 1)) * (1.0 if leaves > 400 else 1.5)
-    corners = centres[:, None] + size * rng.normal(0, 0.62, (count, 3, 3))
+    # Fewer leaves are larger, so that a crown stays as dense.
+    size = rng.uniform(0.75, 1.25, (count, 1, 1)) * 7.5 / np.sqrt(leaves)
+    corners = centres[:, None] + size * np.clip(rng.normal(0, 0.6, (count, 3, 3)), -1, 1)
     normal = outward / np.maximum(reach, 0.1)[:, None] + (0, 0, 0.35) + rng.normal(0, 0.35, (count, 3))
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     # Inside and below, a crown is in its own shade.

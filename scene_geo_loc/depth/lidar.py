@@ -139,9 +139,12 @@ def _visible(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.bool_]:
             if down == right == 0:
                 continue
             other = nearest[row + down, column + right]
-            in_front = other < z
+            in_front = np.flatnonzero(other < z)
+            gap = z[in_front] - other[in_front]
             aside = np.float32(size * np.hypot(down, right) / camera.fx) * other[in_front]
-            sector = round(np.arctan2(down, right) / (np.pi / 4)) % 8
-            angles = opening[sector]
-            angles[in_front] = np.minimum(angles[in_front], np.arctan2(aside, z[in_front] - other[in_front]))
+            angle = np.arctan2(aside, gap)
+            # A cell on the border of two sectors closes both, else every other would have two cells only.
+            turn = np.arctan2(down, right) / (np.pi / 4)
+            for sector in {round(turn - 0.1) % 8, round(turn + 0.1) % 8}:
+                opening[sector, in_front] = np.minimum(opening[sector, in_front], angle)
     return np.degrees(opening.mean(axis=0)) >= _MIN_OPENING_DEG

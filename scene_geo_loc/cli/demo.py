@@ -35,12 +35,14 @@ def demo(
     """
     begin = time.monotonic()
     # Being told to end is ended as Ctrl-C is, so that no process is left behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         missed = run(out)
     except KeyboardInterrupt:
         typer.echo("Stopped. The same command goes on from here.", err=True)
         raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
     typer.echo(f"The report is {out / 'report' / 'index.html'}; that took {time.monotonic() - begin:.0f} s.")
     if missed:
         typer.echo(f"The sunny drive misses what it should reach: {'; '.join(missed)}.", err=True)

@@ -1,0 +1,118 @@
+"""The commands localize and evaluate, on a small map and a recording of the same room."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from room import Room
+from typer.testing import CliRunner, Result
+
+from scene_geo_loc.cli.main import app
+from scene_geo_loc.errors import MapError, SceneGeoLocError, TraversalError
+from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, inverse, make_pose
+from scene_geo_loc.geometry.trajectory import read_tum
+from scene_geo_loc.traversals.bag_writer import BagWriter
+
+T_BASE_CAMERA = make_pose(OPTICAL_FROM_BODY.T, (0.3, 0.0, 0.5))
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def record(path: Path, room: Room, with_truth: bool) -> Path:
+    """A bag of frames beside those of the map; the last image is black."""
+    frames = room.drive(8, offset_y=0.15)
+    with BagWriter(path) as bag:
+        bag.static_transforms(frames[0].stamp_ns, {("base_link", "camera_optical_frame"): T_BASE_CAMERA})
+        for i, frame in enumerate(frames):
+            bag.camera_info("/camera/camera_info", frame.stamp_ns, "camera_optical_frame", frame.camera)
+            image = frame.image if i < 7 else frame.image * 0
+            bag.image("/camera/image_raw", frame.stamp_ns, "camera_optical_frame", image)
+            if with_truth and frame.T_map_camera is not None:
+                T_map_base = frame.T_map_camera @ inverse(T_BASE_CAMERA)
+                bag.pose("/ground_truth/pose", frame.stamp_ns, "map", T_map_base)
+    return path
+
+
+@pytest.fixture(scope="module")
+def bag(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp("bags") / "evening", room, with_truth=True)
+
+
+@pytest.mark.parametrize("command", ["localize", "evaluate", "demo"])
+def test_help_has_an_example(command: str) -> None:
+    shown = invoke(command, "--help")
+    assert shown.exit_code == 0
+    assert f"Example:  scene-geo-loc {command} " in shown.output
+
+
+@pytest.mark.parametrize("command", ["localize", "evaluate"])
+def test_a_source_that_is_not_there_is_named(command: str, room_map: Path, tmp_path: Path) -> None:
+    result = invoke(command, room_map, tmp_path / "nothing.bag")
+    assert isinstance(result.exception, TraversalError)
+    assert "nothing.bag" in str(result.exception)
+
+
+@pytest.mark.parametrize("command", ["localize", "evaluate"])
+def test_a_map_that_is_not_there_is_named(command: str, bag: Path, tmp_path: Path) -> None:
+    result = invoke(command, tmp_path / "no_map", bag)
+    assert isinstance(result.exception, MapError)
+    assert "no_map" in str(result.exception)
+
+
+def test_localize_writes_the_poses_of_localized_frames_only(
+    bag: Path, room_map: Path, tmp_path: Path
+) -> None:
+    result = invoke("localize", room_map, bag, "--out", tmp_path / "deep" / "poses.tum", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    trajectory = read_tum(tmp_path / "deep" / "poses.tum")
+    assert f"{len(trajectory)} of 8 frames localized" in result.output
+    assert 0 < len(trajectory) < 8
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["poses.tum"]
+
+
+def test_evaluate_scores_against_the_truth_of_the_source(bag: Path, room_map: Path, tmp_path: Path) -> None:
+    result = invoke(
+        *("evaluate", room_map, bag, "--device", "cpu"),
+        *("--json", tmp_path / "evening.json", "--report", tmp_path / "report"),
+    )
+    assert result.exit_code == 0, result.output
+    numbers = json.loads((tmp_path / "evening.json").read_text())
+    assert numbers["queries"] == 8
+    assert numbers["localized"] >= 5
+    assert numbers["position_median_m"] < 0.3
+    assert numbers["wrong_fixes"] == 0
+    assert "evening" in result.output
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {"index.html", "picture.png"}
+    html = (tmp_path / "report" / "index.html").read_text()
+    assert "The image is black, saturated or of one colour." in html
+
+
+def test_evaluate_takes_a_part_of_the_source_and_another_bound(
+    bag: Path, room_map: Path, tmp_path: Path
+) -> None:
+    options = ("--every", "3", "--offset", "1", "--wrong-fix-m", "0.001", "--device", "cpu")
+    result = invoke("evaluate", room_map, bag, *options, "--json", tmp_path / "part.json")
+    assert result.exit_code == 0, result.output
+    numbers = json.loads((tmp_path / "part.json").read_text())
+    assert numbers["queries"] == 3
+    assert numbers["wrong_fixes"] == numbers["localized"] > 0
+
+
+def test_a_source_without_truth_cannot_be_evaluated(room: Room, room_map: Path, tmp_path: Path) -> None:
+    bag = record(tmp_path / "blind", room, with_truth=False)
+    result = invoke("evaluate", room_map, bag, "--json", tmp_path / "blind.json")
+    assert isinstance(result.exception, TraversalError)
+    assert "has no poses to compare with" in str(result.exception)
+    assert not (tmp_path / "blind.json").exists()
+
+
+def test_the_demo_leaves_a_folder_of_others_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    result = invoke("demo", "--out", tmp_path)
+    assert isinstance(result.exception, SceneGeoLocError)
+    assert "is not a folder that this command has made" in str(result.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]

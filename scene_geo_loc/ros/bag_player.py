@@ -24,7 +24,7 @@ class BagPlayerSettings(BaseModel):
     rate: float = setting(1.0, "Speed, times real time.", ge=0.01, le=100)
     topics: list[str] = setting([], "The topics to play; empty: all.")
     wait_for: list[str] = setting([], "Topics that must have a subscriber before playing starts.")
-    wait_timeout: float = setting(60.0, "How long to wait for them before giving up.", "s", gt=0, le=3600)
+    wait_timeout: float = setting(60.0, "How long to wait for them before giving up.", "s", ge=0.1, le=3600)
     start: float = setting(0.0, "Part of the recording to skip.", "s", ge=0, le=1e6)
     duration: float = setting(0.0, "Part of the recording to play; 0: to its end.", "s", ge=0, le=1e6)
     loop: bool = setting(False, "Whether to start over at the end.")

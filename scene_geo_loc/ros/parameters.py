@@ -231,19 +231,23 @@ def with_tables(document: str, models: dict[str, type[BaseModel]]) -> str:
     return document
 
 
-def main(document: Path = Path("docs/nodes.md")) -> None:
-    """Renews the parameter tables of the documentation, run from the repository's root."""
+def settings_of_nodes() -> dict[str, type[BaseModel]]:
+    """The settings of each node, by its name."""
     from scene_geo_loc.ros.bag_player import BagPlayerSettings
     from scene_geo_loc.ros.bag_recorder import BagRecorderSettings
     from scene_geo_loc.ros.settings import LocalizationNodeSettings, MapBuilderNodeSettings
 
-    models: dict[str, type[BaseModel]] = {
+    return {
         "localization_node": LocalizationNodeSettings,
         "map_builder_node": MapBuilderNodeSettings,
         "bag_player": BagPlayerSettings,
         "bag_recorder": BagRecorderSettings,
     }
-    document.write_text(with_tables(document.read_text(), models))
+
+
+def main(document: Path = Path("docs/nodes.md")) -> None:
+    """Renews the parameter tables of the documentation, run from the repository's root."""
+    document.write_text(with_tables(document.read_text(), settings_of_nodes()))
 
 
 if __name__ == "__main__":

@@ -76,14 +76,14 @@ class LocalizationNodeSettings(CameraSettings):
         0.2, "How long a fix waits for the TF of its image's stamp.", "s", True, ge=0, le=10
     )
     fix_timeout: float = setting(
-        2.0, "After this long without a localized frame the state is lost.", "s", True, gt=0, le=3600
+        2.0, "After this long without a localized frame the state is lost.", "s", True, ge=0.1, le=3600
     )
     prior_min_radius: float = setting(
         5.0,
         "Keyframes within this distance of /initialpose are candidates even where its covariance is smaller.",
         "m",
         True,
-        gt=0,
+        ge=0.1,
         le=1e6,
     )
     prior_timeout: float = setting(
@@ -91,7 +91,7 @@ class LocalizationNodeSettings(CameraSettings):
         "/initialpose is forgotten after this long, or with the first localized frame.",
         "s",
         True,
-        gt=0,
+        ge=0.1,
         le=3600,
     )
     localizer: LocalizerSettings = LocalizerSettings()
@@ -122,7 +122,7 @@ class MapBuilderNodeSettings(CameraSettings):
         1.0,
         "How long a frame or scan waits for its pose and depth image before it is left out.",
         "s",
-        gt=0,
+        ge=0.1,
         le=60,
     )
     builder: BuilderSettings = BuilderSettings()

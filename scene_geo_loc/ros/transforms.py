@@ -28,7 +28,15 @@ MAX_GAP_NS = 1_000_000_000
 
 
 class TransformUnavailable(Exception):
-    """A transform is not known at a time; the message is a sentence for the user."""
+    """A transform is not known at a time; the message is a sentence for the user.
+
+    Attributes:
+        may_come: whether it is a little newer than the newest one, so that waiting makes sense.
+    """
+
+    def __init__(self, sentence: str, may_come: bool = False) -> None:
+        super().__init__(sentence)
+        self.may_come = may_come
 
 
 @dataclass
@@ -86,15 +94,15 @@ class TransformBuffer:
             return self._lookup(target, source, stamp_ns)
 
     def wait(self, target: str, source: str, stamp_ns: int, timeout_s: float) -> Pose:
-        """As `lookup`, waiting up to `timeout_s` of wall time for the transforms to come."""
+        """As `lookup`, waiting up to `timeout_s` of wall time for a transform that is about to come."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while True:
                 try:
                     return self._lookup(target, source, stamp_ns)
-                except TransformUnavailable:
+                except TransformUnavailable as unavailable:
                     remaining = deadline - time.monotonic()
-                    if remaining <= 0:
+                    if remaining <= 0 or not unavailable.may_come:
                         raise
                     self._changed.wait(remaining)
 
@@ -138,7 +146,10 @@ class TransformBuffer:
         link = f"The transform from {edge.parent} to {child}"
         if after == len(edge.stamps):
             late_s = (stamp_ns - edge.stamps[-1]) / 1e9
-            raise TransformUnavailable(f"{link} on TF ends {late_s:.3f} s before the time asked for.")
+            raise TransformUnavailable(
+                f"{link} on TF ends {late_s:.3f} s before the time asked for.",
+                may_come=late_s * 1e9 <= MAX_GAP_NS,
+            )
         if after == 0:
             early_s = (edge.stamps[0] - stamp_ns) / 1e9
             raise TransformUnavailable(f"{link} on TF begins {early_s:.3f} s after the time asked for.")

@@ -1,0 +1,140 @@
+"""Playing a recording to a localization_node of its own, and what its answers count as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from room import Room
+
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.evaluation.pose_error import LOCALIZED, UNANSWERED, summarize
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, inverse, make_pose
+from scene_geo_loc.ros.live_run import LiveAnswers, replay
+from scene_geo_loc.traversals.bag_writer import BagWriter
+from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
+from scene_geo_loc.traversals.opening import open_traversal
+
+FRAMES = 24
+T_BASE_CAMERA = make_pose(np.eye(3), (1.0, 0.0, 0.5))
+
+
+def record(path: Path, room: Room) -> Path:
+    """A bag of compressed images of the room, with odometry that drifts by nothing."""
+    T_base_camera = make_pose(OPTICAL_FROM_BODY.T, (0.3, 0.0, 0.5))
+    frames = room.drive(FRAMES, offset_y=0.15)
+    with BagWriter(path) as bag:
+        bag.static_transforms(frames[0].stamp_ns, {("base_link", "camera_optical_frame"): T_base_camera})
+        for frame in frames:
+            assert frame.T_map_camera is not None
+            T_map_base = frame.T_map_camera @ inverse(T_base_camera)
+            bag.transform(frame.stamp_ns, "odom", "base_link", T_map_base)
+            bag.pose("/ground_truth/pose", frame.stamp_ns, "map", T_map_base)
+            bag.camera_info("/camera/camera_info", frame.stamp_ns, "camera_optical_frame", frame.camera)
+            topic = "/camera/image_raw/compressed"
+            bag.compressed_image(topic, frame.stamp_ns, "camera_optical_frame", frame.image)
+    return path
+
+
+class Recording:
+    """Six frames a tenth of a second and a metre apart; the truth of the last is unknown."""
+
+    name, map_frame = "recording", "map"
+    skipped = Skipped()
+
+    def __len__(self) -> int:
+        return 6
+
+    def frames(self) -> Iterator[Frame]:
+        for i in range(6):
+            truth = make_pose(np.eye(3), (i + 1.0, 0.0, 0.5)) if i < 5 else None
+            image = np.zeros((2, 2, 3), np.uint8)
+            yield Frame(i * 10**8, image, Camera(2, 2, 1.0, 1.0, 0.5, 0.5), truth)
+
+    def scans(self) -> Iterator[Scan]:
+        return iter(())
+
+
+@pytest.fixture
+def answers() -> LiveAnswers:
+    """Frame 0 and 4 localized, 1 lost, 2 only retrieved, 3 passed over, 5 after the end."""
+    return LiveAnswers(
+        sent_s={i * 10**8: 50.0 + 0.1 * i for i in range(6)},
+        poses={
+            0: (make_pose(np.eye(3), (0.0, 0.0, 0.0)), 50.03),
+            4 * 10**8: (make_pose(np.eye(3), (4.5, 0.0, 0.0)), 50.46),
+        },
+        states=[
+            (49.0, "initializing"),
+            (50.03, "localized"),
+            (50.15, "lost"),
+            (50.25, "retrieved_only"),
+            (50.31, "localized"),
+        ],
+        base_T_camera=T_BASE_CAMERA,
+    )
+
+
+def test_a_pose_counts_for_the_image_with_its_stamp(answers: LiveAnswers) -> None:
+    records = answers.records(Recording())
+    assert [record.stamp_ns for record in records] == [i * 10**8 for i in range(6)]
+    assert [record.status for record in records] == [
+        LOCALIZED,
+        "lost",
+        "retrieved_only",
+        UNANSWERED,
+        LOCALIZED,
+        UNANSWERED,
+    ]
+
+
+def test_the_robots_pose_is_compared_at_its_camera(answers: LiveAnswers) -> None:
+    first, fifth = (answers.records(Recording())[i] for i in (0, 4))
+    assert first.T_estimated is not None
+    assert fifth.T_estimated is not None
+    np.testing.assert_allclose(first.T_estimated, first.T_true)
+    np.testing.assert_allclose(fifth.T_estimated[:3, 3], (5.5, 0.0, 0.5))
+
+
+def test_latency_is_from_sending_the_image_to_receiving_its_pose(answers: LiveAnswers) -> None:
+    records = answers.records(Recording())
+    assert records[0].latency_ms == pytest.approx(30.0)
+    assert records[4].latency_ms == pytest.approx(60.0)
+    assert records[1].latency_ms is None
+
+
+def test_an_image_of_unknown_truth_is_kept_without_one(answers: LiveAnswers) -> None:
+    assert answers.records(Recording())[5].T_true is None
+
+
+def test_a_recording_is_localized_by_a_node_of_its_own(room: Room, room_map: Path, tmp_path: Path) -> None:
+    bag = record(tmp_path / "evening", room)
+    told: list[tuple[int, int]] = []
+    answers = replay(bag, room_map, tmp_path / "node.log", lambda done, total: told.append((done, total)))
+    records = answers.records(open_traversal(bag))
+    assert told == [(done, FRAMES) for done in range(1, FRAMES + 1)]
+    assert len(records) == FRAMES
+    summary = summarize(records)
+    assert summary.localized > FRAMES / 2
+    assert summary.wrong_fixes == 0
+    assert summary.position_median_m is not None
+    assert summary.position_median_m < 0.3
+    assert summary.latency_p50_ms is not None
+
+
+def test_a_node_that_does_not_start_tells_why(room: Room, tmp_path: Path) -> None:
+    bag = record(tmp_path / "evening", room)
+    with pytest.raises(SceneGeoLocError, match="localization_node ended with status") as error:
+        replay(bag, tmp_path / "no_map", tmp_path / "node.log", lambda done, total: None)
+    assert "There is no reference map at" in str(error.value)
+
+
+def test_a_recording_without_images_is_refused_before_a_node_starts(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "blind") as bag:
+        bag.transform(0, "odom", "base_link", np.eye(4))
+    with pytest.raises(SceneGeoLocError, match="has no images on /camera/image_raw"):
+        replay(tmp_path / "blind", tmp_path, tmp_path / "node.log", lambda done, total: None)
+    assert not (tmp_path / "node.log").exists()

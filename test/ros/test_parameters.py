@@ -1,0 +1,149 @@
+"""Parameters out of settings."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.ros import parameters
+from scene_geo_loc.ros.parameters import (
+    declare,
+    parameters_of,
+    read,
+    setting,
+    settings_of_nodes,
+    with_tables,
+)
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "nodes.md"
+
+
+class Colour(str, Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Inner(BaseModel):
+    count: int = Field(5, ge=1, le=50, description="how many")
+    mode: Literal["fast", "exact"] = "fast"
+
+
+class Outer(BaseModel):
+    tolerance: float = setting(0.1, "How much.", "s", True, ge=0, le=10)
+    folder: Path | None = setting(None, "Where.")
+    colour: Colour = Colour.RED
+    topics: list[str] = setting([], "Which.")
+    numbers: list[float] = setting([], "Some.")
+    inner: Inner = Inner()
+
+
+def declared(context: None, **values: Any) -> Node:
+    overrides = [Parameter(name.replace("__", "."), value=value) for name, value in values.items()]
+    node = Node("node", parameter_overrides=overrides)
+    declare(node, Outer)
+    return node
+
+
+def test_a_nested_setting_becomes_a_parameter_with_a_dotted_name() -> None:
+    by_name = {parameter.name: parameter for parameter in parameters_of(Outer)}
+    assert (by_name["inner.count"].default, by_name["inner.count"].low, by_name["inner.count"].high) == (
+        5,
+        1,
+        50,
+    )
+    assert by_name["inner.mode"].choices == ("fast", "exact")
+    assert by_name["tolerance"].unit == "s"
+
+
+def test_a_node_without_values_has_the_defaults(context: None) -> None:
+    assert read(declared(context), Outer) == Outer()
+
+
+def test_values_given_to_the_node_are_read_back(context: None) -> None:
+    node = declared(
+        context,
+        folder="/maps",
+        colour="blue",
+        topics=["a", "b"],
+        numbers=[1.0],
+        inner__count=7,
+        inner__mode="exact",
+    )
+    assert read(node, Outer) == Outer(
+        folder=Path("/maps"),
+        colour=Colour.BLUE,
+        topics=["a", "b"],
+        numbers=[1.0],
+        inner=Inner(count=7, mode="exact"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"inner__count": 99}, "The parameter inner.count must be within 1 to 50."),
+        ({"inner__count": 1.5}, "The parameter inner.count must be a int."),
+        ({"tolerance": 1}, "The parameter tolerance must be a float, with a decimal point."),
+    ],
+)
+def test_values_of_another_type_or_out_of_range_are_refused(
+    context: None, values: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(SceneGeoLocError, match=sentence):
+        declared(context, **values)
+
+
+def test_values_that_are_not_among_the_choices_are_refused(context: None) -> None:
+    with pytest.raises(SceneGeoLocError, match="The parameter colour is 'green'"):
+        read(declared(context, colour="green"), Outer)
+
+
+def test_only_live_parameters_can_be_changed_and_only_within_their_range(context: None) -> None:
+    node = declared(context)
+    allowed, too_much, fixed = node.set_parameters(
+        [
+            Parameter("tolerance", value=0.5),
+            Parameter("tolerance", value=11.0),
+            Parameter("inner.count", value=6),
+        ]
+    )
+    assert (allowed.successful, too_much.successful, fixed.successful) == (True, False, False)
+    assert read(node, Outer).tolerance == 0.5
+
+
+def test_every_parameter_of_every_node_is_described() -> None:
+    for model in settings_of_nodes().values():
+        for parameter in parameters_of(model):
+            assert parameter.description, parameter.name
+
+
+def test_the_tables_of_the_documentation_are_up_to_date() -> None:
+    document = DOCUMENT.read_text()
+    assert with_tables(document, settings_of_nodes()) == document, (
+        "run python -m scene_geo_loc.ros.parameters"
+    )
+
+
+def test_renewing_the_tables_writes_what_belongs_between_the_marks(tmp_path: Path) -> None:
+    document = tmp_path / "nodes.md"
+    marks = "\n".join(
+        f"<!-- parameters: {name} -->\nOUTDATED\n<!-- end -->\nText." for name in settings_of_nodes()
+    )
+    document.write_text(marks)
+    parameters.main(document)
+    renewed = document.read_text()
+    assert "OUTDATED" not in renewed
+    assert renewed.count("Text.") == len(settings_of_nodes())
+    assert "| `localizer.candidates` |" in renewed
+
+
+def test_a_document_without_a_place_for_a_table_is_an_error() -> None:
+    with pytest.raises(SceneGeoLocError, match="no place marked"):
+        with_tables("# Nodes", {"node": Outer})

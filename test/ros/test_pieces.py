@@ -1,0 +1,198 @@
+"""The smaller pieces that the nodes are made of."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scene_geo_loc.geometry.pose import make_pose
+from scene_geo_loc.ros.camera_input import BadMessage, StampOrder
+from scene_geo_loc.ros.diagnostics import Level, Report
+from scene_geo_loc.ros.fixes import moved_covariance
+from scene_geo_loc.ros.localization_report import LocalizationFacts
+from scene_geo_loc.ros.messages import (
+    image_message,
+    ns_to_stamp,
+    pose_from_message,
+    pose_to_message,
+    stamp_to_ns,
+)
+from scene_geo_loc.ros.pending import NotYet, PendingItems
+from scene_geo_loc.ros.worker import NewestWorker
+from scene_geo_loc.traversals.images import image_of
+
+SECOND = 10**9
+
+
+@given(st.integers(0, 2**31 * SECOND - 1))
+def test_a_stamp_keeps_its_nanoseconds(stamp_ns: int) -> None:
+    assert stamp_to_ns(ns_to_stamp(stamp_ns)) == stamp_ns
+
+
+def test_an_image_message_is_read_back_as_it_was(picture: np.ndarray) -> None:
+    message = image_message(7, "camera", picture[:, ::-1])
+    np.testing.assert_array_equal(image_of(message), picture[:, ::-1])
+    assert message.header.frame_id == "camera"
+
+
+def test_a_pose_message_is_read_back_as_it_was() -> None:
+    T = make_pose([[0, -1, 0], [1, 0, 0], [0, 0, 1]], (1.0, 2.0, 3.0))
+    np.testing.assert_allclose(pose_from_message(pose_to_message(T)), T, atol=1e-12)
+
+
+def test_a_worker_takes_the_newest_and_says_what_it_replaces() -> None:
+    release, done, items = threading.Event(), threading.Event(), []
+
+    def process(item: int) -> None:
+        items.append(item)
+        release.wait(10.0)
+        if item == 3:
+            done.set()
+
+    worker = NewestWorker(process, on_error=lambda error: None)
+    while not items:
+        worker.submit(1)
+    worker.clear()
+    assert [worker.submit(item) for item in (2, 3)] == [False, True]
+    release.set()
+    assert done.wait(10.0)
+    worker.close()
+    assert items == [1, 3]
+
+
+def test_a_worker_survives_what_its_work_raises() -> None:
+    errors: list[Exception] = []
+    failed = threading.Event()
+
+    def on_error(error: Exception) -> None:
+        errors.append(error)
+        failed.set()
+
+    worker = NewestWorker(lambda item: 1 // item, on_error)
+    worker.submit(0)
+    assert failed.wait(10.0)
+    worker.close()
+    assert isinstance(errors[0], ZeroDivisionError)
+
+
+def test_stamps_tell_what_comes_twice_late_or_starts_over() -> None:
+    order = StampOrder()
+    assert not order.check(10 * SECOND)
+    with pytest.raises(BadMessage, match="duplicate stamp"):
+        order.check(10 * SECOND)
+    with pytest.raises(BadMessage, match="stamp out of order"):
+        order.check(10 * SECOND - 1)
+    assert not order.check(11 * SECOND)
+    assert order.check(5 * SECOND)
+    assert not order.check(6 * SECOND)
+
+
+def test_pending_items_come_in_order_of_time_once_later_ones_are_there() -> None:
+    pending: PendingItems[str] = PendingItems(timeout_s=100.0, capacity=10)
+    used: list[str] = []
+    for stamp_ns, item in ((2, "b"), (1, "a"), (SECOND, "c")):
+        pending.add(stamp_ns, item)
+    while pending.take(used.append, pytest.fail):
+        pass
+    assert used == ["a", "b"]
+    assert pending.take(used.append, pytest.fail, drain=True)
+    assert used == ["a", "b", "c"]
+
+
+def test_a_pending_item_waits_for_what_it_needs_and_is_given_up_after_a_while() -> None:
+    given_up: list[tuple[str, str]] = []
+
+    def use(item: str) -> None:
+        raise NotYet("no pose")
+
+    for timeout_s, expected in ((100.0, []), (0.0, [("a", "no pose")])):
+        pending: PendingItems[str] = PendingItems(timeout_s, capacity=10)
+        pending.add(0, "a")
+        pending.add(SECOND, "b")
+        pending.take(use, lambda item, reason: given_up.append((item, reason)))
+        assert given_up == expected
+
+
+def test_a_pending_item_that_fails_does_not_come_again() -> None:
+    pending: PendingItems[int] = PendingItems(timeout_s=100.0, capacity=10)
+    pending.add(0, 0)
+    with pytest.raises(ZeroDivisionError):
+        pending.take(lambda item: 1 // item, pytest.fail, drain=True)
+    assert len(pending) == 0
+
+
+def test_there_is_room_for_so_many_pending_items_and_no_more() -> None:
+    pending: PendingItems[int] = PendingItems(timeout_s=100.0, capacity=2)
+    assert [pending.add(i, i) for i in range(3)] == [True, True, False]
+
+
+def test_a_covariance_moves_with_its_lever_arm() -> None:
+    yaw_only = np.diag([0, 0, 0, 0, 0, 1e-4])
+    moved = moved_covariance(yaw_only, np.array([2.0, 0.0, 0.0]))
+    # Two metres ahead a yaw of 0.01 rad is 0.02 m to the left.
+    np.testing.assert_allclose(np.sqrt(moved[1, 1]), 0.02)
+    np.testing.assert_allclose(np.diag(moved)[[0, 2]], 0)
+
+
+def test_the_worst_finding_leads_a_report() -> None:
+    report = Report()
+    report.find(Level.WARN, "Slow.")
+    report.find(Level.ERROR, "Broken.")
+    report.find(Level.WARN, "Dim.")
+    assert (report.level, report.message) == (Level.ERROR, "Broken. Slow. Dim.")
+
+
+HEALTHY: dict[str, Any] = {
+    "active": True,
+    "state": "localized",
+    "reason": "",
+    "camera_problem": "",
+    "transform_problem": "",
+    "image_topic": "image",
+    "info_topic": "info",
+    "has_camera_info": True,
+    "since_image_s": 0.1,
+    "since_fix_s": 0.1,
+    "stamp_age_s": 0.1,
+    "fix_timeout_s": 2.0,
+    "recent": Counter(),
+    "totals": {},
+    "latency_p50_ms": None,
+    "latency_p95_ms": None,
+    "inlier_ratio": None,
+    "inliers": None,
+    "map_path": "map",
+    "map_frame": "map",
+    "keyframes": 1,
+    "device": "cpu",
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "level", "message"),
+    [
+        ({}, Level.OK, "Localized."),
+        ({"active": False}, Level.WARN, "Inactive"),
+        ({"state": "suspended"}, Level.WARN, "call ~/resume"),
+        ({"state": "lost", "reason": "Too dark."}, Level.WARN, "Not localized (lost). Too dark."),
+        ({"has_camera_info": False}, Level.ERROR, "No camera_info on info yet."),
+        ({"since_image_s": 5.0}, Level.ERROR, "No image on image for 5 s."),
+        ({"camera_problem": "Wrong QoS.", "since_image_s": 5.0}, Level.ERROR, "Wrong QoS."),
+        ({"transform_problem": "No odometry."}, Level.WARN, "No odometry."),
+        ({"recent": Counter({"failed": 2})}, Level.ERROR, "2 frames failed with a defect"),
+        ({"recent": Counter({"bad: black image": 3})}, Level.WARN, "3 x black image"),
+        ({"stamp_age_s": 1e6}, Level.WARN, "set use_sim_time"),
+    ],
+)
+def test_the_report_of_localization_says_what_is_wrong(
+    facts: dict[str, Any], level: Level, message: str
+) -> None:
+    report = LocalizationFacts(**(HEALTHY | facts)).report()
+    assert report.level is level
+    assert message in report.message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,17 +17,30 @@ from scene_geo_loc.simulation.patterns import noise
 from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.textures import TextureBank
 
-MISS = 1e30
 _LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
 LAMP_RANGE_M = 32.0
 
 F32 = NDArray[np.float32]
+Columns = tuple[F32, F32, F32]
+"""The x, y and z of many vectors: one array each is faster than one array of all."""
 
 
 @dataclass(frozen=True)
 class Hits:
     """Where rays end: distance (N,), inf for the sky; triangle (N,); barycentric u, v (N,)."""
 
+    distance: F32
+    triangle: NDArray[np.int32]
+    u: F32
+    v: F32
+
+
+class _Seen(NamedTuple):
+    """Rays that hit something: direction x, y, z, distance, triangle, barycentric u, v; (N,) each."""
+
+    dx: F32
+    dy: F32
+    dz: F32
     distance: F32
     triangle: NDArray[np.int32]
     u: F32
@@ -64,48 +78,45 @@ class Scene:
         directions = np.ascontiguousarray(np.broadcast_to(direction.astype(np.float32), points.shape))
         return self._embree.run(points, directions, query="OCCLUDED") >= 0
 
-    def normals(self, hits: Hits, directions: F32) -> F32:
-        """Unit normals (N, 3) of what was hit, towards the viewer; of no meaning for the sky."""
-        n = self.mesh.normal[hits.triangle]
-        return n * -np.sign(np.einsum("ij,ij->i", n, directions))[:, None]
-
     def radiance(
         self, origins: F32, directions: F32, pixel_angle: float, dither: F32, headlights: NDArray | None = None
     ) -> tuple[F32, Hits]:
-        """Linear light (N, 3) along rays, and what they hit.
+        """Linear light (N, 3) along rays from one point, and what they hit.
 
         Args:
+            origins: (N, 3), all the same.
             pixel_angle: angle in radians that a ray stands for.
             dither: (N,) within [0, 1), see TextureBank.sample.
             headlights: pose (4, 4) of the vehicle whose headlights are lit, if any.
         """
         hits = self.cast(origins, directions)
-        solid = hits.triangle >= 0
+        solid, sky = np.flatnonzero(hits.triangle >= 0), np.flatnonzero(hits.triangle < 0)
         light = np.empty((len(directions), 3), np.float32)
-        light[~solid] = self._sky_light(directions[~solid])
-        d = directions[solid]
-        light[solid] = self._surface(
-            origins[solid], d, hits.triangle[solid], hits.distance[solid], hits.u[solid], hits.v[solid],
-            pixel_angle, dither[solid], headlights,
-        )  # fmt: skip
+        light[sky] = self._sky_light(directions[sky])
+        seen = _Seen(
+            *(directions[solid, axis] for axis in range(3)),
+            hits.distance[solid],
+            hits.triangle[solid],
+            hits.u[solid],
+            hits.v[solid],
+        )
+        light[solid] = self._surface(origins[0], seen, np.float32(pixel_angle), dither[solid], headlights)
         return light, hits
 
     def _surface(
-        self, o: F32, d: F32, triangle: NDArray, distance: F32, u: F32, v: F32, pixel_angle: float, dither: F32,
-        headlights: NDArray | None,
-    ) -> F32:  # fmt: skip
-        condition, columns = self.condition, self._columns
-        texture = self.mesh.texture[triangle]
-        nx, ny, nz, gx, gy, gz, u0, v0, u1, v1, u2, v2 = (column[triangle] for column in columns)
-        facing = nx * d[:, 0] + ny * d[:, 1] + nz * d[:, 2]
-        flip = -np.sign(facing)
+        self, eye: F32, seen: _Seen, pixel_angle: np.float32, dither: F32, headlights: NDArray | None
+    ) -> F32:
+        condition = self.condition
+        dx, dy, dz, distance, triangle, u, v = seen
+        nx, ny, nz, gx, gy, gz, u0, v0, u1, v1, u2, v2 = (column[triangle] for column in self._columns)
+        facing = nx * dx + ny * dy + nz * dz
         slant = np.maximum(np.abs(facing), np.float32(0.02))
-        spot = distance * np.float32(pixel_angle)
+        spot = distance * pixel_angle
         # A pixel's footprint along the texture's axes: the plane's foreshortening, split by axis.
-        along_u = (gx * d[:, 0] + gy * d[:, 1] + gz * d[:, 2]) / slant
+        along_u = (gx * dx + gy * dy + gz * dz) / slant
         along_v = np.maximum(1 / (slant * slant) - 1 - along_u * along_u, 0)
         texel = self.bank.sample(
-            texture,
+            self.mesh.texture[triangle],
             u0 + u * u1 + v * u2,
             v0 + u * v1 + v * v2,
             spot * np.sqrt(1 + along_u * along_u),
@@ -114,72 +125,69 @@ class Scene:
         )
         colour = _LINEAR[texel[:, :3].astype(np.uint8)] * self.mesh.tint[triangle]
         extra = texel[:, 3] * np.float32(1 / 255)
-        nx, ny, nz = nx * flip, ny * flip, nz * flip
-        points = o + d * distance[:, None]
-        light = self._skylight(points, nx, ny, nz)
+        flip = -np.sign(facing)
+        normal = nx * flip, ny * flip, nz * flip
+        points = eye[0] + dx * distance, eye[1] + dy * distance, eye[2] + dz * distance
+        light = self._skylight(points[2], normal)
         if condition.has_sun:
-            light += self._sunlight(points, nx, ny, nz)
+            self._add_sunlight(light, points, normal)
         if condition.is_night:
-            normals = np.stack([nx, ny, nz], 1)
-            self._add_lamps(light, points, normals)
+            self._add_lamps(light, points, normal)
             if headlights is not None:
-                _add_headlights(light, points, normals, headlights)
+                _add_headlights(light, points, normal, headlights)
         light *= colour
         if condition.is_night:
             light += colour * (extra * np.float32(0.9))[:, None]
         else:
-            self._add_shine(light, d, nz, facing, extra)
+            self._add_shine(light, dz, normal[2], facing, extra)
         haze = np.exp(distance * np.float32(-1 / condition.haze_m))[:, None]
-        return light * haze + (1 - haze) * np.float32(condition.horizon)
+        light *= haze
+        light += (1 - haze) * np.float32(condition.horizon)
+        return light
 
-    def _skylight(self, points: F32, nx: F32, ny: F32, nz: F32) -> F32:
+    def _skylight(self, height: F32, normal: Columns) -> F32:
         """Light from the sky and the ground, brighter from one side; low walls see less of the sky."""
-        condition = self.condition
+        condition, (nx, ny, nz) = self.condition, normal
         sx, sy, _ = condition.sun_direction.astype(np.float32)
         up = nz * np.float32(0.5) + np.float32(0.5) + np.float32(0.13) * (nx * sx + ny * sy)
         upright = 1 - np.abs(nz)
-        open_share = 1 - upright * np.float32(0.34) * (1 - np.clip(points[:, 2] * np.float32(1 / 11), 0, 1))
-        up *= open_share
+        up *= 1 - upright * np.float32(0.34) * (1 - np.clip(height * np.float32(1 / 11), 0, 1))
         return np.outer(up, np.float32(condition.sky)) + np.outer(1 - up, np.float32(condition.bounce))
 
-    def _sunlight(self, points: F32, nx: F32, ny: F32, nz: F32) -> F32:
-        sx, sy, sz = self.condition.sun_direction.astype(np.float32)
-        cosine = nx * sx + ny * sy + nz * sz
+    def _add_sunlight(self, light: F32, points: Columns, normal: Columns) -> None:
+        sun = self.condition.sun_direction.astype(np.float32)
+        cosine = normal[0] * sun[0] + normal[1] * sun[1] + normal[2] * sun[2]
         lit = np.flatnonzero(cosine > 0.01)
         # Started off the surface, so that it does not shade itself.
-        start = points[lit] + np.stack([nx[lit], ny[lit], nz[lit]], 1) * np.float32(0.012)
-        seen = ~self.is_shadowed(start, self.condition.sun_direction)
-        out = np.zeros(len(points), np.float32)
-        out[lit[seen]] = cosine[lit[seen]]
-        return np.outer(out, np.float32(self.condition.sun))
+        start = np.stack([p[lit] + np.float32(0.012) * n[lit] for p, n in zip(points, normal, strict=True)], 1)
+        lit = lit[~self.is_shadowed(start, sun)]
+        light[lit] += np.outer(cosine[lit], np.float32(self.condition.sun))
 
-    def _add_shine(self, light: F32, d: F32, nz: F32, facing: F32, shine: F32) -> None:
+    def _add_shine(self, light: F32, dz: F32, nz: F32, facing: F32, shine: F32) -> None:
         """Reflection of the sky, or of the houses opposite, in glass and paint."""
         shiny = np.flatnonzero(shine > 0.06)
-        if not len(shiny):
-            return
         cosine = np.abs(facing[shiny])
-        mirrored = d[shiny, 2] + 2 * cosine * nz[shiny]
+        mirrored = dz[shiny] + 2 * cosine * nz[shiny]
         fresnel = (np.float32(0.1) + np.float32(0.9) * (1 - cosine) ** 4) * shine[shiny]
         seen = np.clip((mirrored - np.float32(0.2)) * np.float32(1.8), 0, 1)[:, None]
         sky = np.float32(self.condition.horizon) * seen + np.float32(self.condition.bounce) * (1 - seen) * np.float32(0.7)
-        light[shiny] += (sky - light[shiny]) * np.minimum(fresnel * np.float32(1.6), 0.85)[:, None]
+        light[shiny] += (sky - light[shiny]) * np.minimum(fresnel * np.float32(1.6), np.float32(0.85))[:, None]
 
-    def _add_lamps(self, light: F32, points: F32, normals: F32) -> None:
-        low, high = points.min(0) - LAMP_RANGE_M, points.max(0) + LAMP_RANGE_M
-        near = ((self.lamps > low) & (self.lamps < high)).all(1)
-        for lamp in self.lamps[near]:
-            flat = (points[:, 0] - lamp[0]) ** 2 + (points[:, 1] - lamp[1]) ** 2
-            reached = np.flatnonzero(flat < LAMP_RANGE_M**2)
-            if not len(reached):
-                continue
-            to = lamp - points[reached]
-            square = np.einsum("ij,ij->i", to, to)
+    def _add_lamps(self, light: F32, points: Columns, normal: Columns) -> None:
+        low = [p.min() - LAMP_RANGE_M for p in points]
+        high = [p.max() + LAMP_RANGE_M for p in points]
+        for lamp in self.lamps[((self.lamps > low) & (self.lamps < high)).all(1)]:
+            to = [lamp[axis] - points[axis] for axis in range(3)]
+            square = to[0] * to[0] + to[1] * to[1] + to[2] * to[2]
+            reached = np.flatnonzero(square < np.float32(LAMP_RANGE_M**2))
+            square = square[reached]
+            tx, ty, tz = (part[reached] for part in to)
+            nx, ny, nz = (part[reached] for part in normal)
             away = np.sqrt(square)
-            cosine = np.einsum("ij,ij->i", to, normals[reached]) / away
             # The shade sends the light downwards, and cuts it off smoothly above the lamp's height.
-            down = np.clip(to[:, 2] / away + np.float32(0.12), 0, 1)
-            strength = np.maximum(cosine, 0) * down * (1 - square / LAMP_RANGE_M**2) * (48 / (square + 2))
+            down = np.clip(tz / away + np.float32(0.12), 0, 1)
+            strength = np.maximum(tx * nx + ty * ny + tz * nz, 0) / away * down
+            strength *= (1 - square * np.float32(1 / LAMP_RANGE_M**2)) * (48 / (square + 2))
             light[reached] += np.outer(strength, np.float32((1.0, 0.68, 0.36)))
 
     def _sky_light(self, d: F32) -> F32:
@@ -203,23 +211,23 @@ def _shading_columns(mesh: Mesh) -> tuple[F32, ...]:
     return tuple(np.ascontiguousarray(column, np.float32) for column in columns)
 
 
-def _add_headlights(light: F32, points: F32, normals: F32, T_map_base: NDArray) -> None:
-    """Two dipped beams, half a metre above the ground at the vehicle's front."""
-    forward = T_map_base[:3, 0].astype(np.float32)
-    left = T_map_base[:3, 1].astype(np.float32)
-    for side in (0.65, -0.65):
-        place = T_map_base[:3, 3] + 1.9 * T_map_base[:3, 0] + side * T_map_base[:3, 1] + (0, 0, 0.65)
-        ray = points - place.astype(np.float32)
-        ahead = ray @ forward
-        near = np.flatnonzero((ahead > 0.3) & (ahead < 70))
-        ray, ahead = ray[near], ahead[near]
-        square = np.einsum("ij,ij->i", ray, ray)
-        across = (ray @ left) / ahead
-        above = (ray[:, 2] + np.float32(0.012) * ahead) / ahead
-        beam = np.exp(-((across / np.float32(0.42)) ** 2)) * np.exp(-np.square(np.where(above > 0, above / 0.035, above / 0.16)))
-        beam += np.float32(0.05) * np.exp(-((across / np.float32(0.9)) ** 2))
-        cosine = np.clip(-np.einsum("ij,ij->i", ray, normals[near]) / np.sqrt(square), 0, 1) * np.float32(0.8) + np.float32(0.2)
-        light[near] += np.outer(beam * cosine * (45 / (square + 12)), np.float32((1.0, 0.95, 0.85)))
+def _add_headlights(light: F32, points: Columns, normal: Columns, T_map_base: NDArray) -> None:
+    """The dipped beams of both headlights as one, 0.65 m above the ground at the vehicle's front."""
+    forward, left = (T_map_base[:3, axis].astype(np.float32) for axis in range(2))
+    place = (T_map_base[:3, 3] + 1.9 * T_map_base[:3, 0] + (0, 0, 0.65)).astype(np.float32)
+    x, y, z = (points[axis] - place[axis] for axis in range(3))
+    ahead = x * forward[0] + y * forward[1] + z * forward[2]
+    near = np.flatnonzero((ahead > 0.3) & (ahead < 70))
+    x, y, z, ahead = x[near], y[near], z[near], ahead[near]
+    square = x * x + y * y + z * z
+    across = (x * left[0] + y * left[1] + z * left[2]) / ahead
+    above = z / ahead + np.float32(0.012)
+    beam = np.exp(-np.square(across * np.float32(1 / 0.45)))
+    beam *= np.exp(-np.square(above * np.where(above > 0, np.float32(1 / 0.035), np.float32(1 / 0.16))))
+    beam += np.float32(0.05) * np.exp(-np.square(across * np.float32(1 / 0.9)))
+    cosine = -(x * normal[0][near] + y * normal[1][near] + z * normal[2][near]) / np.sqrt(square)
+    cosine = np.clip(cosine, 0, 1) * np.float32(0.8) + np.float32(0.2)
+    light[near] += np.outer(beam * cosine * (90 / (square + 12)), np.float32((1.0, 0.95, 0.85)))
 
 
 def _paint_sky(condition: Condition, seed: int) -> F32:

@@ -93,7 +93,7 @@ class CameraView:
         u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
         pixels = np.stack([u.ravel(), v.ravel()], 1).astype(np.float64)
         self._directions, self._cosine = _unit(camera.rays(pixels))
-        self._beside = [_unit(camera.rays(pixels + offset))[0] for offset in _SUBPIXELS]
+        self._corners, _ = _unit(camera.rays(pixels + 0.5))
         self._photographer = Photographer(scene.condition, camera.width, camera.height, seed)
 
     def take(self, T_map_camera: Pose, number: int, headlights: Pose | None = None) -> tuple[NDArray[np.uint8], F32]:
@@ -107,14 +107,28 @@ class CameraView:
         dither = stream(self.seed, "dither", number).random(len(directions), dtype=np.float32)
         light, hits = self.scene.radiance(origins, directions, 1 / self.camera.fx, dither, headlights)
         shape = self.camera.height, self.camera.width
-        edge = np.flatnonzero(_is_edge(hits.distance.reshape(shape)))
-        for beside in self._beside:
-            origins, directions = self._rays(T_map_camera, beside[edge])
-            more, _ = self.scene.radiance(origins, directions, 1 / self.camera.fx, dither[edge], headlights)
-            light[edge] += more
-        light[edge] /= 1 + len(self._beside)
-        picture = self._photographer.develop(light.reshape(*shape, 3), number)
+        light = self._smooth_edges(light.reshape(*shape, 3), hits.distance.reshape(shape), T_map_camera, dither, headlights)
+        picture = self._photographer.develop(light, number)
         return picture, self._depth(hits.distance)
+
+    def _smooth_edges(
+        self, light: F32, distance: F32, T_map_camera: Pose, dither: F32, headlights: Pose | None
+    ) -> F32:
+        """Averages pixels on edges with rays through their four corners, which neighbours share."""
+        edge = _is_edge(distance)
+        cast = edge.copy()
+        cast[:-1] |= edge[1:]
+        cast[:, :-1] |= cast[:, 1:]
+        chosen = np.flatnonzero(cast)
+        corners = light.copy()
+        origins, directions = self._rays(T_map_camera, self._corners[chosen])
+        found, _ = self.scene.radiance(origins, directions, 1 / self.camera.fx, dither[chosen], headlights)
+        corners.reshape(-1, 3)[chosen] = found
+        rows, columns = np.nonzero(edge)
+        above, before = np.maximum(rows - 1, 0), np.maximum(columns - 1, 0)
+        around = corners[rows, columns] + corners[above, columns] + corners[rows, before] + corners[above, before]
+        light[rows, columns] = light[rows, columns] * np.float32(0.5) + around * np.float32(0.125)
+        return light
 
     def depth(self, T_map_camera: Pose) -> F32:
         """The true depth (H, W) alone, in metres along the optical axis, NaN for the sky."""
@@ -127,10 +141,6 @@ class CameraView:
     def _depth(self, distance: F32) -> F32:
         depth = np.where(np.isfinite(distance), distance * self._cosine, np.float32(np.nan))
         return depth.reshape(self.camera.height, self.camera.width).astype(np.float32)
-
-
-_SUBPIXELS = ((-0.33, -0.2), (0.33, -0.14), (0.0, 0.36))
-"""Where a pixel on an edge is sampled again, in pixels from its centre."""
 
 
 def _unit(rays: NDArray) -> tuple[F32, F32]:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scene_geo_loc.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.bag import Bag, BagMessage
-from scene_geo_loc.traversals.bag_index import LASER_SCAN, POINT_CLOUD, BagIndex, ImageTopic
+from scene_geo_loc.traversals.bag_index import BagIndex
 from scene_geo_loc.traversals.bag_poses import BagPoses, choose_poses
+from scene_geo_loc.traversals.bag_topics import camera_topic, choose_depth, choose_image, lidar_topic
 from scene_geo_loc.traversals.clouds import PointCloud, cloud_of
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
 from scene_geo_loc.traversals.images import depth_of, image_of
@@ -64,11 +65,20 @@ class RosbagTraversal:
         self.name = str(path)
         self._bag = Bag(path)
         self._index = BagIndex(self._bag)
-        self._image = _choose_image(self._index, image_topic)
-        self.camera = self._index.cameras[_camera_topic(self._index, self._image)]
-        self._depth = _choose_depth(self._index, self._image)
+        self._image = choose_image(self._index, image_topic)
+        self.camera = self._index.cameras[camera_topic(self._index, self._image)]
+        self._depth = choose_depth(self._index, self._image)
         self._poses: BagPoses | None = choose_poses(self._index, self._image.frame_id, poses)
         self.map_frame = self._poses.map_frame if self._poses else "map"
+        if self._poses and self._index.tree.path(self._poses.body, self._image.frame_id) is None:
+            logger.warning(
+                "%s: no transform leads from %s, whose poses are on %s, to the camera's frame %s; record its "
+                "mounting on /tf_static",
+                path,
+                self._poses.body,
+                self._poses.origin,
+                self._image.frame_id,
+            )
         stamps = np.asarray(self._image.stamps_ns, np.int64)
         later = np.ones(len(stamps), bool)
         later[1:] = stamps[1:] > np.maximum.accumulate(stamps)[:-1]
@@ -85,7 +95,7 @@ class RosbagTraversal:
             self._image.topic,
             self._depth.topic if self._depth else "nothing",
             self._poses.origin if self._poses else "nothing",
-            _lidar_topic(self._bag) or "nothing",
+            lidar_topic(self._bag) or "nothing",
         )
 
     def __len__(self) -> int:
@@ -129,7 +139,7 @@ class RosbagTraversal:
     def scans(self) -> Iterator[Scan]:
         """The lidar's sweeps in order of time, each point taken to the map by the pose at its own time."""
         self._skipped_scans = skipped = Skipped()
-        topic = _lidar_topic(self._bag)
+        topic = lidar_topic(self._bag)
         if topic is None:
             return
         first, last = self._span
@@ -228,58 +238,6 @@ class RosbagTraversal:
         usable = known[which]
         T = poses[which[usable]]
         return np.einsum("nij,nj->ni", T[:, :3, :3], cloud.xyz[usable]) + T[:, :3, 3]
-
-
-def _choose_image(index: BagIndex, wanted: str | None) -> ImageTopic:
-    pictures = {name: topic for name, topic in sorted(index.images.items()) if not topic.is_depth}
-    if wanted is not None:
-        if wanted not in pictures:
-            there = ", ".join(pictures) or "none"
-            raise TraversalError(f"{index.bag.path}: no images on {wanted}; topics with images are: {there}.")
-        return pictures[wanted]
-    if not pictures:
-        there = ", ".join(sorted(index.bag.topics)) or "none"
-        raise TraversalError(f"{index.bag.path}: the bag has no camera images; its topics are: {there}.")
-
-    def order(topic: ImageTopic) -> tuple[bool, bool, bool, str]:
-        return _camera_topic(index, topic, required=False) == "", topic.is_grey, topic.compressed, topic.topic
-
-    return min(pictures.values(), key=order)
-
-
-def _camera_topic(index: BagIndex, image: ImageTopic, *, required: bool = True) -> str:
-    """The topic of an image topic's camera: beside it, or the only one that there is."""
-    beside = f"{image.namespace}/camera_info"
-    if beside in index.cameras:
-        return beside
-    if beside not in index.bad_cameras and len(index.cameras) == 1 and len(_namespaces(index)) == 1:
-        return next(iter(index.cameras))
-    if not required:
-        return ""
-    if beside in index.bad_cameras:
-        raise TraversalError(f"{index.bag.path}, {beside}: {index.bad_cameras[beside]}.")
-    raise TraversalError(
-        f"{index.bag.path}: {len(image.stamps_ns)} images on {image.topic} but no camera_info on {beside}, "
-        "so the camera's intrinsics are unknown; record the camera_info too."
-    )
-
-
-def _namespaces(index: BagIndex) -> set[str]:
-    return {topic.namespace for topic in index.images.values() if not topic.is_depth}
-
-
-def _choose_depth(index: BagIndex, image: ImageTopic) -> ImageTopic | None:
-    """The depth images that are registered to the images: those in the same optical frame."""
-    registered = [
-        topic for topic in index.images.values() if topic.is_depth and topic.frame_id == image.frame_id
-    ]
-    return min(registered, key=lambda topic: (topic.compressed, topic.topic), default=None)
-
-
-def _lidar_topic(bag: Bag) -> str | None:
-    """The topic with the most clouds; where there are none, the one with the most laser scans."""
-    topics = bag.of_kind(POINT_CLOUD) or bag.of_kind(LASER_SCAN)
-    return max(topics, key=lambda topic: bag.counts[topic], default=None)
 
 
 def _nearest(

@@ -20,6 +20,9 @@ from drive import (
 from scene_geo_loc.errors import TraversalError
 from scene_geo_loc.geometry.pose import inverse, transform
 from scene_geo_loc.geometry.trajectory import Trajectory, write_tum
+from scene_geo_loc.traversals.bag import Bag
+from scene_geo_loc.traversals.bag_index import BagIndex
+from scene_geo_loc.traversals.images import image_of
 from scene_geo_loc.traversals.part import Part
 from scene_geo_loc.traversals.rosbag import RosbagTraversal
 
@@ -104,6 +107,14 @@ def test_without_poses_frames_are_given_and_counted(tmp_path):
     traversal = RosbagTraversal(write_drive(tmp_path / "drive", truth=False))
     assert [frame.T_map_camera for frame in traversal.frames()] == [None] * 10
     assert traversal.skipped.counts == {"images without a pose": 10}
+
+
+def test_a_camera_whose_mounting_is_unknown_has_no_pose_and_the_log_says_why(tmp_path, caplog):
+    traversal = RosbagTraversal(write_drive(tmp_path / "drive", truth=False, odometry=True, static=False))
+    assert next(traversal.frames()).T_map_camera is None
+    assert (
+        "from base_link, whose poses are on /odom, to the camera's frame camera_optical_frame" in caplog.text
+    )
 
 
 def test_images_need_a_camera_info(tmp_path):
@@ -216,6 +227,16 @@ def test_a_bag_without_lidar_has_no_scans(drive):
     assert list(RosbagTraversal(drive).scans()) == []
 
 
-def test_the_real_ros_1_bag_lacks_a_camera_info(data_dir: Path):
+def test_the_real_ros_1_bag_is_read_but_for_its_camera_info(data_dir: Path):
+    path = data_dir / "rosbag_t265" / "trimmed_locoffice.bag"
+    index = BagIndex(Bag(path))
+    odometry = index.poses["/camera/odom/sample"]
+    assert (odometry.frame_id, odometry.child_frame_id) == ("camera_odom_frame", "camera_pose_frame")
+    trajectory = odometry.series.trajectory()
+    assert len(trajectory) == 19
+    assert np.linalg.norm(np.ptp(trajectory.poses[:, :3, 3], axis=0)) < 0.2
+    images = [image_of(message.decode()) for message in index.bag.messages(["/camera/fisheye1/image_raw"])]
+    assert [image.shape for image in images] == [(800, 848, 3)] * 3
+    assert images[0].std() > 20
     with pytest.raises(TraversalError, match="3 images on /camera/fisheye1/image_raw but no camera_info"):
-        RosbagTraversal(data_dir / "rosbag_t265" / "trimmed_locoffice.bag")
+        RosbagTraversal(path)

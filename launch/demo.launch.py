@@ -15,7 +15,7 @@ SHARE = Path(__file__).resolve().parents[1]
 ARGUMENTS = {
     "demo": ("demo", "the folder that `make demo` left"),
     "drive": ("sunny", "sunny, snow or night"),
-    "image_transport": ("raw", "how the drive was recorded: raw or compressed"),
+    "image_transport": ("compressed", "how the drive was recorded: raw or compressed"),
     "out": ("", "folder of the recording to write; empty: none"),
     "rate": ("1.0", "speed, times real time"),
     "rviz": ("true", "whether to open RViz"),

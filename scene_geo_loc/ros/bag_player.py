@@ -29,7 +29,7 @@ class BagPlayerSettings(BaseModel):
     duration: float = setting(0.0, "Part of the recording to play; 0: to its end.", "s", ge=0, le=1e6)
     loop: bool = setting(False, "Whether to start over at the end.")
     clock_rate: float = setting(
-        100.0, "How often /clock is published, in recording time.", "Hz", ge=1, le=1000
+        40.0, "How often /clock is published, in recording time.", "Hz", ge=1, le=1000
     )
 
 

@@ -61,6 +61,7 @@ class CameraInput:
 
     Attributes:
         problem: a sentence on why no image can come, or "".
+        image_topic: where images are awaited.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class CameraInput:
         topic, kind = settings.image_topic, Image
         if settings.image_transport == "compressed":
             topic, kind = f"{topic}/compressed", CompressedImage
+        self.image_topic = topic
         reliability = ReliabilityPolicy[settings.reliability.upper()]
         self._subscriptions = [
             node.create_subscription(

@@ -365,7 +365,7 @@ class LocalizationNode(LifecycleNode):
             reason=self._reason,
             camera_problem=camera_input.problem if camera_input else "",
             transform_problem=self._fixes.problem,
-            image_topic=settings.image_topic,
+            image_topic=camera_input.image_topic if camera_input else "",
             info_topic=settings.camera_info_topic,
             has_camera_info=camera_input is not None and camera_input.has_camera_info,
             since_image_s=now - self._last_image_at,

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
@@ -74,10 +73,7 @@ class MapBuilderNode(LifecycleNode):
         self._saved: Path | None = None
         self._last_image_at = time.monotonic()
         self._diagnostics = DiagnosticsPublisher(self, "map", self._report)
-        # Saving takes a while; the sensors go on being heard in another thread.
-        self._save_service = self.create_service(
-            Trigger, "~/save", self._on_save, callback_group=MutuallyExclusiveCallbackGroup()
-        )
+        self._save_service = self.create_service(Trigger, "~/save", self._on_save)
         self._jump_handle = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
             post_callback=lambda _: self._start_over(),
@@ -174,7 +170,9 @@ class MapBuilderNode(LifecycleNode):
             if builder_input.camera.problem:
                 report.find(Level.ERROR, builder_input.camera.problem)
             elif silent_s > LOG_PERIOD_S:
-                report.find(Level.ERROR, f"No image on {self.settings.image_topic} for {silent_s:.0f} s.")
+                report.find(
+                    Level.ERROR, f"No image on {builder_input.camera.image_topic} for {silent_s:.0f} s."
+                )
             if not builder_input.camera.has_camera_info:
                 report.find(Level.ERROR, f"No camera_info on {self.settings.camera_info_topic} yet.")
             if builder_input.problem:

@@ -86,7 +86,7 @@ class Playback:
         rate: float = 1.0,
         start_s: float = 0.0,
         duration_s: float = 0.0,
-        clock_hz: float = 100.0,
+        clock_hz: float = 40.0,
         on_message: Callable[[BagMessage], None] | None = None,
     ) -> int:
         """Publishes everything once; returns how many messages that were.

@@ -140,7 +140,9 @@ def test_replay_localizes_a_recording_and_records_what_was_found(
 def test_demo_plays_one_of_the_drives_that_the_demo_left(
     environment: dict[str, str], demo: Path, tmp_path: Path
 ) -> None:
-    launch(environment, "demo.launch.py", demo=demo, rviz="false", out=tmp_path / "result")
+    launch(
+        environment, "demo.launch.py", demo=demo, image_transport="raw", rviz="false", out=tmp_path / "result"
+    )
     assert "localized" in states(tmp_path / "result")
 
 

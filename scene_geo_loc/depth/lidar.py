@@ -71,8 +71,9 @@ def project_depth(points_map: NDArray[np.float64], T_map_camera: Pose, camera: C
         (H, W) float32 metres along the optical axis, the nearest of each pixel's points; NaN
         where there is none within 0.3 and 100 m.
     """
-    points = transform(inverse(T_map_camera), np.asarray(points_map, np.float64))
-    points = points[(points[:, 2] > MIN_DEPTH_M) & (points[:, 2] < MAX_DEPTH_M)]
+    optical_axis, origin = T_map_camera[:3, 2], T_map_camera[:3, 3]
+    ahead = points_map @ optical_axis - origin @ optical_axis
+    points = transform(inverse(T_map_camera), points_map[(ahead > MIN_DEPTH_M) & (ahead < MAX_DEPTH_M)])
     points = points[_within_view(points, camera)]
     pixels = np.round(camera.project(points))
     inside = ((pixels >= 0) & (pixels < (camera.width, camera.height))).all(axis=1)

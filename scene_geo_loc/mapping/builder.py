@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -159,26 +160,28 @@ class MapBuilder:
         assert frame.T_map_camera is not None
         extractor = self._extractor or self._start(frame.camera)
         features = extractor.extract(frame.image)
-        depth, depth_source = self._depth(frame)
-        cells = np.full(features.local_features.shape[:2], np.nan, np.float32)
-        if depth is not None:
-            cells = _at_cells(depth, extractor.network)
+        depth, depth_source = self._depth(frame, extractor.network)
         self._partial.append(
-            KeyframeRecord.of(frame, depth_source), features.local_features, cells, features.late, frame.image
+            KeyframeRecord.of(frame, depth_source), features.local_features, depth, features.late, frame.image
         )
         self.progress.keyframes += 1
         self.progress.waiting -= 1
-        self.progress.without_depth += not np.isfinite(cells).any()
+        self.progress.without_depth += not np.isfinite(depth).any()
 
-    def _depth(self, frame: Frame) -> tuple[NDArray[np.float32] | None, str]:
-        """Depth of a keyframe: the sensor's, else the lidar's."""
+    def _depth(self, frame: Frame, network: SceneNetwork) -> tuple[NDArray[np.float32], str]:
+        """Depth at a keyframe's local features (rows, columns), from the sensor or else the lidar."""
         if frame.depth is not None:
-            return frame.depth, "sensor"
+            return _at_cells(frame.depth, network), "sensor"
         assert frame.T_map_camera is not None
         points = self._lidar.points_around(frame.stamp_ns)
         if len(points) == 0:
-            return None, "none"
-        return lidar_depth(points, frame.T_map_camera, frame.camera, frame.image), "lidar"
+            return np.full(network.grid, np.nan, np.float32), "none"
+        # At the size of the network's input: finer than the features, and a quarter of the work.
+        size = (network.config.input_width, network.config.input_height)
+        image = np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return _at_cells(
+            lidar_depth(points, frame.T_map_camera, frame.camera.resized(*size), image), network
+        ), "lidar"
 
     def _start(self, camera: Camera) -> Extractor:
         """Makes the network, at the first keyframe: the shape of its input follows the images'."""

@@ -60,10 +60,10 @@ class SamePadConv(nn.Conv2d):
         """The convolution of (B, C, H, W)."""
         (kernel, _), (stride, _) = self.kernel_size, self.stride
         if stride == 1:
-            return F.conv2d(x, self.weight, None, 1, kernel // 2, 1, self.groups)
+            return F.conv2d(x, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
         total = kernel - stride
         x = F.pad(x, (total // 2, total - total // 2) * 2)
-        return F.conv2d(x, self.weight, None, stride, 0, 1, self.groups)
+        return F.conv2d(x, self.weight, self.bias, stride, 0, 1, self.groups)
 
 
 def _batch_norm(channels: int) -> nn.BatchNorm2d:

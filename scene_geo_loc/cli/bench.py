@@ -1,0 +1,94 @@
+"""`scene-geo-loc bench`: what the package costs on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+LARGE = 100_000
+KEYFRAMES = 1_000
+RECORDED_HZ = 10.0
+
+
+def bench(
+    out: Annotated[Path, typer.Option(help="Folder for the bag and the maps that it makes.")] = Path(
+        "demo/bench"
+    ),
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long the live node is held at 10 Hz.")] = 1.0,
+) -> None:
+    """Measure time and memory: a query, a keyframe, opening a map, and the live node under a steady load.
+
+    Machines differ, so each time stands beside its ratio to a forward pass of the network.
+
+    Example:  scene-geo-loc bench --minutes 10
+    """
+    import shutil
+
+    import numpy as np
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from scene_geo_loc.cli.progress import progress
+    from scene_geo_loc.evaluation import benchmark
+    from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.ros.live_load import hold_rate
+    from scene_geo_loc.simulation.drive import DriveSettings, simulate
+    from scene_geo_loc.simulation.sensors import Rig
+    from scene_geo_loc.traversals.opening import open_traversal
+
+    bag = out / "drive"
+    if not bag.exists():
+        with progress("simulating a drive") as tell:
+            simulate(bag, DriveSettings(length=100.0, rig=Rig(pushbroom=None)), progress=tell)
+    traversal = open_traversal(bag)
+    typer.echo("Building, opening and asking maps ...", err=True)
+    shutil.rmtree(out / "maps", ignore_errors=True)
+    (out / "maps").mkdir()
+    build_s, keyframes = benchmark.time_build(traversal, out / "maps" / "small")
+    benchmark.enlarge_map(out / "maps" / "small", KEYFRAMES, out / "maps" / "map")
+    benchmark.enlarge_map(out / "maps" / "small", LARGE, out / "maps" / "large")
+    opening = benchmark.time_opening(out / "maps" / "large")
+    shutil.rmtree(out / "maps" / "large")
+    frames = list(traversal.frames())
+    localizer = Localizer(ReferenceMap.open(out / "maps" / "map"))
+    benchmark.time_queries(localizer, frames[:10])  # the first passes allocate
+    forward = benchmark.time_forward(localizer.extractor, frames)
+    queries = benchmark.time_queries(localizer, frames)
+    with progress(f"holding {RECORDED_HZ:g} Hz live", "images") as tell:
+        load = hold_rate(
+            out / "maps" / "map", frames[10:-10], RECORDED_HZ, minutes * 60, out / "node.log", tell
+        )
+    live = benchmark.Times.of(load.latencies_ms)
+    late = benchmark.Times.of(load.latencies_ms[len(load.latencies_ms) // 2 :])
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("", "p50", "p95", "p50 in forward passes"):
+        table.add_column(heading, justify="left" if not heading else "right")
+
+    def row(name: str, times: benchmark.Times) -> None:
+        ratio = times.p50_ms / forward.p50_ms
+        table.add_row(name, f"{times.p50_ms:.1f} ms", f"{times.p95_ms:.1f} ms", f"{ratio:.2f}")
+
+    row("forward pass, 640x480", forward)
+    for step, times in queries.items():
+        row(f"query, {step}", times)
+    row(f"live node, image to pose, {KEYFRAMES} keyframes", live)
+    row("live node, second half of the time", late)
+    row(f"opening {LARGE} keyframes", opening)
+    console = Console(highlight=False)
+    console.print(table)
+    recorded_s = len(frames) / RECORDED_HZ
+    memory = np.array(load.resident_mb)
+    quarter = max(1, len(memory) // 4)
+    console.print(
+        f"built {keyframes} keyframes with lidar in {build_s:.1f} s, "
+        f"{recorded_s / build_s:.1f} times as fast as recorded\n"
+        f"{benchmark.bytes_a_keyframe(out / 'maps' / 'small') / 1e3:.1f} kB a keyframe\n"
+        f"live at {RECORDED_HZ:g} Hz for {minutes:g} min: {len(load.latencies_ms)} of {load.images} images "
+        f"gave a pose\nresident memory of the node: {np.median(memory[:quarter]):.0f} MB at first, "
+        f"{np.median(memory[-quarter:]):.0f} MB at last"
+    )

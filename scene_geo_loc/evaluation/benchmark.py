@@ -1,0 +1,118 @@
+"""What the package costs: time a query and a keyframe, time to open a map, bytes a keyframe.
+
+Machines differ and are noisy: beside every time stands its ratio to a forward pass of the network,
+measured in the same run.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.lib import format as npy
+
+from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder, feed
+from scene_geo_loc.mapping.index import DescriptorIndex
+from scene_geo_loc.mapping.reference_map import FILES, FileRecord, ReferenceMap, sha256_of
+from scene_geo_loc.networks.extractor import Extractor
+from scene_geo_loc.traversals.frame import Frame, Traversal
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds that something took, many times over."""
+
+    p50_ms: float
+    p95_ms: float
+    count: int
+
+    @classmethod
+    def of(cls, times_ms: list[float]) -> Times:
+        """The median and the 95th percentile of some times."""
+        p50, p95 = np.percentile(times_ms, [50, 95]) if times_ms else (float("nan"), float("nan"))
+        return cls(float(p50), float(p95), len(times_ms))
+
+
+def time_forward(extractor: Extractor, frames: Iterable[Frame]) -> Times:
+    """The forward pass of the network, from an image to its features."""
+    return Times.of([_ms(lambda frame=frame: extractor.extract(frame.image)) for frame in frames])  # type: ignore[misc]
+
+
+def time_queries(localizer: Localizer, frames: Iterable[Frame]) -> dict[str, Times]:
+    """The steps of localizing images, and their total."""
+    steps: dict[str, list[float]] = {}
+    for frame in frames:
+        for step, spent in localizer.localize(frame.image, frame.camera).timings_ms.items():
+            steps.setdefault(step, []).append(spent)
+    return {step: Times.of(spent) for step, spent in steps.items()}
+
+
+def time_build(traversal: Traversal, out: Path) -> tuple[float, int]:
+    """Seconds to build a map, and its keyframes."""
+    begin = time.perf_counter()
+    builder = MapBuilder(out, BuilderSettings(), source=traversal.name, overwrite=True)
+    for _ in feed(builder, traversal):
+        pass
+    builder.finish()
+    return time.perf_counter() - begin, builder.progress.keyframes
+
+
+def time_opening(path: Path, times: int = 5) -> Times:
+    """Opening a map whose files the operating system may have at hand."""
+    return Times.of([_ms(lambda: ReferenceMap.open(path)) for _ in range(times)])
+
+
+def bytes_a_keyframe(path: Path) -> float:
+    """Bytes of a map on the disk for each of its keyframes, but for the network, which all share."""
+    opened = ReferenceMap.open(path)
+    sizes = {name: record.bytes for name, record in opened.info.files.items()}
+    return (sum(sizes.values()) - sizes["network.safetensors"]) / len(opened)
+
+
+def enlarge_map(source: Path, count: int, out: Path) -> None:
+    """Writes a map with `count` keyframes: those of `source`, then ones with random descriptors.
+
+    The random ones have neither features nor depth, and are so unlike any image that they are not
+    retrieved: a query costs what it costs in a real map of that size.
+    """
+    opened = ReferenceMap.open(source)
+    more = count - len(opened)
+    if more < 0:
+        raise ValueError(f"{source} has more than {count} keyframes")
+    out.mkdir(parents=True)
+    for name in ("local_features.npy", "depth.npy"):
+        array = np.load(source / name, mmap_mode="r", allow_pickle=False)
+        with (out / name).open("wb") as file:
+            header = {"descr": npy.dtype_to_descr(array.dtype), "fortran_order": False}
+            npy.write_array_header_1_0(file, {**header, "shape": (count, *array.shape[1:])})
+            file.write(array.tobytes())
+            file.truncate(file.tell() + more * array[0].nbytes)  # zeros that take no room on the disk
+    descriptors = np.load(source / "descriptors.npy", allow_pickle=False).astype(np.float32)
+    random = np.random.default_rng(0).normal(size=(more, descriptors.shape[1])).astype(np.float32)
+    random /= np.linalg.norm(random, axis=1, keepdims=True)
+    descriptors = np.concatenate([descriptors, random])
+    np.save(out / "descriptors.npy", descriptors.astype(np.float16))
+    DescriptorIndex.build(descriptors).write(out / "index.faiss")
+    table = pq.read_table(source / "keyframes.parquet")
+    rows = np.arange(count) % len(table)
+    pq.write_table(pa.Table.from_batches(table.take(rows).to_batches()), out / "keyframes.parquet")
+    for name in ("thumbnails.bin", "network.safetensors"):
+        (out / name).write_bytes((source / name).read_bytes())
+    files = {
+        name: FileRecord(bytes=(out / name).stat().st_size, sha256=sha256_of(out / name)) for name in FILES
+    }
+    info = opened.info.model_copy(update={"keyframes": count, "files": files})
+    (out / "map.json").write_text(json.dumps(info.model_dump(mode="json"), indent=1))
+
+
+def _ms(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return (time.perf_counter() - begin) * 1e3

@@ -1,0 +1,54 @@
+"""`scene-geo-loc map`: from a source to a map, and what is said of maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from drive import write_drive
+from typer.testing import CliRunner
+
+from scene_geo_loc.cli.map import map_app
+from scene_geo_loc.errors import MapError, TraversalError
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+
+
+def run(*arguments: object) -> str:
+    return CliRunner().invoke(map_app, [str(a) for a in arguments], catch_exceptions=False).output
+
+
+def test_a_bag_becomes_a_map_that_can_be_looked_into_and_verified(tmp_path: Path) -> None:
+    bag = write_drive(tmp_path / "bag", depth=True)
+    shown = run("build", bag, tmp_path / "map", "--keyframe-distance", 1.5, "--device", "cpu")
+    opened = ReferenceMap.open(tmp_path / "map")
+    assert f"{len(opened)} keyframes of 10 frames" in shown
+    assert 1 < len(opened) < 10
+    assert opened.info.settings["keyframe_distance_m"] == 1.5
+    described = run("info", tmp_path / "map")
+    assert f"{len(opened)} sensor" in described
+    assert "64x48 plumb_bob" in described
+    assert "as it was built" in run("verify", tmp_path / "map")
+
+
+def test_a_part_of_a_source_can_be_mapped(tmp_path: Path) -> None:
+    bag = write_drive(tmp_path / "bag", depth=True)
+    run("build", bag, tmp_path / "map", "--keyframe-distance", 0, "--every", 2, "--device", "cpu")
+    assert len(ReferenceMap.open(tmp_path / "map")) == 5
+
+
+def test_keyframes_without_depth_are_told(tmp_path: Path) -> None:
+    bag = write_drive(tmp_path / "bag")
+    assert "have no depth" in run("build", bag, tmp_path / "map", "--device", "cpu")
+
+
+def test_a_source_without_poses_makes_no_map(tmp_path: Path) -> None:
+    bag = write_drive(tmp_path / "bag", truth=False)
+    with pytest.raises((TraversalError, MapError), match="pose"):
+        run("build", bag, tmp_path / "map", "--device", "cpu")
+    assert not (tmp_path / "map").exists()
+
+
+def test_looking_into_what_is_no_map_is_an_error(tmp_path: Path) -> None:
+    for command in ("info", "verify"):
+        with pytest.raises(MapError, match="no reference map"):
+            run(command, tmp_path)

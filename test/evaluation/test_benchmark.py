@@ -1,0 +1,45 @@
+"""The maps and numbers of the benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from room import Room
+
+from scene_geo_loc.evaluation.benchmark import Times, bytes_a_keyframe, enlarge_map, time_queries
+from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+
+
+def test_an_enlarged_map_is_whole_and_localizes_as_before(room: Room, room_map: Path, tmp_path: Path) -> None:
+    enlarge_map(room_map, 500, tmp_path / "map")
+    enlarged = ReferenceMap.open(tmp_path / "map")
+    enlarged.verify()
+    assert len(enlarged) == 500
+    query = room.frame(-2.1, 0.4, 7.0)
+    before = Localizer(ReferenceMap.open(room_map), device="cpu").localize(query.image, query.camera)
+    after = Localizer(enlarged, device="cpu").localize(query.image, query.camera)
+    assert after.status is Status.LOCALIZED
+    assert after.candidates[0].keyframe == before.candidates[0].keyframe
+
+
+def test_a_map_cannot_be_enlarged_to_fewer_keyframes(room_map: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="more than 3"):
+        enlarge_map(room_map, 3, tmp_path / "map")
+
+
+def test_every_step_of_a_query_is_timed(room: Room, room_map: Path) -> None:
+    times = time_queries(Localizer(ReferenceMap.open(room_map), device="cpu"), room.drive(3))
+    assert set(times) == {"describe", "retrieve", "match", "solve", "total"}
+    assert all(0 < step.p50_ms <= step.p95_ms and step.count == 3 for step in times.values())
+
+
+def test_percentiles_of_times() -> None:
+    assert Times.of(list(np.arange(101.0))) == Times(50.0, 95.0, 101)
+
+
+def test_the_network_is_not_counted_to_a_keyframe(room_map: Path) -> None:
+    assert bytes_a_keyframe(room_map) < 70_000

@@ -13,7 +13,10 @@ def simulate(
     condition: Annotated[str, typer.Option(help="overcast, sunny, long-term, snow or night.")] = "overcast",
     seed: Annotated[int, typer.Option(help="Seed of the town.")] = 7,
     drive_seed: Annotated[
-        int | None, typer.Option(help="Seed of the line, the speed and the noise; follows from the condition if left out.")
+        int | None,
+        typer.Option(
+            help="Seed of the line, the speed and the noise; follows from the condition if left out."
+        ),
     ] = None,
     start: Annotated[float, typer.Option(help="Where on the loop to start, in metres.")] = 0.0,
     length: Annotated[float, typer.Option(help="How far to drive, in metres.")] = 320.0,
@@ -21,7 +24,9 @@ def simulate(
     rate: Annotated[float, typer.Option(help="Images a second.")] = 10.0,
     width: Annotated[int, typer.Option(help="Width of an image in pixels.")] = 640,
     height: Annotated[int, typer.Option(help="Height of an image in pixels.")] = 480,
-    fov: Annotated[float, typer.Option(help="Horizontal field of view in degrees, before distortion.")] = 75.0,
+    fov: Annotated[
+        float, typer.Option(help="Horizontal field of view in degrees, before distortion.")
+    ] = 75.0,
     model: Annotated[
         str, typer.Option(help="Distortion model: none, plumb_bob, rational_polynomial or equidistant.")
     ] = "none",

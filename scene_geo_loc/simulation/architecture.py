@@ -6,19 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scene_geo_loc.simulation.canvas import Colour
 from scene_geo_loc.simulation.plan import Plot
 from scene_geo_loc.simulation.randomness import stream
-
-Colour = tuple[float, float, float]
 
 _PAINTS: dict[str, tuple[Colour, ...]] = {
     "plaster": (
         (226, 214, 186), (222, 186, 122), (204, 150, 112), (190, 202, 178), (176, 194, 208), (232, 228, 218),
         (214, 160, 150), (168, 116, 92), (236, 208, 150), (150, 168, 150), (198, 188, 204), (120, 140, 160),
     ),
-    "brick": ((158, 84, 62), (136, 68, 54), (178, 112, 78), (196, 168, 120), (110, 76, 66), (186, 176, 158), (92, 84, 82)),
+    "brick": (
+        (158, 84, 62), (136, 68, 54), (178, 112, 78), (196, 168, 120), (110, 76, 66),
+        (186, 176, 158), (92, 84, 82),
+    ),
     "ashlar": ((198, 190, 172), (178, 170, 156), (206, 190, 150), (160, 156, 150)),
-    "panels": ((176, 178, 178), (140, 146, 150), (206, 204, 198), (110, 120, 132), (184, 164, 140), (150, 90, 74)),
+    "panels": (
+        (176, 178, 178), (140, 146, 150), (206, 204, 198), (110, 120, 132), (184, 164, 140), (150, 90, 74),
+    ),
     "boards": ((140, 100, 66), (96, 116, 128), (176, 60, 48), (206, 200, 186), (90, 104, 84)),
     "timber": ((230, 222, 200), (222, 200, 150), (206, 176, 160)),
 }  # fmt: skip
@@ -36,16 +40,32 @@ _ROOFS_OF = {
     "modern": ("flat", "flat", "flat", "eaves"),
     "market": ("eaves", "stepped", "mansard", "flat"),
 }
-_TRIMS: tuple[Colour, ...] = ((236, 232, 222), (210, 200, 180), (90, 84, 80), (60, 70, 66), (150, 70, 50), (180, 176, 168))
-_DOORS: tuple[Colour, ...] = ((38, 70, 52), (110, 32, 28), (34, 48, 84), (60, 44, 34), (150, 120, 70), (30, 30, 32), (190, 150, 40))
+_TRIMS: tuple[Colour, ...] = (
+    (236, 232, 222),
+    (210, 200, 180),
+    (90, 84, 80),
+    (60, 70, 66),
+    (150, 70, 50),
+    (180, 176, 168),
+)
+_DOORS: tuple[Colour, ...] = (
+    (38, 70, 52),
+    (110, 32, 28),
+    (34, 48, 84),
+    (60, 44, 34),
+    (150, 120, 70),
+    (30, 30, 32),
+    (190, 150, 40),
+)
 _SHOP_PAINTS: tuple[Colour, ...] = (
     (30, 64, 50), (120, 26, 30), (24, 40, 82), (212, 164, 36), (28, 28, 30), (226, 222, 212), (196, 84, 30),
     (70, 120, 130), (96, 50, 96), (176, 196, 60),
 )  # fmt: skip
 SHOP_NAMES = (
-    "BAKERY", "CAFE", "BOOKS", "PHARMACY", "FLOWERS", "HOTEL", "BARBER", "TAILOR", "OPTICS", "MARKET", "BANK", "PIZZA",
-    "NOODLES", "RADIO", "BIKES", "MUSIC", "PAPER", "WINE", "TEA HOUSE", "SHOES", "TOYS", "CAMERAS", "LAUNDRY", "KIOSK",
-    "DELI", "GALLERY", "PRINT", "CINEMA", "FISH", "THEATRE", "BAR", "CLOCKS", "GARDEN", "KEYS", "SALON", "TRAVEL",
+    "BAKERY", "CAFE", "BOOKS", "PHARMACY", "FLOWERS", "HOTEL", "BARBER", "TAILOR", "OPTICS", "MARKET",
+    "BANK", "PIZZA", "NOODLES", "RADIO", "BIKES", "MUSIC", "PAPER", "WINE", "TEA HOUSE", "SHOES", "TOYS",
+    "CAMERAS", "LAUNDRY", "KIOSK", "DELI", "GALLERY", "PRINT", "CINEMA", "FISH", "THEATRE", "BAR", "CLOCKS",
+    "GARDEN", "KEYS", "SALON", "TRAVEL",
 )  # fmt: skip
 
 
@@ -123,7 +143,13 @@ def design_house(seed: int, plot: Plot) -> House:
     """The house on a plot, the same in every condition."""
     rng = stream(seed, "house", plot.index)
     district = plot.district
-    storeys = int(rng.integers(*{"old town": (2, 5), "brick": (2, 5), "villas": (2, 4), "modern": (3, 7), "market": (3, 6)}[district]))
+    storeys = int(
+        rng.integers(
+            *{"old town": (2, 5), "brick": (2, 5), "villas": (2, 4), "modern": (3, 7), "market": (3, 6)}[
+                district
+            ]
+        )
+    )
     ground = rng.uniform(3.3, 4.3)
     upper = rng.uniform(2.75, 3.5)
     floors = [0.0, *(ground + upper * np.arange(storeys - 1)), ground + upper * (storeys - 1)]
@@ -141,7 +167,9 @@ def design_house(seed: int, plot: Plot) -> House:
     if rng.random() < 0.35 and columns:
         picked = rng.permutation(columns)[: int(rng.integers(1, min(columns, 3) + 1))]
         balconies = tuple(
-            i for i, o in enumerate(openings) if o.floor > 0 and _column(openings, i) in picked and (o.floor + i) % 4
+            i
+            for i, o in enumerate(openings)
+            if o.floor > 0 and _column(openings, i) in picked and (o.floor + i) % 4
         )
     bay = None
     if not balconies and columns >= 2 and storeys >= 3 and rng.random() < 0.3:
@@ -183,14 +211,18 @@ def finish_house(seed: int, house: House, epoch: int, drive: str) -> Finish:
     paint = stream(seed, "paint", index, epoch if change[0] < 0.35 else 0)
     shop = stream(seed, "shop", index, epoch if change[1] < 0.5 else 0)
     wall = _jitter(paint, _pick(paint, _PAINTS[house.wall]))
-    below = wall if house.wall_below == house.wall else _jitter(paint, _pick(paint, _PAINTS[house.wall_below]))
+    below = (
+        wall if house.wall_below == house.wall else _jitter(paint, _pick(paint, _PAINTS[house.wall_below]))
+    )
     roofs: tuple[Colour, ...] = ((150, 78, 56), (122, 62, 48), (88, 88, 94), (70, 66, 66), (136, 96, 70))
     shop_paint = _pick(shop, _SHOP_PAINTS)
     return Finish(
         wall=wall,
         wall_below=below,
         trim=_pick(paint, _TRIMS),
-        frame=_pick(paint, ((238, 236, 230), (238, 236, 230), (70, 60, 54), (48, 62, 58), (40, 42, 46), (130, 90, 60))),
+        frame=_pick(
+            paint, ((238, 236, 230), (238, 236, 230), (70, 60, 54), (48, 62, 58), (40, 42, 46), (130, 90, 60))
+        ),
         door=_pick(paint, _DOORS),
         roof=_jitter(stream(seed, "roof", index), _pick(stream(seed, "roof", index), roofs)),
         shutter=_pick(paint, _DOORS),
@@ -258,7 +290,13 @@ def _compose(
     is_french = rng.random() < 0.2
     for floor in range(1, len(floors) - 1):
         low, high = floors[floor], floors[floor + 1]
-        foot = low + (0.25 if is_french else rng.uniform(0.75, 1.0) if floor == 1 else openings[-1].z0 - floors[floor - 1])
+        foot = low + (
+            0.25
+            if is_french
+            else rng.uniform(0.75, 1.0)
+            if floor == 1
+            else openings[-1].z0 - floors[floor - 1]
+        )
         head = high - (0.45 if floor < len(floors) - 2 else 0.6)
         half = pitch * share / 2 * (0.85 if floor == len(floors) - 2 and district == "old town" else 1.0)
         for i in range(count):

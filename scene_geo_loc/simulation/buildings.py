@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from scene_geo_loc.simulation.architecture import Colour, Finish, House, Opening
-from scene_geo_loc.simulation.facades import Canvas, fascia_span, paint_front
+from scene_geo_loc.simulation.architecture import Finish, House, Opening
+from scene_geo_loc.simulation.canvas import Canvas, Colour
+from scene_geo_loc.simulation.facades import fascia_span, paint_front
 from scene_geo_loc.simulation.mesh import MeshBuilder
 from scene_geo_loc.simulation.patterns import WALLS
 from scene_geo_loc.simulation.randomness import stream
+from scene_geo_loc.simulation.roofs import add_roof, ridge_height
 from scene_geo_loc.simulation.stock import Stock, tint_of
 
 
 def add_house(
-    mesh: MeshBuilder, stock: Stock, house: House, finish: Finish, drive: str, texel_m: float, is_night: bool, snow: bool
+    mesh: MeshBuilder,
+    stock: Stock,
+    house: House,
+    finish: Finish,
+    drive: str,
+    texel_m: float,
+    is_night: bool,
+    snow: bool,
 ) -> None:
     """Adds a house on its plot, its front painted into the stock's bank."""
     plot = house.plot
@@ -24,8 +33,8 @@ def add_house(
     with mesh.frame(plot.origin + setback * plot.inward, plot.along):
         _front(mesh, house, texture)
         _relief(mesh, stock, house, finish)
-        _sides(mesh, stock, house, finish)
-        _roof(mesh, stock, house, finish, texture)
+        _sides(mesh, stock, house, finish, texel_m)
+        add_roof(mesh, stock, house, finish, texture)
         if house.has_shop:
             _shop_front(mesh, stock, house, finish)
 
@@ -44,13 +53,21 @@ def _front(mesh: MeshBuilder, house: House, texture: int) -> None:
         a, b, foot, head = (np.array([getattr(o, name) for o in row]) for name in ("x0", "x1", "z0", "z1"))
         mesh.walls(a, b, low, foot, 0.0, texture)
         mesh.walls(a, b, head, high, 0.0, texture)
-        depth = np.array([{"window": house.reveal, "shop": 0.12, "door": 0.35, "garage": 0.2}[o.kind] for o in row])
+        depth = np.array(
+            [{"window": house.reveal, "shop": 0.12, "door": 0.35, "garage": 0.2}[o.kind] for o in row]
+        )
         mesh.walls(a, b, foot, head, depth, texture)
         _reveals(mesh, a, b, foot, head, depth, texture)
 
 
 def _reveals(
-    mesh: MeshBuilder, a: np.ndarray, b: np.ndarray, foot: np.ndarray, head: np.ndarray, depth: np.ndarray, texture: int
+    mesh: MeshBuilder,
+    a: np.ndarray,
+    b: np.ndarray,
+    foot: np.ndarray,
+    head: np.ndarray,
+    depth: np.ndarray,
+    texture: int,
 ) -> None:
     """The four sides of each hole, in the colour of the wall beside it."""
     zero = np.zeros_like(a)
@@ -77,7 +94,12 @@ def _relief(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish) -> No
             trim,
         )
     if house.string_course:
-        mesh.boxes([(0, -0.07, z - 0.1) for z in house.floors[1:-1]], [(width, 0, z + 0.06) for z in house.floors[1:-1]], plain, trim)
+        mesh.boxes(
+            [(0, -0.07, z - 0.1) for z in house.floors[1:-1]],
+            [(width, 0, z + 0.06) for z in house.floors[1:-1]],
+            plain,
+            trim,
+        )
     if house.roof not in ("gable", "stepped"):
         steps = ((0.0, 1.0), (0.14, 0.6))
         mesh.boxes(
@@ -91,7 +113,9 @@ def _relief(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish) -> No
     if house.bay is not None:
         _bay(mesh, stock, house, finish)
     pipe = 0.12 if house.plot.index % 2 else width - 0.12
-    mesh.boxes([(pipe - 0.045, -0.12, 0.2)], [(pipe + 0.045, -0.03, house.height)], plain, tint_of((96, 98, 96)))
+    mesh.boxes(
+        [(pipe - 0.045, -0.12, 0.2)], [(pipe + 0.045, -0.03, house.height)], plain, tint_of((96, 98, 96))
+    )
 
 
 def _balcony(mesh: MeshBuilder, stock: Stock, o: Opening, finish: Finish) -> None:
@@ -100,9 +124,16 @@ def _balcony(mesh: MeshBuilder, stock: Stock, o: Opening, finish: Finish) -> Non
     mesh.boxes([(x0, -out, foot)], [(x1, 0, foot + 0.13)], plain, tint_of(finish.trim))
     iron = tint_of((44, 46, 50))
     mesh.boxes([(x0, -out, rail)], [(x1, -out + 0.05, rail + 0.05)], plain, iron)
-    mesh.boxes([(x0, -out, rail), (x1 - 0.05, -out, rail)], [(x0 + 0.05, 0, rail + 0.05), (x1, 0, rail + 0.05)], plain, iron)
+    mesh.boxes(
+        [(x0, -out, rail), (x1 - 0.05, -out, rail)],
+        [(x0 + 0.05, 0, rail + 0.05), (x1, 0, rail + 0.05)],
+        plain,
+        iron,
+    )
     xs = np.arange(x0, x1, 0.14)
-    mesh.boxes([(x, -out + 0.01, foot) for x in xs], [(x + 0.025, -out + 0.04, rail) for x in xs], plain, iron)
+    mesh.boxes(
+        [(x, -out + 0.01, foot) for x in xs], [(x + 0.025, -out + 0.04, rail) for x in xs], plain, iron
+    )
     ys = np.arange(-out + 0.14, 0, 0.14)
     for x in (x0, x1 - 0.04):
         mesh.boxes([(x, y, foot) for y in ys], [(x + 0.03, y + 0.025, rail) for y in ys], plain, iron)
@@ -115,21 +146,31 @@ def _bay(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish) -> None:
     x0, x1, out = max(0.15, o.x0 - 0.3), min(house.plot.width - 0.15, o.x1 + 0.3), 0.75
     low, high = house.floors[1] - 0.1, house.floors[-2] if len(house.floors) > 3 else house.floors[-1]
     wall = tint_of(finish.wall_below)
-    mesh.boxes([(x0, -out, low), (x0 - 0.1, -out - 0.1, high)], [(x1, 0, high), (x1 + 0.1, 0, high + 0.15)], stock["plain"], wall)
+    mesh.boxes(
+        [(x0, -out, low), (x0 - 0.1, -out - 0.1, high)],
+        [(x1, 0, high), (x1 + 0.1, 0, high + 0.15)],
+        stock["plain"],
+        wall,
+    )
     for floor in range(1, len(house.floors) - 1):
         z0, z1 = house.floors[floor] + 0.75, house.floors[floor] + 2.3
         if z1 > high:
             break
-        mesh.boxes([(x0 + 0.12, -out - 0.04, z0)], [(x1 - 0.12, -out - 0.01, z1)], stock["plain"], tint_of(finish.frame))
+        mesh.boxes(
+            [(x0 + 0.12, -out - 0.04, z0)],
+            [(x1 - 0.12, -out - 0.01, z1)],
+            stock["plain"],
+            tint_of(finish.frame),
+        )
         panes = np.linspace(x0 + 0.17, x1 - 0.17, 3)
         mesh.walls(panes[:-1], panes[1:] - 0.05, z0 + 0.06, z1 - 0.06, -out - 0.045, stock["glass"])
 
 
-def _sides(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish) -> None:
-    """Side and back walls; a side that is seen from the street is painted for itself."""
+def _sides(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish, texel_m: float) -> None:
+    """Side and back walls; a side that is seen from near is painted for itself."""
     width, depth, top = house.plot.width, house.depth, house.height
     tint = tint_of(finish.wall)
-    ridge = _ridge_height(house)
+    ridge = ridge_height(house)
     lift = 1.0 if house.roof == "flat" else 0.0
     for x, is_open in ((0.0, house.plot.open_left), (width, house.plot.open_right)):
         outline = [(x, 0, 0), (x, depth, 0), (x, depth, top + lift), (x, 0, top + lift)]
@@ -138,12 +179,16 @@ def _sides(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish) -> Non
         corners = np.array(outline)
         uv = corners[:, 1:] if x else corners[:, 1:] * (-1, 1) + (depth, 0)
         fan = [[0, i, i + 1] for i in range(1, len(corners) - 1)]
-        if is_open:
-            side = _paint_side(house, finish, stream(stock.seed, "side", house.plot.index, int(x > 0)), ridge + 0.2)
+        if is_open and texel_m < 0.05:
+            side = _paint_side(
+                house, finish, stream(stock.seed, "side", house.plot.index, int(x > 0)), ridge + 0.2
+            )
             mesh.triangles(corners[fan], uv[fan], stock.bank.add(side.image, side.texel_m, side.extra))
         else:
             mesh.triangles(corners[fan], uv[fan], stock[house.wall], tint)
-    mesh.polygon([(0, depth, 0), (width, depth, 0), (width, depth, top), (0, depth, top)], stock[house.wall], tint)
+    mesh.polygon(
+        [(0, depth, 0), (width, depth, 0), (width, depth, top), (0, depth, top)], stock[house.wall], tint
+    )
 
 
 def _paint_side(house: House, finish: Finish, rng: np.random.Generator, height: float) -> Canvas:
@@ -151,7 +196,9 @@ def _paint_side(house: House, finish: Finish, rng: np.random.Generator, height: 
     canvas = Canvas.blank(house.depth, height, 0.04)
     h, w = canvas.image.shape[:2]
     material = house.wall if rng.random() < 0.5 else "brick"
-    canvas.image[:] = WALLS[material](rng, h, w, 0.04, finish.wall if material == house.wall else (150, 92, 72))
+    canvas.image[:] = WALLS[material](
+        rng, h, w, 0.04, finish.wall if material == house.wall else (150, 92, 72)
+    )
     depth = house.depth
     if rng.random() < 0.5:
         x0, x1 = depth * 0.12, depth * 0.88
@@ -159,8 +206,12 @@ def _paint_side(house: House, finish: Finish, rng: np.random.Generator, height: 
         paint: Colour = finish.shop
         canvas.fill(x0, x1, z0, z1, paint)
         lines = [finish.shop_name, ("since 1887", "est. 1921", "open daily", "quality")[int(rng.integers(4))]]
-        canvas.write(lines[0], x0 + 0.4, x1 - 0.4, z0 + 0.5 * (z1 - z0), z1 - 0.25 * (z1 - z0), finish.shop_text, 4)
-        canvas.write(lines[1], x0 + 1.2, x1 - 1.2, z0 + 0.16 * (z1 - z0), z0 + 0.36 * (z1 - z0), finish.shop_text, 7)
+        canvas.write(
+            lines[0], x0 + 0.4, x1 - 0.4, z0 + 0.5 * (z1 - z0), z1 - 0.25 * (z1 - z0), finish.shop_text, 4
+        )
+        canvas.write(
+            lines[1], x0 + 1.2, x1 - 1.2, z0 + 0.16 * (z1 - z0), z0 + 0.36 * (z1 - z0), finish.shop_text, 7
+        )
         worn = WALLS[material](rng, h, w, 0.04, finish.wall)
         share = np.clip(rng.uniform(0.1, 0.4) + 0.25 * np.float32(rng.random((h, w)) > 0.6), 0, 1)[..., None]
         canvas.image = (canvas.image * (1 - share) + worn * share).astype(np.uint8)
@@ -175,65 +226,6 @@ def _paint_side(house: House, finish: Finish, rng: np.random.Generator, height: 
     return canvas
 
 
-def _ridge_height(house: House) -> float:
-    rise = {"eaves": house.depth / 2 * np.tan(min(house.roof_pitch, 0.75)), "mansard": 2.9}
-    return house.height + float(rise.get(house.roof, 0.0))
-
-
-def _roof(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish, front: int) -> None:
-    width, depth, top, tile = house.plot.width, house.depth, house.height, stock["roof"]
-    tint = tint_of(finish.roof)
-    ridge = _ridge_height(house)
-    if house.roof == "flat":
-        mesh.walls(0, width, top, top + 1.0, 0.0, front)
-        mesh.boxes([(-0.04, -0.1, top + 0.95)], [(width + 0.04, 0.25, top + 1.05)], stock["plain"], tint_of(finish.trim))
-        mesh.polygon([(0, 0, top), (width, 0, top), (width, depth, top), (0, depth, top)], stock["asphalt"], tint_of((120, 120, 120)))
-        if house.plot.index % 2:
-            mesh.boxes([(width * 0.3, depth * 0.4, top)], [(width * 0.3 + 3, depth * 0.4 + 3, top + 2.4)], stock["plain"], tint_of((150, 150, 150)))
-    elif house.roof == "eaves":
-        out = 0.35
-        drop = out * (ridge - top) / (depth / 2)
-        for y, far in ((-out, depth / 2), (depth + out, depth / 2)):
-            mesh.polygon([(-0.1, y, top - drop), (width + 0.1, y, top - drop), (width + 0.1, far, ridge), (-0.1, far, ridge)], tile, tint)
-        mesh.boxes([(0, -out - 0.1, top - drop - 0.08)], [(width, -out, top - drop + 0.05)], stock["plain"], tint_of((90, 92, 92)))
-    elif house.roof == "mansard":
-        steep, inset = 2.4, 0.8
-        for y, far in ((-0.1, inset), (depth + 0.1, depth - inset)):
-            mesh.polygon([(0, y, top), (width, y, top), (width, far, top + steep), (0, far, top + steep)], tile, tint)
-        for y in (inset, depth - inset):
-            mesh.polygon([(0, y, top + steep), (width, y, top + steep), (width, depth / 2, ridge), (0, depth / 2, ridge)], tile, tint)
-    else:
-        peak = top + width / 2 * np.tan(house.roof_pitch)
-        for x in (0.0, width):
-            outer = -0.15 if x == 0 else width + 0.15
-            mesh.polygon([(outer, 0.02, top - 0.12), (width / 2, 0.02, peak), (width / 2, depth, peak), (outer, depth, top - 0.12)], tile, tint)
-        gable = np.array([[(0, 0, top), (width, 0, top), (width / 2, 0, peak)]])
-        mesh.triangles(gable, gable[..., [0, 2]], front)
-        if house.roof == "stepped":
-            steps = 5
-            xs = np.linspace(0, width / 2, steps + 1)
-            zs = top + xs[1:] * np.tan(house.roof_pitch)
-            for a, b in ((xs[:-1], xs[1:]), (width - xs[1:], width - xs[:-1])):
-                mesh.walls(a, b, top, zs, -0.04, front)
-                mesh.boxes(np.stack([a - 0.05, zs * 0 - 0.1, zs - 0.1], 1), np.stack([b + 0.05, zs * 0 + 0.3, zs + 0.05], 1), stock["plain"], tint_of(finish.trim))
-    for number in range(house.chimneys if house.roof != "flat" else 0):
-        x = width * (0.22 + 0.5 * number)
-        mesh.boxes([(x, depth * 0.42, top)], [(x + 0.8, depth * 0.42 + 0.6, max(ridge, top + 2) + 1.1)], stock["brick"], tint_of((150, 90, 70)))
-    for number in range(house.dormers):
-        _dormer(mesh, stock, house, finish, width * (number + 1) / (house.dormers + 1), ridge)
-
-
-def _dormer(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish, x: float, ridge: float) -> None:
-    slope = (ridge - house.height) / (house.depth / 2) if house.roof == "eaves" else 2.7
-    y = 0.9 if house.roof == "eaves" else 0.05
-    foot = house.height + (y * slope if house.roof == "eaves" else 0.35)
-    mesh.boxes([(x - 0.65, y, foot - 0.3)], [(x + 0.65, y + 2.0, foot + 1.25)], stock["plain"], tint_of(finish.trim))
-    mesh.walls([x - 0.5, x + 0.04], [x - 0.04, x + 0.5], foot + 0.1, foot + 1.05, y - 0.02, stock["glass"])
-    for side in (-1, 1):
-        mesh.polygon([(x + side * 0.8, y - 0.15, foot + 1.2), (x, y - 0.15, foot + 1.75), (x, y + 2.2, foot + 1.75), (x + side * 0.8, y + 2.2, foot + 1.2)], stock["roof"], tint_of(finish.roof))
-    mesh.polygon([(x - 0.65, y, foot + 1.25), (x + 0.65, y, foot + 1.25), (x, y, foot + 1.7)], stock["plain"], tint_of(finish.trim))
-
-
 def _shop_front(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish) -> None:
     """The board over the shop, an awning and a sign that hangs out over the pavement."""
     low, high = fascia_span(house)
@@ -245,8 +237,8 @@ def _shop_front(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish) -
         texture = stock["stripes"] if finish.details % 2 else stock["plain"]
         for o in (o for o in house.openings if o.kind == "shop"):
             a, b = o.x0 - 0.1, o.x1 + 0.1
-            corners = [(a, -0.02, low), (b, -0.02, low), (b, -out, low - drop), (a, -out, low - drop)]
-            mesh.polygon(corners, texture, tint_of(finish.awning))
+            cloth = [(a, -0.02, low), (b, -0.02, low), (b, -out, low - drop), (a, -out, low - drop)]
+            mesh.polygon(cloth, texture, tint_of(finish.awning))
             mesh.walls(a, b, low - drop - 0.22, low - drop, -out, texture)
     if finish.hanging_sign:
         canvas = Canvas.blank(0.8, 0.8, 0.02)
@@ -257,8 +249,7 @@ def _shop_front(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish) -
         texture = stock.bank.add(canvas.image, 0.02, canvas.extra)
         x, z = width * (0.15 + 0.7 * (finish.details % 97) / 97), high + 0.25
         for shift in (0.0, 0.07):
-            corners = np.array([[(x + shift, -1.0, z), (x + shift, -0.2, z), (x + shift, -0.2, z + 0.8), (x + shift, -1.0, z + 0.8)]])
-            mirrored = corners[..., 1] + 1.0 if shift else -0.2 - corners[..., 1]
-            mesh.quads(corners, np.stack([mirrored, corners[..., 2] - z], 2), texture)
+            y, height = np.array([[-1.0, -0.2, -0.2, -1.0]]), np.array([[z, z, z + 0.8, z + 0.8]])
+            corners = np.stack([np.full((1, 4), x + shift), y, height], 2)
+            mesh.quads(corners, np.stack([y + 1.0 if shift else -0.2 - y, height - z], 2), texture)
         mesh.boxes([(x, -1.0, z + 0.82)], [(x + 0.06, 0, z + 0.87)], stock["plain"], tint_of((40, 40, 42)))
-

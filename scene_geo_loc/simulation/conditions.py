@@ -55,7 +55,9 @@ class Condition:
     def sun_direction(self) -> np.ndarray:
         """Unit vector (3,) towards the sun."""
         azimuth, elevation = np.radians([self.sun_azimuth_deg, self.sun_elevation_deg])
-        return np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
+        return np.array(
+            [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
+        )
 
 
 CONDITIONS: dict[str, Condition] = {

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.simulation.city import City
+from scene_geo_loc.simulation.city import SIGHT_M, City
 from scene_geo_loc.simulation.conditions import CONDITIONS, Condition
 from scene_geo_loc.simulation.motion import Motion
 from scene_geo_loc.simulation.randomness import stream
@@ -56,6 +56,7 @@ class DriveSettings:
         rig: the sensors.
         compressed: images as JPEG rather than raw.
         depth: also writes the true depth of each image.
+        sight: how many metres from the drive the town is built.
     """
 
     condition: str = "overcast"
@@ -67,6 +68,7 @@ class DriveSettings:
     rig: Rig = field(default_factory=Rig)
     compressed: bool = True
     depth: bool = False
+    sight: float = SIGHT_M
 
     def __post_init__(self) -> None:
         if self.condition not in CONDITIONS:
@@ -77,8 +79,8 @@ class DriveSettings:
             raise SceneGeoLocError("A seed must not be negative; give 0 or more.")
         if not (self.length >= 5 and self.speed > 0 and self.rig.camera_rate_hz > 0):
             raise SceneGeoLocError(
-                f"A drive of {self.length:g} m at {self.speed:g} m/s and {self.rig.camera_rate_hz:g} images a second "
-                "cannot be simulated; give at least 5 m, and a positive speed and rate."
+                f"A drive of {self.length:g} m at {self.speed:g} m/s with {self.rig.camera_rate_hz:g} images "
+                "a second cannot be simulated; give at least 5 m, and a positive speed and rate."
             )
 
 
@@ -112,7 +114,9 @@ class Drive:
         self.drive_seed = default_seed if settings.drive_seed is None else settings.drive_seed
         self.name = f"{settings.condition} {self.drive_seed}"
         self.motion = Motion(self.city.plan, settings.start, settings.length, settings.speed, self.drive_seed)
-        self.scene: Scene = self.city.scene(self.condition, settings.start, settings.length, self.name)
+        self.scene: Scene = self.city.scene(
+            self.condition, settings.start, settings.length, self.name, settings.sight
+        )
         self.views = [CameraView(self.scene, m.camera, self.drive_seed) for m in settings.rig.cameras]
         self.start_ns = _EPOCH_NS + self.condition.day * _DAY_NS
 
@@ -135,7 +139,10 @@ class Drive:
         ]
         for sensor, device in (("lidar", rig.lidar), ("pushbroom", rig.pushbroom)):
             if device is not None:
-                shots += [_Shot(stamp, sensor, 0, number) for number, stamp in enumerate(self.stamps(device.rate_hz))]
+                shots += [
+                    _Shot(stamp, sensor, 0, number)
+                    for number, stamp in enumerate(self.stamps(device.rate_hz))
+                ]
         return sorted(shots, key=lambda shot: shot.stamp_ns)
 
     def measure(self, shot: _Shot) -> tuple[Any, ...]:
@@ -155,7 +162,11 @@ class Drive:
 
 
 def simulate(
-    out: Path, settings: DriveSettings | None = None, *, workers: int | None = None, progress: Progress | None = None
+    out: Path,
+    settings: DriveSettings | None = None,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> DriveSummary:
     """Drives through the town and records a rosbag2 at `out`; the same settings give the same messages.
 
@@ -211,7 +222,7 @@ def _measurements(drive: Drive, shots: list[_Shot], workers: int) -> Iterator[It
         yield pool.map(_measure, shots)
     except BrokenProcessPool as error:
         raise SceneGeoLocError(
-            "A worker process was killed, most likely for lack of memory; use fewer workers or a shorter drive."
+            "A worker process was killed, most likely for lack of memory; use fewer workers, or drive less."
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -246,7 +257,11 @@ def _record(bag: BagWriter, drive: Drive, shot: _Shot, result: tuple[Any, ...]) 
     else:
         mounted = rig.cameras[shot.index]
         picture, depth = result
-        write, topic = (bag.compressed_image, "image_raw/compressed") if drive.settings.compressed else (bag.image, "image_raw")
+        write, topic = (
+            (bag.compressed_image, "image_raw/compressed")
+            if drive.settings.compressed
+            else (bag.image, "image_raw")
+        )
         write(f"/{mounted.name}/{topic}", stamp, mounted.frame_id, picture)
         bag.camera_info(f"/{mounted.name}/camera_info", stamp, mounted.frame_id, mounted.camera)
         if depth is not None:
@@ -268,18 +283,28 @@ def _light_messages(bag: BagWriter, drive: Drive) -> Iterator[tuple[int, Callabl
     seconds = np.array([drive.seconds(stamp) for stamp in stamps])
     track = odometry(motion, seconds, stream(drive.drive_seed, "odometry"))
     for i, stamp in enumerate(stamps):
-        messages.append(
-            (stamp, partial(
-                bag.odometry, "/odom", stamp, "odom", "base_link", track.poses[i], track.linear[i], track.angular[i],
-                tuple(track.pose_variances[i]), track.TWIST_VARIANCES,
-            ))
-        )  # fmt: skip
+        report = partial(
+            bag.odometry,
+            "/odom",
+            stamp,
+            "odom",
+            "base_link",
+            track.poses[i],
+            track.linear[i],
+            track.angular[i],
+            tuple(track.pose_variances[i]),
+            track.TWIST_VARIANCES,
+        )
+        messages.append((stamp, report))
         messages.append((stamp, partial(bag.transform, stamp, "odom", "base_link", track.poses[i])))
     truth = sorted({*stamps, *drive.stamps(rig.camera_rate_hz)})
     for stamp, T in zip(truth, motion.poses([drive.seconds(stamp) for stamp in truth]), strict=True):
         messages.append((stamp, partial(bag.pose, "/ground_truth/pose", stamp, "map", T)))
     fixes = drive.stamps(_GPS_HZ)
     places = gps(motion, np.array([drive.seconds(stamp) for stamp in fixes]), stream(drive.drive_seed, "gps"))
-    for stamp, place in zip(fixes, places, strict=True):
-        messages.append((stamp, partial(bag.nav_sat_fix, "/gps/fix", stamp, "base_link", *place, GPS_VARIANCES)))
+    for stamp, (latitude, longitude, height) in zip(fixes, places, strict=True):
+        fix = partial(
+            bag.nav_sat_fix, "/gps/fix", stamp, "base_link", latitude, longitude, height, GPS_VARIANCES
+        )
+        messages.append((stamp, fix))
     yield from sorted(messages, key=lambda message: message[0])

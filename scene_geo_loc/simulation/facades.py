@@ -2,69 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from scene_geo_loc.simulation.architecture import SHOP_NAMES, Colour, Finish, House, Opening
-from scene_geo_loc.simulation.patterns import WALLS, Image, modulate, noise, shade, snow_cover
+from scene_geo_loc.simulation.architecture import SHOP_NAMES, Finish, House, Opening
+from scene_geo_loc.simulation.canvas import Canvas, Colour
+from scene_geo_loc.simulation.patterns import WALLS, modulate, noise, shade, snow_cover
 
 GLOW = 255
 SHINE = 150
 
 
-@dataclass
-class Canvas:
-    """An image to paint in metres: x to the right, z up.
-
-    `extra` holds the shine of glass by day and the glow of lit windows by night.
-    """
-
-    image: Image
-    extra: NDArray[np.uint8]
-    texel_m: float
-    height: float
-
-    @classmethod
-    def blank(cls, width: float, height: float, texel_m: float) -> Canvas:
-        size = max(2, round(height / texel_m)), max(2, round(width / texel_m))
-        return cls(np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), texel_m, height)
-
-    def column(self, x: float) -> int:
-        return min(max(round(x / self.texel_m), 0), self.image.shape[1])
-
-    def row(self, z: float) -> int:
-        return min(max(round((self.height - z) / self.texel_m), 0), self.image.shape[0])
-
-    def region(self, x0: float, x1: float, z0: float, z1: float) -> tuple[slice, slice]:
-        """The rows and columns of a rectangle, at least one of each where it lies inside."""
-        return slice(self.row(z1), self.row(z0)), slice(self.column(x0), self.column(x1))
-
-    def fill(self, x0: float, x1: float, z0: float, z1: float, colour: Colour, extra: int | None = None) -> None:
-        part = self.region(x0, x1, z0, z1)
-        self.image[part] = [min(255, int(c)) for c in colour]
-        if extra is not None:
-            self.extra[part] = extra
-
-    def darken(self, x0: float, x1: float, z0: float, z1: float, factor: float) -> None:
-        part = self.region(x0, x1, z0, z1)
-        self.image[part] = (self.image[part] * factor).astype(np.uint8)
-
-    def write(self, text: str, x0: float, x1: float, z0: float, z1: float, colour: Colour, font: int = 2) -> None:
-        """Letters fitted into a rectangle."""
-        (w, h), _ = cv2.getTextSize(text, font, 1.0, 1)
-        scale = min((x1 - x0) / self.texel_m / w, (z1 - z0) / self.texel_m / h)
-        if scale < 0.18:
-            return
-        thick = max(1, round(scale * 2.2))
-        left = self.column((x0 + x1) / 2) - int(w * scale / 2)
-        bottom = self.row((z0 + z1) / 2) + int(h * scale / 2)
-        cv2.putText(self.image, text, (left, bottom), font, scale, tuple(int(c) for c in colour), thick, cv2.LINE_AA)
+def _dimmed(colour: Colour, factor: float) -> Colour:
+    return factor * colour[0], factor * colour[1], factor * colour[2]
 
 
-def paint_front(house: House, finish: Finish, rng: np.random.Generator, texel_m: float, is_night: bool, snow: bool) -> Canvas:
+def paint_front(
+    house: House, finish: Finish, rng: np.random.Generator, texel_m: float, is_night: bool, snow: bool
+) -> Canvas:
     """The front of a house up to the eaves, or to the ridge where a gable faces the street."""
     width = house.plot.width
     canvas = Canvas.blank(width, front_height(house), texel_m)
@@ -114,14 +71,19 @@ def _weather(canvas: Canvas, house: House, rng: np.random.Generator) -> None:
     tone = tone[:, None] * (1 - 0.22 * stain)
     for _ in range(int(rng.integers(2, 7))):
         x, top = int(rng.integers(w)), int(rng.integers(h))
-        length, half = int(rng.uniform(0.8, 3.0) / canvas.texel_m), int(rng.uniform(0.05, 0.25) / canvas.texel_m) + 1
+        length, half = (
+            int(rng.uniform(0.8, 3.0) / canvas.texel_m),
+            int(rng.uniform(0.05, 0.25) / canvas.texel_m) + 1,
+        )
         rows = slice(top, min(h, top + length))
         fade = np.linspace(0.24, 0, length)[: rows.stop - rows.start]
         tone[rows, max(0, x - half) : x + half] *= 1 - fade[:, None]
     canvas.image = modulate(canvas.image, tone)
 
 
-def _window(canvas: Canvas, house: House, finish: Finish, o: Opening, rng: np.random.Generator, is_night: bool) -> None:
+def _window(
+    canvas: Canvas, house: House, finish: Finish, o: Opening, rng: np.random.Generator, is_night: bool
+) -> None:
     x0, x1, z0, z1, s = o.x0, o.x1, o.z0, o.z1, house.surround
     if house.shutters and o.x1 - o.x0 < 1.8:
         half = (x1 - x0) / 2
@@ -136,10 +98,12 @@ def _window(canvas: Canvas, house: House, finish: Finish, o: Opening, rng: np.ra
     if house.lintel == "arch":
         axes = canvas.column(x1) - canvas.column(middle) + 3, max(2, int(0.32 / canvas.texel_m))
         centre = canvas.column(middle), canvas.row(z1)
-        cv2.ellipse(canvas.image, centre, axes, 0, 180, 360, colour, max(2, int(0.18 / canvas.texel_m)), cv2.LINE_AA)
+        cv2.ellipse(
+            canvas.image, centre, axes, 0, 180, 360, colour, max(2, int(0.18 / canvas.texel_m)), cv2.LINE_AA
+        )
     elif house.lintel == "keystone":
         canvas.fill(x0 - 0.15, x1 + 0.15, z1, z1 + 0.24, finish.trim)
-        canvas.fill(middle - 0.12, middle + 0.12, z1 - 0.02, z1 + 0.34, tuple(0.8 * c for c in finish.trim))
+        canvas.fill(middle - 0.12, middle + 0.12, z1 - 0.02, z1 + 0.34, _dimmed(finish.trim, 0.8))
     elif house.lintel == "pediment" and o.floor > 0:
         points = [(x0 - 0.25, z1 + 0.08), (x1 + 0.25, z1 + 0.08), (middle, z1 + 0.42)]
         pixels = np.array([(canvas.column(x), canvas.row(z)) for x, z in points])
@@ -150,8 +114,8 @@ def _window(canvas: Canvas, house: House, finish: Finish, o: Opening, rng: np.ra
     columns = max(columns, round((x1 - x0) / 1.1))
     bar = 0.06
     xs, zs = np.linspace(x0, x1, columns + 1), np.linspace(z0, z1, rows + 1)
-    for a, b in zip(xs[:-1], xs[1:], strict=True):
-        for low, high in zip(zs[:-1], zs[1:], strict=True):
+    for a, b in pairwise(xs):
+        for low, high in pairwise(zs):
             part = canvas.region(a + bar, b - bar, low + bar, high - bar)
             shape = canvas.image[part].shape[:2]
             if not shape[0] or not shape[1]:
@@ -170,7 +134,9 @@ def _glass(rng: np.random.Generator, is_night: bool) -> tuple[Colour, int]:
         return (44 * tone, 52 * tone, 60 * tone), SHINE
     if rng.random() < 0.36:
         warm = rng.uniform(0.55, 1.0)
-        return ((255, 206, 140), (255, 226, 180), (220, 226, 240), (255, 180, 110))[int(rng.integers(4))], int(GLOW * warm)
+        return ((255, 206, 140), (255, 226, 180), (220, 226, 240), (255, 180, 110))[
+            int(rng.integers(4))
+        ], int(GLOW * warm)
     return (18, 20, 26), 0
 
 
@@ -196,10 +162,19 @@ def _curtains(canvas: Canvas, finish: Finish, o: Opening, rng: np.random.Generat
         for _ in range(4):
             x = rng.uniform(x0, x1)
             centre = canvas.column(x), canvas.row(z0 + rng.uniform(0, 0.35))
-            cv2.circle(canvas.image, centre, int(rng.uniform(0.06, 0.16) / canvas.texel_m) + 1, (40, 88, 44), -1, cv2.LINE_AA)
+            cv2.circle(
+                canvas.image,
+                centre,
+                int(rng.uniform(0.06, 0.16) / canvas.texel_m) + 1,
+                (40, 88, 44),
+                -1,
+                cv2.LINE_AA,
+            )
 
 
-def _shop_window(canvas: Canvas, finish: Finish, o: Opening, rng: np.random.Generator, is_night: bool) -> None:
+def _shop_window(
+    canvas: Canvas, finish: Finish, o: Opening, rng: np.random.Generator, is_night: bool
+) -> None:
     canvas.fill(o.x0 - 0.1, o.x1 + 0.1, 0.05, o.z1 + 0.06, finish.shop, 0)
     lit = is_night and rng.random() < 0.6
     x0, x1, z0, z1 = o.x0 + 0.06, o.x1 - 0.06, o.z0 + 0.06, o.z1 - 0.06
@@ -214,10 +189,14 @@ def _shop_window(canvas: Canvas, finish: Finish, o: Opening, rng: np.random.Gene
         z = z0 + details.choice([0.0, 0.55, 1.1]) * (z1 - z0) / 1.7
         colour = details.uniform(30, 235, 3) * (0.75 if lit else 0.6)
         if details.random() < 0.5:
-            canvas.fill(max(x0, x - size / 2), min(x1, x + size / 2), z, min(z1, z + size * 1.3), tuple(colour))
+            canvas.fill(
+                max(x0, x - size / 2), min(x1, x + size / 2), z, min(z1, z + size * 1.3), tuple(colour)
+            )
         else:
             centre, radius = (canvas.column(x), canvas.row(z + size / 2)), int(size / 2 / canvas.texel_m)
-            cv2.circle(canvas.image[: canvas.row(z0)], centre, radius, tuple(int(c) for c in colour), -1, cv2.LINE_AA)
+            cv2.circle(
+                canvas.image[: canvas.row(z0)], centre, radius, tuple(int(c) for c in colour), -1, cv2.LINE_AA
+            )
     for x in np.linspace(o.x0, o.x1, max(2, round((o.x1 - o.x0) / 1.6) + 1))[1:-1]:
         canvas.fill(x - 0.035, x + 0.035, z0, z1, finish.shop, 0)
     if details.random() < 0.5:
@@ -231,13 +210,20 @@ def _fascia(canvas: Canvas, house: House, finish: Finish, rng: np.random.Generat
     low, high = fascia_span(house)
     width = house.plot.width
     canvas.fill(0.2, width - 0.2, low, high, finish.shop, 90 if is_night and rng.random() < 0.5 else 0)
-    canvas.fill(0.2, width - 0.2, low, low + 0.05, tuple(0.6 * c for c in finish.shop))
+    canvas.fill(0.2, width - 0.2, low, low + 0.05, _dimmed(finish.shop, 0.6))
     text = finish.shop_name
     spread = min(width - 0.8, 0.62 * len(text))
     middle = width / 2 if finish.details % 3 else 0.6 + spread / 2
-    fonts = (cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SIMPLEX)
+    fonts = (
+        cv2.FONT_HERSHEY_DUPLEX,
+        cv2.FONT_HERSHEY_TRIPLEX,
+        cv2.FONT_HERSHEY_COMPLEX,
+        cv2.FONT_HERSHEY_SIMPLEX,
+    )
     font = fonts[finish.details % 4]
-    canvas.write(text, middle - spread / 2, middle + spread / 2, low + 0.12, high - 0.08, finish.shop_text, font)
+    canvas.write(
+        text, middle - spread / 2, middle + spread / 2, low + 0.12, high - 0.08, finish.shop_text, font
+    )
 
 
 def fascia_span(house: House) -> tuple[float, float]:
@@ -250,13 +236,22 @@ def _door(canvas: Canvas, finish: Finish, o: Opening, rng: np.random.Generator, 
     canvas.fill(o.x0 - 0.12, o.x1 + 0.12, 0, o.z1 + 0.12, finish.trim)
     canvas.fill(o.x0, o.x1, o.z0, o.z1, finish.door)
     head = o.z1 - 0.45
-    canvas.fill(o.x0 + 0.06, o.x1 - 0.06, head, o.z1 - 0.06, (255, 214, 150) if is_night else (58, 66, 74), 190 if is_night else SHINE)
+    canvas.fill(
+        o.x0 + 0.06,
+        o.x1 - 0.06,
+        head,
+        o.z1 - 0.06,
+        (255, 214, 150) if is_night else (58, 66, 74),
+        190 if is_night else SHINE,
+    )
     for low, high in ((o.z0 + 0.15, o.z0 + 0.9), (o.z0 + 1.05, head - 0.12)):
         for a, b in ((o.x0 + 0.1, (o.x0 + o.x1) / 2 - 0.05), ((o.x0 + o.x1) / 2 + 0.05, o.x1 - 0.1)):
             canvas.darken(a, b, low, high, 0.78)
     canvas.fill(o.x1 - 0.2, o.x1 - 0.14, o.z0 + 0.95, o.z0 + 1.1, (210, 190, 130))
     canvas.fill(o.x1 + 0.2, o.x1 + 0.42, o.z0 + 1.4, o.z0 + 1.62, (30, 50, 110))
-    canvas.write(str(int(rng.integers(1, 99))), o.x1 + 0.21, o.x1 + 0.41, o.z0 + 1.44, o.z0 + 1.58, (240, 240, 240), 0)
+    canvas.write(
+        str(int(rng.integers(1, 99))), o.x1 + 0.21, o.x1 + 0.41, o.z0 + 1.44, o.z0 + 1.58, (240, 240, 240), 0
+    )
 
 
 def _garage(canvas: Canvas, finish: Finish, o: Opening) -> None:
@@ -269,7 +264,11 @@ def _garage(canvas: Canvas, finish: Finish, o: Opening) -> None:
 def _bills_and_graffiti(canvas: Canvas, house: House, rng: np.random.Generator) -> None:
     """Posters and sprayed names on what wall is left at eye level."""
     width = house.plot.width
-    free = [x for x in np.arange(0.4, width - 0.4, 0.3) if all(x < o.x0 - 0.5 or x > o.x1 + 0.5 for o in house.openings if o.floor == 0)]
+    free = [
+        x
+        for x in np.arange(0.4, width - 0.4, 0.3)
+        if all(x < o.x0 - 0.5 or x > o.x1 + 0.5 for o in house.openings if o.floor == 0)
+    ]
     if not free:
         return
     for _ in range(int(rng.integers(0, 4))):
@@ -280,6 +279,8 @@ def _bills_and_graffiti(canvas: Canvas, house: House, rng: np.random.Generator) 
         canvas.fill(x - w / 3, x + w / 3, z + h * 0.12, z + h * 0.25, (30, 30, 34))
     if rng.random() < 0.3:
         x, z = float(rng.choice(free)), rng.uniform(0.6, 1.4)
-        steps = np.cumsum(rng.normal((0.05, 0), (0.12, 0.16), (22, 2)), axis=0) + (x, z)
+        steps = np.cumsum(rng.normal((0.05, 0), (0.12, 0.16), (22, 2)), axis=0) + np.array([x, z])
         points = np.array([(canvas.column(a), canvas.row(np.clip(b, 0.3, 2.2))) for a, b in steps], np.int32)
-        cv2.polylines(canvas.image, [points], False, tuple(int(c) for c in rng.uniform(0, 230, 3)), 3, cv2.LINE_AA)
+        cv2.polylines(
+            canvas.image, [points], False, tuple(int(c) for c in rng.uniform(0, 230, 3)), 3, cv2.LINE_AA
+        )

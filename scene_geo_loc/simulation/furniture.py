@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from scene_geo_loc.simulation.architecture import SHOP_NAMES
-from scene_geo_loc.simulation.facades import Canvas
+from scene_geo_loc.simulation.canvas import Canvas
 from scene_geo_loc.simulation.mesh import MeshBuilder
 from scene_geo_loc.simulation.stock import Stock, tint_of
 
@@ -24,19 +24,30 @@ def add_lamp(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator, is_night
     plain, iron = stock["plain"], tint_of(_IRON)
     mesh.cylinder((0, 0, 0), (0, 0, 1.0), (0.12, 0.1), plain, iron)
     mesh.cylinder((0, 0, 1.0), (0, 0, LAMP_HEIGHT_M), (0.07, 0.05), plain, iron, sides=7)
-    mesh.cylinder((0, 0, LAMP_HEIGHT_M), (0, -LAMP_REACH_M, LAMP_HEIGHT_M + 0.3), (0.04, 0.03), plain, iron, sides=6)
+    mesh.cylinder(
+        (0, 0, LAMP_HEIGHT_M), (0, -LAMP_REACH_M, LAMP_HEIGHT_M + 0.3), (0.04, 0.03), plain, iron, sides=6
+    )
     low = (-0.14, -LAMP_REACH_M - 0.6, LAMP_HEIGHT_M + 0.22)
     mesh.boxes([low], [(0.14, -LAMP_REACH_M + 0.05, LAMP_HEIGHT_M + 0.36)], plain, iron)
     glass = stock["lamp"] if is_night else plain
-    mesh.boxes([(-0.11, -LAMP_REACH_M - 0.55, LAMP_HEIGHT_M + 0.16)], [(0.11, -LAMP_REACH_M, LAMP_HEIGHT_M + 0.22)], glass, (7.0, 5.0, 2.8) if is_night else (1, 1, 1))
+    mesh.boxes(
+        [(-0.11, -LAMP_REACH_M - 0.55, LAMP_HEIGHT_M + 0.16)],
+        [(0.11, -LAMP_REACH_M, LAMP_HEIGHT_M + 0.22)],
+        glass,
+        (7.0, 5.0, 2.8) if is_night else (1, 1, 1),
+    )
     if rng.random() < 0.3:
-        mesh.cylinder((0, -0.3, 2.9), (0, -0.3, 3.2), (0.32, 0.12), stock["leaf"], tint_of((150, 50, 90)), cap=True)
+        mesh.cylinder(
+            (0, -0.3, 2.9), (0, -0.3, 3.2), (0.32, 0.12), stock["leaf"], tint_of((150, 50, 90)), cap=True
+        )
 
 
 def _sign(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
     """A traffic sign on a post, facing along x: towards those who drive on this side."""
     height = rng.uniform(2.2, 2.7)
-    mesh.cylinder((0, 0, 0), (0, 0, height + 0.35), (0.035, 0.035), stock["plain"], tint_of((150, 152, 152)), sides=6)
+    mesh.cylinder(
+        (0, 0, 0), (0, 0, height + 0.35), (0.035, 0.035), stock["plain"], tint_of((150, 152, 152)), sides=6
+    )
     canvas, outline = _sign_face(rng)
     texture = stock.bank.add(canvas.image, canvas.texel_m)
     corners = np.column_stack([np.full(len(outline), 0.05), outline[:, 0], height + outline[:, 1]])
@@ -85,14 +96,34 @@ def _bin(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
     else:
         for x in range(int(rng.integers(1, 4))):
             mesh.boxes([(x * 0.65, -0.3, 0.08)], [(x * 0.65 + 0.56, 0.35, 1.05)], stock["plain"], colour)
-            mesh.boxes([(x * 0.65 - 0.02, -0.34, 1.05)], [(x * 0.65 + 0.58, 0.38, 1.12)], stock["plain"], colour * 0.6)
+            mesh.boxes(
+                [(x * 0.65 - 0.02, -0.34, 1.05)],
+                [(x * 0.65 + 0.58, 0.38, 1.12)],
+                stock["plain"],
+                colour * 0.6,
+            )
 
 
 def _bench(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
     wood = tint_of(np.array((140, 96, 60)) * rng.uniform(0.8, 1.2))
-    mesh.boxes([(-0.85, y, 0.44) for y in (-0.2, -0.05, 0.1)], [(0.85, y + 0.11, 0.49) for y in (-0.2, -0.05, 0.1)], stock["plain"], wood)
-    mesh.boxes([(-0.85, 0.24, z) for z in (0.6, 0.76)], [(0.85, 0.28, z + 0.11) for z in (0.6, 0.76)], stock["plain"], wood)
-    mesh.boxes([(x, -0.2, 0) for x in (-0.7, 0.62)], [(x + 0.08, 0.28, 0.44) for x in (-0.7, 0.62)], stock["plain"], tint_of(_IRON))
+    mesh.boxes(
+        [(-0.85, y, 0.44) for y in (-0.2, -0.05, 0.1)],
+        [(0.85, y + 0.11, 0.49) for y in (-0.2, -0.05, 0.1)],
+        stock["plain"],
+        wood,
+    )
+    mesh.boxes(
+        [(-0.85, 0.24, z) for z in (0.6, 0.76)],
+        [(0.85, 0.28, z + 0.11) for z in (0.6, 0.76)],
+        stock["plain"],
+        wood,
+    )
+    mesh.boxes(
+        [(x, -0.2, 0) for x in (-0.7, 0.62)],
+        [(x + 0.08, 0.28, 0.44) for x in (-0.7, 0.62)],
+        stock["plain"],
+        tint_of(_IRON),
+    )
 
 
 def _column(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
@@ -103,17 +134,32 @@ def _column(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
         for z in (0.25, 1.35):
             canvas.fill(x, x + 0.6, z, z + 1.0, tuple(rng.uniform(40, 240, 3)))
             canvas.fill(x + 0.08, x + 0.52, z + 0.45, z + 0.9, tuple(rng.uniform(20, 245, 3)))
-            canvas.write(SHOP_NAMES[int(rng.integers(len(SHOP_NAMES)))], x + 0.05, x + 0.55, z + 0.12, z + 0.32, (20, 20, 24), 2)
+            canvas.write(
+                SHOP_NAMES[int(rng.integers(len(SHOP_NAMES)))],
+                x + 0.05,
+                x + 0.55,
+                z + 0.12,
+                z + 0.32,
+                (20, 20, 24),
+                2,
+            )
     texture = stock.bank.add(canvas.image, canvas.texel_m)
     mesh.cylinder((0, 0, 0), (0, 0, 2.6), (0.6, 0.6), texture, sides=16)
-    mesh.cylinder((0, 0, 2.6), (0, 0, 3.1), (0.72, 0.1), stock["plain"], tint_of((50, 84, 64)), sides=16, cap=True)
+    mesh.cylinder(
+        (0, 0, 2.6), (0, 0, 3.1), (0.72, 0.1), stock["plain"], tint_of((50, 84, 64)), sides=16, cap=True
+    )
 
 
 def _shelter(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
     """A bus shelter with a poster at its end."""
     plain, steel = stock["plain"], tint_of((70, 74, 80))
     mesh.boxes([(-1.8, -0.75, 2.3)], [(1.8, 0.75, 2.4)], plain, steel)
-    mesh.boxes([(x, 0.6, 0) for x in (-1.75, -0.05, 1.65)], [(x + 0.08, 0.68, 2.3) for x in (-1.75, -0.05, 1.65)], plain, steel)
+    mesh.boxes(
+        [(x, 0.6, 0) for x in (-1.75, -0.05, 1.65)],
+        [(x + 0.08, 0.68, 2.3) for x in (-1.75, -0.05, 1.65)],
+        plain,
+        steel,
+    )
     mesh.boxes([(-1.6, 0.25, 0.45)], [(1.0, 0.6, 0.5)], plain, tint_of((150, 110, 70)))
     canvas = Canvas.blank(1.2, 1.9, 0.02)
     canvas.fill(0, 1.2, 0, 1.9, tuple(rng.uniform(40, 230, 3)))
@@ -126,12 +172,19 @@ def _shelter(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
 
 
 def _planter(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
-    mesh.boxes([(-0.6, -0.3, 0)], [(0.6, 0.3, 0.5)], stock["plain"], tint_of(np.array((150, 140, 126)) * rng.uniform(0.6, 1.1)))
+    mesh.boxes(
+        [(-0.6, -0.3, 0)],
+        [(0.6, 0.3, 0.5)],
+        stock["plain"],
+        tint_of(np.array((150, 140, 126)) * rng.uniform(0.6, 1.1)),
+    )
     count = 90
     centre = rng.uniform((-0.55, -0.25, 0.5), (0.55, 0.25, 0.95), (count, 3))
     corners = centre[:, None] + rng.normal(0, 0.09, (count, 3, 3))
     flowers = np.where(rng.random((count, 1)) < 0.25, rng.uniform(120, 240, 3), np.array((70, 110, 50)))
-    mesh.triangles(corners, np.zeros((count, 3, 2)), stock["leaf"], tint_of(flowers * rng.uniform(0.7, 1.1, (count, 1))))
+    mesh.triangles(
+        corners, np.zeros((count, 3, 2)), stock["leaf"], tint_of(flowers * rng.uniform(0.7, 1.1, (count, 1)))
+    )
 
 
 def _bollards(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:

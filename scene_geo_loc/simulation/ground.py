@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scene_geo_loc.simulation.canvas import Canvas
 from scene_geo_loc.simulation.conditions import Condition
-from scene_geo_loc.simulation.facades import Canvas
 from scene_geo_loc.simulation.mesh import MeshBuilder
 from scene_geo_loc.simulation.patterns import PAVINGS, blend, modulate, noise, snow_cover
 from scene_geo_loc.simulation.plan import StreetPlan
@@ -57,9 +57,23 @@ def add_ground(
         _strip(mesh, plan, s, -half - 0.02, half + 0.02, 0.0, 0.0, texture, s - start, wide)
         for side in (1, -1):
             inner, width = side * half, plan.pavement(s) + 0.6
-            pavement = _paint_pavement(plan, int(piece), side, start, length, float(width.max()), texel_m, condition)
+            pavement = _paint_pavement(
+                plan, int(piece), side, start, length, float(width.max()), texel_m, condition
+            )
             texture = stock.bank.add(pavement.image, texel_m)
-            _strip(mesh, plan, s, inner, inner + side * width, KERB_M, KERB_M + 0.02, texture, s - start, 0.0, side)
+            _strip(
+                mesh,
+                plan,
+                s,
+                inner,
+                inner + side * width,
+                KERB_M,
+                KERB_M + 0.02,
+                texture,
+                s - start,
+                0.0,
+                side,
+            )
             _kerb(mesh, plan, s, inner, texture, s - start)
 
 
@@ -72,7 +86,7 @@ def _strip(
     mesh: MeshBuilder, plan: StreetPlan, s: NDArray, near: NDArray, far: NDArray, z_near: float, z_far: float,
     texture: int, u: NDArray, v_zero: float, side: int = 1,
 ) -> None:  # fmt: skip
-    """A band along the loop between two lateral offsets; v counts from the kerb, or from the road's right edge."""
+    """A band along the loop between two lateral offsets; v counts from the kerb, or from `v_zero`."""
     a = np.column_stack([plan.at(s, near), np.full(len(s), z_near)])
     b = np.column_stack([plan.at(s, far), np.full(len(s), z_far)])
     corners = np.stack([a[:-1], a[1:], b[1:], b[:-1]], 1)
@@ -85,16 +99,20 @@ def _strip(
     mesh.quads(corners, uv, texture)
 
 
-def _kerb(mesh: MeshBuilder, plan: StreetPlan, s: NDArray, lateral: NDArray, texture: int, u: NDArray) -> None:
-    foot = np.column_stack([plan.at(s, lateral), np.zeros(len(s))])
-    corners = np.stack([foot[:-1], foot[1:], foot[1:] + (0, 0, KERB_M), foot[:-1] + (0, 0, KERB_M)], 1)
+def _kerb(
+    mesh: MeshBuilder, plan: StreetPlan, s: NDArray, lateral: NDArray, texture: int, u: NDArray
+) -> None:
+    foot, lift = np.column_stack([plan.at(s, lateral), np.zeros(len(s))]), np.array([0, 0, KERB_M])
+    corners = np.stack([foot[:-1], foot[1:], foot[1:] + lift, foot[:-1] + lift], 1)
     uv = np.zeros((len(s) - 1, 4, 2))
     uv[:, [0, 3], 0], uv[:, [1, 2], 0] = u[:-1, None], u[1:, None]
     uv[:, :2, 1], uv[:, 2:, 1] = 0.03, 0.1
     mesh.quads(corners, uv, texture)
 
 
-def _running_noise(plan: StreetPlan, purpose: str, piece: int, canvas: Canvas, cell_m: float) -> NDArray[np.float32]:
+def _running_noise(
+    plan: StreetPlan, purpose: str, piece: int, canvas: Canvas, cell_m: float
+) -> NDArray[np.float32]:
     """Smooth noise (h, w) for a piece that goes on without a seam in the next piece."""
     h, w = canvas.image.shape[:2]
     texel_m, blend_width = canvas.texel_m, int(_SEAM_M / canvas.texel_m)
@@ -103,16 +121,28 @@ def _running_noise(plan: StreetPlan, purpose: str, piece: int, canvas: Canvas, c
     keep = np.sqrt(share**2 + (1 - share) ** 2)
     for end, seam in ((0, piece), (1, (piece + 1) % piece_count(plan))):
         # Cut from one patch around the seam, aligned at its lower edge, so that both sides agree.
-        patch = noise(stream(plan.seed, purpose, "seam", seam), int(14 / texel_m), 2 * blend_width, cell_m / texel_m, 4)[-h:]
+        patch = noise(
+            stream(plan.seed, purpose, "seam", seam), int(14 / texel_m), 2 * blend_width, cell_m / texel_m, 4
+        )[-h:]
         if end == 0:
-            out[:, :blend_width] = (out[:, :blend_width] * share + patch[:, blend_width:] * share[::-1]) / keep
+            out[:, :blend_width] = (
+                out[:, :blend_width] * share + patch[:, blend_width:] * share[::-1]
+            ) / keep
         else:
-            out[:, -blend_width:] = (out[:, -blend_width:] * share[::-1] + patch[:, :blend_width] * share) / keep
+            out[:, -blend_width:] = (
+                out[:, -blend_width:] * share[::-1] + patch[:, :blend_width] * share
+            ) / keep
     return out
 
 
 def _paint_road(
-    plan: StreetPlan, piece: int, start: float, length: float, texel_m: float, use: RoadUse, condition: Condition
+    plan: StreetPlan,
+    piece: int,
+    start: float,
+    length: float,
+    texel_m: float,
+    use: RoadUse,
+    condition: Condition,
 ) -> Canvas:
     rng = stream(plan.seed, "road", piece)
     middle = start + length / 2
@@ -124,7 +154,9 @@ def _paint_road(
     is_cobbled = edge.district == "old town" and street.random() < 0.6
     grey = street.uniform(62, 96)
     tone = np.array([grey, grey, grey + street.uniform(-4, 4)])
-    canvas.image[:] = PAVINGS["cobbles" if is_cobbled else "asphalt"](rng, h, w, texel_m, tone * (1.25 if is_cobbled else 1))
+    canvas.image[:] = PAVINGS["cobbles" if is_cobbled else "asphalt"](
+        rng, h, w, texel_m, tone * (1.25 if is_cobbled else 1)
+    )
     _wear(canvas, half, _running_noise(plan, "wear", piece, canvas, 3.2))
     if not is_cobbled:
         _repairs(canvas, rng, length, half)
@@ -159,7 +191,7 @@ def _repairs(canvas: Canvas, rng: np.random.Generator, length: float, half: floa
         canvas.darken(x - 0.04, x + w + 0.04, z + h, z + h + 0.04, 0.6)
     for _ in range(int(rng.integers(1, 6))):
         steps = np.cumsum(rng.normal((0.12, 0.0), (0.2, 0.14), (40, 2)), axis=0)
-        points = steps + (rng.uniform(0, max(0.1, length - steps[-1, 0])), rng.uniform(0, 2 * half))
+        points = steps + rng.uniform((0, 0), (max(0.1, length - steps[-1, 0]), 2 * half))
         pixels = np.array([(canvas.column(x), canvas.row(z)) for x, z in points], np.int32)
         cv2.polylines(canvas.image, [pixels], False, (40, 40, 42), 1 + int(rng.integers(2)), cv2.LINE_AA)
     for _ in range(int(rng.integers(1, 5))):
@@ -167,13 +199,16 @@ def _repairs(canvas: Canvas, rng: np.random.Generator, length: float, half: floa
         overlay = canvas.image.copy()
         axes = tuple(int(v) for v in rng.uniform(0.15, 0.7, 2) / canvas.texel_m)
         cv2.ellipse(overlay, centre, axes, 0, 0, 360, (36, 36, 38), -1, cv2.LINE_AA)
-        canvas.image = cv2.addWeighted(canvas.image, 0.6, overlay, 0.4, 0)
+        canvas.image = np.asarray(cv2.addWeighted(canvas.image, 0.6, overlay, 0.4, 0), np.uint8)
 
 
 def _covers(canvas: Canvas, rng: np.random.Generator, length: float, half: float) -> None:
     """Manhole covers and the gullies along the kerb."""
     for _ in range(int(rng.integers(1, 4))):
-        centre = canvas.column(rng.uniform(1, length - 1)), canvas.row(half + rng.uniform(-half + 1, half - 1))
+        centre = (
+            canvas.column(rng.uniform(1, length - 1)),
+            canvas.row(half + rng.uniform(-half + 1, half - 1)),
+        )
         radius = int(0.36 / canvas.texel_m)
         cv2.circle(canvas.image, centre, radius + 2, (96, 96, 94), -1, cv2.LINE_AA)
         cv2.circle(canvas.image, centre, radius, (52, 50, 48), -1, cv2.LINE_AA)
@@ -187,15 +222,23 @@ def _covers(canvas: Canvas, rng: np.random.Generator, length: float, half: float
 
 
 def _markings(
-    canvas: Canvas, street: np.random.Generator, rng: np.random.Generator, start: float, length: float, half: float,
-    use: RoadUse, is_cobbled: bool,
-) -> None:  # fmt: skip
+    canvas: Canvas,
+    street: np.random.Generator,
+    rng: np.random.Generator,
+    start: float,
+    length: float,
+    half: float,
+    use: RoadUse,
+    is_cobbled: bool,
+) -> None:
     style, bays = street.random(), street.random() < 0.6
     painted = canvas.image.copy()
     bare, canvas.image = canvas.image, painted
     if not is_cobbled and style < 0.75:
         for x in np.arange(-(start % 6.0), length, 6.0):
-            canvas.fill(max(0, x), max(0, x + (6.0 if style < 0.15 else 3.0)), half - 0.06, half + 0.06, _PAINT)
+            canvas.fill(
+                max(0, x), max(0, x + (6.0 if style < 0.15 else 3.0)), half - 0.06, half + 0.06, _PAINT
+            )
     if not is_cobbled and bays:
         for z in (2.2, 2 * half - 2.2):
             for x in np.arange(-(start % 6.2), length, 6.2):
@@ -204,7 +247,9 @@ def _markings(
         _arrow(canvas, rng.uniform(4, length - 6), half - 1.3, 1)
     if not is_cobbled and rng.random() < 0.12:
         x = rng.uniform(2, length - 8)
-        canvas.write(str(rng.choice(["30", "BUS", "SLOW", "SCHOOL"])), x, x + 4.5, half + 0.5, half + 2.2, _PAINT, 0)
+        canvas.write(
+            str(rng.choice(["30", "BUS", "SLOW", "SCHOOL"])), x, x + 4.5, half + 0.5, half + 2.2, _PAINT, 0
+        )
     for crossing in use.crossings:
         x = crossing - start
         if -4 < x < length + 4:
@@ -260,7 +305,14 @@ def _paint_pavement(
     canvas.image = modulate(canvas.image, tone)
     for _ in range(int(rng.integers(6, 26))):
         centre = canvas.column(rng.uniform(0, length)), canvas.row(rng.uniform(0.3, width))
-        cv2.circle(canvas.image, centre, int(rng.integers(1, 4)), tuple(int(v) for v in colour * rng.uniform(0.5, 0.75)), -1, cv2.LINE_AA)
+        cv2.circle(
+            canvas.image,
+            centre,
+            int(rng.integers(1, 4)),
+            tuple(int(v) for v in colour * rng.uniform(0.5, 0.75)),
+            -1,
+            cv2.LINE_AA,
+        )
     if rng.random() < 0.7:
         x, y = rng.uniform(1, length - 2), rng.uniform(0.5, width - 1)
         canvas.fill(x, x + rng.uniform(0.5, 1.2), y, y + 0.5, (96, 94, 90))
@@ -272,7 +324,9 @@ def _paint_pavement(
         _scatter(canvas, rng, 200, ((150, 96, 40), (170, 130, 50), (110, 70, 36)))
     if condition.has_snow:
         trodden = np.exp(-(((z - width * 0.5) / 0.5) ** 2))
-        depth = (1.25 - 0.9 * trodden)[:, None] + 0.33 * _running_noise(plan, f"pavement snow {side}", piece, canvas, 0.9)
+        depth = (1.25 - 0.9 * trodden)[:, None] + 0.33 * _running_noise(
+            plan, f"pavement snow {side}", piece, canvas, 0.9
+        )
         canvas.image = snow_cover(rng, canvas.image, texel_m, depth)
     return canvas
 
@@ -281,5 +335,12 @@ def _scatter(canvas: Canvas, rng: np.random.Generator, count: int, colours: tupl
     """Fallen leaves."""
     h, w = canvas.image.shape[:2]
     for _ in range(count):
-        centre = int(rng.integers(w)), int(min(h - 1, abs(rng.normal(0, h / 4)) if rng.random() < 0.5 else h - abs(rng.normal(0, h / 4))))
-        cv2.circle(canvas.image, centre, int(rng.integers(1, 4)), colours[int(rng.integers(len(colours)))], -1)
+        centre = (
+            int(rng.integers(w)),
+            int(
+                min(h - 1, abs(rng.normal(0, h / 4)) if rng.random() < 0.5 else h - abs(rng.normal(0, h / 4)))
+            ),
+        )
+        cv2.circle(
+            canvas.image, centre, int(rng.integers(1, 4)), colours[int(rng.integers(len(colours)))], -1
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +32,12 @@ class Mesh:
 
     def __len__(self) -> int:
         return len(self.corners)
+
+    def joined(self, other: Mesh) -> Mesh:
+        """This mesh and another as one."""
+        return Mesh(
+            *(np.concatenate([getattr(self, part.name), getattr(other, part.name)]) for part in fields(self))
+        )
 
 
 def flat_normals(corners: NDArray) -> NDArray[np.float32]:
@@ -94,13 +100,16 @@ class MeshBuilder:
             np.repeat(tint, 2, axis=0) if tint.ndim == 2 else tint,
         )
 
-    def walls(self, x0: ArrayLike, x1: ArrayLike, z0: ArrayLike, z1: ArrayLike, y: ArrayLike, texture: int) -> None:
+    def walls(
+        self, x0: ArrayLike, x1: ArrayLike, z0: ArrayLike, z1: ArrayLike, y: ArrayLike, texture: int
+    ) -> None:
         """Adds upright rectangles that face the street, textured by (x, z); arrays broadcast."""
-        x0, x1, z0, z1, y = (a.ravel() for a in np.broadcast_arrays(*np.atleast_1d(x0, x1, z0, z1, y)))
-        keep = (x1 - x0 > 1e-6) & (z1 - z0 > 1e-6)
-        x0, x1, z0, z1, y = x0[keep], x1[keep], z0[keep], z1[keep], y[keep]
-        xs, zs = np.stack([x0, x1, x1, x0], 1), np.stack([z0, z0, z1, z1], 1)
-        corners = np.stack([xs, np.repeat(y[:, None], 4, 1), zs], 2)
+        rows = np.stack([part.ravel() for part in np.broadcast_arrays(*np.atleast_1d(x0, x1, z0, z1, y))])
+        a, b, low, high, depth = rows[:, (rows[1] - rows[0] > 1e-6) & (rows[3] - rows[2] > 1e-6)]
+        corners = np.stack(
+            [np.stack([a, b, b, a], 1), np.repeat(depth[:, None], 4, 1), np.stack([low, low, high, high], 1)],
+            2,
+        )
         self.quads(corners, corners[..., [0, 2]], texture)
 
     def polygon(self, corners: ArrayLike, texture: int, tint: ArrayLike = WHITE) -> None:
@@ -158,7 +167,13 @@ class MeshBuilder:
             self.polygon(high[:-1], texture, tint)
 
     def ribbons(
-        self, starts: NDArray, ends: NDArray, radius_start: NDArray, radius_end: NDArray, texture: int, tint: ArrayLike
+        self,
+        starts: NDArray,
+        ends: NDArray,
+        radius_start: NDArray,
+        radius_end: NDArray,
+        texture: int,
+        tint: ArrayLike,
     ) -> None:
         """Adds branches from `starts` (N, 3) to `ends` (N, 3), each two crossed strips."""
         axis = ends - starts
@@ -166,10 +181,12 @@ class MeshBuilder:
         helper = np.where(np.abs(axis[:, 2:]) > 0.8, (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
         side = np.cross(axis, helper)
         side /= np.linalg.norm(side, axis=1, keepdims=True)
-        a, b = np.asarray(radius_start)[:, None], np.asarray(radius_end)[:, None]
+        a, b = radius_start[:, None], radius_end[:, None]
         length = np.linalg.norm(ends - starts, axis=1)
         for across in (side, np.cross(axis, side)):
-            corners = np.stack([starts - a * across, starts + a * across, ends + b * across, ends - b * across], 1)
+            corners = np.stack(
+                [starts - a * across, starts + a * across, ends + b * across, ends - b * across], 1
+            )
             uv = np.zeros((len(starts), 4, 2))
             uv[:, 1:3, 0] = 2 * a
             uv[:, 2:, 1] = length[:, None]

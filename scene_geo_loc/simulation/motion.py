@@ -35,9 +35,9 @@ class Motion:
         rng = stream(plan.seed, "motion", seed)
         margin = 12.0
         along = np.arange(start - margin, start + length + margin, _GRID_M)
-        lateral = LANE_M + rng.uniform(-0.25, 0.25)
+        lateral = np.full(len(along), LANE_M + rng.uniform(-0.25, 0.25))
         for wavelength in (29.0, 53.0, 97.0):
-            lateral = lateral + rng.uniform(0.04, 0.15) * np.sin(along / wavelength * 2 * np.pi + rng.uniform(0, 7))
+            lateral += rng.uniform(0.04, 0.15) * np.sin(along / wavelength * 2 * np.pi + rng.uniform(0, 7))
         # The driver rounds off what the street's arcs leave abrupt.
         xy = gaussian_filter1d(plan.at(along, lateral), 2.5 / _GRID_M, axis=0, mode="nearest")
         inside = slice(int(margin / _GRID_M), int((margin + length) / _GRID_M) + 1)
@@ -84,7 +84,9 @@ class Motion:
         tangent = self._line(q, 1)
         yaw = np.arctan2(tangent[:, 1], tangent[:, 0])
         # The road's unevenness, felt by distance and so at rest while the vehicle stands.
-        bumps = [sum(np.sin(q / w + p) for w, p in zip((0.9, 2.3, 5.1), row, strict=True)) for row in self._phases]
+        bumps = [
+            sum(np.sin(q / w + p) for w, p in zip((0.9, 2.3, 5.1), row, strict=True)) for row in self._phases
+        ]
         pitch = np.interp(q, self._q, self._pitch) + 0.0012 * bumps[0]
         roll = np.interp(q, self._q, self._roll) + 0.0012 * bumps[1]
         out = np.tile(np.eye(4), (len(t), 1, 1))

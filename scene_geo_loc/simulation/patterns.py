@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -32,7 +33,8 @@ def shade(colour: ArrayLike, brightness: NDArray) -> Image:
 
 def modulate(image: Image, brightness: NDArray) -> Image:
     """An image times a brightness (h, w) around 1."""
-    return np.clip(image * brightness[..., None], 0, 255).astype(np.uint8)
+    bright = image * np.asarray(brightness, np.float32)[..., None]
+    return np.clip(bright, 0, 255, out=bright).astype(np.uint8)
 
 
 def blend(image: Image, other: ArrayLike, share: NDArray) -> Image:
@@ -66,19 +68,19 @@ def courses(
     tones = 1 + contrast * rng.standard_normal((int(row.max()) + 1, int(column.max()) + 1)).astype(np.float32)
     hues = rng.normal(0, contrast * 26, (*tones.shape, 3)).astype(np.float32)
     hues -= hues.mean(2, keepdims=True)
-    stones = np.asarray(colour, np.float32) * tones[row, column][..., None] + hues[row, column]
+    stones = (np.asarray(colour, np.float32) * tones[..., None] + hues)[row, column]
     # A joint thinner than a pixel is drawn fainter, as an area average would be.
     cover_x = np.clip(joint - (x - column * bw), 0, 1)
     cover_y = np.clip(joint - (y - row * bh), 0, 1)
     cover = np.maximum(cover_x, np.broadcast_to(cover_y, cover_x.shape))[..., None]
-    out = stones + (np.asarray(joint_colour, np.float32) - stones) * cover
-    out *= (1 + 0.05 * noise(rng, h, w, 3, 1))[..., None]
-    return np.clip(out, 0, 255).astype(np.uint8)
+    stones += (np.asarray(joint_colour, np.float32) - stones) * cover
+    stones *= (1 + 0.05 * rng.standard_normal((h, w), dtype=np.float32))[..., None]
+    return np.clip(stones, 0, 255, out=stones).astype(np.uint8)
 
 
 def plaster(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
     """Painted plaster with blotches, fine grain and streaks of rain."""
-    tone = 1 + 0.045 * noise(rng, h, w, 1.6 / texel_m) + 0.03 * rng.standard_normal((h, w)).astype(np.float32)
+    tone = 1 + 0.045 * noise(rng, h, w, 1.6 / texel_m) + 0.03 * rng.standard_normal((h, w), dtype=np.float32)
     streaks = noise(rng, 1 + h // 40, w, 6, 2)
     tone += 0.035 * cv2.resize(streaks, (w, h), interpolation=cv2.INTER_LINEAR)
     return shade(colour, tone)
@@ -102,7 +104,16 @@ def ashlar(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: Arr
 def panels(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
     """Concrete or metal panels with open joints."""
     joint = np.asarray(colour, float) * 0.4
-    wall = courses(rng, h, w, (rng.uniform(1.2, 3.0) / texel_m, rng.uniform(0.7, 1.6) / texel_m), 1.3, 0.04, colour, joint)
+    wall = courses(
+        rng,
+        h,
+        w,
+        (rng.uniform(1.2, 3.0) / texel_m, rng.uniform(0.7, 1.6) / texel_m),
+        1.3,
+        0.04,
+        colour,
+        joint,
+    )
     return modulate(wall, 1 + 0.03 * noise(rng, h, w, 1.2 / texel_m))
 
 
@@ -128,8 +139,8 @@ def timber_frame(rng: np.random.Generator, h: int, w: int, texel_m: float, colou
         cv2.line(wall, (int(x), 0), (int(x), h), beam, thick)
     for y in ys:
         cv2.line(wall, (0, int(y)), (w, int(y)), beam, thick)
-    for y0, y1 in zip(ys[:-1], ys[1:], strict=True):
-        for x0, x1 in zip(xs[:-1], xs[1:], strict=True):
+    for y0, y1 in pairwise(ys):
+        for x0, x1 in pairwise(xs):
             kind = rng.random()
             if kind < 0.25:
                 cv2.line(wall, (int(x0), int(y0)), (int(x1), int(y1)), beam, thick, cv2.LINE_AA)
@@ -140,32 +151,57 @@ def timber_frame(rng: np.random.Generator, h: int, w: int, texel_m: float, colou
 
 def roof_tiles(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
     """Rows of roof tiles, each shading the next."""
-    roof = courses(rng, h, w, (0.24 / texel_m, 0.3 / texel_m), 1.0, 0.1, colour, np.asarray(colour, float) * 0.55)
+    roof = courses(
+        rng, h, w, (0.24 / texel_m, 0.3 / texel_m), 1.0, 0.1, colour, np.asarray(colour, float) * 0.55
+    )
     return modulate(roof, 1 + 0.08 * noise(rng, h, w, 1.5 / texel_m))
 
 
 def asphalt(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
     """Asphalt with its aggregate."""
-    tone = 1 + 0.03 * noise(rng, h, w, 0.16 / texel_m, 2) + 0.07 * rng.standard_normal((h, w)).astype(np.float32)
+    tone = (
+        1 + 0.03 * noise(rng, h, w, 0.16 / texel_m, 2) + 0.07 * rng.standard_normal((h, w), dtype=np.float32)
+    )
     return shade(colour, tone)
 
 
 def cobbles(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
     """Setts in rows."""
-    stones = courses(rng, h, w, (0.2 / texel_m, 0.16 / texel_m), 0.035 / texel_m, 0.13, colour, np.asarray(colour, float) * 0.5)
+    stones = courses(
+        rng,
+        h,
+        w,
+        (0.2 / texel_m, 0.16 / texel_m),
+        0.035 / texel_m,
+        0.13,
+        colour,
+        np.asarray(colour, float) * 0.5,
+    )
     return modulate(stones, 1 + 0.07 * noise(rng, h, w, 1.5 / texel_m))
 
 
 def slabs(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
     """Pavement slabs."""
     size = rng.uniform(0.4, 0.75) / texel_m
-    stones = courses(rng, h, w, (size, size * rng.uniform(0.6, 1.0)), 0.028 / texel_m, 0.06, colour, np.asarray(colour, float) * 0.62)
+    stones = courses(
+        rng,
+        h,
+        w,
+        (size, size * rng.uniform(0.6, 1.0)),
+        0.028 / texel_m,
+        0.06,
+        colour,
+        np.asarray(colour, float) * 0.62,
+    )
     return modulate(stones, 1 + 0.05 * noise(rng, h, w, 1.0 / texel_m))
 
 
 def grass(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:
     """A lawn."""
-    return shade(colour, 1 + 0.14 * noise(rng, h, w, 1.0 / texel_m) + 0.16 * rng.standard_normal((h, w)).astype(np.float32))
+    return shade(
+        colour,
+        1 + 0.14 * noise(rng, h, w, 1.0 / texel_m) + 0.16 * rng.standard_normal((h, w)).astype(np.float32),
+    )
 
 
 Material = Callable[[np.random.Generator, int, int, float, ArrayLike], Image]

@@ -15,7 +15,7 @@ _TONES = 4096
 class Photographer:
     """Turns linear light (H, W, 3) into RGB uint8, as the camera of one drive would.
 
-    Raises nothing; the same seed and frame number give the same picture.
+    The same seed and frame number give the same picture.
     """
 
     def __init__(self, condition: Condition, width: int, height: int, seed: int) -> None:
@@ -42,9 +42,10 @@ class Photographer:
         if self.condition.is_night:
             small = cv2.resize(np.minimum(light, 8), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
             glow = cv2.GaussianBlur(np.maximum(small - 0.7, 0), (0, 0), 5)
-            light = light + 0.55 * cv2.resize(glow, light.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        light = cv2.GaussianBlur(light, (0, 0), 0.55) * self._vignette
-        tones = self._curve[np.clip(light * (_TONES / 4), 0, _TONES - 1).astype(np.int32)]
+            bloom = cv2.resize(glow, light.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+            light = light + np.float32(0.55) * bloom
+        sharp = cv2.GaussianBlur(light, (0, 0), 0.55) * self._vignette
+        tones = self._curve[np.clip(sharp * (_TONES / 4), 0, _TONES - 1).astype(np.int32)]
         top, left = (int(v) for v in rng.integers(0, 256, 2))
         grain = self._noise[top : top + light.shape[0], left : left + light.shape[1]]
         # Shot noise: in gamma-encoded values nearly even, stronger in the dark.
@@ -64,6 +65,13 @@ class Photographer:
         for _ in range(int(w * h / 1400)):
             distance = rng.uniform(1.5, 12)
             centre = int(rng.integers(w)), int(rng.integers(h))
-            cv2.circle(layer, centre, max(1, round(w * 0.0065 / distance)), float(min(1.0, 0.35 + 1.2 / distance)), -1, cv2.LINE_AA)
-        layer = cv2.GaussianBlur(layer, (0, 0), 0.9)[..., None]
-        return light * (1 - 0.75 * layer) + layer * np.float32(0.62)
+            cv2.circle(
+                layer,
+                centre,
+                max(1, round(w * 0.0065 / distance)),
+                float(min(1.0, 0.35 + 1.2 / distance)),
+                -1,
+                cv2.LINE_AA,
+            )
+        blurred = cv2.GaussianBlur(layer, (0, 0), 0.9).astype(np.float32)[..., None]
+        return light * (1 - np.float32(0.75) * blurred) + blurred * np.float32(0.62)

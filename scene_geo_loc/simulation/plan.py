@@ -49,7 +49,7 @@ class Plot:
         along: (2,) unit vector to the right, seen from the street.
         width: metres of frontage.
         distance: metres along the loop of the plot's middle.
-        edge: number of the edge.
+        district: style of the houses around.
         open_left, open_right: whether the side wall on that end is seen from the street.
     """
 
@@ -59,7 +59,6 @@ class Plot:
     along: NDArray[np.float64]
     width: float
     distance: float
-    edge: int
     district: str
     open_left: bool
     open_right: bool
@@ -158,7 +157,9 @@ class StreetPlan:
         """The edge whose street a distance along the loop lies in."""
         point = self.at(distance)
         offsets = [
-            np.linalg.norm(point - e.start - np.clip((point - e.start) @ e.direction, 0, e.length) * e.direction)
+            np.linalg.norm(
+                point - e.start - np.clip((point - e.start) @ e.direction, 0, e.length) * e.direction
+            )
             for e in self.edges
         ]
         return self.edges[int(np.argmin(offsets))]
@@ -177,13 +178,16 @@ class StreetPlan:
                     inward = side * edge.left
                     along = np.array([inward[1], -inward[0]])
                     ends = [edge.start + (low + t) * edge.direction + edge.frontage * inward for t in (a, b)]
-                    neighbours = [cuts[p][0] if 0 <= p < len(cuts) else "corner" for p in (place - 1, place + 1)]
+                    neighbours = [
+                        cuts[p][0] if 0 <= p < len(cuts) else "corner" for p in (place - 1, place + 1)
+                    ]
                     is_open = [kind_of != "building" for kind_of in neighbours]
                     if side < 0:
                         ends, is_open = ends[::-1], is_open[::-1]
                     middle = self.nearest(np.mean(ends, axis=0)[None])[0][0]
+                    index = len(plots)
                     plots.append(
-                        Plot(len(plots), kind, ends[0], along, b - a, float(middle), number, edge.district, *is_open)
+                        Plot(index, kind, ends[0], along, b - a, float(middle), edge.district, *is_open)
                     )
         return plots
 
@@ -204,9 +208,9 @@ def _polygon(seed: int) -> NDArray[np.float64]:
         sides = np.roll(vertices, -1, axis=0) - vertices
         lengths = np.linalg.norm(sides, axis=1)
         turns = np.abs([_angle(a, b) for a, b in zip(sides, np.roll(sides, -1, axis=0), strict=True)])
-        if lengths.min() > 90 and np.radians(14) < turns.min() and turns.max() < np.radians(78):
-            if 2080 < lengths.sum() < 2600:
-                return vertices
+        is_gentle = np.radians(14) < turns.min() and turns.max() < np.radians(78)
+        if is_gentle and lengths.min() > 90 and 2080 < lengths.sum() < 2600:
+            return vertices
     raise AssertionError("no ring found")
 
 
@@ -217,7 +221,9 @@ def _edges(seed: int, vertices: NDArray) -> list[Edge]:
     for number, (a, b) in enumerate(zip(vertices, np.roll(vertices, -1, axis=0), strict=True)):
         length = float(np.linalg.norm(b - a))
         half_road, pavement = float(rng.uniform(4.3, 5.4)), float(rng.uniform(2.0, 3.6))
-        edges.append(Edge(a, (b - a) / length, length, half_road, pavement, districts[number % len(districts)]))
+        edges.append(
+            Edge(a, (b - a) / length, length, half_road, pavement, districts[number % len(districts)])
+        )
     return edges
 
 
@@ -233,7 +239,13 @@ def _subdivide(rng: np.random.Generator, length: float, district: str) -> list[t
     """Cuts a frontage into (kind, start, end)."""
     cuts: list[tuple[str, float, float]] = []
     at, since_gap = 0.0, 0.0
-    widths = {"old town": (6.0, 10.5), "brick": (7, 13), "villas": (10, 15), "modern": (14, 24), "market": (7, 15)}
+    widths = {
+        "old town": (6.0, 10.5),
+        "brick": (7, 13),
+        "villas": (10, 15),
+        "modern": (14, 24),
+        "market": (7, 15),
+    }
     low, high = widths[district]
     gap = rng.uniform(28, 55)
     while length - at > 1e-6:
@@ -241,7 +253,9 @@ def _subdivide(rng: np.random.Generator, length: float, district: str) -> list[t
         kind, width = "building", rng.uniform(low, high)
         if since_gap > gap and rest > 45:
             kind = str(rng.choice(["street", "square", "yard"], p=[0.45, 0.25, 0.3]))
-            width = {"street": rng.uniform(8, 10), "square": rng.uniform(16, 26), "yard": rng.uniform(5, 10)}[kind]
+            width = {"street": rng.uniform(8, 10), "square": rng.uniform(16, 26), "yard": rng.uniform(5, 10)}[
+                kind
+            ]
             since_gap, gap = 0.0, rng.uniform(30, 65)
         elif rng.random() < 0.06:
             width = rng.uniform(18, 28)

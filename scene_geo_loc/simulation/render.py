@@ -11,7 +11,7 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
-from scene_geo_loc.simulation.conditions import Condition
+from scene_geo_loc.simulation.conditions import Condition, Light
 from scene_geo_loc.simulation.mesh import Mesh
 from scene_geo_loc.simulation.patterns import noise
 from scene_geo_loc.simulation.randomness import stream
@@ -54,7 +54,9 @@ class Scene:
         lamps: (L, 3) positions of street lamps in metres.
     """
 
-    def __init__(self, mesh: Mesh, bank: TextureBank, condition: Condition, lamps: NDArray, seed: int) -> None:
+    def __init__(
+        self, mesh: Mesh, bank: TextureBank, condition: Condition, lamps: NDArray, seed: int
+    ) -> None:
         self.condition = condition
         self.bank = bank
         self.mesh = mesh
@@ -79,7 +81,12 @@ class Scene:
         return self._embree.run(points, directions, query="OCCLUDED") >= 0
 
     def radiance(
-        self, origins: F32, directions: F32, pixel_angle: float, dither: F32, headlights: NDArray | None = None
+        self,
+        origins: F32,
+        directions: F32,
+        pixel_angle: float,
+        dither: F32,
+        headlights: NDArray | None = None,
     ) -> tuple[F32, Hits]:
         """Linear light (N, 3) along rays from one point, and what they hit.
 
@@ -94,7 +101,9 @@ class Scene:
         light = np.empty((len(directions), 3), np.float32)
         light[sky] = self._sky_light(directions[sky])
         seen = _Seen(
-            *(directions[solid, axis] for axis in range(3)),
+            directions[solid, 0],
+            directions[solid, 1],
+            directions[solid, 2],
             hits.distance[solid],
             hits.triangle[solid],
             hits.u[solid],
@@ -142,7 +151,7 @@ class Scene:
             self._add_shine(light, dz, normal[2], facing, extra)
         haze = np.exp(distance * np.float32(-1 / condition.haze_m))[:, None]
         light *= haze
-        light += (1 - haze) * np.float32(condition.horizon)
+        light += (1 - haze) * _rgb(condition.horizon)
         return light
 
     def _skylight(self, height: F32, normal: Columns) -> F32:
@@ -152,16 +161,18 @@ class Scene:
         up = nz * np.float32(0.5) + np.float32(0.5) + np.float32(0.13) * (nx * sx + ny * sy)
         upright = 1 - np.abs(nz)
         up *= 1 - upright * np.float32(0.34) * (1 - np.clip(height * np.float32(1 / 11), 0, 1))
-        return np.outer(up, np.float32(condition.sky)) + np.outer(1 - up, np.float32(condition.bounce))
+        return np.outer(up, _rgb(condition.sky)) + np.outer(1 - up, _rgb(condition.bounce))
 
     def _add_sunlight(self, light: F32, points: Columns, normal: Columns) -> None:
         sun = self.condition.sun_direction.astype(np.float32)
         cosine = normal[0] * sun[0] + normal[1] * sun[1] + normal[2] * sun[2]
         lit = np.flatnonzero(cosine > 0.01)
         # Started off the surface, so that it does not shade itself.
-        start = np.stack([p[lit] + np.float32(0.012) * n[lit] for p, n in zip(points, normal, strict=True)], 1)
+        start = np.stack(
+            [p[lit] + np.float32(0.012) * n[lit] for p, n in zip(points, normal, strict=True)], 1
+        )
         lit = lit[~self.is_shadowed(start, sun)]
-        light[lit] += np.outer(cosine[lit], np.float32(self.condition.sun))
+        light[lit] += np.outer(cosine[lit], _rgb(self.condition.sun))
 
     def _add_shine(self, light: F32, dz: F32, nz: F32, facing: F32, shine: F32) -> None:
         """Reflection of the sky, or of the houses opposite, in glass and paint."""
@@ -170,8 +181,10 @@ class Scene:
         mirrored = dz[shiny] + 2 * cosine * nz[shiny]
         fresnel = (np.float32(0.1) + np.float32(0.9) * (1 - cosine) ** 4) * shine[shiny]
         seen = np.clip((mirrored - np.float32(0.2)) * np.float32(1.8), 0, 1)[:, None]
-        sky = np.float32(self.condition.horizon) * seen + np.float32(self.condition.bounce) * (1 - seen) * np.float32(0.7)
-        light[shiny] += (sky - light[shiny]) * np.minimum(fresnel * np.float32(1.6), np.float32(0.85))[:, None]
+        sky = _rgb(self.condition.horizon) * seen + _rgb(self.condition.bounce) * (1 - seen) * np.float32(0.7)
+        light[shiny] += (sky - light[shiny]) * np.minimum(fresnel * np.float32(1.6), np.float32(0.85))[
+            :, None
+        ]
 
     def _add_lamps(self, light: F32, points: Columns, normal: Columns) -> None:
         low = [p.min() - LAMP_RANGE_M for p in points]
@@ -188,14 +201,20 @@ class Scene:
             down = np.clip(tz / away + np.float32(0.12), 0, 1)
             strength = np.maximum(tx * nx + ty * ny + tz * nz, 0) / away * down
             strength *= (1 - square * np.float32(1 / LAMP_RANGE_M**2)) * (48 / (square + 2))
-            light[reached] += np.outer(strength, np.float32((1.0, 0.68, 0.36)))
+            light[reached] += np.outer(strength, _rgb((1.0, 0.68, 0.36)))
 
     def _sky_light(self, d: F32) -> F32:
         h, w = self._sky.shape[:2]
         azimuth = np.arctan2(d[:, 1], d[:, 0]) * np.float32(w / (2 * np.pi))
         column = azimuth.astype(np.int32) % w
-        row = np.clip(np.arcsin(np.clip(d[:, 2], 0, 1)) * np.float32(2 / np.pi * h), 0, h - 1).astype(np.int32)
+        row = np.clip(np.arcsin(np.clip(d[:, 2], 0, 1)) * np.float32(2 / np.pi * h), 0, h - 1).astype(
+            np.int32
+        )
         return self._sky[row, column]
+
+
+def _rgb(light: Light) -> F32:
+    return np.array(light, np.float32)
 
 
 def _shading_columns(mesh: Mesh) -> tuple[F32, ...]:
@@ -227,7 +246,7 @@ def _add_headlights(light: F32, points: Columns, normal: Columns, T_map_base: ND
     beam += np.float32(0.05) * np.exp(-np.square(across * np.float32(1 / 0.9)))
     cosine = -(x * normal[0][near] + y * normal[1][near] + z * normal[2][near]) / np.sqrt(square)
     cosine = np.clip(cosine, 0, 1) * np.float32(0.8) + np.float32(0.2)
-    light[near] += np.outer(beam * cosine * (90 / (square + 12)), np.float32((1.0, 0.95, 0.85)))
+    light[near] += np.outer(beam * cosine * (90 / (square + 12)), _rgb((1.0, 0.95, 0.85)))
 
 
 def _paint_sky(condition: Condition, seed: int) -> F32:
@@ -236,22 +255,26 @@ def _paint_sky(condition: Condition, seed: int) -> F32:
     rng = stream(seed, "sky", condition.name)
     height = np.sin(np.linspace(0, np.pi / 2, h, dtype=np.float32))[:, None, None]
     gradient = height**0.45
-    sky = np.float32(condition.horizon) * (1 - gradient) + np.float32(condition.zenith) * gradient
+    sky = _rgb(condition.horizon) * (1 - gradient) + _rgb(condition.zenith) * gradient
     sky = np.broadcast_to(sky, (h, w, 3)).copy()
     turned = noise(rng, h * 2, w, 160, 5)[:h]
     wrap = np.linspace(0, 1, w, dtype=np.float32)
     turned = turned * (1 - wrap) + np.roll(turned[:, ::-1], 0, 1) * wrap
     if condition.clouds < 1:
-        cover = np.clip((turned + 1.6 * (condition.clouds - 0.5)) * 0.9, 0, 1)[..., None] * np.clip(height * 5, 0, 1)
-        body = np.float32((1.0, 0.99, 0.97)) * (1.0 - 0.22 * np.clip(turned, 0, 1.5))[..., None]
+        cover = np.clip((turned + 1.6 * (condition.clouds - 0.5)) * 0.9, 0, 1)[..., None] * np.clip(
+            height * 5, 0, 1
+        )
+        body = _rgb((1.0, 0.99, 0.97)) * (1.0 - 0.22 * np.clip(turned, 0, 1.5))[..., None]
         sky += (body * max(condition.horizon) - sky) * cover
     else:
         sky *= 1 + 0.16 * np.clip(turned, -2, 2)[..., None]
     if condition.has_sun:
         rows, columns = np.mgrid[:h, :w]
         elevation, azimuth = rows / h * np.pi / 2, columns / w * 2 * np.pi
-        toward = np.stack([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], 2)
+        toward = np.stack(
+            [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], 2
+        )
         cosine = (toward @ condition.sun_direction).astype(np.float32)
         glare = 0.5 * np.clip(cosine, 0, 1) ** 24 + 12 * (cosine > np.cos(np.radians(1.2)))
-        sky += cv2.GaussianBlur(glare.astype(np.float32), (0, 0), 1.5)[..., None] * np.float32(condition.sun)
+        sky += cv2.GaussianBlur(glare.astype(np.float32), (0, 0), 1.5)[..., None] * _rgb(condition.sun)
     return np.maximum(sky, 0).astype(np.float32)

@@ -65,7 +65,9 @@ class PushbroomLidar:
     max_range_m: float = 50.0
     noise_m: float = 0.012
     T_base_lidar: Pose = field(
-        default_factory=lambda: make_pose([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]], (2.1, 0.0, 0.7))
+        default_factory=lambda: make_pose(
+            [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]], (2.1, 0.0, 0.7)
+        )
     )
 
     @property
@@ -96,7 +98,9 @@ class CameraView:
         self._corners, _ = _unit(camera.rays(pixels + 0.5))
         self._photographer = Photographer(scene.condition, camera.width, camera.height, seed)
 
-    def take(self, T_map_camera: Pose, number: int, headlights: Pose | None = None) -> tuple[NDArray[np.uint8], F32]:
+    def take(
+        self, T_map_camera: Pose, number: int, headlights: Pose | None = None
+    ) -> tuple[NDArray[np.uint8], F32]:
         """The picture (H, W, 3) and the depth (H, W) in metres along the optical axis, NaN for the sky.
 
         Args:
@@ -107,7 +111,9 @@ class CameraView:
         dither = stream(self.seed, "dither", number).random(len(directions), dtype=np.float32)
         light, hits = self.scene.radiance(origins, directions, 1 / self.camera.fx, dither, headlights)
         shape = self.camera.height, self.camera.width
-        light = self._smooth_edges(light.reshape(*shape, 3), hits.distance.reshape(shape), T_map_camera, dither, headlights)
+        light = self._smooth_edges(
+            light.reshape(*shape, 3), hits.distance.reshape(shape), T_map_camera, dither, headlights
+        )
         picture = self._photographer.develop(light, number)
         return picture, self._depth(hits.distance)
 
@@ -126,7 +132,9 @@ class CameraView:
         corners.reshape(-1, 3)[chosen] = found
         rows, columns = np.nonzero(edge)
         above, before = np.maximum(rows - 1, 0), np.maximum(columns - 1, 0)
-        around = corners[rows, columns] + corners[above, columns] + corners[rows, before] + corners[above, before]
+        around = (
+            corners[rows, columns] + corners[above, columns] + corners[rows, before] + corners[above, before]
+        )
         light[rows, columns] = light[rows, columns] * np.float32(0.5) + around * np.float32(0.125)
         return light
 
@@ -136,7 +144,9 @@ class CameraView:
 
     def _rays(self, T: Pose, directions: F32) -> tuple[F32, F32]:
         directions = np.ascontiguousarray(directions @ T[:3, :3].T.astype(np.float32))
-        return np.ascontiguousarray(np.broadcast_to(T[:3, 3].astype(np.float32), directions.shape)), directions
+        return np.ascontiguousarray(
+            np.broadcast_to(T[:3, 3].astype(np.float32), directions.shape)
+        ), directions
 
     def _depth(self, distance: F32) -> F32:
         depth = np.where(np.isfinite(distance), distance * self._cosine, np.float32(np.nan))
@@ -152,8 +162,8 @@ def _unit(rays: NDArray) -> tuple[F32, F32]:
 def _is_edge(distance: F32) -> NDArray[np.bool_]:
     """Pixels (H, W) where a surface ends or bends: there the inverse distance is not linear."""
     near = 1 / distance
-    bend = np.abs(cv2.filter2D(near, -1, np.float32([[1, -2, 1]])))
-    bend += np.abs(cv2.filter2D(near, -1, np.float32([[1], [-2], [1]])))
+    bend = np.abs(cv2.filter2D(near, -1, np.array([[1, -2, 1]], np.float32)))
+    bend += np.abs(cv2.filter2D(near, -1, np.array([[1], [-2], [1]], np.float32)))
     return bend > 0.015 * near + 1e-4
 
 
@@ -171,7 +181,12 @@ def sweep(
     elevation = np.radians(np.linspace(lidar.lowest_deg, lidar.highest_deg, lidar.beams))
     ce, se = np.cos(elevation), np.sin(elevation)
     directions = np.stack(
-        [np.outer(np.cos(azimuth), ce), np.outer(np.sin(azimuth), ce), np.broadcast_to(se, (lidar.columns, lidar.beams))], 2
+        [
+            np.outer(np.cos(azimuth), ce),
+            np.outer(np.sin(azimuth), ce),
+            np.broadcast_to(se, (lidar.columns, lidar.beams)),
+        ],
+        2,
     )  # (columns, beams, 3)
     world = np.einsum("cij,cbj->cbi", T[:, :3, :3], directions).reshape(-1, 3)
     origins = np.repeat(T[:, :3, 3], lidar.beams, axis=0)
@@ -182,7 +197,9 @@ def sweep(
     return points.astype(np.float32), intensity[seen], times[seen].astype(np.float32)
 
 
-def line_scan(scene: Scene, lidar: PushbroomLidar, T_map_base: Pose, rng: np.random.Generator) -> tuple[F32, F32]:
+def line_scan(
+    scene: Scene, lidar: PushbroomLidar, T_map_base: Pose, rng: np.random.Generator
+) -> tuple[F32, F32]:
     """One line of the push-broom lidar: ranges (N,), inf where nothing came back, and intensities (N,)."""
     T = T_map_base @ lidar.T_base_lidar
     flat = np.stack([np.cos(lidar.angles), np.sin(lidar.angles), np.zeros(lidar.count)], 1)
@@ -191,7 +208,12 @@ def line_scan(scene: Scene, lidar: PushbroomLidar, T_map_base: Pose, rng: np.ran
 
 
 def _measure(
-    scene: Scene, origins: NDArray, directions: NDArray, max_range_m: float, noise_m: float, rng: np.random.Generator
+    scene: Scene,
+    origins: NDArray,
+    directions: NDArray,
+    max_range_m: float,
+    noise_m: float,
+    rng: np.random.Generator,
 ) -> tuple[F32, F32]:
     """Noisy ranges; beams that graze a surface or end far away come back less often."""
     d = np.ascontiguousarray(directions, np.float32)
@@ -242,7 +264,17 @@ def odometry(motion: Motion, seconds: NDArray, rng: np.random.Generator) -> Odom
     poses[:, :3, :3] = spin @ true[:, :3, :3]
     poses[:, 0, 3], poses[:, 1, 3] = x, y
     way = np.cumsum(np.abs(speed) * steps)
-    variances = np.stack([(0.01 * way) ** 2 + 1e-6, (0.01 * way) ** 2 + 1e-6, 0 * way + 1e-4, 0 * way + 1e-6, 0 * way + 1e-6, (0.0006 * (seconds - seconds[0])) ** 2 + 1e-6], 1)
+    variances = np.stack(
+        [
+            (0.01 * way) ** 2 + 1e-6,
+            (0.01 * way) ** 2 + 1e-6,
+            0 * way + 1e-4,
+            0 * way + 1e-6,
+            0 * way + 1e-6,
+            (0.0006 * (seconds - seconds[0])) ** 2 + 1e-6,
+        ],
+        1,
+    )
     measured = np.stack([speed, 0 * speed, 0 * speed], 1), np.stack([0 * rate, 0 * rate, rate], 1)
     return OdometryTrack(poses, *measured, variances)
 
@@ -276,5 +308,10 @@ def geodetic(xyz: NDArray) -> NDArray[np.float64]:
     w = 1 - e2 * np.sin(latitude) ** 2
     north, east = a * (1 - e2) / w**1.5, a / np.sqrt(w) * np.cos(latitude)
     return np.stack(
-        [GPS_ORIGIN[0] + np.degrees(xyz[:, 1] / north), GPS_ORIGIN[1] + np.degrees(xyz[:, 0] / east), GPS_ORIGIN[2] + xyz[:, 2]], 1
+        [
+            GPS_ORIGIN[0] + np.degrees(xyz[:, 1] / north),
+            GPS_ORIGIN[1] + np.degrees(xyz[:, 0] / east),
+            GPS_ORIGIN[2] + xyz[:, 2],
+        ],
+        1,
     )

@@ -39,7 +39,9 @@ class Stock:
         return self.bank.share(name, self.bank.add(image, texel_m, extra))
 
 
-def _material(paint: patterns.Material, size_m: float, texel_m: float, colour: ArrayLike = NEUTRAL) -> Callable:
+def _material(
+    paint: patterns.Material, size_m: float, texel_m: float, colour: ArrayLike = NEUTRAL
+) -> Callable:
     def painter(rng: np.random.Generator) -> tuple[Image, float, int]:
         pixels = round(size_m / texel_m)
         return paint(rng, pixels, pixels, texel_m, colour), texel_m, 0

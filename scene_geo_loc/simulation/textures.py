@@ -44,23 +44,19 @@ class TextureBank:
         """
         if extra is None:
             extra = np.zeros(rgb.shape[:2], np.uint8)
-        level0 = np.dstack([rgb, extra])[::-1]
+        level0 = row = level = np.ascontiguousarray(np.dstack([rgb, extra])[::-1])
         table = np.zeros((_LEVELS, 5))
         for j in range(V_LEVELS):
             for k in range(U_EXTRA_LEVELS):
                 h, w = max(1, level0.shape[0] >> j), max(1, level0.shape[1] >> (j + k))
-                if j == 0 and k == 0:
-                    level = np.ascontiguousarray(level0)
-                elif k == 0:
-                    level = row = cv2.resize(row, (w, h), interpolation=cv2.INTER_AREA)
-                else:
-                    level = cv2.resize(level, (w, h), interpolation=cv2.INTER_AREA)
+                # Along k from the level before; along j from the first level of the row before.
+                level = cv2.resize(row if k == 0 else level, (w, h), interpolation=cv2.INTER_AREA)
                 if k == 0:
                     row = level
                 scale_u = w / (level0.shape[1] * texel_m)
                 scale_v = h / (level0.shape[0] * texel_m)
                 table[j * U_EXTRA_LEVELS + k] = self._end, w, h, scale_u, scale_v
-                self._chunks.append(np.ascontiguousarray(level).view(np.uint32).ravel())
+                self._chunks.append(level.view(np.uint32).ravel())
                 self._end += w * h
         self._tables.append(table)
         self._frozen = None

@@ -72,7 +72,9 @@ def _branches(
         if children:
             share = rng.uniform(0.4, 1.0, (len(starts), children, 1))
             starts = (starts[:, None] + share * (ends - starts)[:, None]).reshape(-1, 3)
-            directions = np.repeat(directions, children, axis=0) + rng.normal(0, 0.55, (len(starts), 3)) + (0, 0, 0.12)
+            directions = (
+                np.repeat(directions, children, axis=0) + rng.normal(0, 0.55, (len(starts), 3)) + (0, 0, 0.12)
+            )
             directions /= np.linalg.norm(directions, axis=1, keepdims=True)
             length = np.repeat(length, children) * rng.uniform(0.4, 0.62, len(starts))
             radius *= 0.42

@@ -55,7 +55,7 @@ def run(out: Path) -> list[str]:
     """Does all of it; returns what the sunny drive misses."""
     from scene_geo_loc.cli.results import print_results
     from scene_geo_loc.evaluation.output import write_json
-    from scene_geo_loc.evaluation.pose_error import summarize
+    from scene_geo_loc.evaluation.pose_error import UNANSWERED, summarize
 
     made = Made(out)
     for condition in (MAPPED, *DRIVES):
@@ -64,6 +64,10 @@ def run(out: Path) -> list[str]:
     records = {condition: replay_drive(out, condition) for condition in DRIVES}
     summaries = {condition: summarize(records[condition]) for condition in DRIVES}
     print_results(summaries, f"Mapped {MAPPED}, localized live")
+    for condition in DRIVES:
+        passed_over = sum(record.status == UNANSWERED for record in records[condition])
+        if passed_over:
+            typer.echo(f"{condition}: {passed_over} images had no answer: the node was busy, or not ready.")
     machine = describe_machine()
     write_json(
         out / "result.json",
@@ -167,7 +171,7 @@ def write_reports(
         rows.append(IndexRow(condition, f"{condition}.html", summary, drawn[0] if drawn else None))
         examples[condition] = drawn
     pictures = [(f"{name}: {drawn[0].title}", drawn[0].picture) for name, drawn in examples.items() if drawn]
-    title = f"A sunny drive, localized in a map of an {MAPPED} one"
+    title = f"A sunny drive in the map of an {MAPPED} one"
     hero = hero_picture(pictures, records["sunny"], summaries["sunny"], positions, title)
     write_aside(folder / "hero.png", hero)
     write_index(folder / "index.html", "One street, three drives, one map", how, rows, hero)

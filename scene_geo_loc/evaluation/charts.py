@@ -44,6 +44,7 @@ def errors_over_time_svg(records: Sequence[QueryRecord], wrong_fix_m: float) -> 
             axes.scatter(seconds, error, s=9, color=STATUS_COLOURS[LOCALIZED], lw=0, zorder=3)
             axes.set(yscale="log", ylim=log_limits(error), ylabel=unit)
             axes.yaxis.set_major_formatter(PLAIN)
+            axes.yaxis.set_minor_formatter(NullFormatter())
         wrong = position > wrong_fix_m
         upper.scatter(seconds[wrong], position[wrong], s=40, c=WRONG_COLOUR, marker="x", lw=1.6, zorder=4)
         for status, begin, end in status_bands(records, seconds):

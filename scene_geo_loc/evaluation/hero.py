@@ -49,6 +49,9 @@ def hero_picture(
         for i, (number, words) in enumerate(headline(summary)):
             head.text(0.25 * i, 0.36, number, fontsize=21, fontweight="bold", color="#2fd6ae", va="center")
             head.text(0.25 * i, 0.1, words, fontsize=10.5, color=muted, va="center")
+        for text in head.texts:
+            # A long title is cut at the border rather than given the room of the pictures.
+            text.set_in_layout(False)
         axes.set_facecolor(paper)
         draw_trajectory(axes, records, keyframe_positions, summary.wrong_fix_m, 26, (0.66, 0.66), ink, muted)
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4, fontsize=10.5, handletextpad=0.3)

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from scene_geo_loc.ros.diagnostics import Counters
     from scene_geo_loc.ros.settings import MapBuilderNodeSettings
 
-CAPACITY = 200
+CAPACITY = 400
 """Most images and scans that wait for their poses and for the builder."""
+IMAGE_CAPACITY = 200
+"""With so many waiting no image is taken in: a keyframe less hurts less than a scan less."""
 KNOT_NS = 10_000_000
 """The poses of a sweep are looked up this far apart, and interpolated for each of its points."""
 IDLE_S = 0.02
@@ -123,7 +125,7 @@ class BuilderInput:
         except BadMessage as bad:
             self._counters.add(f"bad: {bad}")
             return
-        if not self._pending.add(stamp_ns, message):
+        if len(self._pending) >= IMAGE_CAPACITY or not self._pending.add(stamp_ns, message):
             self._counters.add("dropped")
 
     def _on_scan(self, message: Any) -> None:
@@ -206,7 +208,7 @@ class BuilderInput:
         try:
             return self._buffer.lookup(self._map_frame, frame, stamp_ns)
         except TransformUnavailable as unavailable:
-            raise NotYet(str(unavailable)) from unavailable
+            raise NotYet(str(unavailable), unavailable.may_come) from unavailable
 
     def _points_map(self, stamp_ns: int, frame: str, cloud: PointCloud) -> NDArray[np.float64]:
         """The points (N, 3) of a sweep in the map, each by the pose at its own time."""

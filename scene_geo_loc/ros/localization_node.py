@@ -391,6 +391,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _serve(node: LocalizationNode) -> int:
-    if node.settings.autostart and not autostart(node):
-        return 1
-    return spin(node)
+    return spin(node, (lambda: autostart(node)) if node.settings.autostart else None)

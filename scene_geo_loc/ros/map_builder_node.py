@@ -233,6 +233,4 @@ def main(args: list[str] | None = None) -> int:
 def _work(node: MapBuilderNode) -> int:
     if node.settings.bag:
         return build_from_bag(node)
-    if node.settings.autostart and not autostart(node):
-        return 1
-    return spin(node)
+    return spin(node, (lambda: autostart(node)) if node.settings.autostart else None)

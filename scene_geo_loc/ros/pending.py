@@ -16,8 +16,20 @@ REORDER_NS = 200_000_000
 """Sensors deliver up to this much later than others what they measured at the same time."""
 
 
+LAG = 10
+"""An item waits so many times longer for what is on its way, but late."""
+
+
 class NotYet(Exception):
-    """What an item needs has not come; the message says what."""
+    """What an item needs has not come; the message says what.
+
+    Attributes:
+        lagging: whether it is on its way: older ones of its kind came.
+    """
+
+    def __init__(self, sentence: str, lagging: bool = False) -> None:
+        super().__init__(sentence)
+        self.lagging = lagging
 
 
 @dataclass(order=True)
@@ -76,14 +88,15 @@ class PendingItems(Generic[Item]):
             if not self._heap:
                 return False
             first = self._heap[0]
-            late = drain or time.monotonic() - first.arrived_s > self._timeout_s
+            waited_s = time.monotonic() - first.arrived_s
+            late = drain or waited_s > self._timeout_s
             if not late and self._newest_ns - first.stamp_ns < REORDER_NS:
                 return False
             heapq.heappop(self._heap)
         try:
             use(first.item)
         except NotYet as reason:
-            if late:
+            if drain or waited_s > self._timeout_s * (LAG if reason.lagging else 1):
                 on_timeout(first.item, str(reason))
                 return True
             with self._lock:

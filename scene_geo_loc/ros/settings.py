@@ -120,7 +120,8 @@ class MapBuilderNodeSettings(CameraSettings):
     )
     pose_timeout: float = setting(
         1.0,
-        "How long a frame or scan waits for its pose and depth image before it is left out.",
+        "How long a frame or scan waits for its pose and depth image before it is left out; "
+        "ten times as long while poses come, but late.",
         "s",
         ge=0.1,
         le=60,

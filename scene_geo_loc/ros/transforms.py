@@ -27,6 +27,10 @@ MAX_GAP_NS = 1_000_000_000
 """Between transforms further apart than this a straight line would be a guess."""
 
 
+MAX_LAG_NS = 5_000_000_000
+"""A transform that is further behind than this is not about to come."""
+
+
 class TransformUnavailable(Exception):
     """A transform is not known at a time; the message is a sentence for the user.
 
@@ -148,7 +152,7 @@ class TransformBuffer:
             late_s = (stamp_ns - edge.stamps[-1]) / 1e9
             raise TransformUnavailable(
                 f"{link} on TF ends {late_s:.3f} s before the time asked for.",
-                may_come=late_s * 1e9 <= MAX_GAP_NS,
+                may_come=late_s * 1e9 <= MAX_LAG_NS,
             )
         if after == 0:
             early_s = (edge.stamps[0] - stamp_ns) / 1e9

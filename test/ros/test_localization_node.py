@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +33,7 @@ from scene_geo_loc.ros.messages import (
     stamp_to_ns,
     transform_message,
 )
+from scene_geo_loc.ros.transforms import TransformUnavailable
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
@@ -106,11 +108,20 @@ class Robot:
     def mount_camera(self) -> None:
         mounting = transform_message(0, "base_link", "camera_optical_frame", T_BASE_CAMERA)
         self.world.publish("/tf_static", TFMessage(transforms=[mounting]), latched=True)
+        self.world.wait(lambda: self.node._buffer._is_known("base_link"), "the mounting to arrive")
 
     def send_odometry(self, stamp_ns: int) -> None:
-        # The node broadcasts on /tf itself, so somebody else must be waited for.
+        """Sends odometry on TF until the node has it."""
         moved = transform_message(stamp_ns, "odom", "base_link", T_ODOM_BASE)
-        self.world.publish("/tf", TFMessage(transforms=[moved]))
+
+        def arrives() -> bool:
+            self.world.publish("/tf", TFMessage(transforms=[moved]))
+            with suppress(TransformUnavailable):
+                self.node._buffer.lookup("odom", "base_link", stamp_ns)
+                return True
+            return False
+
+        self.world.wait(arrives, "the odometry to arrive")
 
     def send(self, message: Any = None, stamp_ns: int | None = None) -> int:
         """Sends an image and waits until the node is done with it; returns its stamp."""

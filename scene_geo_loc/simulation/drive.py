@@ -216,6 +216,9 @@ def _measurements(drive: Drive, shots: list[_Shot], workers: int) -> Iterator[It
         yield map(drive.measure, shots)
         return
     _drive = drive
+    # OpenCV's threads do not live on in a forked process, which would wait for them for ever.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
     context = multiprocessing.get_context("fork")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
@@ -226,13 +229,13 @@ def _measurements(drive: Drive, shots: list[_Shot], workers: int) -> Iterator[It
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        cv2.setNumThreads(threads)
         _drive = None
 
 
 def _start_worker() -> None:
     # Ctrl-C reaches every process of the terminal: the parent alone decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
 
 
 def _measure(shot: _Shot) -> tuple[Any, ...]:

@@ -74,11 +74,11 @@ def _reveals(
     for x, edge in ((a, -0.04), (b, 0.04)):
         ys, zs = np.stack([zero, depth, depth, zero], 1), np.stack([foot, foot, head, head], 1)
         xs = np.repeat(x[:, None], 4, 1)
-        mesh.quads(np.stack([xs, ys, zs], 2), np.stack([xs + edge + 0.02 * ys, zs], 2), texture)
+        mesh.quads(np.stack([xs, ys, zs], 2), np.stack([xs + edge, zs], 2), texture)
     for z, edge in ((foot, -0.04), (head, 0.04)):
         xs, ys = np.stack([a, b, b, a], 1), np.stack([zero, zero, depth, depth], 1)
         zs = np.repeat(z[:, None], 4, 1)
-        mesh.quads(np.stack([xs, ys, zs], 2), np.stack([xs, zs + edge + 0.02 * ys], 2), texture)
+        mesh.quads(np.stack([xs, ys, zs], 2), np.stack([xs, zs + edge], 2), texture)
 
 
 def _relief(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish) -> None:

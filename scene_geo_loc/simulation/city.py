@@ -59,7 +59,7 @@ class _Site:
         """All triangles, with snow on what faces the sky where it has fallen."""
         mesh, snowed = self.mesh.mesh(), self.snowed.mesh()
         if self.condition.has_snow:
-            up = np.abs(snowed.normal[:, 2]) > 0.42
+            up = snowed.normal[:, 2] > 0.42
             snowed.texture[up], snowed.tint[up] = self.stock["snow"], 1.0
         return mesh.joined(snowed)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -222,7 +223,7 @@ def _measurements(drive: Drive, shots: list[_Shot], workers: int) -> Iterator[It
     context = multiprocessing.get_context("fork")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
-        yield pool.map(_measure, shots)
+        yield _in_order(pool, shots, 3 * workers)
     except BrokenProcessPool as error:
         raise SceneGeoLocError(
             "A worker process was killed, most likely for lack of memory; use fewer workers, or drive less."
@@ -231,6 +232,17 @@ def _measurements(drive: Drive, shots: list[_Shot], workers: int) -> Iterator[It
         pool.shutdown(wait=True, cancel_futures=True)
         cv2.setNumThreads(threads)
         _drive = None
+
+
+def _in_order(pool: ProcessPoolExecutor, shots: list[_Shot], ahead: int) -> Iterator[tuple[Any, ...]]:
+    """Results in the order of the shots; only a few are under way, so that pictures do not pile up."""
+    under_way: deque[Future[tuple[Any, ...]]] = deque()
+    for shot in shots:
+        if len(under_way) == ahead:
+            yield under_way.popleft().result()
+        under_way.append(pool.submit(_measure, shot))
+    while under_way:
+        yield under_way.popleft().result()
 
 
 def _start_worker() -> None:

@@ -113,8 +113,13 @@ class MeshBuilder:
         self.quads(corners, corners[..., [0, 2]], texture)
 
     def polygon(self, corners: ArrayLike, texture: int, tint: ArrayLike = WHITE) -> None:
-        """Adds a flat convex polygon (N, 3), textured in its own plane: u level, v up the slope."""
+        """Adds a flat convex polygon (N, 3), textured in its own plane: u level, v up the slope.
+
+        Its normal points upwards, whichever way round the corners are given.
+        """
         points = np.asarray(corners, float)
+        if np.cross(points[1] - points[0], points[2] - points[0])[2] < 0:
+            points = points[::-1]
         n = np.cross(points[1] - points[0], points[2] - points[0])
         u = np.cross((0.0, 0.0, 1.0), n)
         u = np.array([1.0, 0.0, 0.0]) if np.linalg.norm(u) < 1e-9 else u / np.linalg.norm(u)
@@ -124,7 +129,7 @@ class MeshBuilder:
         self.triangles(points[fan], uv[fan], texture, tint)
 
     def boxes(self, low: ArrayLike, high: ArrayLike, texture: int, tint: ArrayLike = WHITE) -> None:
-        """Adds axis-aligned boxes from `low` (N, 3) to `high` (N, 3), without their undersides' uv care."""
+        """Adds boxes from `low` (N, 3) to `high` (N, 3); the normals of their undersides point down."""
         low, high = np.atleast_2d(np.asarray(low, float)), np.atleast_2d(np.asarray(high, float))
         ends = np.stack([low, high], 1)
         faces = (
@@ -133,7 +138,7 @@ class MeshBuilder:
             ((0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1)),
             ((1, 0, 0), (1, 1, 0), (1, 1, 1), (1, 0, 1)),
             ((0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1)),
-            ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)),
+            ((0, 0, 0), (0, 1, 0), (1, 1, 0), (1, 0, 0)),
         )
         for index, face in enumerate(faces):
             corners = np.stack([np.stack([ends[:, c[a], a] for a in range(3)], 1) for c in face], 1)

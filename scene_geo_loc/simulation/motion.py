@@ -47,9 +47,12 @@ class Motion:
         self._phases = rng.uniform(0, 2 * np.pi, (3, 3))
         self._speed = self._speed_profile(speed, rng)
         mean = (self._speed[1:] + self._speed[:-1]) / 2
-        self._t = np.concatenate([[0.0], np.cumsum(np.diff(self._q) / mean)])
-        for stop in self._stops:
-            self._t[stop + 1 :] += rng.uniform(1.2, 2.5)
+        t = np.concatenate([[0.0], np.cumsum(np.diff(self._q) / mean)])
+        waits = np.zeros(len(t))
+        waits[self._stops] = rng.uniform(1.2, 2.5, len(self._stops))
+        # A stop is passed twice: when the vehicle arrives, and when it leaves.
+        self._t = np.insert(t + np.cumsum(waits), self._stops, (t + np.cumsum(waits) - waits)[self._stops])
+        self._way = np.insert(self._q, self._stops, self._q[self._stops])
         self.duration = float(self._t[-1])
         push = gaussian_filter1d(np.gradient(self._speed**2 / 2, self._q), 1.0 / _GRID_M)
         self._pitch = -0.006 * push
@@ -64,7 +67,7 @@ class Motion:
         wish = speed * (1 + 0.08 * np.sin(q / rng.uniform(40, 80) + rng.uniform(0, 7)))
         bend = np.abs(gaussian_filter1d(self._curvature(q), 2.0 / _GRID_M))
         limit = np.minimum(wish, np.sqrt(_LATERAL_LIMIT / np.maximum(bend, 1e-6)))
-        self._stops = []
+        self._stops: list[int] = []
         for block in range(int(q[-1] / 200)):
             at = int(np.searchsorted(q, (block + rng.uniform(0.2, 0.8)) * 200))
             if rng.random() < 0.7 and 20 < at < len(q) - 20:
@@ -80,7 +83,7 @@ class Motion:
     def poses(self, seconds: ArrayLike) -> NDArray[np.float64]:
         """T_map_base (N, 4, 4) at times (N,) in seconds from the start."""
         t = np.atleast_1d(np.asarray(seconds, float))
-        q = np.interp(t, self._t, self._q)
+        q = np.interp(t, self._t, self._way)
         tangent = self._line(q, 1)
         yaw = np.arctan2(tangent[:, 1], tangent[:, 0])
         # The road's unevenness, felt by distance and so at rest while the vehicle stands.

@@ -126,6 +126,8 @@ class CameraView:
         cast[:-1] |= edge[1:]
         cast[:, :-1] |= cast[:, 1:]
         chosen = np.flatnonzero(cast)
+        if not len(chosen):
+            return light
         corners = light.copy()
         origins, directions = self._rays(T_map_camera, self._corners[chosen])
         found, _ = self.scene.radiance(origins, directions, 1 / self.camera.fx, dither[chosen], headlights)

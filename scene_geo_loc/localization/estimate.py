@@ -24,15 +24,14 @@ class LocalizerSettings(BaseModel):
         description="solve over the matches of all candidates together, or of each alone as the paper does",
     )
     max_reprojection_error_px: float = Field(
-        default=10.0, gt=0, description="largest error of an inlier, pixels of the network's input"
+        default=5.0, gt=0, description="largest error of an inlier, pixels of the network's input"
     )
     min_inlier_ratio: float = Field(
-        default=0.10,
-        ge=0,
-        le=1,
-        description="share of a candidate's matches below which the pose is not believed",
+        default=0.10, ge=0, le=1, description="share of the matches that must agree with a pose"
     )
-    min_inliers: int = Field(default=30, ge=4, description="inliers below which the pose is not believed")
+    min_coverage: float = Field(
+        default=0.5, ge=0, le=1, description="share of the image that those matches must lie in"
+    )
     min_similarity: float = Field(
         default=0.2,
         ge=-1,
@@ -125,7 +124,8 @@ class PoseEstimate:
         T_map_camera: the pose, or None when lost.
         covariance: (6, 6) of the pose when localized, else None: x, y, z, rotation about x, y, z; metres
             and radians along the map's axes, as in geometry_msgs/PoseWithCovariance.
-        inlier_ratio: the best candidate's share of inliers.
+        inlier_ratio: share of inliers of the matches that the pose was solved from: of all candidates
+            when pooled, else of the best one.
         inliers: query pixels with a match that agrees with the pose.
         reason: one sentence why the pose is not believed; empty when localized.
         candidates: the retrieved keyframes, most similar first.

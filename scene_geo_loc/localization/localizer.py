@@ -26,7 +26,9 @@ from scene_geo_loc.localization.estimate import (
 )
 from scene_geo_loc.localization.matching import mutual_nearest
 from scene_geo_loc.localization.pnp import (
+    FIT_WIDTH,
     PnPSolution,
+    blocks_of,
     ideal_pixels,
     pose_covariance,
     refine_pnp,
@@ -90,7 +92,7 @@ class Localizer:
                 matches = self._match_and_lift(features, candidates)
             with stopwatch.step("solve"):
                 pixels = ideal_pixels(query_camera, matches.query_pixels)
-                solution = self._solve(pixels, matches, query_camera)
+                solution = self._solve(pixels, matches, query_camera, candidates)
                 estimate = self._verify(solution, pixels, matches, query_camera, candidates)
             estimate.matches = self._at_full_size(estimate.matches, camera)
         estimate.timings_ms = stopwatch.times_ms
@@ -136,78 +138,95 @@ class Localizer:
             )
         return Matches.concatenate(parts)
 
-    def _solve(self, pixels: NDArray[np.float64], matches: Matches, camera: Camera) -> PnPSolution | None:
-        """The pose that most of the query's pixels agree with.
+    def _solve(
+        self, pixels: NDArray[np.float64], matches: Matches, camera: Camera, candidates: list[Candidate]
+    ) -> tuple[PnPSolution, float] | None:
+        """The pose that most matches agree with, and its inlier ratio.
 
-        Each candidate proposes a pose from its own matches; the best is the paper's answer.  Pooled,
-        all candidates' matches together propose one more, and all of them judge and refine the best:
-        every keyframe's pose is known, so their points live in one map.
+        Per candidate, each proposes a pose from its own matches and the best inlier ratio wins: the
+        paper's rule.  Pooled, the matches of all candidates propose one together, since every
+        keyframe's pose is known and so all their points live in one map.  Only where that one is in
+        doubt, because few candidates show the place, each proposes its own and all matches judge.
         """
-        pooled = self.settings.refinement == "pooled"
-        groups = [matches.keyframe == k for k in np.unique(matches.keyframe)]
-        if pooled and len(groups) > 1:
-            groups.append(np.ones(len(matches), bool))
-        best: PnPSolution | None = None
-        best_score = 0.0
         limit = self.settings.max_reprojection_error_px
-        for group in groups:
+
+        def propose(group: NDArray[np.bool_]) -> PnPSolution | None:
             solution = solve_pnp(pixels[group], matches.points_map[group], camera, limit)
             if solution is None:
-                continue
-            inlier = reprojection_errors(solution.T_map_camera, pixels, matches.points_map, camera) <= limit
-            score = distinct_pixels(pixels[inlier]) if pooled else solution.inlier.mean()
-            if score > best_score:
-                best_score = score
-                best = PnPSolution(solution.T_map_camera, inlier if pooled else inlier & group)
-        if best is not None and pooled:
-            best = refine_pnp(best, pixels, matches.points_map, camera, limit)
-        return best
+                return None
+            errors = reprojection_errors(solution.T_map_camera, pixels, matches.points_map, camera)
+            return PnPSolution(solution.T_map_camera, errors <= limit)
+
+        groups = [matches.keyframe == candidate.keyframe for candidate in candidates]
+        if self.settings.refinement == "per_candidate":
+            found = [(s, g) for g in groups if (s := propose(g)) is not None]
+            rated = [(replace(s, inlier=s.inlier & g), float(s.inlier[g].mean())) for s, g in found]
+            return max(rated, key=lambda one: one[1], default=None)
+        best = propose(np.ones(len(matches), bool))
+        if best is None or self._doubt(best.inlier, float(best.inlier.mean()), pixels):
+            proposals = [best, *(propose(group) for group in groups)]
+            judged = [proposal for proposal in proposals if proposal is not None]
+            if not judged:
+                return None
+            best = max(judged, key=lambda proposal: proposal.inlier.sum())
+        best = refine_pnp(best, pixels, matches.points_map, camera, limit)
+        return best, float(best.inlier.mean())
+
+    def _doubt(self, inlier: NDArray[np.bool_], inlier_ratio: float, pixels: NDArray[np.float64]) -> str:
+        """Why a pose cannot be believed, in a sentence; empty where it can.
+
+        Besides the paper's inlier ratio, the inliers must lie all over the image: streets are alike in
+        their middle, where the road meets the sky.
+        """
+        settings = self.settings
+        if inlier_ratio < settings.min_inlier_ratio:
+            return (
+                f"Only {inlier_ratio:.1%} of the matches agree with the pose, "
+                f"and {settings.min_inlier_ratio:.0%} are asked for."
+            )
+        coverage = len(blocks_of(pixels[inlier])) / len(blocks_of(self._cells))
+        if coverage < settings.min_coverage:
+            return (
+                f"The matches that agree with the pose lie in {coverage:.0%} of the image, "
+                f"and {settings.min_coverage:.0%} are asked for."
+            )
+        return ""
 
     def _verify(
         self,
-        solution: PnPSolution | None,
+        solution: tuple[PnPSolution, float] | None,
         pixels: NDArray[np.float64],
         matches: Matches,
         camera: Camera,
         candidates: list[Candidate],
     ) -> PoseEstimate:
-        """Believes the pose if enough matches of the best candidate agree; else keeps the retrieved one."""
-        settings = self.settings
-        inlier = solution.inlier if solution is not None else matches.inlier
-        counted = []
-        for candidate in candidates:
-            own = matches.keyframe == candidate.keyframe
-            counted.append(replace(candidate, matches=int(own.sum()), inliers=int((own & inlier).sum())))
-        estimate = PoseEstimate(
-            Status.RETRIEVED_ONLY,
-            T_map_camera=self.map.T_map_camera[candidates[0].keyframe].copy(),
-            inlier_ratio=max(candidate.inlier_ratio for candidate in counted),
-            inliers=distinct_pixels(pixels[inlier]),
-            candidates=counted,
-            matches=replace(matches, inlier=inlier),
-        )
+        """Believes the pose if nothing speaks against it; else keeps the best candidate's, and says so."""
+        retrieved = self.map.T_map_camera[candidates[0].keyframe].copy()
+        estimate = PoseEstimate(Status.RETRIEVED_ONLY, retrieved, candidates=candidates, matches=matches)
         if solution is None:
             estimate.reason = f"No pose agrees with the {len(matches)} matches that have a depth."
-        elif estimate.inlier_ratio < settings.min_inlier_ratio:
-            estimate.reason = (
-                f"Only {estimate.inlier_ratio:.0%} of the matches agree with the pose, "
-                f"and {settings.min_inlier_ratio:.0%} are asked for."
-            )
-        elif estimate.inliers < settings.min_inliers:
-            estimate.reason = (
-                f"Only {estimate.inliers} matches agree with the pose, "
-                f"and {settings.min_inliers} are asked for."
-            )
-        else:
-            covariance = pose_covariance(
-                solution.T_map_camera, pixels[inlier], matches.points_map[inlier], camera
-            )
-            if covariance is None:
-                estimate.reason = "The matches that agree lie so that they do not fix a pose."
-                return estimate
-            estimate.status = Status.LOCALIZED
-            estimate.T_map_camera = solution.T_map_camera
-            estimate.covariance = covariance
+            return estimate
+        pose, estimate.inlier_ratio = solution
+        inlier = pose.inlier
+        estimate.matches = replace(matches, inlier=inlier)
+        estimate.inliers = len(np.unique(pixels[inlier], axis=0))
+        own = [matches.keyframe == candidate.keyframe for candidate in candidates]
+        estimate.candidates = [
+            replace(candidate, matches=int(of.sum()), inliers=int((of & inlier).sum()))
+            for candidate, of in zip(candidates, own, strict=True)
+        ]
+        estimate.reason = self._doubt(inlier, estimate.inlier_ratio, pixels)
+        if estimate.reason:
+            return estimate
+        errors = reprojection_errors(pose.T_map_camera, pixels, matches.points_map, camera)
+        fitted = errors <= FIT_WIDTH * self.settings.max_reprojection_error_px
+        estimate.covariance = pose_covariance(
+            pose.T_map_camera, pixels[fitted], matches.points_map[fitted], camera
+        )
+        if estimate.covariance is None:
+            estimate.reason = "The matches that agree with the pose lie so that they do not fix it."
+            return estimate
+        estimate.status, estimate.T_map_camera = Status.LOCALIZED, pose.T_map_camera
         return estimate
 
     def _at_full_size(self, matches: Matches, camera: Camera) -> Matches:
@@ -222,11 +241,6 @@ class Localizer:
 
     def _resize(self, pixels: NDArray[np.float64], size: NDArray[np.int64]) -> NDArray[np.float64]:
         return (pixels + 0.5) * size / self._input_size - 0.5
-
-
-def distinct_pixels(pixels: NDArray[np.float64]) -> int:
-    """How many pixels (N, 2) differ: one matched with several keyframes is one measurement."""
-    return len(np.unique(pixels, axis=0))
 
 
 class Stopwatch:

@@ -88,8 +88,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) to (B, C, H / stride, W / stride)."""
-        y = F.relu6(self.bn0(self.expand_conv(x))) if self.expands else x
-        y = F.relu6(self.bn1(self.depthwise_conv(y)))
+        y = F.relu6(self.bn0(self.expand_conv(x)), inplace=True) if self.expands else x
+        y = F.relu6(self.bn1(self.depthwise_conv(y)), inplace=True)
         y = self.bn2(self.project_conv(y))
         return x + y if self.is_residual else y
 
@@ -127,7 +127,7 @@ class EfficientNetLite0(Encoder):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 40, H / 8, W / 8) and (B, 112, H / 16, W / 16)."""
-        x = F.relu6(self.bn0(self.conv_stem(images)))
+        x = F.relu6(self.bn0(self.conv_stem(images)), inplace=True)
         early = x
         for i, block in enumerate(self.blocks):
             x = block(x)

@@ -7,7 +7,7 @@ import pytest
 from scene_geo_loc.cli import progress
 
 
-@pytest.fixture()
+@pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that progress sees, in seconds; tests move it."""
     now = [100.0]

@@ -103,7 +103,8 @@ class MapBuilderNodeSettings(CameraSettings):
     out: str = setting("", "Folder of the map to build; an unfinished one of this name is continued.")
     bag: str = setting("", "A recording to build from as fast as it can be read; empty: live topics.")
     network: str | None = setting(
-        None, "Checkpoint of the network; empty: the one that comes with the package."
+        None,
+        "Checkpoint of the network; empty: the ImageNet encoder with a descriptor fitted on the map's images.",
     )
     device: str = setting("auto", "Where the network runs: auto, cpu, cuda, ...")
     pose_source: Literal["tf", "odometry", "pose"] = setting(

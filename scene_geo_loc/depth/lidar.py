@@ -78,10 +78,8 @@ def project_depth(points_map: NDArray[np.float64], T_map_camera: Pose, camera: C
     pixels = np.round(camera.project(points))
     inside = ((pixels >= 0) & (pixels < (camera.width, camera.height))).all(axis=1)
     u, v = pixels[inside].astype(np.intp).T
-    z = points[inside, 2].astype(np.float32)
-    farthest_first = np.argsort(-z)
     depth = np.full((camera.height, camera.width), np.inf, np.float32)
-    depth[v[farthest_first], u[farthest_first]] = z[farthest_first]
+    np.minimum.at(depth, (v, u), points[inside, 2].astype(np.float32))
     hidden = np.isfinite(depth)
     hidden[hidden] = ~_visible(depth, camera)
     depth[hidden | np.isinf(depth)] = np.nan
@@ -99,20 +97,20 @@ def lidar_depth(
 
 
 def _within_view(points: NDArray[np.float64], camera: Camera) -> NDArray[np.bool_]:
-    """Whether points lie within the directions of the image's border (N,).
+    """Whether points lie within the directions of the image's border (N,), or just outside.
 
-    A lens model holds only there: polynomials take points far outside the view back into the image.
+    It spares the lens model most points, and the model holds only there: polynomials take points far
+    outside the view back into the image.
     """
-    if not camera.is_distorted:
-        return np.ones(len(points), bool)
     across, down = np.linspace(0, camera.width - 1, 16), np.linspace(0, camera.height - 1, 16)
     border = np.concatenate(
         [np.stack([across, np.full(16, y)], axis=1) for y in (0, camera.height - 1)]
         + [np.stack([np.full(16, x), down], axis=1) for x in (0, camera.width - 1)]
     )
-    rays = camera.rays(border)[:, :2]
-    slopes = points[:, :2] / points[:, 2:]
-    return ((slopes >= rays.min(axis=0) - 0.02) & (slopes <= rays.max(axis=0) + 0.02)).all(axis=1)
+    rays = camera.rays(border)
+    (left, top), (right, bottom) = rays[:, :2].min(axis=0) - 0.02, rays[:, :2].max(axis=0) + 0.02
+    x, y, z = points.T
+    return (x >= left * z) & (x <= right * z) & (y >= top * z) & (y <= bottom * z)
 
 
 def _visible(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.bool_]:

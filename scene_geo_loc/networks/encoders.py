@@ -6,6 +6,7 @@ Perspective-n-Learned-Point (sections 3.1 and 3.2).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,7 @@ class Stage:
     stride: int
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """Base of the encoders.
 
     An encoder declares its two stages, the multiple that the input's sides must be of, and how
@@ -41,13 +42,13 @@ class Encoder(nn.Module):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    @abstractmethod
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Early and late feature maps of normalised images (B, 3, H, W)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load_imagenet_weights(self) -> None:
         """Fills in the weights learned on ImageNet. Raises CheckpointError where they are not at hand."""
-        raise NotImplementedError
 
 
 class SamePadConv(nn.Conv2d):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import faiss
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
-class Pooling(nn.Module):
+class Pooling(nn.Module, ABC):
     """Base of the poolings.
 
     A pooling is built from the number of channels that it pools and declares its output's size.
@@ -18,9 +20,13 @@ class Pooling(nn.Module):
 
     output_size: int
 
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
         """Unit descriptors (B, output_size) of feature maps (B, C, H, W)."""
-        raise NotImplementedError
 
     def fit(self, features: NDArray[np.float32]) -> None:
         """Adapts to local features (N, C) of a place, for poolings that need it before use."""
@@ -39,7 +45,7 @@ class NetVLAD(Pooling):
     """alpha of the assignment: how much nearer than the others a centre must be to win."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
+        super().__init__(channels)
         self.output_size = self.CLUSTERS * channels
         self.centres = nn.Parameter(torch.zeros(self.CLUSTERS, channels))
         self.assignment = nn.Linear(channels, self.CLUSTERS)

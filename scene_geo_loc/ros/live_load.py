@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.ros.messages import image_message, ns_to_stamp, stamp_to_ns, transform_message
-from scene_geo_loc.ros.node_process import check_alive, own_domain, running_node
+from scene_geo_loc.ros.node_process import (
+    check_alive,
+    own_domain,
+    running_node,
+    spinning_node,
+    wait_until_active,
+)
 from scene_geo_loc.traversals.frame import Frame
 
 if TYPE_CHECKING:
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from sensor_msgs.msg import CameraInfo
 
 CAMERA_FRAME = "camera_optical_frame"
-START_TIMEOUT_S = 90.0
 WARM_UP_S = 3.0
 """What happens before is not counted: the first passes of a network allocate and compile."""
 
@@ -65,29 +67,12 @@ def hold_rate(
 
     Raises SceneGeoLocError where the node does not start or ends too early.
     """
-    import rclpy
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-
-    with own_domain() as domain, running_node(map_folder, "raw", log) as process:
-        context = rclpy.Context()
-        rclpy.init(context=context, domain_id=domain)
-        executor = SingleThreadedExecutor(context=context)
-        node = rclpy.create_node("live_load", context=context)
-        executor.add_node(node)
-
-        def spin() -> None:
-            with suppress(ExternalShutdownException):
-                executor.spin()
-
-        thread = threading.Thread(target=spin, daemon=True)
-        thread.start()
-        try:
-            return _publish(node, process, frames, rate_hz, duration_s, log, on_progress)
-        finally:
-            executor.shutdown(timeout_sec=2.0)
-            thread.join(5.0)
-            node.destroy_node()
-            rclpy.try_shutdown(context=context)
+    with (
+        own_domain() as domain,
+        running_node(map_folder, "raw", log) as process,
+        spinning_node("live_load", domain) as node,
+    ):
+        return _publish(node, process, frames, rate_hz, duration_s, log, on_progress)
 
 
 def _publish(
@@ -119,12 +104,8 @@ def _publish(
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     mounting = node.create_publisher(TFMessage, "/tf_static", latched)
     mounting.publish(TFMessage(transforms=[transform_message(0, "base_link", CAMERA_FRAME, np.eye(4))]))
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while images.get_subscription_count() == 0:
-        check_alive(process, log)
-        if time.monotonic() > deadline:
-            raise SceneGeoLocError(f"The localization node did not become active: see {log}.")
-        time.sleep(0.05)
+    wait_until_active(images, process, log)
+    time.sleep(0.5)  # the other topics are matched a moment after the images
     warm_up, total = round(WARM_UP_S * rate_hz), round((WARM_UP_S + duration_s) * rate_hz)
     begin = time.monotonic()
     for i in range(total):

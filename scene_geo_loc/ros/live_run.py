@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +14,13 @@ from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.evaluation.pose_error import LOCALIZED, UNANSWERED, QueryRecord
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.ros.messages import pose_from_message, pose_from_transform, stamp_to_ns
-from scene_geo_loc.ros.node_process import check_alive, own_domain, running_node
+from scene_geo_loc.ros.node_process import (
+    check_alive,
+    own_domain,
+    running_node,
+    spinning_node,
+    wait_until_active,
+)
 from scene_geo_loc.ros.transforms import TransformBuffer, TransformUnavailable
 from scene_geo_loc.traversals.bag import Bag, BagMessage
 from scene_geo_loc.traversals.frame import Traversal
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
 IMAGE, CAMERA_INFO = "/camera/image_raw", "/camera/camera_info"
-START_TIMEOUT_S = 90.0
 SUBSCRIBER_TIMEOUT_S = 10.0
 LAST_ANSWER_S = 2.0
 """How long to wait for the answer to the last image."""
@@ -87,33 +90,14 @@ def replay(path: Path, map_folder: Path, log: Path, on_progress: Callable[[int, 
 
     Raises SceneGeoLocError where the bag lacks something, or the node does not start or ends too early.
     """
-    import rclpy
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-
     bag = Bag(path)
     transport = "compressed" if image_topic_of(bag).endswith("/compressed") else "raw"
-    with own_domain() as domain, running_node(map_folder, transport, log) as process:
-        context = rclpy.Context()
-        rclpy.init(context=context, domain_id=domain)
-        executor = SingleThreadedExecutor(context=context)
-        try:
-            node = rclpy.create_node("live_run", context=context)
-            executor.add_node(node)
-
-            def spin() -> None:
-                with suppress(ExternalShutdownException):
-                    executor.spin()
-
-            thread = threading.Thread(target=spin, daemon=True)
-            thread.start()
-            try:
-                return _play(node, bag, process, log, on_progress)
-            finally:
-                executor.shutdown(timeout_sec=2.0)
-                thread.join(5.0)
-                node.destroy_node()
-        finally:
-            rclpy.try_shutdown(context=context)
+    with (
+        own_domain() as domain,
+        running_node(map_folder, transport, log) as process,
+        spinning_node("live_run", domain) as node,
+    ):
+        return _play(node, bag, process, log, on_progress)
 
 
 def _play(
@@ -143,14 +127,7 @@ def _play(
     image_topic = image_topic_of(bag)
     topics = [t for t in (image_topic, CAMERA_INFO, "/tf", "/tf_static") if t in bag.topics]
     playback = Playback(node, bag, topics)
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while playback.publishers[image_topic].get_subscription_count() == 0:
-        check_alive(process, log)
-        if time.monotonic() > deadline:
-            raise SceneGeoLocError(
-                f"localization_node did not become active within {START_TIMEOUT_S:.0f} s: see {log}."
-            )
-        time.sleep(0.05)
+    wait_until_active(playback.publishers[image_topic], process, log)
     playback.wait_for_subscribers(topics, SUBSCRIBER_TIMEOUT_S)
 
     mounting, camera_frame = TransformBuffer(), ""

@@ -8,12 +8,19 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from scene_geo_loc.errors import SceneGeoLocError
 
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+START_TIMEOUT_S = 90.0
 END_TIMEOUT_S = 10.0
 LOG_LINES = 12
 
@@ -34,6 +41,35 @@ def own_domain() -> Iterator[int]:
                     del os.environ[name]
                 else:
                     os.environ[name] = value
+
+
+@contextmanager
+def spinning_node(name: str, domain: int) -> Iterator[Node]:
+    """An rclpy node of this process in a domain, whose callbacks run in a thread of their own."""
+    import rclpy
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain)
+    executor = SingleThreadedExecutor(context=context)
+    try:
+        node = rclpy.create_node(name, context=context)
+        executor.add_node(node)
+
+        def spin() -> None:
+            with suppress(ExternalShutdownException):
+                executor.spin()
+
+        thread = threading.Thread(target=spin, daemon=True)
+        thread.start()
+        try:
+            yield node
+        finally:
+            executor.shutdown(timeout_sec=2.0)
+            thread.join(5.0)
+            node.destroy_node()
+    finally:
+        rclpy.try_shutdown(context=context)
 
 
 @contextmanager
@@ -85,3 +121,18 @@ def check_alive(process: subprocess.Popen[bytes], log: Path) -> None:
         raise SceneGeoLocError(
             f"localization_node ended with status {process.returncode}; its last lines, from {log}:\n{said}"
         )
+
+
+def wait_until_active(publisher: Any, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Waits until the node subscribes to a publisher's images: it is active then.
+
+    Raises SceneGeoLocError where it ends, or is not active within 90 s.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while publisher.get_subscription_count() == 0:
+        check_alive(process, log)
+        if time.monotonic() > deadline:
+            raise SceneGeoLocError(
+                f"The localization node did not become active within {START_TIMEOUT_S:.0f} s: see {log}."
+            )
+        time.sleep(0.05)

@@ -46,6 +46,7 @@ def evaluate(
 
     traversal = source.open()
     reference_map = ReferenceMap.open(map_folder)
+    reference_map.verify()
     if all(frame.T_map_camera is None for frame in traversal.frames()):
         raise TraversalError(
             f"{traversal.name} has no poses to compare with: name them with --poses, or use `localize`."

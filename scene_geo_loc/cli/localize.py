@@ -33,7 +33,9 @@ def localize(
     from scene_geo_loc.mapping.reference_map import ReferenceMap
 
     traversal = source.open()
-    localizer = Localizer(ReferenceMap.open(map_folder), device=device)
+    reference_map = ReferenceMap.open(map_folder)
+    reference_map.verify()
+    localizer = Localizer(reference_map, device=device)
     records = list(track(localize_traversal(localizer, traversal), len(traversal), "localizing"))
     found = [record for record in records if record.is_localized]
     poses = [record.T_estimated for record in found if record.T_estimated is not None]

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.errors import MapError, SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import transform
 from scene_geo_loc.localization.estimate import (
@@ -36,7 +36,7 @@ from scene_geo_loc.localization.pnp import (
     solve_pnp,
 )
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-from scene_geo_loc.networks.checkpoint import load_checkpoint
+from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.extractor import Extractor, SceneFeatures, has_contrast
 
 
@@ -48,11 +48,16 @@ class Localizer:
     ) -> None:
         """Loads the map's network.
 
-        Raises CheckpointError where it is damaged.
+        Raises CheckpointError where it is damaged, MapError where it is not the one the map was built with.
         """
         self.map = reference_map
         self.settings = settings or LocalizerSettings()
         network, _ = load_checkpoint(reference_map.path / "network.safetensors")
+        if digest(network) != reference_map.info.network_digest:
+            raise MapError(
+                f"{reference_map.path} was built with another network than its network.safetensors: "
+                "copy the map again, or build it again."
+            )
         self.extractor = Extractor(network, device)
         config = network.config
         self._input_size = (config.input_width, config.input_height)

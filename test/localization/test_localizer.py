@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from room import Room
 
-from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.errors import MapError, SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import inverse, position_error_m, rotation_error_deg, transform
 from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, PosePrior, Status
@@ -136,6 +138,19 @@ def test_a_black_or_saturated_image_is_lost(localizer: Localizer, room: Room, va
 def test_an_image_of_another_size_than_its_camera_is_an_error(localizer: Localizer, query: Frame) -> None:
     with pytest.raises(SceneGeoLocError, match="160x120"):
         localizer.localize(query.image, replace(query.camera, width=320))
+
+
+def test_a_map_with_the_network_of_another_is_refused(room: Room, room_map: Path, tmp_path: Path) -> None:
+    other = MapBuilder(tmp_path / "other", BuilderSettings(keyframe_distance_m=0), device="cpu")
+    for frame in room.drive(3):
+        other.add_frame(frame)
+    swapped = Path(shutil.copytree(room_map, tmp_path / "swapped"))
+    shutil.copy(other.finish() / "network.safetensors", swapped)
+    info = json.loads((swapped / "map.json").read_text())
+    info["files"]["network.safetensors"]["bytes"] = (swapped / "network.safetensors").stat().st_size
+    (swapped / "map.json").write_text(json.dumps(info))
+    with pytest.raises(MapError, match="another network"):
+        Localizer(ReferenceMap.open(swapped), device="cpu")
 
 
 def test_a_prior_keeps_the_search_near_it(localizer: Localizer, query: Frame) -> None:

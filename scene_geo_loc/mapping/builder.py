@@ -18,6 +18,7 @@ from scene_geo_loc import __version__
 from scene_geo_loc.depth.lidar import LidarAccumulator, lidar_depth
 from scene_geo_loc.errors import MapError
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.keyframes import KeyframeSelector
 from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
@@ -132,6 +133,17 @@ class MapBuilder:
             self._waiting.append(frame)
             self.progress.waiting += 1
         self._advance(frame.stamp_ns)
+
+    def pass_over(self, stamp_ns: int, T_map_camera: Pose) -> bool:
+        """Takes a frame that is too near to the last keyframe by its pose alone; whether it was.
+
+        Who would have to decode its image can do without.
+        """
+        if not self._selector.is_near(T_map_camera):
+            return False
+        self.progress.frames += 1
+        self._advance(stamp_ns)
+        return True
 
     def _unusable(self, frame: Frame) -> str:
         if frame.T_map_camera is None:

@@ -14,12 +14,17 @@ class KeyframeSelector:
         self.angle_deg = angle_deg
         self.last = last
 
+    def is_near(self, T_map_camera: Pose) -> bool:
+        """Whether a frame at this pose has moved and turned too little to be a keyframe."""
+        if self.last is None:
+            return False
+        moved = position_error_m(self.last, T_map_camera) >= self.distance_m
+        turned = rotation_error_deg(self.last, T_map_camera) >= self.angle_deg
+        return not (moved or turned)
+
     def accept(self, T_map_camera: Pose) -> bool:
         """Whether the frame at this pose is a keyframe; if so, the next ones are measured from it."""
-        if self.last is not None:
-            moved = position_error_m(self.last, T_map_camera) >= self.distance_m
-            turned = rotation_error_deg(self.last, T_map_camera) >= self.angle_deg
-            if not (moved or turned):
-                return False
+        if self.is_near(T_map_camera):
+            return False
         self.last = T_map_camera
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,13 +31,25 @@ if TYPE_CHECKING:
     from scene_geo_loc.ros.diagnostics import Counters
     from scene_geo_loc.ros.settings import MapBuilderNodeSettings
 
-CAPACITY = 400
-"""Most images and scans that wait for their poses and for the builder."""
-IMAGE_CAPACITY = 200
-"""With so many waiting no image is taken in: a keyframe less hurts less than a scan less."""
+IMAGE_SHARE = 0.5
+"""Images leave so much of the backlog to scans: a keyframe less hurts less than a scan less."""
+CACHE_S = 600.0
+"""Poses are kept so long for what waits for the builder."""
+IMAGE_DEPTH, SCAN_DEPTH, POSE_DEPTH = 50, 100, 1000
+"""Messages that wait for the executor while the builder has the processor."""
+DEPTH_IMAGES = 200
+"""Most depth images that wait for their images."""
 KNOT_NS = 10_000_000
 """The poses of a sweep are looked up this far apart, and interpolated for each of its points."""
 IDLE_S = 0.02
+
+
+@dataclass
+class Sweep:
+    """A scan's message, and its points once somebody needed them."""
+
+    message: PointCloud2 | LaserScan
+    cloud: PointCloud | None = None
 
 
 class BuilderInput:
@@ -62,8 +75,8 @@ class BuilderInput:
         self._node, self._settings, self._map_frame = node, settings, map_frame
         self._builder, self._counters, self._on_defect = builder, counters, on_defect
         self._order = StampOrder()
-        self._buffer = TransformBuffer()
-        self._pending: PendingItems[Any] = PendingItems(settings.pose_timeout, CAPACITY)
+        self._buffer = TransformBuffer(CACHE_S)
+        self._pending: PendingItems[Any] = PendingItems(settings.pose_timeout, settings.backlog * 10**6)
         self._depths: dict[int, Any] = {}
         # A topic of poses takes the place of what TF says about the robot.
         own = settings.pose_source != "tf"
@@ -73,17 +86,17 @@ class BuilderInput:
             accept=(lambda parent, child: child != settings.base_frame) if own else None,
             on_invalid=lambda: counters.add("bad: invalid transform"),
         )
-        self.camera = CameraInput(node, settings, counters, self._on_image, depth=10)
+        self.camera = CameraInput(node, settings, counters, self._on_image, IMAGE_DEPTH)
         self._subscriptions: list[Any] = []
         if own:
             kind = Odometry if settings.pose_source == "odometry" else PoseStamped
-            self._subscribe(kind, settings.pose_topic, self._on_pose, 100)
+            self._subscribe(kind, settings.pose_topic, self._on_pose, POSE_DEPTH)
         if settings.points_topic:
-            self._subscribe(PointCloud2, settings.points_topic, self._on_scan, 10)
+            self._subscribe(PointCloud2, settings.points_topic, self._on_scan, SCAN_DEPTH)
         if settings.scan_topic:
-            self._subscribe(LaserScan, settings.scan_topic, self._on_scan, 100)
+            self._subscribe(LaserScan, settings.scan_topic, self._on_scan, SCAN_DEPTH)
         if settings.depth_topic:
-            self._subscribe(Image, settings.depth_topic, self._on_depth, 10)
+            self._subscribe(Image, settings.depth_topic, self._on_depth, IMAGE_DEPTH)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._feed, name="builder", daemon=True)
         self._thread.start()
@@ -96,6 +109,11 @@ class BuilderInput:
     def __len__(self) -> int:
         """How many images and scans wait."""
         return len(self._pending)
+
+    @property
+    def size(self) -> int:
+        """How many bytes of images and scans wait."""
+        return self._pending.size
 
     def close(self) -> None:
         """Unsubscribes, and gives the builder what waits and has its pose."""
@@ -125,25 +143,19 @@ class BuilderInput:
         except BadMessage as bad:
             self._counters.add(f"bad: {bad}")
             return
-        if len(self._pending) >= IMAGE_CAPACITY or not self._pending.add(stamp_ns, message):
+        if not self._pending.add(stamp_ns, message, len(message.data), IMAGE_SHARE):
             self._counters.add("dropped")
 
     def _on_scan(self, message: Any) -> None:
         self._counters.add("scans")
-        stamp_ns = stamp_to_ns(message.header.stamp)
-        try:
-            cloud = cloud_of(message)
-        except ValueError:
-            self._counters.add("bad: undecodable scan")
-            return
-        if len(cloud) == 0:
-            self._counters.add("bad: scan without a valid point")
-        elif not self._pending.add(stamp_ns, (stamp_ns, message.header.frame_id.lstrip("/"), cloud)):
+        # A beam is a range and an intensity.
+        size = 8 * len(message.ranges) if isinstance(message, LaserScan) else len(message.data)
+        if not self._pending.add(stamp_to_ns(message.header.stamp), Sweep(message), size):
             self._counters.add("dropped")
 
     def _on_depth(self, message: Image) -> None:
         self._depths[stamp_to_ns(message.header.stamp)] = message
-        while len(self._depths) > CAPACITY:
+        while len(self._depths) > DEPTH_IMAGES:
             del self._depths[min(self._depths)]
 
     def _on_pose(self, message: Any) -> None:
@@ -172,17 +184,36 @@ class BuilderInput:
                 self._closed.wait(IDLE_S)
 
     def _use(self, item: Any) -> None:
-        if isinstance(item, tuple):
-            stamp_ns, frame, cloud = item
-            self._builder.add_scan(Scan(stamp_ns, self._points_map(stamp_ns, frame, cloud)))
+        if isinstance(item, Sweep):
+            self._use_scan(item)
+        else:
+            self._use_image(item)
+
+    def _use_scan(self, sweep: Sweep) -> None:
+        message = sweep.message
+        if sweep.cloud is None:
+            try:
+                sweep.cloud = cloud_of(message)
+            except ValueError:
+                self._counters.add("bad: undecodable scan")
+                return
+        if len(sweep.cloud) == 0:
+            self._counters.add("bad: scan without a valid point")
             return
-        stamp_ns = stamp_to_ns(item.header.stamp)
-        T_map_camera = self._T_map_camera(self.camera.frame_id(item), stamp_ns)
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        points_map = self._points_map(stamp_ns, message.header.frame_id.lstrip("/"), sweep.cloud)
+        self._builder.add_scan(Scan(stamp_ns, points_map))
+
+    def _use_image(self, message: Any) -> None:
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        T_map_camera = self._T_map_camera(self.camera.frame_id(message), stamp_ns)
+        if self._builder.pass_over(stamp_ns, T_map_camera):
+            return
         depth_message = self._depths.get(stamp_ns)
         if self._settings.depth_topic and depth_message is None:
             raise NotYet(f"No depth image on {self._settings.depth_topic} has the stamp of the image.")
         try:
-            image, camera = self.camera.decode(item)
+            image, camera = self.camera.decode(message)
             depth = None if depth_message is None else self._depth(depth_message, image.shape[:2])
         except BadMessage as bad:
             self._counters.add(f"bad: {bad}")
@@ -194,7 +225,7 @@ class BuilderInput:
 
     def _on_timeout(self, item: Any, reason: str) -> None:
         self.problem = reason
-        what = "scan" if isinstance(item, tuple) else "image"
+        what = "scan" if isinstance(item, Sweep) else "image"
         self._counters.add(f"bad: {what} that waited in vain")
 
     def _T_map_camera(self, camera_frame: str, stamp_ns: int) -> Pose:

@@ -186,6 +186,7 @@ class MapBuilderNode(LifecycleNode):
             "dropped": totals.get("dropped", 0),
             "failed": totals.get("failed", 0),
             "pending": len(builder_input) if builder_input else 0,
+            "pending_mb": f"{builder_input.size / 1e6 if builder_input else 0:.1f}",
         }
         if builder is not None:
             progress = builder.progress

@@ -14,8 +14,6 @@ Item = TypeVar("Item")
 
 REORDER_NS = 200_000_000
 """Sensors deliver up to this much later than others what they measured at the same time."""
-
-
 LAG = 10
 """An item waits so many times longer for what is on its way, but late."""
 
@@ -37,6 +35,7 @@ class _Waiting(Generic[Item]):
     stamp_ns: int
     number: int
     item: Item = field(compare=False)
+    size: int = field(compare=False)
     arrived_s: float = field(compare=False)
 
 
@@ -45,10 +44,14 @@ class PendingItems(Generic[Item]):
 
     Args:
         timeout_s: how long an item waits, in wall time.
-        capacity: most items that wait; of more the new one is refused.
+        capacity: most bytes of items that wait; of more the new one is refused.
+
+    Attributes:
+        size: bytes of the items that wait.
     """
 
     def __init__(self, timeout_s: float, capacity: int) -> None:
+        self.size = 0
         self._timeout_s, self._capacity = timeout_s, capacity
         self._heap: list[_Waiting[Item]] = []
         self._numbers = itertools.count()
@@ -58,20 +61,28 @@ class PendingItems(Generic[Item]):
     def __len__(self) -> int:
         return len(self._heap)
 
-    def add(self, stamp_ns: int, item: Item) -> bool:
-        """Takes an item in; False where there is no room for it."""
+    def add(self, stamp_ns: int, item: Item, size: int, share: float = 1.0) -> bool:
+        """Takes in an item of `size` bytes; False where there is no room for it.
+
+        Args:
+            share: how much of the capacity may be in use once the item is in.
+        """
         with self._lock:
-            if len(self._heap) >= self._capacity:
+            if self.size + size > share * self._capacity:
                 return False
-            waiting = _Waiting(stamp_ns, next(self._numbers), item, time.monotonic())
-            heapq.heappush(self._heap, waiting)
+            self._push(_Waiting(stamp_ns, next(self._numbers), item, size, time.monotonic()))
             self._newest_ns = max(self._newest_ns, stamp_ns)
             return True
+
+    def _push(self, waiting: _Waiting[Item]) -> None:
+        heapq.heappush(self._heap, waiting)
+        self.size += waiting.size
 
     def clear(self) -> None:
         """Drops all items, after the stamps started over."""
         with self._lock:
             self._heap.clear()
+            self.size = 0
             self._newest_ns = -(2**63)
 
     def take(
@@ -93,6 +104,7 @@ class PendingItems(Generic[Item]):
             if not late and self._newest_ns - first.stamp_ns < REORDER_NS:
                 return False
             heapq.heappop(self._heap)
+            self.size -= first.size
         try:
             use(first.item)
         except NotYet as reason:
@@ -100,6 +112,6 @@ class PendingItems(Generic[Item]):
                 on_timeout(first.item, str(reason))
                 return True
             with self._lock:
-                heapq.heappush(self._heap, first)
+                self._push(first)
             return False
         return True

@@ -127,4 +127,12 @@ class MapBuilderNodeSettings(CameraSettings):
         ge=0.1,
         le=60,
     )
+    backlog: int = setting(
+        1000,
+        "Most memory for images and scans that wait for their poses and for the builder; images may fill "
+        "half of it. What comes beyond is left out and counted.",
+        "MB",
+        ge=1,
+        le=1_000_000,
+    )
     builder: BuilderSettings = BuilderSettings()

@@ -35,3 +35,10 @@ def test_standing_still_gives_one() -> None:
 def test_distance_zero_takes_every_frame() -> None:
     selector = KeyframeSelector(0, 180)
     assert all(selector.accept(pose(3)) for _ in range(5))
+
+
+def test_asking_whether_a_pose_is_near_changes_nothing() -> None:
+    selector = KeyframeSelector(1, 10)
+    assert not selector.is_near(pose(0))
+    assert selector.accept(pose(0))
+    assert [selector.is_near(pose(x)) for x in (0.5, 1.5, 0.9)] == [True, False, True]

@@ -55,6 +55,10 @@ class FakeBuilder:
         self.order: list[int] = []
         self.progress = BuildProgress()
         self.finished = False
+        self.standing = False
+
+    def pass_over(self, stamp_ns: int, T_map_camera: np.ndarray) -> bool:
+        return self.standing
 
     def add_frame(self, frame: Any) -> None:
         self.frames.append(frame)
@@ -227,6 +231,28 @@ def test_bad_images_and_scans_are_counted_and_the_build_goes_on(world: Any, pict
     world.wait(lambda: drive.builder.frames, "a frame")
     assert drive.node.counters.total("bad: undecodable image") == 1
     assert drive.node.counters.total("bad: scan without a valid point") == 1
+
+
+def test_images_that_will_be_no_keyframe_are_not_decoded(world: Any, picture: np.ndarray) -> None:
+    drive = Drive(world, picture)
+    drive.builder.standing = True
+    drive.transform(START)
+    drive.transform(START + SECOND)
+    truncated = image_message(START, "camera_optical_frame", picture)
+    truncated.data = truncated.data[:10]
+    world.publish("camera/image_raw", truncated)
+    world.wait(lambda: drive.node.counters.total("received") == 1, "the image to arrive")
+    drive.image(START + SECOND)
+    world.wait(lambda: drive.node._input.size == picture.nbytes, "the first image to be passed over")
+    assert drive.node.counters.total("bad: undecodable image") == 0
+
+
+def test_images_for_which_there_is_no_memory_are_counted_and_told(world: Any, picture: np.ndarray) -> None:
+    large = np.tile(picture, (8, 8, 1))
+    drive = Drive(world, large, backlog=1)
+    drive.image(START)
+    assert "1 messages dropped" in drive.diagnosed("too slow").message
+    assert drive.node._input.size == 0
 
 
 def test_saving_takes_in_what_waits_and_ends_the_build(world: Any, picture: np.ndarray) -> None:

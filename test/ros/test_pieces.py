@@ -95,10 +95,10 @@ def test_stamps_tell_what_comes_twice_late_or_starts_over() -> None:
 
 
 def test_pending_items_come_in_order_of_time_once_later_ones_are_there() -> None:
-    pending: PendingItems[str] = PendingItems(timeout_s=100.0, capacity=10)
+    pending: PendingItems[str] = PendingItems(timeout_s=100.0, capacity=100)
     used: list[str] = []
     for stamp_ns, item in ((2, "b"), (1, "a"), (SECOND, "c")):
-        pending.add(stamp_ns, item)
+        pending.add(stamp_ns, item, 1)
     while pending.take(used.append, pytest.fail):
         pass
     assert used == ["a", "b"]
@@ -113,16 +113,16 @@ def test_a_pending_item_waits_for_what_it_needs_and_is_given_up_after_a_while() 
         raise NotYet("no pose")
 
     for timeout_s, expected in ((100.0, []), (0.0, [("a", "no pose")])):
-        pending: PendingItems[str] = PendingItems(timeout_s, capacity=10)
-        pending.add(0, "a")
-        pending.add(SECOND, "b")
+        pending: PendingItems[str] = PendingItems(timeout_s, capacity=100)
+        pending.add(0, "a", 1)
+        pending.add(SECOND, "b", 1)
         pending.take(use, lambda item, reason: given_up.append((item, reason)))
         assert given_up == expected
 
 
 def test_a_pending_item_waits_longer_for_what_is_on_its_way() -> None:
-    pending: PendingItems[str] = PendingItems(0.05, capacity=10)
-    pending.add(0, "a")
+    pending: PendingItems[str] = PendingItems(0.05, capacity=100)
+    pending.add(0, "a", 1)
 
     def use(item: str) -> None:
         raise NotYet("the pose is late", lagging=True)
@@ -133,16 +133,28 @@ def test_a_pending_item_waits_longer_for_what_is_on_its_way() -> None:
 
 
 def test_a_pending_item_that_fails_does_not_come_again() -> None:
-    pending: PendingItems[int] = PendingItems(timeout_s=100.0, capacity=10)
-    pending.add(0, 0)
+    pending: PendingItems[int] = PendingItems(timeout_s=100.0, capacity=100)
+    pending.add(0, 0, 1)
     with pytest.raises(ZeroDivisionError):
         pending.take(lambda item: 1 // item, pytest.fail, drain=True)
     assert len(pending) == 0
 
 
-def test_there_is_room_for_so_many_pending_items_and_no_more() -> None:
-    pending: PendingItems[int] = PendingItems(timeout_s=100.0, capacity=2)
-    assert [pending.add(i, i) for i in range(3)] == [True, True, False]
+def test_pending_items_take_a_bounded_memory_that_those_taken_give_back() -> None:
+    pending: PendingItems[int] = PendingItems(timeout_s=100.0, capacity=100)
+    assert [pending.add(i, i, 40) for i in range(3)] == [True, True, False]
+    assert pending.size == 80
+    assert pending.take(lambda _: None, pytest.fail, drain=True)
+    assert pending.add(3, 3, 40)
+    pending.clear()
+    assert pending.size == 0
+
+
+def test_some_pending_items_may_use_only_a_share_of_the_memory() -> None:
+    pending: PendingItems[str] = PendingItems(timeout_s=100.0, capacity=100)
+    assert pending.add(0, "image", 40, share=0.5)
+    assert not pending.add(1, "image", 40, share=0.5)
+    assert pending.add(2, "scan", 40)
 
 
 def test_a_covariance_moves_with_its_lever_arm() -> None:

@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,24 +16,22 @@ from numpy.typing import NDArray
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
-from std_msgs.msg import String
-from std_srvs.srv import Trigger
 
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.localization.estimate import PoseEstimate, PosePrior, Status
+from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.networks.extractor import has_contrast
 from scene_geo_loc.ros import parameters
 from scene_geo_loc.ros.camera_input import BadMessage, CameraInput, StampOrder
 from scene_geo_loc.ros.diagnostics import Counters, DiagnosticsPublisher, LatencyWindow, Report
 from scene_geo_loc.ros.fixes import FixPublisher
 from scene_geo_loc.ros.localization_report import LocalizationFacts
+from scene_geo_loc.ros.localization_state import State, StatePublisher
 from scene_geo_loc.ros.messages import image_message, stamp_to_ns
-from scene_geo_loc.ros.prior import InitialPose
+from scene_geo_loc.ros.prior import InitialPoses
 from scene_geo_loc.ros.running import autostart, run, spin
 from scene_geo_loc.ros.settings import LocalizationNodeSettings
-from scene_geo_loc.ros.transforms import TransformBuffer, TransformListener, TransformUnavailable
+from scene_geo_loc.ros.transforms import TransformBuffer, TransformListener
 from scene_geo_loc.ros.worker import NewestWorker
 
 if TYPE_CHECKING:
@@ -43,16 +40,6 @@ if TYPE_CHECKING:
 
 LOG_PERIOD_S = 5.0
 """A repeated warning is logged no more often than this."""
-
-
-class State(str, Enum):
-    """What is published on localization/state."""
-
-    INITIALIZING = "initializing"
-    LOCALIZED = "localized"
-    RETRIEVED_ONLY = "retrieved_only"
-    LOST = "lost"
-    SUSPENDED = "suspended"
 
 
 @dataclass(frozen=True)
@@ -106,8 +93,6 @@ class LocalizationNode(LifecycleNode):
         self.counters, self._latency = Counters(), LatencyWindow()
         self._order = StampOrder()
         self._generation = 0
-        self._initial_pose: InitialPose | None = None
-        self._state, self._reason = State.INITIALIZING, ""
         self._estimate: PoseEstimate | None = None
         self._newest_stamp_ns: int | None = None
         self._last_image_at = time.monotonic()
@@ -117,23 +102,14 @@ class LocalizationNode(LifecycleNode):
             self, self._buffer, on_invalid=lambda: self.counters.add("bad: invalid transform")
         )
         self._fixes = FixPublisher(self, self.settings, self.map_frame, self._buffer)
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._state_publisher = self.create_publisher(String, "localization/state", latched)
+        self._initial_poses = InitialPoses(self, self.settings, self.map_frame, self.counters)
         self._debug_publisher = self.create_publisher(Image, "localization/debug_image", 1)
         self._diagnostics = DiagnosticsPublisher(self, "localization", self._report)
-        self._services = [
-            self.create_service(Trigger, f"~/{name}", call)
-            for name, call in (
-                ("relocalize", self._on_relocalize),
-                ("suspend", self._on_suspend),
-                ("resume", self._on_resume),
-            )
-        ]
+        self._state = StatePublisher(self, self._on_asked)
         self._jump_handle = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
             post_callback=lambda _: self._start_over("The clock jumped back."),
         )
-        self._publish_state()
         self.get_logger().info(
             f"{self._map.path}: {len(self._map)} keyframes; poses are in the frame {self.map_frame}."
         )
@@ -145,17 +121,17 @@ class LocalizationNode(LifecycleNode):
         self._worker: NewestWorker[Arrival] = NewestWorker(self._localize, self._on_defect)
         self._camera_input = CameraInput(self, self.settings, self.counters, self._on_image)
         self._initial_pose_subscription = self.create_subscription(
-            PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, 1
+            PoseWithCovarianceStamped, "initialpose", self._initial_poses.take, 1
         )
         rate = self.settings.transform_rate
         self._repeat_timer = self.create_timer(1.0 / rate, self._fixes.repeat) if rate else None
-        self._set_state(State.INITIALIZING, "No image was localized yet.")
+        self._state.set(State.INITIALIZING, "No image was localized yet.")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stops localizing; the map stays open."""
         self._stop()
-        self._set_state(State.SUSPENDED, "The node is inactive.")
+        self._state.set(State.SUSPENDED, "The node is inactive.")
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -164,10 +140,8 @@ class LocalizationNode(LifecycleNode):
         self._fixes.close()
         self._listener.close()
         self._jump_handle.unregister()
-        for publisher in (self._state_publisher, self._debug_publisher):
-            self.destroy_publisher(publisher)
-        for service in self._services:
-            self.destroy_service(service)
+        self._state.close()
+        self.destroy_publisher(self._debug_publisher)
         del self._localizer, self._map
         return super().on_cleanup(state)
 
@@ -195,7 +169,7 @@ class LocalizationNode(LifecycleNode):
     def _on_image(self, message: Any) -> None:
         self._last_image_at = time.monotonic()
         self.counters.add("received")
-        if self._state is State.SUSPENDED:
+        if self._state.state is State.SUSPENDED:
             return
         stamp_ns = stamp_to_ns(message.header.stamp)
         try:
@@ -208,45 +182,24 @@ class LocalizationNode(LifecycleNode):
         if self._worker.submit(Arrival(message, self._last_image_at, self._generation)):
             self.counters.add("dropped")
 
-    def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
-        try:
-            self._initial_pose = InitialPose.from_message(
-                message, self.map_frame, self.settings.prior_min_radius
-            )
-        except ValueError as error:
-            self.counters.add("bad: initial pose")
-            self.get_logger().warning(str(error))
-
     def _on_parameters(self, changed: list[Any]) -> None:
         names = {parameter.name for parameter in parameters.parameters_of(LocalizationNodeSettings)}
         if not names.intersection(parameter.name for parameter in changed) or not hasattr(self, "settings"):
             return
         self.settings = parameters.read(self, LocalizationNodeSettings)
-        if hasattr(self, "_fixes"):
-            self._fixes.settings = self.settings
+        if hasattr(self, "_initial_poses"):
+            self._fixes.settings = self._initial_poses.settings = self.settings
 
-    def _on_relocalize(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._answer(response, self._state is not State.SUSPENDED, State.INITIALIZING, "Relocalizing.")
-
-    def _on_suspend(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._answer(response, self._state is not State.SUSPENDED, State.SUSPENDED, "Suspended.")
-
-    def _on_resume(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._answer(response, self._state is State.SUSPENDED, State.INITIALIZING, "Resumed.")
-
-    def _answer(self, response: Trigger.Response, allowed: bool, state: State, text: str) -> Trigger.Response:
+    def _on_asked(self, state: State, text: str) -> bool:
         """Goes to a state that a service asked for, dropping what is under way."""
-        response.success = allowed and self._camera_input is not None
-        if response.success:
-            with self._lock:
-                self._generation += 1
-                if state is State.INITIALIZING:
-                    self._forget()
-                self._set_state(state, text)
-            response.message = text
-        else:
-            response.message = f"Not possible while the state is {self._state.value}."
-        return response
+        if self._camera_input is None:
+            return False
+        with self._lock:
+            self._generation += 1
+            if state is State.INITIALIZING:
+                self._forget()
+            self._state.set(state, text)
+        return True
 
     def _start_over(self, why: str) -> None:
         """Forgets all that belongs to a time that has not come yet."""
@@ -255,12 +208,12 @@ class LocalizationNode(LifecycleNode):
             self._buffer.clear()
             self._order.reset()
             self._forget()
-            if self._camera_input is not None and self._state is not State.SUSPENDED:
-                self._set_state(State.INITIALIZING, f"{why} Starting over.")
+            if self._camera_input is not None and self._state.state is not State.SUSPENDED:
+                self._state.set(State.INITIALIZING, f"{why} Starting over.")
 
     def _forget(self) -> None:
         """Drops the prior and the last fix: map -> odom is withheld until the next one."""
-        self._initial_pose = None
+        self._initial_poses.forget()
         self._last_fix_at = None
         self._newest_stamp_ns = None
         self._estimate = None
@@ -284,7 +237,8 @@ class LocalizationNode(LifecycleNode):
         if not has_contrast(image):
             self._count_bad(BadMessage("black or saturated image"))
         stamp_ns, frame = stamp_to_ns(message.header.stamp), camera_input.frame_id(message)
-        estimate = self._localizer.localize(image, camera, self._prior(frame, stamp_ns))
+        prior = self._initial_poses.prior(lambda: self._fixes.base_T_camera(frame, stamp_ns))
+        estimate = self._localizer.localize(image, camera, prior)
         with self._lock:
             if arrival.generation != self._generation:
                 return
@@ -294,32 +248,20 @@ class LocalizationNode(LifecycleNode):
         if self._debug_publisher.get_subscription_count():
             self._publish_debug_image(stamp_ns, frame, image, estimate)
 
-    def _prior(self, camera_frame: str, stamp_ns: int) -> PosePrior | None:
-        initial = self._initial_pose
-        if initial is None:
-            return None
-        if time.monotonic() - initial.told_at > self.settings.prior_timeout:
-            self._initial_pose = None
-            return None
-        try:
-            T_base_camera = self._fixes.base_T_camera(camera_frame, stamp_ns)
-        except TransformUnavailable:
-            return None
-        return PosePrior(initial.T_map_base @ T_base_camera, initial.radius_m)
-
     def _take(self, estimate: PoseEstimate, stamp_ns: int, camera_frame: str) -> None:
         """Publishes what the localizer found, a pose only where it is sure of one."""
         self._estimate = estimate
         if estimate.status is not Status.LOCALIZED:
-            self._set_state(State(estimate.status.value), estimate.reason)
+            self._state.set(State(estimate.status.value), estimate.reason)
             return
         assert estimate.T_map_camera is not None
         assert estimate.covariance is not None
         if not self._fixes.publish(stamp_ns, camera_frame, estimate.T_map_camera, estimate.covariance):
-            self._set_state(State.LOST, self._fixes.problem)
+            self._state.set(State.LOST, self._fixes.problem)
             return
-        self._initial_pose, self._last_fix_at = None, time.monotonic()
-        self._set_state(State.LOCALIZED, "")
+        self._initial_poses.forget()
+        self._last_fix_at = time.monotonic()
+        self._state.set(State.LOCALIZED, "")
 
     def _publish_debug_image(
         self, stamp_ns: int, frame: str, image: NDArray[np.uint8], estimate: PoseEstimate
@@ -338,31 +280,24 @@ class LocalizationNode(LifecycleNode):
         )
         self.get_logger().error(f"A frame failed: {report}", throttle_duration_sec=LOG_PERIOD_S)
 
-    # State and diagnostics.
-
-    def _set_state(self, state: State, reason: str) -> None:
-        changed, self._state, self._reason = state is not self._state, state, reason
-        if changed:
-            self.get_logger().info(f"{state.value}. {reason}".strip())
-            self._publish_state()
-
-    def _publish_state(self) -> None:
-        self._state_publisher.publish(String(data=self._state.value))
-
     def _report(self) -> Report:
         now, settings = time.monotonic(), self.settings
         with self._lock:
             fix_age_s = None if self._last_fix_at is None else now - self._last_fix_at
-            if self._state is State.LOCALIZED and fix_age_s is not None and fix_age_s > settings.fix_timeout:
-                self._set_state(State.LOST, f"No fix for {settings.fix_timeout:g} s.")
+            if (
+                self._state.state is State.LOCALIZED
+                and fix_age_s is not None
+                and fix_age_s > settings.fix_timeout
+            ):
+                self._state.set(State.LOST, f"No fix for {settings.fix_timeout:g} s.")
             estimate, camera_input = self._estimate, self._camera_input
         stamp_age_s = None
         if self._newest_stamp_ns is not None:
             stamp_age_s = (self.get_clock().now().nanoseconds - self._newest_stamp_ns) / 1e9
         return LocalizationFacts(
             active=camera_input is not None,
-            state=self._state.value,
-            reason=self._reason,
+            state=self._state.state.value,
+            reason=self._state.reason,
             camera_problem=camera_input.problem if camera_input else "",
             transform_problem=self._fixes.problem,
             image_topic=camera_input.image_topic if camera_input else "",

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.localization.estimate import PosePrior
 from scene_geo_loc.ros.messages import pose_from_message
+from scene_geo_loc.ros.transforms import TransformUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from geometry_msgs.msg import PoseWithCovarianceStamped
+    from rclpy.node import Node
+
+    from scene_geo_loc.ros.diagnostics import Counters
+    from scene_geo_loc.ros.settings import LocalizationNodeSettings
 
 SIGMAS = 3.0
 """The radius of the search in standard deviations of the position told."""
@@ -49,3 +57,48 @@ class InitialPose:
             raise ValueError("The covariance of the initial pose must be finite and not negative.")
         spread_m = float(np.sqrt(max(np.linalg.eigvalsh((covariance + covariance.T) / 2)[-1], 0.0)))
         return cls(T_map_base, max(SIGMAS * spread_m, min_radius_m), time.monotonic())
+
+
+class InitialPoses:
+    """The last pose told, until it is used up or too old.
+
+    Attributes:
+        newest: it, or None.
+        settings: of the node; may be replaced while it runs.
+    """
+
+    def __init__(
+        self, node: Node, settings: LocalizationNodeSettings, map_frame: str, counters: Counters
+    ) -> None:
+        self.newest: InitialPose | None = None
+        self.settings = settings
+        self._node, self._map_frame, self._counters = node, map_frame, counters
+
+    def take(self, message: PoseWithCovarianceStamped) -> None:
+        """Takes what was published on /initialpose; what cannot be used is counted and logged."""
+        try:
+            self.newest = InitialPose.from_message(message, self._map_frame, self.settings.prior_min_radius)
+        except ValueError as error:
+            self._counters.add("bad: initial pose")
+            self._node.get_logger().warning(str(error))
+
+    def prior(self, base_T_camera: Callable[[], Pose]) -> PosePrior | None:
+        """The localizer's prior, where a pose was told that is not too old.
+
+        Args:
+            base_T_camera: gives the camera's mounting; without it (TransformUnavailable) there is no prior.
+        """
+        newest = self.newest
+        if newest is None:
+            return None
+        if time.monotonic() - newest.told_at > self.settings.prior_timeout:
+            self.newest = None
+            return None
+        try:
+            return PosePrior(newest.T_map_base @ base_T_camera(), newest.radius_m)
+        except TransformUnavailable:
+            return None
+
+    def forget(self) -> None:
+        """Drops the pose told."""
+        self.newest = None

@@ -367,7 +367,7 @@ def test_an_initial_pose_is_the_prior_until_the_first_localized_image(robot: Rob
     robot.world.publish(
         "initialpose", pose_with_covariance(0, "map", T_MAP_BASE, np.diag([16.0, 4, 0, 0, 0, 0]))
     )
-    robot.world.wait(lambda: robot.node._initial_pose, "the initial pose")
+    robot.world.wait(lambda: robot.node._initial_poses.newest, "the initial pose")
     robot.send()
     robot.localizer.answer = None
     robot.send()

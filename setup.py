@@ -73,7 +73,7 @@ setup(
         "console_scripts": [
             "scene-geo-loc = scene_geo_loc.cli.main:main",
             *(
-                f"{program} = {NAME}.ros.{program}:main"
+                f"{program} = {NAME}.ros.programs:{program}"
                 for program in ("localization_node", "map_builder_node", "bag_player", "bag_recorder")
             ),
         ]

@@ -1,0 +1,35 @@
+"""The console scripts of the nodes: light, so that Ctrl-C is heeded while the rest is still imported."""
+
+from __future__ import annotations
+
+import os
+import signal
+from importlib import import_module
+
+
+def localization_node() -> int:
+    """Localizes a camera's images in a reference map."""
+    return _run("localization_node")
+
+
+def map_builder_node() -> int:
+    """Builds a reference map from live topics or a recording."""
+    return _run("map_builder_node")
+
+
+def bag_player() -> int:
+    """Plays a recording."""
+    return _run("bag_player")
+
+
+def bag_recorder() -> int:
+    """Records topics."""
+    return _run("bag_recorder")
+
+
+def _run(module: str) -> int:
+    # Nothing is begun yet that would have to be ended, and an exception would come out of the midst of torch.
+    before = signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+    main = import_module(f"scene_geo_loc.ros.{module}").main
+    signal.signal(signal.SIGINT, before)
+    return int(main())

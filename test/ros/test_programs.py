@@ -1,0 +1,37 @@
+"""The console scripts of the nodes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from scene_geo_loc.ros import programs
+
+
+@pytest.mark.parametrize("name", ["localization_node", "map_builder_node"])
+def test_ctrl_c_during_the_imports_ends_a_node_without_a_traceback(name: str) -> None:
+    code = f"from scene_geo_loc.ros.programs import {name}; raise SystemExit({name}())"
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-c", code], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    imported = next(line for line in process.stderr if line.split()[-1].startswith("torch."))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in imported + said
+
+
+def test_a_program_runs_its_node_with_ctrl_c_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = []
+
+    def main() -> int:
+        heard.append(signal.getsignal(signal.SIGINT))
+        return 3
+
+    monkeypatch.setattr("scene_geo_loc.ros.bag_player.main", main)
+    assert programs.bag_player() == 3
+    assert heard == [signal.getsignal(signal.SIGINT)]

@@ -43,6 +43,22 @@ def test_the_same_frames_give_the_same_map(room: Room, tmp_path: Path) -> None:
     assert same_contents(tmp_path / "a", tmp_path / "b")
 
 
+def test_passing_frames_over_by_their_pose_gives_the_same_map(room: Room, tmp_path: Path) -> None:
+    settings = BuilderSettings(keyframe_distance_m=2, keyframe_angle_deg=180)
+    decoded = []
+    for name in ("a", "b"):
+        builder = MapBuilder(tmp_path / name, settings, device="cpu")
+        for frame in room.drive(5):
+            assert frame.T_map_camera is not None
+            if name == "a" or not builder.pass_over(frame.stamp_ns, frame.T_map_camera):
+                builder.add_frame(frame)
+                decoded.append(name)
+        assert builder.progress.frames == 5
+        builder.finish()
+    assert decoded.count("b") == len(ReferenceMap.open(tmp_path / "b")) < 5
+    assert same_contents(tmp_path / "a", tmp_path / "b")
+
+
 def test_nothing_is_under_the_final_name_before_the_map_is_whole(room: Room, tmp_path: Path) -> None:
     builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
     for frame in room.drive(3):

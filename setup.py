@@ -42,7 +42,7 @@ setup(
         "numpy>=1.26",
         "opencv-python-headless>=4.8",
         "poselib",
-        "pyarrow",
+        "pyarrow>=14,<25",  # later ones refuse the NumPy 1.26 of Ubuntu 24.04
         "pydantic>=2",
         "rich",
         "rosbags",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from numpy.typing import NDArray
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -59,6 +60,7 @@ def open_localizer(settings: LocalizationNodeSettings) -> tuple[Localizer, Refer
     if not settings.map:
         raise SceneGeoLocError("No map is given; set the parameter `map` to the folder of a reference map.")
     reference_map = ReferenceMap.open(Path(settings.map))
+    reference_map.verify()
     return Localizer(reference_map, settings.localizer, settings.device), reference_map
 
 
@@ -77,7 +79,7 @@ class LocalizationNode(LifecycleNode):
         super().__init__("localization_node", **node_arguments)
         parameters.declare(self, LocalizationNodeSettings)
         self.settings = parameters.read(self, LocalizationNodeSettings)
-        self.add_post_set_parameters_callback(self._on_parameters)
+        self.add_on_set_parameters_callback(self._on_parameters)
         self._make_localizer = make_localizer
         self._lock = threading.Lock()
         self._camera_input: CameraInput | None = None
@@ -182,13 +184,14 @@ class LocalizationNode(LifecycleNode):
         if self._worker.submit(Arrival(message, self._last_image_at, self._generation)):
             self.counters.add("dropped")
 
-    def _on_parameters(self, changed: list[Any]) -> None:
-        names = {parameter.name for parameter in parameters.parameters_of(LocalizationNodeSettings)}
-        if not names.intersection(parameter.name for parameter in changed) or not hasattr(self, "settings"):
-            return
-        self.settings = parameters.read(self, LocalizationNodeSettings)
+    def _on_parameters(self, changed: list[Any]) -> SetParametersResult:
+        """Takes over live parameters; their ranges were checked, and the others are read-only."""
+        live = {p.name for p in parameters.parameters_of(LocalizationNodeSettings) if p.live}
+        values = {parameter.name: parameter.value for parameter in changed if parameter.name in live}
+        self.settings = self.settings.model_copy(update=values)
         if hasattr(self, "_initial_poses"):
             self._fixes.settings = self._initial_poses.settings = self.settings
+        return SetParametersResult(successful=True)
 
     def _on_asked(self, state: State, text: str) -> bool:
         """Goes to a state that a service asked for, dropping what is under way."""

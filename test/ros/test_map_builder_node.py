@@ -105,8 +105,9 @@ class Drive:
             self.world.publish("camera/camera_info", info)
             probe = transform_message(START, "here", "there", np.eye(4))
             self.world.publish("/tf", TFMessage(transforms=[probe]))
-            known = self.node._input._buffer._is_known("there")
-            return self.node._input.camera.has_camera_info and known
+            known = self.node._input._buffer._is_known
+            informed = self.node._input.camera.has_camera_info
+            return informed and known("there") and known("camera_optical_frame")
 
         self.world.wait(listens, "the node to listen")
 
@@ -118,6 +119,10 @@ class Drive:
     def transform(self, stamp_ns: int) -> None:
         moved = transform_message(stamp_ns, "map", "base_link", T_map_base(stamp_ns))
         self.world.publish("/tf", TFMessage(transforms=[moved]))
+        stamps = self.node._input._buffer._edges
+        self.world.wait(
+            lambda: stamp_ns in getattr(stamps.get("base_link"), "stamps", ()), "the pose to arrive"
+        )
 
     def save(self) -> Any:
         return self.world.call(Trigger, "map_builder_node/save", Trigger.Request())

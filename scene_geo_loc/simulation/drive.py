@@ -223,7 +223,7 @@ def _measurements(drive: Drive, shots: list[_Shot], workers: int) -> Iterator[It
     context = multiprocessing.get_context("fork")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
-        yield _in_order(pool, shots, 3 * workers)
+        yield _in_order(pool, shots, 12 * workers)  # a frame with both lidars takes seven
     except BrokenProcessPool as error:
         raise SceneGeoLocError(
             "A worker process was killed, most likely for lack of memory; use fewer workers, or drive less."

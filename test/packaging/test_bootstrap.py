@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import importlib.util
 import platform
+import signal
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -69,8 +71,11 @@ class FakeMachine:
 
 
 @pytest.fixture
-def machine(bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
-    return FakeMachine(bootstrap, tmp_path, monkeypatch)
+def machine(bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeMachine]:
+    # Started in the background of a script, the tests would ignore SIGINT, and so would what they run.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield FakeMachine(bootstrap, tmp_path, monkeypatch)
+    signal.signal(signal.SIGINT, handler)
 
 
 @pytest.mark.parametrize("version", [(3, 9), (3, 14)])

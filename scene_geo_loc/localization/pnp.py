@@ -73,8 +73,14 @@ def solve_pnp(
         pixels,
         points_map - centre,
         _poselib_camera(camera),
-        {"max_reproj_error": max_error_px, "max_iterations": ITERATIONS, "min_iterations": 100, "seed": 0},
-        _robust_fit(max_error_px),
+        {
+            "max_reproj_error": max_error_px,
+            "max_iterations": ITERATIONS,
+            "min_iterations": 100,
+            "dyn_num_trials_mult": 1.0,  # the sure number of trials is enough: each good one is refined
+            "seed": 0,
+        },
+        _robust_fit(max_error_px) | {"max_iterations": 10},
     )
     return _solution(pose, centre, pixels, points_map, camera, max_error_px)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,6 +12,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
 
 from scene_geo_loc.errors import SceneGeoLocError
 
@@ -32,7 +34,11 @@ def run(
     Args:
         work: what the process is for, in the main thread; `spin` for a node that reacts only.
     """
-    rclpy.init(args=args)
+    # rclpy's own handlers end the context from another thread, under the feet of what is running: that
+    # was seen to crash a recorder before it had closed its file.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.default_int_handler)
     node: AnyNode | None = None
     try:
         node = make_node()
@@ -49,7 +55,8 @@ def run(
         return 1
     finally:
         # A launch file passes Ctrl-C on, so that it can come twice, the second time in the middle of this.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(kind, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
@@ -68,7 +75,12 @@ def spin(node: Node, begin: Callable[[], bool] | None = None) -> int:
     try:
         if begin is not None and not begin():
             return 1
-        executor.spin()
+        # From here on Ctrl-C waits for the end of a callback: none is torn in the middle.
+        asked_to_end = threading.Event()
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(kind, lambda *_: asked_to_end.set())
+        while rclpy.ok() and not asked_to_end.is_set():
+            executor.spin_once(timeout_sec=0.1)
     finally:
         executor.shutdown(timeout_sec=1.0)
     return 0

@@ -189,7 +189,7 @@ def explain_failure(output: str, log: Path) -> str:
     if NO_NETWORK.search(output):
         return (
             "the package index cannot be reached: connect this machine to the network, or set pip's proxy "
-            "or index-url, and run the command again"
+            "or package index, and run the command again"
         )
     errors = re.findall(r"^\s*(?:ERROR|error): (.+)", output, re.MULTILINE) or ["it gives no reason"]
     return f"pip could not install the dependencies ({errors[0]}): its whole output is in {log}"

@@ -222,7 +222,7 @@ def test_an_error_is_one_line_and_exit_status_1(
     assert machine.bootstrap.main() == 1
     assert capsys.readouterr().err.splitlines() == [
         "error: the package index cannot be reached: connect this machine to the network, or set pip's proxy "
-        "or index-url, and run the command again."
+        "or package index, and run the command again."
     ]
 
 

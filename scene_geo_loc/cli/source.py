@@ -43,9 +43,11 @@ class Source:
             rich_help_panel=_PANEL,
         ),
     ] = None
-    image_topic: Annotated[
+    camera: Annotated[
         str | None,
-        typer.Option(help="The camera of a bag, where it has several.", rich_help_panel=_PANEL),
+        typer.Option(
+            help="Which camera, where there are several: the image topic of a bag.", rich_help_panel=_PANEL
+        ),
     ] = None
     split: Annotated[
         str | None,
@@ -79,7 +81,7 @@ class Source:
             offset=self.offset,
             start=self.start,
             end=self.end,
-            image_topic=self.image_topic,
+            camera=self.camera,
         )
 
 

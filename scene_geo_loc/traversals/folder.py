@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -29,10 +29,11 @@ def stamp_of(number: int) -> int:
 
 @dataclass(frozen=True)
 class FrameFiles:
-    """The files of one frame, and its pose."""
+    """The files of one frame, its pose, and its camera."""
 
     stamp_ns: int
     image: Path
+    camera: Camera
     T_map_camera: Pose | None = None
     depth: Path | None = None
 
@@ -51,15 +52,15 @@ class FolderTraversal:
     """Frames and scans in files; see `scene_geo_loc.traversals.frame.Traversal`.
 
     Attributes:
-        camera: its intrinsics; the sizes of the images must be its.
-        frame_files, scan_files: in order of time.
+        frame_files, scan_files: in order of time; what is known before an image is read.
+        read_image: what makes RGB (H, W, 3) of an image file, of the size of its camera.
         read_depth, read_scan: what makes metres of a depth file (H, W), and points (N, 3) of a scan file.
     """
 
     name: str
-    camera: Camera
     frame_files: Sequence[FrameFiles]
     scan_files: Sequence[ScanFile] = ()
+    read_image: Callable[[Path], NDArray[np.uint8]] = field(default_factory=lambda: read_image)
     read_depth: Callable[[Path], NDArray[np.float32]] | None = None
     read_scan: Callable[[Path], NDArray[np.float64]] | None = None
     map_frame: str = "map"
@@ -74,14 +75,11 @@ class FolderTraversal:
             return self
         stamps = np.array([files.stamp_ns for files in self.frame_files], np.int64)
         first, last = part.span(stamps)
-        return FolderTraversal(
-            self.name,
-            self.camera,
-            [self.frame_files[i] for i in part.select(stamps)],
-            [file for file in self.scan_files if first <= file.stamp_ns <= last],
-            self.read_depth,
-            self.read_scan,
-            self.map_frame,
+        return replace(
+            self,
+            frame_files=[self.frame_files[i] for i in part.select(stamps)],
+            scan_files=[file for file in self.scan_files if first <= file.stamp_ns <= last],
+            skipped=Skipped(),
         )
 
     def frames(self) -> Iterator[Frame]:
@@ -93,21 +91,28 @@ class FolderTraversal:
         self.skipped = skipped = Skipped()
         given = 0
         for files in self.frame_files:
-            try:
-                image = read_image(files.image)
-            except TraversalError:
-                skipped.add("images that cannot be read")
+            frame = self.read(files)
+            if frame is None:
                 continue
-            if image.shape[1::-1] != (self.camera.width, self.camera.height):
-                skipped.add("images of another size than the camera's")
-                continue
-            if files.T_map_camera is None:
+            if frame.T_map_camera is None:
                 skipped.add("images without a pose")
             given += 1
-            depth = self._depth(files, image.shape[:2])
-            yield Frame(files.stamp_ns, image, self.camera, files.T_map_camera, depth, files.image.name)
+            yield frame
         if self.frame_files and not given:
             raise TraversalError(f"{self.name}: none of the images can be used ({skipped}).")
+
+    def read(self, files: FrameFiles) -> Frame | None:
+        """The frame of some files; None, and counted as skipped, where its image cannot be used."""
+        try:
+            image = self.read_image(files.image)
+        except TraversalError:
+            self.skipped.add("images that cannot be read")
+            return None
+        if image.shape[1::-1] != (files.camera.width, files.camera.height):
+            self.skipped.add("images of another size than the camera's")
+            return None
+        depth = self._depth(files, image.shape[:2])
+        return Frame(files.stamp_ns, image, files.camera, files.T_map_camera, depth, files.image.name)
 
     def scans(self) -> Iterator[Scan]:
         """The lidar's sweeps in order of time, each taken to the map by one pose."""

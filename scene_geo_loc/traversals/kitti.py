@@ -149,11 +149,11 @@ def _traversal(
     frames, scans = [], []
     for image, stamp, T_map_first in zip(images, stamps, poses, strict=True):
         T_map_camera = None if T_map_first is None else T_map_first @ T_first_camera
-        frames.append(FrameFiles(stamp, image, T_map_camera))
+        frames.append(FrameFiles(stamp, image, camera, T_map_camera))
         cloud = velodyne / f"{image.stem}.bin"
         if T_map_first is not None and T_first_lidar is not None and cloud.is_file():
             scans.append(ScanFile(stamp, cloud, T_map_first @ T_first_lidar))
-    return FolderTraversal(str(folder), camera, frames, scans, read_scan=_read_velodyne)
+    return FolderTraversal(str(folder), frames, scans, read_scan=_read_velodyne)
 
 
 def _read_velodyne(path: Path) -> NDArray[np.float64]:

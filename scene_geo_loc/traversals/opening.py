@@ -16,16 +16,26 @@ from scene_geo_loc.traversals.rosbag import RosbagTraversal
 
 @dataclass(frozen=True)
 class _Dataset:
-    """A folder format: what its files look like, in words and as a test, and its reader."""
+    """A folder format.
+
+    Attributes:
+        layout: what its files look like, in words.
+        fits: whether a folder looks like that.
+        open: its reader.
+        takes: which of `split`, `camera` and `poses` the reader takes as well.
+    """
 
     layout: str
     fits: Callable[[Path], bool]
-    open: Callable[[Path], FolderTraversal]
+    open: Callable[..., FolderTraversal]
+    takes: tuple[str, ...] = ()
 
 
 _DATASETS = {
     "rgbd": _Dataset(rgbd_folder.LAYOUT, rgbd_folder.is_rgbd_folder, rgbd_folder.open_rgbd_folder),
-    "7scenes": _Dataset(seven_scenes.LAYOUT, seven_scenes.is_seven_scenes, seven_scenes.open_seven_scenes),
+    "7scenes": _Dataset(
+        seven_scenes.LAYOUT, seven_scenes.is_seven_scenes, seven_scenes.open_seven_scenes, ("split",)
+    ),
     "kitti-raw": _Dataset(kitti.RAW_LAYOUT, kitti.is_kitti_raw, kitti.open_kitti_raw),
     "kitti-lidar": _Dataset(kitti.LIDAR_LAYOUT, kitti.is_kitti_lidar, kitti.open_kitti_lidar),
     "kitti-odometry": _Dataset(kitti.ODOMETRY_LAYOUT, kitti.is_kitti_odometry, kitti.open_kitti_odometry),
@@ -33,6 +43,12 @@ _DATASETS = {
 
 FORMATS = ("rosbag", *_DATASETS)
 """The names of the formats."""
+
+_ADVICE = {
+    "split": "leave it away, or take --every and --offset",
+    "camera": "it has one camera",
+    "poses": "it has poses of its own",
+}
 
 
 def open_traversal(
@@ -45,7 +61,7 @@ def open_traversal(
     offset: int = 0,
     start: float | None = None,
     end: float | None = None,
-    image_topic: str | None = None,
+    camera: str | None = None,
 ) -> Traversal:
     """Opens a source of frames, or a part of it.
 
@@ -56,7 +72,7 @@ def open_traversal(
         split: "train" or "test", where the dataset has splits.
         every, offset: frames number `offset`, `offset + every`, ... only.
         start, end: frames within these seconds from the first frame only.
-        image_topic: of a bag: the camera to read, where there are several.
+        camera: which, where there are several: the image topic of a bag, or a name of the dataset.
 
     Raises:
         TraversalError: it is not there, of no known format, or cannot be read as that format.
@@ -68,20 +84,18 @@ def open_traversal(
     if format is not None and format not in FORMATS:
         raise TraversalError(f"there is no format {format!r}; known are {', '.join(FORMATS)}.")
     name = format or _recognise(source)
-    if split is not None and name != "7scenes":
-        raise TraversalError(
-            f"{source}: {name} has no splits; leave --split away, or take --every and --offset."
-        )
+    given = {"split": split, "camera": camera, "poses": poses}
+    options = {option: value for option, value in given.items() if value is not None}
+    taken = ("camera", "poses") if name == "rosbag" else _DATASETS[name].takes
+    for option in options:
+        if option not in taken:
+            raise TraversalError(f"{source}: {name} takes no --{option}; {_ADVICE[option]}.")
     if name == "rosbag":
-        return RosbagTraversal(source, poses=poses, image_topic=image_topic, part=part)
-    if poses is not None or image_topic is not None:
-        raise TraversalError(f"{source}: --poses and --image-topic are for bags; {name} has its own.")
+        return RosbagTraversal(source, poses=poses, image_topic=camera, part=part)
     dataset = _DATASETS[name]
     if not dataset.fits(source):
         raise TraversalError(f"{source}: not {name}, which has {dataset.layout}; {_content(source)}.")
-    if name == "7scenes":
-        return seven_scenes.open_seven_scenes(source, split).part(part)
-    return dataset.open(source).part(part)
+    return dataset.open(source, **options).part(part)
 
 
 def _recognise(source: Path) -> str:

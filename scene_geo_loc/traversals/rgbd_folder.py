@@ -61,8 +61,9 @@ def open_rgbd_folder(folder: Path) -> FolderTraversal:
             FrameFiles(
                 stamp_of(i),
                 folder / "images" / name,
+                camera,
                 pose_of(poses[i]),
                 depth if depth.is_file() else None,
             )
         )
-    return FolderTraversal(str(folder), camera, files, read_depth=read_depth_millimetres)
+    return FolderTraversal(str(folder), files, read_depth=read_depth_millimetres)

@@ -60,13 +60,14 @@ def open_seven_scenes(folder: Path, split: str | None = None) -> FolderTraversal
                 FrameFiles(
                     stamp_of(number),
                     image,
+                    CAMERA,
                     pose_of(read_numbers(pose, 4)) if pose.is_file() else None,
                     depth if depth.is_file() else None,
                 )
             )
             number += 1
         number += _PAUSE
-    return FolderTraversal(str(folder), CAMERA, files, read_depth=read_depth_millimetres)
+    return FolderTraversal(str(folder), files, read_depth=read_depth_millimetres)
 
 
 def _sequences(folder: Path) -> list[Path]:

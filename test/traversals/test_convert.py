@@ -83,7 +83,7 @@ def test_every_option_of_a_source_is_in_the_help_of_the_command():
     for option in (
         "--format",
         "--poses",
-        "--image-topic",
+        "--camera",
         "--split",
         "--every",
         "--offset",

@@ -260,7 +260,7 @@ def test_what_is_no_source_is_told_with_what_was_looked_for_and_found(tmp_path):
         open_traversal(tmp_path, "tartan")
     with pytest.raises(TraversalError, match="takes no --split"):
         open_traversal(rgbd(tmp_path / "rgbd"), split="train")
-    with pytest.raises(TraversalError, match="for bags"):
+    with pytest.raises(TraversalError, match="takes no --poses"):
         open_traversal(tmp_path / "rgbd", poses="/odom")
 
 

@@ -27,7 +27,7 @@ setup(
     maintainer="The scene_geo_loc authors",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "evaluation/templates/*.j2"]},
+    package_data={NAME: ["py.typed", "evaluation/templates/*.j2", "evaluation/*.json"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -1,0 +1,183 @@
+"""How often a query's place is found by its global descriptor.
+
+Protocol of Learning Scene Geometry for Visual Localization (ICRA 2019, section IV-A): references are
+ranked by the cosine between their descriptor and the query's, all of them for every query.
+
+- recall@N: the share of queries of which one of the N most similar references lies within 25 m.
+- top-1 recall@D: the share of queries of which the most similar reference lies within D metres.
+
+Distances are between the positions of the cameras on the ground; which way they look does not count.
+Shares are over all queries: one that has no reference within 25 m can only be missed, as in the paper,
+and such queries are counted, so that what could be reached at best is known.  References that are
+equally similar are ranked in the order in which they were given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+RADIUS_M = 25.0
+MOST = 25
+"""recall@N is given for N = 1 .. MOST."""
+
+DISTANCES_M = tuple(range(15, 51))
+"""The D of recall@D, metres."""
+
+PROTOCOL = {
+    "recall_at_n": f"recall@N: share of queries of which one of the N most similar references lies within "
+    f"{RADIUS_M:g} m; cosine; all references",
+    "recall_at_d": "top-1 recall@D: share of queries of which the most similar reference lies within D m "
+    "(distance <= D); cosine; all references",
+    "recall_at_d_as_plotted": "top-1 recall@D as the paper plots it: what stands at D is the share with a "
+    "distance < D - 1 m; only to compare with its printed curves and its columns @15, @30 and @50",
+    "mean_recall_1_to_5": "mean of recall@1 to recall@5",
+    "shares": f"over all queries; one without a reference within {RADIUS_M:g} m is missed",
+}
+"""What the numbers mean, in words that are written beside them."""
+
+_CHUNK = 256
+"""Queries that are compared at a time: memory follows from it and the number of references."""
+
+_TIE_DIGITS = 10
+"""Cosines that agree to so many digits are equal: sums over equal descriptors differ in the last ones."""
+
+
+@dataclass(frozen=True)
+class PlaceRecall:
+    """The recall of one set of queries.
+
+    Attributes:
+        references: how many there are.
+        without_reference: queries that have no reference within 25 m.
+        top1: (Q,) index of the most similar reference of each query.
+        top1_distance_m: (Q,) how far it lies from the query.
+        first_right: (Q,) rank from 1 of the first reference within 25 m; 0 where the first 25 have none.
+    """
+
+    references: int
+    without_reference: int
+    top1: NDArray[np.int64]
+    top1_distance_m: NDArray[np.float64]
+    first_right: NDArray[np.int64]
+
+    @property
+    def queries(self) -> int:
+        """How many there are."""
+        return len(self.first_right)
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """(Q,) whether the most similar reference lies within 25 m."""
+        return self.first_right == 1
+
+    @property
+    def recall_at_n(self) -> NDArray[np.float64]:
+        """(25,) shares for N = 1 .. 25."""
+        ranks = np.arange(1, MOST + 1)
+        return ((self.first_right[:, None] > 0) & (self.first_right[:, None] <= ranks)).mean(axis=0)
+
+    @property
+    def recall_at_d(self) -> NDArray[np.float64]:
+        """(36,) shares for D = 15 .. 50 m, distance <= D."""
+        return (self.top1_distance_m[:, None] <= np.array(DISTANCES_M)).mean(axis=0)
+
+    @property
+    def recall_at_d_as_plotted(self) -> NDArray[np.float64]:
+        """(36,) what the paper plots at D = 15 .. 50: the shares with a distance < D - 1 m."""
+        return (self.top1_distance_m[:, None] < np.array(DISTANCES_M) - 1).mean(axis=0)
+
+    @property
+    def mean_recall_1_to_5(self) -> float:
+        """The mean of recall@1 to recall@5, by which the paper's authors chose among networks."""
+        return float(self.recall_at_n[:5].mean())
+
+    def at_n(self, n: int) -> float:
+        """recall@N for one N of 1 .. 25."""
+        return float(self.recall_at_n[n - 1])
+
+    def at_d(self, metres: int) -> float:
+        """top-1 recall@D for one D of 15 .. 50."""
+        return float(self.recall_at_d[DISTANCES_M.index(metres)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record that is written as JSON."""
+        return {
+            "queries": self.queries,
+            "references": self.references,
+            "queries_without_reference": self.without_reference,
+            "recall_at_n": _rounded(self.recall_at_n),
+            "recall_at_d": _rounded(self.recall_at_d),
+            "recall_at_d_as_plotted": _rounded(self.recall_at_d_as_plotted),
+            "mean_recall_1_to_5": round(self.mean_recall_1_to_5, 4),
+            "top1_distance_median_m": round(float(np.median(self.top1_distance_m)), 2),
+        }
+
+
+def measure_recall(
+    query_descriptors: NDArray[np.float32],
+    query_positions: NDArray[np.float64],
+    reference_descriptors: NDArray[np.float32],
+    reference_positions: NDArray[np.float64],
+) -> PlaceRecall:
+    """Scores unit descriptors (Q, D) and (R, D) of images at positions (Q, 2) and (R, 2) in metres.
+
+    Raises ValueError where there are no queries or no references, or where shapes do not fit.
+    """
+    if len(query_descriptors) == 0 or len(reference_descriptors) == 0:
+        raise ValueError("recall needs at least one query and one reference")
+    if query_positions.shape != (len(query_descriptors), 2) or reference_positions.shape != (
+        len(reference_descriptors),
+        2,
+    ):
+        raise ValueError("every descriptor needs the position (x, y) of its image")
+    ranked = rank_references(query_descriptors, reference_descriptors, MOST)
+    distances = np.linalg.norm(reference_positions[ranked] - query_positions[:, None], axis=2)
+    near = distances <= RADIUS_M
+    first_right = np.where(near.any(axis=1), near.argmax(axis=1) + 1, 0)
+    return PlaceRecall(
+        references=len(reference_descriptors),
+        without_reference=int(
+            sum(
+                np.linalg.norm(reference_positions - position, axis=1).min() > RADIUS_M
+                for position in query_positions
+            )
+        ),
+        top1=ranked[:, 0],
+        top1_distance_m=distances[:, 0],
+        first_right=first_right.astype(np.int64),
+    )
+
+
+def rank_references(
+    query_descriptors: NDArray[np.float32], reference_descriptors: NDArray[np.float32], count: int
+) -> NDArray[np.int64]:
+    """The `count` references most similar to each query, best first, as indices (Q, count).
+
+    Fewer where there are no more; the earlier of two that are equally similar comes first.
+    Raises ValueError where the descriptors differ in length, or are not finite.
+    """
+    queries = query_descriptors.astype(np.float64)
+    references = reference_descriptors.astype(np.float64)
+    if queries.ndim != 2 or references.ndim != 2 or queries.shape[1] != references.shape[1]:
+        raise ValueError(f"descriptors of shapes {queries.shape} and {references.shape} cannot be compared")
+    if not (np.isfinite(queries).all() and np.isfinite(references).all()):
+        raise ValueError("descriptors that are not finite cannot be compared")
+    ranked = [
+        np.argsort(-cosines(queries[begin : begin + _CHUNK], references), axis=1, kind="stable")[:, :count]
+        for begin in range(0, len(queries), _CHUNK)
+    ]
+    return np.concatenate(ranked)
+
+
+def cosines(queries: NDArray[np.float64], references: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cosines (Q, R) of unit descriptors (Q, D) and (R, D), rounded so that ties are ties."""
+    return np.round(queries.astype(np.float64) @ references.astype(np.float64).T, _TIE_DIGITS)
+
+
+def _rounded(shares: Sequence[float] | NDArray[np.float64]) -> list[float]:
+    return [round(float(share), 4) for share in shares]

@@ -60,6 +60,9 @@ class PaperTable:
 class Headline:
     """The gains of the paper's abstract, points of recall@1 averaged over its four pairs of encoder and
     pooling, and its night result, per cent of recall@1 of the best network of each kind.
+
+    They follow from Table I.  The drawn curves of the same eight systems give 2.18 points, and 3.79 on
+    snow, where ResNet18 with MAC is drawn lower than the mean in the table has it.
     """
 
     sunny_and_long_term_points: float

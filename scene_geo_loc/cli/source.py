@@ -30,8 +30,8 @@ class Source:
     format: Annotated[
         str | None,
         typer.Option(
-            help="Its format, where it is not recognised: rosbag, 7scenes, kitti-odometry, kitti-raw, "
-            "kitti-lidar or rgbd.",
+            help="Its format, where it is not recognised: rosbag, 7scenes, 12scenes, cambridge, "
+            "kitti-odometry, kitti-raw, kitti-lidar, colmap or rgbd.",
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -46,7 +46,9 @@ class Source:
     camera: Annotated[
         str | None,
         typer.Option(
-            help="Which camera, where there are several: the image topic of a bag.", rich_help_panel=_PANEL
+            help="Which camera, where there are several: the image topic of a bag, the folder of KITTI's "
+            "images, or depth or color of 7-Scenes.",
+            rich_help_panel=_PANEL,
         ),
     ] = None
     split: Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -145,7 +145,9 @@ class FolderTraversal:
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """An (H, W, 3) uint8 RGB image from a file. Raises TraversalError."""
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    # OpenCV would print a warning for each file that is not there.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    bgr = cv2.imread(str(path), flags) if path.is_file() else None
     if bgr is None:
         raise TraversalError(f"{path}: the image is missing or damaged.")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
@@ -179,6 +181,31 @@ def read_numbers(path: Path, columns: int | None = None) -> NDArray[np.float64]:
             f"{path}: expected lines of {columns} numbers, found lines of {numbers.shape[1]} numbers."
         )
     return numbers
+
+
+def size_of(images: Iterable[Path]) -> tuple[int, int]:
+    """Width and height of the first image that can be read.
+
+    Raises:
+        TraversalError: none of them can be read.
+    """
+    first = None
+    for image in images:
+        try:
+            height, width = read_image(image).shape[:2]
+            return width, height
+        except TraversalError:
+            first = first or image
+    raise TraversalError(f"{first}: neither this image nor any other here can be read.")
+
+
+def read_pose(path: Path) -> Pose | None:
+    """The pose in a text file of a 4x4 matrix; None where it is missing, damaged or no rigid transform."""
+    try:
+        numbers = np.array(path.read_text().split(), np.float64)
+    except (OSError, ValueError):  # Windows writes infinity as -1.#INF
+        return None
+    return pose_of(numbers) if numbers.size == 16 else None
 
 
 def pose_of(numbers: NDArray[np.float64]) -> Pose | None:

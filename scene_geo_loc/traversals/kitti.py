@@ -7,7 +7,8 @@ folder of the date.
 Cut out: `image_02/`, `velodyne/`, `calib.txt` (`K:`, `t2:`, `R_rect_00:`, `Tr_velo_to_cam:`) and
 `poses_velo*.txt` with the poses of the lidar.
 
-The lidar's clouds are taken as they are: neither is a time given for each point.
+`camera` names one of the cameras, by the name of its folder; else colour goes before grey, and left before
+right.  The lidar's clouds are taken as they are: neither is a time given for each point.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from scene_geo_loc.traversals.folder import (
     FrameFiles,
     ScanFile,
     pose_of,
-    read_image,
     read_numbers,
+    size_of,
     stamp_of,
 )
 
@@ -39,9 +40,8 @@ LIDAR_LAYOUT = "image_02, velodyne, calib.txt with Tr_velo_to_cam and poses_velo
 
 _EARTH_RADIUS_M = 6378137.0
 
-# Colour before grey, the left camera before the right.
 _ODOMETRY_CAMERAS = {"image_2": 2, "image_3": 3, "image_0": 0, "image_1": 1, "image_l": 0, "image_r": 1}
-_RAW_CAMERAS = ("02", "03", "00", "01")
+_RAW_CAMERAS = ("image_02", "image_03", "image_00", "image_01")
 
 
 def is_kitti_odometry(folder: Path) -> bool:
@@ -51,7 +51,7 @@ def is_kitti_odometry(folder: Path) -> bool:
 
 def is_kitti_raw(folder: Path) -> bool:
     """Whether a folder is a raw drive."""
-    return (folder / "oxts" / "data").is_dir() and _raw_camera(folder) is not None
+    return (folder / "oxts" / "data").is_dir() and bool(_raw_cameras(folder))
 
 
 def is_kitti_lidar(folder: Path) -> bool:
@@ -59,9 +59,9 @@ def is_kitti_lidar(folder: Path) -> bool:
     return (folder / "image_02").is_dir() and any(folder.glob("poses_velo*.txt"))
 
 
-def open_kitti_odometry(folder: Path) -> FolderTraversal:
+def open_kitti_odometry(folder: Path, camera: str | None = None) -> FolderTraversal:
     """Opens a sequence of the odometry benchmark. Raises TraversalError."""
-    name = next(name for name in _ODOMETRY_CAMERAS if (folder / name).is_dir())
+    name = _choose(folder, camera, [name for name in _ODOMETRY_CAMERAS if (folder / name).is_dir()])
     images = _images(folder / name)
     calibration = _read_calibration(folder / "calib.txt")
     number = _ODOMETRY_CAMERAS[name]
@@ -106,11 +106,11 @@ def open_kitti_lidar(folder: Path) -> FolderTraversal:
     return _traversal(folder, images, stamps, K, poses, t2, folder / "velodyne", T_first_lidar)
 
 
-def open_kitti_raw(folder: Path) -> FolderTraversal:
+def open_kitti_raw(folder: Path, camera: str | None = None) -> FolderTraversal:
     """Opens a raw drive with the poses of its GPS and inertial unit. Raises TraversalError."""
-    number = _raw_camera(folder)
-    assert number is not None
-    images = _images(folder / f"image_{number}" / "data")
+    name = _choose(folder, camera, _raw_cameras(folder))
+    number = name.removeprefix("image_")
+    images = _images(folder / name / "data")
     date = folder if (folder / "calib_cam_to_cam.txt").is_file() else folder.parent
     cameras = _read_calibration(date / "calib_cam_to_cam.txt")
     K, T_camera_first = _split_projection(_entry(cameras, f"P_rect_{number}", date, (3, 4)))
@@ -123,7 +123,7 @@ def open_kitti_raw(folder: Path) -> FolderTraversal:
     for image in images:
         T = T_map_imu.get(int(image.stem))
         poses.append(None if T is None else T @ T_imu_first)
-    stamps = _raw_stamps(folder / f"image_{number}" / "timestamps.txt", images)
+    stamps = _raw_stamps(folder / name / "timestamps.txt", images)
     scans = folder / "velodyne_points" / "data"
     return _traversal(folder, images, stamps, K, poses, T_camera_first, scans, T_first_lidar)
 
@@ -139,7 +139,7 @@ def _traversal(
     T_first_lidar: Pose | None,
 ) -> FolderTraversal:
     """A traversal from the poses of the rectified camera 0, "first", in the map."""
-    height, width = read_image(images[0]).shape[:2]
+    width, height = size_of(images)
     (fx, _, cx), (_, fy, cy), _ = K.tolist()
     try:
         camera = Camera(width, height, fx, fy, cx, cy)
@@ -177,8 +177,14 @@ def _beside(folder: Path) -> Path | None:
     )
 
 
-def _raw_camera(folder: Path) -> str | None:
-    return next((name for name in _RAW_CAMERAS if (folder / f"image_{name}" / "data").is_dir()), None)
+def _raw_cameras(folder: Path) -> list[str]:
+    return [name for name in _RAW_CAMERAS if (folder / name / "data").is_dir()]
+
+
+def _choose(folder: Path, camera: str | None, names: list[str]) -> str:
+    if camera is not None and camera not in names:
+        raise TraversalError(f"{folder}: no camera {camera!r}; there is {', '.join(names)}.")
+    return camera or names[0]
 
 
 def _check_count(file: Path, lines: int, images: int) -> None:
@@ -234,7 +240,12 @@ def _oxts_poses(folder: Path) -> dict[int, Pose]:
     poses: dict[int, Pose] = {}
     T_first_world, scale = None, 1.0
     for file in sorted(folder.glob("*.txt")):
-        latitude, longitude, altitude, roll, pitch, yaw = read_numbers(file)[0][:6]
+        try:
+            latitude, longitude, altitude, roll, pitch, yaw = (float(n) for n in file.read_text().split()[:6])
+        except ValueError:
+            continue  # its image is without a pose
+        if not np.isfinite([latitude, longitude, altitude, roll, pitch, yaw]).all():
+            continue
         if T_first_world is None:
             scale = np.cos(np.radians(latitude))
         x = scale * _EARTH_RADIUS_M * np.radians(longitude)

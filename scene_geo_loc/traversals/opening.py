@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from scene_geo_loc.errors import TraversalError
-from scene_geo_loc.traversals import bag, kitti, rgbd_folder, seven_scenes
+from scene_geo_loc.traversals import (
+    bag,
+    cambridge,
+    colmap,
+    kitti,
+    rgbd_folder,
+    seven_scenes,
+    twelve_scenes,
+)
 from scene_geo_loc.traversals.folder import FolderTraversal
 from scene_geo_loc.traversals.frame import Traversal
 from scene_geo_loc.traversals.part import Part
@@ -34,15 +44,28 @@ class _Dataset:
 _DATASETS = {
     "rgbd": _Dataset(rgbd_folder.LAYOUT, rgbd_folder.is_rgbd_folder, rgbd_folder.open_rgbd_folder),
     "7scenes": _Dataset(
-        seven_scenes.LAYOUT, seven_scenes.is_seven_scenes, seven_scenes.open_seven_scenes, ("split",)
+        seven_scenes.LAYOUT,
+        seven_scenes.is_seven_scenes,
+        seven_scenes.open_seven_scenes,
+        ("split", "camera"),
     ),
-    "kitti-raw": _Dataset(kitti.RAW_LAYOUT, kitti.is_kitti_raw, kitti.open_kitti_raw),
+    "12scenes": _Dataset(
+        twelve_scenes.LAYOUT, twelve_scenes.is_twelve_scenes, twelve_scenes.open_twelve_scenes, ("split",)
+    ),
+    "cambridge": _Dataset(cambridge.LAYOUT, cambridge.is_cambridge, cambridge.open_cambridge, ("split",)),
+    "kitti-raw": _Dataset(kitti.RAW_LAYOUT, kitti.is_kitti_raw, kitti.open_kitti_raw, ("camera",)),
     "kitti-lidar": _Dataset(kitti.LIDAR_LAYOUT, kitti.is_kitti_lidar, kitti.open_kitti_lidar),
-    "kitti-odometry": _Dataset(kitti.ODOMETRY_LAYOUT, kitti.is_kitti_odometry, kitti.open_kitti_odometry),
+    "kitti-odometry": _Dataset(
+        kitti.ODOMETRY_LAYOUT, kitti.is_kitti_odometry, kitti.open_kitti_odometry, ("camera",)
+    ),
+    "colmap": _Dataset(colmap.LAYOUT, colmap.is_colmap, colmap.open_colmap),
 }
 
 FORMATS = ("rosbag", *_DATASETS)
 """The names of the formats."""
+
+_SHOWN = 8
+"""How many names a message lists."""
 
 _ADVICE = {
     "split": "leave it away, or take --every and --offset",
@@ -79,11 +102,7 @@ def open_traversal(
     """
     source = Path(source)
     part = Part(every, offset, start, end)
-    if not source.exists():
-        raise TraversalError(f"{source} does not exist; check the path of the source.")
-    if format is not None and format not in FORMATS:
-        raise TraversalError(f"there is no format {format!r}; known are {', '.join(FORMATS)}.")
-    name = format or _recognise(source)
+    name = format_of(source, format)
     given = {"split": split, "camera": camera, "poses": poses}
     options = {option: value for option, value in given.items() if value is not None}
     taken = ("camera", "poses") if name == "rosbag" else _DATASETS[name].takes
@@ -98,23 +117,56 @@ def open_traversal(
     return dataset.open(source, **options).part(part)
 
 
-def _recognise(source: Path) -> str:
+def format_of(source: Path, named: str | None = None) -> str:
+    """The format of a source: as `named` by the user, else recognised by its files.
+
+    Raises:
+        TraversalError: it is not there, or of no known format.
+    """
+    if not source.exists():
+        raise TraversalError(f"{source} does not exist; check the path of the source.")
+    if named is not None and named not in FORMATS:
+        raise TraversalError(f"there is no format {named!r}; known are {', '.join(FORMATS)}.")
+    found = named or _recognise(source)
+    if found is not None:
+        return found
+    within = list(islice(_sources_within(source), _SHOWN + 1)) if source.is_dir() else []
+    if within:
+        raise TraversalError(
+            f"{source}: not a source itself, but a folder of sources; name one of them: {_listed(within)}."
+        )
+    layouts = "".join(f"\n  {name}: {dataset.layout}" for name, dataset in _DATASETS.items())
+    raise TraversalError(
+        f"{source}: the format is not recognised, {_content(source)}; a source is one of:"
+        f"\n  rosbag: a {', '.join(bag.SUFFIXES)} file or a folder with one{layouts}"
+    )
+
+
+def _recognise(source: Path) -> str | None:
     if bag.is_bag(source):
         return "rosbag"
-    if source.is_dir():
-        for name, dataset in _DATASETS.items():
-            if dataset.fits(source):
-                return name
-    layouts = "; ".join(f"{name}: {dataset.layout}" for name, dataset in _DATASETS.items())
-    raise TraversalError(
-        f"{source}: the format is not recognised (rosbag: a {', '.join(bag.SUFFIXES)} file or a "
-        f"folder with one; {layouts}), {_content(source)}."
-    )
+    fitting = (name for name, dataset in _DATASETS.items() if source.is_dir() and dataset.fits(source))
+    return next(fitting, None)
+
+
+def _sources_within(folder: Path, depth: int = 2) -> Iterator[str]:
+    """The sources among the folders in a folder, and in those, with their formats."""
+    for child in (
+        sorted(filter(Path.is_dir, folder.iterdir())) if os.access(folder, os.R_OK | os.X_OK) else ()
+    ):
+        name = _recognise(child) if os.access(child, os.R_OK | os.X_OK) else None
+        if name is not None:
+            yield f"{child.name} ({name})"
+        elif depth > 1:
+            yield from (f"{child.name}/{source}" for source in _sources_within(child, depth - 1))
 
 
 def _content(source: Path) -> str:
     if source.is_file():
         return "and this is a file"
     names = sorted(entry.name + "/" * entry.is_dir() for entry in source.iterdir())
-    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-    return f"and here there is {shown or 'nothing'}"
+    return f"and here there is {_listed(names) or 'nothing'}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -1,0 +1,1 @@
+"""What descriptors are trained on and compared with: places, areas, scenarios, triplets."""

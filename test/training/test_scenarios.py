@@ -1,0 +1,96 @@
+"""The four scenarios of RobotCar."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.training import scenarios
+from scene_geo_loc.training.areas import Area
+from scene_geo_loc.training.scenarios import (
+    REFERENCE_RUN,
+    SCENARIOS,
+    load_scenario,
+    load_scenarios,
+    queries_of,
+    references_of,
+)
+from scene_geo_loc.training.views import VIEWS, Cameras
+from scene_geo_loc.traversals.frame import Skipped
+
+AREA = Area(np.array([[-10.0, -10.0, 1000.0, 1000.0]]))
+OXFORD_TEST_ROAD = [(300.0, 100.0), (740.0, 100.0), (740.0, 580.0)]
+"""Inside the test area that is built in."""
+
+
+@pytest.fixture
+def runs(monkeypatch, drive) -> dict[str, Cameras]:
+    """The runs that there are, in place of files."""
+    there: dict[str, Cameras] = {}
+    monkeypatch.setattr(scenarios, "open_cameras", lambda root, run: there.get(run, {}))
+    return there
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_at_the_paper_s_scale_there_are_as_many_references_and_queries_as_in_the_paper(drive, name):
+    road = drive([(0, 0), (990, 0), (990, 990), (861, 990)], step=0.5)  # 2109 m
+    references = references_of("reference", road, AREA, Skipped())
+    queries = queries_of("query", road, AREA, SCENARIOS[name].count, Skipped())
+    assert len(references) == 1688
+    assert len(queries) == {"sunny": 261, "long-term": 224, "snow": 112, "night": 156}[name]
+
+
+def test_queries_lie_evenly_along_the_road_and_are_of_each_camera_in_turn(drive):
+    queries = queries_of("query", drive([(0, 0), (500, 0)]), AREA, 50, Skipped())
+    assert [view.position[0] for view in queries] == pytest.approx(list(range(0, 500, 10)))
+    assert [view.camera for view in queries[:5]] == [*VIEWS, VIEWS[0]]
+
+
+@pytest.mark.parametrize(("count", "given"), [(20, 20), (33, 33), (40, 40), (41, 40), (261, 40)])
+def test_on_a_short_road_a_place_gives_several_views_but_none_twice(drive, count, given):
+    queries = queries_of("query", drive([(0, 0), (50, 0)]), AREA, count, Skipped())
+    assert len({(view.camera, view.files.stamp_ns) for view in queries}) == len(queries) == given
+    assert max(Counter(view.camera for view in queries).values()) <= -(-given // 4)
+
+
+def test_a_road_outside_the_area_gives_nothing(drive):
+    assert queries_of("query", drive([(2000, 0), (2100, 0)]), AREA, 100, Skipped()) == []
+
+
+def test_a_scenario_sets_the_queries_of_its_run_against_the_reference_run(tmp_path, runs, drive):
+    runs[REFERENCE_RUN] = drive(OXFORD_TEST_ROAD)
+    runs["2015-02-03-08-45-10"] = drive(OXFORD_TEST_ROAD)
+    scenario = load_scenario(tmp_path, "snow")
+    assert {view.run for view in scenario.references} == {REFERENCE_RUN}
+    assert {view.run for view in scenario.queries} == {"2015-02-03-08-45-10"}
+    assert (len(scenario.references), len(scenario.queries)) == (184 * 4, 112)
+
+
+def test_scenarios_without_their_run_are_left_out_with_a_sentence_each(tmp_path, runs, drive):
+    for run in (REFERENCE_RUN, SCENARIOS["night"].run):
+        runs[run] = drive(OXFORD_TEST_ROAD)
+    runs[SCENARIOS["sunny"].run] = drive([(0, 0), (30, 0)])
+    found, left_out = load_scenarios(tmp_path)
+    assert [scenario.name for scenario in found] == ["night"]
+    assert [sentence.split()[0] for sentence in left_out] == ["sunny", "long-term", "snow"]
+    assert "no place lies in the test area" in left_out[0]
+    assert "there is no RobotCar run 2015-02-10-11-58-05" in left_out[1]
+
+
+def test_without_references_or_any_queries_the_error_says_what_was_expected(tmp_path, runs, drive):
+    with pytest.raises(SceneGeoLocError, match=f"no RobotCar run {REFERENCE_RUN}.*stereo/centre"):
+        load_scenarios(tmp_path)
+    runs[REFERENCE_RUN] = drive(OXFORD_TEST_ROAD)
+    with pytest.raises(SceneGeoLocError, match="at least one of the runs 2014-06-24-14-47-45"):
+        load_scenarios(tmp_path)
+    with pytest.raises(SceneGeoLocError, match="no scenario 'rain'; known are sunny"):
+        load_scenario(tmp_path, "rain")
+
+
+def test_a_run_that_is_not_there_has_no_cameras(tmp_path: Path):
+    with pytest.raises(SceneGeoLocError, match="there is no RobotCar run"):
+        scenarios.cameras_of(tmp_path, REFERENCE_RUN)

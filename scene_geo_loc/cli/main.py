@@ -14,6 +14,7 @@ from scene_geo_loc import __version__
 from scene_geo_loc.cli.bench import bench
 from scene_geo_loc.cli.convert import convert
 from scene_geo_loc.cli.demo import demo
+from scene_geo_loc.cli.describe import describe
 from scene_geo_loc.cli.evaluate import evaluate
 from scene_geo_loc.cli.localize import localize
 from scene_geo_loc.cli.map import map_app
@@ -26,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (simulate, convert, localize, evaluate, demo, bench):
+for command in (simulate, convert, localize, evaluate, describe, demo, bench):
     app.command()(command)
 app.add_typer(map_app, name="map")
 

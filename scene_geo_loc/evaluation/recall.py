@@ -43,7 +43,7 @@ PROTOCOL = {
 _CHUNK = 256
 """Queries that are compared at a time: memory follows from it and the number of references."""
 
-_TIE_DIGITS = 10
+TIE_DIGITS = 10
 """Cosines that agree to so many digits are equal: sums over equal descriptors differ in the last ones."""
 
 
@@ -167,16 +167,11 @@ def rank_references(
         raise ValueError(f"descriptors of shapes {queries.shape} and {references.shape} cannot be compared")
     if not (np.isfinite(queries).all() and np.isfinite(references).all()):
         raise ValueError("descriptors that are not finite cannot be compared")
-    ranked = [
-        np.argsort(-cosines(queries[begin : begin + _CHUNK], references), axis=1, kind="stable")[:, :count]
-        for begin in range(0, len(queries), _CHUNK)
-    ]
+    ranked = []
+    for begin in range(0, len(queries), _CHUNK):
+        similarity = np.round(queries[begin : begin + _CHUNK] @ references.T, TIE_DIGITS)
+        ranked.append(np.argsort(-similarity, axis=1, kind="stable")[:, :count])
     return np.concatenate(ranked)
-
-
-def cosines(queries: NDArray[np.float64], references: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cosines (Q, R) of unit descriptors (Q, D) and (R, D), rounded so that ties are ties."""
-    return np.round(queries.astype(np.float64) @ references.astype(np.float64).T, _TIE_DIGITS)
 
 
 def _rounded(shares: Sequence[float] | NDArray[np.float64]) -> list[float]:

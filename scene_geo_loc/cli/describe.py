@@ -1,0 +1,82 @@
+"""`scene-geo-loc describe`: global descriptors of a folder of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from scene_geo_loc.networks.extractor import Extractor
+
+
+def describe(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Images, in folders as deep as you like.")],
+    out: Annotated[Path, typer.Option(help="File to write, a NumPy archive (.npz).")],
+    fit: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Fit the network on these images, not on those described."),
+    ] = None,
+    network: Annotated[
+        Path | None, typer.Option(help="Checkpoint of a network, such as a map's; else ImageNet's, fitted.")
+    ] = None,
+    save_network: Annotated[Path | None, typer.Option(help="File to keep the fitted network in.")] = None,
+    device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, ...")] = "auto",
+) -> None:
+    """Write the global descriptor of every image in a folder, for retrieval by cosine.
+
+    The archive holds `names` (relative to FOLDER, sorted), `descriptors` (one unit vector a row), the
+    digest of the `network` and its `input_size`; np.load(FILE, allow_pickle=False) reads it.
+
+    Queries and database are comparable if one network described them, in one folder or with --network:
+
+        scene-geo-loc describe database --out database.npz --save-network fitted.safetensors
+
+        scene-geo-loc describe queries --out queries.npz --network fitted.safetensors
+    """
+    from scene_geo_loc.cli.progress import track
+    from scene_geo_loc.evaluation.describe import describe_folder, image_names, read_images
+    from scene_geo_loc.evaluation.output import written_aside
+    from scene_geo_loc.networks.checkpoint import digest, save_checkpoint
+    from scene_geo_loc.traversals.frame import Skipped
+
+    names = image_names(folder)
+    extractor = _fitted(fit or folder, device) if network is None else _loaded(network, fit, device)
+    skipped = Skipped()
+    images = read_images(folder, track(names, len(names), "describing", "images"), skipped)
+    described = describe_folder(extractor, digest(extractor.network), images)
+    described.save(out)
+    if save_network is not None:
+        with written_aside(save_network) as aside:
+            save_checkpoint(extractor.network, aside, {"fitted_on": (fit or folder).name})
+    count, size = described.descriptors.shape
+    typer.echo(f"{out}: descriptors of {count} images, {size} numbers each.")
+    if skipped:
+        typer.echo(f"Left out: {skipped}.")
+
+
+def _fitted(folder: Path, device: str) -> Extractor:
+    """The first network, fitted on images of a folder, with progress."""
+    from scene_geo_loc.cli.progress import track
+    from scene_geo_loc.evaluation.describe import fit_extractor, image_names, read_images, spread
+    from scene_geo_loc.traversals.frame import Skipped
+
+    names = image_names(folder)
+    chosen = [names[i] for i in spread(len(names))]
+    tracked = track(chosen, len(chosen), "fitting", "images")
+    return fit_extractor((image for _, image in read_images(folder, tracked, Skipped())), device)
+
+
+def _loaded(path: Path, fit: Path | None, device: str) -> Extractor:
+    """The network of a checkpoint. Raises CheckpointError where it is not fitted, or would be once more."""
+    from scene_geo_loc.errors import CheckpointError
+    from scene_geo_loc.networks.checkpoint import load_checkpoint
+    from scene_geo_loc.networks.extractor import Extractor
+
+    if fit is not None:
+        raise CheckpointError("A network of a checkpoint is fitted already: leave out --fit or --network.")
+    loaded, _ = load_checkpoint(path)
+    if not loaded.is_fitted:
+        raise CheckpointError(f"{path} is not fitted to any place: name a map's, or leave out --network.")
+    return Extractor(loaded, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,6 +56,7 @@ class FolderTraversal:
         frame_files, scan_files: in order of time; what is known before an image is read.
         read_image: what makes RGB (H, W, 3) of an image file, of the size of its camera.
         read_depth, read_scan: what makes metres of a depth file (H, W), and points (N, 3) of a scan file.
+        left_out: what its reader found to be of no use when it opened the source.
     """
 
     name: str
@@ -64,6 +66,7 @@ class FolderTraversal:
     read_depth: Callable[[Path], NDArray[np.float32]] | None = None
     read_scan: Callable[[Path], NDArray[np.float64]] | None = None
     map_frame: str = "map"
+    left_out: Skipped = field(default_factory=Skipped)
     skipped: Skipped = field(default_factory=Skipped)
 
     def __len__(self) -> int:
@@ -78,7 +81,11 @@ class FolderTraversal:
         return replace(
             self,
             frame_files=[self.frame_files[i] for i in part.select(stamps)],
-            scan_files=[file for file in self.scan_files if first <= file.stamp_ns <= last],
+            scan_files=self.scan_files[
+                bisect_left(self.scan_files, first, key=_stamp) : bisect_right(
+                    self.scan_files, last, key=_stamp
+                )
+            ],
             skipped=Skipped(),
         )
 
@@ -88,7 +95,7 @@ class FolderTraversal:
         Raises:
             TraversalError: there are frames, and not one of them can be used.
         """
-        self.skipped = skipped = Skipped()
+        self.skipped = skipped = Skipped(dict(self.left_out.counts))
         given = 0
         for files in self.frame_files:
             frame = self.read(files)
@@ -141,6 +148,10 @@ class FolderTraversal:
             self.skipped.add("depth images of another size than the image")
             return None
         return depth
+
+
+def _stamp(file: ScanFile) -> int:
+    return file.stamp_ns
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

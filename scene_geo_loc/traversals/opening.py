@@ -15,6 +15,7 @@ from scene_geo_loc.traversals import (
     colmap,
     kitti,
     rgbd_folder,
+    robotcar,
     seven_scenes,
     twelve_scenes,
 )
@@ -59,6 +60,7 @@ _DATASETS = {
         kitti.ODOMETRY_LAYOUT, kitti.is_kitti_odometry, kitti.open_kitti_odometry, ("camera",)
     ),
     "colmap": _Dataset(colmap.LAYOUT, colmap.is_colmap, colmap.open_colmap),
+    "robotcar": _Dataset(robotcar.LAYOUT, robotcar.is_robotcar, robotcar.open_robotcar, ("camera", "poses")),
 }
 
 FORMATS = ("rosbag", *_DATASETS)

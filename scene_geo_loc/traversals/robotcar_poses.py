@@ -1,0 +1,173 @@
+"""Where the Oxford RobotCar was: RTK ground truth, inertial navigation, or visual odometry.
+
+`gps/ins.csv` and `rtk.csv` have the pose of the inertial unit in north, east, down: UTM metres, and
+roll, pitch, yaw.  The map's axes are east, north, up, its origin is `ORIGIN`, so that all runs share
+coordinates.  `vo/vo.csv` has the vehicle's motion between images, each row the pose at the first
+stamp seen from that of the row before; its map is base_link at the beginning, one for each run.
+
+Poses are interpolated as the dataset's SDK does: of the inertial unit, linear in position and
+spherical in rotation; only then are they taken to the vehicle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.errors import TraversalError
+from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
+from scene_geo_loc.geometry.trajectory import Trajectory
+from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.robotcar_calibration import T_VEHICLE_BASE, Calibration, se3
+from scene_geo_loc.traversals.robotcar_rows import FASTEST_M_S, read_table, without_jumps
+
+ORIGIN = np.array([5_735_000.0, 620_000.0, 0.0])
+"""Northing, easting (UTM zone 30U) and down of the map's origin in metres, in the south-west of Oxford."""
+
+T_MAP_NED = make_pose([[0, 1, 0], [1, 0, 0], [0, 0, -1]], np.zeros(3))
+"""East, north, up of north, east, down."""
+
+LONGEST_BREAK_NS = 500_000_000
+"""The motion over a longer time than this, for which there is no row of visual odometry, is not known."""
+
+_GOOD_SOLUTIONS = ("INS_SOLUTION_GOOD", "INS_ALIGNMENT_COMPLETE", "INS_SOLUTION_FREE")
+"""What NovAtel's receivers call a solution that they trust."""
+
+_UTM = ("northing", "easting", "down")
+_ANGLES = ("roll", "pitch", "yaw")
+
+
+@dataclass(frozen=True)
+class VehiclePoses:
+    """Poses of the vehicle over time.
+
+    Attributes:
+        origin: "rtk", "ins" or "vo".
+        trajectory: poses of a unit of the vehicle in the map.
+        T_unit_vehicle: the vehicle's pose in that unit.
+    """
+
+    origin: str
+    trajectory: Trajectory
+    T_unit_vehicle: Pose
+
+    def at_many(self, stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """`T_map_vehicle` (N, 4, 4) at stamps (N,), and where it is known (N,)."""
+        poses, known = self.trajectory.at_many(stamps_ns)
+        return poses @ self.T_unit_vehicle, known
+
+    def of_base(self) -> Trajectory:
+        """`T_map_base` at the stamps of the rows."""
+        return Trajectory(
+            self.trajectory.stamps_ns, self.trajectory.poses @ self.T_unit_vehicle @ T_VEHICLE_BASE
+        )
+
+
+def rtk_file(run: Path) -> Path | None:
+    """The RTK ground truth: in the run, or in `rtk/` beside the runs as the owners publish it."""
+    whole = run.absolute()
+    inside = (run / "rtk.csv", run / "rtk" / "rtk.csv", run / "gps" / "rtk.csv")
+    places = (*inside, whole.parent / "rtk" / whole.name / "rtk.csv")
+    return next((path for path in places if path.is_file()), None)
+
+
+def read_rtk(path: Path, calibration: Calibration, skipped: Skipped) -> VehiclePoses | None:
+    """The RTK ground truth; None where no row is of use. Raises TraversalError."""
+    return _read_navigation("rtk", path, calibration, skipped)
+
+
+def read_ins(path: Path, calibration: Calibration, skipped: Skipped) -> VehiclePoses | None:
+    """The inertial navigation's solution; None where no row is of use. Raises TraversalError."""
+    return _read_navigation(
+        "ins",
+        path,
+        calibration,
+        skipped,
+        lambda row: (row.get("ins_status") or "").strip() in _GOOD_SOLUTIONS,
+    )
+
+
+def read_vo(path: Path, skipped: Skipped) -> VehiclePoses | None:
+    """The visual odometry, its longest stretch without a break; None where no row is of use.
+
+    Raises TraversalError.
+    """
+    stamps, table = read_table(path, "source_timestamp", ("x", "y", "z", *_ANGLES), skipped)
+    if len(stamps) == 0:
+        return None
+    motions = se3(table)
+    steps = np.diff(stamps)
+    jumps = np.linalg.norm(table[1:, :3], axis=1) > FASTEST_M_S * steps / 1e9
+    breaks = np.flatnonzero(jumps | (steps > LONGEST_BREAK_NS)) + 1
+    stretches = zip([0, *breaks], [*breaks, len(stamps)], strict=True)
+    first, end = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
+    if end - first < len(stamps):
+        skipped.add(f"rows of {path.name} beyond a break", len(stamps) - (end - first))
+    poses = np.empty((end - first, 4, 4))
+    poses[0] = T_VEHICLE_BASE  # its own inverse, so that base_link is at the map's origin
+    for i in range(1, end - first):
+        poses[i] = poses[i - 1] @ motions[first + i]
+    return VehiclePoses("vo", Trajectory(stamps[first:end], poses), np.eye(4))
+
+
+def _read_navigation(
+    origin: str,
+    path: Path,
+    calibration: Calibration,
+    skipped: Skipped,
+    usable: Callable[[dict[str, str]], bool] = lambda row: True,
+) -> VehiclePoses | None:
+    stamps, table = read_table(
+        path, "timestamp", (*_UTM, *_ANGLES), skipped, position=_UTM[:2], usable=usable
+    )
+    believed = without_jumps(stamps, table[:, :3])
+    if not believed.all():
+        skipped.add(f"rows of {path.name} that jump", int((~believed).sum()))
+    stamps, table = stamps[believed], table[believed]
+    if len(stamps) == 0:
+        return None
+    poses = T_MAP_NED @ se3(table - np.concatenate([ORIGIN, np.zeros(3)]))
+    return VehiclePoses(origin, Trajectory(stamps, poses), inverse(calibration.T_vehicle("ins")))
+
+
+SOURCES = ("rtk", "ins", "vo")
+"""The sources of poses, the best first."""
+
+
+def files_of(run: Path) -> dict[str, Path]:
+    """The files of poses that a run has, the best first."""
+    files = {"rtk": rtk_file(run), "ins": run / "gps" / "ins.csv", "vo": run / "vo" / "vo.csv"}
+    return {origin: path for origin, path in files.items() if path is not None and path.is_file()}
+
+
+def read_poses(
+    run: Path, calibration: Calibration, skipped: Skipped, wanted: str | None = None
+) -> VehiclePoses | None:
+    """The poses that are wanted, else the best there are; None where there are none.
+
+    Raises:
+        TraversalError: what is wanted is not there, or no row of it is of use.
+    """
+    if wanted is not None and wanted not in SOURCES:
+        raise TraversalError(f"{run}: there are no poses {wanted!r}; take {', '.join(SOURCES)}.")
+    files = files_of(run)
+    if wanted is not None and wanted not in files:
+        there = ", ".join(files) or "none"
+        raise TraversalError(f"{run}: there are no poses of {wanted} here; there are: {there}.")
+    for origin in [wanted] if wanted is not None else files:
+        path = files[origin]
+        if origin == "vo":
+            poses = read_vo(path, skipped)
+        elif origin == "rtk":
+            poses = read_rtk(path, calibration, skipped)
+        else:
+            poses = read_ins(path, calibration, skipped)
+        if poses is not None:
+            return poses
+        if wanted is not None:
+            raise TraversalError(f"{path}: none of the rows can be used ({skipped or 'the table is empty'}).")
+    return None

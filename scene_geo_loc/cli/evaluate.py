@@ -37,12 +37,19 @@ def evaluate(
 
     Example:  scene-geo-loc evaluate office_map evening.bag --json evening.json --report evening_report
     """
-    from scene_geo_loc.cli.results import print_results
+    from scene_geo_loc.cli.results import (
+        print_reasons,
+        print_results,
+        print_retrieval,
+        print_scene_table,
+    )
     from scene_geo_loc.errors import TraversalError
     from scene_geo_loc.evaluation.output import write_json
     from scene_geo_loc.evaluation.pose_error import summarize
+    from scene_geo_loc.evaluation.pose_tables import medians_of, scene_table
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.traversals.opening import format_of
 
     traversal = source.open()
     reference_map = ReferenceMap.open(map_folder)
@@ -60,10 +67,19 @@ def evaluate(
         records = run_offline(localizer, traversal)
     summary = summarize(records, wrong_fix_m)
     print_results({source.path.name: summary})
+    print_reasons(records)
+    numbers = summary.to_dict()
+    table = scene_table(format_of(source.path, source.format), source.path)
+    medians = medians_of(records)
+    if table is not None:
+        print_scene_table(table, medians)
+        numbers["paper"] = table.to_dict(medians)
+    elif medians:
+        print_retrieval(medians[0])
     if traversal.skipped:
         typer.echo(f"Left out by the reader: {traversal.skipped}.")
     if json is not None:
-        write_json(json, summary.to_dict())
+        write_json(json, numbers)
     if report is not None:
         from scene_geo_loc.evaluation.examples import choose_examples, draw_examples
         from scene_geo_loc.evaluation.hero import hero_picture
@@ -74,9 +90,8 @@ def evaluate(
         how += f" in a map of {len(reference_map)} keyframes, built from {reference_map.info.source}."
         examples = draw_examples(records, choose_examples(records), localizer, reference_map, traversal)
         positions = reference_map.T_map_camera[:, :3, 3]
-        write_report(
-            report / "index.html", Report(source.path.name, how, records, summary, positions, examples)
-        )
+        shown = Report(source.path.name, how, records, summary, positions, examples, table, medians)
+        write_report(report / "index.html", shown)
         rows = [(example.title, example.picture) for example in examples[:3]]
         if rows:
             picture = hero_picture(rows, records, summary, positions, source.path.name)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scene_geo_loc.evaluation.pose_error import Summary
+    from scene_geo_loc.evaluation.pose_error import QueryRecord, Summary
+    from scene_geo_loc.evaluation.pose_tables import MedianErrors, SceneTable
+
+_REASONS = 3
 
 
 def print_results(runs: Mapping[str, Summary], title: str = "") -> None:
@@ -45,6 +50,56 @@ def print_results(runs: Mapping[str, Summary], title: str = "") -> None:
         if summary.without_truth:
             notes.append(f"{name}: {summary.without_truth} queries without known truth are left out.")
     console.print("\n".join(notes), style="dim")
+
+
+def print_reasons(records: Sequence[QueryRecord]) -> None:
+    """Prints why queries were not localized, the usual reasons first, each with the numbers of one query."""
+    from rich.console import Console
+
+    reasons = [record.reason for record in records if record.reason]
+    alike = {re.sub(r"\d+(\.\d+)?", "0", reason): reason for reason in reversed(reasons)}
+    counts = Counter(re.sub(r"\d+(\.\d+)?", "0", reason) for reason in reasons)
+    console = Console(highlight=False)
+    for kind, count in counts.most_common(_REASONS):
+        console.print(f"Not localized, {count} like this: {alike[kind]}")
+
+
+def print_retrieval(medians: MedianErrors) -> None:
+    """Prints how far the keyframes are that look most like the queries."""
+    from rich.console import Console
+
+    found = f"{_number(medians.position_m, 2)} m and {_number(medians.rotation_deg, 1)}°"
+    Console(highlight=False).print(f"The keyframe retrieved for a query is {found} away (median).")
+
+
+def print_scene_table(table: SceneTable, ours: Sequence[MedianErrors]) -> None:
+    """Prints our median errors in a scene of a benchmark beside those that the paper prints."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from scene_geo_loc.evaluation.pose_tables import PAPER
+
+    shown = Table(
+        title=f"{table.benchmark}, {table.scene}: median error over all queries",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        padding=(0, 0, 0, 1),
+    )
+    shown.add_column("", no_wrap=True)
+    shown.add_column("metres", justify="right", no_wrap=True)
+    shown.add_column("degrees", justify="right", no_wrap=True)
+    for owner, rows in (("this run", ours), ("paper", table.printed)):
+        for row in rows:
+            name = f"{owner}: {row.method}"
+            shown.add_row(name, _number(row.position_m, 2), _number(row.rotation_deg, 1))
+    console = Console(highlight=False)
+    console.print(shown)
+    console.print(
+        f"Paper: as printed in {table.table} of {PAPER}, over the full test split. This run: over the "
+        "queries above; one without any answer counts as infinitely far off.",
+        style="dim",
+    )
 
 
 def _share(value: float | None, digits: int) -> str:

@@ -47,6 +47,7 @@ class QueryRecord:
         inliers, inlier_ratio: the support of the answer, 0 where there was none.
         reason: one sentence where the query was not localized.
         name: what the source calls the image.
+        T_retrieved: pose of the keyframe that looks most like the query, or None where that is not known.
     """
 
     stamp_ns: int
@@ -59,6 +60,7 @@ class QueryRecord:
     inlier_ratio: float = 0.0
     reason: str = ""
     name: str = ""
+    T_retrieved: Pose | None = None
 
     @property
     def is_localized(self) -> bool:

@@ -17,6 +17,7 @@ from scene_geo_loc.evaluation.examples import Example
 from scene_geo_loc.evaluation.hero import headline
 from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.evaluation.pose_error import QueryRecord, Summary
+from scene_geo_loc.evaluation.pose_tables import PAPER, MedianErrors, SceneTable
 from scene_geo_loc.evaluation.style import STATUS_COLOURS, STATUS_WORDS
 
 
@@ -31,6 +32,8 @@ class Report:
         summary: their numbers.
         keyframe_positions: (N, 3) metres, of the map.
         examples: pictures to look at.
+        scene_table: what a paper prints for the scene, or None where it prints nothing.
+        medians: our numbers beside it, by the paper's protocol.
     """
 
     title: str
@@ -39,6 +42,8 @@ class Report:
     summary: Summary
     keyframe_positions: NDArray[np.float64]
     examples: Sequence[Example]
+    scene_table: SceneTable | None = None
+    medians: Sequence[MedianErrors] = ()
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -50,6 +55,7 @@ def write_report(path: Path, report: Report) -> None:
     html = _template("report.html.j2").render(
         report=report,
         headline=headline(report.summary),
+        paper=PAPER,
         rows=table_rows(report.summary),
         statuses=[(STATUS_WORDS[s], statuses[s], STATUS_COLOURS[s]) for s in STATUS_WORDS],
         reasons=reasons.most_common(8),

@@ -33,6 +33,9 @@ def localize_frame(localizer: Localizer, frame: Frame) -> QueryRecord:
         return QueryRecord(frame.stamp_ns, "lost", frame.T_map_camera, reason=str(error), name=frame.name)
     latency_ms = 1e3 * (time.perf_counter() - begin)
     status = str(estimate.status.value)
+    T_retrieved = None
+    if estimate.candidates:
+        T_retrieved = localizer.map.T_map_camera[estimate.candidates[0].keyframe]
     return QueryRecord(
         stamp_ns=frame.stamp_ns,
         status=status,
@@ -44,4 +47,5 @@ def localize_frame(localizer: Localizer, frame: Frame) -> QueryRecord:
         inlier_ratio=estimate.inlier_ratio,
         reason=estimate.reason,
         name=frame.name,
+        T_retrieved=T_retrieved,
     )

@@ -209,7 +209,9 @@ class Localizer:
         retrieved = self.map.T_map_camera[candidates[0].keyframe].copy()
         estimate = PoseEstimate(Status.RETRIEVED_ONLY, retrieved, candidates=candidates, matches=matches)
         if solution is None:
-            estimate.reason = f"No pose agrees with the {len(matches)} matches that have a depth."
+            estimate.reason = "No keyframe that looks like the image has a depth where they match."
+            if len(matches):
+                estimate.reason = f"No pose agrees with the {len(matches)} matches that have a depth."
             return estimate
         pose, estimate.inlier_ratio = solution
         inlier = pose.inlier

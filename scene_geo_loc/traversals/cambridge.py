@@ -103,7 +103,7 @@ def _read_list(path: Path) -> Iterator[tuple[str, Pose | None]]:
 def _read_cameras(path: Path) -> dict[str, tuple[float, float]]:
     """Focal length in pixels and radial distortion of each image, by its name without suffix.
 
-    Only the cameras of the first model of a file of VisualSFM (NVM_V3) are read; they stand before its points.
+    Only the cameras of the first model of the file (NVM_V3) are read; they stand before its points.
     """
     if not path.is_file():
         return {}

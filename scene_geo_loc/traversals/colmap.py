@@ -19,7 +19,7 @@ from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles, stamp_o
 
 LAYOUT = "cameras.txt and images.txt (a binary model becomes text by `colmap model_converter`) and images/"
 
-# By COLMAP's name: its parameters in order, the name that the model has in `Camera`, and the coefficients there.
+# By the name in COLMAP: the parameters in order; the name in `Camera`, and the coefficients that it takes.
 _MODELS = {
     "SIMPLE_PINHOLE": ("f cx cy", "none", ""),
     "PINHOLE": ("fx fy cx cy", "none", ""),

@@ -189,4 +189,4 @@ def test_keyframes_without_depth_cannot_confirm_a_pose(room: Room, query: Frame,
     localizer = Localizer(ReferenceMap.open(builder.finish()), device="cpu")
     estimate = localizer.localize(query.image, query.camera)
     assert estimate.status is Status.RETRIEVED_ONLY
-    assert "0 matches that have a depth" in estimate.reason
+    assert "No keyframe that looks like the image has a depth" in estimate.reason

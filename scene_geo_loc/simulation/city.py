@@ -65,11 +65,15 @@ class _Site:
 
 
 class City:
-    """A town that depends on its seed alone; `scene` dresses it for a condition."""
+    """A town that depends on its seed and length alone; `scene` dresses it for a condition.
 
-    def __init__(self, seed: int) -> None:
+    Args:
+        loop_m: length of its street, see StreetPlan.
+    """
+
+    def __init__(self, seed: int, loop_m: float | None = None) -> None:
         self.seed = seed
-        self.plan = StreetPlan(seed)
+        self.plan = StreetPlan(seed, loop_m)
         count = int(self.plan.length / _LAMP_SPACING_M)
         self._lamps = (np.arange(count) + 0.5) * self.plan.length / count
         self._lamp_sides = np.where(np.arange(count) % 2, 1, -1)

@@ -185,7 +185,7 @@ def simulate(
         light = _light_messages(bag, drive)
         waiting = next(light, None)
         done = 0
-        with _measurements(drive, shots, workers or _cores()) as results:
+        with _measurements(drive, shots, workers or available_cores()) as results:
             for shot, result in zip(shots, results, strict=True):
                 while waiting and waiting[0] <= shot.stamp_ns:
                     waiting[1]()
@@ -201,7 +201,8 @@ def simulate(
     return DriveSummary(frames, drive.motion.duration, settings.length)
 
 
-def _cores() -> int:
+def available_cores() -> int:
+    """How many processes can run at once."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

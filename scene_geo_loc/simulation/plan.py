@@ -13,6 +13,9 @@ from scene_geo_loc.simulation.randomness import stream
 STEP_M = 0.5
 """Distance between the samples of the centre line."""
 
+_EDGE_M = 200.0
+"""Mean distance of the corners of a long loop."""
+
 DISTRICTS = ("old town", "brick", "villas", "modern", "market")
 
 
@@ -70,17 +73,21 @@ class Plot:
 
 
 class StreetPlan:
-    """A closed street of 2 to 2.6 km with plots on both sides, the same for the same seed.
+    """A closed street with plots on both sides, the same for the same seed and length.
+
+    Args:
+        loop_m: metres from corner to corner around the loop, at least 3000; a small town of
+            2 to 2.6 km where left out.
 
     Attributes:
-        length: of the centre line in metres.
+        length: of the centre line in metres, a little less than from corner to corner.
         edges: the straight parts.
         plots: everything along both sides.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, loop_m: float | None = None) -> None:
         self.seed = seed
-        vertices = _polygon(seed)
+        vertices = _polygon(seed) if loop_m is None else _long_polygon(seed, loop_m)
         self.edges = _edges(seed, vertices)
         self._turns = [_angle(a.direction, b.direction) for a, b in self._corners()]
         centre, edge_of = self._centre_line()
@@ -96,6 +103,7 @@ class StreetPlan:
         owner = edge_of[np.minimum(np.searchsorted(along, self._s), len(edge_of) - 1)]
         self._half_road = np.array([e.half_road for e in self.edges])[owner][around].mean(1)
         self._pavement = np.array([e.pavement for e in self.edges])[owner][around].mean(1)
+        self._tree = cKDTree(self._xy)
         self.plots = self._place_plots()
 
     def _corners(self) -> list[tuple[Edge, Edge]]:
@@ -150,7 +158,7 @@ class StreetPlan:
 
     def nearest(self, points: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """For points (N, 2): metres along the loop, and distance from the centre line."""
-        away, index = cKDTree(self._xy).query(points)
+        away, index = self._tree.query(points)
         return self._s[index], away
 
     def edge_at(self, distance: float) -> Edge:
@@ -211,6 +219,35 @@ def _polygon(seed: int) -> NDArray[np.float64]:
         is_gentle = np.radians(14) < turns.min() and turns.max() < np.radians(78)
         if is_gentle and lengths.min() > 90 and 2080 < lengths.sum() < 2600:
             return vertices
+    raise AssertionError("no ring found")
+
+
+def _long_polygon(seed: int, loop_m: float) -> NDArray[np.float64]:
+    """Corners of a ring of a given length, with streets and turns like those of the small town.
+
+    So many corners are never all good at once by chance: those that are not are drawn again until they are.
+    """
+    rng = stream(seed, "long polygon")
+    count = round(loop_m / _EDGE_M)
+    middle = loop_m / (2 * np.pi)
+
+    def draw(corners: NDArray[np.int64]) -> None:
+        angle[corners] = 2 * np.pi * (corners + rng.uniform(-0.3, 0.3, len(corners))) / count
+        radius[corners] = middle + rng.uniform(-100, 100, len(corners))
+
+    angle, radius = np.empty(count), np.empty(count)
+    draw(np.arange(count))
+    for _ in range(100_000):
+        vertices = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
+        sides = np.roll(vertices, -1, axis=0) - vertices
+        lengths = np.linalg.norm(sides, axis=1)
+        vertices *= loop_m / lengths.sum()
+        before = np.roll(sides, 1, axis=0)
+        turns = np.abs([_angle(a, b) for a, b in zip(before, sides, strict=True)])
+        bad = (turns < np.radians(14)) | (turns > np.radians(78)) | (lengths * loop_m / lengths.sum() < 90)
+        if not bad.any():
+            return vertices
+        draw(rng.choice(np.flatnonzero(bad), 1))
     raise AssertionError("no ring found")
 
 

@@ -12,6 +12,7 @@ import typer
 
 from scene_geo_loc import __version__
 from scene_geo_loc.cli.bench import bench
+from scene_geo_loc.cli.benchmark import benchmark_app
 from scene_geo_loc.cli.convert import convert
 from scene_geo_loc.cli.demo import demo
 from scene_geo_loc.cli.describe import describe
@@ -30,6 +31,7 @@ app = typer.Typer(
 for command in (simulate, convert, localize, evaluate, describe, demo, bench):
     app.command()(command)
 app.add_typer(map_app, name="map")
+app.add_typer(benchmark_app, name="benchmark")
 
 
 def show_version(wanted: bool) -> None:

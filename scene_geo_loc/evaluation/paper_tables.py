@@ -24,6 +24,9 @@ DAYTIME = ("sunny", "long-term", "snow")
 BASELINE, PROPOSED = "RGB + NetVLAD (Rt)", "RGBtD + NetVLAD (Rt)"
 """The paper's best system trained on images alone, and its best one trained with depth."""
 
+NIGHT = "RGBtD + NetVLAD (Rt) fine-tuned at night"
+"""The latter after its decoder saw images and depth of a night; in the scenario night alone."""
+
 
 @dataclass(frozen=True)
 class PaperCurves:

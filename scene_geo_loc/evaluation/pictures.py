@@ -44,12 +44,8 @@ def match_picture(
     keyframe = most_supporting_keyframe(estimate)
     if keyframe is None:
         return left
-    thumbnail = reference_map.thumbnail(keyframe)
-    right = _resized(thumbnail, height)
+    canvas = side_by_side(left, reference_map.thumbnail(keyframe), height, gap)
     keyframe_scale = height / reference_map.camera_of(keyframe).height
-    canvas = np.full((height, left.shape[1] + gap + right.shape[1], 3), GAP, np.uint8)
-    canvas[:, : left.shape[1]] = left
-    canvas[:, left.shape[1] + gap :] = right
 
     matches = estimate.matches
     here = matches.keyframe == keyframe
@@ -70,6 +66,14 @@ def match_picture(
                 cv2.circle(overlay, (x, y), 2 << SUBPIXEL_BITS, colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
         canvas = cv2.addWeighted(overlay, opacity, canvas, 1 - opacity, 0).astype(np.uint8)
     return canvas
+
+
+def side_by_side(
+    left: NDArray[np.uint8], right: NDArray[np.uint8], height: int, gap: int = 6
+) -> NDArray[np.uint8]:
+    """Two RGB images of any size at one height, with a dark gap between them."""
+    left, right = _resized(left, height), _resized(right, height)
+    return np.hstack([left, np.full((height, gap, 3), GAP, np.uint8), right])
 
 
 def jpeg_bytes(image: NDArray[np.uint8], quality: int = 86) -> bytes:

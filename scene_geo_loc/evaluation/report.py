@@ -52,7 +52,7 @@ def write_report(path: Path, report: Report) -> None:
     statuses = Counter(str(record.status) for record in records)
     reasons = Counter(record.reason for record in records if record.reason)
     kinds = ("best", "Best matches"), ("worst", "Worst localized"), ("lost", "Not localized")
-    html = _template("report.html.j2").render(
+    html = template("report.html.j2").render(
         report=report,
         headline=headline(report.summary),
         paper=PAPER,
@@ -77,7 +77,7 @@ class IndexRow:
 
 def write_index(path: Path, title: str, how: str, rows: Sequence[IndexRow], hero_png: bytes) -> None:
     """Writes a page that leads to the reports of several runs."""
-    html = _template("index.html.j2").render(
+    html = template("index.html.j2").render(
         title=title,
         how=how,
         hero=hero_png,
@@ -122,7 +122,8 @@ def _charts(records: Sequence[QueryRecord], report: Report) -> dict[str, str]:
     }
 
 
-def _template(name: str) -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A page of this package's, with the filter `base64`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("scene_geo_loc.evaluation"),
         autoescape=True,

@@ -1,0 +1,116 @@
+"""`scene-geo-loc benchmark`: scores on the terminal, as JSON, and as a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from scene_geo_loc.cli.main import app
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import make_pose
+from scene_geo_loc.training import scenarios
+from scene_geo_loc.training.views import View
+from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles
+from scene_geo_loc.traversals.frame import Skipped
+
+
+def run(*arguments: object) -> str:
+    command = [str(argument) for argument in arguments]
+    return CliRunner(env={"COLUMNS": "160"}).invoke(app, command, catch_exceptions=False).output
+
+
+def views(folder: Path, count: int) -> list[View]:
+    """Places 100 m apart, each with blobs of its own, seen alike in every run."""
+    made = []
+    folder.mkdir(parents=True)
+    for place in range(count):
+        small = np.random.default_rng(place).integers(0, 255, (6, 8, 3), np.uint8)
+        path = folder / f"{place}.png"
+        cv2.imwrite(str(path), cv2.resize(small, (96, 72), interpolation=cv2.INTER_CUBIC))
+        pose = make_pose(np.eye(3), (100.0 * place, 0.0, 0.0))
+        files = FrameFiles(place, path, Camera(96, 72, 70.0, 70.0, 47.5, 35.5), pose)
+        made.append(View(folder.name, "stereo/centre", files, FolderTraversal(folder.name, [files])))
+    return made
+
+
+def test_the_four_scenarios_are_scored_by_one_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    references = views(tmp_path / "city" / "reference", 12)
+
+    def load_scenarios(root: Path) -> tuple[list[scenarios.Scenario], list[str]]:
+        made = [
+            scenarios.Scenario(name, references, views(root / name, 5), Skipped())
+            for name in ("sunny", "long-term", "snow")
+        ]
+        return made, ["night is left out: there is no run of it"]
+
+    monkeypatch.setattr(scenarios, "load_scenarios", load_scenarios)
+    report, numbers = tmp_path / "report", tmp_path / "recall.json"
+    shown = run(
+        "benchmark",
+        "descriptors",
+        tmp_path / "city",
+        "--json",
+        numbers,
+        "--report",
+        report,
+        "--device",
+        "cpu",
+    )
+    assert "paper: RGBtD + NetVLAD (Rt)" in shown
+    assert "sunny: 5 queries, 12 references." in shown
+    assert "night is left out" in shown
+    (system,) = json.loads(numbers.read_text())["systems"].values()
+    assert set(system["scenarios"]) == {"sunny", "long-term", "snow"}
+    assert system["scenarios"]["snow"]["recall_at_n"][0] == 1.0
+    assert (report / "index.html").is_file()
+
+
+def test_runs_that_are_not_there_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SceneGeoLocError):
+        run("benchmark", "descriptors", tmp_path)
+
+
+def write_pairs(folder: Path) -> None:
+    (folder / "pairs.csv").write_text("query,database,match\nq,near,1\nq,far,0\nq,missing,0\n")
+    unit = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
+    np.savez(folder / "x.npz", names=np.array(["q", "near", "far"]), descriptors=unit)
+
+
+def test_labelled_pairs_are_scored(tmp_path: Path) -> None:
+    write_pairs(tmp_path)
+    shown = run(
+        "benchmark", "pairs", tmp_path / "pairs.csv", tmp_path / "x.npz", "--json", tmp_path / "scores.json"
+    )
+    assert "Average precision 100.0 % over 2 pairs, 1 of them matches." in shown
+    assert "for 1 of 1 queries" in shown
+    assert "Left out: 1 pairs" in shown
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["average_precision"] == 1.0
+    assert scores["best_is_match_share"] == 1.0
+    assert "ranked together by cosine" in scores["protocol"]["average_precision"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "pairs", "precision"),
+    [
+        ("vpr_robotcar/retrieval_snow", 33, 0.65),
+        ("vpr_cmu_seasons/retrieval_autumn", 67, 0.65),
+    ],
+)
+def test_real_pairs_of_two_seasons_are_told_apart_far_better_than_by_chance(
+    data_dir: Path, tmp_path: Path, folder: str, pairs: int, precision: float
+) -> None:
+    source = data_dir / folder
+    run("describe", source, "--out", tmp_path / "x.npz", "--device", "cpu")
+    run("benchmark", "pairs", source / "pairs.csv", tmp_path / "x.npz", "--json", tmp_path / "scores.json")
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert (scores["pairs"], scores["pairs_left_out"]) == (pairs, 0)
+    assert scores["average_precision"] > precision

@@ -11,6 +11,17 @@ from scene_geo_loc import __version__
 from scene_geo_loc.cli import main
 from scene_geo_loc.errors import MapError
 
+COMMANDS = (
+    "simulate",
+    "convert",
+    "map",
+    "localize",
+    "evaluate",
+    "describe",
+    "benchmark",
+    "demo",
+    "bench",
+)
 HEAVY = ("torch", "cv2", "scipy", "faiss", "embreex", "rclpy", "matplotlib", "pyarrow", "rosbags")
 
 
@@ -25,11 +36,11 @@ def test_the_version_is_printed() -> None:
 
 def test_help_names_every_command() -> None:
     shown = run("--help").stdout
-    for command in ("simulate", "convert", "map", "localize", "evaluate", "demo", "bench"):
+    for command in COMMANDS:
         assert f" {command} " in shown
 
 
-@pytest.mark.parametrize("command", ["simulate", "convert", "localize", "evaluate", "demo", "bench"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str) -> None:
     result = run(command, "--help")
     assert result.returncode == 0

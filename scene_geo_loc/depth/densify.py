@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_SIGMAS = (1.0, 2.0, 4.0)
-"""Widths of the smoothing, pixels of an image 640 wide: the least that finds points is taken."""
+F32 = NDArray[np.float32]
 
-_MIN_SUPPORT = 0.5
-"""Points, weighted by the Gaussian with 1 in its middle, that a value must rest on."""
+_SCALES = ((1.0, 2.0), (2.0, 2.0), (4.0, 3.0), (8.0, 3.0))
+"""Widths of the windows in pixels of an image 640 wide, and the points, weighted by the Gaussian with
+1 in its middle, that a plane must rest on: the narrowest window with enough points is taken."""
 
 _REACH = 8
 """Pixels of an image 640 wide: gaps twice as wide are closed, and nothing is said beyond the points."""
 
-_MIXED = 0.06
-"""Relative spread of the inverse depth beyond which a value would lie between two surfaces."""
+_MIXED = 0.04
+"""Relative deviation of the points from the plane beyond which there is more than one surface."""
+
+_RIDGE = 0.005
+"""Keeps a plane through points on one line level across it; in units of the window's width squared."""
 
 _RADIUS = 6
 _SIGMA_PIXELS = 2.0
@@ -26,10 +31,11 @@ _SIGMA_GREY = 12.0
 def densify(sparse: NDArray[np.float32], image: NDArray[np.uint8] | None = None) -> NDArray[np.float32]:
     """Fills the gaps between the points of a sparse depth map.
 
-    The inverse depth is smoothed by normalized convolution (Knutsson and Westin, CVPR 1993), as
-    narrow as the points allow: on a plane it is linear in the image.  Where two surfaces meet,
-    a mean would hang in the air between them; there each pixel takes the depth of one point,
-    the one that is near and, where the image is given, alike in brightness.
+    Around each pixel a plane is fitted to the inverse depth by normalized convolution of first order
+    (Knutsson and Westin, CVPR 1993): the inverse depth of a plane in space is linear in the image,
+    so that roads and walls go on in gaps as they are.  Where the points lie on no plane, two surfaces
+    meet, and anything between them would hang in the air; there each pixel takes the depth of one
+    point, the one that is near and, where the image is given, alike in brightness.
 
     Args:
         sparse: (H, W) float32 metres, NaN where unknown.
@@ -39,26 +45,115 @@ def densify(sparse: NDArray[np.float32], image: NDArray[np.uint8] | None = None)
         (H, W) float32 metres, NaN where no point is near, as in the sky.
     """
     known = np.isfinite(sparse)
-    weight = known.astype(np.float32)
+    if not known.any():
+        return np.full(sparse.shape, np.nan, np.float32)
     inverse = np.zeros(sparse.shape, np.float32)
     inverse[known] = 1.0 / sparse[known]
-    mean = np.full(sparse.shape, np.nan, np.float32)
-    spread = np.zeros(sparse.shape, np.float32)
+    sums = (known.astype(np.float32), inverse, inverse * inverse)
+    farthest, nearest = inverse[known].min(), inverse[known].max()
     scale = max(1.0, sparse.shape[1] / 640)
-    for sigma in (scale * s for s in _SIGMAS):
-        area = 2 * np.pi * sigma**2
-        support, total, squares = (
-            cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-            for values in (weight, inverse, inverse * inverse)
+    dense = np.full(sparse.shape, np.nan, np.float32)
+    mixed = np.zeros(sparse.shape, bool)
+    wanted = _between(known, round(_REACH * scale))
+    for sigma, least in _SCALES:
+        v, u = np.nonzero(wanted)
+        planes = _Planes.fit(sums, sigma * scale)
+        value, deviation, support = planes.at(v, u)
+        found = support > least
+        v, u, value, deviation = v[found], u[found], value[found], deviation[found]
+        dense[v, u] = value.clip(farthest, nearest)
+        mixed[v, u] = deviation > _MIXED * value
+        wanted[v, u] = False
+    dense[mixed] = _most_alike(inverse, mixed, image)
+    return 1.0 / dense
+
+
+@dataclass(frozen=True)
+class _Planes:
+    """Planes fitted to values around the middles of square cells of pixels.
+
+    Attributes:
+        cell: pixels in the side of a cell.
+        level, right, down: the plane at the cell's middle, and how it rises a pixel.
+        deviation: root of the mean square distance of the values from the plane.
+        support: how many values it rests on, weighted by the Gaussian with 1 in its middle.
+    """
+
+    cell: int
+    level: F32
+    right: F32
+    down: F32
+    deviation: F32
+    support: F32
+
+    @classmethod
+    def fit(cls, sums: tuple[F32, F32, F32], sigma: float) -> _Planes:
+        """Least squares with Gaussian weights.
+
+        Args:
+            sums: (H, W) each: the number of values at a pixel, their sum, the sum of their squares.
+            sigma: width of the Gaussian in pixels.  Wide ones are worked out on cells of up to half
+                of it, for speed.
+        """
+        cell = max(1, int(sigma / 2))
+        count, total, squares = (_cell_sums(values, cell) for values in sums)
+        width = sigma / cell
+        reach = int(np.ceil(2.5 * width))
+        x = np.arange(-reach, reach + 1, dtype=np.float32)
+        g = np.exp(-0.5 * (x / width) ** 2)
+
+        def moment(values: F32, across: int, along: int) -> F32:
+            """The weighted sum of values times powers of their offsets to the right and down."""
+            filtered = cv2.sepFilter2D(
+                values, cv2.CV_32F, g * x**across, g * x**along, borderType=cv2.BORDER_CONSTANT
+            )
+            return np.asarray(filtered, np.float32)
+
+        support = moment(count, 0, 0)
+        each = np.float32(1) / np.maximum(support, np.float32(1e-6))
+        mean_x, mean_y = moment(count, 1, 0) * each, moment(count, 0, 1) * each
+        mean = moment(total, 0, 0) * each
+        ridge = np.float32(_RIDGE * width**2)
+        xx = moment(count, 2, 0) * each - mean_x * mean_x + ridge
+        yy = moment(count, 0, 2) * each - mean_y * mean_y + ridge
+        xy = moment(count, 1, 1) * each - mean_x * mean_y
+        zx = moment(total, 1, 0) * each - mean * mean_x
+        zy = moment(total, 0, 1) * each - mean * mean_y
+        determinant = np.maximum(xx * yy - xy * xy, ridge * ridge)
+        right = (zx * yy - zy * xy) / determinant
+        down = (zy * xx - zx * xy) / determinant
+        variance = moment(squares, 0, 0) * each - mean * mean - right * zx - down * zy
+        return cls(
+            cell,
+            mean - right * mean_x - down * mean_y,
+            right / cell,
+            down / cell,
+            np.sqrt(np.maximum(variance, 0.0)),
+            support,
         )
-        new = np.isnan(mean) & (support * area > _MIN_SUPPORT)
-        mean[new] = total[new] / support[new]
-        spread[new] = np.sqrt(np.maximum(squares[new] / support[new] - mean[new] ** 2, 0.0)) / mean[new]
-    mean[~_between(known, round(_REACH * scale))] = np.nan
-    mixed = spread > _MIXED
-    mixed &= ~np.isnan(mean)
-    mean[mixed] = _most_alike(inverse, mixed, image)
-    return 1.0 / mean
+
+    def at(self, v: NDArray[np.intp], u: NDArray[np.intp]) -> tuple[F32, F32, F32]:
+        """The planes' values at pixels in rows v and columns u, their deviations and supports."""
+        row, column = v // self.cell, u // self.cell
+        middle = np.float32((self.cell - 1) / 2)
+        value = self.level[row, column]
+        if self.cell > 1:
+            value = value + self.right[row, column] * (u - column * self.cell - middle)
+            value = value + self.down[row, column] * (v - row * self.cell - middle)
+        return value.astype(np.float32), self.deviation[row, column], self.support[row, column]
+
+
+def _cell_sums(values: F32, cell: int) -> F32:
+    """Sums over square cells; the last row and column of cells may reach beyond the image."""
+    if cell == 1:
+        return values
+    height, width = values.shape
+    rows, columns = -(-height // cell), -(-width // cell)
+    padded = cv2.copyMakeBorder(
+        values, 0, rows * cell - height, 0, columns * cell - width, cv2.BORDER_CONSTANT, value=0
+    )
+    means = cv2.resize(padded, (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(means, np.float32) * np.float32(cell**2)
 
 
 def _between(known: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
@@ -67,32 +162,33 @@ def _between(known: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     return cv2.morphologyEx(known.astype(np.uint8), cv2.MORPH_CLOSE, disc).astype(bool)
 
 
-def _most_alike(
-    inverse: NDArray[np.float32], where: NDArray[np.bool_], image: NDArray[np.uint8] | None
-) -> NDArray[np.float32]:
+def _most_alike(inverse: F32, where: NDArray[np.bool_], image: NDArray[np.uint8] | None) -> F32:
     """For each pixel of `where`, the inverse depth of the point near it that is most like it.
 
     NaN where no point is within the radius.
     """
     v, u = np.nonzero(where)
-    values = _padded(inverse)
+    width = inverse.shape[1] + 2 * _RADIUS
+    place = (v + _RADIUS) * width + u + _RADIUS
+    values = np.pad(inverse, _RADIUS).ravel()
+    grey = np.zeros_like(values)
     if image is not None:
-        grey = _padded(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY).astype(np.float32))
-        own = grey[v + _RADIUS, u + _RADIUS]
-    best = np.full(len(v), np.inf, np.float32)
-    out = np.full(len(v), np.nan, np.float32)
-    for down in range(-_RADIUS, _RADIUS + 1):
-        for right in range(-_RADIUS, _RADIUS + 1):
-            at = (v + (_RADIUS + down), u + (_RADIUS + right))
-            value = values[at]
-            cost = np.full(len(v), (down**2 + right**2) / (2 * _SIGMA_PIXELS**2), np.float32)
-            if image is not None:
-                cost += np.abs(grey[at] - own) / _SIGMA_GREY
-            better = (value > 0) & (cost < best)
-            best[better] = cost[better]
-            out[better] = value[better]
-    return out
-
-
-def _padded(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.pad(values, _RADIUS)
+        brightness = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+        grey = np.pad(brightness.astype(np.float32) / _SIGMA_GREY, _RADIUS).ravel()
+    span = range(-_RADIUS, _RADIUS + 1)
+    offsets = sorted((down**2 + right**2, down, right) for down in span for right in span)
+    chosen = np.full(len(v), np.nan, np.float32)
+    open_ = np.arange(len(v))
+    best, own = np.full(len(v), np.inf, np.float32), grey[place]
+    for number, (square, down, right) in enumerate(offsets):
+        distance_cost = np.float32(square / (2 * _SIGMA_PIXELS**2))
+        if number % 8 == 0:  # what is as good as any farther point can be is settled
+            going_on = best > distance_cost
+            open_, place, best, own = open_[going_on], place[going_on], best[going_on], own[going_on]
+        at = place + (down * width + right)
+        value = values[at]
+        cost = np.abs(grey[at] - own) + distance_cost
+        better = (value > 0) & (cost < best)
+        best[better] = cost[better]
+        chosen[open_[better]] = value[better]
+    return chosen

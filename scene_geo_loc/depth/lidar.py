@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.depth.densify import densify
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.pose import Pose, inverse, transform
+from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.frame import Scan
 
 MIN_DEPTH_M = 0.3
@@ -18,6 +18,9 @@ MAX_DEPTH_M = 100.0
 
 _WINDOW = 2
 """Cells to each side of a point's cell in which occluders are looked for."""
+
+_LEVELS = 5
+"""Sizes of cells, each twice the one before, in which farther occluders are looked for."""
 
 _CELLS_ACROSS = 240
 """Cells in the width of the image: wide enough for the gaps between a lidar's rings."""
@@ -60,28 +63,63 @@ class LidarAccumulator:
         return np.concatenate(near) if near else np.zeros((0, 3))
 
 
-def project_depth(points_map: NDArray[np.float64], T_map_camera: Pose, camera: Camera) -> NDArray[np.float32]:
+def project_depth(
+    points_map: NDArray[np.float64], T_map_camera: Pose, camera: Camera, occluder_m: float = 0.0
+) -> NDArray[np.float32]:
     """The sparse depth map of points as a camera sees them, without those that others hide.
 
     Args:
         points_map: (N, 3) metres in the map.
         T_map_camera: pose of the optical frame in the map.
+        occluder_m: how far, in metres, from the line of sight to a point others are taken for a sign
+            of a surface that hides it.  With 0 only those within a few pixels are: enough for points
+            that were measured from near the camera.  Lines gathered over a long way also show what
+            the camera cannot see, and show the surfaces before it sparsely.
 
     Returns:
         (H, W) float32 metres along the optical axis, the nearest of each pixel's points; NaN
         where there is none within 0.3 and 100 m.
     """
-    optical_axis, origin = T_map_camera[:3, 2], T_map_camera[:3, 3]
-    ahead = points_map @ optical_axis - origin @ optical_axis
-    points = transform(inverse(T_map_camera), points_map[(ahead > MIN_DEPTH_M) & (ahead < MAX_DEPTH_M)])
-    points = points[_within_view(points, camera)]
-    pixels = np.round(camera.project(points))
-    inside = ((pixels >= 0) & (pixels < (camera.width, camera.height))).all(axis=1)
-    u, v = pixels[inside].astype(np.intp).T
+    return sparse_depth(points_in_view(points_map, T_map_camera, camera), camera, occluder_m)
+
+
+def points_in_view(
+    points_map: NDArray[np.float64], T_map_camera: Pose, camera: Camera
+) -> NDArray[np.float32]:
+    """Those points of the map (N, 3) that are within view and within 0.3 and 100 m of the camera.
+
+    It spares the lens model most points, and the model holds only here: polynomials take points far
+    outside the view back into the image.
+
+    Returns:
+        (M, 3) float32 metres in the optical frame, within the directions of the image's border or
+        just outside.
+    """
+    across, down = np.linspace(0, camera.width - 1, 16), np.linspace(0, camera.height - 1, 16)
+    border = np.concatenate(
+        [np.stack([across, np.full(16, y)], axis=1) for y in (0, camera.height - 1)]
+        + [np.stack([np.full(16, x), down], axis=1) for x in (0, camera.width - 1)]
+    )
+    rays = camera.rays(border)[:, :2]
+    (left, top), (right, bottom) = (rays.min(axis=0) - 0.02).tolist(), (rays.max(axis=0) + 0.02).tolist()
+    # Maps may lie thousands of kilometres from their origin: single precision only from here on.
+    from_camera = (points_map - T_map_camera[:3, 3]).astype(np.float32)
+    x, y, z = T_map_camera[:3, :3].T.astype(np.float32) @ from_camera.T
+    within = (z > MIN_DEPTH_M) & (z < MAX_DEPTH_M)
+    within &= (x >= left * z) & (x <= right * z)
+    within &= (y >= top * z) & (y <= bottom * z)
+    return np.stack([x[within], y[within], z[within]], axis=1)
+
+
+def sparse_depth(points: NDArray[np.float32], camera: Camera, occluder_m: float = 0.0) -> NDArray[np.float32]:
+    """The sparse depth map (H, W) of `points_in_view`; see `project_depth`."""
+    u, v = np.rint(camera.project(points)).T
+    inside = (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
+    pixels = (v[inside] * camera.width + u[inside]).astype(np.intp)
     depth = np.full((camera.height, camera.width), np.inf, np.float32)
-    np.minimum.at(depth, (v, u), points[inside, 2].astype(np.float32))
+    np.minimum.at(depth.reshape(-1), pixels, points[inside, 2])
     hidden = np.isfinite(depth)
-    hidden[hidden] = ~_visible(depth, camera)
+    hidden[hidden] = ~_visible(depth, camera, occluder_m)
     depth[hidden | np.isinf(depth)] = np.nan
     return depth
 
@@ -96,24 +134,7 @@ def lidar_depth(
     return densify(project_depth(points_map, T_map_camera, camera), image)
 
 
-def _within_view(points: NDArray[np.float64], camera: Camera) -> NDArray[np.bool_]:
-    """Whether points lie within the directions of the image's border (N,), or just outside.
-
-    It spares the lens model most points, and the model holds only there: polynomials take points far
-    outside the view back into the image.
-    """
-    across, down = np.linspace(0, camera.width - 1, 16), np.linspace(0, camera.height - 1, 16)
-    border = np.concatenate(
-        [np.stack([across, np.full(16, y)], axis=1) for y in (0, camera.height - 1)]
-        + [np.stack([np.full(16, x), down], axis=1) for x in (0, camera.width - 1)]
-    )
-    rays = camera.rays(border)
-    (left, top), (right, bottom) = rays[:, :2].min(axis=0) - 0.02, rays[:, :2].max(axis=0) + 0.02
-    x, y, z = points.T
-    return (x >= left * z) & (x <= right * z) & (y >= top * z) & (y <= bottom * z)
-
-
-def _visible(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.bool_]:
+def _visible(depth: NDArray[np.float32], camera: Camera, occluder_m: float) -> NDArray[np.bool_]:
     """Which of the depth map's points (finite pixels, row by row) no other point hides.
 
     The screen space operator of Pintus, Gobbetti and Agus, "Real-time rendering of massive
@@ -121,29 +142,40 @@ def _visible(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.bool_]:
     sight of a point, each of eight sectors is open up to the angle of its nearest occluder; a
     point is visible where the sectors are open enough on average.  So a slanted road, which only
     its nearer part occludes, stays, and a wall behind the dots of a lidar on a car goes.  The
-    occluders are the nearest points of coarse cells, which closes the gaps between lidar rings.
+    occluders are the nearest points of coarse cells, which closes the gaps between lidar rings,
+    and of ever coarser ones as far as `occluder_m` from the line of sight.
     """
     v, u = np.nonzero(np.isfinite(depth))
     z = depth[v, u]
     size = max(1, round(camera.width / _CELLS_ACROSS))
-    rows, columns = -(-camera.height // size), -(-camera.width // size)
+    nearest = _nearest_of_cells(depth, size)
+    tangent = np.full((8, len(z)), np.inf, np.float32)
+    for level in range(_LEVELS if occluder_m > 0 else 1):
+        if level:
+            size *= 2
+            nearest = _nearest_of_cells(nearest, 2)
+        padded = np.pad(nearest, _WINDOW, constant_values=np.inf)
+        width, cells = padded.shape[1], padded.ravel()
+        first = (v // size) * width + u // size  # the top left cell of the window
+        for down in range(-_WINDOW, _WINDOW + 1):
+            for right in range(-_WINDOW, _WINDOW + 1):
+                if down == right == 0:
+                    continue
+                other = cells[(down + _WINDOW) * width + right + _WINDOW :].take(first)
+                aside = other * np.float32(size * np.hypot(down, right) / camera.fx)
+                opening = aside / np.maximum(z - other, 1e-6)
+                if level:
+                    opening[aside > occluder_m] = np.inf
+                # A cell on the border of two sectors closes both, else every other would have two cells only.
+                turn = np.arctan2(down, right) / (np.pi / 4)
+                for sector in {round(turn - 0.1) % 8, round(turn + 0.1) % 8}:
+                    np.minimum(tangent[sector], opening, out=tangent[sector])
+    return np.degrees(np.arctan(tangent).mean(axis=0)) >= _MIN_OPENING_DEG
+
+
+def _nearest_of_cells(depth: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """The least depth of each square cell; infinite where there is none."""
+    rows, columns = -(-depth.shape[0] // size), -(-depth.shape[1] // size)
     padded = np.full((rows * size, columns * size), np.inf, np.float32)
-    padded[: camera.height, : camera.width] = depth
-    nearest = padded.reshape(rows, size, columns, size).min(axis=(1, 3))
-    nearest = np.pad(nearest, _WINDOW, constant_values=np.inf)
-    row, column = v // size + _WINDOW, u // size + _WINDOW
-    opening = np.full((8, len(z)), np.pi / 2, np.float32)
-    for down in range(-_WINDOW, _WINDOW + 1):
-        for right in range(-_WINDOW, _WINDOW + 1):
-            if down == right == 0:
-                continue
-            other = nearest[row + down, column + right]
-            in_front = np.flatnonzero(other < z)
-            gap = z[in_front] - other[in_front]
-            aside = np.float32(size * np.hypot(down, right) / camera.fx) * other[in_front]
-            angle = np.arctan2(aside, gap)
-            # A cell on the border of two sectors closes both, else every other would have two cells only.
-            turn = np.arctan2(down, right) / (np.pi / 4)
-            for sector in {round(turn - 0.1) % 8, round(turn + 0.1) % 8}:
-                opening[sector, in_front] = np.minimum(opening[sector, in_front], angle)
-    return np.degrees(opening.mean(axis=0)) >= _MIN_OPENING_DEG
+    padded[: depth.shape[0], : depth.shape[1]] = depth
+    return padded.reshape(rows, size, columns, size).min(axis=(1, 3))

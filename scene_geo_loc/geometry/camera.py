@@ -88,24 +88,17 @@ class Camera:
     def project(self, points: NDArray) -> NDArray[np.float64]:
         """Pixels (N, 2) of points (N, 3) in the optical frame; NaN for points not in front."""
         points = np.asarray(points, np.float64)
-        out = np.full((len(points), 2), np.nan)
         front = points[:, 2] > 1e-6
-        if not front.any():
+        if len(points) == 0 or not front.all():
+            out = np.full((len(points), 2), np.nan)
+            if front.any():
+                out[front] = self.project(points[front])
             return out
-        seen = points[front]
         if not self.is_distorted:
-            out[front] = seen[:, :2] / seen[:, 2:] * (self.fx, self.fy) + (self.cx, self.cy)
-        elif self.model == "equidistant":
-            pixels, _ = cv2.fisheye.projectPoints(
-                seen[:, None], np.zeros(3), np.zeros(3), self.K, np.array(self.distortion)
-            )
-            out[front] = pixels[:, 0]
-        else:
-            pixels, _ = cv2.projectPoints(
-                seen[:, None], np.zeros(3), np.zeros(3), self.K, np.array(self.distortion)
-            )
-            out[front] = pixels[:, 0]
-        return out
+            return points[:, :2] / points[:, 2:] * (self.fx, self.fy) + (self.cx, self.cy)
+        lens = cv2.fisheye.projectPoints if self.model == "equidistant" else cv2.projectPoints
+        pixels, _ = lens(points[:, None], np.zeros(3), np.zeros(3), self.K, np.array(self.distortion))
+        return np.asarray(pixels[:, 0], np.float64)
 
     def rays(self, pixels: NDArray) -> NDArray[np.float64]:
         """Directions (N, 3) with z = 1 through pixels (N, 2), in the optical frame.

@@ -16,8 +16,8 @@ from scene_geo_loc.traversals.folder import (
     FrameFiles,
     pose_of,
     read_depth_millimetres,
-    read_image,
     read_numbers,
+    size_of,
     stamp_of,
 )
 
@@ -49,7 +49,7 @@ def open_rgbd_folder(folder: Path) -> FolderTraversal:
             f"{folder}: {len(names)} frames and {len(poses)} poses; poses.txt needs one line for each frame."
         )
     K = read_numbers(folder / "K.txt", 3).tolist()
-    height, width = read_image(folder / "images" / names[0]).shape[:2]
+    width, height = size_of(folder / "images" / name for name in names)
     try:
         camera = Camera(width, height, K[0][0], K[1][1], K[0][2], K[1][2])
     except (ValueError, IndexError) as error:

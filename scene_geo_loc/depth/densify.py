@@ -23,6 +23,12 @@ _MIXED = 0.04
 _RIDGE = 0.005
 """Keeps a plane through points on one line level across it; in units of the window's width squared."""
 
+_SKY_SIGMA = 3.0
+_SKY_GREY = 40.0
+_SKY_SPREADS = 1.5
+"""A pixel is taken for sky, seen between leaves, say, that is brighter than the points around it by so
+many grey levels and so many times as much as these differ among themselves; see `_like_sky`."""
+
 _RADIUS = 6
 _SIGMA_PIXELS = 2.0
 _SIGMA_GREY = 12.0
@@ -35,7 +41,8 @@ def densify(sparse: NDArray[np.float32], image: NDArray[np.uint8] | None = None)
     (Knutsson and Westin, CVPR 1993): the inverse depth of a plane in space is linear in the image,
     so that roads and walls go on in gaps as they are.  Where the points lie on no plane, two surfaces
     meet, and anything between them would hang in the air; there each pixel takes the depth of one
-    point, the one that is near and, where the image is given, alike in brightness.
+    point, the one that is near and, where the image is given, alike in brightness.  Pixels that are
+    brighter than whatever was measured around them stay unknown: sky gives no points.
 
     Args:
         sparse: (H, W) float32 metres, NaN where unknown.
@@ -55,6 +62,11 @@ def densify(sparse: NDArray[np.float32], image: NDArray[np.uint8] | None = None)
     dense = np.full(sparse.shape, np.nan, np.float32)
     mixed = np.zeros(sparse.shape, bool)
     wanted = _between(known, round(_REACH * scale))
+    if image is not None:
+        grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY).astype(np.float32)
+        wanted &= known | ~_like_sky(grey, sums[0], _SKY_SIGMA * scale)
+    else:
+        grey = np.zeros(sparse.shape, np.float32)
     for sigma, least in _SCALES:
         v, u = np.nonzero(wanted)
         planes = _Planes.fit(sums, sigma * scale)
@@ -64,7 +76,7 @@ def densify(sparse: NDArray[np.float32], image: NDArray[np.uint8] | None = None)
         dense[v, u] = value.clip(farthest, nearest)
         mixed[v, u] = deviation > _MIXED * value
         wanted[v, u] = False
-    dense[mixed] = _most_alike(inverse, mixed, image)
+    dense[mixed] = _most_alike(inverse, mixed, grey)
     return 1.0 / dense
 
 
@@ -162,7 +174,19 @@ def _between(known: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     return cv2.morphologyEx(known.astype(np.uint8), cv2.MORPH_CLOSE, disc).astype(bool)
 
 
-def _most_alike(inverse: F32, where: NDArray[np.bool_], image: NDArray[np.uint8] | None) -> F32:
+def _like_sky(grey: F32, count: F32, sigma: float) -> NDArray[np.bool_]:
+    """Which pixels are brighter than the points around them."""
+    support, total, squares = (
+        cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        for values in (count, count * grey, count * grey * grey)
+    )
+    each = np.float32(1) / np.maximum(support, np.float32(1e-6))
+    mean = total * each
+    spread = np.sqrt(np.maximum(squares * each - mean * mean, 0.0))
+    return grey - mean > np.maximum(_SKY_GREY, _SKY_SPREADS * spread)
+
+
+def _most_alike(inverse: F32, where: NDArray[np.bool_], brightness: F32) -> F32:
     """For each pixel of `where`, the inverse depth of the point near it that is most like it.
 
     NaN where no point is within the radius.
@@ -171,10 +195,7 @@ def _most_alike(inverse: F32, where: NDArray[np.bool_], image: NDArray[np.uint8]
     width = inverse.shape[1] + 2 * _RADIUS
     place = (v + _RADIUS) * width + u + _RADIUS
     values = np.pad(inverse, _RADIUS).ravel()
-    grey = np.zeros_like(values)
-    if image is not None:
-        brightness = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-        grey = np.pad(brightness.astype(np.float32) / _SIGMA_GREY, _RADIUS).ravel()
+    grey = np.pad(brightness / np.float32(_SIGMA_GREY), _RADIUS).ravel()
     span = range(-_RADIUS, _RADIUS + 1)
     offsets = sorted((down**2 + right**2, down, right) for down in span for right in span)
     chosen = np.full(len(v), np.nan, np.float32)

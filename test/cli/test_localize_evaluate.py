@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from room import Room
 from typer.testing import CliRunner, Result
@@ -14,6 +16,7 @@ from scene_geo_loc.errors import MapError, SceneGeoLocError, TraversalError
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, inverse, make_pose
 from scene_geo_loc.geometry.trajectory import read_tum
 from scene_geo_loc.traversals.bag_writer import BagWriter
+from scene_geo_loc.traversals.seven_scenes import DEPTH_CAMERA
 
 T_BASE_CAMERA = make_pose(OPTICAL_FROM_BODY.T, (0.3, 0.0, 0.5))
 
@@ -35,6 +38,30 @@ def record(path: Path, room: Room, with_truth: bool) -> Path:
                 T_map_base = frame.T_map_camera @ inverse(T_BASE_CAMERA)
                 bag.pose("/ground_truth/pose", frame.stamp_ns, "map", T_map_base)
     return path
+
+
+def write_scene(folder: Path, room: Room) -> None:
+    """A sequence in the layout of 7-Scenes, seen by a camera of its size and focal length."""
+    camera, room.camera = room.camera, DEPTH_CAMERA
+    try:
+        frames = room.drive(5, offset_y=0.15)
+    finally:
+        room.camera = camera
+    (folder / "seq-01").mkdir(parents=True)
+    for i, frame in enumerate(frames):
+        stem = folder / "seq-01" / f"frame-{i:06d}"
+        cv2.imwrite(f"{stem}.color.png", frame.image[..., ::-1])
+        np.savetxt(f"{stem}.pose.txt", frame.T_map_camera)
+
+
+def write_mono(folder: Path, room: Room) -> None:
+    """A plain folder of frames without depth."""
+    (folder / "images").mkdir(parents=True)
+    frames = room.drive(6)
+    for i, frame in enumerate(frames):
+        cv2.imwrite(str(folder / "images" / f"{i}.png"), frame.image[..., ::-1])
+    np.savetxt(folder / "K.txt", room.camera.K)
+    np.savetxt(folder / "poses.txt", [frame.T_map_camera.reshape(-1) for frame in frames])
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +127,34 @@ def test_evaluate_takes_a_part_of_the_source_and_another_bound(
     numbers = json.loads((tmp_path / "part.json").read_text())
     assert numbers["queries"] == 3
     assert numbers["wrong_fixes"] == numbers["localized"] > 0
+
+
+def test_a_scene_of_a_benchmark_is_scored_beside_the_paper(
+    room: Room, room_map: Path, tmp_path: Path
+) -> None:
+    """The room in the layout of 7-Scenes, under the name of one of its scenes."""
+    write_scene(tmp_path / "chess", room)
+    result = invoke("evaluate", room_map, tmp_path / "chess", "--json", tmp_path / "chess.json")
+    assert result.exit_code == 0, result.output
+    assert "paper: PnlP, FC supervised" in result.output
+    paper = json.loads((tmp_path / "chess.json").read_text())["paper"]
+    retrieved, localized = paper["this_run"]
+    assert (retrieved["method"], localized["method"]) == ("Retrieved", "Localized, else retrieved")
+    assert 0.0 < localized["position_median_m"] <= retrieved["position_median_m"] < 4.0
+    assert paper["printed_full_test_split"][2]["position_median_m"] == 0.07
+
+
+def test_a_map_without_depth_is_told_as_the_reason_and_its_retrieval_is_scored(
+    room: Room, bag: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "mono"
+    write_mono(source, room)
+    assert invoke("map", "build", source, tmp_path / "map", "--device", "cpu").exit_code == 0
+    result = invoke("evaluate", tmp_path / "map", bag, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.output.split())
+    assert "Not localized, 7 like this: No keyframe that looks like the image has a depth" in words
+    assert "The keyframe retrieved for a query is 0." in words
 
 
 def test_a_source_without_truth_cannot_be_evaluated(room: Room, room_map: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from scene_geo_loc.evaluation.map_view import ground_axes
 from scene_geo_loc.evaluation.output import write_aside, write_json
 from scene_geo_loc.evaluation.pictures import INLIER, OUTLIER, match_picture
 from scene_geo_loc.evaluation.pose_error import QueryRecord, summarize
+from scene_geo_loc.evaluation.pose_tables import MedianErrors, scene_table
 from scene_geo_loc.evaluation.report import IndexRow, Report, write_index, write_report
 from scene_geo_loc.evaluation.run import localize_traversal
 
@@ -93,6 +95,21 @@ def test_a_run_without_any_answer_still_has_a_report(traversal: Any, tmp_path: P
 def test_a_run_without_any_truth_says_how_many_were_left_out(tmp_path: Path) -> None:
     write_report(tmp_path / "x.html", report_of([QueryRecord(0, "lost", None), QueryRecord(1, "lost", None)]))
     assert "2 more queries have no known true pose" in (tmp_path / "x.html").read_text()
+
+
+def test_a_scene_of_a_benchmark_is_shown_beside_the_paper(traversal: Any, tmp_path: Path) -> None:
+    lost = [QueryRecord(f.stamp_ns, "lost", f.T_map_camera) for f in traversal.frames()]
+    report = replace(
+        report_of(lost),
+        scene_table=scene_table("7scenes", Path("chess")),
+        medians=[MedianErrors("Retrieved", 0.25, None)],
+    )
+    write_report(tmp_path / "chess.html", report)
+    html = (tmp_path / "chess.html").read_text()
+    assert "<th>This run: Retrieved</th><td>0.25 m</td><td>–</td>" in html
+    assert "<th>Paper: PnlP, FC supervised</th><td>0.07 m</td><td>2.7°</td>" in html
+    write_report(tmp_path / "walk.html", report_of(lost))
+    assert "Beside the paper" not in (tmp_path / "walk.html").read_text()
 
 
 def test_the_index_leads_to_every_run(report: Report, tmp_path: Path) -> None:

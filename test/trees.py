@@ -1,0 +1,173 @@
+"""Tiny datasets in their owners' layouts, of grey images and known poses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, to_quaternion
+
+K = np.array([[50.0, 0, 15.5], [0, 51.0, 11.5], [0, 0, 1]])
+POINTS = np.array([[5.0, 1.0, 0.5], [8.0, -2.0, 0.0], [np.nan, 0, 0], [0, 0, 0]])
+"""A lidar's points, of which two are valid."""
+
+TR = make_pose(np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]]), [0.0, -0.08, -0.27])
+"""The pose of the lidar in camera 0, about that of KITTI's car."""
+
+
+def pose(i: float) -> Pose:
+    return make_pose(Rotation.from_euler("y", 3 * i, degrees=True).as_matrix(), [0.1 * i, 0.0, 0.5 * i])
+
+
+def write_image(path: Path, value: int, grey: bool = False, size: tuple[int, int] = (24, 32)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full(size if grey else (*size, 3), value, np.uint8))
+
+
+def write_depth(path: Path, size: tuple[int, int] = (24, 32)) -> None:
+    """1.5 m everywhere, but for the first two pixels, which are unknown in the two usual ways."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    millimetres = np.full(size, 1500, np.uint16)
+    millimetres[0, 0], millimetres[0, 1] = 0, 65535
+    cv2.imwrite(str(path), millimetres)
+
+
+def write_rows(path: Path, rows: Sequence[np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savetxt(path, np.array([row.reshape(-1) for row in rows]))
+
+
+def write_velodyne(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.concatenate([POINTS, np.ones((4, 1))], axis=1).astype("<f4").tofile(path)
+
+
+def rgbd(folder: Path) -> Path:
+    for i in range(4):
+        write_image(folder / "images" / f"{i:05d}.png", 10 * i)
+        write_depth(folder / "depth" / f"{i:05d}.png")
+    np.savetxt(folder / "K.txt", K)
+    write_rows(folder / "poses.txt", [pose(i) for i in range(4)])
+    return folder
+
+
+def seven_scenes(folder: Path) -> Path:
+    """Two sequences of three frames; the poses of sequence n begin with `pose(10 * n)`."""
+    for sequence in (1, 2):
+        for i in range(3):
+            stem = folder / f"seq-{sequence:02d}" / f"frame-{i:06d}"
+            write_image(stem.with_suffix(".color.png"), 10 * i, size=(480, 640))
+            write_depth(stem.with_suffix(".depth.png"), size=(480, 640))
+            np.savetxt(stem.with_suffix(".pose.txt"), pose(10 * sequence + i))
+    (folder / "TrainSplit.txt").write_text("sequence2\r\n")
+    (folder / "TestSplit.txt").write_text("sequence1\r\n")
+    return folder
+
+
+def twelve_scenes(folder: Path) -> Path:
+    """Three sequences of two frames each; frame i has `pose(i)`, and frame 3 was lost."""
+    for i in range(6):
+        stem = folder / "data" / f"frame-{i:06d}"
+        write_image(stem.with_suffix(".color.jpg"), 10 * i, size=(968, 1296))
+        write_depth(stem.with_suffix(".depth.png"), size=(480, 640))
+        np.savetxt(stem.with_suffix(".pose.txt"), pose(i))
+    (folder / "data" / "frame-000003.pose.txt").write_text("-1.#INF -1.#INF -1.#INF -1.#INF\n" * 4)
+    (folder / "info.txt").write_text(
+        "m_versionNumber = 4\nm_sensorName = StructureSensor\nm_colorWidth = 1296\nm_colorHeight = 968\n"
+        "m_depthWidth = 640\nm_depthHeight = 480\nm_depthShift = 1000\n"
+        "m_calibrationColorIntrinsic = 1158.3 0 649 0 0 1153.53 483.5 0 0 0 1 0 0 0 0 1 \n"
+        "m_calibrationDepthIntrinsic = 572 0 320 0 0 572 240 0 0 0 1 0 0 0 0 1 \n"
+    )
+    (folder / "split.txt").write_text(
+        "".join(f"sequence{n} [frames=2]  [start={2 * n} ; end={2 * n + 1}]\n" for n in range(3))
+    )
+    return folder
+
+
+def cambridge(folder: Path) -> Path:
+    """Sequences 1, 2 and 10; those of the test split are 2. The reconstruction lacks the last image."""
+    lists = {"train": ["seq10/frame00001.png", "seq1/frame00003.png", "seq1/frame00001.png"]}
+    lists["test"] = ["seq2/frame00002.png", "seq2/frame00012.png"]
+    for split, names in lists.items():
+        lines = ["Visual Landmark Dataset V1", "ImageFile, Camera Position [X Y Z W P Q R]", ""]
+        for name in names:
+            write_image(folder / name, 100, size=(108, 192))
+            lines.append(f"{name} {_cambridge_pose(pose(len(lines)))}")
+        (folder / f"dataset_{split}.txt").write_text("\n".join(lines) + "\n")
+    cameras = [
+        f"{name.removesuffix('.png')}.jpg\t{1600 + 10 * i} 1 0 0 0 0 0 0 {0.01 * i} 0"
+        for i, name in enumerate([*lists["train"], *lists["test"]][:-1])
+    ]
+    points = "1.5 2.5 3.5 10 20 30 2 0 11 1.5 2.5 1 12 3.5 4.5"
+    (folder / "reconstruction.nvm").write_text(
+        "NVM_V3 \n\n" + f"{len(cameras)}\n" + "\n".join(cameras) + f"\n\n1\n{points}\n\n0\n"
+    )
+    return folder
+
+
+def _cambridge_pose(T_map_camera: Pose) -> str:
+    x, y, z, w = to_quaternion(inverse(T_map_camera))
+    return " ".join(f"{value:.9f}" for value in (*T_map_camera[:3, 3], w, x, y, z))
+
+
+def colmap(folder: Path) -> Path:
+    """Two photos in one folder, listed against the order of their names; the second has no features."""
+    lines = ["# Image list with two lines of data per image:"]
+    for i, name in enumerate(["b/2.jpg", "a 1.jpg"], 1):
+        write_image(folder / "images" / name, 10 * i)
+        T_camera_map = inverse(pose(i))
+        x, y, z, w = to_quaternion(T_camera_map)
+        numbers = " ".join(f"{value:.9f}" for value in (w, x, y, z, *T_camera_map[:3, 3]))
+        lines += [f"{i} {numbers} 7 {name}", "10.5 11.5 -1 12.5 13.5 42" if i == 1 else ""]
+    (folder / "sparse" / "0").mkdir(parents=True)
+    (folder / "sparse" / "0" / "images.txt").write_text("\n".join(lines) + "\n")
+    (folder / "sparse" / "0" / "cameras.txt").write_text("# Cameras\n7 SIMPLE_RADIAL 32 24 50 16 12 -0.03\n")
+    return folder
+
+
+def entry(key: str, values: np.ndarray) -> str:
+    """A line of a calibration of KITTI."""
+    return f"{key}: {' '.join(str(float(v)) for v in np.asarray(values).reshape(-1))}\n"
+
+
+def kitti_odometry(root: Path) -> Path:
+    folder = root / "sequences" / "04"
+    for i in range(3):
+        write_image(folder / "image_2" / f"{i:06d}.png", 10 * i)
+        write_image(folder / "image_0" / f"{i:06d}.png", 10 * i, grey=True)
+        write_velodyne(folder / "velodyne" / f"{i:06d}.bin")
+    P2 = np.concatenate([K, K @ [[0.06], [0.0], [0.003]]], axis=1)
+    P0 = np.concatenate([K, np.zeros((3, 1))], axis=1)
+    (folder / "calib.txt").write_text(entry("P0", P0) + entry("P2", P2) + entry("Tr", TR[:3]))
+    write_rows(folder / "times.txt", [np.array([0.0]), np.array([0.1036]), np.array([0.2073])])
+    write_rows(root / "poses" / "04.txt", [pose(i)[:3] for i in range(3)])
+    return folder
+
+
+def kitti_raw(root: Path) -> Path:
+    date = root / "2011_09_26"
+    folder = date / "2011_09_26_drive_0001_sync"
+    for i in range(3):
+        write_image(folder / "image_02" / "data" / f"{i:010d}.png", 10 * i)
+        write_velodyne(folder / "velodyne_points" / "data" / f"{i:010d}.bin")
+        # North by 2 m a frame, heading north: yaw is counted from east.
+        latitude = 49.0 + i * 2.0 / 6378137.0 * 180 / np.pi
+        write_rows(
+            folder / "oxts" / "data" / f"{i:010d}.txt",
+            [np.array([latitude, 8.4, 110.0, 0.0, 0.0, np.pi / 2, *([0.0] * 24)])],
+        )
+    times = [f"2011-09-26 13:02:25.{i}00000001" for i in range(3)]
+    (folder / "image_02" / "timestamps.txt").write_text("\n".join(times) + "\n")
+    P = np.concatenate([K, K @ [[0.06], [0.0], [0.003]]], axis=1)
+    (date / "calib_cam_to_cam.txt").write_text(
+        "calib_time: 09-Jan-2012 13:57:47\n" + entry("R_rect_00", np.eye(3)) + entry("P_rect_02", P)
+    )
+    (date / "calib_velo_to_cam.txt").write_text(entry("R", TR[:3, :3]) + entry("T", TR[:3, 3]))
+    (date / "calib_imu_to_velo.txt").write_text(
+        entry("R", np.eye(3)) + entry("T", np.array([-0.8, 0.3, -0.8]))
+    )
+    return folder

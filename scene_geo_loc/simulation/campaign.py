@@ -30,10 +30,6 @@ PIECE_M = 300.0
 _TRAINING_END_M, _VALIDATION_START_M, _TEST_START_M = 2100.0, 2250.0, 3200.0
 _LONGEST_TRAINING_M, _LONGEST_VALIDATION_M = 2000.0, 300.0
 
-_LEAD_M = 60.0
-"""A drive begins so far before its first image and ends so far behind its last one: lidars that sweep across
-the road have then seen what the first and the last images show."""
-
 _LIDAR_HZ, _INS_HZ, _GPS_HZ, _VO_HZ = 50.0, 50.0, 5.0, 16.0
 
 
@@ -81,6 +77,8 @@ class CampaignSettings:
         width, height: of the stereo camera's images in pixels; see robotcar_rig.views.
         runs: names of the runs to simulate.
         sight: how many metres from the drive the city is built.
+        lead: metres that a drive begins before its first image and ends behind its last one: lidars that
+            sweep across the road have then seen what those images show.
     """
 
     seed: int = 7
@@ -91,6 +89,7 @@ class CampaignSettings:
     height: int = 240
     runs: tuple[str, ...] = tuple(run.name for run in RUNS)
     sight: float = SIGHT_M
+    lead: float = 60.0
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -152,8 +151,8 @@ class RunDrive:
     def __init__(self, run: Run, settings: CampaignSettings, plan: StreetPlan) -> None:
         self.run, self.settings, self._plan = run, settings, plan
         self.spans = [settings.spans()[area] for area in run.areas]
-        self.start = self.spans[0][0] - _LEAD_M
-        self.length = self.spans[-1][1] + _LEAD_M - self.start
+        self.start = self.spans[0][0] - settings.lead
+        self.length = self.spans[-1][1] + settings.lead - self.start
         self.motion = Motion(plan, self.start, self.length, settings.speed, run.drive_seed)
 
     def seconds(self, stamps_us: Sequence[int]) -> NDArray[np.float64]:

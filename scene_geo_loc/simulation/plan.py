@@ -16,6 +16,9 @@ STEP_M = 0.5
 _EDGE_M = 200.0
 """Mean distance of the corners of a long loop."""
 
+_X, _Y, _HALF_ROAD, _PAVEMENT = range(4)
+"""What the plan knows about each sample of the centre line."""
+
 DISTRICTS = ("old town", "brick", "villas", "modern", "market")
 
 
@@ -104,6 +107,10 @@ class StreetPlan:
         self._half_road = np.array([e.half_road for e in self.edges])[owner][around].mean(1)
         self._pavement = np.array([e.pavement for e in self.edges])[owner][around].mean(1)
         self._tree = cKDTree(self._xy)
+        # np.interp can do this by itself, but sorts everything at each call.
+        wrapped = np.arange(-1, count + 1) % count
+        self._wrapped_s = self._s[wrapped] + self.length * np.array([-1.0] + [0.0] * count + [1.0])
+        self._wrapped = np.column_stack([self._xy, self._half_road, self._pavement])[wrapped].T.copy()
         self.plots = self._place_plots()
 
     def _corners(self) -> list[tuple[Edge, Edge]]:
@@ -134,8 +141,7 @@ class StreetPlan:
 
     def at(self, distance: ArrayLike, lateral: ArrayLike = 0.0) -> NDArray[np.float64]:
         """Points (..., 2) at metres along the loop (of any lap), `lateral` metres to its left."""
-        s = np.mod(np.asarray(distance, float), self.length)
-        xy = np.stack([np.interp(s, self._s, self._xy[:, a], period=self.length) for a in range(2)], -1)
+        xy = np.stack([self._interpolate(_X, distance), self._interpolate(_Y, distance)], -1)
         heading = self.heading(distance)
         normal = np.stack([-np.sin(heading), np.cos(heading)], -1)
         return xy + np.asarray(lateral)[..., None] * normal
@@ -143,18 +149,20 @@ class StreetPlan:
     def heading(self, distance: ArrayLike) -> NDArray[np.float64]:
         """Direction of the centre line in radians, counter-clockwise from x."""
         s = np.asarray(distance, float)
-        ahead, behind = np.mod(s + 0.5, self.length), np.mod(s - 0.5, self.length)
-        d = [np.interp(ahead, self._s, self._xy[:, a], period=self.length) for a in range(2)]
-        d = [d[a] - np.interp(behind, self._s, self._xy[:, a], period=self.length) for a in range(2)]
+        d = [self._interpolate(axis, s + 0.5) - self._interpolate(axis, s - 0.5) for axis in (_X, _Y)]
         return np.arctan2(d[1], d[0])
 
     def half_road(self, distance: ArrayLike) -> NDArray[np.float64]:
         """Half the carriageway's width in metres."""
-        return np.interp(np.mod(distance, self.length), self._s, self._half_road, period=self.length)
+        return self._interpolate(_HALF_ROAD, distance)
 
     def pavement(self, distance: ArrayLike) -> NDArray[np.float64]:
         """A pavement's width in metres."""
-        return np.interp(np.mod(distance, self.length), self._s, self._pavement, period=self.length)
+        return self._interpolate(_PAVEMENT, distance)
+
+    def _interpolate(self, what: int, distance: ArrayLike) -> NDArray[np.float64]:
+        s = np.mod(np.asarray(distance, float), self.length)
+        return np.interp(s, self._wrapped_s, self._wrapped[what])
 
     def nearest(self, points: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """For points (N, 2): metres along the loop, and distance from the centre line."""

@@ -23,12 +23,12 @@ def convert(
     """Write any source as a rosbag2 (MCAP), so that it can be replayed through the nodes.
 
     The bag has /camera/image_raw, /camera/camera_info, /camera/depth/image_raw, /lidar/points and
-    /ground_truth/pose, as far as the source has them.
+    /ground_truth/pose, as far as the source has them.  A run of the Oxford RobotCar also gives
+    /gps/fix, /odom, /tf and all sensors' places on /tf_static.
 
     Example:  scene-geo-loc convert office_walk office_bag --every 2
     """
     from scene_geo_loc.traversals.convert import convert as write
-    from scene_geo_loc.traversals.frame import Skipped
 
     traversal = source.open()
     done = write(
@@ -37,10 +37,7 @@ def convert(
         compressed=compressed,
         track=lambda frames: track(frames, len(traversal), f"Writing {out}"),
     )
-    lidar = f" and {done.scans} scans" if done.scans else ""
-    typer.echo(f"{out}: {done.frames} frames{lidar}")
-    left_out = Skipped(dict(traversal.skipped.counts))
-    if done.scans_left_out:
-        left_out.add("scans at times without a pose", done.scans_left_out)
-    if left_out:
-        typer.echo(f"left out: {left_out}")
+    written = [f"{done.frames} frames", *(f"{count} {of}" for of, count in sorted(done.others.items()))]
+    typer.echo(f"{out}: {', '.join(written)}")
+    if done.left_out:
+        typer.echo(f"left out: {done.left_out}")

@@ -77,21 +77,19 @@ class BagWriter:
         """An (H, W, 3) RGB image as sensor_msgs/Image, rgb8."""
         self._image(topic, stamp_ns, frame_id, "rgb8", np.asarray(rgb, np.uint8))
 
-    def compressed_image(
-        self, topic: str, stamp_ns: int, frame_id: str, rgb: NDArray[np.uint8], quality: int = 92
-    ) -> None:
-        """An (H, W, 3) RGB image as sensor_msgs/CompressedImage, JPEG of the given quality."""
-        bgr = cv2.cvtColor(np.ascontiguousarray(rgb, np.uint8), cv2.COLOR_RGB2BGR)
-        done, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        if not done:
-            raise ValueError(f"an image of shape {rgb.shape} cannot be written as JPEG")
+    def compressed_image(self, topic: str, stamp_ns: int, frame_id: str, rgb: NDArray[np.uint8]) -> None:
+        """An (H, W, 3) RGB image as sensor_msgs/CompressedImage, JPEG."""
+        self.jpeg(topic, stamp_ns, frame_id, jpeg_of(rgb))
+
+    def jpeg(self, topic: str, stamp_ns: int, frame_id: str, data: NDArray[np.uint8]) -> None:
+        """The bytes of a JPEG as sensor_msgs/CompressedImage."""
         self._write(
             topic,
             stamp_ns,
             "sensor_msgs/msg/CompressedImage",
             header=self._header(stamp_ns, frame_id),
             format="rgb8; jpeg compressed bgr8",
-            data=jpeg.reshape(-1),
+            data=data,
         )
 
     def depth_image(self, topic: str, stamp_ns: int, frame_id: str, depth_m: NDArray[np.float32]) -> None:
@@ -348,6 +346,15 @@ class BagWriter:
             self._writer.write(self._connections[topic], int(stamp_ns), data)
         except OSError as error:
             raise TraversalError(f"{self.path}: the bag cannot be written ({error}).") from error
+
+
+def jpeg_of(rgb: NDArray[np.uint8], quality: int = 92) -> NDArray[np.uint8]:
+    """The bytes of an (H, W, 3) RGB image as JPEG of the given quality."""
+    bgr = cv2.cvtColor(np.ascontiguousarray(rgb, np.uint8), cv2.COLOR_RGB2BGR)
+    done, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"an image of shape {rgb.shape} cannot be written as JPEG")
+    return np.asarray(jpeg, np.uint8).reshape(-1)
 
 
 def _xyz(values: ArrayLike) -> dict[str, float]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, inverse, make_pose, transform
 from scene_geo_loc.geometry.trajectory import Trajectory
-from scene_geo_loc.traversals.bag_writer import BagWriter
-from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
+from scene_geo_loc.traversals.bag_writer import BagWriter, jpeg_of
+from scene_geo_loc.traversals.folder import FolderTraversal
+from scene_geo_loc.traversals.frame import Frame, Skipped, Traversal
+from scene_geo_loc.traversals.read_ahead import ReadAhead
+from scene_geo_loc.traversals.recording import Recording
 
 BASE_FRAME = "base_link"
 CAMERA_FRAME = "camera_optical_frame"
@@ -26,18 +31,29 @@ T_BASE_CAMERA = make_pose(OPTICAL_FROM_BODY.T, np.zeros(3))
 """The vehicle's frame is put at the camera: of a traversal, no more than the camera's pose is known."""
 
 
+JPEG_TOPIC = f"{IMAGE_TOPIC}/compressed"
+
+_MARGIN_NS = 1_000_000_000
+"""What a vehicle recorded this long before the first frame and after the last one is written too."""
+
+
 @dataclass
 class Converted:
     """What was written.
 
     Attributes:
-        frames, scans: how many.
-        scans_left_out: scans at times at which no pose is known.
+        frames: how many.
+        others: how many of everything else, by what it is in the plural: "scans", ...
+        left_out: what was not, and why.
     """
 
     frames: int = 0
-    scans: int = 0
-    scans_left_out: int = 0
+    others: dict[str, int] = field(default_factory=dict)
+    left_out: Skipped = field(default_factory=Skipped)
+
+    def count(self, of: str) -> None:
+        """Counts something written."""
+        self.others[of] = self.others.get(of, 0) + 1
 
 
 def convert(
@@ -49,9 +65,11 @@ def convert(
 ) -> Converted:
     """Writes a traversal as a rosbag2 (MCAP) with the topics that the nodes take by default.
 
-    Poses go to /ground_truth/pose, not to TF, where the localizer's own answer belongs.  Scans are
-    written in the vehicle's frame at their stamp, without the motion within a sweep, which the
-    reader has taken out.
+    Where the traversal knows its vehicle (`FolderTraversal.recording`), everything that the vehicle
+    recorded around the frames is written as it was measured.  Else there are the camera and the
+    lidar: poses go to /ground_truth/pose, not to TF, where the localizer's own answer belongs, and
+    scans are written in the vehicle's frame at their stamp, without the motion within a sweep, which
+    the reader has taken out.
 
     Args:
         out: the new bag's folder.
@@ -62,41 +80,114 @@ def convert(
         TraversalError: the source cannot be read, or the bag exists already or cannot be written.
     """
     done = Converted()
-    scans = _Waiting(traversal.scans())
-    before: Frame | None = None
-    with BagWriter(out) as bag:
-        for frame in track(traversal.frames()):
-            if before is None:
-                bag.static_transforms(frame.stamp_ns, {(BASE_FRAME, CAMERA_FRAME): T_BASE_CAMERA})
-            path = _path(before, frame)
-            for scan in scans.until(frame.stamp_ns):
-                T_map_base = path.at(scan.stamp_ns)
-                if T_map_base is None:
-                    done.scans_left_out += 1
-                    continue
-                points = transform(inverse(T_map_base), scan.points_map)
-                bag.points(
-                    POINTS_TOPIC, scan.stamp_ns, BASE_FRAME, points, time_offset_s=np.zeros(len(points))
-                )
-                done.scans += 1
-            _write(bag, frame, traversal.map_frame, compressed)
+    folder = traversal if isinstance(traversal, FolderTraversal) else None
+    recording = folder.recording if folder is not None else None
+    beside: _Beside = _Scans(traversal, done)
+    camera_frame, mounts = CAMERA_FRAME, {CAMERA_FRAME: T_BASE_CAMERA}
+    if folder is not None and recording is not None:
+        beside = _Records(recording, folder, done)
+        camera_frame, mounts = recording.camera_frame, dict(recording.T_base)
+    with BagWriter(out) as bag, ReadAhead() as ahead:
+        frames = traversal.frames() if folder is None else folder.frames(ahead.map)
+        for frame, jpeg in ahead.map(partial(_encoded, compressed), track(frames)):
+            if done.frames == 0:
+                fixed = {(BASE_FRAME, sensor): T for sensor, T in mounts.items()}
+                bag.static_transforms(beside.start(frame), fixed)
+            beside.write(bag, frame)
+            bag.camera_info(CAMERA_INFO_TOPIC, frame.stamp_ns, camera_frame, frame.camera)
+            if jpeg is not None:
+                bag.jpeg(JPEG_TOPIC, frame.stamp_ns, camera_frame, jpeg)
+            else:
+                bag.image(IMAGE_TOPIC, frame.stamp_ns, camera_frame, frame.image)
+            if frame.depth is not None:
+                bag.depth_image(DEPTH_TOPIC, frame.stamp_ns, camera_frame, frame.depth)
             done.frames += 1
-            before = frame
-        done.scans_left_out += scans.count_rest()
+        beside.finish(bag)
+    for reason, count in traversal.skipped.counts.items():
+        done.left_out.add(reason, count)
     return done
 
 
-def _write(bag: BagWriter, frame: Frame, map_frame: str, compressed: bool) -> None:
-    stamp = frame.stamp_ns
-    if frame.T_map_camera is not None:
-        bag.pose(POSE_TOPIC, stamp, map_frame, frame.T_map_camera @ inverse(T_BASE_CAMERA))
-    bag.camera_info(CAMERA_INFO_TOPIC, stamp, CAMERA_FRAME, frame.camera)
-    if compressed:
-        bag.compressed_image(f"{IMAGE_TOPIC}/compressed", stamp, CAMERA_FRAME, frame.image)
-    else:
-        bag.image(IMAGE_TOPIC, stamp, CAMERA_FRAME, frame.image)
-    if frame.depth is not None:
-        bag.depth_image(DEPTH_TOPIC, stamp, CAMERA_FRAME, frame.depth)
+def _encoded(compressed: bool, frame: Frame) -> tuple[Frame, NDArray[np.uint8] | None]:
+    return frame, jpeg_of(frame.image) if compressed else None
+
+
+class _Beside(Protocol):
+    """What is written between the images."""
+
+    def start(self, first: Frame) -> int:
+        """The stamp at which the bag begins."""
+        ...
+
+    def write(self, bag: BagWriter, frame: Frame) -> None:
+        """Writes everything up to a frame, its pose included."""
+        ...
+
+    def finish(self, bag: BagWriter) -> None:
+        """Writes everything after the last frame."""
+        ...
+
+
+class _Records:
+    """Everything that the vehicle recorded."""
+
+    def __init__(self, recording: Recording, traversal: FolderTraversal, done: Converted) -> None:
+        stamps = [files.stamp_ns for files in traversal.frame_files] or [0]
+        self._first, self._last = stamps[0] - _MARGIN_NS, stamps[-1] + _MARGIN_NS
+        self._records = _Waiting(recording.between(self._first, self._last, done.left_out))
+        self._done = done
+
+    def start(self, first: Frame) -> int:
+        return self._first
+
+    def write(self, bag: BagWriter, frame: Frame) -> None:
+        self._until(bag, frame.stamp_ns)
+
+    def finish(self, bag: BagWriter) -> None:
+        self._until(bag, self._last)
+
+    def _until(self, bag: BagWriter, stamp_ns: int) -> None:
+        for record in self._records.until(stamp_ns):
+            try:
+                record.write(bag)
+            except (OSError, ValueError):
+                self._done.left_out.add(f"{record.of} that cannot be read")
+                continue
+            self._done.count(record.of)
+
+
+class _Scans:
+    """The poses of the frames, and the scans where the pose is known."""
+
+    def __init__(self, traversal: Traversal, done: Converted) -> None:
+        self._map_frame = traversal.map_frame
+        self._scans = _Waiting(traversal.scans())
+        self._done = done
+        self._before: Frame | None = None
+
+    def start(self, first: Frame) -> int:
+        return first.stamp_ns
+
+    def write(self, bag: BagWriter, frame: Frame) -> None:
+        path = _path(self._before, frame)
+        for scan in self._scans.until(frame.stamp_ns):
+            T_map_base = path.at(scan.stamp_ns)
+            if T_map_base is None:
+                self._leave_out()
+                continue
+            points = transform(inverse(T_map_base), scan.points_map)
+            bag.points(POINTS_TOPIC, scan.stamp_ns, BASE_FRAME, points, time_offset_s=np.zeros(len(points)))
+            self._done.count("scans")
+        if frame.T_map_camera is not None:
+            bag.pose(POSE_TOPIC, frame.stamp_ns, self._map_frame, frame.T_map_camera @ inverse(T_BASE_CAMERA))
+        self._before = frame
+
+    def finish(self, bag: BagWriter) -> None:
+        for _ in self._scans.until(np.iinfo(np.int64).max):
+            self._leave_out()
+
+    def _leave_out(self) -> None:
+        self._done.left_out.add("scans at times without a pose")
 
 
 def _path(before: Frame | None, frame: Frame) -> Trajectory:
@@ -107,25 +198,23 @@ def _path(before: Frame | None, frame: Frame) -> Trajectory:
     return Trajectory.from_unsorted(stamps, poses)
 
 
-class _Waiting:
-    """Scans that wait for the frame after them."""
+class _Stamped(Protocol):
+    @property
+    def stamp_ns(self) -> int: ...
 
-    def __init__(self, scans: Iterator[Scan]) -> None:
-        self._scans = scans
-        self._next: deque[Scan] = deque()
 
-    def until(self, stamp_ns: int) -> Iterator[Scan]:
-        """The scans up to a stamp, that one included."""
-        while True:
-            if not self._next:
-                scan = next(self._scans, None)
-                if scan is None:
-                    return
-                self._next.append(scan)
-            if self._next[0].stamp_ns > stamp_ns:
-                return
-            yield self._next.popleft()
+_Item = TypeVar("_Item", bound=_Stamped)
 
-    def count_rest(self) -> int:
-        """How many scans are left."""
-        return len(self._next) + sum(1 for _ in self._scans)
+
+class _Waiting(Generic[_Item]):
+    """Things in order of time that wait for the frame after them."""
+
+    def __init__(self, items: Iterator[_Item]) -> None:
+        self._items = items
+        self._next: _Item | None = next(items, None)
+
+    def until(self, stamp_ns: int) -> Iterator[_Item]:
+        """Those up to a stamp, that one included."""
+        while self._next is not None and self._next.stamp_ns <= stamp_ns:
+            yield self._next
+            self._next = next(self._items, None)

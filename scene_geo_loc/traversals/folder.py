@@ -16,6 +16,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, transform
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
 from scene_geo_loc.traversals.part import WHOLE, Part
+from scene_geo_loc.traversals.recording import Recording
 
 FIRST_STAMP_NS = 1_000_000_000
 """Where a dataset's clock begins at zero, it begins here: in ROS, zero means that there is no time."""
@@ -48,6 +49,10 @@ class ScanFile:
     T_map_lidar: Pose
 
 
+Each = Callable[[Callable[[FrameFiles], Frame | None], Iterable[FrameFiles]], Iterable[Frame | None]]
+"""Applies a function to items, as `map` does."""
+
+
 @dataclass
 class FolderTraversal:
     """Frames and scans in files; see `scene_geo_loc.traversals.frame.Traversal`.
@@ -56,7 +61,8 @@ class FolderTraversal:
         frame_files, scan_files: in order of time; what is known before an image is read.
         read_image: what makes RGB (H, W, 3) of an image file, of the size of its camera.
         read_depth, read_scan: what makes metres of a depth file (H, W), and points (N, 3) of a scan file.
-        left_out: what its reader found to be of no use when it opened the source.
+        left_out, scans_left_out: what its reader found to be of no use when it opened the source.
+        recording: what else there is for a bag, where the reader knows the vehicle.
     """
 
     name: str
@@ -67,6 +73,8 @@ class FolderTraversal:
     read_scan: Callable[[Path], NDArray[np.float64]] | None = None
     map_frame: str = "map"
     left_out: Skipped = field(default_factory=Skipped)
+    scans_left_out: Skipped = field(default_factory=Skipped)
+    recording: Recording | None = None
     skipped: Skipped = field(default_factory=Skipped)
 
     def __len__(self) -> int:
@@ -89,16 +97,18 @@ class FolderTraversal:
             skipped=Skipped(),
         )
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, each: Each = map) -> Iterator[Frame]:
         """The frames in order of time.
+
+        Args:
+            each: applies a function to all files, in order; `ReadAhead.map` does so in threads.
 
         Raises:
             TraversalError: there are frames, and not one of them can be used.
         """
         self.skipped = skipped = Skipped(dict(self.left_out.counts))
         given = 0
-        for files in self.frame_files:
-            frame = self.read(files)
+        for frame in each(self.read, self.frame_files):
             if frame is None:
                 continue
             if frame.T_map_camera is None:
@@ -124,6 +134,8 @@ class FolderTraversal:
     def scans(self) -> Iterator[Scan]:
         """The lidar's sweeps in order of time, each taken to the map by one pose."""
         assert self.read_scan is not None or not self.scan_files
+        for reason, count in self.scans_left_out.counts.items():
+            self.skipped.add(reason, count)
         for file in self.scan_files:
             try:
                 points = self.read_scan(file.path)  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -48,6 +49,9 @@ class Scan:
     points_map: NDArray[np.float64]
 
 
+_counting = threading.Lock()
+
+
 @dataclass
 class Skipped:
     """Counts of what a reader left out, by reason; shown to the user as one line."""
@@ -55,8 +59,9 @@ class Skipped:
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, reason: str, count: int = 1) -> None:
-        """Counts what was left out for one reason."""
-        self.counts[reason] = self.counts.get(reason, 0) + count
+        """Counts what was left out for one reason; from any thread."""
+        with _counting:
+            self.counts[reason] = self.counts.get(reason, 0) + count
 
     def __bool__(self) -> bool:
         return bool(self.counts)

@@ -18,6 +18,7 @@ import numpy as np
 from scene_geo_loc.errors import TraversalError
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles, size_of
 from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.robotcar_bag import recording_of
 from scene_geo_loc.traversals.robotcar_calibration import CAMERAS, Calibration
 from scene_geo_loc.traversals.robotcar_poses import read_poses
 from scene_geo_loc.traversals.robotcar_rows import NS_PER_STAMP, present, read_stamps
@@ -80,11 +81,15 @@ def open_robotcar(folder: Path, camera: str | None = None, poses: str | None = N
         for stamp, image, T, is_known in zip(stamps_ns, images, T_map_camera, known, strict=True)
     ]
     times = find_scans(folder, calibration, left_out)
-    return FolderTraversal(
+    scans_left_out = Skipped()
+    traversal = FolderTraversal(
         str(folder),
         files,
-        place_scans(folder, times, calibration, vehicle, left_out),
+        place_scans(folder, times, calibration, vehicle, scans_left_out),
         read_image=calibrated.read_image,
         read_scan=read_points,
         left_out=left_out,
+        scans_left_out=scans_left_out,
     )
+    traversal.recording = recording_of(folder, name, calibration, times, vehicle, traversal.map_frame)
+    return traversal

@@ -83,7 +83,7 @@ class ImageMaker:
         raw = read_raw(path)
         if raw.shape != (self.height, self.width):
             raise TraversalError(
-                f"{path}: {raw.shape[1]} x {raw.shape[0]} pixels, not {self.width} x {self.height} like others."
+                f"{path}: {raw.shape[1]} x {raw.shape[0]} pixels, and others {self.width} x {self.height}."
             )
         rgb = decode_image(f"bayer_{self.bayer}8", self.width, self.height, self.width, False, raw)
         return np.asarray(
@@ -138,17 +138,39 @@ class Calibration:
 
     run: Path
 
-    def T_vehicle(self, sensor: str) -> Pose:
-        """The pose of a lidar or of the inertial unit in the vehicle. Raises TraversalError."""
-        return self._extrinsics(sensor)
+    def extrinsics(self, sensor: str) -> Pose:
+        """The pose of a lidar or of the inertial unit in the vehicle; of a camera, the vehicle's pose in it.
 
-    def T_vehicle_unit(self, camera: str) -> Pose:
-        """The pose of a camera, which may have several lenses, in the vehicle. Raises TraversalError."""
-        return inverse(self._extrinsics(camera))
+        Raises TraversalError.
+        """
+        path = self._required("extrinsics", f"{sensor}.txt")
+        numbers = read_numbers(path, 6)
+        if len(numbers) != 1 or not np.isfinite(numbers).all():
+            raise TraversalError(f"{path}: not x y z roll pitch yaw in one line; {_ADVICE}.")
+        return se3(numbers[0])
 
     def has(self, sensor: str) -> bool:
         """Whether there are extrinsics of a sensor."""
         return self._find("extrinsics", f"{sensor}.txt") is not None
+
+    def has_camera(self, name: str) -> bool:
+        """Whether it is known where a camera of `CAMERAS` is."""
+        kind = CAMERAS[name]
+        return self.has(kind.unit) and self._find("models", f"{kind.model}.txt") is not None
+
+    def T_vehicle_camera(self, name: str) -> Pose:
+        """The pose of the optical frame of a camera's images in the vehicle.
+
+        Args:
+            name: one of `CAMERAS`.
+
+        Raises:
+            TraversalError: files are missing or damaged.
+        """
+        kind = CAMERAS[name]
+        _, T_unit_image = self._model(kind)
+        turn = make_pose(Rotation.from_euler("z", kind.turn_deg, degrees=True).as_matrix(), np.zeros(3))
+        return inverse(self.extrinsics(kind.unit)) @ T_unit_image @ turn
 
     def camera(self, name: str, width: int, height: int) -> CalibratedCamera:
         """A camera whose raw images have this size.
@@ -160,32 +182,30 @@ class Calibration:
             TraversalError: files are missing or damaged, or the look-up table is of another size.
         """
         kind = CAMERAS[name]
+        (fx, fy, cx, cy), _ = self._model(kind)
+        path = self._required("models", f"{kind.model}.txt")
+        try:
+            camera = Camera(width, height, fx, fy, cx, cy)
+        except ValueError as error:
+            raise TraversalError(f"{path}: not the intrinsics of a camera ({error}).") from error
+        lut = self._lut(kind.model, width, height)
+        if kind.turn_deg:
+            if fx != fy:
+                raise TraversalError(f"{path}: images of {name} are turned, so that fx has to equal fy.")
+            camera, lut = _turned(camera, lut, np.radians(kind.turn_deg))
+        maps = cv2.convertMaps(lut[0].astype(np.float32), lut[1].astype(np.float32), cv2.CV_16SC2)
+        maker = ImageMaker(kind.bayer, width, height, maps)
+        return CalibratedCamera(camera, self.T_vehicle_camera(name), maker)
+
+    def _model(self, kind: CameraKind) -> tuple[tuple[float, float, float, float], Pose]:
+        """fx, fy, cx, cy, and the pose of the lens's image frame in the camera's frame."""
         path = self._required("models", f"{kind.model}.txt")
         numbers = read_numbers(path, 4)
         T_unit_image = pose_of(numbers[1:]) if len(numbers) == 5 else None
         if T_unit_image is None:
             raise TraversalError(f"{path}: not fx fy cx cy and a 4x4 pose; {_ADVICE}.")
-        try:
-            fx, fy, cx, cy = (float(number) for number in numbers[0])
-            camera = Camera(width, height, fx, fy, cx, cy)
-        except ValueError as error:
-            raise TraversalError(f"{path}: not the intrinsics of a camera ({error}).") from error
-        lut = self._lut(kind.model, width, height)
-        T_vehicle_camera = self.T_vehicle_unit(kind.unit) @ T_unit_image
-        if kind.turn_deg:
-            if camera.fx != camera.fy:
-                raise TraversalError(f"{path}: images of {name} are turned, so that fx has to equal fy.")
-            camera, lut, T_camera_turned = _turned(camera, lut, np.radians(kind.turn_deg))
-            T_vehicle_camera = T_vehicle_camera @ T_camera_turned
-        maps = cv2.convertMaps(lut[0].astype(np.float32), lut[1].astype(np.float32), cv2.CV_16SC2)
-        return CalibratedCamera(camera, T_vehicle_camera, ImageMaker(kind.bayer, width, height, maps))
-
-    def _extrinsics(self, sensor: str) -> Pose:
-        path = self._required("extrinsics", f"{sensor}.txt")
-        numbers = read_numbers(path, 6)
-        if len(numbers) != 1 or not np.isfinite(numbers).all():
-            raise TraversalError(f"{path}: not x y z roll pitch yaw in one line; {_ADVICE}.")
-        return se3(numbers[0])
+        fx, fy, cx, cy = (float(number) for number in numbers[0])
+        return (fx, fy, cx, cy), T_unit_image
 
     def _lut(self, model: str, width: int, height: int) -> NDArray[np.float64]:
         """Where in the raw image, x and y from 0, the pixels of the undistorted one are (2, H, W)."""
@@ -209,10 +229,8 @@ class Calibration:
         return next((path for path in places if path.is_file()), None)
 
 
-def _turned(
-    camera: Camera, lut: NDArray[np.float64], angle: float
-) -> tuple[Camera, NDArray[np.float64], Pose]:
-    """The camera and look-up table of the inner part of the turned image, and its pose in the one given.
+def _turned(camera: Camera, lut: NDArray[np.float64], angle: float) -> tuple[Camera, NDArray[np.float64]]:
+    """The camera and look-up table of the inner part of the image turned counter-clockwise.
 
     To turn the image about its centre is to turn the camera about its optical axis, and to move
     the principal point.
@@ -229,6 +247,4 @@ def _turned(
     new_lut = np.stack(
         [map_coordinates(part, (y, x), order=1, cval=-10.0).reshape(height, width) for part in lut]
     )
-    T_camera_turned = np.eye(4)
-    T_camera_turned[:2, :2] = turn.T
-    return Camera(width, height, camera.fx, camera.fy, float(cx), float(cy)), new_lut, T_camera_turned
+    return Camera(width, height, camera.fx, camera.fy, float(cx), float(cy)), new_lut

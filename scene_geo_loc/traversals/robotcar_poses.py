@@ -131,7 +131,7 @@ def _read_navigation(
     if len(stamps) == 0:
         return None
     poses = T_MAP_NED @ se3(table - np.concatenate([ORIGIN, np.zeros(3)]))
-    return VehiclePoses(origin, Trajectory(stamps, poses), inverse(calibration.T_vehicle("ins")))
+    return VehiclePoses(origin, Trajectory(stamps, poses), inverse(calibration.extrinsics("ins")))
 
 
 SOURCES = ("rtk", "ins", "vo")

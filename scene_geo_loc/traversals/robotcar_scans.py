@@ -137,6 +137,6 @@ def place_scans(
     if not known.all():
         skipped.add("scans without a pose", int((~known).sum()))
     mounts = np.stack(
-        [calibration.T_vehicle(lidar) if calibration.has(lidar) else np.eye(4) for lidar in LIDARS]
+        [calibration.extrinsics(lidar) if calibration.has(lidar) else np.eye(4) for lidar in LIDARS]
     )
     return ScanFiles(run, ScanTimes(times.stamps[known], times.lidars[known]), T_map_vehicle[known], mounts)

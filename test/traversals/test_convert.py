@@ -42,7 +42,8 @@ class Made:
 
 def test_what_is_written_is_what_is_read_again(tmp_path):
     done = convert(Made(), tmp_path / "bag")
-    assert (done.frames, done.scans, done.scans_left_out) == (5, 3, 2)
+    assert (done.frames, done.others) == (5, {"scans": 3})
+    assert done.left_out.counts == {"scans at times without a pose": 2}
     again = open_traversal(tmp_path / "bag")
     assert again.map_frame == "world"
     for before, after in zip(Made().frames(), again.frames(), strict=True):

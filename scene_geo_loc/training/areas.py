@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from scipy.sparse.csgraph import connected_components
 
 from scene_geo_loc.errors import SceneGeoLocError
 
@@ -36,7 +38,7 @@ class _File(BaseModel):
     test: Annotated[list[_Box], Field(min_length=1)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Area:
     """A part of the map made of boxes.
 
@@ -46,20 +48,30 @@ class Area:
 
     boxes: NDArray[np.float64]
 
-    def box_of(self, xy: ArrayLike) -> NDArray[np.intp]:
-        """The number of the box that holds each position (..., 2), -1 outside of all."""
+    def region_of(self, xy: ArrayLike) -> NDArray[np.intp]:
+        """The number of the region that holds each position (..., 2) in metres, -1 outside of all.
+
+        Boxes that touch or overlap are one region, such as those along one street.
+        """
         at = np.asarray(xy, np.float64)[..., None, :]
         inside = ((at >= self.boxes[:, :2]) & (at < self.boxes[:, 2:])).all(axis=-1)
-        return np.where(inside.any(axis=-1), inside.argmax(axis=-1), -1)
+        return np.where(inside.any(axis=-1), self._regions[inside.argmax(axis=-1)], -1)
 
     def contains(self, xy: ArrayLike) -> NDArray[np.bool_]:
         """Whether positions (..., 2) in metres lie in one of the boxes."""
-        return self.box_of(xy) >= 0
+        return self.region_of(xy) >= 0
+
+    @cached_property
+    def _regions(self) -> NDArray[np.intp]:
+        """The region of each box (N,)."""
+        lowest, highest = self.boxes[:, :2], self.boxes[:, 2:]
+        touching = (lowest[:, None] <= highest[None]) & (highest[:, None] >= lowest[None])
+        return connected_components(touching.all(axis=-1))[1]
 
 
 @dataclass(frozen=True)
 class Areas:
-    """Three areas that share no place; each box for training counts as an area of its own for negatives."""
+    """Three areas that share no place."""
 
     train: Area
     validation: Area
@@ -70,7 +82,7 @@ class Areas:
         """The areas of a dataset: of its areas.json, else those built in for RobotCar.
 
         Raises:
-            SceneGeoLocError: areas.json is damaged, or its boxes overlap.
+            SceneGeoLocError: areas.json is damaged, or its areas overlap.
         """
         path = root / AREAS_FILE
         try:
@@ -95,7 +107,10 @@ class Areas:
 
     @classmethod
     def of(cls, train: Sequence[Any], validation: Sequence[Any], test: Sequence[Any]) -> Areas:
-        """Areas of boxes (x_min, y_min, x_max, y_max). Raises ValueError where they are empty or overlap."""
+        """Areas of boxes (x_min, y_min, x_max, y_max).
+
+        Raises ValueError where a box is empty, or two areas overlap.
+        """
         parts = {"train": train, "validation": validation, "test": test}
         boxes = {name: np.array(part, np.float64).reshape(-1, 4) for name, part in parts.items()}
         every = np.concatenate(list(boxes.values()))
@@ -104,7 +119,8 @@ class Areas:
             if not (box[:2] < box[2:]).all():
                 raise ValueError(f"the {names[i]} box {box.tolist()} is empty")
             for j in range(i):
-                if (np.maximum(box[:2], every[j, :2]) < np.minimum(box[2:], every[j, 2:])).all():
+                overlap = np.maximum(box[:2], every[j, :2]) < np.minimum(box[2:], every[j, 2:])
+                if names[i] != names[j] and overlap.all():
                     other = f"the {names[j]} box {every[j].tolist()}"
                     raise ValueError(f"{other} and the {names[i]} box {box.tolist()} overlap")
         return cls(*(Area(part) for part in boxes.values()))

@@ -11,7 +11,7 @@ say, a place may give several views, never one twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from scene_geo_loc.errors import SceneGeoLocError
@@ -57,7 +57,7 @@ class Scenario:
     name: str
     references: Sequence[View]
     queries: Sequence[View]
-    skipped: Skipped = field(default_factory=Skipped)
+    skipped: Skipped
 
 
 def references_of(run: str, cameras: Cameras, area: Area, skipped: Skipped) -> list[View]:
@@ -106,6 +106,16 @@ def load_scenarios(root: Path) -> tuple[list[Scenario], list[str]]:
             f"expected ({left_out[0]})"
         )
     return scenarios, left_out
+
+
+def training_runs(root: Path) -> tuple[dict[str, Cameras], list[str]]:
+    """Those of `TRAINING_RUNS` that are there, and the names of those that are not.
+
+    Raises SceneGeoLocError where the run of the anchors is not there.
+    """
+    runs = {TRAINING_RUNS[0]: cameras_of(root, TRAINING_RUNS[0])}
+    runs |= {run: cameras for run in TRAINING_RUNS[1:] if (cameras := open_cameras(root, run))}
+    return runs, [run for run in TRAINING_RUNS if run not in runs]
 
 
 def cameras_of(root: Path, run: str) -> Cameras:

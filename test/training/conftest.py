@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, make_pose
@@ -20,7 +20,8 @@ YAW_DEG = {"stereo/centre": 0.0, "mono_left": 90.0, "mono_rear": 180.0, "mono_ri
 
 def look(xy: np.ndarray, heading_deg: float) -> Pose:
     """A camera at a place that looks where a car of that heading would."""
-    body = Rotation.from_euler("z", heading_deg, degrees=True).as_matrix()
+    c, s = np.cos(np.radians(heading_deg)), np.sin(np.radians(heading_deg))
+    body = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
     return make_pose(body @ OPTICAL_FROM_BODY.T, [*xy, 1.6])
 
 
@@ -38,7 +39,7 @@ def drive() -> Drive:
         step: float = 1.0,
         views: tuple[str, ...] = VIEWS,
     ) -> Cameras:
-        points = np.array(corners, np.float64)
+        points = np.array([corners[0], *(b for a, b in pairwise(corners) if a != b)], np.float64)
         legs = np.linalg.norm(np.diff(points, axis=0), axis=1)
         way = np.arange(0.0, legs.sum(), step)
         leg = np.searchsorted(np.cumsum(legs), way, side="right").clip(0, len(legs) - 1)

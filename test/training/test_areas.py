@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.training.areas import ROBOTCAR_AREAS, Areas
+from scene_geo_loc.training.areas import ROBOTCAR_AREAS, Area, Areas
 
 BOXES = {
     "train": [[0, 0, 10, 10], [10, 0, 20, 5]],
@@ -25,9 +26,14 @@ def write(root: Path, boxes: object) -> Path:
 def test_a_dataset_brings_its_own_areas(tmp_path):
     areas = Areas.load(write(tmp_path, BOXES))
     assert areas.train.contains([[5, 5], [15, 4], [15, 6], [35, 5]]).tolist() == [True, True, False, False]
-    assert areas.train.box_of([[5, 5], [10, 0], [55, 5]]).tolist() == [0, 1, -1]
     assert bool(areas.test.contains([55, 5]))
     assert areas.to_json() == BOXES
+
+
+def test_boxes_that_touch_are_one_region():
+    area = Area(np.array([[0, 0, 10, 10], [30, 0, 40, 10], [10, 5, 20, 9], [45, 0, 50, 5]]))
+    assert area.region_of([[1, 1], [15, 6], [35, 1], [48, 1]]).tolist() == [0, 0, 1, 2]
+    assert area.region_of([[22, 1], [15, 1]]).tolist() == [-1, -1]
 
 
 def test_a_dataset_without_areas_is_the_real_robotcar(tmp_path):

@@ -1,0 +1,90 @@
+"""`scene-geo-loc triplets`: chooses the images that a descriptor is trained with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scene_geo_loc.training.settings import TripletSettings
+
+
+def _setting(name: str, option: str) -> Any:
+    """An option with the description and limits of a field of TripletSettings."""
+    field = TripletSettings.model_fields[name]
+    limits = {type(limit).__name__: limit for limit in field.metadata}
+    lowest = limits["Ge"].ge if "Ge" in limits else None
+    return typer.Option(option, min=lowest, help=f"{str(field.description).capitalize()}.")
+
+
+_DEFAULT = TripletSettings()
+
+
+def triplets(
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of RobotCar runs, real or simulated.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File of triplets to write (Parquet).")],
+    count: Annotated[int, _setting("triplets", "--count")] = _DEFAULT.triplets,
+    positives: Annotated[int, _setting("positives", "--positives")] = _DEFAULT.positives,
+    negatives: Annotated[int, _setting("negatives", "--negatives")] = _DEFAULT.negatives,
+    positive_distance: Annotated[
+        float, _setting("positive_distance_m", "--positive-distance")
+    ] = _DEFAULT.positive_distance_m,
+    positive_heading: Annotated[
+        float, _setting("positive_heading_deg", "--positive-heading")
+    ] = _DEFAULT.positive_heading_deg,
+    negative_distance: Annotated[
+        float, _setting("negative_distance_m", "--negative-distance")
+    ] = _DEFAULT.negative_distance_m,
+    seed: Annotated[int, _setting("seed", "--seed")] = _DEFAULT.seed,
+    depth: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of training depth maps, RUN/CAMERA/STAMP.png below it; ROOT/depth if left out."
+        ),
+    ] = None,
+) -> None:
+    """Choose triplets (anchor, positives, negatives) in the training area of RobotCar runs.
+
+    Anchors are of the run 2015-05-19-14-06-38, positives and negatives of 2015-08-28-09-50-22 and
+    2015-11-10-14-15-57.  The training area is that of ROOT/areas.json, else a part of Oxford; no image
+    of the validation or the test area is taken.
+
+    Example:  scene-geo-loc triplets robotcar robotcar/triplets.parquet
+    """
+    from pydantic import ValidationError
+
+    from scene_geo_loc.errors import SceneGeoLocError
+    from scene_geo_loc.training.areas import Areas
+    from scene_geo_loc.training.scenarios import training_runs
+    from scene_geo_loc.training.triplet_choice import make_triplets
+    from scene_geo_loc.traversals.frame import Skipped
+
+    try:
+        settings = TripletSettings(
+            triplets=count,
+            positives=positives,
+            negatives=negatives,
+            positive_distance_m=positive_distance,
+            positive_heading_deg=positive_heading,
+            negative_distance_m=negative_distance,
+            seed=seed,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SceneGeoLocError(f"{first['loc'][0]}: {first['msg']}, not {first['input']}.") from error
+    runs, missing = training_runs(root)
+    made = make_triplets(root, runs, Areas.load(root), settings, depth or root / "depth")
+    made.save(out)
+    images = made.images.values()
+    with_depth = sum(sample.depth is not None for sample in images)
+    typer.echo(
+        f"{out}: {len(made)} triplets of an anchor, {positives} positives and {negatives} negatives; "
+        f"{len(images)} images of {len(runs)} runs, {with_depth} of them with a training depth map"
+    )
+    for run in missing:
+        typer.echo(f"there is no run {run}: fewer positives and negatives to choose from", err=True)
+    if len(made) < count:
+        typer.echo(f"only {len(made)} of {count} triplets could be made", err=True)
+    if made.info.left_out:
+        typer.echo(f"left out: {Skipped(made.info.left_out)}")

@@ -1,0 +1,23 @@
+"""How triplets are made: settings that the command line offers and a file of triplets tells."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TripletSettings(BaseModel):
+    """What triplets are made of; the authors' numbers where nothing else is said."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    triplets: int = Field(default=400, ge=1, description="how many triplets to make")
+    positives: int = Field(default=4, ge=1, description="positives of an anchor")
+    negatives: int = Field(default=20, ge=1, description="negatives of an anchor")
+    positive_distance_m: float = Field(default=7.0, gt=0, description="positives are nearer than this, m")
+    positive_heading_deg: float = Field(
+        default=10.0, gt=0, le=180, description="positives look within this angle of the anchor, degrees"
+    )
+    negative_distance_m: float = Field(
+        default=700.0, gt=0, description="negatives are farther than this, m, or in another region"
+    )
+    seed: int = Field(default=0, ge=0, description="the same seed makes the same triplets")

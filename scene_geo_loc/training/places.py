@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,8 +97,10 @@ def places_of(
 
 def _posed(run: str, camera: str, cameras: Cameras, skipped: Skipped) -> list[View]:
     traversal = cameras[camera]
+    # Views outlive the run: with all its files they would hold a hundred thousand of them.
+    reader = replace(traversal, frame_files=(), scan_files=())
     views = [
-        View(run, camera, files, traversal)
+        View(run, camera, files, reader)
         for files in traversal.frame_files
         if files.T_map_camera is not None
     ]

@@ -29,7 +29,7 @@ class View:
         run: name of the run's folder.
         camera: one of `VIEWS`.
         files: stamp, file of the image, camera, and pose in the map, which is always there.
-        traversal: what reads the image.
+        traversal: what reads the image; of its files it need not know any.
     """
 
     run: str

@@ -88,7 +88,7 @@ def print_benchmark(benchmark: Benchmark) -> None:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 1, 0))
     table.add_column("", ratio=1)
     for heading in headings(benchmark):
-        table.add_column(heading.replace(" ", "\n"), justify="right", no_wrap=True)
+        table.add_column("\n".join(heading), justify="right", no_wrap=True)
     for row in rows(benchmark):
         cells = ("\n".join(lines) for lines in row.cells)
         table.add_row(row.name, *cells, style="dim" if row.is_paper else None)
@@ -96,10 +96,11 @@ def print_benchmark(benchmark: Benchmark) -> None:
     console.print(table)
     for name, scenario in benchmark.systems[0].scenarios.items():
         recall = scenario.recall
-        line = f"{name}: {recall.queries} queries, {recall.references} references"
+        line = f"{name}: {recall.queries} queries, {recall.references} references, recall@1 by chance "
+        line += f"{100 * recall.chance:.1f} %"
         if recall.without_reference:
             line += f"; {recall.without_reference} queries have none within 25 m and count as missed"
         console.print(f"{line}; left out {scenario.skipped}." if scenario.skipped else f"{line}.")
     for sentence in benchmark.left_out:
-        console.print(f"{sentence}.")
+        console.print(sentence)
     console.print("\n".join(NOTES), style="dim")

@@ -20,6 +20,7 @@ from scene_geo_loc.cli.evaluate import evaluate
 from scene_geo_loc.cli.localize import localize
 from scene_geo_loc.cli.map import map_app
 from scene_geo_loc.cli.simulate import simulate
+from scene_geo_loc.cli.triplets import triplets
 from scene_geo_loc.errors import SceneGeoLocError
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (simulate, convert, localize, evaluate, describe, demo, bench):
+for command in (simulate, convert, localize, evaluate, describe, triplets, demo, bench):
     app.command()(command)
 app.add_typer(map_app, name="map")
 app.add_typer(benchmark_app, name="benchmark")

@@ -33,12 +33,11 @@ class Row:
     is_paper: bool = False
 
 
-def headings(benchmark: Benchmark) -> list[str]:
-    """The columns after the system's name, with what stands in their lines."""
-    ranks = " ".join(f"@{n}" for n in RANKS)
-    distances = " ".join(map(str, THRESHOLDS_M))
-    scenarios = [f"{name}\n{ranks}" for name in _scenarios(benchmark)]
-    return [*scenarios, f"by day\n{distances} m", "million\nparameters", "bytes\nan image", "ms\nan image"]
+def headings(benchmark: Benchmark) -> list[list[str]]:
+    """The columns after the system's name: what they are, and what stands in their lines."""
+    scenarios = [[name, *(f"@{n}" for n in RANKS)] for name in _scenarios(benchmark)]
+    by_day = ["by day", *(f"{metres} m" for metres in THRESHOLDS_M)]
+    return [*scenarios, by_day, ["million", "parameters"], ["bytes", "an image"], ["ms", "an image"]]
 
 
 def rows(benchmark: Benchmark) -> list[Row]:

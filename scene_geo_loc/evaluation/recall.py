@@ -36,6 +36,7 @@ PROTOCOL = {
     "recall_at_d_as_plotted": "top-1 recall@D as the paper plots it: what stands at D is the share with a "
     "distance < D - 1 m; only to compare with its printed curves and its columns @15, @30 and @50",
     "mean_recall_1_to_5": "mean of recall@1 to recall@5",
+    "chance_at_1": "recall@1 to expect of a reference picked at random",
     "shares": f"over all queries; one without a reference within {RADIUS_M:g} m is missed",
 }
 """What the numbers mean, in words that are written beside them."""
@@ -54,6 +55,7 @@ class PlaceRecall:
     Attributes:
         references: how many there are.
         without_reference: queries that have no reference within 25 m.
+        chance: recall@1 to expect of a reference picked at random.
         top1: (Q,) index of the most similar reference of each query.
         top1_distance_m: (Q,) how far it lies from the query.
         first_right: (Q,) rank from 1 of the first reference within 25 m; 0 where the first 25 have none.
@@ -61,6 +63,7 @@ class PlaceRecall:
 
     references: int
     without_reference: int
+    chance: float
     top1: NDArray[np.int64]
     top1_distance_m: NDArray[np.float64]
     first_right: NDArray[np.int64]
@@ -110,6 +113,7 @@ class PlaceRecall:
             "queries": self.queries,
             "references": self.references,
             "queries_without_reference": self.without_reference,
+            "chance_at_1": round(self.chance, 4),
             "recall_at_n": _rounded(self.recall_at_n),
             "recall_at_d": _rounded(self.recall_at_d),
             "recall_at_d_as_plotted": _rounded(self.recall_at_d_as_plotted),
@@ -139,14 +143,11 @@ def measure_recall(
     distances = np.linalg.norm(reference_positions[ranked] - query_positions[:, None], axis=2)
     near = distances <= RADIUS_M
     first_right = np.where(near.any(axis=1), near.argmax(axis=1) + 1, 0)
+    shares_near = np.array([np.mean(_near(reference_positions, position)) for position in query_positions])
     return PlaceRecall(
         references=len(reference_descriptors),
-        without_reference=int(
-            sum(
-                np.linalg.norm(reference_positions - position, axis=1).min() > RADIUS_M
-                for position in query_positions
-            )
-        ),
+        without_reference=int((shares_near == 0).sum()),
+        chance=float(shares_near.mean()),
         top1=ranked[:, 0],
         top1_distance_m=distances[:, 0],
         first_right=first_right.astype(np.int64),
@@ -172,6 +173,10 @@ def rank_references(
         similarity = np.round(queries[begin : begin + _CHUNK] @ references.T, TIE_DIGITS)
         ranked.append(np.argsort(-similarity, axis=1, kind="stable")[:, :count])
     return np.concatenate(ranked)
+
+
+def _near(references: NDArray[np.float64], position: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.linalg.norm(references - position, axis=1) <= RADIUS_M
 
 
 def _rounded(shares: Sequence[float] | NDArray[np.float64]) -> list[float]:

@@ -46,7 +46,7 @@ def _figure(curves: Curves, paper: Sequence[str]) -> Figure:
     plots at D stands where it belongs, a metre before.
     """
     scenarios = list(next(iter(curves.values())))
-    figure = Figure(figsize=(1.6 + 2.4 * len(scenarios), 5.2), layout="constrained")
+    figure = Figure(figsize=(11.2, 5.2), layout="constrained")
     grid = figure.subplots(2, len(scenarios), sharex="row", sharey=True, squeeze=False)
     ranks, distances = np.arange(1, MOST + 1), np.array(DISTANCES_M)
     for (above, below), scenario in zip(grid.T, scenarios, strict=True):
@@ -73,7 +73,7 @@ def _figure(curves: Curves, paper: Sequence[str]) -> Figure:
         [handles[label] for label in ours_first],
         ours_first,
         loc="outside upper left",
-        ncols=3 if len(scenarios) > 2 else 1,
+        ncols=3,
         fontsize=9.5,
     )
     return figure

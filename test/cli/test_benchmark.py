@@ -49,7 +49,7 @@ def test_the_four_scenarios_are_scored_by_one_command(
             scenarios.Scenario(name, references, views(root / name, 5), Skipped())
             for name in ("sunny", "long-term", "snow")
         ]
-        return made, ["night is left out: there is no run of it"]
+        return made, ["night is left out: there is no run of it."]
 
     monkeypatch.setattr(scenarios, "load_scenarios", load_scenarios)
     report, numbers = tmp_path / "report", tmp_path / "recall.json"
@@ -65,7 +65,7 @@ def test_the_four_scenarios_are_scored_by_one_command(
         "cpu",
     )
     assert "paper: RGBtD + NetVLAD (Rt)" in shown
-    assert "sunny: 5 queries, 12 references." in shown
+    assert "sunny: 5 queries, 12 references, recall@1 by chance 8.3 %." in shown
     assert "night is left out" in shown
     (system,) = json.loads(numbers.read_text())["systems"].values()
     assert set(system["scenarios"]) == {"sunny", "long-term", "snow"}

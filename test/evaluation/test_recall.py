@@ -46,12 +46,14 @@ def test_a_query_is_found_at_the_rank_of_its_first_reference_within_25_m() -> No
     assert measured.mean_recall_1_to_5 == pytest.approx(3 / 5)
     assert measured.top1.tolist() == [1]
     assert measured.top1_distance_m.tolist() == [100.0]
+    assert measured.chance == 2 / 4
 
 
 def test_recall_counts_every_query_and_tells_which_could_not_be_found() -> None:
     measured = with_distances(10.0, 30.0, 400.0)
     assert measured.queries == 3
     assert measured.without_reference == 2
+    assert measured.chance == pytest.approx(1 / 3)
     assert measured.at_n(1) == measured.at_n(25) == pytest.approx(1 / 3)
 
 

@@ -182,7 +182,7 @@ class RunDrive:
         """The way in pieces of about PIECE_M: where each begins and ends on the loop, and its shots."""
         shots = self._shots()
         places = self._places([shot.stamp_us for shot in shots])
-        cuts = np.linspace(self.start, self.start + self.length, round(self.length / PIECE_M + 0.5) + 1)
+        cuts = np.linspace(self.start, self.start + self.length, int(np.ceil(self.length / PIECE_M)) + 1)
         owner = np.clip(np.searchsorted(cuts, places, side="right") - 1, 0, len(cuts) - 2)
         return [
             (float(a), float(b), [shots[i] for i in np.flatnonzero(owner == number)])

@@ -18,6 +18,22 @@ def test_the_street_is_a_closed_loop_of_at_least_two_kilometres(seed: int) -> No
     assert steps.max() < 1.05
 
 
+@pytest.mark.parametrize("seed", [0, 1, 7, 12345])
+def test_a_long_loop_has_the_length_asked_for_and_keeps_clear_of_itself(seed: int) -> None:
+    plan = StreetPlan(seed, 6000.0)
+    assert 5900 < plan.length <= 6000
+    street = plan.at(np.arange(0, plan.length, 10.0))
+    apart = np.linalg.norm(street[:, None] - street[None], axis=2)
+    along = np.abs(np.subtract.outer(np.arange(len(street)), np.arange(len(street))))
+    along = 10.0 * np.minimum(along, len(street) - along)
+    assert apart[along > 400].min() > 150
+    corners = zip(plan.edges, plan.edges[1:] + plan.edges[:1], strict=True)
+    turns = np.degrees([np.arccos(a.direction @ b.direction) for a, b in corners])
+    assert turns.min() > 14
+    assert turns.max() < 78
+    assert min(edge.length for edge in plan.edges) > 89
+
+
 def test_a_seed_gives_one_town_and_another_seed_another() -> None:
     once, again, other = StreetPlan(7), StreetPlan(7), StreetPlan(8)
     assert [p.width for p in once.plots] == [p.width for p in again.plots]

@@ -1,0 +1,50 @@
+"""The command `simulate` and the layouts it writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from scene_geo_loc.cli.main import app
+from scene_geo_loc.errors import SceneGeoLocError
+
+pytest.importorskip("embreex")
+
+
+def simulate(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["simulate", *(str(argument) for argument in arguments)])
+
+
+def refused(result: Result) -> str:
+    assert isinstance(result.exception, SceneGeoLocError)
+    return str(result.exception)
+
+
+def test_an_option_that_is_not_for_robotcar_is_refused_rather_than_ignored(tmp_path: Path) -> None:
+    result = simulate(tmp_path / "twin", "--layout", "robotcar", "--drive-seed", "3")
+    assert "does not take --drive-seed" in refused(result)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_layout_is_named_with_those_that_there_are(tmp_path: Path) -> None:
+    assert "no layout 'kitti'; name bag or robotcar" in refused(simulate(tmp_path, "--layout", "kitti"))
+
+
+def test_the_lengths_that_robotcar_can_have_are_said(tmp_path: Path) -> None:
+    result = simulate(tmp_path / "twin", "--layout", "robotcar", "--length", "9000")
+    assert "give 5 to 2110 m" in refused(result)
+
+
+def test_a_bag_keeps_its_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scene_geo_loc.simulation import drive
+    from scene_geo_loc.simulation.sensors import pinhole
+
+    def record(out: Path, settings: drive.DriveSettings, **_: object) -> drive.DriveSummary:
+        assert (settings.start, settings.length, settings.rig.camera_rate_hz) == (5.0, 320.0, 10.0)
+        assert settings.rig.cameras[0].camera == pinhole(640, 480, 75.0)
+        return drive.DriveSummary(10, 1.0, settings.length)
+
+    monkeypatch.setattr(drive, "simulate", record)
+    assert "10 frames, 320 m in 1 s" in simulate(tmp_path / "bag", "--start", "5").output

@@ -1,0 +1,82 @@
+"""What the writer of RobotCar's layout is made of: grids, errors, colour filters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scene_geo_loc.simulation.motion import Motion
+from scene_geo_loc.simulation.navigation import visual_odometry, wandering
+from scene_geo_loc.simulation.plan import StreetPlan
+from scene_geo_loc.simulation.robotcar_layout import bayer_mosaic, write_image, write_scan
+from scene_geo_loc.simulation.robotcar_rig import T_BASE_VEHICLE, lidars
+from scene_geo_loc.simulation.utm import geodetic_of_utm
+from scene_geo_loc.traversals.images import decode_image
+from scene_geo_loc.traversals.robotcar_calibration import read_raw, se3
+from scene_geo_loc.traversals.robotcar_scans import read_beams
+
+
+def test_a_known_place_of_the_grid_has_its_latitude_and_longitude() -> None:
+    # The CN Tower: 43 degrees 38' 33.24" north, 79 degrees 23' 13.7" west; 630084 m east, 4833438 m north.
+    latitude, longitude = geodetic_of_utm(4833438, 630084, 17)
+    assert latitude == pytest.approx(43 + 38 / 60 + 33.24 / 3600, abs=1e-5)
+    assert longitude == pytest.approx(-(79 + 23 / 60 + 13.7 / 3600), abs=1e-5)
+
+
+@given(northing=st.floats(4e6, 7e6))
+def test_the_middle_of_a_zone_is_its_meridian_and_its_sides_mirror_each_other(northing: float) -> None:
+    west, middle, east = geodetic_of_utm([northing] * 3, [400_000, 500_000, 600_000], 30)
+    assert middle[1] == pytest.approx(-3.0, abs=1e-12)
+    assert west[1] + east[1] == pytest.approx(-6.0, abs=1e-12)
+    assert west[0] == pytest.approx(east[0], abs=1e-12)
+
+
+@pytest.mark.parametrize("pattern", ["gbrg", "rggb"])
+def test_colours_come_back_from_behind_the_filter(tmp_path: Path, pattern: str) -> None:
+    rgb = np.empty((16, 20, 3), np.uint8)
+    rgb[:] = 200, 120, 40
+    write_image(tmp_path / "1.png", rgb, pattern)
+    raw = read_raw(tmp_path / "1.png")
+    assert raw.tolist() == bayer_mosaic(rgb, pattern).tolist()
+    assert decode_image(f"bayer_{pattern}8", 20, 16, 20, False, raw) == pytest.approx(rgb)
+
+
+def test_beams_that_do_not_come_back_are_left_out_of_a_scan(tmp_path: Path) -> None:
+    ranges = np.array([2.0, np.inf, 4.0], np.float32)
+    write_scan(tmp_path / "1.bin", np.array([0.0, 0.5, np.pi / 2]), ranges, np.array([10, 0, 30], np.float32))
+    points, reflectance = read_beams(tmp_path / "1.bin")
+    assert points == pytest.approx(np.array([[2, 0, 0], [0, 4, 0]]), abs=1e-6)
+    assert reflectance == pytest.approx([10, 30])
+
+
+def test_both_lidars_look_down_at_the_middle_of_their_fan_and_sweep_across_the_road() -> None:
+    for lidar in lidars().values():
+        assert lidar.T_base_lidar[2, 0] < -0.98
+        assert abs(lidar.T_base_lidar[0, 2]) > 0.9
+        assert 0.3 < lidar.T_base_lidar[2, 3] < 0.8
+
+
+def test_a_wandering_error_has_its_size_and_is_smooth() -> None:
+    seconds = np.arange(0, 4000, 0.1)
+    error = wandering(seconds, (1.0, 0.1), 20.0, np.random.default_rng(3))
+    assert error.std(0) == pytest.approx([1.0, 0.1], rel=0.35)
+    assert np.abs(np.diff(error[:, 0])).max() < 0.05
+
+
+def test_visual_odometry_drifts_by_a_per_cent_or_so_and_not_at_a_stop() -> None:
+    long_way = Motion(StreetPlan(7), 100.0, 400.0, 8.0, 3)
+    seconds = np.arange(0, long_way.duration, 1 / 16)
+    true = long_way.poses(seconds) @ T_BASE_VEHICLE
+    errors = []
+    for seed in range(12):
+        T = true[0]
+        for step in se3(visual_odometry(long_way, seconds, T_BASE_VEHICLE, np.random.default_rng(seed))):
+            T = T @ step
+        errors.append(np.linalg.norm(T[:3, 3] - true[-1, :3, 3]) / 400.0)
+    assert 0.002 < np.median(errors) < 0.02
+    still = visual_odometry(long_way, np.zeros(4), T_BASE_VEHICLE, np.random.default_rng(0))
+    assert still == pytest.approx(np.zeros((3, 6)), abs=1e-12)

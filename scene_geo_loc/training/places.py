@@ -100,9 +100,7 @@ def _posed(run: str, camera: str, cameras: Cameras, skipped: Skipped) -> list[Vi
     # Views outlive the run: with all its files they would hold a hundred thousand of them.
     reader = replace(traversal, frame_files=(), scan_files=())
     views = [
-        View(run, camera, files, reader)
-        for files in traversal.frame_files
-        if files.T_map_camera is not None
+        View(run, camera, files, reader) for files in traversal.frame_files if files.T_map_camera is not None
     ]
     if without := len(traversal.frame_files) - len(views):
         skipped.add("images without a pose", without)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles
 from scene_geo_loc.traversals.opening import open_traversal
+from scene_geo_loc.traversals.robotcar_poses import rtk_file
 
 VIEWS = ("stereo/centre", "mono_left", "mono_rear", "mono_right")
 """The cameras of RobotCar that give the four views of a place, the leading one first."""
@@ -62,11 +63,15 @@ class View:
 def open_cameras(root: Path, run: str) -> Cameras:
     """The cameras of `VIEWS` that a RobotCar run has; none where the run is not there.
 
+    Poses are RTK's or else those of inertial navigation: visual odometry has a map of its own in each run.
+
     Raises:
-        TraversalError: a camera's folder is there and cannot be read.
+        TraversalError: a camera's folder is there and cannot be read, or the run has no such poses.
     """
+    folder = root / run
+    poses = "rtk" if rtk_file(folder) else "ins"
     return {
-        camera: cast(FolderTraversal, open_traversal(root / run, "robotcar", camera=camera))
+        camera: cast(FolderTraversal, open_traversal(folder, "robotcar", camera=camera, poses=poses))
         for camera in VIEWS
-        if (root / run / camera).is_dir()
+        if (folder / camera).is_dir()
     }

@@ -1,0 +1,80 @@
+"""The command that chooses triplets, on small runs in the owners' layout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from robotcar_run import write_run
+from typer.testing import CliRunner
+
+from scene_geo_loc.cli.triplets import triplets
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.training.scenarios import TRAINING_RUNS
+from scene_geo_loc.training.triplets import Triplets
+from scene_geo_loc.training.views import VIEWS
+
+app = typer.Typer()
+app.command()(triplets)
+
+AREAS = {"train": [[0, 0, 400, 600]], "validation": [[500, 0, 501, 1]], "test": [[600, 0, 601, 1]]}
+SMALL = ("--negative-distance", "60", "--negatives", "3")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three runs along one bend of 120 m."""
+    folder = tmp_path_factory.mktemp("robotcar")
+    for run in TRAINING_RUNS:
+        write_run(folder, run, VIEWS)
+    (folder / "areas.json").write_text(json.dumps(AREAS))
+    return folder
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_triplets_of_three_runs_are_written_and_summed_up_in_a_line(root, tmp_path):
+    out = tmp_path / "triplets.parquet"
+    told = run(root, out, "--count", 10, *SMALL)
+    made = Triplets.load(out)
+    assert len(made) == 10
+    assert {triplet.anchor.run for triplet in made.items} == {TRAINING_RUNS[0]}
+    assert {s.run for t in made.items for s in t.positives} == set(TRAINING_RUNS[1:])
+    assert (
+        f"{out}: 10 triplets of an anchor, 4 positives and 3 negatives; {len(made.images)} images of 3 runs, "
+        "0 of them with a training depth map"
+    ) in told
+
+
+def test_fewer_triplets_than_asked_for_are_told_with_the_reason(root, tmp_path):
+    told = run(root, tmp_path / "triplets.parquet", *SMALL)
+    made = Triplets.load(tmp_path / "triplets.parquet")
+    assert f"only {len(made)} of 400 triplets could be made" in told
+    assert "anchors with fewer than 3 negatives" in told
+
+
+def test_the_authors_700_m_are_not_to_be_had_on_a_short_street(root, tmp_path):
+    with pytest.raises(SceneGeoLocError, match=r"700 m.*ask for a smaller negative distance"):
+        run(root, tmp_path / "triplets.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_missing_is_told_but_anchors_must_be_there(tmp_path):
+    write_run(tmp_path, TRAINING_RUNS[0], VIEWS[:1])
+    (tmp_path / "areas.json").write_text(json.dumps(AREAS))
+    told = run(tmp_path, tmp_path / "triplets.parquet", *SMALL, "--positives", 2)
+    assert all(f"there is no run {name}" in told for name in TRAINING_RUNS[1:])
+    (tmp_path / TRAINING_RUNS[0]).rename(tmp_path / TRAINING_RUNS[1])
+    with pytest.raises(SceneGeoLocError, match=f"no RobotCar run {TRAINING_RUNS[0]}"):
+        run(tmp_path, tmp_path / "triplets.parquet")
+
+
+def test_settings_that_make_no_sense_are_one_sentence(root, tmp_path):
+    with pytest.raises(SceneGeoLocError, match="positive_distance_m: Input should be greater than 0"):
+        run(root, tmp_path / "triplets.parquet", "--positive-distance", -1)

@@ -79,13 +79,7 @@ def print_scene_table(table: SceneTable, ours: Sequence[MedianErrors]) -> None:
 
     from scene_geo_loc.evaluation.pose_tables import PAPER
 
-    shown = Table(
-        title=f"{table.benchmark}, {table.scene}: median error over all queries",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        padding=(0, 0, 0, 1),
-    )
+    shown = Table(box=None, padding=(0, 0, 0, 1))
     shown.add_column("", no_wrap=True)
     shown.add_column("metres", justify="right", no_wrap=True)
     shown.add_column("degrees", justify="right", no_wrap=True)
@@ -94,6 +88,7 @@ def print_scene_table(table: SceneTable, ours: Sequence[MedianErrors]) -> None:
             name = f"{owner}: {row.method}"
             shown.add_row(name, _number(row.position_m, 2), _number(row.rotation_deg, 1))
     console = Console(highlight=False)
+    console.print(f"{table.benchmark}, {table.scene}: median error over all queries", style="bold")
     console.print(shown)
     console.print(
         f"Paper: as printed in {table.table} of {PAPER}, over the full test split. This run: over the "

@@ -31,7 +31,7 @@ class Source:
         str | None,
         typer.Option(
             help="Its format, where it is not recognised: rosbag, 7scenes, 12scenes, cambridge, "
-            "kitti-odometry, kitti-raw, kitti-lidar, colmap or rgbd.",
+            "kitti-odometry, kitti-raw, kitti-lidar, robotcar, colmap or rgbd.",
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -39,7 +39,8 @@ class Source:
         str | None,
         typer.Option(
             help="Where a bag's poses are: a topic, or a TUM file with poses of the camera's optical frame. "
-            "Else ground truth, TF or odometry is taken, in this order.",
+            "Else ground truth, TF or odometry is taken, in this order. Of a RobotCar run: rtk, ins or vo, "
+            "else the first of these that there is.",
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -47,7 +48,8 @@ class Source:
         str | None,
         typer.Option(
             help="Which camera, where there are several: the image topic of a bag, the folder of KITTI's "
-            "images, or depth or color of 7-Scenes.",
+            "images, depth or color of 7-Scenes, or stereo/centre, stereo/left, stereo/right, mono_left, "
+            "mono_right or mono_rear of RobotCar.",
             rich_help_panel=_PANEL,
         ),
     ] = None

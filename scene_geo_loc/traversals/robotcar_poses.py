@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
 from scene_geo_loc.geometry.trajectory import Trajectory
 from scene_geo_loc.traversals.frame import Skipped
 from scene_geo_loc.traversals.robotcar_calibration import T_VEHICLE_BASE, Calibration, se3
-from scene_geo_loc.traversals.robotcar_rows import FASTEST_M_S, read_table, without_jumps
+from scene_geo_loc.traversals.robotcar_rows import FASTEST_M_S, LATEST_STAMP, NS_PER_STAMP, read_table, without_jumps
 
 ORIGIN = np.array([5_735_000.0, 620_000.0, 0.0])
 """Northing, easting (UTM zone 30U) and down of the map's origin in metres, in the south-west of Oxford."""
@@ -32,7 +33,7 @@ T_MAP_NED = make_pose([[0, 1, 0], [1, 0, 0], [0, 0, -1]], np.zeros(3))
 """East, north, up of north, east, down."""
 
 LONGEST_BREAK_NS = 500_000_000
-"""The motion over a longer time than this, for which there is no row of visual odometry, is not known."""
+"""Over a longer time than this without rows of visual odometry, the motion is not known."""
 
 _GOOD_SOLUTIONS = ("INS_SOLUTION_GOOD", "INS_ALIGNMENT_COMPLETE", "INS_SOLUTION_FREE")
 """What NovAtel's receivers call a solution that they trust."""
@@ -96,13 +97,15 @@ def read_vo(path: Path, skipped: Skipped) -> VehiclePoses | None:
 
     Raises TraversalError.
     """
-    stamps, table = read_table(path, "source_timestamp", ("x", "y", "z", *_ANGLES), skipped)
+    columns = ("destination_timestamp", "x", "y", "z", *_ANGLES)
+    stamps, table = read_table(path, "source_timestamp", columns, skipped)
     if len(stamps) == 0:
         return None
-    motions = se3(table)
-    steps = np.diff(stamps)
-    jumps = np.linalg.norm(table[1:, :3], axis=1) > FASTEST_M_S * steps / 1e9
-    breaks = np.flatnonzero(jumps | (steps > LONGEST_BREAK_NS)) + 1
+    steps = np.diff(stamps, prepend=stamps[0])
+    covered = stamps - np.clip(table[:, 0], 0, LATEST_STAMP).astype(np.int64) * NS_PER_STAMP
+    motions = _over_holes(se3(table[:, 1:]), steps, covered)
+    jumps = np.linalg.norm(motions[:, :3, 3], axis=1) > FASTEST_M_S * steps / 1e9
+    breaks = np.flatnonzero(jumps[1:] | (steps[1:] > LONGEST_BREAK_NS)) + 1
     stretches = zip([0, *breaks], [*breaks, len(stamps)], strict=True)
     first, end = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
     if end - first < len(stamps):
@@ -112,6 +115,24 @@ def read_vo(path: Path, skipped: Skipped) -> VehiclePoses | None:
     for i in range(1, end - first):
         poses[i] = poses[i - 1] @ motions[first + i]
     return VehiclePoses("vo", Trajectory(stamps[first:end], poses), np.eye(4))
+
+
+def _over_holes(
+    motions: NDArray[np.float64], steps: NDArray[np.int64], covered: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The motions (N, 4, 4), each since the row before, at the same speed where rows between are missing.
+
+    Args:
+        steps: (N,) nanoseconds since the row before.
+        covered: (N,) nanoseconds that each motion is measured over.
+    """
+    holes = np.flatnonzero((covered > 0) & (covered < steps))
+    if len(holes):
+        share = (steps[holes] / covered[holes])[:, None]
+        motions[holes, :3, 3] *= share
+        turned = Rotation.from_matrix(motions[holes, :3, :3]).as_rotvec() * share
+        motions[holes, :3, :3] = Rotation.from_rotvec(turned).as_matrix()
+    return motions
 
 
 def _read_navigation(

@@ -23,7 +23,7 @@ FASTEST_M_S = 60.0
 CORRECTION_M = 5.0
 """So far a position may step at once, where the satellites correct what the inertial unit believed."""
 
-_LATEST_STAMP = 2**53
+LATEST_STAMP = 2**53
 """What is greater is no time in microseconds, but a damaged number."""
 
 
@@ -66,7 +66,7 @@ def read_table(
                 except (TypeError, ValueError):
                     skipped.add(f"damaged rows of {path.name}")
                     continue
-                if not (0 < stamp < _LATEST_STAMP and np.isfinite(numbers).all()):
+                if not (0 < stamp < LATEST_STAMP and np.isfinite(numbers).all()):
                     skipped.add(f"rows of {path.name} without numbers")
                 elif position and not any(float(row[column]) for column in position):
                     skipped.add(f"rows of {path.name} without a position")
@@ -95,7 +95,7 @@ def read_stamps(path: Path, skipped: Skipped) -> NDArray[np.int64]:
         with path.open() as file:
             for line in file:
                 word = line.partition(" ")[0].strip()
-                if word.isdecimal() and 0 < int(word) < _LATEST_STAMP:
+                if word.isdecimal() and 0 < int(word) < LATEST_STAMP:
                     stamps.append(int(word))
                 elif line.strip():
                     skipped.add(f"damaged lines of {path.name}")

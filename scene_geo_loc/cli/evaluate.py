@@ -33,7 +33,8 @@ def evaluate(
     """Localize a source whose poses are known, and tell how far off the answers are.
 
     Offline the localizer sees every frame. With --live the bag is played as it was recorded to a
-    localization_node in a process of its own, and what the node publishes is scored.
+    localization_node in a process of its own, and what the node publishes is scored. Scenes of 7-Scenes,
+    12-Scenes and Cambridge Landmarks are shown beside the errors that Perspective-n-Learned-Point prints.
 
     Example:  scene-geo-loc evaluate office_map evening.bag --json evening.json --report evening_report
     """

@@ -4,8 +4,8 @@ The authors trained, validated and tested in disjoint parts of Oxford: about the
 Banbury Road and Walton Street; the streets between Worcester College and the castle; and Parks Road,
 Keble Road, South Parks Road, Mansfield Road, Holywell Street and Broad Street.  The thesis of the first
 author draws them on a map without coordinates.  The boxes built in here are this project's choice along
-these streets, read off that map to about 20 m (the centres of the test regions that PointNetVLAD
-published, Uy and Lee, CVPR 2018, lie on the streets then), with gaps where the streets meet.
+these streets, read off that map to about 30 m (so near do the centres of the test regions that
+PointNetVLAD published, Uy and Lee, CVPR 2018, lie to its streets), with gaps where the streets meet.
 Whoever knows better puts an areas.json beside the runs.
 """
 

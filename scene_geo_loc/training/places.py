@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.training.areas import Area
 from scene_geo_loc.training.views import Cameras, View
 from scene_geo_loc.traversals.frame import Skipped
-
-MAX_SPEED_M_S = 40.0
-"""Poses that are farther apart in time and space than a car can drive have jumped."""
+from scene_geo_loc.traversals.robotcar_rows import FASTEST_M_S
 
 MAX_TIME_APART_NS = 100_000_000
 """How far apart in time the frames of two cameras may be to show one place; RobotCar's slowest has 11 Hz."""
@@ -38,7 +36,7 @@ def along_way(
             step = float(np.linalg.norm(positions[i] - positions[last]))
             if step < _STANDING * distance_m:
                 continue
-            if step <= MAX_SPEED_M_S * (int(stamps_ns[i]) - int(stamps_ns[last])) / 1e9:
+            if step <= FASTEST_M_S * (int(stamps_ns[i]) - int(stamps_ns[last])) / 1e9:
                 way += step
         last = i
         if way >= distance_m:
@@ -80,6 +78,9 @@ def places_of(
     views = {camera: _posed(run, camera, cameras, skipped) for camera in cameras}
     stamps = {camera: _stamps(of) for camera, of in views.items()}
     leading = next(iter(cameras))
+    # The leading one's only: bad rows of the poses were counted for each camera.
+    for reason, count in cameras[leading].left_out.counts.items():
+        skipped.add(reason, count)
     positions = np.array([view.position for view in views[leading]]).reshape(-1, 2)
     chosen = along_way(stamps[leading], positions, distance_m)
     chosen = chosen[area.contains(positions[chosen])]

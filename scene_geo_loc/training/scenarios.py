@@ -2,10 +2,10 @@
 Challenging Conditions" (ICRA 2019), section IV.
 
 References are a place every 5 m along the overcast run inside the test area, with the four views of
-each.  The paper gives only the numbers of the queries, which are no multiples of four, and its figures
-show queries of front, side and rear cameras.  Here, so many places as there are queries in the paper are
-chosen evenly along the run, with the cameras in turn; where the run is shorter, in a simulated town
-say, a place may give several views, never one twice.
+each.  Of the queries the paper tells only how many there are: 261 of them by sunshine, so not four of
+every place; and its figures show queries of the front, side and rear cameras.  Here, as many places as
+the paper has queries are chosen evenly along the run, with the cameras in turn; where the run has fewer
+places, in a simulated town say, a place gives several views, none of them twice.
 """
 
 from __future__ import annotations

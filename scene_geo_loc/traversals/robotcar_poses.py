@@ -24,7 +24,13 @@ from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
 from scene_geo_loc.geometry.trajectory import Trajectory
 from scene_geo_loc.traversals.frame import Skipped
 from scene_geo_loc.traversals.robotcar_calibration import T_VEHICLE_BASE, Calibration, se3
-from scene_geo_loc.traversals.robotcar_rows import FASTEST_M_S, LATEST_STAMP, NS_PER_STAMP, read_table, without_jumps
+from scene_geo_loc.traversals.robotcar_rows import (
+    FASTEST_M_S,
+    LATEST_STAMP,
+    NS_PER_STAMP,
+    read_table,
+    without_jumps,
+)
 
 ORIGIN = np.array([5_735_000.0, 620_000.0, 0.0])
 """Northing, easting (UTM zone 30U) and down of the map's origin in metres, in the south-west of Oxford."""

@@ -29,7 +29,7 @@ _SKY_SPREADS = 1.5
 """A pixel is taken for sky, seen between leaves, say, that is brighter than the points around it by so
 many grey levels and so many times as much as these differ among themselves; see `_like_sky`."""
 
-_RADIUS = 6
+_RADIUS = 4
 _SIGMA_PIXELS = 2.0
 _SIGMA_GREY = 12.0
 
@@ -40,8 +40,8 @@ def densify(sparse: NDArray[np.float32], image: NDArray[np.uint8] | None = None)
     Around each pixel a plane is fitted to the inverse depth by normalized convolution of first order
     (Knutsson and Westin, CVPR 1993): the inverse depth of a plane in space is linear in the image,
     so that roads and walls go on in gaps as they are.  Where the points lie on no plane, two surfaces
-    meet, and anything between them would hang in the air; there each pixel takes the depth of one
-    point, the one that is near and, where the image is given, alike in brightness.  Pixels that are
+    meet, and anything between them would hang in the air; there each pixel takes the depth of one,
+    the one whose points are near and, where the image is given, alike in brightness.  Pixels that are
     brighter than whatever was measured around them stay unknown: sky gives no points.
 
     Args:
@@ -76,7 +76,7 @@ def densify(sparse: NDArray[np.float32], image: NDArray[np.uint8] | None = None)
         dense[v, u] = value.clip(farthest, nearest)
         mixed[v, u] = deviation > _MIXED * value
         wanted[v, u] = False
-    dense[mixed] = _most_alike(inverse, mixed, grey)
+    dense[mixed] = _likelier_surface(inverse, mixed, grey).clip(farthest, nearest)
     return 1.0 / dense
 
 
@@ -186,30 +186,42 @@ def _like_sky(grey: F32, count: F32, sigma: float) -> NDArray[np.bool_]:
     return grey - mean > np.maximum(_SKY_GREY, _SKY_SPREADS * spread)
 
 
-def _most_alike(inverse: F32, where: NDArray[np.bool_], brightness: F32) -> F32:
-    """For each pixel of `where`, the inverse depth of the point near it that is most like it.
+def _likelier_surface(inverse: F32, where: NDArray[np.bool_], grey: F32) -> F32:
+    """For each pixel of `where`, the mean inverse depth of that surface of two which it likely is of.
 
-    NaN where no point is within the radius.
+    The points in a small window are parted into near and far ones half-way between the extremes, and
+    weigh by how near they are and how alike in brightness.  To take a near surface for a far one makes
+    a greater relative error than the reverse, the reverse a greater one in metres: the weights times
+    the root of the inverse depth are a balance.  NaN where the window holds no point.
     """
     v, u = np.nonzero(where)
+    square = np.ones((2 * _RADIUS + 1, 2 * _RADIUS + 1), np.uint8)
+    highest = cv2.dilate(inverse, square)[v, u]
+    lowest = cv2.erode(np.where(inverse > 0, inverse, np.float32(np.inf)), square)[v, u]
+    some = highest > 0
+    half_way = np.sqrt(highest[some] * lowest[some])
     width = inverse.shape[1] + 2 * _RADIUS
-    place = (v + _RADIUS) * width + u + _RADIUS
+    place = (v[some] + _RADIUS) * width + u[some] + _RADIUS
     values = np.pad(inverse, _RADIUS).ravel()
-    grey = np.pad(brightness / np.float32(_SIGMA_GREY), _RADIUS).ravel()
-    span = range(-_RADIUS, _RADIUS + 1)
-    offsets = sorted((down**2 + right**2, down, right) for down in span for right in span)
+    brightness = np.pad(grey / np.float32(_SIGMA_GREY), _RADIUS).ravel()
+    own = brightness[place]
+    weight, total, weight_near, total_near = np.zeros((4, len(place)), np.float32)
+    for down in range(-_RADIUS, _RADIUS + 1):
+        for right in range(-_RADIUS, _RADIUS + 1):
+            at = place + (down * width + right)
+            value = values[at]
+            distance = np.float32((down**2 + right**2) / (2 * _SIGMA_PIXELS**2))
+            one = np.exp(-np.abs(brightness[at] - own) - distance) * (value > 0)
+            weight += one
+            total += one * value
+            one *= value > half_way
+            weight_near += one
+            total_near += one * value
+    # What rounding leaves of a sum without terms is no surface.
+    far = np.maximum(weight - weight_near, np.float32(1e-6) * weight)
+    level_far = (total - total_near) / far
+    level_near = total_near / np.maximum(weight_near, np.float32(1e-12))
+    is_near = weight_near * np.sqrt(level_near) > far * np.sqrt(np.maximum(level_far, 0))
     chosen = np.full(len(v), np.nan, np.float32)
-    open_ = np.arange(len(v))
-    best, own = np.full(len(v), np.inf, np.float32), grey[place]
-    for number, (square, down, right) in enumerate(offsets):
-        distance_cost = np.float32(square / (2 * _SIGMA_PIXELS**2))
-        if number % 8 == 0:  # what is as good as any farther point can be is settled
-            going_on = best > distance_cost
-            open_, place, best, own = open_[going_on], place[going_on], best[going_on], own[going_on]
-        at = place + (down * width + right)
-        value = values[at]
-        cost = np.abs(grey[at] - own) + distance_cost
-        better = (value > 0) & (cost < best)
-        best[better] = cost[better]
-        chosen[open_[better]] = value[better]
+    chosen[some] = np.where(is_near, level_near, level_far)
     return chosen

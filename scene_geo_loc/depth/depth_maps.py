@@ -1,0 +1,144 @@
+"""Folders of training depth maps: how they are read, and how a depth map becomes a file.
+
+A folder holds `<stamp>.png` for each image, 16 bits, in centimetres, 0 for unknown, and `index.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.depth.lidar import MAX_DEPTH_M
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import Pose
+
+VERSION = 1
+"""Of the folder's format, and of the way its depth maps are made."""
+
+INDEX = "index.json"
+JOURNAL = "index.partial.jsonl"
+"""Lists the maps, one a line, until all are made."""
+
+
+@dataclass(frozen=True)
+class DepthMap:
+    """What the index says of one depth map.
+
+    Attributes:
+        stamp_ns: time of the image.
+        image: what the source calls the image: a path in its folder, or a topic and a time.
+        T_map_camera: pose of the optical frame in the map.
+        camera: the image's camera; the depth map has its size.
+        png: name of the depth map's file.
+        known: share of its pixels that have a depth.
+    """
+
+    stamp_ns: int
+    image: str
+    T_map_camera: Pose
+    camera: Camera
+    png: str
+    known: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, for JSON."""
+        return {
+            "stamp_ns": self.stamp_ns,
+            "image": self.image,
+            "T_map_camera": self.T_map_camera.tolist(),
+            "camera": self.camera.to_dict(),
+            "png": self.png,
+            "known": round(self.known, 4),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> DepthMap:
+        """The inverse of `to_dict`. Raises ValueError, TypeError or KeyError."""
+        pose = np.array(values["T_map_camera"], np.float64).reshape(4, 4)
+        camera = Camera.from_dict(values["camera"])
+        png = Path(str(values["png"])).name  # never outside of the folder
+        return cls(int(values["stamp_ns"]), str(values["image"]), pose, camera, png, float(values["known"]))
+
+
+class DepthMaps:
+    """A folder of training depth maps.
+
+    Attributes:
+        maps: what is there, in order of time.
+    """
+
+    def __init__(self, folder: Path, maps: list[DepthMap]) -> None:
+        self.folder = folder
+        self.maps = maps
+        self._places = {depth_map.stamp_ns: i for i, depth_map in enumerate(maps)}
+
+    @classmethod
+    def load(cls, folder: Path) -> DepthMaps:
+        """Opens a folder by its index. Raises SceneGeoLocError where it is missing or damaged."""
+        folder = Path(folder)
+        if not (folder / INDEX).is_file():
+            unfinished = (
+                " but an unfinished one: make it again, to go on" if (folder / JOURNAL).is_file() else ""
+            )
+            raise SceneGeoLocError(f"{folder} has no {INDEX} of depth maps{unfinished}.")
+        try:
+            index = json.loads((folder / INDEX).read_text())
+            if index["version"] != VERSION:
+                raise ValueError(f"it is of version {index['version']}, and this is {VERSION}")
+            maps = [DepthMap.from_dict(values) for values in index["maps"]]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise SceneGeoLocError(
+                f"{folder / INDEX} is damaged or of another format ({error!r}): make the depth maps again."
+            ) from error
+        return cls(folder, sorted(maps, key=attrgetter("stamp_ns")))
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    def find(self, stamp_ns: int) -> int | None:
+        """The place of the map of the image with this stamp, or None."""
+        return self._places.get(stamp_ns)
+
+    def depth(self, i: int) -> NDArray[np.float32]:
+        """A depth map (H, W) in metres, NaN where unknown.
+
+        Raises SceneGeoLocError where its file is missing, damaged, or of another size than the camera.
+        """
+        depth_map = self.maps[i]
+        path = self.folder / depth_map.png
+        depth = decode_depth(path.read_bytes() if path.is_file() else b"")
+        if depth is None:
+            raise SceneGeoLocError(f"{path} is missing or no grey PNG of 16 bits: make the depth maps again.")
+        camera = depth_map.camera
+        if depth.shape != (camera.height, camera.width):
+            raise SceneGeoLocError(
+                f"{path} has {depth.shape[1]} x {depth.shape[0]} pixels and its camera {camera.width} x "
+                f"{camera.height}: make the depth maps again."
+            )
+        return depth
+
+
+def encode_depth(depth: NDArray[np.float32]) -> bytes:
+    """A depth map (H, W) in metres as a PNG of 16 bits in centimetres; 0 for NaN and beyond 100 m."""
+    centimetres = np.nan_to_num(np.rint(depth * np.float32(100)), nan=0.0, posinf=0.0, neginf=0.0)
+    centimetres[(centimetres < 0) | (centimetres > 100 * MAX_DEPTH_M)] = 0
+    _, data = cv2.imencode(".png", centimetres.astype(np.uint16))
+    return data.tobytes()
+
+
+def decode_depth(data: bytes) -> NDArray[np.float32] | None:
+    """The inverse of `encode_depth`; None where it is no such PNG."""
+    if not data:
+        return None
+    centimetres = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if centimetres is None or centimetres.dtype != np.uint16 or centimetres.ndim != 2:
+        return None
+    return np.where(centimetres > 0, centimetres / np.float32(100), np.float32(np.nan)).astype(np.float32)

@@ -1,0 +1,76 @@
+"""The images of a traversal, each with the lidar points that its camera sees."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.depth.densify import densify
+from scene_geo_loc.depth.lidar import LidarAccumulator, points_in_view, sparse_depth
+from scene_geo_loc.depth.window import ScanWindow, window_for
+from scene_geo_loc.errors import TraversalError
+from scene_geo_loc.traversals.frame import Frame, Skipped, Traversal
+
+
+@dataclass(frozen=True)
+class LidarView:
+    """A frame and the points before its camera.
+
+    Attributes:
+        points: (N, 3) float32 metres in the optical frame.
+    """
+
+    frame: Frame
+    points: NDArray[np.float32]
+
+    def sparse(self, window: ScanWindow) -> NDArray[np.float32]:
+        """The sparse depth map (H, W) of the points that nothing hides, metres, NaN elsewhere."""
+        return sparse_depth(self.points, self.frame.camera, window.occluder_m)
+
+    def dense(self, window: ScanWindow) -> NDArray[np.float32]:
+        """The dense depth map (H, W) in metres, NaN where unknown."""
+        return densify(self.sparse(window), self.frame.image)
+
+
+def lidar_views(
+    traversal: Traversal, window: ScanWindow, skipped: Skipped, done: Container[int] = ()
+) -> Iterator[LidarView]:
+    """The frames that have a pose and lidar points within view, in order of time.
+
+    Frames and scans are read side by side, so that memory holds the scans of one window only.
+
+    Args:
+        skipped: counts the frames without points; those without a pose the traversal counts itself.
+        done: stamps of frames to pass over.
+    """
+    lidar = LidarAccumulator(window.before_s, window.after_s)
+    scans = traversal.scans()
+    after_ns = round(window.after_s * 1e9)
+    scan = next(scans, None)
+    for frame in traversal.frames():
+        if frame.T_map_camera is None or frame.stamp_ns in done:
+            continue
+        while scan is not None and scan.stamp_ns <= frame.stamp_ns + after_ns:
+            lidar.add(scan)
+            scan = next(scans, None)
+        points_map = lidar.points_around(frame.stamp_ns)
+        points = points_in_view(points_map, frame.T_map_camera, frame.camera)
+        if len(points_map) == 0:
+            skipped.add("images without scans around them")
+        elif len(points) == 0:
+            skipped.add("images with no lidar point in view")
+        else:
+            yield LidarView(frame, points)
+
+
+def choose_window(traversal: Traversal) -> ScanWindow:
+    """The window for a traversal's lidar. Raises TraversalError where it has no scans."""
+    if next(traversal.scans(), None) is None:
+        left_out = f" ({traversal.skipped})" if traversal.skipped else ""
+        raise TraversalError(
+            f"{traversal.name}: there are no lidar scans with poses{left_out}; depth maps need them."
+        )
+    return window_for(traversal.scans())

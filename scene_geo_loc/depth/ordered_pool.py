@@ -1,0 +1,76 @@
+"""Work spread over processes, with results in order and little of it under way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TypeVar
+
+import cv2
+
+from scene_geo_loc.errors import SceneGeoLocError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+_AHEAD = 2
+"""Jobs a worker that are under way or wait: what is read ahead takes memory."""
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def ordered_map(
+    work: Callable[[Job], Result], jobs: Iterable[Job], workers: int | None = None
+) -> Iterator[Iterator[Result]]:
+    """Gives the results of jobs, in order; jobs are taken from the iterable as workers get free.
+
+    The workers are started afresh, not forked: OpenCV's threads do not live on in a forked process,
+    which would wait for them for ever.
+
+    Args:
+        work: a function of a module, called in the workers.
+        workers: processes; by default one for each core.  With 1 the work is done in this process.
+
+    Raises SceneGeoLocError where a worker was killed.
+    """
+    count = workers or cores()
+    if count == 1:
+        yield map(work, jobs)
+        return
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    try:
+        yield _in_order(pool, work, jobs, _AHEAD * count)
+    except BrokenProcessPool as error:
+        raise SceneGeoLocError(
+            "A worker process was killed, most likely for lack of memory; use fewer workers."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_order(
+    pool: ProcessPoolExecutor, work: Callable[[Job], Result], jobs: Iterable[Job], ahead: int
+) -> Iterator[Result]:
+    under_way: deque[Future[Result]] = deque()
+    for job in jobs:
+        if len(under_way) == ahead:
+            yield under_way.popleft().result()
+        under_way.append(pool.submit(work, job))
+    while under_way:
+        yield under_way.popleft().result()
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches every process of the terminal: the parent alone decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)

@@ -153,10 +153,10 @@ def _recognise(source: Path) -> str | None:
 
 def _sources_within(folder: Path, depth: int = 2) -> Iterator[str]:
     """The sources among the folders in a folder, and in those, with their formats."""
-    for child in (
-        sorted(filter(Path.is_dir, folder.iterdir())) if os.access(folder, os.R_OK | os.X_OK) else ()
-    ):
-        name = _recognise(child) if os.access(child, os.R_OK | os.X_OK) else None
+    for child in sorted(filter(Path.is_dir, folder.iterdir())):
+        if not os.access(child, os.R_OK | os.X_OK):
+            continue
+        name = _recognise(child)
         if name is not None:
             yield f"{child.name} ({name})"
         elif depth > 1:

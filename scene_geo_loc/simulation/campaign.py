@@ -24,6 +24,9 @@ LOOP_M = 6000.0
 LONGEST_TEST_M = 2110.0
 """The test area of the papers: 422 places 5 m apart."""
 
+_LANE_M = -0.4
+"""Nearer to the middle of the street than a lane is, so that parked cars do not fill the view to the side."""
+
 PIECE_M = 300.0
 """So much of the way is built at a time."""
 
@@ -153,7 +156,7 @@ class RunDrive:
         self.spans = [settings.spans()[area] for area in run.areas]
         self.start = self.spans[0][0] - settings.lead
         self.length = self.spans[-1][1] + settings.lead - self.start
-        self.motion = Motion(plan, self.start, self.length, settings.speed, run.drive_seed)
+        self.motion = Motion(plan, self.start, self.length, settings.speed, run.drive_seed, _LANE_M)
 
     def seconds(self, stamps_us: Sequence[int]) -> NDArray[np.float64]:
         """Seconds from the start of the drive."""

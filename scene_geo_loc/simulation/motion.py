@@ -26,16 +26,25 @@ class Motion:
         start, length: part of the loop in metres.
         speed: cruising speed in metres a second.
         seed: of the line, the speed and the stops; two seeds never give the same drive.
+        lane: about how many metres to the left of the centre line the vehicle keeps.
 
     Attributes:
         duration: seconds.
     """
 
-    def __init__(self, plan: StreetPlan, start: float, length: float, speed: float, seed: int) -> None:
+    def __init__(
+        self,
+        plan: StreetPlan,
+        start: float,
+        length: float,
+        speed: float,
+        seed: int,
+        lane: float = LANE_M,
+    ) -> None:
         rng = stream(plan.seed, "motion", seed)
         margin = 12.0
         along = np.arange(start - margin, start + length + margin, _GRID_M)
-        lateral = np.full(len(along), LANE_M + rng.uniform(-0.25, 0.25))
+        lateral = np.full(len(along), lane + rng.uniform(-0.25, 0.25))
         for wavelength in (29.0, 53.0, 97.0):
             lateral += rng.uniform(0.04, 0.15) * np.sin(along / wavelength * 2 * np.pi + rng.uniform(0, 7))
         # The driver rounds off what the street's arcs leave abrupt.

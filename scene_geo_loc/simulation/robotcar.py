@@ -15,6 +15,7 @@ from typing import Any
 
 import cv2
 
+from scene_geo_loc import __version__
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.evaluation.output import write_aside, write_json
 from scene_geo_loc.simulation import navigation, robotcar_layout, robotcar_rig
@@ -172,7 +173,8 @@ def simulate_robotcar(
 
 def _prepare(out: Path, settings: CampaignSettings) -> None:
     """Writes what the runs share, unless it is there."""
-    record = {key: value for key, value in asdict(settings).items() if key != "runs"}
+    record = {"version": __version__, **asdict(settings)}
+    del record["runs"]
     path = out / "simulation.json"
     if path.exists():
         _refuse_others(path, record)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import shutil
 import signal
-from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -28,18 +28,16 @@ from scene_geo_loc.simulation.campaign import (
 )
 from scene_geo_loc.simulation.city import City
 from scene_geo_loc.simulation.conditions import CONDITIONS
-from scene_geo_loc.simulation.drive import available_cores
+from scene_geo_loc.simulation.drive import Progress, available_cores
+from scene_geo_loc.simulation.plan import StreetPlan
 from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.sensors import CameraView, line_scan
-
-Progress = Callable[[int, int], None]
-"""Called with the images done and their total."""
 
 _README = """This dataset was simulated by scene_geo_loc.  It is not data of the Oxford RobotCar dataset.
 
 The town, its houses and all pictures are made up.  Only the layout of the files, their formats and
 units, and the names of the runs are those of the Oxford RobotCar dataset, so that what reads the one
-reads the other.  A run has the condition of the real run of that date:
+reads the other.  The runs, with the condition that was simulated and the areas that have images:
 
 {runs}
 
@@ -62,9 +60,8 @@ class CampaignSummary:
 class _Campaign:
     """What the workers share: inherited when they are forked."""
 
-    def __init__(self, out: Path, settings: CampaignSettings) -> None:
-        self.out, self.settings = out, settings
-        self.city: City = city_of(settings)
+    def __init__(self, out: Path, settings: CampaignSettings, city: City) -> None:
+        self.out, self.settings, self.city = out, settings, city
         self.views = {view.name: view for view in robotcar_rig.views(settings.width, settings.height)}
         self.lidars = robotcar_rig.lidars()
         self.drives = [
@@ -155,8 +152,9 @@ def simulate_robotcar(
     """
     settings = settings or CampaignSettings()
     try:
-        _prepare(out, settings)
-        campaign = _Campaign(out, settings)
+        city = city_of(settings)
+        _prepare(out, settings, city.plan)
+        campaign = _Campaign(out, settings, city)
         total = sum(drive.image_count() for drive in campaign.drives)
         try:
             _simulate_pieces(campaign, workers or available_cores(), progress, total)
@@ -171,7 +169,7 @@ def simulate_robotcar(
     return CampaignSummary(total, runs, runs - len(campaign.drives))
 
 
-def _prepare(out: Path, settings: CampaignSettings) -> None:
+def _prepare(out: Path, settings: CampaignSettings, plan: StreetPlan) -> None:
     """Writes what the runs share, unless it is there."""
     record = {"version": __version__, **asdict(settings)}
     del record["runs"]
@@ -187,13 +185,11 @@ def _prepare(out: Path, settings: CampaignSettings) -> None:
         f"  {run.name}  {run.condition:10} {' and '.join(run.areas)}" for run in chosen_runs(settings)
     )
     write_aside(out / "README.txt", _README.format(runs=runs, northing=northing, easting=easting).encode())
-    write_json(out / "areas.json", area_boxes(city_of(settings).plan, settings))
+    write_json(out / "areas.json", area_boxes(plan, settings))
     robotcar_layout.write_calibration(out, robotcar_rig.views(settings.width, settings.height))
 
 
 def _refuse_others(path: Path, record: dict[str, Any]) -> None:
-    import json
-
     try:
         found = json.loads(path.read_text())
     except (ValueError, UnicodeDecodeError):

@@ -7,11 +7,11 @@ millimetres, 65535 unknown) and `.pose.txt` (4x4, camera to world), and `TrainSp
 The images come from two cameras of a Kinect, and the dataset registers neither to the other.  Its poses
 are those of the depth camera, f = 585, c = (320, 240).  Two readings are usual, and `camera` chooses:
 
-"depth": the colour image is taken as if the depth camera had seen it, as Perspective-n-Learned-Point
-    (Piasco et al., BMVC 2019) and most learned pose regression do.  The default, to compare with them.
 "color": the colour image has its own camera, f = 525 and 25 mm to the right, as scene coordinate
     regression takes it (Brachmann et al., ICCV 2021).  The depth map is registered to it, and the poses
-    are those of this camera.
+    are those of this camera.  It is the geometry of the device, and localizes best: the default.
+"depth": the colour image is taken as if the depth camera had seen it, as Perspective-n-Learned-Point
+    (Piasco et al., BMVC 2019) and most learned pose regression do.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ PAUSE = 20
 """Frames left out between sequences: 2 s, too long for poses to be interpolated from one to the next."""
 
 _CAMERAS: dict[str, tuple[Camera, Pose]] = {
-    "depth": (DEPTH_CAMERA, np.eye(4)),
     "color": (COLOR_CAMERA, T_DEPTH_COLOR),
+    "depth": (DEPTH_CAMERA, np.eye(4)),
 }
 
 
@@ -56,13 +56,13 @@ def is_seven_scenes(folder: Path) -> bool:
     return bool(_color_images(folder)) or any(_color_images(sequence) for sequence in _sequences(folder))
 
 
-def open_seven_scenes(folder: Path, split: str | None = None, camera: str = "depth") -> FolderTraversal:
+def open_seven_scenes(folder: Path, split: str | None = None, camera: str = "color") -> FolderTraversal:
     """Opens a scene, a split of it ("train" or "test"), or one of its sequences.
 
     Args:
         folder: of the scene or the sequence.
         split: "train" or "test"; None for all sequences.
-        camera: "depth" or "color", see above.
+        camera: "color" or "depth", see above.
 
     Raises:
         TraversalError: there are no sequences, or no such split or camera.

@@ -15,6 +15,7 @@ from scene_geo_loc.cli.bench import bench
 from scene_geo_loc.cli.benchmark import benchmark_app
 from scene_geo_loc.cli.convert import convert
 from scene_geo_loc.cli.demo import demo
+from scene_geo_loc.cli.depth import depth_app
 from scene_geo_loc.cli.describe import describe
 from scene_geo_loc.cli.evaluate import evaluate
 from scene_geo_loc.cli.localize import localize
@@ -33,6 +34,7 @@ for command in (simulate, convert, localize, evaluate, describe, triplets, demo,
     app.command()(command)
 app.add_typer(map_app, name="map")
 app.add_typer(benchmark_app, name="benchmark")
+app.add_typer(depth_app, name="depth")
 
 
 def show_version(wanted: bool) -> None:

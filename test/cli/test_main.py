@@ -19,6 +19,7 @@ COMMANDS = (
     "evaluate",
     "describe",
     "benchmark",
+    "depth",
     "triplets",
     "demo",
     "bench",

@@ -27,7 +27,7 @@ _SKY_SIGMA = 3.0
 _SKY_GREY = 40.0
 _SKY_SPREADS = 1.5
 """A pixel is taken for sky, seen between leaves, say, that is brighter than the points around it by so
-many grey levels and so many times as much as these differ among themselves; see `_like_sky`."""
+many grey levels and so many times as much as these differ among themselves."""
 
 _RADIUS = 4
 _SIGMA_PIXELS = 2.0
@@ -58,24 +58,26 @@ def densify(sparse: NDArray[np.float32], image: NDArray[np.uint8] | None = None)
     inverse[known] = 1.0 / sparse[known]
     sums = (known.astype(np.float32), inverse, inverse * inverse)
     farthest, nearest = inverse[known].min(), inverse[known].max()
-    scale = max(1.0, sparse.shape[1] / 640)
+    scale = max(0.5, sparse.shape[1] / 640)
     dense = np.full(sparse.shape, np.nan, np.float32)
     mixed = np.zeros(sparse.shape, bool)
     wanted = _between(known, round(_REACH * scale))
+    grey, sky = np.zeros(sparse.shape, np.float32), np.zeros(sparse.shape, bool)
     if image is not None:
         grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY).astype(np.float32)
-        wanted &= known | ~_like_sky(grey, sums[0], _SKY_SIGMA * scale)
-    else:
-        grey = np.zeros(sparse.shape, np.float32)
-    for sigma, least in _SCALES:
+        sky = ~known & _brighter(grey, sums[0], _SKY_SIGMA * scale)
+    for number, (sigma, least) in enumerate(_SCALES):
         v, u = np.nonzero(wanted)
-        planes = _Planes.fit(sums, sigma * scale)
-        value, deviation, support = planes.at(v, u)
+        value, deviation, support = _Planes.fit(sums, sigma * scale).at(v, u)
         found = support > least
         v, u, value, deviation = v[found], u[found], value[found], deviation[found]
         dense[v, u] = value.clip(farthest, nearest)
         mixed[v, u] = deviation > _MIXED * value
         wanted[v, u] = False
+        if number == 0:  # only a pixel close among points of one plane is certainly of it, however bright
+            wanted &= ~sky
+    dense[mixed & sky] = np.nan
+    mixed &= ~sky
     dense[mixed] = _likelier_surface(inverse, mixed, grey).clip(farthest, nearest)
     return 1.0 / dense
 
@@ -174,7 +176,7 @@ def _between(known: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     return cv2.morphologyEx(known.astype(np.uint8), cv2.MORPH_CLOSE, disc).astype(bool)
 
 
-def _like_sky(grey: F32, count: F32, sigma: float) -> NDArray[np.bool_]:
+def _brighter(grey: F32, count: F32, sigma: float) -> NDArray[np.bool_]:
     """Which pixels are brighter than the points around them."""
     support, total, squares = (
         cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)

@@ -80,5 +80,5 @@ def example_picture(
 def _grown(sparse: NDArray[np.float32]) -> NDArray[np.float32]:
     """The points two pixels wide, the nearer over the farther, so that they are seen when made smaller."""
     filled = np.where(np.isfinite(sparse), sparse, np.float32(np.inf))
-    grown = cv2.erode(filled, np.ones((2, 2), np.uint8))
+    grown = cv2.erode(filled, np.ones((2, 2), np.uint8), borderType=cv2.BORDER_REPLICATE)
     return np.where(np.isfinite(grown), grown, np.float32(np.nan)).astype(np.float32)

@@ -92,6 +92,29 @@ def test_a_road_seen_at_a_flat_angle_stays():
     assert np.isfinite(project_depth(road, np.eye(4), CAMERA)).sum() > 0.9 * seen
 
 
+def test_what_a_sparsely_scanned_surface_hides_is_hidden_where_lines_were_gathered():
+    near, far = wall(5.0, 1.0, 1.0, 0.2), wall(20.0, 10.0, 8.0, 0.2)
+    camera = CAMERA.resized(640, 480)
+    seen_through = [
+        np.nanmax(project_depth(np.concatenate([near, far]), np.eye(4), camera, occluder_m)[190:290, 270:370])
+        for occluder_m in (0.0, 1.0)
+    ]
+    assert seen_through == [20.0, 5.0]
+
+
+def test_the_end_of_a_street_stays_in_view_between_its_walls():
+    along, up = np.meshgrid(np.linspace(3, 60, 400), np.linspace(-6, 1.6, 60))
+    across, ahead = np.meshgrid(np.linspace(-8, 8, 200), np.linspace(3, 60, 400))
+    points = np.concatenate(
+        [np.stack([np.full(along.size, side), up.ravel(), along.ravel()], axis=1) for side in (-8.0, 8.0)]
+        + [np.stack([across.ravel(), np.full(across.size, 1.6), ahead.ravel()], axis=1)]
+        + [wall(60.0, 8.0, 1.6, 0.1)]
+    )
+    end = project_depth(points, np.eye(4), CAMERA.resized(640, 480), occluder_m=1.0)[235:245, 300:340]
+    assert np.isfinite(end).mean() > 0.5
+    assert np.nanmin(end) > 50.0
+
+
 def test_points_far_outside_the_view_are_not_folded_into_it_by_the_lens_model():
     camera = Camera(160, 120, 120.0, 120.0, 79.5, 59.5, "plumb_bob", (-0.35, 0.12, 0.0, 0.0, -0.02))
     directions = np.linspace(-4, 4, 400)

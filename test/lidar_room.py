@@ -1,0 +1,58 @@
+"""A drive through the room of `room` with a lidar, of which every depth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from room import Room
+
+from scene_geo_loc.geometry.pose import transform
+from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
+
+
+@dataclass
+class LidarRoom:
+    """See `scene_geo_loc.traversals.frame.Traversal`; a scan at each frame sees a tenth of its pixels.
+
+    Attributes:
+        with_depth: whether frames have their true depth.
+        blind: numbers of the frames whose pose is not known.
+        scanned: numbers of the frames at which there is a scan.
+        offset_y: how far to the left of the middle the drive goes.
+    """
+
+    count: int = 8
+    with_depth: bool = False
+    blind: tuple[int, ...] = ()
+    scanned: range = range(100)
+    offset_y: float = 0.0
+    name: str = "a room"
+    map_frame: str = "map"
+    skipped: Skipped = field(default_factory=Skipped)
+
+    def __post_init__(self) -> None:
+        self._frames = Room().drive(self.count, self.offset_y)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def frames(self) -> Iterator[Frame]:
+        self.skipped = Skipped()
+        for i, frame in enumerate(self._frames):
+            if i in self.blind:
+                self.skipped.add("images without a pose")
+            yield replace(
+                frame,
+                depth=frame.depth if self.with_depth else None,
+                T_map_camera=None if i in self.blind else frame.T_map_camera,
+            )
+
+    def scans(self) -> Iterator[Scan]:
+        for i, frame in enumerate(self._frames):
+            if i in self.scanned:
+                seen = np.random.default_rng(i).random(frame.depth.shape) < 0.1
+                v, u = np.nonzero(seen)
+                points = frame.camera.back_project(np.stack([u, v], axis=1), frame.depth[seen])
+                yield Scan(frame.stamp_ns, transform(frame.T_map_camera, points))

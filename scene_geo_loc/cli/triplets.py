@@ -40,7 +40,8 @@ def triplets(
     depth: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of training depth maps, RUN/CAMERA/STAMP.png below it; ROOT/depth if left out."
+            help="Folder with the depth maps that `depth make` made of each camera, in RUN/CAMERA; "
+            "ROOT/depth if left out."
         ),
     ] = None,
 ) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from scene_geo_loc.depth.depth_maps import INDEX, DepthMaps
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.training.areas import Areas
 from scene_geo_loc.training.places import places_of
@@ -49,10 +50,10 @@ def make_triplets(
         runs: anchors are of the first, positives and negatives of the others; of one run alone, all are.
         areas: where to take views.
         settings: counts, distances and the seed.
-        depth: folder of training depth maps, <run>/<camera>/<stamp>.png, as far as there are any.
+        depth: folder with the training depth maps of each camera in <run>/<camera>, as far as there are any.
 
     Raises:
-        SceneGeoLocError: not one triplet can be made.
+        SceneGeoLocError: not one triplet can be made, or an index of depth maps is damaged.
     """
     left_out = Skipped()
     views: list[list[View]] = []
@@ -66,6 +67,20 @@ def make_triplets(
             )
     anchors = views[0]
     chooser = _Chooser([view for of in views[1:] for view in of] or anchors, areas, settings)
+    depth_files = _depth_files(depth, runs)
+
+    def sample(view: View) -> Sample:
+        files = view.files
+        depth_file = depth_files.get((view.run, view.camera, files.stamp_ns))
+        return Sample(
+            view.run,
+            view.camera,
+            files.stamp_ns,
+            relative(files.image, root),
+            view.T_map_camera,
+            None if depth_file is None else relative(depth_file, root),
+        )
+
     rng = np.random.default_rng(settings.seed)
     triplets: list[Triplet] = []
     few = {"positives": 0, "negatives": 0}
@@ -82,8 +97,8 @@ def make_triplets(
                 rng.choice(positives, settings.positives, replace=False),
                 rng.choice(negatives, settings.negatives, replace=False),
             )
-            groups = ([_sample(chooser.views[i], root, depth) for i in group] for group in chosen)
-            triplets.append(Triplet(_sample(anchor, root, depth), *groups))
+            groups = ([sample(chooser.views[i]) for i in group] for group in chosen)
+            triplets.append(Triplet(sample(anchor), *groups))
     if not triplets:
         raise SceneGeoLocError(f"{root}: {_why_none(chooser, anchors, few, settings)}")
     for kind, count in few.items():
@@ -136,16 +151,16 @@ class _Chooser:
         return np.asarray(np.linalg.norm(self._positions - anchor.position, axis=1))
 
 
-def _sample(view: View, root: Path, depth: Path) -> Sample:
-    depth_map = depth / view.run / view.camera / f"{view.files.stamp_ns}.png"
-    return Sample(
-        view.run,
-        view.camera,
-        view.files.stamp_ns,
-        relative(view.files.image, root),
-        view.T_map_camera,
-        relative(depth_map, root) if depth_map.is_file() else None,
-    )
+def _depth_files(depth: Path, runs: Mapping[str, Cameras]) -> dict[tuple[str, str, int], Path]:
+    """The finished depth maps by run, camera and stamp."""
+    files: dict[tuple[str, str, int], Path] = {}
+    for run, cameras in runs.items():
+        for camera in cameras:
+            folder = depth / run / camera
+            if (folder / INDEX).is_file():
+                maps = DepthMaps.load(folder).maps
+                files |= {(run, camera, each.stamp_ns): folder / each.png for each in maps}
+    return files
 
 
 def _why_none(
@@ -155,8 +170,8 @@ def _why_none(
         reach = float(np.median([chooser.reach(anchor) for anchor in anchors]))
         return (
             f"no anchor has {settings.negatives} negatives, farther than {settings.negative_distance_m:g} m "
-            f"or in another region of the training area; half of the anchors have them beyond {reach:.0f} m, "
-            "so ask for a smaller negative distance."
+            "or in another region of the training area; half of the anchors have so many beyond "
+            f"{int(reach)} m, so ask for a smaller negative distance, or for fewer negatives."
         )
     return (
         f"no anchor has {settings.positives} positives, nearer than {settings.positive_distance_m:g} m and "

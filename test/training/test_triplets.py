@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from scene_geo_loc.depth.depth_maps import VERSION, DepthMap
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import Pose, make_pose
 from scene_geo_loc.training.areas import Areas
@@ -163,8 +164,12 @@ def made(drive, tmp_path: Path) -> Triplets:
     runs = street(drive, root, step=4.0)
     depth = root / "depth" / "second" / "stereo/centre"
     depth.mkdir(parents=True)
+    maps = []
     for files in runs["second"]["stereo/centre"].frame_files:
-        (depth / f"{files.stamp_ns}.png").touch()
+        png = f"{files.stamp_ns}.png"
+        (depth / png).touch()
+        maps.append(DepthMap(files.stamp_ns, "", files.T_map_camera, files.camera, png, 0.5).to_dict())
+    (depth / "index.json").write_text(json.dumps({"version": VERSION, "maps": maps}))
     asked = TripletSettings(triplets=12, negative_distance_m=150, seed=5)
     made = make_triplets(root, runs, AREAS, asked, root / "depth")
     for image in made.images:
@@ -197,6 +202,7 @@ def test_a_file_of_triplets_brings_back_what_was_saved(made, tmp_path):
 def test_depth_maps_are_named_where_they_are(made):
     images = made.images.values()
     assert {s.run + s.camera for s in images if s.depth is not None} == {"secondstereo/centre"}
+    assert all((s.depth is not None) == (s.run == "second" and s.camera == "stereo/centre") for s in images)
     assert all((made.root / s.depth).is_file() for s in images if s.depth is not None)
 
 

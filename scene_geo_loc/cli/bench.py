@@ -18,7 +18,7 @@ def bench(
     ),
     minutes: Annotated[float, typer.Option(min=0.1, help="How long the live node is held at 10 Hz.")] = 1.0,
 ) -> None:
-    """Measure time and memory: a query, a keyframe, opening a map, and the live node under a steady load.
+    """Measure time and memory: a query, a keyframe, dense depth, opening a map, the live node under load.
 
     Machines differ, so each time stands beside its ratio to a forward pass of the network.
 
@@ -58,6 +58,7 @@ def bench(
     benchmark.time_queries(localizer, frames[:10])  # the first passes allocate
     forward = benchmark.time_forward(localizer.extractor, frames)
     queries = benchmark.time_queries(localizer, frames)
+    depth, points = benchmark.time_depth(traversal, frames[10:-20:5])
     with progress(f"holding {RECORDED_HZ:g} Hz live", "images") as tell:
         load = hold_rate(
             out / "maps" / "map", frames[10:-10], RECORDED_HZ, minutes * 60, out / "node.log", tell
@@ -76,6 +77,7 @@ def bench(
     row("forward pass, 640x480", forward)
     for step, times in queries.items():
         row(f"query, {step}", times)
+    row(f"dense depth of {points / 1e6:.2f} M lidar points, 640x480, one core", depth)
     row(f"live node, image to pose, {KEYFRAMES} keyframes", live)
     row("live node, second half of the time", late)
     row(f"opening {LARGE} keyframes", opening)

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.lib import format as npy
 
+from scene_geo_loc.depth.lidar import LidarAccumulator, lidar_depth
+from scene_geo_loc.depth.window import SPINNING
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder, feed
 from scene_geo_loc.mapping.index import DescriptorIndex
@@ -62,6 +65,31 @@ def time_build(traversal: Traversal, out: Path) -> tuple[float, int]:
         pass
     builder.finish()
     return time.perf_counter() - begin, builder.progress.keyframes
+
+
+def time_depth(traversal: Traversal, frames: Iterable[Frame]) -> tuple[Times, int]:
+    """Dense depth maps of frames on one core, and how many lidar points each was made of (median).
+
+    From the points around a frame, in the map, to the dense depth map: projection, hidden points,
+    densification.
+    """
+    scans = list(traversal.scans())
+    spent, counts = [], []
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        for frame in frames:
+            lidar = LidarAccumulator(SPINNING.before_s, SPINNING.after_s)
+            for scan in scans:
+                if scan.stamp_ns <= frame.stamp_ns + round(SPINNING.after_s * 1e9):
+                    lidar.add(scan)
+            points, T = lidar.points_around(frame.stamp_ns), frame.T_map_camera
+            assert T is not None
+            counts.append(len(points))
+            spent.append(_ms(lambda: lidar_depth(points, T, frame.camera, frame.image)))  # noqa: B023 called at once
+    finally:
+        cv2.setNumThreads(threads)
+    return Times.of(spent), int(np.median(counts))
 
 
 def time_opening(path: Path, times: int = 5) -> Times:

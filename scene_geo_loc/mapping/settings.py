@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from scene_geo_loc.depth.window import SPINNING
+
 
 class BuilderSettings(BaseModel):
     """How a map is built."""
@@ -15,8 +17,8 @@ class BuilderSettings(BaseModel):
         default=10.0, ge=0, le=180, description="turn between keyframes, degrees"
     )
     lidar_before_s: float = Field(
-        default=1.0, ge=0, description="lidar gathered from this long before an image, s"
+        default=SPINNING.before_s, ge=0, description="lidar gathered from this long before an image, s"
     )
     lidar_after_s: float = Field(
-        default=2.0, ge=0, description="lidar gathered until this long after an image, s"
+        default=SPINNING.after_s, ge=0, description="lidar gathered until this long after an image, s"
     )

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.errors import TraversalError
 
-_MARGIN_NS = 5_000_000_000
-"""Scans from this long before the first and after the last frame may show what the frames see."""
+_MARGIN_NS = 60_000_000_000
+"""Scans from this long before the first and after the last frame may show what the frames see: those of
+a push-broom lidar come to it when the vehicle does."""
 
 
 @dataclass(frozen=True)

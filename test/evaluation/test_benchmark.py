@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lidar_room import LidarRoom
 from room import Room
 
-from scene_geo_loc.evaluation.benchmark import Times, bytes_a_keyframe, enlarge_map, time_queries
+from scene_geo_loc.evaluation.benchmark import Times, bytes_a_keyframe, enlarge_map, time_depth, time_queries
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -35,6 +36,14 @@ def test_every_step_of_a_query_is_timed(room: Room, room_map: Path) -> None:
     times = time_queries(Localizer(ReferenceMap.open(room_map), device="cpu"), room.drive(3))
     assert set(times) == {"describe", "retrieve", "match", "solve", "total"}
     assert all(0 < step.p50_ms <= step.p95_ms and step.count == 3 for step in times.values())
+
+
+def test_dense_depth_is_timed_with_the_points_it_takes() -> None:
+    drive = LidarRoom(4)
+    times, points = time_depth(drive, drive.frames())
+    assert times.count == 4
+    assert times.p50_ms > 0
+    assert points == sum(len(scan.points_map) for scan in drive.scans())  # all four lie within the window
 
 
 def test_percentiles_of_times() -> None:

@@ -39,7 +39,7 @@ def test_the_whole_is_every_frame():
 
 def test_scans_somewhat_around_the_span_belong_to_it():
     first, last = Part(start=10.0, end=20.0).span(np.array([10**12, 2 * 10**12]))
-    assert (first, last) == (10**12 + 5 * 10**9, 10**12 + 25 * 10**9)
+    assert (first, last) == (10**12 - 50 * 10**9, 10**12 + 80 * 10**9)
 
 
 @pytest.mark.parametrize("numbers", [{"every": 0}, {"offset": -1}, {"start": 5.0, "end": 4.0}])

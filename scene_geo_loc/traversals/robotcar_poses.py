@@ -6,11 +6,13 @@ coordinates.  `vo/vo.csv` has the vehicle's motion between images, each row the 
 stamp seen from that of the row before; its map is base_link at the beginning, one for each run.
 
 Poses are interpolated as the dataset's SDK does: of the inertial unit, linear in position and
-spherical in rotation; only then are they taken to the vehicle.
+spherical in rotation; only then are they taken to the vehicle.  RTK files whose yaw is 90 degrees more
+than the car's heading are corrected, which the SDK does not do.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,8 @@ from scene_geo_loc.traversals.robotcar_rows import (
     without_jumps,
 )
 
+logger = logging.getLogger(__name__)
+
 ORIGIN = np.array([5_735_000.0, 620_000.0, 0.0])
 """Northing, easting (UTM zone 30U) and down of the map's origin in metres, in the south-west of Oxford."""
 
@@ -43,6 +47,9 @@ LONGEST_BREAK_NS = 500_000_000
 
 _GOOD_SOLUTIONS = ("INS_SOLUTION_GOOD", "INS_ALIGNMENT_COMPLETE", "INS_SOLUTION_FREE")
 """What NovAtel's receivers call a solution that they trust."""
+
+_DRIVING_M_S = 2.0
+"""Slower than this, steps of position are noise and no course."""
 
 _UTM = ("northing", "easting", "down")
 _ANGLES = ("roll", "pitch", "yaw")
@@ -157,8 +164,27 @@ def _read_navigation(
     stamps, table = stamps[believed], table[believed]
     if len(stamps) == 0:
         return None
+    if origin == "rtk" and _is_turned(stamps, table):
+        logger.info(
+            "%s: the car drives to its left by the angles given; yaw is corrected by 90 degrees", path
+        )
+        table[:, 5] -= np.pi / 2
     poses = T_MAP_NED @ se3(table - np.concatenate([ORIGIN, np.zeros(3)]))
     return VehiclePoses(origin, Trajectory(stamps, poses), inverse(calibration.extrinsics("ins")))
+
+
+def _is_turned(stamps: NDArray[np.int64], table: NDArray[np.float64]) -> bool:
+    """Whether yaw is a right angle more than the course, as in the RTK files that the owners publish.
+
+    Users found and reported that (issues 30 and 40 of the SDK), so it is looked for rather than presumed.
+    """
+    steps = np.diff(table[:, :2], axis=0)
+    moving = np.linalg.norm(steps, axis=1) > _DRIVING_M_S * np.diff(stamps) / 1e9
+    ahead = np.arctan2(steps[moving, 1], steps[moving, 0])
+    if len(ahead) == 0:
+        return False
+    mean = np.angle(np.exp(1j * (table[:-1, 5][moving] - ahead)).mean())
+    return bool(abs(mean - np.pi / 2) < np.radians(30.0))
 
 
 SOURCES = ("rtk", "ins", "vo")

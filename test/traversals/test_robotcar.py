@@ -111,6 +111,19 @@ def test_rtk_is_found_in_the_run_too(tmp_path, place):
     np.testing.assert_array_equal(next(open_traversal(run, poses="rtk").frames()).T_map_camera, expected)
 
 
+def test_yaw_that_is_a_right_angle_too_much_as_in_the_published_rtk_files_is_corrected(tmp_path):
+    run = write_run(tmp_path, cameras=("stereo/centre",))
+    rtk = tmp_path / "rtk" / RUN / "rtk.csv"
+    expected = [files.T_map_camera for files in open_traversal(run).frame_files]
+    lines = [line.split(",") for line in rtk.read_text().splitlines()]
+    for fields in lines[1:]:
+        yaw = float(fields[13]) + np.pi / 2
+        fields[13] = f"{np.arctan2(np.sin(yaw), np.cos(yaw)):.9f}"
+    rtk.write_text("\n".join(",".join(fields) for fields in lines))
+    for files, T in zip(open_traversal(run).frame_files, expected, strict=True):
+        np.testing.assert_allclose(files.T_map_camera, T, atol=1e-6)
+
+
 def test_visual_odometry_gives_a_map_that_begins_at_base_link(run):
     frames = list(open_traversal(run, poses="vo").frames())
     start = vehicle_at(times(0.0625)[1])  # the first row's stamp

@@ -73,7 +73,7 @@ def _figure(curves: Curves, paper: Sequence[str]) -> Figure:
         [handles[label] for label in ours_first],
         ours_first,
         loc="outside upper left",
-        ncols=3,
+        ncols=2,
         fontsize=9.5,
     )
     return figure

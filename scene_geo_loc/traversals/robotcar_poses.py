@@ -45,7 +45,12 @@ T_MAP_NED = make_pose([[0, 1, 0], [1, 0, 0], [0, 0, -1]], np.zeros(3))
 LONGEST_BREAK_NS = 500_000_000
 """Over a longer time than this without rows of visual odometry, the motion is not known."""
 
-_GOOD_SOLUTIONS = ("INS_SOLUTION_GOOD", "INS_ALIGNMENT_COMPLETE", "INS_SOLUTION_FREE")
+_GOOD_SOLUTIONS = (
+    "INS_SOLUTION_GOOD",
+    "INS_ALIGNMENT_COMPLETE",
+    "INS_BAD_GPS_AGREEMENT",  # satellites are not believed, the inertial solution is; later called
+    "INS_SOLUTION_FREE",
+)
 """What NovAtel's receivers call a solution that they trust."""
 
 _DRIVING_M_S = 2.0

@@ -133,6 +133,7 @@ def test_rows_of_the_inertial_navigation_that_are_of_no_use_are_counted(run):
     edit(path, with_field(5, "0.0", 20, 21))
     edit(path, with_field(6, "0", 20, 21))
     edit(path, with_field(1, "INS_SOLUTION_NOT_GOOD", 30, 31, 32))
+    edit(path, with_field(1, "INS_BAD_GPS_AGREEMENT", 33))
     edit(path, with_field(5, "5736000.0", 40))
     edit(path, lambda lines: [*lines[:51], lines[52], lines[51], *lines[53:-1], lines[-1][:20]])
     traversal = read_all(run)

@@ -188,8 +188,8 @@ def _is_turned(stamps: NDArray[np.int64], table: NDArray[np.float64]) -> bool:
     ahead = np.arctan2(steps[moving, 1], steps[moving, 0])
     if len(ahead) == 0:
         return False
-    mean = np.angle(np.exp(1j * (table[:-1, 5][moving] - ahead)).mean())
-    return bool(abs(mean - np.pi / 2) < np.radians(30.0))
+    # Of a car, whose yaw is along its course or at one angle to it, the mean is on the unit circle.
+    return bool(abs(np.exp(1j * (table[:-1, 5][moving] - ahead)).mean() - 1j) < 0.3)
 
 
 SOURCES = ("rtk", "ins", "vo")

@@ -51,12 +51,12 @@ def find_scans(run: Path, calibration: Calibration, skipped: Skipped) -> ScanTim
     lidars = [np.zeros(0, np.uint8)]
     for place, lidar in enumerate(LIDARS):
         listed = run / f"{lidar}.timestamps"
-        if not (run / lidar).is_dir() or not listed.is_file():
-            if (run / lidar).is_dir() or listed.is_file():
-                skipped.add(f"lidars without {'stamps' if (run / lidar).is_dir() else 'scans'}")
+        has_scans, has_stamps = (run / lidar).is_dir(), listed.is_file()
+        if not has_scans and not has_stamps:
             continue
-        if not calibration.has(lidar):
-            skipped.add("lidars without extrinsics")
+        if not (has_scans and has_stamps and calibration.has(lidar)):
+            lacking = "scans" if not has_scans else "stamps" if not has_stamps else "extrinsics"
+            skipped.add(f"lidars without {lacking}")
             continue
         of_lidar = read_stamps(listed, skipped)
         there = present(run / lidar, of_lidar, ".bin")

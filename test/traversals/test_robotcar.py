@@ -22,6 +22,7 @@ from robotcar_run import (
     scan_at,
     stamp_us,
     times,
+    unit_at,
     vehicle_at,
     write_run,
 )
@@ -29,8 +30,10 @@ from robotcar_run import (
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import inverse, position_error_m, rotation_error_deg, transform
 from scene_geo_loc.traversals import part
+from scene_geo_loc.traversals.frame import Skipped
 from scene_geo_loc.traversals.opening import open_traversal
-from scene_geo_loc.traversals.robotcar_calibration import se3
+from scene_geo_loc.traversals.robotcar_calibration import Calibration, se3
+from scene_geo_loc.traversals.robotcar_poses import read_poses
 from scene_geo_loc.traversals.robotcar_rows import in_order, without_jumps
 
 OPTICAL = np.array([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
@@ -123,6 +126,20 @@ def test_yaw_that_is_a_right_angle_too_much_as_in_the_published_rtk_files_is_cor
     rtk.write_text("\n".join(",".join(fields) for fields in lines))
     for files, T in zip(open_traversal(run).frame_files, expected, strict=True):
         np.testing.assert_allclose(files.T_map_camera, T, atol=1e-6)
+
+
+def test_yaw_that_has_nothing_to_do_with_the_course_is_left_as_it_is(tmp_path):
+    run = write_run(tmp_path, cameras=("stereo/centre",))
+    rtk = tmp_path / "rtk" / RUN / "rtk.csv"
+    lines = [line.split(",") for line in rtk.read_text().splitlines()]
+    for t, fields in zip(times(0.1), lines[1:], strict=True):
+        # All ways round, somewhat more of them at a right angle to the course.
+        fields[13] = f"{unit_at(t)[5] + 3 * t + 0.5 * np.cos(3 * t):.6f}"
+    rtk.write_text("\n".join(",".join(fields) for fields in lines))
+    poses = read_poses(run, Calibration(run), Skipped(), "rtk")
+    for t, T in zip(times(0.1), poses.trajectory.poses, strict=True):
+        yaw = unit_at(t)[5] + 3 * t + 0.5 * np.cos(3 * t)
+        np.testing.assert_allclose(T[:2, 0] / np.linalg.norm(T[:2, 0]), [np.sin(yaw), np.cos(yaw)], atol=1e-3)
 
 
 def test_visual_odometry_gives_a_map_that_begins_at_base_link(run):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -73,4 +74,13 @@ def _in_order(
 def _start_worker() -> None:
     # Ctrl-C reaches every process of the terminal: the parent alone decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Where the parent is killed, its workers would wait for jobs for ever.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scene_geo_loc.cli.source import Source, takes_source
+from scene_geo_loc.depth.window import PUSHBROOM, SPINNING
 
 if TYPE_CHECKING:
     from scene_geo_loc.depth.window import ScanWindow
@@ -16,14 +17,22 @@ if TYPE_CHECKING:
 
 depth_app = typer.Typer(help="Make dense depth maps from lidar, and judge them.", no_args_is_help=True)
 
-_WINDOW_HELP = "Gather scans {} seconds {} an image; left out, what suits the lidar: {}."
+
+def _help(words: str, spinning_s: float, pushbroom_s: float) -> str:
+    return f"{words} an image; if left out, {spinning_s:g}, or {pushbroom_s:g} of a push-broom lidar."
+
+
 Before = Annotated[
     float | None,
-    typer.Option(min=0, help=_WINDOW_HELP.format("from this many", "before", "1, or 10 of a push-broom")),
+    typer.Option(
+        min=0, help=_help("Gather scans from so many seconds before", SPINNING.before_s, PUSHBROOM.before_s)
+    ),
 ]
 After = Annotated[
     float | None,
-    typer.Option(min=0, help=_WINDOW_HELP.format("until this many", "after", "2, or 50 of a push-broom")),
+    typer.Option(
+        min=0, help=_help("Gather scans until so many seconds after", SPINNING.after_s, PUSHBROOM.after_s)
+    ),
 ]
 
 

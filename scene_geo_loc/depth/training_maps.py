@@ -173,6 +173,8 @@ class _Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+        if not self.maps:
+            (self.folder / JOURNAL).unlink()
 
     def add(self, depth_map: DepthMap) -> None:
         """Lists a depth map whose file is complete."""

@@ -88,6 +88,7 @@ def test_a_source_of_which_no_image_can_be_used_is_told(tmp_path: Path):
     room = LidarRoom(3, blind=(0, 1, 2))
     with pytest.raises(SceneGeoLocError, match=r"no depth map can be made \(3 images without a pose\)"):
         make_depth_maps(room, tmp_path / "maps", SPINNING, workers=1)
+    assert contents(tmp_path / "maps") == {}
 
 
 def test_maps_of_another_window_are_not_mixed(tmp_path: Path):

@@ -49,7 +49,7 @@ setup(
         "safetensors",
         "scipy",
         "torch",
-        "typer>=0.12",
+        "typer>=0.19",
     ],
     extras_require={
         "simulation": ["embreex"],

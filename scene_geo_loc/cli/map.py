@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from scene_geo_loc.cli.source import Source, takes_source
-from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.mapping.settings import BuilderSettings, Lidar
 
 map_app = typer.Typer(help="Build reference maps, and look into them.", no_args_is_help=True)
 MapFolder = Annotated[Path, typer.Argument(metavar="MAP", help="Folder of the reference map.")]
@@ -23,8 +23,7 @@ def _setting(name: str, option: str) -> Any:
     return typer.Option(option, min=lowest, max=highest, help=f"{str(field.description).capitalize()}.")
 
 
-def _default(name: str) -> Any:
-    return BuilderSettings.model_fields[name].default
+_DEFAULT = BuilderSettings()
 
 
 @map_app.command()
@@ -32,14 +31,13 @@ def _default(name: str) -> Any:
 def build(
     source: Source,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the map to be.")],
-    keyframe_distance: Annotated[float, _setting("keyframe_distance_m", "--keyframe-distance")] = _default(
-        "keyframe_distance_m"
-    ),
-    keyframe_angle: Annotated[float, _setting("keyframe_angle_deg", "--keyframe-angle")] = _default(
-        "keyframe_angle_deg"
-    ),
-    lidar_before: Annotated[float, _setting("lidar_before_s", "--lidar-before")] = _default("lidar_before_s"),
-    lidar_after: Annotated[float, _setting("lidar_after_s", "--lidar-after")] = _default("lidar_after_s"),
+    keyframe_distance: Annotated[
+        float, _setting("keyframe_distance_m", "--keyframe-distance")
+    ] = _DEFAULT.keyframe_distance_m,
+    keyframe_angle: Annotated[
+        float, _setting("keyframe_angle_deg", "--keyframe-angle")
+    ] = _DEFAULT.keyframe_angle_deg,
+    lidar: Annotated[Lidar, _setting("lidar", "--lidar")] = _DEFAULT.lidar,
     network: Annotated[
         Path | None,
         typer.Option(help="Checkpoint of a network, such as another map's; else ImageNet's, fitted here."),
@@ -60,8 +58,7 @@ def build(
     settings = BuilderSettings(
         keyframe_distance_m=keyframe_distance,
         keyframe_angle_deg=keyframe_angle,
-        lidar_before_s=lidar_before,
-        lidar_after_s=lidar_after,
+        lidar=lidar,
     )
     builder = MapBuilder(
         out,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.depth.densify import densify
+from scene_geo_loc.depth.window import LOOKED_AT, ScanWindow, window_for
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.frame import Scan
@@ -35,13 +36,17 @@ class LidarAccumulator:
     """Keeps the scans that images still to come may need, and no older ones.
 
     Args:
-        before_s, after_s: how far before and after an image's stamp its scans lie, in seconds.
+        window: which scans belong to an image; None to tell by how the first scans look.
     """
 
-    def __init__(self, before_s: float, after_s: float) -> None:
-        self._before_ns = round(before_s * 1e9)
-        self._after_ns = round(after_s * 1e9)
+    def __init__(self, window: ScanWindow | None) -> None:
+        self._window = window
         self._scans: deque[Scan] = deque()
+
+    @property
+    def window(self) -> ScanWindow:
+        """Which scans belong to an image, as far as the scans so far tell."""
+        return self._window or window_for(self._scans)
 
     def __len__(self) -> int:
         """How many scans are kept."""
@@ -49,16 +54,20 @@ class LidarAccumulator:
 
     def add(self, scan: Scan) -> None:
         """Takes a scan; scans come in order of time. One from long before the last starts anew."""
-        keep_ns = self._before_ns + self._after_ns + _SLACK_NS
+        window = self.window
+        keep_ns = round((window.before_s + window.after_s) * 1e9) + _SLACK_NS
         if self._scans and scan.stamp_ns < self._scans[-1].stamp_ns - keep_ns:
             self._scans.clear()  # the clock was set back: a bag in a loop
         self._scans.append(scan)
+        if self._window is None and len(self._scans) >= LOOKED_AT:
+            self._window = self.window
         while self._scans[0].stamp_ns < scan.stamp_ns - keep_ns:
             self._scans.popleft()
 
     def points_around(self, stamp_ns: int) -> NDArray[np.float64]:
         """The points (N, 3) in the map, metres, of all scans around a stamp."""
-        first, last = stamp_ns - self._before_ns, stamp_ns + self._after_ns
+        window = self.window
+        first, last = stamp_ns - round(window.before_s * 1e9), stamp_ns + round(window.after_s * 1e9)
         near = [scan.points_map for scan in self._scans if first <= scan.stamp_ns <= last]
         return np.concatenate(near) if near else np.zeros((0, 3))
 
@@ -129,9 +138,10 @@ def lidar_depth(
     T_map_camera: Pose,
     camera: Camera,
     image: NDArray[np.uint8] | None = None,
+    occluder_m: float = 0.0,
 ) -> NDArray[np.float32]:
     """The dense depth map (H, W) of lidar points around an image: `project_depth`, then `densify`."""
-    return densify(project_depth(points_map, T_map_camera, camera), image)
+    return densify(project_depth(points_map, T_map_camera, camera, occluder_m), image)
 
 
 def _visible(depth: NDArray[np.float32], camera: Camera, occluder_m: float) -> NDArray[np.bool_]:

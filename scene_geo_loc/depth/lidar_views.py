@@ -46,7 +46,7 @@ def lidar_views(
         skipped: counts the frames without points; those without a pose the traversal counts itself.
         done: stamps of frames to pass over.
     """
-    lidar = LidarAccumulator(window.before_s, window.after_s)
+    lidar = LidarAccumulator(window)
     scans = traversal.scans()
     after_ns = round(window.after_s * 1e9)
     scan = next(scans, None)

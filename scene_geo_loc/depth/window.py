@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scene_geo_loc.traversals.frame import Scan
 
+LOOKED_AT = 20
+"""How many scans tell what kind of lidar they come from."""
+
 _LINE_POINTS = 2000
 """A scan with fewer points is a line: a 2D scanner gives hundreds, a spinning lidar tens of thousands."""
-
-_LOOKED_AT = 20
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,10 @@ PUSHBROOM = ScanWindow(10.0, 50.0, 1.0)
 scanned later (the window of the ICRA 2019 paper), and what it cannot see is scanned as well."""
 
 
+WINDOWS = {"spinning": SPINNING, "pushbroom": PUSHBROOM}
+
+
 def window_for(scans: Iterable[Scan]) -> ScanWindow:
     """The window for the kind of lidar that a traversal's first scans come from."""
-    sizes = [len(scan.points_map) for scan in islice(scans, _LOOKED_AT)]
+    sizes = [len(scan.points_map) for scan in islice(scans, LOOKED_AT)]
     return PUSHBROOM if sizes and median(sizes) < _LINE_POINTS else SPINNING

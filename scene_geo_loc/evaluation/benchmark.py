@@ -79,7 +79,7 @@ def time_depth(traversal: Traversal, frames: Iterable[Frame]) -> tuple[Times, in
     cv2.setNumThreads(1)
     try:
         for frame in frames:
-            lidar = LidarAccumulator(SPINNING.before_s, SPINNING.after_s)
+            lidar = LidarAccumulator(SPINNING)
             for scan in scans:
                 if scan.stamp_ns <= frame.stamp_ns + round(SPINNING.after_s * 1e9):
                     lidar.add(scan)

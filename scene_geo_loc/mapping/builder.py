@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc import __version__
-from scene_geo_loc.depth.lidar import LidarAccumulator, lidar_depth
+from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator, lidar_depth
+from scene_geo_loc.depth.window import WINDOWS
 from scene_geo_loc.errors import MapError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
@@ -100,7 +101,7 @@ class MapBuilder:
         self._network: SceneNetwork | None = load_checkpoint(network)[0] if network else None
         self._extractor: Extractor | None = None
         self._waiting: deque[Frame] = deque()
-        self._lidar = LidarAccumulator(self.settings.lidar_before_s, self.settings.lidar_after_s)
+        self._lidar = LidarAccumulator(WINDOWS.get(self.settings.lidar))
         self._latest_ns = -(2**63)
         self._partial = PartialMap(self.out.with_name(self.out.name + ".partial"))
         self._resumed = len(self._partial.records)
@@ -159,10 +160,14 @@ class MapBuilder:
     def _advance(self, stamp_ns: int) -> None:
         """Completes the keyframes whose scans are all in by now."""
         self._latest_ns = max(self._latest_ns, stamp_ns)
-        after_ns = round(self.settings.lidar_after_s * 1e9)
+        after_ns = round(self._lidar.window.after_s * 1e9)
         while self._waiting:
-            frame = self._waiting[0]
-            if frame.depth is None and self._latest_ns <= frame.stamp_ns + after_ns:
+            first, last = self._waiting[0], self._waiting[-1]
+            assert first.T_map_camera is not None
+            assert last.T_map_camera is not None
+            way = np.linalg.norm(last.T_map_camera[:3, 3] - first.T_map_camera[:3, 3])
+            # Past the farthest depth there is nothing to wait for: the scans ahead are of other places.
+            if first.depth is None and self._latest_ns <= first.stamp_ns + after_ns and way <= MAX_DEPTH_M:
                 break
             self._complete_next()
 
@@ -191,9 +196,9 @@ class MapBuilder:
         # At the size of the network's input: finer than the features, and a quarter of the work.
         size = (network.config.input_width, network.config.input_height)
         image = np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        return _at_cells(
-            lidar_depth(points, frame.T_map_camera, frame.camera.resized(*size), image), network
-        ), "lidar"
+        camera, occluder_m = frame.camera.resized(*size), self._lidar.window.occluder_m
+        depth = lidar_depth(points, frame.T_map_camera, camera, image, occluder_m)
+        return _at_cells(depth, network), "lidar"
 
     def _start(self, camera: Camera) -> Extractor:
         """Makes the network, at the first keyframe: the shape of its input follows the images'."""

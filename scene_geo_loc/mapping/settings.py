@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from scene_geo_loc.depth.window import SPINNING
+Lidar = Literal["auto", "spinning", "pushbroom"]
 
 
 class BuilderSettings(BaseModel):
@@ -16,9 +18,7 @@ class BuilderSettings(BaseModel):
     keyframe_angle_deg: float = Field(
         default=10.0, ge=0, le=180, description="turn between keyframes, degrees"
     )
-    lidar_before_s: float = Field(
-        default=SPINNING.before_s, ge=0, description="lidar gathered from this long before an image, s"
-    )
-    lidar_after_s: float = Field(
-        default=SPINNING.after_s, ge=0, description="lidar gathered until this long after an image, s"
+    lidar: Lidar = Field(
+        default="auto",
+        description="how the lidar sweeps, which decides which scans an image gets; auto: as its scans look",
     )

@@ -9,6 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.depth.lidar import LidarAccumulator, lidar_depth, project_depth
+from scene_geo_loc.depth.window import PUSHBROOM, ScanWindow
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import inverse, make_pose, transform
 from scene_geo_loc.traversals.frame import Scan
@@ -29,29 +30,37 @@ def scan(second: float) -> Scan:
 
 
 def test_scans_around_an_image_are_those_before_and_after_it():
-    lidar = LidarAccumulator(before_s=2.0, after_s=1.0)
+    lidar = LidarAccumulator(ScanWindow(before_s=2.0, after_s=1.0))
     for second in range(10):
         lidar.add(scan(second))
     np.testing.assert_array_equal(lidar.points_around(8 * SECOND)[:, 0], [6, 6, 7, 7, 8, 8, 9, 9])
 
 
 def test_the_accumulator_holds_no_more_than_its_window_needs():
-    lidar = LidarAccumulator(before_s=2.0, after_s=1.0)
+    lidar = LidarAccumulator(ScanWindow(before_s=2.0, after_s=1.0))
     for tenth in range(10_000):
         lidar.add(scan(tenth / 10))
     assert len(lidar) <= 10 * (2 + 1 + 1) + 1
 
 
 def test_nothing_around_gives_no_points():
-    assert LidarAccumulator(1.0, 1.0).points_around(0).shape == (0, 3)
+    assert LidarAccumulator(ScanWindow(1.0, 1.0)).points_around(0).shape == (0, 3)
 
 
 def test_a_clock_that_jumps_back_starts_anew():
-    lidar = LidarAccumulator(1.0, 1.0)
+    lidar = LidarAccumulator(ScanWindow(1.0, 1.0))
     lidar.add(scan(100.0))
     lidar.add(scan(5.0))
     assert len(lidar) == 1
     assert len(lidar.points_around(5 * SECOND)) == 2
+
+
+def test_a_lidar_that_is_not_named_is_known_by_its_first_scans_and_keeps_its_window():
+    lidar = LidarAccumulator(None)
+    for tenth in range(1000):
+        lidar.add(Scan(tenth * SECOND // 10, np.zeros((500 if tenth < 900 else 30_000, 3))))
+    assert lidar.window == PUSHBROOM
+    assert len(lidar) == 10 * (10 + 50 + 1) + 1
 
 
 def test_a_point_lands_on_its_pixel_with_its_depth_whatever_the_pose():

@@ -223,13 +223,27 @@ def test_depth_comes_from_the_lidar_where_no_sensor_gave_it(room: Room, tmp_path
 
 
 def test_keyframes_wait_for_the_scans_after_them_and_no_longer(room: Room, tmp_path: Path) -> None:
-    settings = BuilderSettings(keyframe_distance_m=0, lidar_after_s=0.25)
-    builder = MapBuilder(tmp_path / "map", settings, device="cpu")
+    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
     waiting = []
-    for frame in room.drive(6):  # 0.1 s apart
-        builder.add_frame(replace(frame, depth=None))
+    for i, frame in enumerate(room.drive(6)):
+        builder.add_frame(
+            replace(frame, stamp_ns=frame.stamp_ns + i * 700_000_000, depth=None)
+        )  # 0.8 s apart
         waiting.append(builder.progress.waiting)
     assert waiting == [1, 2, 3, 3, 3, 3]
+
+
+def test_keyframes_wait_for_lines_of_a_pushbroom_until_what_they_see_is_behind(
+    room: Room, tmp_path: Path
+) -> None:
+    builder = MapBuilder(tmp_path / "map", BuilderSettings(lidar="pushbroom"), device="cpu")
+    waiting = []
+    for i, frame in enumerate(room.drive(6)):
+        T_map_camera = frame.T_map_camera.copy()
+        T_map_camera[0, 3] = 30.0 * i
+        builder.add_frame(replace(frame, T_map_camera=T_map_camera, depth=None))
+        waiting.append(builder.progress.waiting)
+    assert waiting == [1, 2, 3, 4, 4, 4]
 
 
 def test_keyframes_without_any_depth_are_counted(room: Room, tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ import numpy as np
 
 from scene_geo_loc.depth.depth_maps import INDEX, JOURNAL, VERSION, DepthMap, DepthMaps, encode_depth
 from scene_geo_loc.depth.lidar_views import LidarView, lidar_views
-from scene_geo_loc.depth.ordered_pool import ordered_map
 from scene_geo_loc.depth.window import ScanWindow
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.traversals.folder import FolderTraversal
 from scene_geo_loc.traversals.frame import Skipped, Traversal
+from scene_geo_loc.workers import ordered_map
 
 Progress = Callable[[int, int], None]
 """Called with the images done and their total."""

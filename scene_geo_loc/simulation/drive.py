@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from scene_geo_loc.errors import SceneGeoLocError
@@ -34,6 +27,7 @@ from scene_geo_loc.simulation.sensors import (
     sweep,
 )
 from scene_geo_loc.traversals.bag_writer import BagWriter
+from scene_geo_loc.workers import available_cores, in_order, process_pool
 
 _ODOMETRY_HZ = 50.0
 _GPS_HZ = 5.0
@@ -201,11 +195,6 @@ def simulate(
     return DriveSummary(frames, drive.motion.duration, settings.length)
 
 
-def available_cores() -> int:
-    """How many processes can run at once."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 _drive: Drive | None = None
 """The drive that forked workers inherit: its scene is too large to send."""
 
@@ -218,37 +207,11 @@ def _measurements(drive: Drive, shots: list[_Shot], workers: int) -> Iterator[It
         yield map(drive.measure, shots)
         return
     _drive = drive
-    # OpenCV's threads do not live on in a forked process, which would wait for them for ever.
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
-        yield _in_order(pool, shots, 12 * workers)  # a frame with both lidars takes seven
-    except BrokenProcessPool as error:
-        raise SceneGeoLocError(
-            "A worker process was killed, most likely for lack of memory; use fewer workers, or drive less."
-        ) from error
+        with process_pool(workers, "fork") as pool:
+            yield in_order(pool, _measure, shots, 12 * workers)  # a frame with both lidars takes seven
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        cv2.setNumThreads(threads)
         _drive = None
-
-
-def _in_order(pool: ProcessPoolExecutor, shots: list[_Shot], ahead: int) -> Iterator[tuple[Any, ...]]:
-    """Results in the order of the shots; only a few are under way, so that pictures do not pile up."""
-    under_way: deque[Future[tuple[Any, ...]]] = deque()
-    for shot in shots:
-        if len(under_way) == ahead:
-            yield under_way.popleft().result()
-        under_way.append(pool.submit(_measure, shot))
-    while under_way:
-        yield under_way.popleft().result()
-
-
-def _start_worker() -> None:
-    # Ctrl-C reaches every process of the terminal: the parent alone decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _measure(shot: _Shot) -> tuple[Any, ...]:

@@ -5,15 +5,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
-import signal
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
-
-import cv2
 
 from scene_geo_loc import __version__
 from scene_geo_loc.errors import SceneGeoLocError
@@ -28,10 +23,11 @@ from scene_geo_loc.simulation.campaign import (
 )
 from scene_geo_loc.simulation.city import City
 from scene_geo_loc.simulation.conditions import CONDITIONS
-from scene_geo_loc.simulation.drive import Progress, available_cores
+from scene_geo_loc.simulation.drive import Progress
 from scene_geo_loc.simulation.plan import StreetPlan
 from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.sensors import CameraView, line_scan
+from scene_geo_loc.workers import available_cores, process_pool
 
 _README = """This dataset was simulated by scene_geo_loc.  It is not data of the Oxford RobotCar dataset.
 
@@ -216,47 +212,23 @@ def _simulate_pieces(campaign: _Campaign, workers: int, progress: Progress | Non
     for drive in campaign.drives:
         campaign.begin(drive)
     _campaign = campaign
-    others = set(multiprocessing.active_children())
-    # OpenCV's threads do not live on in a forked process, which would wait for them for ever.
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context, initializer=_start_worker)
     try:
-        waiting: dict[Future[None], int] = {pool.submit(_simulate_piece, *task): task[0] for task in tasks}
-        while waiting:
-            done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-            if progress:
-                progress(campaign.done.value, total)
-            for future in done:
-                number = waiting.pop(future)
-                future.result()
-                left[number] -= 1
-                if not left[number]:
-                    campaign.finish(campaign.drives[number])
-    except BrokenProcessPool as error:
-        raise SceneGeoLocError(
-            "A worker process was killed, most likely for lack of memory; use fewer workers."
-        ) from error
-    except BaseException:
-        # A piece takes up to a minute: what is begun is not waited for.
-        _terminate(set(multiprocessing.active_children()) - others)
-        raise
+        with process_pool(min(workers, len(tasks)), "fork") as pool:
+            waiting: dict[Future[None], int] = {
+                pool.submit(_simulate_piece, *task): task[0] for task in tasks
+            }
+            while waiting:
+                done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                if progress:
+                    progress(campaign.done.value, total)
+                for future in done:
+                    number = waiting.pop(future)
+                    future.result()
+                    left[number] -= 1
+                    if not left[number]:
+                        campaign.finish(campaign.drives[number])
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        cv2.setNumThreads(threads)
         _campaign = None
-
-
-def _terminate(workers: set[BaseProcess]) -> None:
-    for worker in workers:
-        worker.terminate()
-
-
-def _start_worker() -> None:
-    # Ctrl-C reaches every process of the terminal: the parent alone decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _simulate_piece(number: int, piece: int) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TypeVar
+
+from scene_geo_loc.workers import available_cores, in_order
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -21,7 +21,7 @@ class ReadAhead:
     """
 
     def __init__(self, workers: int | None = None) -> None:
-        self._workers = workers or len(os.sched_getaffinity(0))
+        self._workers = workers or available_cores()
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="read-ahead")
 
     def __enter__(self) -> ReadAhead:
@@ -37,10 +37,4 @@ class ReadAhead:
 
     def map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
         """The results of `work` in the order of the items, a few of which are worked on ahead."""
-        under_way: deque[Future[_Result]] = deque()
-        for item in items:
-            under_way.append(self._pool.submit(work, item))
-            if len(under_way) > 2 * self._workers:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+        return in_order(self._pool, work, items, 2 * self._workers)

@@ -83,10 +83,10 @@ def print_benchmark(benchmark: Benchmark) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from scene_geo_loc.evaluation.descriptor_table import NOTES, headings, rows
+    from scene_geo_loc.evaluation.descriptor_table import COSTS, NOTES, headings, rows
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 1, 0))
-    table.add_column("", ratio=1)
+    table.add_column("")
     for heading in headings(benchmark):
         table.add_column("\n".join(heading), justify="right", no_wrap=True)
     for row in rows(benchmark):
@@ -94,6 +94,10 @@ def print_benchmark(benchmark: Benchmark) -> None:
         table.add_row(row.name, *cells, style="dim" if row.is_paper else None)
     console = Console(highlight=False)
     console.print(table)
+    for row in rows(benchmark):
+        if row.costs:
+            costs = ", ".join(f"{cost} {unit}" for cost, unit in zip(row.costs, COSTS, strict=True))
+            console.print(f"{row.name}: {costs}.")
     for name, scenario in benchmark.systems[0].scenarios.items():
         recall = scenario.recall
         line = f"{name}: {recall.queries} queries, {recall.references} references, recall@1 by chance "

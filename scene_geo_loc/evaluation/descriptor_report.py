@@ -66,6 +66,7 @@ def write_descriptor_report(folder: Path, benchmark: Benchmark) -> Path:
     html = template("descriptors.html.j2").render(
         benchmark=benchmark,
         headings=descriptor_table.headings(benchmark),
+        cost_headings=descriptor_table.COSTS,
         rows=descriptor_table.rows(benchmark),
         notes=descriptor_table.NOTES,
         curves=recall_svg(curves),

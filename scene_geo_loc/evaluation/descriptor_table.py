@@ -26,18 +26,26 @@ NOTES = (
 
 @dataclass(frozen=True)
 class Row:
-    """One row: a system and, column by column, what to write one below the other."""
+    """One row: a system and, column by column, what to write one below the other.
+
+    Attributes:
+        cells: recall, by `headings`.
+        costs: by `COSTS`; empty where they are not known.
+    """
 
     name: str
     cells: Sequence[Sequence[str]]
+    costs: Sequence[str] = ()
     is_paper: bool = False
 
 
+COSTS = ("million parameters", "bytes an image", "ms an image")
+
+
 def headings(benchmark: Benchmark) -> list[list[str]]:
-    """The columns after the system's name: what they are, and what stands in their lines."""
+    """The columns of recall: what they are, and what stands in their lines."""
     scenarios = [[name, *(f"@{n}" for n in RANKS)] for name in _scenarios(benchmark)]
-    by_day = ["by day", *(f"{metres} m" for metres in THRESHOLDS_M)]
-    return [*scenarios, by_day, ["million", "parameters"], ["bytes", "an image"], ["ms", "an image"]]
+    return [*scenarios, ["by day", *(f"{metres} m" for metres in THRESHOLDS_M)]]
 
 
 def rows(benchmark: Benchmark) -> list[Row]:
@@ -58,12 +66,8 @@ def _ours(result: SystemResult) -> Row:
     cells.append(
         [_percent(result.daytime_mean(lambda recall, d=d: recall.at_d(d))) for d in THRESHOLDS_M]  # type: ignore[misc]
     )
-    cells += [
-        [f"{result.parameters / 1e6:.1f}"],
-        [str(result.bytes_an_image)],
-        [f"{result.ms_an_image:.1f}"],
-    ]
-    return Row(result.name, cells)
+    costs = f"{result.parameters / 1e6:.1f}", str(result.bytes_an_image), f"{result.ms_an_image:.1f}"
+    return Row(result.name, cells, costs)
 
 
 def _papers(system: str, scenarios: Sequence[str]) -> Row:
@@ -76,7 +80,7 @@ def _papers(system: str, scenarios: Sequence[str]) -> Row:
         known = metres < DISTANCES_M[-1]
         shares = [paper_tables.curves(name, system).at_d(metres) for name in paper_tables.DAYTIME if known]
         by_day.append(_percent(float(np.mean(shares)) if shares else None))
-    return Row(f"paper: {system}", [*cells, by_day, *[[UNKNOWN]] * 3], is_paper=True)
+    return Row(f"paper: {system}", [*cells, by_day], is_paper=True)
 
 
 def _percent(share: float | None) -> str:

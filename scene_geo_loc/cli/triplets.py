@@ -40,10 +40,12 @@ def triplets(
     depth: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with the depth maps that `depth make` made of each camera, in RUN/CAMERA; "
-            "ROOT/depth if left out."
+            help="Folder with the training depth maps of each camera, in RUN/CAMERA; ROOT/depth if left out."
         ),
     ] = None,
+    make_depth: Annotated[
+        bool, typer.Option("--make-depth", help="Make the depth maps that are missing there, from lidar.")
+    ] = False,
 ) -> None:
     """Choose triplets (anchor, positives, negatives) in the training area of RobotCar runs.
 
@@ -51,14 +53,16 @@ def triplets(
     2015-11-10-14-15-57.  The training area is that of ROOT/areas.json, else a part of Oxford; no image
     of the validation or the test area is taken.
 
-    Example:  scene-geo-loc triplets robotcar robotcar/triplets.parquet
+    Example:  scene-geo-loc triplets robotcar robotcar/triplets.parquet --make-depth
     """
     from pydantic import ValidationError
 
+    from scene_geo_loc.cli.progress import progress
     from scene_geo_loc.errors import SceneGeoLocError
     from scene_geo_loc.training.areas import Areas
     from scene_geo_loc.training.scenarios import training_runs
     from scene_geo_loc.training.triplet_choice import make_triplets
+    from scene_geo_loc.training.triplet_depth import attach_depth, make_missing_depth
     from scene_geo_loc.traversals.frame import Skipped
 
     try:
@@ -75,7 +79,13 @@ def triplets(
         first = error.errors()[0]
         raise SceneGeoLocError(f"{first['loc'][0]}: {first['msg']}, not {first['input']}.") from error
     runs, missing = training_runs(root)
-    made = make_triplets(root, runs, Areas.load(root), settings, depth or root / "depth")
+    made = make_triplets(root, runs, Areas.load(root), settings)
+    folder = depth or root / "depth"
+    without_depth = Skipped()
+    if make_depth:
+        with progress("depth maps", "images") as tell:
+            without_depth = make_missing_depth(made, runs, folder, progress=tell)
+    made = attach_depth(made, folder)
     made.save(out)
     images = made.images.values()
     with_depth = sum(sample.depth is not None for sample in images)
@@ -89,3 +99,5 @@ def triplets(
         typer.echo(f"only {len(made)} of {count} triplets could be made", err=True)
     if made.info.left_out:
         typer.echo(f"left out: {Skipped(made.info.left_out)}")
+    if without_depth:
+        typer.echo(f"without a depth map: {without_depth}")

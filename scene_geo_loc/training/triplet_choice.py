@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.depth.depth_maps import INDEX, DepthMaps
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.training.areas import Areas
 from scene_geo_loc.training.places import places_of
@@ -39,7 +38,7 @@ OTHER_REGION_DISTANCE_M = 50.0
 
 
 def make_triplets(
-    root: Path, runs: Mapping[str, Cameras], areas: Areas, settings: TripletSettings, depth: Path
+    root: Path, runs: Mapping[str, Cameras], areas: Areas, settings: TripletSettings
 ) -> Triplets:
     """Makes triplets of the views of some runs inside the training area; which ones follows from the seed.
 
@@ -50,10 +49,8 @@ def make_triplets(
         runs: anchors are of the first, positives and negatives of the others; of one run alone, all are.
         areas: where to take views.
         settings: counts, distances and the seed.
-        depth: folder with the training depth maps of each camera in <run>/<camera>, as far as there are any.
 
-    Raises:
-        SceneGeoLocError: not one triplet can be made, or an index of depth maps is damaged.
+    Raises SceneGeoLocError where not one triplet can be made.
     """
     left_out = Skipped()
     views: list[list[View]] = []
@@ -67,18 +64,11 @@ def make_triplets(
             )
     anchors = views[0]
     chooser = _Chooser([view for of in views[1:] for view in of] or anchors, areas, settings)
-    depth_files = _depth_files(depth, runs)
 
     def sample(view: View) -> Sample:
         files = view.files
-        depth_file = depth_files.get((view.run, view.camera, files.stamp_ns))
         return Sample(
-            view.run,
-            view.camera,
-            files.stamp_ns,
-            relative(files.image, root),
-            view.T_map_camera,
-            None if depth_file is None else relative(depth_file, root),
+            view.run, view.camera, files.stamp_ns, relative(files.image, root), view.T_map_camera, depth=None
         )
 
     rng = np.random.default_rng(settings.seed)
@@ -149,18 +139,6 @@ class _Chooser:
 
     def _distances(self, anchor: View) -> NDArray[np.float64]:
         return np.asarray(np.linalg.norm(self._positions - anchor.position, axis=1))
-
-
-def _depth_files(depth: Path, runs: Mapping[str, Cameras]) -> dict[tuple[str, str, int], Path]:
-    """The finished depth maps by run, camera and stamp."""
-    files: dict[tuple[str, str, int], Path] = {}
-    for run, cameras in runs.items():
-        for camera in cameras:
-            folder = depth / run / camera
-            if (folder / INDEX).is_file():
-                maps = DepthMaps.load(folder).maps
-                files |= {(run, camera, each.stamp_ns): folder / each.png for each in maps}
-    return files
 
 
 def _why_none(

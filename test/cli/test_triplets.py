@@ -52,6 +52,21 @@ def test_triplets_of_three_runs_are_written_and_summed_up_in_a_line(root, tmp_pa
     ) in told
 
 
+def test_depth_maps_that_are_missing_are_made_once_and_named(root, tmp_path):
+    out, depth = tmp_path / "triplets.parquet", tmp_path / "depth"
+    ask = (root, out, "--count", 4, *SMALL, "--depth", depth)
+    told = run(*ask, "--make-depth")
+    made = Triplets.load(out)
+    known = [s for s in made.images.values() if s.depth is not None]
+    assert f"{len(made.images)} images of 3 runs, {len(known)} of them with" in told
+    assert len(known) > len(made.images) // 2
+    written = {path: path.stat().st_mtime_ns for path in depth.rglob("*.png")}
+    assert len(written) == len(known)
+    run(*ask, "--make-depth")
+    assert {path: path.stat().st_mtime_ns for path in depth.rglob("*.png")} == written
+    assert Triplets.load(out).images.keys() == made.images.keys()
+
+
 def test_fewer_triplets_than_asked_for_are_told_with_the_reason(root, tmp_path):
     told = run(root, tmp_path / "triplets.parquet", *SMALL)
     made = Triplets.load(tmp_path / "triplets.parquet")

@@ -19,6 +19,7 @@ from scene_geo_loc.geometry.pose import Pose, make_pose
 from scene_geo_loc.training.areas import Areas
 from scene_geo_loc.training.settings import TripletSettings
 from scene_geo_loc.training.triplet_choice import OTHER_REGION_DISTANCE_M, make_triplets
+from scene_geo_loc.training.triplet_depth import attach_depth
 from scene_geo_loc.training.triplets import SCHEMA, Sample, Triplet, TripletInfo, Triplets
 
 RUNS = ("anchors", "second", "third")
@@ -77,7 +78,7 @@ def test_every_triplet_keeps_the_rules_and_no_image_is_of_another_area(
         seed=seed,
     )
     try:
-        made = make_triplets(Path("data"), runs, AREAS, asked, Path("data/depth"))
+        made = make_triplets(Path("data"), runs, AREAS, asked)
     except SceneGeoLocError:
         assume(False)
     for triplet in made.items:
@@ -104,7 +105,7 @@ def test_at_the_paper_s_scale_the_authors_numbers_give_400_triplets(drive):
     loop = [(0.0, 0.0), (LOOP_WIDTH, 0.0), (LOOP_WIDTH, 100.0), (0.0, 100.0)]
     areas = Areas.of([[-9, -9, 950, 150]], [[2000, 0, 2001, 1]], [[3000, 0, 3001, 1]])
     runs = {run: drive(loop, Path("data"), run) for run in RUNS}
-    made = make_triplets(Path("data"), runs, areas, TripletSettings(), Path("data/depth"))
+    made = make_triplets(Path("data"), runs, areas, TripletSettings())
     assert len(made) == 400
     assert {(len(t.positives), len(t.negatives)) for t in made.items} == {(4, 20)}
     assert all(distance_m(t.anchor, sample) > 700 for t in made.items for sample in t.negatives)
@@ -120,7 +121,7 @@ def test_the_seed_decides(drive, tmp_path):
     for number, seed in enumerate((3, 3, 4)):
         settings_of = asked.model_copy(update={"seed": seed})
         file = tmp_path / f"{number}.parquet"
-        make_triplets(tmp_path, runs, AREAS, settings_of, tmp_path / "depth").save(file)
+        make_triplets(tmp_path, runs, AREAS, settings_of).save(file)
         files.append(file.read_bytes())
     assert files[0] == files[1] != files[2]
 
@@ -128,17 +129,17 @@ def test_the_seed_decides(drive, tmp_path):
 def test_of_a_single_run_positives_are_its_own_but_never_the_anchor(drive):
     runs = {"anchors": drive(STREET, Path("data"), "anchors")}
     asked = TripletSettings(triplets=50, negative_distance_m=150)
-    for triplet in make_triplets(Path("data"), runs, AREAS, asked, Path("data/depth")).items:
+    for triplet in make_triplets(Path("data"), runs, AREAS, asked).items:
         assert triplet.anchor.image not in {sample.image for sample in triplet.positives}
 
 
 def test_negatives_that_are_nowhere_are_an_error_that_says_how_far_they_would_be(drive):
     areas = Areas.of([[-50, -50, 320, 50]], [[330, -50, 380, 50]], [[500, -50, 620, 50]])
     with pytest.raises(SceneGeoLocError, match=r"20 negatives.*beyond (\d+) m") as error:
-        make_triplets(Path("data"), street(drive, Path("data")), areas, TripletSettings(), Path("none"))
+        make_triplets(Path("data"), street(drive, Path("data")), areas, TripletSettings())
     reach = float(str(error.value).split("beyond ")[1].split(" m")[0])
     asked = TripletSettings(negative_distance_m=reach - 1, triplets=10000)
-    made = make_triplets(Path("data"), street(drive, Path("data")), areas, asked, Path("none"))
+    made = make_triplets(Path("data"), street(drive, Path("data")), areas, asked)
     anchors = len(made) + made.info.left_out["anchors with fewer than 20 negatives"]
     assert 0.45 < len(made) / anchors < 0.6
 
@@ -148,13 +149,13 @@ def test_runs_that_never_meet_are_an_error_about_positives(drive):
     back = {run: drive(STREET[::-1], Path("data"), run, views=("stereo/centre",)) for run in RUNS[1:]}
     front = {"anchors": {"stereo/centre": runs["anchors"]["stereo/centre"]}}
     with pytest.raises(SceneGeoLocError, match=r"no anchor has 4 positives.*same way"):
-        make_triplets(Path("data"), front | back, AREAS, TripletSettings(), Path("none"))
+        make_triplets(Path("data"), front | back, AREAS, TripletSettings())
 
 
 def test_a_run_outside_the_training_area_is_named(drive):
     runs = street(drive, Path("data")) | {"third": drive([(0, 900), (50, 900)], Path("data"), "third")}
     with pytest.raises(SceneGeoLocError, match="third: no place lies in the training area"):
-        make_triplets(Path("data"), runs, AREAS, TripletSettings(), Path("none"))
+        make_triplets(Path("data"), runs, AREAS, TripletSettings())
 
 
 @pytest.fixture
@@ -171,7 +172,7 @@ def made(drive, tmp_path: Path) -> Triplets:
         maps.append(DepthMap(files.stamp_ns, "", files.T_map_camera, files.camera, png, 0.5).to_dict())
     (depth / "index.json").write_text(json.dumps({"version": VERSION, "maps": maps}))
     asked = TripletSettings(triplets=12, negative_distance_m=150, seed=5)
-    made = make_triplets(root, runs, AREAS, asked, root / "depth")
+    made = attach_depth(make_triplets(root, runs, AREAS, asked), root / "depth")
     for image in made.images:
         (root / image).parent.mkdir(parents=True, exist_ok=True)
         (root / image).touch()

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from scene_geo_loc.cli.settings import setting
 from scene_geo_loc.cli.source import Source, takes_source
 from scene_geo_loc.mapping.settings import BuilderSettings, Lidar
 
 map_app = typer.Typer(help="Build reference maps, and look into them.", no_args_is_help=True)
 MapFolder = Annotated[Path, typer.Argument(metavar="MAP", help="Folder of the reference map.")]
-
-
-def _setting(name: str, option: str) -> Any:
-    """An option with the description and limits of a field of BuilderSettings."""
-    field = BuilderSettings.model_fields[name]
-    limits = {type(limit).__name__: limit for limit in field.metadata}
-    lowest = limits["Ge"].ge if "Ge" in limits else None
-    highest = limits["Le"].le if "Le" in limits else None
-    return typer.Option(option, min=lowest, max=highest, help=f"{str(field.description).capitalize()}.")
-
 
 _DEFAULT = BuilderSettings()
 
@@ -32,12 +23,12 @@ def build(
     source: Source,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the map to be.")],
     keyframe_distance: Annotated[
-        float, _setting("keyframe_distance_m", "--keyframe-distance")
+        float, setting(BuilderSettings, "keyframe_distance_m", "--keyframe-distance")
     ] = _DEFAULT.keyframe_distance_m,
     keyframe_angle: Annotated[
-        float, _setting("keyframe_angle_deg", "--keyframe-angle")
+        float, setting(BuilderSettings, "keyframe_angle_deg", "--keyframe-angle")
     ] = _DEFAULT.keyframe_angle_deg,
-    lidar: Annotated[Lidar, _setting("lidar", "--lidar")] = _DEFAULT.lidar,
+    lidar: Annotated[Lidar, setting(BuilderSettings, "lidar", "--lidar")] = _DEFAULT.lidar,
     network: Annotated[
         Path | None,
         typer.Option(help="Checkpoint of a network, such as another map's; else ImageNet's, fitted here."),

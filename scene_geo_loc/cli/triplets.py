@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from scene_geo_loc.cli.settings import setting
 from scene_geo_loc.training.settings import TripletSettings
-
-
-def _setting(name: str, option: str) -> Any:
-    """An option with the description and limits of a field of TripletSettings."""
-    field = TripletSettings.model_fields[name]
-    limits = {type(limit).__name__: limit for limit in field.metadata}
-    lowest = limits["Ge"].ge if "Ge" in limits else None
-    return typer.Option(option, min=lowest, help=f"{str(field.description).capitalize()}.")
-
 
 _DEFAULT = TripletSettings()
 
@@ -24,19 +16,19 @@ _DEFAULT = TripletSettings()
 def triplets(
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of RobotCar runs, real or simulated.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File of triplets to write (Parquet).")],
-    count: Annotated[int, _setting("triplets", "--count")] = _DEFAULT.triplets,
-    positives: Annotated[int, _setting("positives", "--positives")] = _DEFAULT.positives,
-    negatives: Annotated[int, _setting("negatives", "--negatives")] = _DEFAULT.negatives,
+    count: Annotated[int, setting(TripletSettings, "triplets", "--count")] = _DEFAULT.triplets,
+    positives: Annotated[int, setting(TripletSettings, "positives", "--positives")] = _DEFAULT.positives,
+    negatives: Annotated[int, setting(TripletSettings, "negatives", "--negatives")] = _DEFAULT.negatives,
     positive_distance: Annotated[
-        float, _setting("positive_distance_m", "--positive-distance")
+        float, setting(TripletSettings, "positive_distance_m", "--positive-distance")
     ] = _DEFAULT.positive_distance_m,
     positive_heading: Annotated[
-        float, _setting("positive_heading_deg", "--positive-heading")
+        float, setting(TripletSettings, "positive_heading_deg", "--positive-heading")
     ] = _DEFAULT.positive_heading_deg,
     negative_distance: Annotated[
-        float, _setting("negative_distance_m", "--negative-distance")
+        float, setting(TripletSettings, "negative_distance_m", "--negative-distance")
     ] = _DEFAULT.negative_distance_m,
-    seed: Annotated[int, _setting("seed", "--seed")] = _DEFAULT.seed,
+    seed: Annotated[int, setting(TripletSettings, "seed", "--seed")] = _DEFAULT.seed,
     depth: Annotated[
         Path | None,
         typer.Option(

@@ -53,6 +53,8 @@ setup(
     ],
     extras_require={
         "simulation": ["embreex"],
+        "openvino": ["openvino>=2025"],
+        "onnx": ["onnx", "onnxscript", "torch>=2.5"],
         # A third party's rebuild of ROS 2 Jazzy, for demonstration and development; not for a robot.
         "ros-wheels": [
             "catkin-pkg",

@@ -266,7 +266,7 @@ def set_up(venv: Path) -> None:
         if not is_usable(venv, state):
             progress.doing = "making the virtual environment"
             create(venv)
-        extras = "simulation,dev" + (",ros-wheels" if wheels else "")
+        extras = "simulation,openvino,onnx,dev" + (",ros-wheels" if wheels else "")
         pip_install(venv, f"{CHECKOUT}[{extras}]", stamp, progress)
         stamp.unlink()
         python = str(venv / "bin" / "python")

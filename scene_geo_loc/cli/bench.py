@@ -74,7 +74,7 @@ def bench(
         ratio = times.p50_ms / forward.p50_ms
         table.add_row(name, f"{times.p50_ms:.1f} ms", f"{times.p95_ms:.1f} ms", f"{ratio:.2f}")
 
-    row("forward pass, 640x480", forward)
+    row(f"forward pass by {localizer.extractor.backend_name}, 640x480", forward)
     for step, times in queries.items():
         row(f"query, {step}", times)
     row(f"dense depth of {points / 1e6:.2f} M lidar points, 640x480, one core", depth)

@@ -18,6 +18,7 @@ from scene_geo_loc.cli.demo import demo
 from scene_geo_loc.cli.depth import depth_app
 from scene_geo_loc.cli.describe import describe
 from scene_geo_loc.cli.evaluate import evaluate
+from scene_geo_loc.cli.export import export
 from scene_geo_loc.cli.localize import localize
 from scene_geo_loc.cli.map import map_app
 from scene_geo_loc.cli.simulate import simulate
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (simulate, convert, localize, evaluate, describe, triplets, demo, bench):
+for command in (simulate, convert, localize, evaluate, describe, export, triplets, demo, bench):
     app.command()(command)
 app.add_typer(map_app, name="map")
 app.add_typer(benchmark_app, name="benchmark")

@@ -320,6 +320,7 @@ class LocalizationNode(LifecycleNode):
             map_frame=self.map_frame,
             keyframes=len(self._map),
             device=str(self._localizer.extractor.device),
+            backend=self._localizer.extractor.backend_name,
         ).report()
 
 

@@ -52,6 +52,7 @@ class LocalizationFacts:
     map_frame: str
     keyframes: int
     device: str
+    backend: str
 
     def report(self) -> Report:
         """The findings and the values, as docs/nodes.md describes them."""
@@ -97,6 +98,7 @@ class LocalizationFacts:
             "map_frame": self.map_frame,
             "keyframes": self.keyframes,
             "device": self.device,
+            "backend": self.backend,
             "frames_received": self.totals.get("received", 0),
             "frames_processed": self.totals.get("processed", 0),
             "frames_dropped": self.totals.get("dropped", 0),

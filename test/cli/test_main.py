@@ -18,13 +18,14 @@ COMMANDS = (
     "localize",
     "evaluate",
     "describe",
+    "export",
     "benchmark",
     "depth",
     "triplets",
     "demo",
     "bench",
 )
-HEAVY = ("torch", "cv2", "scipy", "faiss", "embreex", "rclpy", "matplotlib", "pyarrow", "rosbags")
+HEAVY = ("torch", "openvino", "cv2", "scipy", "faiss", "embreex", "rclpy", "matplotlib", "pyarrow", "rosbags")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

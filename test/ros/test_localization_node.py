@@ -47,7 +47,7 @@ T_MAP_BASE = make_pose(np.eye(3), (100.0, 50.0, 0.0))
 class FakeLocalizer:
     """Says that the camera is where the robot at T_MAP_BASE carries it, or what `answer` holds."""
 
-    extractor = SimpleNamespace(device="cpu")
+    extractor = SimpleNamespace(device="cpu", backend_name="torch")
 
     def __init__(self) -> None:
         self.answer: PoseEstimate | Exception | None = None

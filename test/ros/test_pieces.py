@@ -196,6 +196,7 @@ HEALTHY: dict[str, Any] = {
     "map_frame": "map",
     "keyframes": 1,
     "device": "cpu",
+    "backend": "torch",
 }
 
 
@@ -221,3 +222,8 @@ def test_the_report_of_localization_says_what_is_wrong(
     report = LocalizationFacts(**(HEALTHY | facts)).report()
     assert report.level is level
     assert message in report.message
+
+
+def test_the_report_of_localization_names_what_runs_the_network() -> None:
+    values = LocalizationFacts(**(HEALTHY | {"device": "cpu", "backend": "openvino"})).report().values
+    assert (values["device"], values["backend"]) == ("cpu", "openvino")

@@ -1,0 +1,33 @@
+"""`scene-geo-loc export`: a network for other runtimes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    network: Annotated[
+        Path, typer.Argument(metavar="NETWORK", help="Checkpoint of a network, such as a map's.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="ONNX file to write.")],
+) -> None:
+    """Write a network as ONNX, for TensorRT or another runtime.
+
+    The input `image` is one RGB image (1, height, width, 3) in float32 from 0 to 255, of the size that the
+    command prints. The outputs are `local_features` (1, rows, columns, channels), `late` (1, channels, rows,
+    columns) and, where the network is fitted, `global_descriptor`. All shapes are fixed.
+
+    Example:  scene-geo-loc export street_map/network.safetensors street.onnx
+    """
+    from scene_geo_loc.evaluation.output import written_aside
+    from scene_geo_loc.networks.checkpoint import load_checkpoint
+    from scene_geo_loc.networks.export import export_onnx
+
+    loaded, _ = load_checkpoint(network)
+    with written_aside(out) as aside:
+        outputs = export_onnx(loaded, aside)
+    size = f"{loaded.config.input_width}x{loaded.config.input_height}"
+    typer.echo(f"{out}: takes images of {size}, gives {', '.join(outputs)}.")

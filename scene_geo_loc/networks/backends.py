@@ -1,0 +1,131 @@
+"""Backends: what runs a network's forward pass on this machine.
+
+A backend is one small class under one base.  Which of them runs follows from the device and from what is
+installed (`choose_backend`); their numbers agree within 1e-3.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from abc import ABC, abstractmethod
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from scene_geo_loc.networks.scene_network import SceneNetwork
+
+Maps = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Unit local features (rows, columns, C) and the late map (C', rows', columns') of an image."""
+
+
+class ForwardPass(nn.Module):
+    """What every backend runs: pixels to local features and late map, batch norms merged.
+
+    The weights are copies: training or fitting the network afterwards does not change them.
+    """
+
+    def __init__(self, network: SceneNetwork) -> None:
+        super().__init__()
+        self._normalise = network.normalise
+        self.encoder = copy.deepcopy(network.encoder).eval()
+        _fuse_batch_norms(self.encoder)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Unit local features (B, h, w, C) and late maps (B, C', h', w') of images (B, H, W, 3)."""
+        early, late = self.encoder(self._normalise(pixels.float()))
+        return F.normalize(early, dim=1).permute(0, 2, 3, 1), late
+
+
+class Backend(ABC):
+    """Base of the backends: made from a network, it takes images of the size of the network's input.
+
+    Attributes:
+        name: what diagnostics call it.
+    """
+
+    name: str
+
+    @abstractmethod
+    def run(self, image: NDArray[np.uint8]) -> Maps:
+        """The maps of an RGB image (H, W, 3), in arrays of their own."""
+
+
+class TorchBackend(Backend):
+    """torch, on any device that it knows."""
+
+    name = "torch"
+
+    def __init__(self, network: SceneNetwork, device: torch.device) -> None:
+        self._device = device
+        self._forward = ForwardPass(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def run(self, image: NDArray[np.uint8]) -> Maps:
+        """See `Backend.run`."""
+        pixels = torch.from_numpy(np.ascontiguousarray(image))[None].to(self._device)
+        local_features, late = self._forward(pixels)
+        return local_features[0].cpu().numpy(), late[0].cpu().numpy()
+
+
+class OpenVinoBackend(Backend):
+    """OpenVINO on the CPU, in float32 also where the processor has shorter numbers."""
+
+    name = "openvino"
+
+    def __init__(self, network: SceneNetwork) -> None:
+        import openvino as ov
+        from openvino.frontend import FrontEndManager
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+        shape = [1, network.config.input_height, network.config.input_width, 3]
+        pixels = torch.zeros(shape, dtype=torch.uint8)
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of torch: OpenVINO reads traces all the same
+            traced = torch.jit.trace(ForwardPass(network), (pixels,), check_trace=False)
+        # openvino.convert_model does what follows too, and reports each use to its makers over the network.
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        decoder = TorchScriptPythonDecoder(traced)  # the front end does not keep it alive
+        model = frontend.convert(frontend.load(decoder))
+        model.reshape(shape)
+        settings = {
+            ov.properties.hint.performance_mode: ov.properties.hint.PerformanceMode.LATENCY,
+            ov.properties.hint.inference_precision: ov.Type.f32,
+            # As many threads as torch would take, which the user can set by OMP_NUM_THREADS, and none of
+            # them bound to a core that another node may be using.
+            ov.properties.inference_num_threads: torch.get_num_threads(),
+            ov.properties.hint.enable_cpu_pinning: False,
+        }
+        self._request = ov.Core().compile_model(model, "CPU", settings).create_infer_request()
+
+    def run(self, image: NDArray[np.uint8]) -> Maps:
+        """See `Backend.run`."""
+        outputs = self._request.infer([image[None]], share_inputs=True).to_tuple()
+        return outputs[0][0], outputs[1][0]
+
+
+def choose_backend(network: SceneNetwork, device: torch.device) -> Backend:
+    """The fastest backend that is installed for a device, and that can run the network."""
+    if device.type == "cpu" and find_spec("openvino") is not None:
+        try:
+            return OpenVinoBackend(network)
+        except Exception as error:  # versions of torch and OpenVINO that misfit do so in many ways
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            warnings.warn(f"OpenVINO cannot run the network ({reason[0]}): torch does.", stacklevel=2)
+    return TorchBackend(network, device)
+
+
+def _fuse_batch_norms(module: nn.Module) -> None:
+    """Merges every batch norm into the convolution declared just before it; the outputs stay the same."""
+    for parent in list(module.modules()):
+        before, name_before = None, ""
+        for name, child in list(parent.named_children()):
+            if isinstance(before, nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
+                setattr(parent, name_before, fuse_conv_bn_eval(before, child))
+                setattr(parent, name, nn.Identity())
+            before, name_before = child, name

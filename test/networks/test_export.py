@@ -1,0 +1,69 @@
+"""ONNX: another runtime reads the file and gives the same numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from room import Room
+from typer.testing import CliRunner
+
+from scene_geo_loc.cli.main import app
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.networks import export
+from scene_geo_loc.networks.checkpoint import imagenet_network, load_checkpoint, save_checkpoint
+from scene_geo_loc.networks.extractor import Extractor
+from scene_geo_loc.networks.scene_network import NetworkConfig
+
+
+def read_by_openvino(path: Path, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    """What OpenVINO's own reader makes of an ONNX file, by the names of its outputs."""
+    import openvino as ov
+
+    model = ov.Core().read_model(path)
+    assert [port.get_any_name() for port in model.inputs] == ["image"]
+    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    results = compiled([image[None].astype(np.float32)])
+    return {port.get_any_name(): value[0] for port, value in results.items()}
+
+
+@pytest.fixture
+def needs_onnx() -> None:
+    for module in ("onnx", "onnxscript", "openvino"):
+        pytest.importorskip(module)
+
+
+@pytest.mark.usefixtures("needs_onnx")
+def test_a_map_s_network_gives_the_same_numbers_in_another_runtime(
+    room: Room, room_map: Path, tmp_path: Path
+) -> None:
+    checkpoint, out = room_map / "network.safetensors", tmp_path / "deep" / "room.onnx"
+    shown = CliRunner().invoke(app, ["export", str(checkpoint), str(out)], catch_exceptions=False).output
+    assert "images of 320x240" in " ".join(shown.split())
+    assert [path.name for path in out.parent.iterdir()] == ["room.onnx"]
+    image = np.repeat(np.repeat(room.frame(1.0, 0.5, 30.0).image, 2, axis=0), 2, axis=1)
+    features = Extractor(load_checkpoint(checkpoint)[0], "cpu").extract(image)
+    read = read_by_openvino(out, image)
+    assert read.keys() == {"local_features", "late", "global_descriptor"}
+    for name, value in read.items():
+        np.testing.assert_allclose(value, getattr(features, name), atol=1e-3)
+
+
+@pytest.mark.usefixtures("needs_onnx")
+def test_a_network_that_is_not_fitted_gives_no_descriptor(room: Room, tmp_path: Path) -> None:
+    network = imagenet_network(NetworkConfig(input_width=160, input_height=112))
+    assert export.export_onnx(network, tmp_path / "out.onnx") == ("local_features", "late")
+    image = room.frame(1.0, 0.5, 30.0).image[:112]
+    assert read_by_openvino(tmp_path / "out.onnx", image).keys() == {"local_features", "late"}
+
+
+def test_without_what_writes_onnx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    network = imagenet_network(NetworkConfig(input_width=96, input_height=64))
+    save_checkpoint(network, tmp_path / "a.safetensors", {})
+    monkeypatch.setattr(export, "find_spec", lambda name: None)
+    arguments = ["export", str(tmp_path / "a.safetensors"), str(tmp_path / "a.onnx")]
+    with pytest.raises(SceneGeoLocError, match=r"pip install 'scene_geo_loc\[onnx\]'"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert not (tmp_path / "a.onnx").exists()

@@ -9,7 +9,9 @@ from __future__ import annotations
 import copy
 import warnings
 from abc import ABC, abstractmethod
+from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,12 +103,24 @@ class OpenVinoBackend(Backend):
             ov.properties.inference_num_threads: torch.get_num_threads(),
             ov.properties.hint.enable_cpu_pinning: False,
         }
-        self._request = ov.Core().compile_model(model, "CPU", settings).create_infer_request()
+        self._request = openvino_core().compile_model(model, "CPU", settings).create_infer_request()
 
     def run(self, image: NDArray[np.uint8]) -> Maps:
         """See `Backend.run`."""
         outputs = self._request.infer([image[None]], share_inputs=True).to_tuple()
         return outputs[0][0], outputs[1][0]
+
+
+@cache
+def openvino_core() -> Any:
+    """The one openvino.Core of this process.
+
+    Each one moves the stack that signals are handled on, and puts the one before back when it goes.  That may
+    be gone by then, with the core that made it, and the next Ctrl-C ends in a segmentation fault.
+    """
+    import openvino as ov
+
+    return ov.Core()
 
 
 def choose_backend(network: SceneNetwork, device: torch.device) -> Backend:

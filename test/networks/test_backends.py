@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -73,6 +76,23 @@ def test_opening_openvino_reports_nothing_to_its_makers(
     monkeypatch.setattr(telemetry, "init", lambda *arguments: reports.append(arguments))
     OpenVinoBackend(network)
     assert reports == []
+
+
+def test_ctrl_c_arrives_after_networks_have_come_and_gone() -> None:
+    pytest.importorskip("openvino")
+    code = (
+        "import signal\n"
+        "from scene_geo_loc.networks.backends import OpenVinoBackend\n"
+        "from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork\n"
+        "network = SceneNetwork(NetworkConfig(input_width=32, input_height=32))\n"
+        "first, second = OpenVinoBackend(network), OpenVinoBackend(network)\n"
+        "del first\n"
+        "del second\n"
+        "try: signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt: print('interrupted')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n")
 
 
 def test_a_cpu_runs_torch_where_openvino_is_not_installed(

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.networks import export
+from scene_geo_loc.networks.backends import openvino_core
 from scene_geo_loc.networks.checkpoint import imagenet_network, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.extractor import Extractor
 from scene_geo_loc.networks.scene_network import NetworkConfig
@@ -20,11 +21,10 @@ from scene_geo_loc.networks.scene_network import NetworkConfig
 
 def read_by_openvino(path: Path, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
     """What OpenVINO's own reader makes of an ONNX file, by the names of its outputs."""
-    import openvino as ov
-
-    model = ov.Core().read_model(path)
+    core = openvino_core()
+    model = core.read_model(path)
     assert [port.get_any_name() for port in model.inputs] == ["image"]
-    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     results = compiled([image[None].astype(np.float32)])
     return {port.get_any_name(): value[0] for port, value in results.items()}
 

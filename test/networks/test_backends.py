@@ -82,6 +82,7 @@ def test_ctrl_c_arrives_after_networks_have_come_and_gone() -> None:
     pytest.importorskip("openvino")
     code = (
         "import signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
         "from scene_geo_loc.networks.backends import OpenVinoBackend\n"
         "from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork\n"
         "network = SceneNetwork(NetworkConfig(input_width=32, input_height=32))\n"

@@ -145,7 +145,13 @@ class Robot:
         return self.node.counters.total(f"bad: {reason}")
 
     def state_becomes(self, state: str) -> None:
-        self.world.wait(lambda: self.states and self.states[-1].data == state, f"the state {state}")
+        self.states_end_with(state)
+
+    def states_end_with(self, *states: str) -> None:
+        def end() -> bool:
+            return tuple(state.data for state in self.states[-len(states) :]) == states
+
+        self.world.wait(end, f"the states {', '.join(states)}")
 
     def call(self, service: str) -> Any:
         return self.world.call(Trigger, f"localization_node/{service}", Trigger.Request())
@@ -398,7 +404,7 @@ def test_stamps_that_jump_back_start_the_node_over(robot: Robot) -> None:
     robot.send(stamp_ns=START + 100 * SECOND)
     robot.world.wait(robot.corrections, "map -> odom")
     robot.send(stamp_ns=START)
-    assert [state.data for state in robot.states][-3:] == ["localized", "initializing", "localized"]
+    robot.states_end_with("localized", "initializing", "localized")
     assert "begins" not in robot.node._fixes.problem
 
 

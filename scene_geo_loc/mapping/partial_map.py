@@ -127,7 +127,7 @@ class PartialMap:
             self.folder / "local_features.npy", (cells, early.channels), np.int8
         )
         self.depth = GrowingArray(self.folder / "depth.npy", (cells,), np.float16)
-        late_shape = (late.channels, config.input_height // late.stride, config.input_width // late.stride)
+        late_shape = (late.channels, late.cells(config.input_height), late.cells(config.input_width))
         self.late = GrowingArray(self.folder / WORK / "late.npy", late_shape, np.float16)
         self._arrays = (self.local_features, self.depth, self.late)
 

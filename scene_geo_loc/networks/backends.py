@@ -40,8 +40,8 @@ class ForwardPass(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Unit local features (B, h, w, C) and late maps (B, C', h', w') of images (B, H, W, 3)."""
-        early, late = self.encoder(self._normalise(pixels.float()))
-        return F.normalize(early, dim=1).permute(0, 2, 3, 1), late
+        maps = self.encoder(self._normalise(pixels.float()))
+        return F.normalize(maps.early, dim=1).permute(0, 2, 3, 1), maps.late
 
 
 class Backend(ABC):

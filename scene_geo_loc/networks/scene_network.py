@@ -77,15 +77,15 @@ class SceneNetwork(nn.Module):
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of the local features."""
-        stride = self.encoder.early.stride
-        return self.config.input_height // stride, self.config.input_width // stride
+        early = self.encoder.early
+        return early.cells(self.config.input_height), early.cells(self.config.input_width)
 
     def cell_centres(self) -> NDArray[np.float64]:
         """Pixels (rows * columns, 2) of the network's input at the centres of the local features."""
         rows, columns = self.grid
-        stride = self.encoder.early.stride
+        early = self.encoder.early
         y, x = np.mgrid[:rows, :columns]
-        return np.stack([x.ravel(), y.ravel()], axis=1) * float(stride) + (stride - 1) / 2
+        return np.stack([x.ravel(), y.ravel()], axis=1) * float(early.stride) + early.offset
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Images (B, H, W, 3) in [0, 255] to the encoder's input (B, 3, H, W)."""
@@ -94,8 +94,8 @@ class SceneNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Unit local features (B, C, h, w) and the late map (B, C', h', w') of normalised images."""
-        early, late = self.encoder(images)
-        return F.normalize(early, dim=1), late
+        maps = self.encoder(images)
+        return F.normalize(maps.early, dim=1), maps.late
 
     def describe(self, late: Tensor) -> Tensor:
         """Unit global descriptors (B, descriptor_size) of late maps (B, C', h', w')."""

@@ -19,7 +19,7 @@ from scene_geo_loc.networks.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from scene_geo_loc.networks.encoders import EfficientNetLite0
+from scene_geo_loc.networks.encoders.efficientnet_lite0 import EfficientNetLite0
 from scene_geo_loc.networks.extractor import Extractor, has_contrast
 from scene_geo_loc.networks.pooling import NetVLAD
 from scene_geo_loc.networks.scene_network import INPUT_AREA, NetworkConfig, SceneNetwork

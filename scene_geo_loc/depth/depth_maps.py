@@ -73,11 +73,13 @@ class DepthMaps:
 
     Attributes:
         maps: what is there, in order of time.
+        source: what the images are of, as it was named when the maps were made.
     """
 
-    def __init__(self, folder: Path, maps: list[DepthMap]) -> None:
+    def __init__(self, folder: Path, maps: list[DepthMap], source: Path) -> None:
         self.folder = folder
         self.maps = maps
+        self.source = source
         self._places = {depth_map.stamp_ns: i for i, depth_map in enumerate(maps)}
 
     @classmethod
@@ -94,11 +96,12 @@ class DepthMaps:
             if index["version"] != VERSION:
                 raise ValueError(f"it is of version {index['version']}, and this is {VERSION}")
             maps = [DepthMap.from_dict(values) for values in index["maps"]]
+            source = Path(index["source"])
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise SceneGeoLocError(
                 f"{folder / INDEX} is damaged or of another format ({error!r}): make the depth maps again."
             ) from error
-        return cls(folder, sorted(maps, key=attrgetter("stamp_ns")))
+        return cls(folder, sorted(maps, key=attrgetter("stamp_ns")), source)
 
     def __len__(self) -> int:
         return len(self.maps)

@@ -49,7 +49,8 @@ def draw_sample(
     image = np.array(whole[crop])
     centimetres = pack.depth_centimetres(i)
     depth = np.full(image.shape[:2], np.nan, np.float32) if centimetres is None else metres(centimetres[crop])
-    return (augment(image, rng) if augmentation else image), depth
+    # A generator of its own, so that the crops that follow are the same without augmentation.
+    return (augment(image, rng.spawn(1)[0]) if augmentation else image), depth
 
 
 def augment(image: Image, rng: np.random.Generator) -> Image:

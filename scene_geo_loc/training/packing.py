@@ -160,13 +160,13 @@ class _Partial:
         self._pictures = [pictures[i] for i in sorted(first.values())]
         self._with_depth = any(picture.depth is not None for picture in pictures)
         self._stacks, self._chunks = _arrange([readers[i] for i in sorted(first.values())], squashed)
-        self._done = self._listed()
-        if self._done is None:
+        listed = self._listed()
+        if listed is None:
             self._begin()
+        self._done = listed or {}
 
     def fill(self, source: str, workers: int | None, progress: Progress | None) -> PackInfo:
         """Packs what is not there yet."""
-        assert self._done is not None
         jobs = [self._job(number) for number in range(len(self._chunks)) if number not in self._done]
         count = sum(len(done.known) for done in self._done.values())
         with (self.folder / JOURNAL).open("a") as journal, ordered_map(pack_chunk, jobs, workers) as results:
@@ -190,7 +190,6 @@ class _Partial:
         shutil.rmtree(replaced, ignore_errors=True)
 
     def _info(self, source: str) -> PackInfo:
-        assert self._done is not None
         images: list[PackedImage] = []
         left_out = Skipped()
         for number, chunk in enumerate(self._chunks):
@@ -243,7 +242,6 @@ class _Partial:
             if self._with_depth:
                 np.lib.format.open_memmap(self.folder / stack.depth_file, "w+", np.uint16, shape)
         (self.folder / JOURNAL).write_text(json.dumps(self._digest) + "\n")
-        self._done = {}
 
     def _listed(self) -> dict[int, PackedChunk] | None:
         """The chunks that an earlier run has packed; None where there was none, or one of other files."""

@@ -151,7 +151,7 @@ def fit_extractor(images: Iterable[NDArray[np.uint8]], device: str = "auto") -> 
 
 def describe_images(extractor: Extractor, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Unit descriptors (N, D) of images in memory, by a network that is fitted."""
-    descriptors = np.zeros((len(images), extractor.network.config.descriptor_size), np.float32)
+    descriptors = np.zeros((len(images), extractor.network.config.global_size), np.float32)
     for i, image in enumerate(images):
         descriptors[i] = extractor.extract(image).global_descriptor
     return descriptors

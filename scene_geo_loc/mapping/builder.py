@@ -238,7 +238,7 @@ class MapBuilder:
         if not network.is_fitted:
             chosen = np.unique(np.linspace(0, len(late) - 1, FIT_KEYFRAMES).astype(int))
             network.fit(late[i] for i in chosen)
-        descriptors = np.zeros((len(records), network.config.descriptor_size), np.float32)
+        descriptors = np.zeros((len(records), network.config.global_size), np.float32)
         for i, late_map in enumerate(late):
             descriptors[i] = extractor.describe(late_map.astype(np.float32))
             if on_progress:

@@ -26,6 +26,9 @@ class _Described(nn.Module):
         self.network = network
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self.network.descriptor.has_second_encoder:
+            features = self.network(self.network.normalise(pixels))
+            return features.local_features.permute(0, 2, 3, 1), features.late, features.global_descriptor
         local_features, late = self.maps(pixels)
         return local_features, late, self.network.describe(late)
 

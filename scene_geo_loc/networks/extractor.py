@@ -50,12 +50,14 @@ class Extractor:
     def __init__(self, network: SceneNetwork, device: str = "auto") -> None:
         self.device = choose_device(device)
         self.network = network.eval().to(self.device)
-        self._backend = choose_backend(self.network, self.device)
+        # Backends give what the late map is enough for; else the network itself runs.
+        whole = self.network.descriptor.has_second_encoder
+        self._backend = None if whole else choose_backend(self.network, self.device)
 
     @property
     def backend_name(self) -> str:
         """What runs the forward pass: "openvino" or "torch"."""
-        return self._backend.name
+        return "torch" if self._backend is None else self._backend.name
 
     def extract(self, image: NDArray[np.uint8]) -> SceneFeatures:
         """Features of an RGB image (H, W, 3) uint8 of any size; it is resized to the network's input."""
@@ -63,8 +65,20 @@ class Extractor:
         size = (config.input_width, config.input_height)
         if (image.shape[1], image.shape[0]) != size:
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        if self._backend is None:
+            return self._extract_by_whole_network(image)
         local_features, late = self._backend.run(image)
         return SceneFeatures(local_features, late, self.describe(late) if self.network.is_fitted else None)
+
+    @torch.inference_mode()
+    def _extract_by_whole_network(self, image: NDArray[np.uint8]) -> SceneFeatures:
+        pixels = torch.from_numpy(np.ascontiguousarray(image))[None].to(self.device)
+        features = self.network(self.network.normalise(pixels.float()))
+        return SceneFeatures(
+            features.local_features[0].permute(1, 2, 0).contiguous().cpu().numpy(),
+            features.late[0].cpu().numpy(),
+            features.global_descriptor[0].cpu().numpy() if self.network.is_fitted else None,
+        )
 
     @torch.inference_mode()
     def describe(self, late: NDArray[np.float32]) -> NDArray[np.float32]:

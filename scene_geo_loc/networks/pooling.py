@@ -15,21 +15,67 @@ from torch import Tensor, nn
 class Pooling(nn.Module, ABC):
     """Base of the poolings.
 
-    A pooling is built from the number of channels that it pools and declares its output's size.
-    """
+    A pooling is built from the number of channels that it pools.
 
-    output_size: int
+    Attributes:
+        output_size: length of the descriptor.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.channels = channels
+        self.output_size = self.size_of(channels)
+
+    @classmethod
+    def size_of(cls, channels: int) -> int:
+        """Length of the descriptor of a map with so many channels."""
+        return channels
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether what it gives is of use."""
+        return True
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
         """Unit descriptors (B, output_size) of feature maps (B, C, H, W)."""
 
-    def fit(self, features: NDArray[np.float32]) -> None:
-        """Adapts to local features (N, C) of a place, for poolings that need it before use."""
+    def fit(self, features: NDArray[np.float32], sharpness: float) -> None:
+        """Adapts to local features (N, C) of a place, for poolings that need it before use.
+
+        Args:
+            features: rows that need not have unit length.
+            sharpness: how much nearer than the others a cluster's centre must be to win a feature.
+        """
+
+
+class MAC(Pooling):
+    """The maximum of each channel (Tolias et al., ICLR 2016), without any weights."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Unit descriptors (B, C) of feature maps (B, C, H, W)."""
+        return F.normalize(features.amax(dim=(2, 3)), dim=1)
+
+
+class GeM(Pooling):
+    """The generalised mean of each channel (Radenović et al., TPAMI 2019), equation 3.
+
+    Its exponent is learned: 1 would be the average, and infinity the maximum.  What is negative in a map
+    counts as nothing.
+    """
+
+    EXPONENT = 3.0
+    SMALLEST = 1e-6
+    """Features are raised to this at least: the root has no slope at 0."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.exponent = nn.Parameter(torch.tensor(self.EXPONENT))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Unit descriptors (B, C) of feature maps (B, C, H, W)."""
+        # In float32 also in mixed precision: third powers leave what shorter numbers resolve.
+        powers = features.float().clamp(min=self.SMALLEST) ** self.exponent
+        return F.normalize(powers.mean(dim=(2, 3)) ** (1 / self.exponent), dim=1)
 
 
 class NetVLAD(Pooling):
@@ -41,14 +87,21 @@ class NetVLAD(Pooling):
     """
 
     CLUSTERS = 64
-    SHARPNESS = 40.0
-    """alpha of the assignment: how much nearer than the others a centre must be to win."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
-        self.output_size = self.CLUSTERS * channels
         self.centres = nn.Parameter(torch.zeros(self.CLUSTERS, channels))
         self.assignment = nn.Linear(channels, self.CLUSTERS)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether there are centres."""
+        return bool(self.centres.any())
+
+    @classmethod
+    def size_of(cls, channels: int) -> int:
+        """A residual of each cluster."""
+        return cls.CLUSTERS * channels
 
     def forward(self, features: Tensor) -> Tensor:
         """Unit descriptors (B, 64 C) of feature maps (B, C, H, W)."""
@@ -57,8 +110,8 @@ class NetVLAD(Pooling):
         residuals = weights.transpose(1, 2) @ x - weights.sum(1)[:, :, None] * self.centres
         return F.normalize(F.normalize(residuals, dim=2).flatten(1), dim=1)
 
-    def fit(self, features: NDArray[np.float32]) -> None:
-        """Centres by k-means on L2-normalised features; w = 2 alpha c, b = -alpha |c|^2.
+    def fit(self, features: NDArray[np.float32], sharpness: float) -> None:
+        """Centres by k-means on L2-normalised features; w = 2 alpha c, b = -alpha |c|^2, alpha the sharpness.
 
         `features` (N, C) needs at least as many rows as there are clusters.
         """
@@ -75,8 +128,8 @@ class NetVLAD(Pooling):
         centres = torch.from_numpy(np.array(kmeans.centroids).reshape(self.CLUSTERS, -1))
         with torch.no_grad():
             self.centres.copy_(centres)
-            self.assignment.weight.copy_(2 * self.SHARPNESS * centres)
-            self.assignment.bias.copy_(-self.SHARPNESS * centres.square().sum(1))
+            self.assignment.weight.copy_(2 * sharpness * centres)
+            self.assignment.bias.copy_(-sharpness * centres.square().sum(1))
 
 
-POOLINGS: dict[str, type[Pooling]] = {"netvlad": NetVLAD}
+POOLINGS: dict[str, type[Pooling]] = {"netvlad": NetVLAD, "mac": MAC, "gem": GeM}

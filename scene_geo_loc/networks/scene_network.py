@@ -1,78 +1,70 @@
-"""One network, one forward pass: global descriptor and local features of an image."""
+"""One network, one forward pass: global descriptor, local features and depth of an image."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
-from scene_geo_loc.networks.encoders import ENCODERS
-from scene_geo_loc.networks.pooling import POOLINGS
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.networks.descriptors import DESCRIPTORS, Description
+from scene_geo_loc.networks.encoders import ENCODERS, Encoder
+from scene_geo_loc.networks.network_config import NetworkConfig
+from scene_geo_loc.networks.pooling import Pooling
+from scene_geo_loc.networks.projection import principal_axes, uncentred_axes
 
-INPUT_AREA = 320 * 240
-"""Most pixels of the network's input: what a keyframe's features take follows from it."""
+__all__ = ["Features", "NetworkConfig", "SceneNetwork"]
 
 
-class NetworkConfig(BaseModel):
-    """What a scene network is built from; stored with its weights."""
+class Features(NamedTuple):
+    """What one forward pass tells of images.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Attributes:
+        local_features: (B, C, h, w), unit length at each cell.
+        late: (B, C', h', w'), the encoder's late map.
+        global_descriptor: (B, D) of unit length; of use where the network is fitted.
+        depth: (B, 1, H, W) in 0..1 of `decoder.MAX_DEPTH_M`, or None where the system infers none.
+    """
 
-    encoder: str = Field(default="efficientnet_lite0", description="name of the encoder")
-    pooling: str = Field(default="netvlad", description="name of the pooling")
-    input_width: int = Field(default=320, ge=32, description="width that images are resized to, pixels")
-    input_height: int = Field(default=240, ge=32, description="height that images are resized to, pixels")
-    descriptor_size: int = Field(default=256, ge=1, description="length of the global descriptor")
-
-    @field_validator("encoder")
-    @classmethod
-    def _known_encoder(cls, name: str) -> str:
-        if name not in ENCODERS:
-            raise ValueError(f"unknown encoder {name!r}; known are {', '.join(ENCODERS)}")
-        return name
-
-    @field_validator("pooling")
-    @classmethod
-    def _known_pooling(cls, name: str) -> str:
-        if name not in POOLINGS:
-            raise ValueError(f"unknown pooling {name!r}; known are {', '.join(POOLINGS)}")
-        return name
-
-    @classmethod
-    def for_images(cls, width: int, height: int) -> NetworkConfig:
-        """The default network with an input of the shape of these images and `INPUT_AREA` pixels at most."""
-        multiple = ENCODERS[cls().encoder].multiple
-        scale = (INPUT_AREA / (width * height)) ** 0.5
-        input_height = max(2, round(height * scale / multiple)) * multiple
-        fitting_width = min(INPUT_AREA // input_height, round(input_height * width / height))
-        return cls(input_width=max(2, fitting_width // multiple) * multiple, input_height=input_height)
+    local_features: Tensor
+    late: Tensor
+    global_descriptor: Tensor
+    depth: Tensor | None
 
 
 class SceneNetwork(nn.Module):
-    """An encoder whose late map is pooled to the descriptor and whose early map is matched.
+    """An encoder whose early map is matched, and from whose other maps a descriptor system describes images.
 
-    The descriptor is the pooling's output projected to `descriptor_size` numbers.  Pooling and
-    projection are fitted on a map's own images (`fit`); until then `is_fitted` is false.
+    The global descriptor is the system's, or where the config has a `descriptor_size` its projection to so
+    many numbers.  It is of use once everything in it that is fitted is fitted or trained (`is_fitted`).
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = ENCODERS[config.encoder]()
-        self.pooling = POOLINGS[config.pooling](self.encoder.late.channels)
-        self.projection = nn.Linear(self.pooling.output_size, config.descriptor_size, bias=False)
+        self.descriptor = DESCRIPTORS[config.descriptor](self.encoder, config)
+        self.projection = (
+            nn.Linear(config.system_size, config.descriptor_size) if config.descriptor_size else None
+        )
         self.fitted: Tensor
-        self.register_buffer("fitted", torch.tensor(False))
+        self.register_buffer("fitted", torch.tensor(self.projection is None and self._poolings_are_fitted()))
 
     @property
     def is_fitted(self) -> bool:
-        """Whether `describe` gives descriptors."""
+        """Whether the global descriptor is of use."""
         return bool(self.fitted)
+
+    @property
+    def encoders(self) -> tuple[Encoder, ...]:
+        """The encoder of each part of the descriptor, the image's first."""
+        second = self.descriptor.second_encoder
+        return (self.encoder,) if second is None else (self.encoder, second)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -92,34 +84,142 @@ class SceneNetwork(nn.Module):
         mean, std = pixels.new_tensor(self.encoder.mean), pixels.new_tensor(self.encoder.std)
         return ((pixels - mean) / std).permute(0, 3, 1, 2)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Unit local features (B, C, h, w) and the late map (B, C', h', w') of normalised images."""
+    def forward(self, images: Tensor) -> Features:
+        """Everything that the network tells of normalised images (B, 3, H, W)."""
         maps = self.encoder(images)
-        return F.normalize(maps.early, dim=1), maps.late
+        description = self.descriptor(images, maps)
+        return Features(
+            F.normalize(maps.early, dim=1), maps.late, self.global_descriptor(description), description.depth
+        )
+
+    def describe_images(self, images: Tensor, trunk_grad: bool = False) -> Description:
+        """What training needs of normalised images (B, 3, H, W); the encoder's trunk has no gradient."""
+        with torch.set_grad_enabled(trunk_grad and torch.is_grad_enabled()):
+            trunk = self.encoder.trunk(images)
+        return self.descriptor(images, self.encoder.head(trunk))
+
+    def global_descriptor(self, description: Description) -> Tensor:
+        """Unit global descriptors (B, D), projected where the config has a `descriptor_size`."""
+        return self._projected(description.joint)
 
     def describe(self, late: Tensor) -> Tensor:
-        """Unit global descriptors (B, descriptor_size) of late maps (B, C', h', w')."""
-        return F.normalize(self.projection(self.pooling(late)), dim=1)
+        """Unit global descriptors (B, D) of late maps (B, C', h', w'), where they are all that it takes.
+
+        Raises SceneGeoLocError where the descriptor needs the image, too.
+        """
+        self._check_describes_late_maps()
+        return self._projected(self._poolings[0](late))
+
+    def descriptor_parameters(self) -> list[nn.Parameter]:
+        """What the triplet losses train: the encoder's head and the descriptor system without its decoder.
+
+        Of RGB+ the decoder, too.  The encoder's trunk remains as it is.
+        """
+        head = [parameter for module in self.encoder.head_modules() for parameter in module.parameters()]
+        return head + self.descriptor.descriptor_parameters()
+
+    def decoder_parameters(self) -> list[nn.Parameter]:
+        """What the depth loss trains."""
+        return self.descriptor.decoder_parameters()
+
+    def with_input_for(self, width: int, height: int) -> SceneNetwork:
+        """A copy for images of another shape: the weights do not depend on the input's size."""
+        copy = SceneNetwork(self.config.with_input_for(width, height))
+        copy.load_state_dict(self.state_dict())
+        return copy.to(self.fitted.device).train(self.training)
+
+    def with_descriptor_size(self, size: int | None) -> SceneNetwork:
+        """A copy with a projection to another size, not yet fitted (`fit_projection`), or with none.
+
+        Raises SceneGeoLocError where the descriptor has fewer numbers than that.
+        """
+        system_size = self.config.system_size
+        if size is not None and not 1 <= size <= system_size:
+            raise SceneGeoLocError(
+                f"A descriptor of {system_size} numbers cannot be projected to {size}: "
+                f"take between 1 and {system_size}."
+            )
+        copy = SceneNetwork(self.config.model_copy(update={"descriptor_size": size}))
+        kept = {k: v for k, v in self.state_dict().items() if not k.startswith(("projection.", "fitted"))}
+        copy.load_state_dict(kept, strict=False)
+        copy.fitted.fill_(size is None and copy._poolings_are_fitted())
+        return copy.to(self.fitted.device).train(self.training)
 
     @torch.inference_mode()
     def fit(self, late_maps: Iterable[NDArray[np.float32]]) -> None:
         """Fits pooling and projection to late maps, each (C', h', w'), of a place's own images.
 
-        The projection is the truncated SVD of the pooled descriptors without centring: cosines
-        between a query and the images fitted on stay what they were, as far as its size allows.
-        Where there are fewer images than `descriptor_size`, the remaining rows are zero.
+        It is for networks that are not trained, and whose descriptor needs the late map alone.  The
+        projection is the truncated SVD of the pooled descriptors without centring: cosines between a query
+        and the images fitted on stay what they were, as far as its size allows.  Where there are fewer
+        images than `descriptor_size`, the remaining rows are zero.
+
+        Raises SceneGeoLocError where the descriptor needs the image, too.
         """
+        self._check_describes_late_maps()
+        (pooling,), device = self._poolings, self.fitted.device
         maps = [np.asarray(late, np.float32) for late in late_maps]
-        self.pooling.fit(np.concatenate([late.reshape(late.shape[0], -1).T for late in maps]))
-        device = self.projection.weight.device
-        pooled = (
-            torch.cat([self.pooling(torch.from_numpy(late)[None].to(device)) for late in maps]).cpu().numpy()
-        )
-        # The Gram matrix is small where the descriptors are long: its eigenvectors give the SVD.
-        values, vectors = np.linalg.eigh(pooled.astype(np.float64) @ pooled.T.astype(np.float64))
-        order = np.argsort(values)[::-1][: self.config.descriptor_size]
-        order = order[values[order] > 1e-9 * values.max()]
-        axes = (vectors[:, order].T @ pooled) / np.sqrt(values[order])[:, None]
-        self.projection.weight.zero_()
-        self.projection.weight[: len(axes)] = torch.from_numpy(axes.astype(np.float32))
+        features = np.concatenate([late.reshape(late.shape[0], -1).T for late in maps])
+        pooling.fit(features, self.encoder.netvlad_sharpness)
+        if self.projection is not None:
+            pooled = torch.cat([pooling(torch.from_numpy(late)[None].to(device)) for late in maps])
+            axes = uncentred_axes(pooled.cpu().numpy(), self.projection.out_features)
+            self.projection.weight.zero_()
+            self.projection.weight[: len(axes)] = torch.from_numpy(axes).to(device)
+            self.projection.bias.zero_()
         self.fitted.fill_(True)
+
+    @torch.no_grad()
+    def fit_poolings(self, batches: Iterable[Tensor]) -> None:
+        """Fits each part's pooling to normalised images (B, 3, H, W), as training begins.
+
+        A few hundred images are enough: k-means takes at most 65,536 local features of a part.
+        Batch norms run with their stored statistics meanwhile, and keep them.
+        """
+        was_training, device = self.training, self.fitted.device
+        self.eval()
+        features: list[list[NDArray[np.float32]]] = [[] for _ in self._poolings]
+        for batch in batches:
+            images = batch.to(device)
+            inferred = self.descriptor.infer(images, self.encoder(images))
+            for of_part, late in zip(features, inferred.late, strict=True):
+                of_part.append(late.float().permute(0, 2, 3, 1).flatten(0, 2).cpu().numpy())
+        self.train(was_training)
+        for pooling, of_part, encoder in zip(self._poolings, features, self.encoders, strict=True):
+            pooling.fit(np.concatenate(of_part), encoder.netvlad_sharpness)
+        self.fitted.fill_(self.projection is None)
+
+    @torch.no_grad()
+    def fit_projection(self, joint: NDArray[np.float32], whiten: bool = True) -> None:
+        """Fits the projection: principal axes of joint descriptors (N, system's size), their mean removed.
+
+        Whitened, each number of the projected descriptors has a variance of 1 on these; what describes an
+        image is made of unit length afterwards.
+
+        Raises SceneGeoLocError where the config has no `descriptor_size`, or N is not greater than it.
+        """
+        if self.projection is None:
+            raise SceneGeoLocError(
+                "This network has no projection that could be fitted: give it a descriptor_size."
+            )
+        weight, bias = principal_axes(np.asarray(joint), self.projection.out_features, whiten)
+        self.projection.weight.copy_(torch.from_numpy(weight))
+        self.projection.bias.copy_(torch.from_numpy(bias))
+        self.fitted.fill_(self._poolings_are_fitted())
+
+    def _projected(self, joint: Tensor) -> Tensor:
+        return joint if self.projection is None else F.normalize(self.projection(joint), dim=1)
+
+    @property
+    def _poolings(self) -> list[Pooling]:
+        return [cast("Pooling", pooling) for pooling in self.descriptor.poolings]
+
+    def _poolings_are_fitted(self) -> bool:
+        return all(pooling.is_fitted for pooling in self._poolings)
+
+    def _check_describes_late_maps(self) -> None:
+        if self.descriptor.has_second_encoder:
+            raise SceneGeoLocError(
+                f"The descriptor {self.config.descriptor} takes more than the late map of an image: "
+                "train it, and describe images by the whole network."
+            )

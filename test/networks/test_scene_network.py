@@ -22,7 +22,8 @@ from scene_geo_loc.networks.checkpoint import (
 from scene_geo_loc.networks.encoders.efficientnet_lite0 import EfficientNetLite0
 from scene_geo_loc.networks.extractor import Extractor, has_contrast
 from scene_geo_loc.networks.pooling import NetVLAD
-from scene_geo_loc.networks.scene_network import INPUT_AREA, NetworkConfig, SceneNetwork
+from scene_geo_loc.networks.network_config import INPUT_AREA
+from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +86,12 @@ def test_imagenet_weights_are_those_of_the_wheel() -> None:
 def test_netvlad_is_the_soft_assigned_residuals_to_the_centres() -> None:
     torch.manual_seed(0)
     pooling = NetVLAD(3)
-    pooling.fit(np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32))
+    pooling.fit(np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32), 40.0)
     features = torch.randn(1, 3, 2, 2)
     x = torch.nn.functional.normalize(features[0].flatten(1).T, dim=1).double()
     centres = pooling.centres.double()
     # The assignment by its definition: a softmax of -alpha times the squared distances.
-    weights = (-pooling.SHARPNESS * torch.cdist(x, centres).square()).softmax(dim=1)
+    weights = (-40.0 * torch.cdist(x, centres).square()).softmax(dim=1)
     residuals = torch.stack([(weights[:, k, None] * (x - centres[k])).sum(0) for k in range(64)])
     expected = torch.nn.functional.normalize(torch.nn.functional.normalize(residuals, dim=1).flatten(), dim=0)
     np.testing.assert_allclose(pooling(features)[0].detach(), expected.detach(), atol=1e-4)
@@ -103,7 +104,7 @@ def test_fitting_keeps_the_cosines_between_the_images_fitted_on(images: np.ndarr
     late = [extractor.extract(image).late for image in images]
     network.fit(late)
     descriptors = np.stack([extractor.describe(one) for one in late])
-    pooled = torch.cat([network.pooling(torch.from_numpy(one)[None]) for one in late]).detach().numpy()
+    pooled = torch.cat([network.descriptor.poolings[0](torch.from_numpy(one)[None]) for one in late]).detach().numpy()
     np.testing.assert_allclose(descriptors @ descriptors.T, pooled @ pooled.T, atol=1e-4)
     np.testing.assert_allclose(extractor.extract(images[0]).global_descriptor, descriptors[0], atol=1e-5)
 

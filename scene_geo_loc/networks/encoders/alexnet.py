@@ -22,6 +22,7 @@ class AlexNet(TorchvisionEncoder):
     early = skips[1]
     late = Stage(256, 16, offset=15, margin=15)
     multiple = 16
+    netvlad_sharpness = 60.0
     # How many of torchvision's `features` are in each part.
     SKIPS_END = (2, 5)
     TRUNK_END = 8

@@ -50,9 +50,10 @@ class FeatureMaps(NamedTuple):
 class Encoder(nn.Module, ABC):
     """Base of the encoders.
 
-    An encoder declares its stages, the multiple that the input's sides are best of, and how pixels are
-    normalised: (pixel - mean) / std with pixels in [0, 255].  Its layers come in two parts: the trunk, which
-    the training of a descriptor leaves as ImageNet made it, and the head, which is fine-tuned.
+    An encoder declares its stages, the multiple that the input's sides are best of, how pixels are
+    normalised: (pixel - mean) / std with pixels in [0, 255], and how sharply NetVLAD assigns its features at
+    first: alpha of Arandjelović et al., CVPR 2016.  Its layers come in two parts: the trunk, which the
+    training of a descriptor leaves as ImageNet made it, and the head, which is fine-tuned.
     """
 
     name: ClassVar[str]
@@ -62,6 +63,7 @@ class Encoder(nn.Module, ABC):
     multiple: ClassVar[int]
     mean: ClassVar[tuple[float, float, float]]
     std: ClassVar[tuple[float, float, float]]
+    netvlad_sharpness: ClassVar[float] = 40.0
 
     @abstractmethod
     def trunk(self, images: Tensor) -> tuple[Tensor, ...]:

@@ -80,6 +80,7 @@ class TruncatedResNet18(ResNet18):
     name = "resnet18_truncated"
     late = _stage(256, 16)
     multiple = 16
+    netvlad_sharpness = 30.0
     LAYERS = ResNet18.LAYERS[:-1]
 
     def head(self, trunk: tuple[Tensor, ...]) -> FeatureMaps:

@@ -1,0 +1,96 @@
+"""The decoder: an encoder's feature maps to the depth of the scene (ICRA paper, section III)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scene_geo_loc.networks.encoders import Encoder, FeatureMaps
+
+MAX_DEPTH_M = 100.0
+"""Depth of the decoder's 1, in metres: nothing farther is told apart."""
+
+
+def normalised_depth(depth_m: Tensor) -> Tensor:
+    """Depth in metres to the decoder's 0..1; what is farther than `MAX_DEPTH_M` or unknown (NaN) is 1."""
+    return (depth_m / MAX_DEPTH_M).nan_to_num(1.0).clamp(0, 1)
+
+
+class InferredDepth(NamedTuple):
+    """What the decoder gives.
+
+    Attributes:
+        depth: (B, 1, H, W) in 0..1, of `MAX_DEPTH_M`.
+        log_scale: (B, 1, H, W), the logarithm of the scale of the depth's error, in the same unit; or None.
+    """
+
+    depth: Tensor
+    log_scale: Tensor | None
+
+
+class Decoder(nn.Module):
+    """A U-Net of transposed convolutions with two skip connections, LeakyReLU and batch norm.
+
+    The late map is doubled until it has the second skip's stride, and joined with it; doubled again, and
+    joined with the first; doubled to the stride of the image.  With AlexNet and with the truncated
+    ResNet18 these are the authors' layers and channels.  Other encoders' maps keep their own number of
+    channels, up to `WIDEST`, and take as many doublings as their strides ask for.  Maps whose sides do not
+    double evenly are resized to the skip's, and the output to the image's.
+    """
+
+    SLOPE = 0.02
+    WIDEST = 256
+
+    def __init__(self, encoder: Encoder, uncertainty: bool = False) -> None:
+        """For the maps of an encoder; with `uncertainty`, it infers a scale of the depth's error, too."""
+        super().__init__()
+        first, second = encoder.skips
+        late = encoder.late
+        width = min(late.channels, self.WIDEST)
+        self.to_second = nn.Sequential(
+            *self._doublings(late.channels, width, late.stride // second.stride),
+            *self._layer(nn.Conv2d(width, width * 3 // 2, 3, padding=1, bias=False)),
+            *self._layer(nn.Conv2d(width * 3 // 2, second.channels, 3, padding=1, bias=False)),
+        )
+        self.to_first = nn.Sequential(
+            *self._doublings(2 * second.channels, first.channels, second.stride // first.stride)
+        )
+        outputs = 2 if uncertainty else 1
+        self.to_image = nn.Sequential(
+            *self._doublings(2 * first.channels, outputs, first.stride // 2, kernel=6),
+            nn.ConvTranspose2d(outputs, outputs, 6, stride=2, padding=2),
+        )
+
+    def forward(self, maps: FeatureMaps, size: tuple[int, int]) -> InferredDepth:
+        """The depth of images of a size (H, W) from their feature maps."""
+        first, second = maps.skips
+        x = _resized(self.to_second(maps.late), second)
+        x = _resized(self.to_first(torch.cat([x, second], dim=1)), first)
+        x = self.to_image(torch.cat([x, first], dim=1))
+        # In float32 also in mixed precision, whose steps would be as coarse as the depth's error.
+        x = F.interpolate(x.float(), size, mode="bilinear", align_corners=False)
+        return InferredDepth(x[:, :1].sigmoid(), x[:, 1:] if x.shape[1] == 2 else None)
+
+    @classmethod
+    def _doublings(cls, channels_in: int, channels: int, factor: int, kernel: int = 4) -> list[nn.Module]:
+        """Transposed convolutions that make a map's sides `factor` times as long, a power of 2."""
+        layers: list[nn.Module] = []
+        while factor > 1:
+            up = nn.ConvTranspose2d(
+                channels_in, channels, kernel, stride=2, padding=kernel // 2 - 1, bias=False
+            )
+            layers += cls._layer(up)
+            channels_in, factor = channels, factor // 2
+        return layers
+
+    @classmethod
+    def _layer(cls, convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
+        batch_norm = nn.BatchNorm2d(convolution.out_channels)
+        return [convolution, batch_norm, nn.LeakyReLU(cls.SLOPE, inplace=True)]
+
+
+def _resized(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, like.shape[2:], mode="bilinear", align_corners=False)

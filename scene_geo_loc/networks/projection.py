@@ -1,0 +1,54 @@
+"""Projections: long descriptors to fewer numbers, by their principal axes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.errors import SceneGeoLocError
+
+_NEGLIGIBLE = 1e-9
+"""Of the largest variance: what is below it is rounding."""
+
+
+def uncentred_axes(descriptors: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Orthonormal axes (at most `size`, D) that keep most of descriptors (N, D): their truncated SVD.
+
+    There are fewer than `size` where the descriptors span fewer dimensions.
+    """
+    _, axes = _largest(descriptors.astype(np.float64), size)
+    return axes.astype(np.float32)
+
+
+def principal_axes(
+    descriptors: NDArray[np.float32], size: int, whiten: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weight (size, D) and bias (size,) of the principal component analysis of descriptors (N, D).
+
+    With the mean removed and, where asked for, each axis divided by the descriptors' standard deviation
+    along it (Jégou and Chum, ECCV 2012).
+
+    Raises SceneGeoLocError where the descriptors span fewer dimensions than `size`.
+    """
+    mean = descriptors.mean(axis=0, dtype=np.float64)
+    centred = descriptors.astype(np.float64) - mean
+    variances, axes = _largest(centred, size)
+    if len(axes) < size:
+        raise SceneGeoLocError(
+            f"{len(descriptors)} descriptors span {len(axes)} dimensions about their mean, too few for a "
+            f"projection to {size}: take more images or a smaller descriptor_size."
+        )
+    if whiten:
+        axes /= np.sqrt(variances / (len(descriptors) - 1))[:, None]
+    return axes.astype(np.float32), -(axes @ mean).astype(np.float32)
+
+
+def _largest(x: NDArray[np.float64], size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The largest eigenvalues of x^T x, `size` at most, none negligible; their unit eigenvectors as rows."""
+    wide = x.shape[1] > x.shape[0]
+    # The smaller of the two Gram matrices has all of them.
+    values, vectors = np.linalg.eigh(x @ x.T if wide else x.T @ x)
+    order = np.argsort(values)[::-1][:size]
+    order = order[values[order] > _NEGLIGIBLE * max(values.max(), np.finfo(np.float64).tiny)]
+    values, rows = values[order], vectors[:, order].T
+    return values, rows @ x / np.sqrt(values)[:, None] if wide else rows

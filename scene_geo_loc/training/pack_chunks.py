@@ -93,9 +93,9 @@ def pack_chunk(job: ChunkJob) -> PackedChunk:
         if picture.depth is not None and (full := _depth(job.reader, picture.depth, left_out)) is not None:
             depth[k] = resize_depth(full, height, width)
         known.append(round(float((depth[k] > 0).mean()), 4))
-    _write(job.folder / job.stack.images_file, job.row, images)
+    write_rows(job.folder / job.stack.images_file, job.row, images)
     if job.with_depth:
-        _write(job.folder / job.stack.depth_file, job.row, depth)
+        write_rows(job.folder / job.stack.depth_file, job.row, depth)
     return PackedChunk(job.number, known, left_out.counts)
 
 
@@ -133,7 +133,7 @@ def _depth(reader: Reader, path: Path, left_out: Skipped) -> NDArray[np.float32]
     return depth
 
 
-def _write(path: Path, row: int, rows: NDArray) -> None:
+def write_rows(path: Path, row: int, rows: NDArray) -> None:
     """Writes rows of an array's file, by plain writes: a mapped file on a full disk would end the process."""
     offset = np.load(path, mmap_mode="r").offset
     with path.open("r+b") as file:

@@ -1,4 +1,4 @@
-"""`scene-geo-loc depth make|evaluate`: dense depth maps for training, from lidar."""
+"""`scene-geo-loc depth make|evaluate|compare`: dense depth maps from lidar, and how good learned depth is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scene_geo_loc.cli.depth_compare import compare
 from scene_geo_loc.cli.source import Source, takes_source
 from scene_geo_loc.depth.window import PUSHBROOM, SPINNING
 
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
     from scene_geo_loc.evaluation.depth_error import DepthReport
     from scene_geo_loc.traversals.frame import Traversal
 
-depth_app = typer.Typer(help="Make dense depth maps from lidar, and judge them.", no_args_is_help=True)
+depth_app = typer.Typer(
+    help="Make dense depth maps from lidar, judge them, and judge learned depth by them.",
+    no_args_is_help=True,
+)
+depth_app.command()(compare)
 
 
 def _help(words: str, spinning_s: float, pushbroom_s: float) -> str:

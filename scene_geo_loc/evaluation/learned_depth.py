@@ -1,17 +1,18 @@
 """How good the depth is that a decoder tells of a single image: judged against depth maps from lidar.
 
-Protocol.  The image is squashed to the network's input, as it is to be described; the depth that comes
-out is brought back to the image's size and compared, in metres, with every known pixel of the depth map
-within 80 m.  It is never scaled to the median of the truth, as depth up to scale would be: the decoder
-learns metres.  Errors are pooled over the pixels of all images of a condition.
+Protocol.  Image and depth map have a short side of 280 pixels.  The image is squashed to the network's
+input, as it is to be described; the depth that comes out is brought back to the image's size and compared,
+in metres, with every known pixel of the depth map within 80 m.  It is never scaled to the median of the
+truth, as depth up to scale would be: the decoder learns metres.  Errors are pooled over the pixels of all
+images of a condition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -25,17 +26,19 @@ from scene_geo_loc.networks.decoder import MAX_DEPTH_M, Decoder
 from scene_geo_loc.networks.descriptors.rgbtd import RGBtD
 from scene_geo_loc.networks.extractor import choose_device
 from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.training.image_pack import SHORT_SIDE, ImagePack, metres
 
 F32 = NDArray[np.float32]
 Image = NDArray[np.uint8]
 Pair = tuple[Image, F32]
 """An RGB image (H, W, 3) and its depth map (H, W) in metres, NaN where unknown."""
 Tell = Callable[[int, int], None]
-"""Takes how many images are done, and of how many."""
+"""Takes how many pairs are done, and of how many."""
 
 COMPARED_WITHIN_M = 80.0
 PROTOCOL = {
-    "compared": f"known pixels of the depth map within {COMPARED_WITHIN_M:g} m, of the image's size",
+    "compared": f"pixels that the depth map knows within {COMPARED_WITHIN_M:g} m",
+    "size": f"short side of {SHORT_SIDE} pixels",
     "scale": "metres as the decoder tells them, never scaled to the truth",
     "abs_rel": "mean of |estimate - truth| / truth over all pixels of a condition",
     "rmse_m": "root of the mean squared error over the same pixels, metres",
@@ -48,6 +51,34 @@ def decoder_of(network: SceneNetwork) -> Decoder | None:
     """The part of a network that tells depth, or None: that of RGB+ learned no depth."""
     descriptor = network.descriptor
     return descriptor.decoder if isinstance(descriptor, RGBtD) and descriptor.decoder_parameters() else None
+
+
+class Pairs(Protocol):
+    """Pairs that can be gone through, more than once."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Pair]: ...
+
+
+class PackedPairs:
+    """The pairs of an image pack, of images and depth maps as they are, neither cropped nor changed."""
+
+    def __init__(self, pack: ImagePack) -> None:
+        self._pack = pack
+        self._usable = np.flatnonzero(pack.known > 0).tolist()
+
+    def __len__(self) -> int:
+        return len(self._usable)
+
+    def __getitem__(self, number: int) -> Pair:
+        i = self._usable[number]
+        centimetres = self._pack.depth_centimetres(i)
+        assert centimetres is not None
+        return np.asarray(self._pack.image(i)), metres(centimetres)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return map(self.__getitem__, range(len(self)))
 
 
 class DepthEstimator:
@@ -66,16 +97,19 @@ class DepthEstimator:
         decoder = decoder_of(network)
         if decoder is None:
             raise CheckpointError(
-                f"{name} tells no depth, for its descriptor is {network.config.descriptor!r}: name a checkpoint "
-                "of an rgbtd descriptor, which is trained with depth maps."
+                f"{name} tells no depth, for its descriptor is {network.config.descriptor!r}: name a "
+                "checkpoint of an rgbtd descriptor, which is trained with depth maps."
             )
         self._decoder = decoder
 
     @classmethod
-    def load(cls, path: Path, device: str = "auto") -> DepthEstimator:
-        """The estimator of a checkpoint, named after its file and folder. Raises CheckpointError."""
+    def load(cls, path: Path, device: str = "auto", name: str | None = None) -> DepthEstimator:
+        """The estimator of a checkpoint, called after its file where no name is given.
+
+        Raises CheckpointError.
+        """
         network, _ = load_checkpoint(path)
-        return cls(f"{path.parent.name}/{path.stem}" if path.parent.name else path.stem, network, device)
+        return cls(name or path.stem, network, device)
 
     @torch.inference_mode()
     def depth(self, image: Image) -> F32:
@@ -85,9 +119,9 @@ class DepthEstimator:
         pixels = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         images = self._network.normalise(torch.from_numpy(pixels)[None].to(self._device).float())
         depth = self._decoder(self._network.encoder(images), (config.input_height, config.input_width)).depth
-        metres = MAX_DEPTH_M * depth[0, 0].cpu().numpy()
+        told = MAX_DEPTH_M * depth[0, 0].cpu().numpy()
         height, width = image.shape[:2]
-        return np.asarray(cv2.resize(metres, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+        return np.asarray(cv2.resize(told, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 @dataclass
@@ -119,32 +153,33 @@ class DepthComparison:
 
 def compare_depth(
     estimators: Sequence[DepthEstimator],
-    conditions: Mapping[str, Iterable[Pair]],
-    tell: Callable[[], None] = lambda: None,
+    conditions: Mapping[str, Pairs],
+    tell: Tell = lambda done, total: None,
 ) -> DepthComparison:
     """Compares what each estimator says with depth maps.
 
     Args:
-        conditions: pairs by the name of what they were taken in; read once, one at a time.
-        tell: called after each pair.
+        conditions: pairs by the name of what they were taken in.
+        tell: told how many pairs are done, and of how many.
 
     Raises SceneGeoLocError where a condition has no pixel to compare.
     """
     comparison = DepthComparison()
+    done, total = 0, sum(map(len, conditions.values()))
+    tell(done, total)
     for condition, pairs in conditions.items():
         errors = {estimator.name: DepthErrors() for estimator in estimators}
-        count = 0
         for image, truth in pairs:
             for estimator in estimators:
                 add_depth_error(errors[estimator.name], estimator.depth(image), truth)
-            count += 1
-            tell()
+            done += 1
+            tell(done, total)
         if not next(iter(errors.values())).compared:
             raise SceneGeoLocError(
-                f"{condition}: none of the {count} depth maps knows a pixel within {COMPARED_WITHIN_M:g} m; "
-                "make them again from lidar."
+                f"{condition}: none of the {len(pairs)} depth maps knows a pixel within "
+                f"{COMPARED_WITHIN_M:g} m; make them again from lidar."
             )
-        comparison.pairs[condition], comparison.errors[condition] = count, errors
+        comparison.pairs[condition], comparison.errors[condition] = len(pairs), errors
     return comparison
 
 

@@ -91,10 +91,10 @@ def test_estimators_are_compared_on_the_same_pairs_condition_by_condition():
     told = []
     compared = compare_depth(
         [telling(0.1), telling(0.2)],
-        {"day": [(GREY, near), (GREY, near)], "night": iter([(GREY, far)])},
-        lambda: told.append(1),
+        {"day": [(GREY, near), (GREY, near)], "night": [(GREY, far)]},
+        lambda done, total: told.append((done, total)),
     )
-    assert len(told) == 3
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
     numbers = compared.to_dict()["conditions"]
     assert numbers["day"]["pairs"] == 2
     assert numbers["day"]["pixels"] == 48 * 64
@@ -121,10 +121,10 @@ def test_a_network_that_learned_no_depth_is_one_sentence(descriptor: str, tmp_pa
         DepthEstimator.load(tmp_path / "net.safetensors", "cpu")
 
 
-def test_an_estimator_is_called_after_its_folder_and_file(tmp_path: Path):
-    (tmp_path / "night").mkdir()
-    save_checkpoint(network(), tmp_path / "night" / "best.safetensors", {})
-    assert DepthEstimator.load(tmp_path / "night" / "best.safetensors", "cpu").name == "night/best"
+def test_an_estimator_is_called_after_its_file_or_by_a_name(tmp_path: Path):
+    save_checkpoint(network(), tmp_path / "best.safetensors", {})
+    assert DepthEstimator.load(tmp_path / "best.safetensors", "cpu").name == "best"
+    assert DepthEstimator.load(tmp_path / "best.safetensors", "cpu", "night").name == "night"
 
 
 def rows() -> list[DepthRow]:

@@ -1,0 +1,147 @@
+"""`scene-geo-loc train depth`: a network's depth, from pairs of images and depth maps without a location."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scene_geo_loc.cli.depth_compare import named
+from scene_geo_loc.cli.settings import setting
+from scene_geo_loc.training.depth_protocol import DepthProtocol, Freeze
+
+if TYPE_CHECKING:
+    from scene_geo_loc.training.image_pack import ImagePack
+
+_DEFAULT = DepthProtocol()
+
+
+def depth(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="Network whose depth is trained (.safetensors).")
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder of the run; the same again goes on with it.")
+    ],
+    pairs: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FOLDER",
+            help="Images with depth maps to learn from, by night, say: a folder that `depth make` wrote, or "
+            "a folder of such; once for each.",
+        ),
+    ],
+    day: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Likewise, by day: half of each mini-batch, lest what the network knows be forgotten.",
+        ),
+    ] = None,
+    validation: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Likewise, not learned from: the best network is chosen by them; a condition of its own, "
+            "once for each.",
+        ),
+    ] = None,
+    freeze: Annotated[
+        Freeze,
+        typer.Option(
+            help="What stays as it is: descriptor, all but the decoder, which is fine-tuned; encoder, the "
+            "same with a new decoder; trunk, a new decoder again, and the encoder's head is trained with it."
+        ),
+    ] = Freeze.DESCRIPTOR,
+    epochs: Annotated[int, setting(DepthProtocol, "epochs", "--epochs")] = _DEFAULT.epochs,
+    count: Annotated[int, setting(DepthProtocol, "pairs", "--count")] = _DEFAULT.pairs,
+    pairs_a_batch: Annotated[
+        int, setting(DepthProtocol, "pairs_a_batch", "--batch")
+    ] = _DEFAULT.pairs_a_batch,
+    learning_rate: Annotated[
+        float, setting(DepthProtocol, "learning_rate", "--learning-rate")
+    ] = _DEFAULT.learning_rate,
+    head_learning_rate: Annotated[
+        float, setting(DepthProtocol, "head_learning_rate", "--head-learning-rate")
+    ] = _DEFAULT.head_learning_rate,
+    weight_decay: Annotated[
+        float, setting(DepthProtocol, "weight_decay", "--weight-decay")
+    ] = _DEFAULT.weight_decay,
+    augmentation: Annotated[
+        bool, setting(DepthProtocol, "augmentation", "--augmentation")
+    ] = _DEFAULT.augmentation,
+    seed: Annotated[int, setting(DepthProtocol, "seed", "--seed")] = _DEFAULT.seed,
+    packs: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the images made small, shared by runs; PAIRS.packs if left out."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where the network is trained: auto, cpu, cuda, ...")] = "auto",
+) -> None:
+    """Train the depth that a network infers, on images with depth maps whose place nobody needs to know.
+
+    With `--freeze descriptor` it is the night trick of the ICRA paper: the decoder alone learns to see the
+    scene's geometry in the dark, and everything else stays bit for bit.  OUT gets config.yaml, log.jsonl,
+    curves.png and checkpoints/{best,last}.safetensors.
+
+    Example:  scene-geo-loc train depth rgbtd.safetensors runs/night --pairs depth/night --day depth/day
+    """
+    from pydantic import ValidationError
+
+    from scene_geo_loc.cli.progress import progress
+    from scene_geo_loc.errors import SceneGeoLocError
+    from scene_geo_loc.evaluation.learned_depth import PackedPairs
+    from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
+    from scene_geo_loc.networks.extractor import choose_device
+    from scene_geo_loc.training.depth_pairs import DepthPairs, PairSettings, pack_pairs
+    from scene_geo_loc.training.depth_trainer import DepthTrainer, load_for_depth, train_depth
+    from scene_geo_loc.training.run_folder import RunFolder
+
+    try:
+        protocol = DepthProtocol(
+            epochs=epochs,
+            pairs=count,
+            pairs_a_batch=pairs_a_batch,
+            learning_rate=learning_rate,
+            head_learning_rate=head_learning_rate,
+            weight_decay=weight_decay,
+            augmentation=augmentation,
+            seed=seed,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SceneGeoLocError(f"{first['loc'][0]}: {first['msg']}, not {first['input']}.") from error
+    network = load_for_depth(checkpoint, freeze, seed)
+    conditions = named(validation or [])
+    origin = {
+        "trained": "depth",
+        "checkpoint": digest(load_checkpoint(checkpoint)[0]),
+        "freeze": freeze.value,
+        "pairs": [str(folder) for folder in pairs],
+        "day": [str(folder) for folder in day or []],
+        "validation": [str(folder) for folder in conditions.values()],
+        "protocol": protocol.model_dump(),
+    }
+    run = RunFolder(out, origin)
+    packs = packs or pairs[0].with_name(f"{pairs[0].name}.packs")
+
+    def pack(name: str, folders: list[Path]) -> ImagePack:
+        name = name.replace("/", "_")
+        with progress(f"packing {name}", "images") as tell:
+            return pack_pairs(folders, packs / name, count=count, seed=seed, progress=tell)
+
+    learned = [pack("pairs", pairs), *([pack("day", day)] if day else [])]
+    validated = {
+        name: PackedPairs(pack(f"validation_{name}", [folder])) for name, folder in conditions.items()
+    }
+    batches = DepthPairs(learned, PairSettings(pairs_a_batch, augmentation), seed)
+    trainer = DepthTrainer(network.to(choose_device(device)), freeze, protocol)
+    result = train_depth(trainer, batches, epochs, run, validated, origin, _tell)
+    typer.echo(f"{run.best}: the network of epoch {result['best_epoch']} of {epochs}.")
+
+
+def _tell(record: dict[str, Any]) -> None:
+    words = [f"depth loss {record['losses']['depth map']:.4f}"] if record["losses"] else ["before training"]
+    for condition, numbers in record["validation"].items():
+        words.append(f"{condition} abs rel {numbers['abs_rel']:.4f}")
+    typer.echo(f"epoch {record['epoch']}: {', '.join(words)}", err=True)

@@ -1,0 +1,41 @@
+"""How a depth decoder is trained: settings that the command line offers and a run's folder tells."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Freeze(str, Enum):
+    """What of a network stays as it is, bit for bit, while its depth is trained."""
+
+    DESCRIPTOR = "descriptor"
+    """All but the decoder, which goes on from the checkpoint's: the fine-tuning of ICRA 2019, section IV."""
+    ENCODER = "encoder"
+    """All but the decoder, which begins anew."""
+    TRUNK = "trunk"
+    """All but the decoder, which begins anew, and the encoder's head, which is fine-tuned with it."""
+
+
+class DepthProtocol(BaseModel):
+    """How a depth decoder is trained on pairs of an image and a depth map."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(default=30, ge=1, description="passes over the pairs")
+    pairs: int = Field(
+        default=1000, ge=1, description="most pairs to take, drawn from all, and as many of the day's"
+    )
+    pairs_a_batch: int = Field(
+        default=20, ge=2, description="pairs of a mini-batch, half of them the day's where these are given"
+    )
+    learning_rate: float = Field(default=2e-4, gt=0, description="Adam's, for the decoder")
+    head_learning_rate: float = Field(
+        default=1e-4, gt=0, description="Adam's, for the encoder's head where it is trained"
+    )
+    weight_decay: float = Field(default=1e-3, ge=0, description="Adam's")
+    augmentation: bool = Field(
+        default=False, description="change the images' brightness and colours strongly"
+    )
+    seed: int = Field(default=0, ge=0, description="the same seed trains the same network")

@@ -1,0 +1,220 @@
+"""Trains a network's depth decoder on pairs of an image and a depth map, which need no location.
+
+At night it is this alone that helps (ICRA 2019, section IV-D): on about 1000 pairs of a night run the
+decoder learns to see the scene's geometry in the dark, and everything else stays as the day's triplets
+made it.  Day pairs in every mini-batch keep it from forgetting the day, as in the journal version.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.evaluation.learned_depth import DepthEstimator, Pairs, compare_depth, decoder_of
+from scene_geo_loc.networks.checkpoint import load_checkpoint, save_checkpoint
+from scene_geo_loc.networks.decoder import Decoder, InferredDepth
+from scene_geo_loc.networks.network_config import NetworkConfig
+from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.training.depth_curves import write_depth_curves
+from scene_geo_loc.training.depth_pairs import DepthPairs, PairBatch
+from scene_geo_loc.training.depth_protocol import DepthProtocol, Freeze
+from scene_geo_loc.training.losses import l1_depth_loss, laplace_depth_loss
+from scene_geo_loc.training.run_folder import RunFolder, TrainingState
+
+Tell = Callable[[dict[str, Any]], None]
+"""Takes the record of an epoch."""
+
+
+def load_for_depth(checkpoint: Path, freeze: Freeze, seed: int) -> SceneNetwork:
+    """The network of a checkpoint, its decoder as it is or new, as `freeze` says.
+
+    A network without a decoder becomes the depth-aware one of the same encoder and pooling ("rgbtd"); of
+    its weights only the encoder's and the decoder's are then of use, to begin a descriptor's training with.
+
+    Raises CheckpointError where the decoder is to go on and there is none, or the file is of no use.
+    """
+    network, _ = load_checkpoint(checkpoint)
+    decoder = decoder_of(network)
+    torch.manual_seed(seed)
+    if freeze is Freeze.DESCRIPTOR:
+        if decoder is None:
+            raise CheckpointError(
+                f"{checkpoint} has no depth decoder to fine-tune, for its descriptor is "
+                f"{network.config.descriptor!r}: name a checkpoint of an rgbtd descriptor, or train a new "
+                f"decoder with --freeze {Freeze.ENCODER.value}."
+            )
+    elif decoder is not None:
+        decoder.load_state_dict(Decoder(network.encoder, network.config.uncertainty).state_dict())
+    else:
+        update = {"descriptor": "rgbtd", "descriptor_size": None}
+        encoder = network.encoder.state_dict()
+        network = SceneNetwork(NetworkConfig.model_validate({**network.config.model_dump(), **update}))
+        network.encoder.load_state_dict(encoder)
+    return network.eval()
+
+
+class DepthTrainer:
+    """A network of which some layers learn, and the optimiser that they learn by.
+
+    Whatever does not learn stays in inference mode, so that not even its batch norms' statistics move; nor
+    do those of the encoder's head, of which only the weights learn.
+    """
+
+    def __init__(self, network: SceneNetwork, freeze: Freeze, protocol: DepthProtocol) -> None:
+        decoder = decoder_of(network)
+        if decoder is None:
+            raise ValueError("the network has no depth decoder")
+        self.network = network.eval()
+        self._decoder: nn.Module = decoder
+        network.requires_grad_(False)
+        self._device = next(network.parameters()).device
+        self._learns_head = freeze is Freeze.TRUNK
+        groups: list[dict[str, Any]] = [{"params": list(decoder.parameters()), "lr": protocol.learning_rate}]
+        if self._learns_head:
+            head = [weight for layer in network.encoder.head_modules() for weight in layer.parameters()]
+            groups.append({"params": head, "lr": protocol.head_learning_rate})
+        self._optimiser = torch.optim.Adam(groups, weight_decay=protocol.weight_decay)
+        self._weights = [weight for group in groups for weight in group["params"]]
+        for weight in self._weights:
+            weight.requires_grad_(True)
+
+    def step(self, images: Tensor, depth_m: Tensor) -> float:
+        """One step on images (B, H, W, 3) in [0, 255] and depth (B, H, W) in metres; returns the loss.
+
+        The weights stay as they are where the loss, or a gradient, is not finite; NaN is returned then.
+        """
+        self._decoder.train()
+        encoder = self.network.encoder
+        images, depth_m = images.to(self._device), depth_m.to(self._device)
+        with torch.no_grad():
+            trunk = encoder.trunk(self.network.normalise(images.float()))
+        with torch.set_grad_enabled(self._learns_head):
+            maps = encoder.head(trunk)
+        inferred: InferredDepth = self._decoder(maps, (images.shape[1], images.shape[2]))
+        if inferred.log_scale is None:
+            loss = l1_depth_loss(inferred.depth, depth_m)
+        else:
+            loss = laplace_depth_loss(inferred.depth, inferred.log_scale, depth_m)
+        self._optimiser.zero_grad()
+        loss.backward()
+        gradients = nn.utils.clip_grad_norm_(self._weights, max_norm=math.inf)
+        value = loss.item() if bool(gradients.isfinite()) else math.nan
+        if math.isfinite(value):
+            self._optimiser.step()
+        self._decoder.eval()
+        return value
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """All weights and the optimiser's moments, to go on from."""
+        tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
+        for number, moments in self._optimiser.state_dict()["state"].items():
+            tensors.update({f"optimiser.{number}.{key}": value for key, value in moments.items()})
+        return tensors
+
+    @state.setter
+    def state(self, tensors: Mapping[str, Tensor]) -> None:
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            kind, _, key = name.partition(".")
+            if kind == "optimiser":
+                number, _, moment = key.partition(".")
+                moments.setdefault(int(number), {})[moment] = value
+        self.network.load_state_dict(
+            {
+                name.removeprefix("network."): value
+                for name, value in tensors.items()
+                if name.startswith("network.")
+            }
+        )
+        self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": moments})
+
+
+def train_depth(
+    trainer: DepthTrainer,
+    pairs: DepthPairs,
+    epochs: int,
+    run: RunFolder,
+    validation: Mapping[str, Pairs],
+    provenance: dict[str, Any],
+    tell: Tell = lambda record: None,
+) -> dict[str, Any]:
+    """Trains to the end, or on from where the run's folder is, and keeps the best and the last network.
+
+    The best is that with the least mean absolute relative error, its mean over the conditions of
+    `validation`; the network before training, epoch 0, is among those compared.  Without `validation`
+    it is the last one.
+
+    Args:
+        provenance: what the checkpoints say of where they come from.
+        tell: takes the record of each epoch once it is written.
+
+    Returns:
+        What `result.json` then says.
+
+    Raises SceneGeoLocError where the loss is not finite, or a file cannot be written.
+    """
+    if run.result is not None:
+        return run.result
+    done, records = -1, []
+    if (state := run.load_state()) is not None:
+        trainer.state = state.tensors
+        done = int(state.progress["epoch"])
+        records = run.log(done + 1)
+    for epoch in range(done + 1, epochs + 1):
+        losses = _train_epoch(trainer, pairs.epoch(epoch), epoch, run) if epoch else []
+        record = {
+            "epoch": epoch,
+            "losses": {"depth map": sum(losses) / len(losses)} if losses else {},
+            "validation": _validate(trainer.network, validation),
+        }
+        records.append(record)
+        origin = {**provenance, "epoch": epoch, "validation": record["validation"]}
+        save_checkpoint(trainer.network, run.last, origin)
+        if best_epoch(records) == epoch:
+            save_checkpoint(trainer.network, run.best, origin)
+        run.write_log(records, write_depth_curves)
+        run.save_state(TrainingState(trainer.state, {"epoch": epoch}))
+        tell(record)
+    best = best_epoch(records)
+    result = {"ended": "all epochs done", "epochs": epochs, "best_epoch": best, **records[best]}
+    run.finish(result)
+    return result
+
+
+def best_epoch(records: Sequence[Mapping[str, Any]]) -> int:
+    """The epoch with the least error; the last one where nothing was validated."""
+
+    def error(epoch: int) -> float:
+        conditions = records[epoch]["validation"].values()
+        return sum(numbers["abs_rel"] for numbers in conditions) / len(conditions)
+
+    return min(range(len(records)), key=error) if records[-1]["validation"] else len(records) - 1
+
+
+def _train_epoch(
+    trainer: DepthTrainer, batches: Iterable[PairBatch], epoch: int, run: RunFolder
+) -> list[float]:
+    losses = []
+    for number, (images, depth_m) in enumerate(batches, start=1):
+        losses.append(trainer.step(images, depth_m))
+        if not math.isfinite(losses[-1]):
+            raise SceneGeoLocError(
+                f"The depth loss of batch {number} of epoch {epoch} is {losses[-1]}, so training stopped: "
+                f"lower the learning rate in a new run; the network before this epoch is {run.last}."
+            )
+    return losses
+
+
+def _validate(network: SceneNetwork, validation: Mapping[str, Pairs]) -> dict[str, dict[str, float | None]]:
+    if not validation:
+        return {}
+    estimator = DepthEstimator("trained", network, str(next(network.parameters()).device))
+    compared = compare_depth([estimator], validation)
+    return {condition: errors["trained"].summary() for condition, errors in compared.errors.items()}

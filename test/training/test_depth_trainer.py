@@ -1,0 +1,296 @@
+"""Training a decoder: what is frozen stays, the day is not forgotten, and a run that is cut off goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.evaluation.learned_depth import DepthEstimator, Pair, compare_depth, decoder_of
+from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
+from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
+from scene_geo_loc.training.depth_pairs import PairBatch
+from scene_geo_loc.training.depth_protocol import DepthProtocol, Freeze
+from scene_geo_loc.training.depth_trainer import DepthTrainer, best_epoch, load_for_depth, train_depth
+from scene_geo_loc.training.run_folder import RunFolder
+
+SIDE = 32
+DECODER = "descriptor.decoder."
+QUICK = DepthProtocol(learning_rate=2e-3, head_learning_rate=1e-3, weight_decay=0.0)
+
+
+def network(descriptor: str = "rgbtd", **config: Any) -> SceneNetwork:
+    """A network whose encoder has seen nothing but tells bright from dark: its batch norms are set to scenes."""
+    torch.manual_seed(0)
+    made = SceneNetwork(
+        NetworkConfig(
+            descriptor=descriptor,
+            pooling="mac",
+            depth_encoder="efficientnet_lite0",
+            input_width=SIDE,
+            input_height=SIDE,
+            **config,
+        )
+    )
+    norms = [module for module in made.encoder.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None  # the mean over all batches
+    with torch.no_grad():
+        for images, _ in Toy((True, False), 1, 24).epoch(0):
+            made.encoder(made.normalise(images.float()))
+    return made.eval()
+
+
+def scene(night: bool, rng: np.random.Generator) -> Pair:
+    """A wall before a road: the nearer the wall, the brighter by day, and the darker by night."""
+    share = rng.uniform(0.1, 0.9)
+    level = 40 + 180 * (1 - share)
+    image = np.full((SIDE, SIDE, 3), (255 - level) / 3 if night else level)
+    image += rng.normal(0, 4, image.shape)
+    depth = np.full((SIDE, SIDE), 60 * share, np.float32)
+    depth[: SIDE // 4] = np.nan
+    return image.clip(0, 255).astype(np.uint8), depth
+
+
+def scenes(night: bool, count: int, seed: int) -> list[Pair]:
+    rng = np.random.default_rng(seed)
+    return [scene(night, rng) for _ in range(count)]
+
+
+class Toy:
+    """Batches of scenes, each share of them by night or by day."""
+
+    def __init__(self, nights: tuple[bool, ...], batches: int, size: int = 8) -> None:
+        self._nights, self._batches, self._size = nights, batches, size
+
+    def epoch(self, number: int, first: int = 0) -> Iterator[PairBatch]:
+        rng = np.random.default_rng([7, number])
+        for _ in range(first, self._batches):
+            pairs = [scene(self._nights[i % len(self._nights)], rng) for i in range(self._size)]
+            images, depth = (np.stack(of) for of in zip(*pairs, strict=True))
+            yield PairBatch(torch.from_numpy(images), torch.from_numpy(depth))
+
+
+def batch(night: bool = False) -> PairBatch:
+    return next(Toy((night,), 1).epoch(0))
+
+
+def weights(of: SceneNetwork) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in of.state_dict().items()}
+
+
+def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
+    return {key for key, value in before.items() if not torch.equal(value, after[key])}
+
+
+@pytest.mark.parametrize("freeze", [Freeze.DESCRIPTOR, Freeze.ENCODER])
+def test_frozen_is_frozen_bit_for_bit_batch_norms_too(freeze: Freeze):
+    trained = network()
+    before = weights(trained)
+    trainer = DepthTrainer(trained, freeze, QUICK)
+    for _ in range(3):
+        trainer.step(*batch())
+    moved = changed(before, weights(trained))
+    assert all(key.startswith(DECODER) for key in moved)
+    assert moved == {key for key in before if key.startswith(DECODER)}
+    assert not trained.training
+
+
+def test_with_a_frozen_trunk_the_encoders_head_learns_too():
+    trained = network()
+    before = weights(trained)
+    trainer = DepthTrainer(trained, Freeze.TRUNK, QUICK)
+    for _ in range(3):
+        trainer.step(*batch())
+    moved = changed(before, weights(trained))
+    head = {id(weight) for module in trained.encoder.head_modules() for weight in module.parameters()}
+    head_names = {name for name, weight in trained.named_parameters() if id(weight) in head}
+    assert head_names
+    assert {key for key in moved if not key.startswith(DECODER)} == head_names
+
+
+def test_what_a_frozen_image_descriptor_says_does_not_change():
+    trained = network()
+    images = trained.eval().normalise(batch().images.float())
+    before = trained.describe_images(images).parts[0]
+    trainer = DepthTrainer(trained, Freeze.DESCRIPTOR, QUICK)
+    trainer.step(*batch())
+    after = trained.describe_images(images)
+    assert torch.equal(before, after.parts[0])
+
+
+@pytest.fixture(scope="module")
+def by_day() -> dict[str, Tensor]:
+    """The weights of a network that has learned depth by day."""
+    trained = network()
+    trainer = DepthTrainer(trained, Freeze.ENCODER, QUICK)
+    for images, depth in Toy((False,), 60).epoch(0):
+        trainer.step(images, depth)
+    return weights(trained)
+
+
+def errors(of: SceneNetwork) -> tuple[float, float]:
+    """Mean absolute relative errors by night and by day."""
+    conditions = {"night": scenes(True, 12, 1), "day": scenes(False, 12, 2)}
+    compared = compare_depth([DepthEstimator("net", of, "cpu")], conditions)
+    night, day = (compared.errors[name]["net"].summary()["abs_rel"] for name in ("night", "day"))
+    assert night is not None
+    assert day is not None
+    return night, day
+
+
+def test_day_pairs_in_each_batch_keep_the_day_from_being_forgotten(by_day: dict[str, Tensor]):
+    after = {}
+    for name, nights in (("night alone", (True,)), ("mixed", (True, False))):
+        tuned = network()
+        tuned.load_state_dict(by_day)
+        night_before, day_before = errors(tuned)
+        trainer = DepthTrainer(tuned, Freeze.DESCRIPTOR, QUICK)
+        for images, depth in Toy(nights, 40).epoch(1):
+            trainer.step(images, depth)
+        after[name] = errors(tuned)
+    assert after["mixed"][0] < 0.5 * night_before
+    assert after["mixed"][1] < 1.2 * day_before
+    assert after["night alone"][1] > 1.5 * after["mixed"][1]
+
+
+def test_an_uncertain_decoder_learns_its_scale(tmp_path: Path):
+    trained = network(uncertainty=True)
+    trainer = DepthTrainer(trained, Freeze.ENCODER, QUICK)
+    losses = [trainer.step(images, depth) for images, depth in Toy((False,), 25).epoch(0)]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+def run_in(folder: Path, epochs: int = 3, stop_after: int | None = None) -> dict[str, Any]:
+    """A short run; `stop_after` cuts it off once that epoch is told."""
+    trainer = DepthTrainer(network(), Freeze.ENCODER, QUICK)
+
+    def tell(record: dict[str, Any]) -> None:
+        if record["epoch"] == stop_after:
+            raise KeyboardInterrupt
+
+    return train_depth(
+        trainer,
+        Toy((True, False), 3),  # type: ignore[arg-type]
+        epochs,
+        RunFolder(folder, {"trained": "depth"}),
+        {"night": scenes(True, 3, 1)},
+        {"trained": "depth"},
+        tell,
+    )
+
+
+def test_a_run_that_was_cut_off_goes_on_to_the_same_result(tmp_path: Path):
+    whole = run_in(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run_in(tmp_path / "cut", stop_after=1)
+    assert run_in(tmp_path / "cut") == whole
+    assert (tmp_path / "cut" / "log.jsonl").read_text() == (tmp_path / "whole" / "log.jsonl").read_text()
+    for name in ("best", "last"):
+        one, other = (
+            load_checkpoint(tmp_path / of / "checkpoints" / f"{name}.safetensors")[0]
+            for of in ("whole", "cut")
+        )
+        assert digest(one) == digest(other)
+
+
+def test_a_run_that_has_ended_is_not_trained_again(tmp_path: Path):
+    ended = run_in(tmp_path / "run", epochs=1)
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*.safetensors")}
+    assert run_in(tmp_path / "run", epochs=1) == ended
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*.safetensors")} == before
+
+
+def test_a_run_logs_each_epoch_from_before_training_on_and_keeps_the_best(tmp_path: Path):
+    result = run_in(tmp_path / "run")
+    records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [0, 1, 2, 3]
+    assert records[0]["losses"] == {}
+    assert records[3]["losses"]["depth map"] < records[1]["losses"]["depth map"]
+    least = min(record["validation"]["night"]["abs_rel"] for record in records)
+    assert result["validation"]["night"]["abs_rel"] == least
+    _, provenance = load_checkpoint(tmp_path / "run" / "checkpoints" / "best.safetensors")
+    assert provenance["epoch"] == result["best_epoch"]
+    assert (tmp_path / "run" / "curves.png").stat().st_size > 0
+
+
+def test_the_best_epoch_has_the_least_mean_error_over_the_conditions_and_is_the_last_without_any():
+    def record(*shares: float) -> dict[str, Any]:
+        return {"validation": {str(i): {"abs_rel": share} for i, share in enumerate(shares)}}
+
+    assert best_epoch([record(0.4, 0.1), record(0.2, 0.2), record(0.1, 0.5)]) == 1
+    assert best_epoch([record(), record(), record()]) == 2
+
+
+def test_a_loss_that_is_no_number_stops_with_one_sentence_and_keeps_the_network_before(tmp_path: Path):
+    trainer = DepthTrainer(network(), Freeze.ENCODER, QUICK)
+
+    class Broken(Toy):
+        def epoch(self, number: int, first: int = 0) -> Iterator[PairBatch]:
+            for k, (images, depth) in enumerate(super().epoch(number, first)):
+                broken = number == 2 and k == 1
+                yield PairBatch(images.float() * (float("inf") if broken else 1.0), depth)
+
+    with pytest.raises(SceneGeoLocError, match=r"batch 2 of epoch 2 is nan, so training stopped") as raised:
+        train_depth(
+            trainer,
+            Broken((False,), 3),  # type: ignore[arg-type]
+            4,
+            RunFolder(tmp_path / "run", {}),
+            {},
+            {},
+        )
+    last = tmp_path / "run" / "checkpoints" / "last.safetensors"
+    assert str(last) in str(raised.value)
+    kept, provenance = load_checkpoint(last)
+    assert provenance["epoch"] == 1
+    assert all(value.isfinite().all() for value in kept.state_dict().values())
+
+
+@pytest.mark.parametrize("descriptor", ["rgb", "rgb_plus"])
+def test_a_network_without_a_depth_decoder_cannot_be_fine_tuned(descriptor: str, tmp_path: Path):
+    save_checkpoint(network(descriptor), tmp_path / "net.safetensors", {})
+    with pytest.raises(CheckpointError, match=f"has no depth decoder to fine-tune.*'{descriptor}'") as raised:
+        load_for_depth(tmp_path / "net.safetensors", Freeze.DESCRIPTOR, seed=0)
+    assert "\n" not in str(raised.value)
+
+
+def test_any_networks_encoder_can_get_a_new_decoder(tmp_path: Path):
+    save_checkpoint(network("rgb"), tmp_path / "rgb.safetensors", {})
+    begun = load_for_depth(tmp_path / "rgb.safetensors", Freeze.ENCODER, seed=3)
+    assert begun.config.descriptor == "rgbtd"
+    before = network("rgb").state_dict()
+    for key, value in begun.encoder.state_dict().items():
+        assert torch.equal(value, before[f"encoder.{key}"])
+
+
+def test_a_new_decoder_follows_from_the_seed_and_the_rest_stays(tmp_path: Path):
+    original = network()
+    save_checkpoint(original, tmp_path / "net.safetensors", {})
+    one, same, other = (
+        weights(load_for_depth(tmp_path / "net.safetensors", Freeze.ENCODER, seed)) for seed in (1, 1, 2)
+    )
+    assert not changed(one, same)
+    assert changed(one, other)
+    assert all(key.startswith(DECODER) for key in changed(weights(original), one))
+
+
+def test_a_fine_tuning_goes_on_from_the_checkpoints_decoder(tmp_path: Path):
+    original = network()
+    save_checkpoint(original, tmp_path / "net.safetensors", {})
+    begun = load_for_depth(tmp_path / "net.safetensors", Freeze.DESCRIPTOR, seed=5)
+    assert decoder_of(begun) is not None
+    assert not changed(weights(original), weights(begun))
+
+
+def test_another_runs_folder_is_refused(tmp_path: Path):
+    run_in(tmp_path / "run", epochs=1)
+    with pytest.raises(SceneGeoLocError, match="holds another training run"):
+        RunFolder(tmp_path / "run", {"trained": "something else"})

@@ -18,11 +18,13 @@ from torch import Tensor
 
 from scene_geo_loc.depth.depth_maps import INDEX, DepthMap, DepthMaps
 from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.training.augmentation import draw_sample
 from scene_geo_loc.training.image_pack import ImagePack
 from scene_geo_loc.training.pack_chunks import Picture, Reader
 from scene_geo_loc.training.packing import Progress, make_pack
 from scene_geo_loc.training.triplet_batches import drawn_ahead, stacked
+from scene_geo_loc.traversals.bag import is_bag
 from scene_geo_loc.traversals.folder import FolderTraversal
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.robotcar import is_robotcar
@@ -159,10 +161,17 @@ def _shuffled(rng: np.random.Generator, numbers: NDArray[np.intp], count: int) -
 
 @dataclass(frozen=True)
 class _Pair:
-    """A depth map of a folder, and the source that its image is of."""
+    """A depth map, and where its image is.
+
+    Attributes:
+        folder: of the depth map.
+        source: the traversal that the image is of.
+        camera: that of a RobotCar run; None of other sources.
+    """
 
     folder: Path
     source: Path
+    camera: str | None
     depth_map: DepthMap
 
     @property
@@ -170,45 +179,45 @@ class _Pair:
         name = f"{self.source.name}/{self.depth_map.image}"
         return Picture(name, self.source / self.depth_map.image, self.folder / self.depth_map.png)
 
-    @property
-    def camera(self) -> str | None:
-        """The camera of a run that its image is of; None where the source has one."""
-        return Path(self.depth_map.image).parent.as_posix() if is_robotcar(self.source) else None
-
 
 def _pairs_of(source: Path) -> list[_Pair]:
-    root = source.parent / DEPTH_FOLDER / source.name if is_robotcar(source) else source
+    beside = source.parent / DEPTH_FOLDER / source.name
+    run = source if is_robotcar(source) and beside.is_dir() else None
+    root = beside if run else source
     folders = sorted(index.parent for index in root.rglob(INDEX))
     if not folders:
         raise SceneGeoLocError(
             f"{source}: there are no depth maps in {root}; make them with `depth make`, or name their folder."
         )
-    return [pair for folder in folders for pair in _pairs_in(folder, source if root != source else None)]
+    return [pair for folder in folders for pair in _pairs_in(folder, run)]
 
 
 def _pairs_in(folder: Path, run: Path | None) -> list[_Pair]:
     maps = DepthMaps.load(folder)
     source = run or maps.source
-    if not source.is_dir():
+    if not source.exists():
         raise SceneGeoLocError(
-            f"{folder}: the depth maps are of images in {source}, which is no folder (any more): call this "
+            f"{folder}: the depth maps are of images in {source}, which is not there (any more): call this "
             "from where they were made, or make them again."
         )
-    return [_Pair(folder, source, depth_map) for depth_map in maps.maps]
+    if is_bag(source):
+        raise SceneGeoLocError(
+            f"{folder}: the depth maps are of images in the bag {source}, and only those of folders of image "
+            "files can be taken: name other depth maps."
+        )
+    has_cameras = is_robotcar(source)
+    return [
+        _Pair(folder, source, Path(each.image).parent.as_posix() if has_cameras else None, each)
+        for each in maps.maps
+    ]
 
 
 def _readers(pairs: Sequence[_Pair]) -> list[Reader]:
     """The reader of each pair's image, one for each camera."""
-    readers: dict[tuple[Path, str | None, int, int], Reader] = {}
-    keys = [
-        (pair.source, pair.camera, pair.depth_map.camera.height, pair.depth_map.camera.width)
-        for pair in pairs
-    ]
-    for key in keys:
-        if key not in readers:
-            source, camera, height, width = key
-            traversal = open_traversal(source, camera=camera)
-            if not isinstance(traversal, FolderTraversal):
-                raise SceneGeoLocError(f"{source}: pairs can be had of folders of images, and this is a bag.")
-            readers[key] = Reader(height, width, traversal.read_image)
+    readers: dict[tuple[Path, str | None, Camera], Reader] = {}
+    keys = [(pair.source, pair.camera, pair.depth_map.camera) for pair in pairs]
+    for source, name, camera in dict.fromkeys(keys):
+        traversal = open_traversal(source, camera=name)
+        assert isinstance(traversal, FolderTraversal)
+        readers[source, name, camera] = Reader(camera.height, camera.width, traversal.read_image)
     return [readers[key] for key in keys]

@@ -55,6 +55,7 @@ def depths(pack: ImagePack) -> list[float]:
     [
         (RUN, [5, 6, 7, 15, 16, 17]),
         ("depth", [5, 6, 7, 15, 16, 17]),
+        (f"depth/{RUN}", [5, 6, 7, 15, 16, 17]),
         (f"depth/{RUN}/mono_rear", [15, 16, 17]),
     ],
 )
@@ -86,8 +87,16 @@ def test_where_there_are_no_pairs_one_sentence_says_what_to_do(run: Path, tmp_pa
     with pytest.raises(SceneGeoLocError, match=r"there are no depth maps in .*; make them with `depth make`"):
         pack_pairs([tmp_path / "nothing"], tmp_path / "pack")
     run.rename(tmp_path / "moved")
-    with pytest.raises(SceneGeoLocError, match="which is no folder"):
+    with pytest.raises(SceneGeoLocError, match="which is not there"):
         pack_pairs([tmp_path / "depth"], tmp_path / "pack")
+
+
+def test_depth_maps_of_a_bag_are_refused(run: Path, tmp_path: Path):
+    index = tmp_path / "depth" / RUN / "mono_rear" / "index.json"
+    (tmp_path / "night.mcap").touch()
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"source": str(tmp_path / "night.mcap")}))
+    with pytest.raises(SceneGeoLocError, match=r"in the bag .*, and only those of folders of image files"):
+        pack_pairs([index.parent], tmp_path / "pack")
 
 
 def some(folder: Path, numbers: range) -> ImagePack:

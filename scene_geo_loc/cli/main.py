@@ -22,6 +22,7 @@ from scene_geo_loc.cli.export import export
 from scene_geo_loc.cli.localize import localize
 from scene_geo_loc.cli.map import map_app
 from scene_geo_loc.cli.simulate import simulate
+from scene_geo_loc.cli.train import train_app
 from scene_geo_loc.cli.triplets import triplets
 from scene_geo_loc.errors import SceneGeoLocError
 
@@ -36,6 +37,7 @@ for command in (simulate, convert, localize, evaluate, describe, export, triplet
 app.add_typer(map_app, name="map")
 app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(depth_app, name="depth")
+app.add_typer(train_app, name="train")
 
 
 def show_version(wanted: bool) -> None:

@@ -1,0 +1,73 @@
+"""What a network begins its training with: its encoders' weights, and centres of its poolings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scene_geo_loc.networks.decoder import normalised_depth
+from scene_geo_loc.networks.descriptors.rgbtd import RGBPlus, RGBtD, encode_depth
+from scene_geo_loc.networks.encoders import Encoder
+from scene_geo_loc.networks.pooling import Pooling
+from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.training.training_config import IMAGENET, NO_WEIGHTS, SystemConfig
+
+FIT_IMAGES = 380
+"""Images whose local features centres are sought in: 64,220 features of AlexNet, as many as k-means takes."""
+_BATCH = 16
+
+
+def new_network(config: SystemConfig, seed: int) -> SceneNetwork:
+    """The network of a system with the weights that its encoders begin with; the rest follows from the seed.
+
+    Raises CheckpointError where weights are not at hand or of another architecture.
+    """
+    torch.manual_seed(seed)
+    network = SceneNetwork(config.network)
+    load_encoder(network.encoder, config.encoder_weights)
+    if network.descriptor.second_encoder is not None:
+        load_encoder(network.descriptor.second_encoder, config.depth_encoder_weights)
+    return network
+
+
+def load_encoder(encoder: Encoder, weights: str) -> None:
+    """Fills in the weights of ImageNet, of a file, or leaves them random.
+
+    Raises CheckpointError where they are not at hand or of another architecture.
+    """
+    if weights == IMAGENET:
+        encoder.load_imagenet_weights()
+    elif weights != NO_WEIGHTS:
+        encoder.load_weights(Path(weights))
+
+
+def fit_poolings(network: SceneNetwork, images: Tensor, depth_m: Tensor | None) -> None:
+    """Seeks the centres of poolings that have some by k-means on the local features of images.
+
+    Args:
+        network: not trained yet.
+        images: (N, H, W, 3) uint8.
+        depth_m: (N, H, W) true depth in metres, for the pooling of an inferred depth, of which an untrained
+            decoder can give no idea; None: that depth it is, nevertheless.
+    """
+    device = network.fitted.device
+    network.fit_poolings(network.normalise(batch.to(device).float()) for batch in images.split(_BATCH))
+    system = network.descriptor
+    if depth_m is None or not isinstance(system, RGBtD) or isinstance(system, RGBPlus):
+        return
+    assert system.second_encoder is not None
+    features = [_depth_features(system, batch.to(device)) for batch in depth_m.split(_BATCH)]
+    pooling = system.poolings[1]
+    assert isinstance(pooling, Pooling)
+    pooling.fit(np.concatenate(features), system.second_encoder.netvlad_sharpness)
+
+
+@torch.no_grad()
+def _depth_features(system: RGBtD, depth_m: Tensor) -> NDArray[np.float32]:
+    assert system.second_encoder is not None
+    late = encode_depth(system.second_encoder, system.colouring, normalised_depth(depth_m)[:, None])
+    return late.permute(0, 2, 3, 1).flatten(0, 2).cpu().numpy()

@@ -1,0 +1,68 @@
+"""Training in several processes, one a GPU, as `torchrun` starts them; without it there is one."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+_TIMEOUT = timedelta(hours=2)
+"""How long the others wait for the first process to validate or to pack images."""
+
+
+class Processes:
+    """All processes of a training run; `rank` 0 is the one that validates and writes.
+
+    Attributes:
+        rank: number of this process.
+        count: how many there are.
+        device: where this one computes.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.rank, self.count, self.device = 0, 1, device
+        if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
+            return
+        self.rank, self.count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        if device.type == "cuda":
+            self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(self.device)
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this one validates and writes."""
+        return self.rank == 0
+
+    def parallel(self, module: nn.Module) -> nn.Module:
+        """The module with its gradients averaged over all processes."""
+        if self.count == 1:
+            return module
+        # Statistics of batch norms are those of the first process, as the checkpoint's are.
+        return DistributedDataParallel(module, find_unused_parameters=True)
+
+    def part(self, values: Tensor) -> Tensor:
+        """This process's share of the triplets of a mini-batch."""
+        return values[self.rank :: self.count]
+
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """The means over all processes."""
+        if self.count == 1:
+            return values
+        tensor = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
+        dist.all_reduce(tensor)
+        return dict(zip(values, (tensor / self.count).tolist(), strict=True))
+
+    def from_first(self, value: Any) -> Any:
+        """What the first process gives; all others wait for it."""
+        if self.count == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, device=self.device)
+        return box[0]

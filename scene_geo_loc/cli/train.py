@@ -1,4 +1,4 @@
-"""`scene-geo-loc train`: trains descriptors."""
+"""`scene-geo-loc train`: trains descriptors and depth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from scene_geo_loc.cli.train_depth import depth
+
 train_app = typer.Typer(help="Train networks.", no_args_is_help=True)
+train_app.command()(depth)
 
 
 @train_app.command()
@@ -49,7 +52,7 @@ def descriptor(
 
     OUT gets the config, a log with a line an epoch, its curves, and the checkpoints best and last. The same
     command resumes a run that was stopped, to the same result. On several GPUs:
-    torchrun --nproc-per-node 4 -m scene_geo_loc train descriptor ...
+    torchrun --nproc-per-node 4 --no-python scene-geo-loc train descriptor ...
 
     Example:  scene-geo-loc train descriptor triplets.parquet runs/rgbtd --config rgbtd_alexnet_mac
     """

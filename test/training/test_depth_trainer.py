@@ -27,7 +27,7 @@ QUICK = DepthProtocol(learning_rate=2e-3, head_learning_rate=1e-3, weight_decay=
 
 
 def network(descriptor: str = "rgbtd", **config: Any) -> SceneNetwork:
-    """A network whose encoder has seen nothing but tells bright from dark: its batch norms are set to scenes."""
+    """A network whose encoder learned nothing and tells bright from dark, its batch norms set to scenes."""
     torch.manual_seed(0)
     made = SceneNetwork(
         NetworkConfig(

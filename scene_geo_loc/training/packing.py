@@ -100,10 +100,10 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder.parent, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one of a folder leaves no file behind
     except OSError as error:
         raise SceneGeoLocError(f"{folder} cannot be made: {error.strerror}; name another folder.") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     finally:
         os.close(lock)

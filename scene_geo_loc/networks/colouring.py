@@ -15,7 +15,7 @@ def smooth_jet(depth: Tensor) -> Tensor:
     """Colours (B, 3, H, W) in 0..1 of depth maps (B, 1, H, W) in 0..1: dark blue (near) to dark red (far).
 
     Each channel is a trapezium of slope 4 around its own depth (1/4 for blue, 1/2 for green, 3/4 for red).
-    At every depth at least one of them rises or falls: the gradient never vanishes.
+    Between their corners one of them always rises or falls: no range of depths is without a gradient.
     """
     return torch.cat([(1.5 - (4 * depth - peak).abs()).clamp(0, 1) for peak in (3, 2, 1)], dim=1)
 

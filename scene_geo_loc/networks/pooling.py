@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from scene_geo_loc.errors import SceneGeoLocError
+
 
 class Pooling(nn.Module, ABC):
     """Base of the poolings.
@@ -113,8 +115,13 @@ class NetVLAD(Pooling):
     def fit(self, features: NDArray[np.float32], sharpness: float) -> None:
         """Centres by k-means on L2-normalised features; w = 2 alpha c, b = -alpha |c|^2, alpha the sharpness.
 
-        `features` (N, C) needs at least as many rows as there are clusters.
+        Raises SceneGeoLocError where there are fewer features (N, C) than clusters.
         """
+        if len(features) < self.CLUSTERS:
+            raise SceneGeoLocError(
+                f"NetVLAD needs at least {self.CLUSTERS} local features to be fitted to, and there are "
+                f"{len(features)}: take more or larger images."
+            )
         unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
         kmeans = faiss.Kmeans(
             unit.shape[1],

@@ -28,8 +28,12 @@ def principal_axes(
     With the mean removed and, where asked for, each axis divided by the descriptors' standard deviation
     along it (Jégou and Chum, ECCV 2012).
 
-    Raises SceneGeoLocError where the descriptors span fewer dimensions than `size`.
+    Raises SceneGeoLocError where the descriptors span fewer dimensions than `size` or are not finite.
     """
+    if not np.isfinite(descriptors).all():
+        raise SceneGeoLocError(
+            "There are descriptors with numbers that are not finite: train the network that gave them again."
+        )
     mean = descriptors.mean(axis=0, dtype=np.float64)
     centred = descriptors.astype(np.float64) - mean
     variances, axes = _largest(centred, size)

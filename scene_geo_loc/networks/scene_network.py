@@ -175,10 +175,12 @@ class SceneNetwork(nn.Module):
 
         A few hundred images are enough: k-means takes at most 65,536 local features of a part.
         Batch norms run with their stored statistics meanwhile, and keep them.
+
+        Raises SceneGeoLocError where there are too few for a pooling's clusters.
         """
         was_training, device = self.training, self.fitted.device
         self.eval()
-        features: list[list[NDArray[np.float32]]] = [[] for _ in self._poolings]
+        features = [[np.zeros((0, encoder.late.channels), np.float32)] for encoder in self.encoders]
         for batch in batches:
             images = batch.to(device)
             inferred = self.descriptor.infer(images, self.encoder(images))

@@ -1,27 +1,19 @@
-"""The network: where its cells lie, what it is fitted on, and the file that it lives in."""
+"""The network: where its cells lie, what it is fitted on, and what one pass of it gives."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from safetensors.torch import save_file
 
-from scene_geo_loc.errors import CheckpointError
-from scene_geo_loc.networks.checkpoint import (
-    METADATA_KEY,
-    digest,
-    imagenet_network,
-    load_checkpoint,
-    save_checkpoint,
-)
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.networks.checkpoint import imagenet_network
+from scene_geo_loc.networks.descriptors import DESCRIPTORS
 from scene_geo_loc.networks.encoders.efficientnet_lite0 import EfficientNetLite0
 from scene_geo_loc.networks.extractor import Extractor, has_contrast
-from scene_geo_loc.networks.pooling import NetVLAD
 from scene_geo_loc.networks.network_config import INPUT_AREA
 from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
 
@@ -29,6 +21,12 @@ from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
 @pytest.fixture(scope="module")
 def network() -> SceneNetwork:
     return imagenet_network(NetworkConfig(input_width=96, input_height=64, descriptor_size=8))
+
+
+def system(descriptor: str, **fields: object) -> SceneNetwork:
+    torch.manual_seed(0)
+    config = {"depth_encoder": "efficientnet_lite0", "pooling": "mac", "input_width": 96, "input_height": 64}
+    return SceneNetwork(NetworkConfig.model_validate({**config, "descriptor": descriptor, **fields})).eval()
 
 
 @pytest.fixture
@@ -83,20 +81,6 @@ def test_imagenet_weights_are_those_of_the_wheel() -> None:
     assert sum(p.numel() for p in encoder.parameters()) == 700_768
 
 
-def test_netvlad_is_the_soft_assigned_residuals_to_the_centres() -> None:
-    torch.manual_seed(0)
-    pooling = NetVLAD(3)
-    pooling.fit(np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32), 40.0)
-    features = torch.randn(1, 3, 2, 2)
-    x = torch.nn.functional.normalize(features[0].flatten(1).T, dim=1).double()
-    centres = pooling.centres.double()
-    # The assignment by its definition: a softmax of -alpha times the squared distances.
-    weights = (-40.0 * torch.cdist(x, centres).square()).softmax(dim=1)
-    residuals = torch.stack([(weights[:, k, None] * (x - centres[k])).sum(0) for k in range(64)])
-    expected = torch.nn.functional.normalize(torch.nn.functional.normalize(residuals, dim=1).flatten(), dim=0)
-    np.testing.assert_allclose(pooling(features)[0].detach(), expected.detach(), atol=1e-4)
-
-
 def test_fitting_keeps_the_cosines_between_the_images_fitted_on(images: np.ndarray) -> None:
     network = imagenet_network(NetworkConfig(input_width=96, input_height=64, descriptor_size=32))
     extractor = Extractor(network, "cpu")
@@ -104,60 +88,175 @@ def test_fitting_keeps_the_cosines_between_the_images_fitted_on(images: np.ndarr
     late = [extractor.extract(image).late for image in images]
     network.fit(late)
     descriptors = np.stack([extractor.describe(one) for one in late])
-    pooled = torch.cat([network.descriptor.poolings[0](torch.from_numpy(one)[None]) for one in late]).detach().numpy()
+    pooled = (
+        torch.cat([network.descriptor.poolings[0](torch.from_numpy(one)[None]) for one in late])
+        .detach()
+        .numpy()
+    )
     np.testing.assert_allclose(descriptors @ descriptors.T, pooled @ pooled.T, atol=1e-4)
     np.testing.assert_allclose(extractor.extract(images[0]).global_descriptor, descriptors[0], atol=1e-5)
 
 
-def test_a_checkpoint_gives_the_same_network_back(
-    network: SceneNetwork, images: np.ndarray, tmp_path: Path
-) -> None:
-    save_checkpoint(network, tmp_path / "a.safetensors", {"trained_on": "nothing"})
-    again, provenance = load_checkpoint(tmp_path / "a.safetensors")
-    assert provenance == {"trained_on": "nothing"}
-    assert digest(again) == digest(network)
-    np.testing.assert_array_equal(
-        Extractor(again, "cpu").extract(images[0]).late, Extractor(network, "cpu").extract(images[0]).late
+@pytest.mark.parametrize("descriptor", DESCRIPTORS)
+def test_one_pass_gives_what_training_and_matching_see(descriptor: str) -> None:
+    network = system(descriptor)
+    images = torch.randn(2, 3, 64, 96)
+    with torch.inference_mode():
+        features = network(images)
+        description = network.describe_images(images)
+        np.testing.assert_array_equal(features.global_descriptor, network.global_descriptor(description))
+        np.testing.assert_array_equal(features.late, network.encoder(images).late)
+    np.testing.assert_allclose(features.local_features.norm(dim=1), 1, atol=1e-5)
+    assert (features.depth is not None) == (descriptor == "rgbtd")
+
+
+@pytest.mark.parametrize("descriptor", DESCRIPTORS)
+@pytest.mark.parametrize("pooling", ["mac", "gem", "netvlad"])
+def test_every_system_can_be_traced(descriptor: str, pooling: str) -> None:
+    network = system(descriptor, pooling=pooling)
+    network.fit_poolings([torch.randn(8, 3, 64, 96)])
+
+    def tensors(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(value for value in network(images) if value is not None)
+
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("error", torch.jit.TracerWarning)
+        traced = torch.jit.trace(tensors, torch.randn(1, 3, 64, 96), check_trace=False)
+        images = torch.randn(1, 3, 64, 96)
+        for ours, theirs in zip(traced(images), tensors(images), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("descriptor", DESCRIPTORS)
+def test_an_extractor_gives_the_descriptor_of_every_system(descriptor: str, images: np.ndarray) -> None:
+    network = system(descriptor)
+    features = Extractor(network, "cpu").extract(images[0])
+    with torch.inference_mode():
+        expected = network(network.normalise(torch.from_numpy(images[:1]).float()))
+    np.testing.assert_allclose(features.global_descriptor, expected.global_descriptor[0], atol=1e-4)
+    np.testing.assert_allclose(
+        features.local_features, expected.local_features[0].permute(1, 2, 0), atol=1e-4
     )
+    assert features.late.shape == expected.late.shape[1:]
 
 
-def test_one_different_weight_changes_the_digest(network: SceneNetwork, tmp_path: Path) -> None:
-    save_checkpoint(network, tmp_path / "a.safetensors", {})
-    other, _ = load_checkpoint(tmp_path / "a.safetensors")
-    with torch.no_grad():
-        other.encoder.conv_stem.weight[0, 0, 0, 0] += 1e-3
-    assert digest(other) != digest(network)
+def test_a_network_is_fitted_as_soon_as_nothing_in_it_is_left_to_fit() -> None:
+    assert system("rgbtd", pooling="mac").is_fitted
+    assert not system("rgb", pooling="mac", descriptor_size=4).is_fitted
+    network = system("rgbtd", pooling="netvlad")
+    assert not network.is_fitted
+    network.fit_poolings([torch.randn(8, 3, 64, 96)])
+    assert network.is_fitted
+    smaller = network.with_descriptor_size(4)
+    assert not smaller.is_fitted
+    smaller.fit_projection(torch.randn(9, network.config.system_size).numpy())
+    assert smaller.is_fitted
+    assert smaller.with_descriptor_size(None).is_fitted
 
 
-def test_a_missing_checkpoint_is_said(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no checkpoint at"):
-        load_checkpoint(tmp_path / "none.safetensors")
+def test_fitting_the_poolings_leaves_the_batch_norms_alone() -> None:
+    network = system("rgbtd", pooling="netvlad").train()
+    before = {name: value.clone() for name, value in network.named_buffers() if "running" in name}
+    network.fit_poolings([torch.randn(8, 3, 64, 96)])
+    assert network.training
+    assert before
+    for name, value in network.named_buffers():
+        if name in before:
+            np.testing.assert_array_equal(value, before[name])
 
 
-def test_a_truncated_checkpoint_is_said(network: SceneNetwork, tmp_path: Path) -> None:
-    path = tmp_path / "a.safetensors"
-    save_checkpoint(network, path, {})
-    path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(CheckpointError, match="damaged"):
-        load_checkpoint(path)
+def test_there_is_nothing_to_fit_a_pooling_to_without_images() -> None:
+    with pytest.raises(SceneGeoLocError, match="there are 0: take more"):
+        system("rgb", pooling="netvlad").fit_poolings([])
 
 
-def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
-    save_file({"x": torch.zeros(2)}, str(tmp_path / "x.safetensors"))
-    with pytest.raises(CheckpointError, match="no checkpoint of scene_geo_loc"):
-        load_checkpoint(tmp_path / "x.safetensors")
+def test_whitened_descriptors_have_unit_covariance_on_what_they_were_fitted_to() -> None:
+    rng = np.random.default_rng(5)
+    network = system("rgbtd", descriptor_size=16)
+    joint = rng.normal(size=(400, network.config.system_size)) @ rng.normal(size=(224, 224)) + 3.0
+    joint = (joint / np.linalg.norm(joint, axis=1, keepdims=True)).astype(np.float32)
+    network.fit_projection(joint)
+    assert network.projection is not None
+    projected = network.projection(torch.from_numpy(joint)).detach().numpy()
+    np.testing.assert_allclose(projected.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(np.cov(projected.T), np.eye(16), atol=5e-3)
 
 
-def test_a_newer_format_is_refused(network: SceneNetwork, tmp_path: Path) -> None:
-    description = {"format_version": 99, "config": {}, "provenance": {}}
-    save_file({"x": torch.zeros(2)}, str(tmp_path / "x.safetensors"), {METADATA_KEY: json.dumps(description)})
-    with pytest.raises(CheckpointError, match="update scene_geo_loc"):
-        load_checkpoint(tmp_path / "x.safetensors")
+@pytest.mark.parametrize("images", [20, 300])
+def test_without_whitening_the_distances_remain(images: int) -> None:
+    """Both where there are fewer descriptors than numbers in one, and where there are more."""
+    rng = np.random.default_rng(5)
+    network = system("rgbtd", descriptor_size=12)
+    joint = rng.normal(size=(images, 12)) @ rng.normal(size=(12, network.config.system_size))
+    network.fit_projection(joint.astype(np.float32), whiten=False)
+    assert network.projection is not None
+    projected = network.projection(torch.from_numpy(joint.astype(np.float32))).detach().numpy()
+    before, after = (np.linalg.norm(some[:10] - some[10:20], axis=1) for some in (joint, projected))
+    np.testing.assert_allclose(after, before, rtol=1e-4)
 
 
-def test_an_unknown_encoder_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(ValidationError, match="efficientnet_lite0"):
-        NetworkConfig(encoder="resnet9000")
+def test_too_few_descriptors_for_a_projection_are_said() -> None:
+    network = system("rgbtd", descriptor_size=16)
+    joint = np.random.default_rng(0).normal(size=(16, network.config.system_size)).astype(np.float32)
+    with pytest.raises(SceneGeoLocError, match="16 descriptors span 15 dimensions .* projection to 16"):
+        network.fit_projection(joint)
+    joint[3, 4] = np.nan
+    with pytest.raises(SceneGeoLocError, match="not finite"):
+        network.fit_projection(joint)
+    assert not network.is_fitted
+
+
+def test_a_projection_is_fitted_only_where_there_is_one() -> None:
+    with pytest.raises(SceneGeoLocError, match="no projection"):
+        system("rgb").fit_projection(np.zeros((3, 112), np.float32))
+    for size in (0, 113):
+        with pytest.raises(SceneGeoLocError, match="between 1 and 112"):
+            system("rgb").with_descriptor_size(size)
+
+
+def test_a_descriptor_of_more_than_the_late_map_cannot_be_made_of_that() -> None:
+    network = system("hallucination")
+    with pytest.raises(SceneGeoLocError, match="hallucination takes more than the late map"):
+        network.describe(torch.zeros(1, 112, 4, 6))
+    with pytest.raises(SceneGeoLocError, match="hallucination takes more than the late map"):
+        network.fit([np.zeros((112, 4, 6), np.float32)])
+
+
+@pytest.mark.parametrize("encoder", ["efficientnet_lite0", "alexnet"])
+def test_the_same_network_takes_images_of_another_shape(encoder: str) -> None:
+    network = system("rgbtd", encoder=encoder)
+    wide = network.with_input_for(1242, 375)
+    assert (wide.config.input_width, wide.config.input_height) == (480, 160)
+    assert wide.config.encoder == encoder
+    assert wide.cell_centres().max(axis=0).tolist() > network.cell_centres().max(axis=0).tolist()
+    images = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        np.testing.assert_array_equal(wide(images).global_descriptor, network(images).global_descriptor)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"encoder": "resnet9000"}, "unknown encoder 'resnet9000'; known are efficientnet_lite0, alexnet"),
+        ({"depth_encoder": "x"}, "unknown depth_encoder 'x'"),
+        ({"pooling": "max"}, "unknown pooling 'max'; known are netvlad, mac, gem"),
+        ({"descriptor": "rgbd"}, "unknown descriptor 'rgbd'; known are rgb, rgb_plus, rgbtd, hallucination"),
+        ({"colouring": "hot"}, "unknown colouring 'hot'; known are jet, smooth"),
+        ({"fusion": "sum"}, "unknown fusion 'sum'; known are concatenate, gated"),
+        ({"fusion": "gated"}, "gated fusion needs two parts, and rgb has one"),
+        ({"uncertainty": True, "descriptor": "rgb_plus"}, "inferred depth, which rgb_plus has not"),
+        (
+            {"pooling": "mac", "descriptor_size": 113},
+            "113 is more than the 112 numbers that rgb gives with mac",
+        ),
+        ({"descriptor_size": 0}, "greater than or equal to 1"),
+        ({"input_width": 16}, "greater than or equal to 32"),
+    ],
+)
+def test_what_is_unknown_or_impossible_is_refused(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        NetworkConfig.model_validate(fields)
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])

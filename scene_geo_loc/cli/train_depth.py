@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from scene_geo_loc.cli.settings import setting
 from scene_geo_loc.training.depth_protocol import DepthProtocol, Freeze
 
 if TYPE_CHECKING:
+    from scene_geo_loc.training.depth_pairs import DepthPairs, PairBatch
     from scene_geo_loc.training.image_pack import ImagePack
 
 _DEFAULT = DepthProtocol()
@@ -136,8 +138,21 @@ def depth(
     }
     batches = DepthPairs(learned, PairSettings(pairs_a_batch, augmentation), seed)
     trainer = DepthTrainer(network.to(choose_device(device)), freeze, protocol)
-    result = train_depth(trainer, batches, epochs, run, validated, origin, _tell)
+    result = train_depth(trainer, _Shown(batches), epochs, run, validated, origin, _tell)
     typer.echo(f"{run.best}: the network of epoch {result['best_epoch']} of {epochs}.")
+
+
+class _Shown:
+    """Batches whose progress is shown."""
+
+    def __init__(self, pairs: DepthPairs) -> None:
+        self._pairs = pairs
+
+    def epoch(self, number: int) -> Iterator[PairBatch]:
+        """See `DepthPairs.epoch`."""
+        from scene_geo_loc.cli.progress import track
+
+        return track(self._pairs.epoch(number), len(self._pairs), f"epoch {number}", "batches")
 
 
 def _tell(record: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +22,21 @@ from scene_geo_loc.networks.decoder import Decoder, InferredDepth
 from scene_geo_loc.networks.network_config import NetworkConfig
 from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.training.depth_curves import write_depth_curves
-from scene_geo_loc.training.depth_pairs import DepthPairs, PairBatch
+from scene_geo_loc.training.depth_pairs import PairBatch
 from scene_geo_loc.training.depth_protocol import DepthProtocol, Freeze
 from scene_geo_loc.training.losses import l1_depth_loss, laplace_depth_loss
 from scene_geo_loc.training.run_folder import RunFolder, TrainingState
 
 Tell = Callable[[dict[str, Any]], None]
 """Takes the record of an epoch."""
+
+
+class Batches(Protocol):
+    """What is learned from, such as `scene_geo_loc.training.depth_pairs.DepthPairs`."""
+
+    def epoch(self, number: int) -> Iterable[PairBatch]:
+        """The batches of an epoch, the same ones each time."""
+        ...
 
 
 def load_for_depth(checkpoint: Path, freeze: Freeze, seed: int) -> SceneNetwork:
@@ -138,7 +146,7 @@ class DepthTrainer:
 
 def train_depth(
     trainer: DepthTrainer,
-    pairs: DepthPairs,
+    pairs: Batches,
     epochs: int,
     run: RunFolder,
     validation: Mapping[str, Pairs],

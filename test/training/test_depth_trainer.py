@@ -178,7 +178,7 @@ def run_in(folder: Path, epochs: int = 3, stop_after: int | None = None) -> dict
 
     return train_depth(
         trainer,
-        Toy((True, False), 3),  # type: ignore[arg-type]
+        Toy((True, False), 3),
         epochs,
         RunFolder(folder, {"trained": "depth"}),
         {"night": scenes(True, 3, 1)},
@@ -241,7 +241,7 @@ def test_a_loss_that_is_no_number_stops_with_one_sentence_and_keeps_the_network_
     with pytest.raises(SceneGeoLocError, match=r"batch 2 of epoch 2 is nan, so training stopped") as raised:
         train_depth(
             trainer,
-            Broken((False,), 3),  # type: ignore[arg-type]
+            Broken((False,), 3),
             4,
             RunFolder(tmp_path / "run", {}),
             {},

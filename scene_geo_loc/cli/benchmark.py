@@ -17,30 +17,64 @@ Json = Annotated[Path | None, typer.Option(help="File to write the numbers and t
 @benchmark_app.command()
 def descriptors(
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of RobotCar runs, real or simulated.")],
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(help="Run folder of `train descriptor`, or a folder of such; may be repeated."),
+    ] = None,
+    network: Annotated[
+        list[Path] | None, typer.Option(help="Checkpoint to score besides; may be repeated.")
+    ] = None,
+    whiten: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Size to PCA-whiten trained descriptors to, besides; may be repeated."),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder to keep images and scores in: next time only what is new is described."),
+    ] = None,
     json: Json = None,
     report: Annotated[Path | None, typer.Option(help="Folder to write a page with curves to.")] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(help="File to write the results to as Markdown, with pictures in `images` beside it."),
+    ] = None,
     device: Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda, ...")] = "auto",
 ) -> None:
     """Localize the queries of the ICRA paper's four scenarios by descriptors, and give recall.
 
     References are of the overcast run, queries of the runs sunny, long-term, snow and night; a
-    scenario without its run is left out. The paper's printed numbers stand below ours.
+    scenario without its run is left out. Runs of one system and protocol that differ in their seed make
+    one row. The paper's printed numbers stand below ours.
 
-    Example:  scene-geo-loc benchmark descriptors robotcar --json recall.json --report recall_report
+    Example:  scene-geo-loc benchmark descriptors robotcar --runs runs --cache cache --report recall_report
     """
-    from scene_geo_loc.cli.progress import progress
-    from scene_geo_loc.evaluation.descriptor_benchmark import SYSTEMS, benchmark_descriptors
-    from scene_geo_loc.evaluation.output import write_json
+    from dataclasses import replace
 
-    with progress("describing", "images") as tell:
-        done = benchmark_descriptors(root, [make(device) for make in SYSTEMS], tell)
+    from scene_geo_loc.cli.progress import progress
+    from scene_geo_loc.evaluation.descriptor_benchmark import benchmark_descriptors
+    from scene_geo_loc.evaluation.descriptor_systems import first_network
+    from scene_geo_loc.evaluation.output import write_json
+    from scene_geo_loc.evaluation.system_comparisons import to_record
+    from scene_geo_loc.evaluation.trained_runs import checkpoint_run, find_runs
+
+    sizes = sorted(set(whiten or ()))
+    found = find_runs(runs or (), device, sizes)
+    checkpoints = [checkpoint_run(path, device, sizes) for path in network or ()]
+    contestants = [first_network(device), *checkpoints, *found.runs]
+    done = benchmark_descriptors(root, contestants, cache, found.protocols, progress)
+    done = replace(done, left_out=[*done.left_out, *found.left_out])
     print_benchmark(done)
     if json is not None:
-        write_json(json, done.to_dict())
+        write_json(json, to_record(done))
     if report is not None:
         from scene_geo_loc.evaluation.descriptor_report import write_descriptor_report
 
         typer.echo(f"The report is {write_descriptor_report(report, done)}.")
+    if write is not None:
+        from scene_geo_loc.evaluation.results_page import write_results
+
+        written = write_results(write, done)
+        typer.echo(f"The results are {written[0]}, with {len(written) - 1} pictures in {written[1].parent}.")
 
 
 @benchmark_app.command()
@@ -81,8 +115,10 @@ def print_benchmark(benchmark: Benchmark) -> None:
     """Prints the table, what was counted, and what the numbers mean."""
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
+    from scene_geo_loc.evaluation.comparison_words import comparisons_in_words
     from scene_geo_loc.evaluation.descriptor_table import COSTS, NOTES, headings, rows
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 1, 0))
@@ -91,20 +127,25 @@ def print_benchmark(benchmark: Benchmark) -> None:
         table.add_column("\n".join(heading), justify="right", no_wrap=True)
     for row in rows(benchmark):
         cells = ("\n".join(lines) for lines in row.cells)
-        table.add_row(row.name, *cells, style="dim" if row.is_paper else None)
+        name = f"{escape(row.name)}\n[dim]{escape(row.training)}[/]" if row.training else escape(row.name)
+        table.add_row(name, *cells, style="dim" if row.is_paper else None)
     console = Console(highlight=False)
     console.print(table)
     for row in rows(benchmark):
         if row.costs:
             costs = ", ".join(f"{cost} {unit}" for cost, unit in zip(row.costs, COSTS, strict=True))
             console.print(f"{row.name}: {costs}.")
-    for name, scenario in benchmark.systems[0].scenarios.items():
-        recall = scenario.recall
+    for views in benchmark.scenarios:
+        name, recall = views.name, benchmark.recall(views.name)
         line = f"{name}: {recall.queries} queries, {recall.references} references, recall@1 by chance "
         line += f"{100 * recall.chance:.1f} %"
         if recall.without_reference:
             line += f"; {recall.without_reference} queries have none within 25 m and count as missed"
-        console.print(f"{line}; left out {scenario.skipped}." if scenario.skipped else f"{line}.")
+        console.print(f"{line}; left out {views.skipped}." if views.skipped else f"{line}.")
+    for words in comparisons_in_words(benchmark):
+        console.print(words.title, style="bold")
+        for sentence in words.sentences:
+            console.print(f"  {sentence}")
     for sentence in benchmark.left_out:
         console.print(sentence)
     console.print("\n".join(NOTES), style="dim")

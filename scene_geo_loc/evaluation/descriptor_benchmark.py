@@ -1,277 +1,222 @@
 """Global descriptors on the ICRA paper's four scenarios, system by system.
 
-A system is a small object: it may fit itself to images of the place, and then describes images.
-Images are read a few at a time and only descriptors are kept, so memory does not grow with the images.
+All systems see the same images, which are decoded once.  One system's networks and descriptors are in
+memory at a time; what is kept of them is which references they found.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.errors import SceneGeoLocError, TraversalError
-from scene_geo_loc.evaluation.describe import UNREADABLE, describe_images, fit_extractor, spread
-from scene_geo_loc.evaluation.paired import compare_paired
-from scene_geo_loc.evaluation.paper_tables import DAYTIME
-from scene_geo_loc.evaluation.recall import PROTOCOL, PlaceRecall, measure_recall
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.evaluation.benchmark_results import (
+    Benchmark,
+    Protocols,
+    RunResult,
+    SystemResult,
+    run_from_dict,
+    run_to_dict,
+)
+from scene_geo_loc.evaluation.describe import spread
+from scene_geo_loc.evaluation.descriptor_systems import DescriptorSystem, SystemName, SystemRun
+from scene_geo_loc.evaluation.output import write_aside
+from scene_geo_loc.evaluation.recall import measure_recall
+from scene_geo_loc.evaluation.scenario_images import ScenarioImages, Size, Tell, pack_images
+from scene_geo_loc.evaluation.whitening import whiten
 
 if TYPE_CHECKING:
-    from scene_geo_loc.networks.extractor import Extractor
-    from scene_geo_loc.training.scenarios import Scenario
     from scene_geo_loc.training.views import View
-
-Image = NDArray[np.uint8]
-Tell = Callable[[int, int], None]
-"""Takes how many images are done, and of how many."""
 
 _BATCH = 16
 """Images that are in memory at a time."""
 
+_SIMULATION = "simulation.json"
+"""What the simulator writes beside the runs that it makes."""
 
-class DescriptorSystem(Protocol):
-    """What makes a descriptor of an image."""
-
-    name: str
-
-    def fit(self, images: Iterable[Image]) -> None:
-        """Adapts to at most `FIT_KEYFRAMES` reference images, spread over the place, where it needs that."""
-        ...
-
-    def describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """Unit descriptors (N, D) of RGB images, each (H, W, 3)."""
-        ...
-
-    @property
-    def parameters(self) -> int:
-        """Numbers in its networks, once it is fitted."""
-        ...
+Show = Callable[[str, str], AbstractContextManager[Tell]]
+"""Makes a line of progress: what is done, and in what unit."""
 
 
-class FirstNetwork:
-    """An ImageNet encoder with NetVLAD and a projection, both fitted on the references, nothing trained."""
-
-    name = "EfficientNet-Lite0 + NetVLAD, fitted on the references"
-
-    def __init__(self, device: str = "auto") -> None:
-        self._device = device
-        self._extractor: Extractor | None = None
-
-    def fit(self, images: Iterable[Image]) -> None:
-        """Fits pooling and projection, and forgets what it was fitted on before."""
-        self._extractor = fit_extractor(images, self._device)
-
-    def describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """Unit descriptors (N, 256)."""
-        assert self._extractor is not None
-        return describe_images(self._extractor, images)
-
-    @property
-    def parameters(self) -> int:
-        """Those of encoder, pooling and projection."""
-        assert self._extractor is not None
-        return sum(parameter.numel() for parameter in self._extractor.network.parameters())
-
-
-SYSTEMS: tuple[Callable[[str], DescriptorSystem], ...] = (FirstNetwork,)
-"""What makes the systems that are compared, for a device; the first one is what others are compared with."""
-
-
-@dataclass(frozen=True)
-class ScenarioResult:
-    """One system in one scenario.
-
-    Attributes:
-        references, queries: the views that could be read, as `recall` counts them.
-        skipped: what was left out, and why.
-    """
-
-    references: Sequence[View]
-    queries: Sequence[View]
-    recall: PlaceRecall
-    skipped: Skipped
-
-
-@dataclass(frozen=True)
-class SystemResult:
-    """One system in all scenarios, by their names, and what it costs.
-
-    Attributes:
-        parameters: numbers in its networks.
-        bytes_an_image: of a descriptor in float32.
-        ms_an_image: median over batches, from the image in memory to its descriptor.
-    """
-
-    name: str
-    parameters: int
-    bytes_an_image: int
-    ms_an_image: float
-    scenarios: dict[str, ScenarioResult]
-
-    def daytime_mean(self, number: Callable[[PlaceRecall], float]) -> float | None:
-        """The mean of a number over the three scenarios by day, as in the paper's Table I.
-
-        None where one of them is missing.
-        """
-        if not set(DAYTIME) <= set(self.scenarios):
-            return None
-        return float(np.mean([number(self.scenarios[name].recall) for name in DAYTIME]))
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """Systems on the scenarios of a folder of runs.
-
-    Attributes:
-        name: of the folder.
-        left_out: a sentence for each scenario that could not be had.
-    """
-
-    name: str
-    systems: Sequence[SystemResult]
-    left_out: Sequence[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record that is written as JSON."""
-        first = self.systems[0]
-        return {
-            "runs": self.name,
-            "protocol": PROTOCOL,
-            "left_out": list(self.left_out),
-            "systems": {result.name: _record(result, first) for result in self.systems},
-        }
-
-
-def _record(result: SystemResult, first: SystemResult) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "parameters": result.parameters,
-        "bytes_an_image": result.bytes_an_image,
-        "ms_an_image": round(result.ms_an_image, 2),
-        "scenarios": {
-            name: scenario.recall.to_dict() | {"left_out": scenario.skipped.counts}
-            for name, scenario in result.scenarios.items()
-        },
-    }
-    if result is not first:
-        record["recall_at_1_against_the_first_system"] = {
-            name: compare_paired(scenario.recall.right, first.scenarios[name].recall.right).to_dict()
-            for name, scenario in result.scenarios.items()
-        }
-    return record
+def _silent(words: str, unit: str) -> AbstractContextManager[Tell]:
+    return nullcontext(lambda done, total: None)
 
 
 def benchmark_descriptors(
-    root: Path, systems: Iterable[DescriptorSystem], tell: Tell = lambda done, total: None
+    root: Path,
+    runs: Sequence[SystemRun],
+    cache: Path | None = None,
+    protocols: Protocols | None = None,
+    show: Show = _silent,
 ) -> Benchmark:
-    """Runs systems on all scenarios that a folder of RobotCar runs has.
+    """Scores runs of systems on all scenarios that a folder of RobotCar runs has.
 
-    Raises SceneGeoLocError where there is no scenario, or where none of its images can be read.
+    Args:
+        cache: folder that images and scores are kept in, so that the same again with another run costs
+            that run alone; without it, images are in a temporary folder meanwhile.
+        protocols: the settings of the protocols that runs name, for the record.
+
+    Raises SceneGeoLocError where there is no scenario, where none of its images can be read, or where the
+    cache cannot be written.
     """
     from scene_geo_loc.training.scenarios import load_scenarios
 
     scenarios, left_out = load_scenarios(root)
-    return Benchmark(root.name, [run_system(system, scenarios, tell) for system in systems], left_out)
+    height, width = _first_shape(scenarios[0].references)
+    sizes = {run.input_size(width, height) for run in runs}
+    with ExitStack() as stack:
+        folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scene_geo_loc_")))
+        with show("reading", "images") as tell:
+            images = pack_images(scenarios, sorted(sizes), folder, tell)
+        with show("describing", "images") as tell:
+            results = score_runs(images, runs, (width, height), cache, tell)
+    is_simulated = (root / _SIMULATION).is_file()
+    return Benchmark(root.name, images.scenarios, results, left_out, protocols or {}, is_simulated)
 
 
-def run_system(
-    system: DescriptorSystem, scenarios: Sequence[Scenario], tell: Tell = lambda done, total: None
-) -> SystemResult:
-    """One system on scenarios; references that several of them share are described once."""
-    shared = {_files(scenario.references): scenario.references for scenario in scenarios}
-    fitted_on = sum(len(spread(len(views))) for views in shared.values())
-    total = fitted_on + sum(len(views) for views in shared.values()) + sum(len(s.queries) for s in scenarios)
-    work = _Work(system, tell, total)
-    results: dict[str, ScenarioResult] = {}
-    for files, references in shared.items():
-        work.fit(references)
-        described, unreadable = work.describe(references)
-        for scenario in scenarios:
-            if _files(scenario.references) == files:
-                results[scenario.name] = work.score(scenario, described, unreadable)
-    return SystemResult(
-        system.name,
-        system.parameters,
-        described.descriptors[0].nbytes,
-        float(np.median(work.ms_an_image)),
-        {scenario.name: results[scenario.name] for scenario in scenarios},
-    )
+def score_runs(
+    images: ScenarioImages,
+    runs: Sequence[SystemRun],
+    shape: Size,
+    cache: Path | None = None,
+    tell: Tell = lambda done, total: None,
+) -> list[SystemResult]:
+    """Runs of systems by system, in the order in which each is first met, with one row a whitened size.
 
-
-def _files(views: Sequence[View]) -> tuple[Path, ...]:
-    return tuple(view.files.image for view in views)
-
-
-@dataclass(frozen=True)
-class _Described:
-    views: list[View]
-    descriptors: NDArray[np.float32]
-
-    @property
-    def positions(self) -> NDArray[np.float64]:
-        return np.array([view.position for view in self.views])
-
-
-class _Work:
-    """Reads views for a system, times it, and tells how far it is."""
-
-    def __init__(self, system: DescriptorSystem, tell: Tell, total: int) -> None:
-        self._system, self._tell, self._total = system, tell, total
-        self._done = 0
-        self.ms_an_image: list[float] = []
-        tell(0, total)
-
-    def fit(self, views: Sequence[View]) -> None:
-        chosen = [views[i] for i in spread(len(views))]
-        self._system.fit(image for _, image in self._read(chosen, Skipped()))
-
-    def describe(self, views: Sequence[View]) -> tuple[_Described, Skipped]:
-        skipped = Skipped()
-        kept: list[View] = []
-        descriptors: list[NDArray[np.float32]] = []
-        batch: list[Image] = []
-
-        def flush() -> None:
-            if batch:
-                begin = time.perf_counter()
-                descriptors.append(np.asarray(self._system.describe(batch), np.float32))
-                self.ms_an_image.append(1e3 * (time.perf_counter() - begin) / len(batch))
-                batch.clear()
-
-        for view, image in self._read(views, skipped):
-            kept.append(view)
-            batch.append(image)
-            if len(batch) == _BATCH:
-                flush()
-        flush()
-        if not kept:
-            raise SceneGeoLocError(
-                f"None of the {len(views)} images of run {views[0].run} can be read: check its files."
-            )
-        return _Described(kept, np.concatenate(descriptors)), skipped
-
-    def score(self, scenario: Scenario, references: _Described, unreadable: Skipped) -> ScenarioResult:
-        queries, skipped = self.describe(scenario.queries)
-        for counts in (scenario.skipped.counts, unreadable.counts):
-            for reason, count in counts.items():
-                skipped.add(reason, count)
-        recall = measure_recall(
-            queries.descriptors, queries.positions, references.descriptors, references.positions
+    Args:
+        shape: width and height of the images, which the sizes of inputs follow from.
+    """
+    rows: dict[SystemName, SystemResult] = {}
+    total = len(images.rows()) * len(runs)
+    tell(0, total)
+    for number, run in enumerate(runs):
+        scored = _Scores(images, run, cache).all(
+            shape,
+            lambda done, number=number: tell(number * len(images.rows()) + done, total),  # type: ignore[misc]
         )
-        return ScenarioResult(references.views, queries.views, recall, skipped)
+        for system, result in scored.items():
+            row = rows.setdefault(system, SystemResult(system, run.traits, []))
+            row.runs.append(result)
+        tell((number + 1) * len(images.rows()), total)
+    return list(rows.values())
 
-    def _read(self, views: Sequence[View], skipped: Skipped) -> Iterator[tuple[View, Image]]:
-        for view in views:
-            try:
-                image = view.read()
-            except TraversalError:
-                skipped.add(UNREADABLE)
-            else:
-                yield view, image
-            self._done += 1
-            self._tell(self._done, self._total)
+
+@dataclass
+class _Scores:
+    """The results of one run, as itself and whitened, from the cache where it has them."""
+
+    images: ScenarioImages
+    run: SystemRun
+    cache: Path | None
+    _times: list[float] = field(default_factory=list)
+
+    def all(self, shape: Size, told: Callable[[int], None]) -> dict[SystemName, RunResult]:
+        plain = self.run.system
+        names = {size: SystemName(plain.name, plain.protocol, size) for size in (None, *self.run.whiten)}
+        results = {name: result for size, name in names.items() if (result := self._cached(size))}
+        missing = [size for size, name in names.items() if name not in results]
+        if missing:
+            system = self.run.load()
+            described = self._describe(system, shape, told)
+            for size in missing:
+                results[names[size]] = result = self._score(system, described, size)
+                self._keep(size, result)
+        return {name: results[name] for name in names.values()}
+
+    def _describe(
+        self, system: DescriptorSystem, shape: Size, told: Callable[[int], None]
+    ) -> NDArray[np.float32]:
+        """Descriptors (N, D) of all rows that scenarios need; other rows are zero."""
+        pixels = self.images.open(self.run.input_size(*shape))
+        references = self._references()
+        system.fit(np.array(pixels[references[i]]) for i in spread(len(references)))
+        descriptors: NDArray[np.float32] | None = None
+        rows = self.images.rows()
+        for begin in range(0, len(rows), _BATCH):
+            batch = [np.array(pixels[row]) for row in rows[begin : begin + _BATCH]]
+            before = time.perf_counter()
+            described = system.describe(batch)
+            self._times.append(1e3 * (time.perf_counter() - before) / len(batch))
+            if not np.isfinite(described).all():
+                raise SceneGeoLocError(
+                    f"{self.run.system} with seed {self.run.seed} gives descriptors that are not finite: "
+                    "leave it out, or train it again."
+                )
+            if descriptors is None:
+                descriptors = np.zeros((len(pixels), described.shape[1]), np.float32)
+            descriptors[rows[begin : begin + _BATCH]] = described
+            told(begin + len(batch))
+        assert descriptors is not None
+        return descriptors
+
+    def _score(
+        self, system: DescriptorSystem, descriptors: NDArray[np.float32], size: int | None
+    ) -> RunResult:
+        parameters = system.parameters
+        if size is not None:
+            descriptors, more = whiten(descriptors, self._references(), size)
+            parameters += more
+        recalls = {
+            views.name: measure_recall(
+                descriptors[views.query_rows],
+                _positions(views.queries),
+                descriptors[views.reference_rows],
+                _positions(views.references),
+            )
+            for views in self.images.scenarios
+        }
+        return RunResult(
+            self.run.seed,
+            self.run.digest,
+            self.run.parent,
+            parameters,
+            descriptors[0].nbytes,
+            float(np.median(self._times)),
+            system.backend_name,
+            recalls,
+        )
+
+    def _references(self) -> NDArray[np.int64]:
+        rows = [views.reference_rows for views in self.images.scenarios]
+        return np.array(list(dict.fromkeys(np.concatenate(rows).tolist())), np.int64)
+
+    def _file(self, size: int | None) -> Path | None:
+        """Of what the result follows from: network, images, and for its speed the machine."""
+        if self.cache is None or not self.run.digest:
+            return None
+        suffix = "" if size is None else f"_{size}"
+        machine = f"{os.cpu_count()}cores"
+        return self.cache / f"scores_{self.images.digest[:16]}_{self.run.digest[:16]}{suffix}_{machine}.json"
+
+    def _cached(self, size: int | None) -> RunResult | None:
+        file = self._file(size)
+        if file is None or not file.is_file():
+            return None
+        try:
+            return run_from_dict(json.loads(file.read_text()), self.run.seed, self.run.parent)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None  # damaged: scored again, and written anew
+
+    def _keep(self, size: int | None, result: RunResult) -> None:
+        if (file := self._file(size)) is not None:
+            write_aside(file, json.dumps(run_to_dict(result)).encode())
+
+
+def _positions(views: Sequence[View]) -> NDArray[np.float64]:
+    return np.array([view.position for view in views])
+
+
+def _first_shape(references: Sequence[View]) -> tuple[int, int]:
+    """Height and width of the images, as the first reference's camera has them."""
+    camera = references[0].files.camera
+    return camera.height, camera.width

@@ -1,22 +1,25 @@
-"""One HTML file that shows a descriptor benchmark: table, curves, and matches to look at."""
+"""One HTML file that shows a descriptor benchmark: table, curves, comparisons, and matches to look at."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.errors import TraversalError
-from scene_geo_loc.evaluation import descriptor_table, paper_tables
-from scene_geo_loc.evaluation.descriptor_benchmark import Benchmark, ScenarioResult
+from scene_geo_loc.evaluation import comparison_words, descriptor_table, paper_tables
+from scene_geo_loc.evaluation.benchmark_results import Benchmark, SystemResult
+from scene_geo_loc.evaluation.figure_groups import figure_groups
 from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.evaluation.pictures import jpeg_bytes, metres, side_by_side
-from scene_geo_loc.evaluation.recall import PROTOCOL
-from scene_geo_loc.evaluation.recall_plot import Curves, recall_svg, write_recall_plot
+from scene_geo_loc.evaluation.recall import PROTOCOL, PlaceRecall
+from scene_geo_loc.evaluation.recall_plot import curves_figure, figure_svg, overview_figure, write_figure
 from scene_geo_loc.evaluation.report import template
+from scene_geo_loc.evaluation.scenario_images import ScenarioViews
 
 _EACH = 3
 """Right and wrong matches that are shown of a system in a scenario."""
@@ -48,20 +51,25 @@ class Gallery:
     matches: Sequence[Match]
 
 
+@dataclass(frozen=True)
+class Chart:
+    """A picture as an SVG element, and what stands above it."""
+
+    title: str
+    svg: str
+
+
 def write_descriptor_report(folder: Path, benchmark: Benchmark) -> Path:
-    """Writes index.html, and the curves once more as recall.svg and recall.png; returns the page's path."""
-    curves: Curves = {
-        result.name: {name: scenario.recall for name, scenario in result.scenarios.items()}
-        for result in benchmark.systems
-    }
+    """Writes index.html, and its curves once more as .svg and .png; returns the page's path."""
+    groups = figure_groups(benchmark)
     galleries = [
-        Gallery(f"{name}: {result.name}", draw_matches(scenario))
-        for result in benchmark.systems
-        for name, scenario in result.scenarios.items()
+        Gallery(f"{views.name}: {result.system}", draw_matches(views, result.runs[0].recalls[views.name]))
+        for result in _shown(benchmark)
+        for views in benchmark.scenarios
     ]
     counts = [
-        (name, scenario.recall, str(scenario.skipped) or "nothing")
-        for name, scenario in benchmark.systems[0].scenarios.items()
+        (views.name, benchmark.recall(views.name), str(views.skipped) or "nothing")
+        for views in benchmark.scenarios
     ]
     html = template("descriptors.html.j2").render(
         benchmark=benchmark,
@@ -69,7 +77,12 @@ def write_descriptor_report(folder: Path, benchmark: Benchmark) -> Path:
         cost_headings=descriptor_table.COSTS,
         rows=descriptor_table.rows(benchmark),
         notes=descriptor_table.NOTES,
-        curves=recall_svg(curves),
+        overview=figure_svg(partial(overview_figure, benchmark), "overview"),
+        curves=[
+            Chart(group.title, figure_svg(partial(curves_figure, group), group.slug)) for group in groups
+        ],
+        comparisons=comparison_words.comparisons_in_words(benchmark),
+        comparison_note=comparison_words.NOTE,
         galleries=galleries,
         counts=counts,
         protocol=PROTOCOL,
@@ -78,18 +91,18 @@ def write_descriptor_report(folder: Path, benchmark: Benchmark) -> Path:
         headline=paper_tables.headline(),
     )
     for suffix in ("svg", "png"):
-        write_recall_plot(folder / f"recall.{suffix}", curves)
+        for group in groups:
+            write_figure(folder / f"{group.slug}.{suffix}", partial(curves_figure, group))
     write_aside(folder / "index.html", html.encode())
     return folder / "index.html"
 
 
-def draw_matches(result: ScenarioResult) -> list[Match]:
+def draw_matches(views: ScenarioViews, recall: PlaceRecall) -> list[Match]:
     """Right and wrong top-1 matches, of each kind a few from all along the queries; right ones first."""
-    recall = result.recall
     matches = []
     for is_right in (True, False):
         for i in _spread(np.flatnonzero(recall.right == is_right)):
-            query, reference = result.queries[i], result.references[recall.top1[i]]
+            query, reference = views.queries[i], views.references[recall.top1[i]]
             try:
                 picture = side_by_side(query.read(), reference.read(), _HEIGHT)
             except TraversalError:  # removed since it was described
@@ -106,6 +119,18 @@ def draw_matches(result: ScenarioResult) -> list[Match]:
                 )
             )
     return matches
+
+
+def _shown(benchmark: Benchmark) -> list[SystemResult]:
+    """The systems whose matches are shown: the first one, and the one with the best recall@1 on average."""
+    scenarios = [views.name for views in benchmark.scenarios]
+
+    def recall_at_1(result: SystemResult) -> float:
+        return float(np.mean([result.over_seeds(name, lambda r: r.at_n(1)).mean for name in scenarios]))
+
+    best = max(benchmark.systems, key=recall_at_1)
+    first = benchmark.systems[0]
+    return [first] if best is first else [first, best]
 
 
 def _spread(indices: NDArray[np.int64]) -> list[int]:

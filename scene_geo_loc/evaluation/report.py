@@ -126,7 +126,7 @@ def template(name: str) -> jinja2.Template:
     """A page of this package's, with the filter `base64`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("scene_geo_loc.evaluation"),
-        autoescape=True,
+        autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,

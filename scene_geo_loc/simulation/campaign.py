@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.simulation.city import SIGHT_M, City
 from scene_geo_loc.simulation.motion import Motion
+from scene_geo_loc.simulation.night import Traffic
 from scene_geo_loc.simulation.plan import StreetPlan
 from scene_geo_loc.simulation.robotcar_rig import DELAYS_US, LIDARS
 from scene_geo_loc.traversals.robotcar_calibration import CAMERAS
@@ -157,6 +158,7 @@ class RunDrive:
         self.start = self.spans[0][0] - settings.lead
         self.length = self.spans[-1][1] + settings.lead - self.start
         self.motion = Motion(plan, self.start, self.length, settings.speed, run.drive_seed, _LANE_M)
+        self.traffic = Traffic(plan, self.motion, run.drive_seed)
 
     def seconds(self, stamps_us: Sequence[int]) -> NDArray[np.float64]:
         """Seconds from the start of the drive."""

@@ -16,6 +16,7 @@ from scene_geo_loc.simulation.gaps import SNOW_TINT, add_gap
 from scene_geo_loc.simulation.ground import KERB_M, PIECE_M, RoadUse, add_ground, piece_count
 from scene_geo_loc.simulation.landmarks import add_landmark
 from scene_geo_loc.simulation.mesh import Mesh, MeshBuilder
+from scene_geo_loc.simulation.night import NO_LAMPS, Lamps, burning_lamps
 from scene_geo_loc.simulation.plan import Plot, StreetPlan
 from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.render import Scene
@@ -89,11 +90,17 @@ class City:
 
         Args:
             start, length: part of the loop in metres that is driven.
-            drive: names the drive; curtains depend on it.
+            drive: names the drive; curtains, and what is lit at night, depend on it.
             sight: how many metres from the drive the town is built.
         """
         path = self.plan.at(np.arange(start - 10, start + length + 10, 5.0))
-        site = _Site(condition, drive or condition.name, path, sight, Stock(TextureBank(), self.seed))
+        site = _Site(
+            condition,
+            drive or condition.name,
+            path,
+            sight,
+            Stock(TextureBank(), self.seed, condition.is_night),
+        )
         cars = self._parked_cars(condition)
         self._ground(site, RoadUse(self._crossings, cars[:, :2]))
         for plot in self._front_plots:
@@ -109,9 +116,9 @@ class City:
         for distance, lateral, slot, key in cars:
             if site.distance(self.plan.at(distance)) < sight:
                 self._car(site, distance, lateral, int(slot), int(key))
-        self._lamp_posts(site)
+        lamps = self._lamp_posts(site)
         self._along_kerbs(site)
-        return Scene(site.joined(), site.stock.bank, condition, self._lamp_positions(), self.seed)
+        return Scene(site.joined(), site.stock.bank, condition, self.seed, lamps)
 
     def _house(self, site: _Site, plot: Plot, texel_m: float) -> None:
         house, condition = design_house(self.seed, plot), site.condition
@@ -184,12 +191,19 @@ class City:
             [self.plan.at(self._lamps, lateral), np.full(len(self._lamps), LAMP_HEIGHT_M + 0.1)]
         )
 
-    def _lamp_posts(self, site: _Site) -> None:
+    def _lamp_posts(self, site: _Site) -> Lamps:
+        """Puts the street lamps up; returns those that burn."""
+        burns, lamps = burning_lamps(self._lamp_positions(), self.seed, site.drive)
+        if not site.condition.is_night:
+            burns, lamps = np.zeros_like(burns), NO_LAMPS
+        number_lit = np.cumsum(burns) - 1
         for number, (s, side) in enumerate(zip(self._lamps, self._lamp_sides, strict=True)):
             if site.distance(self.plan.at(s)) < site.sight:
                 with site.mesh.frame(*self._beside(s, side, 0.45)):
                     rng = stream(self.seed, "lamp", number)
-                    add_lamp(site.mesh, site.stock, rng, site.condition.is_night)
+                    light = lamps.light[number_lit[number]] if burns[number] else None
+                    add_lamp(site.mesh, site.stock, rng, light)
+        return lamps
 
     def _along_kerbs(self, site: _Site) -> None:
         """Trees in avenues, and furniture in between."""

@@ -24,7 +24,9 @@ class Condition:
         foliage: "summer", "autumn" or "bare".
         epoch: 0, or 1 for seven months later, when fronts are repainted and shops are others.
         has_snow, is_night: whether snow lies; whether lamps, windows and headlights are lit.
-        gain: noise of the camera, 1 in good light.
+        wetness: of the ground, within [0, 1]; lamps are mirrored in it.
+        gain: amplification of the camera's signal, and of its noise; 1 in good light.
+        exposure_s: how long the shutter is open; zero where that is too short to blur anything.
         key: brightness that the exposure aims at.
     """
 
@@ -42,7 +44,9 @@ class Condition:
     epoch: int = 0
     has_snow: bool = False
     is_night: bool = False
+    wetness: float = 0.0
     gain: float = 1.0
+    exposure_s: float = 0.0
     key: float = 0.16
     day: int = field(default=0)
 
@@ -113,13 +117,16 @@ CONDITIONS: dict[str, Condition] = {
         ),
         Condition(
             "night",
-            sky=(0.011, 0.012, 0.018),
-            bounce=(0.006, 0.005, 0.004),
-            zenith=(0.003, 0.004, 0.008),
-            horizon=(0.016, 0.013, 0.012),
+            sky=(0.008, 0.0065, 0.005),
+            bounce=(0.006, 0.0045, 0.003),
+            zenith=(0.002, 0.0018, 0.002),
+            horizon=(0.006, 0.0042, 0.0026),
+            haze_m=220,
             is_night=True,
+            wetness=0.5,
             gain=4.0,
-            key=0.085,
+            exposure_s=0.045,
+            key=0.12,
             day=30,
         ),
     )

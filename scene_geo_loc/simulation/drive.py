@@ -15,6 +15,7 @@ from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.simulation.city import SIGHT_M, City
 from scene_geo_loc.simulation.conditions import CONDITIONS, Condition
 from scene_geo_loc.simulation.motion import Motion
+from scene_geo_loc.simulation.night import Traffic
 from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.render import Scene
 from scene_geo_loc.simulation.sensors import (
@@ -109,6 +110,7 @@ class Drive:
         self.drive_seed = default_seed if settings.drive_seed is None else settings.drive_seed
         self.name = f"{settings.condition} {self.drive_seed}"
         self.motion = Motion(self.city.plan, settings.start, settings.length, settings.speed, self.drive_seed)
+        self.traffic = Traffic(self.city.plan, self.motion, self.drive_seed)
         self.scene: Scene = self.city.scene(
             self.condition, settings.start, settings.length, self.name, settings.sight
         )
@@ -152,7 +154,8 @@ class Drive:
             assert rig.pushbroom is not None
             return line_scan(self.scene, rig.pushbroom, T_map_base, rng)
         T_map_camera = T_map_base @ rig.cameras[shot.index].T_base_camera
-        picture, depth = self.views[shot.index].take(T_map_camera, shot.number, T_map_base)
+        moment = self.traffic.moment(seconds) if self.condition.is_night else None
+        picture, depth = self.views[shot.index].take(T_map_camera, shot.number, moment)
         return picture, depth if self.settings.depth else None
 
 

@@ -13,6 +13,8 @@ from scene_geo_loc.simulation.patterns import WALLS, modulate, noise, shade, sno
 
 GLOW = 255
 SHINE = 150
+_AT_HOME, _LIT_WINDOW, _LIT_SHOP, _LIT_BOARD, _LIT_DOOR = 0.45, 0.22, 0.22, 0.1, 0.15
+"""Shares by night: of the houses with a light on, of their windows, of shops, their boards, and doors."""
 
 
 def _dimmed(colour: Colour, factor: float) -> Colour:
@@ -38,10 +40,10 @@ def paint_front(
             canvas.darken(0, width, floor - 0.22, floor - 0.12, 0.7)
     if house.has_shop:
         _fascia(canvas, house, finish, rng, is_night)
-    lit_house = rng.random() < 0.85
+    at_home = rng.random() < _AT_HOME
     for opening in house.openings:
         if opening.kind == "window":
-            _window(canvas, house, finish, opening, rng, is_night and lit_house)
+            _window(canvas, house, finish, opening, rng, is_night, at_home)
         elif opening.kind == "shop":
             _shop_window(canvas, finish, opening, rng, is_night)
         elif opening.kind == "garage":
@@ -82,7 +84,13 @@ def _weather(canvas: Canvas, house: House, rng: np.random.Generator) -> None:
 
 
 def _window(
-    canvas: Canvas, house: House, finish: Finish, o: Opening, rng: np.random.Generator, is_night: bool
+    canvas: Canvas,
+    house: House,
+    finish: Finish,
+    o: Opening,
+    rng: np.random.Generator,
+    is_night: bool,
+    at_home: bool,
 ) -> None:
     x0, x1, z0, z1, s = o.x0, o.x1, o.z0, o.z1, house.surround
     if house.shutters and o.x1 - o.x0 < 1.8:
@@ -109,7 +117,7 @@ def _window(
         pixels = np.array([(canvas.column(x), canvas.row(z)) for x, z in points])
         cv2.fillPoly(canvas.image, [pixels], colour, cv2.LINE_AA)
     canvas.fill(x0, x1, z0, z1, finish.frame, 0)
-    glass = _glass(rng, is_night)
+    glass = _glass(rng, is_night, at_home)
     columns, rows = house.mullions
     columns = max(columns, round((x1 - x0) / 1.1))
     bar = 0.06
@@ -123,16 +131,17 @@ def _window(
             slope = np.linspace(1.15, 0.8, shape[0])[:, None] * np.linspace(0.9, 1.1, shape[1])
             canvas.image[part] = shade(glass[0], slope)
             canvas.extra[part] = glass[1]
-    _curtains(canvas, finish, o, rng)
+    _curtains(canvas, finish, o, rng, glass[1])
     canvas.darken(x0, x1, z1 - 0.12, z1, 0.5)
     canvas.darken(x0, x0 + 0.05, z0, z1, 0.7)
 
 
-def _glass(rng: np.random.Generator, is_night: bool) -> tuple[Colour, int]:
+def _glass(rng: np.random.Generator, is_night: bool, at_home: bool) -> tuple[Colour, int]:
+    """Colour, and shine by day or glow by night."""
     if not is_night:
         tone = rng.uniform(0.6, 1.3)
         return (44 * tone, 52 * tone, 60 * tone), SHINE
-    if rng.random() < 0.36:
+    if at_home and rng.random() < _LIT_WINDOW:
         warm = rng.uniform(0.55, 1.0)
         return ((255, 206, 140), (255, 226, 180), (220, 226, 240), (255, 180, 110))[
             int(rng.integers(4))
@@ -140,7 +149,8 @@ def _glass(rng: np.random.Generator, is_night: bool) -> tuple[Colour, int]:
     return (18, 20, 26), 0
 
 
-def _curtains(canvas: Canvas, finish: Finish, o: Opening, rng: np.random.Generator) -> None:
+def _curtains(canvas: Canvas, finish: Finish, o: Opening, rng: np.random.Generator, extra: int) -> None:
+    """Curtains, a blind or plants behind glass that has so much shine, or glow."""
     kind = rng.random()
     x0, x1, z0, z1 = o.x0 + 0.09, o.x1 - 0.09, o.z0 + 0.09, o.z1 - 0.09
     if kind < 0.25 + 0.15 * finish.blind:
@@ -155,7 +165,7 @@ def _curtains(canvas: Canvas, finish: Finish, o: Opening, rng: np.random.Generat
     elif kind < 0.5:
         drop = (z1 - z0) * rng.uniform(0.2, 0.75)
         tone = rng.uniform(130, 205)
-        canvas.fill(x0, x1, z1 - drop, z1, (tone, 0.97 * tone, rng.uniform(0.75, 0.95) * tone), 30)
+        canvas.fill(x0, x1, z1 - drop, z1, (tone, 0.97 * tone, rng.uniform(0.75, 0.95) * tone), extra // 5)
         for z in np.arange(z1 - drop, z1, 0.12):
             canvas.darken(x0, x1, z, z + 0.03, 0.8)
     elif kind < 0.58:
@@ -176,7 +186,7 @@ def _shop_window(
     canvas: Canvas, finish: Finish, o: Opening, rng: np.random.Generator, is_night: bool
 ) -> None:
     canvas.fill(o.x0 - 0.1, o.x1 + 0.1, 0.05, o.z1 + 0.06, finish.shop, 0)
-    lit = is_night and rng.random() < 0.6
+    lit = is_night and rng.random() < _LIT_SHOP
     x0, x1, z0, z1 = o.x0 + 0.06, o.x1 - 0.06, o.z0 + 0.06, o.z1 - 0.06
     part = canvas.region(x0, x1, z0, z1)
     shape = canvas.image[part].shape[:2]
@@ -209,7 +219,7 @@ def _fascia(canvas: Canvas, house: House, finish: Finish, rng: np.random.Generat
     """The board with the shop's name."""
     low, high = fascia_span(house)
     width = house.plot.width
-    canvas.fill(0.2, width - 0.2, low, high, finish.shop, 90 if is_night and rng.random() < 0.5 else 0)
+    canvas.fill(0.2, width - 0.2, low, high, finish.shop, 90 if is_night and rng.random() < _LIT_BOARD else 0)
     canvas.fill(0.2, width - 0.2, low, low + 0.05, _dimmed(finish.shop, 0.6))
     text = finish.shop_name
     spread = min(width - 0.8, 0.62 * len(text))
@@ -236,13 +246,14 @@ def _door(canvas: Canvas, finish: Finish, o: Opening, rng: np.random.Generator, 
     canvas.fill(o.x0 - 0.12, o.x1 + 0.12, 0, o.z1 + 0.12, finish.trim)
     canvas.fill(o.x0, o.x1, o.z0, o.z1, finish.door)
     head = o.z1 - 0.45
+    lit = is_night and rng.random() < _LIT_DOOR
     canvas.fill(
         o.x0 + 0.06,
         o.x1 - 0.06,
         head,
         o.z1 - 0.06,
-        (255, 214, 150) if is_night else (58, 66, 74),
-        190 if is_night else SHINE,
+        (255, 214, 150) if lit else (58, 66, 74),
+        190 if lit else (0 if is_night else SHINE),
     )
     for low, high in ((o.z0 + 0.15, o.z0 + 0.9), (o.z0 + 1.05, head - 0.12)):
         for a, b in ((o.x0 + 0.1, (o.x0 + o.x1) / 2 - 0.05), ((o.x0 + o.x1) / 2 + 0.05, o.x1 - 0.1)):

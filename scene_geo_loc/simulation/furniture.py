@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from scene_geo_loc.simulation.architecture import SHOP_NAMES
 from scene_geo_loc.simulation.canvas import Canvas
@@ -19,8 +20,14 @@ _IRON = (52, 58, 58)
 Furniture = Callable[[MeshBuilder, Stock, np.random.Generator], None]
 
 
-def add_lamp(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator, is_night: bool) -> None:
-    """A street lamp at the origin, its arm reaching along -y over the road."""
+def add_lamp(
+    mesh: MeshBuilder, stock: Stock, rng: np.random.Generator, light: NDArray[np.float32] | None
+) -> None:
+    """A street lamp at the origin, its arm reaching along -y over the road.
+
+    Args:
+        light: linear RGB (3,) of a lamp that burns.
+    """
     plain, iron = stock["plain"], tint_of(_IRON)
     mesh.cylinder((0, 0, 0), (0, 0, 1.0), (0.12, 0.1), plain, iron)
     mesh.cylinder((0, 0, 1.0), (0, 0, LAMP_HEIGHT_M), (0.07, 0.05), plain, iron, sides=7)
@@ -29,12 +36,12 @@ def add_lamp(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator, is_night
     )
     low = (-0.14, -LAMP_REACH_M - 0.6, LAMP_HEIGHT_M + 0.22)
     mesh.boxes([low], [(0.14, -LAMP_REACH_M + 0.05, LAMP_HEIGHT_M + 0.36)], plain, iron)
-    glass = stock["lamp"] if is_night else plain
+    glass = plain if light is None else stock["lamp"]
     mesh.boxes(
         [(-0.11, -LAMP_REACH_M - 0.55, LAMP_HEIGHT_M + 0.16)],
         [(0.11, -LAMP_REACH_M, LAMP_HEIGHT_M + 0.22)],
         glass,
-        (7.0, 5.0, 2.8) if is_night else (1, 1, 1),
+        (1, 1, 1) if light is None else 7 * light,
     )
     if rng.random() < 0.3:
         mesh.cylinder(

@@ -10,6 +10,11 @@ from scene_geo_loc.simulation.conditions import Condition
 from scene_geo_loc.simulation.randomness import stream
 
 _TONES = 4096
+_SHOT, _READ = 5e-4, 1.8e-3
+"""Variance of shot noise by signal, and deviation of the amplifier's noise, where white is 1; at gain 1."""
+
+_SCATTER = ((0.12, 0.02), (0.06, 0.09))
+"""Shares of the light that the lens scatters, and by what shares of the picture's width."""
 
 
 class Photographer:
@@ -40,17 +45,31 @@ class Photographer:
         if self.condition.has_snow:
             light = self._snowflakes(light, rng)
         if self.condition.is_night:
-            small = cv2.resize(np.minimum(light, 8), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-            glow = cv2.GaussianBlur(np.maximum(small - 0.7, 0), (0, 0), 5)
-            bloom = cv2.resize(glow, light.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-            light = light + np.float32(0.55) * bloom
-        sharp = cv2.GaussianBlur(light, (0, 0), 0.55) * self._vignette
+            light = _scattered(light)
+        sharp = np.asarray(cv2.GaussianBlur(light, (0, 0), 0.55) * self._vignette, np.float32)
+        if self.condition.is_night:
+            sharp = self._amplified(sharp, rng)
         tones = self._curve[np.clip(sharp * (_TONES / 4), 0, _TONES - 1).astype(np.int32)]
-        top, left = (int(v) for v in rng.integers(0, 256, 2))
-        grain = self._noise[top : top + light.shape[0], left : left + light.shape[1]]
-        # Shot noise: in gamma-encoded values nearly even, stronger in the dark.
-        tones += grain * np.float32(self.condition.gain * 1.5)
+        # In good light, noise is nearly even in gamma-encoded values.
+        tones += self._grain(rng) * np.float32(1.5)
         return np.clip(tones, 0, 255).astype(np.uint8)
+
+    def _grain(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Noise (H, W, 3) of about unit variance: another part of the tile for each frame."""
+        top, left = (int(v) for v in rng.integers(0, 256, 2))
+        h, w = self._vignette.shape[:2]
+        return self._noise[top : top + h, left : left + w]
+
+    def _amplified(self, light: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """A signal of few electrons, amplified: shot noise, and the amplifier's own, which has outliers.
+
+        The blue channel, that warm lamps leave nearly empty, is amplified most.
+        """
+        gain = np.float32(self.condition.gain) * np.array([0.9, 0.75, 1.6], np.float32)
+        grain = self._grain(rng)
+        read = grain * (1 + np.float32(0.12) * grain * grain)
+        shot = self._grain(rng) * np.sqrt(np.maximum(light, 0) * gain * np.float32(_SHOT))
+        return light + shot + read * gain * np.float32(_READ)
 
     def _expose(self, light: NDArray[np.float32]) -> NDArray[np.float32]:
         """Meters the lower two thirds, as a road camera does, and follows it most of the way."""
@@ -75,3 +94,15 @@ class Photographer:
             )
         blurred = cv2.GaussianBlur(layer, (0, 0), 0.9).astype(np.float32)[..., None]
         return light * (1 - np.float32(0.75) * blurred) + blurred * np.float32(0.62)
+
+
+def _scattered(light: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Light with the halos of what is brighter than all around."""
+    h, w = light.shape[:2]
+    out = light * np.float32(1 - sum(share for share, _ in _SCATTER))
+    for share, spread in _SCATTER:
+        reduce = max(1, round(spread * w / 3))
+        small = cv2.resize(light, (max(1, w // reduce), max(1, h // reduce)), interpolation=cv2.INTER_AREA)
+        halo = cv2.GaussianBlur(small, (0, 0), spread * w / reduce)
+        out += np.float32(share) * cv2.resize(halo, (w, h), interpolation=cv2.INTER_CUBIC)
+    return np.maximum(out, 0)

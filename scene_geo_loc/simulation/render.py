@@ -13,16 +13,23 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.simulation.conditions import Condition, Light
 from scene_geo_loc.simulation.mesh import Mesh
+from scene_geo_loc.simulation.night import (
+    F32,
+    NO_LAMPS,
+    Columns,
+    Lamps,
+    Moment,
+    add_lamp_light,
+    add_traffic_light,
+)
 from scene_geo_loc.simulation.patterns import noise
 from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.textures import TextureBank
 
 _LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
-LAMP_RANGE_M = 32.0
-
-F32 = NDArray[np.float32]
-Columns = tuple[F32, F32, F32]
-"""The x, y and z of many vectors: one array each is faster than one array of all."""
+_COLOUR_LOSS = 0.5
+_HOUSING_M = 0.7
+"""Within so much of a light, what a ray hits is what the light is built into."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +58,16 @@ class Scene:
     """Triangles, textures, lamps and a condition, ready to be looked at.
 
     Args:
-        lamps: (L, 3) positions of street lamps in metres.
+        lamps: the street lamps that burn.
     """
 
     def __init__(
-        self, mesh: Mesh, bank: TextureBank, condition: Condition, lamps: NDArray, seed: int
+        self, mesh: Mesh, bank: TextureBank, condition: Condition, seed: int, lamps: Lamps = NO_LAMPS
     ) -> None:
         self.condition = condition
         self.bank = bank
         self.mesh = mesh
-        self.lamps = np.asarray(lamps, np.float32)
+        self.lamps = lamps
         bank.freeze()
         self._embree = EmbreeScene()
         TriangleMesh(self._embree, np.ascontiguousarray(mesh.corners))
@@ -86,7 +93,7 @@ class Scene:
         directions: F32,
         pixel_angle: float,
         dither: F32,
-        headlights: NDArray | None = None,
+        moment: Moment | None = None,
     ) -> tuple[F32, Hits]:
         """Linear light (N, 3) along rays from one point, and what they hit.
 
@@ -94,7 +101,7 @@ class Scene:
             origins: (N, 3), all the same.
             pixel_angle: angle in radians that a ray stands for.
             dither: (N,) within [0, 1), see TextureBank.sample.
-            headlights: pose (4, 4) of the vehicle whose headlights are lit, if any.
+            moment: the vehicle whose headlights are lit at night, and the traffic around it, if any.
         """
         hits = self.cast(origins, directions)
         solid, sky = np.flatnonzero(hits.triangle >= 0), np.flatnonzero(hits.triangle < 0)
@@ -109,11 +116,11 @@ class Scene:
             hits.u[solid],
             hits.v[solid],
         )
-        light[solid] = self._surface(origins[0], seen, np.float32(pixel_angle), dither[solid], headlights)
+        light[solid] = self._surface(origins[0], seen, np.float32(pixel_angle), dither[solid], moment)
         return light, hits
 
     def _surface(
-        self, eye: F32, seen: _Seen, pixel_angle: np.float32, dither: F32, headlights: NDArray | None
+        self, eye: F32, seen: _Seen, pixel_angle: np.float32, dither: F32, moment: Moment | None
     ) -> F32:
         condition = self.condition
         dx, dy, dz, distance, triangle, u, v = seen
@@ -133,6 +140,10 @@ class Scene:
             dither,
         )
         colour = _LINEAR[texel[:, :3].astype(np.uint8)] * self.mesh.tint[triangle]
+        if condition.is_night:
+            # Sodium lamps shine in one colour and leave things hardly any of their own.
+            grey = colour @ np.array([0.45, 0.45, 0.1], np.float32)
+            colour += (grey[:, None] - colour) * np.float32(_COLOUR_LOSS)
         extra = texel[:, 3] * np.float32(1 / 255)
         flip = -np.sign(facing)
         normal = nx * flip, ny * flip, nz * flip
@@ -141,9 +152,10 @@ class Scene:
         if condition.has_sun:
             self._add_sunlight(light, points, normal)
         if condition.is_night:
-            self._add_lamps(light, points, normal)
-            if headlights is not None:
-                _add_headlights(light, points, normal, headlights)
+            wetness = self._wetness(points, normal[2])
+            add_lamp_light(light, eye, points, normal, self.lamps, wetness)
+            if moment is not None:
+                add_traffic_light(light, eye, points, normal, moment, wetness)
         light *= colour
         if condition.is_night:
             light += colour * (extra * np.float32(0.9))[:, None]
@@ -186,22 +198,23 @@ class Scene:
             :, None
         ]
 
-    def _add_lamps(self, light: F32, points: Columns, normal: Columns) -> None:
-        low = [p.min() - LAMP_RANGE_M for p in points]
-        high = [p.max() + LAMP_RANGE_M for p in points]
-        for lamp in self.lamps[((self.lamps > low) & (self.lamps < high)).all(1)]:
-            to = [lamp[axis] - points[axis] for axis in range(3)]
-            square = to[0] * to[0] + to[1] * to[1] + to[2] * to[2]
-            reached = np.flatnonzero(square < np.float32(LAMP_RANGE_M**2))
-            square = square[reached]
-            tx, ty, tz = (part[reached] for part in to)
-            nx, ny, nz = (part[reached] for part in normal)
-            away = np.sqrt(square)
-            # The shade sends the light downwards, and cuts it off smoothly above the lamp's height.
-            down = np.clip(tz / away + np.float32(0.12), 0, 1)
-            strength = np.maximum(tx * nx + ty * ny + tz * nz, 0) / away * down
-            strength *= (1 - square * np.float32(1 / LAMP_RANGE_M**2)) * (48 / (square + 2))
-            light[reached] += np.outer(strength, _rgb((1.0, 0.68, 0.36)))
+    def _wetness(self, points: Columns, nz: F32) -> F32:
+        """How wet points are, within [0, 1]: puddles stand where the ground is low."""
+        wet = np.zeros(len(nz), np.float32)
+        ground = np.flatnonzero((nz > 0.9) & (points[2] < 0.3))
+        x, y = points[0][ground], points[1][ground]
+        waves = np.sin(x * np.float32(0.31) + np.sin(y * np.float32(0.47)))
+        waves += np.sin(y * np.float32(0.37) + np.sin(x * np.float32(0.53)))
+        wet[ground] = np.float32(self.condition.wetness) * np.clip(0.5 + waves * np.float32(0.4), 0, 1)
+        return wet
+
+    def shines_through(self, eye: F32, places: F32) -> NDArray[np.bool_]:
+        """Which lights at places (N, 3) are seen from a point (3,): nothing stands before them."""
+        to = places - eye
+        away = np.linalg.norm(to, axis=1)
+        origins = np.ascontiguousarray(np.broadcast_to(eye, to.shape), np.float32)
+        hits = self.cast(origins, np.ascontiguousarray(to / away[:, None], np.float32))
+        return np.asarray(hits.distance > away - _HOUSING_M)
 
     def _sky_light(self, d: F32) -> F32:
         h, w = self._sky.shape[:2]
@@ -228,25 +241,6 @@ def _shading_columns(mesh: Mesh) -> tuple[F32, ...]:
     gradient = np.where(length > 1e-12, gradient / np.maximum(length, 1e-12), 0)
     columns = (*mesh.normal.T, *gradient.T, *mesh.uv[:, 0].T, *d1.T, *d2.T)
     return tuple(np.ascontiguousarray(column, np.float32) for column in columns)
-
-
-def _add_headlights(light: F32, points: Columns, normal: Columns, T_map_base: NDArray) -> None:
-    """The dipped beams of both headlights as one, 0.65 m above the ground at the vehicle's front."""
-    forward, left = (T_map_base[:3, axis].astype(np.float32) for axis in range(2))
-    place = (T_map_base[:3, 3] + 1.9 * T_map_base[:3, 0] + (0, 0, 0.65)).astype(np.float32)
-    x, y, z = (points[axis] - place[axis] for axis in range(3))
-    ahead = x * forward[0] + y * forward[1] + z * forward[2]
-    near = np.flatnonzero((ahead > 0.3) & (ahead < 70))
-    x, y, z, ahead = x[near], y[near], z[near], ahead[near]
-    square = x * x + y * y + z * z
-    across = (x * left[0] + y * left[1] + z * left[2]) / ahead
-    above = z / ahead + np.float32(0.012)
-    beam = np.exp(-np.square(across * np.float32(1 / 0.45)))
-    beam *= np.exp(-np.square(above * np.where(above > 0, np.float32(1 / 0.035), np.float32(1 / 0.16))))
-    beam += np.float32(0.05) * np.exp(-np.square(across * np.float32(1 / 0.9)))
-    cosine = -(x * normal[0][near] + y * normal[1][near] + z * normal[2][near]) / np.sqrt(square)
-    cosine = np.clip(cosine, 0, 1) * np.float32(0.8) + np.float32(0.2)
-    light[near] += np.outer(beam * cosine * (90 / (square + 12)), _rgb((1.0, 0.95, 0.85)))
 
 
 def _paint_sky(condition: Condition, seed: int) -> F32:

@@ -77,7 +77,8 @@ class _Campaign:
         drive = self.drives[number]
         run, folder = drive.run, self.aside(drive)
         start, end, shots = drive.pieces[piece]
-        scene = self.city.scene(CONDITIONS[run.condition], start, end - start, run.name, self.settings.sight)
+        condition = CONDITIONS[run.condition]
+        scene = self.city.scene(condition, start, end - start, run.name, self.settings.sight)
         cameras = {
             name: CameraView(scene, view.lens, 10 * run.drive_seed + index)
             for index, (name, view) in enumerate(self.views.items())
@@ -92,7 +93,8 @@ class _Campaign:
                 robotcar_layout.write_scan(path, lidar.angles, ranges, intensity)
                 continue
             view = self.views[shot.sensor]
-            picture, _ = cameras[shot.sensor].take(T_map_base @ view.T_base_camera, shot.number, T_map_base)
+            moment = drive.traffic.moment(drive.seconds([shot.stamp_us])[0]) if condition.is_night else None
+            picture, _ = cameras[shot.sensor].take(T_map_base @ view.T_base_camera, shot.number, moment)
             path = folder / shot.sensor / f"{shot.stamp_us}.png"
             robotcar_layout.write_image(path, picture, view.kind.bayer)
             with self.done.get_lock():

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, make_pose
+from scene_geo_loc.simulation.blur import MotionBlur
+from scene_geo_loc.simulation.glare import add_glints
 from scene_geo_loc.simulation.motion import Motion
+from scene_geo_loc.simulation.night import Moment
 from scene_geo_loc.simulation.photo import Photographer
 from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.render import Scene
@@ -96,29 +99,35 @@ class CameraView:
         pixels = np.stack([u.ravel(), v.ravel()], 1).astype(np.float64)
         self._directions, self._cosine = _unit(camera.rays(pixels))
         self._corners, _ = _unit(camera.rays(pixels + 0.5))
+        exposure_s = scene.condition.exposure_s
+        self._blur = MotionBlur(camera, exposure_s) if exposure_s > 0 else None
         self._photographer = Photographer(scene.condition, camera.width, camera.height, seed)
 
     def take(
-        self, T_map_camera: Pose, number: int, headlights: Pose | None = None
+        self, T_map_camera: Pose, number: int, moment: Moment | None = None
     ) -> tuple[NDArray[np.uint8], F32]:
         """The picture (H, W, 3) and the depth (H, W) in metres along the optical axis, NaN for the sky.
 
         Args:
             number: of the frame; seeds its noise.
-            headlights: T_map_base of a vehicle whose headlights shine at night.
+            moment: the vehicle, whose headlights shine at night and whose motion blurs long exposures.
         """
         origins, directions = self._rays(T_map_camera, self._directions)
         dither = stream(self.seed, "dither", number).random(len(directions), dtype=np.float32)
-        light, hits = self.scene.radiance(origins, directions, 1 / self.camera.fx, dither, headlights)
+        light, hits = self.scene.radiance(origins, directions, 1 / self.camera.fx, dither, moment)
         shape = self.camera.height, self.camera.width
-        light = self._smooth_edges(
-            light.reshape(*shape, 3), hits.distance.reshape(shape), T_map_camera, dither, headlights
-        )
+        distance = hits.distance.reshape(shape)
+        light = self._smooth_edges(light.reshape(*shape, 3), distance, T_map_camera, dither, moment)
+        if self.scene.condition.is_night:
+            add_glints(light, self.scene, self.camera, T_map_camera, moment)
+        if self._blur is not None and moment is not None:
+            flow = self._blur.flow(distance, T_map_camera, moment)
+            light = self._blur.smear(light, flow, dither.reshape(shape))
         picture = self._photographer.develop(light, number)
         return picture, self._depth(hits.distance)
 
     def _smooth_edges(
-        self, light: F32, distance: F32, T_map_camera: Pose, dither: F32, headlights: Pose | None
+        self, light: F32, distance: F32, T_map_camera: Pose, dither: F32, moment: Moment | None
     ) -> F32:
         """Averages pixels on edges with rays through their four corners, which neighbours share."""
         edge = _is_edge(distance)
@@ -130,7 +139,7 @@ class CameraView:
             return light
         corners = light.copy()
         origins, directions = self._rays(T_map_camera, self._corners[chosen])
-        found, _ = self.scene.radiance(origins, directions, 1 / self.camera.fx, dither[chosen], headlights)
+        found, _ = self.scene.radiance(origins, directions, 1 / self.camera.fx, dither[chosen], moment)
         corners.reshape(-1, 3)[chosen] = found
         rows, columns = np.nonzero(edge)
         above, before = np.maximum(rows - 1, 0), np.maximum(columns - 1, 0)

@@ -23,11 +23,16 @@ def tint_of(colour: ArrayLike) -> NDArray[np.float32]:
 
 
 class Stock:
-    """Shared textures by name, in a bank."""
+    """Shared textures by name, in a bank.
 
-    def __init__(self, bank: TextureBank, seed: int) -> None:
+    Args:
+        is_night: whether what shines by day is dark, and lamps glow.
+    """
+
+    def __init__(self, bank: TextureBank, seed: int, is_night: bool = False) -> None:
         self.bank = bank
         self.seed = seed
+        self.is_night = is_night
 
     def __getitem__(self, name: str) -> int:
         found = self.bank.shared(name)
@@ -35,7 +40,7 @@ class Stock:
             return found
         rng = stream(self.seed, "stock", name)
         image, texel_m, shine = _PAINTERS[name](rng)
-        extra = np.full(image.shape[:2], shine, np.uint8)
+        extra = np.full(image.shape[:2], shine if self.is_night == (name in _GLOWING) else 0, np.uint8)
         return self.bank.share(name, self.bank.add(image, texel_m, extra))
 
 
@@ -93,3 +98,6 @@ _PAINTERS: dict[str, Callable[[np.random.Generator], tuple[Image, float, int]]] 
     "rubber": _glossy((26, 26, 27), 0),
     "lamp": _glossy((255, 235, 200), 255),
 }
+
+_GLOWING = frozenset({"lamp"})
+"""Of these the painter gives the glow by night; of all others the shine by day."""

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from scene_geo_loc.training.image_pack import ImagePack
 
 _DEFAULT = DepthProtocol()
+_ADDED = {
+    Freeze.DESCRIPTOR: "depth fine-tuned",
+    Freeze.ENCODER: "new depth decoder",
+    Freeze.TRUNK: "new depth decoder and encoder's head",
+}
+"""What a network's name is lengthened by."""
 
 
 def depth(
@@ -114,30 +120,37 @@ def depth(
         first = error.errors()[0]
         raise SceneGeoLocError(f"{first['loc'][0]}: {first['msg']}, not {first['input']}.") from error
     network = load_for_depth(checkpoint, freeze, seed)
+    before, its_origin = load_checkpoint(checkpoint)
     conditions = named(validation or [])
-    origin = {
-        "trained": "depth",
-        "checkpoint": digest(load_checkpoint(checkpoint)[0]),
-        "freeze": freeze.value,
-        "pairs": [str(folder) for folder in pairs],
-        "day": [str(folder) for folder in day or []],
-        "validation": [str(folder) for folder in conditions.values()],
-        "protocol": protocol.model_dump(),
+    name = f"{its_origin.get('system', checkpoint.stem)}, {_ADDED[freeze]}"
+    learned_from = {
+        "parent": digest(before),
+        "pairs": list(named(pairs)),
+        "day": list(named(day or [])),
+        "validation": list(conditions),
     }
-    run = RunFolder(out, origin)
+    config = {
+        "system": {"name": name, "network": network.config.model_dump()},
+        "protocol": {"name": "depth", "freeze": freeze.value, **protocol.model_dump(exclude={"seed"})},
+        "seed": seed,
+        **learned_from,
+    }
+    run = RunFolder(out, config)
     packs = packs or pairs[0].with_name(f"{pairs[0].name}.packs")
 
-    def pack(name: str, folders: list[Path]) -> ImagePack:
-        name = name.replace("/", "_")
-        with progress(f"packing {name}", "images") as tell:
-            return pack_pairs(folders, packs / name, count=count, seed=seed, progress=tell)
+    def pack(kind: str, folders: list[Path]) -> ImagePack:
+        kind = kind.replace("/", "_")
+        with progress(f"packing {kind}", "images") as tell:
+            return pack_pairs(folders, packs / kind, count=count, seed=seed, progress=tell)
 
     learned = [pack("pairs", pairs), *([pack("day", day)] if day else [])]
     validated = {
-        name: PackedPairs(pack(f"validation_{name}", [folder])) for name, folder in conditions.items()
+        condition: PackedPairs(pack(f"validation_{condition}", [folder]))
+        for condition, folder in conditions.items()
     }
     batches = DepthPairs(learned, PairSettings(pairs_a_batch, augmentation), seed)
     trainer = DepthTrainer(network.to(choose_device(device)), freeze, protocol)
+    origin = {"system": name, "protocol": "depth", "seed": seed, "freeze": freeze.value, **learned_from}
     result = train_depth(trainer, _Shown(batches), epochs, run, validated, origin, _tell)
     typer.echo(f"{run.best}: the network of epoch {result['best_epoch']} of {epochs}.")
 

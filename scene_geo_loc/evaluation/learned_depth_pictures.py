@@ -11,6 +11,8 @@ import cv2
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -124,9 +126,9 @@ def _draw_bar(figure: Figure, grid: NDArray[np.object_]) -> None:
     levels = np.linspace(0, 1, 256)  # the square root of the nearness, see `depth_colours`
     depth = 1 / (levels**2 * (1 / NEAR_M - 1 / FAR_M) + 1 / FAR_M)
     bar = figure.colorbar(
-        mpl.cm.ScalarMappable(
-            mpl.colors.Normalize(0, 1),
-            mpl.colors.ListedColormap(depth_colours(depth[:, None].astype(np.float32))[:, 0] / 255.0),
+        ScalarMappable(
+            Normalize(0, 1),
+            ListedColormap(depth_colours(depth[:, None].astype(np.float32))[:, 0] / 255.0),
         ),
         ax=list(grid.ravel()),
         shrink=min(1.0, 3.0 / len(grid)),

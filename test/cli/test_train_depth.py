@@ -16,7 +16,8 @@ from scene_geo_loc.cli.depth_compare import named
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.depth.depth_maps import VERSION, DepthMap, encode_depth
 from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
-from scene_geo_loc.networks.checkpoint import load_checkpoint, save_checkpoint
+from scene_geo_loc.evaluation.trained_runs import find_runs
+from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
 from scene_geo_loc.traversals.opening import open_traversal
 
@@ -76,8 +77,10 @@ def test_a_decoder_is_fine_tuned_at_night_with_the_day_mixed_in_and_compared(fol
     best = tmp_path / "run" / "checkpoints" / "best.safetensors"
     assert f"{best}: the network of epoch" in shown
     _, provenance = load_checkpoint(best)
-    assert provenance["trained"] == "depth"
-    assert provenance["freeze"] == "descriptor"
+    assert provenance["parent"] == digest(load_checkpoint(folder / "rgbtd.safetensors")[0])
+    assert provenance["system"] == "rgbtd, depth fine-tuned"
+    (found,) = find_runs([tmp_path / "run"], "cpu").runs
+    assert (found.system.name, found.parent) == (provenance["system"], provenance["parent"])
     last = tmp_path / "run" / "checkpoints" / "last.safetensors"
     shown = run(
         *("depth", "compare", folder / "rgbtd.safetensors", last, "--pairs", folder / "night"),

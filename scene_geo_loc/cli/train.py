@@ -10,9 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from scene_geo_loc.cli.train_depth import depth
+from scene_geo_loc.cli.train_encoder import encoder
 
 train_app = typer.Typer(help="Train networks.", no_args_is_help=True)
 train_app.command()(depth)
+train_app.command()(encoder)
 
 
 @train_app.command()

@@ -66,7 +66,13 @@ class EfficientNetLite0(Encoder):
 
     name = "efficientnet_lite0"
     # (repeats, kernel, stride of the first, expansion, channels), up to the late stage.
-    STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112))
+    STAGES: tuple[tuple[int, ...], ...] = (
+        (1, 3, 1, 1, 16),
+        (2, 3, 2, 6, 24),
+        (2, 5, 2, 6, 40),
+        (3, 3, 2, 6, 80),
+        (3, 5, 1, 6, 112),
+    )
     # How many blocks lie before the end of each skip.
     SKIPS_END = (3, 5)
 

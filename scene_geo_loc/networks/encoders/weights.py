@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,18 +14,21 @@ from torch import Tensor, nn
 from scene_geo_loc.errors import CheckpointError
 from scene_geo_loc.evaluation.output import written_aside
 
+if TYPE_CHECKING:
+    from scene_geo_loc.networks.encoders.base import Encoder
+
 METADATA_KEY = "scene_geo_loc_encoder"
 """Everything stands under one key: safetensors keeps no order, and equal weights give equal files."""
 PREFIX = "encoder."
 """Before the names of an encoder's tensors in a checkpoint of a scene network."""
 
 
-def save_weights(encoder: nn.Module, name: str, path: Path, provenance: dict[str, Any]) -> None:
+def save_weights(encoder: Encoder, path: Path, provenance: dict[str, Any]) -> None:
     """Writes an encoder's weights, its name and how they were learned; aside first and renamed.
 
     Raises SceneGeoLocError where the file cannot be written.
     """
-    description = json.dumps({"encoder": name, "provenance": provenance})
+    description = json.dumps({"encoder": encoder.name, "provenance": provenance})
     tensors = {key: value.detach().cpu().contiguous() for key, value in encoder.state_dict().items()}
     with written_aside(path) as aside:
         save_file(tensors, str(aside), {METADATA_KEY: description})

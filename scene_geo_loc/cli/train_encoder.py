@@ -1,0 +1,74 @@
+"""`scene-geo-loc train encoder`: learns an encoder's weights where ImageNet's cannot be had."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class Student(str, Enum):
+    """The encoders that can be taught."""
+
+    alexnet = "alexnet"
+    resnet18 = "resnet18"
+    resnet18_truncated = "resnet18_truncated"
+
+
+def encoder(
+    name: Annotated[Student, typer.Argument(metavar="ENCODER", help="Encoder to teach.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder of the run; an unfinished one is resumed.")
+    ],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Folders of RobotCar runs, of which the training area is taken, or of any images.",
+        ),
+    ],
+    steps: Annotated[int, typer.Option(min=1, help="Mini-batches to learn from.")] = 2000,
+    images: Annotated[int, typer.Option(min=1, help="Crops of a mini-batch.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Largest learning rate of Adam.")] = 1e-3,
+    float32: Annotated[
+        bool, typer.Option("--float32", help="For processors without arithmetic in bfloat16.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same crops.")] = 0,
+    device: Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda.")] = "auto",
+) -> None:
+    """Teach an encoder the features of EfficientNet-Lite0, whose ImageNet weights come with a package.
+
+    For machines where torchvision's own weights cannot be fetched.  OUT/encoder.safetensors holds the weights
+    learned so far, from the first record on; `--weights` of other commands takes it.  The images are
+    packed in OUT.packs first, which can be removed afterwards.
+
+    Example:  scene-geo-loc train encoder alexnet encoders/alexnet robotcar photos
+    """
+    from scene_geo_loc.cli.progress import progress
+    from scene_geo_loc.training.encoder_images import pack_images
+    from scene_geo_loc.training.encoder_trainer import EncoderProtocol, EncoderTrainer
+
+    protocol = EncoderProtocol(
+        steps=steps,
+        images=images,
+        learning_rate=learning_rate,
+        precision="float32" if float32 else "bfloat16",
+        seed=seed,
+    )
+    packs = []
+    for number, source in enumerate(sources):
+        with progress(f"packing {source.name}", "images") as tell:
+            packs.append(pack_images(source, out.with_name(f"{out.name}.packs") / str(number), tell))
+    trainer = EncoderTrainer(name.value, packs, out, protocol, device)
+    with progress(f"teaching {name.value}", "steps") as tell:
+
+        def told(done: int, total: int, record: dict[str, Any] | None) -> None:
+            tell(done, total)
+            if record:
+                held_out = ", ".join(f"{share:.3f} at {at}" for at, share in record["held_out"].items())
+                typer.echo(f"step {done}: not explained of held-out images: {held_out}", err=True)
+
+        weights = trainer.run(told)
+    typer.echo(f"{weights}: weights of {name.value}, learned in {steps} steps")

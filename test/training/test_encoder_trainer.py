@@ -1,0 +1,182 @@
+"""Teaching an encoder: what it is shown, that it learns, and that an interrupted run goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.networks.encoders import ENCODERS
+from scene_geo_loc.networks.encoders.efficientnet_lite0 import EfficientNetLite0
+from scene_geo_loc.networks.encoders.weights import METADATA_KEY
+from scene_geo_loc.training.encoder_images import HELD_OUT, CropBatches, pack_images
+from scene_geo_loc.training.encoder_trainer import WEIGHTS, EncoderProtocol, EncoderTrainer, Student, Teacher
+from scene_geo_loc.training.image_pack import ImagePack
+
+PROTOCOL = EncoderProtocol(steps=6, images=2, side=96, warm_up=2, record_every=3)
+
+
+def write_images(folder: Path, count: int, size: tuple[int, int] = (120, 90)) -> None:
+    """Pictures of soft random colours, each with its number as the red value of a corner."""
+    folder.mkdir()
+    rng = np.random.default_rng(count)
+    for number in range(count):
+        coarse = rng.uniform(0, 255, (6, 8, 3)).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC))
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> ImagePack:
+    root = tmp_path_factory.mktemp("images")
+    write_images(root / "photos", 5)
+    return pack_images(root / "photos", root / "pack")
+
+
+def test_images_of_any_sizes_are_packed_and_what_is_no_image_is_left_out(tmp_path: Path) -> None:
+    write_images(tmp_path / "photos", 2)
+    write_images(tmp_path / "photos" / "more", 3, (80, 100))
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"broken")
+    pack = pack_images(tmp_path / "photos", tmp_path / "pack")
+    assert sorted(pack.names) == ["0.png", "1.png", "more/0.png", "more/1.png", "more/2.png"]
+    assert {pack.image(i).shape for i in range(5)} == {(280, 373, 3), (350, 280, 3)}
+    assert pack.info.left_out == {"images that cannot be read": 1}
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SceneGeoLocError, match="no image files"):
+        pack_images(tmp_path / "empty", tmp_path / "pack")
+
+
+def test_a_batch_follows_from_seed_and_number_alone(pack: ImagePack) -> None:
+    batches = CropBatches([pack], images=3, side=96, seed=7)
+    first = batches.batch(4)
+    batches.batch(5)
+    assert first.shape == (3, 96, 96, 3)
+    np.testing.assert_array_equal(CropBatches([pack], 3, 96, 7).batch(4), first)
+    assert not np.array_equal(CropBatches([pack], 3, 96, 8).batch(4), first)
+
+
+def test_held_out_images_are_not_learned_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_images(tmp_path / "photos", HELD_OUT + 2, (32, 32))
+    pack = pack_images(tmp_path / "photos", tmp_path / "pack")
+    asked: list[int] = []
+    read = ImagePack.image
+    monkeypatch.setattr(ImagePack, "image", lambda self, i: asked.append(i) or read(self, i))
+    batches = CropBatches([pack], images=100, side=96, seed=0)
+    batches.batch(0)
+    learned_from, asked[:] = set(asked), []
+    assert len(batches.held_out(64)) == 2
+    assert set(asked) == {0, HELD_OUT}
+    assert not learned_from & set(asked)
+
+
+def test_the_teacher_s_maps_begin_with_those_of_the_encoder() -> None:
+    teacher, encoder = Teacher().eval(), EfficientNetLite0().eval()
+    teacher.load_imagenet_weights()
+    encoder.load_imagenet_weights()
+    images = torch.randn(1, 3, 96, 128, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        maps, expected = teacher.maps(images), encoder(images)
+    assert torch.equal(maps[8], expected.early)
+    assert torch.equal(maps[16], expected.late)
+    assert maps[32].shape == (1, 320, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("alexnet", {8: (40, 11, 11), 16: (112, 5, 5)}),
+        ("resnet18", {8: (40, 12, 12), 16: (112, 6, 6), 32: (320, 3, 3)}),
+        ("resnet18_truncated", {8: (40, 12, 12), 16: (112, 6, 6)}),
+    ],
+)
+def test_a_student_learns_the_map_of_each_of_its_strides(name: str, shapes: dict) -> None:
+    student = Student(ENCODERS[name]())
+    for _ in range(2):  # what a forward pass has seen does not stay for the next one
+        given = student(torch.zeros(2, 3, 96, 96))
+        assert {stride: tuple(map_.shape[1:]) for stride, map_ in given.items()} == shapes
+
+
+def test_a_student_explains_more_of_the_teacher_with_every_record(pack: ImagePack, tmp_path: Path) -> None:
+    protocol = PROTOCOL.model_copy(update={"steps": 24, "images": 4, "record_every": 12})
+    records = []
+    weights = EncoderTrainer("alexnet", [pack], tmp_path / "run", protocol, "cpu").run(
+        lambda done, total, record: records.append(record) if record else None
+    )
+    for stride in ("stride 8", "stride 16"):
+        assert records[1]["losses"][stride] < records[0]["losses"][stride]
+    with safe_open(str(weights), framework="pt") as file:
+        description = json.loads(file.metadata()[METADATA_KEY])
+    assert description["encoder"] == "alexnet"
+    assert description["provenance"]["steps"] == 24
+    assert description["provenance"]["images"] == ["photos: 5"]
+    ENCODERS["alexnet"]().load_weights(weights)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "resnet18_truncated"])
+def test_an_interrupted_run_goes_on_to_the_same_weights(name: str, pack: ImagePack, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(done: int, total: int, record: dict | None) -> None:
+        if done == 5:
+            raise Killed
+
+    whole = EncoderTrainer(name, [pack], tmp_path / "whole", PROTOCOL, "cpu").run()
+    with pytest.raises(Killed):
+        EncoderTrainer(name, [pack], tmp_path / "killed", PROTOCOL, "cpu").run(kill)
+    resumed = []
+    again = EncoderTrainer(name, [pack], tmp_path / "killed", PROTOCOL, "cpu").run(
+        lambda done, total, record: resumed.append(done)
+    )
+    assert resumed == [4, 5, 6]
+    expected, got = ENCODERS[name](), ENCODERS[name]()
+    expected.load_weights(whole)
+    got.load_weights(again)
+    for key, value in expected.state_dict().items():
+        torch.testing.assert_close(got.state_dict()[key], value, rtol=0, atol=0)
+    assert (tmp_path / "killed" / "log.jsonl").read_text() == (tmp_path / "whole" / "log.jsonl").read_text()
+
+
+def test_a_finished_run_is_not_taught_again(pack: ImagePack, tmp_path: Path) -> None:
+    protocol = PROTOCOL.model_copy(update={"steps": 1})
+    first = EncoderTrainer("alexnet", [pack], tmp_path / "run", protocol, "cpu").run()
+    before = first.stat().st_mtime_ns
+    told = []
+    EncoderTrainer("alexnet", [pack], tmp_path / "run", protocol, "cpu").run(lambda *step: told.append(step))
+    assert told == []
+    assert first.stat().st_mtime_ns == before
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_weights(
+    pack: ImagePack, tmp_path: Path
+) -> None:
+    trainer = EncoderTrainer("alexnet", [pack], tmp_path / "run", PROTOCOL, "cpu")
+
+    def spoil(done: int, total: int, record: dict | None) -> None:
+        if done == 3:
+            next(trainer._student.parameters()).data.fill_(torch.nan)
+
+    with pytest.raises(SceneGeoLocError, match="not finite at step 4"):
+        trainer.run(spoil)
+    ENCODERS["alexnet"]().load_weights(tmp_path / "run" / WEIGHTS)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "vgg"])
+def test_who_cannot_be_taught_is_said(name: str, pack: ImagePack, tmp_path: Path) -> None:
+    with pytest.raises(SceneGeoLocError, match="known are alexnet, resnet18, resnet18_truncated"):
+        EncoderTrainer(name, [pack], tmp_path / "run", PROTOCOL, "cpu")
+
+
+def test_the_run_of_another_protocol_is_not_gone_on_with(pack: ImagePack, tmp_path: Path) -> None:
+    EncoderTrainer("alexnet", [pack], tmp_path / "run", PROTOCOL, "cpu")
+    other = PROTOCOL.model_copy(update={"seed": 1})
+    with pytest.raises(SceneGeoLocError, match="another training run"):
+        EncoderTrainer("alexnet", [pack], tmp_path / "run", other, "cpu")

@@ -47,6 +47,7 @@ class Decoder(nn.Module):
     def __init__(self, encoder: Encoder, uncertainty: bool = False) -> None:
         """For the maps of an encoder; with `uncertainty`, it infers a scale of the depth's error, too."""
         super().__init__()
+        self.uncertainty = uncertainty
         first, second = encoder.skips
         late = encoder.late
         width = min(late.channels, self.WIDEST)
@@ -72,7 +73,7 @@ class Decoder(nn.Module):
         x = self.to_image(torch.cat([x, first], dim=1))
         # In float32 also in mixed precision, whose steps would be as coarse as the depth's error.
         x = F.interpolate(x.float(), size, mode="bilinear", align_corners=False)
-        return InferredDepth(x[:, :1].sigmoid(), x[:, 1:] if x.shape[1] == 2 else None)
+        return InferredDepth(x[:, :1].sigmoid(), x[:, 1:] if self.uncertainty else None)
 
     @classmethod
     def _doublings(cls, channels_in: int, channels: int, factor: int, kernel: int = 4) -> list[nn.Module]:

@@ -20,7 +20,6 @@ from scene_geo_loc.networks.checkpoint import (
     save_checkpoint,
 )
 from scene_geo_loc.networks.descriptors import DESCRIPTORS
-from scene_geo_loc.networks.encoders.weights import save_weights
 from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
 
 SMALL = NetworkConfig(input_width=96, input_height=64, descriptor_size=8)
@@ -116,9 +115,9 @@ def test_networks_that_differ_in_a_switch_alone_have_different_digests() -> None
 
 
 def test_encoders_begin_with_the_weights_of_files_that_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "encoder.safetensors"
-    source = system("rgb").encoder
-    save_weights(source, path, {})
+    path, trained = tmp_path / "trained.safetensors", system("rgb")
+    save_checkpoint(trained, path, {})
+    source = trained.encoder
     network = imagenet_network(system("hallucination").config, {source.name: path})
     for encoder in network.encoders:
         np.testing.assert_array_equal(encoder.conv_stem.weight.detach(), source.conv_stem.weight.detach())

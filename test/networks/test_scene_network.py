@@ -29,6 +29,17 @@ def system(descriptor: str, **fields: object) -> SceneNetwork:
     return SceneNetwork(NetworkConfig.model_validate({**config, "descriptor": descriptor, **fields})).eval()
 
 
+class Tensors(torch.nn.Module):
+    """A network without what its system does not give, as tracing wants it."""
+
+    def __init__(self, network: SceneNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(value for value in self.network(images) if value is not None)
+
+
 @pytest.fixture
 def images() -> np.ndarray:
     rng = np.random.default_rng(3)
@@ -115,10 +126,7 @@ def test_one_pass_gives_what_training_and_matching_see(descriptor: str) -> None:
 def test_every_system_can_be_traced(descriptor: str, pooling: str) -> None:
     network = system(descriptor, pooling=pooling)
     network.fit_poolings([torch.randn(8, 3, 64, 96)])
-
-    def tensors(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(value for value in network(images) if value is not None)
-
+    tensors = Tensors(network)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("error", torch.jit.TracerWarning)
@@ -199,7 +207,7 @@ def test_without_whitening_the_distances_remain(images: int) -> None:
 def test_too_few_descriptors_for_a_projection_are_said() -> None:
     network = system("rgbtd", descriptor_size=16)
     joint = np.random.default_rng(0).normal(size=(16, network.config.system_size)).astype(np.float32)
-    with pytest.raises(SceneGeoLocError, match="16 descriptors span 15 dimensions .* projection to 16"):
+    with pytest.raises(SceneGeoLocError, match=r"16 descriptors span 15 dimensions .* projection to 16"):
         network.fit_projection(joint)
     joint[3, 4] = np.nan
     with pytest.raises(SceneGeoLocError, match="not finite"):

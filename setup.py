@@ -29,7 +29,9 @@ setup(
     maintainer="The scene_geo_loc authors",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "evaluation/templates/*.j2", "evaluation/*.json"]},
+    package_data={
+        NAME: ["py.typed", "evaluation/templates/*.j2", "evaluation/*.json", "networks/*.safetensors"]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,12 +20,15 @@ def describe(
         typer.Option(metavar="FOLDER", help="Fit the network on these images, not on those described."),
     ] = None,
     network: Annotated[
-        Path | None, typer.Option(help="Checkpoint of a network, such as a map's; else ImageNet's, fitted.")
+        Path | None,
+        typer.Option(help="Checkpoint of a network, such as a map's; else the package's own."),
     ] = None,
     save_network: Annotated[Path | None, typer.Option(help="File to keep the fitted network in.")] = None,
     device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, ...")] = "auto",
 ) -> None:
     """Write the global descriptor of every image in a folder, for retrieval by cosine.
+
+    A network that is not fitted to any place is fitted on these images first.
 
     The archive holds `names` (relative to FOLDER, sorted), `descriptors` (one unit vector a row), the
     digest of the `network` and its `input_size`; np.load(FILE, allow_pickle=False) reads it.
@@ -42,41 +46,44 @@ def describe(
     from scene_geo_loc.traversals.frame import Skipped
 
     names = image_names(folder)
-    extractor = _fitted(fit or folder, device) if network is None else _loaded(network, fit, device)
+    extractor, provenance = _ready(network, folder, fit, device)
     skipped = Skipped()
     images = read_images(folder, track(names, len(names), "describing", "images"), skipped)
     described = describe_folder(extractor, digest(extractor.network), images)
     described.save(out)
     if save_network is not None:
         with written_aside(save_network) as aside:
-            save_checkpoint(extractor.network, aside, {"fitted_on": (fit or folder).name})
+            save_checkpoint(extractor.network, aside, provenance)
     count, size = described.descriptors.shape
     typer.echo(f"{out}: descriptors of {count} images, {size} numbers each.")
     if skipped:
         typer.echo(f"Left out: {skipped}.")
 
 
-def _fitted(folder: Path, device: str) -> Extractor:
-    """The first network, fitted on images of a folder, with progress."""
+def _ready(
+    path: Path | None, folder: Path, fit: Path | None, device: str
+) -> tuple[Extractor, dict[str, Any]]:
+    """The network of a checkpoint or of the package, fitted if it was not, and its provenance.
+
+    Raises CheckpointError where it would be fitted once more.
+    """
     from scene_geo_loc.cli.progress import track
+    from scene_geo_loc.errors import CheckpointError
     from scene_geo_loc.evaluation.describe import fit_extractor, image_names, read_images, spread
+    from scene_geo_loc.networks.checkpoint import load_checkpoint
+    from scene_geo_loc.networks.default import default_network
     from scene_geo_loc.traversals.frame import Skipped
 
-    names = image_names(folder)
-    chosen = [names[i] for i in spread(len(names))]
-    tracked = track(chosen, len(chosen), "fitting", "images")
-    return fit_extractor((image for _, image in read_images(folder, tracked, Skipped())), device)
-
-
-def _loaded(path: Path, fit: Path | None, device: str) -> Extractor:
-    """The network of a checkpoint. Raises CheckpointError where it is not fitted, or would be once more."""
-    from scene_geo_loc.errors import CheckpointError
-    from scene_geo_loc.networks.checkpoint import load_checkpoint
-    from scene_geo_loc.networks.extractor import Extractor
-
-    if fit is not None:
-        raise CheckpointError("A network of a checkpoint is fitted already: leave out --fit or --network.")
-    loaded, _ = load_checkpoint(path)
-    if not loaded.is_fitted:
-        raise CheckpointError(f"{path} is not fitted to any place: name a map's, or leave out --network.")
-    return Extractor(loaded, device)
+    network, provenance = load_checkpoint(path) if path else default_network()
+    if network.is_fitted and fit is not None:
+        raise CheckpointError(f"{path or 'The network of the package'} is fitted already: leave out --fit.")
+    source = fit or folder
+    names = image_names(source)
+    taken: Iterable[str] = names
+    if not network.is_fitted:
+        chosen = [names[i] for i in spread(len(names))]
+        taken = track(chosen, len(chosen), "fitting", "images")
+        provenance = {**provenance, "fitted_on": source.name}
+    images = (image for _, image in read_images(source, taken, Skipped()))
+    network_for = network.with_input_for if path is None else lambda width, height: network
+    return fit_extractor(images, network_for, device), provenance

@@ -17,8 +17,9 @@ def export(
     """Write a network as ONNX, for TensorRT or another runtime.
 
     The input `image` is one RGB image (1, height, width, 3) in float32 from 0 to 255, of the size that the
-    command prints. The outputs are `local_features` (1, rows, columns, channels), `late` (1, channels, rows,
-    columns) and, where the network is fitted, `global_descriptor`. All shapes are fixed.
+    command prints. The outputs are `local_features` (1, rows, columns, channels), `global_descriptor`
+    (1, length) and, where the network infers it, `depth` (1, height, width) in metres; a network that is not
+    fitted gives the maps that it would be fitted to instead of a descriptor. All shapes are fixed.
 
     Example:  scene-geo-loc export street_map/network.safetensors street.onnx
     """

@@ -31,7 +31,7 @@ def build(
     lidar: Annotated[Lidar, setting(BuilderSettings, "lidar", "--lidar")] = _DEFAULT.lidar,
     network: Annotated[
         Path | None,
-        typer.Option(help="Checkpoint of a network, such as another map's; else ImageNet's, fitted here."),
+        typer.Option(help="Checkpoint of a network, such as another map's; else the package's own."),
     ] = None,
     device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, ...")] = "auto",
     overwrite: Annotated[bool, typer.Option(help="Replace the map that is there, once done.")] = False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from scene_geo_loc.errors import SceneGeoLocError, TraversalError
 from scene_geo_loc.evaluation.output import written_aside
 from scene_geo_loc.mapping.builder import FIT_KEYFRAMES
-from scene_geo_loc.networks.checkpoint import imagenet_network
 from scene_geo_loc.networks.extractor import Extractor
-from scene_geo_loc.networks.scene_network import NetworkConfig
+from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.traversals.folder import read_image
 from scene_geo_loc.traversals.frame import Skipped
 
@@ -128,11 +127,17 @@ def spread(count: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, FIT_KEYFRAMES).astype(int)).tolist() if count else []
 
 
-def fit_extractor(images: Iterable[NDArray[np.uint8]], device: str = "auto") -> Extractor:
-    """The first network, ready to describe: an ImageNet encoder, pooling and projection fitted on images.
+def fit_extractor(
+    images: Iterable[NDArray[np.uint8]], network_for: Callable[[int, int], SceneNetwork], device: str = "auto"
+) -> Extractor:
+    """A network ready to describe: where it is not fitted it is fitted on images, else the first is enough.
 
-    As in a map, the input has the shape of the first image.  What is kept of each image until the end
-    is its late map, 130 kB.
+    What is kept of each image until the end are its late maps, 130 kB by EfficientNet-Lite0.
+
+    Args:
+        images: RGB, each (H, W, 3).
+        network_for: the network for images of a width and height, which are the first image's.
+        device: torch device, or "auto".
 
     Raises SceneGeoLocError where there is no image.
     """
@@ -140,12 +145,15 @@ def fit_extractor(images: Iterable[NDArray[np.uint8]], device: str = "auto") -> 
     late = []
     for image in images:
         if extractor is None:
-            config = NetworkConfig.for_images(image.shape[1], image.shape[0])
-            extractor = Extractor(imagenet_network(config), device)
-        late.append(extractor.extract(image).late)
+            extractor = Extractor(network_for(image.shape[1], image.shape[0]), device)
+            if extractor.network.is_fitted:
+                return extractor
+        maps = extractor.extract(image).late
+        assert maps is not None
+        late.append(maps)
     if extractor is None:
         raise SceneGeoLocError("There is no image that a network can be fitted on: name a folder with some.")
-    extractor.network.fit(late)
+    extractor.fit(late)
     return extractor
 
 

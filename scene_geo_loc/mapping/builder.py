@@ -25,9 +25,10 @@ from scene_geo_loc.mapping.keyframes import KeyframeSelector
 from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
 from scene_geo_loc.mapping.reference_map import FILES, FORMAT, FORMAT_VERSION, FileRecord, MapInfo, sha256_of
 from scene_geo_loc.mapping.settings import BuilderSettings
-from scene_geo_loc.networks.checkpoint import digest, imagenet_network, load_checkpoint, save_checkpoint
+from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
+from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.extractor import Extractor, has_contrast
-from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
+from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped, Traversal
 
 FIT_KEYFRAMES = 1000
@@ -79,8 +80,8 @@ class MapBuilder:
             settings: how to build.
             map_frame: id of the frame that the poses are given in.
             source: where the frames come from, for the map's provenance.
-            network: a checkpoint; without one, an ImageNet encoder is used and its descriptor is
-                fitted on the map's own images.
+            network: a checkpoint; without one it is the network that the package comes with, its input
+                of the images' shape.  A network that is not fitted is fitted on the map's own images.
             device: torch device, or "auto".
             overwrite: whether a map at `out` may be replaced, once the new one is complete.
 
@@ -98,7 +99,8 @@ class MapBuilder:
             )
         self.progress = BuildProgress()
         self._device = device
-        self._network: SceneNetwork | None = load_checkpoint(network)[0] if network else None
+        self._network, self._provenance = load_checkpoint(network) if network else default_network()
+        self._keeps_input = network is not None
         self._extractor: Extractor | None = None
         self._waiting: deque[Frame] = deque()
         self._lidar = LidarAccumulator(WINDOWS.get(self.settings.lidar))
@@ -179,7 +181,11 @@ class MapBuilder:
         features = extractor.extract(frame.image)
         depth, depth_source = self._depth(frame, extractor.network)
         self._partial.append(
-            KeyframeRecord.of(frame, depth_source), features.local_features, depth, features.late, frame.image
+            KeyframeRecord.of(frame, depth_source),
+            features.local_features,
+            depth,
+            features.described_by,
+            frame.image,
         )
         self.progress.keyframes += 1
         self.progress.waiting -= 1
@@ -201,9 +207,9 @@ class MapBuilder:
         return _at_cells(depth, network), "lidar"
 
     def _start(self, camera: Camera) -> Extractor:
-        """Makes the network, at the first keyframe: the shape of its input follows the images'."""
-        if self._network is None:
-            self._network = imagenet_network(NetworkConfig.for_images(camera.width, camera.height))
+        """Begins, at the first keyframe: the shape of the default network's input follows the images'."""
+        if not self._keeps_input:
+            self._network = self._network.with_input_for(camera.width, camera.height)
         self._extractor = Extractor(self._network, self._device)
         self._partial.begin(
             {
@@ -234,18 +240,10 @@ class MapBuilder:
             )
         extractor = self._extractor or self._start(records[0].camera)
         network, folder = extractor.network, self._partial.folder
-        late = self._partial.late.rows()
-        if not network.is_fitted:
-            chosen = np.unique(np.linspace(0, len(late) - 1, FIT_KEYFRAMES).astype(int))
-            network.fit(late[i] for i in chosen)
-        descriptors = np.zeros((len(records), network.config.global_size), np.float32)
-        for i, late_map in enumerate(late):
-            descriptors[i] = extractor.describe(late_map.astype(np.float32))
-            if on_progress:
-                on_progress(i + 1, len(records))
+        descriptors = self._describe(extractor, on_progress or (lambda done, total: None))
         np.save(folder / "descriptors.npy", descriptors.astype(np.float16))
         DescriptorIndex.build(descriptors).write(folder / "index.faiss")
-        save_checkpoint(network, folder / "network.safetensors", {"fitted_on": self.source})
+        save_checkpoint(network, folder / "network.safetensors", self._provenance)
         cameras = self._partial.write_keyframes()
         self._partial.close()
         info = MapInfo(
@@ -268,6 +266,21 @@ class MapBuilder:
         (folder / "map.json").write_text(info.model_dump_json(indent=1) + "\n")
         self._partial.publish(self.out)
         return self.out
+
+    def _describe(self, extractor: Extractor, on_progress: Callable[[int, int], None]) -> NDArray[np.float32]:
+        """The keyframes' global descriptors (N, D); a network that is not fitted is fitted on them."""
+        rows, count = self._partial.described_rows(), len(self._partial.records)
+        if extractor.network.is_fitted:
+            on_progress(count, count)
+            return np.asarray(rows[0], np.float32)
+        chosen = np.unique(np.linspace(0, count - 1, FIT_KEYFRAMES).astype(int))
+        extractor.fit([one[i] for one in rows] for i in chosen)
+        self._provenance = {**self._provenance, "fitted_on": self.source}
+        descriptors = np.zeros((count, extractor.network.config.global_size), np.float32)
+        for i in range(count):
+            descriptors[i] = extractor.describe([one[i].astype(np.float32) for one in rows])
+            on_progress(i + 1, count)
+        return descriptors
 
     def abandon(self) -> None:
         """Closes the files of an unfinished build; it can be taken up again later."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
 from scene_geo_loc.mapping.growing_array import GrowingArray
 from scene_geo_loc.mapping.reference_map import FEATURE_SCALE, KEYFRAME_SCHEMA
+from scene_geo_loc.networks.backends import LATE
 from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.traversals.frame import Frame
 
@@ -121,25 +123,45 @@ class PartialMap:
         self._journal = journal.open("a")
 
     def _open_arrays(self, network: SceneNetwork) -> None:
-        early, late, config = network.encoder.early, network.encoder.late, network.config
+        early = network.encoder.early
         cells = network.grid[0] * network.grid[1]
         self.local_features = GrowingArray(
             self.folder / "local_features.npy", (cells, early.channels), np.int8
         )
         self.depth = GrowingArray(self.folder / "depth.npy", (cells,), np.float16)
-        late_shape = (late.channels, late.cells(config.input_height), late.cells(config.input_width))
-        self.late = GrowingArray(self.folder / WORK / "late.npy", late_shape, np.float16)
-        self._arrays = (self.local_features, self.depth, self.late)
+        self._described = self._open_described(network)
+        self._arrays = (self.local_features, self.depth, *self._described)
+
+    def _open_described(self, network: SceneNetwork) -> tuple[GrowingArray, ...]:
+        """Global descriptors or, of a network that is not fitted, the late maps to fit it to."""
+        work, config = self.folder / WORK, network.config
+        if network.is_fitted:
+            return (GrowingArray(work / "descriptors.npy", (config.global_size,), np.float32),)
+        shapes = [
+            (late.channels, late.cells(config.input_height), late.cells(config.input_width))
+            for late in (encoder.late for encoder in network.encoders)
+        ]
+        return tuple(
+            GrowingArray(work / f"{name}.npy", shape, np.float16)
+            for name, shape in zip(LATE, shapes, strict=False)
+        )
+
+    def described_rows(self) -> list[NDArray[np.floating]]:
+        """What the keyframes are described by so far, memory-mapped: see `append`."""
+        return [array.rows() for array in self._described]
 
     def append(
         self,
         record: KeyframeRecord,
         local_features: NDArray[np.float32],
         depth: NDArray[np.float32],
-        late: NDArray[np.float32],
+        described: Sequence[NDArray[np.float32]],
         image: NDArray[np.uint8],
     ) -> None:
-        """Adds a keyframe: unit features and depth in metres at its cells, its late map and its image."""
+        """Adds a keyframe: unit features and depth in metres at its cells, and its image.
+
+        It is described by its global descriptor or, by a network that is not fitted, by its late maps.
+        """
         thumbnail = _thumbnail(image)
         record.thumbnail_offset = self._thumbnails.tell()
         record.thumbnail_bytes = len(thumbnail)
@@ -147,7 +169,8 @@ class PartialMap:
         scaled = np.clip(np.round(local_features * FEATURE_SCALE), -127, 127)
         self.local_features.append(scaled.reshape(self.local_features.row_shape))
         self.depth.append(depth.ravel())
-        self.late.append(late)
+        for array, row in zip(self._described, described, strict=True):
+            array.append(row)
         for array in self._arrays:
             array.flush()
         self._thumbnails.flush()

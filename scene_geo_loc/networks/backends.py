@@ -20,28 +20,48 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from scene_geo_loc.networks.decoder import MAX_DEPTH_M
 from scene_geo_loc.networks.scene_network import SceneNetwork
 
-Maps = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Unit local features (rows, columns, C) and the late map (C', rows', columns') of an image."""
+LATE = ("late", "second_late")
+"""What the late map of each part of a descriptor is called."""
+
+Outputs = dict[str, NDArray[np.float32]]
+"""What a forward pass tells of an image, by the names of `ForwardPass.outputs`."""
 
 
 class ForwardPass(nn.Module):
-    """What every backend runs: pixels to local features and late map, batch norms merged.
+    """What every backend runs: pixels to all that the network tells of them, batch norms merged.
 
     The weights are copies: training or fitting the network afterwards does not change them.
+
+    Attributes:
+        outputs: names of what it gives: `local_features` (B, h, w, C) of unit length; then
+            `global_descriptor` (B, D) of unit length or, of a network that is not fitted, the late maps
+            (B, C', h', w') that it is fitted to (`LATE`); last `depth` (B, H, W) in metres, up to
+            `decoder.MAX_DEPTH_M`, of a network that infers it.
     """
 
     def __init__(self, network: SceneNetwork) -> None:
         super().__init__()
-        self._normalise = network.normalise
-        self.encoder = copy.deepcopy(network.encoder).eval()
-        _fuse_batch_norms(self.encoder)
+        self._network = copy.deepcopy(network).eval()
+        _fuse_batch_norms(self._network)
+        self._is_fitted = network.is_fitted
+        described = ("global_descriptor",) if self._is_fitted else LATE[: len(network.encoders)]
+        depth = ("depth",) if network.descriptor.infers_depth else ()
+        self.outputs = ("local_features", *described, *depth)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Unit local features (B, h, w, C) and late maps (B, C', h', w') of images (B, H, W, 3)."""
-        maps = self.encoder(self._normalise(pixels.float()))
-        return F.normalize(maps.early, dim=1).permute(0, 2, 3, 1), maps.late
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """The outputs for images (B, H, W, 3) in [0, 255]."""
+        network = self._network
+        images = network.normalise(pixels.float())
+        maps = network.encoder(images)
+        inferred = network.descriptor.infer(images, maps)
+        told = [F.normalize(maps.early, dim=1).permute(0, 2, 3, 1)]
+        told += [network.describe(inferred.late)] if self._is_fitted else inferred.late
+        if inferred.depth is not None:
+            told.append(inferred.depth[:, 0] * MAX_DEPTH_M)
+        return tuple(told)
 
 
 class Backend(ABC):
@@ -54,8 +74,8 @@ class Backend(ABC):
     name: str
 
     @abstractmethod
-    def run(self, image: NDArray[np.uint8]) -> Maps:
-        """The maps of an RGB image (H, W, 3), in arrays of their own."""
+    def run(self, image: NDArray[np.uint8]) -> Outputs:
+        """The outputs for an RGB image (H, W, 3), without their first axis, in arrays of their own."""
 
 
 class TorchBackend(Backend):
@@ -68,11 +88,11 @@ class TorchBackend(Backend):
         self._forward = ForwardPass(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
-    def run(self, image: NDArray[np.uint8]) -> Maps:
+    def run(self, image: NDArray[np.uint8]) -> Outputs:
         """See `Backend.run`."""
         pixels = torch.from_numpy(np.ascontiguousarray(image))[None].to(self._device)
-        local_features, late = self._forward(pixels)
-        return local_features[0].cpu().numpy(), late[0].cpu().numpy()
+        told = self._forward(pixels)
+        return {name: one[0].cpu().numpy() for name, one in zip(self._forward.outputs, told, strict=True)}
 
 
 class OpenVinoBackend(Backend):
@@ -85,11 +105,13 @@ class OpenVinoBackend(Backend):
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
+        forward = ForwardPass(network)
+        self._outputs = forward.outputs
         shape = [1, network.config.input_height, network.config.input_width, 3]
         pixels = torch.zeros(shape, dtype=torch.uint8)
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of torch: OpenVINO reads traces all the same
-            traced = torch.jit.trace(ForwardPass(network), (pixels,), check_trace=False)
+            traced = torch.jit.trace(forward, (pixels,), check_trace=False)
         # openvino.convert_model does what follows too, and reports each use to its makers over the network.
         frontend = FrontEndManager().load_by_framework("pytorch")
         decoder = TorchScriptPythonDecoder(traced)  # the front end does not keep it alive
@@ -105,10 +127,10 @@ class OpenVinoBackend(Backend):
         }
         self._request = openvino_core().compile_model(model, "CPU", settings).create_infer_request()
 
-    def run(self, image: NDArray[np.uint8]) -> Maps:
+    def run(self, image: NDArray[np.uint8]) -> Outputs:
         """See `Backend.run`."""
-        outputs = self._request.infer([image[None]], share_inputs=True).to_tuple()
-        return outputs[0][0], outputs[1][0]
+        told = self._request.infer([image[None]], share_inputs=True).to_tuple()
+        return {name: one[0] for name, one in zip(self._outputs, told, strict=True)}
 
 
 @cache
@@ -139,7 +161,8 @@ def _fuse_batch_norms(module: nn.Module) -> None:
     for parent in list(module.modules()):
         before, name_before = None, ""
         for name, child in list(parent.named_children()):
-            if isinstance(before, nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
-                setattr(parent, name_before, fuse_conv_bn_eval(before, child))
+            if isinstance(before, nn.Conv2d | nn.ConvTranspose2d) and isinstance(child, nn.BatchNorm2d):
+                transposed = isinstance(before, nn.ConvTranspose2d)
+                setattr(parent, name_before, fuse_conv_bn_eval(before, child, transpose=transposed))
                 setattr(parent, name, nn.Identity())
             before, name_before = child, name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scene_geo_loc.networks.backends import choose_backend
+from scene_geo_loc.networks.backends import LATE, choose_backend
 from scene_geo_loc.networks.scene_network import SceneNetwork
 
 
@@ -19,13 +20,25 @@ class SceneFeatures:
 
     Attributes:
         local_features: (rows, columns, C) float32, unit length at each cell.
-        late: (C', rows', columns') float32, the map that is pooled to the descriptor.
         global_descriptor: (D,) float32 of unit length, or None where the network is not yet fitted.
+        depth: (H, W) float32 of the network's input, metres; 100 is that or more, or sky.  None where the
+            network infers none.
+        late: of a network that is not yet fitted, the maps (C', rows', columns') float32 that it is fitted
+            to, one for each part of the descriptor; else None.
     """
 
     local_features: NDArray[np.float32]
-    late: NDArray[np.float32]
     global_descriptor: NDArray[np.float32] | None
+    depth: NDArray[np.float32] | None
+    late: tuple[NDArray[np.float32], ...] | None
+
+    @property
+    def described_by(self) -> tuple[NDArray[np.float32], ...]:
+        """What tells the place: the global descriptor, or the late maps that it will follow from."""
+        if self.global_descriptor is not None:
+            return (self.global_descriptor,)
+        assert self.late is not None
+        return self.late
 
 
 MIN_CONTRAST = 2.0
@@ -45,19 +58,20 @@ def choose_device(name: str) -> torch.device:
 
 
 class Extractor:
-    """A scene network on a device, made fast for single images."""
+    """A scene network on a device, made fast for single images.
+
+    Once it is made, its network is to be fitted by `fit` alone.
+    """
 
     def __init__(self, network: SceneNetwork, device: str = "auto") -> None:
         self.device = choose_device(device)
         self.network = network.eval().to(self.device)
-        # Backends give what the late map is enough for; else the network itself runs.
-        whole = self.network.descriptor.has_second_encoder
-        self._backend = None if whole else choose_backend(self.network, self.device)
+        self._backend = choose_backend(self.network, self.device)
 
     @property
     def backend_name(self) -> str:
         """What runs the forward pass: "openvino" or "torch"."""
-        return "torch" if self._backend is None else self._backend.name
+        return self._backend.name
 
     def extract(self, image: NDArray[np.uint8]) -> SceneFeatures:
         """Features of an RGB image (H, W, 3) uint8 of any size; it is resized to the network's input."""
@@ -65,22 +79,22 @@ class Extractor:
         size = (config.input_width, config.input_height)
         if (image.shape[1], image.shape[0]) != size:
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        if self._backend is None:
-            return self._extract_by_whole_network(image)
-        local_features, late = self._backend.run(image)
-        return SceneFeatures(local_features, late, self.describe(late) if self.network.is_fitted else None)
-
-    @torch.inference_mode()
-    def _extract_by_whole_network(self, image: NDArray[np.uint8]) -> SceneFeatures:
-        pixels = torch.from_numpy(np.ascontiguousarray(image))[None].to(self.device)
-        features = self.network(self.network.normalise(pixels.float()))
+        told = self._backend.run(image)
+        late = tuple(told[name] for name in LATE if name in told)
         return SceneFeatures(
-            features.local_features[0].permute(1, 2, 0).contiguous().cpu().numpy(),
-            features.late[0].cpu().numpy(),
-            features.global_descriptor[0].cpu().numpy() if self.network.is_fitted else None,
+            told["local_features"], told.get("global_descriptor"), told.get("depth"), late or None
         )
 
+    def fit(self, late_maps: Iterable[Sequence[NDArray[np.float32]]]) -> None:
+        """Fits the network to the late maps of images (`SceneFeatures.late`), see `SceneNetwork.fit`.
+
+        From here on the forward pass gives global descriptors.
+        """
+        self.network.fit(late_maps)
+        self._backend = choose_backend(self.network, self.device)
+
     @torch.inference_mode()
-    def describe(self, late: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The global descriptor (D,) of a late map (C', h', w') extracted before."""
-        return self.network.describe(torch.from_numpy(late)[None].to(self.device))[0].cpu().numpy()
+    def describe(self, late: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """The global descriptor (D,) of an image's late maps, extracted before the network was fitted."""
+        maps = [torch.from_numpy(one)[None].to(self.device) for one in late]
+        return self.network.describe(maps)[0].cpu().numpy()

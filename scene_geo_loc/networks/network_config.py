@@ -13,8 +13,6 @@ from scene_geo_loc.networks.pooling import POOLINGS
 
 INPUT_AREA = 320 * 240
 """Most pixels of the input made for images of any shape: what a keyframe's features take follows from it."""
-FITTED_SIZE = 256
-"""Length of the descriptor of a network that is fitted on a map's own images."""
 _CHOICES: dict[str, dict[str, Any]] = {
     "encoder": ENCODERS,
     "depth_encoder": ENCODERS,
@@ -86,11 +84,6 @@ class NetworkConfig(BaseModel):
     def global_size(self) -> int:
         """Length of the global descriptor."""
         return self.descriptor_size or self.system_size
-
-    @classmethod
-    def for_images(cls, width: int, height: int) -> NetworkConfig:
-        """The network that maps are built with, for images of this size; see `with_input_for`."""
-        return cls(descriptor_size=FITTED_SIZE).with_input_for(width, height)
 
     def with_input_for(self, width: int, height: int) -> NetworkConfig:
         """The same with an input of the shape of these images and `INPUT_AREA` pixels at most."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -102,13 +103,9 @@ class SceneNetwork(nn.Module):
         """Unit global descriptors (B, D), projected where the config has a `descriptor_size`."""
         return self._projected(description.joint)
 
-    def describe(self, late: Tensor) -> Tensor:
-        """Unit global descriptors (B, D) of late maps (B, C', h', w'), where they are all that it takes.
-
-        Raises SceneGeoLocError where the descriptor needs the image, too.
-        """
-        self._check_describes_late_maps()
-        return self._projected(self._poolings[0](late))
+    def describe(self, late: Sequence[Tensor]) -> Tensor:
+        """Unit global descriptors (B, D) of late maps (B, C', h', w'), one for each part."""
+        return self._projected(self.descriptor.fusion(self.descriptor.pool(late)))
 
     def descriptor_parameters(self) -> list[nn.Parameter]:
         """What the triplet losses train: the encoder's head and the descriptor system without its decoder.
@@ -124,9 +121,9 @@ class SceneNetwork(nn.Module):
 
     def with_input_for(self, width: int, height: int) -> SceneNetwork:
         """A copy for images of another shape: the weights do not depend on the input's size."""
-        copy = SceneNetwork(self.config.with_input_for(width, height))
-        copy.load_state_dict(self.state_dict())
-        return copy.to(self.fitted.device).train(self.training)
+        network = copy.deepcopy(self)
+        network.config = self.config.with_input_for(width, height)
+        return network
 
     def with_descriptor_size(self, size: int | None) -> SceneNetwork:
         """A copy with a projection to another size, not yet fitted (`fit_projection`), or with none.
@@ -139,31 +136,33 @@ class SceneNetwork(nn.Module):
                 f"A descriptor of {system_size} numbers cannot be projected to {size}: "
                 f"take between 1 and {system_size}."
             )
-        copy = SceneNetwork(self.config.model_copy(update={"descriptor_size": size}))
-        kept = {k: v for k, v in self.state_dict().items() if not k.startswith(("projection.", "fitted"))}
-        copy.load_state_dict(kept, strict=False)
-        copy.fitted.fill_(size is None and copy._poolings_are_fitted())
-        return copy.to(self.fitted.device).train(self.training)
+        network = copy.deepcopy(self)
+        network.config = self.config.model_copy(update={"descriptor_size": size})
+        network.projection = nn.Linear(system_size, size, device=self.fitted.device) if size else None
+        network.fitted.fill_(size is None and self._poolings_are_fitted())
+        return network
 
     @torch.inference_mode()
-    def fit(self, late_maps: Iterable[NDArray[np.float32]]) -> None:
-        """Fits pooling and projection to late maps, each (C', h', w'), of a place's own images.
+    def fit(self, late_maps: Iterable[Sequence[NDArray[np.float32]]]) -> None:
+        """Fits poolings and projection to the late maps of a place's own images.
 
-        It is for networks that are not trained, and whose descriptor needs the late map alone.  The
-        projection is the truncated SVD of the pooled descriptors without centring: cosines between a query
-        and the images fitted on stay what they were, as far as its size allows.  Where there are fewer
-        images than `descriptor_size`, the remaining rows are zero.
+        Of each image they are what `describe` takes, without its first axis.  The encoders stay as they are,
+        trained or not.  The projection is the truncated SVD of the descriptors without centring: cosines
+        between a query and the images fitted on stay what they were, as far as its size allows.  Where there
+        are fewer images than `descriptor_size`, the remaining rows are zero.
 
-        Raises SceneGeoLocError where the descriptor needs the image, too.
+        Raises SceneGeoLocError where there are too few for a pooling's clusters.
         """
-        self._check_describes_late_maps()
-        (pooling,), device = self._poolings, self.fitted.device
-        maps = [np.asarray(late, np.float32) for late in late_maps]
-        features = np.concatenate([late.reshape(late.shape[0], -1).T for late in maps])
-        pooling.fit(features, self.encoder.netvlad_sharpness)
+        device = self.fitted.device
+        maps = [[np.asarray(one, np.float32) for one in late] for late in late_maps]
+        for part, (pooling, encoder) in enumerate(zip(self._poolings, self.encoders, strict=True)):
+            features = np.concatenate([late[part].reshape(encoder.late.channels, -1).T for late in maps])
+            pooling.fit(features, encoder.netvlad_sharpness)
         if self.projection is not None:
-            pooled = torch.cat([pooling(torch.from_numpy(late)[None].to(device)) for late in maps])
-            axes = uncentred_axes(pooled.cpu().numpy(), self.projection.out_features)
+            system = self.descriptor
+            tensors = ([torch.from_numpy(one)[None].to(device) for one in late] for late in maps)
+            joint = torch.cat([system.fusion(system.pool(late)) for late in tensors])
+            axes = uncentred_axes(joint.cpu().numpy(), self.projection.out_features)
             self.projection.weight.zero_()
             self.projection.weight[: len(axes)] = torch.from_numpy(axes).to(device)
             self.projection.bias.zero_()
@@ -218,10 +217,3 @@ class SceneNetwork(nn.Module):
 
     def _poolings_are_fitted(self) -> bool:
         return all(pooling.is_fitted for pooling in self._poolings)
-
-    def _check_describes_late_maps(self) -> None:
-        if self.descriptor.has_second_encoder:
-            raise SceneGeoLocError(
-                f"The descriptor {self.config.descriptor} takes more than the late map of an image: "
-                "train it, and describe images by the whole network."
-            )

@@ -104,7 +104,8 @@ class MapBuilderNodeSettings(CameraSettings):
     bag: str = setting("", "A recording to build from as fast as it can be read; empty: live topics.")
     network: str | None = setting(
         None,
-        "Checkpoint of the network; empty: an ImageNet encoder, its descriptor fitted on the map's images.",
+        "Checkpoint of the network; empty: the one that comes with the package. "
+        "A network that is not fitted is fitted on the map's images.",
     )
     device: str = setting("auto", "Where the network runs: auto, cpu, cuda, ...")
     pose_source: Literal["tf", "odometry", "pose"] = setting(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -58,10 +59,12 @@ class DescriptorSystem(nn.Module, ABC):
     Attributes:
         name: what configs call it.
         has_second_encoder: whether it has two parts; else the image's late map is all that it needs.
+        infers_depth: whether its `Description` has a depth.
     """
 
     name: ClassVar[str]
     has_second_encoder: ClassVar[bool]
+    infers_depth: ClassVar[bool] = False
 
     def __init__(self, encoder: Encoder, config: NetworkConfig) -> None:
         super().__init__()
@@ -79,10 +82,14 @@ class DescriptorSystem(nn.Module, ABC):
     def forward(self, images: Tensor, maps: FeatureMaps) -> Description:
         """Describes normalised images (B, 3, H, W) by their feature maps."""
         inferred = self.infer(images, maps)
-        parts = tuple(pooling(late) for pooling, late in zip(self.poolings, inferred.late, strict=True))
+        parts = self.pool(inferred.late)
         return Description(
             parts, self.fusion(parts), inferred.depth, inferred.log_scale, inferred.hallucinated
         )
+
+    def pool(self, late: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The parts, unit descriptors (B, Di), of their late maps."""
+        return tuple(pooling(one) for pooling, one in zip(self.poolings, late, strict=True))
 
     def descriptor_parameters(self) -> list[nn.Parameter]:
         """What the triplet losses train: poolings, fusion and the second encoder, all of it."""

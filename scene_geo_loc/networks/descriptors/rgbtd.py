@@ -33,6 +33,7 @@ class RGBtD(DescriptorSystem):
 
     name = "rgbtd"
     has_second_encoder = True
+    infers_depth = True
 
     def __init__(self, encoder: Encoder, config: NetworkConfig) -> None:
         super().__init__(encoder, config)
@@ -64,6 +65,7 @@ class RGBPlus(RGBtD):
     """
 
     name = "rgb_plus"
+    infers_depth = False
 
     def __init__(self, encoder: Encoder, config: NetworkConfig) -> None:
         super().__init__(encoder, config)

@@ -62,7 +62,7 @@ class EncoderProtocol(BaseModel):
     )
     precision: Literal["float32", "bfloat16"] = Field(
         default="bfloat16",
-        description="of the student's convolutions; bfloat16 pays where the processor has it",
+        description="of convolutions; bfloat16 pays where the processor has it",
     )
     seed: int = Field(default=0, ge=0, description="the same seed draws the same crops")
 
@@ -186,8 +186,7 @@ class EncoderTrainer:
         return {stride: value.item() for stride, value in losses.items()}
 
     def _losses(self, pixels: Tensor) -> dict[int, Tensor]:
-        reduced = self._protocol.precision == "bfloat16"
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=reduced):
+        with self._precision():
             given = self._student(self._normalised(pixels, self._student.encoder))
         losses = {}
         for stride, wanted in self._wanted(pixels).items():
@@ -203,8 +202,13 @@ class EncoderTrainer:
         these lie just where the student's cells do.
         """
         sides = {stride: stage.cells(pixels.shape[1]) for stride, stage in self._student.stages.items()}
-        maps = self._teacher.maps(self._normalised(pixels, self._teacher))
-        return {stride: F.adaptive_avg_pool2d(maps[stride], side) for stride, side in sides.items()}
+        with self._precision():
+            maps = self._teacher.maps(self._normalised(pixels, self._teacher))
+        return {stride: F.adaptive_avg_pool2d(maps[stride].float(), side) for stride, side in sides.items()}
+
+    def _precision(self) -> torch.autocast:
+        reduced = self._protocol.precision == "bfloat16"
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=reduced)
 
     def _normalisation(self) -> dict[int, tuple[Tensor, Tensor]]:
         """By stride, mean and standard deviation (1, C, 1, 1) of the channels that the student is to give."""

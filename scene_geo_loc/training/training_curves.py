@@ -35,18 +35,20 @@ def write_training_curves(path: Path, records: Sequence[dict[str, Any]]) -> None
                 marker=".",
                 label=name,
             )
-        epochs = [record["epoch"] for record in records]
-        mean = [record["mean_recall_1_to_5"] for record in records]
+        validated = [record for record in records if "recall_at_n" in record]
+        epochs = [record["epoch"] for record in validated]
         for n, colour in ((1, STEP_COLOURS[0]), (5, STEP_COLOURS[1])):
-            shares = [record["recall_at_n"][n - 1] for record in records]
+            shares = [record["recall_at_n"][n - 1] for record in validated]
             below.plot(epochs, shares, color=colour, marker=".", label=f"recall@{n}")
+        mean = [record["mean_recall_1_to_5"] for record in validated]
         below.plot(epochs, mean, color=MUTED, ls=(0, (4, 2)), label="mean of recall@1 to @5")
-        if trained:
-            best = max(trained, key=lambda record: record["mean_recall_1_to_5"])
+        if after := [record for record in validated if record["losses"]]:
+            best = max(after, key=lambda record: record["mean_recall_1_to_5"])
             at = best["epoch"], best["mean_recall_1_to_5"]
             below.plot(*at, "o", color=MUTED, label=f"best: epoch {best['epoch']}")
         above.set(title="Losses in training", ylim=(min(0.0, above.get_ylim()[0]), None))
-        below.set(title="Recall within 25 m in the validation area", xlabel="epoch")
+        title = "Recall within 25 m in the validation area"
+        below.set(title=title if validated else f"{title}: not measured", xlabel="epoch")
         below.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         below.xaxis.set_major_locator(MaxNLocator(integer=True))
         for axes in (above, below):

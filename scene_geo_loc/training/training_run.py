@@ -36,7 +36,7 @@ from scene_geo_loc.training.validation import Validation, load_validation
 
 STAGES = "stages"
 """Folder within a hallucination network's run folder, of the runs of its first stage."""
-_TRAIN_PACK, _VALIDATION_PACK = "triplets", "validation"
+_PACK = "triplets"
 
 
 class RunWatcher(Watcher, Protocol):
@@ -93,15 +93,11 @@ def load_training_data(
 
     def packed() -> tuple[ImagePack, Validation]:
         with watcher.packing("packing images of triplets") as tell:
-            pack = pack_triplets(triplets, packs / _TRAIN_PACK, progress=tell)
+            pack = pack_triplets(triplets, packs / _PACK, progress=tell)
         with watcher.packing("packing images of the validation area") as tell:
-            validation = load_validation(
-                triplets.root,
-                packs / _VALIDATION_PACK,
-                protocol.validation_references,
-                protocol.validation_queries,
-                tell,
-            )
+            references, queries = protocol.validation_references, protocol.validation_queries
+            folder = packs / f"validation_{references or 'all'}_{queries}"
+            validation = load_validation(triplets.root, folder, references, queries, tell)
         return pack, validation
 
     if processes.is_first:

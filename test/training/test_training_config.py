@@ -1,0 +1,112 @@
+"""Systems and protocols in YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.training.training_config import (
+    SystemConfig,
+    TrainingProtocol,
+    load_protocol,
+    load_system,
+    names_of,
+)
+
+
+@pytest.mark.parametrize("name", names_of("systems"))
+def test_every_system_that_comes_with_the_package_can_be_loaded(name: str) -> None:
+    system = load_system(name)
+    assert (system.network.input_width, system.network.input_height) == (224, 224)
+    assert system.network.descriptor_size is None
+
+
+def test_systems_have_names_of_their_own() -> None:
+    names = [load_system(name).name for name in names_of("systems")]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("descriptor", ["rgb", "rgb_plus", "rgbtd", "hallucination"])
+@pytest.mark.parametrize(
+    "rest", ["alexnet_mac", "alexnet_netvlad", "resnet18_mac", "resnet18_truncated_netvlad"]
+)
+def test_all_pairs_of_the_paper_are_there_for_each_descriptor(descriptor: str, rest: str) -> None:
+    network = load_system(f"{descriptor}_{rest}").network
+    assert network.descriptor == descriptor
+    assert rest == f"{network.encoder}_{network.pooling}"
+    assert network.depth_encoder == "alexnet"
+
+
+def test_the_full_protocol_is_that_of_the_authors() -> None:
+    assert load_protocol("full") == TrainingProtocol()
+
+
+def test_the_reduced_protocol_differs_in_how_much_is_trained_and_not_in_what() -> None:
+    full, reduced = load_protocol("full"), load_protocol("reduced")
+    for name in ("learning_rate", "decoder_learning_rate", "weight_decay", "margin"):
+        assert getattr(reduced, name) == getattr(full, name)
+    assert reduced.epochs < full.epochs
+    assert reduced.negatives < full.negatives
+
+
+def written(folder: Path, **changes: object) -> str:
+    values = load_system("rgbtd_alexnet_mac").model_dump() | changes
+    (folder / "system.yaml").write_text(yaml.safe_dump(values))
+    return str(folder / "system.yaml")
+
+
+def test_a_file_of_ones_own_is_read(tmp_path: Path) -> None:
+    assert load_system(written(tmp_path, name="mine")).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"network": {"encoder": "vgg"}}, r"network\.encoder: unknown encoder 'vgg'; known are .*alexnet"),
+        ({"network": {"pooling": "max"}}, r"network\.pooling: unknown pooling 'max'"),
+        ({"network": {"input_width": 8}}, r"network\.input_width: .*greater than or equal to 32"),
+        ({"network": {"descriptor_size": 100000}}, r"network: descriptor_size 100000 is more than"),
+        ({"network": {"colours": "jet"}}, r"network\.colours: Extra inputs are not permitted"),
+        ({"depth_loss": "uncertainty"}, "does not go with uncertainty False"),
+        ({"augmentation": "perhaps"}, "augmentation: .*valid boolean"),
+    ],
+)
+def test_what_is_unknown_or_impossible_is_named(tmp_path: Path, changes: dict, words: str) -> None:
+    with pytest.raises(SceneGeoLocError, match=words):
+        load_system(written(tmp_path, **changes))
+
+
+def test_a_name_that_is_unknown_is_answered_with_those_that_are_known() -> None:
+    with pytest.raises(SceneGeoLocError, match=r"neither a file rgbtd_vgg nor .* rgbtd_alexnet_mac"):
+        load_system("rgbtd_vgg")
+
+
+def test_more_hard_negatives_than_negatives_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("negatives: 5\nhard_negatives: 6\n")
+    with pytest.raises(SceneGeoLocError, match="hard_negatives 6 are more than negatives 5"):
+        load_protocol(str(tmp_path / "p.yaml"))
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "just words", "\x00", ""])
+def test_what_is_no_yaml_of_settings_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(SceneGeoLocError, match=r"p\.yaml") as caught:
+        load_system(str(tmp_path / "p.yaml"))
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_serve_both_encoders_of_one_kind() -> None:
+    alike = load_system("rgbtd_alexnet_mac").with_weights(Path("a"), None)
+    assert (alike.encoder_weights, alike.depth_encoder_weights) == ("a", "a")
+    other = load_system("rgbtd_resnet18_mac").with_weights(Path("r"), None)
+    assert (other.encoder_weights, other.depth_encoder_weights) == ("r", "imagenet")
+    both = load_system("rgbtd_alexnet_mac").with_weights(Path("a"), Path("d"))
+    assert (both.encoder_weights, both.depth_encoder_weights) == ("a", "d")
+
+
+def test_a_system_is_read_back_as_it_was_written() -> None:
+    system = load_system("rgb_plus_alexnet_netvlad")
+    assert SystemConfig.model_validate(yaml.safe_load(yaml.safe_dump(system.model_dump()))) == system

@@ -52,7 +52,7 @@ def descriptors(
 
     from scene_geo_loc.cli.progress import progress
     from scene_geo_loc.evaluation.descriptor_benchmark import benchmark_descriptors
-    from scene_geo_loc.evaluation.descriptor_systems import first_network
+    from scene_geo_loc.evaluation.descriptor_systems import runs_of_the_package
     from scene_geo_loc.evaluation.output import write_json
     from scene_geo_loc.evaluation.system_comparisons import to_record
     from scene_geo_loc.evaluation.trained_runs import checkpoint_run, find_runs
@@ -60,7 +60,7 @@ def descriptors(
     sizes = sorted(set(whiten or ()))
     found = find_runs(runs or (), device, sizes)
     checkpoints = [checkpoint_run(path, device, sizes) for path in network or ()]
-    contestants = [first_network(device), *checkpoints, *found.runs]
+    contestants = [*runs_of_the_package(device), *checkpoints, *found.runs]
     done = benchmark_descriptors(root, contestants, cache, found.protocols, progress)
     done = replace(done, left_out=[*done.left_out, *found.left_out])
     print_benchmark(done)

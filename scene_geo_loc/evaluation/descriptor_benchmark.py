@@ -123,14 +123,14 @@ class _Scores:
     def all(self, shape: Size, told: Callable[[int], None]) -> dict[SystemName, RunResult]:
         plain = self.run.system
         names = {size: SystemName(plain.name, plain.protocol, size) for size in (None, *self.run.whiten)}
-        results = {name: result for size, name in names.items() if (result := self._cached(size))}
+        results = {name: result for size, name in names.items() if (result := self._cached(size, shape))}
         missing = [size for size, name in names.items() if name not in results]
         if missing:
-            system = self.run.load()
+            system = self.run.load(*shape)
             described = self._describe(system, shape, told)
             for size in missing:
                 results[names[size]] = result = self._score(system, described, size)
-                self._keep(size, result)
+                self._keep(size, shape, result)
         return {name: results[name] for name in names.values()}
 
     def _describe(
@@ -190,16 +190,17 @@ class _Scores:
         rows = [views.reference_rows for views in self.images.scenarios]
         return np.array(list(dict.fromkeys(np.concatenate(rows).tolist())), np.int64)
 
-    def _file(self, size: int | None) -> Path | None:
-        """Of what the result follows from: network, images, and for its speed the machine."""
+    def _file(self, size: int | None, shape: Size) -> Path | None:
+        """Named by what the result follows from: images, network and input, and for its speed the machine."""
         if self.cache is None or not self.run.digest:
             return None
-        suffix = "" if size is None else f"_{size}"
-        machine = f"{os.cpu_count()}cores"
-        return self.cache / f"scores_{self.images.digest[:16]}_{self.run.digest[:16]}{suffix}_{machine}.json"
+        width, height = self.run.input_size(*shape)
+        whitened = "" if size is None else f"_whitened{size}"
+        made_of = f"{self.images.digest[:16]}_{self.run.digest[:16]}_{width}x{height}{whitened}"
+        return self.cache / f"scores_{made_of}_{os.cpu_count()}cores.json"
 
-    def _cached(self, size: int | None) -> RunResult | None:
-        file = self._file(size)
+    def _cached(self, size: int | None, shape: Size) -> RunResult | None:
+        file = self._file(size, shape)
         if file is None or not file.is_file():
             return None
         try:
@@ -207,8 +208,8 @@ class _Scores:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # damaged: scored again, and written anew
 
-    def _keep(self, size: int | None, result: RunResult) -> None:
-        if (file := self._file(size)) is not None:
+    def _keep(self, size: int | None, shape: Size, result: RunResult) -> None:
+        if (file := self._file(size, shape)) is not None:
             write_aside(file, json.dumps(run_to_dict(result)).encode())
 
 

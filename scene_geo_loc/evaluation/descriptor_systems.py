@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,11 +15,17 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.evaluation.describe import describe_images, fit_extractor
 from scene_geo_loc.evaluation.scenario_images import Image, Size
-from scene_geo_loc.networks.scene_network import NetworkConfig
+from scene_geo_loc.networks.checkpoint import digest
+from scene_geo_loc.networks.default import default_network, untrained_network
+from scene_geo_loc.networks.network_config import NetworkConfig
 
 if TYPE_CHECKING:
     from scene_geo_loc.networks.extractor import Extractor
     from scene_geo_loc.networks.scene_network import SceneNetwork
+
+FIRST = "EfficientNet-Lite0 + NetVLAD, fitted on the references"
+SHIPPED = "shipped default"
+"""What the table calls the networks of the package."""
 
 ENCODER_LETTERS = {"alexnet": "A", "resnet18": "R", "resnet18_truncated": "Rt"}
 """How the paper abbreviates encoders; other ones keep their names."""
@@ -84,7 +89,7 @@ class SystemRun:
 
     Attributes:
         system: what row it belongs to.
-        load: gives the system, its networks in memory.
+        load: gives the system for images of a width and height, its networks in memory.
         input_size: what images of a width and height are resized to for it.
         seed: of its training; None where it has none.
         traits: what distinguishes systems: encoder, pooling, descriptor and so on, by name.
@@ -94,7 +99,7 @@ class SystemRun:
     """
 
     system: SystemName
-    load: Callable[[], DescriptorSystem]
+    load: Callable[[int, int], DescriptorSystem]
     input_size: Callable[[int, int], Size]
     seed: int | None = None
     traits: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -103,31 +108,29 @@ class SystemRun:
     whiten: Sequence[int] = ()
 
 
-class FirstNetwork:
-    """An ImageNet encoder with NetVLAD and a projection, both fitted on the references, nothing trained."""
+class NetworkSystem:
+    """A scene network as maps are built with it; fitted on the references where it is not yet."""
 
-    name = "EfficientNet-Lite0 + NetVLAD, fitted on the references"
-
-    def __init__(self, device: str = "auto") -> None:
-        self._device = device
+    def __init__(self, network: SceneNetwork, device: str = "auto") -> None:
+        self._network, self._device = network, device
         self._extractor: Extractor | None = None
 
     def fit(self, images: Iterable[Image]) -> None:
-        """Fits pooling and projection, and forgets what it was fitted on before."""
-        self._extractor = fit_extractor(images, self._device)
+        """Fits poolings and projection of a network that is not fitted; leaves another one as it is."""
+        self._extractor = fit_extractor(images, lambda width, height: self._network, self._device)
 
     def describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """Unit descriptors (N, 256)."""
+        """Unit descriptors (N, D), each of the whole pass over an image."""
         return describe_images(self._fitted, images)
 
     @property
     def parameters(self) -> int:
-        """Those of encoder, pooling and projection."""
-        return _parameters(self._fitted.network)
+        """Those of all its parts."""
+        return sum(parameter.numel() for parameter in self._fitted.network.parameters())
 
     @property
     def backend_name(self) -> str:
-        """What runs the encoder."""
+        """What runs the network."""
         return self._fitted.backend_name
 
     @property
@@ -136,48 +139,35 @@ class FirstNetwork:
         return self._extractor
 
 
-class CheckpointSystem:
-    """A network as its checkpoint has it; fitted on the references where it is not trained."""
+def runs_of_the_package(device: str = "auto") -> list[SystemRun]:
+    """The networks of the package, which have neither seed nor protocol: the first one, then the default.
 
-    def __init__(self, checkpoint: Path, device: str = "auto") -> None:
-        from scene_geo_loc.networks.checkpoint import load_checkpoint
-        from scene_geo_loc.networks.extractor import Extractor
-
-        network, _ = load_checkpoint(checkpoint)
-        self._extractor = Extractor(network, device)
-
-    def fit(self, images: Iterable[Image]) -> None:
-        """Fits pooling and projection of a network that is not fitted; leaves another one as it is."""
-        if not self._extractor.network.is_fitted:
-            self._extractor.network.fit([self._extractor.extract(image).late for image in images])
-
-    def describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """Unit descriptors (N, D), of the whole pass that a map is built with."""
-        return describe_images(self._extractor, images)
-
-    @property
-    def parameters(self) -> int:
-        """Those of all its parts."""
-        return _parameters(self._extractor.network)
-
-    @property
-    def backend_name(self) -> str:
-        """What runs the network."""
-        return self._extractor.backend_name
+    The first is an ImageNet encoder with NetVLAD and a projection, both fitted on the references, nothing
+    trained.  Where the default is no trained network it is that one, too, and stands there once.
+    """
+    runs = [_of_any_shape(FIRST, untrained_network(), "untrained", device)]
+    default, _ = default_network()
+    if default.is_fitted:
+        runs.append(_of_any_shape(SHIPPED, default, "shipped", device))
+    return runs
 
 
-def first_network(device: str = "auto") -> SystemRun:
-    """The run of `FirstNetwork`, which has neither seed nor protocol."""
+def _of_any_shape(name: str, network: SceneNetwork, descriptor: str, device: str) -> SystemRun:
+    """The run of a network whose input gets the shape of the images, as in a map."""
 
     def input_size(width: int, height: int) -> Size:
-        config = NetworkConfig.for_images(width, height)
+        config = network.config.with_input_for(width, height)
         return config.input_width, config.input_height
 
+    def load(width: int, height: int) -> DescriptorSystem:
+        return NetworkSystem(network.with_input_for(width, height), device)
+
     return SystemRun(
-        SystemName(FirstNetwork.name),
-        lambda: FirstNetwork(device),
+        SystemName(name),
+        load,
         input_size,
-        traits=traits_of(NetworkConfig()) | {"descriptor": "untrained"},
+        traits=traits_of(network.config) | {"descriptor": descriptor},
+        digest=digest(network) if network.is_fitted else "",
     )
 
 
@@ -197,8 +187,5 @@ def paper_name(traits: Mapping[str, Any]) -> str:
 
 def is_plain(traits: Mapping[str, Any]) -> bool:
     """Whether it is as the paper has it, with none of this package's switches."""
-    return all(traits.get(key, value) == value for key, value in PLAIN.items())
-
-
-def _parameters(network: SceneNetwork) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
+    needed = {"colouring"} if traits.get("descriptor") == "rgb_plus" else set()  # always differentiable
+    return all(traits.get(key, value) == value for key, value in PLAIN.items() if key not in needed)

@@ -40,20 +40,23 @@ def figure_groups(benchmark: Benchmark) -> list[FigureGroup]:
     systems = [result for result in benchmark.systems if result.system.whitened is None]
     if len(systems) <= MOST:
         return [FigureGroup("recall", "", systems, PAPER)]
+    protocols = {run.digest: result.system.protocol for result in systems for run in result.runs}
     by_kind: dict[tuple[str, ...], list[SystemResult]] = {}
     for result in systems:
-        by_kind.setdefault(_kind(result), []).append(result)
+        # What was fine-tuned stands beside what it was before.
+        protocol = protocols.get(result.runs[0].parent or "none", result.system.protocol)
+        by_kind.setdefault(_kind(protocol, result), []).append(result)
     groups = []
     for kind, members in by_kind.items():
         groups += _split(kind, members)
     return groups
 
 
-def _kind(result: SystemResult) -> tuple[str, ...]:
-    if not result.system.protocol:
+def _kind(protocol: str, result: SystemResult) -> tuple[str, ...]:
+    if not protocol:
         return ()
     # "RGBtD + MAC (A)" without its descriptor is "MAC (A)".
-    return result.system.protocol, paper_name(result.traits).split(" + ", 1)[1]
+    return protocol, paper_name(result.traits).split(" + ", 1)[1]
 
 
 def _split(kind: tuple[str, ...], members: Sequence[SystemResult]) -> list[FigureGroup]:

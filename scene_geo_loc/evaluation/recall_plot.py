@@ -86,7 +86,7 @@ def overview_figure(benchmark: Benchmark) -> Figure:
                     printed, place, s=26, marker="D", color="none", edgecolor=MUTED, lw=1.1, zorder=2
                 )
         axes.set_title(scenario)
-        axes.set(xlim=(0, 1.0), xticks=(0, 0.25, 0.5, 0.75, 1.0), ylim=(len(systems) - 0.4, -0.6))
+        axes.set(xlim=(0, 1.0), xticks=(0, 0.25, 0.5, 0.75), ylim=(len(systems) - 0.4, -0.6))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
         axes.grid(False, axis="y")
         axes.set_xlabel("recall@1 (%)")

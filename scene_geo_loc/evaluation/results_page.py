@@ -136,10 +136,13 @@ def _as_plotted(recall: PlaceRecall, metres: int) -> float:
 
 
 def _missing(benchmark: Benchmark, scenarios: Sequence[str]) -> list[ResultRow]:
-    """Empty rows for the trained systems that were not trained by the full protocol."""
-    trained = _trained(benchmark)
+    """Empty rows for the trained systems that were not trained by the full protocol; one for all of them."""
+    tuned = {result.system.name for result in benchmark.systems if result.runs[0].parent}
+    trained = [system for system in _trained(benchmark) if system.name not in tuned]
     full = {system.name for system in trained if system.protocol == FULL}
-    names = dict.fromkeys(system.name for system in trained if system.name not in full)
+    names = list(dict.fromkeys(system.name for system in trained if system.name not in full))
+    if len(names) > 1 and not full:
+        names = ["each of the trained systems above"]
     empty = [""] * (len(scenarios) + len(_means(scenarios)))
     return [ResultRow(name, f"{FULL}: not run", empty, [""] * 3) for name in names]
 

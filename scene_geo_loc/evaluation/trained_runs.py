@@ -10,7 +10,14 @@ from typing import Any
 import yaml
 
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation.descriptor_systems import CheckpointSystem, SystemName, SystemRun, traits_of
+from scene_geo_loc.evaluation.descriptor_systems import (
+    KINDS,
+    NetworkSystem,
+    SystemName,
+    SystemRun,
+    is_plain,
+    traits_of,
+)
 from scene_geo_loc.evaluation.scenario_images import Size
 from scene_geo_loc.training.run_folder import BEST, CONFIG, RESULT
 
@@ -20,7 +27,7 @@ class FoundRuns:
     """What there is to benchmark.
 
     Attributes:
-        runs: those that are finished, in the order of their folders.
+        runs: those that are finished; what is to be compared with each other stands together.
         protocols: by name, the settings of each protocol that they were trained by.
         left_out: a sentence for each one that is not finished.
     """
@@ -46,9 +53,10 @@ def find_runs(folders: Sequence[Path], device: str = "auto", whiten: Sequence[in
     for folder in _run_folders(folders):
         config = _read(folder / CONFIG)
         if not ((folder / BEST).is_file() and (folder / RESULT).is_file()):
-            left_out.append(
-                f"{folder.name} ({config.name}, seed {config.seed}) is left out: it is not finished."
-            )
+            left_out.append(f"{config.name} with seed {config.seed} is left out: it is not finished.")
+            continue
+        if config.protocol.get("freeze", "descriptor") != "descriptor":
+            left_out.append(f"{config.name} is left out: its decoder alone is trained, not its descriptor.")
             continue
         system, seed = SystemName(config.name, config.protocol_name), config.seed
         if (other := seeds.setdefault((system, seed), folder)) != folder:
@@ -62,12 +70,26 @@ def find_runs(folders: Sequence[Path], device: str = "auto", whiten: Sequence[in
                 "the seed: give systems or protocols that differ names of their own."
             )
         runs.append(_run(folder / BEST, system, seed, config.traits, device, whiten))
-    return FoundRuns(runs, protocols, left_out)
+    return FoundRuns(sorted(runs, key=_place), protocols, left_out)
 
 
 def checkpoint_run(checkpoint: Path, device: str = "auto", whiten: Sequence[int] = ()) -> SystemRun:
     """A checkpoint alone, named by its file. Raises CheckpointError where it cannot be read."""
     return _run(checkpoint, SystemName(checkpoint.stem), None, {}, device, whiten)
+
+
+def _place(run: SystemRun) -> tuple[str | int | bool, ...]:
+    traits = run.traits
+    kinds = [*KINDS, traits["descriptor"]]
+    return (
+        run.system.protocol,
+        str(traits["encoder"]),
+        str(traits["pooling"]),
+        not is_plain(traits),
+        kinds.index(traits["descriptor"]),
+        run.system.name,
+        run.seed or 0,
+    )
 
 
 @dataclass(frozen=True)
@@ -141,7 +163,7 @@ def _run(
     size: Size = (network.config.input_width, network.config.input_height)
     return SystemRun(
         system,
-        lambda: CheckpointSystem(checkpoint, device),
+        lambda width, height: NetworkSystem(load_checkpoint(checkpoint)[0], device),
         lambda width, height: size,
         seed,
         traits_of(network.config) | dict(traits),

@@ -44,33 +44,56 @@ def test_the_four_scenarios_are_scored_by_one_command(
 ) -> None:
     references = views(tmp_path / "city" / "reference", 12)
 
+    made = [
+        scenarios.Scenario(name, references, views(tmp_path / "city" / name, 5), Skipped())
+        for name in ("sunny", "long-term", "snow")
+    ]
+
     def load_scenarios(root: Path) -> tuple[list[scenarios.Scenario], list[str]]:
-        made = [
-            scenarios.Scenario(name, references, views(root / name, 5), Skipped())
-            for name in ("sunny", "long-term", "snow")
-        ]
         return made, ["night is left out: there is no run of it."]
 
     monkeypatch.setattr(scenarios, "load_scenarios", load_scenarios)
-    report, numbers = tmp_path / "report", tmp_path / "recall.json"
-    shown = run(
-        "benchmark",
-        "descriptors",
-        tmp_path / "city",
-        "--json",
-        numbers,
-        "--report",
-        report,
-        "--device",
-        "cpu",
-    )
+    monkeypatch.setattr("scene_geo_loc.networks.default.CHECKPOINT", tmp_path / "none")
+    trained(tmp_path / "runs", seeds=(4, 5))
+    report, numbers, page = tmp_path / "report", tmp_path / "recall.json", tmp_path / "docs" / "results.md"
+    command = ["benchmark", "descriptors", tmp_path / "city", "--runs", tmp_path / "runs", "--whiten", 3]
+    command += ["--cache", tmp_path / "cache", "--json", numbers, "--report", report, "--write", page]
+    shown = run(*command, "--device", "cpu")
     assert "paper: RGBtD + NetVLAD (Rt)" in shown
     assert "sunny: 5 queries, 12 references, recall@1 by chance 8.3 %." in shown
     assert "night is left out" in shown
-    (system,) = json.loads(numbers.read_text())["systems"].values()
-    assert set(system["scenarios"]) == {"sunny", "long-term", "snow"}
-    assert system["scenarios"]["snow"]["recall_at_n"][0] == 1.0
+    assert "tiny, PCA-whitened to 3" in shown
+    assert "reduced, seeds 4, 5" in shown
+    record = json.loads(numbers.read_text())
+    names = [(system["name"], len(system["seeds"])) for system in record["systems"]]
+    assert names[1:] == [("tiny", 2), ("tiny, PCA-whitened to 3", 2)]
+    first = record["systems"][0]["seeds"][0]
+    assert set(first["scenarios"]) == {"sunny", "long-term", "snow"}
+    assert first["scenarios"]["snow"]["recall_at_n"][0] == 1.0
     assert (report / "index.html").is_file()
+    assert page.read_text().startswith("# Descriptors: what was measured")
+    assert f"The results are {page}, with 2 pictures in" in shown.replace("\n", " ")
+    # Queries look exactly like their references: what the cache tells is what was measured.
+    again = tmp_path / "again.json"
+    run(*command[:7], "--cache", tmp_path / "cache", "--json", again, "--device", "cpu")
+    assert json.loads(again.read_text())["systems"][1:] == record["systems"][1:]
+
+
+def trained(folder: Path, seeds: tuple[int, ...]) -> None:
+    """Finished run folders of a tiny system of random weights."""
+    from scene_geo_loc.networks.checkpoint import save_checkpoint
+    from scene_geo_loc.networks.network_config import NetworkConfig
+    from scene_geo_loc.networks.scene_network import SceneNetwork
+    from scene_geo_loc.training.run_folder import BEST, RunFolder
+
+    network = NetworkConfig(pooling="mac", input_width=64, input_height=64)
+    for seed in seeds:
+        system = {"name": "tiny", "network": network.model_dump()}
+        config = {"system": system, "protocol": {"name": "reduced", "epochs": 5}, "seed": seed}
+        made = RunFolder(folder / f"tiny_{seed}", config)
+        (made.path / BEST).parent.mkdir()
+        save_checkpoint(SceneNetwork(network), made.path / BEST, {})
+        made.finish({"ended": "after 5 epochs"})
 
 
 def test_runs_that_are_not_there_are_an_error(tmp_path: Path) -> None:

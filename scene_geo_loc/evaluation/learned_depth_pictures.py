@@ -88,9 +88,10 @@ def depth_figure(rows: Sequence[DepthRow]) -> Figure:
         squeeze=False,
         gridspec_kw={"height_ratios": heights, "wspace": 0, "hspace": 0},
     )
-    for axes, row in zip(grid, rows, strict=True):
+    for axes, row, height in zip(grid, rows, heights, strict=True):
         tiles = _tiles(row)
         for cell, column in zip(axes, columns, strict=True):
+            cell.set_box_aspect(height)
             _draw(cell, tiles.get(column))
         axes[0].set_ylabel(row.label)
     for cell, column in zip(grid[0], columns, strict=True):

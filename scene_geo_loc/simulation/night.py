@@ -23,7 +23,7 @@ Columns = tuple[F32, F32, F32]
 
 LAMP_RANGE_M = 32.0
 _SODIUM, _WHITE = (1.0, 0.52, 0.14), (0.9, 0.92, 0.8)
-_BURNING, _SODIUM_SHARE = 0.45, 0.8
+_BURNING, _SODIUM_SHARE = 0.6, 0.8
 HEADLIGHT, TAIL_LIGHT = (1.0, 0.93, 0.78), (1.0, 0.08, 0.04)
 _SPREAD_M = 70.0
 _TRAFFIC_GAP_M, _TRAFFIC_SPEED = 100.0, 8.0
@@ -36,6 +36,15 @@ class Lamps(NamedTuple):
 
     position: F32
     light: F32
+
+
+class WetGround(NamedTuple):
+    """Points that mirror lights: number (M,) among all, points and unit directions to the eye (3, M)."""
+
+    number: NDArray[np.intp]
+    points: F32
+    to_eye: F32
+    wetness: F32
 
 
 NO_LAMPS = Lamps(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))
@@ -91,14 +100,30 @@ class Traffic:
         return Moment(T_map_base, linear[0], angular[0], others)
 
 
-def add_lamp_light(
-    light: F32, eye: F32, points: Columns, normal: Columns, lamps: Lamps, wetness: F32
-) -> None:
+def wet_ground(eye: F32, points: Columns, upward: F32, wetness: float) -> WetGround:
+    """What mirrors lights, seen from an eye (3,): puddles stand where the ground is low.
+
+    Args:
+        upward: (N,) z of the points' normals.
+        wetness: of the ground where it is lowest, within [0, 1].
+    """
+    index = np.flatnonzero((upward > 0.9) & (points[2] < 0.3))
+    ground = np.stack([column[index] for column in points])
+    x, y = ground[:2]
+    waves = np.sin(x * np.float32(0.31) + np.sin(y * np.float32(0.47)))
+    waves += np.sin(y * np.float32(0.37) + np.sin(x * np.float32(0.53)))
+    wet = np.float32(wetness) * np.clip(0.5 + waves * np.float32(0.4), 0, 1)
+    chosen = wet > 0
+    index, ground, wet = index[chosen], ground[:, chosen], wet[chosen]
+    to_eye = eye[:, None] - ground
+    return WetGround(index, ground, to_eye / np.sqrt(np.square(to_eye).sum(0)), wet.astype(np.float32))
+
+
+def add_lamp_light(light: F32, points: Columns, normal: Columns, lamps: Lamps, wet: WetGround) -> None:
     """Adds what lamps send to points; on wet ground also their mirror images, drawn out by its roughness.
 
     Args:
         light: (N, 3), light on a white surface.
-        wetness: (N,) of the ground, zero elsewhere.
     """
     low = [p.min() - LAMP_RANGE_M for p in points]
     high = [p.max() + LAMP_RANGE_M for p in points]
@@ -116,22 +141,17 @@ def add_lamp_light(
         strength = np.maximum(tx * nx + ty * ny + tz * nz, 0) / away * down
         strength *= (1 - square * np.float32(1 / LAMP_RANGE_M**2)) * (48 / (square + 2))
         light[reached] += np.outer(strength, colour)
-        _add_gloss(light, eye, points, place, colour * np.float32(9), wetness)
+        _add_gloss(light, wet, place, colour * np.float32(9))
 
 
-def _add_gloss(light: F32, eye: F32, points: Columns, place: F32, colour: F32, wetness: F32) -> None:
+def _add_gloss(light: F32, wet: WetGround, place: F32, colour: F32) -> None:
     """The mirror image of a light in wet ground: facets that lean by about 0.12 (Beckmann)."""
-    wet = np.flatnonzero(wetness > 0)
-    if not len(wet):
-        return
-    half = np.zeros((3, len(wet)), np.float32)
-    for other in (place, eye):
-        to = np.stack([other[axis] - points[axis][wet] for axis in range(3)])
-        half += to / np.sqrt(np.square(to).sum(0))
+    to = place[:, None] - wet.points
+    square = np.square(to).sum(0)
+    half = to / np.sqrt(square) + wet.to_eye
     lean = (half[0] ** 2 + half[1] ** 2) / np.maximum(half[2] ** 2, 1e-6)
-    square = sum(np.square(place[axis] - points[axis][wet]) for axis in range(3))
-    strength = np.exp(lean * np.float32(-1 / 0.12**2)) * wetness[wet] * (40 / (square + 40))
-    light[wet] += np.outer(strength, colour)
+    strength = np.exp(lean * np.float32(-1 / 0.12**2)) * wet.wetness * (40 / (square + 40))
+    light[wet.number] += np.outer(strength, colour)
 
 
 def add_headlights(light: F32, points: Columns, normal: Columns, T_map_base: Pose) -> None:
@@ -154,7 +174,7 @@ def add_headlights(light: F32, points: Columns, normal: Columns, T_map_base: Pos
 
 
 def add_traffic_light(
-    light: F32, eye: F32, points: Columns, normal: Columns, moment: Moment, wetness: F32
+    light: F32, eye: F32, points: Columns, normal: Columns, moment: Moment, wet: WetGround
 ) -> None:
     """Adds the vehicle's own headlights, and those of the nearest others with their gleam on the road."""
     add_headlights(light, points, normal, moment.T_map_base)
@@ -163,4 +183,4 @@ def add_traffic_light(
         place = (T[:3, 3] + 1.9 * T[:3, 0] + (0, 0, 0.65)).astype(np.float32)
         towards = float(np.dot(eye - place, T[:3, 0])) > 0
         colour = np.array(HEADLIGHT if towards else TAIL_LIGHT, np.float32)
-        _add_gloss(light, eye, points, place, colour * np.float32(14 if towards else 2), wetness)
+        _add_gloss(light, wet, place, colour * np.float32(14 if towards else 2))

@@ -47,7 +47,7 @@ class Photographer:
         if self.condition.is_night:
             light = _scattered(light)
         sharp = np.asarray(cv2.GaussianBlur(light, (0, 0), 0.55) * self._vignette, np.float32)
-        if self.condition.is_night:
+        if self.condition.gain > 1:
             sharp = self._amplified(sharp, rng)
         tones = self._curve[np.clip(sharp * (_TONES / 4), 0, _TONES - 1).astype(np.int32)]
         # In good light, noise is nearly even in gamma-encoded values.

@@ -21,6 +21,7 @@ from scene_geo_loc.simulation.night import (
     Moment,
     add_lamp_light,
     add_traffic_light,
+    wet_ground,
 )
 from scene_geo_loc.simulation.patterns import noise
 from scene_geo_loc.simulation.randomness import stream
@@ -152,10 +153,10 @@ class Scene:
         if condition.has_sun:
             self._add_sunlight(light, points, normal)
         if condition.is_night:
-            wetness = self._wetness(points, normal[2])
-            add_lamp_light(light, eye, points, normal, self.lamps, wetness)
+            wet = wet_ground(eye, points, normal[2], condition.wetness)
+            add_lamp_light(light, points, normal, self.lamps, wet)
             if moment is not None:
-                add_traffic_light(light, eye, points, normal, moment, wetness)
+                add_traffic_light(light, eye, points, normal, moment, wet)
         light *= colour
         if condition.is_night:
             light += colour * (extra * np.float32(0.9))[:, None]
@@ -197,16 +198,6 @@ class Scene:
         light[shiny] += (sky - light[shiny]) * np.minimum(fresnel * np.float32(1.6), np.float32(0.85))[
             :, None
         ]
-
-    def _wetness(self, points: Columns, nz: F32) -> F32:
-        """How wet points are, within [0, 1]: puddles stand where the ground is low."""
-        wet = np.zeros(len(nz), np.float32)
-        ground = np.flatnonzero((nz > 0.9) & (points[2] < 0.3))
-        x, y = points[0][ground], points[1][ground]
-        waves = np.sin(x * np.float32(0.31) + np.sin(y * np.float32(0.47)))
-        waves += np.sin(y * np.float32(0.37) + np.sin(x * np.float32(0.53)))
-        wet[ground] = np.float32(self.condition.wetness) * np.clip(0.5 + waves * np.float32(0.4), 0, 1)
-        return wet
 
     def shines_through(self, eye: F32, places: F32) -> NDArray[np.bool_]:
         """Which lights at places (N, 3) are seen from a point (3,): nothing stands before them."""

@@ -8,6 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from scene_geo_loc.cli.settings import setting
+from scene_geo_loc.training.encoder_protocol import EncoderProtocol
+
+_DEFAULT = EncoderProtocol()
+
 
 class Student(str, Enum):
     """The encoders that can be taught."""
@@ -15,6 +20,16 @@ class Student(str, Enum):
     alexnet = "alexnet"
     resnet18 = "resnet18"
     resnet18_truncated = "resnet18_truncated"
+
+
+class Precision(str, Enum):
+    """What convolutions can be computed in."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+_PRECISION = Precision(_DEFAULT.precision)
 
 
 def encoder(
@@ -29,13 +44,14 @@ def encoder(
             help="Folders of RobotCar runs, of which the training area is taken, or of any images.",
         ),
     ],
-    steps: Annotated[int, typer.Option(min=1, help="Mini-batches to learn from.")] = 2000,
-    images: Annotated[int, typer.Option(min=1, help="Crops of a mini-batch.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Largest learning rate of Adam.")] = 1e-3,
-    float32: Annotated[
-        bool, typer.Option("--float32", help="For processors without arithmetic in bfloat16.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same crops.")] = 0,
+    steps: Annotated[int, setting(EncoderProtocol, "steps", "--steps")] = _DEFAULT.steps,
+    images: Annotated[int, setting(EncoderProtocol, "images", "--images")] = _DEFAULT.images,
+    side: Annotated[int, setting(EncoderProtocol, "side", "--side")] = _DEFAULT.side,
+    learning_rate: Annotated[
+        float, setting(EncoderProtocol, "learning_rate", "--learning-rate")
+    ] = _DEFAULT.learning_rate,
+    precision: Annotated[Precision, setting(EncoderProtocol, "precision", "--precision")] = _PRECISION,
+    seed: Annotated[int, setting(EncoderProtocol, "seed", "--seed")] = _DEFAULT.seed,
     device: Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda.")] = "auto",
 ) -> None:
     """Teach an encoder the features of EfficientNet-Lite0, whose ImageNet weights come with a package.
@@ -46,17 +62,25 @@ def encoder(
 
     Example:  scene-geo-loc train encoder alexnet encoders/alexnet robotcar photos
     """
-    from scene_geo_loc.cli.progress import progress
-    from scene_geo_loc.training.encoder_images import pack_images
-    from scene_geo_loc.training.encoder_trainer import EncoderProtocol, EncoderTrainer
+    from pydantic import ValidationError
 
-    protocol = EncoderProtocol(
-        steps=steps,
-        images=images,
-        learning_rate=learning_rate,
-        precision="float32" if float32 else "bfloat16",
-        seed=seed,
-    )
+    from scene_geo_loc.cli.progress import progress
+    from scene_geo_loc.errors import SceneGeoLocError
+    from scene_geo_loc.training.encoder_images import pack_images
+    from scene_geo_loc.training.encoder_trainer import EncoderTrainer
+
+    try:
+        protocol = EncoderProtocol(
+            steps=steps,
+            images=images,
+            side=side,
+            learning_rate=learning_rate,
+            precision=precision.value,
+            seed=seed,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SceneGeoLocError(f"{first['loc'][0]}: {first['msg']}, not {first['input']}.") from error
     packs = []
     for number, source in enumerate(sources):
         with progress(f"packing {source.name}", "images") as tell:

@@ -13,13 +13,12 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from scene_geo_loc.errors import SceneGeoLocError
@@ -30,6 +29,7 @@ from scene_geo_loc.networks.encoders.resnet18 import TruncatedResNet18
 from scene_geo_loc.networks.encoders.weights import save_weights
 from scene_geo_loc.networks.extractor import choose_device
 from scene_geo_loc.training.encoder_images import CropBatches
+from scene_geo_loc.training.encoder_protocol import EncoderProtocol
 from scene_geo_loc.training.image_pack import ImagePack
 from scene_geo_loc.training.run_folder import LOG, RunFolder, TrainingState, versions
 
@@ -43,28 +43,6 @@ _ALSO_TAUGHT = {"resnet18": ("layer3", TruncatedResNet18.late)}
 
 Told = Callable[[int, int, dict[str, Any] | None], None]
 """Takes the steps done, their total, and the record of the log that was written, if one was."""
-
-
-class EncoderProtocol(BaseModel):
-    """How an encoder is taught."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    steps: int = Field(default=2000, ge=1, description="mini-batches to learn from")
-    images: int = Field(default=32, ge=1, description="crops of a mini-batch")
-    side: int = Field(default=160, ge=96, le=280, description="pixels of a crop's sides")
-    learning_rate: float = Field(default=1e-3, gt=0, description="largest learning rate of Adam")
-    warm_up: int = Field(default=50, ge=1, description="steps until it is reached; it falls as a cosine then")
-    record_every: int = Field(
-        default=50,
-        ge=1,
-        description="steps from one record of the log, and state to resume from, to the next",
-    )
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="bfloat16",
-        description="of convolutions; bfloat16 pays where the processor has it",
-    )
-    seed: int = Field(default=0, ge=0, description="the same seed draws the same crops")
 
 
 class Teacher(EfficientNetLite0):

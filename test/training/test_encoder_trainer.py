@@ -10,20 +10,23 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from typer.testing import CliRunner
 
+from scene_geo_loc.cli.main import app
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.networks.encoders import ENCODERS
 from scene_geo_loc.networks.encoders.efficientnet_lite0 import EfficientNetLite0
 from scene_geo_loc.networks.encoders.weights import METADATA_KEY
 from scene_geo_loc.training.encoder_images import HELD_OUT, CropBatches, pack_images
-from scene_geo_loc.training.encoder_trainer import WEIGHTS, EncoderProtocol, EncoderTrainer, Student, Teacher
+from scene_geo_loc.training.encoder_protocol import EncoderProtocol
+from scene_geo_loc.training.encoder_trainer import WEIGHTS, EncoderTrainer, Student, Teacher
 from scene_geo_loc.training.image_pack import ImagePack
 
 PROTOCOL = EncoderProtocol(steps=6, images=2, side=96, warm_up=2, record_every=3)
 
 
 def write_images(folder: Path, count: int, size: tuple[int, int] = (120, 90)) -> None:
-    """Pictures of soft random colours, each with its number as the red value of a corner."""
+    """Pictures of soft random colours."""
     folder.mkdir()
     rng = np.random.default_rng(count)
     for number in range(count):
@@ -180,3 +183,19 @@ def test_the_run_of_another_protocol_is_not_gone_on_with(pack: ImagePack, tmp_pa
     other = PROTOCOL.model_copy(update={"seed": 1})
     with pytest.raises(SceneGeoLocError, match="another training run"):
         EncoderTrainer("alexnet", [pack], tmp_path / "run", other, "cpu")
+
+
+def test_the_command_packs_the_images_and_writes_the_weights(tmp_path: Path) -> None:
+    write_images(tmp_path / "photos", 3)
+    out = tmp_path / "run"
+    command = ["train", "encoder", "alexnet", str(out), str(tmp_path / "photos"), "--steps", "1"]
+    result = CliRunner().invoke(app, [*command, "--images", "2", "--side", "96", "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert f"{out / WEIGHTS}: weights of alexnet, learned in 1 steps" in result.output
+    ENCODERS["alexnet"]().load_weights(out / WEIGHTS)
+
+
+def test_the_command_refuses_a_learning_rate_of_zero(tmp_path: Path) -> None:
+    command = ["train", "encoder", "alexnet", str(tmp_path / "run"), str(tmp_path), "--learning-rate", "0"]
+    with pytest.raises(SceneGeoLocError, match="learning_rate: Input should be greater than 0"):
+        CliRunner().invoke(app, command, catch_exceptions=False)

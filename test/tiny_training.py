@@ -121,15 +121,9 @@ class Silent:
 
 def tiny_system(descriptor: str = "rgbtd", **network: Any) -> SystemConfig:
     """A system of tiny encoders without weights."""
-    config = NetworkConfig(
-        encoder="tiny",
-        depth_encoder="tiny",
-        pooling="mac",
-        descriptor=descriptor,
-        input_width=SIZE,
-        input_height=SIZE,
-        **network,
-    )
+    size = {"input_width": SIZE, "input_height": SIZE}
+    parts = {"encoder": "tiny", "depth_encoder": "tiny", "pooling": "mac", "descriptor": descriptor}
+    config = NetworkConfig.model_validate({**parts, **size, **network})
     loss = "uncertainty" if config.uncertainty else "l1"
     return SystemConfig(
         name="tiny", network=config, depth_loss=loss, encoder_weights="none", depth_encoder_weights="none"

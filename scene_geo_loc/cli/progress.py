@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
-Tell = Callable[[int, int], None]
-"""Takes how many are done, and of how many."""
 QUIET_PERIOD_S = 5.0
 """How often a line is printed where the output is no terminal and cannot be drawn over."""
+
+
+class Tell(Protocol):
+    """Takes how far the work is."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """How many are done, of how many, and a few words that stand behind."""
 
 
 @contextmanager
@@ -37,12 +42,13 @@ def progress(words: str, unit: str = "frames") -> Iterator[Tell]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]:.1f} " + unit + "/s"),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console) as shown:
-        task = shown.add_task(words, total=None, rate=0.0)
+        task = shown.add_task(words, total=None, rate=0.0, note="")
 
-        def tell(done: int, total: int) -> None:
-            shown.update(task, completed=done, total=total or None, rate=pace.after(done))
+        def tell(done: int, total: int, note: str = "") -> None:
+            shown.update(task, completed=done, total=total or None, rate=pace.after(done), note=note)
 
         yield tell
 
@@ -80,13 +86,13 @@ class _Lines:
         self._done, self._told = 0, pace.begin
         self._print("...")
 
-    def tell(self, done: int, total: int) -> None:
+    def tell(self, done: int, total: int, note: str = "") -> None:
         self._done, now, rate = done, time.monotonic(), self._pace.after(done)
         if now - self._told < QUIET_PERIOD_S or rate == 0.0:
             return
         self._told = now
         left = f", {max(total - done, 0) / rate:.0f} s left" if total else ""
-        self._print(f"{done}/{total or '?'} ({rate:.1f} {self._unit}/s{left})")
+        self._print(f"{done}/{total or '?'} ({rate:.1f} {self._unit}/s{left}) {note}".rstrip())
 
     def end(self) -> None:
         self._print(f"{self._done} {self._unit} in {time.monotonic() - self._pace.begin:.1f} s")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from scene_geo_loc.cli.progress import Tell
 
 from scene_geo_loc.cli.train_depth import depth
 from scene_geo_loc.cli.train_encoder import encoder
@@ -87,14 +90,14 @@ class _Watcher:
 
     def __init__(self, shows: bool) -> None:
         self._shows = shows
-        self._bar: AbstractContextManager[Any] | None = None
-        self._tell: Callable[[int, int], None] = lambda done, total: None
+        self._bar: AbstractContextManager[Tell] | None = None
+        self._tell: Tell | None = None
 
-    def packing(self, words: str) -> AbstractContextManager[Callable[[int, int], None]]:
-        """See `RunWatcher.packing`."""
-        from scene_geo_loc.cli.progress import progress
-
-        return progress(words, "images")
+    @contextmanager
+    def packing(self, words: str) -> Iterator[Callable[[int, int], None]]:
+        """See `RunWatcher.packing`; shows nothing where nothing is to be packed."""
+        yield lambda done, total: self._show(words, "images", done, total)
+        self.close()
 
     def stage(self, name: str) -> None:
         """See `RunWatcher.stage`."""
@@ -103,14 +106,7 @@ class _Watcher:
 
     def batch(self, epoch: int, done: int, total: int, losses: dict[str, float]) -> None:
         """See `Watcher.batch`."""
-        from scene_geo_loc.cli.progress import progress
-
-        if not self._shows:
-            return
-        if self._bar is None:
-            self._bar = progress(f"epoch {epoch}", "batches")
-            self._tell = self._bar.__enter__()
-        self._tell(done, total)
+        self._show(f"epoch {epoch}", "batches", done, total, told(losses))
 
     def epoch(self, record: dict[str, Any]) -> None:
         """See `Watcher.epoch`."""
@@ -122,15 +118,29 @@ class _Watcher:
         """Ends the bar."""
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
-            self._bar = None
+            self._bar = self._tell = None
+
+    def _show(self, words: str, unit: str, done: int, total: int, note: str = "") -> None:
+        from scene_geo_loc.cli.progress import progress
+
+        if not self._shows:
+            return
+        if self._tell is None:
+            self._bar = progress(words, unit)
+            self._tell = self._bar.__enter__()
+        self._tell(done, total, note)
+
+
+def told(losses: dict[str, float]) -> str:
+    """Losses in words."""
+    return "losses " + ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
 
 
 def epoch_line(record: dict[str, Any]) -> str:
     """A record of the log in a line."""
     parts = []
     if record["losses"]:
-        losses = ", ".join(f"{name} {value:.4f}" for name, value in record["losses"].items())
-        parts.append(f"losses {losses}")
+        parts.append(told(record["losses"]))
     if "recall_at_n" in record:
         shares = " ".join(f"{100 * share:.1f}" for share in record["recall_at_n"])
         parts.append(f"validation recall@1..5 {shares} %")

@@ -99,13 +99,16 @@ def load_validation(
     area = Areas.load(root).validation
     references: list[View] = []
     for reference_run in REFERENCE_RUNS:
-        if references := references_of(reference_run, open_cameras(root, reference_run), area, Skipped()):
+        if cameras := open_cameras(root, reference_run):
+            references = references_of(reference_run, cameras, area, Skipped())
+        if references:
             break
     of_runs = [
         queries
         for run in QUERY_RUNS
         if run != reference_run
-        and (queries := queries_of(run, open_cameras(root, run), area, most_queries, Skipped()))
+        and (cameras := open_cameras(root, run))
+        and (queries := queries_of(run, cameras, area, most_queries, Skipped()))
     ]
     if not references or not of_runs:
         runs = ", ".join(dict.fromkeys((*REFERENCE_RUNS, *QUERY_RUNS)))

@@ -17,8 +17,8 @@ from tiny_training import PROTOCOL, RandomBatches, Silent, tiny_learner, tiny_sy
 
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.networks.checkpoint import load_checkpoint
-from scene_geo_loc.training import training_curves
 from scene_geo_loc.training.learners import DepthLearner, coloured, set_modes
+from scene_geo_loc.training.run_folder import RunFolder
 
 STATE = "checkpoints/training_state.safetensors"
 
@@ -35,7 +35,7 @@ def one_thread() -> None:
 @pytest.fixture
 def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their drawing takes most of a tiny run's time."""
-    monkeypatch.setattr(training_curves, "write_training_curves", lambda path, records: None)
+    monkeypatch.setattr(RunFolder.write_log, "__defaults__", (lambda path, records: None,))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ def bench(
     ),
     minutes: Annotated[float, typer.Option(min=0.1, help="How long the live node is held at 10 Hz.")] = 1.0,
 ) -> None:
-    """Measure time and memory: a query, a keyframe, dense depth, opening a map, the live node under load.
+    """Measure time and memory: networks, a query, a keyframe, dense depth, a map, the live node under load.
 
     Machines differ, so each time stands beside its ratio to a forward pass of the network.
 
@@ -57,6 +57,7 @@ def bench(
     localizer = Localizer(ReferenceMap.open(out / "maps" / "map"))
     benchmark.time_queries(localizer, frames[:10])  # the first passes allocate
     forward = benchmark.time_forward(localizer.extractor, frames)
+    systems = benchmark.time_systems()
     queries = benchmark.time_queries(localizer, frames)
     depth, points = benchmark.time_depth(traversal, frames[10:-20:5])
     with progress(f"holding {RECORDED_HZ:g} Hz live", "images") as tell:
@@ -75,6 +76,8 @@ def bench(
         table.add_row(name, f"{times.p50_ms:.1f} ms", f"{times.p95_ms:.1f} ms", f"{ratio:.2f}")
 
     row(f"forward pass by {localizer.extractor.backend_name}, 640x480", forward)
+    for system, times in systems.items():
+        row(f"forward pass, 224x224: {system}", times)
     for step, times in queries.items():
         row(f"query, {step}", times)
     row(f"dense depth of {points / 1e6:.2f} M lidar points, 640x480, one core", depth)

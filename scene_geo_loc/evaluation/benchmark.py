@@ -24,8 +24,22 @@ from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder, feed
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.reference_map import FILES, FileRecord, ReferenceMap, sha256_of
+from scene_geo_loc.networks.default import FITTED_SIZE, default_network
 from scene_geo_loc.networks.extractor import Extractor
+from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.training.training_config import load_system
 from scene_geo_loc.traversals.frame import Frame, Traversal
+
+SYSTEMS = (
+    "rgb_efficientnet_lite0_netvlad",
+    "rgbtd_efficientnet_lite0_netvlad",
+    "rgb_alexnet_mac",
+    "rgb_plus_alexnet_mac",
+    "rgbtd_alexnet_mac",
+    "hallucination_alexnet_mac",
+)
+"""Those of config/training/systems that are timed."""
+SYSTEM_INPUT = {"input_width": 224, "input_height": 224}
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,32 @@ class Times:
 def time_forward(extractor: Extractor, frames: Iterable[Frame]) -> Times:
     """The forward pass of the network, from an image to its features."""
     return Times.of([_ms(lambda frame=frame: extractor.extract(frame.image)) for frame in frames])  # type: ignore[misc]
+
+
+def time_systems(systems: Iterable[str] = SYSTEMS, passes: int = 50) -> dict[str, Times]:
+    """Forward passes of the default network and of descriptor systems over images of `SYSTEM_INPUT`.
+
+    From an image to descriptor, local features and depth, of the systems that infer it.  Descriptors of
+    NetVLAD are projected to `FITTED_SIZE`.  What a network has learned does not change its time: these have
+    learned nothing.
+    """
+    configs = {"shipped default": default_network()[0].config}
+    for name in systems:
+        system = load_system(name)
+        size = FITTED_SIZE if system.network.pooling == "netvlad" else None
+        configs[f"{system.name}{f', projected to {size}' if size else ''}"] = system.network.model_copy(
+            update={"descriptor_size": size}
+        )
+    shape = (SYSTEM_INPUT["input_height"], SYSTEM_INPUT["input_width"], 3)
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    times = {}
+    for name, config in configs.items():
+        network = SceneNetwork(config.model_copy(update=SYSTEM_INPUT))
+        network.fitted.fill_(True)
+        extractor = Extractor(network)
+        spent = [_ms(lambda extractor=extractor: extractor.extract(image)) for _ in range(passes + 10)]  # type: ignore[misc]
+        times[name] = Times.of(spent[10:])  # the first passes allocate
+    return times
 
 
 def time_queries(localizer: Localizer, frames: Iterable[Frame]) -> dict[str, Times]:

@@ -22,6 +22,7 @@ IMAGE_SUFFIXES = frozenset(
     (".bmp", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 )
 UNREADABLE = "images that cannot be read"
+_NO_IMAGE = "None of the images can be read: name a folder with whole image files."
 _NO_ARCHIVE = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, zipfile.BadZipFile)
 """What NumPy raises for files that are damaged, or something else."""
 
@@ -152,7 +153,7 @@ def fit_extractor(
         assert maps is not None
         late.append(maps)
     if extractor is None:
-        raise SceneGeoLocError("There is no image that a network can be fitted on: name a folder with some.")
+        raise SceneGeoLocError(_NO_IMAGE)
     extractor.fit(late)
     return extractor
 
@@ -177,6 +178,6 @@ def describe_folder(
         names.append(name)
         rows.append(describe_images(extractor, [image])[0])
     if not names:
-        raise SceneGeoLocError("None of the images can be read: name a folder with whole image files.")
+        raise SceneGeoLocError(_NO_IMAGE)
     config = extractor.network.config
     return Descriptors(np.array(names), np.stack(rows), digest, f"{config.input_width}x{config.input_height}")

@@ -143,11 +143,11 @@ def runs_of_the_package(device: str = "auto") -> list[SystemRun]:
     """The networks of the package, which have neither seed nor protocol: the first one, then the default.
 
     The first is an ImageNet encoder with NetVLAD and a projection, both fitted on the references, nothing
-    trained.  Where the default is no trained network it is that one, too, and stands there once.
+    trained.  Where the default is that one, too, it stands there once.
     """
-    runs = [_of_any_shape(FIRST, untrained_network(), "untrained", device)]
-    default, _ = default_network()
-    if default.is_fitted:
+    first, (default, _) = untrained_network(), default_network()
+    runs = [_of_any_shape(FIRST, first, "untrained", device)]
+    if digest(default) != digest(first):
         runs.append(_of_any_shape(SHIPPED, default, "shipped", device))
     return runs
 

@@ -98,17 +98,33 @@ def test_a_folder_that_gives_nothing_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SceneGeoLocError, match="no image files"):
         run(tmp_path, "--out", tmp_path / "out.npz")
     (tmp_path / "broken.jpg").write_bytes(b"no image")
-    with pytest.raises(SceneGeoLocError, match="no image that a network can be fitted on"):
+    with pytest.raises(SceneGeoLocError, match="None of the images can be read"):
         run(tmp_path, "--out", tmp_path / "out.npz")
     assert not (tmp_path / "out.npz").exists()
 
 
-def test_a_network_that_is_not_fitted_or_would_be_twice_is_refused(folder: Path, tmp_path: Path) -> None:
-    save_checkpoint(imagenet_network(NetworkConfig()), tmp_path / "bare.safetensors", {})
-    with pytest.raises(CheckpointError, match="not fitted"):
-        run(folder, "--out", tmp_path / "out.npz", "--network", tmp_path / "bare.safetensors")
-    with pytest.raises(CheckpointError, match="--fit or --network"):
-        run(folder, "--out", tmp_path / "o.npz", "--network", tmp_path / "bare.safetensors", "--fit", folder)
+def test_a_named_network_that_is_not_fitted_is_fitted_on_the_images(folder: Path, tmp_path: Path) -> None:
+    network = imagenet_network(NetworkConfig(input_width=96, input_height=64, descriptor_size=8))
+    save_checkpoint(network, tmp_path / "bare.safetensors", {"system": "mine"})
+    run(
+        folder,
+        *("--out", tmp_path / "out.npz", "--network", tmp_path / "bare.safetensors"),
+        *("--save-network", tmp_path / "fitted.safetensors"),
+    )
+    described = Descriptors.load(tmp_path / "out.npz")
+    assert described.input_size == "96x64"
+    assert described.descriptors.shape == (4, 8)
+    fitted, provenance = load_checkpoint(tmp_path / "fitted.safetensors")
+    assert digest(fitted) == described.network
+    assert provenance == {"system": "mine", "fitted_on": "photos"}
+
+
+def test_a_network_that_would_be_fitted_twice_is_refused(folder: Path, tmp_path: Path) -> None:
+    run(folder, "--out", tmp_path / "out.npz", "--save-network", tmp_path / "fitted.safetensors")
+    with pytest.raises(CheckpointError, match="fitted already: leave out --fit"):
+        run(
+            folder, "--out", tmp_path / "o.npz", "--network", tmp_path / "fitted.safetensors", "--fit", folder
+        )
 
 
 def test_a_network_whose_images_are_all_broken_describes_nothing(folder: Path, tmp_path: Path) -> None:

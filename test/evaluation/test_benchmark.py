@@ -9,7 +9,14 @@ import pytest
 from lidar_room import LidarRoom
 from room import Room
 
-from scene_geo_loc.evaluation.benchmark import Times, bytes_a_keyframe, enlarge_map, time_depth, time_queries
+from scene_geo_loc.evaluation.benchmark import (
+    Times,
+    bytes_a_keyframe,
+    enlarge_map,
+    time_depth,
+    time_queries,
+    time_systems,
+)
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -36,6 +43,16 @@ def test_every_step_of_a_query_is_timed(room: Room, room_map: Path) -> None:
     times = time_queries(Localizer(ReferenceMap.open(room_map), device="cpu"), room.drive(3))
     assert set(times) == {"describe", "retrieve", "match", "solve", "total"}
     assert all(0 < step.p50_ms <= step.p95_ms and step.count == 3 for step in times.values())
+
+
+def test_forward_passes_of_systems_are_timed_beside_the_default_s() -> None:
+    times = time_systems(["rgbtd_alexnet_mac", "rgb_efficientnet_lite0_netvlad"], passes=3)
+    assert list(times) == [
+        "shipped default",
+        "RGBtD, AlexNet, MAC",
+        "RGB, EfficientNet-Lite0, NetVLAD, projected to 256",
+    ]
+    assert all(0 < system.p50_ms <= system.p95_ms and system.count == 3 for system in times.values())
 
 
 def test_dense_depth_is_timed_with_the_points_it_takes() -> None:

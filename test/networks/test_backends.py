@@ -12,8 +12,17 @@ from numpy.typing import NDArray
 from room import Room
 
 from scene_geo_loc.networks import backends
-from scene_geo_loc.networks.backends import ForwardPass, OpenVinoBackend, TorchBackend, choose_backend
+from scene_geo_loc.networks.backends import (
+    LATE,
+    ForwardPass,
+    OpenVinoBackend,
+    Outputs,
+    TorchBackend,
+    choose_backend,
+)
 from scene_geo_loc.networks.checkpoint import imagenet_network
+from scene_geo_loc.networks.decoder import MAX_DEPTH_M
+from scene_geo_loc.networks.descriptors import DESCRIPTORS
 from scene_geo_loc.networks.extractor import Extractor
 from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
 
@@ -26,11 +35,17 @@ def images(room: Room) -> list[NDArray[np.uint8]]:
 
 
 @pytest.fixture(scope="module")
+def others(room: Room) -> list[NDArray[np.uint8]]:
+    """Not fitted on: NetVLAD clusters of one local feature give that feature but rounding errors."""
+    return [room.frame(x + 0.5, 1.5, 40 * x).image[:112] for x in range(-2, 2)]
+
+
+@pytest.fixture(scope="module")
 def network(images: list[NDArray[np.uint8]]) -> SceneNetwork:
     """An ImageNet encoder for images of their size, fitted on them."""
     network = imagenet_network(NetworkConfig(input_width=160, input_height=112, descriptor_size=16))
     backend = TorchBackend(network, CPU)
-    network.fit(backend.run(image[:112])[1] for image in images)
+    network.fit([backend.run(image[:112])["late"]] for image in images)
     return network
 
 
@@ -39,32 +54,94 @@ def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "find_spec", lambda name: None)
 
 
-def test_merging_the_batch_norms_leaves_the_maps_as_they_are(
-    network: SceneNetwork, images: list[NDArray[np.uint8]]
-) -> None:
-    pixels = torch.from_numpy(images[0][:112])[None]
+def of_system(descriptor: str, pooling: str, images: list[NDArray[np.uint8]]) -> SceneNetwork:
+    """A network with every layer at work, fitted on images."""
+    config = NetworkConfig(
+        descriptor=descriptor,
+        depth_encoder="efficientnet_lite0",
+        pooling=pooling,
+        descriptor_size=16,
+        input_width=160,
+        input_height=112,
+    )
+    network = imagenet_network(config)
+    generator = torch.Generator().manual_seed(0)
+    for module in network.descriptor.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.add_(0.1 * torch.rand(module.running_mean.shape, generator=generator))
+    late = [TorchBackend(network, CPU).run(image[:112]) for image in images]
+    network.fit([maps[name] for name in LATE if name in maps] for maps in late)
+    return network
+
+
+def by_the_network_itself(network: SceneNetwork, image: NDArray[np.uint8]) -> Outputs:
+    """What training and its validation see."""
     with torch.inference_mode():
-        early, late, *_ = network(network.normalise(pixels.float()))
-        merged_early, merged_late = ForwardPass(network)(pixels)
-    np.testing.assert_allclose(merged_early, early.permute(0, 2, 3, 1), atol=1e-4)
-    np.testing.assert_allclose(merged_late, late, atol=1e-3)
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in ForwardPass(network).modules())
+        told = network(network.normalise(torch.from_numpy(image)[None].float()))
+    outputs = {
+        "local_features": told.local_features[0].permute(1, 2, 0).numpy(),
+        "global_descriptor": told.global_descriptor[0].numpy(),
+    }
+    return outputs if told.depth is None else {**outputs, "depth": MAX_DEPTH_M * told.depth[0, 0].numpy()}
 
 
-def test_openvino_gives_the_numbers_of_torch(
-    network: SceneNetwork, images: list[NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("descriptor", "pooling"),
+    [*((name, "netvlad") for name in DESCRIPTORS), ("rgb", "mac"), ("rgbtd", "gem")],
+)
+def test_every_backend_gives_all_numbers_of_every_system(
+    descriptor: str, pooling: str, images: list[NDArray[np.uint8]], others: list[NDArray[np.uint8]]
 ) -> None:
     pytest.importorskip("openvino")
-    fast = Extractor(network, "cpu")
-    assert fast.backend_name == "openvino"
-    monkeypatch.setattr(backends, "find_spec", lambda name: None)
-    plain = Extractor(network, "cpu")
-    assert plain.backend_name == "torch"
-    for image in images:
-        ours, torchs = fast.extract(image), plain.extract(image)
-        np.testing.assert_allclose(ours.local_features, torchs.local_features, atol=1e-3)
-        np.testing.assert_allclose(ours.late, torchs.late, atol=1e-3)
-        np.testing.assert_allclose(ours.global_descriptor, torchs.global_descriptor, atol=1e-3)
+    network = of_system(descriptor, pooling, images)
+    wanted = [by_the_network_itself(network, image) for image in others]
+    for kind in ("torch", "openvino"):
+        backend = _backend(network, kind)
+        for image, by_network in zip(others, wanted, strict=True):
+            ours = backend.run(image)
+            assert ours.keys() == by_network.keys()
+            for name, value in by_network.items():
+                np.testing.assert_allclose(ours[name], value, atol=1e-3, err_msg=f"{name} by {kind}")
+
+
+@pytest.mark.parametrize("kind", ["torch", "openvino"])
+def test_a_network_that_is_not_fitted_gives_the_maps_to_fit_it_to(
+    images: list[NDArray[np.uint8]], others: list[NDArray[np.uint8]], kind: str
+) -> None:
+    network = of_system("rgbtd", "mac", images)
+    wanted = by_the_network_itself(network, others[0])
+    network.fitted.fill_(False)
+    told = _backend(network, kind).run(others[0])
+    assert list(told) == ["local_features", "late", "second_late", "depth"]
+    with torch.inference_mode():
+        described = network.describe([torch.from_numpy(told[name])[None] for name in LATE])[0]
+    np.testing.assert_allclose(described, wanted["global_descriptor"], atol=1e-3)
+
+
+def test_no_batch_norm_is_left(images: list[NDArray[np.uint8]]) -> None:
+    modules = ForwardPass(of_system("rgbtd", "mac", images)).modules()
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in modules)
+
+
+def test_an_extractor_gives_descriptors_from_its_fitting_on(
+    images: list[NDArray[np.uint8]], others: list[NDArray[np.uint8]]
+) -> None:
+    config = NetworkConfig(input_width=160, input_height=112, pooling="mac", descriptor_size=8)
+    extractor = Extractor(imagenet_network(config), "cpu")
+    before = extractor.extract(others[0])
+    assert before.global_descriptor is None
+    assert before.late is not None
+    extractor.fit([extractor.extract(image).late or () for image in images])
+    after = extractor.extract(others[0])
+    assert after.late is None
+    np.testing.assert_allclose(after.global_descriptor, extractor.describe(before.late), atol=1e-3)
+
+
+def test_depth_is_in_metres_at_the_size_of_the_input(images: list[NDArray[np.uint8]]) -> None:
+    depth = Extractor(of_system("rgbtd", "mac", images), "cpu").extract(images[0]).depth
+    assert depth is not None
+    assert (depth.shape, depth.dtype) == ((112, 160), np.float32)
+    assert 0 <= depth.min() < 1 < depth.max() <= MAX_DEPTH_M
 
 
 def test_opening_openvino_reports_nothing_to_its_makers(
@@ -127,8 +204,9 @@ def test_a_view_of_an_image_gives_what_its_copy_gives(
 ) -> None:
     backend = _backend(network, kind)
     view = images[0][4:116, ::-1]
-    for of_view, of_copy in zip(backend.run(view), backend.run(view.copy()), strict=True):
-        np.testing.assert_array_equal(of_view, of_copy)
+    of_view, of_copy = backend.run(view), backend.run(view.copy())
+    for name, array in of_copy.items():
+        np.testing.assert_array_equal(of_view[name], array)
 
 
 @pytest.mark.parametrize("kind", ["torch", "openvino"])
@@ -137,10 +215,10 @@ def test_the_next_image_leaves_the_features_of_the_last_alone(
 ) -> None:
     backend = _backend(network, kind)
     first = backend.run(images[0][:112])
-    kept = [array.copy() for array in first]
+    kept = {name: array.copy() for name, array in first.items()}
     backend.run(images[1][:112])
-    for array, before in zip(first, kept, strict=True):
-        np.testing.assert_array_equal(array, before)
+    for name, before in kept.items():
+        np.testing.assert_array_equal(first[name], before)
 
 
 @pytest.mark.parametrize("kind", ["torch", "openvino"])
@@ -149,10 +227,10 @@ def test_later_training_does_not_change_what_a_backend_gives(
 ) -> None:
     network = imagenet_network(NetworkConfig(input_width=160, input_height=112))
     backend = _backend(network, kind)
-    before = backend.run(images[0][:112])[1]
+    before = backend.run(images[0][:112])["late"]
     with torch.no_grad():
         network.encoder.conv_stem.weight.zero_()
-    np.testing.assert_array_equal(backend.run(images[0][:112])[1], before)
+    np.testing.assert_array_equal(backend.run(images[0][:112])["late"], before)
 
 
 def _backend(network: SceneNetwork, kind: str) -> backends.Backend:

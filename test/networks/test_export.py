@@ -46,7 +46,26 @@ def test_a_map_s_network_gives_the_same_numbers_in_another_runtime(
     image = np.repeat(np.repeat(room.frame(1.0, 0.5, 30.0).image, 2, axis=0), 2, axis=1)
     features = Extractor(load_checkpoint(checkpoint)[0], "cpu").extract(image)
     read = read_by_openvino(out, image)
-    assert read.keys() == {"local_features", "late", "global_descriptor"}
+    assert read.keys() == {"local_features", "global_descriptor"}
+    for name, value in read.items():
+        np.testing.assert_allclose(value, getattr(features, name), atol=1e-3)
+
+
+@pytest.mark.usefixtures("needs_onnx")
+@pytest.mark.parametrize("descriptor", ["rgbtd", "hallucination"])
+def test_systems_of_two_parts_give_the_same_numbers_in_another_runtime(
+    descriptor: str, room: Room, tmp_path: Path
+) -> None:
+    config = NetworkConfig(
+        descriptor=descriptor, depth_encoder="efficientnet_lite0", pooling="gem", descriptor_size=8
+    ).model_copy(update={"input_width": 96, "input_height": 64})
+    images = [room.frame(x, 0.5, 30.0).image[:64, :96] for x in range(8)]
+    extractor = Extractor(imagenet_network(config), "cpu")
+    extractor.fit([extractor.extract(image).late or () for image in images])
+    outputs = export.export_onnx(extractor.network, tmp_path / "out.onnx")
+    assert outputs == ("local_features", "global_descriptor", *(["depth"] if descriptor == "rgbtd" else []))
+    features, read = extractor.extract(images[0]), read_by_openvino(tmp_path / "out.onnx", images[0])
+    assert read.keys() == set(outputs)
     for name, value in read.items():
         np.testing.assert_allclose(value, getattr(features, name), atol=1e-3)
 

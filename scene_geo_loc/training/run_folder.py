@@ -68,12 +68,13 @@ class RunFolder:
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path = path
         there = self._read_config()
-        if there is None:
+        # What never came to its first epoch, for want of weights say, is no run to be kept.
+        if there is None or not (path / LOG).is_file():
             text = yaml.safe_dump({**config, _VERSIONS: versions()}, sort_keys=False, allow_unicode=True)
             write_aside(path / CONFIG, text.encode())
             return
         # As the file gives it back: of tuples it makes lists.
-        wanted = yaml.safe_load(yaml.safe_dump(config))
+        wanted = yaml.safe_load(yaml.safe_dump(config, sort_keys=False))
         there.pop(_VERSIONS, None)
         if other := _difference(wanted, there):
             raise SceneGeoLocError(

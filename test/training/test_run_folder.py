@@ -27,18 +27,24 @@ def test_the_config_says_what_the_run_is_and_by_which_versions(tmp_path: Path) -
 
 
 def test_the_same_run_is_resumed_also_by_other_versions(tmp_path: Path) -> None:
-    RunFolder(tmp_path, CONFIG)
+    RunFolder(tmp_path, CONFIG).write_log(RECORDS)
     path = tmp_path / "config.yaml"
     path.write_text(path.read_text().replace(torch.__version__, "0.1"))
     RunFolder(tmp_path, CONFIG)
 
 
-def test_another_run_is_not_resumed_and_the_difference_is_named(tmp_path: Path) -> None:
+def test_a_run_that_did_not_begin_gives_way_to_another(tmp_path: Path) -> None:
     RunFolder(tmp_path, CONFIG)
+    RunFolder(tmp_path, CONFIG | {"seed": 1})
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["seed"] == 1
+
+
+def test_another_run_is_not_resumed_and_the_first_difference_is_named(tmp_path: Path) -> None:
+    RunFolder(tmp_path, CONFIG).write_log(RECORDS)
     with pytest.raises(SceneGeoLocError, match=r"another training run \(seed is 0 there, and now 1\)"):
         RunFolder(tmp_path, CONFIG | {"seed": 1})
     with pytest.raises(SceneGeoLocError, match=r"system\.name is one there, and now two"):
-        RunFolder(tmp_path, CONFIG | {"system": {"name": "two", "sizes": [1, 2]}})
+        RunFolder(tmp_path, {"system": {"name": "two", "sizes": [1, 2]}, "seed": 1})
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -67,15 +67,7 @@ class Descriptors:
                 texts = {key: str(archive[key]) for key in ("network", "input_size") if key in archive}
         except FileNotFoundError:
             raise SceneGeoLocError(f"There are no descriptors at {path}: name an existing file.") from None
-        except (
-            OSError,
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-            EOFError,
-            zipfile.BadZipFile,
-        ) as error:
+        except _NO_ARCHIVE as error:
             raise SceneGeoLocError(
                 f"{path} is no archive with the arrays `names` and `descriptors`: make it with "
                 "`scene-geo-loc describe`."

@@ -45,6 +45,7 @@ setup(
         "matplotlib",
         "numpy>=1.26",
         "opencv-python-headless>=4.8",
+        "pillow",
         "poselib",
         "pyarrow>=14,<25",  # later ones refuse the NumPy 1.26 of Ubuntu 24.04
         "pydantic>=2",
@@ -54,6 +55,7 @@ setup(
         "safetensors",
         "scipy",
         "torch",
+        "torchvision",
         "typer>=0.19",
     ],
     extras_require={

@@ -1,0 +1,55 @@
+"""`scene-geo-loc train descriptor`: what it shows and refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from scene_geo_loc.cli.main import app
+from scene_geo_loc.cli.train import epoch_line
+from scene_geo_loc.errors import SceneGeoLocError
+
+
+def test_an_epoch_is_one_line_with_losses_recall_and_pace() -> None:
+    record = {
+        "epoch": 3,
+        "losses": {"image": 0.08, "depth map": 0.2},
+        "recall_at_n": [0.5, 0.6, 0.7, 0.75, 0.8],
+        "seconds": 61.2,
+        "images_a_second": 52.4,
+    }
+    assert epoch_line(record) == (
+        "epoch 3: losses image 0.0800, depth map 0.2000; "
+        "validation recall@1..5 50.0 60.0 70.0 75.0 80.0 %; 61 s, 52 images/s"
+    )
+
+
+def test_before_training_there_are_no_losses() -> None:
+    assert epoch_line({"epoch": 0, "losses": {}}) == "epoch 0: not validated"
+
+
+def run(*arguments: str) -> SceneGeoLocError:
+    result = CliRunner().invoke(app, ["train", "descriptor", *arguments])
+    assert isinstance(result.exception, SceneGeoLocError)
+    return result.exception
+
+
+def test_triplets_that_are_not_there_are_named(tmp_path: Path) -> None:
+    path = str(tmp_path / "none.parquet")
+    error = run(path, str(tmp_path / "out"), "--config", "rgb_alexnet_mac")
+    assert path in str(error)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--config", "rgb_vgg"], "neither a file rgb_vgg"),
+        (["--config", "rgb_alexnet_mac", "--protocol", "huge"], "protocols .*: full, reduced"),
+    ],
+)
+def test_unknown_names_are_answered_with_known_ones(tmp_path: Path, options: list[str], words: str) -> None:
+    with pytest.raises(SceneGeoLocError, match=words):
+        raise run(str(tmp_path / "t.parquet"), str(tmp_path / "out"), *options)

@@ -43,6 +43,8 @@ class Decoder(nn.Module):
 
     SLOPE = 0.02
     WIDEST = 256
+    FIRST_NEAR, FIRST_SPAN = -2.0, 3.0
+    """Logit of the depth where the last map is 0, 12 m, and what each unit adds, before training."""
 
     def __init__(self, encoder: Encoder, uncertainty: bool = False) -> None:
         """For the maps of an encoder; with `uncertainty`, it infers a scale of the depth's error, too."""
@@ -62,7 +64,7 @@ class Decoder(nn.Module):
         outputs = 2 if uncertainty else 1
         self.to_image = nn.Sequential(
             *self._doublings(2 * first.channels, outputs, first.stride // 2, kernel=6),
-            nn.ConvTranspose2d(outputs, outputs, 6, stride=2, padding=2),
+            self._enlargement(outputs),
         )
 
     def forward(self, maps: FeatureMaps, size: tuple[int, int]) -> InferredDepth:
@@ -74,6 +76,23 @@ class Decoder(nn.Module):
         # In float32 also in mixed precision, whose steps would be as coarse as the depth's error.
         x = F.interpolate(x.float(), size, mode="bilinear", align_corners=False)
         return InferredDepth(x[:, :1].sigmoid(), x[:, 1:] if self.uncertainty else None)
+
+    @classmethod
+    def _enlargement(cls, channels: int) -> nn.ConvTranspose2d:
+        """The last doubling, of maps that no batch norm follows.
+
+        It begins as a bilinear one to logits that span near and far.  From random weights all depths would
+        be 50 m at first, and Adam's small steps take hundreds of them to tell the road from the sky.
+        """
+        up = nn.ConvTranspose2d(channels, channels, 6, stride=2, padding=2)
+        side = torch.tensor([0.0, 0.25, 0.75, 0.75, 0.25, 0.0])
+        nn.init.zeros_(up.weight)
+        assert up.bias is not None
+        with torch.no_grad():
+            up.weight[0, 0] = cls.FIRST_SPAN * side[:, None] * side
+            up.bias.zero_()
+            up.bias[0] = cls.FIRST_NEAR
+        return up
 
     @classmethod
     def _doublings(cls, channels_in: int, channels: int, factor: int, kernel: int = 4) -> list[nn.Module]:

@@ -13,8 +13,16 @@ from typer.testing import CliRunner
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.evaluation.describe import Descriptors
+from scene_geo_loc.networks import default
 from scene_geo_loc.networks.checkpoint import digest, imagenet_network, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.scene_network import NetworkConfig
+
+
+@pytest.fixture(autouse=True)
+def untrained_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network of the package is one that is to be fitted on the images."""
+    monkeypatch.setattr(default, "CHECKPOINT", tmp_path / "default.safetensors")
+    save_checkpoint(default.untrained_network(), default.CHECKPOINT, {})
 
 
 def run(*arguments: object) -> str:

@@ -46,7 +46,7 @@ def test_a_map_s_network_gives_the_same_numbers_in_another_runtime(
     image = np.repeat(np.repeat(room.frame(1.0, 0.5, 30.0).image, 2, axis=0), 2, axis=1)
     features = Extractor(load_checkpoint(checkpoint)[0], "cpu").extract(image)
     read = read_by_openvino(out, image)
-    assert read.keys() == {"local_features", "global_descriptor"}
+    assert read.keys() >= {"local_features", "global_descriptor"}
     for name, value in read.items():
         np.testing.assert_allclose(value, getattr(features, name), atol=1e-3)
 

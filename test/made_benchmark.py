@@ -1,4 +1,4 @@
-"""Made-up results of a descriptor benchmark: which queries each seed answers rightly is chosen, not measured."""
+"""Made-up results of a descriptor benchmark: which queries each seed gets right is chosen, not measured."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RGBTD = {**RGB, "descriptor": "rgbtd"}
 
 
 def recall(right: Sequence[bool]) -> PlaceRecall:
-    """Queries of which the first reference is 5 m away where they are right, and else 60 m, the fourth right."""
+    """Queries whose first reference is 5 m away where they are right, else 60 m and the fourth is right."""
     answers = np.array(right, bool)
     return PlaceRecall(
         references=9,
@@ -36,7 +36,9 @@ def recall(right: Sequence[bool]) -> PlaceRecall:
     )
 
 
-def run(rights: Mapping[str, Sequence[bool]], seed: int | None = 0, digest: str = "", parent: str = "") -> RunResult:
+def run(
+    rights: Mapping[str, Sequence[bool]], seed: int | None = 0, digest: str = "", parent: str = ""
+) -> RunResult:
     """A run with the answers to each scenario's queries."""
     recalls = {name: recall(right) for name, right in rights.items()}
     return RunResult(seed, digest, parent, 2_500_000, 1024, 4.2, "torch", recalls)
@@ -57,7 +59,9 @@ def random_run(share: float, seed: int, queries: int = 100) -> RunResult:
     """A run that answers about this share of the queries of each scenario, and fewer by night."""
     random = np.random.default_rng([seed, round(1e6 * share)])
     harder = {"snow": 0.9, "night": 0.3}
-    return run({name: (random.random(queries) < share * harder.get(name, 1.0)).tolist() for name in SCENARIOS}, seed)
+    return run(
+        {name: (random.random(queries) < share * harder.get(name, 1.0)).tolist() for name in SCENARIOS}, seed
+    )
 
 
 def benchmark(systems: Sequence[SystemResult], **more: Any) -> Benchmark:

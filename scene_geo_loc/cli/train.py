@@ -44,6 +44,10 @@ def descriptor(
         Path | None,
         typer.Option(help="Those of the second encoder; --weights where it is of the same kind."),
     ] = None,
+    decoder_weights: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint of `train depth --freeze encoder` whose decoder to begin with."),
+    ] = None,
     root: Annotated[
         Path | None, typer.Option(help="Folder of the runs, where it is not where TRIPLETS says.")
     ] = None,
@@ -66,7 +70,7 @@ def descriptor(
     from scene_geo_loc.training.training_config import load_protocol, load_system
     from scene_geo_loc.training.training_run import TrainingRun, load_training_data
 
-    system = load_system(config).with_weights(weights, depth_weights)
+    system = load_system(config).with_weights(weights, depth_weights, decoder_weights)
     numbers = load_protocol(protocol)
     processes = Processes(choose_device(device))
     watcher = _Watcher(processes.is_first)

@@ -11,6 +11,7 @@ import typer
 from scene_geo_loc.cli.depth_compare import named
 from scene_geo_loc.cli.settings import setting
 from scene_geo_loc.training.depth_protocol import DepthProtocol, Freeze
+from scene_geo_loc.training.precision import Precision
 
 if TYPE_CHECKING:
     from scene_geo_loc.training.depth_pairs import DepthPairs, PairBatch
@@ -76,6 +77,7 @@ def depth(
     weight_decay: Annotated[
         float, setting(DepthProtocol, "weight_decay", "--weight-decay")
     ] = _DEFAULT.weight_decay,
+    precision: Annotated[Precision, setting(DepthProtocol, "precision", "--precision")] = _DEFAULT.precision,
     augmentation: Annotated[
         bool, setting(DepthProtocol, "augmentation", "--augmentation")
     ] = _DEFAULT.augmentation,
@@ -113,6 +115,7 @@ def depth(
             learning_rate=learning_rate,
             head_learning_rate=head_learning_rate,
             weight_decay=weight_decay,
+            precision=precision,
             augmentation=augmentation,
             seed=seed,
         )
@@ -131,7 +134,11 @@ def depth(
     }
     config = {
         "system": {"name": name, "network": network.config.model_dump()},
-        "protocol": {"name": "depth", "freeze": freeze.value, **protocol.model_dump(exclude={"seed"})},
+        "protocol": {
+            "name": "depth",
+            "freeze": freeze.value,
+            **protocol.model_dump(mode="json", exclude={"seed"}),
+        },
         "seed": seed,
         **learned_from,
     }
@@ -160,6 +167,9 @@ class _Shown:
 
     def __init__(self, pairs: DepthPairs) -> None:
         self._pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self._pairs)
 
     def epoch(self, number: int) -> Iterator[PairBatch]:
         """See `DepthPairs.epoch`."""

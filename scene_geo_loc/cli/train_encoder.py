@@ -10,6 +10,7 @@ import typer
 
 from scene_geo_loc.cli.settings import setting
 from scene_geo_loc.training.encoder_protocol import EncoderProtocol
+from scene_geo_loc.training.precision import Precision
 
 _DEFAULT = EncoderProtocol()
 
@@ -20,16 +21,6 @@ class Student(str, Enum):
     alexnet = "alexnet"
     resnet18 = "resnet18"
     resnet18_truncated = "resnet18_truncated"
-
-
-class Precision(str, Enum):
-    """What convolutions can be computed in."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-
-
-_PRECISION = Precision(_DEFAULT.precision)
 
 
 def encoder(
@@ -50,7 +41,9 @@ def encoder(
     learning_rate: Annotated[
         float, setting(EncoderProtocol, "learning_rate", "--learning-rate")
     ] = _DEFAULT.learning_rate,
-    precision: Annotated[Precision, setting(EncoderProtocol, "precision", "--precision")] = _PRECISION,
+    precision: Annotated[
+        Precision, setting(EncoderProtocol, "precision", "--precision")
+    ] = _DEFAULT.precision,
     seed: Annotated[int, setting(EncoderProtocol, "seed", "--seed")] = _DEFAULT.seed,
     device: Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda.")] = "auto",
 ) -> None:
@@ -75,7 +68,7 @@ def encoder(
             images=images,
             side=side,
             learning_rate=learning_rate,
-            precision=precision.value,
+            precision=precision,
             seed=seed,
         )
     except ValidationError as error:

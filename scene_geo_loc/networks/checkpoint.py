@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from scene_geo_loc.errors import CheckpointError
-from scene_geo_loc.evaluation.output import written_aside
+from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.networks.network_config import NetworkConfig
 from scene_geo_loc.networks.scene_network import SceneNetwork
 
@@ -39,11 +39,7 @@ def save_checkpoint(network: SceneNetwork, path: Path, provenance: dict[str, Any
         "provenance": provenance,
     }
     tensors = {key: value.contiguous().cpu() for key, value in network.state_dict().items()}
-    with written_aside(path) as aside:
-        try:
-            save_file(tensors, str(aside), {METADATA_KEY: json.dumps(description)})
-        except SafetensorError as error:  # how it tells of a full disk
-            raise OSError(None, str(error)) from error
+    write_aside(path, save(tensors, {METADATA_KEY: json.dumps(description)}))
 
 
 def load_checkpoint(path: Path) -> tuple[SceneNetwork, dict[str, Any]]:

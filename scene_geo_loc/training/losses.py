@@ -30,26 +30,37 @@ def triplet_loss(anchors: Tensor, positives: Tensor, negatives: Tensor, margin: 
 def l1_depth_loss(inferred: Tensor, depth_m: Tensor) -> Tensor:
     """The mean distance of inferred depth (B, 1, H, W), 0 to 1, to the true one, (B, H, W) in metres.
 
-    What is not known (NaN) is taken as far, as the authors do, and so are 100 m and more.  Images of which
-    no depth is known at all are left out; 0 where all are.
+    The mean over what `taught` says; 0 where that is nothing.
     """
-    has_depth = depth_m.isfinite().flatten(1).any(dim=1)
-    apart = (inferred[:, 0] - normalised_depth(depth_m)).abs().flatten(1).mean(dim=1)
-    return _mean_where(apart, has_depth)
+    return _mean_where((inferred[:, 0] - normalised_depth(depth_m)).abs(), taught(depth_m))
 
 
 def laplace_depth_loss(inferred: Tensor, log_scale: Tensor, depth_m: Tensor) -> Tensor:
     """The negative log-likelihood of known depth under a Laplace distribution around the inferred one.
 
     |d - t| / s + log s, its constant left out, with s = exp(log_scale): what the network holds to be
-    uncertain weighs less (Kendall and Gal, NeurIPS 2017).  0 where no depth is known.
+    uncertain weighs less (Kendall and Gal, NeurIPS 2017).  The mean over what `taught` says; 0 where that is
+    nothing.
 
     Args:
         inferred, log_scale: (B, 1, H, W), in units of 100 m.
         depth_m: (B, H, W) metres, NaN where unknown.
     """
     apart = (inferred[:, 0] - normalised_depth(depth_m)).abs()
-    return _mean_where(apart * torch.exp(-log_scale[:, 0]) + log_scale[:, 0], depth_m.isfinite())
+    return _mean_where(apart * torch.exp(-log_scale[:, 0]) + log_scale[:, 0], taught(depth_m))
+
+
+def taught(depth_m: Tensor) -> Tensor:
+    """Which pixels (B, H, W) of depth maps (B, H, W) in metres, NaN where unknown, a network learns from.
+
+    Those that are known, and the sky, which is far: what is unknown up to the image's upper edge.  The
+    authors' maps are unknown there alone, and they take all that is unknown as far (ICRA 2019, section IV).
+    Maps that are not filled in by force have holes elsewhere, too, between the lidar's lines and where it
+    saw nothing, and these are near as often as not.  Of images without any known depth nothing is learned.
+    """
+    known = depth_m.isfinite()
+    sky = known.cumsum(dim=1) == 0
+    return (known | sky) & known.flatten(1).any(dim=1)[:, None, None]
 
 
 def feature_distance(hallucinated: Tensor, wanted: Tensor, known: Tensor) -> Tensor:

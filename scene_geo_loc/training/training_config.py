@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.networks.scene_network import NetworkConfig
+from scene_geo_loc.training.precision import Precision
 
 IMAGENET, NO_WEIGHTS = "imagenet", "none"
 _PACKAGE = "scene_geo_loc"
@@ -56,8 +57,8 @@ class TrainingProtocol(BaseModel):
     decoder_learning_rate: float = Field(default=2e-4, gt=0, description="Adam's, for the depth decoder")
     weight_decay: float = Field(default=1e-3, ge=0, description="Adam's, for all weights")
     margin: float = Field(default=0.1, gt=0, description="margin of the triplet losses")
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="of convolutions and matrix products while training"
+    precision: Precision = Field(
+        default=Precision.FLOAT32, description="of convolutions and matrix products while training"
     )
     validation_references: int | None = Field(
         default=None,
@@ -100,6 +101,10 @@ class SystemConfig(BaseModel):
     depth_encoder_weights: str = Field(
         default=IMAGENET, description="weights of the second encoder, where there is one, likewise"
     )
+    decoder_weights: str = Field(
+        default=NO_WEIGHTS,
+        description="checkpoint of `train depth --freeze encoder` whose decoder to begin with, or none",
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> SystemConfig:
@@ -110,14 +115,20 @@ class SystemConfig(BaseModel):
             )
         return self
 
-    def with_weights(self, weights: Path | None, depth_weights: Path | None) -> SystemConfig:
+    def with_weights(
+        self, weights: Path | None, depth_weights: Path | None, decoder_weights: Path | None
+    ) -> SystemConfig:
         """The same with files of weights to begin with; None: as it is.
 
         Where both encoders are of one kind, `weights` serve the second one, too, unless it has its own.
         """
         if depth_weights is None and self.network.encoder == self.network.depth_encoder:
             depth_weights = weights
-        given = {"encoder_weights": weights, "depth_encoder_weights": depth_weights}
+        given = {
+            "encoder_weights": weights,
+            "depth_encoder_weights": depth_weights,
+            "decoder_weights": decoder_weights,
+        }
         return self.model_copy(update={name: str(path) for name, path in given.items() if path is not None})
 
 

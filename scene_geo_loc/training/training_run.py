@@ -240,8 +240,8 @@ class TrainingRun:
 
     def _run_folder(self, path: Path, system: SystemConfig) -> RunFolder:
         config = {
-            "system": system.model_dump(),
-            "protocol": self._protocol.model_dump(),
+            "system": system.model_dump(mode="json"),
+            "protocol": self._protocol.model_dump(mode="json"),
             "seed": self._seed,
             "triplets": {
                 "dataset": self._data.triplets.root.resolve().name,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
@@ -194,10 +195,10 @@ def test_a_full_disk_is_said_and_leaves_the_checkpoint_before(
     save_checkpoint(network, path, {})
     before = path.read_bytes()
 
-    def fill_up(tensors: object, name: str, metadata: object) -> None:
-        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    def fill_up(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("scene_geo_loc.networks.checkpoint.save_file", fill_up)
+    monkeypatch.setattr("scene_geo_loc.evaluation.output.Path.write_bytes", fill_up)
     with pytest.raises(SceneGeoLocError, match="No space left on device"):
         save_checkpoint(network, path, {"new": True})
     assert path.read_bytes() == before

@@ -70,6 +70,9 @@ class Toy:
     def __init__(self, nights: tuple[bool, ...], batches: int, size: int = 8) -> None:
         self._nights, self._batches, self._size = nights, batches, size
 
+    def __len__(self) -> int:
+        return self._batches
+
     def epoch(self, number: int, first: int = 0) -> Iterator[PairBatch]:
         rng = np.random.default_rng([7, number])
         for _ in range(first, self._batches):

@@ -18,6 +18,7 @@ from tiny_training import PROTOCOL, RandomBatches, Silent, tiny_learner, tiny_sy
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.networks.checkpoint import load_checkpoint
 from scene_geo_loc.training.learners import DepthLearner, coloured, set_modes
+from scene_geo_loc.training.precision import Precision
 from scene_geo_loc.training.run_folder import RunFolder
 
 STATE = "checkpoints/training_state.safetensors"
@@ -240,7 +241,7 @@ def test_each_switch_trains(tmp_path: Path, without_curves: None, network: dict[
 def test_bfloat16_trains_to_finite_float32_weights(
     tmp_path: Path, without_curves: None, mine_before_forward: bool
 ) -> None:
-    changes = {"precision": "bfloat16", "mine_before_forward": mine_before_forward, "epochs": 1}
+    changes = {"precision": Precision.BFLOAT16, "mine_before_forward": mine_before_forward, "epochs": 1}
     tiny_trainer(tmp_path, protocol=PROTOCOL.model_copy(update=changes)).run()
     kept = [value for value in weights(tmp_path).values() if value.is_floating_point()]
     assert all(value.dtype == torch.float32 and value.isfinite().all() for value in kept)

@@ -179,7 +179,7 @@ def test_who_cannot_be_taught_is_said(name: str, pack: ImagePack, tmp_path: Path
 
 
 def test_the_run_of_another_protocol_is_not_gone_on_with(pack: ImagePack, tmp_path: Path) -> None:
-    EncoderTrainer("alexnet", [pack], tmp_path / "run", PROTOCOL, "cpu")
+    EncoderTrainer("alexnet", [pack], tmp_path / "run", PROTOCOL, "cpu").run()
     other = PROTOCOL.model_copy(update={"seed": 1})
     with pytest.raises(SceneGeoLocError, match="another training run"):
         EncoderTrainer("alexnet", [pack], tmp_path / "run", other, "cpu")

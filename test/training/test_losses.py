@@ -12,6 +12,7 @@ from scene_geo_loc.training.losses import (
     feature_distance,
     l1_depth_loss,
     laplace_depth_loss,
+    taught,
     triplet_loss,
 )
 
@@ -48,7 +49,12 @@ def test_an_image_that_is_its_own_positive_still_has_a_finite_gradient() -> None
     assert anchors.grad.isfinite().all()
 
 
-def test_unknown_depth_and_100_m_and_more_are_taken_as_1() -> None:
+def test_the_sky_is_learned_as_far_and_holes_below_what_is_known_are_not_learned() -> None:
+    columns = tensor([[[NAN, NAN, 9.0], [NAN, 8.0, NAN], [7.0, NAN, 6.0]]])
+    assert taught(columns).tolist() == [[[True, True, True], [True, True, False], [True, False, True]]]
+
+
+def test_sky_and_100_m_and_more_are_taken_as_1() -> None:
     inferred = torch.full((1, 1, 1, 4), 0.5)
     depth_m = tensor([[[NAN, 250.0, 100.0, 50.0]]])
     assert l1_depth_loss(inferred, depth_m) == pytest.approx(3 * 0.5 / 4)
@@ -61,13 +67,13 @@ def test_images_without_any_depth_do_not_count() -> None:
     assert l1_depth_loss(inferred, torch.full((2, 1, 2), NAN)) == 0
 
 
-def test_the_laplace_loss_counts_known_pixels_alone() -> None:
-    inferred, log_scale = torch.full((1, 1, 1, 2), 0.5), torch.full((1, 1, 1, 2), math.log(0.2))
-    known = tensor([[[NAN, 60.0]]])
+def test_the_laplace_loss_leaves_holes_out() -> None:
+    inferred, log_scale = torch.full((1, 1, 2, 1), 0.5), torch.full((1, 1, 2, 1), math.log(0.2))
+    known = tensor([[[60.0], [NAN]]])
     assert laplace_depth_loss(inferred, log_scale, known) == pytest.approx(
         0.1 / 0.2 + math.log(0.2), abs=1e-5
     )
-    assert laplace_depth_loss(inferred, log_scale, torch.full((1, 1, 2), NAN)) == 0
+    assert laplace_depth_loss(inferred, log_scale, torch.full((1, 2, 1), NAN)) == 0
 
 
 def test_the_laplace_loss_is_least_where_the_scale_is_the_error() -> None:

@@ -99,11 +99,11 @@ def test_what_is_no_yaml_of_settings_is_refused_in_one_line(tmp_path: Path, text
 
 
 def test_weights_serve_both_encoders_of_one_kind() -> None:
-    alike = load_system("rgbtd_alexnet_mac").with_weights(Path("a"), None)
+    alike = load_system("rgbtd_alexnet_mac").with_weights(Path("a"), None, None)
     assert (alike.encoder_weights, alike.depth_encoder_weights) == ("a", "a")
-    other = load_system("rgbtd_resnet18_mac").with_weights(Path("r"), None)
+    other = load_system("rgbtd_resnet18_mac").with_weights(Path("r"), None, None)
     assert (other.encoder_weights, other.depth_encoder_weights) == ("r", "imagenet")
-    both = load_system("rgbtd_alexnet_mac").with_weights(Path("a"), Path("d"))
+    both = load_system("rgbtd_alexnet_mac").with_weights(Path("a"), Path("d"), None)
     assert (both.encoder_weights, both.depth_encoder_weights) == ("a", "d")
 
 

@@ -1,4 +1,4 @@
-"""Files of an encoder's weights: safetensors that tell what they hold and how it was learned."""
+"""Files of weights of a network's part: safetensors that tell what they hold and how it was learned."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from scene_geo_loc.errors import CheckpointError
-from scene_geo_loc.evaluation.output import written_aside
+from scene_geo_loc.evaluation.output import write_aside
 
 if TYPE_CHECKING:
     from scene_geo_loc.networks.encoders.base import Encoder
 
 METADATA_KEY = "scene_geo_loc_encoder"
 """Everything stands under one key: safetensors keeps no order, and equal weights give equal files."""
-PREFIX = "encoder."
-"""Before the names of an encoder's tensors in a checkpoint of a scene network."""
+ENCODER, DECODER = "encoder.", "descriptor.decoder."
+"""Before the names of the tensors of these parts in a checkpoint of a scene network."""
 
 
 def save_weights(encoder: Encoder, path: Path, provenance: dict[str, Any]) -> None:
@@ -30,12 +30,11 @@ def save_weights(encoder: Encoder, path: Path, provenance: dict[str, Any]) -> No
     """
     description = json.dumps({"encoder": encoder.name, "provenance": provenance})
     tensors = {key: value.detach().cpu().contiguous() for key, value in encoder.state_dict().items()}
-    with written_aside(path) as aside:
-        save_file(tensors, str(aside), {METADATA_KEY: description})
+    write_aside(path, save(tensors, {METADATA_KEY: description}))
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file; of a checkpoint of a scene network those of its encoder.
+def read_weights(path: Path, part: str = ENCODER) -> dict[str, Tensor]:
+    """The tensors of a file; of a checkpoint of a scene network those of its part `ENCODER` or `DECODER`.
 
     Raises CheckpointError where the file is missing or is no safetensors file.
     """
@@ -48,17 +47,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} cannot be read as a safetensors file ({str(error).splitlines()[0]}): get it again."
         ) from error
-    encoder = {key.removeprefix(PREFIX): value for key, value in tensors.items() if key.startswith(PREFIX)}
-    return encoder or tensors
+    of_part = {key.removeprefix(part): value for key, value in tensors.items() if key.startswith(part)}
+    return of_part or tensors
 
 
-def fill_in(encoder: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Sets an encoder's weights to the tensors of the same names; others are left unused.
+def fill_in(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Sets a module's weights to the tensors of the same names; others are left unused.
 
-    Raises CheckpointError where one is missing, has another shape or is not finite; the encoder stays as it
+    Raises CheckpointError where one is missing, has another shape or is not finite; the module stays as it
     was then.
     """
-    wanted = encoder.state_dict()
+    wanted = module.state_dict()
     for key, value in wanted.items():
         if key not in tensors:
             # Files from before torch counted batches lack the counter, which inference does not need.
@@ -66,14 +65,14 @@ def fill_in(encoder: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
                 tensors[key] = value
                 continue
             raise CheckpointError(
-                f"{path} holds no {key}, which {type(encoder).__name__} needs: "
+                f"{path} holds no {key}, which {type(module).__name__} needs: "
                 "name weights of the same architecture."
             )
         if tensors[key].shape != value.shape:
             raise CheckpointError(
-                f"{key} of {path} has shape {tuple(tensors[key].shape)} and {type(encoder).__name__} needs "
+                f"{key} of {path} has shape {tuple(tensors[key].shape)} and {type(module).__name__} needs "
                 f"{tuple(value.shape)}: name weights of the same architecture."
             )
         if not torch.isfinite(tensors[key]).all():
             raise CheckpointError(f"{key} of {path} has values that are not finite: name other weights.")
-    encoder.load_state_dict({key: tensors[key] for key in wanted})
+    module.load_state_dict({key: tensors[key] for key in wanted})

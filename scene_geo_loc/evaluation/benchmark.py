@@ -26,6 +26,7 @@ from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.reference_map import FILES, FileRecord, ReferenceMap, sha256_of
 from scene_geo_loc.networks.default import FITTED_SIZE, default_network
 from scene_geo_loc.networks.extractor import Extractor
+from scene_geo_loc.networks.pooling import POOLINGS, NetVLAD
 from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.training.training_config import load_system
 from scene_geo_loc.traversals.frame import Frame, Traversal
@@ -72,7 +73,7 @@ def time_systems(systems: Iterable[str] = SYSTEMS, passes: int = 50) -> dict[str
     configs = {"shipped default": default_network()[0].config}
     for name in systems:
         system = load_system(name)
-        size = FITTED_SIZE if system.network.pooling == "netvlad" else None
+        size = FITTED_SIZE if issubclass(POOLINGS[system.network.pooling], NetVLAD) else None
         configs[f"{system.name}{f', projected to {size}' if size else ''}"] = system.network.model_copy(
             update={"descriptor_size": size}
         )

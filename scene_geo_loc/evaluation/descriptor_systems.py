@@ -31,7 +31,7 @@ ENCODER_LETTERS = {"alexnet": "A", "resnet18": "R", "resnet18_truncated": "Rt"}
 """How the paper abbreviates encoders; other ones keep their names."""
 
 KINDS = {"rgb": "RGB", "rgb_plus": "RGB+", "rgbtd": "RGBtD", "hallucination": "Hallucination"}
-_POOLINGS = {"mac": "MAC", "netvlad": "NetVLAD", "gem": "GeM"}
+_POOLINGS = {"mac": "MAC", "netvlad": "NetVLAD", "centred_netvlad": "centred NetVLAD", "gem": "GeM"}
 
 PLAIN = {
     "colouring": "jet",

@@ -11,7 +11,7 @@ from scene_geo_loc.networks.scene_network import SceneNetwork
 
 CHECKPOINT = Path(__file__).with_name("default.safetensors")
 """A checkpoint as others are; its input takes the shape of the images, see `SceneNetwork.with_input_for`."""
-FITTED_SIZE = 256
+FITTED_SIZE = 512
 """Length of the descriptor of a network that is fitted on a place's own images."""
 
 

@@ -37,6 +37,10 @@ class Pooling(nn.Module, ABC):
         """Whether what it gives is of use."""
         return True
 
+    def local_features(self, features: Tensor) -> Tensor:
+        """The local features (B, H W, C) of feature maps (B, C, H, W), as `fit` takes them."""
+        return features.flatten(2).transpose(1, 2)
+
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
         """Unit descriptors (B, output_size) of feature maps (B, C, H, W)."""
@@ -107,7 +111,7 @@ class NetVLAD(Pooling):
 
     def forward(self, features: Tensor) -> Tensor:
         """Unit descriptors (B, 64 C) of feature maps (B, C, H, W)."""
-        x = F.normalize(features.flatten(2).transpose(1, 2), dim=2)
+        x = F.normalize(self.local_features(features), dim=2)
         weights = self.assignment(x).softmax(dim=2)
         residuals = weights.transpose(1, 2) @ x - weights.sum(1)[:, :, None] * self.centres
         return F.normalize(F.normalize(residuals, dim=2).flatten(1), dim=1)
@@ -139,4 +143,24 @@ class NetVLAD(Pooling):
             self.assignment.bias.copy_(-sharpness * centres.square().sum(1))
 
 
-POOLINGS: dict[str, type[Pooling]] = {"netvlad": NetVLAD, "mac": MAC, "gem": GeM}
+class CentredNetVLAD(NetVLAD):
+    """NetVLAD of features that have lost half of their image's mean.
+
+    Weather, light and the camera shift all features of an image alike, and shifted features go to other
+    clusters.  The mean tells of the place, too, so that half of it stays.
+    """
+
+    SHARE = 0.5
+
+    def local_features(self, features: Tensor) -> Tensor:
+        """See `Pooling.local_features`."""
+        x = super().local_features(features)
+        return x - self.SHARE * x.mean(dim=1, keepdim=True)
+
+
+POOLINGS: dict[str, type[Pooling]] = {
+    "netvlad": NetVLAD,
+    "centred_netvlad": CentredNetVLAD,
+    "mac": MAC,
+    "gem": GeM,
+}

@@ -11,13 +11,23 @@ _NEGLIGIBLE = 1e-9
 """Of the largest variance: what is below it is rounding."""
 
 
-def uncentred_axes(descriptors: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Orthonormal axes (at most `size`, D) that keep most of descriptors (N, D): their truncated SVD.
+SHRINKAGE = 0.1
+"""Added to the mean square along an axis, in units of its mean over as many axes as there are descriptors.
 
-    There are fewer than `size` where the descriptors span fewer dimensions.
+Whitening without it blows up the axes along which hardly anything was seen: where a place has fewer images
+than the projection has rows, all of them become equally unlike."""
+
+
+def whitened_axes(descriptors: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Principal axes (at most `size`, D) of descriptors (N, D), their mean left in, whitened.
+
+    Each is divided by the root mean square of the descriptors along it, with `SHRINKAGE`: what all images of
+    a place have in common tells least about where one was taken.  There are fewer than `size` where the
+    descriptors span fewer dimensions.
     """
-    _, axes = _largest(descriptors.astype(np.float64), size)
-    return axes.astype(np.float32)
+    squares, axes = _largest(descriptors.astype(np.float64), size)
+    mean_square = np.square(descriptors, dtype=np.float64).sum() / len(descriptors)
+    return (axes / np.sqrt(squares / mean_square + SHRINKAGE)[:, None]).astype(np.float32)
 
 
 def principal_axes(

@@ -17,7 +17,7 @@ from scene_geo_loc.networks.descriptors import DESCRIPTORS, Description
 from scene_geo_loc.networks.encoders import ENCODERS, Encoder
 from scene_geo_loc.networks.network_config import NetworkConfig
 from scene_geo_loc.networks.pooling import Pooling
-from scene_geo_loc.networks.projection import principal_axes, uncentred_axes
+from scene_geo_loc.networks.projection import principal_axes, whitened_axes
 
 __all__ = ["Features", "NetworkConfig", "SceneNetwork"]
 
@@ -147,22 +147,23 @@ class SceneNetwork(nn.Module):
         """Fits poolings and projection to the late maps of a place's own images.
 
         Of each image they are what `describe` takes, without its first axis.  The encoders stay as they are,
-        trained or not.  The projection is the truncated SVD of the descriptors without centring: cosines
-        between a query and the images fitted on stay what they were, as far as its size allows.  Where there
-        are fewer images than `descriptor_size`, the remaining rows are zero.
+        trained or not.  The projection whitens (`whitened_axes`).  Where there are fewer images than
+        `descriptor_size`, its remaining rows are zero.
 
         Raises SceneGeoLocError where there are too few for a pooling's clusters.
         """
         device = self.fitted.device
         maps = [[np.asarray(one, np.float32) for one in late] for late in late_maps]
         for part, (pooling, encoder) in enumerate(zip(self._poolings, self.encoders, strict=True)):
-            features = np.concatenate([late[part].reshape(encoder.late.channels, -1).T for late in maps])
-            pooling.fit(features, encoder.netvlad_sharpness)
+            features = [
+                pooling.local_features(torch.from_numpy(late[part])[None])[0].numpy() for late in maps
+            ]
+            pooling.fit(np.concatenate(features), encoder.netvlad_sharpness)
         if self.projection is not None:
             system = self.descriptor
             tensors = ([torch.from_numpy(one)[None].to(device) for one in late] for late in maps)
             joint = torch.cat([system.fusion(system.pool(late)) for late in tensors])
-            axes = uncentred_axes(joint.cpu().numpy(), self.projection.out_features)
+            axes = whitened_axes(joint.cpu().numpy(), self.projection.out_features)
             self.projection.weight.zero_()
             self.projection.weight[: len(axes)] = torch.from_numpy(axes).to(device)
             self.projection.bias.zero_()
@@ -183,8 +184,8 @@ class SceneNetwork(nn.Module):
         for batch in batches:
             images = batch.to(device)
             inferred = self.descriptor.infer(images, self.encoder(images))
-            for of_part, late in zip(features, inferred.late, strict=True):
-                of_part.append(late.float().permute(0, 2, 3, 1).flatten(0, 2).cpu().numpy())
+            for pooling, of_part, late in zip(self._poolings, features, inferred.late, strict=True):
+                of_part.append(pooling.local_features(late.float()).flatten(0, 1).cpu().numpy())
         self.train(was_training)
         for pooling, of_part, encoder in zip(self._poolings, features, self.encoders, strict=True):
             pooling.fit(np.concatenate(of_part), encoder.netvlad_sharpness)

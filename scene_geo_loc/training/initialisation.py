@@ -62,14 +62,14 @@ def fit_poolings(network: SceneNetwork, images: Tensor, depth_m: Tensor | None) 
     if depth_m is None or not isinstance(system, RGBtD) or isinstance(system, RGBPlus):
         return
     assert system.second_encoder is not None
-    features = [_depth_features(system, batch.to(device)) for batch in depth_m.split(_BATCH)]
     pooling = system.poolings[1]
     assert isinstance(pooling, Pooling)
+    features = [_depth_features(system, pooling, batch.to(device)) for batch in depth_m.split(_BATCH)]
     pooling.fit(np.concatenate(features), system.second_encoder.netvlad_sharpness)
 
 
 @torch.no_grad()
-def _depth_features(system: RGBtD, depth_m: Tensor) -> NDArray[np.float32]:
+def _depth_features(system: RGBtD, pooling: Pooling, depth_m: Tensor) -> NDArray[np.float32]:
     assert system.second_encoder is not None
     late = encode_depth(system.second_encoder, system.colouring, normalised_depth(depth_m)[:, None])
-    return late.permute(0, 2, 3, 1).flatten(0, 2).cpu().numpy()
+    return pooling.local_features(late).flatten(0, 1).cpu().numpy()

@@ -53,12 +53,12 @@ def test_every_image_below_the_folder_is_described_under_its_sorted_name(
     shown = run(folder, "--out", tmp_path / "out.npz")
     with np.load(tmp_path / "out.npz", allow_pickle=False) as archive:
         assert archive["names"].tolist() == ["a.JPG", "b.png", "deep/c.bmp", "deep/er/d.png"]
-        assert archive["descriptors"].shape == (4, 256)
+        assert archive["descriptors"].shape == (4, 512)
         assert archive["descriptors"].dtype == np.float32
         assert np.linalg.norm(archive["descriptors"], axis=1) == pytest.approx(np.ones(4), abs=1e-5)
         assert str(archive["input_size"]) == "320x240"
         assert len(str(archive["network"])) == 64
-    assert "4 images, 256 numbers each" in shown
+    assert "4 images, 512 numbers each" in shown
 
 
 def test_images_that_cannot_be_read_are_left_out_and_counted(folder: Path, tmp_path: Path) -> None:

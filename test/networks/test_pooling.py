@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.networks.pooling import MAC, POOLINGS, GeM, NetVLAD, Pooling
+from scene_geo_loc.networks.pooling import MAC, POOLINGS, CentredNetVLAD, GeM, NetVLAD, Pooling
 
 
 def fitted(name: str, channels: int) -> Pooling:
@@ -90,6 +90,16 @@ def test_netvlad_finds_the_clusters_of_what_it_is_fitted_to() -> None:
     assert pooling.is_fitted
     found = (directions @ pooling.centres.detach().numpy().T).max(axis=1)
     assert np.mean(found > 0.999) > 0.8  # k-means leaves some of them together
+
+
+def test_centred_netvlad_hardly_notices_what_is_added_to_all_of_an_image() -> None:
+    torch.manual_seed(0)
+    maps, added = torch.randn(1, 6, 5, 7), 0.5 * torch.randn(1, 6, 1, 1)
+    centred, plain = (fitted(name, 6) for name in ("centred_netvlad", "netvlad"))
+    kept = [float((pooling(maps) * pooling(maps + added)).sum()) for pooling in (centred, plain)]
+    assert kept[0] > kept[1]
+    flat = CentredNetVLAD(6).local_features(added.expand(1, 6, 5, 7))
+    np.testing.assert_allclose(flat, added.flatten().expand(1, 35, 6) / 2, atol=1e-6)
 
 
 def test_too_few_features_for_the_clusters_are_said() -> None:

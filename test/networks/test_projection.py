@@ -1,0 +1,40 @@
+"""Projections, against principal axes worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scene_geo_loc.networks.projection import SHRINKAGE, principal_axes, whitened_axes
+
+
+def test_what_all_descriptors_have_in_common_counts_least_once_whitened() -> None:
+    # Nine along x and one along y: sums of squares of 9 and 1, and a mean square of 1.
+    descriptors = np.array([[1.0, 0, 0]] * 9 + [[0, 1.0, 0]], np.float32)
+    axes = whitened_axes(descriptors, 3)
+    assert axes.shape == (2, 3)  # nothing lies along z
+    np.testing.assert_allclose(
+        np.abs(axes), [[(9 + SHRINKAGE) ** -0.5, 0, 0], [0, (1 + SHRINKAGE) ** -0.5, 0]]
+    )
+
+
+def test_images_fewer_than_the_size_keep_likenesses_with_others() -> None:
+    """Without shrinkage each image fitted on would be as unlike the others as can be, whatever it shows."""
+    rng = np.random.default_rng(0)
+    place = rng.normal(size=64)
+    descriptors = np.stack(
+        [place + 0.3 * rng.normal(size=64) for _ in range(2)] + list(rng.normal(size=(6, 64)))
+    )
+    descriptors = (descriptors / np.linalg.norm(descriptors, axis=1, keepdims=True)).astype(np.float32)
+    projected = descriptors @ whitened_axes(descriptors, 32).T
+    projected /= np.linalg.norm(projected, axis=1, keepdims=True)
+    likeness = projected @ projected.T
+    assert likeness[0, 1] > 0.2 + likeness[0, 2:].max()
+
+
+def test_principal_axes_whiten_about_the_mean() -> None:
+    rng = np.random.default_rng(1)
+    descriptors = (rng.normal(size=(200, 5)) * [5, 4, 3, 2, 1] + 7).astype(np.float32)
+    weight, bias = principal_axes(descriptors, 3, whiten=True)
+    projected = descriptors @ weight.T + bias
+    np.testing.assert_allclose(np.cov(projected.T), np.eye(3), atol=1e-3)
+    np.testing.assert_allclose(projected.mean(axis=0), 0, atol=1e-3)

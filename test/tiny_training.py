@@ -146,7 +146,7 @@ def tiny_trainer(
 ) -> DescriptorTrainer:
     """A trainer with everything tiny."""
     processes = Processes(torch.device("cpu"))
-    config = {"protocol": protocol.model_dump()}
+    config = {"protocol": protocol.model_dump(mode="json")}
     folder = RunFolder(out, config) if processes.is_first else None
     processes.from_first(None)
     return DescriptorTrainer(

@@ -33,7 +33,7 @@ class LocalizerSettings(BaseModel):
         default=0.5, ge=0, le=1, description="share of the image that those matches must lie in"
     )
     min_similarity: float = Field(
-        default=0.2,
+        default=0.1,
         ge=-1,
         le=1,
         description="cosine to the best keyframe below which the place is unknown",

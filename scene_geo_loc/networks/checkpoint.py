@@ -25,11 +25,14 @@ METADATA_KEY = "scene_geo_loc"
 
 # Format 1 knew the descriptor "rgb" alone, whose pooling stood beside it and whose projection had no bias.
 _POOLING, _POOLING_1 = "descriptor.poolings.0.", "pooling."
+_PROJECTION = "projection."
 _FIELDS_1 = {"encoder", "pooling", "input_width", "input_height", "descriptor_size"}
 
 
 def save_checkpoint(network: SceneNetwork, path: Path, provenance: dict[str, Any]) -> None:
     """Writes architecture, weights and provenance, aside first and renamed.
+
+    The projection of a network that is not fitted says nothing and is left out: it may be most of the file.
 
     Raises SceneGeoLocError where the file cannot be written.
     """
@@ -39,6 +42,8 @@ def save_checkpoint(network: SceneNetwork, path: Path, provenance: dict[str, Any
         "provenance": provenance,
     }
     tensors = {key: value.contiguous().cpu() for key, value in network.state_dict().items()}
+    if not network.is_fitted:
+        tensors = {key: value for key, value in tensors.items() if not key.startswith(_PROJECTION)}
     write_aside(path, save(tensors, {METADATA_KEY: json.dumps(description)}))
 
 
@@ -63,6 +68,9 @@ def load_checkpoint(path: Path) -> tuple[SceneNetwork, dict[str, Any]]:
         if description["format_version"] == 1:
             tensors = _of_format_1(tensors)
         network = SceneNetwork(NetworkConfig.model_validate(description["config"]))
+        if not tensors["fitted"]:
+            empty = network.state_dict()
+            tensors |= {key: empty[key] for key in empty if key.startswith(_PROJECTION)}
         network.load_state_dict(tensors)
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no checkpoint at {path}: name an existing file.") from error

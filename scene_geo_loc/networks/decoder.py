@@ -95,7 +95,6 @@ class Decoder(nn.Module):
         """
         up = nn.ConvTranspose2d(channels, channels, 6, stride=2, padding=2)
         side = torch.tensor([0.0, 0.25, 0.75, 0.75, 0.25, 0.0])
-        nn.init.zeros_(up.weight)
         assert up.bias is not None
         with torch.no_grad():
             up.weight[0, 0] = cls.FIRST_SPAN * side[:, None] * side

@@ -23,8 +23,6 @@ def default_network() -> tuple[SceneNetwork, dict[str, Any]]:
 
     Raises CheckpointError where it is damaged.
     """
-    if not CHECKPOINT.exists():
-        return untrained_network(), {}
     return load_checkpoint(CHECKPOINT)
 
 

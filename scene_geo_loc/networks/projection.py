@@ -11,7 +11,7 @@ _NEGLIGIBLE = 1e-9
 """Of the largest variance: what is below it is rounding."""
 
 
-SHRINKAGE = 0.1
+SHRINKAGE = 3.0
 """Added to the mean square along an axis, in units of its mean over as many axes as there are descriptors.
 
 Whitening without it blows up the axes along which hardly anything was seen: where a place has fewer images

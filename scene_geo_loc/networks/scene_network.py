@@ -50,9 +50,7 @@ class SceneNetwork(nn.Module):
         self.config = config
         self.encoder = ENCODERS[config.encoder]()
         self.descriptor = DESCRIPTORS[config.descriptor](self.encoder, config)
-        self.projection = (
-            nn.Linear(config.system_size, config.descriptor_size) if config.descriptor_size else None
-        )
+        self.projection = _empty_projection(config.system_size, config.descriptor_size)
         self.fitted: Tensor
         self.register_buffer("fitted", torch.tensor(self.projection is None and self._poolings_are_fitted()))
 
@@ -138,7 +136,8 @@ class SceneNetwork(nn.Module):
             )
         network = copy.deepcopy(self)
         network.config = self.config.model_copy(update={"descriptor_size": size})
-        network.projection = nn.Linear(system_size, size, device=self.fitted.device) if size else None
+        network.projection = _empty_projection(system_size, size)
+        network.to(self.fitted.device)
         network.fitted.fill_(size is None and self._poolings_are_fitted())
         return network
 
@@ -218,3 +217,13 @@ class SceneNetwork(nn.Module):
 
     def _poolings_are_fitted(self) -> bool:
         return all(pooling.is_fitted for pooling in self._poolings)
+
+
+def _empty_projection(system_size: int, size: int | None) -> nn.Linear | None:
+    """A projection that is not fitted: of zeros, so that equal networks are equal before, too."""
+    if size is None:
+        return None
+    projection = nn.Linear(system_size, size)
+    nn.init.zeros_(projection.weight)
+    nn.init.zeros_(projection.bias)
+    return projection

@@ -14,6 +14,8 @@ from scene_geo_loc.cli.main import app
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
+from scene_geo_loc.networks import default
+from scene_geo_loc.networks.checkpoint import save_checkpoint
 from scene_geo_loc.training import scenarios
 from scene_geo_loc.training.views import View
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles
@@ -53,7 +55,8 @@ def test_the_four_scenarios_are_scored_by_one_command(
         return made, ["night is left out: there is no run of it."]
 
     monkeypatch.setattr(scenarios, "load_scenarios", load_scenarios)
-    monkeypatch.setattr("scene_geo_loc.networks.default.CHECKPOINT", tmp_path / "none")
+    monkeypatch.setattr(default, "CHECKPOINT", tmp_path / "default.safetensors")
+    save_checkpoint(default.untrained_network(), default.CHECKPOINT, {})
     trained(tmp_path / "runs", seeds=(4, 5))
     report, numbers, page = tmp_path / "report", tmp_path / "recall.json", tmp_path / "docs" / "results.md"
     command = ["benchmark", "descriptors", tmp_path / "city", "--runs", tmp_path / "runs", "--whiten", 3]

@@ -47,7 +47,7 @@ def test_triplets_that_are_not_there_are_named(tmp_path: Path) -> None:
     ("options", "words"),
     [
         (["--config", "rgb_vgg"], "neither a file rgb_vgg"),
-        (["--config", "rgb_alexnet_mac", "--protocol", "huge"], "protocols .*: full, reduced"),
+        (["--config", "rgb_alexnet_mac", "--protocol", "huge"], "protocols .*: compact, full, reduced"),
     ],
 )
 def test_unknown_names_are_answered_with_known_ones(tmp_path: Path, options: list[str], words: str) -> None:

@@ -101,7 +101,9 @@ def test_every_backend_gives_all_numbers_of_every_system(
             ours = backend.run(image)
             assert ours.keys() == by_network.keys()
             for name, value in by_network.items():
-                np.testing.assert_allclose(ours[name], value, atol=1e-3, err_msg=f"{name} by {kind}")
+                np.testing.assert_allclose(
+                    ours[name], value, atol=1e-3, rtol=1e-4, err_msg=f"{name} by {kind}"
+                )
 
 
 @pytest.mark.parametrize("kind", ["torch", "openvino"])
@@ -141,7 +143,7 @@ def test_depth_is_in_metres_at_the_size_of_the_input(images: list[NDArray[np.uin
     depth = Extractor(of_system("rgbtd", "mac", images), "cpu").extract(images[0]).depth
     assert depth is not None
     assert (depth.shape, depth.dtype) == ((112, 160), np.float32)
-    assert 0 <= depth.min() < 1 < depth.max() <= MAX_DEPTH_M
+    assert 0 <= depth.min() < MAX_DEPTH_M / 4 < depth.max() <= MAX_DEPTH_M
 
 
 def test_opening_openvino_reports_nothing_to_its_makers(

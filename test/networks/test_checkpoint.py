@@ -66,7 +66,9 @@ def test_equal_networks_give_equal_files(network: SceneNetwork, tmp_path: Path) 
 
 def test_a_network_of_the_first_format_still_loads_under_the_digest_that_maps_know(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    save_checkpoint(SceneNetwork(SMALL), path, {})
+    whole = SceneNetwork(SMALL)
+    whole.fitted.fill_(True)
+    save_checkpoint(whole, path, {})
     # As the first format was: the pooling beside the encoder, a projection without bias, five fields.
     with safe_open(str(path), framework="pt") as file:
         shapes = {
@@ -97,6 +99,16 @@ def test_a_network_of_the_first_format_still_loads_under_the_digest_that_maps_kn
     assert digest(network) == "f2845a9449160f7fbfd450346c32e7971c9e1aa15109af151336b8b66bb8b098"
     save_checkpoint(network, tmp_path / "b.safetensors", {})
     assert digest(load_checkpoint(tmp_path / "b.safetensors")[0]) == digest(network)
+
+
+def test_a_projection_that_is_not_fitted_takes_no_space(tmp_path: Path) -> None:
+    network = SceneNetwork(SMALL)
+    save_checkpoint(network, tmp_path / "a.safetensors", {})
+    with safe_open(str(tmp_path / "a.safetensors"), framework="pt") as file:
+        assert not any(key.startswith("projection") for key in file.keys())  # noqa: SIM118
+    loaded, _ = load_checkpoint(tmp_path / "a.safetensors")
+    assert not loaded.is_fitted
+    assert digest(loaded) == digest(network)
 
 
 @pytest.mark.parametrize("name", ["encoder.conv_stem.weight", "projection.bias", "fitted"])

@@ -240,7 +240,7 @@ def test_the_same_network_takes_images_of_another_shape(encoder: str) -> None:
     [
         ({"encoder": "resnet9000"}, "unknown encoder 'resnet9000'; known are efficientnet_lite0, alexnet"),
         ({"depth_encoder": "x"}, "unknown depth_encoder 'x'"),
-        ({"pooling": "max"}, "unknown pooling 'max'; known are netvlad, mac, gem"),
+        ({"pooling": "max"}, "unknown pooling 'max'; known are netvlad, centred_netvlad, mac, gem"),
         ({"descriptor": "rgbd"}, "unknown descriptor 'rgbd'; known are rgb, rgb_plus, rgbtd, hallucination"),
         ({"colouring": "hot"}, "unknown colouring 'hot'; known are jet, smooth"),
         ({"fusion": "sum"}, "unknown fusion 'sum'; known are concatenate, gated"),

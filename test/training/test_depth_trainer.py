@@ -161,7 +161,7 @@ def test_day_pairs_in_each_batch_keep_the_day_from_being_forgotten(by_day: dict[
         after[name] = errors(tuned)
     assert after["mixed"][0] < 0.5 * night_before
     assert after["mixed"][1] < 1.2 * day_before
-    assert after["night alone"][1] > 1.5 * after["mixed"][1]
+    assert after["night alone"][1] > 1.3 * after["mixed"][1]
 
 
 def test_an_uncertain_decoder_learns_its_scale(tmp_path: Path):

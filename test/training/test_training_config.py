@@ -46,7 +46,7 @@ def test_the_full_protocol_is_that_of_the_authors() -> None:
 
 def test_the_reduced_protocol_differs_in_how_much_is_trained_and_not_in_what() -> None:
     full, reduced = load_protocol("full"), load_protocol("reduced")
-    for name in ("learning_rate", "decoder_learning_rate", "weight_decay", "margin"):
+    for name in ("learning_rate", "weight_decay", "margin"):
         assert getattr(reduced, name) == getattr(full, name)
     assert reduced.epochs < full.epochs
     assert reduced.negatives < full.negatives

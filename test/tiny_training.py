@@ -178,7 +178,9 @@ def _main() -> None:
     Path.replace = replace_or_die  # type: ignore[method-assign,assignment]
     torch.set_num_threads(1)
     system = tiny_system("rgb") if "WORLD_SIZE" in os.environ else tiny_system()
-    tiny_trainer(arguments.out, tiny_learner(system)).run()
+    trainer = tiny_trainer(arguments.out, tiny_learner(system))
+    trainer.run()
+    trainer._processes.close()
 
 
 if __name__ == "__main__":

@@ -82,6 +82,7 @@ def descriptor(
         result = run.run()
     finally:
         watcher.close()
+    processes.close()
     if processes.is_first:
         best = f"{run.folder.best}: {system.name}, best epoch {result['best_epoch']} of {result['epochs']}"
         if result["recall_at_1"] is not None:

@@ -66,3 +66,9 @@ class Processes:
         box = [value]
         dist.broadcast_object_list(box, device=self.device)
         return box[0]
+
+    def close(self) -> None:
+        """Waits for the others and parts from them: who leaves while another still talks takes it down."""
+        if self.count > 1:
+            dist.barrier()
+            dist.destroy_process_group()

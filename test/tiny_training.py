@@ -180,7 +180,9 @@ def _main() -> None:
     system = tiny_system("rgb") if "WORLD_SIZE" in os.environ else tiny_system()
     trainer = tiny_trainer(arguments.out, tiny_learner(system))
     trainer.run()
-    trainer._processes.close()
+    processes = trainer._processes
+    del trainer
+    processes.close()
 
 
 if __name__ == "__main__":

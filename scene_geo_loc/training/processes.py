@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from datetime import timedelta
 from typing import Any
@@ -68,7 +69,8 @@ class Processes:
         return box[0]
 
     def close(self) -> None:
-        """Waits for the others and parts from them: who leaves while another still talks takes it down."""
+        """Waits for the others and parts from them, once what `parallel` gave is no longer in use."""
         if self.count > 1:
+            gc.collect()  # parallel modules hold threads, and cycles hold them: left to the end, torch may abort
             dist.barrier()
             dist.destroy_process_group()

@@ -71,6 +71,6 @@ class Processes:
     def close(self) -> None:
         """Waits for the others and parts from them, once what `parallel` gave is no longer in use."""
         if self.count > 1:
-            gc.collect()  # parallel modules hold threads, and cycles hold them: left to the end, torch may abort
+            gc.collect()  # cycles hold parallel modules, and these hold threads, with which torch may abort
             dist.barrier()
             dist.destroy_process_group()

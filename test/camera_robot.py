@@ -1,0 +1,169 @@
+"""A robot with a camera beside a localization_node, whose localizer answers as it is told."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo, CompressedImage
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
+
+from scene_geo_loc.geometry.pose import make_pose
+from scene_geo_loc.localization.estimate import PoseEstimate, Status
+from scene_geo_loc.ros.localization_node import LocalizationNode
+from scene_geo_loc.ros.messages import (
+    image_message,
+    ns_to_stamp,
+    pose_from_transform,
+    stamp_to_ns,
+    transform_message,
+)
+from scene_geo_loc.ros.transforms import TransformUnavailable
+
+SECOND = 10**9
+START = 1_700_000_000 * SECOND
+TURN = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+
+T_BASE_CAMERA = make_pose([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], (1.5, 0.0, 1.2))
+T_ODOM_BASE = make_pose(TURN, (10.0, 0.0, 0.0))
+T_MAP_BASE = make_pose(np.eye(3), (100.0, 50.0, 0.0))
+
+
+class FakeLocalizer:
+    """Says that the camera is where the robot at T_MAP_BASE carries it, or what `answer` holds."""
+
+    extractor = SimpleNamespace(device="cpu", backend_name="torch")
+
+    def __init__(self) -> None:
+        self.answer: PoseEstimate | Exception | None = None
+        self.priors: list[Any] = []
+        self.images: list[np.ndarray] = []
+
+    def localize(self, image: np.ndarray, camera: Any, prior: Any = None) -> PoseEstimate:
+        self.priors.append(prior)
+        self.images.append(image)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer or PoseEstimate(
+            Status.LOCALIZED,
+            T_map_camera=T_MAP_BASE @ T_BASE_CAMERA,
+            covariance=np.diag([0.01] * 3 + [0.0001] * 3),
+            inlier_ratio=0.6,
+            inliers=120,
+        )
+
+
+class FakeMap:
+    map_frame = "map"
+    path = Path("street")
+
+    def __len__(self) -> int:
+        return 7
+
+
+class Robot:
+    """A robot with a camera beside a localization_node, all of whose outputs are kept."""
+
+    def __init__(self, world: Any, picture: np.ndarray, **parameters: Any) -> None:
+        self.world, self.picture = world, picture
+        self.localizer = FakeLocalizer()
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        self.node = LocalizationNode(
+            lambda settings: (self.localizer, FakeMap()), parameter_overrides=overrides
+        )
+        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        world.spin(self.node)
+        self.states = world.listen(String, "localization/state", latched=True)
+        self.poses = world.listen(PoseStamped, "localization/pose")
+        self.poses_with_covariance = world.listen(
+            PoseWithCovarianceStamped, "localization/pose_with_covariance"
+        )
+        self.transforms = world.listen(TFMessage, "/tf")
+        self.diagnostics = world.listen(DiagnosticArray, "/diagnostics")
+        self.stamps = itertools.count(START, SECOND // 10)
+        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        self.send_camera_info()
+
+    def send_camera_info(self) -> None:
+        info = CameraInfo(width=64, height=48)
+        info.k = np.array([50.0, 0, 32, 0, 50, 24, 0, 0, 1])
+        self.world.publish("camera/camera_info", info)
+        self.world.wait(lambda: self.node._camera_input.has_camera_info, "the camera_info to arrive")
+
+    def mount_camera(self) -> None:
+        mounting = transform_message(0, "base_link", "camera_optical_frame", T_BASE_CAMERA)
+        self.world.publish("/tf_static", TFMessage(transforms=[mounting]), latched=True)
+        self.world.wait(lambda: self.node._buffer._is_known("base_link"), "the mounting to arrive")
+
+    def send_odometry(self, stamp_ns: int) -> None:
+        """Sends odometry on TF until the node has it."""
+        moved = transform_message(stamp_ns, "odom", "base_link", T_ODOM_BASE)
+
+        def arrives() -> bool:
+            self.world.publish("/tf", TFMessage(transforms=[moved]))
+            with suppress(TransformUnavailable):
+                self.node._buffer.lookup("odom", "base_link", stamp_ns)
+                return True
+            return False
+
+        self.world.wait(arrives, "the odometry to arrive")
+
+    def send(self, message: Any = None, stamp_ns: int | None = None) -> int:
+        """Sends an image and waits until the node is done with it; returns its stamp."""
+        if message is None:
+            message = image_message(0, "camera_optical_frame", self.picture)
+        stamp_ns = next(self.stamps) if stamp_ns is None else stamp_ns
+        message.header.stamp = ns_to_stamp(stamp_ns)
+        message.header.frame_id = "camera_optical_frame"
+        before = self.seen()
+        topic = "camera/image_raw/compressed" if isinstance(message, CompressedImage) else "camera/image_raw"
+        self.world.publish(topic, message)
+        self.world.wait(lambda: self.seen() > before, "the node to see the image")
+        return stamp_ns
+
+    def seen(self) -> int:
+        totals = self.node.counters.totals()
+        bad = sum(count for what, count in totals.items() if what.startswith("bad: "))
+        return totals.get("processed", 0) + totals.get("failed", 0) + bad
+
+    def bad(self, reason: str) -> int:
+        return self.node.counters.total(f"bad: {reason}")
+
+    def state_becomes(self, state: str) -> None:
+        self.states_end_with(state)
+
+    def states_end_with(self, *states: str) -> None:
+        def end() -> bool:
+            return tuple(state.data for state in self.states[-len(states) :]) == states
+
+        self.world.wait(end, f"the states {', '.join(states)}")
+
+    def call(self, service: str) -> Any:
+        return self.world.call(Trigger, f"localization_node/{service}", Trigger.Request())
+
+    def corrections(self) -> list[tuple[int, np.ndarray]]:
+        """Stamps and poses of map -> odom so far."""
+        return [
+            (stamp_to_ns(item.header.stamp), pose_from_transform(item.transform))
+            for message in self.transforms
+            for item in message.transforms
+            if item.header.frame_id == "map"
+        ]
+
+    def diagnosed(self, text: str) -> Any:
+        """The first report whose message has this text."""
+
+        def find() -> Any:
+            return next((m.status[0] for m in self.diagnostics if text in m.status[0].message), None)
+
+        return self.world.wait(find, f"a diagnosis with {text!r}")

@@ -62,12 +62,15 @@ def find_runs(folders: Sequence[Path], device: str = "auto", whiten: Sequence[in
         if (other := seeds.setdefault((system, seed), folder)) != folder:
             raise SceneGeoLocError(f"{other} and {folder} are both {system.name} with seed {seed}: name one.")
         first, same = configs.setdefault(system, (folder, config.without_seed))
-        if same != config.without_seed or protocols.setdefault(system.protocol, config.protocol) != (
-            config.protocol
-        ):
+        if protocols.setdefault(system.protocol, config.protocol) != config.protocol:
+            raise SceneGeoLocError(
+                f"{folder} is trained by another protocol {system.protocol} than the runs before it: give "
+                "protocols that differ names of their own."
+            )
+        if same != config.without_seed:
             raise SceneGeoLocError(
                 f"{first} and {folder} go by one name, {system.name}, and their configs differ in more than "
-                "the seed: give systems or protocols that differ names of their own."
+                "the seed: give systems that differ names of their own."
             )
         runs.append(_run(folder / BEST, system, seed, config.traits, device, whiten))
     return FoundRuns(sorted(runs, key=_place), protocols, left_out)

@@ -101,6 +101,13 @@ def test_seeds_that_differ_in_more_than_the_seed_are_refused(tmp_path: Path) -> 
         find_runs([tmp_path])
 
 
+def test_two_protocols_of_one_name_are_refused_whichever_systems_they_trained(tmp_path: Path) -> None:
+    make_run(tmp_path / "one")
+    make_run(tmp_path / "two", name="RGBtD", protocol={"name": "reduced", "epochs": 6})
+    with pytest.raises(SceneGeoLocError, match="two is trained by another protocol reduced"):
+        find_runs([tmp_path])
+
+
 def test_weights_in_another_folder_are_the_same_weights(tmp_path: Path) -> None:
     for seed, folder in enumerate(("here", "/there")):
         system = {"name": "RGB", "network": NETWORK.model_dump(), "encoder_weights": f"{folder}/alexnet.st"}

@@ -91,8 +91,8 @@ class SystemConfig(BaseModel):
     )
     depth_loss: Literal["l1", "uncertainty"] = Field(
         default="l1",
-        description="loss of the inferred depth, the sky taken as far: L1, or a Laplace likelihood, for which "
-        "the network needs uncertainty: true",
+        description="loss of the inferred depth, the sky taken as far: L1, or a Laplace likelihood, for "
+        "which the network needs uncertainty: true",
     )
     encoder_weights: str = Field(
         default=IMAGENET,

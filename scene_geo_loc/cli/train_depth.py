@@ -63,6 +63,12 @@ def depth(
             "same with a new decoder; trunk, a new decoder again, and the encoder's head is trained with it."
         ),
     ] = Freeze.DESCRIPTOR,
+    depth_scale: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a new decoder: linear, up to 100 m, or log, from 1 m to 100 m; else the network's."
+        ),
+    ] = None,
     epochs: Annotated[int, setting(DepthProtocol, "epochs", "--epochs")] = _DEFAULT.epochs,
     count: Annotated[int, setting(DepthProtocol, "pairs", "--count")] = _DEFAULT.pairs,
     pairs_a_batch: Annotated[
@@ -122,7 +128,7 @@ def depth(
     except ValidationError as error:
         first = error.errors()[0]
         raise SceneGeoLocError(f"{first['loc'][0]}: {first['msg']}, not {first['input']}.") from error
-    network = load_for_depth(checkpoint, freeze, seed)
+    network = load_for_depth(checkpoint, freeze, seed, depth_scale)
     before, its_origin = load_checkpoint(checkpoint)
     conditions = named(validation or [])
     name = f"{its_origin.get('system', checkpoint.stem)}, {_ADDED[freeze]}"

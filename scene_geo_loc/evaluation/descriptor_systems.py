@@ -34,6 +34,7 @@ KINDS = {"rgb": "RGB", "rgb_plus": "RGB+", "rgbtd": "RGBtD", "hallucination": "H
 _POOLINGS = {"mac": "MAC", "netvlad": "NetVLAD", "centred_netvlad": "centred NetVLAD", "gem": "GeM"}
 
 PLAIN = {
+    "depth_scale": "linear",
     "colouring": "jet",
     "fusion": "concatenate",
     "uncertainty": False,

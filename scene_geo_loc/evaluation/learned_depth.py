@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.evaluation.depth_error import DepthErrors
 from scene_geo_loc.networks.checkpoint import load_checkpoint
-from scene_geo_loc.networks.decoder import MAX_DEPTH_M, Decoder
+from scene_geo_loc.networks.decoder import Decoder
 from scene_geo_loc.networks.descriptors.rgbtd import RGBtD
 from scene_geo_loc.networks.extractor import choose_device
 from scene_geo_loc.networks.scene_network import SceneNetwork
@@ -119,7 +119,7 @@ class DepthEstimator:
         pixels = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         images = self._network.normalise(torch.from_numpy(pixels)[None].to(self._device).float())
         depth = self._decoder(self._network.encoder(images), (config.input_height, config.input_width)).depth
-        told = MAX_DEPTH_M * depth[0, 0].cpu().numpy()
+        told = self._network.depth_scale.metres(depth[0, 0]).cpu().numpy()
         height, width = image.shape[:2]
         return np.asarray(cv2.resize(told, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from scene_geo_loc.networks.decoder import MAX_DEPTH_M
 from scene_geo_loc.networks.scene_network import SceneNetwork
 
 LATE = ("late", "second_late")
@@ -39,7 +38,7 @@ class ForwardPass(nn.Module):
         outputs: names of what it gives: `local_features` (B, h, w, C) of unit length; then
             `global_descriptor` (B, D) of unit length or, of a network that is not fitted, the late maps
             (B, C', h', w') that it is fitted to (`LATE`); last `depth` (B, H, W) in metres, up to
-            `decoder.MAX_DEPTH_M`, of a network that infers it.
+            `depth_scale.MAX_DEPTH_M`, of a network that infers it.
     """
 
     def __init__(self, network: SceneNetwork) -> None:
@@ -60,7 +59,7 @@ class ForwardPass(nn.Module):
         told = [F.normalize(maps.early, dim=1).permute(0, 2, 3, 1)]
         told += [network.describe(inferred.late)] if self._is_fitted else inferred.late
         if inferred.depth is not None:
-            told.append(inferred.depth[:, 0] * MAX_DEPTH_M)
+            told.append(network.depth_scale.metres(inferred.depth[:, 0]))
         return tuple(told)
 
 

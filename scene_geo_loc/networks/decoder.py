@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scene_geo_loc.networks.depth_scale import DepthScale
 from scene_geo_loc.networks.encoders import Encoder, FeatureMaps
-from scene_geo_loc.networks.encoders.weights import DECODER, fill_in, read_weights
-
-MAX_DEPTH_M = 100.0
-"""Depth of the decoder's 1, in metres: nothing farther is told apart."""
-
-
-def normalised_depth(depth_m: Tensor) -> Tensor:
-    """Depth in metres to the decoder's 0..1; what is farther than `MAX_DEPTH_M` or unknown (NaN) is 1."""
-    return (depth_m / MAX_DEPTH_M).nan_to_num(1.0).clamp(0, 1)
 
 
 class InferredDepth(NamedTuple):
     """What the decoder gives.
 
     Attributes:
-        depth: (B, 1, H, W) in 0..1, of `MAX_DEPTH_M`.
+        depth: (B, 1, H, W) in 0..1 of a depth scale.
         log_scale: (B, 1, H, W), the logarithm of the scale of the depth's error, in the same unit; or None.
     """
 
@@ -45,11 +36,17 @@ class Decoder(nn.Module):
 
     SLOPE = 0.02
     WIDEST = 256
-    FIRST_NEAR, FIRST_SPAN = -2.0, 3.0
-    """Logit of the depth where the last map is 0, 12 m, and what each unit adds, before training."""
+    FIRST_DEPTH_M, FIRST_SPAN = 12.0, 2.0
+    """Depth where the last map is 0, and what each unit of it adds to the depth's logit, before training."""
 
-    def __init__(self, encoder: Encoder, uncertainty: bool = False) -> None:
-        """For the maps of an encoder; with `uncertainty`, it infers a scale of the depth's error, too."""
+    def __init__(self, encoder: Encoder, scale: DepthScale, uncertainty: bool = False) -> None:
+        """For the maps of an encoder.
+
+        Args:
+            encoder: whose maps it takes.
+            scale: of the depth that it is to infer.
+            uncertainty: whether it infers a scale of the depth's error, too.
+        """
         super().__init__()
         self.uncertainty = uncertainty
         first, second = encoder.skips
@@ -64,10 +61,9 @@ class Decoder(nn.Module):
             *self._doublings(2 * second.channels, first.channels, second.stride // first.stride)
         )
         outputs = 2 if uncertainty else 1
-        self.to_image = nn.Sequential(
-            *self._doublings(2 * first.channels, outputs, first.stride // 2, kernel=6),
-            self._enlargement(outputs),
-        )
+        # Without the last LeakyReLU: of a single channel it would flatten all that is nearer than the mean.
+        to_depth = self._doublings(2 * first.channels, outputs, first.stride // 2, kernel=6)[:-1]
+        self.to_image = nn.Sequential(*to_depth, self._enlargement(outputs, scale))
 
     def forward(self, maps: FeatureMaps, size: tuple[int, int]) -> InferredDepth:
         """The depth of images of a size (H, W) from their feature maps."""
@@ -79,15 +75,8 @@ class Decoder(nn.Module):
         x = F.interpolate(x.float(), size, mode="bilinear", align_corners=False)
         return InferredDepth(x[:, :1].sigmoid(), x[:, 1:] if self.uncertainty else None)
 
-    def load_weights(self, path: Path) -> None:
-        """Takes the decoder of a checkpoint, of `train depth` say.
-
-        Raises CheckpointError where it cannot be read, or holds no decoder for such an encoder.
-        """
-        fill_in(self, read_weights(path, DECODER), path)
-
     @classmethod
-    def _enlargement(cls, channels: int) -> nn.ConvTranspose2d:
+    def _enlargement(cls, channels: int, scale: DepthScale) -> nn.ConvTranspose2d:
         """The last doubling, of maps that no batch norm follows.
 
         It begins as a bilinear one to logits that span near and far.  From random weights all depths would
@@ -99,7 +88,7 @@ class Decoder(nn.Module):
         with torch.no_grad():
             up.weight[0, 0] = cls.FIRST_SPAN * side[:, None] * side
             up.bias.zero_()
-            up.bias[0] = cls.FIRST_NEAR
+            up.bias[0] = scale.normalise(torch.tensor(cls.FIRST_DEPTH_M)).logit()
         return up
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from scene_geo_loc.networks.colouring import COLOURINGS
+from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
 from scene_geo_loc.networks.descriptors import DESCRIPTORS, FUSIONS
 from scene_geo_loc.networks.encoders import ENCODERS
 from scene_geo_loc.networks.pooling import POOLINGS
@@ -18,6 +19,7 @@ _CHOICES: dict[str, dict[str, Any]] = {
     "depth_encoder": ENCODERS,
     "pooling": POOLINGS,
     "descriptor": DESCRIPTORS,
+    "depth_scale": DEPTH_SCALES,
     "colouring": COLOURINGS,
     "fusion": FUSIONS,
 }
@@ -40,6 +42,11 @@ class NetworkConfig(BaseModel):
     descriptor: str = Field(default="rgb", description="name of the descriptor system")
     depth_encoder: str = Field(
         default="alexnet", description="name of the second encoder, of the systems that have one"
+    )
+    depth_scale: str = Field(
+        default="linear",
+        description="what the decoder's 0 to 1 mean: linear, up to 100 m as the authors have it, or log, "
+        "from 1 m to 100 m",
     )
     colouring: str = Field(
         default="jet",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.networks.depth_scale import DEPTH_SCALES, DepthScale
 from scene_geo_loc.networks.descriptors import DESCRIPTORS, Description
 from scene_geo_loc.networks.encoders import ENCODERS, Encoder
 from scene_geo_loc.networks.network_config import NetworkConfig
@@ -29,7 +30,7 @@ class Features(NamedTuple):
         local_features: (B, C, h, w), unit length at each cell.
         late: (B, C', h', w'), the encoder's late map.
         global_descriptor: (B, D) of unit length; of use where the network is fitted.
-        depth: (B, 1, H, W) in 0..1 of `decoder.MAX_DEPTH_M`, or None where the system infers none.
+        depth: (B, 1, H, W) in 0..1 of `depth_scale`, or None where the system infers none.
     """
 
     local_features: Tensor
@@ -64,6 +65,11 @@ class SceneNetwork(nn.Module):
         """The encoder of each part of the descriptor, the image's first."""
         second = self.descriptor.second_encoder
         return (self.encoder,) if second is None else (self.encoder, second)
+
+    @property
+    def depth_scale(self) -> DepthScale:
+        """What 0 to 1 of an inferred depth mean."""
+        return DEPTH_SCALES[self.config.depth_scale]
 
     @property
     def grid(self) -> tuple[int, int]:

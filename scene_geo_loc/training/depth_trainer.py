@@ -19,6 +19,7 @@ from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.evaluation.learned_depth import DepthEstimator, Pairs, compare_depth, decoder_of
 from scene_geo_loc.networks.checkpoint import load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.decoder import Decoder, InferredDepth
+from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
 from scene_geo_loc.networks.network_config import NetworkConfig
 from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.training.depth_curves import write_depth_curves
@@ -41,17 +42,29 @@ class Batches(Protocol):
         ...
 
 
-def load_for_depth(checkpoint: Path, freeze: Freeze, seed: int) -> SceneNetwork:
+def load_for_depth(
+    checkpoint: Path, freeze: Freeze, seed: int, depth_scale: str | None = None
+) -> SceneNetwork:
     """The network of a checkpoint, its decoder as it is or new, as `freeze` says.
 
-    A network without a decoder becomes the depth-aware one of the same encoder and pooling ("rgbtd"); of
-    its weights only the encoder's and the decoder's are then of use, to begin a descriptor's training with.
+    A network without a decoder, or with one of another depth scale, becomes the depth-aware one of the same
+    encoder and pooling ("rgbtd"); of its weights only the encoder's and the decoder's are then of use, to
+    begin a descriptor's training with.
+
+    Args:
+        checkpoint: of the network.
+        freeze: what stays as it is.
+        seed: of a new decoder's weights.
+        depth_scale: of a new decoder; None: the network's.
 
     Raises CheckpointError where the decoder is to go on and there is none, or the file is of no use.
     """
     network, _ = load_checkpoint(checkpoint)
     decoder = decoder_of(network)
     torch.manual_seed(seed)
+    scale = depth_scale or network.config.depth_scale
+    if scale not in DEPTH_SCALES:
+        raise SceneGeoLocError(f"unknown depth scale {scale!r}; known are {', '.join(DEPTH_SCALES)}")
     if freeze is Freeze.DESCRIPTOR:
         if decoder is None:
             raise CheckpointError(
@@ -59,10 +72,16 @@ def load_for_depth(checkpoint: Path, freeze: Freeze, seed: int) -> SceneNetwork:
                 f"{network.config.descriptor!r}: name a checkpoint of an rgbtd descriptor, or train a new "
                 f"decoder with --freeze {Freeze.ENCODER.value}."
             )
-    elif decoder is not None:
-        decoder.load_state_dict(Decoder(network.encoder, network.config.uncertainty).state_dict())
+        if scale != network.config.depth_scale:
+            raise CheckpointError(
+                f"The decoder of {checkpoint} has the depth scale {network.config.depth_scale}, which stays: "
+                f"train a new decoder with --freeze {Freeze.ENCODER.value}."
+            )
+    elif decoder is not None and scale == network.config.depth_scale:
+        new = Decoder(network.encoder, network.depth_scale, network.config.uncertainty)
+        decoder.load_state_dict(new.state_dict())
     else:
-        update = {"descriptor": "rgbtd", "descriptor_size": None}
+        update = {"descriptor": "rgbtd", "descriptor_size": None, "depth_scale": scale}
         encoder = network.encoder.state_dict()
         network = SceneNetwork(NetworkConfig.model_validate({**network.config.model_dump(), **update}))
         network.encoder.load_state_dict(encoder)
@@ -115,10 +134,11 @@ class DepthTrainer:
             with torch.set_grad_enabled(self._learns_head):
                 maps = encoder.head(trunk)
             inferred: InferredDepth = self._decoder(maps, (images.shape[1], images.shape[2]))
+        scale = self.network.depth_scale
         if inferred.log_scale is None:
-            loss = l1_depth_loss(inferred.depth, depth_m)
+            loss = l1_depth_loss(inferred.depth, depth_m, scale)
         else:
-            loss = laplace_depth_loss(inferred.depth, inferred.log_scale, depth_m)
+            loss = laplace_depth_loss(inferred.depth, inferred.log_scale, depth_m, scale)
         self._optimiser.zero_grad()
         loss.backward()
         gradients = nn.utils.clip_grad_norm_(self._weights, max_norm=math.inf)

@@ -73,7 +73,8 @@ class HallucinationLearner(Learner):
         assert description.hallucinated is not None
         self.teacher.eval()
         with torch.no_grad():
-            wanted = self.teacher.encoder(self.teacher.normalise(coloured(depth_m))).late
+            colours = coloured(depth_m, self.teacher.depth_scale)
+            wanted = self.teacher.encoder(self.teacher.normalise(colours)).late
         known = depth_m.isfinite().flatten(1).any(dim=1)
         distance = feature_distance(description.hallucinated.float(), wanted.float(), known)
         return Outputs(named_descriptors(description), {"distance": distance})

@@ -9,9 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scene_geo_loc.networks.decoder import normalised_depth
+from scene_geo_loc.errors import CheckpointError
+from scene_geo_loc.evaluation.learned_depth import decoder_of
+from scene_geo_loc.networks.checkpoint import load_checkpoint
 from scene_geo_loc.networks.descriptors.rgbtd import RGBPlus, RGBtD, encode_depth
 from scene_geo_loc.networks.encoders import Encoder
+from scene_geo_loc.networks.encoders.weights import fill_in
 from scene_geo_loc.networks.pooling import Pooling
 from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.training.training_config import IMAGENET, NO_WEIGHTS, SystemConfig
@@ -32,7 +35,7 @@ def new_network(config: SystemConfig, seed: int) -> SceneNetwork:
     if network.descriptor.second_encoder is not None:
         load_encoder(network.descriptor.second_encoder, config.depth_encoder_weights)
     if isinstance(network.descriptor, RGBtD) and config.decoder_weights != NO_WEIGHTS:
-        network.descriptor.decoder.load_weights(Path(config.decoder_weights))
+        load_decoder(network, Path(config.decoder_weights))
     return network
 
 
@@ -45,6 +48,27 @@ def load_encoder(encoder: Encoder, weights: str) -> None:
         encoder.load_imagenet_weights()
     elif weights != NO_WEIGHTS:
         encoder.load_weights(Path(weights))
+
+
+def load_decoder(network: SceneNetwork, path: Path) -> None:
+    """Fills in the decoder of a checkpoint, of `train depth` say.
+
+    Raises CheckpointError where it cannot be read, has no decoder, or one for another encoder or scale.
+    """
+    given, _ = load_checkpoint(path)
+    decoder, wanted = decoder_of(given), decoder_of(network)
+    assert wanted is not None
+    if decoder is None:
+        raise CheckpointError(
+            f"{path} has no depth decoder, for its descriptor is {given.config.descriptor!r}: train one with "
+            "`train depth --freeze encoder`."
+        )
+    if given.config.depth_scale != network.config.depth_scale:
+        raise CheckpointError(
+            f"The decoder of {path} has the depth scale {given.config.depth_scale}, and the system has "
+            f"{network.config.depth_scale}: train one with `train depth --depth-scale`."
+        )
+    fill_in(wanted, decoder.state_dict(), path)
 
 
 def fit_poolings(network: SceneNetwork, images: Tensor, depth_m: Tensor | None) -> None:
@@ -64,12 +88,13 @@ def fit_poolings(network: SceneNetwork, images: Tensor, depth_m: Tensor | None) 
     assert system.second_encoder is not None
     pooling = system.poolings[1]
     assert isinstance(pooling, Pooling)
-    features = [_depth_features(system, pooling, batch.to(device)) for batch in depth_m.split(_BATCH)]
+    depth = network.depth_scale.normalise(depth_m)[:, None]
+    features = [_depth_features(system, pooling, batch.to(device)) for batch in depth.split(_BATCH)]
     pooling.fit(np.concatenate(features), system.second_encoder.netvlad_sharpness)
 
 
 @torch.no_grad()
-def _depth_features(system: RGBtD, pooling: Pooling, depth_m: Tensor) -> NDArray[np.float32]:
+def _depth_features(system: RGBtD, pooling: Pooling, depth: Tensor) -> NDArray[np.float32]:
     assert system.second_encoder is not None
-    late = encode_depth(system.second_encoder, system.colouring, normalised_depth(depth_m)[:, None])
+    late = encode_depth(system.second_encoder, system.colouring, depth)
     return pooling.local_features(late).flatten(0, 1).cpu().numpy()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from scene_geo_loc.networks.colouring import jet
-from scene_geo_loc.networks.decoder import normalised_depth
+from scene_geo_loc.networks.depth_scale import DepthScale
 from scene_geo_loc.networks.descriptors import Description
 from scene_geo_loc.networks.encoders import Encoder
 from scene_geo_loc.networks.scene_network import SceneNetwork
@@ -88,11 +88,11 @@ class SceneLearner(Learner):
         if not self.needs_depth:
             return {}
         assert description.depth is not None
-        inferred = description.depth.float()
+        inferred, scale = description.depth.float(), self.network.depth_scale
         if self._depth_loss == "l1":
-            return {"depth map": l1_depth_loss(inferred, depth_m)}
+            return {"depth map": l1_depth_loss(inferred, depth_m, scale)}
         assert description.log_scale is not None
-        return {"depth map": laplace_depth_loss(inferred, description.log_scale.float(), depth_m)}
+        return {"depth map": laplace_depth_loss(inferred, description.log_scale.float(), depth_m, scale)}
 
 
 class DepthLearner(Learner):
@@ -106,7 +106,8 @@ class DepthLearner(Learner):
 
     def describe(self, pixels: Tensor, depth_m: Tensor) -> Description:
         """See `Learner.describe`; images do not count."""
-        return self.network.describe_images(self.network.normalise(coloured(depth_m)), trunk_grad=True)
+        colours = coloured(depth_m, self.network.depth_scale)
+        return self.network.describe_images(self.network.normalise(colours), trunk_grad=True)
 
     def forward(self, pixels: Tensor, depth_m: Tensor) -> Outputs:
         """See `Learner.forward`."""
@@ -117,9 +118,9 @@ class DepthLearner(Learner):
         return [*self.network.encoder.parameters(), *self.network.descriptor.descriptor_parameters()]
 
 
-def coloured(depth_m: Tensor) -> Tensor:
+def coloured(depth_m: Tensor, scale: DepthScale) -> Tensor:
     """Images (B, H, W, 3) in [0, 255] of depth (B, H, W) in metres by the jet table; far where unknown."""
-    return 255 * jet(normalised_depth(depth_m)[:, None]).permute(0, 2, 3, 1)
+    return 255 * jet(scale.normalise(depth_m)[:, None]).permute(0, 2, 3, 1)
 
 
 def named_descriptors(description: Description) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scene_geo_loc.networks.decoder import normalised_depth
+from scene_geo_loc.networks.depth_scale import DepthScale
 
 
 def triplet_loss(anchors: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Tensor:
@@ -27,15 +27,15 @@ def triplet_loss(anchors: Tensor, positives: Tensor, negatives: Tensor, margin: 
     return F.relu(margin + to_positive - to_negative).mean()
 
 
-def l1_depth_loss(inferred: Tensor, depth_m: Tensor) -> Tensor:
+def l1_depth_loss(inferred: Tensor, depth_m: Tensor, scale: DepthScale) -> Tensor:
     """The mean distance of inferred depth (B, 1, H, W), 0 to 1, to the true one, (B, H, W) in metres.
 
     The mean over what `taught` says; 0 where that is nothing.
     """
-    return _mean_where((inferred[:, 0] - normalised_depth(depth_m)).abs(), taught(depth_m))
+    return _mean_where((inferred[:, 0] - scale.normalise(depth_m)).abs(), taught(depth_m))
 
 
-def laplace_depth_loss(inferred: Tensor, log_scale: Tensor, depth_m: Tensor) -> Tensor:
+def laplace_depth_loss(inferred: Tensor, log_scale: Tensor, depth_m: Tensor, scale: DepthScale) -> Tensor:
     """The negative log-likelihood of known depth under a Laplace distribution around the inferred one.
 
     |d - t| / s + log s, its constant left out, with s = exp(log_scale): what the network holds to be
@@ -43,10 +43,11 @@ def laplace_depth_loss(inferred: Tensor, log_scale: Tensor, depth_m: Tensor) -> 
     nothing.
 
     Args:
-        inferred, log_scale: (B, 1, H, W), in units of 100 m.
+        inferred, log_scale: (B, 1, H, W), of the depth scale.
         depth_m: (B, H, W) metres, NaN where unknown.
+        scale: of the inferred depth.
     """
-    apart = (inferred[:, 0] - normalised_depth(depth_m)).abs()
+    apart = (inferred[:, 0] - scale.normalise(depth_m)).abs()
     return _mean_where(apart * torch.exp(-log_scale[:, 0]) + log_scale[:, 0], taught(depth_m))
 
 

@@ -196,7 +196,7 @@ class TrainingRun:
         depth_m = self._true_depth() if self._data.pack.info.with_depth else None
         if of_depth:
             assert depth_m is not None
-            images = coloured(depth_m)
+            images = coloured(depth_m, network.depth_scale)
         fit_poolings(network, images, depth_m)
         return network
 

@@ -21,7 +21,7 @@ from scene_geo_loc.networks.backends import (
     choose_backend,
 )
 from scene_geo_loc.networks.checkpoint import imagenet_network
-from scene_geo_loc.networks.decoder import MAX_DEPTH_M
+from scene_geo_loc.networks.depth_scale import DEPTH_SCALES, MAX_DEPTH_M
 from scene_geo_loc.networks.descriptors import DESCRIPTORS
 from scene_geo_loc.networks.extractor import Extractor
 from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
@@ -54,12 +54,15 @@ def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "find_spec", lambda name: None)
 
 
-def of_system(descriptor: str, pooling: str, images: list[NDArray[np.uint8]]) -> SceneNetwork:
+def of_system(
+    descriptor: str, pooling: str, images: list[NDArray[np.uint8]], depth_scale: str = "log"
+) -> SceneNetwork:
     """A network with every layer at work, fitted on images."""
     config = NetworkConfig(
         descriptor=descriptor,
         depth_encoder="efficientnet_lite0",
         pooling=pooling,
+        depth_scale=depth_scale,
         descriptor_size=16,
         input_width=160,
         input_height=112,
@@ -82,7 +85,9 @@ def by_the_network_itself(network: SceneNetwork, image: NDArray[np.uint8]) -> Ou
         "local_features": told.local_features[0].permute(1, 2, 0).numpy(),
         "global_descriptor": told.global_descriptor[0].numpy(),
     }
-    return outputs if told.depth is None else {**outputs, "depth": MAX_DEPTH_M * told.depth[0, 0].numpy()}
+    if told.depth is None:
+        return outputs
+    return {**outputs, "depth": network.depth_scale.metres(told.depth[0, 0]).numpy()}
 
 
 @pytest.mark.parametrize(
@@ -139,11 +144,13 @@ def test_an_extractor_gives_descriptors_from_its_fitting_on(
     np.testing.assert_allclose(after.global_descriptor, extractor.describe(before.late), atol=1e-3)
 
 
-def test_depth_is_in_metres_at_the_size_of_the_input(images: list[NDArray[np.uint8]]) -> None:
-    depth = Extractor(of_system("rgbtd", "mac", images), "cpu").extract(images[0]).depth
+@pytest.mark.parametrize("scale", DEPTH_SCALES)
+def test_depth_is_in_metres_at_the_size_of_the_input(images: list[NDArray[np.uint8]], scale: str) -> None:
+    depth = Extractor(of_system("rgbtd", "mac", images, scale), "cpu").extract(images[0]).depth
     assert depth is not None
     assert (depth.shape, depth.dtype) == ((112, 160), np.float32)
-    assert 0 <= depth.min() < MAX_DEPTH_M / 4 < depth.max() <= MAX_DEPTH_M
+    assert 0 <= depth.min() < depth.max() <= MAX_DEPTH_M
+    assert depth.max() > 1  # not the decoder's 0 to 1
 
 
 def test_opening_openvino_reports_nothing_to_its_makers(

@@ -1,16 +1,16 @@
-"""The decoder: the authors' layers, the depth that it gives, and what that means in metres."""
+"""The decoder: the authors' layers, and the depth that it gives."""
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from scene_geo_loc.networks.decoder import Decoder, normalised_depth
+from scene_geo_loc.networks.decoder import Decoder
+from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
 from scene_geo_loc.networks.encoders import ENCODERS
+
+LINEAR = DEPTH_SCALES["linear"]
 
 
 def layers(decoder: nn.Module) -> list[tuple[str, int, int, int, int]]:
@@ -32,7 +32,7 @@ def layers(decoder: nn.Module) -> list[tuple[str, int, int, int, int]]:
     ("encoder", "second", "millions"), [("alexnet", 192, 3.0), ("resnet18_truncated", 128, 2.6)]
 )
 def test_the_layers_are_the_authors(encoder: str, second: int, millions: float) -> None:
-    decoder = Decoder(ENCODERS[encoder]())
+    decoder = Decoder(ENCODERS[encoder](), LINEAR)
     assert layers(decoder) == [
         ("up", 256, 256, 4, 2),
         ("conv", 256, 384, 3, 1),
@@ -46,7 +46,7 @@ def test_the_layers_are_the_authors(encoder: str, second: int, millions: float) 
 
 
 def test_a_late_map_of_half_the_resolution_takes_one_more_doubling() -> None:
-    assert [layer[:3] for layer in layers(Decoder(ENCODERS["resnet18"]()))][:3] == [
+    assert [layer[:3] for layer in layers(Decoder(ENCODERS["resnet18"](), LINEAR))][:3] == [
         ("up", 512, 256),
         ("up", 256, 256),
         ("conv", 256, 384),
@@ -54,7 +54,7 @@ def test_a_late_map_of_half_the_resolution_takes_one_more_doubling() -> None:
 
 
 def test_narrow_maps_make_a_narrow_decoder() -> None:
-    assert sum(p.numel() for p in Decoder(ENCODERS["efficientnet_lite0"]()).parameters()) < 5e5
+    assert sum(p.numel() for p in Decoder(ENCODERS["efficientnet_lite0"](), LINEAR).parameters()) < 5e5
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -64,7 +64,7 @@ def test_the_depth_has_the_size_of_the_image_and_lies_between_0_and_1(
 ) -> None:
     torch.manual_seed(0)
     encoder = ENCODERS[name]().eval()
-    decoder = Decoder(encoder).eval()
+    decoder = Decoder(encoder, LINEAR).eval()
     with torch.inference_mode():
         inferred = decoder(encoder(torch.randn(2, 3, *size)), size)
     assert inferred.depth.shape == (2, 1, *size)
@@ -76,7 +76,7 @@ def test_the_depth_has_the_size_of_the_image_and_lies_between_0_and_1(
 def test_the_scale_of_the_error_is_inferred_where_it_is_asked_for() -> None:
     torch.manual_seed(0)
     encoder = ENCODERS["efficientnet_lite0"]().eval()
-    inferred = Decoder(encoder, uncertainty=True).eval()(encoder(torch.randn(2, 3, 64, 96)), (64, 96))
+    inferred = Decoder(encoder, LINEAR, uncertainty=True).eval()(encoder(torch.randn(2, 3, 64, 96)), (64, 96))
     assert inferred.depth.shape == (2, 1, 64, 96)
     assert inferred.log_scale is not None
     assert inferred.log_scale.shape == (2, 1, 64, 96)
@@ -85,7 +85,7 @@ def test_the_scale_of_the_error_is_inferred_where_it_is_asked_for() -> None:
 def test_a_decoder_learns_the_depth_of_what_it_sees() -> None:
     torch.manual_seed(0)
     encoder = ENCODERS["efficientnet_lite0"]().eval()
-    decoder = Decoder(encoder)
+    decoder = Decoder(encoder, LINEAR)
     with torch.no_grad():
         maps = encoder(torch.randn(2, 3, 64, 64))
     # Near below, far above: as a street.
@@ -100,8 +100,3 @@ def test_a_decoder_learns_the_depth_of_what_it_sees() -> None:
         losses.append(loss.item())
     assert losses[0] > 0.2
     assert losses[-1] < 0.06
-
-
-def test_the_depth_is_in_units_of_100_m_and_the_unknown_is_far() -> None:
-    metres = torch.tensor([0.0, 12.5, 50.0, 100.0, 250.0, math.inf, math.nan])
-    np.testing.assert_array_equal(normalised_depth(metres), [0, 0.125, 0.5, 1, 1, 1, 1])

@@ -274,6 +274,26 @@ def test_any_networks_encoder_can_get_a_new_decoder(tmp_path: Path):
         assert torch.equal(value, before[f"encoder.{key}"])
 
 
+@pytest.mark.parametrize("descriptor", ["rgb", "rgbtd"])
+def test_a_new_decoder_can_have_another_depth_scale(descriptor: str, tmp_path: Path):
+    save_checkpoint(network(descriptor), tmp_path / "net.safetensors", {})
+    begun = load_for_depth(tmp_path / "net.safetensors", Freeze.ENCODER, seed=3, depth_scale="log")
+    assert begun.config.depth_scale == "log"
+
+
+@pytest.mark.parametrize(
+    ("freeze", "scale", "message"),
+    [
+        (Freeze.DESCRIPTOR, "log", "has the depth scale linear, which stays"),
+        (Freeze.ENCODER, "cubic", "unknown depth scale 'cubic'; known are linear, log"),
+    ],
+)
+def test_a_depth_scale_that_cannot_be_is_refused(freeze: Freeze, scale: str, message: str, tmp_path: Path):
+    save_checkpoint(network(), tmp_path / "net.safetensors", {})
+    with pytest.raises(SceneGeoLocError, match=message):
+        load_for_depth(tmp_path / "net.safetensors", freeze, seed=0, depth_scale=scale)
+
+
 def test_a_new_decoder_follows_from_the_seed_and_the_rest_stays(tmp_path: Path):
     original = network()
     save_checkpoint(original, tmp_path / "net.safetensors", {})

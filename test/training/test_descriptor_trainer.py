@@ -17,6 +17,7 @@ from tiny_training import PROTOCOL, RandomBatches, Silent, tiny_learner, tiny_sy
 
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.networks.checkpoint import load_checkpoint
+from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
 from scene_geo_loc.training.learners import DepthLearner, coloured, set_modes
 from scene_geo_loc.training.precision import Precision
 from scene_geo_loc.training.run_folder import RunFolder
@@ -269,7 +270,7 @@ def test_a_depth_network_learns_from_coloured_depth_with_all_its_weights(
 
 
 def test_depth_is_coloured_from_blue_near_to_red_far_and_unknown_is_far() -> None:
-    red, _, blue = coloured(torch.tensor([[[5.0, 95.0, 1000.0, torch.nan]]]))[0, 0].T
+    red, _, blue = coloured(torch.tensor([[[5.0, 95.0, 1000.0, torch.nan]]]), DEPTH_SCALES["linear"])[0, 0].T
     assert blue[0] > red[0]
     assert (red[1:] > blue[1:]).all()
     assert red[2] == red[3]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import tensor
 
+from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
 from scene_geo_loc.training.losses import (
     feature_distance,
     l1_depth_loss,
@@ -17,6 +18,7 @@ from scene_geo_loc.training.losses import (
 )
 
 NAN = math.nan
+LINEAR = DEPTH_SCALES["linear"]
 
 
 def test_a_triplet_costs_the_margin_and_what_the_positive_is_farther_than_the_negative() -> None:
@@ -57,30 +59,31 @@ def test_the_sky_is_learned_as_far_and_holes_below_what_is_known_are_not_learned
 def test_sky_and_100_m_and_more_are_taken_as_1() -> None:
     inferred = torch.full((1, 1, 1, 4), 0.5)
     depth_m = tensor([[[NAN, 250.0, 100.0, 50.0]]])
-    assert l1_depth_loss(inferred, depth_m) == pytest.approx(3 * 0.5 / 4)
+    assert l1_depth_loss(inferred, depth_m, LINEAR) == pytest.approx(3 * 0.5 / 4)
 
 
 def test_images_without_any_depth_do_not_count() -> None:
     inferred = torch.full((2, 1, 1, 2), 0.5)
     depth_m = tensor([[[NAN, NAN]], [[0.0, 50.0]]])
-    assert l1_depth_loss(inferred, depth_m) == pytest.approx(0.25)
-    assert l1_depth_loss(inferred, torch.full((2, 1, 2), NAN)) == 0
+    assert l1_depth_loss(inferred, depth_m, LINEAR) == pytest.approx(0.25)
+    assert l1_depth_loss(inferred, torch.full((2, 1, 2), NAN), LINEAR) == 0
 
 
 def test_the_laplace_loss_leaves_holes_out() -> None:
     inferred, log_scale = torch.full((1, 1, 2, 1), 0.5), torch.full((1, 1, 2, 1), math.log(0.2))
     known = tensor([[[60.0], [NAN]]])
-    assert laplace_depth_loss(inferred, log_scale, known) == pytest.approx(
+    assert laplace_depth_loss(inferred, log_scale, known, LINEAR) == pytest.approx(
         0.1 / 0.2 + math.log(0.2), abs=1e-5
     )
-    assert laplace_depth_loss(inferred, log_scale, torch.full((1, 2, 1), NAN)) == 0
+    assert laplace_depth_loss(inferred, log_scale, torch.full((1, 2, 1), NAN), LINEAR) == 0
 
 
 def test_the_laplace_loss_is_least_where_the_scale_is_the_error() -> None:
     depth_m = torch.full((1, 1, 1), 70.0)
     scales = torch.linspace(0.05, 0.6, 56)
     losses = [
-        laplace_depth_loss(torch.full((1, 1, 1, 1), 0.5), s.log().view(1, 1, 1, 1), depth_m) for s in scales
+        laplace_depth_loss(torch.full((1, 1, 1, 1), 0.5), s.log().view(1, 1, 1, 1), depth_m, LINEAR)
+        for s in scales
     ]
     assert scales[int(torch.stack(losses).argmin())] == pytest.approx(0.2, abs=0.011)
 

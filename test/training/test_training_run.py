@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from tiny_training import PROTOCOL, SIZE, RandomBatches, Silent, random_validation, tiny_system
 
 from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.evaluation.learned_depth import decoder_of
 from scene_geo_loc.networks.checkpoint import load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
 from scene_geo_loc.training import training_run
@@ -158,6 +159,10 @@ def with_weights(system: SystemConfig, path: Path) -> SystemConfig:
     return system.model_copy(update={"encoder_weights": str(path)})
 
 
+def with_decoder(system: SystemConfig, path: Path) -> SystemConfig:
+    return system.model_copy(update={"decoder_weights": str(path)})
+
+
 def test_training_begins_with_the_weights_of_a_file(tmp_path: Path) -> None:
     torch.manual_seed(5)
     before = SceneNetwork(tiny_system("rgb").network)
@@ -171,6 +176,33 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     save_checkpoint(other, tmp_path / "w.safetensors", {})
     with pytest.raises(CheckpointError, match="same architecture"):
         new_network(with_weights(tiny_system("rgb"), tmp_path / "w.safetensors"), seed=0)
+
+
+def test_training_begins_with_the_decoder_of_a_checkpoint(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    before = SceneNetwork(tiny_system(depth_scale="log").network)
+    save_checkpoint(before, tmp_path / "d.safetensors", {})
+    begun = new_network(with_decoder(tiny_system(depth_scale="log"), tmp_path / "d.safetensors"), seed=0)
+    wanted, got = decoder_of(before), decoder_of(begun)
+    assert wanted is not None
+    assert got is not None
+    for name, value in wanted.state_dict().items():
+        assert torch.equal(got.state_dict()[name], value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (tiny_system("rgb"), "has no depth decoder, for its descriptor is 'rgb'"),
+        (tiny_system("rgb_plus"), "has no depth decoder, for its descriptor is 'rgb_plus'"),
+        (tiny_system(depth_scale="log"), "depth scale log, and the system has linear"),
+    ],
+)
+def test_a_decoder_of_no_use_is_refused(given: SystemConfig, message: str, tmp_path: Path) -> None:
+    save_checkpoint(SceneNetwork(given.network), tmp_path / "d.safetensors", {})
+    with pytest.raises(CheckpointError, match=message) as raised:
+        new_network(with_decoder(tiny_system(), tmp_path / "d.safetensors"), seed=0)
+    assert "\n" not in str(raised.value)
 
 
 def test_the_centres_of_the_depth_descriptor_are_those_of_true_depth() -> None:

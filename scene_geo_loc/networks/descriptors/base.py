@@ -22,7 +22,7 @@ class Description(NamedTuple):
     Attributes:
         parts: unit descriptors (B, Di), the image's first; each has a triplet loss of its own.
         joint: unit descriptors (B, sum of Di), the parts fused: what mining and retrieval compare.
-        depth: inferred depth (B, 1, H, W) of the images' size, in 0..1 (see `decoder.MAX_DEPTH_M`), or None.
+        depth: inferred depth (B, 1, H, W) of the images' size, in 0..1 of the depth scale, or None.
         log_scale: logarithm of the scale of the depth's error (B, 1, H, W), or None.
         hallucinated: late map (B, C, h, w) of the hallucination encoder, or None.
     """

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from scene_geo_loc.networks.colouring import COLOURINGS, smooth_jet
 from scene_geo_loc.networks.decoder import Decoder, InferredDepth
+from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
 from scene_geo_loc.networks.descriptors.base import DescriptorSystem, Inference
 from scene_geo_loc.networks.encoders import Encoder, FeatureMaps
 
@@ -37,7 +38,7 @@ class RGBtD(DescriptorSystem):
 
     def __init__(self, encoder: Encoder, config: NetworkConfig) -> None:
         super().__init__(encoder, config)
-        self.decoder = Decoder(encoder, config.uncertainty)
+        self.decoder = Decoder(encoder, DEPTH_SCALES[config.depth_scale], config.uncertainty)
         self.colouring = COLOURINGS[config.colouring]
 
     def infer(self, images: Tensor, maps: FeatureMaps) -> Inference:

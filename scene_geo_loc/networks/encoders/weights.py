@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "scene_geo_loc_encoder"
 """Everything stands under one key: safetensors keeps no order, and equal weights give equal files."""
-ENCODER, DECODER = "encoder.", "descriptor.decoder."
-"""Before the names of the tensors of these parts in a checkpoint of a scene network."""
+ENCODER = "encoder."
+"""Before the names of an encoder's tensors in a checkpoint of a scene network."""
 
 
 def save_weights(encoder: Encoder, path: Path, provenance: dict[str, Any]) -> None:
@@ -33,8 +33,8 @@ def save_weights(encoder: Encoder, path: Path, provenance: dict[str, Any]) -> No
     write_aside(path, save(tensors, {METADATA_KEY: description}))
 
 
-def read_weights(path: Path, part: str = ENCODER) -> dict[str, Tensor]:
-    """The tensors of a file; of a checkpoint of a scene network those of its part `ENCODER` or `DECODER`.
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file; of a checkpoint of a scene network those of its encoder.
 
     Raises CheckpointError where the file is missing or is no safetensors file.
     """
@@ -47,8 +47,8 @@ def read_weights(path: Path, part: str = ENCODER) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} cannot be read as a safetensors file ({str(error).splitlines()[0]}): get it again."
         ) from error
-    of_part = {key.removeprefix(part): value for key, value in tensors.items() if key.startswith(part)}
-    return of_part or tensors
+    encoder = {key.removeprefix(ENCODER): value for key, value in tensors.items() if key.startswith(ENCODER)}
+    return encoder or tensors
 
 
 def fill_in(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

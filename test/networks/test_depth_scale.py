@@ -1,0 +1,32 @@
+"""Depth scales: metres to 0..1 and back."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scene_geo_loc.networks.depth_scale import DEPTH_SCALES, MAX_DEPTH_M, MIN_DEPTH_M
+
+
+def test_the_linear_scale_is_in_units_of_100_m_and_the_unknown_is_far() -> None:
+    metres = torch.tensor([0.0, 12.5, 50.0, 100.0, 250.0, math.inf, math.nan])
+    normalised = DEPTH_SCALES["linear"].normalise(metres)
+    np.testing.assert_array_equal(normalised, [0, 0.125, 0.5, 1, 1, 1, 1])
+
+
+def test_the_logarithmic_scale_takes_equal_steps_for_equal_ratios_and_the_unknown_is_far() -> None:
+    metres = torch.tensor([0.0, 0.3, 1.0, 10**0.5, 10.0, 100.0, 250.0, math.inf, math.nan])
+    normalised = DEPTH_SCALES["log"].normalise(metres)
+    np.testing.assert_allclose(normalised, [0, 0, 0, 0.25, 0.5, 1, 1, 1, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", DEPTH_SCALES)
+@given(depth_m=st.floats(MIN_DEPTH_M, MAX_DEPTH_M))
+def test_metres_come_back(name: str, depth_m: float) -> None:
+    scale = DEPTH_SCALES[name]
+    assert scale.metres(scale.normalise(torch.tensor(depth_m))).item() == pytest.approx(depth_m, rel=1e-5)

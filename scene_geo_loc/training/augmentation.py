@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.training.image_pack import INPUT_SIZE, ImagePack, metres
+from scene_geo_loc.training.image_pack import INPUT_SIZE, SHORT_SIDE, ImagePack, metres
 
 Image = NDArray[np.uint8]
 
@@ -41,7 +41,9 @@ def draw_sample(
 
     Returns:
         image: (224, 224, 3) RGB uint8.
-        depth: (224, 224) metres, NaN where unknown, all of it where there is no depth map.
+        depth: (224, 224) metres, NaN where unknown, all of it where there is no depth map.  It is 224/280 of
+            what the map says: a crop shows everything larger, hence nearer, than the squashed image in
+            which depth is inferred.
     """
     whole = pack.image(i)
     top, left = (int(rng.integers(side - INPUT_SIZE + 1)) for side in whole.shape[:2])
@@ -49,6 +51,7 @@ def draw_sample(
     image = np.array(whole[crop])
     centimetres = pack.depth_centimetres(i)
     depth = np.full(image.shape[:2], np.nan, np.float32) if centimetres is None else metres(centimetres[crop])
+    depth *= np.float32(INPUT_SIZE / SHORT_SIDE)
     # A generator of its own, so that the crops that follow are the same without augmentation.
     return (augment(image, rng.spawn(1)[0]) if augmentation else image), depth
 

@@ -66,7 +66,7 @@ def depth(
     depth_scale: Annotated[
         str | None,
         typer.Option(
-            help="Of a new decoder: linear, up to 100 m, or log, from 1 m to 100 m; else the network's."
+            help="Of a new decoder: log, from 1 m to 100 m, or linear, up to 100 m; else the network's."
         ),
     ] = None,
     epochs: Annotated[int, setting(DepthProtocol, "epochs", "--epochs")] = _DEFAULT.epochs,

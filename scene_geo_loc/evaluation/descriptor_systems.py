@@ -34,14 +34,14 @@ KINDS = {"rgb": "RGB", "rgb_plus": "RGB+", "rgbtd": "RGBtD", "hallucination": "H
 _POOLINGS = {"mac": "MAC", "netvlad": "NetVLAD", "centred_netvlad": "centred NetVLAD", "gem": "GeM"}
 
 PLAIN = {
-    "depth_scale": "linear",
+    "depth_scale": "log",
     "colouring": "jet",
     "fusion": "concatenate",
     "uncertainty": False,
     "augmentation": False,
     "depth_loss": "l1",
 }
-"""The traits of the paper's own systems, beside encoder, pooling and descriptor."""
+"""The traits of the paper's systems as they are here, beside encoder, pooling and descriptor."""
 
 
 class DescriptorSystem(Protocol):
@@ -187,6 +187,6 @@ def paper_name(traits: Mapping[str, Any]) -> str:
 
 
 def is_plain(traits: Mapping[str, Any]) -> bool:
-    """Whether it is as the paper has it, with none of this package's switches."""
+    """Whether it is as the paper has it but for the depth's scale, with none of the switches."""
     needed = {"colouring"} if traits.get("descriptor") == "rgb_plus" else set()  # always differentiable
     return all(traits.get(key, value) == value for key, value in PLAIN.items() if key not in needed)

@@ -44,9 +44,9 @@ class NetworkConfig(BaseModel):
         default="alexnet", description="name of the second encoder, of the systems that have one"
     )
     depth_scale: str = Field(
-        default="linear",
-        description="what the decoder's 0 to 1 mean: linear, up to 100 m as the authors have it, or log, "
-        "from 1 m to 100 m",
+        default="log",
+        description="what the decoder's 0 to 1 mean: log, from 1 m to 100 m, or linear, up to 100 m as the "
+        "authors have it",
     )
     colouring: str = Field(
         default="jet",

@@ -277,14 +277,14 @@ def test_any_networks_encoder_can_get_a_new_decoder(tmp_path: Path):
 @pytest.mark.parametrize("descriptor", ["rgb", "rgbtd"])
 def test_a_new_decoder_can_have_another_depth_scale(descriptor: str, tmp_path: Path):
     save_checkpoint(network(descriptor), tmp_path / "net.safetensors", {})
-    begun = load_for_depth(tmp_path / "net.safetensors", Freeze.ENCODER, seed=3, depth_scale="log")
-    assert begun.config.depth_scale == "log"
+    begun = load_for_depth(tmp_path / "net.safetensors", Freeze.ENCODER, seed=3, depth_scale="linear")
+    assert begun.config.depth_scale == "linear"
 
 
 @pytest.mark.parametrize(
     ("freeze", "scale", "message"),
     [
-        (Freeze.DESCRIPTOR, "log", "has the depth scale linear, which stays"),
+        (Freeze.DESCRIPTOR, "linear", "has the depth scale log, which stays"),
         (Freeze.ENCODER, "cubic", "unknown depth scale 'cubic'; known are linear, log"),
     ],
 )

@@ -180,9 +180,9 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
 
 def test_training_begins_with_the_decoder_of_a_checkpoint(tmp_path: Path) -> None:
     torch.manual_seed(5)
-    before = SceneNetwork(tiny_system(depth_scale="log").network)
+    before = SceneNetwork(tiny_system().network)
     save_checkpoint(before, tmp_path / "d.safetensors", {})
-    begun = new_network(with_decoder(tiny_system(depth_scale="log"), tmp_path / "d.safetensors"), seed=0)
+    begun = new_network(with_decoder(tiny_system(), tmp_path / "d.safetensors"), seed=0)
     wanted, got = decoder_of(before), decoder_of(begun)
     assert wanted is not None
     assert got is not None
@@ -195,7 +195,7 @@ def test_training_begins_with_the_decoder_of_a_checkpoint(tmp_path: Path) -> Non
     [
         (tiny_system("rgb"), "has no depth decoder, for its descriptor is 'rgb'"),
         (tiny_system("rgb_plus"), "has no depth decoder, for its descriptor is 'rgb_plus'"),
-        (tiny_system(depth_scale="log"), "depth scale log, and the system has linear"),
+        (tiny_system(depth_scale="linear"), "depth scale linear, and the system has log"),
     ],
 )
 def test_a_decoder_of_no_use_is_refused(given: SystemConfig, message: str, tmp_path: Path) -> None:

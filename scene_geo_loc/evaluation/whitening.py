@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.networks.projection import principal_axes
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.networks.projection import whitened_axes
 
 
 def whiten(
@@ -18,9 +19,12 @@ def whiten(
 
     Returns them, and how many numbers the projection has.
     Raises SceneGeoLocError where the references span fewer dimensions than `size`.
-
-    Source: Jégou and Chum, Negative evidences and co-occurrences in image retrieval, ECCV 2012.
     """
-    weight, bias = principal_axes(descriptors[references], size, whiten=True)
-    projected = descriptors @ weight.T + bias
-    return projected / np.linalg.norm(projected, axis=1, keepdims=True), weight.size + bias.size
+    axes = whitened_axes(descriptors[references], size)
+    if len(axes) < size:
+        raise SceneGeoLocError(
+            f"The {len(references)} references span {len(axes)} dimensions, too few to whiten their "
+            f"descriptors to {size}: take a smaller size."
+        )
+    projected = descriptors @ axes.T
+    return projected / np.linalg.norm(projected, axis=1, keepdims=True), axes.size

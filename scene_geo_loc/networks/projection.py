@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.errors import SceneGeoLocError
 
 _NEGLIGIBLE = 1e-9
-"""Of the largest variance: what is below it is rounding."""
-
+"""Of the largest eigenvalue: what is below it is rounding."""
 
 SHRINKAGE = 3.0
 """Added to the mean square along an axis, in units of its mean over as many axes as there are descriptors.
@@ -24,37 +23,19 @@ def whitened_axes(descriptors: NDArray[np.float32], size: int) -> NDArray[np.flo
     Each is divided by the root mean square of the descriptors along it, with `SHRINKAGE`: what all images of
     a place have in common tells least about where one was taken.  There are fewer than `size` where the
     descriptors span fewer dimensions.
-    """
-    squares, axes = _largest(descriptors.astype(np.float64), size)
-    mean_square = np.square(descriptors, dtype=np.float64).sum() / len(descriptors)
-    return (axes / np.sqrt(squares / mean_square + SHRINKAGE)[:, None]).astype(np.float32)
 
+    Raises SceneGeoLocError where descriptors are not finite.
 
-def principal_axes(
-    descriptors: NDArray[np.float32], size: int, whiten: bool
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weight (size, D) and bias (size,) of the principal component analysis of descriptors (N, D).
-
-    With the mean removed and, where asked for, each axis divided by the descriptors' standard deviation
-    along it (Jégou and Chum, ECCV 2012).
-
-    Raises SceneGeoLocError where the descriptors span fewer dimensions than `size` or are not finite.
+    Source: Jégou and Chum, Negative evidences and co-occurrences in image retrieval, ECCV 2012; the
+    shrinkage is ours.
     """
     if not np.isfinite(descriptors).all():
         raise SceneGeoLocError(
             "There are descriptors with numbers that are not finite: train the network that gave them again."
         )
-    mean = descriptors.mean(axis=0, dtype=np.float64)
-    centred = descriptors.astype(np.float64) - mean
-    variances, axes = _largest(centred, size)
-    if len(axes) < size:
-        raise SceneGeoLocError(
-            f"{len(descriptors)} descriptors span {len(axes)} dimensions about their mean, too few for a "
-            f"projection to {size}: take more images or a smaller descriptor_size."
-        )
-    if whiten:
-        axes /= np.sqrt(variances / (len(descriptors) - 1))[:, None]
-    return axes.astype(np.float32), -(axes @ mean).astype(np.float32)
+    squares, axes = _largest(descriptors.astype(np.float64), size)
+    mean_square = np.square(descriptors, dtype=np.float64).sum() / len(descriptors)
+    return (axes / np.sqrt(squares / mean_square + SHRINKAGE)[:, None]).astype(np.float32)
 
 
 def _largest(x: NDArray[np.float64], size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

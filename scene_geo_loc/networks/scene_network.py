@@ -18,7 +18,7 @@ from scene_geo_loc.networks.descriptors import DESCRIPTORS, Description
 from scene_geo_loc.networks.encoders import ENCODERS, Encoder
 from scene_geo_loc.networks.network_config import NetworkConfig
 from scene_geo_loc.networks.pooling import Pooling
-from scene_geo_loc.networks.projection import principal_axes, whitened_axes
+from scene_geo_loc.networks.projection import whitened_axes
 
 __all__ = ["Features", "NetworkConfig", "SceneNetwork"]
 
@@ -152,8 +152,7 @@ class SceneNetwork(nn.Module):
         """Fits poolings and projection to the late maps of a place's own images.
 
         Of each image they are what `describe` takes, without its first axis.  The encoders stay as they are,
-        trained or not.  The projection whitens (`whitened_axes`).  Where there are fewer images than
-        `descriptor_size`, its remaining rows are zero.
+        trained or not.  The projection is fitted as by `fit_projection`.
 
         Raises SceneGeoLocError where there are too few for a pooling's clusters.
         """
@@ -168,10 +167,7 @@ class SceneNetwork(nn.Module):
             system = self.descriptor
             tensors = ([torch.from_numpy(one)[None].to(device) for one in late] for late in maps)
             joint = torch.cat([system.fusion(system.pool(late)) for late in tensors])
-            axes = whitened_axes(joint.cpu().numpy(), self.projection.out_features)
-            self.projection.weight.zero_()
-            self.projection.weight[: len(axes)] = torch.from_numpy(axes).to(device)
-            self.projection.bias.zero_()
+            self.fit_projection(joint.cpu().numpy())
         self.fitted.fill_(True)
 
     @torch.no_grad()
@@ -197,21 +193,22 @@ class SceneNetwork(nn.Module):
         self.fitted.fill_(self.projection is None)
 
     @torch.no_grad()
-    def fit_projection(self, joint: NDArray[np.float32], whiten: bool = True) -> None:
-        """Fits the projection: principal axes of joint descriptors (N, system's size), their mean removed.
+    def fit_projection(self, joint: NDArray[np.float32]) -> None:
+        """Fits the projection: whitened principal axes (`whitened_axes`) of joint descriptors (N, D).
 
-        Whitened, each number of the projected descriptors has a variance of 1 on these; what describes an
-        image is made of unit length afterwards.
+        What describes an image is made of unit length afterwards.  Where the descriptors span fewer
+        dimensions than `descriptor_size`, the projection's remaining rows are zero.
 
-        Raises SceneGeoLocError where the config has no `descriptor_size`, or N is not greater than it.
+        Raises SceneGeoLocError where the config has no `descriptor_size`, or descriptors are not finite.
         """
         if self.projection is None:
             raise SceneGeoLocError(
                 "This network has no projection that could be fitted: give it a descriptor_size."
             )
-        weight, bias = principal_axes(np.asarray(joint), self.projection.out_features, whiten)
-        self.projection.weight.copy_(torch.from_numpy(weight))
-        self.projection.bias.copy_(torch.from_numpy(bias))
+        axes = torch.from_numpy(whitened_axes(np.asarray(joint), self.projection.out_features))
+        self.projection.weight.zero_()
+        self.projection.weight[: len(axes)] = axes.to(self.fitted.device)
+        self.projection.bias.zero_()
         self.fitted.fill_(self._poolings_are_fitted())
 
     def _projected(self, joint: Tensor) -> Tensor:

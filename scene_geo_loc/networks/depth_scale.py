@@ -51,7 +51,7 @@ class LogarithmicScale(DepthScale):
 
     def metres(self, depth: Tensor) -> Tensor:
         """See `DepthScale.metres`."""
-        return MIN_DEPTH_M * (self._SPAN * depth).exp()
+        return (MIN_DEPTH_M * (self._SPAN * depth).exp()).clamp(max=MAX_DEPTH_M)
 
     def _share(self, depth_m: Tensor) -> Tensor:
         return (depth_m.clamp(min=MIN_DEPTH_M) / MIN_DEPTH_M).log() / self._SPAN

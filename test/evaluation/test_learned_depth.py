@@ -41,6 +41,7 @@ def network(descriptor: str = "rgbtd") -> SceneNetwork:
             descriptor=descriptor,
             pooling="mac",
             depth_encoder="efficientnet_lite0",
+            depth_scale="linear",
             input_width=64,
             input_height=64,
         )

@@ -62,7 +62,7 @@ def descriptors(
     checkpoints = [checkpoint_run(path, device, sizes) for path in network or ()]
     contestants = [*runs_of_the_package(device), *checkpoints, *found.runs]
     done = benchmark_descriptors(root, contestants, cache, found.protocols, progress)
-    done = replace(done, left_out=[*done.left_out, *found.left_out])
+    done = replace(done, left_out=[*done.left_out, *found.left_out], begun_with=found.begun_with)
     print_benchmark(done)
     if json is not None:
         write_json(json, to_record(done))

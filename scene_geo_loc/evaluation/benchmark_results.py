@@ -114,6 +114,7 @@ class Benchmark:
         left_out: a sentence for each scenario and each run that could not be had.
         protocols: settings of the training protocols that systems name.
         is_simulated: whether the simulator made the runs.
+        begun_with: a sentence for each file of weights that training began with in place of ImageNet's.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Benchmark:
     left_out: Sequence[str] = field(default_factory=list)
     protocols: Protocols = field(default_factory=dict)
     is_simulated: bool = False
+    begun_with: Sequence[str] = field(default_factory=list)
 
     def recall(self, scenario: str) -> PlaceRecall:
         """The first system's recall: what does not depend on the system is the same in all."""
@@ -134,6 +136,7 @@ class Benchmark:
             "is_simulated": self.is_simulated,
             "protocol": PROTOCOL,
             "left_out": list(self.left_out),
+            "begun_with": list(self.begun_with),
             "scenarios": {
                 views.name: {
                     "queries": len(views.queries),

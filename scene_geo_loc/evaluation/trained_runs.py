@@ -19,7 +19,10 @@ from scene_geo_loc.evaluation.descriptor_systems import (
     traits_of,
 )
 from scene_geo_loc.evaluation.scenario_images import Size
+from scene_geo_loc.networks.descriptors import DESCRIPTORS
+from scene_geo_loc.networks.network_config import NetworkConfig
 from scene_geo_loc.training.run_folder import BEST, CONFIG, RESULT
+from scene_geo_loc.training.training_config import IMAGENET, NO_WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class FoundRuns:
         runs: those that are finished; what is to be compared with each other stands together.
         protocols: by name, the settings of each protocol that they were trained by.
         left_out: a sentence for each one that is not finished.
+        begun_with: a sentence for each file of weights that runs began with in place of ImageNet's.
     """
 
     runs: Sequence[SystemRun]
     protocols: Mapping[str, Mapping[str, Any]]
     left_out: Sequence[str]
+    begun_with: Sequence[str]
 
 
 def find_runs(folders: Sequence[Path], device: str = "auto", whiten: Sequence[int] = ()) -> FoundRuns:
@@ -50,6 +55,7 @@ def find_runs(folders: Sequence[Path], device: str = "auto", whiten: Sequence[in
     left_out: list[str] = []
     configs: dict[SystemName, tuple[Path, Any]] = {}
     seeds: dict[tuple[SystemName, int], Path] = {}
+    files: dict[tuple[str, str], dict[str, None]] = {}
     for folder in _run_folders(folders):
         config = _read(folder / CONFIG)
         if not ((folder / BEST).is_file() and (folder / RESULT).is_file()):
@@ -72,8 +78,13 @@ def find_runs(folders: Sequence[Path], device: str = "auto", whiten: Sequence[in
                 f"{first} and {folder} go by one name, {system.name}, and their configs differ in more than "
                 "the seed: give systems that differ names of their own."
             )
+        for key in config.files:
+            files.setdefault(key, {})[system.name] = None
         runs.append(_run(folder / BEST, system, seed, config.traits, device, whiten))
-    return FoundRuns(sorted(runs, key=_place), protocols, left_out)
+    begun_with = [
+        f"The {part} of {'; '.join(names)} began with {file}." for (part, file), names in files.items()
+    ]
+    return FoundRuns(sorted(runs, key=_place), protocols, left_out, begun_with)
 
 
 def checkpoint_run(checkpoint: Path, device: str = "auto", whiten: Sequence[int] = ()) -> SystemRun:
@@ -102,6 +113,7 @@ class _RunConfig:
     protocol_name: str
     protocol: Mapping[str, Any]
     traits: Mapping[str, Any]
+    files: Sequence[tuple[str, str]]
     without_seed: Any
 
 
@@ -137,7 +149,8 @@ def _read(path: Path) -> _RunConfig:
             protocol_name=str(protocol.pop("name")),
             protocol=protocol,
             traits={key: system[key] for key in ("augmentation", "depth_loss") if key in system},
-            without_seed=(_named(system), protocol, values.get("triplets")),
+            files=_files_of(system),
+            without_seed=(_comparable(system), protocol, values.get("triplets")),
         )
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise SceneGeoLocError(
@@ -146,9 +159,33 @@ def _read(path: Path) -> _RunConfig:
         ) from error
 
 
-def _named(system: dict[str, Any]) -> dict[str, Any]:
-    """A system whose files of weights are named without their folders, which may differ between runs."""
-    return {key: Path(value).name if key.endswith("_weights") else value for key, value in system.items()}
+def _comparable(system: dict[str, Any]) -> dict[str, Any]:
+    """A system as it may be compared with another one of its name.
+
+    Files of weights are named without their folders, which may differ between runs.  Settings of the network
+    that a run's version of this package did not have yet are what they were then: the defaults.
+    """
+    named = {key: Path(value).name if key.endswith("_weights") else value for key, value in system.items()}
+    return named | {"network": NetworkConfig.model_validate(system["network"]).model_dump()}
+
+
+def _files_of(system: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What began with weights of a file, and that file."""
+    parts = ("encoder", "depth_encoder", "decoder")
+    given = {part: str(system.get(f"{part}_weights", IMAGENET)) for part in parts}
+    used = {"encoder"}
+    if DESCRIPTORS[str(system["network"]["descriptor"])].has_second_encoder:
+        used |= {"depth_encoder", "decoder"}
+    return [
+        (part.replace("_", " "), _short(Path(file)))
+        for part, file in given.items()
+        if part in used and file not in (IMAGENET, NO_WEIGHTS)
+    ]
+
+
+def _short(file: Path) -> str:
+    """A file without its folders, but for a run's, whose checkpoints all bear the same names."""
+    return "/".join(file.parts[-3:]) if file.parent.name == Path(BEST).parent.name else file.name
 
 
 def _run(

@@ -101,6 +101,30 @@ def test_seeds_that_differ_in_more_than_the_seed_are_refused(tmp_path: Path) -> 
         find_runs([tmp_path])
 
 
+def system_of(name: str, network: dict[str, Any], **files: str) -> dict[str, Any]:
+    return {"system": {"name": name, "network": network, **files}}
+
+
+def test_a_setting_that_an_earlier_version_lacked_is_its_default(tmp_path: Path) -> None:
+    now = NETWORK.model_dump()
+    then = {key: value for key, value in now.items() if key != "depth_scale"}
+    make_run(tmp_path / "then", **system_of("RGB", then))
+    make_run(tmp_path / "now", seed=1, **system_of("RGB", now))
+    assert len(find_runs([tmp_path]).runs) == 2
+
+
+def test_files_that_training_began_with_are_told_without_their_machines_folders(tmp_path: Path) -> None:
+    files = {"encoder_weights": "/home/me/alexnet.safetensors", "depth_encoder_weights": "imagenet"}
+    decoder = {"decoder_weights": "/home/me/runs/decoder/checkpoints/last.safetensors"}
+    make_run(tmp_path / "rgb", **system_of("RGB", NETWORK.model_dump(), **files))
+    rgbtd = NETWORK.model_copy(update={"descriptor": "rgbtd"}).model_dump()
+    make_run(tmp_path / "rgbtd", **system_of("RGBtD", rgbtd, **files, **decoder))
+    assert find_runs([tmp_path]).begun_with == [
+        "The encoder of RGB; RGBtD began with alexnet.safetensors.",
+        "The decoder of RGBtD began with decoder/checkpoints/last.safetensors.",
+    ]
+
+
 def test_two_protocols_of_one_name_are_refused_whichever_systems_they_trained(tmp_path: Path) -> None:
     make_run(tmp_path / "one")
     make_run(tmp_path / "two", name="RGBtD", protocol={"name": "reduced", "epochs": 6})

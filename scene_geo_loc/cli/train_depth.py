@@ -187,5 +187,5 @@ class _Shown:
 def _tell(record: dict[str, Any]) -> None:
     words = [f"depth loss {record['losses']['depth map']:.4f}"] if record["losses"] else ["before training"]
     for condition, numbers in record["validation"].items():
-        words.append(f"{condition} abs rel {numbers['abs_rel']:.4f}")
+        words.append(f"{condition} {100 * numbers['within_1_25']:.1f} % within 1.25")
     typer.echo(f"epoch {record['epoch']}: {', '.join(words)}", err=True)

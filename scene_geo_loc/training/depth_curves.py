@@ -17,7 +17,7 @@ from scene_geo_loc.evaluation.style import STYLE
 
 
 def write_depth_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Draws the records of `log.jsonl` as a PNG: above the loss, below the relative error by condition."""
+    """Draws the records of `log.jsonl` as a PNG: above the loss, below the share that is right by condition."""
     out = io.BytesIO()
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 5.2), layout="constrained")
@@ -31,10 +31,10 @@ def write_depth_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
         )
         epochs = [record["epoch"] for record in records]
         for condition, colour in zip(records[0]["validation"], STEP_COLOURS, strict=False):
-            errors = [record["validation"][condition]["abs_rel"] for record in records]
-            below.plot(epochs, errors, color=colour, marker=".", label=condition)
+            shares = [100 * record["validation"][condition]["within_1_25"] for record in records]
+            below.plot(epochs, shares, color=colour, marker=".", label=condition)
         above.set(title="Depth loss in training")
-        below.set(title="Mean absolute relative error in validation", xlabel="epoch", ylim=(0, None))
+        below.set(title="Depth within a factor of 1.25 in validation, %", xlabel="epoch", ylim=(0, None))
         below.xaxis.set_major_locator(MaxNLocator(integer=True))
         if below.get_legend_handles_labels()[0]:
             below.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))

@@ -217,18 +217,18 @@ def test_a_run_logs_each_epoch_from_before_training_on_and_keeps_the_best(tmp_pa
     assert [record["epoch"] for record in records] == [0, 1, 2, 3]
     assert records[0]["losses"] == {}
     assert records[3]["losses"]["depth map"] < records[1]["losses"]["depth map"]
-    least = min(record["validation"]["night"]["abs_rel"] for record in records)
-    assert result["validation"]["night"]["abs_rel"] == least
+    most = max(record["validation"]["night"]["within_1_25"] for record in records)
+    assert result["validation"]["night"]["within_1_25"] == most
     _, provenance = load_checkpoint(tmp_path / "run" / "checkpoints" / "best.safetensors")
     assert provenance["epoch"] == result["best_epoch"]
     assert (tmp_path / "run" / "curves.png").stat().st_size > 0
 
 
-def test_the_best_epoch_has_the_least_mean_error_over_the_conditions_and_is_the_last_without_any():
+def test_the_best_epoch_has_most_depth_right_over_the_conditions_and_is_the_last_without_any():
     def record(*shares: float) -> dict[str, Any]:
-        return {"validation": {str(i): {"abs_rel": share} for i, share in enumerate(shares)}}
+        return {"validation": {str(i): {"within_1_25": share} for i, share in enumerate(shares)}}
 
-    assert best_epoch([record(0.4, 0.1), record(0.2, 0.2), record(0.1, 0.5)]) == 1
+    assert best_epoch([record(0.4, 0.3), record(0.5, 0.4), record(0.7, 0.1)]) == 1
     assert best_epoch([record(), record(), record()]) == 2
 
 

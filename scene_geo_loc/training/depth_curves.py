@@ -17,7 +17,7 @@ from scene_geo_loc.evaluation.style import STYLE
 
 
 def write_depth_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Draws the records of `log.jsonl` as a PNG: above the loss, below the share that is right by condition."""
+    """Draws the records of `log.jsonl` as a PNG: above the loss, below the share that is right."""
     out = io.BytesIO()
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 5.2), layout="constrained")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -140,7 +140,7 @@ def of_the_paper(benchmark: Benchmark) -> list[Comparison]:
     augmentation; the same descriptor with one of this package's switches and without; and a network that
     was fine-tuned with what it was before.
     """
-    return [compare_systems(first, second) for first, second in _pairs(benchmark.systems)]
+    return [compare_systems(first, _begun_from(second, first)) for first, second in _pairs(benchmark.systems)]
 
 
 def over_pairs(benchmark: Benchmark) -> list[OverPairs]:
@@ -223,6 +223,13 @@ def _is_switched(first: SystemResult, second: SystemResult) -> bool:
 def _is_tuned_from(first: SystemResult, second: SystemResult) -> bool:
     before = {run.digest for run in second.runs if run.digest}
     return first.system.whitened == second.system.whitened and any(run.parent in before for run in first.runs)
+
+
+def _begun_from(second: SystemResult, first: SystemResult) -> SystemResult:
+    """Of a system that another one was fine-tuned from the seeds that it was; of other systems all."""
+    parents = {run.parent for run in first.runs if run.parent}
+    begun_from = [run for run in second.runs if run.digest in parents]
+    return replace(second, runs=begun_from) if begun_from else second
 
 
 def _verdict(first: SystemResult, second: SystemResult, scenarios: Sequence[str]) -> Verdict:

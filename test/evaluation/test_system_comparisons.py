@@ -128,6 +128,14 @@ def test_a_gain_by_augmentation_is_not_taken_for_one_by_depth() -> None:
     assert names(found) == [("RGB, augmented", "RGB"), ("RGBtD, augmented", "RGB, augmented")]
 
 
+def test_what_was_fine_tuned_is_compared_with_the_seeds_that_were() -> None:
+    other = run({"night": ALL}, 1, digest="def")
+    before = system("RGBtD", RGBTD, [run({"night": NONE}, 0, digest="abc"), other])
+    after = system("RGBtD, tuned", RGBTD, [run({"night": ALL}, 0, parent="abc")], protocol="depth")
+    (found,) = of_the_paper(benchmark([before, after]))
+    assert found.scenarios["night"].difference.points == pytest.approx(100.0)
+
+
 def test_what_was_fine_tuned_is_compared_with_what_it_was_before() -> None:
     before = system("RGBtD", RGBTD, [run({"night": HALF}, digest="abc")])
     after = system("RGBtD, tuned", RGBTD, [run({"night": ALL}, parent="abc")], protocol="depth")

@@ -20,6 +20,7 @@ from scene_geo_loc.evaluation.recall import DISTANCES_M, PlaceRecall
 from scene_geo_loc.evaluation.recall_plot import curves_figure, overview_figure, write_figure
 from scene_geo_loc.evaluation.report import template
 from scene_geo_loc.evaluation.system_comparisons import ABSTRACT
+from scene_geo_loc.training.depth_protocol import DepthProtocol
 from scene_geo_loc.training.training_config import TrainingProtocol
 from scene_geo_loc.workers import available_cores
 
@@ -164,7 +165,8 @@ def _trained(benchmark: Benchmark) -> list[SystemName]:
 
 
 def _settings(settings: Any) -> list[tuple[str, Any, str]]:
-    fields = TrainingProtocol.model_fields
+    of_depth = "freeze" in settings
+    fields = (DepthProtocol if of_depth else TrainingProtocol).model_fields
     return [
         (key, "all" if value is None else value, str(fields[key].description) if key in fields else "")
         for key, value in settings.items()

@@ -68,9 +68,14 @@ def references_of(run: str, cameras: Cameras, area: Area, skipped: Skipped) -> l
 
 def queries_of(run: str, cameras: Cameras, area: Area, count: int, skipped: Skipped) -> list[View]:
     """Up to `count` views of a run inside the area, evenly along it and of each camera in turn."""
-    places = places_of(run, cameras, PLACE_DISTANCE_M, area, skipped)
-    count = min(count, len(places) * len(cameras))
-    return [places[k * len(places) // count][k % len(cameras)] for k in range(count)]
+    return views_in_turn(places_of(run, cameras, PLACE_DISTANCE_M, area, skipped), count)
+
+
+def views_in_turn(places: Sequence[Sequence[View]], count: int) -> list[View]:
+    """Up to `count` views of places, evenly along them and of each camera in turn, none twice."""
+    views = len(places[0]) if places else 0
+    count = min(count, len(places) * views)
+    return [places[k * len(places) // count][k % views] for k in range(count)]
 
 
 def load_scenario(root: Path, name: str) -> Scenario:

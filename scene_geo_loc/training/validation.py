@@ -16,12 +16,13 @@ from scene_geo_loc.training.areas import AREAS_FILE, Areas
 from scene_geo_loc.training.image_pack import ImagePack
 from scene_geo_loc.training.pack_sources import pack_views, view_name
 from scene_geo_loc.training.packing import Progress
+from scene_geo_loc.training.places import places_of
 from scene_geo_loc.training.scenarios import (
+    PLACE_DISTANCE_M,
     REFERENCE_RUN,
     SCENARIOS,
     TRAINING_RUNS,
-    queries_of,
-    references_of,
+    views_in_turn,
 )
 from scene_geo_loc.training.views import View, open_cameras
 from scene_geo_loc.traversals.frame import Skipped
@@ -61,8 +62,10 @@ class Validation:
         )
 
     def images(self, most: int) -> torch.Tensor:
-        """At most so many reference images (N, 224, 224, 3) uint8, evenly spread."""
-        return torch.from_numpy(self.pack.images(_spread(self.references, most)))
+        """At most so many reference images (N, 224, 224, 3) uint8, drawn at random, always the same."""
+        # Not every n-th: views of a place follow each other, so that some cameras would never be among them.
+        drawn = np.random.default_rng(0).permutation(len(self.references))[:most]
+        return torch.from_numpy(self.pack.images([self.references[i] for i in sorted(drawn)]))
 
     def _described(
         self, describe: Callable[[torch.Tensor], torch.Tensor], numbers: Sequence[int]
@@ -89,35 +92,34 @@ def load_validation(
     Args:
         root: the folder.
         folder: the pack of its images, made where it is not there.
-        most_references: that many references at most, evenly spread; None: a place every 5 m.
-        most_queries: that many queries at most, evenly along their runs.
+        most_references: that many references at most, all views of places that are evenly spread; None: of
+            a place every 5 m.
+        most_queries: that many queries at most, evenly along their runs, with the cameras in turn.
         progress: told how far the packing is.
 
     Raises:
         SceneGeoLocError: not two of its runs pass through the validation area, or the pack cannot be made.
     """
     area = Areas.load(root).validation
-    references: list[View] = []
-    for reference_run in REFERENCE_RUNS:
-        if cameras := open_cameras(root, reference_run):
-            references = references_of(reference_run, cameras, area, Skipped())
-        if references:
-            break
-    of_runs = [
-        queries
-        for run in QUERY_RUNS
-        if run != reference_run
-        and (cameras := open_cameras(root, run))
-        and (queries := queries_of(run, cameras, area, most_queries, Skipped()))
-    ]
-    if not references or not of_runs:
+
+    def places_along(run: str) -> list[Sequence[View]]:
+        cameras = open_cameras(root, run)
+        return places_of(run, cameras, PLACE_DISTANCE_M, area, Skipped()) if cameras else []
+
+    of_runs = {
+        run: places for run in dict.fromkeys((*REFERENCE_RUNS, *QUERY_RUNS)) if (places := places_along(run))
+    }
+    reference_run = next((run for run in REFERENCE_RUNS if run in of_runs), None)
+    query_runs = [run for run in QUERY_RUNS if run in of_runs and run != reference_run]
+    if reference_run is None or not query_runs:
         runs = ", ".join(dict.fromkeys((*REFERENCE_RUNS, *QUERY_RUNS)))
         raise SceneGeoLocError(
             f"{root}: no two of the runs {runs} pass through "
             f"the validation area, by which the best epoch is chosen: check {AREAS_FILE}."
         )
-    references = _spread(references, most_references)
-    queries = [view for views in of_runs for view in _spread(views, -(-most_queries // len(of_runs)))]
+    references = _at_most(of_runs[reference_run], most_references)
+    a_run = -(-most_queries // len(query_runs))
+    queries = [view for run in query_runs for view in views_in_turn(of_runs[run], a_run)]
     pack = pack_views([*references, *queries], folder, progress=progress)
     # Views whose image cannot be read are not in the pack.
     there = [
@@ -131,7 +133,7 @@ def load_validation(
     return Validation(pack, numbers[0], numbers[1], positions[0], positions[1])
 
 
-def _spread(items: Sequence, most: int | None) -> list:
-    """At most so many of the items, evenly spread."""
-    count = min(most or len(items), len(items))
-    return [items[k * len(items) // count] for k in range(count)]
+def _at_most(places: list[Sequence[View]], most_views: int | None) -> list[View]:
+    """All views of as many places, evenly spread, as have at most so many views."""
+    count = len(places) if most_views is None else min(len(places), max(1, most_views // len(places[0])))
+    return [view for k in range(count) for view in places[k * len(places) // count]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,10 @@ def runs_of(numbers: list[int], pack: Pack) -> set[str]:
     return {pack.names[i].split("/")[0] for i in numbers}
 
 
+def camera_of(name: str) -> str:
+    return next(camera for camera in VIEWS if f"/{camera}/" in name)
+
+
 def test_references_are_of_the_reference_run_and_queries_of_all_others(town: Callable[..., Path]) -> None:
     root = town(REFERENCE_RUN, SUNNY, *TRAINING_RUNS)
     made = load_validation(root, root / "pack", None, 40)
@@ -76,7 +81,19 @@ def test_training_runs_serve_where_no_other_passes_through(town: Callable[..., P
     made = load_validation(root, root / "pack", 30, 10)
     assert runs_of(made.references, made.pack) == {TRAINING_RUNS[0]}
     assert runs_of(made.queries, made.pack) == {TRAINING_RUNS[1]}
-    assert (len(made.references), len(made.queries)) == (30, 10)
+    assert (len(made.references), len(made.queries)) == (7 * len(VIEWS), 10)
+
+
+@pytest.mark.parametrize(("references", "queries"), [(30, 10), (40, 20), (24, 40)])
+def test_every_camera_has_its_share_whatever_the_numbers(
+    town: Callable[..., Path], references: int, queries: int
+) -> None:
+    root = town(REFERENCE_RUN, SUNNY, TRAINING_RUNS[0])
+    made = load_validation(root, root / "pack", references, queries)
+    for numbers in (made.references, made.queries):
+        of_cameras = Counter(camera_of(made.pack.names[i]) for i in numbers)
+        assert set(of_cameras) == set(VIEWS)
+        assert max(of_cameras.values()) - min(of_cameras.values()) <= 2
 
 
 def test_one_run_alone_is_not_enough(town: Callable[..., Path]) -> None:
@@ -93,8 +110,13 @@ def test_descriptors_that_know_the_place_find_it_and_others_do_not(town: Callabl
     assert nothing.at_n(1) < 0.6
 
 
-def test_images_to_fit_on_are_spread_over_the_references(town: Callable[..., Path]) -> None:
+def test_images_to_fit_on_are_of_everywhere_among_the_references_and_the_same_each_time(
+    town: Callable[..., Path],
+) -> None:
     root = town(*TRAINING_RUNS[:2])
-    images = load_validation(root, root / "pack", None, 20).images(4)
-    assert images.shape == (4, 4, 4, 3)
+    made = load_validation(root, root / "pack", None, 20)
+    images = made.images(20)
+    assert images.shape == (20, 4, 4, 3)
     assert images[-1].float().mean() - images[0].float().mean() > 60
+    assert torch.equal(images, made.images(20))
+    assert len(made.images(1000)) == len(made.references)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 _MARKS_M = (3, 4, 6, 10, 20, 40, 80)
 _TILE_INCHES = 2.4
 _TILE_PIXELS = 480
+_HEADING_CHARACTERS = 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +97,19 @@ def depth_figure(rows: Sequence[DepthRow]) -> Figure:
             _draw(cell, tiles.get(column))
         axes[0].set_ylabel(row.label)
     for cell, column in zip(grid[0], columns, strict=True):
-        cell.set_title(column)
+        cell.set_title(_broken(column))
     _draw_bar(figure, grid)
     return figure
+
+
+def _broken(heading: str) -> str:
+    """A heading on lines that fit above a tile, broken at spaces, slashes and underscores."""
+    lines = [""]
+    for word in re.split(r"(?<=[/_ ])", heading):
+        if lines[-1] and len(lines[-1] + word.rstrip()) > _HEADING_CHARACTERS:
+            lines.append("")
+        lines[-1] += word
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _tiles(row: DepthRow) -> dict[str, NDArray[np.uint8]]:

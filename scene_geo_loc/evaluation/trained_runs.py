@@ -172,14 +172,14 @@ def _comparable(system: dict[str, Any]) -> dict[str, Any]:
 def _files_of(system: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What began with weights of a file, and that file."""
     parts = ("encoder", "depth_encoder", "decoder")
-    given = {part: str(system.get(f"{part}_weights", IMAGENET)) for part in parts}
+    given = {part: system.get(f"{part}_weights") for part in parts}
     used = {"encoder"}
     if DESCRIPTORS[str(system["network"]["descriptor"])].has_second_encoder:
         used |= {"depth_encoder", "decoder"}
     return [
-        (part.replace("_", " "), _short(Path(file)))
+        (part.replace("_", " "), _short(Path(str(file))))
         for part, file in given.items()
-        if part in used and file not in (IMAGENET, NO_WEIGHTS)
+        if part in used and file not in (None, IMAGENET, NO_WEIGHTS)
     ]
 
 

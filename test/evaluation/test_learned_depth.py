@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
+import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
@@ -27,6 +29,7 @@ from scene_geo_loc.evaluation.learned_depth_pictures import (
     depth_figure,
     write_depth_pictures,
 )
+from scene_geo_loc.evaluation.style import STYLE
 from scene_geo_loc.networks.checkpoint import save_checkpoint
 from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
 
@@ -143,6 +146,19 @@ def test_a_picture_has_a_column_for_each_thing_known_and_a_bar_in_metres():
     bar = figure.axes[-1]
     assert [label.get_text() for label in bar.get_yticklabels()][0::6] == ["3 m", "80 m"]
     assert len(depth_figure(rows()[:1]).axes) == 4 + 1
+
+
+def test_headings_do_not_run_into_each_other():
+    ramp = rows()[0].truth
+    names = ["runs/rgbtd_alexnet_mac_0/checkpoints/best.safetensors", "night fine-tuned by a thousand pairs"]
+    with mpl.rc_context(STYLE):
+        figure = depth_figure([DepthRow("day", GREY, dict.fromkeys(names, ramp))])
+        figure.canvas.draw()
+    drawn = [title for axes in figure.axes for title in (axes.title, axes._left_title) if title.get_text()]
+    assert len(drawn) == 3
+    assert drawn[1].get_text().replace("\n", "") == names[0]
+    boxes = [title.get_window_extent() for title in drawn]
+    assert all(left.x1 <= right.x0 for left, right in pairwise(boxes))
 
 
 def test_the_bars_marks_stand_beside_the_colours_of_their_depths():

@@ -10,7 +10,7 @@ import typer
 
 from scene_geo_loc.cli.depth_compare import named
 from scene_geo_loc.cli.settings import setting
-from scene_geo_loc.training.depth_protocol import DepthProtocol, Freeze
+from scene_geo_loc.training.depth_protocol import DepthLoss, DepthProtocol, Freeze
 from scene_geo_loc.training.precision import Precision
 
 if TYPE_CHECKING:
@@ -22,13 +22,18 @@ _ADDED = {
     Freeze.DESCRIPTOR: "depth fine-tuned",
     Freeze.ENCODER: "new depth decoder",
     Freeze.TRUNK: "new depth decoder and encoder's head",
+    Freeze.NOTHING: "trained on depth",
 }
 """What a network's name is lengthened by."""
 
 
 def depth(
-    checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="Network whose depth is trained (.safetensors).")
+    start: Annotated[
+        str,
+        typer.Argument(
+            metavar="NETWORK",
+            help="Checkpoint whose depth is trained (.safetensors), or a system's name or YAML file.",
+        ),
     ],
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="Folder of the run; the same again goes on with it.")
@@ -60,15 +65,23 @@ def depth(
         Freeze,
         typer.Option(
             help="What stays as it is: descriptor, all but the decoder, which is fine-tuned; encoder, the "
-            "same with a new decoder; trunk, a new decoder again, and the encoder's head is trained with it."
+            "same with a new decoder; trunk, a new decoder again, and the encoder's head is trained with it; "
+            "nothing, so is the whole encoder."
         ),
     ] = Freeze.DESCRIPTOR,
+    decoder: Annotated[
+        str | None, typer.Option(help="A new decoder: unet, fc or c_lstm; else the network's kind.")
+    ] = None,
     depth_scale: Annotated[
         str | None,
         typer.Option(
-            help="Of a new decoder: log, from 1 m to 100 m, or linear, up to 100 m; else the network's."
+            help="Of a new decoder: log, from 1 m to 100 m; linear, up to 100 m; inverse, inverse_20m or "
+            "inverse_200m; else the network's."
         ),
     ] = None,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="A new decoder infers the scale of its error, too.")
+    ] = False,
     epochs: Annotated[int, setting(DepthProtocol, "epochs", "--epochs")] = _DEFAULT.epochs,
     count: Annotated[int, setting(DepthProtocol, "pairs", "--count")] = _DEFAULT.pairs,
     pairs_a_batch: Annotated[
@@ -77,12 +90,15 @@ def depth(
     learning_rate: Annotated[
         float, setting(DepthProtocol, "learning_rate", "--learning-rate")
     ] = _DEFAULT.learning_rate,
-    head_learning_rate: Annotated[
-        float, setting(DepthProtocol, "head_learning_rate", "--head-learning-rate")
-    ] = _DEFAULT.head_learning_rate,
+    encoder_learning_rate: Annotated[
+        float, setting(DepthProtocol, "encoder_learning_rate", "--encoder-learning-rate")
+    ] = _DEFAULT.encoder_learning_rate,
     weight_decay: Annotated[
         float, setting(DepthProtocol, "weight_decay", "--weight-decay")
     ] = _DEFAULT.weight_decay,
+    depth_loss: Annotated[
+        DepthLoss, setting(DepthProtocol, "depth_loss", "--depth-loss")
+    ] = _DEFAULT.depth_loss,
     precision: Annotated[Precision, setting(DepthProtocol, "precision", "--precision")] = _DEFAULT.precision,
     augmentation: Annotated[
         bool, setting(DepthProtocol, "augmentation", "--augmentation")
@@ -110,7 +126,8 @@ def depth(
     from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
     from scene_geo_loc.networks.extractor import choose_device
     from scene_geo_loc.training.depth_pairs import DepthPairs, PairSettings, pack_pairs
-    from scene_geo_loc.training.depth_trainer import DepthTrainer, load_for_depth, train_depth
+    from scene_geo_loc.training.depth_trainer import DepthTrainer, train_depth
+    from scene_geo_loc.training.initialisation import network_for_depth
     from scene_geo_loc.training.run_folder import RunFolder
 
     try:
@@ -119,8 +136,9 @@ def depth(
             pairs=count,
             pairs_a_batch=pairs_a_batch,
             learning_rate=learning_rate,
-            head_learning_rate=head_learning_rate,
+            encoder_learning_rate=encoder_learning_rate,
             weight_decay=weight_decay,
+            depth_loss=depth_loss,
             precision=precision,
             augmentation=augmentation,
             seed=seed,
@@ -128,12 +146,13 @@ def depth(
     except ValidationError as error:
         first = error.errors()[0]
         raise SceneGeoLocError(f"{first['loc'][0]}: {first['msg']}, not {first['input']}.") from error
-    network = load_for_depth(checkpoint, freeze, seed, depth_scale)
-    before, its_origin = load_checkpoint(checkpoint)
+    wanted = {"decoder": decoder, "depth_scale": depth_scale, "uncertainty": uncertainty or None}
+    new_decoder = {field: value for field, value in wanted.items() if value is not None}
+    network, its_origin = network_for_depth(start, freeze, seed, new_decoder)
     conditions = named(validation or [])
-    name = f"{its_origin.get('system', checkpoint.stem)}, {_ADDED[freeze]}"
+    name = f"{its_origin.get('system', Path(start).stem)}, {_ADDED[freeze]}"
     learned_from = {
-        "parent": digest(before),
+        "parent": digest(load_checkpoint(Path(start))[0]) if Path(start).suffix == ".safetensors" else "",
         "pairs": list(named(pairs)),
         "day": list(named(day or [])),
         "validation": list(conditions),

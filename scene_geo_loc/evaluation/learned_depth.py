@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.evaluation.depth_error import DepthErrors
 from scene_geo_loc.networks.checkpoint import load_checkpoint
-from scene_geo_loc.networks.decoder import Decoder
-from scene_geo_loc.networks.descriptors.rgbtd import RGBtD
+from scene_geo_loc.networks.decoders import Decoder
 from scene_geo_loc.networks.extractor import choose_device
 from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.training.image_pack import SHORT_SIDE, ImagePack, metres
@@ -49,8 +48,7 @@ PROTOCOL = {
 
 def decoder_of(network: SceneNetwork) -> Decoder | None:
     """The part of a network that tells depth, or None: that of RGB+ learned no depth."""
-    descriptor = network.descriptor
-    return descriptor.decoder if isinstance(descriptor, RGBtD) and descriptor.decoder_parameters() else None
+    return network.descriptor.decoder if network.descriptor.infers_depth else None
 
 
 class Pairs(Protocol):
@@ -98,7 +96,7 @@ class DepthEstimator:
         if decoder is None:
             raise CheckpointError(
                 f"{name} tells no depth, for its descriptor is {network.config.descriptor!r}: name a "
-                "checkpoint of an rgbtd descriptor, which is trained with depth maps."
+                "checkpoint of an rgbtd or rgb_depth descriptor, which is trained with depth maps."
             )
         self._decoder = decoder
 

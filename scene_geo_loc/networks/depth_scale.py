@@ -1,7 +1,10 @@
 """Depth scales: metres to the decoder's 0 to 1, and back.
 
-On the authors' linear scale all that is nearer than 20 m lies in the lowest fifth: the L1 loss hardly tells
-the road from a façade, and nor do the colours.  On the logarithmic one a step is a share of the depth.
+On the linear scale of the ICRA paper all that is nearer than 20 m lies in the lowest fifth: the L1 loss
+hardly tells the road from a façade, and nor do the colours.  On the logarithmic one a step is a share of
+the depth.
+Perspective-n-Learned-Point has 1 / s - 1 metres, where s is a sigmoid: steps are fine near the camera, as
+rooms ask for.
 """
 
 from __future__ import annotations
@@ -12,29 +15,37 @@ from abc import ABC, abstractmethod
 from torch import Tensor
 
 MAX_DEPTH_M = 100.0
-"""Depth of the decoder's 1, in metres: nothing farther is told apart."""
+"""Depth of the linear and the logarithmic scale's 1, in metres."""
 
 MIN_DEPTH_M = 1.0
 """Depth of the logarithmic scale's 0, in metres: nothing nearer is told apart."""
 
 
 class DepthScale(ABC):
-    """Base of the depth scales."""
+    """Base of the depth scales.
+
+    Attributes:
+        max_m: depth of 1, in metres: nothing farther is told apart.
+        typical_m: depth that a new decoder's begins with, in metres.
+    """
+
+    max_m = MAX_DEPTH_M
+    typical_m = 12.0
 
     @abstractmethod
     def metres(self, depth: Tensor) -> Tensor:
         """Metres of normalised depth, 0 to 1."""
 
     def normalise(self, depth_m: Tensor) -> Tensor:
-        """Depth in metres to 0..1; what is beyond `MAX_DEPTH_M` or unknown (NaN) is 1."""
-        return self._share(depth_m.nan_to_num(MAX_DEPTH_M).clamp(max=MAX_DEPTH_M)).clamp(0, 1)
+        """Depth in metres to 0..1; what is beyond `max_m` or unknown (NaN) is 1."""
+        return self._share(depth_m.nan_to_num(self.max_m).clamp(max=self.max_m)).clamp(0, 1)
 
     @abstractmethod
     def _share(self, depth_m: Tensor) -> Tensor: ...
 
 
 class LinearScale(DepthScale):
-    """Shares of `MAX_DEPTH_M`, as the authors have it."""
+    """Shares of `MAX_DEPTH_M`, as the ICRA paper has it."""
 
     def metres(self, depth: Tensor) -> Tensor:
         """See `DepthScale.metres`."""
@@ -57,4 +68,33 @@ class LogarithmicScale(DepthScale):
         return (depth_m.clamp(min=MIN_DEPTH_M) / MIN_DEPTH_M).log() / self._SPAN
 
 
-DEPTH_SCALES: dict[str, DepthScale] = {"linear": LinearScale(), "log": LogarithmicScale()}
+class InverseScale(DepthScale):
+    """1 / s - 1 metres for s = 1 - depth, bounded: that of Perspective-n-Learned-Point.
+
+    Its authors bound depth that is learned without supervision, by 20 m indoors and by 200 m outdoors.  What
+    is learned of depth maps they leave unbounded; so is this one for a `max_m` beyond everything in sight.
+    """
+
+    def __init__(self, max_m: float, typical_m: float) -> None:
+        self.max_m, self.typical_m = max_m, typical_m
+
+    def metres(self, depth: Tensor) -> Tensor:
+        """See `DepthScale.metres`."""
+        return 1 / (1 - depth * self._span) - 1
+
+    def _share(self, depth_m: Tensor) -> Tensor:
+        return (1 - 1 / (1 + depth_m.clamp(min=0))) / self._span
+
+    @property
+    def _span(self) -> float:
+        return 1 - 1 / (1 + self.max_m)
+
+
+DEPTH_SCALES: dict[str, DepthScale] = {
+    "linear": LinearScale(),
+    "log": LogarithmicScale(),
+    "inverse": InverseScale(1000.0, 3.0),
+    "inverse_20m": InverseScale(20.0, 2.0),
+    "inverse_200m": InverseScale(200.0, 12.0),
+}
+"""The depth scales by the names that configs give them."""

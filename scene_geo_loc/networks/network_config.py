@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from scene_geo_loc.networks.colouring import COLOURINGS
+from scene_geo_loc.networks.decoders import DECODERS
 from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
 from scene_geo_loc.networks.descriptors import DESCRIPTORS, FUSIONS
 from scene_geo_loc.networks.encoders import ENCODERS
@@ -19,6 +20,7 @@ _CHOICES: dict[str, dict[str, Any]] = {
     "depth_encoder": ENCODERS,
     "pooling": POOLINGS,
     "descriptor": DESCRIPTORS,
+    "decoder": DECODERS,
     "depth_scale": DEPTH_SCALES,
     "colouring": COLOURINGS,
     "fusion": FUSIONS,
@@ -43,10 +45,11 @@ class NetworkConfig(BaseModel):
     depth_encoder: str = Field(
         default="alexnet", description="name of the second encoder, of the systems that have one"
     )
+    decoder: str = Field(default="unet", description="name of the decoder, of the systems that have one")
     depth_scale: str = Field(
         default="log",
-        description="what the decoder's 0 to 1 mean: log, from 1 m to 100 m, or linear, up to 100 m as the "
-        "authors have it",
+        description="what the decoder's 0 to 1 mean: log, from 1 m to 100 m; linear, up to 100 m; or "
+        "inverse, in steps that are finest near the camera, up to 1000 m, 20 m or 200 m",
     )
     colouring: str = Field(
         default="jet",
@@ -55,7 +58,7 @@ class NetworkConfig(BaseModel):
     )
     fusion: str = Field(default="concatenate", description="how a descriptor's parts are joined")
     uncertainty: bool = Field(
-        default=False, description="whether the decoder infers the scale of the depth's error, too (rgbtd)"
+        default=False, description="whether the decoder infers the scale of the depth's error, too"
     )
 
     @field_validator(*_CHOICES)
@@ -70,7 +73,7 @@ class NetworkConfig(BaseModel):
     def _possible(self) -> NetworkConfig:
         if self.fusion == "gated" and not DESCRIPTORS[self.descriptor].has_second_encoder:
             raise ValueError(f"gated fusion needs two parts, and {self.descriptor} has one: concatenate")
-        if self.uncertainty and self.descriptor != "rgbtd":
+        if self.uncertainty and not DESCRIPTORS[self.descriptor].infers_depth:
             raise ValueError(f"uncertainty is of inferred depth, which {self.descriptor} has not: leave it")
         if self.descriptor_size is not None and self.descriptor_size > self.system_size:
             raise ValueError(

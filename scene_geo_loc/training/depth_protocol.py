@@ -18,6 +18,17 @@ class Freeze(str, Enum):
     """All but the decoder, which begins anew."""
     TRUNK = "trunk"
     """All but the decoder, which begins anew, and the encoder's head, which is fine-tuned with it."""
+    NOTHING = "nothing"
+    """The decoder begins anew, and the whole encoder learns with it: Perspective-n-Learned-Point."""
+
+
+class DepthLoss(str, Enum):
+    """How far inferred depth is from what is known; of a network with uncertainty it is a likelihood."""
+
+    SCALE = "scale"
+    """L1 in units of the depth scale, the sky taken as far: ICRA 2019, section III."""
+    METRES = "metres"
+    """L1 in metres at each level of the decoder, where depth is known: Perspective-n-Learned-Point."""
 
 
 class DepthProtocol(BaseModel):
@@ -35,10 +46,14 @@ class DepthProtocol(BaseModel):
     learning_rate: float = Field(
         default=2e-4, gt=0, description="Adam's at first, for the decoder; it falls to 0 as a cosine"
     )
-    head_learning_rate: float = Field(
-        default=1e-4, gt=0, description="likewise, for the encoder's head where it is trained"
+    encoder_learning_rate: float = Field(
+        default=1e-4, gt=0, description="likewise, for what of the encoder is trained"
     )
     weight_decay: float = Field(default=1e-3, ge=0, description="Adam's")
+    depth_loss: DepthLoss = Field(
+        default=DepthLoss.SCALE,
+        description="L1 in units of the depth scale, the sky taken as far; or in metres, of known depth",
+    )
     precision: Precision = Field(default=Precision.FLOAT32, description="of convolutions while training")
     augmentation: bool = Field(
         default=False, description="change the images' brightness and colours strongly"

@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.evaluation.learned_depth import DepthEstimator, Pairs, compare_depth, decoder_of
-from scene_geo_loc.networks.checkpoint import load_checkpoint, save_checkpoint
-from scene_geo_loc.networks.decoder import Decoder, InferredDepth
-from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
-from scene_geo_loc.networks.network_config import NetworkConfig
+from scene_geo_loc.networks.checkpoint import save_checkpoint
+from scene_geo_loc.networks.decoders import InferredDepth
 from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.training.depth_curves import write_depth_curves
-from scene_geo_loc.training.depth_pairs import PairBatch
 from scene_geo_loc.training.depth_protocol import DepthProtocol, Freeze
-from scene_geo_loc.training.losses import l1_depth_loss, laplace_depth_loss
+from scene_geo_loc.training.losses import depth_loss
 from scene_geo_loc.training.run_folder import RunFolder, TrainingState
 
 Tell = Callable[[dict[str, Any]], None]
@@ -37,62 +33,16 @@ class Batches(Protocol):
 
     def __len__(self) -> int: ...
 
-    def epoch(self, number: int) -> Iterable[PairBatch]:
+    def epoch(self, number: int) -> Iterable[Sequence[Tensor]]:
         """The batches of an epoch, the same ones each time."""
         ...
-
-
-def load_for_depth(
-    checkpoint: Path, freeze: Freeze, seed: int, depth_scale: str | None = None
-) -> SceneNetwork:
-    """The network of a checkpoint, its decoder as it is or new, as `freeze` says.
-
-    A network without a decoder, or with one of another depth scale, becomes the depth-aware one of the same
-    encoder and pooling ("rgbtd"); of its weights only the encoder's and the decoder's are then of use, to
-    begin a descriptor's training with.
-
-    Args:
-        checkpoint: of the network.
-        freeze: what stays as it is.
-        seed: of a new decoder's weights.
-        depth_scale: of a new decoder; None: the network's.
-
-    Raises CheckpointError where the decoder is to go on and there is none, or the file is of no use.
-    """
-    network, _ = load_checkpoint(checkpoint)
-    decoder = decoder_of(network)
-    torch.manual_seed(seed)
-    scale = depth_scale or network.config.depth_scale
-    if scale not in DEPTH_SCALES:
-        raise SceneGeoLocError(f"unknown depth scale {scale!r}; known are {', '.join(DEPTH_SCALES)}")
-    if freeze is Freeze.DESCRIPTOR:
-        if decoder is None:
-            raise CheckpointError(
-                f"{checkpoint} has no depth decoder to fine-tune, for its descriptor is "
-                f"{network.config.descriptor!r}: name a checkpoint of an rgbtd descriptor, or train a new "
-                f"decoder with --freeze {Freeze.ENCODER.value}."
-            )
-        if scale != network.config.depth_scale:
-            raise CheckpointError(
-                f"The decoder of {checkpoint} has the depth scale {network.config.depth_scale}, which stays: "
-                f"train a new decoder with --freeze {Freeze.ENCODER.value}."
-            )
-    elif decoder is not None and scale == network.config.depth_scale:
-        new = Decoder(network.encoder, network.depth_scale, network.config.uncertainty)
-        decoder.load_state_dict(new.state_dict())
-    else:
-        update = {"descriptor": "rgbtd", "descriptor_size": None, "depth_scale": scale}
-        encoder = network.encoder.state_dict()
-        network = SceneNetwork(NetworkConfig.model_validate({**network.config.model_dump(), **update}))
-        network.encoder.load_state_dict(encoder)
-    return network.eval()
 
 
 class DepthTrainer:
     """A network of which some layers learn, and the optimiser that they learn by.
 
     Whatever does not learn stays in inference mode, so that not even its batch norms' statistics move; nor
-    do those of the encoder's head, of which only the weights learn.
+    do those of the encoder, of which only the weights learn.
     """
 
     def __init__(self, network: SceneNetwork, freeze: Freeze, protocol: DepthProtocol) -> None:
@@ -104,11 +54,16 @@ class DepthTrainer:
         network.requires_grad_(False)
         self._device = next(network.parameters()).device
         self._precision = protocol.precision
-        self._learns_head = freeze is Freeze.TRUNK
+        self._protocol = protocol
+        learning = {
+            Freeze.TRUNK: network.encoder.head_modules(),
+            Freeze.NOTHING: (network.encoder,),
+        }.get(freeze, ())
+        self._learns_trunk, self._learns_head = freeze is Freeze.NOTHING, bool(learning)
         groups: list[dict[str, Any]] = [{"params": list(decoder.parameters()), "lr": protocol.learning_rate}]
-        if self._learns_head:
-            head = [weight for layer in network.encoder.head_modules() for weight in layer.parameters()]
-            groups.append({"params": head, "lr": protocol.head_learning_rate})
+        if learning:
+            encoder = [weight for layer in learning for weight in layer.parameters()]
+            groups.append({"params": encoder, "lr": protocol.encoder_learning_rate})
         self._optimiser = torch.optim.Adam(groups, weight_decay=protocol.weight_decay)
         self._rates = [group["lr"] for group in groups]
         self._weights = [weight for group in groups for weight in group["params"]]
@@ -120,25 +75,13 @@ class DepthTrainer:
         for group, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
             group["lr"] = rate * (1 + math.cos(math.pi * progress)) / 2
 
-    def step(self, images: Tensor, depth_m: Tensor) -> float:
-        """One step on images (B, H, W, 3) in [0, 255] and depth (B, H, W) in metres; returns the loss.
+    def step(self, *batch: Tensor) -> float:
+        """One step on a batch, see `loss`; returns the loss.
 
         The weights stay as they are where the loss, or a gradient, is not finite; NaN is returned then.
         """
         self._decoder.train()
-        encoder = self.network.encoder
-        images, depth_m = images.to(self._device), depth_m.to(self._device)
-        with self._precision.autocast(self._device):
-            with torch.no_grad():
-                trunk = encoder.trunk(self.network.normalise(images.float()))
-            with torch.set_grad_enabled(self._learns_head):
-                maps = encoder.head(trunk)
-            inferred: InferredDepth = self._decoder(maps, (images.shape[1], images.shape[2]))
-        scale = self.network.depth_scale
-        if inferred.log_scale is None:
-            loss = l1_depth_loss(inferred.depth, depth_m, scale)
-        else:
-            loss = laplace_depth_loss(inferred.depth, inferred.log_scale, depth_m, scale)
+        loss = self.loss(*(one.to(self._device) for one in batch))
         self._optimiser.zero_grad()
         loss.backward()
         gradients = nn.utils.clip_grad_norm_(self._weights, max_norm=math.inf)
@@ -147,6 +90,22 @@ class DepthTrainer:
             self._optimiser.step()
         self._decoder.eval()
         return value
+
+    def loss(self, *batch: Tensor) -> Tensor:
+        """The loss of images (B, H, W, 3) in [0, 255] with depth (B, H, W) in metres."""
+        images, depth_m = batch
+        return depth_loss(self.infer(images), depth_m, self.network.depth_scale, self._protocol.depth_loss)
+
+    def infer(self, images: Tensor) -> InferredDepth:
+        """The depth of images (B, H, W, 3) in [0, 255]; what learns has a gradient."""
+        encoder = self.network.encoder
+        with self._precision.autocast(self._device):
+            with torch.set_grad_enabled(self._learns_trunk):
+                trunk = encoder.trunk(self.network.normalise(images.float()))
+            with torch.set_grad_enabled(self._learns_head):
+                maps = encoder.head(trunk)
+            inferred: InferredDepth = self._decoder(maps, (images.shape[1], images.shape[2]))
+            return inferred
 
     @property
     def state(self) -> dict[str, Tensor]:
@@ -176,7 +135,7 @@ class DepthTrainer:
 
 def train_depth(
     trainer: DepthTrainer,
-    pairs: Batches,
+    batches: Batches,
     epochs: int,
     run: RunFolder,
     validation: Mapping[str, Pairs],
@@ -206,7 +165,7 @@ def train_depth(
         done = int(state.progress["epoch"])
         records = run.log(done + 1)
     for epoch in range(done + 1, epochs + 1):
-        losses = _train_epoch(trainer, pairs, epoch, epochs, run) if epoch else []
+        losses = _train_epoch(trainer, batches, epoch, epochs, run) if epoch else []
         record = {
             "epoch": epoch,
             "losses": {"depth map": sum(losses) / len(losses)} if losses else {},
@@ -241,12 +200,12 @@ def best_epoch(records: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _train_epoch(
-    trainer: DepthTrainer, pairs: Batches, epoch: int, epochs: int, run: RunFolder
+    trainer: DepthTrainer, batches: Batches, epoch: int, epochs: int, run: RunFolder
 ) -> list[float]:
     losses = []
-    for number, (images, depth_m) in enumerate(pairs.epoch(epoch), start=1):
-        trainer.slow_down((epoch - 1 + (number - 1) / len(pairs)) / epochs)
-        losses.append(trainer.step(images, depth_m))
+    for number, batch in enumerate(batches.epoch(epoch), start=1):
+        trainer.slow_down((epoch - 1 + (number - 1) / len(batches)) / epochs)
+        losses.append(trainer.step(*batch))
         if not math.isfinite(losses[-1]):
             raise SceneGeoLocError(
                 f"The depth loss of batch {number} of epoch {epoch} is {losses[-1]}, so training stopped: "

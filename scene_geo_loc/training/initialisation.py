@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from torch import Tensor
 
-from scene_geo_loc.errors import CheckpointError
+from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.evaluation.learned_depth import decoder_of
 from scene_geo_loc.networks.checkpoint import load_checkpoint
+from scene_geo_loc.networks.descriptors import DESCRIPTORS
 from scene_geo_loc.networks.descriptors.rgbtd import RGBPlus, RGBtD, encode_depth
 from scene_geo_loc.networks.encoders import Encoder
 from scene_geo_loc.networks.encoders.weights import fill_in
+from scene_geo_loc.networks.network_config import NetworkConfig
 from scene_geo_loc.networks.pooling import Pooling
 from scene_geo_loc.networks.scene_network import SceneNetwork
-from scene_geo_loc.training.training_config import IMAGENET, NO_WEIGHTS, SystemConfig
+from scene_geo_loc.training.depth_protocol import Freeze
+from scene_geo_loc.training.training_config import IMAGENET, NO_WEIGHTS, SystemConfig, load_system
 
 FIT_IMAGES = 380
 """Images whose local features centres are sought in: 64,220 features of AlexNet, as many as k-means takes."""
@@ -34,7 +40,7 @@ def new_network(config: SystemConfig, seed: int) -> SceneNetwork:
     load_encoder(network.encoder, config.encoder_weights)
     if network.descriptor.second_encoder is not None:
         load_encoder(network.descriptor.second_encoder, config.depth_encoder_weights)
-    if isinstance(network.descriptor, RGBtD) and config.decoder_weights != NO_WEIGHTS:
+    if network.descriptor.infers_depth and config.decoder_weights != NO_WEIGHTS:
         load_decoder(network, Path(config.decoder_weights))
     return network
 
@@ -69,6 +75,69 @@ def load_decoder(network: SceneNetwork, path: Path) -> None:
             f"{network.config.depth_scale}: train one with `train depth --depth-scale`."
         )
     fill_in(wanted, decoder.state_dict(), path)
+
+
+def network_for_depth(
+    start: str, freeze: Freeze, seed: int, new_decoder: Mapping[str, str | bool]
+) -> tuple[SceneNetwork, dict[str, Any]]:
+    """The network whose depth is to be trained, and its provenance; the decoder as `freeze` says.
+
+    A network of the descriptor "rgb" becomes one of "rgb_depth".  What it is used for stays of use where the
+    encoder is frozen; else only the encoder's weights are kept.
+
+    Args:
+        start: file of a checkpoint, or the name or file of a system's config, of which it begins anew.
+        freeze: what stays as it is.
+        seed: of all new weights.
+        new_decoder: fields of the network's config that a new decoder is to have, such as `depth_scale`.
+
+    Raises CheckpointError where the decoder is to go on and there is none, or is to be another one, or the
+    start is of no use; SceneGeoLocError where there is no such system or decoder.
+    """
+    torch.manual_seed(seed)
+    if Path(start).suffix == ".safetensors":
+        before, origin = load_checkpoint(Path(start))
+    else:
+        system = load_system(start)
+        before, origin = new_network(system, seed), {"system": system.name}
+    config = before.config
+    changes = {name: value for name, value in new_decoder.items() if value != getattr(config, name)}
+    if freeze is Freeze.DESCRIPTOR:
+        if decoder_of(before) is None:
+            raise CheckpointError(
+                f"{start} has no depth decoder to fine-tune, for its descriptor is {config.descriptor!r}: "
+                f"train a new one with --freeze {Freeze.ENCODER.value}."
+            )
+        if changes:
+            raise CheckpointError(
+                f"The decoder of {start} has {_in_words(config, changes)}, which stays: "
+                f"train a new one with --freeze {Freeze.ENCODER.value}."
+            )
+        return before, origin
+    if config.descriptor == "rgb":
+        changes["descriptor"] = "rgb_depth"
+    try:
+        config = NetworkConfig.model_validate({**config.model_dump(), **changes})
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SceneGeoLocError(f"{start}: {message}.") from error
+    if not DESCRIPTORS[config.descriptor].infers_depth:
+        raise CheckpointError(
+            f"{start} has the descriptor {config.descriptor!r}, which has no place for depth: name a network "
+            "of rgb, rgb_depth or rgbtd."
+        )
+    network = SceneNetwork(config)
+    kept = "" if freeze is Freeze.ENCODER else "encoder."
+    weights = {key: value for key, value in before.state_dict().items() if key.startswith(kept)}
+    network.load_state_dict(
+        {key: value for key, value in weights.items() if not key.startswith("descriptor.decoder.")},
+        strict=False,
+    )
+    return network.eval(), origin
+
+
+def _in_words(config: NetworkConfig, fields: Iterable[str]) -> str:
+    return ", ".join(f"the {name.replace('_', ' ')} {getattr(config, name)}" for name in fields)
 
 
 def fit_poolings(network: SceneNetwork, images: Tensor, depth_m: Tensor | None) -> None:

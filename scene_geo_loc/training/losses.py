@@ -1,4 +1,4 @@
-"""The losses that descriptors and depth are trained with (ICRA 2019, section III)."""
+"""The losses that descriptors and depth are trained with (ICRA 2019, section III; BMVC 2019, section 4.1)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scene_geo_loc.networks.decoders import InferredDepth
 from scene_geo_loc.networks.depth_scale import DepthScale
+from scene_geo_loc.training.depth_protocol import DepthLoss
 
 
 def triplet_loss(anchors: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Tensor:
@@ -27,12 +29,48 @@ def triplet_loss(anchors: Tensor, positives: Tensor, negatives: Tensor, margin: 
     return F.relu(margin + to_positive - to_negative).mean()
 
 
+def depth_loss(inferred: InferredDepth, depth_m: Tensor, scale: DepthScale, kind: DepthLoss) -> Tensor:
+    """How far inferred depth is from depth (B, H, W) in metres, NaN where unknown: the mean over its levels.
+
+    Where the decoder infers the scale of its error, that of the last level is `laplace_depth_loss`.
+    """
+
+    def of_level(depth: Tensor, known_m: Tensor) -> Tensor:
+        if kind is DepthLoss.METRES:
+            return metric_depth_loss(depth, known_m, scale)
+        return l1_depth_loss(depth, known_m, scale)
+
+    coarser = [of_level(depth, resized_depth(depth_m, depth)) for depth in inferred.coarser]
+    if inferred.log_scale is not None:
+        last = laplace_depth_loss(inferred.depth, inferred.log_scale, depth_m, scale)
+    else:
+        last = of_level(inferred.depth, depth_m)
+    return torch.stack([*coarser, last]).mean()
+
+
 def l1_depth_loss(inferred: Tensor, depth_m: Tensor, scale: DepthScale) -> Tensor:
     """The mean distance of inferred depth (B, 1, H, W), 0 to 1, to the true one, (B, H, W) in metres.
 
     The mean over what `taught` says; 0 where that is nothing.
     """
     return _mean_where((inferred[:, 0] - scale.normalise(depth_m)).abs(), taught(depth_m))
+
+
+def metric_depth_loss(inferred: Tensor, depth_m: Tensor, scale: DepthScale) -> Tensor:
+    """The mean distance in metres of inferred depth (B, 1, H, W), 0 to 1, to the true one (B, H, W).
+
+    Perspective-n-Learned-Point, section 4.1: pixels without a known depth do not count.
+    """
+    known = depth_m.isfinite()
+    return _mean_where((scale.metres(inferred[:, 0]) - depth_m.nan_to_num(0.0)).abs(), known)
+
+
+def resized_depth(depth_m: Tensor, like: Tensor) -> Tensor:
+    """Depth maps (B, H, W) of the size of a map (B, C, h, w): of each cell the depth at its centre.
+
+    A mean over an edge would be a depth where nothing is.
+    """
+    return F.interpolate(depth_m[:, None], like.shape[2:], mode="nearest-exact")[:, 0]
 
 
 def laplace_depth_loss(inferred: Tensor, log_scale: Tensor, depth_m: Tensor, scale: DepthScale) -> Tensor:

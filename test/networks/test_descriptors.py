@@ -148,7 +148,9 @@ def test_parts_and_joint_descriptors_have_unit_length(descriptor: str, pooling: 
     assert sum(part.shape[1] for part in description.parts) == one.config.system_size
 
 
-@pytest.mark.parametrize(("descriptor", "has_depth"), [("rgb", False), ("rgbtd", True), ("rgb_plus", False)])
+@pytest.mark.parametrize(
+    ("descriptor", "has_depth"), [("rgb", False), ("rgb_depth", True), ("rgbtd", True), ("rgb_plus", False)]
+)
 def test_only_what_learns_depth_tells_it(descriptor: str, has_depth: bool) -> None:
     depth = network(descriptor).describe_images(images()).depth
     assert (None if depth is None else tuple(depth.shape)) == ((2, 1, *SIZE) if has_depth else None)

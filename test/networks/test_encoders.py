@@ -39,6 +39,7 @@ every_encoder = pytest.mark.parametrize("name", ENCODERS)
         ("resnet18", [(64, 56, 56), (128, 28, 28)], (512, 7, 7), 11_176_512),
         ("resnet18_truncated", [(64, 56, 56), (128, 28, 28)], (256, 14, 14), 2_782_784),
         ("efficientnet_lite0", [(24, 56, 56), (40, 28, 28)], (112, 14, 14), 700_768),
+        ("pnlp", [(128, 56, 56), (256, 28, 28)], (256, 14, 14), 6_404_448),
     ],
 )
 def test_maps_of_224_pixels_are_those_of_the_paper(
@@ -81,16 +82,16 @@ def seen_by(map_: Tensor, image: Tensor, row: int, column: int) -> np.ndarray:
     return np.stack([pixels.min(0), pixels.max(0)])
 
 
-@pytest.mark.parametrize(("name", "side"), [("alexnet", 255), ("resnet18_truncated", 255)])
+@pytest.mark.parametrize(("name", "side"), [("alexnet", 255), ("resnet18_truncated", 255), ("pnlp", 256)])
 def test_a_cell_lies_in_the_middle_of_the_pixels_that_it_sees(name: str, side: int) -> None:
     encoder = ENCODERS[name]().eval()
     for module in encoder.modules():
-        # Means instead of maxima, and no ReLU: every pixel in reach has its gradient then.
+        # Means instead of maxima, no ReLU and no norm of whole maps: every pixel in reach has its gradient then.
         for child_name, child in list(module.named_children()):
             if isinstance(child, nn.MaxPool2d):
                 pool = nn.AvgPool2d(child.kernel_size, child.stride, child.padding)
                 setattr(module, child_name, pool)
-            elif isinstance(child, nn.ReLU):
+            elif isinstance(child, (nn.ReLU, nn.GroupNorm)):
                 setattr(module, child_name, nn.Identity())
     image = torch.rand(1, 3, side, side, requires_grad=True)
     maps = encoder(image)

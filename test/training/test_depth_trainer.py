@@ -15,15 +15,17 @@ from torch import Tensor
 from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.evaluation.learned_depth import DepthEstimator, Pair, compare_depth, decoder_of
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
+from scene_geo_loc.networks.decoders import DECODERS
 from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
 from scene_geo_loc.training.depth_pairs import PairBatch
-from scene_geo_loc.training.depth_protocol import DepthProtocol, Freeze
-from scene_geo_loc.training.depth_trainer import DepthTrainer, best_epoch, load_for_depth, train_depth
+from scene_geo_loc.training.depth_protocol import DepthLoss, DepthProtocol, Freeze
+from scene_geo_loc.training.depth_trainer import DepthTrainer, best_epoch, train_depth
+from scene_geo_loc.training.initialisation import network_for_depth
 from scene_geo_loc.training.run_folder import RunFolder
 
 SIDE = 32
 DECODER = "descriptor.decoder."
-QUICK = DepthProtocol(learning_rate=2e-3, head_learning_rate=1e-3, weight_decay=0.0)
+QUICK = DepthProtocol(learning_rate=2e-3, encoder_learning_rate=1e-3, weight_decay=0.0)
 
 
 def network(descriptor: str = "rgbtd", **config: Any) -> SceneNetwork:
@@ -257,27 +259,63 @@ def test_a_loss_that_is_no_number_stops_with_one_sentence_and_keeps_the_network_
     assert all(value.isfinite().all() for value in kept.state_dict().values())
 
 
+def begun_from(path: Path, freeze: Freeze, seed: int = 0, **new_decoder: Any) -> SceneNetwork:
+    return network_for_depth(str(path), freeze, seed, new_decoder)[0]
+
+
 @pytest.mark.parametrize("descriptor", ["rgb", "rgb_plus"])
 def test_a_network_without_a_depth_decoder_cannot_be_fine_tuned(descriptor: str, tmp_path: Path):
     save_checkpoint(network(descriptor), tmp_path / "net.safetensors", {})
     with pytest.raises(CheckpointError, match=f"has no depth decoder to fine-tune.*'{descriptor}'") as raised:
-        load_for_depth(tmp_path / "net.safetensors", Freeze.DESCRIPTOR, seed=0)
+        begun_from(tmp_path / "net.safetensors", Freeze.DESCRIPTOR)
     assert "\n" not in str(raised.value)
 
 
-def test_any_networks_encoder_can_get_a_new_decoder(tmp_path: Path):
-    save_checkpoint(network("rgb"), tmp_path / "rgb.safetensors", {})
-    begun = load_for_depth(tmp_path / "rgb.safetensors", Freeze.ENCODER, seed=3)
-    assert begun.config.descriptor == "rgbtd"
-    before = network("rgb").state_dict()
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_network_that_describes_images_gets_depth_beside_it_and_describes_as_before(
+    decoder: str, tmp_path: Path
+):
+    before = network("rgb").with_descriptor_size(8)
+    before.fit_projection(np.random.default_rng(0).normal(size=(20, 112)).astype(np.float32))
+    save_checkpoint(before, tmp_path / "rgb.safetensors", {})
+    begun = begun_from(tmp_path / "rgb.safetensors", Freeze.ENCODER, decoder=decoder)
+    assert (begun.config.descriptor, begun.config.decoder) == ("rgb_depth", decoder)
+    assert begun.is_fitted
+    images = begun.normalise(batch().images.float())
+    with torch.inference_mode():
+        one, other = before.eval()(images), begun(images)
+    assert torch.equal(one.global_descriptor, other.global_descriptor)
+    assert torch.equal(one.local_features, other.local_features)
+    assert other.depth is not None
+
+
+@pytest.mark.parametrize("descriptor", ["rgb_plus", "hallucination"])
+def test_a_descriptor_that_has_no_place_for_depth_gets_none(descriptor: str, tmp_path: Path):
+    save_checkpoint(network(descriptor), tmp_path / "net.safetensors", {})
+    with pytest.raises(CheckpointError, match=f"descriptor '{descriptor}', which has no place for depth"):
+        begun_from(tmp_path / "net.safetensors", Freeze.ENCODER)
+
+
+def test_where_the_encoder_learns_nothing_else_is_kept_and_places_are_to_be_fitted_anew(tmp_path: Path):
+    before = network("rgb").with_descriptor_size(8)
+    before.fit_projection(np.random.default_rng(0).normal(size=(20, 112)).astype(np.float32))
+    save_checkpoint(before, tmp_path / "rgb.safetensors", {})
+    begun = begun_from(tmp_path / "rgb.safetensors", Freeze.NOTHING)
+    assert not begun.is_fitted
     for key, value in begun.encoder.state_dict().items():
-        assert torch.equal(value, before[f"encoder.{key}"])
+        assert torch.equal(value, before.state_dict()[f"encoder.{key}"])
+
+
+def test_training_can_begin_with_a_system_of_the_package():
+    begun, origin = network_for_depth("pnlp_fc", Freeze.NOTHING, 0, {})
+    assert (begun.config.encoder, begun.config.decoder) == ("pnlp", "fc")
+    assert origin["system"].startswith("PnLP")
 
 
 @pytest.mark.parametrize("descriptor", ["rgb", "rgbtd"])
 def test_a_new_decoder_can_have_another_depth_scale(descriptor: str, tmp_path: Path):
     save_checkpoint(network(descriptor), tmp_path / "net.safetensors", {})
-    begun = load_for_depth(tmp_path / "net.safetensors", Freeze.ENCODER, seed=3, depth_scale="linear")
+    begun = begun_from(tmp_path / "net.safetensors", Freeze.ENCODER, seed=3, depth_scale="linear")
     assert begun.config.depth_scale == "linear"
 
 
@@ -285,20 +323,20 @@ def test_a_new_decoder_can_have_another_depth_scale(descriptor: str, tmp_path: P
     ("freeze", "scale", "message"),
     [
         (Freeze.DESCRIPTOR, "linear", "has the depth scale log, which stays"),
-        (Freeze.ENCODER, "cubic", "unknown depth scale 'cubic'; known are linear, log"),
+        (Freeze.ENCODER, "cubic", "unknown depth_scale 'cubic'; known are linear, log"),
     ],
 )
 def test_a_depth_scale_that_cannot_be_is_refused(freeze: Freeze, scale: str, message: str, tmp_path: Path):
     save_checkpoint(network(), tmp_path / "net.safetensors", {})
     with pytest.raises(SceneGeoLocError, match=message):
-        load_for_depth(tmp_path / "net.safetensors", freeze, seed=0, depth_scale=scale)
+        begun_from(tmp_path / "net.safetensors", freeze, depth_scale=scale)
 
 
 def test_a_new_decoder_follows_from_the_seed_and_the_rest_stays(tmp_path: Path):
     original = network()
     save_checkpoint(original, tmp_path / "net.safetensors", {})
     one, same, other = (
-        weights(load_for_depth(tmp_path / "net.safetensors", Freeze.ENCODER, seed)) for seed in (1, 1, 2)
+        weights(begun_from(tmp_path / "net.safetensors", Freeze.ENCODER, seed)) for seed in (1, 1, 2)
     )
     assert not changed(one, same)
     assert changed(one, other)
@@ -308,9 +346,21 @@ def test_a_new_decoder_follows_from_the_seed_and_the_rest_stays(tmp_path: Path):
 def test_a_fine_tuning_goes_on_from_the_checkpoints_decoder(tmp_path: Path):
     original = network()
     save_checkpoint(original, tmp_path / "net.safetensors", {})
-    begun = load_for_depth(tmp_path / "net.safetensors", Freeze.DESCRIPTOR, seed=5)
+    begun = begun_from(tmp_path / "net.safetensors", Freeze.DESCRIPTOR, seed=5)
     assert decoder_of(begun) is not None
     assert not changed(weights(original), weights(begun))
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_depth_in_metres_is_learned_at_each_level(decoder: str):
+    trained = network("rgb_depth", decoder=decoder, depth_scale="inverse")
+    trainer = DepthTrainer(trained, Freeze.NOTHING, QUICK.model_copy(update={"depth_loss": DepthLoss.METRES}))
+    before = weights(trained)
+    losses = [trainer.step(images, depth) for images, depth in Toy((False,), 40).epoch(0)]
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+    learned = changed(before, weights(trained))
+    assert any(key.startswith("encoder.conv_stem") for key in learned)
+    assert any(key.startswith(DECODER) for key in learned)
 
 
 def test_another_runs_folder_is_refused(tmp_path: Path):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from scene_geo_loc.networks.descriptors.base import Description, DescriptorSystem
 from scene_geo_loc.networks.descriptors.fusion import FUSIONS
 from scene_geo_loc.networks.descriptors.hallucination import Hallucination
-from scene_geo_loc.networks.descriptors.rgb import RGB
+from scene_geo_loc.networks.descriptors.rgb import RGB, RGBDepth
 from scene_geo_loc.networks.descriptors.rgbtd import RGBPlus, RGBtD
 
 __all__ = ["DESCRIPTORS", "FUSIONS", "Description", "DescriptorSystem"]
 
 DESCRIPTORS: dict[str, type[DescriptorSystem]] = {
-    system.name: system for system in (RGB, RGBPlus, RGBtD, Hallucination)
+    system.name: system for system in (RGB, RGBDepth, RGBPlus, RGBtD, Hallucination)
 }
 """The descriptor systems by the names that configs give them."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from scene_geo_loc.networks.decoders import DECODERS, Decoder, InferredDepth
+from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
 from scene_geo_loc.networks.descriptors.fusion import FUSIONS
 from scene_geo_loc.networks.encoders import ENCODERS, Encoder, FeatureMaps
 from scene_geo_loc.networks.pooling import POOLINGS
@@ -60,11 +62,13 @@ class DescriptorSystem(nn.Module, ABC):
         name: what configs call it.
         has_second_encoder: whether it has two parts; else the image's late map is all that it needs.
         infers_depth: whether its `Description` has a depth.
+        decoder: what infers it; of RGB+, what has the layers of one; else None.
     """
 
     name: ClassVar[str]
     has_second_encoder: ClassVar[bool]
     infers_depth: ClassVar[bool] = False
+    has_decoder: ClassVar[bool] = False
 
     def __init__(self, encoder: Encoder, config: NetworkConfig) -> None:
         super().__init__()
@@ -74,6 +78,10 @@ class DescriptorSystem(nn.Module, ABC):
         channels = [one.late.channels for one in encoders]
         self.poolings = nn.ModuleList(pooling(count) for count in channels)
         self.fusion = FUSIONS[config.fusion]([pooling.size_of(count) for count in channels])
+        self.decoder: Decoder | None = None
+        if self.has_decoder:
+            scale = DEPTH_SCALES[config.depth_scale]
+            self.decoder = DECODERS[config.decoder](encoder, scale, config.uncertainty)
 
     @abstractmethod
     def infer(self, images: Tensor, maps: FeatureMaps) -> Inference:
@@ -98,4 +106,11 @@ class DescriptorSystem(nn.Module, ABC):
 
     def decoder_parameters(self) -> list[nn.Parameter]:
         """What the depth loss trains."""
-        return []
+        return list(self.decoder.parameters()) if self.decoder is not None and self.infers_depth else []
+
+    def decode(self, images: Tensor, maps: FeatureMaps) -> InferredDepth:
+        """The depth of images (B, 3, H, W); no gradient goes from it to the encoder that gave the maps."""
+        assert self.decoder is not None
+        first, second = maps.skips
+        detached = FeatureMaps(maps.early, maps.late.detach(), (first.detach(), second.detach()))
+        return self.decoder(detached, (images.shape[2], images.shape[3]))

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from scene_geo_loc.networks.colouring import COLOURINGS, smooth_jet
-from scene_geo_loc.networks.decoder import Decoder, InferredDepth
-from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
 from scene_geo_loc.networks.descriptors.base import DescriptorSystem, Inference
 from scene_geo_loc.networks.encoders import Encoder, FeatureMaps
 
@@ -35,27 +33,18 @@ class RGBtD(DescriptorSystem):
     name = "rgbtd"
     has_second_encoder = True
     infers_depth = True
+    has_decoder = True
 
     def __init__(self, encoder: Encoder, config: NetworkConfig) -> None:
         super().__init__(encoder, config)
-        self.decoder = Decoder(encoder, DEPTH_SCALES[config.depth_scale], config.uncertainty)
         self.colouring = COLOURINGS[config.colouring]
 
     def infer(self, images: Tensor, maps: FeatureMaps) -> Inference:
         """See `DescriptorSystem.infer`."""
-        inferred = self._decode(images, maps)
+        inferred = self.decode(images, maps)
         assert self.second_encoder is not None
         late = encode_depth(self.second_encoder, self.colouring, inferred.depth)
         return Inference((maps.late, late), inferred.depth, inferred.log_scale)
-
-    def _decode(self, images: Tensor, maps: FeatureMaps) -> InferredDepth:
-        first, second = maps.skips
-        detached = FeatureMaps(maps.early, maps.late.detach(), (first.detach(), second.detach()))
-        return self.decoder(detached, (images.shape[2], images.shape[3]))
-
-    def decoder_parameters(self) -> list[nn.Parameter]:
-        """See `DescriptorSystem.decoder_parameters`."""
-        return list(self.decoder.parameters())
 
 
 class RGBPlus(RGBtD):
@@ -78,8 +67,5 @@ class RGBPlus(RGBtD):
 
     def descriptor_parameters(self) -> list[nn.Parameter]:
         """Of RGBtD, and the decoder."""
+        assert self.decoder is not None
         return [*super().descriptor_parameters(), *self.decoder.parameters()]
-
-    def decoder_parameters(self) -> list[nn.Parameter]:
-        """None: there is no depth loss."""
-        return []

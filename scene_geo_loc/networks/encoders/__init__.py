@@ -5,11 +5,13 @@ from __future__ import annotations
 from scene_geo_loc.networks.encoders.alexnet import AlexNet
 from scene_geo_loc.networks.encoders.base import Encoder, FeatureMaps, Stage
 from scene_geo_loc.networks.encoders.efficientnet_lite0 import EfficientNetLite0
+from scene_geo_loc.networks.encoders.pnlp import PnlpEncoder
 from scene_geo_loc.networks.encoders.resnet18 import ResNet18, TruncatedResNet18
 
 __all__ = ["ENCODERS", "Encoder", "FeatureMaps", "Stage"]
 
 ENCODERS: dict[str, type[Encoder]] = {
-    encoder.name: encoder for encoder in (EfficientNetLite0, AlexNet, ResNet18, TruncatedResNet18)
+    encoder.name: encoder
+    for encoder in (EfficientNetLite0, AlexNet, ResNet18, TruncatedResNet18, PnlpEncoder)
 }
 """The encoders by the names that configs give them."""

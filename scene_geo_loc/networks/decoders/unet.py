@@ -1,30 +1,16 @@
-"""The decoder: an encoder's feature maps to the depth of the scene (ICRA paper, section III)."""
+"""The U-Net decoder of the ICRA paper (section III)."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scene_geo_loc.networks.decoders.base import Decoder, first_logit, resized
 from scene_geo_loc.networks.depth_scale import DepthScale
 from scene_geo_loc.networks.encoders import Encoder, FeatureMaps
 
 
-class InferredDepth(NamedTuple):
-    """What the decoder gives.
-
-    Attributes:
-        depth: (B, 1, H, W) in 0..1 of a depth scale.
-        log_scale: (B, 1, H, W), the logarithm of the scale of the depth's error, in the same unit; or None.
-    """
-
-    depth: Tensor
-    log_scale: Tensor | None
-
-
-class Decoder(nn.Module):
+class UNet(Decoder):
     """A U-Net of transposed convolutions with two skip connections, LeakyReLU and batch norm.
 
     The late map is doubled until it has the second skip's stride, and joined with it; doubled again, and
@@ -34,21 +20,15 @@ class Decoder(nn.Module):
     double evenly are resized to the skip's, and the output to the image's.
     """
 
+    name = "unet"
     SLOPE = 0.02
     WIDEST = 256
-    FIRST_DEPTH_M, FIRST_SPAN = 12.0, 2.0
-    """Depth where the last map is 0, and what each unit of it adds to the depth's logit, before training."""
+    FIRST_SPAN = 2.0
+    """What each unit of the last map adds to the depth's logit, before training."""
 
     def __init__(self, encoder: Encoder, scale: DepthScale, uncertainty: bool = False) -> None:
-        """For the maps of an encoder.
-
-        Args:
-            encoder: whose maps it takes.
-            scale: of the depth that it is to infer.
-            uncertainty: whether it infers a scale of the depth's error, too.
-        """
-        super().__init__()
-        self.uncertainty = uncertainty
+        """See `Decoder`."""
+        super().__init__(encoder, scale, uncertainty)
         first, second = encoder.skips
         late = encoder.late
         width = min(late.channels, self.WIDEST)
@@ -65,22 +45,18 @@ class Decoder(nn.Module):
         to_depth = self._doublings(2 * first.channels, outputs, first.stride // 2, kernel=6)[:-1]
         self.to_image = nn.Sequential(*to_depth, self._enlargement(outputs, scale))
 
-    def forward(self, maps: FeatureMaps, size: tuple[int, int]) -> InferredDepth:
-        """The depth of images of a size (H, W) from their feature maps."""
+    def logits(self, maps: FeatureMaps) -> tuple[Tensor, ...]:
+        """See `Decoder.logits`: one level, of the image's size but for rounding."""
         first, second = maps.skips
-        x = _resized(self.to_second(maps.late), second)
-        x = _resized(self.to_first(torch.cat([x, second], dim=1)), first)
-        x = self.to_image(torch.cat([x, first], dim=1))
-        # In float32 also in mixed precision, whose steps would be as coarse as the depth's error.
-        x = F.interpolate(x.float(), size, mode="bilinear", align_corners=False)
-        return InferredDepth(x[:, :1].sigmoid(), x[:, 1:] if self.uncertainty else None)
+        x = resized(self.to_second(maps.late), second)
+        x = resized(self.to_first(torch.cat([x, second], dim=1)), first)
+        return (self.to_image(torch.cat([x, first], dim=1)),)
 
     @classmethod
     def _enlargement(cls, channels: int, scale: DepthScale) -> nn.ConvTranspose2d:
         """The last doubling, of maps that no batch norm follows.
 
-        It begins as a bilinear one to logits that span near and far.  From random weights all depths would
-        be 50 m at first, and Adam's small steps take hundreds of them to tell the road from the sky.
+        It begins as a bilinear one to logits that span near and far around `first_logit`.
         """
         up = nn.ConvTranspose2d(channels, channels, 6, stride=2, padding=2)
         side = torch.tensor([0.0, 0.25, 0.75, 0.75, 0.25, 0.0])
@@ -88,7 +64,7 @@ class Decoder(nn.Module):
         with torch.no_grad():
             up.weight[0, 0] = cls.FIRST_SPAN * side[:, None] * side
             up.bias.zero_()
-            up.bias[0] = scale.normalise(torch.tensor(cls.FIRST_DEPTH_M)).logit()
+            up.bias[0] = first_logit(scale)
         return up
 
     @classmethod
@@ -107,7 +83,3 @@ class Decoder(nn.Module):
     def _layer(cls, convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
         batch_norm = nn.BatchNorm2d(convolution.out_channels)
         return [convolution, batch_norm, nn.LeakyReLU(cls.SLOPE, inplace=True)]
-
-
-def _resized(x: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(x, like.shape[2:], mode="bilinear", align_corners=False)

@@ -86,7 +86,7 @@ def seen_by(map_: Tensor, image: Tensor, row: int, column: int) -> np.ndarray:
 def test_a_cell_lies_in_the_middle_of_the_pixels_that_it_sees(name: str, side: int) -> None:
     encoder = ENCODERS[name]().eval()
     for module in encoder.modules():
-        # Means instead of maxima, no ReLU and no norm of whole maps: every pixel in reach has its gradient then.
+        # Means for maxima, no ReLU, no norm of whole maps: every pixel in reach has its gradient then.
         for child_name, child in list(module.named_children()):
             if isinstance(child, nn.MaxPool2d):
                 pool = nn.AvgPool2d(child.kernel_size, child.stride, child.padding)

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 from scene_geo_loc.cli.train_depth import depth
 from scene_geo_loc.cli.train_encoder import encoder
+from scene_geo_loc.cli.train_scene import scene
 
 train_app = typer.Typer(help="Train networks.", no_args_is_help=True)
 train_app.command()(depth)
 train_app.command()(encoder)
+train_app.command()(scene)
 
 
 @train_app.command()

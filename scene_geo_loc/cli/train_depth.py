@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from scene_geo_loc.cli.depth_compare import named
 from scene_geo_loc.cli.settings import setting
-from scene_geo_loc.training.depth_protocol import DepthLoss, DepthProtocol, Freeze
+from scene_geo_loc.training.depth_protocol import DepthLoss, DepthProtocol, DepthTraining, Freeze
 from scene_geo_loc.training.precision import Precision
 
 if TYPE_CHECKING:
-    from scene_geo_loc.training.depth_pairs import DepthPairs, PairBatch
+    from torch import Tensor
+
+    from scene_geo_loc.training.depth_trainer import Batches
     from scene_geo_loc.training.image_pack import ImagePack
+
+Protocol = TypeVar("Protocol", bound=DepthTraining)
 
 _DEFAULT = DepthProtocol()
 _ADDED = {
@@ -118,10 +122,7 @@ def depth(
 
     Example:  scene-geo-loc train depth rgbtd.safetensors runs/night --pairs depth/night --day depth/day
     """
-    from pydantic import ValidationError
-
     from scene_geo_loc.cli.progress import progress
-    from scene_geo_loc.errors import SceneGeoLocError
     from scene_geo_loc.evaluation.learned_depth import PackedPairs
     from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
     from scene_geo_loc.networks.extractor import choose_device
@@ -130,22 +131,19 @@ def depth(
     from scene_geo_loc.training.initialisation import network_for_depth
     from scene_geo_loc.training.run_folder import RunFolder
 
-    try:
-        protocol = DepthProtocol(
-            epochs=epochs,
-            pairs=count,
-            pairs_a_batch=pairs_a_batch,
-            learning_rate=learning_rate,
-            encoder_learning_rate=encoder_learning_rate,
-            weight_decay=weight_decay,
-            depth_loss=depth_loss,
-            precision=precision,
-            augmentation=augmentation,
-            seed=seed,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise SceneGeoLocError(f"{first['loc'][0]}: {first['msg']}, not {first['input']}.") from error
+    protocol = protocol_of(
+        DepthProtocol,
+        epochs=epochs,
+        pairs=count,
+        pairs_a_batch=pairs_a_batch,
+        learning_rate=learning_rate,
+        encoder_learning_rate=encoder_learning_rate,
+        weight_decay=weight_decay,
+        depth_loss=depth_loss,
+        precision=precision,
+        augmentation=augmentation,
+        seed=seed,
+    )
     wanted = {"decoder": decoder, "depth_scale": depth_scale, "uncertainty": uncertainty or None}
     new_decoder = {field: value for field, value in wanted.items() if value is not None}
     network, its_origin = network_for_depth(start, freeze, seed, new_decoder)
@@ -183,28 +181,42 @@ def depth(
     batches = DepthPairs(learned, PairSettings(pairs_a_batch, augmentation), seed)
     trainer = DepthTrainer(network.to(choose_device(device)), freeze, protocol)
     origin = {"system": name, "protocol": "depth", "seed": seed, "freeze": freeze.value, **learned_from}
-    result = train_depth(trainer, _Shown(batches), epochs, run, validated, origin, _tell)
+    result = train_depth(trainer, ShownBatches(batches), epochs, run, validated, origin, tell_epoch)
     typer.echo(f"{run.best}: the network of epoch {result['best_epoch']} of {epochs}.")
 
 
-class _Shown:
+def protocol_of(kind: type[Protocol], **values: Any) -> Protocol:
+    """A protocol of what the user said. Raises SceneGeoLocError where a value is out of bounds."""
+    from pydantic import ValidationError
+
+    from scene_geo_loc.errors import SceneGeoLocError
+
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SceneGeoLocError(f"{first['loc'][0]}: {first['msg']}, not {first['input']}.") from error
+
+
+class ShownBatches:
     """Batches whose progress is shown."""
 
-    def __init__(self, pairs: DepthPairs) -> None:
-        self._pairs = pairs
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len(self._batches)
 
-    def epoch(self, number: int) -> Iterator[PairBatch]:
-        """See `DepthPairs.epoch`."""
+    def epoch(self, number: int) -> Iterator[Sequence[Tensor]]:
+        """See `Batches.epoch`."""
         from scene_geo_loc.cli.progress import track
 
-        return track(self._pairs.epoch(number), len(self._pairs), f"epoch {number}", "batches")
+        return track(self._batches.epoch(number), len(self._batches), f"epoch {number}", "batches")
 
 
-def _tell(record: dict[str, Any]) -> None:
-    words = [f"depth loss {record['losses']['depth map']:.4f}"] if record["losses"] else ["before training"]
+def tell_epoch(record: dict[str, Any]) -> None:
+    """Shows the record of an epoch in a line."""
+    words = [f"{name} loss {value:.4f}" for name, value in record["losses"].items()] or ["before training"]
     for condition, numbers in record["validation"].items():
         words.append(f"{condition} {100 * numbers['within_1_25']:.1f} % within 1.25")
     typer.echo(f"epoch {record['epoch']}: {', '.join(words)}", err=True)

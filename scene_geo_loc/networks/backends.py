@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -56,7 +55,7 @@ class ForwardPass(nn.Module):
         images = network.normalise(pixels.float())
         maps = network.encoder(images)
         inferred = network.descriptor.infer(images, maps)
-        told = [F.normalize(maps.early, dim=1).permute(0, 2, 3, 1)]
+        told = [network.local_features(maps).permute(0, 2, 3, 1)]
         told += [network.describe(inferred.late)] if self._is_fitted else inferred.late
         if inferred.depth is not None:
             told.append(network.depth_scale.metres(inferred.depth[:, 0]))

@@ -11,6 +11,7 @@ from scene_geo_loc.networks.decoders import DECODERS
 from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
 from scene_geo_loc.networks.descriptors import DESCRIPTORS, FUSIONS
 from scene_geo_loc.networks.encoders import ENCODERS
+from scene_geo_loc.networks.local_features import LOCAL_FEATURES
 from scene_geo_loc.networks.pooling import POOLINGS
 
 INPUT_AREA = 320 * 240
@@ -22,6 +23,7 @@ _CHOICES: dict[str, dict[str, Any]] = {
     "descriptor": DESCRIPTORS,
     "decoder": DECODERS,
     "depth_scale": DEPTH_SCALES,
+    "local_features": LOCAL_FEATURES,
     "colouring": COLOURINGS,
     "fusion": FUSIONS,
 }
@@ -44,6 +46,9 @@ class NetworkConfig(BaseModel):
     descriptor: str = Field(default="rgb", description="name of the descriptor system")
     depth_encoder: str = Field(
         default="alexnet", description="name of the second encoder, of the systems that have one"
+    )
+    local_features: str = Field(
+        default="early", description="what is matched: the early map, or features learned to match"
     )
     decoder: str = Field(default="unet", description="name of the decoder, of the systems that have one")
     depth_scale: str = Field(

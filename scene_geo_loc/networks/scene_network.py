@@ -16,6 +16,7 @@ from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.networks.depth_scale import DEPTH_SCALES, DepthScale
 from scene_geo_loc.networks.descriptors import DESCRIPTORS, Description
 from scene_geo_loc.networks.encoders import ENCODERS, Encoder
+from scene_geo_loc.networks.local_features import LOCAL_FEATURES
 from scene_geo_loc.networks.network_config import NetworkConfig
 from scene_geo_loc.networks.pooling import Pooling
 from scene_geo_loc.networks.projection import whitened_axes
@@ -50,6 +51,7 @@ class SceneNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = ENCODERS[config.encoder]()
+        self.local_features = LOCAL_FEATURES[config.local_features](self.encoder)
         self.descriptor = DESCRIPTORS[config.descriptor](self.encoder, config)
         self.projection = _empty_projection(config.system_size, config.descriptor_size)
         self.fitted: Tensor
@@ -94,7 +96,7 @@ class SceneNetwork(nn.Module):
         maps = self.encoder(images)
         description = self.descriptor(images, maps)
         return Features(
-            F.normalize(maps.early, dim=1), maps.late, self.global_descriptor(description), description.depth
+            self.local_features(maps), maps.late, self.global_descriptor(description), description.depth
         )
 
     def describe_images(self, images: Tensor, trunk_grad: bool = False) -> Description:

@@ -25,7 +25,7 @@ def write_depth_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
         trained = [record for record in records if record["losses"]]
         above.plot(
             [record["epoch"] for record in trained],
-            [record["losses"]["depth map"] for record in trained],
+            [next(iter(record["losses"].values())) for record in trained],
             color=STEP_COLOURS[0],
             marker=".",
         )
@@ -33,7 +33,7 @@ def write_depth_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
         for condition, colour in zip(records[0]["validation"], STEP_COLOURS, strict=False):
             shares = [100 * record["validation"][condition]["within_1_25"] for record in records]
             below.plot(epochs, shares, color=colour, marker=".", label=condition)
-        above.set(title="Depth loss in training")
+        above.set(title="Loss in training")
         below.set(title="Depth within a factor of 1.25 in validation, %", xlabel="epoch", ylim=(0, None))
         below.xaxis.set_major_locator(MaxNLocator(integer=True))
         if below.get_legend_handles_labels()[0]:

@@ -1,4 +1,4 @@
-"""How a depth decoder is trained: settings that the command line offers and a run's folder tells."""
+"""How networks learn of depth maps and of posed images: settings that a run's folder tells."""
 
 from __future__ import annotations
 
@@ -31,18 +31,12 @@ class DepthLoss(str, Enum):
     """L1 in metres at each level of the decoder, where depth is known: Perspective-n-Learned-Point."""
 
 
-class DepthProtocol(BaseModel):
-    """How a depth decoder is trained on pairs of an image and a depth map."""
+class DepthTraining(BaseModel):
+    """How long and how fast a network's depth is trained."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(default=30, ge=1, description="passes over the pairs")
-    pairs: int = Field(
-        default=1000, ge=1, description="most pairs to take, drawn from all, and as many of the day's"
-    )
-    pairs_a_batch: int = Field(
-        default=20, ge=2, description="pairs of a mini-batch, half of them the day's where these are given"
-    )
+    epochs: int = Field(default=30, ge=1, description="passes over the images")
     learning_rate: float = Field(
         default=2e-4, gt=0, description="Adam's at first, for the decoder; it falls to 0 as a cosine"
     )
@@ -59,3 +53,40 @@ class DepthProtocol(BaseModel):
         default=False, description="change the images' brightness and colours strongly"
     )
     seed: int = Field(default=0, ge=0, description="the same seed trains the same network")
+
+
+class DepthProtocol(DepthTraining):
+    """How a depth decoder is trained on pairs of an image and a depth map."""
+
+    pairs: int = Field(
+        default=1000, ge=1, description="most pairs to take, drawn from all, and as many of the day's"
+    )
+    pairs_a_batch: int = Field(
+        default=20, ge=2, description="pairs of a mini-batch, half of them the day's where these are given"
+    )
+
+
+class Task(str, Enum):
+    """What a network learns of posed images."""
+
+    DEPTH = "depth"
+    """Depth, where it is known."""
+    VIEWS = "views"
+    """Depth, from how it takes a view to its neighbours: no depth needs to be known."""
+    MATCHING = "matching"
+    """Local features that are alike where two images show the same, by known depth."""
+    PLACES = "places"
+    """Global descriptors that are alike of images of one place."""
+
+
+class SceneProtocol(DepthTraining):
+    """How a network is trained on posed images."""
+
+    tasks: tuple[Task, ...] = Field(
+        default=(Task.DEPTH,), min_length=1, description="what to learn; losses are added up"
+    )
+    images_a_batch: int = Field(default=8, ge=2, description="images of a mini-batch")
+    baseline_m: float = Field(
+        default=0.5, gt=0, description="about how far from an image those are that it is compared with, m"
+    )
+    margin: float = Field(default=0.1, gt=0, description="margin of the triplet loss of places")

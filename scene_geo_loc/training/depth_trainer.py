@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.evaluation.learned_depth import DepthEstimator, Pairs, compare_depth, decoder_of
 from scene_geo_loc.networks.checkpoint import save_checkpoint
-from scene_geo_loc.networks.decoders import InferredDepth
+from scene_geo_loc.networks.decoders import Decoder, InferredDepth
+from scene_geo_loc.networks.encoders import FeatureMaps
 from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.training.depth_curves import write_depth_curves
-from scene_geo_loc.training.depth_protocol import DepthProtocol, Freeze
+from scene_geo_loc.training.depth_protocol import DepthTraining, Freeze
 from scene_geo_loc.training.losses import depth_loss
 from scene_geo_loc.training.run_folder import RunFolder, TrainingState
 
@@ -45,12 +46,12 @@ class DepthTrainer:
     do those of the encoder, of which only the weights learn.
     """
 
-    def __init__(self, network: SceneNetwork, freeze: Freeze, protocol: DepthProtocol) -> None:
-        decoder = decoder_of(network)
-        if decoder is None:
-            raise ValueError("the network has no depth decoder")
+    LOSS = "depth map"
+    """What records call the loss."""
+
+    def __init__(self, network: SceneNetwork, freeze: Freeze, protocol: DepthTraining) -> None:
         self.network = network.eval()
-        self._decoder: nn.Module = decoder
+        self._parts = self.learning_parts()
         network.requires_grad_(False)
         self._device = next(network.parameters()).device
         self._precision = protocol.precision
@@ -60,7 +61,8 @@ class DepthTrainer:
             Freeze.NOTHING: (network.encoder,),
         }.get(freeze, ())
         self._learns_trunk, self._learns_head = freeze is Freeze.NOTHING, bool(learning)
-        groups: list[dict[str, Any]] = [{"params": list(decoder.parameters()), "lr": protocol.learning_rate}]
+        parts = [weight for part in self._parts for weight in part.parameters()]
+        groups: list[dict[str, Any]] = [{"params": parts, "lr": protocol.learning_rate}]
         if learning:
             encoder = [weight for layer in learning for weight in layer.parameters()]
             groups.append({"params": encoder, "lr": protocol.encoder_learning_rate})
@@ -69,6 +71,18 @@ class DepthTrainer:
         self._weights = [weight for group in groups for weight in group["params"]]
         for weight in self._weights:
             weight.requires_grad_(True)
+
+    def learning_parts(self) -> list[nn.Module]:
+        """What learns besides the encoder."""
+        return [self.decoder]
+
+    @property
+    def decoder(self) -> Decoder:
+        """The network's, which must have one."""
+        decoder = decoder_of(self.network)
+        if decoder is None:
+            raise ValueError("the network has no depth decoder")
+        return decoder
 
     def slow_down(self, progress: float) -> None:
         """Sets the learning rates for a share of the training that is done: L1 wants small last steps."""
@@ -80,7 +94,8 @@ class DepthTrainer:
 
         The weights stay as they are where the loss, or a gradient, is not finite; NaN is returned then.
         """
-        self._decoder.train()
+        for part in self._parts:
+            part.train()
         loss = self.loss(*(one.to(self._device) for one in batch))
         self._optimiser.zero_grad()
         loss.backward()
@@ -88,7 +103,7 @@ class DepthTrainer:
         value = loss.item() if bool(gradients.isfinite()) else math.nan
         if math.isfinite(value):
             self._optimiser.step()
-        self._decoder.eval()
+        self.network.eval()
         return value
 
     def loss(self, *batch: Tensor) -> Tensor:
@@ -98,13 +113,21 @@ class DepthTrainer:
 
     def infer(self, images: Tensor) -> InferredDepth:
         """The depth of images (B, H, W, 3) in [0, 255]; what learns has a gradient."""
+        return self.decode(self.maps(images), (images.shape[1], images.shape[2]))
+
+    def maps(self, images: Tensor) -> FeatureMaps:
+        """The encoder's maps of images (B, H, W, 3) in [0, 255]."""
         encoder = self.network.encoder
         with self._precision.autocast(self._device):
             with torch.set_grad_enabled(self._learns_trunk):
                 trunk = encoder.trunk(self.network.normalise(images.float()))
             with torch.set_grad_enabled(self._learns_head):
-                maps = encoder.head(trunk)
-            inferred: InferredDepth = self._decoder(maps, (images.shape[1], images.shape[2]))
+                return encoder.head(trunk)
+
+    def decode(self, maps: FeatureMaps, size: tuple[int, int]) -> InferredDepth:
+        """The depth of images of a size (H, W) from their maps."""
+        with self._precision.autocast(self._device):
+            inferred: InferredDepth = self.decoder(maps, size)
             return inferred
 
     @property
@@ -168,7 +191,7 @@ def train_depth(
         losses = _train_epoch(trainer, batches, epoch, epochs, run) if epoch else []
         record = {
             "epoch": epoch,
-            "losses": {"depth map": sum(losses) / len(losses)} if losses else {},
+            "losses": {trainer.LOSS: sum(losses) / len(losses)} if losses else {},
             "validation": _validate(trainer.network, validation),
         }
         records.append(record)
@@ -208,7 +231,7 @@ def _train_epoch(
         losses.append(trainer.step(*batch))
         if not math.isfinite(losses[-1]):
             raise SceneGeoLocError(
-                f"The depth loss of batch {number} of epoch {epoch} is {losses[-1]}, so training stopped: "
+                f"The loss of batch {number} of epoch {epoch} is {losses[-1]}, so training stopped: "
                 f"lower the learning rate in a new run; the network before this epoch is {run.last}."
             )
     return losses

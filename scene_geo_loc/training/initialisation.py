@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.evaluation.learned_depth import decoder_of
 from scene_geo_loc.networks.checkpoint import load_checkpoint
+from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.descriptors import DESCRIPTORS
 from scene_geo_loc.networks.descriptors.rgbtd import RGBPlus, RGBtD, encode_depth
 from scene_geo_loc.networks.encoders import Encoder
@@ -22,7 +23,7 @@ from scene_geo_loc.networks.encoders.weights import fill_in
 from scene_geo_loc.networks.network_config import NetworkConfig
 from scene_geo_loc.networks.pooling import Pooling
 from scene_geo_loc.networks.scene_network import SceneNetwork
-from scene_geo_loc.training.depth_protocol import Freeze
+from scene_geo_loc.training.depth_protocol import Freeze, Task
 from scene_geo_loc.training.training_config import IMAGENET, NO_WEIGHTS, SystemConfig, load_system
 
 FIT_IMAGES = 380
@@ -94,46 +95,99 @@ def network_for_depth(
     Raises CheckpointError where the decoder is to go on and there is none, or is to be another one, or the
     start is of no use; SceneGeoLocError where there is no such system or decoder.
     """
-    torch.manual_seed(seed)
-    if Path(start).suffix == ".safetensors":
-        before, origin = load_checkpoint(Path(start))
-    else:
-        system = load_system(start)
-        before, origin = new_network(system, seed), {"system": system.name}
+    before, origin = _start(start, seed)
     config = before.config
     changes = {name: value for name, value in new_decoder.items() if value != getattr(config, name)}
-    if freeze is Freeze.DESCRIPTOR:
-        if decoder_of(before) is None:
-            raise CheckpointError(
-                f"{start} has no depth decoder to fine-tune, for its descriptor is {config.descriptor!r}: "
-                f"train a new one with --freeze {Freeze.ENCODER.value}."
-            )
-        if changes:
-            raise CheckpointError(
-                f"The decoder of {start} has {_in_words(config, changes)}, which stays: "
-                f"train a new one with --freeze {Freeze.ENCODER.value}."
-            )
-        return before, origin
-    if config.descriptor == "rgb":
-        changes["descriptor"] = "rgb_depth"
-    try:
-        config = NetworkConfig.model_validate({**config.model_dump(), **changes})
-    except ValidationError as error:
-        message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise SceneGeoLocError(f"{start}: {message}.") from error
+    if freeze is not Freeze.DESCRIPTOR:
+        kept = "" if freeze is Freeze.ENCODER else "encoder."
+        network = _with_depth(before, changes, start)
+        _fill_in_some(network, before, lambda key: key.startswith(kept) and not key.startswith(_DECODER))
+        return network, origin
+    if decoder_of(before) is None:
+        raise CheckpointError(
+            f"{start} has no depth decoder to fine-tune, for its descriptor is {config.descriptor!r}: "
+            f"train a new one with --freeze {Freeze.ENCODER.value}."
+        )
+    if changes:
+        raise CheckpointError(
+            f"The decoder of {start} has {_in_words(config, changes)}, which stays: "
+            f"train a new one with --freeze {Freeze.ENCODER.value}."
+        )
+    return before, origin
+
+
+def network_for_scenes(
+    start: str, freeze: Freeze, seed: int, changes: Mapping[str, str | bool], tasks: Collection[Task]
+) -> tuple[SceneNetwork, dict[str, Any]]:
+    """The network that is to be trained by these tasks, and its provenance.
+
+    What it is asked for and has not, a decoder or learned local features, begins anew; the rest goes on.
+    Where the encoder learns and places are not among the tasks, the descriptor is to be fitted again.
+
+    Args:
+        start: file of a checkpoint, "default" for the one that comes with the package, or the name or file
+            of a system's config.
+        freeze: what stays as it is.
+        seed: of all new weights.
+        changes: fields of the network's config that it is to have, such as `decoder`.
+        tasks: what it is to learn.
+
+    Raises CheckpointError and SceneGeoLocError as `network_for_depth` does.
+    """
+    before, origin = _start(start, seed)
+    changes = {name: value for name, value in changes.items() if value != getattr(before.config, name)}
+    if {Task.DEPTH, Task.VIEWS} & set(tasks):
+        network = _with_depth(before, changes, start)
+    else:
+        network = SceneNetwork(_changed(before.config, changes, start))
+    keeps_decoder = not changes.keys() & {"decoder", "depth_scale", "uncertainty"}
+    _fill_in_some(network, before, lambda key: keeps_decoder or not key.startswith(_DECODER))
+    if freeze in (Freeze.TRUNK, Freeze.NOTHING) and Task.PLACES not in tasks:
+        network.fitted.fill_(False)
+    return network, origin
+
+
+_DECODER = "descriptor.decoder."
+
+
+def _start(start: str, seed: int) -> tuple[SceneNetwork, dict[str, Any]]:
+    """The network that training begins with, and its provenance."""
+    torch.manual_seed(seed)
+    if start == "default":
+        return default_network()
+    if Path(start).suffix == ".safetensors":
+        return load_checkpoint(Path(start))
+    system = load_system(start)
+    return new_network(system, seed), {"system": system.name}
+
+
+def _with_depth(before: SceneNetwork, changes: Mapping[str, str | bool], start: str) -> SceneNetwork:
+    """A network like this one that infers depth, all of its weights new."""
+    if before.config.descriptor == "rgb":
+        changes = {**changes, "descriptor": "rgb_depth"}
+    config = _changed(before.config, changes, start)
     if not DESCRIPTORS[config.descriptor].infers_depth:
         raise CheckpointError(
             f"{start} has the descriptor {config.descriptor!r}, which has no place for depth: name a network "
             "of rgb, rgb_depth or rgbtd."
         )
-    network = SceneNetwork(config)
-    kept = "" if freeze is Freeze.ENCODER else "encoder."
-    weights = {key: value for key, value in before.state_dict().items() if key.startswith(kept)}
-    network.load_state_dict(
-        {key: value for key, value in weights.items() if not key.startswith("descriptor.decoder.")},
-        strict=False,
-    )
-    return network.eval(), origin
+    return SceneNetwork(config)
+
+
+def _changed(config: NetworkConfig, changes: Mapping[str, str | bool], start: str) -> NetworkConfig:
+    try:
+        return NetworkConfig.model_validate({**config.model_dump(), **changes})
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SceneGeoLocError(f"{start}: {message}.") from error
+
+
+def _fill_in_some(network: SceneNetwork, before: SceneNetwork, takes: Callable[[str], bool]) -> None:
+    """Fills in those weights of another network that have a place and are to be taken."""
+    there = network.state_dict().keys()
+    weights = {key: value for key, value in before.state_dict().items() if key in there and takes(key)}
+    network.load_state_dict(weights, strict=False)
+    network.eval()
 
 
 def _in_words(config: NetworkConfig, fields: Iterable[str]) -> str:

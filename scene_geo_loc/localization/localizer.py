@@ -38,27 +38,32 @@ from scene_geo_loc.localization.pnp import (
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.extractor import Extractor, SceneFeatures, has_contrast
+from scene_geo_loc.networks.scene_network import SceneNetwork
 
 
 class Localizer:
     """Finds the pose of images in a reference map."""
 
     def __init__(
-        self, reference_map: ReferenceMap, settings: LocalizerSettings | None = None, device: str = "auto"
+        self,
+        reference_map: ReferenceMap,
+        settings: LocalizerSettings | None = None,
+        device: str = "auto",
+        extractor: Extractor | None = None,
     ) -> None:
-        """Loads the map's network.
+        """Loads the map's network, or takes the given `extractor` of it, which others may use as well.
 
         Raises CheckpointError where it is damaged, MapError where it is not the one the map was built with.
         """
         self.map = reference_map
         self.settings = settings or LocalizerSettings()
-        network, _ = load_checkpoint(reference_map.path / "network.safetensors")
+        self.extractor = extractor or Extractor(network_of(reference_map), device)
+        network = self.extractor.network
         if digest(network) != reference_map.info.network_digest:
             raise MapError(
                 f"{reference_map.path} was built with another network than its network.safetensors: "
                 "copy the map again, or build it again."
             )
-        self.extractor = Extractor(network, device)
         config = network.config
         self._input_size = (config.input_width, config.input_height)
         self._cells = network.cell_centres()
@@ -248,6 +253,12 @@ class Localizer:
 
     def _resize(self, pixels: NDArray[np.float64], size: NDArray[np.int64]) -> NDArray[np.float64]:
         return (pixels + 0.5) * size / self._input_size - 0.5
+
+
+def network_of(reference_map: ReferenceMap) -> SceneNetwork:
+    """The network that a map was built with. Raises CheckpointError where it is damaged."""
+    network, _ = load_checkpoint(reference_map.path / "network.safetensors")
+    return network
 
 
 class Stopwatch:

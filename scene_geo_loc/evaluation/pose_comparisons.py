@@ -68,12 +68,12 @@ def _in_words(form: str, difference: Interval | None, digits: int) -> str:
 
 
 def _points(hits: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return 100.0 * hits
+    return np.where(hits, 100.0, 0.0)
 
 
 def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.median(values, axis=1), np.float64)
+    return np.asarray(np.median(values, axis=1), dtype=np.float64)
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values.mean(axis=1, dtype=np.float64)
+    return np.asarray(np.mean(values, axis=1), dtype=np.float64)

@@ -47,7 +47,7 @@ def curves_figure(queries: QuerySetResult) -> Figure:
     axes[0].set(xlabel="position error (m)", ylabel="share of all queries", ylim=(0, 1.02))
     axes[0].yaxis.set_major_formatter(PercentFormatter(1.0))
     axes[1].set(xlabel="rotation error (°)")
-    axes[0].set_title(f"{queries.name}: {queries.queries} queries")
+    axes[0].set_title(f"{queries.name} in {queries.map_name}: {queries.queries} queries")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", fontsize=9.5)
     return figure

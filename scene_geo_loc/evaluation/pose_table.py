@@ -18,8 +18,8 @@ UNKNOWN = "–"
 
 PAPER_NOTE = (
     "Median position (m) / rotation (°) error. The paper's columns are as printed, over the full test "
-    "splits; ours are over the queries that we had of a scene. Gain: of the means over the scenes, the paper's "
-    "as its text gives it."
+    "splits; ours are over the queries that we had of a scene. Gain: of the means over the scenes, the "
+    "paper's as its text gives it."
 )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,31 +39,76 @@ from scene_geo_loc.localization.pnp import (
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.extractor import Extractor, SceneFeatures, has_contrast
+from scene_geo_loc.networks.scene_network import SceneNetwork
+
+
+class Stopwatch:
+    """Milliseconds by step, and their "total"."""
+
+    def __init__(self) -> None:
+        self.times_ms: dict[str, float] = {"total": 0.0}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Times what is done inside."""
+        start = time.perf_counter()
+        yield
+        self.times_ms[name] = (time.perf_counter() - start) * 1e3
+        self.times_ms["total"] += self.times_ms[name]
+
+
+@dataclass
+class View:
+    """What an image alone tells of where it was taken.
+
+    Attributes:
+        camera: of the network's input.
+        candidates: the retrieved keyframes, most similar first.
+        matches: with each of them, in pixels of the network's input.
+        reason: one sentence why there are no matches to solve; empty where there may be.
+        stopwatch: the time of each step.
+    """
+
+    camera: Camera
+    candidates: list[Candidate] = field(default_factory=list)
+    matches: Matches = field(default_factory=Matches.none)
+    reason: str = ""
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+
+    @cached_property
+    def pixels(self) -> NDArray[np.float64]:
+        """The matches' pixels (M, 2) in the query, without the lens's distortion."""
+        return ideal_pixels(self.camera, self.matches.query_pixels)
 
 
 class Localizer:
     """Finds the pose of images in a reference map."""
 
     def __init__(
-        self, reference_map: ReferenceMap, settings: LocalizerSettings | None = None, device: str = "auto"
+        self,
+        reference_map: ReferenceMap,
+        settings: LocalizerSettings | None = None,
+        device: str = "auto",
+        extractor: Extractor | None = None,
     ) -> None:
-        """Loads the map's network.
+        """Loads the map's network, or takes the given `extractor` of it, which others may use as well.
 
         Raises CheckpointError where it is damaged, MapError where it is not the one the map was built with.
         """
         self.map = reference_map
         self.settings = settings or LocalizerSettings()
-        network, _ = load_checkpoint(reference_map.path / "network.safetensors")
+        self.extractor = extractor or Extractor(network_of(reference_map), device)
+        network = self.extractor.network
         if digest(network) != reference_map.info.network_digest:
             raise MapError(
                 f"{reference_map.path} was built with another network than its network.safetensors: "
                 "copy the map again, or build it again."
             )
-        self.extractor = Extractor(network, device)
         config = network.config
         self._input_size = (config.input_width, config.input_height)
         self._cells = network.cell_centres()
         self._map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
+        self.blocks = len(blocks_of(self._cells))
         self._map_rays = [camera.rays(self._cells) for camera in self._map_cameras]
 
     def localize(
@@ -73,35 +119,40 @@ class Localizer:
         A `prior` restricts the search to keyframes around a guessed pose.
         Raises SceneGeoLocError where the image is of another size than its camera.
         """
+        view = self.look(image, camera, prior)
+        if view.reason:
+            estimate = PoseEstimate(Status.LOST, reason=view.reason, candidates=view.candidates)
+        else:
+            with view.stopwatch.step("solve"):
+                solution = self._solve(view.pixels, view.matches, view.camera, view.candidates)
+                estimate = self._verify(solution, view.pixels, view.matches, view.camera, view.candidates)
+            estimate.matches = self.at_full_size(estimate.matches, camera)
+        estimate.timings_ms = view.stopwatch.times_ms
+        return estimate
+
+    def look(self, image: NDArray[np.uint8], camera: Camera, prior: PosePrior | None = None) -> View:
+        """What an image alone tells, short of its pose; arguments and errors as of `localize`."""
         if image.shape != (camera.height, camera.width, 3):
             raise SceneGeoLocError(
                 f"The image is {image.shape[1]}x{image.shape[0]} and its camera info says "
                 f"{camera.width}x{camera.height}: give the camera info of this image."
             )
+        view = View(camera.resized(*self._input_size))
         if not has_contrast(image):
-            return PoseEstimate(Status.LOST, reason="The image is black, saturated or of one colour.")
-        stopwatch = Stopwatch()
-        with stopwatch.step("describe"):
+            view.reason = "The image is black, saturated or of one colour."
+            return view
+        with view.stopwatch.step("describe"):
             features = self.extractor.extract(image)
-        with stopwatch.step("retrieve"):
-            candidates = self._retrieve(features, prior)
-        if not candidates:
-            estimate = PoseEstimate(Status.LOST, reason="No keyframe lies near the given prior.")
-        elif candidates[0].similarity < self.settings.min_similarity:
-            estimate = PoseEstimate(
-                Status.LOST, reason="No keyframe looks like the image.", candidates=candidates
-            )
+        with view.stopwatch.step("retrieve"):
+            view.candidates = self._retrieve(features, prior)
+        if not view.candidates:
+            view.reason = "No keyframe lies near the given prior."
+        elif view.candidates[0].similarity < self.settings.min_similarity:
+            view.reason = "No keyframe looks like the image."
         else:
-            query_camera = camera.resized(*self._input_size)
-            with stopwatch.step("match"):
-                matches = self._match_and_lift(features, candidates)
-            with stopwatch.step("solve"):
-                pixels = ideal_pixels(query_camera, matches.query_pixels)
-                solution = self._solve(pixels, matches, query_camera, candidates)
-                estimate = self._verify(solution, pixels, matches, query_camera, candidates)
-            estimate.matches = self._at_full_size(estimate.matches, camera)
-        estimate.timings_ms = stopwatch.times_ms
-        return estimate
+            with view.stopwatch.step("match"):
+                view.matches = self._match_and_lift(features, view.candidates)
+        return view
 
     def _retrieve(self, features: SceneFeatures, prior: PosePrior | None) -> list[Candidate]:
         """The keyframes whose global descriptors are nearest to the query's (eq. 1)."""
@@ -189,7 +240,7 @@ class Localizer:
                 f"Only {inlier_ratio:.1%} of the matches agree with the pose, "
                 f"and {settings.min_inlier_ratio:.0%} are asked for."
             )
-        coverage = len(blocks_of(pixels[inlier])) / len(blocks_of(self._cells))
+        coverage = len(blocks_of(pixels[inlier])) / self.blocks
         if coverage < settings.min_coverage:
             return (
                 f"The matches that agree with the pose lie in {coverage:.0%} of the image, "
@@ -236,7 +287,7 @@ class Localizer:
         estimate.status, estimate.T_map_camera = Status.LOCALIZED, pose.T_map_camera
         return estimate
 
-    def _at_full_size(self, matches: Matches, camera: Camera) -> Matches:
+    def at_full_size(self, matches: Matches, camera: Camera) -> Matches:
         """Matches with the pixels of the images rather than of the network's input."""
         sizes = np.array([(c.width, c.height) for c in self.map.cameras])
         keyframe_sizes = sizes[self.map.camera_index[matches.keyframe]]
@@ -250,16 +301,7 @@ class Localizer:
         return (pixels + 0.5) * size / self._input_size - 0.5
 
 
-class Stopwatch:
-    """Milliseconds by step, and their "total"."""
-
-    def __init__(self) -> None:
-        self.times_ms: dict[str, float] = {"total": 0.0}
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Times what is done inside."""
-        start = time.perf_counter()
-        yield
-        self.times_ms[name] = (time.perf_counter() - start) * 1e3
-        self.times_ms["total"] += self.times_ms[name]
+def network_of(reference_map: ReferenceMap) -> SceneNetwork:
+    """The network that a map was built with. Raises CheckpointError where it is damaged."""
+    network, _ = load_checkpoint(reference_map.path / "network.safetensors")
+    return network

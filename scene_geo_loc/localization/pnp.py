@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,15 +72,9 @@ def solve_pnp(
     pose, _ = poselib.estimate_absolute_pose(
         pixels,
         points_map - centre,
-        _poselib_camera(camera),
-        {
-            "max_reproj_error": max_error_px,
-            "max_iterations": ITERATIONS,
-            "min_iterations": 100,
-            "dyn_num_trials_mult": 1.0,  # the sure number of trials is enough: each good one is refined
-            "seed": 0,
-        },
-        _robust_fit(max_error_px) | {"max_iterations": 10},
+        poselib_camera(camera),
+        ransac(max_error_px),
+        robust_fit(max_error_px) | {"max_iterations": 10},
     )
     return _solution(pose, centre, pixels, points_map, camera, max_error_px)
 
@@ -105,13 +99,14 @@ def refine_pnp(
     start.R = T_camera_map[:3, :3]
     start.t = transform(T_camera_map, centre)
     pose, _ = poselib.refine_absolute_pose(
-        pixels[near], points_map[near] - centre, start, _poselib_camera(camera), _robust_fit(wide)
+        pixels[near], points_map[near] - centre, start, poselib_camera(camera), robust_fit(wide)
     )
     refined = _solution(pose, centre, pixels, points_map, camera, max_error_px)
     return refined if refined is not None and refined.inlier.any() else solution
 
 
-def _poselib_camera(camera: Camera) -> dict[str, Any]:
+def poselib_camera(camera: Camera) -> dict[str, Any]:
+    """A camera without distortion as PoseLib describes it."""
     return {
         "model": "PINHOLE",
         "width": camera.width,
@@ -120,7 +115,19 @@ def _poselib_camera(camera: Camera) -> dict[str, Any]:
     }
 
 
-def _robust_fit(max_error_px: float) -> dict[str, Any]:
+def ransac(max_error_px: float) -> dict[str, Any]:
+    """PoseLib's options of RANSAC."""
+    return {
+        "max_reproj_error": max_error_px,
+        "max_iterations": ITERATIONS,
+        "min_iterations": 100,
+        "dyn_num_trials_mult": 1.0,  # the sure number of trials is enough: each good one is refined
+        "seed": 0,
+    }
+
+
+def robust_fit(max_error_px: float) -> dict[str, Any]:
+    """PoseLib's options of a fit in which matches far off weigh little."""
     return {"loss_type": "CAUCHY", "loss_scale": max_error_px / 3}
 
 
@@ -173,6 +180,42 @@ def pose_covariance(
 
     Returns None where the inliers do not fix the pose, such as points on one line.
     """
+    return covariance_of(normal_equations(T_map_camera, pixels, points_map, camera))
+
+
+@dataclass(frozen=True)
+class NormalEquations:
+    """What matches say of the pose at a solution, by a least-squares fit.
+
+    Attributes:
+        information: (6, 6) JᵀJ of the reprojections by the pose, order and axes as in `pose_covariance`, as
+            much smaller as there are matches to each independent one.
+        squared_residuals: their sum, pixels².
+        matches: how many there are.
+    """
+
+    information: NDArray[np.float64]
+    squared_residuals: float
+    matches: int
+
+    def of_base(self, lever: NDArray[np.float64]) -> NormalEquations:
+        """The same of a frame rigidly fixed to the camera, `lever` (3,) from it along the map's axes."""
+        J = np.eye(6)
+        J[:3, 3:] = skew(lever[None])[0]  # a turn of the base about itself takes the camera to w x (-lever)
+        return replace(self, information=J.T @ self.information @ J)
+
+    def __add__(self, other: NormalEquations) -> NormalEquations:
+        return NormalEquations(
+            self.information + other.information,
+            self.squared_residuals + other.squared_residuals,
+            self.matches + other.matches,
+        )
+
+
+def normal_equations(
+    T_map_camera: Pose, pixels: NDArray[np.float64], points_map: NDArray[np.float64], camera: Camera
+) -> NormalEquations:
+    """What inliers say of a pose; arguments as in `pose_covariance`."""
     points = transform(inverse(T_map_camera), points_map)
     x, y, z = points.T
     zero = np.zeros_like(z)
@@ -190,9 +233,14 @@ def pose_covariance(
     by_rotation = R_camera_map @ skew(arm)
     J = (projection @ np.concatenate([by_position, by_rotation], axis=2)).reshape(-1, 6)
     residuals = np.stack([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy], axis=1) - pixels
-    degrees_of_freedom = max(2 * len(points) - 6, 1)
-    variance = float((residuals**2).sum()) / degrees_of_freedom
-    information = J.T @ J * (len(blocks_of(pixels)) / len(points))
+    information = J.T @ J * (len(blocks_of(pixels)) / max(len(points), 1))
+    return NormalEquations(information, float((residuals**2).sum()), len(points))
+
+
+def covariance_of(equations: NormalEquations) -> NDArray[np.float64] | None:
+    """The covariance (6, 6) that follows; None where the matches do not fix the pose."""
+    variance = equations.squared_residuals / max(2 * equations.matches - 6, 1)
+    information = equations.information
     scale = np.sqrt(np.diag(information))
     if not (scale > 0).all():
         return None

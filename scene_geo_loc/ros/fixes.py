@@ -10,6 +10,7 @@ from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, inverse
+from scene_geo_loc.localization.pnp import move_covariance
 from scene_geo_loc.ros.messages import pose_stamped, pose_with_covariance
 from scene_geo_loc.ros.transforms import TransformBroadcaster, TransformBuffer, TransformUnavailable
 
@@ -67,7 +68,7 @@ class FixPublisher:
             self.problem = f"{unavailable} Poses are withheld; give the mounting on TF or as base_T_camera."
             return False
         T_map_base = T_map_camera @ inverse(T_base_camera)
-        covariance = moved_covariance(covariance, T_map_base[:3, 3] - T_map_camera[:3, 3])
+        covariance = move_covariance(covariance, T_map_base[:3, 3] - T_map_camera[:3, 3])
         self._pose.publish(pose_stamped(stamp_ns, self._map_frame, T_map_base))
         self._pose_with_covariance.publish(
             pose_with_covariance(stamp_ns, self._map_frame, T_map_base, covariance)
@@ -127,14 +128,3 @@ class FixPublisher:
         self._node.destroy_publisher(self._pose_with_covariance)
         if self._broadcaster is not None:
             self._broadcaster.close()
-
-
-def moved_covariance(covariance: NDArray[np.float64], arm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The (6, 6) covariance of a point rigidly attached at `arm` (3,), in map axes, from the first one.
-
-    A small rotation w moves the attached point by w x arm: first-order propagation.
-    """
-    x, y, z = arm
-    J = np.eye(6)
-    J[:3, 3:] = [[0, z, -y], [-z, 0, x], [y, -x, 0]]
-    return J @ covariance @ J.T

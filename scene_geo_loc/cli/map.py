@@ -9,7 +9,7 @@ import typer
 
 from scene_geo_loc.cli.settings import setting
 from scene_geo_loc.cli.source import Source, takes_source
-from scene_geo_loc.mapping.settings import BuilderSettings, Lidar
+from scene_geo_loc.mapping.settings import BuilderSettings, DepthSource, Lidar
 
 map_app = typer.Typer(help="Build reference maps, and look into them.", no_args_is_help=True)
 MapFolder = Annotated[Path, typer.Argument(metavar="MAP", help="Folder of the reference map.")]
@@ -28,6 +28,7 @@ def build(
     keyframe_angle: Annotated[
         float, setting(BuilderSettings, "keyframe_angle_deg", "--keyframe-angle")
     ] = _DEFAULT.keyframe_angle_deg,
+    depth: Annotated[DepthSource, setting(BuilderSettings, "depth", "--depth")] = _DEFAULT.depth,
     lidar: Annotated[Lidar, setting(BuilderSettings, "lidar", "--lidar")] = _DEFAULT.lidar,
     network: Annotated[
         Path | None,
@@ -49,6 +50,7 @@ def build(
     settings = BuilderSettings(
         keyframe_distance_m=keyframe_distance,
         keyframe_angle_deg=keyframe_angle,
+        depth=depth,
         lidar=lidar,
     )
     builder = MapBuilder(

@@ -27,7 +27,7 @@ from scene_geo_loc.mapping.reference_map import FILES, FORMAT, FORMAT_VERSION, F
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.default import default_network
-from scene_geo_loc.networks.extractor import Extractor, has_contrast
+from scene_geo_loc.networks.extractor import Extractor, SceneFeatures, has_contrast
 from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped, Traversal
 
@@ -43,7 +43,7 @@ class BuildProgress:
         frames: frames given so far.
         keyframes: keyframes in the map so far.
         waiting: keyframes that wait for the lidar scans after them.
-        without_depth: keyframes that neither a sensor nor the lidar gave depth for.
+        without_depth: keyframes that neither a sensor, nor the lidar, nor the network gave depth for.
         skipped: frames left out, by reason.
     """
 
@@ -100,6 +100,11 @@ class MapBuilder:
         self.progress = BuildProgress()
         self._device = device
         self._network, self._provenance = load_checkpoint(network) if network else default_network()
+        if self.settings.depth == "learned" and not self._network.descriptor.infers_depth:
+            raise MapError(
+                "The network infers no depth, and depth is to be learned: name one with --network that was "
+                "trained by `train scene` or `train depth`."
+            )
         self._keeps_input = network is not None
         self._extractor: Extractor | None = None
         self._waiting: deque[Frame] = deque()
@@ -179,7 +184,7 @@ class MapBuilder:
         assert frame.T_map_camera is not None
         extractor = self._extractor or self._start(frame.camera)
         features = extractor.extract(frame.image)
-        depth, depth_source = self._depth(frame, extractor.network)
+        depth, depth_source = self._depth(frame, features, extractor.network)
         self._partial.append(
             KeyframeRecord.of(frame, depth_source),
             features.local_features,
@@ -191,12 +196,19 @@ class MapBuilder:
         self.progress.waiting -= 1
         self.progress.without_depth += not np.isfinite(depth).any()
 
-    def _depth(self, frame: Frame, network: SceneNetwork) -> tuple[NDArray[np.float32], str]:
-        """Depth at a keyframe's local features (rows, columns), from the sensor or else the lidar."""
+    def _depth(
+        self, frame: Frame, features: SceneFeatures, network: SceneNetwork
+    ) -> tuple[NDArray[np.float32], str]:
+        """Depth at a keyframe's local features (rows, columns), from the sensor, the lidar or the network."""
+        learned = believed_depth(features, network)
+        if self.settings.depth == "learned" and learned is not None:
+            return _at_cells(learned, network), "learned"
         if frame.depth is not None:
             return _at_cells(frame.depth, network), "sensor"
         assert frame.T_map_camera is not None
         points = self._lidar.points_around(frame.stamp_ns)
+        if len(points) == 0 and learned is not None:
+            return _at_cells(learned, network), "learned"
         if len(points) == 0:
             return np.full(network.grid, np.nan, np.float32), "none"
         # At the size of the network's input: finer than the features, and a quarter of the work.
@@ -285,6 +297,23 @@ class MapBuilder:
     def abandon(self) -> None:
         """Closes the files of an unfinished build; it can be taken up again later."""
         self._partial.close()
+
+
+MAX_DEPTH_ERROR = 0.25
+"""Learned depth is believed where the network holds it to be off by less than this share of it."""
+
+
+def believed_depth(features: SceneFeatures, network: SceneNetwork) -> NDArray[np.float32] | None:
+    """The depth (H, W) in metres that a network infers, NaN where it is not to be believed; None without any.
+
+    Not what is as far as the depth scale goes, such as the sky, nor what the network holds to be uncertain.
+    """
+    if features.depth is None:
+        return None
+    unknown = features.depth >= 0.95 * min(network.depth_scale.max_m, MAX_DEPTH_M)
+    if features.depth_error is not None:
+        unknown |= features.depth_error > MAX_DEPTH_ERROR * features.depth
+    return np.where(unknown, np.float32(np.nan), features.depth)
 
 
 def _at_cells(depth: NDArray[np.float32], network: SceneNetwork) -> NDArray[np.float32]:

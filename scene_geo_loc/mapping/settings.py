@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Lidar = Literal["auto", "spinning", "pushbroom"]
+DepthSource = Literal["auto", "learned"]
 
 
 class BuilderSettings(BaseModel):
@@ -17,6 +18,11 @@ class BuilderSettings(BaseModel):
     keyframe_distance_m: float = Field(default=1.0, ge=0, description="way between keyframes, m")
     keyframe_angle_deg: float = Field(
         default=10.0, ge=0, le=180, description="turn between keyframes, degrees"
+    )
+    depth: DepthSource = Field(
+        default="auto",
+        description="where depth is from; auto: the sensor, else the lidar, else the network, if it infers "
+        "any; learned: the network alone",
     )
     lidar: Lidar = Field(
         default="auto",

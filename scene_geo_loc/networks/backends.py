@@ -36,8 +36,9 @@ class ForwardPass(nn.Module):
     Attributes:
         outputs: names of what it gives: `local_features` (B, h, w, C) of unit length; then
             `global_descriptor` (B, D) of unit length or, of a network that is not fitted, the late maps
-            (B, C', h', w') that it is fitted to (`LATE`); last `depth` (B, H, W) in metres, up to
-            `depth_scale.MAX_DEPTH_M`, of a network that infers it.
+            (B, C', h', w') that it is fitted to (`LATE`); last, of a network that infers it, `depth`
+            (B, H, W) in metres, up to its scale's `max_m`, and `depth_error` (B, H, W) in metres, how far off
+            it may be, where the network infers that, too.
     """
 
     def __init__(self, network: SceneNetwork) -> None:
@@ -46,7 +47,9 @@ class ForwardPass(nn.Module):
         _fuse_batch_norms(self._network)
         self._is_fitted = network.is_fitted
         described = ("global_descriptor",) if self._is_fitted else LATE[: len(network.encoders)]
-        depth = ("depth",) if network.descriptor.infers_depth else ()
+        depth: tuple[str, ...] = ("depth",) if network.descriptor.infers_depth else ()
+        if network.config.uncertainty:
+            depth += ("depth_error",)
         self.outputs = ("local_features", *described, *depth)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
@@ -58,7 +61,11 @@ class ForwardPass(nn.Module):
         told = [network.local_features(maps).permute(0, 2, 3, 1)]
         told += [network.describe(inferred.late)] if self._is_fitted else inferred.late
         if inferred.depth is not None:
-            told.append(network.depth_scale.metres(inferred.depth[:, 0]))
+            scale, depth = network.depth_scale, inferred.depth[:, 0]
+            told.append(scale.metres(depth))
+            if inferred.log_scale is not None:
+                farther = (depth + inferred.log_scale[:, 0].exp()).clamp(max=1)
+                told.append(scale.metres(farther) - told[-1])
         return tuple(told)
 
 

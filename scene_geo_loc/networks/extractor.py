@@ -21,8 +21,10 @@ class SceneFeatures:
     Attributes:
         local_features: (rows, columns, C) float32, unit length at each cell.
         global_descriptor: (D,) float32 of unit length, or None where the network is not yet fitted.
-        depth: (H, W) float32 of the network's input, metres; 100 is that or more, or sky.  None where the
-            network infers none.
+        depth: (H, W) float32 of the network's input, metres; the largest of its scale is that or more, or
+            sky.  None where the network infers none.
+        depth_error: (H, W) float32 metres, how far off the depth may be, as the network says; None where it
+            does not.
         late: of a network that is not yet fitted, the maps (C', rows', columns') float32 that it is fitted
             to, one for each part of the descriptor; else None.
     """
@@ -30,6 +32,7 @@ class SceneFeatures:
     local_features: NDArray[np.float32]
     global_descriptor: NDArray[np.float32] | None
     depth: NDArray[np.float32] | None
+    depth_error: NDArray[np.float32] | None
     late: tuple[NDArray[np.float32], ...] | None
 
     @property
@@ -82,7 +85,11 @@ class Extractor:
         told = self._backend.run(image)
         late = tuple(told[name] for name in LATE if name in told)
         return SceneFeatures(
-            told["local_features"], told.get("global_descriptor"), told.get("depth"), late or None
+            told["local_features"],
+            told.get("global_descriptor"),
+            told.get("depth"),
+            told.get("depth_error"),
+            late or None,
         )
 
     def fit(self, late_maps: Iterable[Sequence[NDArray[np.float32]]]) -> None:

@@ -149,6 +149,15 @@ class SceneNetwork(nn.Module):
         network.fitted.fill_(size is None and self._poolings_are_fitted())
         return network
 
+    def without_depth(self) -> SceneNetwork:
+        """What matches and describes as this network does, without depth where nothing else needs it."""
+        if self.config.descriptor != "rgb_depth":
+            return self
+        network = SceneNetwork(self.config.model_copy(update={"descriptor": "rgb", "uncertainty": False}))
+        weights = self.state_dict()
+        network.load_state_dict({key: weights[key] for key in network.state_dict()})
+        return network.to(self.fitted.device).train(self.training)
+
     @torch.inference_mode()
     def fit(self, late_maps: Iterable[Sequence[NDArray[np.float32]]]) -> None:
         """Fits poolings and projection to the late maps of a place's own images.

@@ -16,8 +16,12 @@ from room import Room
 
 from scene_geo_loc.errors import MapError
 from scene_geo_loc.geometry.pose import transform
-from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
+from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder, believed_depth
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.networks.checkpoint import load_checkpoint, save_checkpoint
+from scene_geo_loc.networks.extractor import SceneFeatures
+from scene_geo_loc.training.depth_protocol import Freeze, Task
+from scene_geo_loc.training.initialisation import network_for_scenes
 from scene_geo_loc.traversals.frame import Frame, Scan
 
 EVERY_FRAME = BuilderSettings(keyframe_distance_m=0)
@@ -252,6 +256,57 @@ def test_keyframes_without_any_depth_are_counted(room: Room, tmp_path: Path) -> 
         builder.add_frame(replace(frame, depth=None))
     builder.finish()
     assert builder.progress.without_depth == 3
+
+
+@pytest.fixture(scope="module")
+def depth_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a network that infers depth and how far off it may be, and has not learned to."""
+    changes: dict[str, str | bool] = {"depth_scale": "inverse_20m", "uncertainty": True}
+    network, _ = network_for_scenes("default", Freeze.ENCODER, 0, changes, (Task.DEPTH,))
+    path = tmp_path_factory.mktemp("network") / "depth.safetensors"
+    save_checkpoint(network, path, {})
+    return path
+
+
+def without_depth(frames: list[Frame]) -> list[Frame]:
+    return [replace(frame, depth=None) for frame in frames]
+
+
+def test_depth_comes_from_the_network_where_nothing_measured_it(
+    room: Room, depth_network: Path, tmp_path: Path
+) -> None:
+    frames = room.drive(3)
+    learned = build(tmp_path / "learned", without_depth(frames), network=depth_network)
+    measured = build(tmp_path / "measured", frames, network=depth_network)
+    assert learned.depth_source.to_pylist() == ["learned"] * 3
+    assert measured.depth_source.to_pylist() == ["sensor"] * 3
+
+
+def test_depth_that_is_measured_is_not_taken_where_it_is_to_be_learned(
+    room: Room, depth_network: Path, tmp_path: Path
+) -> None:
+    settings = BuilderSettings(keyframe_distance_m=0, depth="learned")
+    builder = MapBuilder(tmp_path / "map", settings, device="cpu", network=depth_network)
+    for frame in room.drive(3):
+        builder.add_frame(frame)
+    assert ReferenceMap.open(builder.finish()).depth_source.to_pylist() == ["learned"] * 3
+
+
+def test_a_network_without_depth_cannot_give_any(tmp_path: Path) -> None:
+    with pytest.raises(MapError, match="The network infers no depth, and depth is to be learned"):
+        MapBuilder(tmp_path / "map", BuilderSettings(depth="learned"), device="cpu")
+
+
+def test_learned_depth_is_believed_where_it_is_neither_far_nor_uncertain(depth_network: Path) -> None:
+    network = load_checkpoint(depth_network)[0]
+    depth = np.array([[2.0, 2.0, 19.5, 8.0]], np.float32)
+    error = np.array([[0.1, 1.0, 0.1, 1.9]], np.float32)
+    features = SceneFeatures(np.zeros((1, 1, 1), np.float32), None, depth, error, None)
+    np.testing.assert_array_equal(believed_depth(features, network), [[2.0, np.nan, np.nan, 8.0]])
+    np.testing.assert_array_equal(
+        believed_depth(replace(features, depth_error=None), network), [[2.0, 2.0, np.nan, 8.0]]
+    )
+    assert believed_depth(replace(features, depth=None), network) is None
 
 
 def test_a_map_can_be_built_with_the_network_of_another(room: Room, room_map: Path, tmp_path: Path) -> None:

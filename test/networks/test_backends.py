@@ -144,6 +144,32 @@ def test_an_extractor_gives_descriptors_from_its_fitting_on(
     np.testing.assert_allclose(after.global_descriptor, extractor.describe(before.late), atol=1e-3)
 
 
+def test_a_network_that_knows_how_far_off_its_depth_may_be_says_so(images: list[NDArray[np.uint8]]) -> None:
+    config = NetworkConfig(
+        descriptor="rgb_depth", pooling="mac", input_width=160, input_height=112, uncertainty=True
+    )
+    network = imagenet_network(config)
+    features = Extractor(network, "cpu").extract(images[0])
+    assert features.depth is not None
+    assert features.depth_error is not None
+    assert features.depth_error.shape == features.depth.shape == (112, 160)
+    assert (features.depth_error >= 0).all()
+
+
+def test_without_depth_a_network_matches_and_describes_as_before(images: list[NDArray[np.uint8]]) -> None:
+    network = of_system("rgb_depth", "mac", images)
+    lighter = network.without_depth()
+    with_depth, without = (Extractor(one, "cpu").extract(images[0]) for one in (network, lighter))
+    assert with_depth.depth is not None
+    assert without.depth is None
+    assert with_depth.global_descriptor is not None
+    assert without.global_descriptor is not None
+    np.testing.assert_allclose(without.global_descriptor, with_depth.global_descriptor, atol=1e-5)
+    np.testing.assert_allclose(without.local_features, with_depth.local_features, atol=1e-5)
+    of_depth = of_system("rgbtd", "mac", images)
+    assert of_depth.without_depth() is of_depth
+
+
 @pytest.mark.parametrize("scale", DEPTH_SCALES)
 def test_depth_is_in_metres_at_the_size_of_the_input(images: list[NDArray[np.uint8]], scale: str) -> None:
     depth = Extractor(of_system("rgbtd", "mac", images, scale), "cpu").extract(images[0]).depth

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scene_geo_loc.depth.densify import densify
 from scene_geo_loc.evaluation.depth_error import TRUE_DEPTH_END_M, held_out_points
 
-NEAR_M, FAR_M = 3.0, 80.0
+NEAR_M, FAR_M = 0.5, 100.0
+"""Depths of the first and of the last colour; between them equal steps are equal ratios."""
 UNKNOWN = (44, 47, 52)
 INVENTED = (60, 214, 240)
 WORST = 0.25
@@ -19,13 +20,16 @@ WORST = 0.25
 def depth_colours(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
     """A depth map (H, W) as RGB: near is red, far is blue, unknown is dark grey."""
     known = np.isfinite(depth)
-    nearness = np.zeros(depth.shape)
-    nearness[known] = (1 / depth[known] - 1 / FAR_M) / (1 / NEAR_M - 1 / FAR_M)
-    # The square root spreads what is far, which would else be one blue.
-    levels = np.rint(255 * np.sqrt(nearness.clip(0, 1))).astype(np.uint8)
+    levels = np.zeros(depth.shape, np.uint8)
+    levels[known] = np.rint(255 * nearness(depth[known].clip(NEAR_M, FAR_M)))
     colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
     colours[~known] = UNKNOWN
     return np.asarray(colours, np.uint8)
+
+
+def nearness(depth: NDArray) -> NDArray[np.float64]:
+    """Where depths in metres lie on the scale of the colours: 0 at `FAR_M`, 1 at `NEAR_M`."""
+    return np.log(FAR_M / depth) / np.log(FAR_M / NEAR_M)
 
 
 def error_colours(

@@ -18,13 +18,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation.depth_pictures import FAR_M, NEAR_M, depth_colours
+from scene_geo_loc.evaluation.depth_pictures import FAR_M, NEAR_M, depth_colours, nearness
 from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.evaluation.style import STYLE
 
-LIDAR, RENDERING = "lidar", "given rendering"
+MEASURED, RENDERING = "measured", "given rendering"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
-_MARKS_M = (3, 4, 6, 10, 20, 40, 80)
+_MARKS_M = (0.5, 1, 2, 5, 10, 20, 50, 100)
 _TILE_INCHES = 2.4
 _TILE_PIXELS = 480
 _HEADING_CHARACTERS = 22
@@ -76,7 +76,7 @@ def depth_figure(rows: Sequence[DepthRow]) -> Figure:
     if not rows:
         raise ValueError("there is no row to draw")
     columns = ["image"]
-    columns += [LIDAR] if any(row.truth is not None for row in rows) else []
+    columns += [MEASURED] if any(row.truth is not None for row in rows) else []
     columns += [RENDERING] if any(row.rendering is not None for row in rows) else []
     columns += list(dict.fromkeys(name for row in rows for name in row.estimates))
     heights = [row.image.shape[0] / row.image.shape[1] for row in rows]
@@ -116,7 +116,7 @@ def _tiles(row: DepthRow) -> dict[str, NDArray[np.uint8]]:
     """The pictures of a row by their columns."""
     tiles = {"image": row.image}
     if row.truth is not None:
-        tiles[LIDAR] = depth_colours(row.truth)
+        tiles[MEASURED] = depth_colours(row.truth)
     if row.rendering is not None:
         height, width = row.image.shape[:2]
         tiles[RENDERING] = np.asarray(cv2.resize(row.rendering, (width, height)), np.uint8)
@@ -135,9 +135,8 @@ def _draw(cell: Axes, tile: NDArray[np.uint8] | None) -> None:
 
 
 def _draw_bar(figure: Figure, grid: NDArray[np.object_]) -> None:
-    """The colours of depths, spaced as their colours change: near depths take more of the bar."""
-    levels = np.linspace(0, 1, 256)  # the square root of the nearness, see `depth_colours`
-    depth = 1 / (levels**2 * (1 / NEAR_M - 1 / FAR_M) + 1 / FAR_M)
+    """The colours of depths, spaced as their colours change."""
+    depth = np.geomspace(FAR_M, NEAR_M, 256)
     bar = figure.colorbar(
         ScalarMappable(
             Normalize(0, 1),
@@ -149,6 +148,5 @@ def _draw_bar(figure: Figure, grid: NDArray[np.object_]) -> None:
         pad=0.01,
     )
     marks = np.array(_MARKS_M, float)
-    places = np.sqrt((1 / marks - 1 / FAR_M) / (1 / NEAR_M - 1 / FAR_M))
-    bar.set_ticks(list(places), labels=[f"{mark} m" for mark in _MARKS_M])
+    bar.set_ticks(list(nearness(marks)), labels=[f"{mark:g} m" for mark in _MARKS_M])
     bar.outline.set_visible(False)

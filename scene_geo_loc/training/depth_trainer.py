@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.evaluation.learned_depth import DepthEstimator, Pairs, compare_depth, decoder_of
+from scene_geo_loc.evaluation.learned_depth_pictures import DepthRow, write_depth_pictures
 from scene_geo_loc.networks.checkpoint import save_checkpoint
 from scene_geo_loc.networks.decoders import Decoder, InferredDepth
 from scene_geo_loc.networks.encoders import FeatureMaps
@@ -24,6 +25,9 @@ from scene_geo_loc.training.depth_curves import write_depth_curves
 from scene_geo_loc.training.depth_protocol import DepthTraining, Freeze
 from scene_geo_loc.training.losses import depth_loss
 from scene_geo_loc.training.run_folder import RunFolder, TrainingState
+
+PICTURES = "depth.png"
+"""Pictures of inferred depth, beside the curves: what the network makes of a few images by now."""
 
 Tell = Callable[[dict[str, Any]], None]
 """Takes the record of an epoch."""
@@ -200,12 +204,24 @@ def train_depth(
         if best_epoch(records) == epoch:
             save_checkpoint(trainer.network, run.best, origin)
         run.write_log(records, write_depth_curves)
+        if validation:
+            write_depth_pictures(run.path / PICTURES, _pictures(trainer.network, validation))
         run.save_state(TrainingState(trainer.state, {"epoch": epoch}))
         tell(record)
     best = best_epoch(records)
     result = {"ended": "all epochs done", "epochs": epochs, "best_epoch": best, **records[best]}
     run.finish(result)
     return result
+
+
+def _pictures(network: SceneNetwork, validation: Mapping[str, Pairs]) -> list[DepthRow]:
+    """An image of each condition with its depth as it is known and as it is inferred by now."""
+    estimator = DepthEstimator("inferred", network, str(next(network.parameters()).device))
+    rows = []
+    for condition, pairs in validation.items():
+        image, truth = next(iter(pairs))
+        rows.append(DepthRow(condition, image, {"inferred": estimator.depth(image)}, truth=truth))
+    return rows
 
 
 def best_epoch(records: Sequence[Mapping[str, Any]]) -> int:

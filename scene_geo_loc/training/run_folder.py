@@ -3,6 +3,7 @@
     config.yaml                            system, protocol, seed, triplets, versions
     log.jsonl                              a line an epoch
     curves.png                             losses and recall over the epochs
+    depth.png                              of depth: what the network makes of a few images by now
     checkpoints/best.safetensors           the network of the best epoch
     checkpoints/last.safetensors           the network of the last epoch
     checkpoints/training_state.safetensors while it runs: weights, the optimiser's moments, how far it is

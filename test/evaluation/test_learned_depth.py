@@ -23,7 +23,7 @@ from scene_geo_loc.evaluation.learned_depth import (
     decoder_of,
 )
 from scene_geo_loc.evaluation.learned_depth_pictures import (
-    LIDAR,
+    MEASURED,
     RENDERING,
     DepthRow,
     depth_figure,
@@ -142,9 +142,9 @@ def rows() -> list[DepthRow]:
 def test_a_picture_has_a_column_for_each_thing_known_and_a_bar_in_metres():
     figure = depth_figure(rows())
     titles = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes[:5]]
-    assert titles == ["image", LIDAR, RENDERING, "before", "after"]
+    assert titles == ["image", MEASURED, RENDERING, "before", "after"]
     bar = figure.axes[-1]
-    assert [label.get_text() for label in bar.get_yticklabels()][0::6] == ["3 m", "80 m"]
+    assert [label.get_text() for label in bar.get_yticklabels()][0::7] == ["0.5 m", "100 m"]
     assert len(depth_figure(rows()[:1]).axes) == 4 + 1
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -211,6 +212,13 @@ def test_a_run_that_has_ended_is_not_trained_again(tmp_path: Path):
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*.safetensors")}
     assert run_in(tmp_path / "run", epochs=1) == ended
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*.safetensors")} == before
+
+
+def test_a_run_shows_what_the_network_makes_of_each_condition(tmp_path: Path):
+    run_in(tmp_path / "run", epochs=1)
+    picture = cv2.imread(str(tmp_path / "run" / "depth.png"))
+    assert picture is not None
+    assert min(picture.shape[:2]) > 100
 
 
 def test_a_run_logs_each_epoch_from_before_training_on_and_keeps_the_best(tmp_path: Path):

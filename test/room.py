@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -82,3 +84,17 @@ class Room:
             self.frame(-4.0 + 6.0 * i / count, offset_y, 12.0 * np.sin(i), stamp_ns=10**8 * (i + 1))
             for i in range(count)
         ]
+
+
+def write_rgbd(folder: Path, room: Room, offset_y: float, count: int = 8, with_depth: bool = True) -> Path:
+    """A plain folder of RGB-D frames along the room, as `Room.drive` gives them."""
+    frames = room.drive(count, offset_y)
+    for kind in ("images", "depth"):
+        (folder / kind).mkdir(parents=True)
+    for i, frame in enumerate(frames):
+        cv2.imwrite(str(folder / "images" / f"{i}.png"), frame.image[..., ::-1])
+        if with_depth:
+            cv2.imwrite(str(folder / "depth" / f"{i}.png"), np.round(1e3 * frame.depth).astype(np.uint16))
+    np.savetxt(folder / "K.txt", room.camera.K)
+    np.savetxt(folder / "poses.txt", [frame.T_map_camera.reshape(-1) for frame in frames])
+    return folder

@@ -79,7 +79,7 @@ class DepthErrors:
         self.compared += len(true)
         self.relative += float((np.abs(guess - true) / true).sum())
         self.square += float(((guess - true) ** 2).sum())
-        self.close += int((np.maximum(guess / true, true / guess) < 1.25).sum())
+        self.close += int(((guess < 1.25 * true) & (true < 1.25 * guess)).sum())
 
     def summary(self) -> dict[str, float | None]:
         """Coverage, mean absolute relative error, RMSE in metres, share within 1.25; None of no pixels."""

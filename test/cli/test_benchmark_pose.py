@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from room import Room
+from room import Room, write_rgbd
 from typer.testing import CliRunner, Result
 
 from scene_geo_loc.cli.main import app
@@ -22,20 +22,6 @@ from scene_geo_loc.networks.extractor import Extractor
 def invoke(*arguments: object) -> Result:
     command = ["benchmark", "pose", *(str(argument) for argument in arguments)]
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, command)
-
-
-def write_rgbd(folder: Path, room: Room, offset_y: float, count: int = 8, with_depth: bool = True) -> Path:
-    """A plain folder of frames along the room."""
-    frames = room.drive(count, offset_y)
-    for kind in ("images", "depth"):
-        (folder / kind).mkdir(parents=True)
-    for i, frame in enumerate(frames):
-        cv2.imwrite(str(folder / "images" / f"{i}.png"), frame.image[..., ::-1])
-        if with_depth:
-            cv2.imwrite(str(folder / "depth" / f"{i}.png"), np.round(1e3 * frame.depth).astype(np.uint16))
-    np.savetxt(folder / "K.txt", room.camera.K)
-    np.savetxt(folder / "poses.txt", [frame.T_map_camera.reshape(-1) for frame in frames])
-    return folder
 
 
 @pytest.fixture(scope="module")

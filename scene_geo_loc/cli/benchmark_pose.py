@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scene_geo_loc.cli.settings import setting
-from scene_geo_loc.cli.source import CameraName, Format, Poses
+from scene_geo_loc.cli.source import Format, Poses
 from scene_geo_loc.mapping.settings import BuilderSettings
 
 if TYPE_CHECKING:
@@ -61,7 +61,12 @@ def pose(
     device: Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda, ...")] = "auto",
     format: Format = None,
     poses: Poses = None,
-    camera: CameraName = None,
+    camera: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Which camera, as of `evaluate`; several are localized together, and the first alone."
+        ),
+    ] = None,
 ) -> None:
     """Localize queries by every method, from retrieval alone to refined poses, and compare them.
 
@@ -92,7 +97,7 @@ def pose(
         place=place,
         format=format,
         poses=poses,
-        camera=camera,
+        cameras=camera or (),
     )
     run = PoseBenchmarkRun(network or [None], cache, device, show=progress)
     done = PoseBenchmark(

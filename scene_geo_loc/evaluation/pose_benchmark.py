@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from scene_geo_loc.errors import MapError, TraversalError
 from scene_geo_loc.evaluation.pose_error import QueryRecord
 from scene_geo_loc.evaluation.pose_methods import (
     DEPTHS,
+    RIG_STEP,
     STEPS,
     OnlyDepth,
     Recipe,
@@ -30,8 +32,9 @@ from scene_geo_loc.evaluation.pose_methods import (
 )
 from scene_geo_loc.evaluation.pose_results import MethodResult, Place, QuerySetResult
 from scene_geo_loc.evaluation.pose_tables import SceneTable
-from scene_geo_loc.evaluation.run import localize_frame
+from scene_geo_loc.evaluation.run import localize_frame, localize_instant
 from scene_geo_loc.localization.localizer import Localizer, Stopwatch, network_of
+from scene_geo_loc.localization.rig import RigLocalizer
 from scene_geo_loc.mapping.builder import MapBuilder, feed, remove_partial
 from scene_geo_loc.mapping.reference_map import ReferenceMap, sha256_of
 from scene_geo_loc.mapping.settings import BuilderSettings
@@ -39,6 +42,10 @@ from scene_geo_loc.networks import default
 from scene_geo_loc.networks.extractor import Extractor, SceneFeatures
 from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.traversals.frame import Frame, Traversal
+from scene_geo_loc.traversals.rig import RigTraversal
+
+_MOST_CAMERAS = 16
+"""Images of one instant whose forward passes are remembered."""
 
 Tell = Callable[[int, int], None]
 Show = Callable[[str, str], AbstractContextManager[Tell]]
@@ -60,6 +67,7 @@ class Course:
         settings: of the builder.
         place: what size errors matter at.
         table: what the paper prints for it, or None.
+        origin: whatever else a map of it depends on, to tell whether one in the cache is of the same.
     """
 
     name: str
@@ -68,6 +76,7 @@ class Course:
     settings: BuilderSettings
     place: Place
     table: SceneTable | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -104,7 +113,8 @@ class PoseBenchmarkRun:
                 for depth in depths or [""]
             ]
             maps = [(recipe, self._map(course, recipe, folder)) for recipe in recipes]
-            rows = [self._row(recipe, opened, step) for recipe, opened in maps for step in self.steps]
+            steps = [*self.steps, RIG_STEP] if isinstance(course.reference, RigTraversal) else self.steps
+            rows = [self._row(recipe, opened, step) for recipe, opened in maps for step in steps]
             return [
                 self._localize(course, name, queries, rows, not_run)
                 for name, queries in course.queries.items()
@@ -115,8 +125,8 @@ class PoseBenchmarkRun:
         traversal = OnlyDepth(course.reference, recipe.depth)
         network = recipe.network or default.CHECKPOINT
         origin = {
-            "source": str(Path(course.reference.name).resolve()),
-            "part": course.name,
+            **course.origin,
+            "name": course.name,
             "frames": len(traversal),
             "depth": recipe.depth,
             "settings": recipe.settings.model_dump(),
@@ -165,13 +175,14 @@ class PoseBenchmarkRun:
         answers: list[list[QueryRecord]] = [[] for _ in rows]
         without_truth = 0
         with self.show(f"localizing {name}", "frames") as tell:
-            for done, frame in enumerate(queries.frames(), start=1):
-                if frame.T_map_camera is None:
+            total = len(queries.cameras[0] if isinstance(queries, RigTraversal) else queries)
+            for done, frames in enumerate(_instants(queries), start=1):
+                if frames[0].T_map_camera is None:
                     without_truth += 1
                     continue
                 for row, records in zip(rows, answers, strict=True):
-                    records.append(row.answer(frame))
-                tell(done, len(queries))
+                    records.append(row.answer(frames))
+                tell(done, total)
         if not answers[0]:
             raise TraversalError(f"{queries.name} has no poses to compare with: name them with --poses.")
         return QuerySetResult(
@@ -199,14 +210,26 @@ class _Row:
     def names(self) -> dict[str, Any]:
         return {"network": self.recipe.network_name, "keyframes": len(self.localizer.map)}
 
-    def answer(self, frame: Frame) -> QueryRecord:
-        """The answer to a frame, with the time that the forward pass would have taken it alone."""
-        record = localize_frame(self.localizer, frame)
+    def answer(self, frames: Sequence[Frame]) -> QueryRecord:
+        """The answer to images of one instant, with the time that their forward passes took."""
+        if self.step.is_rig:
+            record = localize_instant(RigLocalizer(self.localizer), frames)
+        else:
+            frames = frames[:1]
+            record = localize_frame(self.localizer, frames[0])
         if "describe" not in record.timings_ms:
             return replace(record, latency_ms=None)
-        steps = {**record.timings_ms, "describe": self.extractor.pass_ms}
+        passes_ms = sum(self.extractor.pass_ms(frame.image) for frame in frames)
+        steps = {**record.timings_ms, "describe": passes_ms}
         steps["total"] = sum(ms for name, ms in steps.items() if name != "total")
         return replace(record, timings_ms=steps, latency_ms=steps["total"])
+
+
+def _instants(queries: Traversal) -> Iterator[list[Frame]]:
+    """The images of each instant: of a rig several, the first camera's first."""
+    if isinstance(queries, RigTraversal):
+        return queries.instants()
+    return ([frame] for frame in queries.frames())
 
 
 def _results(rows: Sequence[_Row], answers: Sequence[list[QueryRecord]]) -> list[MethodResult]:
@@ -221,22 +244,36 @@ def _results(rows: Sequence[_Row], answers: Sequence[list[QueryRecord]]) -> list
 
 
 class SharedExtractor(Extractor):
-    """An extractor that several localizers ask one after the other about the same image.
-
-    Attributes:
-        pass_ms: what the last forward pass took.
-    """
+    """An extractor that several localizers ask one after the other about the same images."""
 
     def __init__(self, network: SceneNetwork, device: str = "auto") -> None:
         super().__init__(network, device)
-        self.pass_ms = 0.0
-        self._last: tuple[NDArray[np.uint8], SceneFeatures] | None = None
+        self._last: deque[_Pass] = deque(maxlen=_MOST_CAMERAS)
 
     def extract(self, image: NDArray[np.uint8]) -> SceneFeatures:
-        """As that of every extractor; of the image it was asked about last, without another pass."""
-        if self._last is None or self._last[0] is not image:
+        """As that of every extractor; of an image it was asked about lately, without another pass."""
+        known = self._find(image)
+        if known is None:
             stopwatch = Stopwatch()
             with stopwatch.step("describe"):
-                self._last = image, super().extract(image)
-            self.pass_ms = stopwatch.times_ms["describe"]
-        return self._last[1]
+                features = super().extract(image)
+            known = _Pass(image, features, stopwatch.times_ms["describe"])
+            self._last.append(known)
+        return known.features
+
+    def pass_ms(self, image: NDArray[np.uint8]) -> float:
+        """What the forward pass of an image took that it was asked about lately; 0 of any other."""
+        known = self._find(image)
+        return 0.0 if known is None else known.ms
+
+    def _find(self, image: NDArray[np.uint8]) -> _Pass | None:
+        return next((known for known in self._last if known.image is image), None)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """A forward pass: of which image, what it gave, and how long it took."""
+
+    image: NDArray[np.uint8]
+    features: SceneFeatures
+    ms: float

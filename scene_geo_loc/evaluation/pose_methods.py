@@ -32,10 +32,12 @@ class Step:
     Attributes:
         name: of the row.
         settings: of the localizer.
+        is_rig: whether all cameras of a rig are localized together, or the first one alone.
     """
 
     name: str
     settings: LocalizerSettings
+    is_rig: bool = False
 
 
 STEPS = (
@@ -47,6 +49,10 @@ STEPS = (
     Step("pooled, refined", LocalizerSettings()),
 )
 """From the paper's rule to the package's own, each compared with the one before."""
+
+
+RIG_STEP = Step("all cameras together", LocalizerSettings(), is_rig=True)
+"""The last step where the source has several cameras."""
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,9 @@ class RigEstimate:
         status: how much the estimate says.
         T_map_base: the pose, or None when lost.
         covariance: (6, 6) of the base's pose when localized, else None, as of `PoseEstimate`.
-        inlier_ratio: share of the matches of all cameras that agree with the pose.
-        inliers: query pixels, of all cameras, with a match that agrees with the pose.
+        inlier_ratio: share of inliers of the matches of the cameras that confirm the pose; of all cameras
+            where none does.
+        inliers: query pixels of these cameras with a match that agrees with the pose.
         reason: one sentence why the pose is not believed; empty when localized.
         cameras: what each gave, in the order of the images.
         timings_ms: milliseconds by step over all cameras, and their "total".
@@ -133,16 +134,15 @@ class RigLocalizer:
             estimate.reason = f"No pose agrees with the {count} matches that have a depth."
             return estimate, nothing
         limit = self.settings.max_reprojection_error_px
-        errors = [one.errors(pose) for one in matches]
-        inliers = [error <= limit for error in errors]
-        estimate.inlier_ratio = float(np.concatenate(inliers).mean())
-        estimate.inliers = sum(
-            len(np.unique(one.pixels[inlier], axis=0)) for one, inlier in zip(matches, inliers, strict=True)
-        )
+        inliers = [one.errors(pose) <= limit for one in matches]
         estimate.reason = self._doubt(matches, inliers)
+        both = list(zip(matches, inliers, strict=True))
+        confirming = [(one, inlier) for one, inlier in both if self._confirms(inlier)] or both
+        estimate.inlier_ratio = float(np.concatenate([inlier for _, inlier in confirming]).mean())
+        estimate.inliers = sum(len(np.unique(one.pixels[inlier], axis=0)) for one, inlier in confirming)
         if estimate.reason:
             return estimate, inliers
-        fitted = [one.where(e <= FIT_WIDTH * limit) for one, e in zip(matches, errors, strict=True)]
+        fitted = [one.where(one.errors(pose) <= FIT_WIDTH * limit) for one, _ in confirming]
         estimate.covariance = rig_covariance(pose, fitted)
         if estimate.covariance is None:
             estimate.reason = "The matches that agree with the pose lie so that they do not fix it."
@@ -173,24 +173,34 @@ class RigLocalizer:
             if not proposals:
                 return None
             best = max(proposals, key=lambda pose: sum(int(one.sum()) for one in inliers(pose)))
-        return refine_rig(best, matches, limit)
+        found = inliers(best)
+        confirming = [one for one, inlier in zip(matches, found, strict=True) if self._confirms(inlier)]
+        return refine_rig(best, confirming or matches, limit)
+
+    def _confirms(self, inlier: NDArray[np.bool_]) -> bool:
+        """Whether enough matches of one camera agree with a pose.
+
+        A camera in the dark, or one for which other places were retrieved, says nothing for a pose, and
+        nothing against it: it is left out.
+        """
+        return len(inlier) > 0 and float(inlier.mean()) >= self.settings.min_inlier_ratio
 
     def _doubt(self, matches: Sequence[CameraMatches], inliers: Sequence[NDArray[np.bool_]]) -> str:
         """Why a pose cannot be believed, in a sentence; empty where it can.
 
-        As for one image: of the matches of all cameras enough must agree, and in all images together they
-        must cover as much as is asked of a single one.
+        As for one image: of the matches of a camera enough must agree, and in all cameras of which that is
+        so they must together cover as much as is asked of a single one.
         """
-        ratio = float(np.concatenate(inliers).mean())
-        if ratio < self.settings.min_inlier_ratio:
+        confirming = [
+            one.pixels[inlier] for one, inlier in zip(matches, inliers, strict=True) if self._confirms(inlier)
+        ]
+        if not confirming:
+            best = max((float(inlier.mean()) for inlier in inliers if len(inlier)), default=0.0)
             return (
-                f"Only {ratio:.1%} of the matches of all cameras agree with the pose, "
+                f"In no camera more than {best:.1%} of the matches agree with the pose, "
                 f"and {self.settings.min_inlier_ratio:.0%} are asked for."
             )
-        covered = sum(
-            len(blocks_of(one.pixels[inlier])) for one, inlier in zip(matches, inliers, strict=True)
-        )
-        coverage = covered / self.localizer.blocks
+        coverage = sum(len(blocks_of(pixels)) for pixels in confirming) / self.localizer.blocks
         if coverage < self.settings.min_coverage:
             return (
                 f"The matches that agree with the pose cover {coverage:.0%} of an image in all cameras "

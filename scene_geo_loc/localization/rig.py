@@ -17,7 +17,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.localization.estimate import Candidate, Matches, PosePrior, Status
 from scene_geo_loc.localization.localizer import Localizer, Stopwatch, View
-from scene_geo_loc.localization.pnp import FIT_WIDTH, blocks_of, solve_pnp
+from scene_geo_loc.localization.pnp import FIT_WIDTH, blocks_of
 from scene_geo_loc.localization.rig_pnp import CameraMatches, refine_rig, rig_covariance, solve_rig
 
 
@@ -153,26 +153,33 @@ class RigLocalizer:
     def _propose(self, views: Sequence[View], matches: Sequence[CameraMatches]) -> Pose | None:
         """The pose that most matches of all cameras agree with.
 
-        All cameras propose one together.  Only where that one is in doubt, because too much of what was
-        retrieved is wrong, each camera proposes its own too, and each of its candidates; all matches judge.
+        All cameras propose one together.  Where that one is in doubt, because too much of what was retrieved
+        is wrong, each camera proposes its own, and then each of its candidates; all matches judge.
         """
         limit = self.settings.max_reprojection_error_px
 
         def inliers(pose: Pose) -> list[NDArray[np.bool_]]:
             return [one.errors(pose) <= limit for one in matches]
 
+        def agreement(pose: Pose) -> int:
+            return sum(int(inlier.sum()) for inlier in inliers(pose))
+
         best = solve_rig(matches, limit)
-        if best is None or self._doubt(matches, inliers(best)):
+        for each_candidate in (False, True):
+            if best is not None and not self._doubt(matches, inliers(best)):
+                break
             proposals = [] if best is None else [best]
             for view, one in zip(views, matches, strict=True):
-                groups = [view.matches.keyframe == candidate.keyframe for candidate in view.candidates]
-                for group in (np.ones(len(view.matches), bool), *groups):
-                    alone = solve_pnp(one.pixels[group], one.points_map[group], one.camera, limit)
+                groups = [np.ones(len(view.matches), bool)]
+                if each_candidate:
+                    groups = [view.matches.keyframe == candidate.keyframe for candidate in view.candidates]
+                for group in groups:
+                    alone = solve_rig([one.where(group)], limit)
                     if alone is not None:
-                        proposals.append(alone.T_map_camera @ inverse(one.T_base_camera))
-            if not proposals:
-                return None
-            best = max(proposals, key=lambda pose: sum(int(one.sum()) for one in inliers(pose)))
+                        proposals.append(alone)
+            best = max(proposals, key=agreement, default=None)
+        if best is None:
+            return None
         found = inliers(best)
         confirming = [one for one, inlier in zip(matches, found, strict=True) if self._confirms(inlier)]
         return refine_rig(best, confirming or matches, limit)

@@ -46,6 +46,7 @@ STEPS = (
         "per candidate (paper)",
         LocalizerSettings(refinement="per_candidate", min_coverage=0.0, min_similarity=-1.0),
     ),
+    Step("pooled", LocalizerSettings(final_fit=False)),
     Step("pooled, refined", LocalizerSettings()),
 )
 """From the paper's rule to the package's own, each compared with the one before."""

@@ -23,6 +23,10 @@ class LocalizerSettings(BaseModel):
         default="pooled",
         description="solve over the matches of all candidates together, or of each alone as the paper does",
     )
+    final_fit: bool = Field(
+        default=True,
+        description="fit a pooled pose once more to all matches that are near to it, the farther the less",
+    )
     max_reprojection_error_px: float = Field(
         default=5.0, gt=0, description="largest error of an inlier, pixels of the network's input"
     )

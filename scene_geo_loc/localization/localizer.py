@@ -225,7 +225,8 @@ class Localizer:
             if not judged:
                 return None
             best = max(judged, key=lambda proposal: proposal.inlier.sum())
-        best = refine_pnp(best, pixels, matches.points_map, camera, limit)
+        if self.settings.final_fit:
+            best = refine_pnp(best, pixels, matches.points_map, camera, limit)
         return best, float(best.inlier.mean())
 
     def _doubt(self, inlier: NDArray[np.bool_], inlier_ratio: float, pixels: NDArray[np.float64]) -> str:

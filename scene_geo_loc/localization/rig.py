@@ -180,6 +180,8 @@ class RigLocalizer:
             best = max(proposals, key=agreement, default=None)
         if best is None:
             return None
+        if not self.settings.final_fit:
+            return best
         found = inliers(best)
         confirming = [one for one, inlier in zip(matches, found, strict=True) if self._confirms(inlier)]
         return refine_rig(best, confirming or matches, limit)

@@ -39,8 +39,8 @@ def evaluate(
 ) -> None:
     """Localize a source whose poses are known, and tell how far off the answers are.
 
-    Offline the localizer sees every frame. With --track what it finds is fused with odometry, and in a
-    second run the camera is carried away in the middle to see how soon it is found again. With --live the
+    Offline the localizer sees every frame. With --track what it finds is fused with odometry, and offline, in
+    a second run, the camera is carried away in the middle to see how soon it is found again. With --live the
     bag is played as it was recorded to a localization_node in a process of its own, and what the node
     publishes is scored. Scenes of 7-Scenes, 12-Scenes and Cambridge Landmarks are shown beside the errors
     that Perspective-n-Learned-Point prints.
@@ -56,7 +56,7 @@ def evaluate(
         print_retrieval,
         print_scene_table,
     )
-    from scene_geo_loc.errors import SceneGeoLocError, TraversalError
+    from scene_geo_loc.errors import TraversalError
     from scene_geo_loc.evaluation.coverage import coverage_of
     from scene_geo_loc.evaluation.output import write_json
     from scene_geo_loc.evaluation.pose_error import summarize
@@ -67,8 +67,6 @@ def evaluate(
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.traversals.opening import format_of
 
-    if live and track:
-        raise SceneGeoLocError("--track follows the camera offline; leave out --live, or --track.")
     traversal = source.open()
     reference_map = ReferenceMap.open(map_folder)
     reference_map.verify()
@@ -80,7 +78,7 @@ def evaluate(
     if live:
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder if report is None else report) / "localization_node.log"
-            records = run_live(source.path, map_folder, traversal, log)
+            records = run_live(source.path, map_folder, traversal, log, track)
     else:
         records = run_offline(localizer, traversal, tracker)
     summary = summarize(records, wrong_fix_m)
@@ -94,7 +92,7 @@ def evaluate(
     if coverage is not None:
         print_coverage(coverage)
         numbers["coverage_95"] = coverage.to_dict()
-    kidnapping = kidnap(localizer, traversal, tracker, wrong_fix_m) if tracker else None
+    kidnapping = kidnap(localizer, traversal, tracker, wrong_fix_m) if tracker and not live else None
     if kidnapping is not None:
         print_kidnapping(kidnapping)
         numbers["carried_away"] = kidnapping.to_dict()
@@ -137,11 +135,13 @@ def run_offline(localizer: Localizer, traversal: Traversal, tracker: Tracker | N
     return list(track(localize_traversal(localizer, traversal, tracker), len(traversal), "localizing"))
 
 
-def run_live(bag: Path, map_folder: Path, traversal: Traversal, log: Path) -> list[QueryRecord]:
+def run_live(
+    bag: Path, map_folder: Path, traversal: Traversal, log: Path, tracking: bool
+) -> list[QueryRecord]:
     """Plays a bag to a localization_node of its own, with progress."""
     from scene_geo_loc.cli.progress import progress
     from scene_geo_loc.ros.live_run import replay
 
     with progress("replaying") as tell:
-        answers = replay(bag, map_folder, log, tell)
+        answers = replay(bag, map_folder, log, tell, tracking)
     return answers.records(traversal)

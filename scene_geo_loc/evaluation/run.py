@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation.pose_error import CARRIED, LOCALIZED, QueryRecord
+from scene_geo_loc.evaluation.pose_error import CARRIED, QueryRecord
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
+from scene_geo_loc.localization.tracker import TrackedPose
 
 if TYPE_CHECKING:
     from scene_geo_loc.localization.localizer import Localizer
@@ -38,27 +39,26 @@ def localize_frame(localizer: Localizer, frame: Frame, tracker: Tracker | None =
     except SceneGeoLocError as error:
         refused = str(error)
         estimate = PoseEstimate(Status.LOST, reason=refused)
-    status, reason = str(estimate.status.value), estimate.reason
-    T_map_camera, covariance = estimate.T_map_camera, estimate.covariance
-    if tracker:
-        tracked = tracker.update(frame.stamp_ns, estimate, frame.T_odom_camera, prior)
-        status, reason = CARRIED if tracked.carried else str(tracked.status.value), tracked.reason
-        T_map_camera, covariance = tracked.T_map_camera, tracked.covariance
+    tracked = (
+        tracker.update(frame.stamp_ns, estimate, frame.T_odom_camera, prior)
+        if tracker
+        else TrackedPose.of(estimate)
+    )
     latency_ms = 1e3 * (time.perf_counter() - begin)
     T_retrieved = None
     if estimate.candidates:
         T_retrieved = localizer.map.T_map_camera[estimate.candidates[0].keyframe]
     return QueryRecord(
         stamp_ns=frame.stamp_ns,
-        status=status,
+        status=CARRIED if tracked.carried else str(tracked.status.value),
         T_true=frame.T_map_camera,
-        T_estimated=T_map_camera if status in (LOCALIZED, CARRIED) else None,
+        T_estimated=tracked.T_map_camera,
         latency_ms=None if refused else latency_ms,
         timings_ms=dict(estimate.timings_ms),
         inliers=estimate.inliers,
         inlier_ratio=estimate.inlier_ratio,
-        reason=reason,
+        reason=tracked.reason,
         name=frame.name,
         T_retrieved=T_retrieved,
-        covariance=covariance,
+        covariance=tracked.covariance,
     )

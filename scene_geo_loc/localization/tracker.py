@@ -79,6 +79,13 @@ class TrackedPose:
     carried: bool = False
     reason: str = ""
 
+    @classmethod
+    def of(cls, estimate: PoseEstimate) -> TrackedPose:
+        """The answer for an image on its own: what is not verified is no pose."""
+        if estimate.status is not Status.LOCALIZED:
+            return cls(estimate.status, reason=estimate.reason)
+        return cls(estimate.status, estimate.T_map_camera, estimate.covariance)
+
 
 @dataclass
 class _Track:
@@ -241,7 +248,7 @@ class Tracker:
                 return TrackedPose(
                     Status.LOST, reason=f"Without a fix the position is no longer known to {limit_m:g} m."
                 )
-            return TrackedPose(estimate.status, reason=estimate.reason)
+            return TrackedPose.of(estimate)
         if off_m is not None:
             return TrackedPose(
                 Status.LOST,

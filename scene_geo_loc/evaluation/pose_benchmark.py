@@ -35,6 +35,7 @@ from scene_geo_loc.evaluation.pose_tables import SceneTable
 from scene_geo_loc.evaluation.run import localize_frame, localize_instant
 from scene_geo_loc.localization.localizer import Localizer, Stopwatch, network_of
 from scene_geo_loc.localization.rig import RigLocalizer
+from scene_geo_loc.localization.tracker import Tracker
 from scene_geo_loc.mapping.builder import MapBuilder, feed, remove_partial
 from scene_geo_loc.mapping.reference_map import ReferenceMap, sha256_of
 from scene_geo_loc.mapping.settings import BuilderSettings
@@ -173,6 +174,8 @@ class PoseBenchmarkRun:
         not_run: dict[str, str],
     ) -> QuerySetResult:
         answers: list[list[QueryRecord]] = [[] for _ in rows]
+        for row in rows:
+            row.tracker.reset()
         without_truth = 0
         with self.show(f"localizing {name}", "frames") as tell:
             total = len(queries.cameras[0] if isinstance(queries, RigTraversal) else queries)
@@ -205,6 +208,7 @@ class _Row:
     step: Step
     localizer: Localizer
     extractor: SharedExtractor
+    tracker: Tracker = field(default_factory=Tracker)
 
     @property
     def names(self) -> dict[str, Any]:
@@ -216,7 +220,7 @@ class _Row:
             record = localize_instant(RigLocalizer(self.localizer), frames)
         else:
             frames = frames[:1]
-            record = localize_frame(self.localizer, frames[0])
+            record = localize_frame(self.localizer, frames[0], self.tracker if self.step.is_tracked else None)
         if "describe" not in record.timings_ms:
             return replace(record, latency_ms=None)
         passes_ms = sum(self.extractor.pass_ms(frame.image) for frame in frames)

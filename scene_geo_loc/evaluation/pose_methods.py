@@ -33,11 +33,13 @@ class Step:
         name: of the row.
         settings: of the localizer.
         is_rig: whether all cameras of a rig are localized together, or the first one alone.
+        is_tracked: whether the camera is followed from image to image, or each is localized on its own.
     """
 
     name: str
     settings: LocalizerSettings
     is_rig: bool = False
+    is_tracked: bool = False
 
 
 STEPS = (
@@ -48,6 +50,7 @@ STEPS = (
     ),
     Step("pooled", LocalizerSettings(final_fit=False)),
     Step("pooled, refined", LocalizerSettings()),
+    Step("tracked", LocalizerSettings(), is_tracked=True),
 )
 """From the paper's rule to the package's own, each compared with the one before."""
 

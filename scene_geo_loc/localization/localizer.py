@@ -32,6 +32,7 @@ from scene_geo_loc.localization.pnp import (
     blocks_of,
     ideal_pixels,
     pose_covariance,
+    pull_covariance,
     refine_pnp,
     reprojection_errors,
     solve_pnp,
@@ -285,6 +286,10 @@ class Localizer:
         if estimate.covariance is None:
             estimate.reason = "The matches that agree with the pose lie so that they do not fix it."
             return estimate
+        keyframes, counts = np.unique(matches.keyframe[inlier], return_counts=True)
+        estimate.covariance += pull_covariance(
+            pose.T_map_camera, self.map.T_map_camera[keyframes], counts / counts.sum()
+        )
         estimate.status, estimate.T_map_camera = Status.LOCALIZED, pose.T_map_camera
         return estimate
 

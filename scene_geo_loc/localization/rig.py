@@ -17,7 +17,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.localization.estimate import Candidate, Matches, PosePrior, Status
 from scene_geo_loc.localization.localizer import Localizer, Stopwatch, View
-from scene_geo_loc.localization.pnp import FIT_WIDTH, blocks_of
+from scene_geo_loc.localization.pnp import FIT_WIDTH, blocks_of, pull_covariance
 from scene_geo_loc.localization.rig_pnp import CameraMatches, refine_rig, rig_covariance, solve_rig
 
 
@@ -147,8 +147,26 @@ class RigLocalizer:
         if estimate.covariance is None:
             estimate.reason = "The matches that agree with the pose lie so that they do not fix it."
             return estimate, inliers
+        estimate.covariance += self._pull(pose, images, views, inliers)
         estimate.status, estimate.T_map_base = Status.LOCALIZED, pose
         return estimate, inliers
+
+    def _pull(
+        self,
+        T_map_base: Pose,
+        images: Sequence[RigImage],
+        views: Sequence[View],
+        inliers: Sequence[NDArray[np.bool_]],
+    ) -> NDArray[np.float64]:
+        """Covariance (6, 6) from what draws the pose towards that of a base at the keyframes."""
+        T_map_bases, counts = [], []
+        for one, view, inlier in zip(images, views, inliers, strict=True):
+            if self._confirms(inlier):
+                keyframes, of_each = np.unique(view.matches.keyframe[inlier], return_counts=True)
+                T_map_bases.append(self.localizer.map.T_map_camera[keyframes] @ inverse(one.T_base_camera))
+                counts.append(of_each)
+        shares = np.concatenate(counts) / np.concatenate(counts).sum()
+        return pull_covariance(T_map_base, np.concatenate(T_map_bases), shares)
 
     def _propose(self, views: Sequence[View], matches: Sequence[CameraMatches]) -> Pose | None:
         """The pose that most matches of all cameras agree with.

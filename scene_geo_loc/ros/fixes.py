@@ -10,6 +10,7 @@ from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, inverse
+from scene_geo_loc.localization.pnp import move_covariance
 from scene_geo_loc.ros.messages import pose_stamped, pose_with_covariance
 from scene_geo_loc.ros.transforms import TransformBroadcaster, TransformBuffer, TransformUnavailable
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FixPublisher:
-    """Publishes fixes as poses of `base_frame` in the map, and as TF.
+    """Publishes fixes, and poses carried on from them, as poses of `base_frame` in the map, and as TF.
 
     Attributes:
         problem: the sentence of the last transform that was missing, or "" where none was.
@@ -52,6 +53,17 @@ class FixPublisher:
             self.settings.base_frame, camera_frame, stamp_ns, self.settings.transform_timeout
         )
 
+    def odom_T_camera(self, camera_frame: str, stamp_ns: int) -> Pose | None:
+        """The camera's pose by odometry, or None where TF does not tell."""
+        settings = self.settings
+        try:
+            T_odom_base = self._buffer.wait(
+                settings.odom_frame, settings.base_frame, stamp_ns, settings.transform_timeout
+            )
+            return T_odom_base @ self.base_T_camera(camera_frame, stamp_ns)
+        except TransformUnavailable:
+            return None
+
     def publish(
         self, stamp_ns: int, camera_frame: str, T_map_camera: Pose, covariance: NDArray[np.float64]
     ) -> bool:
@@ -67,7 +79,7 @@ class FixPublisher:
             self.problem = f"{unavailable} Poses are withheld; give the mounting on TF or as base_T_camera."
             return False
         T_map_base = T_map_camera @ inverse(T_base_camera)
-        covariance = moved_covariance(covariance, T_map_base[:3, 3] - T_map_camera[:3, 3])
+        covariance = move_covariance(covariance, T_map_base[:3, 3] - T_map_camera[:3, 3])
         self._pose.publish(pose_stamped(stamp_ns, self._map_frame, T_map_base))
         self._pose_with_covariance.publish(
             pose_with_covariance(stamp_ns, self._map_frame, T_map_base, covariance)
@@ -127,14 +139,3 @@ class FixPublisher:
         self._node.destroy_publisher(self._pose_with_covariance)
         if self._broadcaster is not None:
             self._broadcaster.close()
-
-
-def moved_covariance(covariance: NDArray[np.float64], arm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The (6, 6) covariance of a point rigidly attached at `arm` (3,), in map axes, from the first one.
-
-    A small rotation w moves the attached point by w x arm: first-order propagation.
-    """
-    x, y, z = arm
-    J = np.eye(6)
-    J[:3, 3:] = [[0, z, -y], [-z, 0, x], [y, -x, 0]]
-    return J @ covariance @ J.T

@@ -118,6 +118,26 @@ def test_evaluate_scores_against_the_truth_of_the_source(bag: Path, room_map: Pa
     assert "The image is black, saturated or of one colour." in html
 
 
+def test_with_track_the_camera_is_followed(bag: Path, room_map: Path, tmp_path: Path) -> None:
+    result = invoke(
+        "evaluate", room_map, bag, "--track", "--device", "cpu", "--json", tmp_path / "track.json"
+    )
+    assert result.exit_code == 0, result.output
+    numbers = json.loads((tmp_path / "track.json").read_text())
+    assert numbers["wrong_fixes"] == 0
+    assert numbers["carried"] >= 1  # the black image at the end
+    assert set(numbers["coverage_95"]) == {"position", "rotation", "pose"}
+    assert set(numbers["carried_away"]) == {"away_m", "recovered_s", "wrong_poses"}
+    words = " ".join(result.output.split())
+    assert "carried on from earlier fixes" in words
+    assert "Carried away by" in words
+    followed = invoke(
+        "localize", room_map, bag, "--track", "--device", "cpu", "--out", tmp_path / "poses.tum"
+    )
+    assert followed.exit_code == 0, followed.output
+    assert len(read_tum(tmp_path / "poses.tum")) == numbers["localized"]
+
+
 def test_evaluate_takes_a_part_of_the_source_and_another_bound(
     bag: Path, room_map: Path, tmp_path: Path
 ) -> None:

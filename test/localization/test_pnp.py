@@ -16,10 +16,12 @@ from scene_geo_loc.geometry.pose import (
     transform,
 )
 from scene_geo_loc.localization.pnp import (
+    PULL,
     PnPSolution,
     ideal_pixels,
     move_covariance,
     pose_covariance,
+    pull_covariance,
     refine_pnp,
     reprojection_errors,
     solve_pnp,
@@ -123,6 +125,17 @@ def test_points_on_one_line_fix_no_pose() -> None:
     pixels = CAMERA.project(transform(inverse(pose()), points))
     noisy = pixels + np.random.default_rng(6).normal(0, 1, pixels.shape)
     assert pose_covariance(pose(), noisy, points, CAMERA) is None
+
+
+def test_keyframes_draw_the_pose_towards_their_own() -> None:
+    ahead = pose() @ make_pose(np.eye(3), (0, 0, 2.0))
+    alone = pull_covariance(pose(), ahead[None], np.ones(1))
+    forward = np.array([*pose()[:3, 2], 0, 0, 0])
+    np.testing.assert_allclose(forward @ alone @ forward, (PULL * 2.0) ** 2)
+    np.testing.assert_allclose(np.trace(alone), (PULL * 2.0) ** 2)  # and no other way
+    far = pose() @ make_pose(np.eye(3), (0, 0, 50.0))
+    both = pull_covariance(pose(), np.stack([ahead, far]), np.array([0.99, 0.01]))
+    assert np.trace(both) < 1.1 * np.trace(alone)  # a few chance matches with one far away hardly count
 
 
 def test_an_uncertain_turn_moves_a_frame_at_the_end_of_a_lever() -> None:

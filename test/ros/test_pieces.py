@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.ros.camera_input import BadMessage, StampOrder
 from scene_geo_loc.ros.diagnostics import Level, Report
-from scene_geo_loc.ros.fixes import moved_covariance
 from scene_geo_loc.ros.localization_report import LocalizationFacts
 from scene_geo_loc.ros.messages import (
     image_message,
@@ -155,14 +154,6 @@ def test_some_pending_items_may_use_only_a_share_of_the_memory() -> None:
     assert pending.add(0, "image", 40, share=0.5)
     assert not pending.add(1, "image", 40, share=0.5)
     assert pending.add(2, "scan", 40)
-
-
-def test_a_covariance_moves_with_its_lever_arm() -> None:
-    yaw_only = np.diag([0, 0, 0, 0, 0, 1e-4])
-    moved = moved_covariance(yaw_only, np.array([2.0, 0.0, 0.0]))
-    # Two metres ahead a yaw of 0.01 rad is 0.02 m to the left.
-    np.testing.assert_allclose(np.sqrt(moved[1, 1]), 0.02)
-    np.testing.assert_allclose(np.diag(moved)[[0, 2]], 0)
 
 
 def test_the_worst_finding_leads_a_report() -> None:

@@ -58,8 +58,8 @@ def test_a_rig_is_localized_together_and_its_first_camera_alone(
     assert len(passes) == 16 + 16
     assert queries.queries == 8
     assert queries.methods[0].keyframes == 16
-    *_, alone, together = queries.methods
-    assert together.step == "all cameras together"
+    by_step = {method.step: method for method in queries.methods}
+    alone, together = by_step["pooled, refined"], by_step["all cameras together"]
     assert together.localized_share == 1.0
     assert alone.median_m is not None
     assert together.median_m is not None

@@ -24,7 +24,6 @@ from scene_geo_loc.localization.estimate import (
     PosePrior,
     Status,
 )
-from scene_geo_loc.localization.matching import mutual_nearest
 from scene_geo_loc.localization.pnp import (
     FIT_WIDTH,
     PnPSolution,
@@ -36,6 +35,7 @@ from scene_geo_loc.localization.pnp import (
     solve_pnp,
 )
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.matchers import LocalFeatures, make_matcher
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.extractor import Extractor, SceneFeatures, has_contrast
 
@@ -46,7 +46,7 @@ class Localizer:
     def __init__(
         self, reference_map: ReferenceMap, settings: LocalizerSettings | None = None, device: str = "auto"
     ) -> None:
-        """Loads the map's network.
+        """Loads the map's network and its matcher.
 
         Raises CheckpointError where it is damaged, MapError where it is not the one the map was built with.
         """
@@ -59,11 +59,13 @@ class Localizer:
                 "copy the map again, or build it again."
             )
         self.extractor = Extractor(network, device)
+        learned = reference_map.path / "matcher.safetensors"
+        self.matcher = make_matcher(
+            reference_map.info.matcher, network, learned if learned.name in reference_map.info.files else None
+        )
         config = network.config
         self._input_size = (config.input_width, config.input_height)
-        self._cells = network.cell_centres()
         self._map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
-        self._map_rays = [camera.rays(self._cells) for camera in self._map_cameras]
 
     def localize(
         self, image: NDArray[np.uint8], camera: Camera, prior: PosePrior | None = None
@@ -93,12 +95,15 @@ class Localizer:
             )
         else:
             query_camera = camera.resized(*self._input_size)
+            with stopwatch.step("detect"):
+                query = self.matcher.extract(image, features)
             with stopwatch.step("match"):
-                matches = self._match_and_lift(features, candidates)
+                matches = self._match_and_lift(query, candidates)
             with stopwatch.step("solve"):
                 pixels = ideal_pixels(query_camera, matches.query_pixels)
-                solution = self._solve(pixels, matches, query_camera, candidates)
-                estimate = self._verify(solution, pixels, matches, query_camera, candidates)
+                blocks = len(blocks_of(query.pixels))
+                solution = self._solve(pixels, matches, query_camera, candidates, blocks)
+                estimate = self._verify(solution, pixels, matches, query_camera, candidates, blocks)
             estimate.matches = self._at_full_size(estimate.matches, camera)
         estimate.timings_ms = stopwatch.times_ms
         return estimate
@@ -117,34 +122,31 @@ class Localizer:
         )
         return [Candidate(int(k), float(s)) for k, s in zip(keyframes, similarities, strict=True)]
 
-    def _match_and_lift(self, features: SceneFeatures, candidates: list[Candidate]) -> Matches:
-        """Mutual nearest neighbours with each candidate; its pixels become points by its depth (eq. 2).
+    def _match_and_lift(self, query: LocalFeatures, candidates: list[Candidate]) -> Matches:
+        """Matches with each candidate; its pixels become points by its depth (eq. 2).
 
         Pixels are those of the network's input.
         """
-        query_features = features.local_features.reshape(len(self._cells), -1)
-        parts = []
-        for candidate in candidates:
-            k = candidate.keyframe
-            in_query, in_keyframe = mutual_nearest(query_features, self.map.features_of(k))
-            depth = self.map.depth[k][in_keyframe].astype(np.float64)
-            known = np.isfinite(depth)
-            in_query, in_keyframe, depth = in_query[known], in_keyframe[known], depth[known]
-            rays = self._map_rays[self.map.camera_index[k]][in_keyframe]
-            points = transform(self.map.T_map_camera[k], rays * depth[:, None])
-            parts.append(
-                Matches(
-                    query_pixels=self._cells[in_query],
-                    keyframe=np.full(len(in_query), k),
-                    keyframe_pixels=self._cells[in_keyframe],
-                    points_map=points,
-                    inlier=np.zeros(len(in_query), bool),
-                )
-            )
-        return Matches.concatenate(parts)
+        return Matches.concatenate([self._match_one(query, candidate.keyframe) for candidate in candidates])
+
+    def _match_one(self, query: LocalFeatures, k: int) -> Matches:
+        places = self.matcher.cells if self.matcher.cells is not None else self.map.keypoints_of(k, self.matcher.input_size)
+        keyframe = LocalFeatures(places, self.map.features_of(k))
+        query_pixels, in_keyframe = self.matcher.match(query, keyframe)
+        depth = self.map.depth[k][in_keyframe].astype(np.float64)
+        known = np.isfinite(depth)
+        pixels = keyframe.pixels[in_keyframe[known]]
+        camera = self._map_cameras[self.map.camera_index[k]]
+        return Matches(
+            query_pixels=query_pixels[known],
+            keyframe=np.full(len(pixels), k),
+            keyframe_pixels=pixels,
+            points_map=transform(self.map.T_map_camera[k], camera.back_project(pixels, depth[known])),
+            inlier=np.zeros(len(pixels), bool),
+        )
 
     def _solve(
-        self, pixels: NDArray[np.float64], matches: Matches, camera: Camera, candidates: list[Candidate]
+        self, pixels: NDArray[np.float64], matches: Matches, camera: Camera, candidates: list[Candidate], blocks: int
     ) -> tuple[PnPSolution, float] | None:
         """The pose that most matches agree with, and its inlier ratio.
 
@@ -168,7 +170,7 @@ class Localizer:
             rated = [(replace(s, inlier=s.inlier & g), float(s.inlier[g].mean())) for s, g in found]
             return max(rated, key=lambda one: one[1], default=None)
         best = propose(np.ones(len(matches), bool))
-        if best is None or self._doubt(best.inlier, float(best.inlier.mean()), pixels):
+        if best is None or self._doubt(best.inlier, float(best.inlier.mean()), pixels, blocks):
             proposals = [best, *(propose(group) for group in groups)]
             judged = [proposal for proposal in proposals if proposal is not None]
             if not judged:
@@ -177,7 +179,7 @@ class Localizer:
         best = refine_pnp(best, pixels, matches.points_map, camera, limit)
         return best, float(best.inlier.mean())
 
-    def _doubt(self, inlier: NDArray[np.bool_], inlier_ratio: float, pixels: NDArray[np.float64]) -> str:
+    def _doubt(self, inlier: NDArray[np.bool_], inlier_ratio: float, pixels: NDArray[np.float64], blocks: int) -> str:
         """Why a pose cannot be believed, in a sentence; empty where it can.
 
         Besides the paper's inlier ratio, the inliers must lie all over the image: streets are alike in
@@ -189,7 +191,7 @@ class Localizer:
                 f"Only {inlier_ratio:.1%} of the matches agree with the pose, "
                 f"and {settings.min_inlier_ratio:.0%} are asked for."
             )
-        coverage = len(blocks_of(pixels[inlier])) / len(blocks_of(self._cells))
+        coverage = len(blocks_of(pixels[inlier])) / blocks
         if coverage < settings.min_coverage:
             return (
                 f"The matches that agree with the pose lie in {coverage:.0%} of the image, "
@@ -204,6 +206,7 @@ class Localizer:
         matches: Matches,
         camera: Camera,
         candidates: list[Candidate],
+        blocks: int,
     ) -> PoseEstimate:
         """Believes the pose if nothing speaks against it; else keeps the best candidate's, and says so."""
         retrieved = self.map.T_map_camera[candidates[0].keyframe].copy()
@@ -222,7 +225,7 @@ class Localizer:
             replace(candidate, matches=int(of.sum()), inliers=int((of & inlier).sum()))
             for candidate, of in zip(candidates, own, strict=True)
         ]
-        estimate.reason = self._doubt(inlier, estimate.inlier_ratio, pixels)
+        estimate.reason = self._doubt(inlier, estimate.inlier_ratio, pixels, blocks)
         if estimate.reason:
             return estimate
         errors = reprojection_errors(pose.T_map_camera, pixels, matches.points_map, camera)

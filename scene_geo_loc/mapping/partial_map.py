@@ -19,7 +19,8 @@ from scene_geo_loc.errors import MapError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
 from scene_geo_loc.mapping.growing_array import GrowingArray
-from scene_geo_loc.mapping.reference_map import FEATURE_SCALE, KEYFRAME_SCHEMA
+from scene_geo_loc.mapping.reference_map import FEATURE_SCALE, KEYFRAME_SCHEMA, KEYPOINT_SCALE
+from scene_geo_loc.matchers import LocalFeatures, Matcher
 from scene_geo_loc.networks.backends import LATE
 from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.traversals.frame import Frame
@@ -92,7 +93,7 @@ class PartialMap:
                 f"{journal} is damaged ({error}): remove {self.folder} and build again."
             ) from error
 
-    def begin(self, begun_with: dict[str, Any], network: SceneNetwork) -> None:
+    def begin(self, begun_with: dict[str, Any], network: SceneNetwork, matcher: Matcher) -> None:
         """Opens the files, to append; `begun_with` must be what an earlier build began with.
 
         Raises MapError where it is not.
@@ -105,7 +106,7 @@ class PartialMap:
             )
         work = self.folder / WORK
         work.mkdir(parents=True, exist_ok=True)
-        self._open_arrays(network)
+        self._open_arrays(network, matcher)
         if len(self.records) > min(map(len, self._arrays)):
             raise MapError(f"{self.folder} lacks data of its keyframes: remove it and build again.")
         for array in self._arrays:
@@ -122,15 +123,18 @@ class PartialMap:
         aside.replace(journal)
         self._journal = journal.open("a")
 
-    def _open_arrays(self, network: SceneNetwork) -> None:
-        early = network.encoder.early
-        cells = network.grid[0] * network.grid[1]
+    def _open_arrays(self, network: SceneNetwork, matcher: Matcher) -> None:
+        folder, capacity = self.folder, matcher.capacity
+        self._input_size = matcher.input_size
         self.local_features = GrowingArray(
-            self.folder / "local_features.npy", (cells, early.channels), np.int8
+            folder / "local_features.npy", (capacity, matcher.channels), np.int8
         )
-        self.depth = GrowingArray(self.folder / "depth.npy", (cells,), np.float16)
+        self.depth = GrowingArray(folder / "depth.npy", (capacity,), np.float16)
+        self._keypoints: tuple[GrowingArray, ...] = ()
+        if matcher.cells is None:
+            self._keypoints = (GrowingArray(folder / "keypoints.npy", (capacity, 2), np.uint16),)
         self._described = self._open_described(network)
-        self._arrays = (self.local_features, self.depth, *self._described)
+        self._arrays = (self.local_features, self.depth, *self._keypoints, *self._described)
 
     def _open_described(self, network: SceneNetwork) -> tuple[GrowingArray, ...]:
         """Global descriptors or, of a network that is not fitted, the late maps to fit it to."""
@@ -153,12 +157,12 @@ class PartialMap:
     def append(
         self,
         record: KeyframeRecord,
-        local_features: NDArray[np.float32],
+        local_features: LocalFeatures,
         depth: NDArray[np.float32],
         described: Sequence[NDArray[np.float32]],
         image: NDArray[np.uint8],
     ) -> None:
-        """Adds a keyframe: unit features and depth in metres at its cells, and its image.
+        """Adds a keyframe: its local features, the depth (F,) in metres at them, and its image.
 
         It is described by its global descriptor or, by a network that is not fitted, by its late maps.
         """
@@ -166,9 +170,13 @@ class PartialMap:
         record.thumbnail_offset = self._thumbnails.tell()
         record.thumbnail_bytes = len(thumbnail)
         self._thumbnails.write(thumbnail)
-        scaled = np.clip(np.round(local_features * FEATURE_SCALE), -127, 127)
-        self.local_features.append(scaled.reshape(self.local_features.row_shape))
-        self.depth.append(depth.ravel())
+        scaled = np.clip(np.round(local_features.descriptors * FEATURE_SCALE), -127, 127)
+        self.local_features.append(_filled(scaled, self.local_features.row_shape, 0))
+        self.depth.append(_filled(depth, self.depth.row_shape, np.nan))
+        for array in self._keypoints:
+            place = (local_features.pixels + 0.5) / self._input_size
+            scaled = np.clip(np.floor(place * KEYPOINT_SCALE), 0, KEYPOINT_SCALE - 1)
+            array.append(_filled(scaled, array.row_shape, 0))
         for array, row in zip(self._described, described, strict=True):
             array.append(row)
         for array in self._arrays:
@@ -218,6 +226,13 @@ class PartialMap:
         self.folder.rename(out)
         shutil.rmtree(out / WORK, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _filled(rows: NDArray, shape: tuple[int, ...], filling: float) -> NDArray:
+    """Rows, and after them as many of a filling as make up a shape."""
+    full = np.full(shape, filling, np.float32)
+    full[: len(rows)] = rows
+    return full
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> bytes:

@@ -6,10 +6,12 @@
 | keyframes.parquet | a row a keyframe: stamp, pose, camera, name, source of depth, place of thumbnail |
 | descriptors.npy | (N, D) float16 unit global descriptors |
 | index.faiss | the index over them |
-| local_features.npy | (N, rows * columns, C) int8, unit features times `FEATURE_SCALE` |
-| depth.npy | (N, rows * columns) float16 metres at the features' centres, NaN where unknown |
+| local_features.npy | (N, F, C) int8, unit features times `FEATURE_SCALE`; F is a matcher's capacity |
+| keypoints.npy | (N, F, 2) uint16, where in the image they lie; of matchers that have keypoints |
+| depth.npy | (N, F) float16 metres at the features, NaN where unknown or where there are fewer features |
 | thumbnails.bin | JPEG pictures, one after the other |
-| network.safetensors | the network that made the features |
+| network.safetensors | the network that made descriptors and features |
+| matcher.safetensors | what the matcher has learned, of those that have |
 """
 
 from __future__ import annotations
@@ -33,12 +35,16 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.mapping.index import DescriptorIndex
 
 FORMAT = "scene_geo_loc reference map"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Format 1 knew the matcher "encoder" alone; its maps are opened all the same."""
 FEATURE_SCALE = 254.0
 """Local features are stored as int8 of this multiple: a component of a unit feature rarely passes a half."""
+KEYPOINT_SCALE = 65536
+"""Keypoints are stored as this multiple of their place in the image, 0 to 1 from its left and upper border."""
 
 ARRAYS = ("descriptors.npy", "local_features.npy", "depth.npy")
 FILES = ("keyframes.parquet", *ARRAYS, "index.faiss", "thumbnails.bin", "network.safetensors")
+OPTIONAL_FILES = ("keypoints.npy", "matcher.safetensors")
 
 
 class FileRecord(BaseModel):
@@ -59,6 +65,7 @@ class MapInfo(BaseModel):
     keyframes: int
     cameras: list[dict[str, Any]]
     network_digest: str
+    matcher: str = "encoder"
     built: datetime
     source: str
     settings: dict[str, Any]
@@ -102,8 +109,9 @@ class ReferenceMap:
         stamps_ns: (N,) int64.
         camera_index: (N,) int32 into `cameras`.
         index: search over the global descriptors.
-        local_features: (N, cells, C) int8, memory-mapped.
-        depth: (N, cells) float16 metres, memory-mapped.
+        local_features: (N, F, C) int8, memory-mapped.
+        keypoints: (N, F, 2) uint16, memory-mapped; None where features lie on the matcher's grid.
+        depth: (N, F) float16 metres, memory-mapped.
     """
 
     def __init__(self, path: Path, info: MapInfo) -> None:
@@ -130,12 +138,14 @@ class ReferenceMap:
         self._thumbnail_offset = column["thumbnail_offset"]
         self._thumbnail_bytes = column["thumbnail_bytes"]
         self.index = DescriptorIndex.read(path / "index.faiss")
-        self.local_features = np.load(path / "local_features.npy", mmap_mode="r", allow_pickle=False)
-        self.depth = np.load(path / "depth.npy", mmap_mode="r", allow_pickle=False)
-        lengths = {len(table), len(self.index), len(self.local_features), len(self.depth), info.keyframes}
-        if len(lengths) != 1:
+        self.local_features = _array(path / "local_features.npy")
+        self.keypoints = _array(path / "keypoints.npy") if "keypoints.npy" in info.files else None
+        self.depth = _array(path / "depth.npy")
+        arrays = [array for array in (self.local_features, self.keypoints, self.depth) if array is not None]
+        lengths = {len(table), len(self.index), info.keyframes, *map(len, arrays)}
+        if len(lengths) != 1 or len({array.shape[1] for array in arrays}) != 1:
             raise MapError(
-                f"The files of {path} disagree on how many keyframes there are: build the map again."
+                f"The files of {path} disagree on how many keyframes or features there are: build the map again."
             )
 
     @classmethod
@@ -180,9 +190,14 @@ class ReferenceMap:
         return self.cameras[self.camera_index[keyframe]]
 
     def features_of(self, keyframe: int) -> NDArray[np.float32]:
-        """Unit local features (cells, C) of a keyframe, row by row of its grid."""
+        """Unit local features (F, C) of a keyframe: row by row of its grid, or as its keypoints."""
         features = self.local_features[keyframe].astype(np.float32)
         return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
+
+    def keypoints_of(self, keyframe: int, size: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Pixels (F, 2) of a keyframe's keypoints in its image resized to `size` (width, height)."""
+        assert self.keypoints is not None, "features on a grid have no places of their own"
+        return (self.keypoints[keyframe] + 0.5) * (size / KEYPOINT_SCALE) - 0.5
 
     def thumbnail(self, keyframe: int) -> NDArray[np.uint8]:
         """A small RGB picture (h, w, 3) of a keyframe, of its camera's shape."""
@@ -196,6 +211,10 @@ class ReferenceMap:
                 "run `scene-geo-loc map verify`."
             )
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _array(path: Path) -> NDArray:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def read_info(path: Path) -> MapInfo:

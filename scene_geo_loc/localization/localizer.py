@@ -59,10 +59,7 @@ class Localizer:
                 "copy the map again, or build it again."
             )
         self.extractor = Extractor(network, device)
-        learned = reference_map.path / "matcher.safetensors"
-        self.matcher = make_matcher(
-            reference_map.info.matcher, network, learned if learned.name in reference_map.info.files else None
-        )
+        self.matcher = make_matcher(reference_map.info.matcher, network, reference_map.matcher_file)
         config = network.config
         self._input_size = (config.input_width, config.input_height)
         self._map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
@@ -130,8 +127,7 @@ class Localizer:
         return Matches.concatenate([self._match_one(query, candidate.keyframe) for candidate in candidates])
 
     def _match_one(self, query: LocalFeatures, k: int) -> Matches:
-        places = self.matcher.cells if self.matcher.cells is not None else self.map.keypoints_of(k, self.matcher.input_size)
-        keyframe = LocalFeatures(places, self.map.features_of(k))
+        keyframe = self.matcher.read(self.map.features_of(k))
         query_pixels, in_keyframe = self.matcher.match(query, keyframe)
         depth = self.map.depth[k][in_keyframe].astype(np.float64)
         known = np.isfinite(depth)

@@ -27,13 +27,13 @@ from scene_geo_loc.mapping.reference_map import (
     FILES,
     FORMAT,
     FORMAT_VERSION,
-    OPTIONAL_FILES,
+    MATCHER_FILES,
     FileRecord,
     MapInfo,
     sha256_of,
 )
 from scene_geo_loc.mapping.settings import BuilderSettings
-from scene_geo_loc.matchers import LocalFeatures, Matcher, make_matcher
+from scene_geo_loc.matchers import make_matcher
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.extractor import Extractor, has_contrast
@@ -42,6 +42,8 @@ from scene_geo_loc.traversals.frame import Frame, Scan, Skipped, Traversal
 
 FIT_KEYFRAMES = 1000
 """Most keyframes that pooling and projection are fitted on."""
+FIT_MATCHER_KEYFRAMES = 100
+"""Most keyframes that a matcher is fitted on."""
 
 
 @dataclass
@@ -189,23 +191,13 @@ class MapBuilder:
         extractor = self._extractor or self._start(frame.camera)
         features = extractor.extract(frame.image)
         dense, depth_source = self._depth(frame, extractor.network)
-        local_features, depth = self._with_depth(self._matcher.extract(frame.image, features), dense)
+        rows, depth = self._matcher.rows(frame.image, features, dense)
         self._partial.append(
-            KeyframeRecord.of(frame, depth_source), local_features, depth, features.described_by, frame.image
+            KeyframeRecord.of(frame, depth_source), rows, depth, features.described_by, frame.image
         )
         self.progress.keyframes += 1
         self.progress.waiting -= 1
         self.progress.without_depth += not np.isfinite(depth).any()
-
-    def _with_depth(
-        self, found: LocalFeatures, dense: NDArray[np.float32]
-    ) -> tuple[LocalFeatures, NDArray[np.float32]]:
-        """A keyframe's features and the depth (F,) at them; of keypoints the strongest whose depth is known."""
-        depth = _at(found.pixels, dense, self._matcher.input_size)
-        if self._matcher.cells is not None:
-            return found, depth
-        kept = np.flatnonzero(np.isfinite(depth))[: self._matcher.capacity]
-        return LocalFeatures(found.pixels[kept], found.descriptors[kept]), depth[kept]
 
     def _depth(self, frame: Frame, network: SceneNetwork) -> tuple[NDArray[np.float32], str]:
         """Dense depth (H, W) of a keyframe's image, of whatever size, from the sensor or else the lidar."""
@@ -261,6 +253,8 @@ class MapBuilder:
         np.save(folder / "descriptors.npy", descriptors.astype(np.float16))
         DescriptorIndex.build(descriptors).write(folder / "index.faiss")
         save_checkpoint(network, folder / "network.safetensors", self._provenance)
+        if self._matcher.learns:
+            self._partial.fit_features(self._matcher, _spread(len(records), FIT_MATCHER_KEYFRAMES))
         self._matcher.save(folder / "matcher.safetensors")
         cameras = self._partial.write_keyframes()
         self._partial.close()
@@ -279,7 +273,7 @@ class MapBuilder:
             package_version=__version__,
             files={
                 name: FileRecord(bytes=(folder / name).stat().st_size, sha256=sha256_of(folder / name))
-                for name in (*FILES, *OPTIONAL_FILES)
+                for name in (*FILES, *MATCHER_FILES)
                 if (folder / name).exists()
             },
         )
@@ -293,8 +287,7 @@ class MapBuilder:
         if extractor.network.is_fitted:
             on_progress(count, count)
             return np.asarray(rows[0], np.float32)
-        chosen = np.unique(np.linspace(0, count - 1, FIT_KEYFRAMES).astype(int))
-        extractor.fit([one[i] for one in rows] for i in chosen)
+        extractor.fit([one[i] for one in rows] for i in _spread(count, FIT_KEYFRAMES))
         self._provenance = {**self._provenance, "fitted_on": self.source}
         descriptors = np.zeros((count, extractor.network.config.global_size), np.float32)
         for i in range(count):
@@ -307,13 +300,9 @@ class MapBuilder:
         self._partial.close()
 
 
-def _at(
-    pixels: NDArray[np.float64], depth: NDArray[np.float32], size: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Depth (H, W) of an image at pixels (N, 2) of that image resized to `size`."""
-    last = np.array([depth.shape[1], depth.shape[0]]) - 1
-    x, y = np.clip(np.round((pixels + 0.5) * ((last + 1) / size) - 0.5).astype(int), 0, last).T
-    return depth[y, x]
+def _spread(count: int, most: int) -> NDArray[np.intp]:
+    """At most so many of the first `count` numbers, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, most).astype(np.intp))
 
 
 def feed(builder: MapBuilder, traversal: Traversal) -> Iterator[Frame]:

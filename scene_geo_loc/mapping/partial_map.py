@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from scene_geo_loc.errors import MapError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
 from scene_geo_loc.mapping.growing_array import GrowingArray
-from scene_geo_loc.mapping.reference_map import FEATURE_SCALE, KEYFRAME_SCHEMA, KEYPOINT_SCALE
-from scene_geo_loc.matchers import LocalFeatures, Matcher
+from scene_geo_loc.mapping.reference_map import KEYFRAME_SCHEMA
+from scene_geo_loc.matchers import Matcher
+from scene_geo_loc.matchers.base import Rows
 from scene_geo_loc.networks.backends import LATE
 from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.traversals.frame import Frame
@@ -124,17 +125,10 @@ class PartialMap:
         self._journal = journal.open("a")
 
     def _open_arrays(self, network: SceneNetwork, matcher: Matcher) -> None:
-        folder, capacity = self.folder, matcher.capacity
-        self._input_size = matcher.input_size
-        self.local_features = GrowingArray(
-            folder / "local_features.npy", (capacity, matcher.channels), np.int8
-        )
-        self.depth = GrowingArray(folder / "depth.npy", (capacity,), np.float16)
-        self._keypoints: tuple[GrowingArray, ...] = ()
-        if matcher.cells is None:
-            self._keypoints = (GrowingArray(folder / "keypoints.npy", (capacity, 2), np.uint16),)
+        self._features = _open_features(self.folder / WORK if matcher.learns else self.folder, matcher)
+        self.depth = GrowingArray(self.folder / "depth.npy", (matcher.capacity,), np.float16)
         self._described = self._open_described(network)
-        self._arrays = (self.local_features, self.depth, *self._keypoints, *self._described)
+        self._arrays = (self.depth, *self._features.values(), *self._described)
 
     def _open_described(self, network: SceneNetwork) -> tuple[GrowingArray, ...]:
         """Global descriptors or, of a network that is not fitted, the late maps to fit it to."""
@@ -154,15 +148,29 @@ class PartialMap:
         """What the keyframes are described by so far, memory-mapped: see `append`."""
         return [array.rows() for array in self._described]
 
+    def fit_features(self, matcher: Matcher, chosen: Iterable[int]) -> None:
+        """Fits a matcher that learns to the chosen keyframes, and writes all their features as it has them."""
+        raw = {name: array.rows() for name, array in self._features.items()}
+        keyframes = ({name: rows[i] for name, rows in raw.items()} for i in range(len(self.records)))
+        matcher.fit([{name: rows[i] for name, rows in raw.items()} for i in chosen])
+        fitted = _open_features(self.folder, matcher)
+        for array in fitted.values():
+            array.truncate(0)  # of a build that was stopped here
+        for rows in keyframes:
+            for name, row in matcher.fitted_rows(rows).items():
+                fitted[name].append(row)
+        for array in fitted.values():
+            array.close()
+
     def append(
         self,
         record: KeyframeRecord,
-        local_features: LocalFeatures,
+        features: Rows,
         depth: NDArray[np.float32],
         described: Sequence[NDArray[np.float32]],
         image: NDArray[np.uint8],
     ) -> None:
-        """Adds a keyframe: its local features, the depth (F,) in metres at them, and its image.
+        """Adds a keyframe: its row of each array of features, the depth (F,) at them, and its image.
 
         It is described by its global descriptor or, by a network that is not fitted, by its late maps.
         """
@@ -170,13 +178,9 @@ class PartialMap:
         record.thumbnail_offset = self._thumbnails.tell()
         record.thumbnail_bytes = len(thumbnail)
         self._thumbnails.write(thumbnail)
-        scaled = np.clip(np.round(local_features.descriptors * FEATURE_SCALE), -127, 127)
-        self.local_features.append(_filled(scaled, self.local_features.row_shape, 0))
-        self.depth.append(_filled(depth, self.depth.row_shape, np.nan))
-        for array in self._keypoints:
-            place = (local_features.pixels + 0.5) / self._input_size
-            scaled = np.clip(np.floor(place * KEYPOINT_SCALE), 0, KEYPOINT_SCALE - 1)
-            array.append(_filled(scaled, array.row_shape, 0))
+        for name, array in self._features.items():
+            array.append(features[name])
+        self.depth.append(depth)
         for array, row in zip(self._described, described, strict=True):
             array.append(row)
         for array in self._arrays:
@@ -228,11 +232,11 @@ class PartialMap:
         shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _filled(rows: NDArray, shape: tuple[int, ...], filling: float) -> NDArray:
-    """Rows, and after them as many of a filling as make up a shape."""
-    full = np.full(shape, filling, np.float32)
-    full[: len(rows)] = rows
-    return full
+def _open_features(folder: Path, matcher: Matcher) -> dict[str, GrowingArray]:
+    return {
+        name: GrowingArray(folder / f"{name}.npy", shape, dtype)
+        for name, (shape, dtype) in matcher.arrays.items()
+    }
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> bytes:

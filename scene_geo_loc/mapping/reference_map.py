@@ -6,9 +6,10 @@
 | keyframes.parquet | a row a keyframe: stamp, pose, camera, name, source of depth, place of thumbnail |
 | descriptors.npy | (N, D) float16 unit global descriptors |
 | index.faiss | the index over them |
-| local_features.npy | (N, F, C) int8, unit features times `FEATURE_SCALE`; F is a matcher's capacity |
-| keypoints.npy | (N, F, 2) uint16, where in the image they lie; of matchers that have keypoints |
-| depth.npy | (N, F) float16 metres at the features, NaN where unknown or where there are fewer features |
+| local_features.npy | (N, F, C) int8, the directions of F features; see `Matcher.arrays` |
+| coarse_features.npy | (N, F', C') int8, those of the late map; of the matcher encoder, not in format 1 |
+| keypoints.npy | (N, F, 2) uint16, where in the image the features lie; of matchers of keypoints |
+| depth.npy | (N, F) float16 metres at the features, NaN where unknown |
 | thumbnails.bin | JPEG pictures, one after the other |
 | network.safetensors | the network that made descriptors and features |
 | matcher.safetensors | what the matcher has learned, of those that have |
@@ -37,14 +38,11 @@ from scene_geo_loc.mapping.index import DescriptorIndex
 FORMAT = "scene_geo_loc reference map"
 FORMAT_VERSION = 2
 """Format 1 knew the matcher "encoder" alone; its maps are opened all the same."""
-FEATURE_SCALE = 254.0
-"""Local features are stored as int8 of this multiple: a component of a unit feature rarely passes a half."""
-KEYPOINT_SCALE = 65536
-"""Keypoints are stored as this multiple of their place in the image, 0 to 1 from its left and upper border."""
-
 ARRAYS = ("descriptors.npy", "local_features.npy", "depth.npy")
 FILES = ("keyframes.parquet", *ARRAYS, "index.faiss", "thumbnails.bin", "network.safetensors")
-OPTIONAL_FILES = ("keypoints.npy", "matcher.safetensors")
+MATCHER_ARRAYS = ("coarse_features.npy", "keypoints.npy")
+MATCHER_FILES = (*MATCHER_ARRAYS, "matcher.safetensors")
+"""Files of some matchers."""
 
 
 class FileRecord(BaseModel):
@@ -109,8 +107,7 @@ class ReferenceMap:
         stamps_ns: (N,) int64.
         camera_index: (N,) int32 into `cameras`.
         index: search over the global descriptors.
-        local_features: (N, F, C) int8, memory-mapped.
-        keypoints: (N, F, 2) uint16, memory-mapped; None where features lie on the matcher's grid.
+        features: what the matcher stores of the keyframes, (N, ...), by name, memory-mapped.
         depth: (N, F) float16 metres, memory-mapped.
     """
 
@@ -138,12 +135,12 @@ class ReferenceMap:
         self._thumbnail_offset = column["thumbnail_offset"]
         self._thumbnail_bytes = column["thumbnail_bytes"]
         self.index = DescriptorIndex.read(path / "index.faiss")
-        self.local_features = _array(path / "local_features.npy")
-        self.keypoints = _array(path / "keypoints.npy") if "keypoints.npy" in info.files else None
+        files = [name for name in ("local_features.npy", *MATCHER_ARRAYS) if name in info.files]
+        self.features = {name.removesuffix(".npy"): _array(path / name) for name in files}
         self.depth = _array(path / "depth.npy")
-        arrays = [array for array in (self.local_features, self.keypoints, self.depth) if array is not None]
-        lengths = {len(table), len(self.index), info.keyframes, *map(len, arrays)}
-        if len(lengths) != 1 or len({array.shape[1] for array in arrays}) != 1:
+        lengths = {len(array) for array in (table, self.index, self.depth, *self.features.values())}
+        same_room = self.depth.shape[1] == self.features["local_features"].shape[1]
+        if lengths != {info.keyframes} or not same_room:
             raise MapError(
                 f"The files of {path} disagree on how many keyframes or features there are: build the map again."
             )
@@ -189,15 +186,14 @@ class ReferenceMap:
         """The camera of a keyframe, at the size of its images."""
         return self.cameras[self.camera_index[keyframe]]
 
-    def features_of(self, keyframe: int) -> NDArray[np.float32]:
-        """Unit local features (F, C) of a keyframe: row by row of its grid, or as its keypoints."""
-        features = self.local_features[keyframe].astype(np.float32)
-        return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
+    @property
+    def matcher_file(self) -> Path | None:
+        """What the map's matcher has learned, where it is one that learns."""
+        return self.path / "matcher.safetensors" if "matcher.safetensors" in self.info.files else None
 
-    def keypoints_of(self, keyframe: int, size: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Pixels (F, 2) of a keyframe's keypoints in its image resized to `size` (width, height)."""
-        assert self.keypoints is not None, "features on a grid have no places of their own"
-        return (self.keypoints[keyframe] + 0.5) * (size / KEYPOINT_SCALE) - 0.5
+    def features_of(self, keyframe: int) -> dict[str, NDArray]:
+        """What the matcher has stored of a keyframe, for `Matcher.read`."""
+        return {name: array[keyframe] for name, array in self.features.items()}
 
     def thumbnail(self, keyframe: int) -> NDArray[np.uint8]:
         """A small RGB picture (h, w, 3) of a keyframe, of its camera's shape."""

@@ -1,4 +1,4 @@
-"""`scene-geo-loc benchmark descriptors|pairs`: how well global descriptors find places."""
+"""`scene-geo-loc benchmark descriptors|pairs|pose`: how well places are found, and poses."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scene_geo_loc.cli.benchmark_pose import pose
+
 if TYPE_CHECKING:
     from scene_geo_loc.evaluation.descriptor_benchmark import Benchmark
 
-benchmark_app = typer.Typer(help="Score global descriptors on places that are known.", no_args_is_help=True)
+benchmark_app = typer.Typer(
+    help="Score global descriptors and poses on places that are known.", no_args_is_help=True
+)
+benchmark_app.command()(pose)
 Json = Annotated[Path | None, typer.Option(help="File to write the numbers and their protocol to.")]
 
 

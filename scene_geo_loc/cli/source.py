@@ -17,6 +17,25 @@ if TYPE_CHECKING:
 _PANEL = "Source"
 
 
+Format = Annotated[
+    str | None,
+    typer.Option(
+        help="Its format, where it is not recognised: rosbag, 7scenes, 12scenes, cambridge, "
+        "kitti-odometry, kitti-raw, kitti-lidar, robotcar, colmap or rgbd.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Poses = Annotated[
+    str | None,
+    typer.Option(
+        help="Where a bag's poses are: a topic, or a TUM file with poses of the camera's optical frame. "
+        "Else ground truth, TF or odometry is taken, in this order. Of a RobotCar run: rtk, ins or vo, "
+        "else the first of these that there is.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Source:
     """What the user said of a source: where it is, and which part of it to take."""
@@ -27,23 +46,8 @@ class Source:
             metavar="SOURCE", help="A bag (.bag, .mcap, .db3, or a rosbag2 folder) or a dataset's folder."
         ),
     ]
-    format: Annotated[
-        str | None,
-        typer.Option(
-            help="Its format, where it is not recognised: rosbag, 7scenes, 12scenes, cambridge, "
-            "kitti-odometry, kitti-raw, kitti-lidar, robotcar, colmap or rgbd.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = None
-    poses: Annotated[
-        str | None,
-        typer.Option(
-            help="Where a bag's poses are: a topic, or a TUM file with poses of the camera's optical frame. "
-            "Else ground truth, TF or odometry is taken, in this order. Of a RobotCar run: rtk, ins or vo, "
-            "else the first of these that there is.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = None
+    format: Format = None
+    poses: Poses = None
     camera: Annotated[
         str | None,
         typer.Option(

@@ -42,6 +42,17 @@ class MedianErrors:
 
 
 @dataclass(frozen=True)
+class Gain:
+    """How many times smaller median errors become from the retrieved pose to the refined one."""
+
+    position: float
+    rotation: float
+
+    def __str__(self) -> str:
+        return f"×{self.position:.1f} / ×{self.rotation:.1f}"
+
+
+@dataclass(frozen=True)
 class SceneTable:
     """What the paper prints for one scene of a benchmark.
 
@@ -68,6 +79,41 @@ class SceneTable:
         }
 
 
+@dataclass(frozen=True)
+class BenchmarkTable:
+    """What the paper prints for one benchmark.
+
+    Attributes:
+        benchmark: its name as printed.
+        table: of the paper.
+        scenes: in the paper's order.
+        gains: by network, the gain in the mean over the scenes of the median errors, as its text gives it.
+    """
+
+    benchmark: str
+    table: str
+    scenes: tuple[SceneTable, ...]
+    gains: dict[str, Gain]
+
+    @property
+    def methods(self) -> list[str]:
+        """Those that have a number in any scene, in the paper's order."""
+        return list(dict.fromkeys(row.method for scene in self.scenes for row in scene.printed))
+
+
+def benchmark_tables() -> list[BenchmarkTable]:
+    """All that the paper prints: 7-Scenes, 12-Scenes and Cambridge Landmarks."""
+    return [
+        BenchmarkTable(
+            table["benchmark"],
+            table["table"],
+            tuple(_scene(table, folder) for folder in table["scenes"]),
+            {network: Gain(*gain) for network, gain in table["gains"].items()},
+        )
+        for table in _tables().values()
+    ]
+
+
 def scene_table(format: str, folder: Path) -> SceneTable | None:
     """What the paper prints for a source, by its format and the name of the scene's folder.
 
@@ -79,11 +125,15 @@ def scene_table(format: str, folder: Path) -> SceneTable | None:
     table = _tables()[format]
     names = folder.resolve().parts
     for name in ("/".join(names[-2:]), *names[:-3:-1]):
-        scene = table["scenes"].get(name)
-        if scene is not None:
-            rows = tuple(MedianErrors(method, *errors) for method, errors in scene["errors"].items())
-            return SceneTable(table["benchmark"], scene["name"], table["table"], rows)
+        if name in table["scenes"]:
+            return _scene(table, name)
     return None
+
+
+def _scene(table: dict[str, Any], folder: str) -> SceneTable:
+    scene = table["scenes"][folder]
+    rows = tuple(MedianErrors(method, *errors) for method, errors in scene["errors"].items())
+    return SceneTable(table["benchmark"], scene["name"], table["table"], rows)
 
 
 def medians_of(records: Sequence[QueryRecord]) -> list[MedianErrors]:
@@ -114,7 +164,7 @@ def medians_of(records: Sequence[QueryRecord]) -> list[MedianErrors]:
 
 @cache
 def _tables() -> dict[str, Any]:
-    """By format: benchmark, table, and by scene its name and the errors (m, degrees) of each method."""
+    """By format: benchmark, table, gains, and by scene its name and each method's errors (m, degrees)."""
     text = files("scene_geo_loc.evaluation").joinpath("pose_tables.json").read_text(encoding="utf-8")
     tables: dict[str, Any] = json.loads(text)
     return tables

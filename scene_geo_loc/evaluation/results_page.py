@@ -82,7 +82,7 @@ def write_results(path: Path, benchmark: Benchmark) -> list[Path]:
         benchmark=benchmark,
         command_path=path.name if path.parent == Path() else f"{path.parent.name}/{path.name}",
         version=__version__,
-        machine=f"{platform.machine()}, {available_cores()} cores",
+        machine=machine(),
         backends=list(dict.fromkeys(run.backend for result in benchmark.systems for run in result.runs)),
         counts=[(name, benchmark.recall(name), _left_out(benchmark, name)) for name in scenarios],
         protocols=_protocols(benchmark),
@@ -100,6 +100,11 @@ def write_results(path: Path, benchmark: Benchmark) -> list[Path]:
     )
     write_aside(path, page.encode())
     return [path, *(path.parent / "images" / name for name in pictures)]
+
+
+def machine() -> str:
+    """What kind of processor this is, and how many of its cores may be used."""
+    return f"{platform.machine()}, {available_cores()} cores"
 
 
 def _left_out(benchmark: Benchmark, scenario: str) -> str:

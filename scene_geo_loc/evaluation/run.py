@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.evaluation.pose_error import LOCALIZED, QueryRecord
+from scene_geo_loc.geometry.pose import inverse
 
 if TYPE_CHECKING:
     from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.localization.rig import RigLocalizer
     from scene_geo_loc.traversals.frame import Frame, Traversal
 
 
@@ -48,4 +50,42 @@ def localize_frame(localizer: Localizer, frame: Frame) -> QueryRecord:
         reason=estimate.reason,
         name=frame.name,
         T_retrieved=T_retrieved,
+    )
+
+
+def localize_instant(localizer: RigLocalizer, frames: Sequence[Frame]) -> QueryRecord:
+    """The record of images that the cameras of a rig took at one instant, with the first camera's pose.
+
+    Where the cameras are to each other follows from the frames' own poses, which hold their mounting and
+    how far the vehicle went from one image to the next.  A frame without a pose takes no part; the first
+    one must have one.
+    """
+    from scene_geo_loc.localization.rig import RigImage
+
+    first = frames[0]
+    assert first.T_map_camera is not None, "without it the others' places are not known"
+    T_base_map = inverse(first.T_map_camera)
+    images = [
+        RigImage(frame.image, frame.camera, T_base_map @ frame.T_map_camera)
+        for frame in frames
+        if frame.T_map_camera is not None
+    ]
+    try:
+        estimate = localizer.localize(images)
+    except SceneGeoLocError as error:
+        return QueryRecord(first.stamp_ns, "lost", first.T_map_camera, reason=str(error), name=first.name)
+    candidates = estimate.cameras[0].candidates
+    status = str(estimate.status.value)
+    return QueryRecord(
+        stamp_ns=first.stamp_ns,
+        status=status,
+        T_true=first.T_map_camera,
+        T_estimated=estimate.T_map_base if status == LOCALIZED else None,
+        latency_ms=estimate.timings_ms["total"],
+        timings_ms=dict(estimate.timings_ms),
+        inliers=estimate.inliers,
+        inlier_ratio=estimate.inlier_ratio,
+        reason=estimate.reason,
+        name=first.name,
+        T_retrieved=localizer.localizer.map.T_map_camera[candidates[0].keyframe] if candidates else None,
     )

@@ -27,7 +27,7 @@ from scene_geo_loc.mapping.reference_map import (
     FILES,
     FORMAT,
     FORMAT_VERSION,
-    MATCHER_FILES,
+    OPTIONAL_FILES,
     FileRecord,
     MapInfo,
     sha256_of,
@@ -273,7 +273,7 @@ class MapBuilder:
             package_version=__version__,
             files={
                 name: FileRecord(bytes=(folder / name).stat().st_size, sha256=sha256_of(folder / name))
-                for name in (*FILES, *MATCHER_FILES)
+                for name in (*FILES, *OPTIONAL_FILES)
                 if (folder / name).exists()
             },
         )

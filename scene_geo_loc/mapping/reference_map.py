@@ -10,6 +10,7 @@
 | coarse_features.npy | (N, F', C') int8, those of the late map; of the matcher encoder, not in format 1 |
 | keypoints.npy | (N, F, 2) uint16, where in the image the features lie; of matchers of keypoints |
 | depth.npy | (N, F) float16 metres at the features, NaN where unknown |
+| depth_sigma.npy | (N, F) float16, standard deviations of the depth as parts of it; not of every map |
 | thumbnails.bin | JPEG pictures, one after the other |
 | network.safetensors | the network that made descriptors and features |
 | matcher.safetensors | what the matcher has learned, of those that have |
@@ -41,8 +42,8 @@ FORMAT_VERSION = 2
 ARRAYS = ("descriptors.npy", "local_features.npy", "depth.npy")
 FILES = ("keyframes.parquet", *ARRAYS, "index.faiss", "thumbnails.bin", "network.safetensors")
 MATCHER_ARRAYS = ("coarse_features.npy", "keypoints.npy")
-MATCHER_FILES = (*MATCHER_ARRAYS, "matcher.safetensors")
-"""Files of some matchers."""
+OPTIONAL_FILES = (*MATCHER_ARRAYS, "matcher.safetensors", "depth_sigma.npy")
+"""Files of some maps."""
 
 
 class FileRecord(BaseModel):
@@ -109,6 +110,7 @@ class ReferenceMap:
         index: search over the global descriptors.
         features: what the matcher stores of the keyframes, (N, ...), by name, memory-mapped.
         depth: (N, F) float16 metres, memory-mapped.
+        depth_sigma: (N, F) float16, parts of the depth, memory-mapped; None where the map does not tell.
     """
 
     def __init__(self, path: Path, info: MapInfo) -> None:
@@ -138,9 +140,12 @@ class ReferenceMap:
         files = [name for name in ("local_features.npy", *MATCHER_ARRAYS) if name in info.files]
         self.features = {name.removesuffix(".npy"): _array(path / name) for name in files}
         self.depth = _array(path / "depth.npy")
+        has_sigma = "depth_sigma.npy" in info.files
+        self.depth_sigma = _array(path / "depth_sigma.npy") if has_sigma else None
         lengths = {len(array) for array in (table, self.index, self.depth, *self.features.values())}
-        same_room = self.depth.shape[1] == self.features["local_features"].shape[1]
-        if lengths != {info.keyframes} or not same_room:
+        room = {self.depth.shape, self.features["local_features"].shape[:2]}
+        room |= set() if self.depth_sigma is None else {self.depth_sigma.shape}
+        if lengths != {info.keyframes} or len(room) != 1:
             raise MapError(
                 f"The files of {path} disagree on how many keyframes or features there are: build the map again."
             )
@@ -190,6 +195,12 @@ class ReferenceMap:
     def matcher_file(self) -> Path | None:
         """What the map's matcher has learned, where it is one that learns."""
         return self.path / "matcher.safetensors" if "matcher.safetensors" in self.info.files else None
+
+    @property
+    def array_files(self) -> list[str]:
+        """Names of the files that have a row of features, or of their depth, for each keyframe."""
+        names = ("local_features.npy", *MATCHER_ARRAYS, "depth.npy", "depth_sigma.npy")
+        return [name for name in names if name in self.info.files]
 
     def features_of(self, keyframe: int) -> dict[str, NDArray]:
         """What the matcher has stored of a keyframe, for `Matcher.read`."""

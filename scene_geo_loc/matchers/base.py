@@ -49,11 +49,13 @@ class Matcher(ABC):
     Attributes:
         name: what maps and settings call it.
         capacity: how many features of a keyframe a map has room for.
+        quick_rows: of the features of an image a few that tell quickly whether two show one place.
         input_size: width and height (2,) of the network's input.
     """
 
     name: ClassVar[str]
     capacity: int
+    quick_rows: NDArray[np.intp]
 
     def __init__(self, network: SceneNetwork, learned: Path | None = None) -> None:
         """See `make_matcher`."""
@@ -87,8 +89,8 @@ class Matcher(ABC):
         """
 
     @abstractmethod
-    def read(self, rows: Rows) -> LocalFeatures:
-        """The features of a keyframe that a map has stored."""
+    def read(self, rows: Rows, quick: bool = False) -> LocalFeatures:
+        """The features of a keyframe that a map has stored, or only those at `quick_rows`."""
 
     def fit(self, keyframes: Sequence[Rows]) -> None:
         """Learns what it can from some of a map's keyframes; `arrays` are others afterwards."""

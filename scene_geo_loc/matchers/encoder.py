@@ -29,6 +29,8 @@ COARSE_WEIGHT = 0.5
 
 Of 0.3, 0.5, 1 and 2 it measured best: with more of it matches agree more often and are less precise.
 """
+QUICK_STRIDE = 2
+"""Of every so many cells along both sides one is among those that candidates are ordered by."""
 AXES = 32
 """Principal axes of the place's features that a map keeps, of the early map and of the late one."""
 
@@ -52,12 +54,15 @@ class EncoderMatcher(Matcher):
         self.grid = network.grid
         self.cells = network.cell_centres()
         self.capacity = len(self.cells)
+        self.quick_rows = np.arange(self.capacity).reshape(self.grid)[::QUICK_STRIDE, ::QUICK_STRIDE].ravel()
         self._stride = early.stride
         self._channels = (early.channels, late.channels)
         sizes = (config.input_height, config.input_width)
         self._coarse_grid = (late.cells(sizes[0]), late.cells(sizes[1]))
         self._from_coarse = [
-            _interpolation((np.arange(fine) * early.stride + early.offset - late.offset) / late.stride, coarse)
+            _interpolation(
+                (np.arange(fine) * early.stride + early.offset - late.offset) / late.stride, coarse
+            )
             for fine, coarse in zip(self.grid, self._coarse_grid, strict=True)
         ]
         self._axes: dict[str, NDArray[np.float32]] | None = None
@@ -70,12 +75,15 @@ class EncoderMatcher(Matcher):
         if self._axes is None:
             return LocalFeatures(self.cells, fine)
         coarse = features.coarse_features.reshape(-1, self._channels[1])
-        return self._joined(fine @ self._axes["fine"], self._coarse(coarse))
+        descriptors = _joined(fine @ self._axes["fine"], self._spread(self._coarse(coarse)))
+        return LocalFeatures(self.cells, descriptors)
 
     def match(self, query: LocalFeatures, reference: LocalFeatures) -> Matched:
         """Mutual nearest neighbours by cosine."""
         similarity = query.descriptors @ reference.descriptors.T
         in_query, in_reference = mutual_nearest(similarity)
+        if len(query.pixels) < self.capacity:  # the cells beside a match are not all there
+            return Matched(query.pixels[in_query], in_reference)
         shift = self._shift(similarity, in_query, in_reference)
         return Matched(query.pixels[in_query] + self._stride * shift, in_reference)
 
@@ -99,11 +107,14 @@ class EncoderMatcher(Matcher):
         rows = {"local_features": to_int8(fine), "coarse_features": to_int8(coarse)}
         return rows, depth_at(self.cells, depth, self.input_size)
 
-    def read(self, rows: Rows) -> LocalFeatures:
+    def read(self, rows: Rows, quick: bool = False) -> LocalFeatures:
         """See `Matcher.read`."""
+        chosen = self.quick_rows if quick else slice(None)
+        fine = rows["local_features"][chosen]
         if "coarse_features" not in rows:
-            return LocalFeatures(self.cells, unit(rows["local_features"]))
-        return self._joined(rows["local_features"], unit(rows["coarse_features"]))
+            return LocalFeatures(self.cells[chosen], unit(fine))
+        spread = self._spread(rows["coarse_features"], QUICK_STRIDE if quick else 1)
+        return LocalFeatures(self.cells[chosen], _joined(fine, spread))
 
     @property
     def learns(self) -> bool:
@@ -136,13 +147,13 @@ class EncoderMatcher(Matcher):
         assert self._axes is not None
         return unit(unit(unit(late) - self._axes["coarse_mean"]) @ self._axes["coarse"])
 
-    def _joined(self, fine: NDArray, coarse: NDArray[np.float32]) -> LocalFeatures:
-        """The features of both maps, each along its axes, as unit features at the early map's cells."""
-        (by_row, by_column), (rows, columns) = self._from_coarse, self._coarse_grid
-        spread = np.tensordot(by_column, coarse.reshape(rows, columns, -1), axes=(1, 1))
-        spread = np.tensordot(by_row, spread, axes=(1, 1)).reshape(self.capacity, -1)
-        parts = [unit(fine), unit(spread) * np.float32(COARSE_WEIGHT**0.5)]
-        return LocalFeatures(self.cells, np.concatenate(parts, axis=1) / np.float32((1 + COARSE_WEIGHT) ** 0.5))
+    def _spread(self, coarse: NDArray, stride: int = 1) -> NDArray[np.float32]:
+        """The late map's features (cells', C) at the early map's cells, or at one in so many along a side."""
+        rows, columns = self._coarse_grid
+        by_row, by_column = (weights[::stride] for weights in self._from_coarse)
+        spread = np.tensordot(by_column, unit(coarse).reshape(rows, columns, -1), axes=(1, 1))
+        spread = np.tensordot(by_row, spread, axes=(1, 1))
+        return spread.reshape(-1, spread.shape[-1])
 
     def _shift(
         self, similarity: NDArray[np.float32], in_query: NDArray[np.intp], in_reference: NDArray[np.intp]
@@ -163,6 +174,12 @@ class EncoderMatcher(Matcher):
             top = np.divide(before - after, 2 * curvature, out=np.zeros_like(before), where=curvature < 0)
             shift[inside, axis] = np.clip(top, -0.5, 0.5)
         return shift
+
+
+def _joined(fine: NDArray, coarse: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Unit features (N, C + C') of the early map's (N, C) and the late one's (N, C') beside them."""
+    joined = np.concatenate([unit(fine), unit(coarse) * np.float32(COARSE_WEIGHT**0.5)], axis=1)
+    return joined / np.float32((1 + COARSE_WEIGHT) ** 0.5)
 
 
 def _axes(features: NDArray[np.float32]) -> NDArray[np.float32]:

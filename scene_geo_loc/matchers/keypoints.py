@@ -16,6 +16,8 @@ MAX_PIXELS = 640 * 480
 """Most pixels of the image that keypoints are found in: larger images are made smaller."""
 QUERY_KEYPOINTS = 1000
 """Most keypoints of a query, the strongest."""
+QUICK_KEYPOINTS = 200
+"""Those of an image that candidates are ordered by, the strongest."""
 PLACE_SCALE = 65536
 """A keypoint is stored as this multiple of its place in the image, 0 to 1 from the left and upper border."""
 
@@ -30,6 +32,7 @@ class KeypointMatcher(Matcher):
         multiple: what the sides of the image must be multiples of.
     """
 
+    quick_rows = np.arange(QUICK_KEYPOINTS)
     channels: ClassVar[int]
     multiple: ClassVar[int] = 1
 
@@ -67,10 +70,11 @@ class KeypointMatcher(Matcher):
         at[: len(kept)] = depth[kept]
         return rows, at
 
-    def read(self, rows: Rows) -> LocalFeatures:
+    def read(self, rows: Rows, quick: bool = False) -> LocalFeatures:
         """See `Matcher.read`."""
-        pixels = (rows["keypoints"] + 0.5) * (self.input_size / PLACE_SCALE) - 0.5
-        return LocalFeatures(pixels, unit(rows["local_features"]))
+        chosen = slice(len(self.quick_rows)) if quick else slice(None)
+        pixels = (rows["keypoints"][chosen] + 0.5) * (self.input_size / PLACE_SCALE) - 0.5
+        return LocalFeatures(pixels, unit(rows["local_features"][chosen]))
 
 
 def _working_image(image: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:

@@ -132,10 +132,11 @@ def format_of(source: Path, named: str | None = None) -> str:
     found = named or _recognise(source)
     if found is not None:
         return found
-    within = list(islice(_sources_within(source), _SHOWN + 1)) if source.is_dir() else []
+    within = list(islice(sources_within(source), _SHOWN + 1)) if source.is_dir() else []
     if within:
+        names = [f"{one.relative_to(source)} ({kind})" for one, kind in within]
         raise TraversalError(
-            f"{source}: not a source itself, but a folder of sources; name one of them: {_listed(within)}."
+            f"{source}: not a source itself, but a folder of sources; name one of them: {_listed(names)}."
         )
     layouts = "".join(f"\n  {name}: {dataset.layout}" for name, dataset in _DATASETS.items())
     raise TraversalError(
@@ -151,16 +152,21 @@ def _recognise(source: Path) -> str | None:
     return next(fitting, None)
 
 
-def _sources_within(folder: Path, depth: int = 2) -> Iterator[str]:
+def takes_split(format: str) -> bool:
+    """Whether sources of a format have a split to train with and one to test with."""
+    return format in _DATASETS and "split" in _DATASETS[format].takes
+
+
+def sources_within(folder: Path, depth: int = 2) -> Iterator[tuple[Path, str]]:
     """The sources among the folders in a folder, and in those, with their formats."""
     for child in sorted(filter(Path.is_dir, folder.iterdir())):
         if not os.access(child, os.R_OK | os.X_OK):
             continue
         name = _recognise(child)
         if name is not None:
-            yield f"{child.name} ({name})"
+            yield child, name
         elif depth > 1:
-            yield from (f"{child.name}/{source}" for source in _sources_within(child, depth - 1))
+            yield from sources_within(child, depth - 1)
 
 
 def _content(source: Path) -> str:

@@ -1,0 +1,138 @@
+"""The rows of a pose benchmark, as data: what a map is built with, and how queries are localized in it.
+
+A new row is a new `Step`, `Depth` or matcher here; running, tables, curves and pages follow from these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from scene_geo_loc.localization.estimate import LocalizerSettings
+from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.traversals.frame import Frame, Scan, Skipped, Traversal
+
+RETRIEVAL = "retrieval"
+"""The row of the poses of the most similar keyframes, which need no step: every step tells them."""
+
+PACKAGE = "package's own"
+"""The name of the network that the package comes with."""
+
+
+_LOOKED_AT = 20
+"""Frames among which one has depth, where a source's frames have any."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """How a query is taken further than to the retrieved keyframe.
+
+    Attributes:
+        name: of the row.
+        settings: of the localizer.
+        is_rig: whether all cameras of a rig are localized together, or the first one alone.
+    """
+
+    name: str
+    settings: LocalizerSettings
+    is_rig: bool = False
+
+
+STEPS = (
+    # Each candidate proposes a pose, the best inlier ratio wins, and a tenth of inliers is all it needs.
+    Step(
+        "per candidate (paper)",
+        LocalizerSettings(refinement="per_candidate", min_coverage=0.0, min_similarity=-1.0),
+    ),
+    Step("pooled, refined", LocalizerSettings()),
+)
+"""From the paper's rule to the package's own, each compared with the one before."""
+
+
+RIG_STEP = Step("all cameras together", LocalizerSettings(), is_rig=True)
+"""The last step where the source has several cameras."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """Where the keyframes' depth comes from.
+
+    Attributes:
+        name: of the source, as the map records it.
+        missing: one sentence for a source of frames that has none.
+    """
+
+    name: str
+    missing: str
+
+
+DEPTHS = (
+    Depth("sensor", "The frames of the map's source have no depth."),
+    Depth("lidar", "The map's source has no lidar."),
+)
+"""Those that a map can be built with; of the simulator's bags, sensor depth is the true one."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a map is built with besides its source.
+
+    Attributes:
+        network: a checkpoint, or None for the network that the package comes with.
+        depth: name of one of `DEPTHS`, or empty for a map without depth.
+        settings: of the builder.
+    """
+
+    network: Path | None
+    depth: str
+    settings: BuilderSettings
+
+    @property
+    def network_name(self) -> str:
+        """The checkpoint's name, with its folder's where that says more."""
+        if self.network is None:
+            return PACKAGE
+        stem = self.network.stem
+        return f"{self.network.parent.name}/{stem}" if stem in ("last", "best", "network") else stem
+
+
+def find_depths(traversal: Traversal) -> list[str]:
+    """The names of the `DEPTHS` that a source has."""
+    found = []
+    if any(frame.depth is not None for frame in islice(traversal.frames(), _LOOKED_AT)):
+        found.append("sensor")
+    if next(iter(traversal.scans()), None) is not None:
+        found.append("lidar")
+    return found
+
+
+@dataclass
+class OnlyDepth:
+    """A traversal with one of its sources of depth, and none of the others."""
+
+    traversal: Traversal
+    depth: str
+    name: str = field(init=False)
+    map_frame: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.name, self.map_frame = self.traversal.name, self.traversal.map_frame
+
+    @property
+    def skipped(self) -> Skipped:
+        """That of the traversal."""
+        return self.traversal.skipped
+
+    def __len__(self) -> int:
+        return len(self.traversal)
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames, without their depth if it is not to be used."""
+        for frame in self.traversal.frames():
+            yield frame if self.depth == "sensor" else replace(frame, depth=None)
+
+    def scans(self) -> Iterator[Scan]:
+        """The scans; none if they are not to be used."""
+        return self.traversal.scans() if self.depth == "lidar" else iter(())

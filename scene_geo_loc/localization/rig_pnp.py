@@ -1,0 +1,134 @@
+"""A rig's pose from the matches of all its cameras at once: one generalized camera, whose rays have no
+common centre.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import numpy as np
+import poselib
+from numpy.typing import NDArray
+
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, transform
+from scene_geo_loc.localization.pnp import (
+    FIT_WIDTH,
+    MIN_MATCHES,
+    NormalEquations,
+    covariance_of,
+    normal_equations,
+    poselib_camera,
+    ransac,
+    reprojection_errors,
+    robust_fit,
+    solve_pnp,
+)
+
+
+@dataclass(frozen=True)
+class CameraMatches:
+    """What one camera of a rig matched.
+
+    Attributes:
+        T_base_camera: where it is mounted.
+        camera: its intrinsics; distortion is undone already.
+        pixels: (M, 2) ideal pixels.
+        points_map: (M, 3) metres.
+    """
+
+    T_base_camera: Pose
+    camera: Camera
+    pixels: NDArray[np.float64]
+    points_map: NDArray[np.float64]
+
+    def errors(self, T_map_base: Pose) -> NDArray[np.float64]:
+        """Reprojection errors (M,) in pixels if the base were there; infinite behind the camera."""
+        return reprojection_errors(T_map_base @ self.T_base_camera, self.pixels, self.points_map, self.camera)
+
+    def where(self, chosen: NDArray[np.bool_]) -> CameraMatches:
+        """Some of the matches."""
+        return CameraMatches(self.T_base_camera, self.camera, self.pixels[chosen], self.points_map[chosen])
+
+
+def solve_rig(matches: Sequence[CameraMatches], max_error_px: float) -> Pose | None:
+    """T_map_base by RANSAC over all cameras' matches with local optimisation (PoseLib, GP3P).
+
+    Three rays of whichever cameras propose a pose: no camera needs to see enough on its own.
+
+    Source: Kukelova, Heller and Fitzgibbon, Efficient intersection of three quadrics and applications in
+    computer vision, CVPR 2016.
+
+    Returns None where there are too few matches or no pose is found.
+    """
+    seeing = [one for one in matches if len(one.pixels)]
+    if sum(len(one.pixels) for one in seeing) < MIN_MATCHES:
+        return None
+    if len(seeing) == 1:
+        return _solve_alone(seeing[0], max_error_px)
+    centre = np.concatenate([one.points_map for one in matches]).mean(axis=0)
+    pose, found = poselib.estimate_generalized_absolute_pose(
+        [one.pixels for one in matches],
+        [one.points_map - centre for one in matches],
+        [_poselib_pose(inverse(one.T_base_camera)) for one in matches],
+        [poselib_camera(one.camera) for one in matches],
+        ransac(max_error_px),
+        robust_fit(max_error_px) | {"max_iterations": 10},
+    )
+    return _around(centre, pose) if found["num_inliers"] >= MIN_MATCHES else None
+
+
+def _solve_alone(matches: CameraMatches, max_error_px: float) -> Pose | None:
+    """T_map_base where one camera has all the matches: its rays have a common centre after all."""
+    found = solve_pnp(matches.pixels, matches.points_map, matches.camera, max_error_px)
+    return None if found is None else np.asarray(found.T_map_camera @ inverse(matches.T_base_camera))
+
+
+def refine_rig(T_map_base: Pose, matches: Sequence[CameraMatches], max_error_px: float) -> Pose:
+    """The robust least-squares fit from a pose, to matches up to `FIT_WIDTH` times as far off as inliers."""
+    wide = FIT_WIDTH * max_error_px
+    near = [one.where(one.errors(T_map_base) <= wide) for one in matches]
+    centre = np.concatenate([one.points_map for one in matches]).mean(axis=0)
+    T_base_map = inverse(T_map_base)
+    start = _poselib_pose(make_pose(T_base_map[:3, :3], transform(T_base_map, centre)))
+    pose, _ = poselib.refine_generalized_absolute_pose(
+        [one.pixels for one in near],
+        [one.points_map - centre for one in near],
+        start,
+        [_poselib_pose(inverse(one.T_base_camera)) for one in near],
+        [poselib_camera(one.camera) for one in near],
+        robust_fit(wide),
+    )
+    refined = _around(centre, pose)
+    return T_map_base if refined is None else refined
+
+
+def rig_covariance(T_map_base: Pose, matches: Sequence[CameraMatches]) -> NDArray[np.float64] | None:
+    """Covariance (6, 6) of a rig's pose from its cameras' inliers, as `pnp.pose_covariance` has it.
+
+    The Jacobians of all cameras are stacked, each by the pose of the base.
+    Returns None where the inliers do not fix the pose.
+    """
+
+    def of_base(one: CameraMatches) -> NormalEquations:
+        T_map_camera = T_map_base @ one.T_base_camera
+        found = normal_equations(T_map_camera, one.pixels, one.points_map, one.camera)
+        return found.of_base(T_map_base[:3, 3] - T_map_camera[:3, 3])
+
+    return covariance_of(reduce(add, [of_base(one) for one in matches if len(one.pixels)]))
+
+
+def _poselib_pose(T: Pose) -> poselib.CameraPose:
+    pose = poselib.CameraPose()
+    pose.R, pose.t = T[:3, :3], T[:3, 3]
+    return pose
+
+
+def _around(centre: NDArray[np.float64], pose: poselib.CameraPose) -> Pose | None:
+    """PoseLib's answer in the map: it worked on points around their centre, where rounding is least."""
+    T_map_base = inverse(make_pose(pose.R, pose.t))
+    T_map_base[:3, 3] += centre
+    return T_map_base if np.isfinite(T_map_base).all() else None

@@ -1,0 +1,81 @@
+"""Several cameras of one source read together: in order of time, or by instants."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from scene_geo_loc.traversals.frame import Frame, Scan, Skipped, Traversal
+
+SAME_INSTANT_NS = 50_000_000
+"""Images of several cameras belong together up to this far apart: cameras are often not triggered at once."""
+
+
+@dataclass
+class RigTraversal:
+    """The cameras of a rig; the first is the one that the others are taken to.
+
+    Attributes:
+        cameras: a traversal of each, of one source, in one map frame.
+    """
+
+    cameras: Sequence[Traversal]
+
+    def __post_init__(self) -> None:
+        self.name, self.map_frame = self.cameras[0].name, self.cameras[0].map_frame
+
+    @property
+    def skipped(self) -> Skipped:
+        """What the cameras left out; scans are the first one's."""
+        total = Skipped()
+        for camera in self.cameras:
+            for reason, count in camera.skipped.counts.items():
+                total.add(reason, count)
+        return total
+
+    def __len__(self) -> int:
+        return sum(len(camera) for camera in self.cameras)
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames of all cameras in order of time."""
+        return heapq.merge(*(camera.frames() for camera in self.cameras), key=_stamp)
+
+    def scans(self) -> Iterator[Scan]:
+        """The lidar's scans, once."""
+        return self.cameras[0].scans()
+
+    def instants(self) -> Iterator[list[Frame]]:
+        """Each frame of the first camera, and behind it those of the others that were taken with it.
+
+        Of a camera without a frame within `SAME_INSTANT_NS` there is none.
+        """
+        first, *others = (camera.frames() for camera in self.cameras)
+        streams = [_Stream(frames) for frames in others]
+        for frame in first:
+            found = (stream.nearest(frame.stamp_ns) for stream in streams)
+            yield [frame, *(other for other in found if other is not None)]
+
+
+class _Stream:
+    """The frames of a camera, looked up by rising stamps."""
+
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+        self._near: deque[Frame] = deque()
+
+    def nearest(self, stamp_ns: int) -> Frame | None:
+        while not self._near or self._near[-1].stamp_ns <= stamp_ns + SAME_INSTANT_NS:
+            following = next(self._frames, None)
+            if following is None:
+                break
+            self._near.append(following)
+        while self._near and self._near[0].stamp_ns < stamp_ns - SAME_INSTANT_NS:
+            self._near.popleft()
+        within = [frame for frame in self._near if frame.stamp_ns <= stamp_ns + SAME_INSTANT_NS]
+        return min(within, key=lambda frame: abs(frame.stamp_ns - stamp_ns), default=None)
+
+
+def _stamp(frame: Frame) -> int:
+    return frame.stamp_ns

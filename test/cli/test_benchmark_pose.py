@@ -1,0 +1,165 @@
+"""`scene-geo-loc benchmark pose`: from sources to tables, JSON, curves and a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from room import Room
+from typer.testing import CliRunner, Result
+
+from scene_geo_loc.cli.main import app
+from scene_geo_loc.errors import TraversalError
+from scene_geo_loc.evaluation.pose_courses import find_courses
+from scene_geo_loc.evaluation.pose_results import Place, read_benchmark
+from scene_geo_loc.networks.extractor import Extractor
+
+
+def invoke(*arguments: object) -> Result:
+    command = ["benchmark", "pose", *(str(argument) for argument in arguments)]
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, command)
+
+
+def write_rgbd(folder: Path, room: Room, offset_y: float, count: int = 8, with_depth: bool = True) -> Path:
+    """A plain folder of frames along the room."""
+    frames = room.drive(count, offset_y)
+    for kind in ("images", "depth"):
+        (folder / kind).mkdir(parents=True)
+    for i, frame in enumerate(frames):
+        cv2.imwrite(str(folder / "images" / f"{i}.png"), frame.image[..., ::-1])
+        if with_depth:
+            cv2.imwrite(str(folder / "depth" / f"{i}.png"), np.round(1e3 * frame.depth).astype(np.uint16))
+    np.savetxt(folder / "K.txt", room.camera.K)
+    np.savetxt(folder / "poses.txt", [frame.T_map_camera.reshape(-1) for frame in frames])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def morning(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rgbd(tmp_path_factory.mktemp("sources") / "morning", room, 0.0, 12)
+
+
+@pytest.fixture(scope="module")
+def evening(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rgbd(tmp_path_factory.mktemp("sources") / "evening", room, 0.15)
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The forward passes of networks."""
+    done: list[Any] = []
+    extract = Extractor.extract
+
+    def counted(self: Extractor, image: Any) -> Any:
+        done.append(image)
+        return extract(self, image)
+
+    monkeypatch.setattr(Extractor, "extract", counted)
+    return done
+
+
+def test_one_source_is_mapped_by_its_even_frames_and_localized_by_its_odd_ones(
+    morning: Path, tmp_path: Path, passes: list[Any]
+) -> None:
+    out = ("--json", tmp_path / "poses.json", "--curves", tmp_path / "curves", "--cache", tmp_path / "maps")
+    result = invoke(morning, *out, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert len(passes) == 6 + 6  # keyframes, and each query once, whatever is done with it
+    (queries,) = read_benchmark(tmp_path / "poses.json").sets
+    assert (queries.queries, queries.place) == (6, Place.INDOORS)
+    retrieval, *methods = queries.methods
+    assert retrieval.is_retrieval
+    assert {method.depth for method in methods} == {"sensor"}
+    best = methods[-1]
+    assert best.median_m is not None
+    assert retrieval.median_m is not None
+    assert best.median_m < 0.5 * retrieval.median_m
+    assert "The map's source has no lidar." in result.output
+    assert "against retrieval: position -" in result.output
+    (curves,) = (tmp_path / "curves").iterdir()
+    assert cv2.imread(str(curves)).shape[0] > 300
+
+
+def test_a_map_in_the_cache_is_not_built_again(
+    morning: Path, evening: Path, tmp_path: Path, passes: list[Any]
+) -> None:
+    options = ("--cache", tmp_path / "maps", "--keyframe-distance", 0.4, "--device", "cpu")
+    assert invoke(morning, evening, *options, "--json", tmp_path / "first.json").exit_code == 0
+    first = len(passes)
+    assert invoke(morning, evening, *options, "--json", tmp_path / "again.json").exit_code == 0
+    assert len(passes) - first == 8  # the queries alone
+    (before,), (after,) = (read_benchmark(tmp_path / f"{name}.json").sets for name in ("first", "again"))
+    assert [method.position_m for method in before.methods] == [method.position_m for method in after.methods]
+    assert len(list((tmp_path / "maps").iterdir())) == 1
+
+
+def test_a_damaged_map_in_the_cache_is_built_anew(morning: Path, tmp_path: Path) -> None:
+    options = ("--cache", tmp_path / "maps", "--device", "cpu")
+    assert invoke(morning, *options).exit_code == 0
+    (built,) = (tmp_path / "maps").iterdir()
+    (built / "depth.npy").write_bytes(b"broken")
+    result = invoke(morning, *options)
+    assert result.exit_code == 0, result.output
+    assert "mapping morning" in result.output
+
+
+def test_a_page_shows_these_results_and_earlier_ones_and_leaves_what_was_not_run_empty(
+    morning: Path, evening: Path, tmp_path: Path
+) -> None:
+    assert invoke(morning, "--json", tmp_path / "first.json", "--device", "cpu").exit_code == 0
+    page = tmp_path / "docs" / "poses.md"
+    result = invoke(
+        *(morning, evening, "--outdoors", "--device", "cpu", "--also", tmp_path / "first.json"),
+        *("--write", page),
+    )
+    assert result.exit_code == 0, result.output
+    text = page.read_text()
+    assert text.index("## morning, odd frames in morning, even frames") < text.index("## evening in morning")
+    assert "| lidar depth |  |  |" in text
+    assert "| Chess | 0.29 / 13.0 |" in text
+    assert "### Cambridge Landmarks (Table 2)" in text
+    assert len(list((page.parent / "images").iterdir())) == 2
+
+
+def test_a_source_without_depth_is_scored_by_retrieval_alone(room: Room, tmp_path: Path) -> None:
+    mono = write_rgbd(tmp_path / "mono", room, 0.0, with_depth=False)
+    result = invoke(mono, "--json", tmp_path / "mono.json", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    (queries,) = json.loads((tmp_path / "mono.json").read_text())["sets"]
+    assert [method["step"] for method in queries["methods"]] == ["retrieval"]
+    assert list(queries["not_run"]) == ["sensor depth", "lidar depth"]
+
+
+def test_scenes_of_the_paper_are_run_one_by_one_by_their_splits(data_dir: Path, tmp_path: Path) -> None:
+    scenes = data_dir / "7scenes_stairs_sample"
+    (course,) = find_courses(scenes, [])
+    assert course.table is not None
+    assert (course.table.benchmark, course.table.scene) == ("7-Scenes", "Stairs")
+    assert (len(course.reference), [len(queries) for queries in course.queries.values()]) == (6, [6])
+    assert course.settings.keyframe_distance_m == 0.0
+
+
+def test_query_sources_have_names_of_their_own(morning: Path, evening: Path) -> None:
+    (course,) = find_courses(morning, [evening], query_every=2, place=Place.OUTDOORS)
+    assert [(name, len(queries)) for name, queries in course.queries.items()] == [("evening", 4)]
+    assert course.settings.keyframe_distance_m == 1.0
+    with pytest.raises(TraversalError, match="named twice"):
+        find_courses(morning, [evening, evening])
+
+
+def test_queries_without_poses_cannot_be_scored(morning: Path, room: Room, tmp_path: Path) -> None:
+    blind = write_rgbd(tmp_path / "blind", room, 0.1)
+    np.savetxt(blind / "poses.txt", np.full((8, 16), np.nan))
+    result = invoke(morning, blind, "--device", "cpu")
+    assert isinstance(result.exception, TraversalError)
+    assert "has no poses to compare with" in str(result.exception)
+
+
+def test_help_has_an_example() -> None:
+    shown = invoke("--help")
+    assert shown.exit_code == 0
+    assert "scene-geo-loc benchmark pose morning.bag" in " ".join(shown.output.split())

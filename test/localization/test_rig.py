@@ -1,0 +1,111 @@
+"""A rig in a small known world: cameras together find what one alone does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from room import Room
+
+from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.geometry.pose import inverse, make_pose, position_error_m, rotation_error_deg
+from scene_geo_loc.localization.estimate import PosePrior, Status
+from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.localization.rig import RigImage, RigLocalizer
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.traversals.frame import Frame
+
+T_BASE_CAMERA = make_pose(np.eye(3), (0.1, 0.2, 0.4))
+
+
+@pytest.fixture(scope="module")
+def localizer(room_map: Path) -> Localizer:
+    return Localizer(ReferenceMap.open(room_map), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def rig(localizer: Localizer) -> RigLocalizer:
+    return RigLocalizer(localizer)
+
+
+@pytest.fixture(scope="module")
+def ahead(room: Room) -> Frame:
+    return room.frame(-2.1, 0.4, 7.0)
+
+
+def image_of(frame: Frame, T_map_base: np.ndarray) -> RigImage:
+    return RigImage(frame.image, frame.camera, inverse(T_map_base) @ frame.T_map_camera)
+
+
+def test_a_rig_of_one_camera_answers_as_the_camera_does(
+    rig: RigLocalizer, localizer: Localizer, ahead: Frame
+) -> None:
+    alone = localizer.localize(ahead.image, ahead.camera)
+    estimate = rig.localize([RigImage(ahead.image, ahead.camera, T_BASE_CAMERA)])
+    assert estimate.status is alone.status is Status.LOCALIZED
+    assert position_error_m(alone.T_map_camera, estimate.T_map_base @ T_BASE_CAMERA) < 1e-3
+    assert rotation_error_deg(alone.T_map_camera, estimate.T_map_base @ T_BASE_CAMERA) < 1e-2
+    assert estimate.inliers == alone.inliers
+    (share,) = estimate.cameras
+    assert share.candidates == alone.candidates
+    assert set(estimate.timings_ms) == set(alone.timings_ms)
+
+
+def test_two_cameras_find_the_base_and_are_surer_than_one(
+    rig: RigLocalizer, room: Room, ahead: Frame
+) -> None:
+    T_map_base = ahead.T_map_camera @ inverse(T_BASE_CAMERA)
+    aside = room.frame(-2.0, 0.1, -6.0)
+    one = rig.localize([image_of(ahead, T_map_base)])
+    both = rig.localize([image_of(ahead, T_map_base), image_of(aside, T_map_base)])
+    assert both.status is Status.LOCALIZED
+    assert position_error_m(T_map_base, both.T_map_base) < 0.1
+    assert rotation_error_deg(T_map_base, both.T_map_base) < 1.0
+    assert np.trace(both.covariance[:3, :3]) < np.trace(one.covariance[:3, :3])
+    assert len(both.cameras) == 2
+    assert all(share.matches.inlier.any() for share in both.cameras)
+
+
+def test_a_black_image_takes_no_part_and_the_other_camera_answers(rig: RigLocalizer, ahead: Frame) -> None:
+    covered = RigImage(ahead.image * 0, ahead.camera, T_BASE_CAMERA)
+    estimate = rig.localize([covered, RigImage(ahead.image, ahead.camera, T_BASE_CAMERA)])
+    assert estimate.status is Status.LOCALIZED
+    assert "black" in estimate.cameras[0].reason
+    assert estimate.cameras[1].reason == ""
+
+
+def test_cameras_that_see_what_their_mounting_contradicts_are_not_believed(
+    rig: RigLocalizer, room: Room, ahead: Frame
+) -> None:
+    """Two images of one place, said to be taken in opposite directions: half of the matches must be wrong."""
+    opposite = make_pose(np.diag([-1.0, 1.0, -1.0]), (0.0, 0.0, 0.0))
+    images = [RigImage(ahead.image, ahead.camera, mount) for mount in (np.eye(4), opposite)]
+    estimate = rig.localize(images)
+    inliers = [int(share.matches.inlier.sum()) for share in estimate.cameras]
+    assert min(inliers) < 0.05 * max(inliers)
+    assert estimate.inlier_ratio < 0.5
+
+
+def test_nothing_to_see_is_lost_with_a_reason(rig: RigLocalizer, ahead: Frame) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, ahead.image.shape, np.uint8)
+    black = RigImage(ahead.image * 0, ahead.camera, T_BASE_CAMERA)
+    assert rig.localize([black, black]).status is Status.LOST
+    estimate = rig.localize([RigImage(noise, ahead.camera, T_BASE_CAMERA), black])
+    assert estimate.status is not Status.LOCALIZED
+    assert estimate.reason
+
+
+def test_a_prior_far_from_every_keyframe_leaves_nothing(rig: RigLocalizer, ahead: Frame) -> None:
+    away = make_pose(np.eye(3), (100.0, 0.0, 0.0))
+    estimate = rig.localize([RigImage(ahead.image, ahead.camera, T_BASE_CAMERA)], PosePrior(away, 5.0))
+    assert (estimate.status, estimate.reason) == (Status.LOST, "No keyframe lies near the given prior.")
+
+
+def test_a_rig_without_images_and_an_image_of_another_size_are_refused(
+    rig: RigLocalizer, ahead: Frame
+) -> None:
+    with pytest.raises(SceneGeoLocError, match="one image of each camera"):
+        rig.localize([])
+    with pytest.raises(SceneGeoLocError, match="camera info"):
+        rig.localize([RigImage(ahead.image[:50], ahead.camera, T_BASE_CAMERA)])

@@ -9,7 +9,7 @@ import typer
 
 from scene_geo_loc.cli.settings import setting
 from scene_geo_loc.cli.source import Format, Poses
-from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings
 
 if TYPE_CHECKING:
     from scene_geo_loc.evaluation.pose_results import PoseBenchmark
@@ -42,6 +42,12 @@ def pose(
     network: Annotated[
         list[Path] | None,
         typer.Option(help="Checkpoint to use in place of the package's own network; may be repeated."),
+    ] = None,
+    matcher: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Local features to match by: {', '.join(MATCHERS)}; may be repeated.",
+        ),
     ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder to keep maps in, so that each is built once.")
@@ -99,7 +105,7 @@ def pose(
         poses=poses,
         cameras=camera or (),
     )
-    run = PoseBenchmarkRun(network or [None], cache, device, show=progress)
+    run = PoseBenchmarkRun(network or [None], matcher or ["encoder"], cache, device, show=progress)
     done = PoseBenchmark(
         machine=machine(), sets=[queries for course in courses for queries in run.run(course)]
     )

@@ -9,7 +9,7 @@ import typer
 
 from scene_geo_loc.cli.settings import setting
 from scene_geo_loc.cli.source import Source, takes_source
-from scene_geo_loc.mapping.settings import BuilderSettings, Lidar
+from scene_geo_loc.mapping.settings import BuilderSettings, Lidar, MatcherName
 
 map_app = typer.Typer(help="Build reference maps, and look into them.", no_args_is_help=True)
 MapFolder = Annotated[Path, typer.Argument(metavar="MAP", help="Folder of the reference map.")]
@@ -29,6 +29,7 @@ def build(
         float, setting(BuilderSettings, "keyframe_angle_deg", "--keyframe-angle")
     ] = _DEFAULT.keyframe_angle_deg,
     lidar: Annotated[Lidar, setting(BuilderSettings, "lidar", "--lidar")] = _DEFAULT.lidar,
+    matcher: Annotated[MatcherName, setting(BuilderSettings, "matcher", "--matcher")] = _DEFAULT.matcher,
     network: Annotated[
         Path | None,
         typer.Option(help="Checkpoint of a network, such as another map's; else the package's own."),
@@ -50,6 +51,7 @@ def build(
         keyframe_distance_m=keyframe_distance,
         keyframe_angle_deg=keyframe_angle,
         lidar=lidar,
+        matcher=matcher,
     )
     builder = MapBuilder(
         out,

@@ -23,7 +23,7 @@ from scene_geo_loc.depth.window import SPINNING
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder, feed
 from scene_geo_loc.mapping.index import DescriptorIndex
-from scene_geo_loc.mapping.reference_map import FILES, FileRecord, ReferenceMap, sha256_of
+from scene_geo_loc.mapping.reference_map import FileRecord, ReferenceMap, sha256_of
 from scene_geo_loc.networks.default import FITTED_SIZE, default_network
 from scene_geo_loc.networks.extractor import Extractor
 from scene_geo_loc.networks.pooling import POOLINGS, NetVLAD
@@ -156,7 +156,7 @@ def enlarge_map(source: Path, count: int, out: Path) -> None:
     if more < 0:
         raise ValueError(f"{source} has more than {count} keyframes")
     out.mkdir(parents=True)
-    for name in ("local_features.npy", "depth.npy"):
+    for name in opened.array_files:
         array = np.load(source / name, mmap_mode="r", allow_pickle=False)
         with (out / name).open("wb") as file:
             header = {"descr": npy.dtype_to_descr(array.dtype), "fortran_order": False}
@@ -172,10 +172,11 @@ def enlarge_map(source: Path, count: int, out: Path) -> None:
     table = pq.read_table(source / "keyframes.parquet")
     rows = np.arange(count) % len(table)
     pq.write_table(pa.Table.from_batches(table.take(rows).to_batches()), out / "keyframes.parquet")
-    for name in ("thumbnails.bin", "network.safetensors"):
+    for name in ("thumbnails.bin", "network.safetensors", *({"matcher.safetensors"} & {*opened.info.files})):
         (out / name).write_bytes((source / name).read_bytes())
     files = {
-        name: FileRecord(bytes=(out / name).stat().st_size, sha256=sha256_of(out / name)) for name in FILES
+        name: FileRecord(bytes=(out / name).stat().st_size, sha256=sha256_of(out / name))
+        for name in opened.info.files
     }
     info = opened.info.model_copy(update={"keyframes": count, "files": files})
     (out / "map.json").write_text(json.dumps(info.model_dump(mode="json"), indent=1))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc import __version__
-from scene_geo_loc.errors import MapError, TraversalError
+from scene_geo_loc.errors import MapError, SceneGeoLocError, TraversalError
 from scene_geo_loc.evaluation.pose_error import QueryRecord
 from scene_geo_loc.evaluation.pose_methods import (
     DEPTHS,
@@ -38,7 +38,7 @@ from scene_geo_loc.localization.rig import RigLocalizer
 from scene_geo_loc.localization.tracker import Tracker
 from scene_geo_loc.mapping.builder import MapBuilder, feed, remove_partial
 from scene_geo_loc.mapping.reference_map import ReferenceMap, sha256_of
-from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings
 from scene_geo_loc.networks import default
 from scene_geo_loc.networks.extractor import Extractor, SceneFeatures
 from scene_geo_loc.networks.scene_network import SceneNetwork
@@ -86,6 +86,7 @@ class PoseBenchmarkRun:
 
     Attributes:
         networks: checkpoints, or None for the network that the package comes with.
+        matchers: names of local features, as `BuilderSettings.matcher` has them.
         cache: folder to keep maps in, whole or unfinished; without it they are made anew.
         device: torch device, or "auto".
         steps: what is done with each query.
@@ -93,11 +94,17 @@ class PoseBenchmarkRun:
     """
 
     networks: Sequence[Path | None] = (None,)
+    matchers: Sequence[str] = ("encoder",)
     cache: Path | None = None
     device: str = "auto"
     steps: Sequence[Step] = STEPS
     show: Show = _silent
     _extractors: dict[str, SharedExtractor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for matcher in self.matchers:
+            if matcher not in MATCHERS:
+                raise SceneGeoLocError(f"There is no matcher {matcher!r}; name {', '.join(MATCHERS)}.")
 
     def run(self, course: Course) -> list[QuerySetResult]:
         """The results of every set of queries.
@@ -109,8 +116,9 @@ class PoseBenchmarkRun:
         with ExitStack() as stack:
             folder = self.cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scene_geo_")))
             recipes = [
-                Recipe(network, depth, course.settings)
+                Recipe(network, depth, course.settings.model_copy(update={"matcher": matcher}))
                 for network in self.networks
+                for matcher in self.matchers
                 for depth in depths or [""]
             ]
             maps = [(recipe, self._map(course, recipe, folder)) for recipe in recipes]
@@ -152,7 +160,10 @@ class PoseBenchmarkRun:
             device=self.device,
             overwrite=True,
         )
-        with self.show(f"mapping {course.name} with {recipe.depth or 'no'} depth", "frames") as tell:
+        words = (
+            f"mapping {course.name} with {recipe.depth or 'no'} depth and {recipe.settings.matcher} features"
+        )
+        with self.show(words, "frames") as tell:
             for done, _ in enumerate(feed(builder, traversal), start=1):
                 tell(done, len(traversal))
             builder.finish()
@@ -243,7 +254,15 @@ def _results(rows: Sequence[_Row], answers: Sequence[list[QueryRecord]]) -> list
         if not any(result.is_retrieval and result.network == row.recipe.network_name for result in results):
             results.append(MethodResult.retrieved(records, **row.names))
         if row.recipe.depth:
-            results.append(MethodResult.of(records, depth=row.recipe.depth, step=row.step.name, **row.names))
+            results.append(
+                MethodResult.of(
+                    records,
+                    depth=row.recipe.depth,
+                    matcher=row.recipe.settings.matcher,
+                    step=row.step.name,
+                    **row.names,
+                )
+            )
     return results
 
 

@@ -46,10 +46,11 @@ STEPS = (
     # Each candidate proposes a pose, the best inlier ratio wins, and a tenth of inliers is all it needs.
     Step(
         "per candidate (paper)",
-        LocalizerSettings(refinement="per_candidate", min_coverage=0.0, min_similarity=-1.0),
+        LocalizerSettings(retrieved=5, refinement="per_candidate", min_coverage=0.0, min_similarity=-1.0),
     ),
-    Step("pooled", LocalizerSettings(final_fit=False)),
-    Step("pooled, refined", LocalizerSettings()),
+    Step("pooled", LocalizerSettings(retrieved=5, final_fit=False)),
+    Step("pooled, refined", LocalizerSettings(retrieved=5)),
+    Step("re-ranked, pooled, refined", LocalizerSettings()),
     Step("tracked", LocalizerSettings(), is_tracked=True),
 )
 """From the paper's rule to the package's own, each compared with the one before."""

@@ -135,7 +135,7 @@ class RigLocalizer:
             return estimate, nothing
         limit = self.settings.max_reprojection_error_px
         inliers = [one.errors(pose) <= limit for one in matches]
-        estimate.reason = self._doubt(matches, inliers)
+        estimate.reason = self._doubt(views, matches, inliers)
         both = list(zip(matches, inliers, strict=True))
         confirming = [(one, inlier) for one, inlier in both if self._confirms(inlier)] or both
         estimate.inlier_ratio = float(np.concatenate([inlier for _, inlier in confirming]).mean())
@@ -184,7 +184,7 @@ class RigLocalizer:
 
         best = solve_rig(matches, limit)
         for each_candidate in (False, True):
-            if best is not None and not self._doubt(matches, inliers(best)):
+            if best is not None and not self._doubt(views, matches, inliers(best)):
                 break
             proposals = [] if best is None else [best]
             for view, one in zip(views, matches, strict=True):
@@ -212,7 +212,12 @@ class RigLocalizer:
         """
         return len(inlier) > 0 and float(inlier.mean()) >= self.settings.min_inlier_ratio
 
-    def _doubt(self, matches: Sequence[CameraMatches], inliers: Sequence[NDArray[np.bool_]]) -> str:
+    def _doubt(
+        self,
+        views: Sequence[View],
+        matches: Sequence[CameraMatches],
+        inliers: Sequence[NDArray[np.bool_]],
+    ) -> str:
         """Why a pose cannot be believed, in a sentence; empty where it can.
 
         As for one image: of the matches of a camera enough must agree, and in all cameras of which that is
@@ -227,7 +232,8 @@ class RigLocalizer:
                 f"In no camera more than {best:.1%} of the matches agree with the pose, "
                 f"and {self.settings.min_inlier_ratio:.0%} are asked for."
             )
-        coverage = sum(len(blocks_of(pixels)) for pixels in confirming) / self.localizer.blocks
+        covered = sum(len(blocks_of(pixels)) for pixels in confirming)
+        coverage = covered / max(view.blocks for view in views)
         if coverage < self.settings.min_coverage:
             return (
                 f"The matches that agree with the pose cover {coverage:.0%} of an image in all cameras "

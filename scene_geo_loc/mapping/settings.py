@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Lidar = Literal["auto", "spinning", "pushbroom"]
+MatcherName = Literal["encoder", "sift", "xfeat"]
+MATCHERS: tuple[str, ...] = get_args(MatcherName)
 
 
 class BuilderSettings(BaseModel):
@@ -21,4 +23,8 @@ class BuilderSettings(BaseModel):
     lidar: Lidar = Field(
         default="auto",
         description="how the lidar sweeps, which decides which scans an image gets; auto: as its scans look",
+    )
+    matcher: MatcherName = Field(
+        default="encoder",
+        description="local features that queries are matched by: encoder, the network's own; sift; xfeat",
     )

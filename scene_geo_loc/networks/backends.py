@@ -35,8 +35,8 @@ class ForwardPass(nn.Module):
     The weights are copies: training or fitting the network afterwards does not change them.
 
     Attributes:
-        outputs: names of what it gives: `local_features` (B, h, w, C) of unit length; then
-            `global_descriptor` (B, D) of unit length or, of a network that is not fitted, the late maps
+        outputs: names of what it gives: `local_features` (B, h, w, C) of unit length and `coarse_features`
+            (B, h', w', C'), the late map of the image; then `global_descriptor` (B, D) of unit length or, of a network that is not fitted, the late maps
             (B, C', h', w') that it is fitted to (`LATE`); last `depth` (B, H, W) in metres, up to
             `depth_scale.MAX_DEPTH_M`, of a network that infers it.
     """
@@ -48,7 +48,7 @@ class ForwardPass(nn.Module):
         self._is_fitted = network.is_fitted
         described = ("global_descriptor",) if self._is_fitted else LATE[: len(network.encoders)]
         depth = ("depth",) if network.descriptor.infers_depth else ()
-        self.outputs = ("local_features", *described, *depth)
+        self.outputs = ("local_features", "coarse_features", *described, *depth)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """The outputs for images (B, H, W, 3) in [0, 255]."""
@@ -56,7 +56,7 @@ class ForwardPass(nn.Module):
         images = network.normalise(pixels.float())
         maps = network.encoder(images)
         inferred = network.descriptor.infer(images, maps)
-        told = [F.normalize(maps.early, dim=1).permute(0, 2, 3, 1)]
+        told = [F.normalize(maps.early, dim=1).permute(0, 2, 3, 1), maps.late.permute(0, 2, 3, 1)]
         told += [network.describe(inferred.late)] if self._is_fitted else inferred.late
         if inferred.depth is not None:
             told.append(network.depth_scale.metres(inferred.depth[:, 0]))

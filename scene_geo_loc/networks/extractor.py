@@ -20,6 +20,7 @@ class SceneFeatures:
 
     Attributes:
         local_features: (rows, columns, C) float32, unit length at each cell.
+        coarse_features: (rows', columns', C') float32, the late map.
         global_descriptor: (D,) float32 of unit length, or None where the network is not yet fitted.
         depth: (H, W) float32 of the network's input, metres; 100 is that or more, or sky.  None where the
             network infers none.
@@ -28,6 +29,7 @@ class SceneFeatures:
     """
 
     local_features: NDArray[np.float32]
+    coarse_features: NDArray[np.float32]
     global_descriptor: NDArray[np.float32] | None
     depth: NDArray[np.float32] | None
     late: tuple[NDArray[np.float32], ...] | None
@@ -82,7 +84,11 @@ class Extractor:
         told = self._backend.run(image)
         late = tuple(told[name] for name in LATE if name in told)
         return SceneFeatures(
-            told["local_features"], told.get("global_descriptor"), told.get("depth"), late or None
+            told["local_features"],
+            told["coarse_features"],
+            told.get("global_descriptor"),
+            told.get("depth"),
+            late or None,
         )
 
     def fit(self, late_maps: Iterable[Sequence[NDArray[np.float32]]]) -> None:

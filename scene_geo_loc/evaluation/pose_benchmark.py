@@ -25,10 +25,12 @@ from scene_geo_loc.evaluation.pose_methods import (
     DEPTHS,
     RIG_STEP,
     STEPS,
+    TRACKED_STEP,
     OnlyDepth,
     Recipe,
     Step,
     find_depths,
+    has_odometry,
 )
 from scene_geo_loc.evaluation.pose_results import MethodResult, Place, QuerySetResult
 from scene_geo_loc.evaluation.pose_tables import SceneTable
@@ -122,10 +124,8 @@ class PoseBenchmarkRun:
                 for depth in depths or [""]
             ]
             maps = [(recipe, self._map(course, recipe, folder)) for recipe in recipes]
-            steps = [*self.steps, RIG_STEP] if isinstance(course.reference, RigTraversal) else self.steps
-            rows = [self._row(recipe, opened, step) for recipe, opened in maps for step in steps]
             return [
-                self._localize(course, name, queries, rows, not_run)
+                self._localize(course, name, queries, maps, not_run)
                 for name, queries in course.queries.items()
             ]
 
@@ -181,12 +181,18 @@ class PoseBenchmarkRun:
         course: Course,
         name: str,
         queries: Traversal,
-        rows: Sequence[_Row],
+        maps: Sequence[tuple[Recipe, ReferenceMap]],
         not_run: dict[str, str],
     ) -> QuerySetResult:
+        steps = list(self.steps)
+        if has_odometry(queries):
+            steps.append(TRACKED_STEP)
+        else:
+            not_run = {**not_run, TRACKED_STEP.name: "The queries have no odometry to be followed by."}
+        if isinstance(queries, RigTraversal):
+            steps.append(RIG_STEP)
+        rows = [self._row(recipe, opened, step) for recipe, opened in maps for step in steps]
         answers: list[list[QueryRecord]] = [[] for _ in rows]
-        for row in rows:
-            row.tracker.reset()
         without_truth = 0
         with self.show(f"localizing {name}", "frames") as tell:
             total = len(queries.cameras[0] if isinstance(queries, RigTraversal) else queries)

@@ -51,10 +51,12 @@ STEPS = (
     Step("pooled", LocalizerSettings(retrieved=5, final_fit=False)),
     Step("pooled, refined", LocalizerSettings(retrieved=5)),
     Step("re-ranked, pooled, refined", LocalizerSettings()),
-    Step("tracked", LocalizerSettings(), is_tracked=True),
 )
 """From the paper's rule to the package's own, each compared with the one before."""
 
+
+TRACKED_STEP = Step("tracked", LocalizerSettings(), is_tracked=True)
+"""The last step of one camera, of queries with odometry."""
 
 RIG_STEP = Step("all cameras together", LocalizerSettings(), is_rig=True)
 """The last step where the source has several cameras."""
@@ -101,6 +103,11 @@ class Recipe:
             return PACKAGE
         stem = self.network.stem
         return f"{self.network.parent.name}/{stem}" if stem in ("last", "best", "network") else stem
+
+
+def has_odometry(traversal: Traversal) -> bool:
+    """Whether a source's frames tell where odometry alone has the camera."""
+    return any(frame.T_odom_camera is not None for frame in islice(traversal.frames(), _LOOKED_AT))
 
 
 def find_depths(traversal: Traversal) -> list[str]:

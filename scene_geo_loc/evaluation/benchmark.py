@@ -139,10 +139,11 @@ def time_opening(path: Path, times: int = 5) -> Times:
 
 
 def bytes_a_keyframe(path: Path) -> float:
-    """Bytes of a map on the disk for each of its keyframes, but for the network, which all share."""
+    """Bytes of a map on the disk for each of its keyframes, but for what all share: network and matcher."""
     opened = ReferenceMap.open(path)
     sizes = {name: record.bytes for name, record in opened.info.files.items()}
-    return (sum(sizes.values()) - sizes["network.safetensors"]) / len(opened)
+    shared = sum(size for name, size in sizes.items() if name.endswith(".safetensors"))
+    return (sum(sizes.values()) - shared) / len(opened)
 
 
 def enlarge_map(source: Path, count: int, out: Path) -> None:
@@ -172,8 +173,9 @@ def enlarge_map(source: Path, count: int, out: Path) -> None:
     table = pq.read_table(source / "keyframes.parquet")
     rows = np.arange(count) % len(table)
     pq.write_table(pa.Table.from_batches(table.take(rows).to_batches()), out / "keyframes.parquet")
-    for name in ("thumbnails.bin", "network.safetensors", *({"matcher.safetensors"} & {*opened.info.files})):
-        (out / name).write_bytes((source / name).read_bytes())
+    for name in opened.info.files:
+        if name == "thumbnails.bin" or name.endswith(".safetensors"):
+            (out / name).write_bytes((source / name).read_bytes())
     files = {
         name: FileRecord(bytes=(out / name).stat().st_size, sha256=sha256_of(out / name))
         for name in opened.info.files

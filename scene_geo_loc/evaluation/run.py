@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.evaluation.pose_error import CARRIED, LOCALIZED, QueryRecord
 from scene_geo_loc.geometry.pose import inverse
@@ -13,9 +15,12 @@ from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.tracker import TrackedPose
 
 if TYPE_CHECKING:
+    from scene_geo_loc.geometry.pose import Pose
+    from scene_geo_loc.localization.estimate import Candidate
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.localization.rig import RigLocalizer
     from scene_geo_loc.localization.tracker import Tracker
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.traversals.frame import Frame, Traversal
 
 
@@ -47,9 +52,6 @@ def localize_frame(localizer: Localizer, frame: Frame, tracker: Tracker | None =
         else TrackedPose.of(estimate)
     )
     latency_ms = 1e3 * (time.perf_counter() - begin)
-    T_retrieved = None
-    if estimate.candidates:
-        T_retrieved = localizer.map.T_map_camera[estimate.candidates[0].keyframe]
     return QueryRecord(
         stamp_ns=frame.stamp_ns,
         status=CARRIED if tracked.carried else str(tracked.status.value),
@@ -61,7 +63,7 @@ def localize_frame(localizer: Localizer, frame: Frame, tracker: Tracker | None =
         inlier_ratio=estimate.inlier_ratio,
         reason=tracked.reason,
         name=frame.name,
-        T_retrieved=T_retrieved,
+        T_retrieved=_most_similar(estimate.candidates, localizer.map),
         covariance=tracked.covariance,
     )
 
@@ -87,7 +89,6 @@ def localize_instant(localizer: RigLocalizer, frames: Sequence[Frame]) -> QueryR
         estimate = localizer.localize(images)
     except SceneGeoLocError as error:
         return QueryRecord(first.stamp_ns, "lost", first.T_map_camera, reason=str(error), name=first.name)
-    candidates = estimate.cameras[0].candidates
     status = str(estimate.status.value)
     return QueryRecord(
         stamp_ns=first.stamp_ns,
@@ -100,5 +101,13 @@ def localize_instant(localizer: RigLocalizer, frames: Sequence[Frame]) -> QueryR
         inlier_ratio=estimate.inlier_ratio,
         reason=estimate.reason,
         name=first.name,
-        T_retrieved=localizer.localizer.map.T_map_camera[candidates[0].keyframe] if candidates else None,
+        T_retrieved=_most_similar(estimate.cameras[0].candidates, localizer.localizer.map),
     )
+
+
+def _most_similar(candidates: Sequence[Candidate], reference_map: ReferenceMap) -> Pose | None:
+    """The pose of what retrieval alone would have answered."""
+    if not candidates:
+        return None
+    best = max(candidates, key=lambda candidate: candidate.similarity)
+    return np.asarray(reference_map.T_map_camera[best.keyframe])

@@ -22,7 +22,7 @@ class LocalizerSettings(BaseModel):
         default=10,
         ge=1,
         le=100,
-        description="keyframes retrieved; where more than candidates, a quick geometric check puts them in order",
+        description="keyframes retrieved; where more than candidates, a quick geometric check orders them",
     )
     candidates: int = Field(
         default=5, ge=1, le=50, description="keyframes matched in full, the first of these"

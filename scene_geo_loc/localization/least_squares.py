@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
@@ -22,49 +24,37 @@ FINEST_PX = 0.1
 """Errors below this, in pixels of the network's input, are not told from none."""
 
 
-def fit_pose(
-    T_map_camera: Pose,
-    pixels: NDArray[np.float64],
-    points_map: NDArray[np.float64],
-    camera: Camera,
-    max_error_px: float,
-    points_sigma: NDArray[np.float64] | None = None,
-) -> Pose:
+Linearised = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""Reprojections at a pose: residuals (M, 2), their Jacobian (M, 2, 6) by the pose, and weights (M, 2, 2)."""
+
+
+def fit_pose(pose: Pose, linearise: Callable[[Pose, float], Linearised], max_error_px: float) -> Pose:
     """A pose by Gauss-Newton steps with Cauchy's loss, whose width follows the inliers' errors.
 
     Args:
-        T_map_camera: where to begin.
-        pixels, points_map: the matches that take part, (M, 2) ideal pixels and (M, 3) metres.
-        camera: intrinsics.
+        pose: where to begin.
+        linearise: the reprojections at a pose, weighed in units of so many pixels; see `linearised`.
         max_error_px: largest reprojection error of an inlier.
-        points_sigma: (M, 3) how far a point moves by a standard deviation of its depth; see `Matches`.
     """
-    pose = T_map_camera.copy()
+    T = pose.copy()
+    scale = SCALE * max_error_px
     for _ in range(STEPS):
-        scale = SCALE * error_scale(pose, pixels, points_map, camera, max_error_px)
-        residuals, J, weights = linearised(pose, pixels, points_map, camera, points_sigma, scale)
+        errors = np.linalg.norm(linearise(T, scale)[0], axis=1)
+        scale = SCALE * error_scale(errors[errors <= max_error_px])
+        residuals, J, weights = linearise(T, scale)
         weighted = weights @ residuals[:, :, None]
         squared = (residuals * weighted[:, :, 0]).sum(axis=1)
         loss = 1 / (1 + squared / scale**2)
         JtW = (J * loss[:, None, None]).transpose(0, 2, 1)
-        step, *_ = np.linalg.lstsq((JtW @ weights @ J).sum(axis=0), -(JtW @ weighted).sum(axis=0)[:, 0])
-        pose[:3, 3] += step[:3]
-        pose[:3, :3] = Rotation.from_rotvec(step[3:]).as_matrix() @ pose[:3, :3]
-    return pose if np.isfinite(pose).all() else T_map_camera
+        step = np.linalg.lstsq((JtW @ weights @ J).sum(axis=0), -(JtW @ weighted).sum(axis=0)[:, 0])[0]
+        T[:3, 3] += step[:3]
+        T[:3, :3] = Rotation.from_rotvec(step[3:]).as_matrix() @ T[:3, :3]
+    return T if np.isfinite(T).all() else pose
 
 
-def error_scale(
-    T_map_camera: Pose,
-    pixels: NDArray[np.float64],
-    points_map: NDArray[np.float64],
-    camera: Camera,
-    max_error_px: float,
-) -> float:
-    """The median reprojection error of the inliers, pixels, and no less than `FINEST_PX`."""
-    residuals, _, _ = linearised(T_map_camera, pixels, points_map, camera)
-    errors = np.linalg.norm(residuals, axis=1)
-    inliers = errors[errors <= max_error_px]
-    return max(FINEST_PX, float(np.median(inliers)) if len(inliers) else max_error_px)
+def error_scale(errors: NDArray[np.float64]) -> float:
+    """The median of reprojection errors (M,), pixels, and no less than `FINEST_PX`."""
+    return max(FINEST_PX, float(np.median(errors))) if len(errors) else FINEST_PX
 
 
 def linearised(
@@ -74,13 +64,14 @@ def linearised(
     camera: Camera,
     points_sigma: NDArray[np.float64] | None = None,
     scale: float = 1.0,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Reprojections at a pose: residuals (M, 2), their Jacobian (M, 2, 6) and weights (M, 2, 2).
+) -> Linearised:
+    """The reprojections of (M, 3) points at a pose, against (M, 2) ideal pixels.
 
     The Jacobian is by a shift of the camera and a turn about the map's axes.  The weights are the inverse of
     a residual's covariance, in units of `scale` pixels squared: the identity where the depth is exact; a
     depth's error moves the projection along a line, and along that line the residual counts for less.
-    Points behind the camera have no residual and no Jacobian.
+    Points behind the camera have no residual and no Jacobian.  `points_sigma` (M, 3) is how far a point moves
+    by a standard deviation of its depth; see `Matches`.
     """
     R_camera_map = T_map_camera[:3, :3].T
     arm = points_map - T_map_camera[:3, 3]

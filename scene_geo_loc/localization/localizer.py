@@ -45,10 +45,10 @@ from scene_geo_loc.networks.extractor import Extractor, SceneFeatures, has_contr
 from scene_geo_loc.networks.scene_network import SceneNetwork
 
 QUICK_WIDTH = 2.0
-"""Of the few matches that candidates are ordered by, coarse as they are, inliers are this many times as far off."""
+"""Inliers of the few matches that candidates are ordered by may be so many times as far off: they are coarse."""
 
 MIN_SPREAD = 0.05
-"""Least standard deviation of the inliers' pixels, across the line that they lie along, in heights of the image."""
+"""Least standard deviation of inliers' pixels across the line that they lie along, in shorter sides of the image."""
 
 
 class Stopwatch:

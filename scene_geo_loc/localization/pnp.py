@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, difference, inverse, make_pose, transform
-from scene_geo_loc.localization.least_squares import error_scale, fit_pose, linearised, skew
+from scene_geo_loc.localization.least_squares import Linearised, error_scale, fit_pose, linearised, skew
 
 MIN_MATCHES = 4
 """Three points leave up to four poses; a fourth tells them apart."""
@@ -122,10 +122,13 @@ def refine_pnp(
     refined = _solution(pose, centre, pixels, points_map, camera, max_error_px)
     if refined is None or not refined.inlier.any():
         return solution
-    errors = reprojection_errors(refined.T_map_camera, pixels, points_map, camera)
-    near = errors <= wide
+    near = reprojection_errors(refined.T_map_camera, pixels, points_map, camera) <= wide
     sigma = None if points_sigma is None else points_sigma[near]
-    sharp = fit_pose(refined.T_map_camera, pixels[near], points_map[near], camera, max_error_px, sigma)
+
+    def linearise(T: Pose, scale: float) -> Linearised:
+        return linearised(T, pixels[near], points_map[near], camera, sigma, scale)
+
+    sharp = fit_pose(refined.T_map_camera, linearise, max_error_px)
     inlier = reprojection_errors(sharp, pixels, points_map, camera) <= max_error_px
     return PnPSolution(sharp, inlier) if inlier.any() else refined
 
@@ -210,10 +213,10 @@ def pose_covariance(
 ) -> NDArray[np.float64] | None:
     """Covariance (6, 6) of a pose from the geometry of its inliers.
 
-    The Jacobian J of the reprojections at the solution, their weights W and the variance s² of their residuals
-    give s² (JᵀWJ)⁻¹, as many times larger as there are matches to each independent one: those in one block of
-    `CORRELATED_PX` are one.  Order x, y, z, rotation about x, y, z; metres and radians along the map's
-    axes, as in geometry_msgs/PoseWithCovariance.
+    The Jacobian J of the reprojections at the solution, their weights W and the variance s² of their
+    residuals give s² (JᵀWJ)⁻¹, as many times larger as there are matches to each independent one: those in
+    one block of `CORRELATED_PX` are one.  Order x, y, z, rotation about x, y, z; metres and radians along the
+    map's axes, as in geometry_msgs/PoseWithCovariance.
 
     Args:
         T_map_camera: the solution.
@@ -263,7 +266,7 @@ def normal_equations(
     points_sigma: NDArray[np.float64] | None = None,
 ) -> NormalEquations:
     """What inliers say of a pose; arguments as in `pose_covariance`."""
-    scale = error_scale(T_map_camera, pixels, points_map, camera, np.inf)
+    scale = error_scale(reprojection_errors(T_map_camera, pixels, points_map, camera))
     residuals, J, weights = linearised(T_map_camera, pixels, points_map, camera, points_sigma, scale)
     information = (J.transpose(0, 2, 1) @ weights @ J).sum(axis=0)
     independent = len(blocks_of(pixels)) / max(len(pixels), 1)

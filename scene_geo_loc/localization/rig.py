@@ -42,7 +42,7 @@ class CameraShare:
     """What one camera gave to a rig's pose.
 
     Attributes:
-        candidates: the keyframes retrieved for its image, most similar first.
+        candidates: the keyframes retrieved for its image, those first that most speaks for.
         matches: of its image, in the images' own pixels.
         reason: one sentence why it took no part; empty where it did.
     """
@@ -125,7 +125,13 @@ class RigLocalizer:
         T_map_keyframe = self.localizer.map.T_map_camera[best.keyframe]
         estimate = RigEstimate(Status.RETRIEVED_ONLY, T_map_keyframe @ inverse(seen_by.T_base_camera))
         matches = [
-            CameraMatches(one.T_base_camera, view.camera, view.pixels, view.matches.points_map)
+            CameraMatches(
+                one.T_base_camera,
+                view.camera,
+                view.pixels,
+                view.matches.points_map,
+                view.matches.points_sigma,
+            )
             for view, one in zip(views, images, strict=True)
         ]
         pose = self._propose(views, matches)

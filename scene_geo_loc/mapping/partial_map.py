@@ -149,7 +149,7 @@ class PartialMap:
         return [array.rows() for array in self._described]
 
     def fit_features(self, matcher: Matcher, chosen: Iterable[int]) -> None:
-        """Fits a matcher that learns to the chosen keyframes, and writes all their features as it has them."""
+        """Fits a matcher to the chosen keyframes, and writes the features of all as it has them then."""
         raw = {name: array.rows() for name, array in self._features.items()}
         keyframes = ({name: rows[i] for name, rows in raw.items()} for i in range(len(self.records)))
         matcher.fit([{name: rows[i] for name, rows in raw.items()} for i in chosen])

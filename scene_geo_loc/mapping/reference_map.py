@@ -147,7 +147,8 @@ class ReferenceMap:
         room |= set() if self.depth_sigma is None else {self.depth_sigma.shape}
         if lengths != {info.keyframes} or len(room) != 1:
             raise MapError(
-                f"The files of {path} disagree on how many keyframes or features there are: build the map again."
+                f"The files of {path} disagree on how many keyframes or features there are: "
+                "build the map again."
             )
 
     @classmethod

@@ -92,20 +92,22 @@ class Matcher(ABC):
     def read(self, rows: Rows, quick: bool = False) -> LocalFeatures:
         """The features of a keyframe that a map has stored, or only those at `quick_rows`."""
 
-    def fit(self, keyframes: Sequence[Rows]) -> None:
-        """Learns what it can from some of a map's keyframes; `arrays` are others afterwards."""
-
     @property
     def learns(self) -> bool:
         """Whether it is yet to be fitted: the rows of keyframes go through `fitted_rows` then."""
         return False
 
+    def fit(self, keyframes: Sequence[Rows]) -> None:
+        """Learns from some of a map's keyframes; `arrays` are others afterwards."""
+        raise NotImplementedError(f"{self.name} learns nothing")
+
     def fitted_rows(self, rows: Rows) -> dict[str, NDArray]:
         """The rows of a keyframe as they are to be stored, of those that it had before the fit."""
-        return dict(rows)
+        raise NotImplementedError(f"{self.name} learns nothing")
 
+    @abstractmethod
     def save(self, path: Path) -> None:
-        """Writes what the matcher has learned, of those that have, so that a map needs nothing else."""
+        """Writes what it has learned, where it has learned something: a map then needs nothing else."""
 
 
 def mutual_nearest(similarity: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

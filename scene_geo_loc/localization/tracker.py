@@ -43,8 +43,8 @@ class TrackerSettings(BaseModel):
         default=3,
         ge=1,
         le=100,
-        description="fixes that must agree before a pose is given; images that look like other places until "
-        "none is",
+        description="fixes that must agree before a pose is given, and images without a fix that must look "
+        "like other places before none is",
     )
     max_carried_std_m: float = Field(
         default=1.0,
@@ -97,7 +97,7 @@ class _Track:
         score: one up, to `agreeing_images`, for a fix that bears it out, one down for one that does not.
         fixed_ns: stamp of the last fix that bore it out.
         fixed_std_m: standard deviation of its position then.
-        elsewhere: images since then that look like other places, in a row.
+        elsewhere: images since then that look like other places, less those that do not.
     """
 
     belief: Belief
@@ -230,7 +230,8 @@ class Tracker:
         """Counts against the tracks that an image looks most like a keyframe elsewhere."""
         for track in self._tracks:
             is_far = position_error_m(track.belief.T_map_camera, T_map_keyframe) > ELSEWHERE_M
-            track.elsewhere = track.elsewhere + 1 if is_far else 0
+            step = 1 if is_far else -1
+            track.elsewhere = min(max(track.elsewhere + step, 0), 2 * self.settings.agreeing_images)
 
     def _sure(self) -> _Track | None:
         """The track that the last images agree with: one at most, as a fix counts against all others."""
@@ -248,7 +249,7 @@ class Tracker:
         asked = self.settings.agreeing_images
         if estimate.status is not Status.LOCALIZED:
             if was_sure is not None and was_sure in self._tracks:
-                return TrackedPose(Status.LOST, reason=f"The last {asked} images look like other places.")
+                return TrackedPose(Status.LOST, reason="The last images look like other places.")
             if was_sure is not None:
                 limit_m = self.settings.max_carried_std_m
                 return TrackedPose(

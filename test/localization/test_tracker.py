@@ -183,7 +183,7 @@ def test_images_that_look_like_other_places_end_a_carried_pose() -> None:
     drive.followed()
     elsewhere = [drive.next(like(far(on_a_circle(drive.i + 1)))) for _ in range(3)]
     assert [pose.carried for pose in elsewhere] == [True, True, False]
-    assert elsewhere[-1].reason == "The last 3 images look like other places."
+    assert elsewhere[-1].reason == "The last images look like other places."
     assert drive.next(like(on_a_circle(drive.i + 1))).carried  # it looks like its own place again
 
 

@@ -129,12 +129,13 @@ class Tracker:
     def prior(self, stamp_ns: int) -> PosePrior | None:
         """Where to search for the image of a stamp, or None for everywhere.
 
-        Only a sure track gives one.  While images do not confirm it every other one is searched for
-        everywhere, and all are once one looked like another place, so that a wrong track cannot keep
-        itself alive.
+        While images confirm the track they are searched for everywhere, so that a camera that was carried
+        away is noticed at once.  Of those that follow an image that did not, every other one is searched for
+        around the track, where places that look alike cannot mislead: never all, so that a wrong track cannot
+        keep itself alive, and none once an image looked like another place.
         """
         sure = self._sure()
-        if sure is None or self._stamp_ns is None or sure.elsewhere or self._unconfirmed % 2 == 1:
+        if sure is None or self._stamp_ns is None or sure.elsewhere or self._unconfirmed % 2 == 0:
             return None
         since_s = max(stamp_ns - self._stamp_ns, 0) / 1e9
         radius_m = PRIOR_RADIUS_M + 3.0 * sure.belief.position_std_m + PRIOR_SPEED_M_S * since_s

@@ -194,20 +194,28 @@ def test_a_search_around_the_track_is_no_witness_of_the_place() -> None:
     assert all(drive.next(like(far(on_a_circle(drive.i + 1))), near).carried for _ in range(6))
 
 
-def test_only_a_sure_track_narrows_the_search_and_not_without_end() -> None:
+def test_every_other_image_is_searched_for_around_a_track_that_is_sure_and_not_confirmed() -> None:
     drive = Drive()
-    assert drive.tracker.prior(TENTH) is None
-    drive.next()
-    assert drive.tracker.prior(2 * TENTH) is None
+
+    def prior() -> PosePrior | None:
+        return drive.tracker.prior((drive.i + 1) * TENTH)
+
+    assert prior() is None
+    drive.next(NOTHING)
+    assert prior() is None
     drive.followed()
-    prior = drive.tracker.prior((drive.i + 1) * TENTH)
-    assert prior is not None
-    assert position_error_m(prior.T_map_camera, on_a_circle(drive.i + 1)) < prior.radius_m < 10.0
+    assert prior() is None  # an image that shows another place is believed to
     given = []
     for _ in range(4):
-        drive.next(NOTHING, drive.tracker.prior((drive.i + 1) * TENTH))
-        given.append(drive.tracker.prior((drive.i + 1) * TENTH) is not None)
-    assert given == [False, True, False, True]
+        drive.next(NOTHING, prior())
+        given.append(prior() is not None)
+    assert given == [True, False, True, False]
+    drive.next(NOTHING, prior())
+    around = prior()
+    assert around is not None
+    assert position_error_m(around.T_map_camera, on_a_circle(drive.i + 1)) < around.radius_m < 10.0
+    drive.next(like(far(on_a_circle(drive.i + 1))))
+    assert prior() is None
 
 
 def test_the_map_s_frame_and_that_of_odometry_may_be_anything() -> None:

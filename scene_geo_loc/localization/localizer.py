@@ -323,7 +323,10 @@ class Localizer:
             return estimate
         keyframes, counts = np.unique(matches.keyframe[inlier], return_counts=True)
         estimate.covariance += pull_covariance(
-            pose.T_map_camera, self.map.T_map_camera[keyframes], counts / counts.sum()
+            pose.T_map_camera,
+            self.map.T_map_camera[keyframes],
+            counts / counts.sum(),
+            estimate.inlier_ratio,
         )
         estimate.status, estimate.T_map_camera = Status.LOCALIZED, pose.T_map_camera
         return estimate

@@ -153,7 +153,7 @@ class RigLocalizer:
         if estimate.covariance is None:
             estimate.reason = "The matches that agree with the pose lie so that they do not fix it."
             return estimate, inliers
-        estimate.covariance += self._pull(pose, images, views, inliers)
+        estimate.covariance += self._pull(pose, images, views, inliers, estimate.inlier_ratio)
         estimate.status, estimate.T_map_base = Status.LOCALIZED, pose
         return estimate, inliers
 
@@ -163,6 +163,7 @@ class RigLocalizer:
         images: Sequence[RigImage],
         views: Sequence[View],
         inliers: Sequence[NDArray[np.bool_]],
+        inlier_ratio: float,
     ) -> NDArray[np.float64]:
         """Covariance (6, 6) from what draws the pose towards that of a base at the keyframes."""
         T_map_bases, counts = [], []
@@ -172,7 +173,7 @@ class RigLocalizer:
                 T_map_bases.append(self.localizer.map.T_map_camera[keyframes] @ inverse(one.T_base_camera))
                 counts.append(of_each)
         shares = np.concatenate(counts) / np.concatenate(counts).sum()
-        return pull_covariance(T_map_base, np.concatenate(T_map_bases), shares)
+        return pull_covariance(T_map_base, np.concatenate(T_map_bases), shares, inlier_ratio)
 
     def _propose(self, views: Sequence[View], matches: Sequence[CameraMatches]) -> Pose | None:
         """The pose that most matches of all cameras agree with.

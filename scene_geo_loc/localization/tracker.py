@@ -22,7 +22,7 @@ TURN_ACCELERATION = 0.5
 """Standard deviation of the change of a turn rate in one second, rad/s, where there is no odometry."""
 
 TENTATIVE_STD_M = 20.0
-"""A track that is not sure yet is dropped once its position is known no better than this."""
+"""A track that is not sure yet is dropped once carrying it on has added this to its standard deviation."""
 
 PRIOR_RADIUS_M, PRIOR_SPEED_M_S = 5.0, 20.0
 """How far keyframes around a sure track are searched, and how much farther for each second since."""
@@ -43,11 +43,13 @@ class TrackerSettings(BaseModel):
         default=3,
         ge=1,
         le=100,
-        description="fixes that must agree before a pose is given; images that look like other places until "
-        "none is",
+        description="fixes that must agree before a pose is given, and images without a fix that must look "
+        "like other places before none is",
     )
-    max_position_std_m: float = Field(
-        default=1.0, gt=0, description="standard deviation of a carried position beyond which it is lost, m"
+    max_carried_std_m: float = Field(
+        default=1.0,
+        gt=0,
+        description="standard deviation of the position that carrying it on may add before it is lost, m",
     )
     odometry_std_m: float = Field(
         default=0.05, gt=0, description="odometry's error in position after one metre of way, m"
@@ -94,19 +96,21 @@ class _Track:
     Attributes:
         score: one up, to `agreeing_images`, for a fix that bears it out, one down for one that does not.
         fixed_ns: stamp of the last fix that bore it out.
-        elsewhere: images since then that look like other places, in a row.
+        fixed_std_m: standard deviation of its position then.
+        elsewhere: images since then that look like other places, less those that do not.
     """
 
     belief: Belief
     score: int
     fixed_ns: int
+    fixed_std_m: float
     elsewhere: int = 0
 
 
 class Tracker:
     """Follows one camera through a map; deterministic.
 
-    With odometry, gaps are bridged until its error has grown to `max_position_std_m`: with the default
+    With odometry, gaps are bridged until its error has grown to `max_carried_std_m`: with the default
     settings some tens of metres.  Without, the camera is taken to keep its velocity and turn rate: that
     gates fixes as well, and bridges about a second.
     """
@@ -125,12 +129,13 @@ class Tracker:
     def prior(self, stamp_ns: int) -> PosePrior | None:
         """Where to search for the image of a stamp, or None for everywhere.
 
-        Only a sure track gives one.  While images do not confirm it every other one is searched for
-        everywhere, and all are once one looked like another place, so that a wrong track cannot keep
-        itself alive.
+        While images confirm the track they are searched for everywhere, so that a camera that was carried
+        away is noticed at once.  Of those that follow an image that did not, every other one is searched for
+        around the track, where places that look alike cannot mislead: never all, so that a wrong track cannot
+        keep itself alive, and none once an image looked like another place.
         """
         sure = self._sure()
-        if sure is None or self._stamp_ns is None or sure.elsewhere or self._unconfirmed % 2 == 1:
+        if sure is None or self._stamp_ns is None or sure.elsewhere or self._unconfirmed % 2 == 0:
             return None
         since_s = max(stamp_ns - self._stamp_ns, 0) / 1e9
         radius_m = PRIOR_RADIUS_M + 3.0 * sure.belief.position_std_m + PRIOR_SPEED_M_S * since_s
@@ -190,8 +195,8 @@ class Tracker:
 
     def _is_known(self, track: _Track) -> bool:
         is_sure = track.score >= self.settings.agreeing_images
-        limit_m = self.settings.max_position_std_m if is_sure else TENTATIVE_STD_M
-        return track.belief.position_std_m <= limit_m
+        limit_m = self.settings.max_carried_std_m if is_sure else TENTATIVE_STD_M
+        return track.belief.position_std_m <= float(np.hypot(limit_m, track.fixed_std_m))
 
     def _take(self, fix: PoseEstimate, stamp_ns: int) -> float | None:
         """Gives a fix to the track that it bears out, or to a new one.
@@ -211,20 +216,23 @@ class Tracker:
         if nearest is not None:
             nearest.belief = nearest.belief.fused(fix.T_map_camera, fix.covariance)
             nearest.score = min(nearest.score + 1, self.settings.agreeing_images)
-            nearest.fixed_ns, nearest.elsewhere = stamp_ns, 0
+            nearest.fixed_ns, nearest.fixed_std_m = stamp_ns, nearest.belief.position_std_m
+            nearest.elsewhere = 0
             self._tracks.append(nearest)
             return None
         off_m = min(
             (position_error_m(track.belief.T_map_camera, fix.T_map_camera) for track in others), default=None
         )
-        self._tracks.append(_Track(Belief.of_fix(fix.T_map_camera, fix.covariance), 1, stamp_ns))
+        belief = Belief.of_fix(fix.T_map_camera, fix.covariance)
+        self._tracks.append(_Track(belief, 1, stamp_ns, belief.position_std_m))
         return None if off_m is None else float(off_m)
 
     def _compare(self, T_map_keyframe: Pose) -> None:
         """Counts against the tracks that an image looks most like a keyframe elsewhere."""
         for track in self._tracks:
             is_far = position_error_m(track.belief.T_map_camera, T_map_keyframe) > ELSEWHERE_M
-            track.elsewhere = track.elsewhere + 1 if is_far else 0
+            step = 1 if is_far else -1
+            track.elsewhere = min(max(track.elsewhere + step, 0), 2 * self.settings.agreeing_images)
 
     def _sure(self) -> _Track | None:
         """The track that the last images agree with: one at most, as a fix counts against all others."""
@@ -242,11 +250,12 @@ class Tracker:
         asked = self.settings.agreeing_images
         if estimate.status is not Status.LOCALIZED:
             if was_sure is not None and was_sure in self._tracks:
-                return TrackedPose(Status.LOST, reason=f"The last {asked} images look like other places.")
+                return TrackedPose(Status.LOST, reason="The last images look like other places.")
             if was_sure is not None:
-                limit_m = self.settings.max_position_std_m
+                limit_m = self.settings.max_carried_std_m
                 return TrackedPose(
-                    Status.LOST, reason=f"Without a fix the position is no longer known to {limit_m:g} m."
+                    Status.LOST,
+                    reason=f"Without a fix the position was carried on until uncertain by {limit_m:g} m.",
                 )
             return TrackedPose.of(estimate)
         if off_m is not None:

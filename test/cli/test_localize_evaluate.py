@@ -19,6 +19,7 @@ from scene_geo_loc.traversals.bag_writer import BagWriter
 from scene_geo_loc.traversals.seven_scenes import DEPTH_CAMERA
 
 T_BASE_CAMERA = make_pose(OPTICAL_FROM_BODY.T, (0.3, 0.0, 0.5))
+T_ODOM_MAP = make_pose(np.eye(3), (5.0, 2.0, 0.0))
 
 
 def invoke(*arguments: str | Path) -> Result:
@@ -26,7 +27,7 @@ def invoke(*arguments: str | Path) -> Result:
 
 
 def record(path: Path, room: Room, with_truth: bool) -> Path:
-    """A bag of frames beside those of the map; the last image is black."""
+    """A bag of frames beside those of the map, where their truth is told with odometry; the last is black."""
     frames = room.drive(8, offset_y=0.15)
     with BagWriter(path) as bag:
         bag.static_transforms(frames[0].stamp_ns, {("base_link", "camera_optical_frame"): T_BASE_CAMERA})
@@ -37,6 +38,7 @@ def record(path: Path, room: Room, with_truth: bool) -> Path:
             if with_truth and frame.T_map_camera is not None:
                 T_map_base = frame.T_map_camera @ inverse(T_BASE_CAMERA)
                 bag.pose("/ground_truth/pose", frame.stamp_ns, "map", T_map_base)
+                bag.transform(frame.stamp_ns, "odom", "base_link", T_ODOM_MAP @ T_map_base)
     return path
 
 

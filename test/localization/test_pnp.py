@@ -16,6 +16,7 @@ from scene_geo_loc.geometry.pose import (
     transform,
 )
 from scene_geo_loc.localization.pnp import (
+    MOST_PULL,
     PULL,
     PnPSolution,
     ideal_pixels,
@@ -139,13 +140,22 @@ def test_points_on_one_line_fix_no_pose() -> None:
 
 def test_keyframes_draw_the_pose_towards_their_own() -> None:
     ahead = pose() @ make_pose(np.eye(3), (0, 0, 2.0))
-    alone = pull_covariance(pose(), ahead[None], np.ones(1))
+    alone = pull_covariance(pose(), ahead[None], np.ones(1), inlier_ratio=0.5)
     forward = np.array([*pose()[:3, 2], 0, 0, 0])
     np.testing.assert_allclose(forward @ alone @ forward, (PULL * 2.0) ** 2)
     np.testing.assert_allclose(np.trace(alone), (PULL * 2.0) ** 2)  # and no other way
     far = pose() @ make_pose(np.eye(3), (0, 0, 50.0))
-    both = pull_covariance(pose(), np.stack([ahead, far]), np.array([0.99, 0.01]))
+    both = pull_covariance(pose(), np.stack([ahead, far]), np.array([0.99, 0.01]), inlier_ratio=0.5)
     assert np.trace(both) < 1.1 * np.trace(alone)  # a few chance matches with one far away hardly count
+
+
+def test_keyframes_draw_harder_the_fewer_of_the_matches_agree_and_not_beyond_a_limit() -> None:
+    ahead = (pose() @ make_pose(np.eye(3), (0, 0, 2.0)))[None]
+    stds = [
+        np.sqrt(np.trace(pull_covariance(pose(), ahead, np.ones(1), r))) for r in (0.9, 0.5, 0.3, 0.1, 0.01)
+    ]
+    assert (np.diff(stds[:4]) > 0).all()
+    np.testing.assert_allclose(stds[3:], MOST_PULL * 2.0)
 
 
 def test_an_uncertain_turn_moves_a_frame_at_the_end_of_a_lever() -> None:

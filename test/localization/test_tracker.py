@@ -153,10 +153,21 @@ def test_past_the_limit_a_carried_pose_is_lost(odometry: bool, longest_s: tuple[
     drive.followed(20)
     last = drive.i
     while (pose := drive.next(NOTHING)).status is Status.LOCALIZED:
-        assert np.sqrt(np.linalg.eigvalsh(pose.covariance[:3, :3])[-1]) <= 1.0
+        assert np.sqrt(np.linalg.eigvalsh(pose.covariance[:3, :3])[-1]) < 1.01
     assert longest_s[0] < (drive.i - last) / 10 < longest_s[1]
-    assert pose.reason == "Without a fix the position is no longer known to 1 m."
+    assert pose.reason == "Without a fix the position was carried on until uncertain by 1 m."
     assert drive.next(NOTHING).reason == "No keyframe looks like the image."
+
+
+def test_rough_fixes_are_followed_as_well() -> None:
+    """Their own uncertainty does not count as that of carrying them on."""
+    drive = Drive()
+    rough = PoseEstimate(Status.LOCALIZED, None, 900.0 * FIX)
+    for _ in range(10):
+        rough.T_map_camera = on_a_circle(drive.i + 1)
+        pose = drive.next(rough)
+    assert pose.status is Status.LOCALIZED
+    assert drive.next(NOTHING).carried
 
 
 def test_a_standing_camera_is_known_as_long_as_odometry_says_that_it_stands() -> None:
@@ -172,7 +183,7 @@ def test_images_that_look_like_other_places_end_a_carried_pose() -> None:
     drive.followed()
     elsewhere = [drive.next(like(far(on_a_circle(drive.i + 1)))) for _ in range(3)]
     assert [pose.carried for pose in elsewhere] == [True, True, False]
-    assert elsewhere[-1].reason == "The last 3 images look like other places."
+    assert elsewhere[-1].reason == "The last images look like other places."
     assert drive.next(like(on_a_circle(drive.i + 1))).carried  # it looks like its own place again
 
 
@@ -183,20 +194,28 @@ def test_a_search_around_the_track_is_no_witness_of_the_place() -> None:
     assert all(drive.next(like(far(on_a_circle(drive.i + 1))), near).carried for _ in range(6))
 
 
-def test_only_a_sure_track_narrows_the_search_and_not_without_end() -> None:
+def test_every_other_image_is_searched_for_around_a_track_that_is_sure_and_not_confirmed() -> None:
     drive = Drive()
-    assert drive.tracker.prior(TENTH) is None
-    drive.next()
-    assert drive.tracker.prior(2 * TENTH) is None
+
+    def prior() -> PosePrior | None:
+        return drive.tracker.prior((drive.i + 1) * TENTH)
+
+    assert prior() is None
+    drive.next(NOTHING)
+    assert prior() is None
     drive.followed()
-    prior = drive.tracker.prior((drive.i + 1) * TENTH)
-    assert prior is not None
-    assert position_error_m(prior.T_map_camera, on_a_circle(drive.i + 1)) < prior.radius_m < 10.0
+    assert prior() is None  # an image that shows another place is believed to
     given = []
     for _ in range(4):
-        drive.next(NOTHING, drive.tracker.prior((drive.i + 1) * TENTH))
-        given.append(drive.tracker.prior((drive.i + 1) * TENTH) is not None)
-    assert given == [False, True, False, True]
+        drive.next(NOTHING, prior())
+        given.append(prior() is not None)
+    assert given == [True, False, True, False]
+    drive.next(NOTHING, prior())
+    around = prior()
+    assert around is not None
+    assert position_error_m(around.T_map_camera, on_a_circle(drive.i + 1)) < around.radius_m < 10.0
+    drive.next(like(far(on_a_circle(drive.i + 1))))
+    assert prior() is None
 
 
 def test_the_map_s_frame_and_that_of_odometry_may_be_anything() -> None:

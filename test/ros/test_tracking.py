@@ -83,10 +83,15 @@ def test_a_fix_elsewhere_is_not_published(robot: Robot) -> None:
     assert len(robot.poses) == 1
 
 
-def test_only_images_of_a_followed_camera_are_searched_for_around_it(robot: Robot) -> None:
+def test_after_an_image_that_is_lost_the_next_is_searched_for_around_the_camera(robot: Robot) -> None:
     follow(robot, images=4)
-    assert robot.localizer.priors[:3] == [None] * 3
-    np.testing.assert_allclose(robot.localizer.priors[3].T_map_camera, T_MAP_BASE @ T_BASE_CAMERA, atol=1e-9)
+    robot.localizer.answer = LOST
+    for _ in range(2):
+        stamp_ns = next(robot.stamps)
+        robot.send_odometry(stamp_ns)
+        robot.send(stamp_ns=stamp_ns)
+    assert robot.localizer.priors[:5] == [None] * 5
+    np.testing.assert_allclose(robot.localizer.priors[5].T_map_camera, T_MAP_BASE @ T_BASE_CAMERA, atol=1e-9)
 
 
 def test_who_asks_to_relocalize_or_tells_a_pose_starts_the_tracker_over(robot: Robot) -> None:

@@ -105,9 +105,9 @@ class Robot:
         self.world.publish("/tf_static", TFMessage(transforms=[mounting]), latched=True)
         self.world.wait(lambda: self.node._buffer._is_known("base_link"), "the mounting to arrive")
 
-    def send_odometry(self, stamp_ns: int) -> None:
+    def send_odometry(self, stamp_ns: int, T_odom_base: np.ndarray = T_ODOM_BASE) -> None:
         """Sends odometry on TF until the node has it."""
-        moved = transform_message(stamp_ns, "odom", "base_link", T_ODOM_BASE)
+        moved = transform_message(stamp_ns, "odom", "base_link", T_odom_base)
 
         def arrives() -> bool:
             self.world.publish("/tf", TFMessage(transforms=[moved]))

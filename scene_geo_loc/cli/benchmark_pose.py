@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scene_geo_loc.cli.settings import setting
-from scene_geo_loc.cli.source import CameraName, Format, Poses
-from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.cli.source import Format, Poses
+from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings
 
 if TYPE_CHECKING:
     from scene_geo_loc.evaluation.pose_results import PoseBenchmark
@@ -43,6 +43,12 @@ def pose(
         list[Path] | None,
         typer.Option(help="Checkpoint to use in place of the package's own network; may be repeated."),
     ] = None,
+    matcher: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Local features to match by: {', '.join(MATCHERS)}; may be repeated.",
+        ),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder to keep maps in, so that each is built once.")
     ] = None,
@@ -61,7 +67,12 @@ def pose(
     device: Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda, ...")] = "auto",
     format: Format = None,
     poses: Poses = None,
-    camera: CameraName = None,
+    camera: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Which camera, as of `evaluate`; several are localized together, and the first alone."
+        ),
+    ] = None,
 ) -> None:
     """Localize queries by every method, from retrieval alone to refined poses, and compare them.
 
@@ -92,9 +103,9 @@ def pose(
         place=place,
         format=format,
         poses=poses,
-        camera=camera,
+        cameras=camera or (),
     )
-    run = PoseBenchmarkRun(network or [None], cache, device, show=progress)
+    run = PoseBenchmarkRun(network or [None], matcher or ["encoder"], cache, device, show=progress)
     done = PoseBenchmark(
         machine=machine(), sets=[queries for course in courses for queries in run.run(course)]
     )

@@ -13,6 +13,7 @@ from scene_geo_loc.cli.source import Source, takes_source
 if TYPE_CHECKING:
     from scene_geo_loc.evaluation.pose_error import QueryRecord
     from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.localization.tracker import Tracker
     from scene_geo_loc.traversals.frame import Traversal
 
 
@@ -25,6 +26,12 @@ def evaluate(
     live: Annotated[
         bool, typer.Option("--live", help="Play the source, a bag, to a localization_node of its own.")
     ] = False,
+    track: Annotated[
+        bool,
+        typer.Option(
+            "--track", help="Follow the camera from image to image, by the odometry of a bag that has one."
+        ),
+    ] = False,
     wrong_fix_m: Annotated[
         float, typer.Option(min=0.001, help="A localized pose off by more metres is a wrong fix.")
     ] = 5.0,
@@ -32,23 +39,31 @@ def evaluate(
 ) -> None:
     """Localize a source whose poses are known, and tell how far off the answers are.
 
-    Offline the localizer sees every frame. With --live the bag is played as it was recorded to a
-    localization_node in a process of its own, and what the node publishes is scored. Scenes of 7-Scenes,
-    12-Scenes and Cambridge Landmarks are shown beside the errors that Perspective-n-Learned-Point prints.
+    Offline the localizer sees every frame. With --track what it finds is fused with odometry, and offline, in
+    a second run, the camera is carried away in the middle to see how soon it is found again. With --live the
+    bag is played as it was recorded to a localization_node in a process of its own, and what the node
+    publishes is scored. Scenes of 7-Scenes, 12-Scenes and Cambridge Landmarks are shown beside the errors
+    that Perspective-n-Learned-Point prints.
 
     Example:  scene-geo-loc evaluate office_map evening.bag --json evening.json --report evening_report
     """
     from scene_geo_loc.cli.results import (
+        print_coverage,
+        print_gaps,
+        print_kidnapping,
         print_reasons,
         print_results,
         print_retrieval,
         print_scene_table,
     )
     from scene_geo_loc.errors import TraversalError
+    from scene_geo_loc.evaluation.coverage import coverage_of
     from scene_geo_loc.evaluation.output import write_json
     from scene_geo_loc.evaluation.pose_error import summarize
     from scene_geo_loc.evaluation.pose_tables import medians_of, scene_table
+    from scene_geo_loc.evaluation.tracking import gaps_of, kidnap
     from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.localization.tracker import Tracker
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.traversals.opening import format_of
 
@@ -59,17 +74,28 @@ def evaluate(
         raise TraversalError(
             f"{traversal.name} has no poses to compare with: name them with --poses, or use `localize`."
         )
-    localizer = Localizer(reference_map, device=device)
+    localizer, tracker = Localizer(reference_map, device=device), Tracker() if track else None
     if live:
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder if report is None else report) / "localization_node.log"
-            records = run_live(source.path, map_folder, traversal, log)
+            records = run_live(source.path, map_folder, traversal, log, track)
     else:
-        records = run_offline(localizer, traversal)
+        records = run_offline(localizer, traversal, tracker)
     summary = summarize(records, wrong_fix_m)
     print_results({source.path.name: summary})
     print_reasons(records)
     numbers = summary.to_dict()
+    gaps = gaps_of(records)
+    print_gaps(gaps)
+    numbers |= gaps.to_dict()
+    coverage = coverage_of(records)
+    if coverage is not None:
+        print_coverage(coverage)
+        numbers["coverage_95"] = coverage.to_dict()
+    kidnapping = kidnap(localizer, traversal, tracker, wrong_fix_m) if tracker and not live else None
+    if kidnapping is not None:
+        print_kidnapping(kidnapping)
+        numbers["carried_away"] = kidnapping.to_dict()
     table = scene_table(format_of(source.path, source.format), source.path)
     medians = medians_of(records)
     if table is not None:
@@ -88,6 +114,7 @@ def evaluate(
         from scene_geo_loc.evaluation.report import Report, write_report
 
         how = "Played live to localization_node over DDS" if live else "Localized offline"
+        how += ", tracked," if track else ""
         how += f" in a map of {len(reference_map)} keyframes, built from {reference_map.info.source}."
         examples = draw_examples(records, choose_examples(records), localizer, reference_map, traversal)
         positions = reference_map.T_map_camera[:, :3, 3]
@@ -100,19 +127,21 @@ def evaluate(
         typer.echo(f"The report is {report / 'index.html'}.")
 
 
-def run_offline(localizer: Localizer, traversal: Traversal) -> list[QueryRecord]:
+def run_offline(localizer: Localizer, traversal: Traversal, tracker: Tracker | None) -> list[QueryRecord]:
     """Localizes every frame, with progress."""
     from scene_geo_loc.cli.progress import track
     from scene_geo_loc.evaluation.run import localize_traversal
 
-    return list(track(localize_traversal(localizer, traversal), len(traversal), "localizing"))
+    return list(track(localize_traversal(localizer, traversal, tracker), len(traversal), "localizing"))
 
 
-def run_live(bag: Path, map_folder: Path, traversal: Traversal, log: Path) -> list[QueryRecord]:
+def run_live(
+    bag: Path, map_folder: Path, traversal: Traversal, log: Path, tracking: bool
+) -> list[QueryRecord]:
     """Plays a bag to a localization_node of its own, with progress."""
     from scene_geo_loc.cli.progress import progress
     from scene_geo_loc.ros.live_run import replay
 
     with progress("replaying") as tell:
-        answers = replay(bag, map_folder, log, tell)
+        answers = replay(bag, map_folder, log, tell, tracking)
     return answers.records(traversal)

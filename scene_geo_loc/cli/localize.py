@@ -17,11 +17,18 @@ def localize(
     out: Annotated[
         Path, typer.Option(help="Trajectory to write, `stamp_s x y z qx qy qz qw` a line.")
     ] = Path("poses.tum"),
+    tracked: Annotated[
+        bool,
+        typer.Option(
+            "--track", help="Follow the camera from image to image, by the odometry of a bag that has one."
+        ),
+    ] = False,
     device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, ...")] = "auto",
 ) -> None:
     """Localize the images of a source in a map, and write the poses of the camera as a TUM trajectory.
 
-    Frames that are not localized are left out of the trajectory, never guessed.
+    Frames that are not localized are left out of the trajectory, never guessed. With --track, poses are also
+    carried on from earlier fixes as long as they are known well enough.
 
     Example:  scene-geo-loc localize office_map evening.bag --out evening.tum
     """
@@ -30,13 +37,15 @@ def localize(
     from scene_geo_loc.evaluation.run import localize_traversal
     from scene_geo_loc.geometry.trajectory import Trajectory, write_tum
     from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.localization.tracker import Tracker
     from scene_geo_loc.mapping.reference_map import ReferenceMap
 
     traversal = source.open()
     reference_map = ReferenceMap.open(map_folder)
     reference_map.verify()
     localizer = Localizer(reference_map, device=device)
-    records = list(track(localize_traversal(localizer, traversal), len(traversal), "localizing"))
+    answers = localize_traversal(localizer, traversal, Tracker() if tracked else None)
+    records = list(track(answers, len(traversal), "localizing"))
     found = [record for record in records if record.is_localized]
     poses = [record.T_estimated for record in found if record.T_estimated is not None]
     trajectory = Trajectory.from_unsorted([record.stamp_ns for record in found], poses)

@@ -9,7 +9,7 @@ import typer
 
 from scene_geo_loc.cli.settings import setting
 from scene_geo_loc.cli.source import Source, takes_source
-from scene_geo_loc.mapping.settings import BuilderSettings, DepthSource, Lidar
+from scene_geo_loc.mapping.settings import BuilderSettings, DepthSource, Lidar, MatcherName
 
 map_app = typer.Typer(help="Build reference maps, and look into them.", no_args_is_help=True)
 MapFolder = Annotated[Path, typer.Argument(metavar="MAP", help="Folder of the reference map.")]
@@ -30,6 +30,7 @@ def build(
     ] = _DEFAULT.keyframe_angle_deg,
     depth: Annotated[DepthSource, setting(BuilderSettings, "depth", "--depth")] = _DEFAULT.depth,
     lidar: Annotated[Lidar, setting(BuilderSettings, "lidar", "--lidar")] = _DEFAULT.lidar,
+    matcher: Annotated[MatcherName, setting(BuilderSettings, "matcher", "--matcher")] = _DEFAULT.matcher,
     network: Annotated[
         Path | None,
         typer.Option(help="Checkpoint of a network, such as another map's; else the package's own."),
@@ -52,6 +53,7 @@ def build(
         keyframe_angle_deg=keyframe_angle,
         depth=depth,
         lidar=lidar,
+        matcher=matcher,
     )
     builder = MapBuilder(
         out,

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from scene_geo_loc.evaluation.coverage import Coverage
     from scene_geo_loc.evaluation.pose_error import QueryRecord, Summary
     from scene_geo_loc.evaluation.pose_tables import MedianErrors, SceneTable
+    from scene_geo_loc.evaluation.tracking import Gaps, Kidnapping
 
 _REASONS = 3
 
@@ -56,12 +58,43 @@ def print_reasons(records: Sequence[QueryRecord]) -> None:
     """Prints why queries were not localized, the usual reasons first, each with the numbers of one query."""
     from rich.console import Console
 
-    reasons = [record.reason for record in records if record.reason]
+    reasons = [record.reason for record in records if record.reason and not record.is_localized]
     alike = {re.sub(r"\d+(\.\d+)?", "0", reason): reason for reason in reversed(reasons)}
     counts = Counter(re.sub(r"\d+(\.\d+)?", "0", reason) for reason in reasons)
     console = Console(highlight=False)
     for kind, count in counts.most_common(_REASONS):
         console.print(f"Not localized, {count} like this: {alike[kind]}")
+
+
+def print_gaps(gaps: Gaps) -> None:
+    """Prints how long there was no pose, and how many poses were carried on."""
+    from rich.console import Console
+
+    way = "" if gaps.longest_m is None else f", {gaps.longest_m:.1f} m"
+    carried = f" {gaps.carried} poses were carried on from earlier fixes." if gaps.carried else ""
+    Console(highlight=False).print(f"Longest without a pose: {gaps.longest_s:.1f} s{way}.{carried}")
+
+
+def print_coverage(coverage: Coverage) -> None:
+    """Prints how often the truth lies inside the stated covariance."""
+    from rich.console import Console
+
+    shares = (coverage.position, coverage.rotation, coverage.pose)
+    position, rotation, pose = (_share(share, 0) for share in shares)
+    inside = f"{position} of the positions, {rotation} of the rotations, {pose} of both together"
+    Console(highlight=False).print(f"Stated 95 % ellipsoids hold {inside}.")
+
+
+def print_kidnapping(kidnapping: Kidnapping) -> None:
+    """Prints how soon a camera that was carried away was found again."""
+    from rich.console import Console
+
+    found = (
+        "not found again" if kidnapping.recovered_s is None else f"found in {kidnapping.recovered_s:.1f} s"
+    )
+    Console(highlight=False).print(
+        f"Carried away by {kidnapping.away_m:.0f} m: {found}, {kidnapping.wrong_poses} wrong poses before."
+    )
 
 
 def print_retrieval(medians: MedianErrors) -> None:

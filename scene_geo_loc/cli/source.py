@@ -34,15 +34,6 @@ Poses = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
-CameraName = Annotated[
-    str | None,
-    typer.Option(
-        help="Which camera, where there are several: the image topic of a bag, the folder of KITTI's "
-        "images, depth or color of 7-Scenes, or stereo/centre, stereo/left, stereo/right, mono_left, "
-        "mono_right or mono_rear of RobotCar.",
-        rich_help_panel=_PANEL,
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,15 @@ class Source:
     ]
     format: Format = None
     poses: Poses = None
-    camera: CameraName = None
+    camera: Annotated[
+        str | None,
+        typer.Option(
+            help="Which camera, where there are several: the image topic of a bag, the folder of KITTI's "
+            "images, depth or color of 7-Scenes, or stereo/centre, stereo/left, stereo/right, mono_left, "
+            "mono_right or mono_rear of RobotCar.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
     split: Annotated[
         str | None,
         typer.Option(

@@ -23,7 +23,7 @@ from scene_geo_loc.depth.window import SPINNING
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder, feed
 from scene_geo_loc.mapping.index import DescriptorIndex
-from scene_geo_loc.mapping.reference_map import FILES, FileRecord, ReferenceMap, sha256_of
+from scene_geo_loc.mapping.reference_map import FileRecord, ReferenceMap, sha256_of
 from scene_geo_loc.networks.default import FITTED_SIZE, default_network
 from scene_geo_loc.networks.extractor import Extractor
 from scene_geo_loc.networks.pooling import POOLINGS, NetVLAD
@@ -139,10 +139,11 @@ def time_opening(path: Path, times: int = 5) -> Times:
 
 
 def bytes_a_keyframe(path: Path) -> float:
-    """Bytes of a map on the disk for each of its keyframes, but for the network, which all share."""
+    """Bytes of a map on the disk for each of its keyframes, but for what all share: network and matcher."""
     opened = ReferenceMap.open(path)
     sizes = {name: record.bytes for name, record in opened.info.files.items()}
-    return (sum(sizes.values()) - sizes["network.safetensors"]) / len(opened)
+    shared = sum(size for name, size in sizes.items() if name.endswith(".safetensors"))
+    return (sum(sizes.values()) - shared) / len(opened)
 
 
 def enlarge_map(source: Path, count: int, out: Path) -> None:
@@ -156,7 +157,7 @@ def enlarge_map(source: Path, count: int, out: Path) -> None:
     if more < 0:
         raise ValueError(f"{source} has more than {count} keyframes")
     out.mkdir(parents=True)
-    for name in ("local_features.npy", "depth.npy"):
+    for name in opened.array_files:
         array = np.load(source / name, mmap_mode="r", allow_pickle=False)
         with (out / name).open("wb") as file:
             header = {"descr": npy.dtype_to_descr(array.dtype), "fortran_order": False}
@@ -172,10 +173,12 @@ def enlarge_map(source: Path, count: int, out: Path) -> None:
     table = pq.read_table(source / "keyframes.parquet")
     rows = np.arange(count) % len(table)
     pq.write_table(pa.Table.from_batches(table.take(rows).to_batches()), out / "keyframes.parquet")
-    for name in ("thumbnails.bin", "network.safetensors"):
-        (out / name).write_bytes((source / name).read_bytes())
+    for name in opened.info.files:
+        if name == "thumbnails.bin" or name.endswith(".safetensors"):
+            (out / name).write_bytes((source / name).read_bytes())
     files = {
-        name: FileRecord(bytes=(out / name).stat().st_size, sha256=sha256_of(out / name)) for name in FILES
+        name: FileRecord(bytes=(out / name).stat().st_size, sha256=sha256_of(out / name))
+        for name in opened.info.files
     }
     info = opened.info.model_copy(update={"keyframes": count, "files": files})
     (out / "map.json").write_text(json.dumps(info.model_dump(mode="json"), indent=1))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,27 +19,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc import __version__
-from scene_geo_loc.errors import MapError, TraversalError
+from scene_geo_loc.errors import MapError, SceneGeoLocError, TraversalError
 from scene_geo_loc.evaluation.pose_error import QueryRecord
 from scene_geo_loc.evaluation.pose_methods import (
     DEPTHS,
+    RIG_STEP,
     STEPS,
+    TRACKED_STEP,
     OnlyDepth,
     Recipe,
     Step,
     find_depths,
+    has_odometry,
 )
 from scene_geo_loc.evaluation.pose_results import MethodResult, Place, QuerySetResult
 from scene_geo_loc.evaluation.pose_tables import SceneTable
-from scene_geo_loc.evaluation.run import localize_frame
+from scene_geo_loc.evaluation.run import localize_frame, localize_instant
 from scene_geo_loc.localization.localizer import Localizer, Stopwatch, network_of
+from scene_geo_loc.localization.rig import RigLocalizer
+from scene_geo_loc.localization.tracker import Tracker
 from scene_geo_loc.mapping.builder import MapBuilder, feed, remove_partial
 from scene_geo_loc.mapping.reference_map import ReferenceMap, sha256_of
-from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings
 from scene_geo_loc.networks import default
 from scene_geo_loc.networks.extractor import Extractor, SceneFeatures
 from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.traversals.frame import Frame, Traversal
+from scene_geo_loc.traversals.rig import RigTraversal
+
+_MOST_CAMERAS = 16
+"""Images of one instant whose forward passes are remembered."""
 
 Tell = Callable[[int, int], None]
 Show = Callable[[str, str], AbstractContextManager[Tell]]
@@ -60,6 +70,7 @@ class Course:
         settings: of the builder.
         place: what size errors matter at.
         table: what the paper prints for it, or None.
+        origin: whatever else a map of it depends on, to tell whether one in the cache is of the same.
     """
 
     name: str
@@ -68,6 +79,7 @@ class Course:
     settings: BuilderSettings
     place: Place
     table: SceneTable | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -76,6 +88,7 @@ class PoseBenchmarkRun:
 
     Attributes:
         networks: checkpoints, or None for the network that the package comes with.
+        matchers: names of local features, as `BuilderSettings.matcher` has them.
         cache: folder to keep maps in, whole or unfinished; without it they are made anew.
         device: torch device, or "auto".
         steps: what is done with each query.
@@ -83,11 +96,17 @@ class PoseBenchmarkRun:
     """
 
     networks: Sequence[Path | None] = (None,)
+    matchers: Sequence[str] = ("encoder",)
     cache: Path | None = None
     device: str = "auto"
     steps: Sequence[Step] = STEPS
     show: Show = _silent
     _extractors: dict[str, SharedExtractor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for matcher in self.matchers:
+            if matcher not in MATCHERS:
+                raise SceneGeoLocError(f"There is no matcher {matcher!r}; name {', '.join(MATCHERS)}.")
 
     def run(self, course: Course) -> list[QuerySetResult]:
         """The results of every set of queries.
@@ -99,14 +118,14 @@ class PoseBenchmarkRun:
         with ExitStack() as stack:
             folder = self.cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scene_geo_")))
             recipes = [
-                Recipe(network, depth, course.settings)
+                Recipe(network, depth, course.settings.model_copy(update={"matcher": matcher}))
                 for network in self.networks
+                for matcher in self.matchers
                 for depth in depths or [""]
             ]
             maps = [(recipe, self._map(course, recipe, folder)) for recipe in recipes]
-            rows = [self._row(recipe, opened, step) for recipe, opened in maps for step in self.steps]
             return [
-                self._localize(course, name, queries, rows, not_run)
+                self._localize(course, name, queries, maps, not_run)
                 for name, queries in course.queries.items()
             ]
 
@@ -115,8 +134,8 @@ class PoseBenchmarkRun:
         traversal = OnlyDepth(course.reference, recipe.depth)
         network = recipe.network or default.CHECKPOINT
         origin = {
-            "source": str(Path(course.reference.name).resolve()),
-            "part": course.name,
+            **course.origin,
+            "name": course.name,
             "frames": len(traversal),
             "depth": recipe.depth,
             "settings": recipe.settings.model_dump(),
@@ -141,7 +160,10 @@ class PoseBenchmarkRun:
             device=self.device,
             overwrite=True,
         )
-        with self.show(f"mapping {course.name} with {recipe.depth or 'no'} depth", "frames") as tell:
+        words = (
+            f"mapping {course.name} with {recipe.depth or 'no'} depth and {recipe.settings.matcher} features"
+        )
+        with self.show(words, "frames") as tell:
             for done, _ in enumerate(feed(builder, traversal), start=1):
                 tell(done, len(traversal))
             builder.finish()
@@ -159,19 +181,28 @@ class PoseBenchmarkRun:
         course: Course,
         name: str,
         queries: Traversal,
-        rows: Sequence[_Row],
+        maps: Sequence[tuple[Recipe, ReferenceMap]],
         not_run: dict[str, str],
     ) -> QuerySetResult:
+        steps = list(self.steps)
+        if has_odometry(queries):
+            steps.append(TRACKED_STEP)
+        else:
+            not_run = {**not_run, TRACKED_STEP.name: "The queries have no odometry to be followed by."}
+        if isinstance(queries, RigTraversal):
+            steps.append(RIG_STEP)
+        rows = [self._row(recipe, opened, step) for recipe, opened in maps for step in steps]
         answers: list[list[QueryRecord]] = [[] for _ in rows]
         without_truth = 0
         with self.show(f"localizing {name}", "frames") as tell:
-            for done, frame in enumerate(queries.frames(), start=1):
-                if frame.T_map_camera is None:
+            total = len(queries.cameras[0] if isinstance(queries, RigTraversal) else queries)
+            for done, frames in enumerate(_instants(queries), start=1):
+                if frames[0].T_map_camera is None:
                     without_truth += 1
                     continue
                 for row, records in zip(rows, answers, strict=True):
-                    records.append(row.answer(frame))
-                tell(done, len(queries))
+                    records.append(row.answer(frames))
+                tell(done, total)
         if not answers[0]:
             raise TraversalError(f"{queries.name} has no poses to compare with: name them with --poses.")
         return QuerySetResult(
@@ -194,19 +225,32 @@ class _Row:
     step: Step
     localizer: Localizer
     extractor: SharedExtractor
+    tracker: Tracker = field(default_factory=Tracker)
 
     @property
     def names(self) -> dict[str, Any]:
         return {"network": self.recipe.network_name, "keyframes": len(self.localizer.map)}
 
-    def answer(self, frame: Frame) -> QueryRecord:
-        """The answer to a frame, with the time that the forward pass would have taken it alone."""
-        record = localize_frame(self.localizer, frame)
+    def answer(self, frames: Sequence[Frame]) -> QueryRecord:
+        """The answer to images of one instant, with the time that their forward passes took."""
+        if self.step.is_rig:
+            record = localize_instant(RigLocalizer(self.localizer), frames)
+        else:
+            frames = frames[:1]
+            record = localize_frame(self.localizer, frames[0], self.tracker if self.step.is_tracked else None)
         if "describe" not in record.timings_ms:
             return replace(record, latency_ms=None)
-        steps = {**record.timings_ms, "describe": self.extractor.pass_ms}
+        passes_ms = sum(self.extractor.pass_ms(frame.image) for frame in frames)
+        steps = {**record.timings_ms, "describe": passes_ms}
         steps["total"] = sum(ms for name, ms in steps.items() if name != "total")
         return replace(record, timings_ms=steps, latency_ms=steps["total"])
+
+
+def _instants(queries: Traversal) -> Iterator[list[Frame]]:
+    """The images of each instant: of a rig several, the first camera's first."""
+    if isinstance(queries, RigTraversal):
+        return queries.instants()
+    return ([frame] for frame in queries.frames())
 
 
 def _results(rows: Sequence[_Row], answers: Sequence[list[QueryRecord]]) -> list[MethodResult]:
@@ -216,27 +260,49 @@ def _results(rows: Sequence[_Row], answers: Sequence[list[QueryRecord]]) -> list
         if not any(result.is_retrieval and result.network == row.recipe.network_name for result in results):
             results.append(MethodResult.retrieved(records, **row.names))
         if row.recipe.depth:
-            results.append(MethodResult.of(records, depth=row.recipe.depth, step=row.step.name, **row.names))
+            results.append(
+                MethodResult.of(
+                    records,
+                    depth=row.recipe.depth,
+                    matcher=row.recipe.settings.matcher,
+                    step=row.step.name,
+                    **row.names,
+                )
+            )
     return results
 
 
 class SharedExtractor(Extractor):
-    """An extractor that several localizers ask one after the other about the same image.
-
-    Attributes:
-        pass_ms: what the last forward pass took.
-    """
+    """An extractor that several localizers ask one after the other about the same images."""
 
     def __init__(self, network: SceneNetwork, device: str = "auto") -> None:
         super().__init__(network, device)
-        self.pass_ms = 0.0
-        self._last: tuple[NDArray[np.uint8], SceneFeatures] | None = None
+        self._last: deque[_Pass] = deque(maxlen=_MOST_CAMERAS)
 
     def extract(self, image: NDArray[np.uint8]) -> SceneFeatures:
-        """As that of every extractor; of the image it was asked about last, without another pass."""
-        if self._last is None or self._last[0] is not image:
+        """As that of every extractor; of an image it was asked about lately, without another pass."""
+        known = self._find(image)
+        if known is None:
             stopwatch = Stopwatch()
             with stopwatch.step("describe"):
-                self._last = image, super().extract(image)
-            self.pass_ms = stopwatch.times_ms["describe"]
-        return self._last[1]
+                features = super().extract(image)
+            known = _Pass(image, features, stopwatch.times_ms["describe"])
+            self._last.append(known)
+        return known.features
+
+    def pass_ms(self, image: NDArray[np.uint8]) -> float:
+        """What the forward pass of an image took that it was asked about lately; 0 of any other."""
+        known = self._find(image)
+        return 0.0 if known is None else known.ms
+
+    def _find(self, image: NDArray[np.uint8]) -> _Pass | None:
+        return next((known for known in self._last if known.image is image), None)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """A forward pass: of which image, what it gave, and how long it took."""
+
+    image: NDArray[np.uint8]
+    features: SceneFeatures
+    ms: float

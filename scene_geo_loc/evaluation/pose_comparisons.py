@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.evaluation.paired import RESAMPLES, Interval, difference_along
+from scene_geo_loc.evaluation.pose_methods import RIG_STEP, TRACKED_STEP
 from scene_geo_loc.evaluation.pose_results import MethodResult, QuerySetResult
 from scene_geo_loc.evaluation.pose_table import label
 
@@ -28,7 +29,8 @@ def pairs(queries: QuerySetResult) -> Iterator[tuple[MethodResult, MethodResult]
         own = [m for m in verified if (m.network, m.matcher, m.depth) == recipe]
         for before, after in pairwise([queries.retrieval_of(own[0]), *own]):
             yield after, before
-        last.append(own[-1])
+        alone = [method for method in own if method.step not in (TRACKED_STEP.name, RIG_STEP.name)]
+        last.append(alone[-1])
     for i, before in enumerate(last):
         for after in last[i + 1 :]:
             traits = ((before.network, after.network), (before.matcher, after.matcher))

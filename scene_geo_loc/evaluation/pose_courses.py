@@ -10,9 +10,11 @@ from typing import Any
 from scene_geo_loc.errors import TraversalError
 from scene_geo_loc.evaluation.pose_benchmark import Course
 from scene_geo_loc.evaluation.pose_results import Place
-from scene_geo_loc.evaluation.pose_tables import SceneTable, scene_table
+from scene_geo_loc.evaluation.pose_tables import scene_table
 from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.traversals.frame import Traversal
 from scene_geo_loc.traversals.opening import format_of, open_traversal, sources_within, takes_split
+from scene_geo_loc.traversals.rig import RigTraversal
 
 _INDOORS = ("7scenes", "12scenes", "rgbd")
 """Formats of datasets taken in rooms."""
@@ -29,7 +31,8 @@ def find_courses(
     keyframe_angle_deg: float | None = None,
     place: Place | None = None,
     format: str | None = None,
-    **options: str | None,
+    poses: str | None = None,
+    cameras: Sequence[str] = (),
 ) -> list[Course]:
     """The courses of a source: one, or of a folder of scenes of the paper's benchmarks one a scene.
 
@@ -40,13 +43,14 @@ def find_courses(
         keyframe_distance_m, keyframe_angle_deg: between keyframes.  If not given, all frames of a split or
             of a half are keyframes, as in the paper, and those of another source as `map build` takes them.
         place: what size errors matter at; None for what the format says.
-        options: `poses` and `camera`, as `open_traversal` takes them.
+        poses: as `open_traversal` takes them.
+        cameras: names of the cameras; several are a rig, whose first one's pose is asked for.
 
     Raises TraversalError where a source cannot be opened.
     """
     asked = {"keyframe_distance_m": keyframe_distance_m, "keyframe_angle_deg": keyframe_angle_deg}
     given = {name: value for name, value in asked.items() if value is not None}
-    sources = _Sources(given, query_every, place, format, options)
+    sources = _Sources(given, query_every, place, format, poses, cameras)
     if scenes := [] if query_sources else _scenes(map_source, format):
         return [sources.own(scene) for scene in scenes]
     if not query_sources:
@@ -64,18 +68,19 @@ class _Sources:
     query_every: int
     place: Place | None
     format: str | None
-    options: dict[str, Any]
+    poses: str | None
+    cameras: Sequence[str]
 
     def own(self, path: Path) -> Course:
         """A source whose one part is mapped and whose other part is localized."""
         kind = format_of(path, self.format)
         if takes_split(kind):
-            reference = self._open(path, split="train")
-            queries = self._open(path, split="test", every=self.query_every)
+            reference = self._reference(path, split="train")
+            queries = self._queries(path, self.query_every, split="test")
             mapped, localized = "training split", "test split"
         else:
-            reference = self._open(path, every=2)
-            queries = self._open(path, every=2 * self.query_every, offset=1)
+            reference = self._reference(path, every=2)
+            queries = self._queries(path, 2 * self.query_every, offset=1)
             mapped, localized = "even frames", "odd frames"
         settings = BuilderSettings.model_validate({**_EVERY_FRAME, **self.given})
         name = path.resolve().name
@@ -85,7 +90,8 @@ class _Sources:
             {f"{name}, {localized}": queries},
             settings,
             self._place(kind),
-            self._table(path, kind),
+            scene_table(kind, path),
+            self._origin(path),
         )
 
     def others(self, path: Path, query_sources: Sequence[Path]) -> Course:
@@ -94,23 +100,47 @@ class _Sources:
         queries = {}
         for source in query_sources:
             name = source.stem if source.stem not in queries else str(source)
-            queries[name] = self._open(source, every=self.query_every)
+            queries[name] = self._queries(source, self.query_every)
         return Course(
             path.resolve().stem,
-            self._open(path),
+            self._reference(path),
             queries,
             BuilderSettings.model_validate(self.given),
             self._place(kind),
+            origin=self._origin(path),
         )
 
-    def _open(self, path: Path, **part: Any) -> Any:
-        return open_traversal(path, self.format, **part, **self.options)
+    def _reference(self, path: Path, **part: Any) -> Traversal:
+        """What is mapped: the part of every camera."""
+        return _one_or_rig([self._open(path, camera, **part) for camera in self.cameras or (None,)])
+
+    def _queries(self, path: Path, every: int, offset: int = 0, **part: Any) -> Traversal:
+        """What is localized: some frames of the first camera, and what others took at the same time."""
+        first, *others = self.cameras or (None,)
+        return _one_or_rig(
+            [
+                self._open(path, first, every=every, offset=offset, **part),
+                *(self._open(path, camera, **part) for camera in others),
+            ]
+        )
+
+    def _open(self, path: Path, camera: str | None, **part: Any) -> Traversal:
+        return open_traversal(path, self.format, poses=self.poses, camera=camera, **part)
 
     def _place(self, kind: str) -> Place:
         return self.place or (Place.INDOORS if kind in _INDOORS else Place.OUTDOORS)
 
-    def _table(self, path: Path, kind: str) -> SceneTable | None:
-        return scene_table(kind, path)
+    def _origin(self, path: Path) -> dict[str, Any]:
+        return {
+            "source": str(path.resolve()),
+            "modified": path.stat().st_mtime_ns,
+            "poses": self.poses,
+            "cameras": list(self.cameras),
+        }
+
+
+def _one_or_rig(cameras: Sequence[Traversal]) -> Traversal:
+    return cameras[0] if len(cameras) == 1 else RigTraversal(cameras)
 
 
 def _scenes(folder: Path, format: str | None) -> list[Path]:

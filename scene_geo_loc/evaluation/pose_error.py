@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from scene_geo_loc.geometry.pose import Pose, position_error_m, rotation_error_deg
 
 LOCALIZED = "localized"
+CARRIED = "carried"
+"""The status of a tracked pose that odometry carried on from earlier fixes."""
 UNANSWERED = "unanswered"
 """The status of an image that a live node never answered for, beside the localizer's own."""
 
@@ -39,15 +41,16 @@ class QueryRecord:
 
     Attributes:
         stamp_ns: time of the image.
-        status: "localized", "retrieved_only", "lost" or "unanswered".
+        status: "localized", "carried", "retrieved_only", "lost" or "unanswered".
         T_true: pose of the camera in the map, or None where the source does not know it.
-        T_estimated: the answer, in the same frame; None unless localized.
+        T_estimated: the answer, in the same frame; None unless localized or carried.
         latency_ms: from the image's arrival to the answer, or None where there was no answer.
         timings_ms: the steps of it, by name.
         inliers, inlier_ratio: the support of the answer, 0 where there was none.
-        reason: one sentence where the query was not localized.
+        reason: one sentence where the query was not localized, or only carried.
         name: what the source calls the image.
         T_retrieved: pose of the keyframe that looks most like the query, or None where that is not known.
+        covariance: (6, 6) of the answer, or None where none is stated.
     """
 
     stamp_ns: int
@@ -61,11 +64,12 @@ class QueryRecord:
     reason: str = ""
     name: str = ""
     T_retrieved: Pose | None = None
+    covariance: NDArray[np.float64] | None = None
 
     @property
     def is_localized(self) -> bool:
-        """Whether there is a verified pose."""
-        return self.status == LOCALIZED and self.T_estimated is not None
+        """Whether there is a pose that is verified, or carried on from such."""
+        return self.status in (LOCALIZED, CARRIED) and self.T_estimated is not None
 
 
 @dataclass(frozen=True)

@@ -32,21 +32,34 @@ class Step:
     Attributes:
         name: of the row.
         settings: of the localizer.
+        is_rig: whether all cameras of a rig are localized together, or the first one alone.
+        is_tracked: whether the camera is followed from image to image, or each is localized on its own.
     """
 
     name: str
     settings: LocalizerSettings
+    is_rig: bool = False
+    is_tracked: bool = False
 
 
 STEPS = (
     # Each candidate proposes a pose, the best inlier ratio wins, and a tenth of inliers is all it needs.
     Step(
         "per candidate (paper)",
-        LocalizerSettings(refinement="per_candidate", min_coverage=0.0, min_similarity=-1.0),
+        LocalizerSettings(retrieved=5, refinement="per_candidate", min_coverage=0.0, min_similarity=-1.0),
     ),
-    Step("pooled, refined", LocalizerSettings()),
+    Step("pooled", LocalizerSettings(retrieved=5, final_fit=False)),
+    Step("pooled, refined", LocalizerSettings(retrieved=5)),
+    Step("re-ranked, pooled, refined", LocalizerSettings()),
 )
 """From the paper's rule to the package's own, each compared with the one before."""
+
+
+TRACKED_STEP = Step("tracked", LocalizerSettings(), is_tracked=True)
+"""The last step of one camera, of queries with odometry."""
+
+RIG_STEP = Step("all cameras together", LocalizerSettings(), is_rig=True)
+"""The last step where the source has several cameras."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,11 @@ class Recipe:
             return PACKAGE
         stem = self.network.stem
         return f"{self.network.parent.name}/{stem}" if stem in ("last", "best", "network") else stem
+
+
+def has_odometry(traversal: Traversal) -> bool:
+    """Whether a source's frames tell where odometry alone has the camera."""
+    return any(frame.T_odom_camera is not None for frame in islice(traversal.frames(), _LOOKED_AT))
 
 
 def find_depths(traversal: Traversal) -> list[str]:

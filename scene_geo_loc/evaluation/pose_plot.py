@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
+from scene_geo_loc.evaluation.pose_methods import RETRIEVAL
 from scene_geo_loc.evaluation.pose_results import MethodResult, PoseBenchmark, QuerySetResult
 from scene_geo_loc.evaluation.pose_table import label
 from scene_geo_loc.evaluation.recall_plot import write_figure
 from scene_geo_loc.evaluation.style import MUTED, PLAIN
 
 _COLOURS = ("#e0a01b", "#12a184", "#d2456b", "#5b7fd6", "#7a4fb0")
-_DASHES = ("-", (0, (4, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 _EDGES = (0.5, 99.5)
 """Percentiles of the errors that the axes reach from and to."""
 
@@ -35,55 +36,68 @@ def write_curves(folder: Path, benchmark: PoseBenchmark, prefix: str = "") -> li
 
 
 def curves_figure(queries: QuerySetResult) -> Figure:
-    """Position to the left, rotation to the right, both logarithmic; a colour a step, a dash a map.
+    """A row of panels a map, position to the left and rotation to the right, both logarithmic.
 
     Retrieved poses are grey: they are no claims.  Dotted lines are the bounds that shares are given for.
     """
-    figure = Figure(figsize=(9.6, 3.9), layout="constrained")
-    axes = figure.subplots(1, 2, sharey=True)
+    maps = _by_map(queries)
+    figure = Figure(figsize=(9.6, 0.7 + 3.2 * len(maps)), layout="constrained")
+    grid = figure.subplots(len(maps), 2, sharex="col", sharey=True, squeeze=False)
     bounds = list(queries.bounds.values())
-    _draw(axes[0], queries, [method.position for method in queries.methods], [b[0] for b in bounds])
-    _draw(axes[1], queries, [method.rotation for method in queries.methods], [b[1] for b in bounds])
-    axes[0].set(xlabel="position error (m)", ylabel="share of all queries", ylim=(0, 1.02))
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes[1].set(xlabel="rotation error (°)")
-    axes[0].set_title(f"{queries.name} in {queries.map_name}: {queries.queries} queries")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", fontsize=9.5)
+    colours = _colours_of(queries)
+    for (left, right), (title, methods) in zip(grid, maps.items(), strict=True):
+        for axes, of, limits in (
+            (left, "position", [bound[0] for bound in bounds]),
+            (right, "rotation", [bound[1] for bound in bounds]),
+        ):
+            for limit in set(limits):
+                axes.axvline(limit, color=MUTED, lw=0.8, ls=(0, (1, 2)), zorder=1)
+            low, high = _span(queries, of, limits)
+            for method in methods:
+                _draw(axes, method, getattr(method, of), low, high, colours[method.step])
+            axes.set(xscale="log", xlim=(low, high), ylim=(0, 1.02))
+            axes.xaxis.set_major_formatter(PLAIN)
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        left.set(title=title, ylabel="share of all queries")
+        left.yaxis.set_major_formatter(PercentFormatter(1.0))
+    grid[-1, 0].set_xlabel("position error (m)")
+    grid[-1, 1].set_xlabel("rotation error (°)")
+    figure.suptitle(f"{queries.name} in {queries.map_name}: {queries.queries} queries", x=0.01, ha="left")
+    handles = {line.get_label(): line for axes in grid[:, 0] for line in axes.get_lines()}
+    steps = [step for step in colours if step in handles]
+    figure.legend([handles[step] for step in steps], steps, loc="outside right center", fontsize=9.5)
     return figure
 
 
+def _by_map(queries: QuerySetResult) -> dict[str, list[MethodResult]]:
+    """The methods of each map, with the retrieval that they began with, by what tells the maps apart."""
+    verified = [method for method in queries.methods if not method.is_retrieval]
+    maps: dict[str, list[MethodResult]] = {}
+    for method in verified:
+        # A label is "step, depth and so on"; the step may hold commas itself.
+        title = label(method, queries.methods).removeprefix(f"{method.step}, ")
+        maps.setdefault(title, [queries.retrieval_of(method)]).append(method)
+    return maps or {"without depth": list(queries.methods)}
+
+
+def _colours_of(queries: QuerySetResult) -> dict[str, str]:
+    steps = dict.fromkeys(method.step for method in queries.methods if not method.is_retrieval)
+    return {RETRIEVAL: MUTED, **dict(zip(steps, cycle(_COLOURS), strict=False))}
+
+
+def _span(queries: QuerySetResult, of: str, limits: list[float]) -> tuple[float, float]:
+    """From where to where an axis reaches: most of the errors of all methods, and the limits."""
+    errors = np.concatenate([getattr(method, of) for method in queries.methods])
+    finite = errors[np.isfinite(errors) & (errors > 0)]
+    low, high = np.percentile(finite, _EDGES) if len(finite) else (min(limits), max(limits))
+    return min(low, *limits) / 1.3, max(high, *limits) * 1.3
+
+
 def _draw(
-    axes: Axes, queries: QuerySetResult, errors: list[NDArray[np.float64]], bounds: list[float]
+    axes: Axes, method: MethodResult, error: NDArray[np.float64], low: float, high: float, colour: str
 ) -> None:
-    finite = np.concatenate([error[np.isfinite(error) & (error > 0)] for error in errors])
-    low, high = np.percentile(finite, _EDGES) if len(finite) else (0.01, 10.0)
-    low, high = min(low, *bounds) / 1.3, max(high, *bounds) * 1.3
-    for bound in set(bounds):
-        axes.axvline(bound, color=MUTED, lw=0.8, ls=(0, (1, 2)), zorder=1)
-    for method, error in zip(queries.methods, errors, strict=True):
-        counted = np.sort(np.clip(error[method.counts], low, None))
-        share = np.arange(1, len(counted) + 1) / len(error)
-        x, y = (
-            np.concatenate([[low], counted, [high]]),
-            np.concatenate([[0.0], share, [len(counted) / len(error)]]),
-        )
-        axes.step(x, y, where="post", label=label(method, queries.methods), **_look(queries, method))
-    axes.set(xscale="log", xlim=(low, high))
-    axes.xaxis.set_major_formatter(PLAIN)
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _look(queries: QuerySetResult, method: MethodResult) -> dict[str, object]:
-    verified = [m for m in queries.methods if not m.is_retrieval]
-    maps = list(dict.fromkeys((m.network, m.matcher, m.depth) for m in verified))
-    networks = list(dict.fromkeys(m.network for m in queries.methods))
-    if method.is_retrieval:
-        return {"color": MUTED, "lw": 1.4, "ls": _DASHES[networks.index(method.network) % len(_DASHES)]}
-    steps = list(dict.fromkeys(m.step for m in verified))
-    of_map = maps.index((method.network, method.matcher, method.depth))
-    return {
-        "color": _COLOURS[steps.index(method.step) % len(_COLOURS)],
-        "ls": _DASHES[of_map % len(_DASHES)],
-        "lw": 1.8,
-    }
+    counted = np.sort(np.clip(error[method.counts], low, None))
+    share = np.arange(1, len(counted) + 1) / len(error)
+    x = np.concatenate([[low], counted, [high]])
+    y = np.concatenate([[0.0], share, [len(counted) / len(error)]])
+    axes.step(x, y, where="post", label=method.step, color=colour, lw=1.4 if method.is_retrieval else 1.8)

@@ -50,7 +50,7 @@ def write_report(path: Path, report: Report) -> None:
     """Writes the report as one HTML file, aside first and then renamed."""
     records = [record for record in report.records if record.T_true is not None]
     statuses = Counter(str(record.status) for record in records)
-    reasons = Counter(record.reason for record in records if record.reason)
+    reasons = Counter(record.reason for record in records if record.reason and not record.is_localized)
     kinds = ("best", "Best matches"), ("worst", "Worst localized"), ("lost", "Not localized")
     html = template("report.html.j2").render(
         report=report,

@@ -9,13 +9,20 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from scene_geo_loc.evaluation.pose_error import LOCALIZED, UNANSWERED
+from scene_geo_loc.evaluation.pose_error import CARRIED, LOCALIZED, UNANSWERED
 
 INK, MUTED, GRID = "#101112", "#707172", "#d0d1d2"
-STATUS_COLOURS = {LOCALIZED: "#12a184", "retrieved_only": "#e0a01b", "lost": "#d2456b", UNANSWERED: "#8c95a3"}
+STATUS_COLOURS = {
+    LOCALIZED: "#12a184",
+    CARRIED: "#7cc9b8",
+    "retrieved_only": "#e0a01b",
+    "lost": "#d2456b",
+    UNANSWERED: "#8c95a3",
+}
 WRONG_COLOUR = "#b3123f"
 STATUS_WORDS = {
     LOCALIZED: "localized",
+    CARRIED: "carried on",
     "retrieved_only": "retrieved only",
     "lost": "lost",
     UNANSWERED: "unanswered",

@@ -18,10 +18,22 @@ class LocalizerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    candidates: int = Field(default=5, ge=1, le=50, description="keyframes retrieved and matched")
+    retrieved: int = Field(
+        default=10,
+        ge=1,
+        le=100,
+        description="keyframes retrieved; where more than candidates, a quick geometric check orders them",
+    )
+    candidates: int = Field(
+        default=5, ge=1, le=50, description="keyframes matched in full, the first of these"
+    )
     refinement: Literal["pooled", "per_candidate"] = Field(
         default="pooled",
         description="solve over the matches of all candidates together, or of each alone as the paper does",
+    )
+    final_fit: bool = Field(
+        default=True,
+        description="fit a pooled pose once more to all matches that are near to it, the farther the less",
     )
     max_reprojection_error_px: float = Field(
         default=5.0, gt=0, description="largest error of an inlier, pixels of the network's input"
@@ -66,12 +78,14 @@ class Candidate:
     Attributes:
         keyframe: its row in the map.
         similarity: cosine of the global descriptors.
+        agreeing: of a few quick matches, those that agree on a pose: what candidates are ordered by.
         matches: matches with a known depth.
         inliers: those that agree with the estimated pose.
     """
 
     keyframe: int
     similarity: float
+    agreeing: int = 0
     matches: int = 0
     inliers: int = 0
 
@@ -90,6 +104,8 @@ class Matches:
         keyframe: (M,) the keyframe each was matched with.
         keyframe_pixels: (M, 2) in that keyframe's image.
         points_map: (M, 3) metres, the keyframe's pixel lifted by its depth.
+        points_sigma: (M, 3) metres, how far that point moves by a standard deviation of its depth: along the
+            keyframe's ray.  Zero where the map does not tell.
         inlier: (M,) bool, whether it agrees with the estimated pose.
     """
 
@@ -97,13 +113,19 @@ class Matches:
     keyframe: NDArray[np.int64]
     keyframe_pixels: NDArray[np.float64]
     points_map: NDArray[np.float64]
+    points_sigma: NDArray[np.float64]
     inlier: NDArray[np.bool_]
 
     @classmethod
     def none(cls) -> Matches:
         """No matches at all."""
         return cls(
-            np.zeros((0, 2)), np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 3)), np.zeros(0, bool)
+            np.zeros((0, 2)),
+            np.zeros(0, np.int64),
+            np.zeros((0, 2)),
+            np.zeros((0, 3)),
+            np.zeros((0, 3)),
+            np.zeros(0, bool),
         )
 
     @classmethod
@@ -128,8 +150,8 @@ class PoseEstimate:
             when pooled, else of the best one.
         inliers: query pixels with a match that agrees with the pose.
         reason: one sentence why the pose is not believed; empty when localized.
-        candidates: the retrieved keyframes, most similar first.
-        matches: all matches, of all candidates.
+        candidates: the retrieved keyframes, those first that most speaks for; see `LocalizerSettings`.
+        matches: all matches, of all candidates that were matched in full.
         timings_ms: milliseconds by step, and their "total".
     """
 

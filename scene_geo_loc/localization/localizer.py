@@ -1,6 +1,6 @@
 """From an image to a pose, as in Perspective-n-Learned-Point.
 
-Describe, retrieve, match, lift, solve, verify.
+Describe, retrieve, order, match, lift, solve, verify.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from scene_geo_loc.localization.estimate import (
     PosePrior,
     Status,
 )
-from scene_geo_loc.localization.matching import mutual_nearest
 from scene_geo_loc.localization.pnp import (
     FIT_WIDTH,
     PnPSolution,
+    agreeing_matches,
     blocks_of,
     ideal_pixels,
     pose_covariance,
@@ -36,11 +36,19 @@ from scene_geo_loc.localization.pnp import (
     refine_pnp,
     reprojection_errors,
     solve_pnp,
+    spread,
 )
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.matchers import LocalFeatures, make_matcher
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.extractor import Extractor, SceneFeatures, has_contrast
 from scene_geo_loc.networks.scene_network import SceneNetwork
+
+QUICK_WIDTH = 2.0
+"""Inliers of the few matches that candidates are ordered by may be so many times as far off: they are coarse."""
+
+MIN_SPREAD = 0.05
+"""Least standard deviation of inliers' pixels across the line that they lie along, in shorter sides of the image."""
 
 
 class Stopwatch:
@@ -64,8 +72,9 @@ class View:
 
     Attributes:
         camera: of the network's input.
-        candidates: the retrieved keyframes, most similar first.
-        matches: with each of them, in pixels of the network's input.
+        candidates: the retrieved keyframes, those first that most speaks for.
+        matches: with the first of them, in pixels of the network's input.
+        blocks: how many blocks of the image have local features.
         reason: one sentence why there are no matches to solve; empty where there may be.
         stopwatch: the time of each step.
     """
@@ -73,6 +82,7 @@ class View:
     camera: Camera
     candidates: list[Candidate] = field(default_factory=list)
     matches: Matches = field(default_factory=Matches.none)
+    blocks: int = 0
     reason: str = ""
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
@@ -107,10 +117,8 @@ class Localizer:
             )
         config = network.config
         self._input_size = (config.input_width, config.input_height)
-        self._cells = network.cell_centres()
         self._map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
-        self.blocks = len(blocks_of(self._cells))
-        self._map_rays = [camera.rays(self._cells) for camera in self._map_cameras]
+        self.matcher = make_matcher(reference_map.info.matcher, network, reference_map.matcher_file)
 
     def localize(
         self, image: NDArray[np.uint8], camera: Camera, prior: PosePrior | None = None
@@ -125,8 +133,7 @@ class Localizer:
             estimate = PoseEstimate(Status.LOST, reason=view.reason, candidates=view.candidates)
         else:
             with view.stopwatch.step("solve"):
-                solution = self._solve(view.pixels, view.matches, view.camera, view.candidates)
-                estimate = self._verify(solution, view.pixels, view.matches, view.camera, view.candidates)
+                estimate = self._verify(self._solve(view), view)
             estimate.matches = self.at_full_size(estimate.matches, camera)
         estimate.timings_ms = view.stopwatch.times_ms
         return estimate
@@ -151,8 +158,13 @@ class Localizer:
         elif view.candidates[0].similarity < self.settings.min_similarity:
             view.reason = "No keyframe looks like the image."
         else:
+            with view.stopwatch.step("detect"):
+                query = self.matcher.extract(image, features)
+                view.blocks = len(blocks_of(query.pixels))
+            with view.stopwatch.step("order"):
+                view.candidates = self._order(query, view.candidates, view.camera)
             with view.stopwatch.step("match"):
-                view.matches = self._match_and_lift(features, view.candidates)
+                view.matches = self._match_and_lift(query, view.candidates[: self.settings.candidates])
         return view
 
     def _retrieve(self, features: SceneFeatures, prior: PosePrior | None) -> list[Candidate]:
@@ -165,39 +177,61 @@ class Localizer:
             if len(among) == 0:
                 return []
         keyframes, similarities = self.map.index.search(
-            features.global_descriptor, self.settings.candidates, among
+            features.global_descriptor, max(self.settings.retrieved, self.settings.candidates), among
         )
         return [Candidate(int(k), float(s)) for k, s in zip(keyframes, similarities, strict=True)]
 
-    def _match_and_lift(self, features: SceneFeatures, candidates: list[Candidate]) -> Matches:
-        """Mutual nearest neighbours with each candidate; its pixels become points by its depth (eq. 2).
+    def _order(self, query: LocalFeatures, candidates: list[Candidate], camera: Camera) -> list[Candidate]:
+        """The candidates by how many of a few quick matches agree on a pose, most first.
+
+        Where no more are retrieved than are matched in full they remain as they are: most similar first.
+        """
+        if len(candidates) <= self.settings.candidates:
+            return candidates
+        some = self.matcher.quick_rows[self.matcher.quick_rows < len(query.pixels)]
+        quick = LocalFeatures(query.pixels[some], query.descriptors[some])
+        limit = QUICK_WIDTH * self.settings.max_reprojection_error_px
+
+        def judged(candidate: Candidate) -> Candidate:
+            matches = self._match_one(quick, candidate.keyframe, quick=True)
+            pixels = ideal_pixels(camera, matches.query_pixels)
+            return replace(candidate, agreeing=agreeing_matches(pixels, matches.points_map, camera, limit))
+
+        return sorted(map(judged, candidates), key=lambda candidate: -candidate.agreeing)
+
+    def _match_and_lift(self, query: LocalFeatures, candidates: list[Candidate]) -> Matches:
+        """Matches with each candidate; its pixels become points by its depth (eq. 2).
 
         Pixels are those of the network's input.
         """
-        query_features = features.local_features.reshape(len(self._cells), -1)
-        parts = []
-        for candidate in candidates:
-            k = candidate.keyframe
-            in_query, in_keyframe = mutual_nearest(query_features, self.map.features_of(k))
-            depth = self.map.depth[k][in_keyframe].astype(np.float64)
-            known = np.isfinite(depth)
-            in_query, in_keyframe, depth = in_query[known], in_keyframe[known], depth[known]
-            rays = self._map_rays[self.map.camera_index[k]][in_keyframe]
-            points = transform(self.map.T_map_camera[k], rays * depth[:, None])
-            parts.append(
-                Matches(
-                    query_pixels=self._cells[in_query],
-                    keyframe=np.full(len(in_query), k),
-                    keyframe_pixels=self._cells[in_keyframe],
-                    points_map=points,
-                    inlier=np.zeros(len(in_query), bool),
-                )
-            )
-        return Matches.concatenate(parts)
+        return Matches.concatenate([self._match_one(query, candidate.keyframe) for candidate in candidates])
 
-    def _solve(
-        self, pixels: NDArray[np.float64], matches: Matches, camera: Camera, candidates: list[Candidate]
-    ) -> tuple[PnPSolution, float] | None:
+    def _match_one(self, query: LocalFeatures, k: int, quick: bool = False) -> Matches:
+        """Matches with a keyframe, or with a few of its features."""
+        keyframe = self.matcher.read(self.map.features_of(k), quick)
+        query_pixels, in_keyframe = self.matcher.match(query, keyframe)
+        stored = self.matcher.quick_rows[in_keyframe] if quick else in_keyframe
+        depth = self.map.depth[k][stored].astype(np.float64)
+        known = np.isfinite(depth)
+        pixels = keyframe.pixels[in_keyframe[known]]
+        lifted = self._map_cameras[self.map.camera_index[k]].back_project(pixels, depth[known])
+        return Matches(
+            query_pixels=query_pixels[known],
+            keyframe=np.full(len(pixels), k),
+            keyframe_pixels=pixels,
+            points_map=transform(self.map.T_map_camera[k], lifted),
+            points_sigma=self._sigma(k, stored[known], lifted),
+            inlier=np.zeros(len(pixels), bool),
+        )
+
+    def _sigma(self, k: int, stored: NDArray[np.intp], lifted: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `Matches.points_sigma`; `lifted` (M, 3) are the points in the keyframe's camera."""
+        if self.map.depth_sigma is None:
+            return np.zeros_like(lifted)
+        relative = self.map.depth_sigma[k][stored].astype(np.float64)
+        return (relative[:, None] * lifted) @ self.map.T_map_camera[k][:3, :3].T
+
+    def _solve(self, view: View) -> tuple[PnPSolution, float] | None:
         """The pose that most matches agree with, and its inlier ratio.
 
         Per candidate, each proposes a pose from its own matches and the best inlier ratio wins: the
@@ -205,35 +239,37 @@ class Localizer:
         keyframe's pose is known and so all their points live in one map.  Only where that one is in
         doubt, because few candidates show the place, each proposes its own and all matches judge.
         """
-        limit = self.settings.max_reprojection_error_px
+        limit, matches = self.settings.max_reprojection_error_px, view.matches
+        pixels, points_map, camera = view.pixels, matches.points_map, view.camera
 
         def propose(group: NDArray[np.bool_]) -> PnPSolution | None:
-            solution = solve_pnp(pixels[group], matches.points_map[group], camera, limit)
+            solution = solve_pnp(pixels[group], points_map[group], camera, limit)
             if solution is None:
                 return None
-            errors = reprojection_errors(solution.T_map_camera, pixels, matches.points_map, camera)
+            errors = reprojection_errors(solution.T_map_camera, pixels, points_map, camera)
             return PnPSolution(solution.T_map_camera, errors <= limit)
 
-        groups = [matches.keyframe == candidate.keyframe for candidate in candidates]
+        groups = [matches.keyframe == k for k in np.unique(matches.keyframe)]
         if self.settings.refinement == "per_candidate":
             found = [(s, g) for g in groups if (s := propose(g)) is not None]
             rated = [(replace(s, inlier=s.inlier & g), float(s.inlier[g].mean())) for s, g in found]
             return max(rated, key=lambda one: one[1], default=None)
         best = propose(np.ones(len(matches), bool))
-        if best is None or self._doubt(best.inlier, float(best.inlier.mean()), pixels):
+        if best is None or self._doubt(best.inlier, float(best.inlier.mean()), view):
             proposals = [best, *(propose(group) for group in groups)]
             judged = [proposal for proposal in proposals if proposal is not None]
             if not judged:
                 return None
             best = max(judged, key=lambda proposal: proposal.inlier.sum())
-        best = refine_pnp(best, pixels, matches.points_map, camera, limit)
+        if self.settings.final_fit:
+            best = refine_pnp(best, pixels, points_map, camera, limit, matches.points_sigma)
         return best, float(best.inlier.mean())
 
-    def _doubt(self, inlier: NDArray[np.bool_], inlier_ratio: float, pixels: NDArray[np.float64]) -> str:
+    def _doubt(self, inlier: NDArray[np.bool_], inlier_ratio: float, view: View) -> str:
         """Why a pose cannot be believed, in a sentence; empty where it can.
 
-        Besides the paper's inlier ratio, the inliers must lie all over the image: streets are alike in
-        their middle, where the road meets the sky.
+        Besides the paper's inlier ratio, the inliers must lie all over the image, wherever it has features:
+        streets are alike in their middle, where the road meets the sky.
         """
         settings = self.settings
         if inlier_ratio < settings.min_inlier_ratio:
@@ -241,7 +277,9 @@ class Localizer:
                 f"Only {inlier_ratio:.1%} of the matches agree with the pose, "
                 f"and {settings.min_inlier_ratio:.0%} are asked for."
             )
-        coverage = len(blocks_of(pixels[inlier])) / self.blocks
+        if spread(view.pixels[inlier]) < MIN_SPREAD * min(self._input_size):
+            return "The matches that agree with the pose lie on one line, or in one spot, of the image."
+        coverage = len(blocks_of(view.pixels[inlier])) / view.blocks
         if coverage < settings.min_coverage:
             return (
                 f"The matches that agree with the pose lie in {coverage:.0%} of the image, "
@@ -249,15 +287,9 @@ class Localizer:
             )
         return ""
 
-    def _verify(
-        self,
-        solution: tuple[PnPSolution, float] | None,
-        pixels: NDArray[np.float64],
-        matches: Matches,
-        camera: Camera,
-        candidates: list[Candidate],
-    ) -> PoseEstimate:
+    def _verify(self, solution: tuple[PnPSolution, float] | None, view: View) -> PoseEstimate:
         """Believes the pose if nothing speaks against it; else keeps the best candidate's, and says so."""
+        matches, candidates = view.matches, view.candidates
         retrieved = self.map.T_map_camera[candidates[0].keyframe].copy()
         estimate = PoseEstimate(Status.RETRIEVED_ONLY, retrieved, candidates=candidates, matches=matches)
         if solution is None:
@@ -268,26 +300,33 @@ class Localizer:
         pose, estimate.inlier_ratio = solution
         inlier = pose.inlier
         estimate.matches = replace(matches, inlier=inlier)
-        estimate.inliers = len(np.unique(pixels[inlier], axis=0))
+        estimate.inliers = len(np.unique(view.pixels[inlier], axis=0))
         own = [matches.keyframe == candidate.keyframe for candidate in candidates]
         estimate.candidates = [
             replace(candidate, matches=int(of.sum()), inliers=int((of & inlier).sum()))
             for candidate, of in zip(candidates, own, strict=True)
         ]
-        estimate.reason = self._doubt(inlier, estimate.inlier_ratio, pixels)
+        estimate.reason = self._doubt(inlier, estimate.inlier_ratio, view)
         if estimate.reason:
             return estimate
-        errors = reprojection_errors(pose.T_map_camera, pixels, matches.points_map, camera)
+        errors = reprojection_errors(pose.T_map_camera, view.pixels, matches.points_map, view.camera)
         fitted = errors <= FIT_WIDTH * self.settings.max_reprojection_error_px
         estimate.covariance = pose_covariance(
-            pose.T_map_camera, pixels[fitted], matches.points_map[fitted], camera
+            pose.T_map_camera,
+            view.pixels[fitted],
+            matches.points_map[fitted],
+            view.camera,
+            matches.points_sigma[fitted],
         )
         if estimate.covariance is None:
             estimate.reason = "The matches that agree with the pose lie so that they do not fix it."
             return estimate
         keyframes, counts = np.unique(matches.keyframe[inlier], return_counts=True)
         estimate.covariance += pull_covariance(
-            pose.T_map_camera, self.map.T_map_camera[keyframes], counts / counts.sum()
+            pose.T_map_camera,
+            self.map.T_map_camera[keyframes],
+            counts / counts.sum(),
+            estimate.inlier_ratio,
         )
         estimate.status, estimate.T_map_camera = Status.LOCALIZED, pose.T_map_camera
         return estimate

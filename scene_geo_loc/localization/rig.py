@@ -17,7 +17,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.localization.estimate import Candidate, Matches, PosePrior, Status
 from scene_geo_loc.localization.localizer import Localizer, Stopwatch, View
-from scene_geo_loc.localization.pnp import FIT_WIDTH, blocks_of, solve_pnp
+from scene_geo_loc.localization.pnp import FIT_WIDTH, blocks_of, pull_covariance
 from scene_geo_loc.localization.rig_pnp import CameraMatches, refine_rig, rig_covariance, solve_rig
 
 
@@ -42,7 +42,7 @@ class CameraShare:
     """What one camera gave to a rig's pose.
 
     Attributes:
-        candidates: the keyframes retrieved for its image, most similar first.
+        candidates: the keyframes retrieved for its image, those first that most speaks for.
         matches: of its image, in the images' own pixels.
         reason: one sentence why it took no part; empty where it did.
     """
@@ -60,8 +60,9 @@ class RigEstimate:
         status: how much the estimate says.
         T_map_base: the pose, or None when lost.
         covariance: (6, 6) of the base's pose when localized, else None, as of `PoseEstimate`.
-        inlier_ratio: share of the matches of all cameras that agree with the pose.
-        inliers: query pixels, of all cameras, with a match that agrees with the pose.
+        inlier_ratio: share of inliers of the matches of the cameras that confirm the pose; of all cameras
+            where none does.
+        inliers: query pixels of these cameras with a match that agrees with the pose.
         reason: one sentence why the pose is not believed; empty when localized.
         cameras: what each gave, in the order of the images.
         timings_ms: milliseconds by step over all cameras, and their "total".
@@ -124,7 +125,13 @@ class RigLocalizer:
         T_map_keyframe = self.localizer.map.T_map_camera[best.keyframe]
         estimate = RigEstimate(Status.RETRIEVED_ONLY, T_map_keyframe @ inverse(seen_by.T_base_camera))
         matches = [
-            CameraMatches(one.T_base_camera, view.camera, view.pixels, view.matches.points_map)
+            CameraMatches(
+                one.T_base_camera,
+                view.camera,
+                view.pixels,
+                view.matches.points_map,
+                view.matches.points_sigma,
+            )
             for view, one in zip(views, images, strict=True)
         ]
         pose = self._propose(views, matches)
@@ -133,64 +140,107 @@ class RigLocalizer:
             estimate.reason = f"No pose agrees with the {count} matches that have a depth."
             return estimate, nothing
         limit = self.settings.max_reprojection_error_px
-        errors = [one.errors(pose) for one in matches]
-        inliers = [error <= limit for error in errors]
-        estimate.inlier_ratio = float(np.concatenate(inliers).mean())
-        estimate.inliers = sum(
-            len(np.unique(one.pixels[inlier], axis=0)) for one, inlier in zip(matches, inliers, strict=True)
-        )
-        estimate.reason = self._doubt(matches, inliers)
+        inliers = [one.errors(pose) <= limit for one in matches]
+        estimate.reason = self._doubt(views, matches, inliers)
+        both = list(zip(matches, inliers, strict=True))
+        confirming = [(one, inlier) for one, inlier in both if self._confirms(inlier)] or both
+        estimate.inlier_ratio = float(np.concatenate([inlier for _, inlier in confirming]).mean())
+        estimate.inliers = sum(len(np.unique(one.pixels[inlier], axis=0)) for one, inlier in confirming)
         if estimate.reason:
             return estimate, inliers
-        fitted = [one.where(e <= FIT_WIDTH * limit) for one, e in zip(matches, errors, strict=True)]
+        fitted = [one.where(one.errors(pose) <= FIT_WIDTH * limit) for one, _ in confirming]
         estimate.covariance = rig_covariance(pose, fitted)
         if estimate.covariance is None:
             estimate.reason = "The matches that agree with the pose lie so that they do not fix it."
             return estimate, inliers
+        estimate.covariance += self._pull(pose, images, views, inliers, estimate.inlier_ratio)
         estimate.status, estimate.T_map_base = Status.LOCALIZED, pose
         return estimate, inliers
+
+    def _pull(
+        self,
+        T_map_base: Pose,
+        images: Sequence[RigImage],
+        views: Sequence[View],
+        inliers: Sequence[NDArray[np.bool_]],
+        inlier_ratio: float,
+    ) -> NDArray[np.float64]:
+        """Covariance (6, 6) from what draws the pose towards that of a base at the keyframes."""
+        T_map_bases, counts = [], []
+        for one, view, inlier in zip(images, views, inliers, strict=True):
+            if self._confirms(inlier):
+                keyframes, of_each = np.unique(view.matches.keyframe[inlier], return_counts=True)
+                T_map_bases.append(self.localizer.map.T_map_camera[keyframes] @ inverse(one.T_base_camera))
+                counts.append(of_each)
+        shares = np.concatenate(counts) / np.concatenate(counts).sum()
+        return pull_covariance(T_map_base, np.concatenate(T_map_bases), shares, inlier_ratio)
 
     def _propose(self, views: Sequence[View], matches: Sequence[CameraMatches]) -> Pose | None:
         """The pose that most matches of all cameras agree with.
 
-        All cameras propose one together.  Only where that one is in doubt, because too much of what was
-        retrieved is wrong, each camera proposes its own too, and each of its candidates; all matches judge.
+        All cameras propose one together.  Where that one is in doubt, because too much of what was retrieved
+        is wrong, each camera proposes its own, and then each of its candidates; all matches judge.
         """
         limit = self.settings.max_reprojection_error_px
 
         def inliers(pose: Pose) -> list[NDArray[np.bool_]]:
             return [one.errors(pose) <= limit for one in matches]
 
+        def agreement(pose: Pose) -> int:
+            return sum(int(inlier.sum()) for inlier in inliers(pose))
+
         best = solve_rig(matches, limit)
-        if best is None or self._doubt(matches, inliers(best)):
+        for each_candidate in (False, True):
+            if best is not None and not self._doubt(views, matches, inliers(best)):
+                break
             proposals = [] if best is None else [best]
             for view, one in zip(views, matches, strict=True):
-                groups = [view.matches.keyframe == candidate.keyframe for candidate in view.candidates]
-                for group in (np.ones(len(view.matches), bool), *groups):
-                    alone = solve_pnp(one.pixels[group], one.points_map[group], one.camera, limit)
+                groups = [np.ones(len(view.matches), bool)]
+                if each_candidate:
+                    groups = [view.matches.keyframe == candidate.keyframe for candidate in view.candidates]
+                for group in groups:
+                    alone = solve_rig([one.where(group)], limit)
                     if alone is not None:
-                        proposals.append(alone.T_map_camera @ inverse(one.T_base_camera))
-            if not proposals:
-                return None
-            best = max(proposals, key=lambda pose: sum(int(one.sum()) for one in inliers(pose)))
-        return refine_rig(best, matches, limit)
+                        proposals.append(alone)
+            best = max(proposals, key=agreement, default=None)
+        if best is None:
+            return None
+        if not self.settings.final_fit:
+            return best
+        found = inliers(best)
+        confirming = [one for one, inlier in zip(matches, found, strict=True) if self._confirms(inlier)]
+        return refine_rig(best, confirming or matches, limit)
 
-    def _doubt(self, matches: Sequence[CameraMatches], inliers: Sequence[NDArray[np.bool_]]) -> str:
+    def _confirms(self, inlier: NDArray[np.bool_]) -> bool:
+        """Whether enough matches of one camera agree with a pose.
+
+        A camera in the dark, or one for which other places were retrieved, says nothing for a pose, and
+        nothing against it: it is left out.
+        """
+        return len(inlier) > 0 and float(inlier.mean()) >= self.settings.min_inlier_ratio
+
+    def _doubt(
+        self,
+        views: Sequence[View],
+        matches: Sequence[CameraMatches],
+        inliers: Sequence[NDArray[np.bool_]],
+    ) -> str:
         """Why a pose cannot be believed, in a sentence; empty where it can.
 
-        As for one image: of the matches of all cameras enough must agree, and in all images together they
-        must cover as much as is asked of a single one.
+        As for one image: of the matches of a camera enough must agree, and in all cameras of which that is
+        so they must together cover as much as is asked of a single one.
         """
-        ratio = float(np.concatenate(inliers).mean())
-        if ratio < self.settings.min_inlier_ratio:
+        confirming = [
+            one.pixels[inlier] for one, inlier in zip(matches, inliers, strict=True) if self._confirms(inlier)
+        ]
+        if not confirming:
+            best = max((float(inlier.mean()) for inlier in inliers if len(inlier)), default=0.0)
             return (
-                f"Only {ratio:.1%} of the matches of all cameras agree with the pose, "
+                f"In no camera more than {best:.1%} of the matches agree with the pose, "
                 f"and {self.settings.min_inlier_ratio:.0%} are asked for."
             )
-        covered = sum(
-            len(blocks_of(one.pixels[inlier])) for one, inlier in zip(matches, inliers, strict=True)
-        )
-        coverage = covered / self.localizer.blocks
+        covered = sum(len(blocks_of(pixels)) for pixels in confirming)
+        coverage = covered / max(view.blocks for view in views)
         if coverage < self.settings.min_coverage:
             return (
                 f"The matches that agree with the pose cover {coverage:.0%} of an image in all cameras "

@@ -5,7 +5,7 @@ common centre.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, transform
+from scene_geo_loc.localization.least_squares import Linearised, fit_pose, linearised, skew
 from scene_geo_loc.localization.pnp import (
     FIT_WIDTH,
     MIN_MATCHES,
@@ -38,12 +39,14 @@ class CameraMatches:
         camera: its intrinsics; distortion is undone already.
         pixels: (M, 2) ideal pixels.
         points_map: (M, 3) metres.
+        points_sigma: (M, 3) metres, see `Matches`; None where depth is exact.
     """
 
     T_base_camera: Pose
     camera: Camera
     pixels: NDArray[np.float64]
     points_map: NDArray[np.float64]
+    points_sigma: NDArray[np.float64] | None = None
 
     def errors(self, T_map_base: Pose) -> NDArray[np.float64]:
         """Reprojection errors (M,) in pixels if the base were there; infinite behind the camera."""
@@ -51,7 +54,20 @@ class CameraMatches:
 
     def where(self, chosen: NDArray[np.bool_]) -> CameraMatches:
         """Some of the matches."""
-        return CameraMatches(self.T_base_camera, self.camera, self.pixels[chosen], self.points_map[chosen])
+        sigma = None if self.points_sigma is None else self.points_sigma[chosen]
+        return replace(
+            self, pixels=self.pixels[chosen], points_map=self.points_map[chosen], points_sigma=sigma
+        )
+
+    def linearised(self, T_map_base: Pose, scale: float) -> Linearised:
+        """The reprojections by the pose of the base, see `least_squares.linearised`."""
+        T_map_camera = T_map_base @ self.T_base_camera
+        residuals, J, weights = linearised(
+            T_map_camera, self.pixels, self.points_map, self.camera, self.points_sigma, scale
+        )
+        by_base = np.eye(6)
+        by_base[:3, 3:] = skew((T_map_base[:3, 3] - T_map_camera[:3, 3])[None])[0]
+        return residuals, J @ by_base, weights
 
 
 def solve_rig(matches: Sequence[CameraMatches], max_error_px: float) -> Pose | None:
@@ -88,7 +104,7 @@ def _solve_alone(matches: CameraMatches, max_error_px: float) -> Pose | None:
 
 
 def refine_rig(T_map_base: Pose, matches: Sequence[CameraMatches], max_error_px: float) -> Pose:
-    """The robust least-squares fit from a pose, to matches up to `FIT_WIDTH` times as far off as inliers."""
+    """The robust least-squares fits from a pose, the wide one and the sharp one of `refine_pnp`."""
     wide = FIT_WIDTH * max_error_px
     near = [one.where(one.errors(T_map_base) <= wide) for one in matches]
     centre = np.concatenate([one.points_map for one in matches]).mean(axis=0)
@@ -103,7 +119,15 @@ def refine_rig(T_map_base: Pose, matches: Sequence[CameraMatches], max_error_px:
         robust_fit(wide),
     )
     refined = _around(centre, pose)
-    return T_map_base if refined is None else refined
+    if refined is None:
+        return T_map_base
+    near = [one.where(one.errors(refined) <= wide) for one in matches]
+
+    def linearise(T: Pose, scale: float) -> Linearised:
+        residuals, J, weights = zip(*(one.linearised(T, scale) for one in near), strict=True)
+        return np.concatenate(residuals), np.concatenate(J), np.concatenate(weights)
+
+    return fit_pose(refined, linearise, max_error_px)
 
 
 def rig_covariance(T_map_base: Pose, matches: Sequence[CameraMatches]) -> NDArray[np.float64] | None:
@@ -115,7 +139,7 @@ def rig_covariance(T_map_base: Pose, matches: Sequence[CameraMatches]) -> NDArra
 
     def of_base(one: CameraMatches) -> NormalEquations:
         T_map_camera = T_map_base @ one.T_base_camera
-        found = normal_equations(T_map_camera, one.pixels, one.points_map, one.camera)
+        found = normal_equations(T_map_camera, one.pixels, one.points_map, one.camera, one.points_sigma)
         return found.of_base(T_map_base[:3, 3] - T_map_camera[:3, 3])
 
     return covariance_of(reduce(add, [of_base(one) for one in matches if len(one.pixels)]))

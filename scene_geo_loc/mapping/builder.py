@@ -23,8 +23,17 @@ from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.keyframes import KeyframeSelector
 from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
-from scene_geo_loc.mapping.reference_map import FILES, FORMAT, FORMAT_VERSION, FileRecord, MapInfo, sha256_of
+from scene_geo_loc.mapping.reference_map import (
+    FILES,
+    FORMAT,
+    FORMAT_VERSION,
+    OPTIONAL_FILES,
+    FileRecord,
+    MapInfo,
+    sha256_of,
+)
 from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.matchers import make_matcher
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.extractor import Extractor, SceneFeatures, has_contrast
@@ -33,6 +42,8 @@ from scene_geo_loc.traversals.frame import Frame, Scan, Skipped, Traversal
 
 FIT_KEYFRAMES = 1000
 """Most keyframes that pooling and projection are fitted on."""
+FIT_MATCHER_KEYFRAMES = 100
+"""Most keyframes that a matcher is fitted on."""
 
 
 @dataclass
@@ -184,13 +195,10 @@ class MapBuilder:
         assert frame.T_map_camera is not None
         extractor = self._extractor or self._start(frame.camera)
         features = extractor.extract(frame.image)
-        depth, depth_source = self._depth(frame, features, extractor.network)
+        dense, depth_source = self._depth(frame, features, extractor.network)
+        rows, depth = self._matcher.rows(frame.image, features, dense)
         self._partial.append(
-            KeyframeRecord.of(frame, depth_source),
-            features.local_features,
-            depth,
-            features.described_by,
-            frame.image,
+            KeyframeRecord.of(frame, depth_source), rows, depth, features.described_by, frame.image
         )
         self.progress.keyframes += 1
         self.progress.waiting -= 1
@@ -199,30 +207,30 @@ class MapBuilder:
     def _depth(
         self, frame: Frame, features: SceneFeatures, network: SceneNetwork
     ) -> tuple[NDArray[np.float32], str]:
-        """Depth at a keyframe's local features (rows, columns), from the sensor, the lidar or the network."""
+        """Dense depth (H, W) of a keyframe's image, of whatever size, from sensor, lidar or network."""
         learned = believed_depth(features, network)
         if self.settings.depth == "learned" and learned is not None:
-            return _at_cells(learned, network), "learned"
+            return learned, "learned"
         if frame.depth is not None:
-            return _at_cells(frame.depth, network), "sensor"
+            return frame.depth, "sensor"
         assert frame.T_map_camera is not None
         points = self._lidar.points_around(frame.stamp_ns)
         if len(points) == 0 and learned is not None:
-            return _at_cells(learned, network), "learned"
+            return learned, "learned"
         if len(points) == 0:
-            return np.full(network.grid, np.nan, np.float32), "none"
-        # At the size of the network's input: finer than the features, and a quarter of the work.
+            return np.full((1, 1), np.nan, np.float32), "none"
+        # At the size of the network's input: fine enough, and a quarter of the work.
         size = (network.config.input_width, network.config.input_height)
         image = np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8)
         camera, occluder_m = frame.camera.resized(*size), self._lidar.window.occluder_m
-        depth = lidar_depth(points, frame.T_map_camera, camera, image, occluder_m)
-        return _at_cells(depth, network), "lidar"
+        return lidar_depth(points, frame.T_map_camera, camera, image, occluder_m), "lidar"
 
     def _start(self, camera: Camera) -> Extractor:
         """Begins, at the first keyframe: the shape of the default network's input follows the images'."""
         if not self._keeps_input:
             self._network = self._network.with_input_for(camera.width, camera.height)
         self._extractor = Extractor(self._network, self._device)
+        self._matcher = make_matcher(self.settings.matcher, self._network)
         self._partial.begin(
             {
                 "settings": self.settings.model_dump(),
@@ -231,6 +239,7 @@ class MapBuilder:
                 "network": digest(self._network),
             },
             self._network,
+            self._matcher,
         )
         return self._extractor
 
@@ -256,6 +265,9 @@ class MapBuilder:
         np.save(folder / "descriptors.npy", descriptors.astype(np.float16))
         DescriptorIndex.build(descriptors).write(folder / "index.faiss")
         save_checkpoint(network, folder / "network.safetensors", self._provenance)
+        if self._matcher.learns:
+            self._partial.fit_features(self._matcher, _spread(len(records), FIT_MATCHER_KEYFRAMES))
+        self._matcher.save(folder / "matcher.safetensors")
         cameras = self._partial.write_keyframes()
         self._partial.close()
         info = MapInfo(
@@ -265,6 +277,7 @@ class MapBuilder:
             keyframes=len(records),
             cameras=[camera.to_dict() for camera in cameras],
             network_digest=digest(network),
+            matcher=self.settings.matcher,
             built=datetime.now(timezone.utc),
             source=self.source,
             settings=self.settings.model_dump(),
@@ -272,7 +285,8 @@ class MapBuilder:
             package_version=__version__,
             files={
                 name: FileRecord(bytes=(folder / name).stat().st_size, sha256=sha256_of(folder / name))
-                for name in FILES
+                for name in (*FILES, *OPTIONAL_FILES)
+                if (folder / name).exists()
             },
         )
         (folder / "map.json").write_text(info.model_dump_json(indent=1) + "\n")
@@ -285,8 +299,7 @@ class MapBuilder:
         if extractor.network.is_fitted:
             on_progress(count, count)
             return np.asarray(rows[0], np.float32)
-        chosen = np.unique(np.linspace(0, count - 1, FIT_KEYFRAMES).astype(int))
-        extractor.fit([one[i] for one in rows] for i in chosen)
+        extractor.fit([one[i] for one in rows] for i in _spread(count, FIT_KEYFRAMES))
         self._provenance = {**self._provenance, "fitted_on": self.source}
         descriptors = np.zeros((count, extractor.network.config.global_size), np.float32)
         for i in range(count):
@@ -316,12 +329,9 @@ def believed_depth(features: SceneFeatures, network: SceneNetwork) -> NDArray[np
     return np.where(unknown, np.float32(np.nan), features.depth)
 
 
-def _at_cells(depth: NDArray[np.float32], network: SceneNetwork) -> NDArray[np.float32]:
-    """Depth (H, W) of an image at the centres of the network's local features (rows, columns)."""
-    config = network.config
-    scale = np.array([depth.shape[1] / config.input_width, depth.shape[0] / config.input_height])
-    pixels = np.round((network.cell_centres() + 0.5) * scale - 0.5).astype(int)
-    return depth[pixels[:, 1], pixels[:, 0]].reshape(network.grid)
+def _spread(count: int, most: int) -> NDArray[np.intp]:
+    """At most so many of the first `count` numbers, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, most).astype(np.intp))
 
 
 def feed(builder: MapBuilder, traversal: Traversal) -> Iterator[Frame]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from scene_geo_loc.errors import MapError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
 from scene_geo_loc.mapping.growing_array import GrowingArray
-from scene_geo_loc.mapping.reference_map import FEATURE_SCALE, KEYFRAME_SCHEMA
+from scene_geo_loc.mapping.reference_map import KEYFRAME_SCHEMA
+from scene_geo_loc.matchers import Matcher
+from scene_geo_loc.matchers.base import Rows
 from scene_geo_loc.networks.backends import LATE
 from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.traversals.frame import Frame
@@ -92,7 +94,7 @@ class PartialMap:
                 f"{journal} is damaged ({error}): remove {self.folder} and build again."
             ) from error
 
-    def begin(self, begun_with: dict[str, Any], network: SceneNetwork) -> None:
+    def begin(self, begun_with: dict[str, Any], network: SceneNetwork, matcher: Matcher) -> None:
         """Opens the files, to append; `begun_with` must be what an earlier build began with.
 
         Raises MapError where it is not.
@@ -105,7 +107,7 @@ class PartialMap:
             )
         work = self.folder / WORK
         work.mkdir(parents=True, exist_ok=True)
-        self._open_arrays(network)
+        self._open_arrays(network, matcher)
         if len(self.records) > min(map(len, self._arrays)):
             raise MapError(f"{self.folder} lacks data of its keyframes: remove it and build again.")
         for array in self._arrays:
@@ -122,15 +124,11 @@ class PartialMap:
         aside.replace(journal)
         self._journal = journal.open("a")
 
-    def _open_arrays(self, network: SceneNetwork) -> None:
-        early = network.encoder.early
-        cells = network.grid[0] * network.grid[1]
-        self.local_features = GrowingArray(
-            self.folder / "local_features.npy", (cells, early.channels), np.int8
-        )
-        self.depth = GrowingArray(self.folder / "depth.npy", (cells,), np.float16)
+    def _open_arrays(self, network: SceneNetwork, matcher: Matcher) -> None:
+        self._features = _open_features(self.folder / WORK if matcher.learns else self.folder, matcher)
+        self.depth = GrowingArray(self.folder / "depth.npy", (matcher.capacity,), np.float16)
         self._described = self._open_described(network)
-        self._arrays = (self.local_features, self.depth, *self._described)
+        self._arrays = (self.depth, *self._features.values(), *self._described)
 
     def _open_described(self, network: SceneNetwork) -> tuple[GrowingArray, ...]:
         """Global descriptors or, of a network that is not fitted, the late maps to fit it to."""
@@ -150,15 +148,29 @@ class PartialMap:
         """What the keyframes are described by so far, memory-mapped: see `append`."""
         return [array.rows() for array in self._described]
 
+    def fit_features(self, matcher: Matcher, chosen: Iterable[int]) -> None:
+        """Fits a matcher to the chosen keyframes, and writes the features of all as it has them then."""
+        raw = {name: array.rows() for name, array in self._features.items()}
+        keyframes = ({name: rows[i] for name, rows in raw.items()} for i in range(len(self.records)))
+        matcher.fit([{name: rows[i] for name, rows in raw.items()} for i in chosen])
+        fitted = _open_features(self.folder, matcher)
+        for array in fitted.values():
+            array.truncate(0)  # of a build that was stopped here
+        for rows in keyframes:
+            for name, row in matcher.fitted_rows(rows).items():
+                fitted[name].append(row)
+        for array in fitted.values():
+            array.close()
+
     def append(
         self,
         record: KeyframeRecord,
-        local_features: NDArray[np.float32],
+        features: Rows,
         depth: NDArray[np.float32],
         described: Sequence[NDArray[np.float32]],
         image: NDArray[np.uint8],
     ) -> None:
-        """Adds a keyframe: unit features and depth in metres at its cells, and its image.
+        """Adds a keyframe: its row of each array of features, the depth (F,) at them, and its image.
 
         It is described by its global descriptor or, by a network that is not fitted, by its late maps.
         """
@@ -166,9 +178,9 @@ class PartialMap:
         record.thumbnail_offset = self._thumbnails.tell()
         record.thumbnail_bytes = len(thumbnail)
         self._thumbnails.write(thumbnail)
-        scaled = np.clip(np.round(local_features * FEATURE_SCALE), -127, 127)
-        self.local_features.append(scaled.reshape(self.local_features.row_shape))
-        self.depth.append(depth.ravel())
+        for name, array in self._features.items():
+            array.append(features[name])
+        self.depth.append(depth)
         for array, row in zip(self._described, described, strict=True):
             array.append(row)
         for array in self._arrays:
@@ -218,6 +230,13 @@ class PartialMap:
         self.folder.rename(out)
         shutil.rmtree(out / WORK, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _open_features(folder: Path, matcher: Matcher) -> dict[str, GrowingArray]:
+    return {
+        name: GrowingArray(folder / f"{name}.npy", shape, dtype)
+        for name, (shape, dtype) in matcher.arrays.items()
+    }
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> bytes:

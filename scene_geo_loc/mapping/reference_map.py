@@ -6,10 +6,14 @@
 | keyframes.parquet | a row a keyframe: stamp, pose, camera, name, source of depth, place of thumbnail |
 | descriptors.npy | (N, D) float16 unit global descriptors |
 | index.faiss | the index over them |
-| local_features.npy | (N, rows * columns, C) int8, unit features times `FEATURE_SCALE` |
-| depth.npy | (N, rows * columns) float16 metres at the features' centres, NaN where unknown |
+| local_features.npy | (N, F, C) int8, the directions of F features; see `Matcher.arrays` |
+| coarse_features.npy | (N, F', C') int8, those of the late map; of the matcher encoder, not in format 1 |
+| keypoints.npy | (N, F, 2) uint16, where in the image the features lie; of matchers of keypoints |
+| depth.npy | (N, F) float16 metres at the features, NaN where unknown |
+| depth_sigma.npy | (N, F) float16, standard deviations of the depth as parts of it; not of every map |
 | thumbnails.bin | JPEG pictures, one after the other |
-| network.safetensors | the network that made the features |
+| network.safetensors | the network that made descriptors and features |
+| matcher.safetensors | what the matcher has learned, of those that have |
 """
 
 from __future__ import annotations
@@ -33,12 +37,13 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.mapping.index import DescriptorIndex
 
 FORMAT = "scene_geo_loc reference map"
-FORMAT_VERSION = 1
-FEATURE_SCALE = 254.0
-"""Local features are stored as int8 of this multiple: a component of a unit feature rarely passes a half."""
-
+FORMAT_VERSION = 2
+"""Format 1 knew the matcher "encoder" alone; its maps are opened all the same."""
 ARRAYS = ("descriptors.npy", "local_features.npy", "depth.npy")
 FILES = ("keyframes.parquet", *ARRAYS, "index.faiss", "thumbnails.bin", "network.safetensors")
+MATCHER_ARRAYS = ("coarse_features.npy", "keypoints.npy")
+OPTIONAL_FILES = (*MATCHER_ARRAYS, "matcher.safetensors", "depth_sigma.npy")
+"""Files of some maps."""
 
 
 class FileRecord(BaseModel):
@@ -59,6 +64,7 @@ class MapInfo(BaseModel):
     keyframes: int
     cameras: list[dict[str, Any]]
     network_digest: str
+    matcher: str = "encoder"
     built: datetime
     source: str
     settings: dict[str, Any]
@@ -102,8 +108,9 @@ class ReferenceMap:
         stamps_ns: (N,) int64.
         camera_index: (N,) int32 into `cameras`.
         index: search over the global descriptors.
-        local_features: (N, cells, C) int8, memory-mapped.
-        depth: (N, cells) float16 metres, memory-mapped.
+        features: what the matcher stores of the keyframes, (N, ...), by name, memory-mapped.
+        depth: (N, F) float16 metres, memory-mapped.
+        depth_sigma: (N, F) float16, parts of the depth, memory-mapped; None where the map does not tell.
     """
 
     def __init__(self, path: Path, info: MapInfo) -> None:
@@ -130,12 +137,18 @@ class ReferenceMap:
         self._thumbnail_offset = column["thumbnail_offset"]
         self._thumbnail_bytes = column["thumbnail_bytes"]
         self.index = DescriptorIndex.read(path / "index.faiss")
-        self.local_features = np.load(path / "local_features.npy", mmap_mode="r", allow_pickle=False)
-        self.depth = np.load(path / "depth.npy", mmap_mode="r", allow_pickle=False)
-        lengths = {len(table), len(self.index), len(self.local_features), len(self.depth), info.keyframes}
-        if len(lengths) != 1:
+        files = [name for name in ("local_features.npy", *MATCHER_ARRAYS) if name in info.files]
+        self.features = {name.removesuffix(".npy"): _array(path / name) for name in files}
+        self.depth = _array(path / "depth.npy")
+        has_sigma = "depth_sigma.npy" in info.files
+        self.depth_sigma = _array(path / "depth_sigma.npy") if has_sigma else None
+        lengths = {len(array) for array in (table, self.index, self.depth, *self.features.values())}
+        room = {self.depth.shape, self.features["local_features"].shape[:2]}
+        room |= set() if self.depth_sigma is None else {self.depth_sigma.shape}
+        if lengths != {info.keyframes} or len(room) != 1:
             raise MapError(
-                f"The files of {path} disagree on how many keyframes there are: build the map again."
+                f"The files of {path} disagree on how many keyframes or features there are: "
+                "build the map again."
             )
 
     @classmethod
@@ -179,10 +192,20 @@ class ReferenceMap:
         """The camera of a keyframe, at the size of its images."""
         return self.cameras[self.camera_index[keyframe]]
 
-    def features_of(self, keyframe: int) -> NDArray[np.float32]:
-        """Unit local features (cells, C) of a keyframe, row by row of its grid."""
-        features = self.local_features[keyframe].astype(np.float32)
-        return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
+    @property
+    def matcher_file(self) -> Path | None:
+        """What the map's matcher has learned, where it is one that learns."""
+        return self.path / "matcher.safetensors" if "matcher.safetensors" in self.info.files else None
+
+    @property
+    def array_files(self) -> list[str]:
+        """Names of the files that have a row of features, or of their depth, for each keyframe."""
+        names = ("local_features.npy", *MATCHER_ARRAYS, "depth.npy", "depth_sigma.npy")
+        return [name for name in names if name in self.info.files]
+
+    def features_of(self, keyframe: int) -> dict[str, NDArray]:
+        """What the matcher has stored of a keyframe, for `Matcher.read`."""
+        return {name: array[keyframe] for name, array in self.features.items()}
 
     def thumbnail(self, keyframe: int) -> NDArray[np.uint8]:
         """A small RGB picture (h, w, 3) of a keyframe, of its camera's shape."""
@@ -196,6 +219,10 @@ class ReferenceMap:
                 "run `scene-geo-loc map verify`."
             )
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _array(path: Path) -> NDArray:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def read_info(path: Path) -> MapInfo:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Lidar = Literal["auto", "spinning", "pushbroom"]
 DepthSource = Literal["auto", "learned"]
+MatcherName = Literal["encoder", "sift", "xfeat"]
+MATCHERS: tuple[str, ...] = get_args(MatcherName)
 
 
 class BuilderSettings(BaseModel):
@@ -27,4 +29,8 @@ class BuilderSettings(BaseModel):
     lidar: Lidar = Field(
         default="auto",
         description="how the lidar sweeps, which decides which scans an image gets; auto: as its scans look",
+    )
+    matcher: MatcherName = Field(
+        default="encoder",
+        description="local features that queries are matched by: encoder, the network's own; sift; xfeat",
     )

@@ -34,11 +34,11 @@ class ForwardPass(nn.Module):
     The weights are copies: training or fitting the network afterwards does not change them.
 
     Attributes:
-        outputs: names of what it gives: `local_features` (B, h, w, C) of unit length; then
-            `global_descriptor` (B, D) of unit length or, of a network that is not fitted, the late maps
-            (B, C', h', w') that it is fitted to (`LATE`); last, of a network that infers it, `depth`
-            (B, H, W) in metres, up to its scale's `max_m`, and `depth_error` (B, H, W) in metres, how far off
-            it may be, where the network infers that, too.
+        outputs: names of what it gives: `local_features` (B, h, w, C) of unit length; `coarse_features`
+            (B, h', w', C'), the late map of the image; then `global_descriptor` (B, D) of unit length or,
+            of a network that is not fitted, the late maps (B, C', h', w') that it is fitted to (`LATE`);
+            last, of a network that infers it, `depth` (B, H, W) in metres, up to its scale's `max_m`, and
+            `depth_error` (B, H, W) in metres, how far off it may be, where the network infers that, too.
     """
 
     def __init__(self, network: SceneNetwork) -> None:
@@ -50,7 +50,7 @@ class ForwardPass(nn.Module):
         depth: tuple[str, ...] = ("depth",) if network.descriptor.infers_depth else ()
         if network.config.uncertainty:
             depth += ("depth_error",)
-        self.outputs = ("local_features", *described, *depth)
+        self.outputs = ("local_features", "coarse_features", *described, *depth)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """The outputs for images (B, H, W, 3) in [0, 255]."""
@@ -58,7 +58,7 @@ class ForwardPass(nn.Module):
         images = network.normalise(pixels.float())
         maps = network.encoder(images)
         inferred = network.descriptor.infer(images, maps)
-        told = [network.local_features(maps).permute(0, 2, 3, 1)]
+        told = [network.local_features(maps).permute(0, 2, 3, 1), maps.late.permute(0, 2, 3, 1)]
         told += [network.describe(inferred.late)] if self._is_fitted else inferred.late
         if inferred.depth is not None:
             scale, depth = network.depth_scale, inferred.depth[:, 0]

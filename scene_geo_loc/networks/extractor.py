@@ -20,6 +20,7 @@ class SceneFeatures:
 
     Attributes:
         local_features: (rows, columns, C) float32, unit length at each cell.
+        coarse_features: (rows', columns', C') float32, the late map.
         global_descriptor: (D,) float32 of unit length, or None where the network is not yet fitted.
         depth: (H, W) float32 of the network's input, metres; the largest of its scale is that or more, or
             sky.  None where the network infers none.
@@ -30,6 +31,7 @@ class SceneFeatures:
     """
 
     local_features: NDArray[np.float32]
+    coarse_features: NDArray[np.float32]
     global_descriptor: NDArray[np.float32] | None
     depth: NDArray[np.float32] | None
     depth_error: NDArray[np.float32] | None
@@ -86,6 +88,7 @@ class Extractor:
         late = tuple(told[name] for name in LATE if name in told)
         return SceneFeatures(
             told["local_features"],
+            told["coarse_features"],
             told.get("global_descriptor"),
             told.get("depth"),
             told.get("depth_error"),

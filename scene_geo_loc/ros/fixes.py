@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FixPublisher:
-    """Publishes fixes as poses of `base_frame` in the map, and as TF.
+    """Publishes fixes, and poses carried on from them, as poses of `base_frame` in the map, and as TF.
 
     Attributes:
         problem: the sentence of the last transform that was missing, or "" where none was.
@@ -52,6 +52,17 @@ class FixPublisher:
         return self._buffer.wait(
             self.settings.base_frame, camera_frame, stamp_ns, self.settings.transform_timeout
         )
+
+    def odom_T_camera(self, camera_frame: str, stamp_ns: int) -> Pose | None:
+        """The camera's pose by odometry, or None where TF does not tell."""
+        settings = self.settings
+        try:
+            T_odom_base = self._buffer.wait(
+                settings.odom_frame, settings.base_frame, stamp_ns, settings.transform_timeout
+            )
+            return T_odom_base @ self.base_T_camera(camera_frame, stamp_ns)
+        except TransformUnavailable:
+            return None
 
     def publish(
         self, stamp_ns: int, camera_frame: str, T_map_camera: Pose, covariance: NDArray[np.float64]

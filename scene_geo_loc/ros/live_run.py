@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation.pose_error import LOCALIZED, UNANSWERED, QueryRecord
+from scene_geo_loc.evaluation.pose_error import CARRIED, LOCALIZED, UNANSWERED, QueryRecord
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.ros.messages import pose_from_message, pose_from_transform, stamp_to_ns
 from scene_geo_loc.ros.node_process import (
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 IMAGE, CAMERA_INFO = "/camera/image_raw", "/camera/camera_info"
 SUBSCRIBER_TIMEOUT_S = 10.0
+STATE_AFTER_S = 0.02
+"""A pose's state comes this much after the pose at most."""
 LAST_ANSWER_S = 2.0
 """How long to wait for the answer to the last image."""
 
@@ -53,8 +55,9 @@ class LiveAnswers:
     def records(self, traversal: Traversal) -> list[QueryRecord]:
         """One record an image that was sent, with the truth that the recording itself holds.
 
-        The node tells its state when that changes.  An image without a pose has the state in force
-        when the next image was sent; where that is `localized`, the node passed the image over.
+        The node tells its state when that changes, right after the pose.  An image without a pose has the
+        state in force when the next image was sent; where that is `localized` or `carried`, the node
+        passed the image over.
         """
         truth = {frame.stamp_ns: frame.T_map_camera for frame in traversal.frames()}
         stamps = sorted(self.sent_s)
@@ -65,21 +68,30 @@ class LiveAnswers:
                 T_map_base, received_s = answer
                 latency_ms = 1e3 * (received_s - self.sent_s[stamp_ns])
                 T_map_camera = T_map_base @ self.base_T_camera
-                records.append(
-                    QueryRecord(stamp_ns, LOCALIZED, truth.get(stamp_ns), T_map_camera, latency_ms)
-                )
+                is_carried = self._said_by(received_s + STATE_AFTER_S) == CARRIED
+                status = CARRIED if is_carried else LOCALIZED
+                records.append(QueryRecord(stamp_ns, status, truth.get(stamp_ns), T_map_camera, latency_ms))
             else:
                 until_s = self.sent_s[next_ns] if next_ns is not None else float("inf")
                 records.append(QueryRecord(stamp_ns, self._state_at(until_s), truth.get(stamp_ns)))
         return records
 
-    def _state_at(self, until_s: float) -> str:
+    def _said_by(self, until_s: float) -> str:
         before = bisect_right(self.states, until_s, key=lambda event: event[0])
-        state = self.states[before - 1][1] if before else ""
+        return self.states[before - 1][1] if before else ""
+
+    def _state_at(self, until_s: float) -> str:
+        state = self._said_by(until_s)
         return state if state in ("lost", "retrieved_only") else UNANSWERED
 
 
-def replay(path: Path, map_folder: Path, log: Path, on_progress: Callable[[int, int], None]) -> LiveAnswers:
+def replay(
+    path: Path,
+    map_folder: Path,
+    log: Path,
+    on_progress: Callable[[int, int], None],
+    tracking: bool = False,
+) -> LiveAnswers:
     """Plays a bag at the rate it was recorded to a localization_node and gathers what the node publishes.
 
     Args:
@@ -87,6 +99,7 @@ def replay(path: Path, map_folder: Path, log: Path, on_progress: Callable[[int, 
         map_folder: the map to localize in.
         log: file for the node's output.
         on_progress: told images sent and images in the bag, with every image.
+        tracking: whether the node follows the camera.
 
     Raises SceneGeoLocError where the bag lacks something, or the node does not start or ends too early.
     """
@@ -94,7 +107,7 @@ def replay(path: Path, map_folder: Path, log: Path, on_progress: Callable[[int, 
     transport = "compressed" if image_topic_of(bag).endswith("/compressed") else "raw"
     with (
         own_domain() as domain,
-        running_node(map_folder, transport, log) as process,
+        running_node(map_folder, transport, log, tracking) as process,
         spinning_node("live_run", domain) as node,
     ):
         return _play(node, bag, process, log, on_progress)

@@ -21,6 +21,7 @@ from sensor_msgs.msg import Image
 
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
+from scene_geo_loc.localization.tracker import TrackedPose, Tracker
 from scene_geo_loc.networks.extractor import has_contrast
 from scene_geo_loc.ros import parameters
 from scene_geo_loc.ros.camera_input import BadMessage, CameraInput, StampOrder
@@ -105,6 +106,7 @@ class LocalizationNode(LifecycleNode):
         )
         self._fixes = FixPublisher(self, self.settings, self.map_frame, self._buffer)
         self._initial_poses = InitialPoses(self, self.settings, self.map_frame, self.counters)
+        self._tracker = Tracker(self.settings.tracker) if self.settings.tracking else None
         self._debug_publisher = self.create_publisher(Image, "localization/debug_image", 1)
         self._diagnostics = DiagnosticsPublisher(self, "localization", self._report)
         self._state = StatePublisher(self, self._on_asked)
@@ -123,7 +125,7 @@ class LocalizationNode(LifecycleNode):
         self._worker: NewestWorker[Arrival] = NewestWorker(self._localize, self._on_defect)
         self._camera_input = CameraInput(self, self.settings, self.counters, self._on_image)
         self._initial_pose_subscription = self.create_subscription(
-            PoseWithCovarianceStamped, "initialpose", self._initial_poses.take, 1
+            PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, 1
         )
         rate = self.settings.transform_rate
         self._repeat_timer = self.create_timer(1.0 / rate, self._fixes.repeat) if rate else None
@@ -184,6 +186,11 @@ class LocalizationNode(LifecycleNode):
         if self._worker.submit(Arrival(message, self._last_image_at, self._generation)):
             self.counters.add("dropped")
 
+    def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
+        if self._initial_poses.take(message) and self._tracker is not None:
+            with self._lock:
+                self._tracker.reset()
+
     def _on_parameters(self, changed: list[Any]) -> SetParametersResult:
         """Takes over live parameters; their ranges were checked, and the others are read-only."""
         live = {p.name for p in parameters.parameters_of(LocalizationNodeSettings) if p.live}
@@ -215,8 +222,10 @@ class LocalizationNode(LifecycleNode):
                 self._state.set(State.INITIALIZING, f"{why} Starting over.")
 
     def _forget(self) -> None:
-        """Drops the prior and the last fix: map -> odom is withheld until the next one."""
+        """Drops the prior and all fixes: map -> odom is withheld until the next one."""
         self._initial_poses.forget()
+        if self._tracker is not None:
+            self._tracker.reset()
         self._last_fix_at = None
         self._newest_stamp_ns = None
         self._estimate = None
@@ -241,30 +250,36 @@ class LocalizationNode(LifecycleNode):
             self._count_bad(BadMessage("black or saturated image"))
         stamp_ns, frame = stamp_to_ns(message.header.stamp), camera_input.frame_id(message)
         prior = self._initial_poses.prior(lambda: self._fixes.base_T_camera(frame, stamp_ns))
+        if prior is None and self._tracker is not None:
+            prior = self._tracker.prior(stamp_ns)
         estimate = self._localizer.localize(image, camera, prior)
+        T_odom_camera = self._fixes.odom_T_camera(frame, stamp_ns) if self._tracker is not None else None
         with self._lock:
             if arrival.generation != self._generation:
                 return
-            self._take(estimate, stamp_ns, frame)
+            self._estimate = estimate
+            if self._tracker is None:
+                self._take(TrackedPose.of(estimate), stamp_ns, frame)
+            else:
+                self._take(self._tracker.update(stamp_ns, estimate, T_odom_camera, prior), stamp_ns, frame)
         self.counters.add("processed")
         self._latency.add((time.monotonic() - arrival.at) * 1e3)
         if self._debug_publisher.get_subscription_count():
             self._publish_debug_image(stamp_ns, frame, image, estimate)
 
-    def _take(self, estimate: PoseEstimate, stamp_ns: int, camera_frame: str) -> None:
-        """Publishes what the localizer found, a pose only where it is sure of one."""
-        self._estimate = estimate
-        if estimate.status is not Status.LOCALIZED:
-            self._state.set(State(estimate.status.value), estimate.reason)
+    def _take(self, pose: TrackedPose, stamp_ns: int, camera_frame: str) -> None:
+        """Publishes what is known, a pose only where there is one to be sure of."""
+        if pose.status is not Status.LOCALIZED:
+            self._state.set(State(pose.status.value), pose.reason)
             return
-        assert estimate.T_map_camera is not None
-        assert estimate.covariance is not None
-        if not self._fixes.publish(stamp_ns, camera_frame, estimate.T_map_camera, estimate.covariance):
+        assert pose.T_map_camera is not None
+        assert pose.covariance is not None
+        if not self._fixes.publish(stamp_ns, camera_frame, pose.T_map_camera, pose.covariance):
             self._state.set(State.LOST, self._fixes.problem)
             return
         self._initial_poses.forget()
         self._last_fix_at = time.monotonic()
-        self._state.set(State.LOCALIZED, "")
+        self._state.set(State.CARRIED if pose.carried else State.LOCALIZED, pose.reason)
 
     def _publish_debug_image(
         self, stamp_ns: int, frame: str, image: NDArray[np.uint8], estimate: PoseEstimate
@@ -288,11 +303,11 @@ class LocalizationNode(LifecycleNode):
         with self._lock:
             fix_age_s = None if self._last_fix_at is None else now - self._last_fix_at
             if (
-                self._state.state is State.LOCALIZED
+                self._state.state in (State.LOCALIZED, State.CARRIED)
                 and fix_age_s is not None
                 and fix_age_s > settings.fix_timeout
             ):
-                self._state.set(State.LOST, f"No fix for {settings.fix_timeout:g} s.")
+                self._state.set(State.LOST, f"No pose for {settings.fix_timeout:g} s.")
             estimate, camera_input = self._estimate, self._camera_input
         stamp_age_s = None
         if self._newest_stamp_ns is not None:

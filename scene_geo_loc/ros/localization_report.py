@@ -78,7 +78,9 @@ class LocalizationFacts:
             report.find(Level.ERROR, f"No camera_info on {self.info_topic} yet.")
         if self.transform_problem:
             report.find(Level.WARN, self.transform_problem)
-        if self.state != "localized":
+        if self.state == "carried":
+            report.find(Level.WARN, self.reason)
+        elif self.state != "localized":
             report.find(Level.WARN, f"Not localized ({self.state}). {self.reason}".strip())
         bad = {what[5:]: count for what, count in sorted(self.recent.items()) if what.startswith("bad: ")}
         if bad:

@@ -19,6 +19,7 @@ class State(str, Enum):
 
     INITIALIZING = "initializing"
     LOCALIZED = "localized"
+    CARRIED = "carried"
     RETRIEVED_ONLY = "retrieved_only"
     LOST = "lost"
     SUSPENDED = "suspended"

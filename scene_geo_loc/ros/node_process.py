@@ -73,7 +73,9 @@ def spinning_node(name: str, domain: int) -> Iterator[Node]:
 
 
 @contextmanager
-def running_node(map_folder: Path, transport: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running_node(
+    map_folder: Path, transport: str, log: Path, tracking: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
     """A localization_node in a process of its own, ended as Ctrl-C would on leaving the context."""
     beside = Path(sys.executable).with_name("localization_node")
     program = str(beside) if beside.is_file() else shutil.which("localization_node")
@@ -84,6 +86,7 @@ def running_node(map_folder: Path, transport: str, log: Path) -> Iterator[subpro
         "map": json.dumps(str(map_folder.resolve())),
         "use_sim_time": "true",
         "image_transport": transport,
+        "tracking": json.dumps(tracking),
     }
     parameters = [word for name, value in arguments.items() for word in ("-p", f"{name}:={value}")]
     log.parent.mkdir(parents=True, exist_ok=True)

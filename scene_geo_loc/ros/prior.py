@@ -74,13 +74,15 @@ class InitialPoses:
         self.settings = settings
         self._node, self._map_frame, self._counters = node, map_frame, counters
 
-    def take(self, message: PoseWithCovarianceStamped) -> None:
-        """Takes what was published on /initialpose; what cannot be used is counted and logged."""
+    def take(self, message: PoseWithCovarianceStamped) -> bool:
+        """Takes what was published on /initialpose; what cannot be used is counted and logged, and False."""
         try:
             self.newest = InitialPose.from_message(message, self._map_frame, self.settings.prior_min_radius)
         except ValueError as error:
             self._counters.add("bad: initial pose")
             self._node.get_logger().warning(str(error))
+            return False
+        return True
 
     def prior(self, base_T_camera: Callable[[], Pose]) -> PosePrior | None:
         """The localizer's prior, where a pose was told that is not too old.

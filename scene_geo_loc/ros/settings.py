@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from scene_geo_loc.localization.estimate import LocalizerSettings
+from scene_geo_loc.localization.tracker import TrackerSettings
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.ros.parameters import setting
 
@@ -76,7 +77,7 @@ class LocalizationNodeSettings(CameraSettings):
         0.2, "How long a fix waits for the TF of its image's stamp.", "s", True, ge=0, le=10
     )
     fix_timeout: float = setting(
-        2.0, "After this long without a localized frame the state is lost.", "s", True, ge=0.1, le=3600
+        2.0, "After this long without a pose the state is lost.", "s", True, ge=0.1, le=3600
     )
     prior_min_radius: float = setting(
         5.0,
@@ -94,7 +95,13 @@ class LocalizationNodeSettings(CameraSettings):
         ge=0.1,
         le=3600,
     )
+    tracking: bool = setting(
+        False,
+        "Whether fixes are fused over time with odometry from odom_frame to base_frame on TF, which "
+        "carries poses on over images that are not localized.",
+    )
     localizer: LocalizerSettings = LocalizerSettings()
+    tracker: TrackerSettings = TrackerSettings()
 
 
 class MapBuilderNodeSettings(CameraSettings):

@@ -16,7 +16,7 @@ from scene_geo_loc.traversals.transforms_tree import TransformTree
 BASE_FRAMES = ("base_link", "base_footprint")
 """Names of a vehicle's own frame, REP-105 and REP-120."""
 
-_MAP = "map"
+_MAP, _ODOM = "map", "odom"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def choose_poses(index: BagIndex, camera_frame: str, wanted: str | None) -> BagP
     if wanted is not None:
         return _wanted(index, camera_frame, wanted)
     odometry = [topic for topic in index.poses.values() if topic.child_frame_id]
-    odometry_frames = {"odom"} | {topic.frame_id for topic in odometry}
+    odometry_frames = {_ODOM} | {topic.frame_id for topic in odometry}
     measured = [
         topic
         for topic in index.poses.values()
@@ -80,6 +80,24 @@ def choose_poses(index: BagIndex, camera_frame: str, wanted: str | None) -> BagP
     root = index.tree.root_of(camera_frame)
     path = index.tree.path(root, camera_frame, fixed_only=True)
     return None if path else _from_tf(index, root)
+
+
+def choose_odometry(index: BagIndex, camera_frame: str, poses: BagPoses | None) -> BagPoses | None:
+    """Poses by odometry alone, to carry fixes on: the richest topic of odometry, else TF from `odom`.
+
+    None where there is none besides the poses themselves.
+    """
+    taken = poses.origin if poses else ""
+    topics = [
+        topic
+        for topic in index.poses.values()
+        if topic.child_frame_id and topic.topic != taken and topic.frame_id != _MAP
+    ]
+    if topics:
+        return _from_topic(index, camera_frame, max(topics, key=lambda topic: len(topic.series)))
+    if index.tree.path(_ODOM, camera_frame) and not index.tree.path(_ODOM, camera_frame, fixed_only=True):
+        return None if poses and poses.map_frame == _ODOM else _from_tf(index, _ODOM)
+    return None
 
 
 def _wanted(index: BagIndex, camera_frame: str, wanted: str) -> BagPoses:

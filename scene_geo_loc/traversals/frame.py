@@ -26,6 +26,8 @@ class Frame:
         depth: (H, W) float32 metres along the optical axis, NaN where unknown, or None where no
             sensor measured it together with the image.
         name: what the source calls it, for messages.
+        T_odom_camera: pose of the optical frame by odometry alone, in a frame that drifts, or None
+            where the source has none.
     """
 
     stamp_ns: int
@@ -34,6 +36,7 @@ class Frame:
     T_map_camera: Pose | None = None
     depth: NDArray[np.float32] | None = None
     name: str = ""
+    T_odom_camera: Pose | None = None
 
 
 @dataclass(frozen=True)

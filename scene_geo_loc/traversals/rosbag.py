@@ -15,7 +15,7 @@ from scene_geo_loc.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.bag import Bag, BagMessage
 from scene_geo_loc.traversals.bag_index import BagIndex
-from scene_geo_loc.traversals.bag_poses import BagPoses, choose_poses
+from scene_geo_loc.traversals.bag_poses import BagPoses, choose_odometry, choose_poses
 from scene_geo_loc.traversals.bag_topics import camera_topic, choose_depth, choose_image, lidar_topic
 from scene_geo_loc.traversals.clouds import PointCloud, cloud_of
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
@@ -36,6 +36,7 @@ class _Slot:
     stamp_ns: int
     depth_ordinal: int | None
     T_map_camera: Pose | None
+    T_odom_camera: Pose | None
 
 
 class RosbagTraversal:
@@ -69,6 +70,7 @@ class RosbagTraversal:
         self.camera = self._index.cameras[camera_topic(self._index, self._image)]
         self._depth = choose_depth(self._index, self._image)
         self._poses: BagPoses | None = choose_poses(self._index, self._image.frame_id, poses)
+        self._odometry = choose_odometry(self._index, self._image.frame_id, self._poses)
         self.map_frame = self._poses.map_frame if self._poses else "map"
         if self._poses and self._index.tree.path(self._poses.body, self._image.frame_id) is None:
             logger.warning(
@@ -186,12 +188,12 @@ class RosbagTraversal:
                 self._skipped_frames.add("depth images of another size than the image")
                 depth_map = None
         name = f"{self._image.topic} at {slot.stamp_ns / 1e9:.3f} s"
-        return Frame(slot.stamp_ns, pixels, self.camera, slot.T_map_camera, depth_map, name)
+        return Frame(
+            slot.stamp_ns, pixels, self.camera, slot.T_map_camera, depth_map, name, slot.T_odom_camera
+        )
 
     def _slots(self) -> dict[int, _Slot]:
-        poses, known = np.zeros((len(self), 4, 4)), np.zeros(len(self), bool)
-        if self._poses:
-            poses, known = self._poses.of(self._image.frame_id, self._stamps)
+        poses, odometry = self._camera_poses(self._poses), self._camera_poses(self._odometry)
         depths: list[int | None] = [None] * len(self)
         if self._depth and len(self._image.stamps_ns) > 1:
             depths = _nearest(
@@ -200,9 +202,16 @@ class RosbagTraversal:
                 np.median(np.abs(np.diff(np.asarray(self._image.stamps_ns, np.int64)))) / 2,
             )
         return {
-            int(ordinal): _Slot(int(ordinal), int(self._stamps[i]), depths[i], poses[i] if known[i] else None)
+            int(ordinal): _Slot(int(ordinal), int(self._stamps[i]), depths[i], poses[i], odometry[i])
             for i, ordinal in enumerate(self._ordinals)
         }
+
+    def _camera_poses(self, source: BagPoses | None) -> list[Pose | None]:
+        """The camera's pose at each frame, where the source knows it."""
+        if source is None:
+            return [None] * len(self)
+        poses, known = source.of(self._image.frame_id, self._stamps)
+        return [pose if is_known else None for pose, is_known in zip(poses, known, strict=True)]
 
     def _matched(self) -> Iterator[tuple[_Slot, BagMessage, BagMessage | None]]:
         """The images in order, each with its depth image, which may be recorded before or after it."""

@@ -19,6 +19,7 @@ from scene_geo_loc.traversals.bag_writer import BagWriter
 from scene_geo_loc.traversals.seven_scenes import DEPTH_CAMERA
 
 T_BASE_CAMERA = make_pose(OPTICAL_FROM_BODY.T, (0.3, 0.0, 0.5))
+T_ODOM_MAP = make_pose(np.eye(3), (5.0, 2.0, 0.0))
 
 
 def invoke(*arguments: str | Path) -> Result:
@@ -26,7 +27,7 @@ def invoke(*arguments: str | Path) -> Result:
 
 
 def record(path: Path, room: Room, with_truth: bool) -> Path:
-    """A bag of frames beside those of the map; the last image is black."""
+    """A bag of frames beside those of the map, where their truth is told with odometry; the last is black."""
     frames = room.drive(8, offset_y=0.15)
     with BagWriter(path) as bag:
         bag.static_transforms(frames[0].stamp_ns, {("base_link", "camera_optical_frame"): T_BASE_CAMERA})
@@ -37,6 +38,7 @@ def record(path: Path, room: Room, with_truth: bool) -> Path:
             if with_truth and frame.T_map_camera is not None:
                 T_map_base = frame.T_map_camera @ inverse(T_BASE_CAMERA)
                 bag.pose("/ground_truth/pose", frame.stamp_ns, "map", T_map_base)
+                bag.transform(frame.stamp_ns, "odom", "base_link", T_ODOM_MAP @ T_map_base)
     return path
 
 
@@ -116,6 +118,26 @@ def test_evaluate_scores_against_the_truth_of_the_source(bag: Path, room_map: Pa
     assert {path.name for path in (tmp_path / "report").iterdir()} == {"index.html", "picture.png"}
     html = (tmp_path / "report" / "index.html").read_text()
     assert "The image is black, saturated or of one colour." in html
+
+
+def test_with_track_the_camera_is_followed(bag: Path, room_map: Path, tmp_path: Path) -> None:
+    result = invoke(
+        "evaluate", room_map, bag, "--track", "--device", "cpu", "--json", tmp_path / "track.json"
+    )
+    assert result.exit_code == 0, result.output
+    numbers = json.loads((tmp_path / "track.json").read_text())
+    assert numbers["wrong_fixes"] == 0
+    assert numbers["carried"] >= 1  # the black image at the end
+    assert set(numbers["coverage_95"]) == {"position", "rotation", "pose"}
+    assert set(numbers["carried_away"]) == {"away_m", "recovered_s", "wrong_poses"}
+    words = " ".join(result.output.split())
+    assert "carried on from earlier fixes" in words
+    assert "Carried away by" in words
+    followed = invoke(
+        "localize", room_map, bag, "--track", "--device", "cpu", "--out", tmp_path / "poses.tum"
+    )
+    assert followed.exit_code == 0, followed.output
+    assert len(read_tum(tmp_path / "poses.tum")) == numbers["localized"]
 
 
 def test_evaluate_takes_a_part_of_the_source_and_another_bound(

@@ -41,8 +41,8 @@ def test_a_map_cannot_be_enlarged_to_fewer_keyframes(room_map: Path, tmp_path: P
 
 def test_every_step_of_a_query_is_timed(room: Room, room_map: Path) -> None:
     times = time_queries(Localizer(ReferenceMap.open(room_map), device="cpu"), room.drive(3))
-    assert set(times) == {"describe", "retrieve", "match", "solve", "total"}
-    assert all(0 < step.p50_ms <= step.p95_ms and step.count == 3 for step in times.values())
+    assert set(times) == {"describe", "retrieve", "detect", "order", "match", "solve", "total"}
+    assert all(0 <= step.p50_ms <= step.p95_ms and step.count == 3 for step in times.values())
 
 
 def test_forward_passes_of_systems_are_timed_beside_the_default_s() -> None:

@@ -68,10 +68,26 @@ def test_matches_are_pixels_of_the_images_and_points_of_the_map(
     )
 
 
-def test_candidates_come_with_scores_most_similar_first(estimate: PoseEstimate) -> None:
+def test_of_ten_candidates_the_five_are_matched_that_geometry_speaks_for(estimate: PoseEstimate) -> None:
+    agreeing = [candidate.agreeing for candidate in estimate.candidates]
+    assert len(agreeing) == 10
+    assert agreeing == sorted(agreeing, reverse=True)
+    assert agreeing[0] > 0
+    assert all(candidate.matches > 0 for candidate in estimate.candidates[:5])
+    assert all(candidate.matches == 0 for candidate in estimate.candidates[5:])
+
+
+def test_where_all_that_is_retrieved_is_matched_the_most_similar_comes_first(
+    room_map: Path, query: Frame
+) -> None:
+    settings = LocalizerSettings(retrieved=5)
+    estimate = Localizer(ReferenceMap.open(room_map), settings, "cpu").localize(query.image, query.camera)
     similarities = [candidate.similarity for candidate in estimate.candidates]
     assert len(similarities) == 5
     assert similarities == sorted(similarities, reverse=True)
+
+
+def test_candidates_come_with_their_matches(estimate: PoseEstimate) -> None:
     assert estimate.inlier_ratio == pytest.approx(estimate.matches.inlier.mean())
     assert sum(c.matches for c in estimate.candidates) == len(estimate.matches)
     assert estimate.inliers <= sum(c.inliers for c in estimate.candidates)
@@ -79,7 +95,7 @@ def test_candidates_come_with_scores_most_similar_first(estimate: PoseEstimate) 
 
 def test_every_step_is_timed(estimate: PoseEstimate) -> None:
     steps = {name: value for name, value in estimate.timings_ms.items() if name != "total"}
-    assert set(steps) == {"describe", "retrieve", "match", "solve"}
+    assert set(steps) == {"describe", "retrieve", "detect", "order", "match", "solve"}
     assert sum(steps.values()) == pytest.approx(estimate.timings_ms["total"])
 
 

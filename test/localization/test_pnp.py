@@ -16,6 +16,7 @@ from scene_geo_loc.geometry.pose import (
     transform,
 )
 from scene_geo_loc.localization.pnp import (
+    MOST_PULL,
     PULL,
     PnPSolution,
     ideal_pixels,
@@ -89,6 +90,17 @@ def test_ideal_pixels_undo_the_lens() -> None:
     np.testing.assert_allclose(ideal_pixels(lens, lens.project(point)), CAMERA.project(point), atol=1e-4)
 
 
+def least_squares_pose(pixels: np.ndarray, points: np.ndarray) -> Pose:
+    """The plain fit of all matches, by OpenCV, from the true pose."""
+    around = inverse(make_pose(pose()[:3, :3], np.zeros(3)))
+    rvec, tvec = cv2.solvePnPRefineLM(
+        points - FAR_AWAY, pixels, CAMERA.K, None, cv2.Rodrigues(around[:3, :3])[0], around[:3, 3:].copy()
+    )
+    fitted = inverse(make_pose(cv2.Rodrigues(rvec)[0], tvec.ravel()))
+    fitted[:3, 3] += FAR_AWAY
+    return fitted
+
+
 def test_the_covariance_is_that_of_repeated_measurements() -> None:
     rng = np.random.default_rng(4)
     middles = np.stack(np.meshgrid(np.arange(20, 320, 40), np.arange(20, 240, 40)), axis=-1).reshape(-1, 2)
@@ -97,10 +109,9 @@ def test_the_covariance_is_that_of_repeated_measurements() -> None:
     errors = []
     for _ in range(400):
         pixels = exact + rng.normal(0, 0.7, exact.shape)
-        start = PnPSolution(pose(), np.ones(len(exact), bool))
-        solution = refine_pnp(start, pixels, points, CAMERA, 50.0)  # so wide that the fit is not robust
-        shift = solution.T_map_camera[:3, 3] - FAR_AWAY
-        turn = cv2.Rodrigues(solution.T_map_camera[:3, :3] @ pose()[:3, :3].T)[0].ravel()
+        fitted = least_squares_pose(pixels, points)
+        shift = fitted[:3, 3] - FAR_AWAY
+        turn = cv2.Rodrigues(fitted[:3, :3] @ pose()[:3, :3].T)[0].ravel()
         errors.append([*shift, *turn])
     measured = np.cov(np.array(errors).T)
     stated = pose_covariance(pose(), exact + rng.normal(0, 0.7, exact.shape), points, CAMERA)
@@ -129,13 +140,22 @@ def test_points_on_one_line_fix_no_pose() -> None:
 
 def test_keyframes_draw_the_pose_towards_their_own() -> None:
     ahead = pose() @ make_pose(np.eye(3), (0, 0, 2.0))
-    alone = pull_covariance(pose(), ahead[None], np.ones(1))
+    alone = pull_covariance(pose(), ahead[None], np.ones(1), inlier_ratio=0.5)
     forward = np.array([*pose()[:3, 2], 0, 0, 0])
     np.testing.assert_allclose(forward @ alone @ forward, (PULL * 2.0) ** 2)
     np.testing.assert_allclose(np.trace(alone), (PULL * 2.0) ** 2)  # and no other way
     far = pose() @ make_pose(np.eye(3), (0, 0, 50.0))
-    both = pull_covariance(pose(), np.stack([ahead, far]), np.array([0.99, 0.01]))
+    both = pull_covariance(pose(), np.stack([ahead, far]), np.array([0.99, 0.01]), inlier_ratio=0.5)
     assert np.trace(both) < 1.1 * np.trace(alone)  # a few chance matches with one far away hardly count
+
+
+def test_keyframes_draw_harder_the_fewer_of_the_matches_agree_and_not_beyond_a_limit() -> None:
+    ahead = (pose() @ make_pose(np.eye(3), (0, 0, 2.0)))[None]
+    stds = [
+        np.sqrt(np.trace(pull_covariance(pose(), ahead, np.ones(1), r))) for r in (0.9, 0.5, 0.3, 0.1, 0.01)
+    ]
+    assert (np.diff(stds[:4]) > 0).all()
+    np.testing.assert_allclose(stds[3:], MOST_PULL * 2.0)
 
 
 def test_an_uncertain_turn_moves_a_frame_at_the_end_of_a_lever() -> None:

@@ -83,6 +83,7 @@ def by_the_network_itself(network: SceneNetwork, image: NDArray[np.uint8]) -> Ou
         told = network(network.normalise(torch.from_numpy(image)[None].float()))
     outputs = {
         "local_features": told.local_features[0].permute(1, 2, 0).numpy(),
+        "coarse_features": told.late[0].permute(1, 2, 0).numpy(),
         "global_descriptor": told.global_descriptor[0].numpy(),
     }
     if told.depth is None:
@@ -119,7 +120,7 @@ def test_a_network_that_is_not_fitted_gives_the_maps_to_fit_it_to(
     wanted = by_the_network_itself(network, others[0])
     network.fitted.fill_(False)
     told = _backend(network, kind).run(others[0])
-    assert list(told) == ["local_features", "late", "second_late", "depth"]
+    assert list(told) == ["local_features", "coarse_features", "late", "second_late", "depth"]
     with torch.inference_mode():
         described = network.describe([torch.from_numpy(told[name])[None] for name in LATE])[0]
     np.testing.assert_allclose(described, wanted["global_descriptor"], atol=1e-3)

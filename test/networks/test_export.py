@@ -63,7 +63,8 @@ def test_systems_of_two_parts_give_the_same_numbers_in_another_runtime(
     extractor = Extractor(imagenet_network(config), "cpu")
     extractor.fit([extractor.extract(image).late or () for image in images])
     outputs = export.export_onnx(extractor.network, tmp_path / "out.onnx")
-    assert outputs == ("local_features", "global_descriptor", *(["depth"] if descriptor == "rgbtd" else []))
+    depth = ["depth"] if descriptor == "rgbtd" else []
+    assert outputs == ("local_features", "coarse_features", "global_descriptor", *depth)
     features, read = extractor.extract(images[0]), read_by_openvino(tmp_path / "out.onnx", images[0])
     assert read.keys() == set(outputs)
     for name, value in read.items():
@@ -73,9 +74,10 @@ def test_systems_of_two_parts_give_the_same_numbers_in_another_runtime(
 @pytest.mark.usefixtures("needs_onnx")
 def test_a_network_that_is_not_fitted_gives_no_descriptor(room: Room, tmp_path: Path) -> None:
     network = imagenet_network(NetworkConfig(input_width=160, input_height=112))
-    assert export.export_onnx(network, tmp_path / "out.onnx") == ("local_features", "late")
+    outputs = export.export_onnx(network, tmp_path / "out.onnx")
+    assert outputs == ("local_features", "coarse_features", "late")
     image = room.frame(1.0, 0.5, 30.0).image[:112]
-    assert read_by_openvino(tmp_path / "out.onnx", image).keys() == {"local_features", "late"}
+    assert read_by_openvino(tmp_path / "out.onnx", image).keys() == set(outputs)
 
 
 def test_without_what_writes_onnx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

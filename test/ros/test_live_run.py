@@ -10,7 +10,7 @@ import pytest
 from room import Room
 
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation.pose_error import LOCALIZED, UNANSWERED, summarize
+from scene_geo_loc.evaluation.pose_error import CARRIED, LOCALIZED, UNANSWERED, summarize
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, inverse, make_pose
 from scene_geo_loc.ros.live_run import LiveAnswers, replay
@@ -123,6 +123,23 @@ def test_a_recording_is_localized_by_a_node_of_its_own(room: Room, room_map: Pat
     assert summary.position_median_m is not None
     assert summary.position_median_m < 0.3
     assert summary.latency_p50_ms is not None
+
+
+def test_a_pose_that_is_told_while_the_state_is_carried_counts_as_such(answers: LiveAnswers) -> None:
+    answers.states.append((50.465, "carried"))
+    assert [record.status for record in answers.records(Recording())][4] == CARRIED
+
+
+def test_a_node_that_follows_the_camera_begins_once_fixes_agree(
+    room: Room, room_map: Path, tmp_path: Path
+) -> None:
+    bag = record(tmp_path / "evening", room)
+    answers = replay(bag, room_map, tmp_path / "node.log", lambda done, total: None, tracking=True)
+    states = [state for _, state in answers.states]
+    assert "lost" in states[: states.index("localized")]
+    summary = summarize(answers.records(open_traversal(bag)))
+    assert summary.localized > 0
+    assert summary.wrong_fixes == 0
 
 
 def test_a_node_that_does_not_start_tells_why(room: Room, tmp_path: Path) -> None:

@@ -83,6 +83,27 @@ def test_poses_are_of_the_truth_else_of_tf_else_of_odometry_or_as_named(
     np.testing.assert_allclose(frame.T_map_camera, expected, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("there", "wanted", "height"),
+    [
+        ({"truth": True, "tf": True, "odometry": True}, None, 7.0),
+        ({"truth": True, "tf": True}, None, 0.0),
+        ({"truth": True}, None, None),
+        ({"truth": False, "odometry": True}, None, None),
+        ({"truth": True, "odometry": True}, "/odom", None),
+    ],
+)
+def test_odometry_is_of_its_topic_else_of_tf_and_never_what_the_poses_are_of(tmp_path, there, wanted, height):
+    traversal = RosbagTraversal(write_drive(tmp_path / "drive", **there), poses=wanted)
+    frame = list(traversal.frames())[4]
+    if height is None:
+        assert frame.T_odom_camera is None
+    else:
+        expected = base_at(4) @ T_BASE_CAMERA
+        expected[2, 3] += height
+        np.testing.assert_allclose(frame.T_odom_camera, expected, atol=1e-9)
+
+
 def test_poses_can_come_from_a_trajectory_of_the_camera(tmp_path, drive):
     stamps = np.array([stamp(i) for i in range(10)])
     poses = np.stack([base_at(i + 3) @ T_BASE_CAMERA for i in range(10)])

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scene_geo_loc.localization.matching import mutual_nearest
+from scene_geo_loc.matchers.base import mutual_nearest
 
 
 def unit(seed: int, count: int) -> np.ndarray:
@@ -17,7 +17,7 @@ def unit(seed: int, count: int) -> np.ndarray:
 def test_a_permutation_is_found_whole() -> None:
     features = unit(0, 50)
     order = np.random.default_rng(1).permutation(50)
-    in_query, in_reference = mutual_nearest(features[order], features)
+    in_query, in_reference = mutual_nearest(features[order] @ features.T)
     np.testing.assert_array_equal(in_query, np.arange(50))
     np.testing.assert_array_equal(in_reference, order)
 
@@ -25,7 +25,7 @@ def test_a_permutation_is_found_whole() -> None:
 def test_a_feature_whose_nearest_prefers_another_has_no_match() -> None:
     reference = np.array([[1, 0]], np.float32)
     query = np.array([[1, 0], [0.8, 0.6]], np.float32)
-    in_query, in_reference = mutual_nearest(query, reference)
+    in_query, in_reference = mutual_nearest(query @ reference.T)
     assert in_query.tolist() == [0]
     assert in_reference.tolist() == [0]
 
@@ -33,6 +33,6 @@ def test_a_feature_whose_nearest_prefers_another_has_no_match() -> None:
 @given(st.integers(0, 1000), st.integers(1, 30), st.integers(1, 30))
 def test_matches_are_one_to_one_and_the_same_from_both_sides(seed: int, m: int, n: int) -> None:
     query, reference = unit(seed, m), unit(seed + 1, n)
-    pairs = set(zip(*mutual_nearest(query, reference), strict=True))
-    assert pairs == {(q, r) for r, q in zip(*mutual_nearest(reference, query), strict=True)}
+    pairs = set(zip(*mutual_nearest(query @ reference.T), strict=True))
+    assert pairs == {(q, r) for r, q in zip(*mutual_nearest((query @ reference.T).T), strict=True)}
     assert len({q for q, _ in pairs}) == len({r for _, r in pairs}) == len(pairs) >= 1

@@ -1,0 +1,144 @@
+"""What every matcher is: an image to local features, and two images' features to matches."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from scene_geo_loc.networks.extractor import SceneFeatures
+from scene_geo_loc.networks.scene_network import SceneNetwork
+
+Rows = Mapping[str, NDArray]
+"""What a map stores of a keyframe's features: a row of each array by the array's name."""
+
+
+class LocalFeatures(NamedTuple):
+    """Local features of an image.
+
+    Attributes:
+        pixels: (N, 2) where they lie, in pixels of the network's input whatever image they were found in:
+            errors in pixels mean the same with every matcher.
+        descriptors: (N, C) float32 of unit length.
+    """
+
+    pixels: NDArray[np.float64]
+    descriptors: NDArray[np.float32]
+
+
+class Matched(NamedTuple):
+    """Matches of a query's features with a keyframe's.
+
+    Attributes:
+        query_pixels: (M, 2) in pixels of the network's input; finer than the features' own, where the
+            matcher can tell.
+        reference: (M,) rows of the keyframe's features.
+    """
+
+    query_pixels: NDArray[np.float64]
+    reference: NDArray[np.intp]
+
+
+class Matcher(ABC):
+    """Base of the matchers.
+
+    Attributes:
+        name: what maps and settings call it.
+        capacity: how many features of a keyframe a map has room for.
+        quick_rows: of the features of an image a few that tell quickly whether two show one place.
+        input_size: width and height (2,) of the network's input.
+    """
+
+    name: ClassVar[str]
+    capacity: int
+    quick_rows: NDArray[np.intp]
+
+    def __init__(self, network: SceneNetwork, learned: Path | None = None) -> None:
+        """See `make_matcher`."""
+        config = network.config
+        self.input_size = np.array([config.input_width, config.input_height])
+
+    @abstractmethod
+    def extract(self, image: NDArray[np.uint8], features: SceneFeatures) -> LocalFeatures:
+        """The local features of an RGB image (H, W, 3) of which the network tells `features`."""
+
+    def match(self, query: LocalFeatures, reference: LocalFeatures) -> Matched:
+        """The features of two images that are each other's nearest by cosine."""
+        in_query, in_reference = mutual_nearest(query.descriptors @ reference.descriptors.T)
+        return Matched(query.pixels[in_query], in_reference)
+
+    @property
+    @abstractmethod
+    def arrays(self) -> dict[str, tuple[tuple[int, ...], DTypeLike]]:
+        """Shape and type of a row of each array that a map stores of the features."""
+
+    @abstractmethod
+    def rows(
+        self, image: NDArray[np.uint8], features: SceneFeatures, depth: NDArray[np.float32]
+    ) -> tuple[dict[str, NDArray], NDArray[np.float32]]:
+        """A keyframe's row of each array, and the depth (F,) at its features.
+
+        Args:
+            image: RGB (H, W, 3).
+            features: what the network tells of it.
+            depth: dense depth (H', W') of the image at whatever size, metres, NaN where unknown.
+        """
+
+    @abstractmethod
+    def read(self, rows: Rows, quick: bool = False) -> LocalFeatures:
+        """The features of a keyframe that a map has stored, or only those at `quick_rows`."""
+
+    @property
+    def learns(self) -> bool:
+        """Whether it is yet to be fitted: the rows of keyframes go through `fitted_rows` then."""
+        return False
+
+    def fit(self, keyframes: Sequence[Rows]) -> None:
+        """Learns from some of a map's keyframes; `arrays` are others afterwards."""
+        raise NotImplementedError(f"{self.name} learns nothing")
+
+    def fitted_rows(self, rows: Rows) -> dict[str, NDArray]:
+        """The rows of a keyframe as they are to be stored, of those that it had before the fit."""
+        raise NotImplementedError(f"{self.name} learns nothing")
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Writes what it has learned, where it has learned something: a map then needs nothing else."""
+
+
+def mutual_nearest(similarity: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of a matrix (M, N) of similarities that are each other's best.
+
+    The bidirectional test of Perspective-n-Learned-Point, section 3.2.
+    """
+    if similarity.size == 0:
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    best_column = similarity.argmax(axis=1)
+    best_row = similarity.argmax(axis=0)
+    rows = np.flatnonzero(best_row[best_column] == np.arange(len(similarity)))
+    return rows, best_column[rows]
+
+
+def unit(vectors: NDArray) -> NDArray[np.float32]:
+    """Vectors (..., C) made of unit length."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(length, 1e-9), np.float32)
+
+
+def to_int8(features: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Features (..., C) as integers: of each feature the largest component becomes 127, since directions count."""
+    largest = np.abs(features).max(axis=-1, keepdims=True, initial=1e-9)
+    return np.round(features * (127 / largest)).astype(np.int8)
+
+
+def depth_at(
+    pixels: NDArray[np.float64], depth: NDArray[np.float32], size: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Depth (H, W) of an image at pixels (N, 2) of that image resized to `size` (width, height)."""
+    last = np.array([depth.shape[1], depth.shape[0]]) - 1
+    x, y = np.clip(np.round((pixels + 0.5) * ((last + 1) / size) - 0.5).astype(int), 0, last).T
+    return depth[y, x]

@@ -1,0 +1,37 @@
+"""SIFT keypoints (Lowe, IJCV 2004), compared as RootSIFT (Arandjelović and Zisserman, CVPR 2012)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.matchers.base import unit
+from scene_geo_loc.matchers.keypoints import QUERY_KEYPOINTS, KeypointMatcher
+from scene_geo_loc.networks.scene_network import SceneNetwork
+
+
+class SiftMatcher(KeypointMatcher):
+    """OpenCV's SIFT."""
+
+    name = "sift"
+    capacity = 400
+    channels = 128
+
+    def __init__(self, network: SceneNetwork, learned: Path | None = None) -> None:
+        super().__init__(network)
+        self._sift = cv2.SIFT_create(nfeatures=QUERY_KEYPOINTS)
+
+    def detect(self, grey: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """See `KeypointMatcher.detect`: the roots of SIFT's histograms, whose cosine is Hellinger's kernel."""
+        keypoints, histograms = self._sift.detectAndCompute(grey, None)
+        if not keypoints:
+            return np.zeros((0, 2)), np.zeros((0, self.channels), np.float32)
+        strongest = np.argsort([-keypoint.response for keypoint in keypoints], kind="stable")
+        pixels = np.array([keypoint.pt for keypoint in keypoints], np.float64)
+        return pixels[strongest], unit(np.sqrt(histograms[strongest]))
+
+    def save(self, path: Path) -> None:
+        """Nothing is learned."""

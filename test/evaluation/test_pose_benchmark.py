@@ -1,0 +1,86 @@
+"""Running a pose benchmark: a rig beside its first camera alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from room import Room
+
+from scene_geo_loc.evaluation.pose_benchmark import Course, PoseBenchmarkRun
+from scene_geo_loc.evaluation.pose_results import Place
+from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.networks.extractor import Extractor
+from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
+from scene_geo_loc.traversals.rig import RigTraversal
+
+
+@dataclass
+class Camera:
+    """A camera driven along the room that looks to one side, and is triggered a little late."""
+
+    room: Room
+    offset_y: float
+    heading_deg: float
+    delay_ns: int
+    count: int = 8
+    name: str = "drive"
+    map_frame: str = "map"
+    skipped: Skipped = field(default_factory=Skipped)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def frames(self) -> Iterator[Frame]:
+        for i in range(self.count):
+            stamp_ns = 10**9 * (i + 1) + self.delay_ns
+            x = -4.0 + 0.5 * stamp_ns / 1e9
+            yield self.room.frame(x, self.offset_y, self.heading_deg, stamp_ns)
+
+    def scans(self) -> Iterator[Scan]:
+        return iter(())
+
+
+def rig(room: Room, offset_y: float) -> RigTraversal:
+    return RigTraversal([Camera(room, offset_y, 10.0, 0), Camera(room, offset_y, -35.0, 20_000_000)])
+
+
+def test_a_rig_is_localized_together_and_its_first_camera_alone(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = []
+    extract = Extractor.extract
+    monkeypatch.setattr(Extractor, "extract", lambda self, image: passes.append(0) or extract(self, image))
+    course = Course("morning", rig(room, 0.0), {"evening": rig(room, 0.2)}, BuilderSettings(), Place.INDOORS)
+    (queries,) = PoseBenchmarkRun(cache=tmp_path, device="cpu").run(course)
+    assert len(passes) == 16 + 16
+    assert queries.queries == 8
+    assert queries.methods[0].keyframes == 16
+    by_step = {method.step: method for method in queries.methods}
+    alone, together = by_step["pooled, refined"], by_step["all cameras together"]
+    assert together.localized_share == 1.0
+    assert alone.median_m is not None
+    assert together.median_m is not None
+    assert together.median_m < max(0.1, alone.median_m)
+    assert together.median_ms is not None
+    assert alone.median_ms is not None
+    assert together.median_ms > alone.median_ms  # two images take longer than one of them
+
+
+def test_a_first_camera_without_poses_is_left_out_and_counted(room: Room) -> None:
+    class Blind(Camera):
+        def frames(self) -> Iterator[Frame]:
+            for i, frame in enumerate(super().frames()):
+                yield frame if i % 2 else Frame(frame.stamp_ns, frame.image, frame.camera)
+
+    course = Course(
+        "morning",
+        Camera(room, 0.0, 10.0, 0),
+        {"evening": Blind(room, 0.2, 10.0, 0)},
+        BuilderSettings(),
+        Place.INDOORS,
+    )
+    (queries,) = PoseBenchmarkRun(device="cpu").run(course)
+    assert (queries.queries, queries.without_truth) == (4, 4)

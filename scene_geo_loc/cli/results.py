@@ -92,9 +92,8 @@ def print_kidnapping(kidnapping: Kidnapping) -> None:
     found = (
         "not found again" if kidnapping.recovered_s is None else f"found in {kidnapping.recovered_s:.1f} s"
     )
-    Console(highlight=False).print(
-        f"Carried away by {kidnapping.away_m:.0f} m: {found}, {kidnapping.wrong_poses} wrong poses before."
-    )
+    wrong = f"wrong poses until then: {kidnapping.wrong_poses}"
+    Console(highlight=False).print(f"Carried away by {kidnapping.away_m:.0f} m: {found}; {wrong}.")
 
 
 def print_retrieval(medians: MedianErrors) -> None:

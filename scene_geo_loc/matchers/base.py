@@ -130,7 +130,7 @@ def unit(vectors: NDArray) -> NDArray[np.float32]:
 
 
 def to_int8(features: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Features (..., C) as integers: of each feature the largest component becomes 127, since directions count."""
+    """Features (..., C) as integers: only directions count, and the largest component of each becomes 127."""
     largest = np.abs(features).max(axis=-1, keepdims=True, initial=1e-9)
     return np.round(features * (127 / largest)).astype(np.int8)
 

@@ -25,7 +25,7 @@ class SiftMatcher(KeypointMatcher):
         self._sift = cv2.SIFT_create(nfeatures=QUERY_KEYPOINTS)
 
     def detect(self, grey: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """See `KeypointMatcher.detect`: the roots of SIFT's histograms, whose cosine is Hellinger's kernel."""
+        """See `KeypointMatcher.detect`; the roots of histograms have Hellinger's kernel as their cosine."""
         keypoints, histograms = self._sift.detectAndCompute(grey, None)
         if not keypoints:
             return np.zeros((0, 2)), np.zeros((0, self.channels), np.float32)

@@ -36,9 +36,9 @@ class ForwardPass(nn.Module):
 
     Attributes:
         outputs: names of what it gives: `local_features` (B, h, w, C) of unit length and `coarse_features`
-            (B, h', w', C'), the late map of the image; then `global_descriptor` (B, D) of unit length or, of a network that is not fitted, the late maps
-            (B, C', h', w') that it is fitted to (`LATE`); last `depth` (B, H, W) in metres, up to
-            `depth_scale.MAX_DEPTH_M`, of a network that infers it.
+            (B, h', w', C'), the late map of the image; then `global_descriptor` (B, D) of unit length or, of
+            a network that is not fitted, the late maps (B, C', h', w') that it is fitted to (`LATE`); last
+            `depth` (B, H, W) in metres, up to `depth_scale.MAX_DEPTH_M`, of a network that infers it.
     """
 
     def __init__(self, network: SceneNetwork) -> None:

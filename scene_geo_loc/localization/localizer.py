@@ -118,6 +118,9 @@ class Localizer:
         self._input_size = (config.input_width, config.input_height)
         self._map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
         self.matcher = make_matcher(reference_map.info.matcher, network, reference_map.matcher_file)
+        own = {name: getattr(self.matcher, name) for name in ("min_inlier_ratio", "min_coverage")}
+        unset = {name: value for name, value in own.items() if not getattr(self.settings, name)}
+        self.settings = self.settings.model_copy(update=unset)
 
     def localize(
         self, image: NDArray[np.uint8], camera: Camera, prior: PosePrior | None = None

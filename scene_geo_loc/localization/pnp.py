@@ -208,10 +208,10 @@ def pose_covariance(
 ) -> NDArray[np.float64] | None:
     """Covariance (6, 6) of a pose from the geometry of its inliers.
 
-    The Jacobian J of the reprojections at the solution and the variance s² of their residuals, both whitened
-    by `points_sigma`, give s² (JᵀJ)⁻¹, as many times larger as there are matches to each independent one: those in
-    one block of `CORRELATED_PX` are one.  Order x, y, z, rotation about x, y, z; metres and radians along the
-    map's axes, as in geometry_msgs/PoseWithCovariance.
+    The Jacobian J of the reprojections at the solution and the variance s² of their residuals, whitened
+    by `points_sigma`, give s² (JᵀJ)⁻¹, as many times larger as there are matches to each independent one:
+    those in one block of `CORRELATED_PX` are one.  Order x, y, z, rotation about x, y, z; metres and radians
+    along the map's axes, as in geometry_msgs/PoseWithCovariance.
 
     Args:
         T_map_camera: the solution.

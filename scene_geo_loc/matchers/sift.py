@@ -17,6 +17,8 @@ class SiftMatcher(KeypointMatcher):
     """OpenCV's SIFT."""
 
     name = "sift"
+    min_inlier_ratio = 0.08
+    min_coverage = 0.3
     capacity = 400
     channels = 128
 

@@ -66,10 +66,10 @@ def linearised(
     """The reprojections of (M, 3) points at a pose, against (M, 2) ideal pixels.
 
     The Jacobian is by a shift of the camera and a turn about the map's axes.  Both are whitened by the root
-    of the residual's covariance, in units of `scale` pixels: unchanged where the depth is exact; a depth's error
-    moves the projection along a line, and along that line they become less.  Points behind the camera have no
-    residual and no Jacobian.  `points_sigma` (M, 3) is how far a point moves by a standard deviation of its
-    depth; see `Matches`.
+    of the residual's covariance, in units of `scale` pixels: unchanged where the depth is exact; a depth's
+    error moves the projection along a line, and along that line they become less.  Points behind the camera
+    have no residual and no Jacobian.  `points_sigma` (M, 3) is how far a point moves by a standard deviation
+    of its depth; see `Matches`.
     """
     R_camera_map = T_map_camera[:3, :3].T
     arm = points_map - T_map_camera[:3, 3]

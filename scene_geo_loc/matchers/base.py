@@ -50,8 +50,8 @@ class Matcher(ABC):
         name: what maps and settings call it.
         capacity: how many features of a keyframe a map has room for.
         min_inlier_ratio, min_coverage: shares of its matches and of the image that speak for a pose, see
-            `LocalizerSettings`.  On simulated drives in sun, snow and night, nine queries of ten and more pass
-            that show the place (of SIFT, in sun alone) and none that do not.
+            `LocalizerSettings`.  Chosen on simulated drives in sun, snow and night, so that no query passes
+            whose place is kept from the candidates.
         quick_rows: of the features of an image a few that tell quickly whether two show one place.
         input_size: width and height (2,) of the network's input.
     """

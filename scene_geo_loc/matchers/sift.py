@@ -17,7 +17,7 @@ class SiftMatcher(KeypointMatcher):
     """OpenCV's SIFT."""
 
     name = "sift"
-    min_inlier_ratio = 0.08
+    min_inlier_ratio = 0.05
     min_coverage = 0.3
     capacity = 400
     channels = 128

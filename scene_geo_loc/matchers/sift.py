@@ -24,7 +24,7 @@ class SiftMatcher(KeypointMatcher):
 
     def __init__(self, network: SceneNetwork, learned: Path | None = None) -> None:
         super().__init__(network)
-        self._sift = cv2.SIFT_create(nfeatures=QUERY_KEYPOINTS)
+        self._sift = cv2.SIFT.create(nfeatures=QUERY_KEYPOINTS)
 
     def detect(self, grey: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         """See `KeypointMatcher.detect`; the roots of histograms have Hellinger's kernel as their cosine."""

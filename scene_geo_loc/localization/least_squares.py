@@ -24,8 +24,8 @@ FINEST_PX = 0.1
 """Errors below this, in pixels of the network's input, are not told from none."""
 
 
-Linearised = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-"""Reprojections at a pose: residuals (M, 2), their Jacobian (M, 2, 6) by the pose, and weights (M, 2, 2)."""
+Linearised = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Reprojections at a pose: residuals (M, 2) and their Jacobian (M, 2, 6) by the pose, weighed."""
 
 
 def fit_pose(pose: Pose, linearise: Callable[[Pose, float], Linearised], max_error_px: float) -> Pose:
@@ -36,17 +36,15 @@ def fit_pose(pose: Pose, linearise: Callable[[Pose, float], Linearised], max_err
         linearise: the reprojections at a pose, weighed in units of so many pixels; see `linearised`.
         max_error_px: largest reprojection error of an inlier.
     """
-    T = pose.copy()
-    scale = SCALE * max_error_px
+    T, scale = pose.copy(), max_error_px
     for _ in range(STEPS):
-        errors = np.linalg.norm(linearise(T, scale)[0], axis=1)
+        residuals, J = linearise(T, scale)
+        errors = np.linalg.norm(residuals, axis=1)
         scale = SCALE * error_scale(errors[errors <= max_error_px])
-        residuals, J, weights = linearise(T, scale)
-        weighted = weights @ residuals[:, :, None]
-        squared = (residuals * weighted[:, :, 0]).sum(axis=1)
-        loss = 1 / (1 + squared / scale**2)
-        JtW = (J * loss[:, None, None]).transpose(0, 2, 1)
-        step = np.linalg.lstsq((JtW @ weights @ J).sum(axis=0), -(JtW @ weighted).sum(axis=0)[:, 0])[0]
+        loss = np.repeat(1 / (1 + (errors / scale) ** 2), 2)
+        flat = J.reshape(-1, 6)
+        weighed = (flat * loss[:, None]).T
+        step = np.linalg.lstsq(weighed @ flat, -weighed @ residuals.ravel(), rcond=None)[0]
         T[:3, 3] += step[:3]
         T[:3, :3] = Rotation.from_rotvec(step[3:]).as_matrix() @ T[:3, :3]
     return T if np.isfinite(T).all() else pose
@@ -67,11 +65,11 @@ def linearised(
 ) -> Linearised:
     """The reprojections of (M, 3) points at a pose, against (M, 2) ideal pixels.
 
-    The Jacobian is by a shift of the camera and a turn about the map's axes.  The weights are the inverse of
-    a residual's covariance, in units of `scale` pixels squared: the identity where the depth is exact; a
-    depth's error moves the projection along a line, and along that line the residual counts for less.
-    Points behind the camera have no residual and no Jacobian.  `points_sigma` (M, 3) is how far a point moves
-    by a standard deviation of its depth; see `Matches`.
+    The Jacobian is by a shift of the camera and a turn about the map's axes.  Both are whitened by the root
+    of the residual's covariance, in units of `scale` pixels: unchanged where the depth is exact; a depth's
+    error moves the projection along a line, and along that line they become less.  Points behind the camera
+    have no residual and no Jacobian.  `points_sigma` (M, 3) is how far a point moves by a standard deviation
+    of its depth; see `Matches`.
     """
     R_camera_map = T_map_camera[:3, :3].T
     arm = points_map - T_map_camera[:3, 3]
@@ -89,12 +87,15 @@ def linearised(
     # A shift d of the camera and a turn w about the map's axes take a point to R (X - c - d + [X - c]x w).
     J = np.concatenate([-by_point, by_point @ skew(arm)], axis=2)
     residuals = np.stack([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy], axis=1) - pixels
-    weights = np.tile(np.eye(2), (len(pixels), 1, 1))
-    if points_sigma is not None:
-        moved = (by_point @ points_sigma[:, :, None])[:, :, 0] / scale
-        # Sherman and Morrison's inverse of I + m mᵀ.
-        weights -= moved[:, :, None] * moved[:, None, :] / (1 + (moved**2).sum(axis=1))[:, None, None]
-    return np.nan_to_num(residuals), J, weights
+    residuals = np.nan_to_num(residuals)
+    if points_sigma is None or not points_sigma.any():
+        return residuals, J
+    moved = (by_point @ points_sigma[:, :, None]) / scale
+    squared = (moved**2).sum(axis=1, keepdims=True)
+    # The inverse root of I + m mT.
+    shrink = (1 / np.sqrt(1 + squared) - 1) / np.maximum(squared, 1e-12)
+    whitener = np.eye(2) + shrink * (moved @ moved.transpose(0, 2, 1))
+    return (whitener @ residuals[:, :, None])[:, :, 0], whitener @ J
 
 
 def skew(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

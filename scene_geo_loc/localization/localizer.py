@@ -45,10 +45,10 @@ from scene_geo_loc.networks.extractor import Extractor, SceneFeatures, has_contr
 from scene_geo_loc.networks.scene_network import SceneNetwork
 
 QUICK_WIDTH = 2.0
-"""Inliers of the few matches that candidates are ordered by may be so many times as far off: they are coarse."""
+"""Inliers of the few, coarse matches that candidates are ordered by may be so many times as far off."""
 
 MIN_SPREAD = 0.05
-"""Least standard deviation of inliers' pixels across the line that they lie along, in shorter sides of the image."""
+"""Least standard deviation of inliers' pixels across the line that they lie along, in input heights."""
 
 
 class Stopwatch:
@@ -119,6 +119,9 @@ class Localizer:
         self._input_size = (config.input_width, config.input_height)
         self._map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
         self.matcher = make_matcher(reference_map.info.matcher, network, reference_map.matcher_file)
+        own = {name: getattr(self.matcher, name) for name in ("min_inlier_ratio", "min_coverage")}
+        unset = {name: value for name, value in own.items() if not getattr(self.settings, name)}
+        self.settings = self.settings.model_copy(update=unset)
 
     def localize(
         self, image: NDArray[np.uint8], camera: Camera, prior: PosePrior | None = None
@@ -277,7 +280,7 @@ class Localizer:
                 f"Only {inlier_ratio:.1%} of the matches agree with the pose, "
                 f"and {settings.min_inlier_ratio:.0%} are asked for."
             )
-        if spread(view.pixels[inlier]) < MIN_SPREAD * min(self._input_size):
+        if spread(view.pixels[inlier]) < MIN_SPREAD * self._input_size[1]:
             return "The matches that agree with the pose lie on one line, or in one spot, of the image."
         coverage = len(blocks_of(view.pixels[inlier])) / view.blocks
         if coverage < settings.min_coverage:

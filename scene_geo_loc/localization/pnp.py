@@ -214,10 +214,10 @@ def pose_covariance(
 ) -> NDArray[np.float64] | None:
     """Covariance (6, 6) of a pose from the geometry of its inliers.
 
-    The Jacobian J of the reprojections at the solution, their weights W and the variance s² of their
-    residuals give s² (JᵀWJ)⁻¹, as many times larger as there are matches to each independent one: those in
-    one block of `CORRELATED_PX` are one.  Order x, y, z, rotation about x, y, z; metres and radians along the
-    map's axes, as in geometry_msgs/PoseWithCovariance.
+    The Jacobian J of the reprojections at the solution and the variance s² of their residuals, whitened
+    by `points_sigma`, give s² (JᵀJ)⁻¹, as many times larger as there are matches to each independent one:
+    those in one block of `CORRELATED_PX` are one.  Order x, y, z, rotation about x, y, z; metres and radians
+    along the map's axes, as in geometry_msgs/PoseWithCovariance.
 
     Args:
         T_map_camera: the solution.
@@ -235,9 +235,9 @@ class NormalEquations:
     """What matches say of the pose at a solution, by a least-squares fit.
 
     Attributes:
-        information: (6, 6) JᵀWJ of the reprojections by the pose, order and axes as in `pose_covariance`, as
+        information: (6, 6) JᵀJ of the reprojections by the pose, order and axes as in `pose_covariance`, as
             much smaller as there are matches to each independent one.
-        squared_residuals: their weighted sum, pixels².
+        squared_residuals: their sum, pixels².
         matches: how many there are.
     """
 
@@ -268,11 +268,10 @@ def normal_equations(
 ) -> NormalEquations:
     """What inliers say of a pose; arguments as in `pose_covariance`."""
     scale = error_scale(reprojection_errors(T_map_camera, pixels, points_map, camera))
-    residuals, J, weights = linearised(T_map_camera, pixels, points_map, camera, points_sigma, scale)
-    information = (J.transpose(0, 2, 1) @ weights @ J).sum(axis=0)
+    residuals, J = linearised(T_map_camera, pixels, points_map, camera, points_sigma, scale)
+    flat = J.reshape(-1, 6)
     independent = len(blocks_of(pixels)) / max(len(pixels), 1)
-    squared = residuals[:, None] @ weights @ residuals[:, :, None]
-    return NormalEquations(independent * information, float(squared.sum()), len(pixels))
+    return NormalEquations(independent * flat.T @ flat, float((residuals**2).sum()), len(pixels))
 
 
 def covariance_of(equations: NormalEquations) -> NDArray[np.float64] | None:

@@ -62,12 +62,12 @@ class CameraMatches:
     def linearised(self, T_map_base: Pose, scale: float) -> Linearised:
         """The reprojections by the pose of the base, see `least_squares.linearised`."""
         T_map_camera = T_map_base @ self.T_base_camera
-        residuals, J, weights = linearised(
+        residuals, J = linearised(
             T_map_camera, self.pixels, self.points_map, self.camera, self.points_sigma, scale
         )
         by_base = np.eye(6)
         by_base[:3, 3:] = skew((T_map_base[:3, 3] - T_map_camera[:3, 3])[None])[0]
-        return residuals, J @ by_base, weights
+        return residuals, J @ by_base
 
 
 def solve_rig(matches: Sequence[CameraMatches], max_error_px: float) -> Pose | None:
@@ -124,8 +124,8 @@ def refine_rig(T_map_base: Pose, matches: Sequence[CameraMatches], max_error_px:
     near = [one.where(one.errors(refined) <= wide) for one in matches]
 
     def linearise(T: Pose, scale: float) -> Linearised:
-        residuals, J, weights = zip(*(one.linearised(T, scale) for one in near), strict=True)
-        return np.concatenate(residuals), np.concatenate(J), np.concatenate(weights)
+        residuals, J = zip(*(one.linearised(T, scale) for one in near), strict=True)
+        return np.concatenate(residuals), np.concatenate(J)
 
     return fit_pose(refined, linearise, max_error_px)
 

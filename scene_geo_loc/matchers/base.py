@@ -49,11 +49,16 @@ class Matcher(ABC):
     Attributes:
         name: what maps and settings call it.
         capacity: how many features of a keyframe a map has room for.
+        min_inlier_ratio, min_coverage: shares of its matches and of the image that speak for a pose, see
+            `LocalizerSettings`.  Chosen on simulated drives in sun, snow and night, so that no query passes
+            whose place is kept from the candidates.
         quick_rows: of the features of an image a few that tell quickly whether two show one place.
         input_size: width and height (2,) of the network's input.
     """
 
     name: ClassVar[str]
+    min_inlier_ratio: ClassVar[float]
+    min_coverage: ClassVar[float]
     capacity: int
     quick_rows: NDArray[np.intp]
 
@@ -130,7 +135,7 @@ def unit(vectors: NDArray) -> NDArray[np.float32]:
 
 
 def to_int8(features: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Features (..., C) as integers: of each feature the largest component becomes 127, since directions count."""
+    """Features (..., C) as integers: only directions count, and the largest component of each becomes 127."""
     largest = np.abs(features).max(axis=-1, keepdims=True, initial=1e-9)
     return np.round(features * (127 / largest)).astype(np.int8)
 

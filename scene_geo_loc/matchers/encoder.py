@@ -47,6 +47,8 @@ class EncoderMatcher(Matcher):
     """
 
     name = "encoder"
+    min_inlier_ratio = 0.12
+    min_coverage = 0.5
 
     def __init__(self, network: SceneNetwork, learned: Path | None = None) -> None:
         super().__init__(network)

@@ -17,15 +17,17 @@ class SiftMatcher(KeypointMatcher):
     """OpenCV's SIFT."""
 
     name = "sift"
+    min_inlier_ratio = 0.05
+    min_coverage = 0.3
     capacity = 400
     channels = 128
 
     def __init__(self, network: SceneNetwork, learned: Path | None = None) -> None:
         super().__init__(network)
-        self._sift = cv2.SIFT_create(nfeatures=QUERY_KEYPOINTS)
+        self._sift = cv2.SIFT.create(nfeatures=QUERY_KEYPOINTS)
 
     def detect(self, grey: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """See `KeypointMatcher.detect`: the roots of SIFT's histograms, whose cosine is Hellinger's kernel."""
+        """See `KeypointMatcher.detect`; the roots of histograms have Hellinger's kernel as their cosine."""
         keypoints, histograms = self._sift.detectAndCompute(grey, None)
         if not keypoints:
             return np.zeros((0, 2)), np.zeros((0, self.channels), np.float32)

@@ -18,6 +18,8 @@ class XFeatMatcher(KeypointMatcher):
     """A small network of its own that finds keypoints and describes them."""
 
     name = "xfeat"
+    min_inlier_ratio = 0.15
+    min_coverage = 0.35
     capacity = 700
     channels = 64
     multiple = MULTIPLE

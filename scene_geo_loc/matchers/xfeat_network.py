@@ -1,6 +1,6 @@
 """XFeat: a small network for local features (Potje et al., CVPR 2024).
 
-The layers and their names are those of the published weights; a head for matches to be refined by is left out.
+The layers and their names are those of the published weights, but for a head that would refine matches.
 """
 
 from __future__ import annotations

@@ -73,7 +73,12 @@ class FakeLocalizer:
         pixels = np.array([[5.0, 6.0], [40.0, 20.0], [60.0, 40.0]])
         keyframe = min(i // 2, 19)
         matches = Matches(
-            pixels, np.array([keyframe, keyframe, 0]), pixels, np.zeros((3, 3)), np.array([True, True, False])
+            query_pixels=pixels,
+            keyframe=np.array([keyframe, keyframe, 0]),
+            keyframe_pixels=pixels,
+            points_map=np.zeros((3, 3)),
+            points_sigma=np.zeros((3, 3)),
+            inlier=np.array([True, True, False]),
         )
         if i == 30:
             return PoseEstimate(

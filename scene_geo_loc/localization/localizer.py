@@ -102,7 +102,7 @@ class Localizer:
         device: str = "auto",
         extractor: Extractor | None = None,
     ) -> None:
-        """Loads the map's network, or takes the given `extractor` of it, which others may use as well.
+        """Loads the map's network, or takes an `extractor` of it (`network_of`), which others may use as well.
 
         Raises CheckpointError where it is damaged, MapError where it is not the one the map was built with.
         """
@@ -110,11 +110,6 @@ class Localizer:
         self.settings = settings or LocalizerSettings()
         self.extractor = extractor or Extractor(network_of(reference_map), device)
         network = self.extractor.network
-        if digest(network) != reference_map.info.network_digest:
-            raise MapError(
-                f"{reference_map.path} was built with another network than its network.safetensors: "
-                "copy the map again, or build it again."
-            )
         config = network.config
         self._input_size = (config.input_width, config.input_height)
         self._map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
@@ -349,6 +344,14 @@ class Localizer:
 
 
 def network_of(reference_map: ReferenceMap) -> SceneNetwork:
-    """The network that a map was built with. Raises CheckpointError where it is damaged."""
+    """The network that a map was built with, without the depth that queries do not need.
+
+    Raises CheckpointError where it is damaged, MapError where it is not the one the map was built with.
+    """
     network, _ = load_checkpoint(reference_map.path / "network.safetensors")
-    return network
+    if digest(network) != reference_map.info.network_digest:
+        raise MapError(
+            f"{reference_map.path} was built with another network than its network.safetensors: "
+            "copy the map again, or build it again."
+        )
+    return network.without_depth()

@@ -102,7 +102,7 @@ class Localizer:
         device: str = "auto",
         extractor: Extractor | None = None,
     ) -> None:
-        """Loads the map's network, or takes an `extractor` of it (`network_of`), which others may use as well.
+        """Loads the map's network, or takes an `extractor` of it (`network_of`), which others may use, too.
 
         Raises CheckpointError where it is damaged, MapError where it is not the one the map was built with.
         """

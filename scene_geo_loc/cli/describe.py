@@ -75,6 +75,7 @@ def _ready(
     from scene_geo_loc.traversals.frame import Skipped
 
     network, provenance = load_checkpoint(path) if path else default_network()
+    network = network.without_depth()
     if network.is_fitted and fit is not None:
         raise CheckpointError(f"{path or 'The network of the package'} is fitted already: leave out --fit.")
     source = fit or folder

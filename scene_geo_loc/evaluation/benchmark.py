@@ -66,11 +66,11 @@ def time_forward(extractor: Extractor, frames: Iterable[Frame]) -> Times:
 def time_systems(systems: Iterable[str] = SYSTEMS, passes: int = 50) -> dict[str, Times]:
     """Forward passes of the default network and of descriptor systems over images of `SYSTEM_INPUT`.
 
-    From an image to descriptor, local features and depth, of the systems that infer it.  Descriptors of
+    From an image to descriptor, local features and what of depth the descriptor needs.  Descriptors of
     NetVLAD are projected to `FITTED_SIZE`.  What a network has learned does not change its time: these have
     learned nothing.
     """
-    configs = {"shipped default": default_network()[0].config}
+    configs = {"shipped default": default_network()[0].without_depth().config}
     for name in systems:
         system = load_system(name)
         size = FITTED_SIZE if issubclass(POOLINGS[system.network.pooling], NetVLAD) else None

@@ -31,16 +31,17 @@ Of 0.3, 0.5, 1 and 2 it measured best: with more of it matches agree more often 
 """
 QUICK_STRIDE = 2
 """Of every so many cells along both sides one is among those that candidates are ordered by."""
-AXES = 32
-"""Principal axes of the place's features that a map keeps, of the early map and of the late one."""
+AXES, COARSE_AXES = 40, 32
+"""Principal axes of the place's features that a map keeps; as many of the late map's, where it is stored."""
 
 
 class EncoderMatcher(Matcher):
     """A feature at each cell of the early map: nothing is computed besides what the network tells anyway.
 
-    A cell's feature is the early map's beside the late map's around it: the late map tells the place again in
-    another weather, the early one tells where in it.  A map keeps the principal axes of both, fitted on its
-    keyframes.  Maps of format 1 have the early map alone.
+    A cell's feature is the network's local feature.  Where that is the early map alone, it stands beside the
+    late map's around it: the late map tells the place again in another weather, the early one tells where in
+    it.  A map keeps the principal axes of both, fitted on its keyframes.  Maps of format 1 have the early map
+    alone.
 
     A match's pixel in the query is finer than a cell: the similarities with the cells beside it tell where
     between them the keyframe's feature lies.
@@ -58,7 +59,9 @@ class EncoderMatcher(Matcher):
         self.capacity = len(self.cells)
         self.quick_rows = np.arange(self.capacity).reshape(self.grid)[::QUICK_STRIDE, ::QUICK_STRIDE].ravel()
         self._stride = early.stride
-        self._channels = (early.channels, late.channels)
+        self._channels = (network.local_features.channels, late.channels)
+        self._has_coarse = not network.local_features.sees_around
+        self._most_axes = (COARSE_AXES if self._has_coarse else AXES, COARSE_AXES)
         sizes = (config.input_height, config.input_width)
         self._coarse_grid = (late.cells(sizes[0]), late.cells(sizes[1]))
         self._from_coarse = [
@@ -76,6 +79,8 @@ class EncoderMatcher(Matcher):
         fine = features.local_features.reshape(self.capacity, -1)
         if self._axes is None:
             return LocalFeatures(self.cells, fine)
+        if not self._has_coarse:
+            return LocalFeatures(self.cells, unit(fine @ self._axes["fine"]))
         coarse = features.coarse_features.reshape(-1, self._channels[1])
         descriptors = _joined(fine @ self._axes["fine"], self._spread(self._coarse(coarse)))
         return LocalFeatures(self.cells, descriptors)
@@ -92,21 +97,24 @@ class EncoderMatcher(Matcher):
     @property
     def arrays(self) -> dict[str, tuple[tuple[int, ...], DTypeLike]]:
         """See `Matcher.arrays`."""
-        fine, coarse = (min(AXES, channels) for channels in self._channels)
+        fine, coarse = (min(most, of) for most, of in zip(self._most_axes, self._channels, strict=True))
         if self._axes is None:
             fine, coarse = self._channels
-        return {
-            "local_features": ((self.capacity, fine), np.int8),
-            "coarse_features": ((int(np.prod(self._coarse_grid)), coarse), np.int8),
+        arrays: dict[str, tuple[tuple[int, ...], DTypeLike]] = {
+            "local_features": ((self.capacity, fine), np.int8)
         }
+        if self._has_coarse:
+            arrays["coarse_features"] = ((int(np.prod(self._coarse_grid)), coarse), np.int8)
+        return arrays
 
     def rows(
         self, image: NDArray[np.uint8], features: SceneFeatures, depth: NDArray[np.float32]
     ) -> tuple[dict[str, NDArray], NDArray[np.float32]]:
         """See `Matcher.rows`."""
         fine = features.local_features.reshape(self.capacity, -1)
-        coarse = features.coarse_features.reshape(-1, self._channels[1])
-        rows = {"local_features": to_int8(fine), "coarse_features": to_int8(coarse)}
+        rows = {"local_features": to_int8(fine)}
+        if self._has_coarse:
+            rows["coarse_features"] = to_int8(features.coarse_features.reshape(-1, self._channels[1]))
         return rows, depth_at(self.cells, depth, self.input_size)
 
     def read(self, rows: Rows, quick: bool = False) -> LocalFeatures:
@@ -124,20 +132,23 @@ class EncoderMatcher(Matcher):
         return self._axes is None
 
     def fit(self, keyframes: Sequence[Rows]) -> None:
-        """Fits the axes of both maps, and the late one's mean, to the keyframes' features."""
+        """Fits the axes of the features, and of the late map and its mean, to those of keyframes."""
         fine = np.concatenate([unit(rows["local_features"]) for rows in keyframes])
+        self._axes = {"fine": _axes(fine, self._most_axes[0])}
+        if not self._has_coarse:
+            return
         coarse = np.concatenate([unit(rows["coarse_features"]) for rows in keyframes])
         mean = coarse.mean(axis=0)
-        self._axes = {"fine": _axes(fine), "coarse": _axes(unit(coarse - mean)), "coarse_mean": mean}
+        self._axes |= {"coarse": _axes(unit(coarse - mean), self._most_axes[1]), "coarse_mean": mean}
 
     def fitted_rows(self, rows: Rows) -> dict[str, NDArray]:
         """See `Matcher.fitted_rows`."""
         assert self._axes is not None
         fine = unit(rows["local_features"]) @ self._axes["fine"]
-        return {
-            "local_features": to_int8(fine),
-            "coarse_features": to_int8(self._coarse(rows["coarse_features"])),
-        }
+        fitted = {"local_features": to_int8(fine)}
+        if self._has_coarse:
+            fitted["coarse_features"] = to_int8(self._coarse(rows["coarse_features"]))
+        return fitted
 
     def save(self, path: Path) -> None:
         """Writes the axes."""
@@ -184,10 +195,10 @@ def _joined(fine: NDArray, coarse: NDArray[np.float32]) -> NDArray[np.float32]:
     return joined / np.float32((1 + COARSE_WEIGHT) ** 0.5)
 
 
-def _axes(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Principal axes (C, at most `AXES`) of features (N, C), the strongest first."""
+def _axes(features: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """Principal axes (C, at most so many) of features (N, C), the strongest first."""
     _, axes = np.linalg.eigh(features.T @ features)
-    return np.ascontiguousarray(axes[:, ::-1][:, :AXES], np.float32)
+    return np.ascontiguousarray(axes[:, ::-1][:, :most], np.float32)
 
 
 def _interpolation(places: NDArray[np.float64], cells: int) -> NDArray[np.float32]:

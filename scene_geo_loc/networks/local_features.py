@@ -12,14 +12,18 @@ from torch import Tensor, nn
 from scene_geo_loc.networks.encoders import Encoder, FeatureMaps
 
 
-class LocalFeatures(nn.Module, ABC):
+class FeatureHead(nn.Module, ABC):
     """Base of the local features: maps to features (B, C, h, w) on the grid of the early map.
 
     Attributes:
         name: what configs call it.
+        channels: length C of a feature.
+        sees_around: whether a feature tells of its cell's surroundings already, as the late map does.
     """
 
     name: ClassVar[str]
+    sees_around: ClassVar[bool]
+    channels: int
 
     @abstractmethod
     def __init__(self, encoder: Encoder) -> None:
@@ -30,40 +34,48 @@ class LocalFeatures(nn.Module, ABC):
     def features(self, maps: FeatureMaps) -> Tensor:
         """Features (B, C, h, w) of any length."""
 
+    def learned(self, maps: FeatureMaps) -> Tensor:
+        """What of the features training looks at, (B, C', h, w) of unit length."""
+        return self(maps)  # type: ignore[no-any-return]
+
     def forward(self, maps: FeatureMaps) -> Tensor:
         """Features (B, C, h, w) of unit length at each cell."""
         return F.normalize(self.features(maps), dim=1)
 
 
-class EarlyMap(LocalFeatures):
+class EarlyMap(FeatureHead):
     """The early map as it is: Perspective-n-Learned-Point, section 3.2."""
 
     name = "early"
+    sees_around = False
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder)
+        self.channels = encoder.early.channels
 
     def features(self, maps: FeatureMaps) -> Tensor:
-        """See `LocalFeatures.features`."""
+        """See `FeatureHead.features`."""
         return maps.early
 
 
-class LearnedHead(LocalFeatures):
-    """The early map joined with the late one, which sees more around each cell, by layers learned to match.
+class LearnedHead(FeatureHead):
+    """The early map, and beside it what layers that learned to match make of it and of the late map.
 
-    As many channels as the early map's, so that a map takes as much space.  The encoder, and what describes
-    images, need not change for it.
+    The learned half tells the place again in another light, the early one where in it.  The encoder, and
+    what describes images, need not change for it.
     """
 
     name = "learned"
+    sees_around = True
     INNER = 128
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder)
-        channels = encoder.early.channels + encoder.late.channels
-        self.scale = nn.BatchNorm2d(channels)
+        self.channels = 2 * encoder.early.channels
+        seen = encoder.early.channels + encoder.late.channels
+        self.scale = nn.BatchNorm2d(seen)
         self.layers = nn.Sequential(
-            nn.Conv2d(channels, self.INNER, 1),
+            nn.Conv2d(seen, self.INNER, 1),
             nn.ReLU(inplace=True),
             nn.Conv2d(self.INNER, self.INNER, 3, padding=1, groups=self.INNER // 8),
             nn.ReLU(inplace=True),
@@ -71,10 +83,14 @@ class LearnedHead(LocalFeatures):
         )
 
     def features(self, maps: FeatureMaps) -> Tensor:
-        """See `LocalFeatures.features`."""
+        """See `FeatureHead.features`."""
+        return torch.cat([F.normalize(maps.early, dim=1), self.learned(maps)], dim=1)
+
+    def learned(self, maps: FeatureMaps) -> Tensor:
+        """The learned half alone, which training looks at: features (B, C / 2, h, w) of unit length."""
         late = F.interpolate(maps.late, maps.early.shape[2:], mode="bilinear", align_corners=False)
-        return self.layers(self.scale(torch.cat([maps.early, late], dim=1)))  # type: ignore[no-any-return]
+        return F.normalize(self.layers(self.scale(torch.cat([maps.early, late], dim=1))), dim=1)
 
 
-LOCAL_FEATURES: dict[str, type[LocalFeatures]] = {kind.name: kind for kind in (EarlyMap, LearnedHead)}
+LOCAL_FEATURES: dict[str, type[FeatureHead]] = {kind.name: kind for kind in (EarlyMap, LearnedHead)}
 """The local features by the names that configs give them."""

@@ -88,7 +88,7 @@ class SceneTrainer(DepthTrainer):
                 b.depth, b.partner_depth, b.T_partner_image, b.K, b.K_partners, self._centres, network.grid
             )
             with self._precision.autocast(self._device):
-                features, of_others = network.local_features(maps), network.local_features(others)
+                features, of_others = (network.local_features.learned(one) for one in (maps, others))
             losses.append(matching_loss(features.float(), of_others.float(), cells, known))
         if Task.PLACES in tasks:
             assert others is not None

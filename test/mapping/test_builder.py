@@ -19,6 +19,7 @@ from scene_geo_loc.geometry.pose import transform
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder, believed_depth
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.networks.checkpoint import load_checkpoint, save_checkpoint
+from scene_geo_loc.networks.default import untrained_network
 from scene_geo_loc.networks.extractor import SceneFeatures
 from scene_geo_loc.training.depth_protocol import Freeze, Task
 from scene_geo_loc.training.initialisation import network_for_scenes
@@ -293,8 +294,10 @@ def test_depth_that_is_measured_is_not_taken_where_it_is_to_be_learned(
 
 
 def test_a_network_without_depth_cannot_give_any(tmp_path: Path) -> None:
+    save_checkpoint(untrained_network(), tmp_path / "net.safetensors", {})
+    settings = BuilderSettings(depth="learned")
     with pytest.raises(MapError, match="The network infers no depth, and depth is to be learned"):
-        MapBuilder(tmp_path / "map", BuilderSettings(depth="learned"), device="cpu")
+        MapBuilder(tmp_path / "map", settings, device="cpu", network=tmp_path / "net.safetensors")
 
 
 def test_learned_depth_is_believed_where_it_is_neither_far_nor_uncertain(depth_network: Path) -> None:

@@ -85,11 +85,32 @@ def test_a_matcher_of_a_later_version_is_said(room_map: Path, tmp_path: Path) ->
         Localizer(ReferenceMap.open(path), device="cpu")
 
 
-def test_a_map_of_format_1_is_matched_by_the_early_map_alone(
-    room: Room, room_map: Path, tmp_path: Path
+@pytest.fixture(scope="module")
+def early_map(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A map of the room by a network whose local features are its early map."""
+    folder = tmp_path_factory.mktemp("early")
+    save_checkpoint(untrained_network().with_input_for(160, 120), folder / "net.safetensors", {})
+    settings = BuilderSettings(keyframe_distance_m=0.2)
+    builder = MapBuilder(folder / "map", settings, device="cpu", network=folder / "net.safetensors")
+    for frame in room.drive():
+        builder.add_frame(frame)
+    return builder.finish()
+
+
+def test_the_late_map_is_stored_where_features_do_not_see_around_their_cells(
+    room: Room, room_map: Path, early_map: Path
 ) -> None:
-    path = Path(shutil.copytree(room_map, tmp_path / "map"))
-    extractor = Localizer(ReferenceMap.open(room_map), device="cpu").extractor
+    assert (early_map / "coarse_features.npy").is_file()
+    assert not (room_map / "coarse_features.npy").exists()
+    localize(early_map, room)
+    localize(room_map, room)
+
+
+def test_a_map_of_format_1_is_matched_by_the_early_map_alone(
+    room: Room, early_map: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(early_map, tmp_path / "map"))
+    extractor = Localizer(ReferenceMap.open(early_map), device="cpu").extractor
     early = [extractor.extract(frame.image).local_features for frame in room.drive()]
     scaled = np.stack([one.reshape(-1, one.shape[2]) for one in early]) * 254
     np.save(path / "local_features.npy", np.clip(np.round(scaled), -127, 127).astype(np.int8))

@@ -252,7 +252,9 @@ def test_keyframes_wait_for_lines_of_a_pushbroom_until_what_they_see_is_behind(
 
 
 def test_keyframes_without_any_depth_are_counted(room: Room, tmp_path: Path) -> None:
-    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    save_checkpoint(untrained_network(), tmp_path / "net.safetensors", {})
+    network = tmp_path / "net.safetensors"
+    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu", network=network)
     for frame in room.drive(3):
         builder.add_frame(replace(frame, depth=None))
     builder.finish()

@@ -18,6 +18,8 @@ from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap, sha256_of
 from scene_geo_loc.matchers import LocalFeatures, xfeat, xfeat_network
 from scene_geo_loc.matchers.encoder import EncoderMatcher
+from scene_geo_loc.networks.checkpoint import save_checkpoint
+from scene_geo_loc.networks.default import untrained_network
 from scene_geo_loc.networks.network_config import NetworkConfig
 from scene_geo_loc.networks.scene_network import SceneNetwork
 

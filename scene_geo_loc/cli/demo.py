@@ -14,6 +14,7 @@ from scene_geo_loc.cli.progress import progress, track
 
 if TYPE_CHECKING:
     from scene_geo_loc.evaluation.pose_error import QueryRecord, Summary
+    from scene_geo_loc.mapping.settings import DepthSource
 
 MAPPED = "overcast"
 DRIVES = ("sunny", "snow", "night")
@@ -21,6 +22,9 @@ SEED, SPEED_M_S = 11, 10.0
 """Of a town that the network of the package was not trained in."""
 STREET_M = {MAPPED: (0.0, 320.0), **dict.fromkeys(DRIVES, (60.0, 200.0))}
 """Where along the town's loop a drive starts, and how long it is: the queries lie well inside the map."""
+OF_IMAGES = "map_of_images"
+DEPTH_OF_MAP: dict[str, DepthSource] = {"map": "auto", OF_IMAGES: "learned"}
+"""The maps of the mapped drive, and where their depth is from: the lidar, or the network alone."""
 MIN_LOCALIZED_SHARE, MAX_MEDIAN_M, MAX_MEDIAN_DEG = 0.9, 0.5, 1.0
 """What the sunny drive must reach, besides no wrong fix."""
 
@@ -31,8 +35,8 @@ def demo(
     """Map a simulated drive, localize three others through the live node, and report how well.
 
     An overcast drive is mapped; a sunny, a snowy and a night drive down the same street are replayed
-    as they were recorded to a localization_node in a process of its own. Bags and map that are there
-    from an earlier run are used again.
+    as they were recorded to a localization_node in a process of its own. Then they are localized once
+    more in a map of the images alone, without the lidar. What is there from an earlier run is used again.
 
     Example:  scene-geo-loc demo --out demo
     """
@@ -61,10 +65,13 @@ def run(out: Path) -> list[str]:
     made = Made(out)
     for condition in (MAPPED, *DRIVES):
         simulate_drive(made, condition)
-    build_map(made)
+    for name in DEPTH_OF_MAP:
+        build_map(made, name)
     records = {condition: replay_drive(out, condition) for condition in DRIVES}
     summaries = {condition: summarize(records[condition]) for condition in DRIVES}
     print_results(summaries, f"Mapped {MAPPED}, localized live")
+    of_images = {condition: summarize(localize_drive(out, condition)) for condition in DRIVES}
+    print_results(of_images, f"Mapped {MAPPED} from images alone, its depth learned, localized offline")
     for condition in DRIVES:
         passed_over = sum(record.status == UNANSWERED for record in records[condition])
         if passed_over:
@@ -72,7 +79,8 @@ def run(out: Path) -> list[str]:
     machine = describe_machine()
     write_json(
         out / "result.json",
-        {name: summary.to_dict() | {"ran_on": machine} for name, summary in summaries.items()},
+        {name: summary.to_dict() | {"ran_on": machine} for name, summary in summaries.items()}
+        | {f"{name}, map of images alone": summary.to_dict() for name, summary in of_images.items()},
     )
     write_reports(out, records, summaries, machine)
     return missed_bars(summaries["sunny"])
@@ -96,23 +104,26 @@ def simulate_drive(made: Made, condition: str) -> None:
     settings = DriveSettings(condition, SEED, start=start, length=length, speed=SPEED_M_S, rig=rig)
     path = made.forget(name)
     if is_mapped:
-        remove_partial(made.root / "map")
+        for map_name in DEPTH_OF_MAP:
+            remove_partial(made.root / map_name)
     with progress(f"simulating the {condition} drive") as tell:
         simulate(path, settings, progress=tell)
     made.remember(name, origin)
 
 
-def build_map(made: Made) -> None:
-    """Builds the map from the mapping drive's bag, where it is not there; goes on with an unfinished one."""
+def build_map(made: Made, name: str) -> None:
+    """Builds a map from the mapping drive's bag, where it is not there; goes on with an unfinished one."""
     from scene_geo_loc.errors import MapError
     from scene_geo_loc.mapping.builder import MapBuilder, feed
     from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.mapping.settings import BuilderSettings
     from scene_geo_loc.traversals.opening import open_traversal
 
     bag = made.root / "bags" / MAPPED
-    origin = {"bag": made.record_of(f"bags/{MAPPED}")}
-    path = made.root / "map"
-    if made.is_there("map", origin):
+    settings = BuilderSettings(depth=DEPTH_OF_MAP[name])
+    origin = {"bag": made.record_of(f"bags/{MAPPED}"), "settings": settings.model_dump()}
+    path = made.root / name
+    if made.is_there(name, origin):
         try:
             ReferenceMap.open(path).verify()
         except MapError as error:
@@ -121,12 +132,26 @@ def build_map(made: Made) -> None:
             typer.echo(f"{path} is there already.")
             return
     traversal = open_traversal(bag)
-    builder = MapBuilder(made.forget("map"), map_frame=traversal.map_frame, source=f"bags/{MAPPED}")
-    for _ in track(feed(builder, traversal), len(traversal), "building the map"):
+    source = f"bags/{MAPPED}"
+    builder = MapBuilder(made.forget(name), settings, map_frame=traversal.map_frame, source=source)
+    for _ in track(feed(builder, traversal), len(traversal), f"building {path}"):
         pass
     with progress("describing its keyframes", "keyframes") as tell:
         builder.finish(tell)
-    made.remember("map", origin)
+    made.remember(name, origin)
+
+
+def localize_drive(out: Path, condition: str) -> list[QueryRecord]:
+    """Localizes every image of a drive in the map of images alone."""
+    from scene_geo_loc.evaluation.run import localize_traversal
+    from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.traversals.opening import open_traversal
+
+    localizer = Localizer(ReferenceMap.open(out / OF_IMAGES))
+    traversal = open_traversal(out / "bags" / condition)
+    answers = localize_traversal(localizer, traversal)
+    return list(track(answers, len(traversal), f"localizing the {condition} drive"))
 
 
 def replay_drive(out: Path, condition: str) -> list[QueryRecord]:

@@ -23,7 +23,7 @@ SEED, SPEED_M_S = 11, 10.0
 STREET_M = {MAPPED: (0.0, 320.0), **dict.fromkeys(DRIVES, (60.0, 200.0))}
 """Where along the town's loop a drive starts, and how long it is: the queries lie well inside the map."""
 OF_IMAGES = "map_of_images"
-DEPTH_OF_MAP: dict[str, DepthSource] = {"map": "auto", OF_IMAGES: "learned"}
+DEPTH_OF_MAP: dict[str, DepthSource] = {"map": "measured", OF_IMAGES: "learned"}
 """The maps of the mapped drive, and where their depth is from: the lidar, or the network alone."""
 MIN_LOCALIZED_SHARE, MAX_MEDIAN_M, MAX_MEDIAN_DEG = 0.9, 0.5, 1.0
 """What the sunny drive must reach, besides no wrong fix."""

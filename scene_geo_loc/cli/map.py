@@ -73,7 +73,10 @@ def build(
     done = builder.progress
     typer.echo(f"{out}: {done.keyframes} keyframes of {done.frames} frames.")
     if done.without_depth:
-        typer.echo(f"{done.without_depth} keyframes have no depth: they can be retrieved, but give no pose.")
+        typer.echo(
+            f"{done.without_depth} keyframes have no depth: they can be retrieved, but give no pose; "
+            "`--depth auto` takes what the network infers."
+        )
     for what, skipped in (("The reader", traversal.skipped), ("The builder", done.skipped)):
         if skipped:
             typer.echo(f"{what} left out: {skipped}.")

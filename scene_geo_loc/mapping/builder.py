@@ -208,7 +208,7 @@ class MapBuilder:
         self, frame: Frame, features: SceneFeatures, network: SceneNetwork
     ) -> tuple[NDArray[np.float32], str]:
         """Dense depth (H, W) of a keyframe's image, of whatever size, from sensor, lidar or network."""
-        learned = believed_depth(features, network)
+        learned = None if self.settings.depth == "measured" else believed_depth(features, network)
         if self.settings.depth == "learned" and learned is not None:
             return learned, "learned"
         if frame.depth is not None:

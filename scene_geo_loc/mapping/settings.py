@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 Lidar = Literal["auto", "spinning", "pushbroom"]
-DepthSource = Literal["auto", "learned"]
+DepthSource = Literal["measured", "auto", "learned"]
 MatcherName = Literal["encoder", "sift", "xfeat"]
 MATCHERS: tuple[str, ...] = get_args(MatcherName)
 
@@ -22,9 +22,9 @@ class BuilderSettings(BaseModel):
         default=10.0, ge=0, le=180, description="turn between keyframes, degrees"
     )
     depth: DepthSource = Field(
-        default="auto",
-        description="where depth is from; auto: the sensor, else the lidar, else the network, if it infers "
-        "any; learned: the network alone",
+        default="measured",
+        description="where depth is from; measured: the sensor, else the lidar; auto: else the network, if "
+        "it infers any; learned: the network alone",
     )
     lidar: Lidar = Field(
         default="auto",

@@ -117,7 +117,7 @@ def test_a_source_without_depth_is_scored_by_retrieval_alone(room: Room, tmp_pat
     assert result.exit_code == 0, result.output
     (queries,) = json.loads((tmp_path / "mono.json").read_text())["sets"]
     assert [method["step"] for method in queries["methods"]] == ["retrieval"]
-    assert list(queries["not_run"]) == ["sensor depth", "lidar depth"]
+    assert list(queries["not_run"]) == ["sensor depth", "lidar depth", "tracked"]
 
 
 def test_scenes_of_the_paper_are_run_one_by_one_by_their_splits(data_dir: Path, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_a_decoder_is_fine_tuned_at_night_with_the_day_mixed_in_and_compared(fol
     options = ("--pairs", folder / "night", "--day", folder / "day", "--validation", folder / "night")
     numbers = ("--epochs", 1, "--batch", 4, "--learning-rate", 0.01, "--device", "cpu")
     shown = run(*train, *options, *numbers)
-    assert "epoch 1: depth loss" in shown
+    assert "epoch 1: depth map loss" in shown
     best = tmp_path / "run" / "checkpoints" / "best.safetensors"
     assert f"{best}: the network of epoch" in shown
     _, provenance = load_checkpoint(best)

@@ -64,6 +64,8 @@ class FakeTraversal:
 class FakeLocalizer:
     """Is off by a centimetre a frame, loses frames 20 to 24, only retrieves 30, and refuses 35."""
 
+    map = FakeMap()
+
     def localize(self, image: NDArray[np.uint8], camera: Camera, prior: Any = None) -> PoseEstimate:
         i = int(image[0, 0, 0])
         if i == 35:

@@ -275,24 +275,18 @@ def without_depth(frames: list[Frame]) -> list[Frame]:
     return [replace(frame, depth=None) for frame in frames]
 
 
-def test_depth_comes_from_the_network_where_nothing_measured_it(
+def test_depth_comes_from_the_network_where_it_is_asked_for(
     room: Room, depth_network: Path, tmp_path: Path
 ) -> None:
-    frames = room.drive(3)
-    learned = build(tmp_path / "learned", without_depth(frames), network=depth_network)
-    measured = build(tmp_path / "measured", frames, network=depth_network)
-    assert learned.depth_source.to_pylist() == ["learned"] * 3
-    assert measured.depth_source.to_pylist() == ["sensor"] * 3
-
-
-def test_depth_that_is_measured_is_not_taken_where_it_is_to_be_learned(
-    room: Room, depth_network: Path, tmp_path: Path
-) -> None:
-    settings = BuilderSettings(keyframe_distance_m=0, depth="learned")
-    builder = MapBuilder(tmp_path / "map", settings, device="cpu", network=depth_network)
-    for frame in room.drive(3):
-        builder.add_frame(frame)
-    assert ReferenceMap.open(builder.finish()).depth_source.to_pylist() == ["learned"] * 3
+    frames = [*without_depth(room.drive(3)), *room.drive(5)[3:]]
+    sources = {"measured": ["none"] * 3, "auto": ["learned"] * 3, "learned": ["learned"] * 3}
+    for depth, of_the_first in sources.items():
+        settings = BuilderSettings(keyframe_distance_m=0, depth=depth)  # type: ignore[arg-type]
+        builder = MapBuilder(tmp_path / depth, settings, device="cpu", network=depth_network)
+        for frame in frames:
+            builder.add_frame(frame)
+        told = ReferenceMap.open(builder.finish()).depth_source.to_pylist()
+        assert told == of_the_first + (["learned"] if depth == "learned" else ["sensor"]) * 2
 
 
 def test_a_network_without_depth_cannot_give_any(tmp_path: Path) -> None:
@@ -306,7 +300,8 @@ def test_learned_depth_is_believed_where_it_is_neither_far_nor_uncertain(depth_n
     network = load_checkpoint(depth_network)[0]
     depth = np.array([[2.0, 2.0, 19.5, 8.0]], np.float32)
     error = np.array([[0.1, 1.0, 0.1, 1.9]], np.float32)
-    features = SceneFeatures(np.zeros((1, 1, 1), np.float32), None, depth, error, None)
+    nothing = np.zeros((1, 1, 1), np.float32)
+    features = SceneFeatures(nothing, nothing, None, depth, error, None)
     np.testing.assert_array_equal(believed_depth(features, network), [[2.0, np.nan, np.nan, 8.0]])
     np.testing.assert_array_equal(
         believed_depth(replace(features, depth_error=None), network), [[2.0, 2.0, np.nan, 8.0]]

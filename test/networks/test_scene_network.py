@@ -119,7 +119,7 @@ def test_one_pass_gives_what_training_and_matching_see(descriptor: str) -> None:
         np.testing.assert_array_equal(features.global_descriptor, network.global_descriptor(description))
         np.testing.assert_array_equal(features.late, network.encoder(images).late)
     np.testing.assert_allclose(features.local_features.norm(dim=1), 1, atol=1e-5)
-    assert (features.depth is not None) == (descriptor == "rgbtd")
+    assert (features.depth is not None) == (descriptor in ("rgbtd", "rgb_depth"))
 
 
 @pytest.mark.parametrize("descriptor", DESCRIPTORS)
@@ -220,7 +220,10 @@ def test_the_same_network_takes_images_of_another_shape(encoder: str) -> None:
         ({"encoder": "resnet9000"}, "unknown encoder 'resnet9000'; known are efficientnet_lite0, alexnet"),
         ({"depth_encoder": "x"}, "unknown depth_encoder 'x'"),
         ({"pooling": "max"}, "unknown pooling 'max'; known are netvlad, centred_netvlad, mac, gem"),
-        ({"descriptor": "rgbd"}, "unknown descriptor 'rgbd'; known are rgb, rgb_plus, rgbtd, hallucination"),
+        (
+            {"descriptor": "rgbd"},
+            "unknown descriptor 'rgbd'; known are rgb, rgb_depth, rgb_plus, rgbtd, hallucination",
+        ),
         ({"colouring": "hot"}, "unknown colouring 'hot'; known are jet, smooth"),
         ({"fusion": "sum"}, "unknown fusion 'sum'; known are concatenate, gated"),
         ({"fusion": "gated"}, "gated fusion needs two parts, and rgb has one"),

@@ -34,6 +34,7 @@ from scene_geo_loc.mapping.reference_map import (
 )
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.matchers import make_matcher
+from scene_geo_loc.matchers.base import FittedMatcher
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.extractor import Extractor, SceneFeatures, has_contrast
@@ -265,7 +266,7 @@ class MapBuilder:
         np.save(folder / "descriptors.npy", descriptors.astype(np.float16))
         DescriptorIndex.build(descriptors).write(folder / "index.faiss")
         save_checkpoint(network, folder / "network.safetensors", self._provenance)
-        if self._matcher.learns:
+        if isinstance(self._matcher, FittedMatcher):
             self._partial.fit_features(self._matcher, _spread(len(records), FIT_MATCHER_KEYFRAMES))
         self._matcher.save(folder / "matcher.safetensors")
         cameras = self._partial.write_keyframes()

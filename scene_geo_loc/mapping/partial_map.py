@@ -20,8 +20,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
 from scene_geo_loc.mapping.growing_array import GrowingArray
 from scene_geo_loc.mapping.reference_map import KEYFRAME_SCHEMA
-from scene_geo_loc.matchers import Matcher
-from scene_geo_loc.matchers.base import Rows
+from scene_geo_loc.matchers.base import FittedMatcher, Matcher, Rows
 from scene_geo_loc.networks.backends import LATE
 from scene_geo_loc.networks.scene_network import SceneNetwork
 from scene_geo_loc.traversals.frame import Frame
@@ -125,7 +124,9 @@ class PartialMap:
         self._journal = journal.open("a")
 
     def _open_arrays(self, network: SceneNetwork, matcher: Matcher) -> None:
-        self._features = _open_features(self.folder / WORK if matcher.learns else self.folder, matcher)
+        self._features = _open_features(
+            self.folder / WORK if isinstance(matcher, FittedMatcher) else self.folder, matcher
+        )
         self.depth = GrowingArray(self.folder / "depth.npy", (matcher.capacity,), np.float16)
         self._described = self._open_described(network)
         self._arrays = (self.depth, *self._features.values(), *self._described)
@@ -148,7 +149,7 @@ class PartialMap:
         """What the keyframes are described by so far, memory-mapped: see `append`."""
         return [array.rows() for array in self._described]
 
-    def fit_features(self, matcher: Matcher, chosen: Iterable[int]) -> None:
+    def fit_features(self, matcher: FittedMatcher, chosen: Iterable[int]) -> None:
         """Fits a matcher to the chosen keyframes, and writes the features of all as it has them then."""
         raw = {name: array.rows() for name, array in self._features.items()}
         keyframes = ({name: rows[i] for name, rows in raw.items()} for i in range(len(self.records)))

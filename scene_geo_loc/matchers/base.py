@@ -97,22 +97,21 @@ class Matcher(ABC):
     def read(self, rows: Rows, quick: bool = False) -> LocalFeatures:
         """The features of a keyframe that a map has stored, or only those at `quick_rows`."""
 
-    @property
-    def learns(self) -> bool:
-        """Whether it is yet to be fitted: the rows of keyframes go through `fitted_rows` then."""
-        return False
-
-    def fit(self, keyframes: Sequence[Rows]) -> None:
-        """Learns from some of a map's keyframes; `arrays` are others afterwards."""
-        raise NotImplementedError(f"{self.name} learns nothing")
-
-    def fitted_rows(self, rows: Rows) -> dict[str, NDArray]:
-        """The rows of a keyframe as they are to be stored, of those that it had before the fit."""
-        raise NotImplementedError(f"{self.name} learns nothing")
-
     @abstractmethod
     def save(self, path: Path) -> None:
         """Writes what it has learned, where it has learned something: a map then needs nothing else."""
+
+
+class FittedMatcher(Matcher):
+    """Base of the matchers that are fitted to each map: all keyframes are stored anew then."""
+
+    @abstractmethod
+    def fit(self, keyframes: Sequence[Rows]) -> None:
+        """Learns from some of a map's keyframes; `arrays` are others afterwards."""
+
+    @abstractmethod
+    def fitted_rows(self, rows: Rows) -> dict[str, NDArray]:
+        """The rows of a keyframe as they are to be stored, of those that it had before the fit."""
 
 
 def mutual_nearest(similarity: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -11,9 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.matchers.base import (
+    FittedMatcher,
     LocalFeatures,
     Matched,
-    Matcher,
     Rows,
     depth_at,
     mutual_nearest,
@@ -35,7 +35,7 @@ AXES, COARSE_AXES = 40, 32
 """Principal axes of the place's features that a map keeps; as many of the late map's, where it is stored."""
 
 
-class EncoderMatcher(Matcher):
+class EncoderMatcher(FittedMatcher):
     """A feature at each cell of the early map: nothing is computed besides what the network tells anyway.
 
     A cell's feature is the network's local feature.  Where that is the early map alone, it stands beside the
@@ -126,11 +126,6 @@ class EncoderMatcher(Matcher):
         spread = self._spread(rows["coarse_features"], QUICK_STRIDE if quick else 1)
         return LocalFeatures(self.cells[chosen], _joined(fine, spread))
 
-    @property
-    def learns(self) -> bool:
-        """See `Matcher.learns`."""
-        return self._axes is None
-
     def fit(self, keyframes: Sequence[Rows]) -> None:
         """Fits the axes of the features, and of the late map and its mean, to those of keyframes."""
         fine = np.concatenate([unit(rows["local_features"]) for rows in keyframes])
@@ -142,7 +137,7 @@ class EncoderMatcher(Matcher):
         self._axes |= {"coarse": _axes(unit(coarse - mean), self._most_axes[1]), "coarse_mean": mean}
 
     def fitted_rows(self, rows: Rows) -> dict[str, NDArray]:
-        """See `Matcher.fitted_rows`."""
+        """See `FittedMatcher.fitted_rows`."""
         assert self._axes is not None
         fine = unit(rows["local_features"]) @ self._axes["fine"]
         fitted = {"local_features": to_int8(fine)}

@@ -52,15 +52,15 @@ def compare_paired(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Paire
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A mean difference between two systems, and how far other queries might have moved it.
+class Interval:
+    """A number, and how far other queries might have moved it.
 
     Attributes:
-        points: the difference, points of per cent: positive where the first system is better.
+        value: of the queries at hand.
         low, high: its 95 % interval.
     """
 
-    points: float
+    value: float
     low: float
     high: float
 
@@ -68,6 +68,15 @@ class Difference:
     def is_told_from_luck(self) -> bool:
         """Whether the interval leaves out zero."""
         return self.low > 0 or self.high < 0
+
+
+class Difference(Interval):
+    """A mean difference between two systems in points of per cent, positive where the first is better."""
+
+    @property
+    def points(self) -> float:
+        """The difference of the queries at hand."""
+        return self.value
 
     def to_dict(self) -> dict[str, Any]:
         """The record that is written as JSON."""
@@ -95,25 +104,6 @@ def paired_difference(by_query: Sequence[NDArray[np.float64]]) -> Difference:
     low, high = np.percentile(100 * drawn / len(by_query), (2.5, 97.5))
     points = 100 * float(np.mean([differences.mean() for differences in by_query]))
     return Difference(points, float(low), float(high))
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number, and how far other queries might have moved it.
-
-    Attributes:
-        value: of the queries at hand.
-        low, high: its 95 % interval.
-    """
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def is_told_from_luck(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.low > 0 or self.high < 0
 
 
 def difference_along(

@@ -10,8 +10,9 @@ import typer
 from scene_geo_loc.cli.depth_compare import named
 from scene_geo_loc.cli.settings import setting
 from scene_geo_loc.cli.train_depth import ShownBatches, protocol_of, tell_epoch
-from scene_geo_loc.training.depth_protocol import DepthLoss, Freeze, SceneProtocol, Task
+from scene_geo_loc.training.depth_protocol import DepthLoss, Freeze
 from scene_geo_loc.training.precision import Precision
+from scene_geo_loc.training.scene_protocol import SceneProtocol, Task
 
 _DEFAULT = SceneProtocol()
 
@@ -143,9 +144,8 @@ def scene(
     }
     changes = {field: value for field, value in wanted.items() if value is not None}
     begun, its_origin = network_for_scenes(network, freeze, seed, changes, protocol.tasks)
-    traversals = [open_traversal(path, every=every, offset=offset) for path in source]
     if network == "default":
-        camera = next(traversals[0].frames()).camera
+        camera = next(open_traversal(source[0], every=every, offset=offset).frames()).camera
         begun = begun.with_input_for(camera.width, camera.height)
     size = (begun.config.input_width, begun.config.input_height)
     packs = packs or out.with_name(f"{out.name}.packs")

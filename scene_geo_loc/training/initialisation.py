@@ -23,7 +23,8 @@ from scene_geo_loc.networks.encoders.weights import fill_in
 from scene_geo_loc.networks.network_config import NetworkConfig
 from scene_geo_loc.networks.pooling import Pooling
 from scene_geo_loc.networks.scene_network import SceneNetwork
-from scene_geo_loc.training.depth_protocol import Freeze, Task
+from scene_geo_loc.training.depth_protocol import Freeze
+from scene_geo_loc.training.scene_protocol import Task
 from scene_geo_loc.training.training_config import IMAGENET, NO_WEIGHTS, SystemConfig, load_system
 
 FIT_IMAGES = 380

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.networks.scene_network import SceneNetwork
-from scene_geo_loc.training.depth_protocol import Freeze, SceneProtocol, Task
+from scene_geo_loc.training.depth_protocol import Freeze
 from scene_geo_loc.training.depth_trainer import DepthTrainer
 from scene_geo_loc.training.initialisation import FIT_IMAGES
 from scene_geo_loc.training.losses import depth_loss
 from scene_geo_loc.training.matching_loss import matching_loss, true_matches
 from scene_geo_loc.training.posed_images import PosedImages
 from scene_geo_loc.training.scene_batches import SceneBatch
+from scene_geo_loc.training.scene_protocol import SceneProtocol, Task
 from scene_geo_loc.training.view_synthesis import view_synthesis_loss
 
 FAR_BASELINES = 8.0

@@ -21,8 +21,9 @@ from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.networks.checkpoint import load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.default import untrained_network
 from scene_geo_loc.networks.extractor import SceneFeatures
-from scene_geo_loc.training.depth_protocol import Freeze, Task
+from scene_geo_loc.training.depth_protocol import Freeze
 from scene_geo_loc.training.initialisation import network_for_scenes
+from scene_geo_loc.training.scene_protocol import Task
 from scene_geo_loc.traversals.frame import Frame, Scan
 
 EVERY_FRAME = BuilderSettings(keyframe_distance_m=0)

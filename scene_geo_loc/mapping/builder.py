@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc import __version__
-from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator, lidar_depth
+from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator
 from scene_geo_loc.depth.window import WINDOWS
 from scene_geo_loc.errors import MapError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.mapping.index import DescriptorIndex
+from scene_geo_loc.mapping.keyframe_depth import depth_of
 from scene_geo_loc.mapping.keyframes import KeyframeSelector
 from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
 from scene_geo_loc.mapping.reference_map import (
@@ -37,8 +37,7 @@ from scene_geo_loc.matchers import make_matcher
 from scene_geo_loc.matchers.base import FittedMatcher
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.default import default_network
-from scene_geo_loc.networks.extractor import Extractor, SceneFeatures, has_contrast
-from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.networks.extractor import Extractor, has_contrast
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped, Traversal
 
 FIT_KEYFRAMES = 1000
@@ -196,35 +195,15 @@ class MapBuilder:
         assert frame.T_map_camera is not None
         extractor = self._extractor or self._start(frame.camera)
         features = extractor.extract(frame.image)
-        dense, depth_source = self._depth(frame, features, extractor.network)
-        rows, depth = self._matcher.rows(frame.image, features, dense)
+        dense = depth_of(frame, features, extractor.network, self._lidar, self.settings.depth)
+        rows, pixels = self._matcher.rows(frame.image, features, dense.known)
+        depth, sigma = dense.at(pixels, self._matcher.input_size)
         self._partial.append(
-            KeyframeRecord.of(frame, depth_source), rows, depth, features.described_by, frame.image
+            KeyframeRecord.of(frame, dense.source), rows, depth, sigma, features.described_by, frame.image
         )
         self.progress.keyframes += 1
         self.progress.waiting -= 1
         self.progress.without_depth += not np.isfinite(depth).any()
-
-    def _depth(
-        self, frame: Frame, features: SceneFeatures, network: SceneNetwork
-    ) -> tuple[NDArray[np.float32], str]:
-        """Dense depth (H, W) of a keyframe's image, of whatever size, from sensor, lidar or network."""
-        learned = None if self.settings.depth == "measured" else believed_depth(features, network)
-        if self.settings.depth == "learned" and learned is not None:
-            return learned, "learned"
-        if frame.depth is not None:
-            return frame.depth, "sensor"
-        assert frame.T_map_camera is not None
-        points = self._lidar.points_around(frame.stamp_ns)
-        if len(points) == 0 and learned is not None:
-            return learned, "learned"
-        if len(points) == 0:
-            return np.full((1, 1), np.nan, np.float32), "none"
-        # At the size of the network's input: fine enough, and a quarter of the work.
-        size = (network.config.input_width, network.config.input_height)
-        image = np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        camera, occluder_m = frame.camera.resized(*size), self._lidar.window.occluder_m
-        return lidar_depth(points, frame.T_map_camera, camera, image, occluder_m), "lidar"
 
     def _start(self, camera: Camera) -> Extractor:
         """Begins, at the first keyframe: the shape of the default network's input follows the images'."""
@@ -241,6 +220,7 @@ class MapBuilder:
             },
             self._network,
             self._matcher,
+            has_sigma=self.settings.depth != "measured" and self._network.config.uncertainty,
         )
         return self._extractor
 
@@ -311,23 +291,6 @@ class MapBuilder:
     def abandon(self) -> None:
         """Closes the files of an unfinished build; it can be taken up again later."""
         self._partial.close()
-
-
-MAX_DEPTH_ERROR = 0.25
-"""Learned depth is believed where the network holds it to be off by less than this share of it."""
-
-
-def believed_depth(features: SceneFeatures, network: SceneNetwork) -> NDArray[np.float32] | None:
-    """The depth (H, W) in metres that a network infers, NaN where it is not to be believed; None without any.
-
-    Not what is as far as the depth scale goes, such as the sky, nor what the network holds to be uncertain.
-    """
-    if features.depth is None:
-        return None
-    unknown = features.depth >= 0.95 * min(network.depth_scale.max_m, MAX_DEPTH_M)
-    if features.depth_error is not None:
-        unknown |= features.depth_error > MAX_DEPTH_ERROR * features.depth
-    return np.where(unknown, np.float32(np.nan), features.depth)
 
 
 def _spread(count: int, most: int) -> NDArray[np.intp]:

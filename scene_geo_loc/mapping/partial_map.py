@@ -93,8 +93,12 @@ class PartialMap:
                 f"{journal} is damaged ({error}): remove {self.folder} and build again."
             ) from error
 
-    def begin(self, begun_with: dict[str, Any], network: SceneNetwork, matcher: Matcher) -> None:
+    def begin(
+        self, begun_with: dict[str, Any], network: SceneNetwork, matcher: Matcher, *, has_sigma: bool
+    ) -> None:
         """Opens the files, to append; `begun_with` must be what an earlier build began with.
+
+        `has_sigma` is whether the depth's errors are stored.
 
         Raises MapError where it is not.
         """
@@ -106,7 +110,7 @@ class PartialMap:
             )
         work = self.folder / WORK
         work.mkdir(parents=True, exist_ok=True)
-        self._open_arrays(network, matcher)
+        self._open_arrays(network, matcher, has_sigma)
         if len(self.records) > min(map(len, self._arrays)):
             raise MapError(f"{self.folder} lacks data of its keyframes: remove it and build again.")
         for array in self._arrays:
@@ -123,13 +127,14 @@ class PartialMap:
         aside.replace(journal)
         self._journal = journal.open("a")
 
-    def _open_arrays(self, network: SceneNetwork, matcher: Matcher) -> None:
+    def _open_arrays(self, network: SceneNetwork, matcher: Matcher, has_sigma: bool) -> None:
         self._features = _open_features(
             self.folder / WORK if isinstance(matcher, FittedMatcher) else self.folder, matcher
         )
-        self.depth = GrowingArray(self.folder / "depth.npy", (matcher.capacity,), np.float16)
+        names = ("depth.npy", "depth_sigma.npy") if has_sigma else ("depth.npy",)
+        self._depth = [GrowingArray(self.folder / name, (matcher.capacity,), np.float16) for name in names]
         self._described = self._open_described(network)
-        self._arrays = (self.depth, *self._features.values(), *self._described)
+        self._arrays = (*self._depth, *self._features.values(), *self._described)
 
     def _open_described(self, network: SceneNetwork) -> tuple[GrowingArray, ...]:
         """Global descriptors or, of a network that is not fitted, the late maps to fit it to."""
@@ -168,10 +173,11 @@ class PartialMap:
         record: KeyframeRecord,
         features: Rows,
         depth: NDArray[np.float32],
+        sigma: NDArray[np.float32],
         described: Sequence[NDArray[np.float32]],
         image: NDArray[np.uint8],
     ) -> None:
-        """Adds a keyframe: its row of each array of features, the depth (F,) at them, and its image.
+        """Adds a keyframe: its row of each array of features, depth and its errors (F,), and its image.
 
         It is described by its global descriptor or, by a network that is not fitted, by its late maps.
         """
@@ -181,7 +187,8 @@ class PartialMap:
         self._thumbnails.write(thumbnail)
         for name, array in self._features.items():
             array.append(features[name])
-        self.depth.append(depth)
+        for array, row in zip(self._depth, (depth, sigma), strict=False):
+            array.append(row)
         for array, row in zip(self._described, described, strict=True):
             array.append(row)
         for array in self._arrays:

@@ -83,14 +83,14 @@ class Matcher(ABC):
 
     @abstractmethod
     def rows(
-        self, image: NDArray[np.uint8], features: SceneFeatures, depth: NDArray[np.float32]
-    ) -> tuple[dict[str, NDArray], NDArray[np.float32]]:
-        """A keyframe's row of each array, and the depth (F,) at its features.
+        self, image: NDArray[np.uint8], features: SceneFeatures, known: NDArray[np.bool_]
+    ) -> tuple[dict[str, NDArray], NDArray[np.float64]]:
+        """A keyframe's row of each array, and where its features lie: (F, 2), NaN where there is none.
 
         Args:
             image: RGB (H, W, 3).
             features: what the network tells of it.
-            depth: dense depth (H', W') of the image at whatever size, metres, NaN where unknown.
+            known: where (H', W') the image, at whatever size, has depth: no match is of use elsewhere.
         """
 
     @abstractmethod
@@ -139,10 +139,14 @@ def to_int8(features: NDArray[np.float32]) -> NDArray[np.int8]:
     return np.round(features * (127 / largest)).astype(np.int8)
 
 
-def depth_at(
-    pixels: NDArray[np.float64], depth: NDArray[np.float32], size: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Depth (H, W) of an image at pixels (N, 2) of that image resized to `size` (width, height)."""
-    last = np.array([depth.shape[1], depth.shape[0]]) - 1
-    x, y = np.clip(np.round((pixels + 0.5) * ((last + 1) / size) - 0.5).astype(int), 0, last).T
-    return depth[y, x]
+def nearest_pixels(
+    pixels: NDArray[np.float64], size: NDArray[np.int64], image: NDArray
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Columns and rows (N,) of an image (H, W) that pixels (N, 2) of it, resized to `size`, lie in.
+
+    `size` is width and height.  Pixels that are NaN lie in the first column and row.
+    """
+    shape = np.array([image.shape[1], image.shape[0]])
+    places = np.nan_to_num(np.round((pixels + 0.5) * (shape / size) - 0.5))
+    x, y = np.clip(places, 0, shape - 1).astype(np.intp).T
+    return x, y

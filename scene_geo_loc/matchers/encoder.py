@@ -15,7 +15,6 @@ from scene_geo_loc.matchers.base import (
     LocalFeatures,
     Matched,
     Rows,
-    depth_at,
     mutual_nearest,
     to_int8,
     unit,
@@ -108,14 +107,14 @@ class EncoderMatcher(FittedMatcher):
         return arrays
 
     def rows(
-        self, image: NDArray[np.uint8], features: SceneFeatures, depth: NDArray[np.float32]
-    ) -> tuple[dict[str, NDArray], NDArray[np.float32]]:
+        self, image: NDArray[np.uint8], features: SceneFeatures, known: NDArray[np.bool_]
+    ) -> tuple[dict[str, NDArray], NDArray[np.float64]]:
         """See `Matcher.rows`."""
         fine = features.local_features.reshape(self.capacity, -1)
         rows = {"local_features": to_int8(fine)}
         if self._has_coarse:
             rows["coarse_features"] = to_int8(features.coarse_features.reshape(-1, self._channels[1]))
-        return rows, depth_at(self.cells, depth, self.input_size)
+        return rows, self.cells
 
     def read(self, rows: Rows, quick: bool = False) -> LocalFeatures:
         """See `Matcher.read`."""

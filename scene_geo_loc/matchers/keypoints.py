@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from scene_geo_loc.matchers.base import LocalFeatures, Matcher, Rows, depth_at, to_int8, unit
+from scene_geo_loc.matchers.base import LocalFeatures, Matcher, Rows, nearest_pixels, to_int8, unit
 from scene_geo_loc.networks.extractor import SceneFeatures
 
 MAX_PIXELS = 640 * 480
@@ -56,19 +56,19 @@ class KeypointMatcher(Matcher):
         }
 
     def rows(
-        self, image: NDArray[np.uint8], features: SceneFeatures, depth: NDArray[np.float32]
-    ) -> tuple[dict[str, NDArray], NDArray[np.float32]]:
-        """See `Matcher.rows`; where there are fewer than `capacity`, the rest has no depth."""
+        self, image: NDArray[np.uint8], features: SceneFeatures, known: NDArray[np.bool_]
+    ) -> tuple[dict[str, NDArray], NDArray[np.float64]]:
+        """See `Matcher.rows`."""
         found = self.extract(image, features)
-        depth = depth_at(found.pixels, depth, self.input_size)
-        kept = np.flatnonzero(np.isfinite(depth))[: self.capacity]
+        column, row = nearest_pixels(found.pixels, self.input_size, known)
+        kept = np.flatnonzero(known[row, column])[: self.capacity]
         rows = {name: np.zeros(shape, dtype) for name, (shape, dtype) in self.arrays.items()}
         rows["local_features"][: len(kept)] = to_int8(found.descriptors[kept])
         places = (found.pixels[kept] + 0.5) / self.input_size
         rows["keypoints"][: len(kept)] = np.clip(places * PLACE_SCALE, 0, PLACE_SCALE - 1)
-        at = np.full(self.capacity, np.nan, np.float32)
-        at[: len(kept)] = depth[kept]
-        return rows, at
+        pixels = np.full((self.capacity, 2), np.nan)
+        pixels[: len(kept)] = found.pixels[kept]
+        return rows, pixels
 
     def read(self, rows: Rows, quick: bool = False) -> LocalFeatures:
         """See `Matcher.read`."""

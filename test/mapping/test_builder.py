@@ -16,11 +16,10 @@ from room import Room
 
 from scene_geo_loc.errors import MapError
 from scene_geo_loc.geometry.pose import transform
-from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder, believed_depth
+from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-from scene_geo_loc.networks.checkpoint import load_checkpoint, save_checkpoint
+from scene_geo_loc.networks.checkpoint import save_checkpoint
 from scene_geo_loc.networks.default import untrained_network
-from scene_geo_loc.networks.extractor import SceneFeatures
 from scene_geo_loc.training.depth_protocol import Freeze
 from scene_geo_loc.training.initialisation import network_for_scenes
 from scene_geo_loc.training.scene_protocol import Task
@@ -286,8 +285,15 @@ def test_depth_comes_from_the_network_where_it_is_asked_for(
         builder = MapBuilder(tmp_path / depth, settings, device="cpu", network=depth_network)
         for frame in frames:
             builder.add_frame(frame)
-        told = ReferenceMap.open(builder.finish()).depth_source.to_pylist()
+        opened = ReferenceMap.open(builder.finish())
+        told = opened.depth_source.to_pylist()
         assert told == of_the_first + (["learned"] if depth == "learned" else ["sensor"]) * 2
+        if depth == "measured":
+            assert opened.depth_sigma is None
+        else:
+            assert opened.depth_sigma is not None
+            uncertain = [bool((row > 0).any()) for row in opened.depth_sigma]
+            assert uncertain == [source == "learned" for source in told]
 
 
 def test_a_network_without_depth_cannot_give_any(tmp_path: Path) -> None:
@@ -295,19 +301,6 @@ def test_a_network_without_depth_cannot_give_any(tmp_path: Path) -> None:
     settings = BuilderSettings(depth="learned")
     with pytest.raises(MapError, match="The network infers no depth, and depth is to be learned"):
         MapBuilder(tmp_path / "map", settings, device="cpu", network=tmp_path / "net.safetensors")
-
-
-def test_learned_depth_is_believed_where_it_is_neither_far_nor_uncertain(depth_network: Path) -> None:
-    network = load_checkpoint(depth_network)[0]
-    depth = np.array([[2.0, 2.0, 19.5, 8.0]], np.float32)
-    error = np.array([[0.1, 1.0, 0.1, 1.9]], np.float32)
-    nothing = np.zeros((1, 1, 1), np.float32)
-    features = SceneFeatures(nothing, nothing, None, depth, error, None)
-    np.testing.assert_array_equal(believed_depth(features, network), [[2.0, np.nan, np.nan, 8.0]])
-    np.testing.assert_array_equal(
-        believed_depth(replace(features, depth_error=None), network), [[2.0, 2.0, np.nan, 8.0]]
-    )
-    assert believed_depth(replace(features, depth=None), network) is None
 
 
 def test_a_map_can_be_built_with_the_network_of_another(room: Room, room_map: Path, tmp_path: Path) -> None:

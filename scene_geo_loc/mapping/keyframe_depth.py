@@ -1,0 +1,87 @@
+"""Where a keyframe's depth is from: its sensor, the lidar scans around it, or the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator, lidar_depth
+from scene_geo_loc.mapping.settings import DepthSource
+from scene_geo_loc.matchers.base import nearest_pixels
+from scene_geo_loc.networks.extractor import SceneFeatures
+from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.traversals.frame import Frame
+
+MAX_DEPTH_ERROR = 0.25
+"""Learned depth is believed where the network holds it to be off by less than this share of it."""
+
+
+@dataclass(frozen=True)
+class KeyframeDepth:
+    """Dense depth of a keyframe's image, at whatever size.
+
+    Attributes:
+        source: "sensor", "lidar", "learned" or "none", as the map records it.
+        metres: (H, W) float32, NaN where unknown.
+        error: (H, W) float32 metres, standard deviations of depth that the network has inferred; None where
+            depth was measured, which counts as exact, or where the network does not tell.
+    """
+
+    source: str
+    metres: NDArray[np.float32]
+    error: NDArray[np.float32] | None = None
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Where (H, W) there is depth."""
+        return np.isfinite(self.metres)
+
+    def at(
+        self, pixels: NDArray[np.float64], size: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Depth (F,) in metres at pixels of the image resized to `size`, and its error (F,) as parts of it.
+
+        `pixels` (F, 2) that are NaN have no depth.
+        """
+        x, y = nearest_pixels(pixels, size, self.metres)
+        depth = np.where(np.isnan(pixels).any(axis=1), np.float32(np.nan), self.metres[y, x])
+        error = np.float32(0) if self.error is None else self.error[y, x]
+        return depth, np.asarray(error / depth, np.float32)
+
+
+def depth_of(
+    frame: Frame, features: SceneFeatures, network: SceneNetwork, lidar: LidarAccumulator, wanted: DepthSource
+) -> KeyframeDepth:
+    """A keyframe's depth, from the first that has it of sensor, lidar and network, as far as is wanted."""
+    learned = None if wanted == "measured" else believed_depth(features, network)
+    if wanted == "learned" and learned is not None:
+        return learned
+    if frame.depth is not None:
+        return KeyframeDepth("sensor", frame.depth)
+    assert frame.T_map_camera is not None
+    points = lidar.points_around(frame.stamp_ns)
+    if len(points) == 0:
+        return learned or KeyframeDepth("none", np.full((1, 1), np.nan, np.float32))
+    # At the size of the network's input: fine enough, and a quarter of the work.
+    size = (network.config.input_width, network.config.input_height)
+    image = np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    camera, occluder_m = frame.camera.resized(*size), lidar.window.occluder_m
+    return KeyframeDepth("lidar", lidar_depth(points, frame.T_map_camera, camera, image, occluder_m))
+
+
+def believed_depth(features: SceneFeatures, network: SceneNetwork) -> KeyframeDepth | None:
+    """The depth that a network infers where it is to be believed; None of a network that infers none.
+
+    Not what is as far as the depth scale goes, such as the sky, nor what the network holds to be uncertain.
+    """
+    if features.depth is None:
+        return None
+    unknown = features.depth >= 0.95 * min(network.depth_scale.max_m, MAX_DEPTH_M)
+    if features.depth_error is not None:
+        unknown |= features.depth_error > MAX_DEPTH_ERROR * features.depth
+    return KeyframeDepth(
+        "learned", np.where(unknown, np.float32(np.nan), features.depth), features.depth_error
+    )

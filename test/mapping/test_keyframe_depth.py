@@ -1,0 +1,79 @@
+"""The depth of a keyframe: which source is taken, what of it is believed, and what a map stores of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from room import Room
+
+from scene_geo_loc.depth.lidar import LidarAccumulator
+from scene_geo_loc.mapping.keyframe_depth import KeyframeDepth, believed_depth, depth_of
+from scene_geo_loc.networks.extractor import SceneFeatures
+from scene_geo_loc.networks.network_config import NetworkConfig
+from scene_geo_loc.networks.scene_network import SceneNetwork
+
+NOTHING = np.zeros((1, 1, 1), np.float32)
+INFERRED = SceneFeatures(
+    NOTHING,
+    NOTHING,
+    None,
+    depth=np.array([[2.0, 2.0, 19.5, 8.0]], np.float32),
+    depth_error=np.array([[0.1, 1.0, 0.1, 1.9]], np.float32),
+    late=None,
+)
+
+
+@pytest.fixture(scope="module")
+def network() -> SceneNetwork:
+    """A network whose depth ends at 20 m."""
+    return SceneNetwork(
+        NetworkConfig(
+            encoder="efficientnet_lite0",
+            pooling="mac",
+            descriptor="rgb_depth",
+            depth_scale="inverse_20m",
+            uncertainty=True,
+        )
+    )
+
+
+def test_learned_depth_is_believed_where_it_is_neither_far_nor_uncertain(network: SceneNetwork) -> None:
+    believed = believed_depth(INFERRED, network)
+    assert believed is not None
+    np.testing.assert_array_equal(believed.metres, [[2.0, np.nan, np.nan, 8.0]])
+    np.testing.assert_array_equal(believed.known, [[True, False, False, True]])
+    of_every_error = believed_depth(replace(INFERRED, depth_error=None), network)
+    assert of_every_error is not None
+    np.testing.assert_array_equal(of_every_error.metres, [[2.0, 2.0, np.nan, 8.0]])
+    assert believed_depth(replace(INFERRED, depth=None), network) is None
+
+
+def test_measured_depth_goes_before_what_is_learned_unless_that_alone_is_wanted(
+    network: SceneNetwork, room: Room
+) -> None:
+    with_sensor, no_lidar = room.drive(1)[0], LidarAccumulator(None)
+    without = replace(with_sensor, depth=None)
+    blind = replace(INFERRED, depth=None)
+
+    def source(*of: object) -> str:
+        return depth_of(of[0], of[1], network, no_lidar, of[2]).source  # type: ignore[arg-type]
+
+    assert source(with_sensor, INFERRED, "auto") == "sensor"
+    assert source(with_sensor, INFERRED, "learned") == "learned"
+    assert source(without, INFERRED, "auto") == "learned"
+    assert source(without, INFERRED, "measured") == "none"
+    assert source(without, blind, "auto") == "none"
+
+
+def test_depth_is_read_at_features_with_its_error_as_a_part_of_it() -> None:
+    metres = np.array([[1.0, 2.0], [4.0, np.nan]], np.float32)
+    error = np.array([[0.1, 0.1], [1.0, 1.0]], np.float32)
+    pixels = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0], [3.0, 3.0], [np.nan, np.nan]])
+    depth, sigma = KeyframeDepth("learned", metres, error).at(pixels, np.array([4, 4]))
+    np.testing.assert_array_equal(depth, np.array([1, 2, 4, np.nan, np.nan], np.float32))
+    np.testing.assert_allclose(sigma, [0.1, 0.05, 0.25, np.nan, np.nan])
+    depth, sigma = KeyframeDepth("sensor", metres).at(pixels, np.array([4, 4]))
+    np.testing.assert_array_equal(depth, np.array([1, 2, 4, np.nan, np.nan], np.float32))
+    np.testing.assert_array_equal(sigma, [0, 0, 0, np.nan, np.nan])

@@ -23,14 +23,17 @@ from scene_geo_loc.errors import MapError, SceneGeoLocError, TraversalError
 from scene_geo_loc.evaluation.pose_error import QueryRecord
 from scene_geo_loc.evaluation.pose_methods import (
     DEPTHS,
+    LEARNED,
     RIG_STEP,
     STEPS,
     TRACKED_STEP,
+    Depth,
     OnlyDepth,
     Recipe,
     Step,
-    find_depths,
     has_odometry,
+    infers_depth,
+    measured_depths,
 )
 from scene_geo_loc.evaluation.pose_results import MethodResult, Place, QuerySetResult
 from scene_geo_loc.evaluation.pose_tables import SceneTable
@@ -113,15 +116,19 @@ class PoseBenchmarkRun:
 
         Raises SceneGeoLocError where a source has no poses, or a map cannot be built.
         """
-        depths = find_depths(course.reference)
-        not_run = {f"{depth.name} depth": depth.missing for depth in DEPTHS if depth.name not in depths}
+        measured = measured_depths(course.reference)
+        depths: dict[Path | None, list[Depth]] = {
+            network: [*measured, *([LEARNED] if infers_depth(network) else [])] for network in self.networks
+        }
+        found = {depth for of_one in depths.values() for depth in of_one}
+        not_run = {f"{depth.name} depth": depth.missing for depth in DEPTHS if depth not in found}
         with ExitStack() as stack:
             folder = self.cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scene_geo_")))
             recipes = [
-                Recipe(network, depth, course.settings.model_copy(update={"matcher": matcher}))
+                Recipe.of(network, depth, matcher, course.settings)
                 for network in self.networks
                 for matcher in self.matchers
-                for depth in depths or [""]
+                for depth in tuple(depths[network]) or (None,)
             ]
             maps = [(recipe, self._map(course, recipe, folder)) for recipe in recipes]
             return [
@@ -137,7 +144,7 @@ class PoseBenchmarkRun:
             **course.origin,
             "name": course.name,
             "frames": len(traversal),
-            "depth": recipe.depth,
+            "depth": recipe.depth_name,
             "settings": recipe.settings.model_dump(),
             "network": sha256_of(network) if network.is_file() else str(network),
             "version": __version__,
@@ -161,7 +168,8 @@ class PoseBenchmarkRun:
             overwrite=True,
         )
         words = (
-            f"mapping {course.name} with {recipe.depth or 'no'} depth and {recipe.settings.matcher} features"
+            f"mapping {course.name} with {recipe.depth_name or 'no'} depth "
+            f"and {recipe.settings.matcher} features"
         )
         with self.show(words, "frames") as tell:
             for done, _ in enumerate(feed(builder, traversal), start=1):
@@ -263,7 +271,7 @@ def _results(rows: Sequence[_Row], answers: Sequence[list[QueryRecord]]) -> list
             results.append(
                 MethodResult.of(
                     records,
-                    depth=row.recipe.depth,
+                    depth=row.recipe.depth_name,
                     matcher=row.recipe.settings.matcher,
                     step=row.step.name,
                     **row.names,

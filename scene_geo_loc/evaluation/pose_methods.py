@@ -11,7 +11,9 @@ from itertools import islice
 from pathlib import Path
 
 from scene_geo_loc.localization.estimate import LocalizerSettings
-from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.mapping.settings import BuilderSettings, DepthSource
+from scene_geo_loc.networks.checkpoint import load_checkpoint
+from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped, Traversal
 
 RETRIEVAL = "retrieval"
@@ -68,17 +70,19 @@ class Depth:
 
     Attributes:
         name: of the source, as the map records it.
-        missing: one sentence for a source of frames that has none.
+        wanted: as `BuilderSettings.depth` has it.
+        missing: one sentence for where there is none.
     """
 
     name: str
+    wanted: DepthSource
     missing: str
 
 
-DEPTHS = (
-    Depth("sensor", "The frames of the map's source have no depth."),
-    Depth("lidar", "The map's source has no lidar."),
-)
+SENSOR = Depth("sensor", "measured", "The frames of the map's source have no depth.")
+LIDAR = Depth("lidar", "measured", "The map's source has no lidar.")
+LEARNED = Depth("learned", "learned", "The network infers no depth.")
+DEPTHS = (SENSOR, LIDAR, LEARNED)
 """Those that a map can be built with; of the simulator's bags, sensor depth is the true one."""
 
 
@@ -88,13 +92,24 @@ class Recipe:
 
     Attributes:
         network: a checkpoint, or None for the network that the package comes with.
-        depth: name of one of `DEPTHS`, or empty for a map without depth.
+        depth: one of `DEPTHS`, or None for a map without depth.
         settings: of the builder.
     """
 
     network: Path | None
-    depth: str
+    depth: Depth | None
     settings: BuilderSettings
+
+    @classmethod
+    def of(cls, network: Path | None, depth: Depth | None, matcher: str, settings: BuilderSettings) -> Recipe:
+        """What settings come to with a matcher and a source of depth."""
+        chosen = {"matcher": matcher, "depth": "measured" if depth is None else depth.wanted}
+        return cls(network, depth, settings.model_copy(update=chosen))
+
+    @property
+    def depth_name(self) -> str:
+        """That of its source of depth; empty without one."""
+        return "" if self.depth is None else self.depth.name
 
     @property
     def network_name(self) -> str:
@@ -110,14 +125,20 @@ def has_odometry(traversal: Traversal) -> bool:
     return any(frame.T_odom_camera is not None for frame in islice(traversal.frames(), _LOOKED_AT))
 
 
-def find_depths(traversal: Traversal) -> list[str]:
-    """The names of the `DEPTHS` that a source has."""
+def measured_depths(traversal: Traversal) -> list[Depth]:
+    """Those of the `DEPTHS` that a source has."""
     found = []
     if any(frame.depth is not None for frame in islice(traversal.frames(), _LOOKED_AT)):
-        found.append("sensor")
+        found.append(SENSOR)
     if next(iter(traversal.scans()), None) is not None:
-        found.append("lidar")
+        found.append(LIDAR)
     return found
+
+
+def infers_depth(network: Path | None) -> bool:
+    """Whether a network, or the package's own, tells depth. Raises CheckpointError."""
+    loaded, _ = default_network() if network is None else load_checkpoint(network)
+    return loaded.descriptor.infers_depth
 
 
 @dataclass
@@ -125,7 +146,7 @@ class OnlyDepth:
     """A traversal with one of its sources of depth, and none of the others."""
 
     traversal: Traversal
-    depth: str
+    depth: Depth | None
     name: str = field(init=False)
     map_frame: str = field(init=False)
 
@@ -143,8 +164,8 @@ class OnlyDepth:
     def frames(self) -> Iterator[Frame]:
         """The frames, without their depth if it is not to be used."""
         for frame in self.traversal.frames():
-            yield frame if self.depth == "sensor" else replace(frame, depth=None)
+            yield frame if self.depth is SENSOR else replace(frame, depth=None)
 
     def scans(self) -> Iterator[Scan]:
         """The scans; none if they are not to be used."""
-        return self.traversal.scans() if self.depth == "lidar" else iter(())
+        return self.traversal.scans() if self.depth is LIDAR else iter(())

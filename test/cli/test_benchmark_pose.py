@@ -16,6 +16,8 @@ from scene_geo_loc.cli.main import app
 from scene_geo_loc.errors import TraversalError
 from scene_geo_loc.evaluation.pose_courses import find_courses
 from scene_geo_loc.evaluation.pose_results import Place, read_benchmark
+from scene_geo_loc.networks.checkpoint import save_checkpoint
+from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.extractor import Extractor
 
 
@@ -54,13 +56,14 @@ def test_one_source_is_mapped_by_its_even_frames_and_localized_by_its_odd_ones(
     out = ("--json", tmp_path / "poses.json", "--curves", tmp_path / "curves", "--cache", tmp_path / "maps")
     result = invoke(morning, *out, "--device", "cpu")
     assert result.exit_code == 0, result.output
-    assert len(passes) == 6 + 6  # keyframes, and each query once, whatever is done with it
+    # The keyframes for maps of sensor and of learned depth; each query once, whatever is done with it.
+    assert len(passes) == 2 * 6 + 6
     (queries,) = read_benchmark(tmp_path / "poses.json").sets
     assert (queries.queries, queries.place) == (6, Place.INDOORS)
     retrieval, *methods = queries.methods
     assert retrieval.is_retrieval
-    assert {method.depth for method in methods} == {"sensor"}
-    best = methods[-1]
+    assert {method.depth for method in methods} == {"sensor", "learned"}
+    best = [method for method in methods if method.depth == "sensor"][-1]
     assert best.median_m is not None
     assert retrieval.median_m is not None
     assert best.median_m < 0.5 * retrieval.median_m
@@ -80,17 +83,18 @@ def test_a_map_in_the_cache_is_not_built_again(
     assert len(passes) - first == 8  # the queries alone
     (before,), (after,) = (read_benchmark(tmp_path / f"{name}.json").sets for name in ("first", "again"))
     assert [method.position_m for method in before.methods] == [method.position_m for method in after.methods]
-    assert len(list((tmp_path / "maps").iterdir())) == 1
+    assert len(list((tmp_path / "maps").iterdir())) == 2
 
 
 def test_a_damaged_map_in_the_cache_is_built_anew(morning: Path, tmp_path: Path) -> None:
     options = ("--cache", tmp_path / "maps", "--device", "cpu")
     assert invoke(morning, *options).exit_code == 0
-    (built,) = (tmp_path / "maps").iterdir()
+    built = next((tmp_path / "maps").iterdir())
     (built / "depth.npy").write_bytes(b"broken")
     result = invoke(morning, *options)
     assert result.exit_code == 0, result.output
-    assert "mapping morning" in result.output
+    remade = {line.partition(":")[0] for line in result.output.splitlines() if line.startswith("mapping")}
+    assert len(remade) == 1
 
 
 def test_a_page_shows_these_results_and_earlier_ones_and_leaves_what_was_not_run_empty(
@@ -111,13 +115,23 @@ def test_a_page_shows_these_results_and_earlier_ones_and_leaves_what_was_not_run
     assert len(list((page.parent / "images").iterdir())) == 2
 
 
-def test_a_source_without_depth_is_scored_by_retrieval_alone(room: Room, tmp_path: Path) -> None:
+def test_a_source_without_depth_is_mapped_by_what_the_network_infers(room: Room, tmp_path: Path) -> None:
     mono = write_rgbd(tmp_path / "mono", room, 0.0, with_depth=False)
     result = invoke(mono, "--json", tmp_path / "mono.json", "--device", "cpu")
     assert result.exit_code == 0, result.output
+    (queries,) = read_benchmark(tmp_path / "mono.json").sets
+    assert {method.depth for method in queries.methods if not method.is_retrieval} == {"learned"}
+    assert list(queries.not_run) == ["sensor depth", "lidar depth", "tracked"]
+
+
+def test_without_any_depth_there_is_retrieval_alone(room: Room, tmp_path: Path) -> None:
+    mono, network = write_rgbd(tmp_path / "mono", room, 0.0, with_depth=False), tmp_path / "rgb.safetensors"
+    save_checkpoint(default_network()[0].without_depth(), network, {})
+    result = invoke(mono, "--network", network, "--json", tmp_path / "mono.json", "--device", "cpu")
+    assert result.exit_code == 0, result.output
     (queries,) = json.loads((tmp_path / "mono.json").read_text())["sets"]
     assert [method["step"] for method in queries["methods"]] == ["retrieval"]
-    assert list(queries["not_run"]) == ["sensor depth", "lidar depth", "tracked"]
+    assert list(queries["not_run"]) == ["sensor depth", "lidar depth", "learned depth", "tracked"]
 
 
 def test_scenes_of_the_paper_are_run_one_by_one_by_their_splits(data_dir: Path, tmp_path: Path) -> None:

@@ -58,9 +58,9 @@ def descriptors(
     from scene_geo_loc.cli.progress import progress
     from scene_geo_loc.evaluation.descriptor_benchmark import benchmark_descriptors
     from scene_geo_loc.evaluation.descriptor_systems import runs_of_the_package
-    from scene_geo_loc.evaluation.output import write_json
     from scene_geo_loc.evaluation.system_comparisons import to_record
     from scene_geo_loc.evaluation.trained_runs import checkpoint_run, find_runs
+    from scene_geo_loc.output import write_json
 
     sizes = sorted(set(whiten or ()))
     found = find_runs(runs or (), device, sizes)
@@ -102,7 +102,7 @@ def pairs(
     """
     from scene_geo_loc.evaluation.describe import Descriptors
     from scene_geo_loc.evaluation.labelled_pairs import LabelledPairs, score_pairs
-    from scene_geo_loc.evaluation.output import write_json
+    from scene_geo_loc.output import write_json
 
     scores = score_pairs(LabelledPairs.load(pairs_file), Descriptors.load(described))
     typer.echo(

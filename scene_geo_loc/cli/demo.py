@@ -59,8 +59,8 @@ def demo(
 def run(out: Path) -> list[str]:
     """Does all of it; returns what the sunny drive misses."""
     from scene_geo_loc.cli.results import print_results
-    from scene_geo_loc.evaluation.output import write_json
     from scene_geo_loc.evaluation.pose_error import UNANSWERED, summarize
+    from scene_geo_loc.output import write_json
 
     made = Made(out)
     for condition in (MAPPED, *DRIVES):
@@ -171,10 +171,10 @@ def write_reports(
     """Writes a report a drive, the page that leads to them, and the picture that sums them up."""
     from scene_geo_loc.evaluation.examples import Example, choose_examples, draw_examples
     from scene_geo_loc.evaluation.hero import hero_picture
-    from scene_geo_loc.evaluation.output import write_aside
     from scene_geo_loc.evaluation.report import IndexRow, Report, write_index, write_report
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.output import write_aside
     from scene_geo_loc.traversals.opening import open_traversal
 
     reference_map = ReferenceMap.open(out / "map")

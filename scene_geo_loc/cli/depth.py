@@ -107,8 +107,8 @@ def evaluate(
     from scene_geo_loc.errors import SceneGeoLocError
     from scene_geo_loc.evaluation.depth_error import DepthReport
     from scene_geo_loc.evaluation.depth_pictures import example_picture
-    from scene_geo_loc.evaluation.output import write_aside, write_json
     from scene_geo_loc.evaluation.pictures import jpeg_bytes
+    from scene_geo_loc.output import write_aside, write_json
     from scene_geo_loc.traversals.frame import Skipped
 
     traversal = source.open()

@@ -58,7 +58,7 @@ def compare(
     from scene_geo_loc.errors import SceneGeoLocError
     from scene_geo_loc.evaluation.learned_depth import PackedPairs, compare_depth
     from scene_geo_loc.evaluation.learned_depth_pictures import check_suffix, write_depth_pictures
-    from scene_geo_loc.evaluation.output import write_json
+    from scene_geo_loc.output import write_json
     from scene_geo_loc.training.depth_pairs import pack_pairs
 
     folders, images, renderings = pairs or [], image or [], rendering or []

@@ -41,8 +41,8 @@ def describe(
     """
     from scene_geo_loc.cli.progress import track
     from scene_geo_loc.evaluation.describe import describe_folder, image_names, read_images
-    from scene_geo_loc.evaluation.output import written_aside
     from scene_geo_loc.networks.checkpoint import digest, save_checkpoint
+    from scene_geo_loc.output import written_aside
     from scene_geo_loc.traversals.frame import Skipped
 
     names = image_names(folder)

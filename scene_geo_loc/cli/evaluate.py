@@ -58,13 +58,13 @@ def evaluate(
     )
     from scene_geo_loc.errors import TraversalError
     from scene_geo_loc.evaluation.coverage import coverage_of
-    from scene_geo_loc.evaluation.output import write_json
     from scene_geo_loc.evaluation.pose_error import summarize
     from scene_geo_loc.evaluation.pose_tables import medians_of, scene_table
     from scene_geo_loc.evaluation.tracking import gaps_of, kidnap
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.localization.tracker import Tracker
     from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.output import write_json
     from scene_geo_loc.traversals.opening import format_of
 
     traversal = source.open()
@@ -110,8 +110,8 @@ def evaluate(
     if report is not None:
         from scene_geo_loc.evaluation.examples import choose_examples, draw_examples
         from scene_geo_loc.evaluation.hero import hero_picture
-        from scene_geo_loc.evaluation.output import write_aside
         from scene_geo_loc.evaluation.report import Report, write_report
+        from scene_geo_loc.output import write_aside
 
         how = "Played live to localization_node over DDS" if live else "Localized offline"
         how += ", tracked," if track else ""

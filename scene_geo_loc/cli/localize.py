@@ -33,12 +33,12 @@ def localize(
     Example:  scene-geo-loc localize office_map evening.bag --out evening.tum
     """
     from scene_geo_loc.cli.progress import track
-    from scene_geo_loc.evaluation.output import written_aside
     from scene_geo_loc.evaluation.run import localize_traversal
     from scene_geo_loc.geometry.trajectory import Trajectory, write_tum
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.localization.tracker import Tracker
     from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.output import written_aside
 
     traversal = source.open()
     reference_map = ReferenceMap.open(map_folder)

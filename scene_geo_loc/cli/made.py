@@ -9,7 +9,7 @@ from typing import Any
 
 from scene_geo_loc import __version__
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation.output import write_json
+from scene_geo_loc.output import write_json
 
 
 class Made:

@@ -124,11 +124,10 @@ def depth(
     """
     from scene_geo_loc.cli.progress import progress
     from scene_geo_loc.evaluation.learned_depth import PackedPairs
-    from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
     from scene_geo_loc.networks.extractor import choose_device
     from scene_geo_loc.training.depth_pairs import DepthPairs, PairSettings, pack_pairs
     from scene_geo_loc.training.depth_trainer import DepthTrainer, train_depth
-    from scene_geo_loc.training.initialisation import network_for_depth
+    from scene_geo_loc.training.initialisation import network_for_depth, parent_of
     from scene_geo_loc.training.run_folder import RunFolder
 
     protocol = protocol_of(
@@ -150,7 +149,7 @@ def depth(
     conditions = named(validation or [])
     name = f"{its_origin.get('system', Path(start).stem)}, {_ADDED[freeze]}"
     learned_from = {
-        "parent": digest(load_checkpoint(Path(start))[0]) if Path(start).suffix == ".safetensors" else "",
+        "parent": parent_of(start),
         "pairs": list(named(pairs)),
         "day": list(named(day or [])),
         "validation": list(conditions),

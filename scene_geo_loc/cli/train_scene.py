@@ -112,10 +112,9 @@ def scene(
     Example:  scene-geo-loc train scene pnlp_fc runs/pnlp --source chess --freeze nothing --depth-loss metres
     """
     from scene_geo_loc.cli.progress import progress
-    from scene_geo_loc.networks.checkpoint import digest
     from scene_geo_loc.networks.extractor import choose_device
     from scene_geo_loc.training.depth_trainer import train_depth
-    from scene_geo_loc.training.initialisation import network_for_scenes
+    from scene_geo_loc.training.initialisation import network_for_scenes, parent_of
     from scene_geo_loc.training.posed_images import PosedImages, PosedPairs, pack_posed_images
     from scene_geo_loc.training.run_folder import RunFolder
     from scene_geo_loc.training.scene_batches import SceneBatches
@@ -157,7 +156,7 @@ def scene(
 
     conditions = named(validation or [])
     learned_from = {
-        "parent": digest(begun),
+        "parent": parent_of(network),
         "sources": list(named(source)),
         "every": every,
         "offset": offset,

@@ -16,7 +16,7 @@ from scene_geo_loc.depth.depth_maps import INDEX, JOURNAL, VERSION, DepthMap, De
 from scene_geo_loc.depth.lidar_views import LidarView, lidar_views
 from scene_geo_loc.depth.window import ScanWindow
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation.output import write_aside
+from scene_geo_loc.output import write_aside
 from scene_geo_loc.traversals.folder import FolderTraversal
 from scene_geo_loc.traversals.frame import Skipped, Traversal
 from scene_geo_loc.workers import ordered_map

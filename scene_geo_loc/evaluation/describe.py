@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.errors import SceneGeoLocError, TraversalError
-from scene_geo_loc.evaluation.output import written_aside
 from scene_geo_loc.mapping.builder import FIT_KEYFRAMES
 from scene_geo_loc.networks.extractor import Extractor
 from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.output import written_aside
 from scene_geo_loc.traversals.folder import read_image
 from scene_geo_loc.traversals.frame import Skipped
 

@@ -30,10 +30,10 @@ from scene_geo_loc.evaluation.benchmark_results import (
 )
 from scene_geo_loc.evaluation.describe import spread
 from scene_geo_loc.evaluation.descriptor_systems import DescriptorSystem, SystemName, SystemRun
-from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.evaluation.recall import measure_recall
 from scene_geo_loc.evaluation.scenario_images import ScenarioImages, Size, Tell, pack_images
 from scene_geo_loc.evaluation.whitening import whiten
+from scene_geo_loc.output import write_aside
 
 if TYPE_CHECKING:
     from scene_geo_loc.training.views import View

@@ -14,12 +14,12 @@ from scene_geo_loc.errors import TraversalError
 from scene_geo_loc.evaluation import comparison_words, descriptor_table, paper_tables
 from scene_geo_loc.evaluation.benchmark_results import Benchmark, SystemResult
 from scene_geo_loc.evaluation.figure_groups import figure_groups
-from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.evaluation.pictures import jpeg_bytes, metres, side_by_side
 from scene_geo_loc.evaluation.recall import PROTOCOL, PlaceRecall
 from scene_geo_loc.evaluation.recall_plot import curves_figure, figure_svg, overview_figure, write_figure
 from scene_geo_loc.evaluation.report import template
 from scene_geo_loc.evaluation.scenario_images import ScenarioViews
+from scene_geo_loc.output import write_aside
 
 _EACH = 3
 """Right and wrong matches that are shown of a system in a scenario."""

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.evaluation.depth_pictures import FAR_M, NEAR_M, depth_colours, nearness
-from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.evaluation.style import STYLE
+from scene_geo_loc.output import write_aside
 
 MEASURED, RENDERING = "measured", "given rendering"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")

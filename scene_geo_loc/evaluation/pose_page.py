@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from scene_geo_loc.evaluation import pose_comparisons, pose_table
-from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.evaluation.pose_plot import write_curves
 from scene_geo_loc.evaluation.pose_results import PoseBenchmark
 from scene_geo_loc.evaluation.report import template
+from scene_geo_loc.output import write_aside
 
 
 def write_pose_results(path: Path, benchmark: PoseBenchmark) -> list[Path]:

@@ -21,11 +21,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scene_geo_loc import __version__
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.evaluation import pose_tables
-from scene_geo_loc.evaluation.output import write_json
 from scene_geo_loc.evaluation.pose_error import QueryRecord
 from scene_geo_loc.evaluation.pose_methods import RETRIEVAL
 from scene_geo_loc.evaluation.pose_tables import Gain
 from scene_geo_loc.geometry.pose import Pose, position_error_m, rotation_error_deg
+from scene_geo_loc.output import write_json
 
 
 class Place(str, Enum):

@@ -17,9 +17,9 @@ from scene_geo_loc.evaluation import paper_tables
 from scene_geo_loc.evaluation.benchmark_results import Benchmark, SystemResult
 from scene_geo_loc.evaluation.descriptor_systems import is_plain, paper_name
 from scene_geo_loc.evaluation.figure_groups import FigureGroup
-from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.evaluation.recall import DISTANCES_M, MOST, PlaceRecall
 from scene_geo_loc.evaluation.style import INK, MUTED, STYLE, page_svg
+from scene_geo_loc.output import write_aside
 
 _KIND_COLOURS = {"rgb": "#5b7fd6", "rgb_plus": "#e0a01b", "rgbtd": "#12a184", "hallucination": "#d2456b"}
 _COLOURS = (*_KIND_COLOURS.values(), "#7a4fb0", "#8a6d3b", "#3fa9c9")

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scene_geo_loc.evaluation import charts, map_view
 from scene_geo_loc.evaluation.examples import Example
 from scene_geo_loc.evaluation.hero import headline
-from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.evaluation.pose_error import QueryRecord, Summary
 from scene_geo_loc.evaluation.pose_tables import PAPER, MedianErrors, SceneTable
 from scene_geo_loc.evaluation.style import STATUS_COLOURS, STATUS_WORDS
+from scene_geo_loc.output import write_aside
 
 
 @dataclass(frozen=True)

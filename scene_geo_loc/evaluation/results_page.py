@@ -15,11 +15,11 @@ from scene_geo_loc.evaluation.benchmark_results import Benchmark, SystemResult
 from scene_geo_loc.evaluation.descriptor_systems import SystemName
 from scene_geo_loc.evaluation.descriptor_table import THRESHOLDS_M, costs_of, percent, training_of
 from scene_geo_loc.evaluation.figure_groups import figure_groups
-from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.evaluation.recall import DISTANCES_M, PlaceRecall
 from scene_geo_loc.evaluation.recall_plot import curves_figure, overview_figure, write_figure
 from scene_geo_loc.evaluation.report import template
 from scene_geo_loc.evaluation.system_comparisons import ABSTRACT
+from scene_geo_loc.output import write_aside
 from scene_geo_loc.training.depth_protocol import DepthProtocol
 from scene_geo_loc.training.training_config import TrainingProtocol
 from scene_geo_loc.workers import available_cores

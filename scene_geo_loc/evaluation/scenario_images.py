@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.errors import SceneGeoLocError, TraversalError
 from scene_geo_loc.evaluation.describe import UNREADABLE
-from scene_geo_loc.evaluation.output import write_json, written_aside
+from scene_geo_loc.output import write_json, written_aside
 from scene_geo_loc.training.scenarios import Scenario
 from scene_geo_loc.training.views import View
 from scene_geo_loc.traversals.frame import Skipped

@@ -9,7 +9,6 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import DTypeLike, NDArray
 
-from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.matchers.base import (
     FittedMatcher,
     LocalFeatures,
@@ -22,6 +21,7 @@ from scene_geo_loc.matchers.base import (
 from scene_geo_loc.networks.encoders.weights import read_weights
 from scene_geo_loc.networks.extractor import SceneFeatures
 from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.output import write_aside
 
 COARSE_WEIGHT = 0.5
 """How much the late map's cosine counts beside the early map's.

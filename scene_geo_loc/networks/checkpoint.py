@@ -15,9 +15,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from scene_geo_loc.errors import CheckpointError
-from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.networks.network_config import NetworkConfig
 from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.output import write_aside
 
 FORMAT_VERSION = 2
 METADATA_KEY = "scene_geo_loc"

@@ -55,11 +55,11 @@ class DepthTrainer:
 
     def __init__(self, network: SceneNetwork, freeze: Freeze, protocol: DepthTraining) -> None:
         self.network = network.eval()
+        self._protocol = protocol
         self._parts = self.learning_parts()
         network.requires_grad_(False)
         self._device = next(network.parameters()).device
         self._precision = protocol.precision
-        self._protocol = protocol
         learning = {
             Freeze.TRUNK: network.encoder.head_modules(),
             Freeze.NOTHING: (network.encoder,),

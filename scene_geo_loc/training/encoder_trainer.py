@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.networks.encoders import ENCODERS, Encoder
 from scene_geo_loc.networks.encoders.efficientnet_lite0 import EfficientNetLite0
 from scene_geo_loc.networks.encoders.resnet18 import TruncatedResNet18
 from scene_geo_loc.networks.encoders.weights import save_weights
 from scene_geo_loc.networks.extractor import choose_device
+from scene_geo_loc.output import write_aside
 from scene_geo_loc.training.encoder_images import CropBatches
 from scene_geo_loc.training.encoder_protocol import EncoderProtocol
 from scene_geo_loc.training.image_pack import ImagePack

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.evaluation.learned_depth import decoder_of
-from scene_geo_loc.networks.checkpoint import load_checkpoint
+from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.descriptors import DESCRIPTORS
 from scene_geo_loc.networks.descriptors.rgbtd import RGBPlus, RGBtD, encode_depth
@@ -146,6 +146,12 @@ def network_for_scenes(
     if freeze in (Freeze.TRUNK, Freeze.NOTHING) and Task.PLACES not in tasks:
         network.fitted.fill_(False)
     return network, origin
+
+
+def parent_of(start: str) -> str:
+    """The digest of the network that training begins with; empty where it begins anew."""
+    is_trained = start == "default" or Path(start).suffix == ".safetensors"
+    return digest(_start(start, seed=0)[0]) if is_trained else ""
 
 
 _DECODER = "descriptor.decoder."

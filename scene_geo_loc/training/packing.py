@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation.output import write_json
+from scene_geo_loc.output import write_json
 from scene_geo_loc.training.image_pack import (
     FORMAT_VERSION,
     INFO,

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.depth.lidar_views import choose_window, lidar_views
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation.output import write_json
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.mapping.growing_array import GrowingArray
 from scene_geo_loc.networks.extractor import has_contrast
+from scene_geo_loc.output import write_json
 from scene_geo_loc.traversals.frame import Frame, Skipped, Traversal
 
 FORMAT, FORMAT_VERSION = "scene_geo_loc posed images", 1

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from scene_geo_loc import __version__
 from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
-from scene_geo_loc.evaluation.output import write_aside, write_json
+from scene_geo_loc.output import write_aside, write_json
 from scene_geo_loc.training.training_curves import write_training_curves
 
 Draw = Callable[[Path, list[dict[str, Any]]], None]

@@ -36,10 +36,10 @@ class SceneTrainer(DepthTrainer):
     """
 
     LOSS = "all tasks"
+    _protocol: SceneProtocol
 
     def __init__(self, network: SceneNetwork, freeze: Freeze, protocol: SceneProtocol) -> None:
         """Raises SceneGeoLocError where nothing of the network would learn."""
-        self._tasks = protocol
         super().__init__(network, freeze, protocol)
         if not self._weights:
             raise SceneGeoLocError(
@@ -57,12 +57,12 @@ class SceneTrainer(DepthTrainer):
             Task.MATCHING: lambda: self.network.local_features,
             Task.PLACES: lambda: self.network.descriptor.poolings,
         }
-        return list({id(part): part for part in (of_task[task]() for task in self._tasks.tasks)}.values())
+        return list({id(part): part for part in (of_task[task]() for task in self._protocol.tasks)}.values())
 
     def loss(self, *batch: Tensor) -> Tensor:
         """The sum of the losses of a `SceneBatch`, each task's."""
         b = SceneBatch(*batch)
-        network, tasks = self.network, set(self._tasks.tasks)
+        network, tasks = self.network, set(self._protocol.tasks)
         with self._precision.autocast(self._device):
             maps = self.maps(b.images)
             others = self.maps(b.partners) if tasks & {Task.MATCHING, Task.PLACES} else None
@@ -70,7 +70,7 @@ class SceneTrainer(DepthTrainer):
         if tasks & {Task.DEPTH, Task.VIEWS}:
             inferred = self.decode(maps, (b.images.shape[1], b.images.shape[2]))
             if Task.DEPTH in tasks:
-                losses.append(depth_loss(inferred, b.depth, network.depth_scale, self._tasks.depth_loss))
+                losses.append(depth_loss(inferred, b.depth, network.depth_scale, self._protocol.depth_loss))
             if Task.VIEWS in tasks:
                 losses.append(
                     view_synthesis_loss(
@@ -101,10 +101,10 @@ class SceneTrainer(DepthTrainer):
     def _places_loss(self, images: Tensor, partners: Tensor, apart_m: Tensor) -> Tensor:
         """The triplet loss of images and partners (B, D) against the hardest of the batch's other places."""
         distance = torch.cdist(images, partners)
-        far = apart_m > FAR_BASELINES * self._tasks.baseline_m
+        far = apart_m > FAR_BASELINES * self._protocol.baseline_m
         hardest = torch.where(far, distance, torch.inf).amin(dim=1)
         counted = far.any(dim=1)
-        surplus = F.relu(self._tasks.margin + distance.diagonal() - hardest)
+        surplus = F.relu(self._protocol.margin + distance.diagonal() - hardest)
         return torch.where(counted, surplus, 0.0).sum() / counted.sum().clamp(min=1)
 
 

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from scene_geo_loc.evaluation.charts import STEP_COLOURS
-from scene_geo_loc.evaluation.output import write_aside
 from scene_geo_loc.evaluation.style import MUTED, STYLE
+from scene_geo_loc.output import write_aside
 
 
 def write_training_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:

@@ -20,8 +20,8 @@ from pydantic import BaseModel, ValidationError
 
 from scene_geo_loc import __version__
 from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation.output import written_aside
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, to_quaternion
+from scene_geo_loc.output import written_aside
 from scene_geo_loc.training.settings import TripletSettings
 
 FORMAT = "scene_geo_loc triplets"

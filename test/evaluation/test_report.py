@@ -16,12 +16,12 @@ from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.evaluation.examples import choose_examples, draw_examples
 from scene_geo_loc.evaluation.hero import hero_picture
 from scene_geo_loc.evaluation.map_view import ground_axes
-from scene_geo_loc.evaluation.output import write_aside, write_json
 from scene_geo_loc.evaluation.pictures import INLIER, OUTLIER, match_picture
 from scene_geo_loc.evaluation.pose_error import QueryRecord, summarize
 from scene_geo_loc.evaluation.pose_tables import MedianErrors, scene_table
 from scene_geo_loc.evaluation.report import IndexRow, Report, write_index, write_report
 from scene_geo_loc.evaluation.run import localize_traversal
+from scene_geo_loc.output import write_aside, write_json
 
 
 class Sources(HTMLParser):

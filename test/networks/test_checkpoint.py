@@ -210,7 +210,7 @@ def test_a_full_disk_is_said_and_leaves_the_checkpoint_before(
     def fill_up(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("scene_geo_loc.evaluation.output.Path.write_bytes", fill_up)
+    monkeypatch.setattr("scene_geo_loc.output.Path.write_bytes", fill_up)
     with pytest.raises(SceneGeoLocError, match="No space left on device"):
         save_checkpoint(network, path, {"new": True})
     assert path.read_bytes() == before

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from scene_geo_loc.errors import CheckpointError
-from scene_geo_loc.evaluation.output import write_aside
+from scene_geo_loc.output import write_aside
 
 if TYPE_CHECKING:
     from scene_geo_loc.networks.encoders.base import Encoder

@@ -14,6 +14,9 @@ from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings
 if TYPE_CHECKING:
     from scene_geo_loc.evaluation.pose_results import PoseBenchmark
 
+TABLE_WIDTH = 130
+"""Fewest columns of characters that the ablation takes."""
+
 
 def pose(
     map_source: Annotated[
@@ -135,6 +138,8 @@ def print_benchmark(benchmark: PoseBenchmark) -> None:
     from scene_geo_loc.evaluation import pose_comparisons, pose_table
 
     console = Console(highlight=False)
+    # A narrow terminal folds the lines of a table; squeezed, its names and numbers would be lost.
+    wide = Console(highlight=False, width=max(console.width, TABLE_WIDTH))
     for queries in benchmark.sets:
         left_out = f", {queries.without_truth} without known truth left out" if queries.without_truth else ""
         console.print(
@@ -148,7 +153,7 @@ def print_benchmark(benchmark: PoseBenchmark) -> None:
             table.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
         for line in pose_table.ablation(queries):
             table.add_row(escape(line.name), *line.cells, style=None if line.cells else "dim")
-        console.print(table)
+        wide.print(table)
         for sentence in [*queries.not_run.values(), *pose_comparisons.comparisons_in_words(queries)]:
             console.print(sentence)
         console.print()

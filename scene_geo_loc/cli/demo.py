@@ -136,7 +136,7 @@ def build_map(made: Made, name: str) -> None:
     builder = MapBuilder(made.forget(name), settings, map_frame=traversal.map_frame, source=source)
     for _ in track(feed(builder, traversal), len(traversal), f"building {path}"):
         pass
-    with progress("describing its keyframes", "keyframes") as tell:
+    with progress("finishing it", "steps") as tell:
         builder.finish(tell)
     made.remember(name, origin)
 

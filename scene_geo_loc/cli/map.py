@@ -68,7 +68,7 @@ def build(
         typer.echo(f"Going on with {builder.resumed_keyframes} keyframes of an unfinished build.")
     for _ in track(feed(builder, traversal), len(traversal), "building"):
         pass
-    with progress("describing", "keyframes") as tell:
+    with progress("finishing", "steps") as tell:
         builder.finish(tell)
     done = builder.progress
     typer.echo(f"{out}: {done.keyframes} keyframes of {done.frames} frames.")

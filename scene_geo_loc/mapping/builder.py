@@ -19,6 +19,7 @@ from scene_geo_loc.depth.window import WINDOWS
 from scene_geo_loc.errors import MapError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.mapping.depth_of_images import OF_IMAGES, refine_depth
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.keyframe_depth import depth_of
 from scene_geo_loc.mapping.keyframes import KeyframeSelector
@@ -131,6 +132,11 @@ class MapBuilder:
         )
 
     @property
+    def _is_of_images(self) -> bool:
+        """Whether depth may be that of images, where none is measured."""
+        return self.settings.depth != "measured"
+
+    @property
     def resumed_keyframes(self) -> int:
         """How many keyframes an earlier, unfinished build had left."""
         return self._resumed
@@ -196,7 +202,9 @@ class MapBuilder:
         extractor = self._extractor or self._start(frame.camera)
         features = extractor.extract(frame.image)
         dense = depth_of(frame, features, extractor.network, self._lidar, self.settings.depth)
-        rows, pixels = self._matcher.rows(frame.image, features, dense.known)
+        # Depth that is not measured may yet come from the keyframes around it, wherever there is a feature.
+        known = np.ones((1, 1), bool) if dense.source in OF_IMAGES and self._is_of_images else dense.known
+        rows, pixels = self._matcher.rows(frame.image, features, known)
         depth, sigma = dense.at(pixels, self._matcher.input_size)
         self._partial.append(
             KeyframeRecord.of(frame, dense.source), rows, depth, sigma, features.described_by, frame.image
@@ -220,7 +228,7 @@ class MapBuilder:
             },
             self._network,
             self._matcher,
-            has_sigma=self.settings.depth != "measured" and self._network.config.uncertainty,
+            of_images=self._is_of_images,
         )
         return self._extractor
 
@@ -228,7 +236,8 @@ class MapBuilder:
         """Completes the map and gives it its final name.
 
         Args:
-            on_progress: told how many keyframes of how many have their descriptor.
+            on_progress: told how many keyframes of how many are done; of a map of images each counts twice,
+                once for its descriptor and once for its depth.
 
         Raises MapError where there is no keyframe.
         """
@@ -242,13 +251,23 @@ class MapBuilder:
             )
         extractor = self._extractor or self._start(records[0].camera)
         network, folder = extractor.network, self._partial.folder
-        descriptors = self._describe(extractor, on_progress or (lambda done, total: None))
+        total = len(records) * (2 if self._is_of_images else 1)
+
+        def tell(done: int) -> None:
+            if on_progress is not None:
+                on_progress(done, total)
+
+        descriptors = self._describe(extractor, tell)
         np.save(folder / "descriptors.npy", descriptors.astype(np.float16))
         DescriptorIndex.build(descriptors).write(folder / "index.faiss")
         save_checkpoint(network, folder / "network.safetensors", self._provenance)
         if isinstance(self._matcher, FittedMatcher):
             self._partial.fit_features(self._matcher, _spread(len(records), FIT_MATCHER_KEYFRAMES))
         self._matcher.save(folder / "matcher.safetensors")
+        if self._is_of_images:
+            self.progress.without_depth = refine_depth(
+                self._partial, self._matcher, lambda done: tell(len(records) + done)
+            )
         cameras = self._partial.write_keyframes()
         self._partial.close()
         info = MapInfo(
@@ -274,18 +293,18 @@ class MapBuilder:
         self._partial.publish(self.out)
         return self.out
 
-    def _describe(self, extractor: Extractor, on_progress: Callable[[int, int], None]) -> NDArray[np.float32]:
+    def _describe(self, extractor: Extractor, tell: Callable[[int], None]) -> NDArray[np.float32]:
         """The keyframes' global descriptors (N, D); a network that is not fitted is fitted on them."""
         rows, count = self._partial.described_rows(), len(self._partial.records)
         if extractor.network.is_fitted:
-            on_progress(count, count)
+            tell(count)
             return np.asarray(rows[0], np.float32)
         extractor.fit([one[i] for one in rows] for i in _spread(count, FIT_KEYFRAMES))
         self._provenance = {**self._provenance, "fitted_on": self.source}
         descriptors = np.zeros((count, extractor.network.config.global_size), np.float32)
         for i in range(count):
             descriptors[i] = extractor.describe([one[i].astype(np.float32) for one in rows])
-            on_progress(i + 1, count)
+            tell(i + 1)
         return descriptors
 
     def abandon(self) -> None:

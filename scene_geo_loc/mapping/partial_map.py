@@ -94,11 +94,12 @@ class PartialMap:
             ) from error
 
     def begin(
-        self, begun_with: dict[str, Any], network: SceneNetwork, matcher: Matcher, *, has_sigma: bool
+        self, begun_with: dict[str, Any], network: SceneNetwork, matcher: Matcher, *, of_images: bool
     ) -> None:
         """Opens the files, to append; `begun_with` must be what an earlier build began with.
 
-        `has_sigma` is whether the depth's errors are stored.
+        `of_images` is whether depth may be that of images: then its errors are kept, and it is written anew
+        by `write_depth`.
 
         Raises MapError where it is not.
         """
@@ -110,7 +111,7 @@ class PartialMap:
             )
         work = self.folder / WORK
         work.mkdir(parents=True, exist_ok=True)
-        self._open_arrays(network, matcher, has_sigma)
+        self._open_arrays(network, matcher, of_images)
         if len(self.records) > min(map(len, self._arrays)):
             raise MapError(f"{self.folder} lacks data of its keyframes: remove it and build again.")
         for array in self._arrays:
@@ -127,12 +128,12 @@ class PartialMap:
         aside.replace(journal)
         self._journal = journal.open("a")
 
-    def _open_arrays(self, network: SceneNetwork, matcher: Matcher, has_sigma: bool) -> None:
+    def _open_arrays(self, network: SceneNetwork, matcher: Matcher, of_images: bool) -> None:
         self._features = _open_features(
             self.folder / WORK if isinstance(matcher, FittedMatcher) else self.folder, matcher
         )
-        names = ("depth.npy", "depth_sigma.npy") if has_sigma else ("depth.npy",)
-        self._depth = [GrowingArray(self.folder / name, (matcher.capacity,), np.float16) for name in names]
+        self._fitted: dict[str, NDArray] = {}
+        self._depth = _open_depth(self.folder / WORK if of_images else self.folder, matcher, of_images)
         self._described = self._open_described(network)
         self._arrays = (*self._depth, *self._features.values(), *self._described)
 
@@ -165,8 +166,35 @@ class PartialMap:
         for rows in keyframes:
             for name, row in matcher.fitted_rows(rows).items():
                 fitted[name].append(row)
+        self._fitted = {name: array.rows() for name, array in fitted.items()}
         for array in fitted.values():
             array.close()
+
+    @property
+    def stored_features(self) -> dict[str, NDArray]:
+        """The features of the keyframes (N, ...) by name, as the finished map has them."""
+        return self._fitted or {name: array.rows() for name, array in self._features.items()}
+
+    def depth_rows(self) -> list[NDArray[np.float16]]:
+        """Depth (N, F) at the features and, of a map of images, its errors (N, F), as they were added."""
+        return [array.rows() for array in self._depth]
+
+    def write_depth(self, rows: Iterable[tuple[NDArray, NDArray]], matcher: Matcher) -> int:
+        """Writes depth and its errors (F,) of each keyframe as the finished map of images has them.
+
+        Tells how many keyframes have no depth anywhere.
+        """
+        final = _open_depth(self.folder, matcher, True)
+        for array in final:
+            array.truncate(0)  # of a build that was stopped here
+        without_depth = 0
+        for row in rows:
+            without_depth += not np.isfinite(row[0]).any()
+            for array, values in zip(final, row, strict=True):
+                array.append(values)
+        for array in final:
+            array.close()
+        return without_depth
 
     def append(
         self,
@@ -245,6 +273,11 @@ def _open_features(folder: Path, matcher: Matcher) -> dict[str, GrowingArray]:
         name: GrowingArray(folder / f"{name}.npy", shape, dtype)
         for name, (shape, dtype) in matcher.arrays.items()
     }
+
+
+def _open_depth(folder: Path, matcher: Matcher, has_sigma: bool) -> list[GrowingArray]:
+    names = ("depth.npy", "depth_sigma.npy") if has_sigma else ("depth.npy",)
+    return [GrowingArray(folder / name, (matcher.capacity,), np.float16) for name in names]
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> bytes:

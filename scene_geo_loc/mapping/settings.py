@@ -23,8 +23,8 @@ class BuilderSettings(BaseModel):
     )
     depth: DepthSource = Field(
         default="measured",
-        description="where depth is from; measured: the sensor, else the lidar; auto: else the network, if "
-        "it infers any; learned: the network alone",
+        description="where depth is from; measured: the sensor, else the lidar; auto: else the images, what "
+        "the network infers and neighbouring keyframes show; learned: the images alone",
     )
     lidar: Lidar = Field(
         default="auto",

@@ -19,7 +19,7 @@ from scene_geo_loc.geometry.pose import transform
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.networks.checkpoint import save_checkpoint
-from scene_geo_loc.networks.default import untrained_network
+from scene_geo_loc.networks.default import default_network, untrained_network
 from scene_geo_loc.training.depth_protocol import Freeze
 from scene_geo_loc.training.initialisation import network_for_scenes
 from scene_geo_loc.training.scene_protocol import Task
@@ -307,3 +307,23 @@ def test_a_map_can_be_built_with_the_network_of_another(room: Room, room_map: Pa
     network = room_map / "network.safetensors"
     opened = build(tmp_path / "map", room.drive(4), network=network)
     assert opened.info.network_digest == ReferenceMap.open(room_map).info.network_digest
+
+
+@pytest.mark.parametrize("infers_depth", [True, False])
+def test_neighbouring_keyframes_show_the_depth_that_none_measured(
+    room: Room, tmp_path: Path, infers_depth: bool
+) -> None:
+    frames, network, path = room.drive(9), default_network()[0], tmp_path / "network.safetensors"
+    network = network.with_input_for(room.camera.width, room.camera.height)
+    save_checkpoint(network if infers_depth else network.without_depth(), path, {})
+    measured = build(tmp_path / "measured", frames, network=path).depth[:].astype(np.float64)
+    settings = BuilderSettings(keyframe_distance_m=0, depth="auto")
+    builder = MapBuilder(tmp_path / "map", settings, device="cpu", network=path)
+    for frame in without_depth(frames):
+        builder.add_frame(frame)
+    seen = ReferenceMap.open(builder.finish())
+    assert set(seen.depth_source.to_pylist()) == {"learned" if infers_depth else "triangulated"}
+    assert builder.progress.without_depth == 0
+    error = np.abs(seen.depth[:] / measured - 1)
+    assert np.isfinite(error).mean() > 0.2
+    assert np.nanmedian(error) < 0.1

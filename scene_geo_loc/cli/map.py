@@ -73,9 +73,9 @@ def build(
     done = builder.progress
     typer.echo(f"{out}: {done.keyframes} keyframes of {done.frames} frames.")
     if done.without_depth:
+        advice = " `--depth auto` takes what the images tell." if settings.depth == "measured" else ""
         typer.echo(
-            f"{done.without_depth} keyframes have no depth: they can be retrieved, but give no pose; "
-            "`--depth auto` takes what the network infers."
+            f"{done.without_depth} keyframes have no depth: they can be retrieved, but give no pose.{advice}"
         )
     for what, skipped in (("The reader", traversal.skipped), ("The builder", done.skipped)):
         if skipped:

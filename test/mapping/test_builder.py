@@ -106,20 +106,26 @@ def test_what_a_kill_tore_is_built_again(room: Room, tmp_path: Path) -> None:
     assert same_contents(build(tmp_path / "map", frames).path, whole.path)
 
 
-def test_a_build_killed_while_it_finished_goes_on(room: Room, tmp_path: Path) -> None:
-    frames = room.drive(4)
-    whole = build(tmp_path / "whole", frames)
+@pytest.mark.parametrize("after", [1, 6])
+def test_a_build_killed_while_it_finished_goes_on(room: Room, tmp_path: Path, after: int) -> None:
+    settings = BuilderSettings(keyframe_distance_m=0, depth="auto")
+
+    def begin(out: str) -> MapBuilder:
+        builder = MapBuilder(tmp_path / out, settings, device="cpu")
+        for frame in without_depth(room.drive(4)):
+            builder.add_frame(frame)
+        return builder
 
     def die(done: int, total: int) -> None:
-        raise KeyboardInterrupt
+        assert total == 2 * 4  # of each keyframe the descriptor and the depth
+        if done == after:
+            raise KeyboardInterrupt
 
-    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
-    for frame in frames:
-        builder.add_frame(frame)
+    whole = begin("whole").finish()
     with pytest.raises(KeyboardInterrupt):
-        builder.finish(die)
+        begin("map").finish(die)
     assert not (tmp_path / "map").exists()
-    assert same_contents(build(tmp_path / "map", frames).path, whole.path)
+    assert same_contents(begin("map").finish(), whole)
 
 
 def test_a_killed_process_leaves_a_build_that_goes_on(room_map: Path, room: Room, tmp_path: Path) -> None:

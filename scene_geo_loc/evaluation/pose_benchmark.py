@@ -38,9 +38,10 @@ from scene_geo_loc.evaluation.pose_methods import (
 from scene_geo_loc.evaluation.pose_results import MethodResult, Place, QuerySetResult
 from scene_geo_loc.evaluation.pose_tables import SceneTable
 from scene_geo_loc.evaluation.run import localize_frame, localize_instant
-from scene_geo_loc.localization.localizer import Localizer, Stopwatch, network_of
+from scene_geo_loc.localization.localizer import Localizer, network_of
 from scene_geo_loc.localization.rig import RigLocalizer
 from scene_geo_loc.localization.tracker import Tracker
+from scene_geo_loc.localization.view import Stopwatch
 from scene_geo_loc.mapping.builder import MapBuilder, feed, remove_partial
 from scene_geo_loc.mapping.reference_map import ReferenceMap, sha256_of
 from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings

@@ -16,9 +16,10 @@ from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.localization.estimate import Candidate, Matches, PosePrior, Status
-from scene_geo_loc.localization.localizer import Localizer, Stopwatch, View
+from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.pnp import FIT_WIDTH, blocks_of, pull_covariance
 from scene_geo_loc.localization.rig_pnp import CameraMatches, refine_rig, rig_covariance, solve_rig
+from scene_geo_loc.localization.view import Stopwatch, View
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from room import Room
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose, position_error_m, transform
 from scene_geo_loc.localization.estimate import Candidate, Matches, PoseEstimate, Status
-from scene_geo_loc.localization.localizer import Localizer, View
+from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.pnp import PnPSolution, refine_pnp, spread
+from scene_geo_loc.localization.view import View
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame

@@ -41,6 +41,8 @@ from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.extractor import Extractor, SceneFeatures, has_contrast
 from scene_geo_loc.networks.scene_network import SceneNetwork
 
+MIN_AGREEING = 12
+"""Of images of different places up to eleven quick matches agree."""
 QUICK_WIDTH = 2.0
 """Inliers of the few, coarse matches that candidates are ordered by may be so many times as far off."""
 
@@ -138,7 +140,8 @@ class Localizer:
     def _order(self, query: LocalFeatures, candidates: list[Candidate], camera: Camera) -> list[Candidate]:
         """The candidates by how many of a few quick matches agree on a pose, most first.
 
-        Where no more are retrieved than are matched in full they remain as they are: most similar first.
+        Those of which no more agree than may by chance, and all where no more are retrieved than are matched
+        in full, remain as they are: most similar first.
         """
         if len(candidates) <= self.settings.candidates:
             return candidates
@@ -151,7 +154,10 @@ class Localizer:
             pixels = ideal_pixels(camera, matches.query_pixels)
             return replace(candidate, agreeing=agreeing_matches(pixels, matches.points_map, camera, limit))
 
-        return sorted(map(judged, candidates), key=lambda candidate: -candidate.agreeing)
+        def counted(candidate: Candidate) -> int:
+            return candidate.agreeing if candidate.agreeing >= MIN_AGREEING else 0
+
+        return sorted(map(judged, candidates), key=counted, reverse=True)
 
     def _match_and_lift(self, query: LocalFeatures, candidates: list[Candidate]) -> Matches:
         """Matches with each candidate; its pixels become points by its depth (eq. 2).

@@ -42,7 +42,10 @@ from scene_geo_loc.networks.extractor import Extractor, SceneFeatures, has_contr
 from scene_geo_loc.networks.scene_network import SceneNetwork
 
 MIN_AGREEING = 12
-"""Of images of different places up to eleven quick matches agree."""
+"""Fewer quick matches that agree say nothing of a candidate.
+
+Ordered by fewer, too, SIFT localized 44 of 47 images of a walk indoors, and all 47 otherwise.
+"""
 QUICK_WIDTH = 2.0
 """Inliers of the few, coarse matches that candidates are ordered by may be so many times as far off."""
 

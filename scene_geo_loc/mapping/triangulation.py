@@ -4,7 +4,7 @@ Depth that a network infers from one image has the scale of the places that it l
 apart tell the place's own: a feature lies where its rays meet.  Each neighbour in which a feature is matched
 gives an inverse depth, whose error is normal as a pixel's is; those that agree count together, and tell how
 far what the network infers can be believed.  Of a simulated street, matches stay behind a little, and depth
-came out 7 to 10 % too far; poses came out as good as with lidar all the same.
+came out about 10 % too far; poses came out as good as with lidar all the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scene_geo_loc.mapping.keyframe_depth import MAX_DEPTH_ERROR
 from scene_geo_loc.matchers.base import LocalFeatures, Matched, Matcher
 
 NEIGHBOURS = 6
-"""Keyframes that a keyframe is matched with, the nearest; ten measured no better."""
+"""Keyframes that a keyframe is matched with, the nearest."""
 MAX_TURN_DEG = 30.0
 """They look the same way but for so much."""
 MATCH_SIGMA_PX = 2.0

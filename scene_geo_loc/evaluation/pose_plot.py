@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -25,12 +26,15 @@ _EDGES = (0.5, 99.5)
 
 def write_curves(folder: Path, benchmark: PoseBenchmark, prefix: str = "") -> list[Path]:
     """Draws the curves of each set of queries; returns the files. Raises SceneGeoLocError."""
-    files = []
+    files: list[Path] = []
+    named: Counter[str] = Counter()
     for queries in benchmark.sets:
         words = "".join(
             c if c.isalnum() else " " for c in f"{queries.name} {queries.map_name}".lower()
         ).split()
-        files.append(folder / f"{prefix}{'_'.join(dict.fromkeys(words))}.png")
+        name = prefix + "_".join(dict.fromkeys(words))
+        named[name] += 1  # sets of one name, by different networks, have pictures of their own
+        files.append(folder / (f"{name}.png" if named[name] == 1 else f"{name}_{named[name]}.png"))
         write_figure(files[-1], partial(curves_figure, queries))
     return files
 

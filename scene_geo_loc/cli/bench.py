@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 LARGE = 100_000
-KEYFRAMES = 1_000
+KEYFRAMES = 10_000
 RECORDED_HZ = 10.0
 
 

@@ -155,7 +155,7 @@ class PoseEstimate:
             and radians along the map's axes, as in geometry_msgs/PoseWithCovariance.
         inlier_ratio: share of inliers of the matches that the pose was solved from: of all candidates
             when pooled, else of the best one.
-        inliers: query pixels with a match that agrees with the pose.
+        inliers: matches that agree with the pose.
         reason: one sentence why the pose is not believed; empty when localized.
         candidates: the retrieved keyframes, those first that most speaks for; see `LocalizerSettings`.
         matches: all matches, of all candidates that were matched in full.

@@ -25,7 +25,7 @@ from scene_geo_loc.localization.pnp import (
     FIT_WIDTH,
     PnPSolution,
     agreeing_matches,
-    blocks_of,
+    block_count,
     ideal_pixels,
     pose_covariance,
     pull_covariance,
@@ -119,7 +119,7 @@ class Localizer:
         else:
             with view.stopwatch.step("detect"):
                 query = self.matcher.extract(image, features)
-                view.blocks = len(blocks_of(query.pixels))
+                view.blocks = block_count(query.pixels)
             with view.stopwatch.step("order"):
                 view.candidates = self._order(query, view.candidates, view.camera)
             with view.stopwatch.step("match"):
@@ -242,7 +242,7 @@ class Localizer:
             )
         if spread(view.pixels[inlier]) < MIN_SPREAD * self._input_size[1]:
             return "The matches that agree with the pose lie on one line, or in one spot, of the image."
-        coverage = len(blocks_of(view.pixels[inlier])) / view.blocks
+        coverage = block_count(view.pixels[inlier]) / view.blocks
         if coverage < settings.min_coverage:
             return (
                 f"The matches that agree with the pose lie in {coverage:.0%} of the image, "
@@ -263,7 +263,7 @@ class Localizer:
         pose, estimate.inlier_ratio = solution
         inlier = pose.inlier
         estimate.matches = replace(matches, inlier=inlier)
-        estimate.inliers = len(np.unique(view.pixels[inlier], axis=0))
+        estimate.inliers = int(inlier.sum())
         own = [matches.keyframe == candidate.keyframe for candidate in candidates]
         estimate.candidates = [
             replace(candidate, matches=int(of.sum()), inliers=int((of & inlier).sum()))

@@ -19,6 +19,9 @@ MIN_MATCHES = 4
 ITERATIONS = 1000
 """Most RANSAC iterations, as in the paper."""
 
+RANSAC_MATCHES = 1000
+"""Matches that RANSAC looks at, evenly taken where there are more; all take part in the fit."""
+
 QUICK_ITERATIONS = 100
 """Most RANSAC iterations where a candidate is judged before it is matched in full."""
 
@@ -53,9 +56,10 @@ class PnPSolution:
     inlier: NDArray[np.bool_]
 
 
-def blocks_of(pixels: NDArray) -> NDArray[np.float64]:
-    """The blocks of `CORRELATED_PX` that pixels (N, 2) lie in, each once (B, 2)."""
-    return np.unique(np.floor(pixels / CORRELATED_PX), axis=0)
+def block_count(pixels: NDArray) -> int:
+    """In how many blocks of `CORRELATED_PX` pixels (N, 2) lie."""
+    columns, rows = np.floor(pixels / CORRELATED_PX).astype(np.int64).T
+    return len(np.unique((columns << 32) + rows))
 
 
 def spread(pixels: NDArray) -> float:
@@ -84,14 +88,19 @@ def solve_pnp(
     if len(pixels) < MIN_MATCHES:
         return None
     centre = points_map.mean(axis=0)
+    some = some_of(len(pixels))
     pose, _ = poselib.estimate_absolute_pose(
-        pixels,
-        points_map - centre,
+        pixels[some],
+        points_map[some] - centre,
         poselib_camera(camera),
         ransac(max_error_px),
         robust_fit(max_error_px) | {"max_iterations": 10},
     )
-    return _solution(pose, centre, pixels, points_map, camera, max_error_px)
+    T_map_camera = around(centre, pose)
+    if T_map_camera is None:
+        return None
+    errors = reprojection_errors(T_map_camera, pixels, points_map, camera)
+    return PnPSolution(T_map_camera, errors <= max_error_px)
 
 
 def refine_pnp(
@@ -105,33 +114,21 @@ def refine_pnp(
     """The robust least-squares fit from a solution's pose; arguments as in `solve_pnp`.
 
     Matches up to `FIT_WIDTH` times as far off as an inlier take part, with the little weight that they
-    deserve: the fit is better for them, and what counts as an inlier stays strict.  A second fit then is as
-    narrow as the inliers' own errors: sharp features give a sharp pose.
+    deserve: the fit is better for them, and what counts as an inlier stays strict.  It becomes as narrow as
+    the inliers' own errors: sharp features give a sharp pose.
 
     `points_sigma` (M, 3) is how far a point moves by a standard deviation of its depth, see `Matches`.
     """
-    wide = FIT_WIDTH * max_error_px
-    near = reprojection_errors(solution.T_map_camera, pixels, points_map, camera) <= wide
-    centre = points_map.mean(axis=0)
-    T_camera_map = inverse(solution.T_map_camera)
-    start = poselib.CameraPose()
-    start.R = T_camera_map[:3, :3]
-    start.t = transform(T_camera_map, centre)
-    pose, _ = poselib.refine_absolute_pose(
-        pixels[near], points_map[near] - centre, start, poselib_camera(camera), robust_fit(wide)
-    )
-    refined = _solution(pose, centre, pixels, points_map, camera, max_error_px)
-    if refined is None or not refined.inlier.any():
-        return solution
-    near = reprojection_errors(refined.T_map_camera, pixels, points_map, camera) <= wide
+    errors = reprojection_errors(solution.T_map_camera, pixels, points_map, camera)
+    near = errors <= FIT_WIDTH * max_error_px
     sigma = None if points_sigma is None else points_sigma[near]
 
     def linearise(T: Pose, scale: float) -> Linearised:
         return linearised(T, pixels[near], points_map[near], camera, sigma, scale)
 
-    sharp = fit_pose(refined.T_map_camera, linearise, max_error_px)
-    inlier = reprojection_errors(sharp, pixels, points_map, camera) <= max_error_px
-    return PnPSolution(sharp, inlier) if inlier.any() else refined
+    refined = fit_pose(solution.T_map_camera, linearise, max_error_px)
+    inlier = reprojection_errors(refined, pixels, points_map, camera) <= max_error_px
+    return PnPSolution(refined, inlier) if inlier.any() else solution
 
 
 def agreeing_matches(
@@ -160,6 +157,11 @@ def poselib_camera(camera: Camera) -> dict[str, Any]:
     }
 
 
+def some_of(count: int) -> slice:
+    """`RANSAC_MATCHES` or fewer of so many matches, evenly taken."""
+    return slice(None, None, -(-count // RANSAC_MATCHES))
+
+
 def ransac(max_error_px: float) -> dict[str, Any]:
     """PoseLib's options of RANSAC."""
     return {
@@ -176,21 +178,11 @@ def robust_fit(max_error_px: float) -> dict[str, Any]:
     return {"loss_type": "CAUCHY", "loss_scale": max_error_px / 3}
 
 
-def _solution(
-    pose: poselib.CameraPose,
-    centre: NDArray[np.float64],
-    pixels: NDArray[np.float64],
-    points_map: NDArray[np.float64],
-    camera: Camera,
-    max_error_px: float,
-) -> PnPSolution | None:
+def around(centre: NDArray[np.float64], pose: poselib.CameraPose) -> Pose | None:
     """PoseLib's answer in the map: it worked on points around their centre, where rounding is least."""
-    T_map_camera = inverse(make_pose(pose.R, pose.t))
-    T_map_camera[:3, 3] += centre
-    if not np.isfinite(T_map_camera).all():
-        return None
-    errors = reprojection_errors(T_map_camera, pixels, points_map, camera)
-    return PnPSolution(T_map_camera, errors <= max_error_px)
+    T = inverse(make_pose(pose.R, pose.t))
+    T[:3, 3] += centre
+    return T if np.isfinite(T).all() else None
 
 
 def reprojection_errors(
@@ -270,7 +262,7 @@ def normal_equations(
     scale = error_scale(reprojection_errors(T_map_camera, pixels, points_map, camera))
     residuals, J = linearised(T_map_camera, pixels, points_map, camera, points_sigma, scale)
     flat = J.reshape(-1, 6)
-    independent = len(blocks_of(pixels)) / max(len(pixels), 1)
+    independent = block_count(pixels) / max(len(pixels), 1)
     return NormalEquations(independent * flat.T @ flat, float((residuals**2).sum()), len(pixels))
 
 

@@ -17,7 +17,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.localization.estimate import Candidate, Matches, PosePrior, Status
 from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.pnp import FIT_WIDTH, blocks_of, pull_covariance
+from scene_geo_loc.localization.pnp import FIT_WIDTH, block_count, pull_covariance
 from scene_geo_loc.localization.rig_pnp import CameraMatches, refine_rig, rig_covariance, solve_rig
 from scene_geo_loc.localization.view import Stopwatch, View
 
@@ -63,7 +63,7 @@ class RigEstimate:
         covariance: (6, 6) of the base's pose when localized, else None, as of `PoseEstimate`.
         inlier_ratio: share of inliers of the matches of the cameras that confirm the pose; of all cameras
             where none does.
-        inliers: query pixels of these cameras with a match that agrees with the pose.
+        inliers: matches of these cameras that agree with the pose.
         reason: one sentence why the pose is not believed; empty when localized.
         cameras: what each gave, in the order of the images.
         timings_ms: milliseconds by step over all cameras, and their "total".
@@ -146,7 +146,7 @@ class RigLocalizer:
         both = list(zip(matches, inliers, strict=True))
         confirming = [(one, inlier) for one, inlier in both if self._confirms(inlier)] or both
         estimate.inlier_ratio = float(np.concatenate([inlier for _, inlier in confirming]).mean())
-        estimate.inliers = sum(len(np.unique(one.pixels[inlier], axis=0)) for one, inlier in confirming)
+        estimate.inliers = sum(int(inlier.sum()) for _, inlier in confirming)
         if estimate.reason:
             return estimate, inliers
         fitted = [one.where(one.errors(pose) <= FIT_WIDTH * limit) for one, _ in confirming]
@@ -240,7 +240,7 @@ class RigLocalizer:
                 f"In no camera more than {best:.1%} of the matches agree with the pose, "
                 f"and {self.settings.min_inlier_ratio:.0%} are asked for."
             )
-        covered = sum(len(blocks_of(pixels)) for pixels in confirming)
+        covered = sum(block_count(pixels) for pixels in confirming)
         coverage = covered / max(view.blocks for view in views)
         if coverage < self.settings.min_coverage:
             return (

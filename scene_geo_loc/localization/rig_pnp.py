@@ -14,12 +14,13 @@ import poselib
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, transform
+from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.localization.least_squares import Linearised, fit_pose, linearised, skew
 from scene_geo_loc.localization.pnp import (
     FIT_WIDTH,
     MIN_MATCHES,
     NormalEquations,
+    around,
     covariance_of,
     normal_equations,
     poselib_camera,
@@ -27,6 +28,7 @@ from scene_geo_loc.localization.pnp import (
     reprojection_errors,
     robust_fit,
     solve_pnp,
+    some_of,
 )
 
 
@@ -86,15 +88,16 @@ def solve_rig(matches: Sequence[CameraMatches], max_error_px: float) -> Pose | N
     if len(seeing) == 1:
         return _solve_alone(seeing[0], max_error_px)
     centre = np.concatenate([one.points_map for one in matches]).mean(axis=0)
+    some = some_of(sum(len(one.pixels) for one in matches))
     pose, found = poselib.estimate_generalized_absolute_pose(
-        [one.pixels for one in matches],
-        [one.points_map - centre for one in matches],
+        [one.pixels[some] for one in matches],
+        [one.points_map[some] - centre for one in matches],
         [_poselib_pose(inverse(one.T_base_camera)) for one in matches],
         [poselib_camera(one.camera) for one in matches],
         ransac(max_error_px),
         robust_fit(max_error_px) | {"max_iterations": 10},
     )
-    return _around(centre, pose) if found["num_inliers"] >= MIN_MATCHES else None
+    return around(centre, pose) if found["num_inliers"] >= MIN_MATCHES else None
 
 
 def _solve_alone(matches: CameraMatches, max_error_px: float) -> Pose | None:
@@ -104,30 +107,14 @@ def _solve_alone(matches: CameraMatches, max_error_px: float) -> Pose | None:
 
 
 def refine_rig(T_map_base: Pose, matches: Sequence[CameraMatches], max_error_px: float) -> Pose:
-    """The robust least-squares fits from a pose, the wide one and the sharp one of `refine_pnp`."""
-    wide = FIT_WIDTH * max_error_px
-    near = [one.where(one.errors(T_map_base) <= wide) for one in matches]
-    centre = np.concatenate([one.points_map for one in matches]).mean(axis=0)
-    T_base_map = inverse(T_map_base)
-    start = _poselib_pose(make_pose(T_base_map[:3, :3], transform(T_base_map, centre)))
-    pose, _ = poselib.refine_generalized_absolute_pose(
-        [one.pixels for one in near],
-        [one.points_map - centre for one in near],
-        start,
-        [_poselib_pose(inverse(one.T_base_camera)) for one in near],
-        [poselib_camera(one.camera) for one in near],
-        robust_fit(wide),
-    )
-    refined = _around(centre, pose)
-    if refined is None:
-        return T_map_base
-    near = [one.where(one.errors(refined) <= wide) for one in matches]
+    """The robust least-squares fit from a pose, that of `refine_pnp`."""
+    near = [one.where(one.errors(T_map_base) <= FIT_WIDTH * max_error_px) for one in matches]
 
     def linearise(T: Pose, scale: float) -> Linearised:
         residuals, J = zip(*(one.linearised(T, scale) for one in near), strict=True)
         return np.concatenate(residuals), np.concatenate(J)
 
-    return fit_pose(refined, linearise, max_error_px)
+    return fit_pose(T_map_base, linearise, max_error_px)
 
 
 def rig_covariance(T_map_base: Pose, matches: Sequence[CameraMatches]) -> NDArray[np.float64] | None:
@@ -149,10 +136,3 @@ def _poselib_pose(T: Pose) -> poselib.CameraPose:
     pose = poselib.CameraPose()
     pose.R, pose.t = T[:3, :3], T[:3, 3]
     return pose
-
-
-def _around(centre: NDArray[np.float64], pose: poselib.CameraPose) -> Pose | None:
-    """PoseLib's answer in the map: it worked on points around their centre, where rounding is least."""
-    T_map_base = inverse(make_pose(pose.R, pose.t))
-    T_map_base[:3, 3] += centre
-    return T_map_base if np.isfinite(T_map_base).all() else None

@@ -122,15 +122,16 @@ def mutual_nearest(similarity: NDArray[np.float32]) -> tuple[NDArray[np.intp], N
     if similarity.size == 0:
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
     best_column = similarity.argmax(axis=1)
-    best_row = similarity.argmax(axis=0)
-    rows = np.flatnonzero(best_row[best_column] == np.arange(len(similarity)))
+    greatest_of_row = similarity[np.arange(len(similarity)), best_column]
+    # Down the columns numpy finds the greatest value nine times as fast as where it is.
+    rows = np.flatnonzero(greatest_of_row == similarity.max(axis=0)[best_column])
     return rows, best_column[rows]
 
 
 def unit(vectors: NDArray) -> NDArray[np.float32]:
     """Vectors (..., C) made of unit length."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(length, 1e-9), np.float32)
+    single = np.asarray(vectors, np.float32)
+    return single / np.maximum(np.linalg.norm(single, axis=-1, keepdims=True), np.float32(1e-9))
 
 
 def to_int8(features: NDArray[np.float32]) -> NDArray[np.int8]:

@@ -92,7 +92,7 @@ def test_where_all_that_is_retrieved_is_matched_the_most_similar_comes_first(
 def test_candidates_come_with_their_matches(estimate: PoseEstimate) -> None:
     assert estimate.inlier_ratio == pytest.approx(estimate.matches.inlier.mean())
     assert sum(c.matches for c in estimate.candidates) == len(estimate.matches)
-    assert estimate.inliers <= sum(c.inliers for c in estimate.candidates)
+    assert estimate.inliers == sum(c.inliers for c in estimate.candidates)
 
 
 def test_every_step_is_timed(estimate: PoseEstimate) -> None:

@@ -114,8 +114,8 @@ class MapBuilder:
         self._network, self._provenance = load_checkpoint(network) if network else default_network()
         if self.settings.depth == "learned" and not self._network.descriptor.infers_depth:
             raise MapError(
-                "The network infers no depth, and depth is to be learned: name one with --network that was "
-                "trained by `train scene` or `train depth`."
+                "The network infers no depth, and depth is to be learned: take `--depth auto`, for which "
+                "keyframes that show the same will do, or name a network that `train scene` taught depth."
             )
         self._keeps_input = network is not None
         self._extractor: Extractor | None = None

@@ -11,6 +11,7 @@ from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.evaluation import pose_comparisons, pose_table
 from scene_geo_loc.evaluation.paired import difference_along
 from scene_geo_loc.evaluation.pose_error import LOCALIZED, QueryRecord
+from scene_geo_loc.evaluation.pose_page import write_pose_results
 from scene_geo_loc.evaluation.pose_results import (
     MethodResult,
     Place,
@@ -198,3 +199,14 @@ def test_queries_without_an_answer_by_the_half_leave_no_difference():
     assert difference_along(half, np.ones(20), median) is None
     with pytest.raises(ValueError, match="not answers to the same queries"):
         difference_along(half, np.ones(3), median)
+
+
+def test_a_page_has_a_picture_for_each_of_two_sets_of_one_name(tmp_path: Path) -> None:
+    benchmark = PoseBenchmark(machine="a robot", sets=[results(), results()])
+    page, *pictures = write_pose_results(tmp_path / "poses.md", benchmark)
+    assert [picture.name for picture in pictures] == [
+        "pose_evening_morning.png",
+        "pose_evening_morning_2.png",
+    ]
+    assert all(picture.is_file() for picture in pictures)
+    assert all(f"(images/{picture.name})" in page.read_text() for picture in pictures)

@@ -18,7 +18,7 @@ def bench(
     ),
     minutes: Annotated[float, typer.Option(min=0.1, help="How long the live node is held at 10 Hz.")] = 1.0,
 ) -> None:
-    """Measure time and memory: networks, a query, a keyframe, dense depth, a map, the live node under load.
+    """Measure time and memory: networks, queries, a keyframe, dense depth, a map, the live node under load.
 
     Machines differ, so each time stands beside its ratio to a forward pass of the network.
 
@@ -32,6 +32,7 @@ def bench(
     from rich.table import Table
 
     from scene_geo_loc.cli.progress import progress
+    from scene_geo_loc.errors import CheckpointError
     from scene_geo_loc.evaluation import benchmark
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -59,6 +60,18 @@ def bench(
     forward = benchmark.time_forward(localizer.extractor, frames)
     systems = benchmark.time_systems()
     queries = benchmark.time_queries(localizer, frames)
+    others, sizes = {}, {"encoder": benchmark.bytes_a_keyframe(out / "maps" / "small")}
+    for matcher in ("sift", "xfeat"):
+        small = out / "maps" / matcher
+        try:
+            benchmark.time_build(traversal, small, matcher)
+        except CheckpointError as missing:
+            typer.echo(f"Not timed: {missing}", err=True)
+            continue
+        sizes[matcher] = benchmark.bytes_a_keyframe(small)
+        with_matcher = Localizer(ReferenceMap.open(small))
+        benchmark.time_queries(with_matcher, frames[:10])
+        others[matcher] = benchmark.time_queries(with_matcher, frames)["total"]
     depth, points = benchmark.time_depth(traversal, frames[10:-20:5])
     with progress(f"holding {RECORDED_HZ:g} Hz live", "images") as tell:
         load = hold_rate(
@@ -80,6 +93,8 @@ def bench(
         row(f"forward pass, 224x224: {system}", times)
     for step, times in queries.items():
         row(f"query, {step}", times)
+    for matcher, times in others.items():
+        row(f"query matched by {matcher}, total", times)
     row(f"dense depth of {points / 1e6:.2f} M lidar points, 640x480, one core", depth)
     row(f"live node, image to pose, {KEYFRAMES} keyframes", live)
     row("live node, second half of the time", late)
@@ -92,7 +107,7 @@ def bench(
     console.print(
         f"built {keyframes} keyframes with lidar in {build_s:.1f} s, "
         f"{recorded_s / build_s:.1f} times as fast as recorded\n"
-        f"{benchmark.bytes_a_keyframe(out / 'maps' / 'small') / 1e3:.1f} kB a keyframe\n"
+        f"{', '.join(f'{size / 1e3:.1f} kB ({matcher})' for matcher, size in sizes.items())} a keyframe\n"
         f"live at {RECORDED_HZ:g} Hz for {minutes:g} min: {len(load.latencies_ms)} of {load.images} images "
         f"gave a pose\nresident memory of the node: {np.median(memory[:quarter]):.0f} MB at first, "
         f"{np.median(memory[-quarter:]):.0f} MB at last"

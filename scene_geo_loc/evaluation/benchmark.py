@@ -24,6 +24,7 @@ from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder, feed
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.reference_map import FileRecord, ReferenceMap, sha256_of
+from scene_geo_loc.mapping.settings import MatcherName
 from scene_geo_loc.networks.default import FITTED_SIZE, default_network
 from scene_geo_loc.networks.extractor import Extractor
 from scene_geo_loc.networks.pooling import POOLINGS, NetVLAD
@@ -98,10 +99,13 @@ def time_queries(localizer: Localizer, frames: Iterable[Frame]) -> dict[str, Tim
     return {step: Times.of(spent) for step, spent in steps.items()}
 
 
-def time_build(traversal: Traversal, out: Path) -> tuple[float, int]:
-    """Seconds to build a map, and its keyframes."""
+def time_build(traversal: Traversal, out: Path, matcher: MatcherName = "encoder") -> tuple[float, int]:
+    """Seconds to build a map, and its keyframes.
+
+    Raises CheckpointError where what the matcher has learned is not at hand.
+    """
     begin = time.perf_counter()
-    builder = MapBuilder(out, BuilderSettings(), source=traversal.name, overwrite=True)
+    builder = MapBuilder(out, BuilderSettings(matcher=matcher), source=traversal.name, overwrite=True)
     for _ in feed(builder, traversal):
         pass
     builder.finish()

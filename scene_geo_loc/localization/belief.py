@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.pose import Pose, difference, displaced, make_pose
-from scene_geo_loc.localization.pnp import move_covariance, skew
+from scene_geo_loc.localization.covariance import move_covariance
+from scene_geo_loc.localization.least_squares import skew
 
 SHARED = 0.7
 """The part of a fix's variance that the next fix errs by as well.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.errors import MapError, SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import transform
+from scene_geo_loc.localization.covariance import block_count, pose_covariance
 from scene_geo_loc.localization.estimate import (
     Candidate,
     LocalizerSettings,
@@ -25,10 +26,7 @@ from scene_geo_loc.localization.pnp import (
     FIT_WIDTH,
     PnPSolution,
     agreeing_matches,
-    block_count,
     ideal_pixels,
-    pose_covariance,
-    pull_covariance,
     refine_pnp,
     reprojection_errors,
     solve_pnp,
@@ -284,13 +282,6 @@ class Localizer:
         if estimate.covariance is None:
             estimate.reason = "The matches that agree with the pose lie so that they do not fix it."
             return estimate
-        keyframes, counts = np.unique(matches.keyframe[inlier], return_counts=True)
-        estimate.covariance += pull_covariance(
-            pose.T_map_camera,
-            self.map.T_map_camera[keyframes],
-            counts / counts.sum(),
-            estimate.inlier_ratio,
-        )
         estimate.status, estimate.T_map_camera = Status.LOCALIZED, pose.T_map_camera
         return estimate
 

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse
+from scene_geo_loc.localization.covariance import block_count
 from scene_geo_loc.localization.estimate import Candidate, Matches, PosePrior, Status
 from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.pnp import FIT_WIDTH, block_count, pull_covariance
+from scene_geo_loc.localization.pnp import FIT_WIDTH
 from scene_geo_loc.localization.rig_pnp import CameraMatches, refine_rig, rig_covariance, solve_rig
 from scene_geo_loc.localization.view import Stopwatch, View
 
@@ -154,27 +155,8 @@ class RigLocalizer:
         if estimate.covariance is None:
             estimate.reason = "The matches that agree with the pose lie so that they do not fix it."
             return estimate, inliers
-        estimate.covariance += self._pull(pose, images, views, inliers, estimate.inlier_ratio)
         estimate.status, estimate.T_map_base = Status.LOCALIZED, pose
         return estimate, inliers
-
-    def _pull(
-        self,
-        T_map_base: Pose,
-        images: Sequence[RigImage],
-        views: Sequence[View],
-        inliers: Sequence[NDArray[np.bool_]],
-        inlier_ratio: float,
-    ) -> NDArray[np.float64]:
-        """Covariance (6, 6) from what draws the pose towards that of a base at the keyframes."""
-        T_map_bases, counts = [], []
-        for one, view, inlier in zip(images, views, inliers, strict=True):
-            if self._confirms(inlier):
-                keyframes, of_each = np.unique(view.matches.keyframe[inlier], return_counts=True)
-                T_map_bases.append(self.localizer.map.T_map_camera[keyframes] @ inverse(one.T_base_camera))
-                counts.append(of_each)
-        shares = np.concatenate(counts) / np.concatenate(counts).sum()
-        return pull_covariance(T_map_base, np.concatenate(T_map_bases), shares, inlier_ratio)
 
     def _propose(self, views: Sequence[View], matches: Sequence[CameraMatches]) -> Pose | None:
         """The pose that most matches of all cameras agree with.

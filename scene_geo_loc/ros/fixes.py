@@ -10,7 +10,7 @@ from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, inverse
-from scene_geo_loc.localization.pnp import move_covariance
+from scene_geo_loc.localization.covariance import move_covariance
 from scene_geo_loc.ros.messages import pose_stamped, pose_with_covariance
 from scene_geo_loc.ros.transforms import TransformBroadcaster, TransformBuffer, TransformUnavailable
 

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+from seen import CAMERA, FAR_AWAY, seen_points
 
-from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import (
     Pose,
     inverse,
@@ -16,11 +16,10 @@ from scene_geo_loc.geometry.pose import (
     rotation_error_deg,
     transform,
 )
-from scene_geo_loc.localization.pnp import move_covariance, pose_covariance, solve_pnp
+from scene_geo_loc.localization.covariance import EXCESS, move_covariance, pose_covariance
+from scene_geo_loc.localization.pnp import solve_pnp
 from scene_geo_loc.localization.rig_pnp import CameraMatches, refine_rig, rig_covariance, solve_rig
 
-CAMERA = Camera(320, 240, 250.0, 260.0, 158.0, 121.0)
-FAR_AWAY = np.array([620_000.0, 5_735_000.0, 60.0])  # where a map in UTM coordinates lies
 T_MAP_BASE = make_pose(Rotation.from_euler("zyx", (80, 5, -3), degrees=True).as_matrix(), FAR_AWAY)
 AHEAD = make_pose(np.eye(3), (0.0, -0.2, 1.5))
 LEFT = make_pose(Rotation.from_euler("y", -90, degrees=True).as_matrix(), (-0.6, 0.0, -0.4))
@@ -29,8 +28,7 @@ REAR = make_pose(Rotation.from_euler("y", 180, degrees=True).as_matrix(), (0.0, 
 
 def seen(rng: np.random.Generator, T_base_camera: Pose, count: int, noise_px: float = 0.0) -> CameraMatches:
     """What a camera of the rig sees of points before it."""
-    pixels = rng.uniform((0, 0), (320, 240), (count, 2))
-    points = transform(T_MAP_BASE @ T_base_camera, CAMERA.back_project(pixels, rng.uniform(4, 30, count)))
+    pixels, points = seen_points(rng, T_MAP_BASE @ T_base_camera, count)
     return CameraMatches(T_base_camera, CAMERA, pixels + rng.normal(0, noise_px, (count, 2)), points)
 
 
@@ -80,7 +78,9 @@ def test_a_rig_of_one_camera_has_that_camera_s_pose_and_covariance() -> None:
     covariance = pose_covariance(rig @ AHEAD, one.pixels, one.points_map, CAMERA)
     assert covariance is not None
     lever = rig[:3, 3] - (rig @ AHEAD)[:3, 3]
-    np.testing.assert_allclose(rig_covariance(rig, [one]), move_covariance(covariance, lever), rtol=1e-6)
+    of_base, excess = rig_covariance(rig, [one]), np.outer(EXCESS, EXCESS)
+    assert of_base is not None
+    np.testing.assert_allclose(of_base / excess, move_covariance(covariance / excess, lever), rtol=1e-6)
 
 
 def test_a_second_camera_makes_the_pose_surer() -> None:
@@ -93,28 +93,23 @@ def test_a_second_camera_makes_the_pose_surer() -> None:
     assert np.linalg.eigvalsh(both).min() > 0
 
 
-def test_the_covariance_tells_how_far_poses_scatter() -> None:
+def test_but_for_the_excess_the_covariance_tells_how_far_poses_scatter() -> None:
     """Of many draws of independent noise: a match in each block, so that each counts."""
     rng = np.random.default_rng(5)
     grid = np.stack(np.meshgrid(np.arange(20, 320, 40), np.arange(20, 240, 40)), -1).reshape(-1, 2)
-    mounts, noise_px = (AHEAD, LEFT), 0.8
-    depths = [rng.uniform(4, 30, len(grid)) for _ in mounts]
-    points = [
-        transform(T_MAP_BASE @ mount, CAMERA.back_project(grid, depth))
-        for mount, depth in zip(mounts, depths, strict=True)
-    ]
+    exact = [(mount, *seen_points(rng, T_MAP_BASE @ mount, grid)) for mount in (AHEAD, LEFT)]
     found, stated = [], []
     for _ in range(60):
         matches = [
-            CameraMatches(mount, CAMERA, grid + rng.normal(0, noise_px, grid.shape), seen_points)
-            for mount, seen_points in zip(mounts, points, strict=True)
+            CameraMatches(mount, CAMERA, pixels + rng.normal(0, 0.8, pixels.shape), points)
+            for mount, pixels, points in exact
         ]
         pose = refine_rig(T_MAP_BASE, matches, 4.0)
         found.append(pose[:3, 3] - FAR_AWAY)
         covariance = rig_covariance(pose, matches)
         assert covariance is not None
         stated.append(np.diag(covariance)[:3])
-    scatter, expected = np.std(found, axis=0), np.sqrt(np.mean(stated, axis=0))
+    scatter, expected = np.std(found, axis=0), np.sqrt(np.mean(stated, axis=0)) / EXCESS[:3]
     np.testing.assert_allclose(scatter, expected, rtol=0.4)
 
 

@@ -1,0 +1,22 @@
+"""A camera, and points of a map that it sees."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import Pose, transform
+
+CAMERA = Camera(320, 240, 250.0, 260.0, 158.0, 121.0)
+FAR_AWAY = np.array([620_000.0, 5_735_000.0, 60.0])
+"""Where a map in UTM coordinates lies."""
+
+
+def seen_points(
+    rng: np.random.Generator, T_map_camera: Pose, pixels: int | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of `CAMERA`, those given or so many anywhere, and the points of the map that they see."""
+    if isinstance(pixels, int):
+        pixels = rng.uniform((0, 0), (320, 240), (pixels, 2))
+    depth = rng.uniform(4, 30, len(pixels))
+    return pixels, transform(T_map_camera, CAMERA.back_project(pixels, depth))

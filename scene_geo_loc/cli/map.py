@@ -7,30 +7,22 @@ from typing import Annotated
 
 import typer
 
-from scene_geo_loc.cli.settings import setting
+from scene_geo_loc.cli.settings import takes_settings
 from scene_geo_loc.cli.source import Source, takes_source
-from scene_geo_loc.mapping.settings import BuilderSettings, DepthSource, Lidar, MatcherName
+from scene_geo_loc.mapping.settings import BuilderSettings
 
 map_app = typer.Typer(help="Build reference maps, and look into them.", no_args_is_help=True)
 MapFolder = Annotated[Path, typer.Argument(metavar="MAP", help="Folder of the reference map.")]
 
-_DEFAULT = BuilderSettings()
-
 
 @map_app.command()
 @takes_source
+@takes_settings()
 def build(
     source: Source,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the map to be.")],
-    keyframe_distance: Annotated[
-        float, setting(BuilderSettings, "keyframe_distance_m", "--keyframe-distance")
-    ] = _DEFAULT.keyframe_distance_m,
-    keyframe_angle: Annotated[
-        float, setting(BuilderSettings, "keyframe_angle_deg", "--keyframe-angle")
-    ] = _DEFAULT.keyframe_angle_deg,
-    depth: Annotated[DepthSource, setting(BuilderSettings, "depth", "--depth")] = _DEFAULT.depth,
-    lidar: Annotated[Lidar, setting(BuilderSettings, "lidar", "--lidar")] = _DEFAULT.lidar,
-    matcher: Annotated[MatcherName, setting(BuilderSettings, "matcher", "--matcher")] = _DEFAULT.matcher,
+    *,
+    settings: BuilderSettings,
     network: Annotated[
         Path | None,
         typer.Option(help="Checkpoint of a network, such as another map's; else the package's own."),
@@ -48,13 +40,6 @@ def build(
     from scene_geo_loc.mapping.builder import MapBuilder, feed
 
     traversal = source.open()
-    settings = BuilderSettings(
-        keyframe_distance_m=keyframe_distance,
-        keyframe_angle_deg=keyframe_angle,
-        depth=depth,
-        lidar=lidar,
-        matcher=matcher,
-    )
     builder = MapBuilder(
         out,
         settings,

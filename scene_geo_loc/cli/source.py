@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, get_type_hints
 
 import typer
+
+from scene_geo_loc.cli.settings import Command, in_place_of
 
 if TYPE_CHECKING:
     from scene_geo_loc.traversals.frame import Traversal
@@ -93,33 +93,16 @@ class Source:
         )
 
 
-def takes_source(command: Callable[..., Any]) -> Callable[..., Any]:
+def takes_source(command: Command) -> Command:
     """Gives a command the argument SOURCE and its options in place of its parameter of type `Source`."""
-    fields = get_type_hints(Source, include_extras=True)
-    hints = get_type_hints(command, include_extras=True)
-    parameters: list[inspect.Parameter] = []
-    name = ""
-    for parameter in inspect.signature(command).parameters.values():
-        if hints[parameter.name] is Source:
-            name = parameter.name
-            parameters += [
-                inspect.Parameter(
-                    "source" if field == "path" else field,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    annotation=hint,
-                    default=inspect.Parameter.empty if field == "path" else getattr(Source, field),
-                )
-                for field, hint in fields.items()
-            ]
-        else:
-            kind = inspect.Parameter.KEYWORD_ONLY
-            parameters.append(parameter.replace(annotation=hints[parameter.name], kind=kind))
-
-    @functools.wraps(command)
-    def run(source: Path, **values: Any) -> Any:
-        described = {field: values.pop(field) for field in fields if field != "path"}
-        return command(**{name: Source(source, **described)}, **values)
-
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run
+    name = next(name for name, hint in get_type_hints(command).items() if hint is Source)
+    parameters = [
+        inspect.Parameter(
+            "source" if field == "path" else field,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=hint,
+            default=inspect.Parameter.empty if field == "path" else getattr(Source, field),
+        )
+        for field, hint in get_type_hints(Source, include_extras=True).items()
+    ]
+    return in_place_of(command, name, parameters, lambda values: Source(path=values.pop("source"), **values))

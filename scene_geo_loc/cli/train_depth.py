@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scene_geo_loc.cli.depth_compare import named
-from scene_geo_loc.cli.settings import setting
-from scene_geo_loc.training.depth_protocol import DepthLoss, DepthProtocol, DepthTraining, Freeze
-from scene_geo_loc.training.precision import Precision
+from scene_geo_loc.cli.settings import takes_settings
+from scene_geo_loc.training.depth_protocol import DepthProtocol, Freeze
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from scene_geo_loc.training.depth_trainer import Batches
     from scene_geo_loc.training.image_pack import ImagePack
 
-Protocol = TypeVar("Protocol", bound=DepthTraining)
-
-_DEFAULT = DepthProtocol()
 _ADDED = {
     Freeze.DESCRIPTOR: "depth fine-tuned",
     Freeze.ENCODER: "new depth decoder",
@@ -31,6 +27,7 @@ _ADDED = {
 """What a network's name is lengthened by."""
 
 
+@takes_settings(pairs="--count", pairs_a_batch="--batch")
 def depth(
     start: Annotated[
         str,
@@ -50,6 +47,7 @@ def depth(
             "a folder of such; once for each.",
         ),
     ],
+    *,
     day: Annotated[
         list[Path] | None,
         typer.Option(
@@ -86,28 +84,7 @@ def depth(
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="A new decoder infers the scale of its error, too.")
     ] = False,
-    epochs: Annotated[int, setting(DepthProtocol, "epochs", "--epochs")] = _DEFAULT.epochs,
-    count: Annotated[int, setting(DepthProtocol, "pairs", "--count")] = _DEFAULT.pairs,
-    pairs_a_batch: Annotated[
-        int, setting(DepthProtocol, "pairs_a_batch", "--batch")
-    ] = _DEFAULT.pairs_a_batch,
-    learning_rate: Annotated[
-        float, setting(DepthProtocol, "learning_rate", "--learning-rate")
-    ] = _DEFAULT.learning_rate,
-    encoder_learning_rate: Annotated[
-        float, setting(DepthProtocol, "encoder_learning_rate", "--encoder-learning-rate")
-    ] = _DEFAULT.encoder_learning_rate,
-    weight_decay: Annotated[
-        float, setting(DepthProtocol, "weight_decay", "--weight-decay")
-    ] = _DEFAULT.weight_decay,
-    depth_loss: Annotated[
-        DepthLoss, setting(DepthProtocol, "depth_loss", "--depth-loss")
-    ] = _DEFAULT.depth_loss,
-    precision: Annotated[Precision, setting(DepthProtocol, "precision", "--precision")] = _DEFAULT.precision,
-    augmentation: Annotated[
-        bool, setting(DepthProtocol, "augmentation", "--augmentation")
-    ] = _DEFAULT.augmentation,
-    seed: Annotated[int, setting(DepthProtocol, "seed", "--seed")] = _DEFAULT.seed,
+    protocol: DepthProtocol,
     packs: Annotated[
         Path | None,
         typer.Option(help="Folder for the images made small, shared by runs; PAIRS.packs if left out."),
@@ -130,19 +107,7 @@ def depth(
     from scene_geo_loc.training.initialisation import network_for_depth, parent_of
     from scene_geo_loc.training.run_folder import RunFolder
 
-    protocol = protocol_of(
-        DepthProtocol,
-        epochs=epochs,
-        pairs=count,
-        pairs_a_batch=pairs_a_batch,
-        learning_rate=learning_rate,
-        encoder_learning_rate=encoder_learning_rate,
-        weight_decay=weight_decay,
-        depth_loss=depth_loss,
-        precision=precision,
-        augmentation=augmentation,
-        seed=seed,
-    )
+    seed = protocol.seed
     wanted = {"decoder": decoder, "depth_scale": depth_scale, "uncertainty": uncertainty or None}
     new_decoder = {field: value for field, value in wanted.items() if value is not None}
     network, its_origin = network_for_depth(start, freeze, seed, new_decoder)
@@ -170,31 +135,24 @@ def depth(
     def pack(kind: str, folders: list[Path]) -> ImagePack:
         kind = kind.replace("/", "_")
         with progress(f"packing {kind}", "images") as tell:
-            return pack_pairs(folders, packs / kind, count=count, seed=seed, progress=tell)
+            return pack_pairs(folders, packs / kind, count=protocol.pairs, seed=seed, progress=tell)
 
     learned = [pack("pairs", pairs), *([pack("day", day)] if day else [])]
     validated = {
         condition: PackedPairs(pack(f"validation_{condition}", [folder]))
         for condition, folder in conditions.items()
     }
-    batches = DepthPairs(learned, PairSettings(pairs_a_batch, augmentation), seed)
+    batches = DepthPairs(learned, PairSettings(protocol.pairs_a_batch, protocol.augmentation), seed)
     trainer = DepthTrainer(network.to(choose_device(device)), freeze, protocol)
-    origin = {"system": name, "protocol": "depth", "seed": seed, "freeze": freeze.value, **learned_from}
-    result = train_depth(trainer, ShownBatches(batches), epochs, run, validated, origin, tell_epoch)
-    typer.echo(f"{run.best}: the network of epoch {result['best_epoch']} of {epochs}.")
-
-
-def protocol_of(kind: type[Protocol], **values: Any) -> Protocol:
-    """A protocol of what the user said. Raises SceneGeoLocError where a value is out of bounds."""
-    from pydantic import ValidationError
-
-    from scene_geo_loc.errors import SceneGeoLocError
-
-    try:
-        return kind(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise SceneGeoLocError(f"{first['loc'][0]}: {first['msg']}, not {first['input']}.") from error
+    origin = {
+        "system": name,
+        "protocol": "depth",
+        "seed": seed,
+        "freeze": freeze.value,
+        **learned_from,
+    }
+    result = train_depth(trainer, ShownBatches(batches), protocol.epochs, run, validated, origin, tell_epoch)
+    typer.echo(f"{run.best}: the network of epoch {result['best_epoch']} of {protocol.epochs}.")
 
 
 class ShownBatches:

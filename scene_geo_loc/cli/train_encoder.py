@@ -8,11 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from scene_geo_loc.cli.settings import setting
+from scene_geo_loc.cli.settings import takes_settings
 from scene_geo_loc.training.encoder_protocol import EncoderProtocol
-from scene_geo_loc.training.precision import Precision
-
-_DEFAULT = EncoderProtocol()
 
 
 class Student(str, Enum):
@@ -23,6 +20,7 @@ class Student(str, Enum):
     resnet18_truncated = "resnet18_truncated"
 
 
+@takes_settings(warm_up=None, record_every=None)
 def encoder(
     name: Annotated[Student, typer.Argument(metavar="ENCODER", help="Encoder to teach.")],
     out: Annotated[
@@ -35,16 +33,8 @@ def encoder(
             help="Folders of RobotCar runs, of which the training area is taken, or of any images.",
         ),
     ],
-    steps: Annotated[int, setting(EncoderProtocol, "steps", "--steps")] = _DEFAULT.steps,
-    images: Annotated[int, setting(EncoderProtocol, "images", "--images")] = _DEFAULT.images,
-    side: Annotated[int, setting(EncoderProtocol, "side", "--side")] = _DEFAULT.side,
-    learning_rate: Annotated[
-        float, setting(EncoderProtocol, "learning_rate", "--learning-rate")
-    ] = _DEFAULT.learning_rate,
-    precision: Annotated[
-        Precision, setting(EncoderProtocol, "precision", "--precision")
-    ] = _DEFAULT.precision,
-    seed: Annotated[int, setting(EncoderProtocol, "seed", "--seed")] = _DEFAULT.seed,
+    *,
+    protocol: EncoderProtocol,
     device: Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda.")] = "auto",
 ) -> None:
     """Teach an encoder the features of EfficientNet-Lite0, whose ImageNet weights come with a package.
@@ -55,25 +45,10 @@ def encoder(
 
     Example:  scene-geo-loc train encoder alexnet encoders/alexnet robotcar photos
     """
-    from pydantic import ValidationError
-
     from scene_geo_loc.cli.progress import progress
-    from scene_geo_loc.errors import SceneGeoLocError
     from scene_geo_loc.training.encoder_images import pack_images
     from scene_geo_loc.training.encoder_trainer import EncoderTrainer
 
-    try:
-        protocol = EncoderProtocol(
-            steps=steps,
-            images=images,
-            side=side,
-            learning_rate=learning_rate,
-            precision=precision,
-            seed=seed,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise SceneGeoLocError(f"{first['loc'][0]}: {first['msg']}, not {first['input']}.") from error
     packs = []
     for number, source in enumerate(sources):
         with progress(f"packing {source.name}", "images") as tell:
@@ -88,4 +63,4 @@ def encoder(
                 typer.echo(f"step {done}: not explained of held-out images: {held_out}", err=True)
 
         weights = trainer.run(told)
-    typer.echo(f"{weights}: weights of {name.value}, learned in {steps} steps")
+    typer.echo(f"{weights}: weights of {name.value}, learned in {protocol.steps} steps")

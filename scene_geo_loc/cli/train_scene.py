@@ -8,15 +8,13 @@ from typing import Annotated
 import typer
 
 from scene_geo_loc.cli.depth_compare import named
-from scene_geo_loc.cli.settings import setting
-from scene_geo_loc.cli.train_depth import ShownBatches, protocol_of, tell_epoch
-from scene_geo_loc.training.depth_protocol import DepthLoss, Freeze
-from scene_geo_loc.training.precision import Precision
+from scene_geo_loc.cli.settings import takes_settings
+from scene_geo_loc.cli.train_depth import ShownBatches, tell_epoch
+from scene_geo_loc.training.depth_protocol import Freeze
 from scene_geo_loc.training.scene_protocol import SceneProtocol, Task
 
-_DEFAULT = SceneProtocol()
 
-
+@takes_settings(tasks=None, images_a_batch="--batch", margin=None)
 def scene(
     network: Annotated[
         str,
@@ -36,6 +34,7 @@ def scene(
             help="What to learn from: a bag or a dataset's folder with poses, all of one map; once for each.",
         ),
     ],
+    *,
     validation: Annotated[
         list[Path] | None,
         typer.Option(
@@ -75,28 +74,7 @@ def scene(
     ] = False,
     every: Annotated[int, typer.Option(min=1, help="Take every so many frames of each source.")] = 1,
     offset: Annotated[int, typer.Option(min=0, help="Leave out this many frames of each source first.")] = 0,
-    epochs: Annotated[int, setting(SceneProtocol, "epochs", "--epochs")] = _DEFAULT.epochs,
-    images_a_batch: Annotated[
-        int, setting(SceneProtocol, "images_a_batch", "--batch")
-    ] = _DEFAULT.images_a_batch,
-    baseline_m: Annotated[float, setting(SceneProtocol, "baseline_m", "--baseline")] = _DEFAULT.baseline_m,
-    learning_rate: Annotated[
-        float, setting(SceneProtocol, "learning_rate", "--learning-rate")
-    ] = _DEFAULT.learning_rate,
-    encoder_learning_rate: Annotated[
-        float, setting(SceneProtocol, "encoder_learning_rate", "--encoder-learning-rate")
-    ] = _DEFAULT.encoder_learning_rate,
-    weight_decay: Annotated[
-        float, setting(SceneProtocol, "weight_decay", "--weight-decay")
-    ] = _DEFAULT.weight_decay,
-    depth_loss: Annotated[
-        DepthLoss, setting(SceneProtocol, "depth_loss", "--depth-loss")
-    ] = _DEFAULT.depth_loss,
-    precision: Annotated[Precision, setting(SceneProtocol, "precision", "--precision")] = _DEFAULT.precision,
-    augmentation: Annotated[
-        bool, setting(SceneProtocol, "augmentation", "--augmentation")
-    ] = _DEFAULT.augmentation,
-    seed: Annotated[int, setting(SceneProtocol, "seed", "--seed")] = _DEFAULT.seed,
+    protocol: SceneProtocol,
     packs: Annotated[
         Path | None,
         typer.Option(help="Folder for the images made small, shared by runs; OUT.packs if left out."),
@@ -121,20 +99,9 @@ def scene(
     from scene_geo_loc.training.scene_trainer import SceneTrainer, fit_places
     from scene_geo_loc.traversals.opening import open_traversal
 
-    protocol = protocol_of(
-        SceneProtocol,
-        tasks=tuple(task or _DEFAULT.tasks),
-        images_a_batch=images_a_batch,
-        baseline_m=baseline_m,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        encoder_learning_rate=encoder_learning_rate,
-        weight_decay=weight_decay,
-        depth_loss=depth_loss,
-        precision=precision,
-        augmentation=augmentation,
-        seed=seed,
-    )
+    if task:
+        protocol = protocol.model_copy(update={"tasks": tuple(task)})
+    seed = protocol.seed
     wanted = {
         "decoder": decoder,
         "depth_scale": depth_scale,
@@ -184,7 +151,13 @@ def scene(
     if Task.PLACES in protocol.tasks:
         fit_places(begun, images)
     trainer = SceneTrainer(begun, freeze, protocol)
-    batches = SceneBatches(images, images_a_batch, baseline_m, augmentation, seed)
-    origin = {"system": name, "protocol": "scene", "seed": seed, "freeze": freeze.value, **learned_from}
-    result = train_depth(trainer, ShownBatches(batches), epochs, run, pairs, origin, tell_epoch)
-    typer.echo(f"{run.best}: the network of epoch {result['best_epoch']} of {epochs}.")
+    batches = SceneBatches(images, protocol.images_a_batch, protocol.baseline_m, protocol.augmentation, seed)
+    origin = {
+        "system": name,
+        "protocol": "scene",
+        "seed": seed,
+        "freeze": freeze.value,
+        **learned_from,
+    }
+    result = train_depth(trainer, ShownBatches(batches), protocol.epochs, run, pairs, origin, tell_epoch)
+    typer.echo(f"{run.best}: the network of epoch {result['best_epoch']} of {protocol.epochs}.")

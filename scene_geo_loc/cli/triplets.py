@@ -7,28 +7,16 @@ from typing import Annotated
 
 import typer
 
-from scene_geo_loc.cli.settings import setting
+from scene_geo_loc.cli.settings import takes_settings
 from scene_geo_loc.training.settings import TripletSettings
 
-_DEFAULT = TripletSettings()
 
-
+@takes_settings(triplets="--count")
 def triplets(
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of RobotCar runs, real or simulated.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File of triplets to write (Parquet).")],
-    count: Annotated[int, setting(TripletSettings, "triplets", "--count")] = _DEFAULT.triplets,
-    positives: Annotated[int, setting(TripletSettings, "positives", "--positives")] = _DEFAULT.positives,
-    negatives: Annotated[int, setting(TripletSettings, "negatives", "--negatives")] = _DEFAULT.negatives,
-    positive_distance: Annotated[
-        float, setting(TripletSettings, "positive_distance_m", "--positive-distance")
-    ] = _DEFAULT.positive_distance_m,
-    positive_heading: Annotated[
-        float, setting(TripletSettings, "positive_heading_deg", "--positive-heading")
-    ] = _DEFAULT.positive_heading_deg,
-    negative_distance: Annotated[
-        float, setting(TripletSettings, "negative_distance_m", "--negative-distance")
-    ] = _DEFAULT.negative_distance_m,
-    seed: Annotated[int, setting(TripletSettings, "seed", "--seed")] = _DEFAULT.seed,
+    *,
+    settings: TripletSettings,
     depth: Annotated[
         Path | None,
         typer.Option(
@@ -47,29 +35,13 @@ def triplets(
 
     Example:  scene-geo-loc triplets robotcar robotcar/triplets.parquet --make-depth
     """
-    from pydantic import ValidationError
-
     from scene_geo_loc.cli.progress import progress
-    from scene_geo_loc.errors import SceneGeoLocError
     from scene_geo_loc.training.areas import Areas
     from scene_geo_loc.training.scenarios import training_runs
     from scene_geo_loc.training.triplet_choice import make_triplets
     from scene_geo_loc.training.triplet_depth import attach_depth, make_missing_depth
     from scene_geo_loc.traversals.frame import Skipped
 
-    try:
-        settings = TripletSettings(
-            triplets=count,
-            positives=positives,
-            negatives=negatives,
-            positive_distance_m=positive_distance,
-            positive_heading_deg=positive_heading,
-            negative_distance_m=negative_distance,
-            seed=seed,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise SceneGeoLocError(f"{first['loc'][0]}: {first['msg']}, not {first['input']}.") from error
     runs, missing = training_runs(root)
     made = make_triplets(root, runs, Areas.load(root), settings)
     folder = depth or root / "depth"
@@ -82,13 +54,14 @@ def triplets(
     images = made.images.values()
     with_depth = sum(sample.depth is not None for sample in images)
     typer.echo(
-        f"{out}: {len(made)} triplets of an anchor, {positives} positives and {negatives} negatives; "
+        f"{out}: {len(made)} triplets of an anchor, {settings.positives} positives and "
+        f"{settings.negatives} negatives; "
         f"{len(images)} images of {len(runs)} runs, {with_depth} of them with a training depth map"
     )
     for run in missing:
         typer.echo(f"there is no run {run}: fewer positives and negatives to choose from", err=True)
-    if len(made) < count:
-        typer.echo(f"only {len(made)} of {count} triplets could be made", err=True)
+    if len(made) < settings.triplets:
+        typer.echo(f"only {len(made)} of {settings.triplets} triplets could be made", err=True)
     if made.info.left_out:
         typer.echo(f"left out: {Skipped(made.info.left_out)}")
     if without_depth:

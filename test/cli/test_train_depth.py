@@ -128,7 +128,7 @@ def test_what_cannot_be_compared_is_one_error(folder: Path, options: tuple[str, 
 
 def test_a_learning_rate_of_nothing_is_one_error(folder: Path, tmp_path: Path):
     train = ("train", "depth", folder / "rgbtd.safetensors", tmp_path / "run", "--pairs", folder / "night")
-    with pytest.raises(SceneGeoLocError, match=r"learning_rate: .* not 0\.0"):
+    with pytest.raises(SceneGeoLocError, match=r"--learning-rate: .* not 0\.0"):
         run(*train, "--learning-rate", 0)
 
 

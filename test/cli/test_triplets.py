@@ -91,5 +91,5 @@ def test_a_run_that_is_missing_is_told_but_anchors_must_be_there(tmp_path):
 
 
 def test_settings_that_make_no_sense_are_one_sentence(root, tmp_path):
-    with pytest.raises(SceneGeoLocError, match="positive_distance_m: Input should be greater than 0"):
+    with pytest.raises(SceneGeoLocError, match="--positive-distance: Input should be greater than 0"):
         run(root, tmp_path / "triplets.parquet", "--positive-distance", -1)

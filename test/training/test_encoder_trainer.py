@@ -197,5 +197,5 @@ def test_the_command_packs_the_images_and_writes_the_weights(tmp_path: Path) -> 
 
 def test_the_command_refuses_a_learning_rate_of_zero(tmp_path: Path) -> None:
     command = ["train", "encoder", "alexnet", str(tmp_path / "run"), str(tmp_path), "--learning-rate", "0"]
-    with pytest.raises(SceneGeoLocError, match="learning_rate: Input should be greater than 0"):
+    with pytest.raises(SceneGeoLocError, match="--learning-rate: Input should be greater than 0"):
         CliRunner().invoke(app, command, catch_exceptions=False)

@@ -22,13 +22,14 @@ from scene_geo_loc.localization.pnp import reprojection_errors
 BLOCK_PX = 40.0
 """Side of the blocks of the image whose matches are off together, in pixels of the network's input."""
 
-SHARED = 0.05
+SHARED = 0.2
 """How much weight the assumption has that a block's matches are all off by the same.
 
-It keeps the covariance sound where there are few blocks.
+It keeps the covariance sound where there are few blocks, and from changing much from image to image: a
+tracker would believe those images most whose covariance happens to be too small.
 """
 
-EXCESS = np.repeat([2.35, 1.6], 3)
+EXCESS = np.repeat([1.9, 1.25], 3)
 """So many times as far off as the residuals show are position and rotation: all that blocks have in common.
 
 Chosen on simulated drives in sun, snow and night, so that 95 % of the errors lie in the 95 % ellipsoids.

@@ -1,15 +1,16 @@
 """How far a pose can be trusted: its covariance, from what its matches are off by.
 
-Matches near each other are off together: their features see the same part of the image, in one keyframe after
-the other.  How much of their errors they share the residuals tell themselves, block by block of the image:
-little where one drive in sun is matched with another, much where snow has changed what is seen.  This is the
-cluster-robust estimate of statistics (Liang and Zeger, Longitudinal data analysis using generalized linear
-models, Biometrika 1986), each block a cluster.
+Matches err together: those near each other see the same part of the image, in one keyframe after the other,
+and those with one keyframe lean on its pose and its depth.  How much of their errors they share the residuals
+tell themselves: little where one drive in sun is matched with another, much where snow has changed what is
+seen, or where keyframes do not agree.  This is the cluster-robust estimate of statistics, the clusters being
+blocks of the image and keyframes (Cameron, Gelbach and Miller, Robust inference with multiway clustering,
+Journal of Business & Economic Statistics 2011).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,14 @@ It keeps the covariance sound where there are few blocks, and from changing much
 tracker would believe those images most whose covariance happens to be too small.
 """
 
-EXCESS = np.repeat([1.9, 1.25], 3)
-"""So many times as far off as the residuals show are position and rotation: all that blocks have in common.
+EXCESS = np.repeat([1.5, 1.0], 3)
+"""So many times as far off as the residuals show are position and rotation.
 
 Chosen on simulated drives in sun, snow and night, so that 95 % of the errors lie in the 95 % ellipsoids.
 """
+
+MAP_STD = np.repeat([0.01, np.radians(0.1)], 3)
+"""No map's own poses are better known than this, metres and radians: nor is a pose in it."""
 
 
 @dataclass(frozen=True)
@@ -42,32 +46,20 @@ class NormalEquations:
 
     Attributes:
         information: (6, 6) JᵀJ of the reprojections by the pose, order and axes as in `pose_covariance`.
-        scatter: (6, 6) sum over the blocks of g gᵀ, where g = Jᵀr is of all matches of a block.
-        squared_residuals: their sum, pixels².
-        matches: how many there are.
-        blocks: in how many blocks.
+        scatter: (6, 6) covariance of Jᵀr, the sum over all matches.
     """
 
     information: NDArray[np.float64]
     scatter: NDArray[np.float64]
-    squared_residuals: float
-    matches: int
-    blocks: int
 
     def of_base(self, lever: NDArray[np.float64]) -> NormalEquations:
         """The same of a frame rigidly fixed to the camera, `lever` (3,) from it along the map's axes."""
         J = np.eye(6)
         J[:3, 3:] = skew(lever[None])[0]  # a turn of the base about itself takes the camera to w x (-lever)
-        return replace(self, information=J.T @ self.information @ J, scatter=J.T @ self.scatter @ J)
+        return NormalEquations(J.T @ self.information @ J, J.T @ self.scatter @ J)
 
     def __add__(self, other: NormalEquations) -> NormalEquations:
-        return NormalEquations(
-            self.information + other.information,
-            self.scatter + other.scatter,
-            self.squared_residuals + other.squared_residuals,
-            self.matches + other.matches,
-            self.blocks + other.blocks,
-        )
+        return NormalEquations(self.information + other.information, self.scatter + other.scatter)
 
 
 def pose_covariance(
@@ -76,6 +68,7 @@ def pose_covariance(
     points_map: NDArray[np.float64],
     camera: Camera,
     points_sigma: NDArray[np.float64] | None = None,
+    keyframe: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64] | None:
     """Covariance (6, 6) of a pose from its inliers.
 
@@ -87,10 +80,11 @@ def pose_covariance(
         pixels, points_map: its inliers, (M, 2) ideal pixels and (M, 3) metres.
         camera: intrinsics.
         points_sigma: (M, 3) how far a point moves by a standard deviation of its depth, see `Matches`.
+        keyframe: (M,) the keyframe each was matched with; None where that is one for all.
 
     Returns None where the inliers do not fix the pose, such as points on one line.
     """
-    return covariance_of(normal_equations(T_map_camera, pixels, points_map, camera, points_sigma))
+    return covariance_of(normal_equations(T_map_camera, pixels, points_map, camera, points_sigma, keyframe))
 
 
 def normal_equations(
@@ -99,33 +93,32 @@ def normal_equations(
     points_map: NDArray[np.float64],
     camera: Camera,
     points_sigma: NDArray[np.float64] | None = None,
+    keyframe: NDArray[np.int64] | None = None,
 ) -> NormalEquations:
     """What inliers say of a pose; arguments as in `pose_covariance`."""
     scale = error_scale(reprojection_errors(T_map_camera, pixels, points_map, camera))
     residuals, J = linearised(T_map_camera, pixels, points_map, camera, points_sigma, scale)
-    flat = J.reshape(-1, 6)
-    blocks, block = np.unique(_block_numbers(pixels), return_inverse=True)
-    gradients = np.zeros((len(blocks), 6))
-    np.add.at(gradients, block, np.einsum("mij,mi->mj", J, residuals))
-    return NormalEquations(
-        flat.T @ flat, gradients.T @ gradients, float((residuals**2).sum()), len(pixels), len(blocks)
-    )
+    information = np.einsum("mij,mik->jk", J, J)
+    gradients = np.einsum("mij,mi->mj", J, residuals)
+    blocks = _block_numbers(pixels)
+    variance = (residuals**2).sum() / max(residuals.size - 6, 1)
+    all_shared = variance * len(pixels) / max(len(np.unique(blocks)), 1) * information
+    scatter = SHARED * all_shared + (1 - SHARED) * _scatter(gradients, blocks, fitted=6)
+    if keyframe is not None:
+        scatter = scatter + _scatter(gradients, keyframe, fitted=1)
+    return NormalEquations(information, scatter)
 
 
 def covariance_of(equations: NormalEquations) -> NDArray[np.float64] | None:
     """The covariance (6, 6) that follows; None where the matches do not fix the pose."""
-    information, matches, blocks = equations.information, equations.matches, equations.blocks
-    scale = np.sqrt(np.diag(information))
+    scale = np.sqrt(np.diag(equations.information))
     if not (scale > 0).all():
         return None
-    normalised = information / np.outer(scale, scale)
+    normalised = equations.information / np.outer(scale, scale)
     if np.linalg.cond(normalised) > 1e10:
         return None
     inverse = np.linalg.inv(normalised) / np.outer(scale, scale)
-    variance = equations.squared_residuals / max(2 * matches - 6, 1)
-    scatter = equations.scatter * blocks / max(blocks - 6, 1)
-    all_shared = variance * matches / blocks * information
-    return inverse @ (SHARED * all_shared + (1 - SHARED) * scatter) @ inverse * np.outer(EXCESS, EXCESS)
+    return inverse @ equations.scatter @ inverse * np.outer(EXCESS, EXCESS) + np.diag(MAP_STD**2)
 
 
 def move_covariance(covariance: NDArray[np.float64], lever: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -143,6 +136,17 @@ def move_covariance(covariance: NDArray[np.float64], lever: NDArray[np.float64])
 def block_count(pixels: NDArray) -> int:
     """In how many blocks of `BLOCK_PX` pixels (N, 2) lie."""
     return len(np.unique(_block_numbers(pixels)))
+
+
+def _scatter(gradients: NDArray[np.float64], cluster: NDArray[np.int64], fitted: int) -> NDArray[np.float64]:
+    """The covariance (6, 6) of the sum of gradients (M, 6) that those of a cluster (M,) make it.
+
+    As many of the clusters tell nothing as numbers were `fitted` to them.
+    """
+    clusters, number = np.unique(cluster, return_inverse=True)
+    sums = np.zeros((len(clusters), 6))
+    np.add.at(sums, number, gradients)
+    return len(clusters) / max(len(clusters) - fitted, 1) * sums.T @ sums
 
 
 def _block_numbers(pixels: NDArray) -> NDArray[np.int64]:

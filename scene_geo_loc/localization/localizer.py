@@ -278,6 +278,7 @@ class Localizer:
             matches.points_map[fitted],
             view.camera,
             matches.points_sigma[fitted],
+            matches.keyframe[fitted],
         )
         if estimate.covariance is None:
             estimate.reason = "The matches that agree with the pose lie so that they do not fix it."

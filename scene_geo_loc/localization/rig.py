@@ -133,6 +133,7 @@ class RigLocalizer:
                 view.pixels,
                 view.matches.points_map,
                 view.matches.points_sigma,
+                view.matches.keyframe,
             )
             for view, one in zip(views, images, strict=True)
         ]

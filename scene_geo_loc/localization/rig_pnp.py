@@ -40,6 +40,7 @@ class CameraMatches:
         pixels: (M, 2) ideal pixels.
         points_map: (M, 3) metres.
         points_sigma: (M, 3) metres, see `Matches`; None where depth is exact.
+        keyframe: (M,) the keyframe each was matched with; None where that is one for all.
     """
 
     T_base_camera: Pose
@@ -47,6 +48,7 @@ class CameraMatches:
     pixels: NDArray[np.float64]
     points_map: NDArray[np.float64]
     points_sigma: NDArray[np.float64] | None = None
+    keyframe: NDArray[np.int64] | None = None
 
     def errors(self, T_map_base: Pose) -> NDArray[np.float64]:
         """Reprojection errors (M,) in pixels if the base were there; infinite behind the camera."""
@@ -54,10 +56,9 @@ class CameraMatches:
 
     def where(self, chosen: NDArray[np.bool_]) -> CameraMatches:
         """Some of the matches."""
-        sigma = None if self.points_sigma is None else self.points_sigma[chosen]
-        return replace(
-            self, pixels=self.pixels[chosen], points_map=self.points_map[chosen], points_sigma=sigma
-        )
+        arrays = ("pixels", "points_map", "points_sigma", "keyframe")
+        known = {name: array for name in arrays if (array := getattr(self, name)) is not None}
+        return replace(self, **{name: array[chosen] for name, array in known.items()})
 
     def linearised(self, T_map_base: Pose, scale: float) -> Linearised:
         """The reprojections by the pose of the base, see `least_squares.linearised`."""
@@ -124,7 +125,9 @@ def rig_covariance(T_map_base: Pose, matches: Sequence[CameraMatches]) -> NDArra
 
     def of_base(one: CameraMatches) -> NormalEquations:
         T_map_camera = T_map_base @ one.T_base_camera
-        found = normal_equations(T_map_camera, one.pixels, one.points_map, one.camera, one.points_sigma)
+        found = normal_equations(
+            T_map_camera, one.pixels, one.points_map, one.camera, one.points_sigma, one.keyframe
+        )
         return found.of_base(T_map_base[:3, 3] - T_map_camera[:3, 3])
 
     return covariance_of(reduce(add, [of_base(one) for one in matches if len(one.pixels)]))

@@ -7,17 +7,18 @@ import numpy as np
 from seen import CAMERA, FAR_AWAY, seen_points
 
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, transform
-from scene_geo_loc.localization.covariance import EXCESS, move_covariance, pose_covariance
+from scene_geo_loc.localization.covariance import EXCESS, MAP_STD, move_covariance, pose_covariance
 
 
 def pose() -> Pose:
     return make_pose(cv2.Rodrigues(np.array([0.2, -0.5, 0.1]))[0], FAR_AWAY)
 
 
-def stated(pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
-    covariance = pose_covariance(pose(), pixels, points, CAMERA)
+def stated(pixels: np.ndarray, points: np.ndarray, keyframe: np.ndarray | None = None) -> np.ndarray:
+    """The covariance but for its excess, and for what no map is better than."""
+    covariance = pose_covariance(pose(), pixels, points, CAMERA, None, keyframe)
     assert covariance is not None
-    return covariance
+    return (covariance - np.diag(MAP_STD**2)) / np.outer(EXCESS, EXCESS)
 
 
 def least_squares_pose(pixels: np.ndarray, points: np.ndarray) -> Pose:
@@ -46,7 +47,7 @@ def test_but_for_the_excess_the_covariance_is_that_of_repeated_measurements() ->
         errors.append([*(fitted[:3, 3] - FAR_AWAY), *turn])
     measured = np.cov(np.array(errors).T)
     given = [stated(exact + rng.normal(0, 0.7, exact.shape), points) for _ in range(50)]
-    whitener = np.linalg.inv(np.linalg.cholesky(np.mean(given, axis=0) / np.outer(EXCESS, EXCESS)))
+    whitener = np.linalg.inv(np.linalg.cholesky(np.mean(given, axis=0)))
     # In the stated covariance's own axes the measured one is the identity, but for chance and for what is
     # assumed to be shared.
     values = np.linalg.eigvalsh(whitener @ measured @ whitener.T)
@@ -69,6 +70,25 @@ def test_matches_that_err_together_say_less_than_as_many_that_do_not() -> None:
     shared = stated(exact + np.tile(rng.normal(0, 1, (48, 2)), (10, 1)), points)
     assert np.trace(shared[:3, :3]) > 3 * np.trace(alone[:3, :3])
     assert np.trace(shared[3:, 3:]) > 2 * np.trace(alone[3:, 3:])
+
+
+def test_keyframes_that_do_not_agree_make_the_pose_less_sure() -> None:
+    rng = np.random.default_rng(8)
+    exact, points = seen_points(rng, pose(), 300)
+    keyframe = rng.integers(0, 4, 300)
+    seen = exact + rng.normal(0, 0.5, exact.shape)
+    agreeing = stated(seen, points, keyframe)
+    leaning = np.array([[2.0, 1.0], [-2.0, 1.0], [1.0, -2.0], [-1.0, 0.0]])
+    apart = stated(seen + leaning[keyframe], points, keyframe)
+    assert np.trace(apart[:3, :3]) > 3 * np.trace(agreeing[:3, :3])
+    assert np.trace(apart) > 1.3 * np.trace(stated(seen + leaning[keyframe], points))
+
+
+def test_no_pose_is_surer_than_a_map_can_be() -> None:
+    pixels, points = seen_points(np.random.default_rng(9), pose(), 300)
+    covariance = pose_covariance(pose(), pixels, points, CAMERA)
+    assert covariance is not None
+    assert (np.sqrt(np.diag(covariance)) >= 0.99 * MAP_STD).all()
 
 
 def test_points_on_one_line_fix_no_pose() -> None:

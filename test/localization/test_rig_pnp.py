@@ -16,7 +16,7 @@ from scene_geo_loc.geometry.pose import (
     rotation_error_deg,
     transform,
 )
-from scene_geo_loc.localization.covariance import EXCESS, move_covariance, pose_covariance
+from scene_geo_loc.localization.covariance import EXCESS, MAP_STD, move_covariance, pose_covariance
 from scene_geo_loc.localization.pnp import solve_pnp
 from scene_geo_loc.localization.rig_pnp import CameraMatches, refine_rig, rig_covariance, solve_rig
 
@@ -78,9 +78,10 @@ def test_a_rig_of_one_camera_has_that_camera_s_pose_and_covariance() -> None:
     covariance = pose_covariance(rig @ AHEAD, one.pixels, one.points_map, CAMERA)
     assert covariance is not None
     lever = rig[:3, 3] - (rig @ AHEAD)[:3, 3]
-    of_base, excess = rig_covariance(rig, [one]), np.outer(EXCESS, EXCESS)
+    of_base, floor, excess = rig_covariance(rig, [one]), np.diag(MAP_STD**2), np.outer(EXCESS, EXCESS)
     assert of_base is not None
-    np.testing.assert_allclose(of_base / excess, move_covariance(covariance / excess, lever), rtol=1e-6)
+    expected = move_covariance((covariance - floor) / excess, lever)
+    np.testing.assert_allclose((of_base - floor) / excess, expected, rtol=1e-6, atol=1e-12)
 
 
 def test_a_second_camera_makes_the_pose_surer() -> None:
@@ -108,7 +109,7 @@ def test_but_for_the_excess_the_covariance_tells_how_far_poses_scatter() -> None
         found.append(pose[:3, 3] - FAR_AWAY)
         covariance = rig_covariance(pose, matches)
         assert covariance is not None
-        stated.append(np.diag(covariance)[:3])
+        stated.append(np.diag(covariance)[:3] - MAP_STD[:3] ** 2)
     scatter, expected = np.std(found, axis=0), np.sqrt(np.mean(stated, axis=0)) / EXCESS[:3]
     np.testing.assert_allclose(scatter, expected, rtol=0.4)
 

@@ -45,7 +45,7 @@ class NormalEquations:
     """What matches say of the pose at a solution, by a least-squares fit.
 
     Attributes:
-        information: (6, 6) JᵀJ of the reprojections by the pose, order and axes as in `pose_covariance`.
+        information: (6, 6) JᵀJ of the reprojections by the pose, order and axes as in `covariance_of`.
         scatter: (6, 6) covariance of Jᵀr, the sum over all matches.
     """
 
@@ -62,31 +62,6 @@ class NormalEquations:
         return NormalEquations(self.information + other.information, self.scatter + other.scatter)
 
 
-def pose_covariance(
-    T_map_camera: Pose,
-    pixels: NDArray[np.float64],
-    points_map: NDArray[np.float64],
-    camera: Camera,
-    points_sigma: NDArray[np.float64] | None = None,
-    keyframe: NDArray[np.int64] | None = None,
-) -> NDArray[np.float64] | None:
-    """Covariance (6, 6) of a pose from its inliers.
-
-    Order x, y, z, rotation about x, y, z; metres and radians along the map's axes, as in
-    geometry_msgs/PoseWithCovariance.
-
-    Args:
-        T_map_camera: the solution.
-        pixels, points_map: its inliers, (M, 2) ideal pixels and (M, 3) metres.
-        camera: intrinsics.
-        points_sigma: (M, 3) how far a point moves by a standard deviation of its depth, see `Matches`.
-        keyframe: (M,) the keyframe each was matched with; None where that is one for all.
-
-    Returns None where the inliers do not fix the pose, such as points on one line.
-    """
-    return covariance_of(normal_equations(T_map_camera, pixels, points_map, camera, points_sigma, keyframe))
-
-
 def normal_equations(
     T_map_camera: Pose,
     pixels: NDArray[np.float64],
@@ -95,7 +70,15 @@ def normal_equations(
     points_sigma: NDArray[np.float64] | None = None,
     keyframe: NDArray[np.int64] | None = None,
 ) -> NormalEquations:
-    """What inliers say of a pose; arguments as in `pose_covariance`."""
+    """What the inliers of a pose say of it.
+
+    Args:
+        T_map_camera: the solution.
+        pixels, points_map: its inliers, (M, 2) ideal pixels and (M, 3) metres.
+        camera: intrinsics.
+        points_sigma: (M, 3) how far a point moves by a standard deviation of its depth, see `Matches`.
+        keyframe: (M,) the keyframe each was matched with; None where that is one for all.
+    """
     scale = error_scale(reprojection_errors(T_map_camera, pixels, points_map, camera))
     residuals, J = linearised(T_map_camera, pixels, points_map, camera, points_sigma, scale)
     information = np.einsum("mij,mik->jk", J, J)
@@ -110,7 +93,13 @@ def normal_equations(
 
 
 def covariance_of(equations: NormalEquations) -> NDArray[np.float64] | None:
-    """The covariance (6, 6) that follows; None where the matches do not fix the pose."""
+    """The covariance (6, 6) of a pose that follows.
+
+    Order x, y, z, rotation about x, y, z; metres and radians along the map's axes, as in
+    geometry_msgs/PoseWithCovariance.
+
+    Returns None where the inliers do not fix the pose, such as points on one line.
+    """
     scale = np.sqrt(np.diag(equations.information))
     if not (scale > 0).all():
         return None
@@ -122,7 +111,7 @@ def covariance_of(equations: NormalEquations) -> NDArray[np.float64] | None:
 
 
 def move_covariance(covariance: NDArray[np.float64], lever: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The covariance of a frame rigidly fixed to another: order and axes as in `pose_covariance`.
+    """The covariance of a frame rigidly fixed to another: order and axes as in `covariance_of`.
 
     Args:
         covariance: (6, 6) of the first frame.

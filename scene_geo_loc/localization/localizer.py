@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.errors import MapError, SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import transform
-from scene_geo_loc.localization.covariance import block_count, pose_covariance
+from scene_geo_loc.localization.covariance import block_count, covariance_of, normal_equations
 from scene_geo_loc.localization.estimate import (
     Candidate,
     LocalizerSettings,
@@ -272,7 +272,7 @@ class Localizer:
             return estimate
         errors = reprojection_errors(pose.T_map_camera, view.pixels, matches.points_map, view.camera)
         fitted = errors <= FIT_WIDTH * self.settings.max_reprojection_error_px
-        estimate.covariance = pose_covariance(
+        equations = normal_equations(
             pose.T_map_camera,
             view.pixels[fitted],
             matches.points_map[fitted],
@@ -280,6 +280,7 @@ class Localizer:
             matches.points_sigma[fitted],
             matches.keyframe[fitted],
         )
+        estimate.covariance = covariance_of(equations)
         if estimate.covariance is None:
             estimate.reason = "The matches that agree with the pose lie so that they do not fix it."
             return estimate

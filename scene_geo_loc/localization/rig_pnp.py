@@ -117,9 +117,9 @@ def refine_rig(T_map_base: Pose, matches: Sequence[CameraMatches], max_error_px:
 
 
 def rig_covariance(T_map_base: Pose, matches: Sequence[CameraMatches]) -> NDArray[np.float64] | None:
-    """Covariance (6, 6) of a rig's pose from its cameras' inliers, as `pnp.pose_covariance` has it.
+    """Covariance (6, 6) of a rig's pose from its cameras' inliers, as `covariance_of` has it.
 
-    The Jacobians of all cameras are stacked, each by the pose of the base.
+    What each camera says of the base's pose is added up.
     Returns None where the inliers do not fix the pose.
     """
 

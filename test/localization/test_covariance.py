@@ -7,7 +7,13 @@ import numpy as np
 from seen import CAMERA, FAR_AWAY, seen_points
 
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, transform
-from scene_geo_loc.localization.covariance import EXCESS, MAP_STD, move_covariance, pose_covariance
+from scene_geo_loc.localization.covariance import (
+    EXCESS,
+    MAP_STD,
+    covariance_of,
+    move_covariance,
+    normal_equations,
+)
 
 
 def pose() -> Pose:
@@ -16,7 +22,7 @@ def pose() -> Pose:
 
 def stated(pixels: np.ndarray, points: np.ndarray, keyframe: np.ndarray | None = None) -> np.ndarray:
     """The covariance but for its excess, and for what no map is better than."""
-    covariance = pose_covariance(pose(), pixels, points, CAMERA, None, keyframe)
+    covariance = covariance_of(normal_equations(pose(), pixels, points, CAMERA, None, keyframe))
     assert covariance is not None
     return (covariance - np.diag(MAP_STD**2)) / np.outer(EXCESS, EXCESS)
 
@@ -86,7 +92,7 @@ def test_keyframes_that_do_not_agree_make_the_pose_less_sure() -> None:
 
 def test_no_pose_is_surer_than_a_map_can_be() -> None:
     pixels, points = seen_points(np.random.default_rng(9), pose(), 300)
-    covariance = pose_covariance(pose(), pixels, points, CAMERA)
+    covariance = covariance_of(normal_equations(pose(), pixels, points, CAMERA))
     assert covariance is not None
     assert (np.sqrt(np.diag(covariance)) >= 0.99 * MAP_STD).all()
 
@@ -96,7 +102,7 @@ def test_points_on_one_line_fix_no_pose() -> None:
     points = transform(pose(), np.array([[-2.0, 0, 6]]) + along * np.array([[4.0, 1, 2]]))
     pixels = CAMERA.project(transform(inverse(pose()), points))
     noisy = pixels + np.random.default_rng(6).normal(0, 1, pixels.shape)
-    assert pose_covariance(pose(), noisy, points, CAMERA) is None
+    assert covariance_of(normal_equations(pose(), noisy, points, CAMERA)) is None
 
 
 def test_few_matches_in_one_block_still_have_a_sound_covariance() -> None:

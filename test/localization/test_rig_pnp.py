@@ -16,7 +16,13 @@ from scene_geo_loc.geometry.pose import (
     rotation_error_deg,
     transform,
 )
-from scene_geo_loc.localization.covariance import EXCESS, MAP_STD, move_covariance, pose_covariance
+from scene_geo_loc.localization.covariance import (
+    EXCESS,
+    MAP_STD,
+    covariance_of,
+    move_covariance,
+    normal_equations,
+)
 from scene_geo_loc.localization.pnp import solve_pnp
 from scene_geo_loc.localization.rig_pnp import CameraMatches, refine_rig, rig_covariance, solve_rig
 
@@ -75,7 +81,7 @@ def test_a_rig_of_one_camera_has_that_camera_s_pose_and_covariance() -> None:
     assert alone is not None
     assert rig is not None
     np.testing.assert_allclose(rig @ AHEAD, alone.T_map_camera, atol=1e-6)
-    covariance = pose_covariance(rig @ AHEAD, one.pixels, one.points_map, CAMERA)
+    covariance = covariance_of(normal_equations(rig @ AHEAD, one.pixels, one.points_map, CAMERA))
     assert covariance is not None
     lever = rig[:3, 3] - (rig @ AHEAD)[:3, 3]
     of_base, floor, excess = rig_covariance(rig, [one]), np.diag(MAP_STD**2), np.outer(EXCESS, EXCESS)

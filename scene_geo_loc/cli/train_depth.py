@@ -10,11 +10,12 @@ import typer
 
 from scene_geo_loc.cli.depth_compare import named
 from scene_geo_loc.cli.settings import takes_settings
-from scene_geo_loc.training.depth_protocol import DepthProtocol, Freeze
+from scene_geo_loc.training.depth_protocol import DepthProtocol, DepthTraining, Freeze
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from scene_geo_loc.networks.scene_network import SceneNetwork
     from scene_geo_loc.training.depth_trainer import Batches
     from scene_geo_loc.training.image_pack import ImagePack
 
@@ -119,16 +120,7 @@ def depth(
         "day": list(named(day or [])),
         "validation": list(conditions),
     }
-    config = {
-        "system": {"name": name, "network": network.config.model_dump()},
-        "protocol": {
-            "name": "depth",
-            "freeze": freeze.value,
-            **protocol.model_dump(mode="json", exclude={"seed"}),
-        },
-        "seed": seed,
-        **learned_from,
-    }
+    config, origin = records_of(name, "depth", network, freeze, protocol, learned_from)
     run = RunFolder(out, config)
     packs = packs or pairs[0].with_name(f"{pairs[0].name}.packs")
 
@@ -144,15 +136,34 @@ def depth(
     }
     batches = DepthPairs(learned, PairSettings(protocol.pairs_a_batch, protocol.augmentation), seed)
     trainer = DepthTrainer(network.to(choose_device(device)), freeze, protocol)
+    result = train_depth(trainer, ShownBatches(batches), protocol.epochs, run, validated, origin, tell_epoch)
+    typer.echo(f"{run.best}: the network of epoch {result['best_epoch']} of {protocol.epochs}.")
+
+
+def records_of(
+    name: str,
+    kind: str,
+    network: SceneNetwork,
+    freeze: Freeze,
+    protocol: DepthTraining,
+    learned_from: dict[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The config of a run, and the provenance of the network that it trains."""
+    trained = {"freeze": freeze.value, **protocol.model_dump(mode="json", exclude={"seed"})}
+    config = {
+        "system": {"name": name, "network": network.config.model_dump()},
+        "protocol": {"name": kind, **trained},
+        "seed": protocol.seed,
+        **learned_from,
+    }
     origin = {
         "system": name,
-        "protocol": "depth",
-        "seed": seed,
+        "protocol": kind,
+        "seed": protocol.seed,
         "freeze": freeze.value,
         **learned_from,
     }
-    result = train_depth(trainer, ShownBatches(batches), protocol.epochs, run, validated, origin, tell_epoch)
-    typer.echo(f"{run.best}: the network of epoch {result['best_epoch']} of {protocol.epochs}.")
+    return config, origin
 
 
 class ShownBatches:

@@ -9,7 +9,7 @@ import typer
 
 from scene_geo_loc.cli.depth_compare import named
 from scene_geo_loc.cli.settings import takes_settings
-from scene_geo_loc.cli.train_depth import ShownBatches, tell_epoch
+from scene_geo_loc.cli.train_depth import ShownBatches, records_of, tell_epoch
 from scene_geo_loc.training.depth_protocol import Freeze
 from scene_geo_loc.training.scene_protocol import SceneProtocol, Task
 
@@ -131,16 +131,7 @@ def scene(
     }
     tasks = ", ".join(one.value for one in protocol.tasks)
     name = f"{its_origin.get('system', Path(network).stem)}, trained on {tasks}"
-    config = {
-        "system": {"name": name, "network": begun.config.model_dump()},
-        "protocol": {
-            "name": "scene",
-            "freeze": freeze.value,
-            **protocol.model_dump(mode="json", exclude={"seed"}),
-        },
-        "seed": seed,
-        **learned_from,
-    }
+    config, origin = records_of(name, "scene", begun, freeze, protocol, learned_from)
     run = RunFolder(out, config)
     images = packed("images", source)
     pairs = {
@@ -152,12 +143,5 @@ def scene(
         fit_places(begun, images)
     trainer = SceneTrainer(begun, freeze, protocol)
     batches = SceneBatches(images, protocol.images_a_batch, protocol.baseline_m, protocol.augmentation, seed)
-    origin = {
-        "system": name,
-        "protocol": "scene",
-        "seed": seed,
-        "freeze": freeze.value,
-        **learned_from,
-    }
     result = train_depth(trainer, ShownBatches(batches), protocol.epochs, run, pairs, origin, tell_epoch)
     typer.echo(f"{run.best}: the network of epoch {result['best_epoch']} of {protocol.epochs}.")

@@ -18,6 +18,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
+from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.ros.localization_node import LocalizationNode
@@ -71,15 +72,28 @@ class FakeMap:
         return 7
 
 
+def camera_info(camera: Camera) -> CameraInfo:
+    return CameraInfo(width=camera.width, height=camera.height, k=camera.K.ravel())
+
+
 class Robot:
     """A robot with a camera beside a localization_node, all of whose outputs are kept."""
 
-    def __init__(self, world: Any, picture: np.ndarray, **parameters: Any) -> None:
-        self.world, self.picture = world, picture
-        self.localizer = FakeLocalizer()
+    def __init__(
+        self,
+        world: Any,
+        picture: np.ndarray,
+        localizer: Any = None,
+        camera: Camera = Camera(64, 48, 50.0, 50.0, 32.0, 24.0),
+        **parameters: Any,
+    ) -> None:
+        """`localizer` is one that answers as it is told, if none is given."""
+        self.world, self.picture, self.camera = world, picture, camera
+        self.localizer = localizer or FakeLocalizer()
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         self.node = LocalizationNode(
-            lambda settings: (self.localizer, FakeMap()), parameter_overrides=overrides
+            lambda settings: (self.localizer, getattr(self.localizer, "map", FakeMap())),
+            parameter_overrides=overrides,
         )
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         world.spin(self.node)
@@ -95,15 +109,15 @@ class Robot:
         self.send_camera_info()
 
     def send_camera_info(self) -> None:
-        info = CameraInfo(width=64, height=48)
-        info.k = np.array([50.0, 0, 32, 0, 50, 24, 0, 0, 1])
-        self.world.publish("camera/camera_info", info)
+        self.world.publish("camera/camera_info", camera_info(self.camera))
         self.world.wait(lambda: self.node._camera_input.has_camera_info, "the camera_info to arrive")
 
-    def mount_camera(self) -> None:
-        mounting = transform_message(0, "base_link", "camera_optical_frame", T_BASE_CAMERA)
+    def mount_camera(
+        self, frame: str = "camera_optical_frame", T_base_camera: np.ndarray = T_BASE_CAMERA
+    ) -> None:
+        mounting = transform_message(0, "base_link", frame, T_base_camera)
         self.world.publish("/tf_static", TFMessage(transforms=[mounting]), latched=True)
-        self.world.wait(lambda: self.node._buffer._is_known("base_link"), "the mounting to arrive")
+        self.world.wait(lambda: self.node._buffer._is_known(frame), "the mounting to arrive")
 
     def send_odometry(self, stamp_ns: int, T_odom_base: np.ndarray = T_ODOM_BASE) -> None:
         """Sends odometry on TF until the node has it."""

@@ -16,7 +16,7 @@ from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.localization.covariance import block_count
-from scene_geo_loc.localization.estimate import Candidate, Matches, PosePrior, Status
+from scene_geo_loc.localization.estimate import Candidate, Matches, PoseEstimate, PosePrior, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.pnp import FIT_WIDTH
 from scene_geo_loc.localization.rig_pnp import CameraMatches, refine_rig, rig_covariance, solve_rig
@@ -78,6 +78,21 @@ class RigEstimate:
     reason: str = ""
     cameras: list[CameraShare] = field(default_factory=list)
     timings_ms: dict[str, float] = field(default_factory=dict)
+
+    def of_first_camera(self) -> PoseEstimate:
+        """The same as an estimate of the first camera, of a rig whose base that camera is."""
+        first = self.cameras[0]
+        return PoseEstimate(
+            self.status,
+            self.T_map_base,
+            self.covariance,
+            self.inlier_ratio,
+            self.inliers,
+            self.reason,
+            list(first.candidates),
+            first.matches,
+            self.timings_ms,
+        )
 
 
 class RigLocalizer:

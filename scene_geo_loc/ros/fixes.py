@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from scene_geo_loc.ros.settings import LocalizationNodeSettings
 
+TOGETHER_NS = 5_000_000
+"""Images no further apart than this were taken at once, whatever moves."""
+
 
 class FixPublisher:
     """Publishes fixes, and poses carried on from them, as poses of `base_frame` in the map, and as TF.
@@ -63,6 +66,24 @@ class FixPublisher:
             return T_odom_base @ self.base_T_camera(camera_frame, stamp_ns)
         except TransformUnavailable:
             return None
+
+    def camera_T_other(
+        self, camera_frame: str, stamp_ns: int, other_frame: str, other_stamp_ns: int
+    ) -> Pose:
+        """The pose of another camera at its own time, in the frame of a camera at that one's.
+
+        What the robot moved in between is taken from odometry.  Raises TransformUnavailable.
+        """
+        settings, timeout_s = self.settings, self.settings.transform_timeout
+        mounting = self.base_T_camera(camera_frame, stamp_ns)
+        other = self._buffer.wait(settings.base_frame, other_frame, other_stamp_ns, timeout_s)
+        if abs(other_stamp_ns - stamp_ns) > TOGETHER_NS:
+            before, after = (
+                self._buffer.wait(settings.odom_frame, settings.base_frame, at_ns, timeout_s)
+                for at_ns in (stamp_ns, other_stamp_ns)
+            )
+            other = inverse(before) @ after @ other
+        return inverse(mounting) @ other
 
     def publish(
         self, stamp_ns: int, camera_frame: str, T_map_camera: Pose, covariance: NDArray[np.float64]

@@ -21,12 +21,14 @@ from sensor_msgs.msg import Image
 
 from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
+from scene_geo_loc.localization.rig import RigImage, RigLocalizer
 from scene_geo_loc.localization.tracker import TrackedPose, Tracker
 from scene_geo_loc.networks.extractor import has_contrast
 from scene_geo_loc.ros import parameters
 from scene_geo_loc.ros.camera_input import BadMessage, CameraInput, StampOrder
 from scene_geo_loc.ros.diagnostics import Counters, DiagnosticsPublisher, LatencyWindow, Report
 from scene_geo_loc.ros.fixes import FixPublisher
+from scene_geo_loc.ros.further_cameras import FurtherCameras
 from scene_geo_loc.ros.localization_report import LocalizationFacts
 from scene_geo_loc.ros.localization_state import State, StatePublisher
 from scene_geo_loc.ros.messages import image_message, stamp_to_ns
@@ -124,6 +126,7 @@ class LocalizationNode(LifecycleNode):
         self._last_image_at = time.monotonic()
         self._worker: NewestWorker[Arrival] = NewestWorker(self._localize, self._on_defect)
         self._camera_input = CameraInput(self, self.settings, self.counters, self._on_image)
+        self._further_cameras = FurtherCameras(self, self.settings, self.counters, self._fixes)
         self._initial_pose_subscription = self.create_subscription(
             PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, 1
         )
@@ -160,6 +163,7 @@ class LocalizationNode(LifecycleNode):
         if camera_input is None:
             return
         camera_input.close()
+        self._further_cameras.close()
         with self._lock:
             self._generation += 1
         self._worker.close()
@@ -218,8 +222,10 @@ class LocalizationNode(LifecycleNode):
             self._buffer.clear()
             self._order.reset()
             self._forget()
-            if self._camera_input is not None and self._state.state is not State.SUSPENDED:
-                self._state.set(State.INITIALIZING, f"{why} Starting over.")
+            if self._camera_input is not None:
+                self._further_cameras.forget()
+                if self._state.state is not State.SUSPENDED:
+                    self._state.set(State.INITIALIZING, f"{why} Starting over.")
 
     def _forget(self) -> None:
         """Drops the prior and all fixes: map -> odom is withheld until the next one."""
@@ -252,7 +258,12 @@ class LocalizationNode(LifecycleNode):
         prior = self._initial_poses.prior(lambda: self._fixes.base_T_camera(frame, stamp_ns))
         if prior is None and self._tracker is not None:
             prior = self._tracker.prior(stamp_ns)
-        estimate = self._localizer.localize(image, camera, prior)
+        others = self._further_cameras.beside(frame, stamp_ns)
+        if others:
+            rig = [RigImage(image, camera, np.eye(4)), *others]
+            estimate = RigLocalizer(self._localizer).localize(rig, prior).of_first_camera()
+        else:
+            estimate = self._localizer.localize(image, camera, prior)
         T_odom_camera = self._fixes.odom_T_camera(frame, stamp_ns) if self._tracker is not None else None
         with self._lock:
             if arrival.generation != self._generation:
@@ -316,7 +327,7 @@ class LocalizationNode(LifecycleNode):
             active=camera_input is not None,
             state=self._state.state.value,
             reason=self._state.reason,
-            camera_problem=camera_input.problem if camera_input else "",
+            camera_problem=(camera_input.problem or self._further_cameras.problem) if camera_input else "",
             transform_problem=self._fixes.problem,
             image_topic=camera_input.image_topic if camera_input else "",
             info_topic=settings.camera_info_topic,

@@ -56,6 +56,19 @@ class LocalizationNodeSettings(CameraSettings):
 
     map: str = setting("", "Folder of the reference map.")
     device: str = setting("auto", "Where the network runs: auto, cpu, cuda, ...")
+    rig_image_topics: list[str] = setting(
+        [],
+        "Images of further cameras, localized together with the first one's as one; each with its "
+        "camera_info beside it and its mounting on TF.",
+    )
+    rig_tolerance: float = setting(
+        0.05,
+        "How far images of the cameras may be apart, and how long one waits for those of the others; more "
+        "than 5 ms apart they need odometry on TF.",
+        "s",
+        ge=0,
+        le=1,
+    )
     odom_frame: str = setting("odom", "The frame that odometry moves the robot in, REP-105.")
     publish_tf: Literal["map_to_odom", "map_to_base", "none"] = setting(
         "map_to_odom",

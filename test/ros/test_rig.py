@@ -1,0 +1,144 @@
+"""localization_node with the cameras of a rig, over DDS, in a small world with known geometry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from camera_robot import SECOND, START, T_BASE_CAMERA, Robot, camera_info
+from room import Room
+
+from scene_geo_loc.geometry.pose import inverse, make_pose, position_error_m, rotation_error_deg
+from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.ros.messages import image_message, ns_to_stamp, pose_from_message
+from scene_geo_loc.traversals.frame import Frame
+
+AHEAD = make_pose(np.eye(3), (0.2, 0.0, 0.0))
+"""What the robot moves between two images."""
+
+
+@pytest.fixture(scope="module")
+def localizer(room_map: Path) -> Localizer:
+    return Localizer(ReferenceMap.open(room_map), device="cpu")
+
+
+class Rig:
+    """A robot with two cameras in the room, and what each of them sees from where it is mounted."""
+
+    def __init__(self, world: Any, room: Room, localizer: Localizer, **parameters: Any) -> None:
+        self.room = room
+        self.front = room.frame(-2.1, 0.4, 7.0)
+        self.T_map_base = self.front.T_map_camera @ inverse(T_BASE_CAMERA)
+        self.T_base_aside = inverse(self.T_map_base) @ room.frame(-2.0, 0.1, -6.0).T_map_camera
+        self.robot = Robot(
+            world,
+            self.front.image,
+            localizer,
+            room.camera,
+            rig_image_topics=["aside/image_raw"],
+            rig_tolerance=0.5,
+            **parameters,
+        )
+        self.robot.mount_camera()
+        self.robot.mount_camera("aside_optical_frame", self.T_base_aside)
+        world.publish("aside/camera_info", camera_info(room.camera))
+        world.wait(lambda: self.inputs[0].has_camera_info, "the second camera_info to arrive")
+
+    @property
+    def inputs(self) -> list[Any]:
+        return self.robot.node._further_cameras._inputs
+
+    def aside(self, T_map_base: np.ndarray | None = None) -> Frame:
+        """What the second camera sees from where the robot is, or is by now."""
+        return self.room.view((self.T_map_base if T_map_base is None else T_map_base) @ self.T_base_aside)
+
+    def send_aside(self, stamp_ns: int, frame: Frame | None = None) -> None:
+        message = image_message(0, "aside_optical_frame", (frame or self.aside()).image)
+        message.header.stamp = ns_to_stamp(stamp_ns)
+        self.robot.world.publish("aside/image_raw", message)
+
+    def pose_is_right(self) -> None:
+        pose = pose_from_message(self.robot.world.wait(lambda: self.robot.poses, "a pose")[-1].pose)
+        assert position_error_m(self.T_map_base, pose) < 0.1
+        assert rotation_error_deg(self.T_map_base, pose) < 1.0
+
+
+@pytest.fixture
+def rig(world: Any, room: Room, localizer: Localizer) -> Rig:
+    return Rig(world, room, localizer)
+
+
+def black(frame: Frame) -> Any:
+    return image_message(0, "", np.zeros_like(frame.image))
+
+
+def test_what_the_second_camera_sees_tells_the_pose_where_the_first_sees_nothing(rig: Rig) -> None:
+    rig.send_aside(START)
+    rig.robot.send(black(rig.front), stamp_ns=START)
+    rig.pose_is_right()
+    rig.robot.state_becomes("localized")
+
+
+def test_an_image_waits_for_the_other_camera_s_that_is_about_to_come(rig: Rig) -> None:
+    rig.send_aside(START)
+    rig.robot.send(stamp_ns=START)
+    rig.pose_is_right()
+    alone = rig.robot.node._localizer.localize(rig.front.image, rig.front.camera)
+    stamp_ns = START + SECOND // 2
+    message = image_message(0, "camera_optical_frame", rig.front.image)
+    message.header.stamp = ns_to_stamp(stamp_ns)
+    rig.robot.world.publish("camera/image_raw", message)
+    rig.robot.world.wait(lambda: rig.robot.node.counters.total("received") == 2, "the first camera's image")
+    rig.send_aside(stamp_ns)
+    rig.robot.world.wait(lambda: len(rig.robot.poses) == 2, "a second pose")
+    assert rig.robot.node._estimate.inliers > 1.3 * alone.inliers
+    assert rig.robot.bad("no image of a further camera") == 0
+
+
+def test_a_camera_that_says_nothing_is_left_out_and_diagnosed(rig: Rig) -> None:
+    rig.robot.send(stamp_ns=START)
+    rig.pose_is_right()
+    assert rig.robot.bad("no image of a further camera") == 1
+    assert rig.robot.diagnosed("no image of a further camera").level == b"\x01"
+    rig.send_aside(START)
+    rig.robot.send(stamp_ns=START + SECOND)
+    assert rig.robot.bad("no image of a further camera") == 2
+
+
+def test_a_camera_that_is_triggered_later_is_moved_back_by_odometry(rig: Rig) -> None:
+    later_ns = START + SECOND // 10
+    rig.robot.send_odometry(START, np.eye(4))
+    rig.robot.send_odometry(later_ns, AHEAD)
+    rig.send_aside(later_ns, rig.aside(rig.T_map_base @ AHEAD))
+    rig.robot.send(black(rig.front), stamp_ns=START)
+    rig.pose_is_right()
+
+
+def test_without_odometry_a_camera_that_is_triggered_later_is_left_out(rig: Rig) -> None:
+    rig.send_aside(START + SECOND // 10)
+    rig.robot.send(stamp_ns=START)
+    rig.pose_is_right()
+    assert rig.robot.bad("no place of a further camera on TF") == 1
+
+
+def test_an_image_of_the_second_camera_that_cannot_be_read_is_counted(rig: Rig) -> None:
+    message = image_message(0, "aside_optical_frame", rig.front.image[:24])
+    message.header.stamp = ns_to_stamp(START)
+    rig.robot.world.publish("aside/image_raw", message)
+    rig.robot.send(stamp_ns=START)
+    rig.pose_is_right()
+    assert rig.robot.bad("size other than camera_info's") == 1
+
+
+def test_a_source_that_starts_over_is_localized_with_both_cameras_again(rig: Rig) -> None:
+    rig.send_aside(START)
+    rig.robot.send(stamp_ns=START)
+    again_ns = START - 100 * SECOND
+    rig.robot.send(stamp_ns=again_ns)
+    rig.send_aside(again_ns + SECOND)
+    rig.robot.send(black(rig.front), stamp_ns=again_ns + SECOND)
+    rig.robot.world.wait(lambda: len(rig.robot.poses) == 3, "a third pose")
+    rig.pose_is_right()

@@ -35,6 +35,7 @@ SECOND = 10**9
 START = 1_700_000_000 * SECOND
 TURN = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
 
+CAMERA = Camera(64, 48, 50.0, 50.0, 32.0, 24.0)
 T_BASE_CAMERA = make_pose([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], (1.5, 0.0, 1.2))
 T_ODOM_BASE = make_pose(TURN, (10.0, 0.0, 0.0))
 T_MAP_BASE = make_pose(np.eye(3), (100.0, 50.0, 0.0))
@@ -84,7 +85,7 @@ class Robot:
         world: Any,
         picture: np.ndarray,
         localizer: Any = None,
-        camera: Camera = Camera(64, 48, 50.0, 50.0, 32.0, 24.0),
+        camera: Camera = CAMERA,
         **parameters: Any,
     ) -> None:
         """`localizer` is one that answers as it is told, if none is given."""

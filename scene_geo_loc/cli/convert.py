@@ -24,13 +24,14 @@ def convert(
 
     The bag has /camera/image_raw, /camera/camera_info, /camera/depth/image_raw, /lidar/points and
     /ground_truth/pose, as far as the source has them.  A run of the Oxford RobotCar also gives
-    /gps/fix, /odom, /tf and all sensors' places on /tf_static.
+    /gps/fix, /odom, /tf and all sensors' places on /tf_static; of several cameras the first has these topics,
+    and the others /mono_left/image_raw, /mono_left/camera_info and so on.
 
     Example:  scene-geo-loc convert office_walk office_bag --every 2
     """
     from scene_geo_loc.traversals.convert import convert as write
 
-    traversal = source.open()
+    traversal = source.open_cameras()
     done = write(
         traversal,
         out,

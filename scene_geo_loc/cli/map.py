@@ -32,14 +32,15 @@ def build(
 ) -> None:
     """Build a reference map from a source with images and poses, and lidar or depth where there is.
 
-    A build that was stopped goes on where it was when the same command is given again.
+    A build that was stopped goes on where it was when the same command is given again. Of several cameras the
+    images of all become keyframes.
 
     Example:  scene-geo-loc map build morning.bag street_map --keyframe-distance 2
     """
     from scene_geo_loc.cli.progress import progress, track
     from scene_geo_loc.mapping.builder import MapBuilder, feed
 
-    traversal = source.open()
+    traversal = source.open_cameras()
     builder = MapBuilder(
         out,
         settings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_type_hints
@@ -49,11 +50,11 @@ class Source:
     format: Format = None
     poses: Poses = None
     camera: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             help="Which camera, where there are several: the image topic of a bag, the folder of KITTI's "
             "images, depth or color of 7-Scenes, or stereo/centre, stereo/left, stereo/right, mono_left, "
-            "mono_right or mono_rear of RobotCar.",
+            "mono_right or mono_rear of RobotCar. `map build` and `convert` take it more than once.",
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -77,7 +78,26 @@ class Source:
     ] = None
 
     def open(self) -> Traversal:
-        """The traversal. Raises TraversalError."""
+        """The traversal of one camera. Raises TraversalError."""
+        from scene_geo_loc.errors import TraversalError
+
+        if len(self._cameras) > 1:
+            raise TraversalError(
+                f"{self.path}: {len(self._cameras)} cameras are named, and this command takes one."
+            )
+        return self._of_camera(self._cameras[0])
+
+    def open_cameras(self) -> Traversal:
+        """The traversal of one camera, or of all that are named together. Raises TraversalError."""
+        from scene_geo_loc.traversals.rig import one_or_rig
+
+        return one_or_rig([self._of_camera(camera) for camera in self._cameras])
+
+    @property
+    def _cameras(self) -> Sequence[str | None]:
+        return self.camera or (None,)
+
+    def _of_camera(self, camera: str | None) -> Traversal:
         from scene_geo_loc.traversals.opening import open_traversal
 
         return open_traversal(
@@ -89,7 +109,7 @@ class Source:
             offset=self.offset,
             start=self.start,
             end=self.end,
-            camera=self.camera,
+            camera=camera,
         )
 
 

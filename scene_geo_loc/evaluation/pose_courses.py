@@ -14,7 +14,7 @@ from scene_geo_loc.evaluation.pose_tables import scene_table
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.traversals.frame import Traversal
 from scene_geo_loc.traversals.opening import format_of, open_traversal, sources_within, takes_split
-from scene_geo_loc.traversals.rig import RigTraversal
+from scene_geo_loc.traversals.rig import one_or_rig
 
 _INDOORS = ("7scenes", "12scenes", "rgbd")
 """Formats of datasets taken in rooms."""
@@ -112,12 +112,12 @@ class _Sources:
 
     def _reference(self, path: Path, **part: Any) -> Traversal:
         """What is mapped: the part of every camera."""
-        return _one_or_rig([self._open(path, camera, **part) for camera in self.cameras or (None,)])
+        return one_or_rig([self._open(path, camera, **part) for camera in self.cameras or (None,)])
 
     def _queries(self, path: Path, every: int, offset: int = 0, **part: Any) -> Traversal:
         """What is localized: some frames of the first camera, and what others took at the same time."""
         first, *others = self.cameras or (None,)
-        return _one_or_rig(
+        return one_or_rig(
             [
                 self._open(path, first, every=every, offset=offset, **part),
                 *(self._open(path, camera, **part) for camera in others),
@@ -137,10 +137,6 @@ class _Sources:
             "poses": self.poses,
             "cameras": list(self.cameras),
         }
-
-
-def _one_or_rig(cameras: Sequence[Traversal]) -> Traversal:
-    return cameras[0] if len(cameras) == 1 else RigTraversal(cameras)
 
 
 def _scenes(folder: Path, format: str | None) -> list[Path]:

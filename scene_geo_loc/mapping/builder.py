@@ -5,9 +5,10 @@ from __future__ import annotations
 import heapq
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.mapping.depth_of_images import OF_IMAGES, refine_depth
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.keyframe_depth import depth_of
-from scene_geo_loc.mapping.keyframes import KeyframeSelector
+from scene_geo_loc.mapping.keyframes import RECENT, KeyframeSelector
 from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
 from scene_geo_loc.mapping.reference_map import (
     FILES,
@@ -126,9 +127,11 @@ class MapBuilder:
         self._resumed = len(self._partial.records)
         self._resume_ns = self._partial.records[-1].stamp_ns if self._resumed else -(2**63)
         self.progress.keyframes = self._resumed
-        last = self._partial.records[-1].T_map_camera if self._resumed else None
+        self._resumed_last = self._partial.records[-RECENT:]
         self._selector = KeyframeSelector(
-            self.settings.keyframe_distance_m, self.settings.keyframe_angle_deg, last
+            self.settings.keyframe_distance_m,
+            self.settings.keyframe_angle_deg,
+            (record.T_map_camera for record in self._resumed_last),
         )
 
     @property
@@ -149,7 +152,7 @@ class MapBuilder:
     def add_frame(self, frame: Frame) -> None:
         """Takes a frame; what cannot be used is counted in `progress.skipped`."""
         self.progress.frames += 1
-        if frame.stamp_ns <= self._resume_ns:
+        if frame.stamp_ns < self._resume_ns or _is_among(frame, self._resumed_last):
             return
         reason = self._unusable(frame)
         if reason:
@@ -177,8 +180,10 @@ class MapBuilder:
             return "of another size than their camera says"
         if not has_contrast(frame.image):
             return "black or saturated"
-        if self._waiting and frame.stamp_ns <= self._waiting[-1].stamp_ns:
+        if self._waiting and frame.stamp_ns < self._waiting[-1].stamp_ns:
             return "out of order"
+        if _is_among(frame, self._waiting):
+            return "given twice"
         return ""
 
     def _advance(self, stamp_ns: int) -> None:
@@ -310,6 +315,13 @@ class MapBuilder:
     def abandon(self) -> None:
         """Closes the files of an unfinished build; it can be taken up again later."""
         self._partial.close()
+
+
+def _is_among(frame: Frame, earlier: Sequence[Frame | KeyframeRecord]) -> bool:
+    """Whether a frame is one of the last ones again; cameras of a rig may take theirs at one instant."""
+    together = takewhile(lambda one: one.stamp_ns == frame.stamp_ns, reversed(earlier))
+    poses = [one.T_map_camera for one in together if one.T_map_camera is not None]
+    return frame.T_map_camera is not None and any(np.array_equal(T, frame.T_map_camera) for T in poses)
 
 
 def _spread(count: int, most: int) -> NDArray[np.intp]:

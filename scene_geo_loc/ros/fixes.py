@@ -67,9 +67,7 @@ class FixPublisher:
         except TransformUnavailable:
             return None
 
-    def camera_T_other(
-        self, camera_frame: str, stamp_ns: int, other_frame: str, other_stamp_ns: int
-    ) -> Pose:
+    def camera_T_other(self, camera_frame: str, stamp_ns: int, other_frame: str, other_stamp_ns: int) -> Pose:
         """The pose of another camera at its own time, in the frame of a camera at that one's.
 
         What the robot moved in between is taken from odometry.  Raises TransformUnavailable.

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, inverse, make_pose, transform
+from scene_geo_loc.errors import TraversalError
+from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, inverse, make_pose, transform
 from scene_geo_loc.geometry.trajectory import Trajectory
 from scene_geo_loc.traversals.bag_writer import BagWriter, jpeg_of
 from scene_geo_loc.traversals.folder import FolderTraversal
 from scene_geo_loc.traversals.frame import Frame, Skipped, Traversal
 from scene_geo_loc.traversals.read_ahead import ReadAhead
 from scene_geo_loc.traversals.recording import Recording
+from scene_geo_loc.traversals.rig import RigTraversal
 
 BASE_FRAME = "base_link"
 CAMERA_FRAME = "camera_optical_frame"
-IMAGE_TOPIC = "/camera/image_raw"
-CAMERA_INFO_TOPIC = "/camera/camera_info"
-DEPTH_TOPIC = "/camera/depth/image_raw"
+CAMERA_NAMESPACE = "/camera"
 POINTS_TOPIC = "/lidar/points"
 POSE_TOPIC = "/ground_truth/pose"
 
 T_BASE_CAMERA = make_pose(OPTICAL_FROM_BODY.T, np.zeros(3))
 """The vehicle's frame is put at the camera: of a traversal, no more than the camera's pose is known."""
-
-
-JPEG_TOPIC = f"{IMAGE_TOPIC}/compressed"
 
 _MARGIN_NS = 1_000_000_000
 """What a vehicle recorded this long before the first frame and after the last one is written too."""
@@ -61,7 +59,7 @@ def convert(
     out: Path,
     *,
     compressed: bool = False,
-    track: Callable[[Iterable[Frame]], Iterable[Frame]] = iter,
+    track: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> Converted:
     """Writes a traversal as a rosbag2 (MCAP) with the topics that the nodes take by default.
 
@@ -72,35 +70,33 @@ def convert(
     the reader has taken out.
 
     Args:
+        traversal: of one camera, or a rig of a vehicle that is known; then the first camera has the topics
+            that the nodes take by default, and the others' have their names in them.
         out: the new bag's folder.
         compressed: whether images are written as JPEG, a tenth of the size but not quite the same.
-        track: wraps the frames, to show progress.
+        track: wraps the images, to show progress.
 
     Raises:
-        TraversalError: the source cannot be read, or the bag exists already or cannot be written.
+        TraversalError: the source cannot be read, of a rig it is not known where its cameras are on the
+            vehicle, or the bag exists already or cannot be written.
     """
     done = Converted()
-    folder = traversal if isinstance(traversal, FolderTraversal) else None
-    recording = folder.recording if folder is not None else None
-    beside: _Beside = _Scans(traversal, done)
-    camera_frame, mounts = CAMERA_FRAME, {CAMERA_FRAME: T_BASE_CAMERA}
-    if folder is not None and recording is not None:
-        beside = _Records(recording, folder, done)
-        camera_frame, mounts = recording.camera_frame, dict(recording.T_base)
+    cameras = _cameras(traversal)
+    first = cameras[0].traversal
+    beside: _Beside = _Scans(first, done)
+    mounts: Mapping[str, Pose] = {CAMERA_FRAME: T_BASE_CAMERA}
+    if isinstance(first, FolderTraversal) and first.recording is not None:
+        beside, mounts = _Records(first.recording, first, done), first.recording.T_base
     with BagWriter(out) as bag, ReadAhead() as ahead:
-        frames = traversal.frames() if folder is None else folder.frames(ahead.map)
-        for frame, jpeg in ahead.map(partial(_encoded, compressed), track(frames)):
+        images = heapq.merge(
+            *(camera.images(ahead) for camera in cameras), key=lambda one: one.frame.stamp_ns
+        )
+        for (camera, frame), jpeg in ahead.map(partial(_encoded, compressed), track(images)):
             if done.frames == 0:
                 fixed = {(BASE_FRAME, sensor): T for sensor, T in mounts.items()}
                 bag.static_transforms(beside.start(frame), fixed)
             beside.write(bag, frame)
-            bag.camera_info(CAMERA_INFO_TOPIC, frame.stamp_ns, camera_frame, frame.camera)
-            if jpeg is not None:
-                bag.jpeg(JPEG_TOPIC, frame.stamp_ns, camera_frame, jpeg)
-            else:
-                bag.image(IMAGE_TOPIC, frame.stamp_ns, camera_frame, frame.image)
-            if frame.depth is not None:
-                bag.depth_image(DEPTH_TOPIC, frame.stamp_ns, camera_frame, frame.depth)
+            camera.write(bag, frame, jpeg)
             done.frames += 1
         beside.finish(bag)
     for reason, count in traversal.skipped.counts.items():
@@ -108,8 +104,54 @@ def convert(
     return done
 
 
-def _encoded(compressed: bool, frame: Frame) -> tuple[Frame, NDArray[np.uint8] | None]:
-    return frame, jpeg_of(frame.image) if compressed else None
+class _Image(NamedTuple):
+    camera: _Camera
+    frame: Frame
+
+
+@dataclass(frozen=True)
+class _Camera:
+    """A camera, and where its images go."""
+
+    traversal: Traversal
+    namespace: str
+    frame_id: str
+
+    def images(self, ahead: ReadAhead) -> Iterator[_Image]:
+        folder = self.traversal if isinstance(self.traversal, FolderTraversal) else None
+        frames = self.traversal.frames() if folder is None else folder.frames(ahead.map)
+        return (_Image(self, frame) for frame in frames)
+
+    def write(self, bag: BagWriter, frame: Frame, jpeg: NDArray[np.uint8] | None) -> None:
+        stamp_ns, topic = frame.stamp_ns, f"{self.namespace}/image_raw"
+        bag.camera_info(f"{self.namespace}/camera_info", stamp_ns, self.frame_id, frame.camera)
+        if jpeg is not None:
+            bag.jpeg(f"{topic}/compressed", stamp_ns, self.frame_id, jpeg)
+        else:
+            bag.image(topic, stamp_ns, self.frame_id, frame.image)
+        if frame.depth is not None:
+            bag.depth_image(f"{self.namespace}/depth/image_raw", stamp_ns, self.frame_id, frame.depth)
+
+
+def _cameras(traversal: Traversal) -> list[_Camera]:
+    """The cameras of a traversal, of which the first has the topics that the nodes take by default."""
+    parts = traversal.cameras if isinstance(traversal, RigTraversal) else [traversal]
+    cameras: list[_Camera] = []
+    for part in parts:
+        recording = part.recording if isinstance(part, FolderTraversal) else None
+        if recording is None and len(parts) > 1:
+            raise TraversalError(
+                f"{traversal.name}: it is not known where its cameras are on the vehicle, as it is of an "
+                "Oxford RobotCar run: convert one --camera."
+            )
+        frame_id = CAMERA_FRAME if recording is None else recording.camera_frame
+        namespace = f"/{frame_id.removesuffix('_optical_frame')}" if cameras else CAMERA_NAMESPACE
+        cameras.append(_Camera(part, namespace, frame_id))
+    return cameras
+
+
+def _encoded(compressed: bool, image: _Image) -> tuple[_Image, NDArray[np.uint8] | None]:
+    return image, jpeg_of(image.frame.image) if compressed else None
 
 
 class _Beside(Protocol):

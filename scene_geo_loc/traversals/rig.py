@@ -58,6 +58,11 @@ class RigTraversal:
             yield [frame, *(other for other in found if other is not None)]
 
 
+def one_or_rig(cameras: Sequence[Traversal]) -> Traversal:
+    """The traversal of a single camera as it is, those of several as a rig."""
+    return cameras[0] if len(cameras) == 1 else RigTraversal(cameras)
+
+
 class _Stream:
     """The frames of a camera, looked up by rising stamps."""
 

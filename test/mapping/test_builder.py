@@ -90,6 +90,39 @@ def test_a_build_that_stopped_goes_on_to_the_same_map(room: Room, tmp_path: Path
     assert same_contents(tmp_path / "map", whole.path)
 
 
+@pytest.mark.parametrize("stopped_after", [4, 5])
+def test_cameras_of_one_instant_are_keyframes_each_and_a_frame_given_twice_is_one(
+    room: Room, tmp_path: Path, stopped_after: int
+) -> None:
+    """Two cameras with the same stamps, and a build that is stopped between instants or in one."""
+    frames = [
+        room.frame(-3.0 + x, 0.0, heading, stamp_ns=10**8 * (x + 1))
+        for x in range(4)
+        for heading in (0.0, 15.0)
+    ]
+    whole = build(tmp_path / "whole", frames)
+    assert len(whole) == len(frames)
+    first = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    for frame in frames[:stopped_after]:
+        first.add_frame(frame)
+    first.abandon()
+    second = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    assert second.resumed_keyframes == stopped_after
+    for frame in frames:
+        second.add_frame(frame)
+    assert same_contents(second.finish(), whole.path)
+
+
+def test_a_frame_that_is_given_twice_while_it_waits_for_its_lidar_is_one_keyframe(
+    room: Room, tmp_path: Path
+) -> None:
+    frames = without_depth(room.drive(3))
+    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    for frame in (*frames, frames[2]):
+        builder.add_frame(frame)
+    assert builder.progress.skipped.counts == {"given twice": 1}
+
+
 def test_what_a_kill_tore_is_built_again(room: Room, tmp_path: Path) -> None:
     frames = room.drive(6)
     whole = build(tmp_path / "whole", frames)

@@ -42,3 +42,15 @@ def test_asking_whether_a_pose_is_near_changes_nothing() -> None:
     assert not selector.is_near(pose(0))
     assert selector.accept(pose(0))
     assert [selector.is_near(pose(x)) for x in (0.5, 1.5, 0.9)] == [True, False, True]
+
+
+def test_cameras_that_look_in_several_directions_are_each_measured_from_their_own_keyframes() -> None:
+    selector = KeyframeSelector(1, 10)
+    frames = [(x / 10, angle) for x in range(25) for angle in (0, 90, 180)]
+    taken = [frame for frame in frames if selector.accept(pose(*frame))]
+    assert taken == [(x, angle) for x in (0, 1, 2) for angle in (0, 90, 180)]
+
+
+def test_going_on_measures_from_the_keyframes_that_are_there() -> None:
+    selector = KeyframeSelector(1, 10, [pose(0), pose(0, 90)])
+    assert [angle for angle in (0, 90, 180) if selector.accept(pose(0.5, angle))] == [180]

@@ -15,6 +15,7 @@ from scene_geo_loc.errors import TraversalError
 from scene_geo_loc.traversals.convert import T_BASE_CAMERA, convert
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
 from scene_geo_loc.traversals.opening import open_traversal
+from scene_geo_loc.traversals.rig import RigTraversal
 
 POINTS = np.random.default_rng(1).uniform(-30, 30, (50, 3))
 
@@ -77,6 +78,21 @@ def test_the_command_converts_a_part_of_a_source(tmp_path: Path, drive: Path):
     assert "3 frames" in result.output
     stamps = [frame.stamp_ns for frame in open_traversal(tmp_path / "out").frames()]
     assert stamps == [stamp(0), stamp(3), stamp(6)]
+
+
+def test_several_cameras_whose_places_on_the_vehicle_are_not_known_are_not_written(
+    tmp_path: Path, drive: Path
+) -> None:
+    rig = RigTraversal([open_traversal(drive, camera="/camera/image_raw")] * 2)
+    with pytest.raises(TraversalError, match="convert one --camera"):
+        convert(rig, tmp_path / "bag")
+    assert not (tmp_path / "bag").exists()
+
+
+def test_a_command_that_takes_one_camera_says_so(tmp_path: Path, drive: Path) -> None:
+    arguments = ["depth", "make", str(drive), str(tmp_path / "depth")]
+    done = CliRunner().invoke(app, [*arguments, "--camera", "/a", "--camera", "/b"])
+    assert "2 cameras are named, and this command takes one" in str(done.exception)
 
 
 def test_every_option_of_a_source_is_in_the_help_of_the_command():

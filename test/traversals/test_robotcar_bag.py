@@ -241,3 +241,23 @@ def test_the_command_says_what_is_in_the_bag(run, tmp_path):
     expected = "23 frames, 60 GPS fixes, 191 odometry steps, 120 poses, 360 scans"
     assert f"{tmp_path / 'bag'}: {expected}" in result.output.replace("\n", "")
     assert "left out: 1 missing images" in result.output
+
+
+def test_several_cameras_are_written_side_by_side_and_read_again(run: Path, tmp_path: Path) -> None:
+    names = ["stereo/centre", "mono_left"]
+    arguments = ["convert", str(run), str(tmp_path / "bag"), "--start", "5", "--end", "6"]
+    done = CliRunner().invoke(app, [*arguments, *(f"--camera={name}" for name in names)])
+    assert done.exit_code == 0, done.output
+    stamps = []
+    for name, topic in zip(names, ("/camera/image_raw", "/mono_left/image_raw"), strict=True):
+        before = list(open_traversal(run, camera=name, start=5.0, end=6.0).frames())
+        after = list(open_traversal(tmp_path / "bag", camera=topic).frames())
+        assert len(before) == len(after) == 3
+        stamps += [frame.stamp_ns for frame in before]
+        for one, again in zip(before, after, strict=True):
+            assert (again.stamp_ns, again.camera) == (one.stamp_ns, one.camera)
+            np.testing.assert_array_equal(again.image, one.image)
+            assert position_error_m(one.T_map_camera, again.T_map_camera) < 1e-3
+    topics = ["/camera/image_raw", "/mono_left/image_raw"]
+    written = [message.stamp_ns for message in Bag(tmp_path / "bag").messages(topics)]
+    assert written == sorted(stamps)

@@ -36,6 +36,7 @@ def bench(
     from scene_geo_loc.evaluation import benchmark
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings
     from scene_geo_loc.ros.live_load import hold_rate
     from scene_geo_loc.simulation.drive import DriveSettings, simulate
     from scene_geo_loc.simulation.sensors import Rig
@@ -60,8 +61,9 @@ def bench(
     forward = benchmark.time_forward(localizer.extractor, frames)
     systems = benchmark.time_systems()
     queries = benchmark.time_queries(localizer, frames)
-    others, sizes = {}, {"encoder": benchmark.bytes_a_keyframe(out / "maps" / "small")}
-    for matcher in ("sift", "xfeat"):
+    default = BuilderSettings().matcher
+    others, sizes = {}, {default: benchmark.bytes_a_keyframe(out / "maps" / "small")}
+    for matcher in (name for name in MATCHERS if name != default):
         small = out / "maps" / matcher
         try:
             benchmark.time_build(traversal, small, matcher)

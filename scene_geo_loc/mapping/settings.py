@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Lidar = Literal["auto", "spinning", "pushbroom"]
 DepthSource = Literal["measured", "auto", "learned"]
 MatcherName = Literal["encoder", "sift", "xfeat"]
-MATCHERS: tuple[str, ...] = get_args(MatcherName)
+MATCHERS: tuple[MatcherName, ...] = get_args(MatcherName)
 
 
 class BuilderSettings(BaseModel):

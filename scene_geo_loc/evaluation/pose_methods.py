@@ -113,11 +113,13 @@ class Recipe:
 
     @property
     def network_name(self) -> str:
-        """The checkpoint's name, with its folder's where that says more."""
+        """The checkpoint's name, with that of its map, or of its run's folder, where that says more."""
         if self.network is None:
             return PACKAGE
-        stem = self.network.stem
-        return f"{self.network.parent.name}/{stem}" if stem in ("last", "best", "network") else stem
+        stem, folder = self.network.stem, self.network.absolute().parent
+        if folder.name == "checkpoints":
+            folder = folder.parent
+        return f"{folder.name}/{stem}" if stem in ("last", "best", "network") else stem
 
 
 def has_odometry(traversal: Traversal) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from room import Room
 
 from scene_geo_loc.evaluation.pose_benchmark import Course, PoseBenchmarkRun
+from scene_geo_loc.evaluation.pose_methods import Recipe
 from scene_geo_loc.evaluation.pose_results import Place
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.networks.extractor import Extractor
@@ -84,3 +85,17 @@ def test_a_first_camera_without_poses_is_left_out_and_counted(room: Room) -> Non
     )
     (queries,) = PoseBenchmarkRun(device="cpu").run(course)
     assert (queries.queries, queries.without_truth) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "name"),
+    [
+        ("runs/pnlp_fc/checkpoints/best.safetensors", "pnlp_fc/best"),
+        ("street_map/network.safetensors", "street_map/network"),
+        ("mine.safetensors", "mine"),
+        (None, "package's own"),
+    ],
+)
+def test_a_network_is_called_by_what_tells_it_from_others(checkpoint: str | None, name: str) -> None:
+    recipe = Recipe.of(Path(checkpoint) if checkpoint else None, None, "encoder", BuilderSettings())
+    assert recipe.network_name == name

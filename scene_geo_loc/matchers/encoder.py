@@ -47,7 +47,7 @@ class EncoderMatcher(FittedMatcher):
     """
 
     name = "encoder"
-    min_inlier_ratio = 0.12
+    min_inlier_ratio = 0.13
     min_coverage = 0.5
 
     def __init__(self, network: SceneNetwork, learned: Path | None = None) -> None:

@@ -138,6 +138,7 @@ def test_a_source_that_starts_over_is_localized_with_both_cameras_again(rig: Rig
     rig.robot.send(stamp_ns=START)
     again_ns = START - 100 * SECOND
     rig.robot.send(stamp_ns=again_ns)
+    assert not any(rig.robot.node._further_cameras._kept)
     rig.send_aside(again_ns + SECOND)
     rig.robot.send(black(rig.front), stamp_ns=again_ns + SECOND)
     rig.robot.world.wait(lambda: len(rig.robot.poses) == 3, "a third pose")

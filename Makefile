@@ -19,10 +19,11 @@ demo: setup ## map a simulated drive, localize three others through the live nod
 test: setup ## run all tests
 	@$(VENV)/bin/python -m pytest
 
-lint: setup ## check style and types
+lint: setup ## check style, types and the floors of the house
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
 
 bench: setup ## measure speed and memory
 	@$(VENV)/bin/scene-geo-loc bench

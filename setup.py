@@ -30,7 +30,7 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
-        NAME: ["py.typed", "evaluation/templates/*.j2", "evaluation/*.json", "networks/*.safetensors"]
+        NAME: ["py.typed", "reports/templates/*.j2", "metrics/published/*.json", "networks/*.safetensors"]
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
@@ -77,7 +77,7 @@ setup(
             "ros-jazzy-visualization-msgs",
         ],
         "test": TEST,
-        "dev": [*TEST, "mypy", "ruff"],
+        "dev": [*TEST, "import-linter", "mypy", "ruff"],
     },
     entry_points={
         "console_scripts": [

@@ -21,15 +21,15 @@ from tf2_msgs.msg import TFMessage
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
-from scene_geo_loc.ros.localization_node import LocalizationNode
-from scene_geo_loc.ros.messages import (
+from scene_geo_loc.ros.common.messages import (
     image_message,
     ns_to_stamp,
     pose_from_transform,
     stamp_to_ns,
     transform_message,
 )
-from scene_geo_loc.ros.transforms import TransformUnavailable
+from scene_geo_loc.ros.common.transforms import TransformUnavailable
+from scene_geo_loc.ros.localization.node import LocalizationNode
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND

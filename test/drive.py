@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, make_pose
-from scene_geo_loc.traversals.bag_writer import BagWriter
+from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
 CAMERA = Camera(64, 48, 60.0, 61.0, 31.5, 23.5, "plumb_bob", (-0.1, 0.01, 0.001, -0.001, 0.0))
 T_BASE_CAMERA = make_pose(OPTICAL_FROM_BODY.T, [1.5, 0.1, 1.2])

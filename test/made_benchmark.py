@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from scene_geo_loc.evaluation.benchmark_results import Benchmark, RunResult, SystemResult
-from scene_geo_loc.evaluation.descriptor_systems import SystemName
-from scene_geo_loc.evaluation.recall import PlaceRecall
-from scene_geo_loc.evaluation.scenario_images import ScenarioViews
+from scene_geo_loc.benchmarks.descriptors.results import Benchmark, RunResult, SystemResult
+from scene_geo_loc.benchmarks.descriptors.scenario_images import ScenarioViews
+from scene_geo_loc.benchmarks.descriptors.systems import SystemName
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
-from scene_geo_loc.training.views import View
+from scene_geo_loc.metrics.recall import PlaceRecall
+from scene_geo_loc.places.views import View
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles
 from scene_geo_loc.traversals.frame import Skipped
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.depth.depth_maps import encode_depth
-from scene_geo_loc.training.pack_chunks import Picture, Reader
+from scene_geo_loc.packs.chunks import Picture, Reader
 from scene_geo_loc.traversals.folder import read_image
 
 

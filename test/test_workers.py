@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.workers import ordered_map
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.parallel import ordered_map
 
 WAITS = """
 import sys, time
-from scene_geo_loc.workers import ordered_map
+from scene_geo_loc.core.parallel import ordered_map
 if __name__ == "__main__":
     with ordered_map(time.sleep, iter([0, 600]), workers=2) as results:
         next(results)

@@ -15,16 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scene_geo_loc.networks.encoders import ENCODERS, Encoder, FeatureMaps, Stage
-from scene_geo_loc.networks.scene_network import NetworkConfig
-from scene_geo_loc.training.descriptor_trainer import DescriptorTrainer
-from scene_geo_loc.training.initialisation import new_network
-from scene_geo_loc.training.learners import Learner, SceneLearner
-from scene_geo_loc.training.processes import Processes
-from scene_geo_loc.training.run_folder import RunFolder
-from scene_geo_loc.training.training_config import SystemConfig, TrainingProtocol
-from scene_geo_loc.training.triplet_batches import Batch
-from scene_geo_loc.training.validation import Validation
+from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder, FeatureMaps, Stage
+from scene_geo_loc.networks.architecture.scene_network import NetworkConfig
+from scene_geo_loc.training.common.config import SystemConfig, TrainingProtocol
+from scene_geo_loc.training.common.initialisation import new_network
+from scene_geo_loc.training.common.processes import Processes
+from scene_geo_loc.training.common.run_folder import RunFolder
+from scene_geo_loc.training.descriptor.batches import Batch
+from scene_geo_loc.training.descriptor.learners import Learner, SceneLearner
+from scene_geo_loc.training.descriptor.trainer import DescriptorTrainer
+from scene_geo_loc.training.descriptor.validation import Validation
 
 SIZE = 32
 

@@ -31,15 +31,15 @@ def bench(
     from rich.console import Console
     from rich.table import Table
 
-    from scene_geo_loc.cli.progress import progress
-    from scene_geo_loc.errors import CheckpointError
-    from scene_geo_loc.evaluation import benchmark
+    from scene_geo_loc.benchmarks.speed import costs as benchmark
+    from scene_geo_loc.cli.options.progress import progress
+    from scene_geo_loc.core.errors import CheckpointError
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings
-    from scene_geo_loc.ros.live_load import hold_rate
-    from scene_geo_loc.simulation.drive import DriveSettings, simulate
-    from scene_geo_loc.simulation.sensors import Rig
+    from scene_geo_loc.ros.harness.load_test import hold_rate
+    from scene_geo_loc.simulation.recordings.drive import DriveSettings, simulate
+    from scene_geo_loc.simulation.vehicle.sensors import Rig
     from scene_geo_loc.traversals.opening import open_traversal
 
     bag = out / "drive"

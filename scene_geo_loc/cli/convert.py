@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from scene_geo_loc.cli.progress import track
-from scene_geo_loc.cli.source import Source, takes_source
+from scene_geo_loc.cli.options.progress import track
+from scene_geo_loc.cli.options.source import Source, takes_source
 
 
 @takes_source
@@ -29,7 +29,7 @@ def convert(
 
     Example:  scene-geo-loc convert office_walk office_bag --every 2
     """
-    from scene_geo_loc.traversals.convert import convert as write
+    from scene_geo_loc.traversals.rosbag.convert import convert as write
 
     traversal = source.open_cameras()
     done = write(

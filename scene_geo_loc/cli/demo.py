@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scene_geo_loc.cli.made import Made
-from scene_geo_loc.cli.progress import progress, track
+from scene_geo_loc.cli.options.progress import progress, track
+from scene_geo_loc.core.artifacts import Made
 
 if TYPE_CHECKING:
-    from scene_geo_loc.evaluation.pose_error import QueryRecord, Summary
     from scene_geo_loc.mapping.settings import DepthSource
+    from scene_geo_loc.metrics.pose_error import QueryRecord, Summary
 
 MAPPED = "overcast"
 DRIVES = ("sunny", "snow", "night")
@@ -59,8 +59,8 @@ def demo(
 def run(out: Path) -> list[str]:
     """Does all of it; returns what the sunny drive misses."""
     from scene_geo_loc.cli.results import print_results
-    from scene_geo_loc.evaluation.pose_error import UNANSWERED, summarize
-    from scene_geo_loc.output import write_json
+    from scene_geo_loc.core.atomic import write_json
+    from scene_geo_loc.metrics.pose_error import UNANSWERED, summarize
 
     made = Made(out)
     for condition in (MAPPED, *DRIVES):
@@ -97,8 +97,8 @@ def simulate_drive(made: Made, condition: str) -> None:
         typer.echo(f"{made.root / name} is there already.")
         return
     from scene_geo_loc.mapping.builder import remove_partial
-    from scene_geo_loc.simulation.drive import DriveSettings, simulate
-    from scene_geo_loc.simulation.sensors import Rig
+    from scene_geo_loc.simulation.recordings.drive import DriveSettings, simulate
+    from scene_geo_loc.simulation.vehicle.sensors import Rig
 
     rig = Rig() if is_mapped else Rig(lidar=None, pushbroom=None)
     settings = DriveSettings(condition, SEED, start=start, length=length, speed=SPEED_M_S, rig=rig)
@@ -113,7 +113,7 @@ def simulate_drive(made: Made, condition: str) -> None:
 
 def build_map(made: Made, name: str) -> None:
     """Builds a map from the mapping drive's bag, where it is not there; goes on with an unfinished one."""
-    from scene_geo_loc.errors import MapError
+    from scene_geo_loc.core.errors import MapError
     from scene_geo_loc.mapping.builder import MapBuilder, feed
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.mapping.settings import BuilderSettings
@@ -143,7 +143,7 @@ def build_map(made: Made, name: str) -> None:
 
 def localize_drive(out: Path, condition: str) -> list[QueryRecord]:
     """Localizes every image of a drive in the map of images alone."""
-    from scene_geo_loc.evaluation.run import localize_traversal
+    from scene_geo_loc.benchmarks.localization.run import localize_traversal
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.traversals.opening import open_traversal
@@ -156,25 +156,26 @@ def localize_drive(out: Path, condition: str) -> list[QueryRecord]:
 
 def replay_drive(out: Path, condition: str) -> list[QueryRecord]:
     """Plays a drive to a node of its own and scores what it publishes against the bag's truth."""
-    from scene_geo_loc.ros.live_run import replay
+    from scene_geo_loc.benchmarks.localization.live import live_records
+    from scene_geo_loc.ros.harness.replay import replay
     from scene_geo_loc.traversals.opening import open_traversal
 
     bag = out / "bags" / condition
     with progress(f"replaying the {condition} drive live") as tell:
         answers = replay(bag, out / "map", out / "logs" / f"{condition}.log", tell)
-    return answers.records(open_traversal(bag))
+    return live_records(answers, open_traversal(bag))
 
 
 def write_reports(
     out: Path, records: dict[str, list[QueryRecord]], summaries: dict[str, Summary], machine: str
 ) -> None:
     """Writes a report a drive, the page that leads to them, and the picture that sums them up."""
-    from scene_geo_loc.evaluation.examples import Example, choose_examples, draw_examples
-    from scene_geo_loc.evaluation.hero import hero_picture
-    from scene_geo_loc.evaluation.report import IndexRow, Report, write_index, write_report
+    from scene_geo_loc.core.atomic import write_aside
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.mapping.reference_map import ReferenceMap
-    from scene_geo_loc.output import write_aside
+    from scene_geo_loc.reports.examples import Example, choose_examples, draw_examples
+    from scene_geo_loc.reports.report import IndexRow, Report, write_index, write_report
+    from scene_geo_loc.reports.summary_picture import hero_picture
     from scene_geo_loc.traversals.opening import open_traversal
 
     reference_map = ReferenceMap.open(out / "map")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from scene_geo_loc.networks.extractor import Extractor
+    from scene_geo_loc.networks.runtime.extractor import Extractor
 
 
 def describe(
@@ -39,10 +39,10 @@ def describe(
 
         scene-geo-loc describe queries --out queries.npz --network fitted.safetensors
     """
-    from scene_geo_loc.cli.progress import track
-    from scene_geo_loc.evaluation.describe import describe_folder, image_names, read_images
+    from scene_geo_loc.cli.options.progress import track
+    from scene_geo_loc.core.atomic import written_aside
+    from scene_geo_loc.mapping.image_descriptors import describe_folder, image_names, read_images
     from scene_geo_loc.networks.checkpoint import digest, save_checkpoint
-    from scene_geo_loc.output import written_aside
     from scene_geo_loc.traversals.frame import Skipped
 
     names = image_names(folder)
@@ -67,9 +67,9 @@ def _ready(
 
     Raises CheckpointError where it would be fitted once more.
     """
-    from scene_geo_loc.cli.progress import track
-    from scene_geo_loc.errors import CheckpointError
-    from scene_geo_loc.evaluation.describe import fit_extractor, image_names, read_images, spread
+    from scene_geo_loc.cli.options.progress import track
+    from scene_geo_loc.core.errors import CheckpointError
+    from scene_geo_loc.mapping.image_descriptors import fit_extractor, image_names, read_images, spread
     from scene_geo_loc.networks.checkpoint import load_checkpoint
     from scene_geo_loc.networks.default import default_network
     from scene_geo_loc.traversals.frame import Skipped

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scene_geo_loc.cli.source import Source, takes_source
+from scene_geo_loc.cli.options.source import Source, takes_source
 
 if TYPE_CHECKING:
-    from scene_geo_loc.evaluation.pose_error import QueryRecord
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.localization.tracker import Tracker
+    from scene_geo_loc.metrics.pose_error import QueryRecord
     from scene_geo_loc.traversals.frame import Traversal
 
 
@@ -47,6 +47,7 @@ def evaluate(
 
     Example:  scene-geo-loc evaluate office_map evening.bag --json evening.json --report evening_report
     """
+    from scene_geo_loc.benchmarks.localization.tracking import gaps_of, kidnap
     from scene_geo_loc.cli.results import (
         print_coverage,
         print_gaps,
@@ -56,15 +57,14 @@ def evaluate(
         print_retrieval,
         print_scene_table,
     )
-    from scene_geo_loc.errors import TraversalError
-    from scene_geo_loc.evaluation.coverage import coverage_of
-    from scene_geo_loc.evaluation.pose_error import summarize
-    from scene_geo_loc.evaluation.pose_tables import medians_of, scene_table
-    from scene_geo_loc.evaluation.tracking import gaps_of, kidnap
+    from scene_geo_loc.core.atomic import write_json
+    from scene_geo_loc.core.errors import TraversalError
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.localization.tracker import Tracker
     from scene_geo_loc.mapping.reference_map import ReferenceMap
-    from scene_geo_loc.output import write_json
+    from scene_geo_loc.metrics.covariance_calibration import coverage_of
+    from scene_geo_loc.metrics.pose_error import summarize
+    from scene_geo_loc.metrics.published.pose_tables import medians_of, scene_table
     from scene_geo_loc.traversals.opening import format_of
 
     traversal = source.open()
@@ -108,10 +108,10 @@ def evaluate(
     if json is not None:
         write_json(json, numbers)
     if report is not None:
-        from scene_geo_loc.evaluation.examples import choose_examples, draw_examples
-        from scene_geo_loc.evaluation.hero import hero_picture
-        from scene_geo_loc.evaluation.report import Report, write_report
-        from scene_geo_loc.output import write_aside
+        from scene_geo_loc.core.atomic import write_aside
+        from scene_geo_loc.reports.examples import choose_examples, draw_examples
+        from scene_geo_loc.reports.report import Report, write_report
+        from scene_geo_loc.reports.summary_picture import hero_picture
 
         how = "Played live to localization_node over DDS" if live else "Localized offline"
         how += ", tracked," if track else ""
@@ -129,8 +129,8 @@ def evaluate(
 
 def run_offline(localizer: Localizer, traversal: Traversal, tracker: Tracker | None) -> list[QueryRecord]:
     """Localizes every frame, with progress."""
-    from scene_geo_loc.cli.progress import track
-    from scene_geo_loc.evaluation.run import localize_traversal
+    from scene_geo_loc.benchmarks.localization.run import localize_traversal
+    from scene_geo_loc.cli.options.progress import track
 
     return list(track(localize_traversal(localizer, traversal, tracker), len(traversal), "localizing"))
 
@@ -139,9 +139,10 @@ def run_live(
     bag: Path, map_folder: Path, traversal: Traversal, log: Path, tracking: bool
 ) -> list[QueryRecord]:
     """Plays a bag to a localization_node of its own, with progress."""
-    from scene_geo_loc.cli.progress import progress
-    from scene_geo_loc.ros.live_run import replay
+    from scene_geo_loc.benchmarks.localization.live import live_records
+    from scene_geo_loc.cli.options.progress import progress
+    from scene_geo_loc.ros.harness.replay import replay
 
     with progress("replaying") as tell:
         answers = replay(bag, map_folder, log, tell, tracking)
-    return answers.records(traversal)
+    return live_records(answers, traversal)

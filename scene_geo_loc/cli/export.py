@@ -23,9 +23,9 @@ def export(
 
     Example:  scene-geo-loc export street_map/network.safetensors street.onnx
     """
+    from scene_geo_loc.core.atomic import written_aside
     from scene_geo_loc.networks.checkpoint import load_checkpoint
-    from scene_geo_loc.networks.export import export_onnx
-    from scene_geo_loc.output import written_aside
+    from scene_geo_loc.networks.runtime.export import export_onnx
 
     loaded, _ = load_checkpoint(network)
     with written_aside(out) as aside:

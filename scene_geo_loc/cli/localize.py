@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scene_geo_loc.cli.source import Source, takes_source
+from scene_geo_loc.cli.options.source import Source, takes_source
 
 
 @takes_source
@@ -32,13 +32,13 @@ def localize(
 
     Example:  scene-geo-loc localize office_map evening.bag --out evening.tum
     """
-    from scene_geo_loc.cli.progress import track
-    from scene_geo_loc.evaluation.run import localize_traversal
+    from scene_geo_loc.benchmarks.localization.run import localize_traversal
+    from scene_geo_loc.cli.options.progress import track
+    from scene_geo_loc.core.atomic import written_aside
     from scene_geo_loc.geometry.trajectory import Trajectory, write_tum
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.localization.tracker import Tracker
     from scene_geo_loc.mapping.reference_map import ReferenceMap
-    from scene_geo_loc.output import written_aside
 
     traversal = source.open()
     reference_map = ReferenceMap.open(map_folder)

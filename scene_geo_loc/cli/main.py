@@ -12,19 +12,19 @@ import typer
 
 from scene_geo_loc import __version__
 from scene_geo_loc.cli.bench import bench
-from scene_geo_loc.cli.benchmark import benchmark_app
+from scene_geo_loc.cli.benchmark.descriptors import benchmark_app
 from scene_geo_loc.cli.convert import convert
 from scene_geo_loc.cli.demo import demo
-from scene_geo_loc.cli.depth import depth_app
+from scene_geo_loc.cli.depth.maps import depth_app
 from scene_geo_loc.cli.describe import describe
 from scene_geo_loc.cli.evaluate import evaluate
 from scene_geo_loc.cli.export import export
 from scene_geo_loc.cli.localize import localize
 from scene_geo_loc.cli.map import map_app
 from scene_geo_loc.cli.simulate import simulate
-from scene_geo_loc.cli.train import train_app
+from scene_geo_loc.cli.train.descriptor import train_app
 from scene_geo_loc.cli.triplets import triplets
-from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError
 
 app = typer.Typer(
     help="Tells a vehicle where it is from its camera: drive once to build a map, then localize in it.",

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from scene_geo_loc.cli.settings import takes_settings
-from scene_geo_loc.cli.source import Source, takes_source
+from scene_geo_loc.cli.options.settings import takes_settings
+from scene_geo_loc.cli.options.source import Source, takes_source
 from scene_geo_loc.mapping.settings import BuilderSettings
 
 map_app = typer.Typer(help="Build reference maps, and look into them.", no_args_is_help=True)
@@ -37,7 +37,7 @@ def build(
 
     Example:  scene-geo-loc map build morning.bag street_map --keyframe-distance 2
     """
-    from scene_geo_loc.cli.progress import progress, track
+    from scene_geo_loc.cli.options.progress import progress, track
     from scene_geo_loc.mapping.builder import MapBuilder, feed
 
     traversal = source.open_cameras()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scene_geo_loc.cli.progress import progress
+from scene_geo_loc.cli.options.progress import progress
 
 _OF_ROBOTCAR = ("out", "layout", "seed", "length", "speed", "rate", "width", "height", "workers")
 """The options that a campaign in RobotCar's layout takes; the rest is as that car has it."""
@@ -77,7 +77,7 @@ def simulate(
 
         scene-geo-loc simulate data/robotcar-twin --layout robotcar --length 2110
     """
-    from scene_geo_loc.errors import SceneGeoLocError
+    from scene_geo_loc.core.errors import SceneGeoLocError
 
     given: dict[str, Any] = {
         name: value
@@ -94,9 +94,15 @@ def simulate(
         raise SceneGeoLocError(f"There is no layout {layout!r}; name bag or robotcar.")
     from dataclasses import replace
 
-    from scene_geo_loc.simulation.drive import DriveSettings
-    from scene_geo_loc.simulation.drive import simulate as run
-    from scene_geo_loc.simulation.sensors import MountedCamera, PushbroomLidar, Rig, SpinningLidar, pinhole
+    from scene_geo_loc.simulation.recordings.drive import DriveSettings
+    from scene_geo_loc.simulation.recordings.drive import simulate as run
+    from scene_geo_loc.simulation.vehicle.sensors import (
+        MountedCamera,
+        PushbroomLidar,
+        Rig,
+        SpinningLidar,
+        pinhole,
+    )
 
     try:
         coefficients = tuple(float(value) for value in distortion.split(",") if value.strip())
@@ -132,8 +138,8 @@ def simulate(
 
 
 def _simulate_robotcar(out: Path, values: dict[str, Any], workers: int | None) -> None:
-    from scene_geo_loc.simulation.campaign import CampaignSettings
-    from scene_geo_loc.simulation.robotcar import simulate_robotcar
+    from scene_geo_loc.simulation.recordings.campaign import CampaignSettings
+    from scene_geo_loc.simulation.recordings.robotcar import simulate_robotcar
 
     with progress("simulating the runs", "images") as tell:
         summary = simulate_robotcar(out, CampaignSettings(**values), workers=workers, progress=tell)
@@ -143,7 +149,7 @@ def _simulate_robotcar(out: Path, values: dict[str, Any], workers: int | None) -
 
 def _refuse_others(ctx: typer.Context) -> None:
     """Refuses options that a campaign does not take."""
-    from scene_geo_loc.errors import SceneGeoLocError
+    from scene_geo_loc.core.errors import SceneGeoLocError
 
     for name in ctx.params:
         source = ctx.get_parameter_source(name)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from scene_geo_loc.cli.settings import takes_settings
-from scene_geo_loc.training.settings import TripletSettings
+from scene_geo_loc.cli.options.settings import takes_settings
+from scene_geo_loc.places.triplet_settings import TripletSettings
 
 
 @takes_settings(triplets="--count")
@@ -35,11 +35,11 @@ def triplets(
 
     Example:  scene-geo-loc triplets robotcar robotcar/triplets.parquet --make-depth
     """
-    from scene_geo_loc.cli.progress import progress
-    from scene_geo_loc.training.areas import Areas
-    from scene_geo_loc.training.scenarios import training_runs
-    from scene_geo_loc.training.triplet_choice import make_triplets
-    from scene_geo_loc.training.triplet_depth import attach_depth, make_missing_depth
+    from scene_geo_loc.cli.options.progress import progress
+    from scene_geo_loc.places.areas import Areas
+    from scene_geo_loc.places.scenarios import training_runs
+    from scene_geo_loc.places.triplet_choice import make_triplets
+    from scene_geo_loc.places.triplet_depth import attach_depth, make_missing_depth
     from scene_geo_loc.traversals.frame import Skipped
 
     runs, missing = training_runs(root)

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.depth.lidar import MAX_DEPTH_M
-from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
 

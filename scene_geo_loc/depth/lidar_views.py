@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.depth.densify import densify
 from scene_geo_loc.depth.lidar import LidarAccumulator, points_in_view, sparse_depth
 from scene_geo_loc.depth.window import ScanWindow, window_for
-from scene_geo_loc.errors import TraversalError
 from scene_geo_loc.traversals.frame import Frame, Skipped, Traversal
 
 

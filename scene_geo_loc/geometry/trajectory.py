@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
-from scene_geo_loc.errors import TraversalError
+from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, to_quaternion
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.errors import MapError, SceneGeoLocError
+from scene_geo_loc.core.errors import MapError, SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import transform
 from scene_geo_loc.localization.covariance import block_count, covariance_of, normal_equations
@@ -35,9 +35,9 @@ from scene_geo_loc.localization.pnp import (
 from scene_geo_loc.localization.view import View
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers import LocalFeatures, make_matcher
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
-from scene_geo_loc.networks.extractor import Extractor, SceneFeatures, has_contrast
-from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.networks.runtime.extractor import Extractor, SceneFeatures, has_contrast
 
 MIN_AGREEING = 12
 """Fewer quick matches that agree say nothing of a candidate.

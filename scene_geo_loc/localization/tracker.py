@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from scene_geo_loc.geometry.pose import Pose, inverse, position_error_m, rotation_angle_deg
-from scene_geo_loc.localization.belief import Belief
 from scene_geo_loc.localization.estimate import PoseEstimate, PosePrior, Status
+from scene_geo_loc.localization.track_state import Belief
 
 TURN_ACCELERATION = 0.5
 """Standard deviation of the change of a turn rate in one second, rad/s, where there is no odometry."""

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc import __version__
+from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator
 from scene_geo_loc.depth.window import WINDOWS
-from scene_geo_loc.errors import MapError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.mapping.depth_of_images import OF_IMAGES, refine_depth
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.keyframe_depth import depth_of
 from scene_geo_loc.mapping.keyframes import RECENT, KeyframeSelector
+from scene_geo_loc.mapping.multi_view_depth import OF_IMAGES, refine_depth
 from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
 from scene_geo_loc.mapping.reference_map import (
     FILES,
@@ -39,7 +39,7 @@ from scene_geo_loc.matchers import make_matcher
 from scene_geo_loc.matchers.base import FittedMatcher
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.default import default_network
-from scene_geo_loc.networks.extractor import Extractor, has_contrast
+from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped, Traversal
 
 FIT_KEYFRAMES = 1000

@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.errors import MapError
+from scene_geo_loc.core.errors import MapError
 
 
 class DescriptorIndex:

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from scene_geo_loc.errors import MapError
+from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.growing_array import GrowingArray
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
-from scene_geo_loc.mapping.growing_array import GrowingArray
 from scene_geo_loc.mapping.reference_map import KEYFRAME_SCHEMA
 from scene_geo_loc.matchers.base import FittedMatcher, Matcher, Rows
-from scene_geo_loc.networks.backends import LATE
-from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.runtime.backends import LATE
 from scene_geo_loc.traversals.frame import Frame
 
 WORK = "work"

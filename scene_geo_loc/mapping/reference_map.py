@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.spatial.transform import Rotation
 
-from scene_geo_loc.errors import MapError
+from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.mapping.index import DescriptorIndex
 

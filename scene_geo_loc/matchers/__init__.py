@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scene_geo_loc.errors import MapError
+from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.matchers.base import LocalFeatures, Matched, Matcher
 from scene_geo_loc.matchers.encoder import EncoderMatcher
 from scene_geo_loc.matchers.sift import SiftMatcher
 from scene_geo_loc.matchers.xfeat import XFeatMatcher
-from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 
 __all__ = ["MATCHERS", "LocalFeatures", "Matched", "Matcher", "make_matcher"]
 

@@ -10,8 +10,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from scene_geo_loc.networks.extractor import SceneFeatures
-from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 
 Rows = Mapping[str, NDArray]
 """What a map stores of a keyframe's features: a row of each array by the array's name."""

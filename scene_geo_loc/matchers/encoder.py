@@ -9,6 +9,7 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import DTypeLike, NDArray
 
+from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.matchers.base import (
     FittedMatcher,
     LocalFeatures,
@@ -18,10 +19,9 @@ from scene_geo_loc.matchers.base import (
     to_int8,
     unit,
 )
-from scene_geo_loc.networks.encoders.weights import read_weights
-from scene_geo_loc.networks.extractor import SceneFeatures
-from scene_geo_loc.networks.scene_network import SceneNetwork
-from scene_geo_loc.output import write_aside
+from scene_geo_loc.networks.architecture.encoders.weights import read_weights
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 
 COARSE_WEIGHT = 0.5
 """How much the late map's cosine counts beside the early map's.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from scene_geo_loc.matchers.base import LocalFeatures, Matcher, Rows, nearest_pixels, to_int8, unit
-from scene_geo_loc.networks.extractor import SceneFeatures
+from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 
 MAX_PIXELS = 640 * 480
 """Most pixels of the image that keypoints are found in: larger images are made smaller."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.matchers.base import unit
 from scene_geo_loc.matchers.keypoints import QUERY_KEYPOINTS, KeypointMatcher
-from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 
 
 class SiftMatcher(KeypointMatcher):

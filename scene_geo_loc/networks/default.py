@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from scene_geo_loc.networks.architecture.network_config import NetworkConfig
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.checkpoint import imagenet_network, load_checkpoint
-from scene_geo_loc.networks.network_config import NetworkConfig
-from scene_geo_loc.networks.scene_network import SceneNetwork
 
 CHECKPOINT = Path(__file__).with_name("default.safetensors")
 """A checkpoint as others are; its input takes the shape of the images, see `SceneNetwork.with_input_for`."""

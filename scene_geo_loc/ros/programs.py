@@ -9,22 +9,22 @@ from importlib import import_module
 
 def localization_node() -> int:
     """Localizes a camera's images in a reference map."""
-    return _run("localization_node")
+    return _run("localization.node")
 
 
 def map_builder_node() -> int:
     """Builds a reference map from live topics or a recording."""
-    return _run("map_builder_node")
+    return _run("map_builder.node")
 
 
 def bag_player() -> int:
     """Plays a recording."""
-    return _run("bag_player")
+    return _run("bags.player")
 
 
 def bag_recorder() -> int:
     """Records topics."""
-    return _run("bag_recorder")
+    return _run("bags.recorder")
 
 
 def _run(module: str) -> int:

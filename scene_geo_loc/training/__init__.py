@@ -1,1 +1,1 @@
-"""What descriptors are trained on and compared with: places, areas, scenarios, triplets."""
+"""Trains descriptors, depth, local features and encoders."""

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.errors import TraversalError
+from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, transform
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
-from scene_geo_loc.traversals.part import WHOLE, Part
-from scene_geo_loc.traversals.recording import Recording
+from scene_geo_loc.traversals.subset import WHOLE, Part
+from scene_geo_loc.traversals.vehicle import Recording
 
 FIRST_STAMP_NS = 1_000_000_000
 """Where a dataset's clock begins at zero, it begins here: in ROS, zero means that there is no time."""

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from scene_geo_loc.errors import TraversalError
-from scene_geo_loc.traversals import (
-    bag,
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.traversals.datasets import (
     cambridge,
     colmap,
     kitti,
     rgbd_folder,
-    robotcar,
     seven_scenes,
     twelve_scenes,
 )
 from scene_geo_loc.traversals.folder import FolderTraversal
 from scene_geo_loc.traversals.frame import Traversal
-from scene_geo_loc.traversals.part import Part
-from scene_geo_loc.traversals.rosbag import RosbagTraversal
+from scene_geo_loc.traversals.robotcar import traversal as robotcar
+from scene_geo_loc.traversals.rosbag import bag
+from scene_geo_loc.traversals.rosbag.traversal import RosbagTraversal
+from scene_geo_loc.traversals.subset import Part
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TypeVar
 
-from scene_geo_loc.workers import available_cores, in_order
+from scene_geo_loc.core.parallel import available_cores, in_order
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

@@ -11,13 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
-from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.networks import default
 from scene_geo_loc.networks.checkpoint import save_checkpoint
-from scene_geo_loc.training import scenarios
-from scene_geo_loc.training.views import View
+from scene_geo_loc.places import scenarios
+from scene_geo_loc.places.views import View
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles
 from scene_geo_loc.traversals.frame import Skipped
 
@@ -84,10 +84,10 @@ def test_the_four_scenarios_are_scored_by_one_command(
 
 def trained(folder: Path, seeds: tuple[int, ...]) -> None:
     """Finished run folders of a tiny system of random weights."""
+    from scene_geo_loc.networks.architecture.network_config import NetworkConfig
+    from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
     from scene_geo_loc.networks.checkpoint import save_checkpoint
-    from scene_geo_loc.networks.network_config import NetworkConfig
-    from scene_geo_loc.networks.scene_network import SceneNetwork
-    from scene_geo_loc.training.run_folder import BEST, RunFolder
+    from scene_geo_loc.training.common.run_folder import BEST, RunFolder
 
     network = NetworkConfig(pooling="mac", input_width=64, input_height=64)
     for seed in seeds:

@@ -12,13 +12,13 @@ import pytest
 from room import Room, write_rgbd
 from typer.testing import CliRunner, Result
 
+from scene_geo_loc.benchmarks.poses.experiments import find_courses
+from scene_geo_loc.benchmarks.poses.results import Place, read_benchmark
 from scene_geo_loc.cli.main import app
-from scene_geo_loc.errors import TraversalError
-from scene_geo_loc.evaluation.pose_courses import find_courses
-from scene_geo_loc.evaluation.pose_results import Place, read_benchmark
+from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.networks.checkpoint import save_checkpoint
 from scene_geo_loc.networks.default import default_network
-from scene_geo_loc.networks.extractor import Extractor
+from scene_geo_loc.networks.runtime.extractor import Extractor
 
 
 def invoke(*arguments: object) -> Result:

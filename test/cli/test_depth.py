@@ -10,9 +10,9 @@ import pytest
 from drive import T_BASE_LIDAR, base_at, stamp, write_drive
 from typer.testing import CliRunner
 
-from scene_geo_loc.cli.depth import depth_app
+from scene_geo_loc.cli.depth.maps import depth_app
+from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
 from scene_geo_loc.depth.depth_maps import DepthMaps
-from scene_geo_loc.errors import SceneGeoLocError, TraversalError
 
 
 def run(*arguments: object) -> str:

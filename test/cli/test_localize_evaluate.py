@@ -12,11 +12,11 @@ from room import Room
 from typer.testing import CliRunner, Result
 
 from scene_geo_loc.cli.main import app
-from scene_geo_loc.errors import MapError, SceneGeoLocError, TraversalError
+from scene_geo_loc.core.errors import MapError, SceneGeoLocError, TraversalError
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, inverse, make_pose
 from scene_geo_loc.geometry.trajectory import read_tum
-from scene_geo_loc.traversals.bag_writer import BagWriter
-from scene_geo_loc.traversals.seven_scenes import DEPTH_CAMERA
+from scene_geo_loc.traversals.datasets.seven_scenes import DEPTH_CAMERA
+from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
 T_BASE_CAMERA = make_pose(OPTICAL_FROM_BODY.T, (0.3, 0.0, 0.5))
 T_ODOM_MAP = make_pose(np.eye(3), (5.0, 2.0, 0.0))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from scene_geo_loc.cli.made import Made
-from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.core.artifacts import Made
+from scene_geo_loc.core.errors import SceneGeoLocError
 
 ORIGIN: dict[str, Any] = {"condition": "snow", "seed": 7}
 

@@ -9,7 +9,7 @@ import pytest
 
 from scene_geo_loc import __version__
 from scene_geo_loc.cli import main
-from scene_geo_loc.errors import MapError
+from scene_geo_loc.core.errors import MapError
 
 COMMANDS = (
     "simulate",

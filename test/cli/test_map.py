@@ -9,7 +9,7 @@ from drive import write_drive
 from typer.testing import CliRunner
 
 from scene_geo_loc.cli.map import map_app
-from scene_geo_loc.errors import MapError, TraversalError
+from scene_geo_loc.core.errors import MapError, TraversalError
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 

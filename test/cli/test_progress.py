@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scene_geo_loc.cli import progress
+from scene_geo_loc.cli.options import progress
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from scene_geo_loc.cli.main import app
-from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError
 
 pytest.importorskip("embreex")
 
@@ -38,8 +38,8 @@ def test_the_lengths_that_robotcar_can_have_are_said(tmp_path: Path) -> None:
 
 
 def test_a_bag_keeps_its_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from scene_geo_loc.simulation import drive
-    from scene_geo_loc.simulation.sensors import pinhole
+    from scene_geo_loc.simulation.recordings import drive
+    from scene_geo_loc.simulation.vehicle.sensors import pinhole
 
     def record(out: Path, settings: drive.DriveSettings, **_: object) -> drive.DriveSummary:
         assert (settings.start, settings.length, settings.rig.camera_rate_hz) == (5.0, 320.0, 10.0)

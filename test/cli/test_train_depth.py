@@ -12,20 +12,20 @@ import torch
 from robotcar_run import RUN, write_run
 from typer.testing import CliRunner
 
-from scene_geo_loc.cli.depth_compare import named
+from scene_geo_loc.benchmarks.descriptors.trained_runs import find_runs
+from scene_geo_loc.cli.depth.compare import named
 from scene_geo_loc.cli.main import app
+from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.depth.depth_maps import VERSION, DepthMap, encode_depth
-from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
-from scene_geo_loc.evaluation.trained_runs import find_runs
+from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
-from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
 from scene_geo_loc.traversals.opening import open_traversal
 
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two images are not worth the start of workers."""
-    monkeypatch.setattr("scene_geo_loc.workers.available_cores", lambda: 1)
+    monkeypatch.setattr("scene_geo_loc.core.parallel.available_cores", lambda: 1)
 
 
 def run(*arguments: object) -> str:

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
-from scene_geo_loc.cli.train import epoch_line
-from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.cli.train.descriptor import epoch_line
+from scene_geo_loc.core.errors import SceneGeoLocError
 
 
 def test_an_epoch_is_one_line_with_losses_recall_and_pace() -> None:

@@ -10,7 +10,7 @@ from room import Room, write_rgbd
 from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
-from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.default import default_network

@@ -11,10 +11,10 @@ from robotcar_run import write_run
 from typer.testing import CliRunner
 
 from scene_geo_loc.cli.triplets import triplets
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.training.scenarios import TRAINING_RUNS
-from scene_geo_loc.training.triplets import Triplets
-from scene_geo_loc.training.views import VIEWS
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.places.scenarios import TRAINING_RUNS
+from scene_geo_loc.places.triplets import Triplets
+from scene_geo_loc.places.views import VIEWS
 
 app = typer.Typer()
 app.command()(triplets)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from lidar_room import LidarRoom
 
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.depth.depth_maps import DepthMaps, decode_depth, encode_depth
-from scene_geo_loc.depth.training_maps import make_depth_maps
+from scene_geo_loc.depth.make_depth_maps import make_depth_maps
 from scene_geo_loc.depth.window import SPINNING
-from scene_geo_loc.errors import SceneGeoLocError
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from lidar_room import LidarRoom
 
+from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
 from scene_geo_loc.depth.depth_maps import DepthMaps
 from scene_geo_loc.depth.lidar_views import choose_window
-from scene_geo_loc.depth.training_maps import make_depth_maps
+from scene_geo_loc.depth.make_depth_maps import make_depth_maps
 from scene_geo_loc.depth.window import SPINNING, ScanWindow
-from scene_geo_loc.errors import SceneGeoLocError, TraversalError
 from scene_geo_loc.traversals.opening import open_traversal
 
 NARROW = ScanWindow(0.05, 0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scene_geo_loc.evaluation.depth_error import (
+from scene_geo_loc.metrics.depth_error import (
     HELD_OUT_SHARE,
     METHODS,
     DepthErrors,
@@ -13,7 +13,7 @@ from scene_geo_loc.evaluation.depth_error import (
     held_out_blocks,
     held_out_points,
 )
-from scene_geo_loc.evaluation.depth_pictures import (
+from scene_geo_loc.plots.depth_pictures import (
     INVENTED,
     UNKNOWN,
     depth_colours,

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation import descriptor_table
-from scene_geo_loc.evaluation.benchmark_results import Benchmark, SystemResult
-from scene_geo_loc.evaluation.descriptor_benchmark import score_runs
-from scene_geo_loc.evaluation.descriptor_report import draw_matches
-from scene_geo_loc.evaluation.descriptor_systems import SystemName, SystemRun, runs_of_the_package
-from scene_geo_loc.evaluation.scenario_images import pack_images
-from scene_geo_loc.evaluation.whitening import whiten
+from scene_geo_loc.benchmarks.descriptors import table as descriptor_table
+from scene_geo_loc.benchmarks.descriptors.benchmark import score_runs
+from scene_geo_loc.benchmarks.descriptors.report import draw_matches
+from scene_geo_loc.benchmarks.descriptors.results import Benchmark, SystemResult
+from scene_geo_loc.benchmarks.descriptors.scenario_images import pack_images
+from scene_geo_loc.benchmarks.descriptors.systems import SystemName, SystemRun, runs_of_the_package
+from scene_geo_loc.benchmarks.descriptors.whitening import whiten
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
-from scene_geo_loc.networks.projection import whitened_axes
-from scene_geo_loc.training.scenarios import Scenario
-from scene_geo_loc.training.views import View
+from scene_geo_loc.networks.architecture.projection import whitened_axes
+from scene_geo_loc.places.scenarios import Scenario
+from scene_geo_loc.places.views import View
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles
 from scene_geo_loc.traversals.frame import Skipped
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation.describe import Descriptors
-from scene_geo_loc.evaluation.labelled_pairs import LabelledPairs, average_precision, score_pairs
+from scene_geo_loc.benchmarks.descriptors.labelled_pairs import LabelledPairs, average_precision, score_pairs
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.mapping.image_descriptors import Descriptors
 
 
 def at_angles(**degrees: float) -> Descriptors:

@@ -12,26 +12,26 @@ import numpy as np
 import pytest
 import torch
 
-from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
-from scene_geo_loc.evaluation.depth_error import DepthErrors
-from scene_geo_loc.evaluation.depth_pictures import depth_colours
-from scene_geo_loc.evaluation.learned_depth import (
+from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.metrics.depth_error import DepthErrors
+from scene_geo_loc.metrics.learned_depth import (
     DepthComparison,
     DepthEstimator,
     add_depth_error,
     compare_depth,
     decoder_of,
 )
-from scene_geo_loc.evaluation.learned_depth_pictures import (
+from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
+from scene_geo_loc.networks.checkpoint import save_checkpoint
+from scene_geo_loc.plots.depth_pictures import depth_colours
+from scene_geo_loc.plots.learned_depth_pictures import (
     MEASURED,
     RENDERING,
     DepthRow,
     depth_figure,
     write_depth_pictures,
 )
-from scene_geo_loc.evaluation.style import STYLE
-from scene_geo_loc.networks.checkpoint import save_checkpoint
-from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
+from scene_geo_loc.plots.style import STYLE
 
 NAN = np.float32(np.nan)
 GREY = np.full((48, 64, 3), 120, np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scene_geo_loc.evaluation import paper_tables
+from scene_geo_loc.metrics.published import paper_tables
 
 
 @pytest.mark.parametrize("system", ["RGB + MAC (A)", "RGB + NetVLAD (Rt)", "RGBtD + MAC (A)"])

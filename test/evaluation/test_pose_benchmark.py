@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from room import Room
 
-from scene_geo_loc.evaluation.pose_benchmark import Course, PoseBenchmarkRun
-from scene_geo_loc.evaluation.pose_methods import Recipe
-from scene_geo_loc.evaluation.pose_results import Place
+from scene_geo_loc.benchmarks.poses.benchmark import Course, PoseBenchmarkRun
+from scene_geo_loc.benchmarks.poses.methods import Recipe
+from scene_geo_loc.benchmarks.poses.results import Place
 from scene_geo_loc.mapping.settings import BuilderSettings
-from scene_geo_loc.networks.extractor import Extractor
+from scene_geo_loc.networks.runtime.extractor import Extractor
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
 from scene_geo_loc.traversals.rig import RigTraversal
 

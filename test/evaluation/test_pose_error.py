@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from scene_geo_loc.evaluation.pose_error import LOCALIZED, UNANSWERED, QueryRecord, errors_of, summarize
 from scene_geo_loc.geometry.pose import Pose, make_pose
+from scene_geo_loc.metrics.pose_error import LOCALIZED, UNANSWERED, QueryRecord, errors_of, summarize
 
 HERE = make_pose(Rotation.from_euler("z", 40, degrees=True).as_matrix(), (3.0, -2.0, 1.0))
 

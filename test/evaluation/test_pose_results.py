@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation import pose_comparisons, pose_table
-from scene_geo_loc.evaluation.paired import difference_along
-from scene_geo_loc.evaluation.pose_error import LOCALIZED, QueryRecord
-from scene_geo_loc.evaluation.pose_page import write_pose_results
-from scene_geo_loc.evaluation.pose_results import (
+from scene_geo_loc.benchmarks.poses import comparisons as pose_comparisons
+from scene_geo_loc.benchmarks.poses import table as pose_table
+from scene_geo_loc.benchmarks.poses.page import write_pose_results
+from scene_geo_loc.benchmarks.poses.results import (
     MethodResult,
     Place,
     PoseBenchmark,
@@ -21,8 +19,11 @@ from scene_geo_loc.evaluation.pose_results import (
     read_benchmark,
     write_benchmark,
 )
-from scene_geo_loc.evaluation.pose_tables import Gain, benchmark_tables
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import Pose, make_pose
+from scene_geo_loc.metrics.paired import difference_along
+from scene_geo_loc.metrics.pose_error import LOCALIZED, QueryRecord
+from scene_geo_loc.metrics.published.pose_tables import Gain, benchmark_tables
 
 NAMES = {"network": "net", "keyframes": 9}
 TIMES = {"describe": 10.0, "retrieve": 2.0, "solve": 5.0, "total": 17.0}

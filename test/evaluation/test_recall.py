@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from scene_geo_loc.evaluation.paired import compare_paired
-from scene_geo_loc.evaluation.recall import (
+from scene_geo_loc.metrics.paired import compare_paired
+from scene_geo_loc.metrics.recall import (
     DISTANCES_M,
     PROTOCOL,
     PlaceRecall,

@@ -12,16 +12,16 @@ import cv2
 import numpy as np
 import pytest
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation.examples import choose_examples, draw_examples
-from scene_geo_loc.evaluation.hero import hero_picture
-from scene_geo_loc.evaluation.map_view import ground_axes
-from scene_geo_loc.evaluation.pictures import INLIER, OUTLIER, match_picture
-from scene_geo_loc.evaluation.pose_error import QueryRecord, summarize
-from scene_geo_loc.evaluation.pose_tables import MedianErrors, scene_table
-from scene_geo_loc.evaluation.report import IndexRow, Report, write_index, write_report
-from scene_geo_loc.evaluation.run import localize_traversal
-from scene_geo_loc.output import write_aside, write_json
+from scene_geo_loc.benchmarks.localization.run import localize_traversal
+from scene_geo_loc.core.atomic import write_aside, write_json
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.localization.match_picture import INLIER, OUTLIER, match_picture
+from scene_geo_loc.metrics.pose_error import QueryRecord, summarize
+from scene_geo_loc.metrics.published.pose_tables import MedianErrors, scene_table
+from scene_geo_loc.plots.map_view import ground_axes
+from scene_geo_loc.reports.examples import choose_examples, draw_examples
+from scene_geo_loc.reports.report import IndexRow, Report, write_index, write_report
+from scene_geo_loc.reports.summary_picture import hero_picture
 
 
 class Sources(HTMLParser):

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from made_benchmark import RGB, RGBTD, benchmark, random_run, run, system
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation import descriptor_table, paper_tables
-from scene_geo_loc.evaluation.benchmark_results import Benchmark
-from scene_geo_loc.evaluation.descriptor_report import write_descriptor_report
-from scene_geo_loc.evaluation.figure_groups import MOST, figure_groups
-from scene_geo_loc.evaluation.recall_plot import curves_figure, write_figure
-from scene_geo_loc.evaluation.results_page import write_results
+from scene_geo_loc.benchmarks.descriptors import table as descriptor_table
+from scene_geo_loc.benchmarks.descriptors.figure_groups import MOST, figure_groups
+from scene_geo_loc.benchmarks.descriptors.page import write_results
+from scene_geo_loc.benchmarks.descriptors.plot import curves_figure, write_figure
+from scene_geo_loc.benchmarks.descriptors.report import write_descriptor_report
+from scene_geo_loc.benchmarks.descriptors.results import Benchmark
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.metrics.published import paper_tables
 
 SEEDS = (0, 1, 2)
 

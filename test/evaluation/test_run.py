@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scene_geo_loc.evaluation.examples import choose_examples, draw_examples
-from scene_geo_loc.evaluation.pose_error import errors_of, summarize
-from scene_geo_loc.evaluation.run import localize_traversal
+from scene_geo_loc.benchmarks.localization.run import localize_traversal
+from scene_geo_loc.metrics.pose_error import errors_of, summarize
+from scene_geo_loc.reports.examples import choose_examples, draw_examples
 
 
 def test_every_frame_gets_one_record_in_order_of_time(localizer: Any, traversal: Any) -> None:

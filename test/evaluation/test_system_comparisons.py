@@ -8,9 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_benchmark import RGB, RGBTD, benchmark, run, system
 
-from scene_geo_loc.evaluation import comparison_words
-from scene_geo_loc.evaluation.paired import paired_difference
-from scene_geo_loc.evaluation.system_comparisons import compare_systems, of_the_paper, over_pairs, to_record
+from scene_geo_loc.benchmarks.descriptors import comparison_words
+from scene_geo_loc.benchmarks.descriptors.comparisons import (
+    compare_systems,
+    of_the_paper,
+    over_pairs,
+    to_record,
+)
+from scene_geo_loc.metrics.paired import paired_difference
 
 ALL = [True] * 10
 NONE = [False] * 10

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scene_geo_loc.evaluation.coverage import coverage_of
-from scene_geo_loc.evaluation.pose_error import CARRIED, LOCALIZED, QueryRecord, summarize
-from scene_geo_loc.evaluation.run import localize_traversal
-from scene_geo_loc.evaluation.tracking import carried_away, gaps_of, kidnap
+from scene_geo_loc.benchmarks.localization.run import localize_traversal
+from scene_geo_loc.benchmarks.localization.tracking import carried_away, gaps_of, kidnap
 from scene_geo_loc.geometry.pose import Pose, displaced, inverse, make_pose
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.tracker import Tracker
+from scene_geo_loc.metrics.covariance_calibration import coverage_of
+from scene_geo_loc.metrics.pose_error import CARRIED, LOCALIZED, QueryRecord, summarize
 from scene_geo_loc.traversals.frame import Frame
 
 T_ODOM_MAP = make_pose([[0, -1, 0], [1, 0, 0], [0, 0, 1]], (3.0, 4.0, 0.0))

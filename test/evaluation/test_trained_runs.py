@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
-from scene_geo_loc.evaluation.trained_runs import checkpoint_run, find_runs
+from scene_geo_loc.benchmarks.descriptors.trained_runs import checkpoint_run, find_runs
+from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.networks.architecture.network_config import NetworkConfig
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.checkpoint import digest, save_checkpoint
-from scene_geo_loc.networks.network_config import NetworkConfig
-from scene_geo_loc.networks.scene_network import SceneNetwork
-from scene_geo_loc.training.run_folder import BEST, RunFolder
+from scene_geo_loc.training.common.run_folder import BEST, RunFolder
 
 NETWORK = NetworkConfig(encoder="efficientnet_lite0", pooling="mac", input_width=64, input_height=64)
 

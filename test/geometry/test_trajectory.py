@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scene_geo_loc.errors import TraversalError
+from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import from_quaternion, interpolate, make_pose, rotation_angle_deg
 from scene_geo_loc.geometry.trajectory import Trajectory, read_tum, write_tum
 

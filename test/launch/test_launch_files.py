@@ -21,9 +21,9 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.mapping.builder import MapBuilder, feed
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-from scene_geo_loc.traversals.bag import Bag
-from scene_geo_loc.traversals.bag_writer import BagWriter
 from scene_geo_loc.traversals.opening import open_traversal
+from scene_geo_loc.traversals.rosbag.bag import Bag
+from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("localization_node", "map_builder_node", "bag_player", "bag_recorder")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from room import Room
 
-from scene_geo_loc.errors import MapError, SceneGeoLocError
+from scene_geo_loc.core.errors import MapError, SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import inverse, position_error_m, rotation_error_deg, transform
 from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, PosePrior, Status

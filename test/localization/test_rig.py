@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from room import Room
 
-from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import inverse, make_pose, position_error_m, rotation_error_deg
 from scene_geo_loc.localization.estimate import PosePrior, Status
 from scene_geo_loc.localization.localizer import Localizer

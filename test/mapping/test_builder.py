@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from room import Room
 
-from scene_geo_loc.errors import MapError
+from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.pose import transform
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.networks.checkpoint import save_checkpoint
 from scene_geo_loc.networks.default import default_network, untrained_network
-from scene_geo_loc.training.depth_protocol import Freeze
-from scene_geo_loc.training.initialisation import network_for_scenes
-from scene_geo_loc.training.scene_protocol import Task
+from scene_geo_loc.training.common.initialisation import network_for_scenes
+from scene_geo_loc.training.depth.protocol import Freeze
+from scene_geo_loc.training.scene.protocol import Task
 from scene_geo_loc.traversals.frame import Frame, Scan
 
 EVERY_FRAME = BuilderSettings(keyframe_distance_m=0)

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scene_geo_loc.mapping.growing_array import GrowingArray
+from scene_geo_loc.core.growing_array import GrowingArray
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)

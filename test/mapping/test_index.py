@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scene_geo_loc.errors import MapError
+from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.mapping.index import DescriptorIndex
 
 

@@ -10,9 +10,9 @@ from room import Room
 
 from scene_geo_loc.depth.lidar import LidarAccumulator
 from scene_geo_loc.mapping.keyframe_depth import KeyframeDepth, believed_depth, depth_of
-from scene_geo_loc.networks.extractor import SceneFeatures
-from scene_geo_loc.networks.network_config import NetworkConfig
-from scene_geo_loc.networks.scene_network import SceneNetwork
+from scene_geo_loc.networks.architecture.network_config import NetworkConfig
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 
 NOTHING = np.zeros((1, 1, 1), np.float32)
 INFERRED = SceneFeatures(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from room import Room
 
-from scene_geo_loc.errors import MapError
+from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.mapping.reference_map import FILES, ReferenceMap
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from room import Room
 
-from scene_geo_loc.errors import CheckpointError, MapError
+from scene_geo_loc.core.errors import CheckpointError, MapError
 from scene_geo_loc.geometry.pose import inverse, position_error_m, transform
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.localizer import Localizer
@@ -18,10 +18,10 @@ from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap, sha256_of
 from scene_geo_loc.matchers import LocalFeatures, xfeat, xfeat_network
 from scene_geo_loc.matchers.encoder import EncoderMatcher
+from scene_geo_loc.networks.architecture.network_config import NetworkConfig
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.checkpoint import save_checkpoint
 from scene_geo_loc.networks.default import untrained_network
-from scene_geo_loc.networks.network_config import NetworkConfig
-from scene_geo_loc.networks.scene_network import SceneNetwork
 
 
 @pytest.fixture

@@ -11,8 +11,12 @@ import torch
 from numpy.typing import NDArray
 from room import Room
 
-from scene_geo_loc.networks import backends
-from scene_geo_loc.networks.backends import (
+from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES
+from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS
+from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
+from scene_geo_loc.networks.checkpoint import imagenet_network
+from scene_geo_loc.networks.runtime import backends
+from scene_geo_loc.networks.runtime.backends import (
     LATE,
     ForwardPass,
     OpenVinoBackend,
@@ -20,11 +24,7 @@ from scene_geo_loc.networks.backends import (
     TorchBackend,
     choose_backend,
 )
-from scene_geo_loc.networks.checkpoint import imagenet_network
-from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
-from scene_geo_loc.networks.descriptors import DESCRIPTORS
-from scene_geo_loc.networks.extractor import Extractor
-from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
+from scene_geo_loc.networks.runtime.extractor import Extractor
 
 CPU = torch.device("cpu")
 
@@ -196,8 +196,8 @@ def test_ctrl_c_arrives_after_networks_have_come_and_gone() -> None:
     code = (
         "import signal\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
-        "from scene_geo_loc.networks.backends import OpenVinoBackend\n"
-        "from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork\n"
+        "from scene_geo_loc.networks.runtime.backends import OpenVinoBackend\n"
+        "from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork\n"
         "network = SceneNetwork(NetworkConfig(input_width=32, input_height=32))\n"
         "first, second = OpenVinoBackend(network), OpenVinoBackend(network)\n"
         "del first\n"

@@ -12,7 +12,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS
+from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
 from scene_geo_loc.networks.checkpoint import (
     METADATA_KEY,
     digest,
@@ -20,8 +22,6 @@ from scene_geo_loc.networks.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from scene_geo_loc.networks.descriptors import DESCRIPTORS
-from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
 
 SMALL = NetworkConfig(input_width=96, input_height=64, descriptor_size=8)
 
@@ -210,7 +210,7 @@ def test_a_full_disk_is_said_and_leaves_the_checkpoint_before(
     def fill_up(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("scene_geo_loc.output.Path.write_bytes", fill_up)
+    monkeypatch.setattr("scene_geo_loc.core.atomic.Path.write_bytes", fill_up)
     with pytest.raises(SceneGeoLocError, match="No space left on device"):
         save_checkpoint(network, path, {"new": True})
     assert path.read_bytes() == before

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from scene_geo_loc.networks.colouring import COLOURINGS, jet, smooth_jet
+from scene_geo_loc.networks.architecture.colouring import COLOURINGS, jet, smooth_jet
 
 ALL = (torch.arange(256) / 255).view(1, 1, 1, 256)
 """A depth of each entry of the table."""

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from scene_geo_loc.networks.decoders import DECODERS
-from scene_geo_loc.networks.decoders.pyramid import ConvLSTM, FullyConvolutional, ReNet
-from scene_geo_loc.networks.decoders.unet import UNet
-from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
-from scene_geo_loc.networks.encoders import ENCODERS
+from scene_geo_loc.networks.architecture.decoders import DECODERS
+from scene_geo_loc.networks.architecture.decoders.pyramid import ConvLSTM, FullyConvolutional, ReNet
+from scene_geo_loc.networks.architecture.decoders.unet import UNet
+from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES
+from scene_geo_loc.networks.architecture.encoders import ENCODERS
 
 LINEAR = DEPTH_SCALES["linear"]
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from room import Room
 
-from scene_geo_loc.errors import CheckpointError
-from scene_geo_loc.evaluation.descriptor_systems import runs_of_the_package
+from scene_geo_loc.benchmarks.descriptors.systems import runs_of_the_package
+from scene_geo_loc.core.errors import CheckpointError
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.networks import default
+from scene_geo_loc.networks.architecture.scene_network import NetworkConfig
 from scene_geo_loc.networks.checkpoint import digest, imagenet_network, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.default import default_network
-from scene_geo_loc.networks.scene_network import NetworkConfig
 
 TRAINED = {"system": "RGBtD", "seed": 3}
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scene_geo_loc.networks.depth_scale import DEPTH_SCALES, MIN_DEPTH_M
+from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES, MIN_DEPTH_M
 
 
 def test_the_linear_scale_is_in_units_of_100_m_and_the_unknown_is_far() -> None:

@@ -11,12 +11,12 @@ from room import Room
 from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.networks import export
-from scene_geo_loc.networks.backends import openvino_core
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.networks.architecture.scene_network import NetworkConfig
 from scene_geo_loc.networks.checkpoint import imagenet_network, load_checkpoint, save_checkpoint
-from scene_geo_loc.networks.extractor import Extractor
-from scene_geo_loc.networks.scene_network import NetworkConfig
+from scene_geo_loc.networks.runtime import export
+from scene_geo_loc.networks.runtime.backends import openvino_core
+from scene_geo_loc.networks.runtime.extractor import Extractor
 
 
 def read_by_openvino(path: Path, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:

@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.networks.pooling import MAC, POOLINGS, CentredNetVLAD, GeM, NetVLAD, Pooling
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.networks.architecture.pooling import MAC, POOLINGS, CentredNetVLAD, GeM, NetVLAD, Pooling
 
 
 def fitted(name: str, channels: int) -> Pooling:

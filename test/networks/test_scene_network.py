@@ -9,14 +9,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS
+from scene_geo_loc.networks.architecture.encoders.efficientnet_lite0 import EfficientNetLite0
+from scene_geo_loc.networks.architecture.network_config import INPUT_AREA
+from scene_geo_loc.networks.architecture.projection import whitened_axes
+from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
 from scene_geo_loc.networks.checkpoint import imagenet_network
-from scene_geo_loc.networks.descriptors import DESCRIPTORS
-from scene_geo_loc.networks.encoders.efficientnet_lite0 import EfficientNetLite0
-from scene_geo_loc.networks.extractor import Extractor, has_contrast
-from scene_geo_loc.networks.network_config import INPUT_AREA
-from scene_geo_loc.networks.projection import whitened_axes
-from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
+from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
 
 
 @pytest.fixture(scope="module")

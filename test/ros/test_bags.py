@@ -20,12 +20,12 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
-from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.ros.messages import stamp_to_ns
-from scene_geo_loc.ros.playback import Playback
-from scene_geo_loc.traversals.bag import Bag
-from scene_geo_loc.traversals.bag_writer import BagWriter
+from scene_geo_loc.ros.bags.playback import Playback
+from scene_geo_loc.ros.common.messages import stamp_to_ns
+from scene_geo_loc.traversals.rosbag.bag import Bag
+from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND

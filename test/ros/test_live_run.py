@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from room import Room
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.evaluation.pose_error import CARRIED, LOCALIZED, UNANSWERED, summarize
+from scene_geo_loc.benchmarks.localization.live import live_records
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, inverse, make_pose
-from scene_geo_loc.ros.live_run import LiveAnswers, replay
-from scene_geo_loc.traversals.bag_writer import BagWriter
+from scene_geo_loc.metrics.pose_error import CARRIED, LOCALIZED, UNANSWERED, summarize
+from scene_geo_loc.ros.harness.replay import LiveAnswers, replay
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
 from scene_geo_loc.traversals.opening import open_traversal
+from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
 FRAMES = 24
 T_BASE_CAMERA = make_pose(np.eye(3), (1.0, 0.0, 0.5))
@@ -79,7 +80,7 @@ def answers() -> LiveAnswers:
 
 
 def test_a_pose_counts_for_the_image_with_its_stamp(answers: LiveAnswers) -> None:
-    records = answers.records(Recording())
+    records = live_records(answers, Recording())
     assert [record.stamp_ns for record in records] == [i * 10**8 for i in range(6)]
     assert [record.status for record in records] == [
         LOCALIZED,
@@ -92,7 +93,7 @@ def test_a_pose_counts_for_the_image_with_its_stamp(answers: LiveAnswers) -> Non
 
 
 def test_the_robots_pose_is_compared_at_its_camera(answers: LiveAnswers) -> None:
-    first, fifth = (answers.records(Recording())[i] for i in (0, 4))
+    first, fifth = (live_records(answers, Recording())[i] for i in (0, 4))
     assert first.T_estimated is not None
     assert fifth.T_estimated is not None
     np.testing.assert_allclose(first.T_estimated, first.T_true)
@@ -100,21 +101,21 @@ def test_the_robots_pose_is_compared_at_its_camera(answers: LiveAnswers) -> None
 
 
 def test_latency_is_from_sending_the_image_to_receiving_its_pose(answers: LiveAnswers) -> None:
-    records = answers.records(Recording())
+    records = live_records(answers, Recording())
     assert records[0].latency_ms == pytest.approx(30.0)
     assert records[4].latency_ms == pytest.approx(60.0)
     assert records[1].latency_ms is None
 
 
 def test_an_image_of_unknown_truth_is_kept_without_one(answers: LiveAnswers) -> None:
-    assert answers.records(Recording())[5].T_true is None
+    assert live_records(answers, Recording())[5].T_true is None
 
 
 def test_a_recording_is_localized_by_a_node_of_its_own(room: Room, room_map: Path, tmp_path: Path) -> None:
     bag = record(tmp_path / "evening", room)
     told: list[tuple[int, int]] = []
     answers = replay(bag, room_map, tmp_path / "node.log", lambda done, total: told.append((done, total)))
-    records = answers.records(open_traversal(bag))
+    records = live_records(answers, open_traversal(bag))
     assert told == [(done, FRAMES) for done in range(1, FRAMES + 1)]
     assert len(records) == FRAMES
     summary = summarize(records)
@@ -127,7 +128,7 @@ def test_a_recording_is_localized_by_a_node_of_its_own(room: Room, room_map: Pat
 
 def test_a_pose_that_is_told_while_the_state_is_carried_counts_as_such(answers: LiveAnswers) -> None:
     answers.states.append((50.465, "carried"))
-    assert [record.status for record in answers.records(Recording())][4] == CARRIED
+    assert [record.status for record in live_records(answers, Recording())][4] == CARRIED
 
 
 def test_a_node_that_follows_the_camera_does_not_believe_its_first_fix(
@@ -137,7 +138,7 @@ def test_a_node_that_follows_the_camera_does_not_believe_its_first_fix(
     answers = replay(bag, room_map, tmp_path / "node.log", lambda done, total: None, tracking=True)
     states = [state for _, state in answers.states if state != "initializing"]
     assert states[0] == "lost"  # alone, the first image would be localized
-    assert summarize(answers.records(open_traversal(bag))).wrong_fixes == 0
+    assert summarize(live_records(answers, open_traversal(bag))).wrong_fixes == 0
 
 
 def test_a_node_that_does_not_start_tells_why(room: Room, tmp_path: Path) -> None:

@@ -20,11 +20,10 @@ from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
-from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import inverse
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
-from scene_geo_loc.ros.localization_node import LocalizationNode
-from scene_geo_loc.ros.messages import (
+from scene_geo_loc.ros.common.messages import (
     image_message,
     ns_to_stamp,
     pose_from_message,
@@ -32,6 +31,7 @@ from scene_geo_loc.ros.messages import (
     pose_with_covariance,
     stamp_to_ns,
 )
+from scene_geo_loc.ros.localization.node import LocalizationNode
 
 
 @pytest.fixture

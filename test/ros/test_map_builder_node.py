@@ -18,20 +18,20 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
-from scene_geo_loc.errors import MapError
+from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.mapping.builder import BuildProgress
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-from scene_geo_loc.ros.map_builder_node import MapBuilderNode
-from scene_geo_loc.ros.messages import (
+from scene_geo_loc.ros.common.messages import (
     image_message,
     ns_to_stamp,
     pose_stamped,
     pose_to_message,
     transform_message,
 )
-from scene_geo_loc.traversals.bag_writer import BagWriter
+from scene_geo_loc.ros.map_builder.node import MapBuilderNode
+from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
@@ -292,7 +292,7 @@ def street(tmp_path: Path) -> Path:
 
 
 def test_a_map_is_built_from_a_recording_at_once(context: None, street: Path, tmp_path: Path) -> None:
-    code = "from scene_geo_loc.ros.map_builder_node import main; raise SystemExit(main())"
+    code = "from scene_geo_loc.ros.map_builder.node import main; raise SystemExit(main())"
     words = ["--ros-args", "-p", f"bag:={street}", "-p", f"out:={tmp_path / 'map'}"]
     done = subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=100, check=False
@@ -304,7 +304,7 @@ def test_a_map_is_built_from_a_recording_at_once(context: None, street: Path, tm
 
 
 def test_ctrl_c_ends_the_node_with_exit_code_zero_even_twice(context: None, tmp_path: Path) -> None:
-    code = "from scene_geo_loc.ros.map_builder_node import main; raise SystemExit(main())"
+    code = "from scene_geo_loc.ros.map_builder.node import main; raise SystemExit(main())"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "--ros-args", "-p", f"out:={tmp_path / 'map'}"],
         stderr=subprocess.PIPE,

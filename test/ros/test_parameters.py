@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.ros import parameters
-from scene_geo_loc.ros.parameters import (
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.ros.common import parameters
+from scene_geo_loc.ros.common.parameters import (
     declare,
     parameters_of,
     read,
@@ -127,7 +127,7 @@ def test_every_parameter_of_every_node_is_described() -> None:
 def test_the_tables_of_the_documentation_are_up_to_date() -> None:
     document = DOCUMENT.read_text()
     assert with_tables(document, settings_of_nodes()) == document, (
-        "run python -m scene_geo_loc.ros.parameters"
+        "run python -m scene_geo_loc.ros.common.parameters"
     )
 
 

@@ -13,19 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scene_geo_loc.geometry.pose import make_pose
-from scene_geo_loc.ros.camera_input import BadMessage, StampOrder
-from scene_geo_loc.ros.diagnostics import Level, Report
-from scene_geo_loc.ros.localization_report import LocalizationFacts
-from scene_geo_loc.ros.messages import (
+from scene_geo_loc.ros.common.camera_input import BadMessage, StampOrder
+from scene_geo_loc.ros.common.diagnostics import Level, Report
+from scene_geo_loc.ros.common.messages import (
     image_message,
     ns_to_stamp,
     pose_from_message,
     pose_to_message,
     stamp_to_ns,
 )
-from scene_geo_loc.ros.pending import NotYet, PendingItems
-from scene_geo_loc.ros.worker import NewestWorker
-from scene_geo_loc.traversals.images import image_of
+from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PendingItems
+from scene_geo_loc.ros.localization.report import LocalizationFacts
+from scene_geo_loc.ros.localization.worker import NewestWorker
+from scene_geo_loc.traversals.messages.images import image_of
 
 SECOND = 10**9
 

@@ -32,6 +32,6 @@ def test_a_program_runs_its_node_with_ctrl_c_as_before(monkeypatch: pytest.Monke
         heard.append(signal.getsignal(signal.SIGINT))
         return 3
 
-    monkeypatch.setattr("scene_geo_loc.ros.bag_player.main", main)
+    monkeypatch.setattr("scene_geo_loc.ros.bags.player.main", main)
     assert programs.bag_player() == 3
     assert heard == [signal.getsignal(signal.SIGINT)]

@@ -13,7 +13,7 @@ from room import Room
 from scene_geo_loc.geometry.pose import inverse, make_pose, position_error_m, rotation_error_deg
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-from scene_geo_loc.ros.messages import image_message, ns_to_stamp, pose_from_message
+from scene_geo_loc.ros.common.messages import image_message, ns_to_stamp, pose_from_message
 from scene_geo_loc.traversals.frame import Frame
 
 AHEAD = make_pose(np.eye(3), (0.2, 0.0, 0.0))

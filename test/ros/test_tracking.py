@@ -10,7 +10,7 @@ from camera_robot import SECOND, START, T_BASE_CAMERA, T_MAP_BASE, T_ODOM_BASE, 
 
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
-from scene_geo_loc.ros.messages import pose_from_message, pose_with_covariance, stamp_to_ns
+from scene_geo_loc.ros.common.messages import pose_from_message, pose_with_covariance, stamp_to_ns
 
 AHEAD = make_pose(np.eye(3), (1.0, 0.0, 0.0))
 LOST = PoseEstimate(Status.LOST, reason="Nothing like it.")

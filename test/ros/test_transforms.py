@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.pose import make_pose
-from scene_geo_loc.ros.transforms import TransformBuffer, TransformUnavailable
+from scene_geo_loc.ros.common.transforms import TransformBuffer, TransformUnavailable
 
 SECOND = 10**9
 

@@ -11,9 +11,9 @@ from town import LENGTH_M, SEED, SIGHT_M, START_M
 
 if TYPE_CHECKING:
     from scene_geo_loc.geometry.pose import Pose
-    from scene_geo_loc.simulation.city import City
-    from scene_geo_loc.simulation.motion import Motion
-    from scene_geo_loc.simulation.render import Scene
+    from scene_geo_loc.simulation.rendering.render import Scene
+    from scene_geo_loc.simulation.town.city import City
+    from scene_geo_loc.simulation.vehicle.motion import Motion
 
 # The ray caster is an extra of the package.
 collect_ignore_glob = [] if find_spec("embreex") else ["test_*.py"]
@@ -21,7 +21,7 @@ collect_ignore_glob = [] if find_spec("embreex") else ["test_*.py"]
 
 @pytest.fixture(scope="session")
 def city() -> City:
-    from scene_geo_loc.simulation.city import City
+    from scene_geo_loc.simulation.town.city import City
 
     return City(SEED)
 
@@ -35,13 +35,13 @@ def overcast(city: City) -> Scene:
 
 @pytest.fixture(scope="session")
 def motion(city: City) -> Motion:
-    from scene_geo_loc.simulation.motion import Motion
+    from scene_geo_loc.simulation.vehicle.motion import Motion
 
     return Motion(city.plan, START_M, LENGTH_M, 8.0, seed=1)
 
 
 @pytest.fixture(scope="session")
 def T_map_camera(motion: Motion) -> Pose:
-    from scene_geo_loc.simulation.sensors import MountedCamera
+    from scene_geo_loc.simulation.vehicle.sensors import MountedCamera
 
     return np.asarray(motion.poses(1.0)[0] @ MountedCamera().T_base_camera)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.simulation.campaign import (
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.simulation.recordings.campaign import (
     LOOP_M,
     RUNS,
     CampaignSettings,
     RunDrive,
     area_boxes,
 )
-from scene_geo_loc.simulation.plan import StreetPlan
-from scene_geo_loc.traversals.robotcar_calibration import CAMERAS
+from scene_geo_loc.simulation.town.plan import StreetPlan
+from scene_geo_loc.traversals.robotcar.calibration import CAMERAS
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from town import CAMERA
 
-from scene_geo_loc.errors import SceneGeoLocError, TraversalError
-from scene_geo_loc.simulation.drive import DriveSettings, simulate
-from scene_geo_loc.simulation.sensors import MountedCamera, PushbroomLidar, Rig, SpinningLidar
+from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
+from scene_geo_loc.simulation.recordings.drive import DriveSettings, simulate
+from scene_geo_loc.simulation.vehicle.sensors import MountedCamera, PushbroomLidar, Rig, SpinningLidar
 from scene_geo_loc.traversals.opening import open_traversal
 
 RIG = Rig(
@@ -65,7 +65,7 @@ def test_the_same_settings_give_the_same_messages_with_any_number_of_workers(
 
 
 def test_the_bag_reads_back_as_a_traversal_with_true_poses_depth_and_lidar(bag: Path) -> None:
-    from scene_geo_loc.simulation.drive import Drive
+    from scene_geo_loc.simulation.recordings.drive import Drive
 
     traversal = open_traversal(bag)
     frames = list(traversal.frames())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from scene_geo_loc.geometry.pose import rotation_error_deg
-from scene_geo_loc.simulation.city import City
-from scene_geo_loc.simulation.motion import Motion
+from scene_geo_loc.simulation.town.city import City
+from scene_geo_loc.simulation.vehicle.motion import Motion
 
 
 def test_two_drives_never_take_quite_the_same_line_but_keep_to_the_lane(city: City) -> None:

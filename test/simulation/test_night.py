@@ -9,20 +9,20 @@ import pytest
 from town import CAMERA, LENGTH_M, SEED, START_M
 
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, make_pose
-from scene_geo_loc.simulation.architecture import design_house, finish_house
-from scene_geo_loc.simulation.blur import MotionBlur
-from scene_geo_loc.simulation.city import City
 from scene_geo_loc.simulation.conditions import CONDITIONS
-from scene_geo_loc.simulation.facades import paint_front
-from scene_geo_loc.simulation.glare import glints
-from scene_geo_loc.simulation.mesh import MeshBuilder
-from scene_geo_loc.simulation.motion import Motion
-from scene_geo_loc.simulation.night import NO_LAMPS, Lamps, Moment, Traffic, burning_lamps
-from scene_geo_loc.simulation.photo import Photographer
+from scene_geo_loc.simulation.materials.textures import TextureBank
 from scene_geo_loc.simulation.randomness import stream
-from scene_geo_loc.simulation.render import Scene
-from scene_geo_loc.simulation.sensors import CameraView
-from scene_geo_loc.simulation.textures import TextureBank
+from scene_geo_loc.simulation.rendering.blur import MotionBlur
+from scene_geo_loc.simulation.rendering.glare import glints
+from scene_geo_loc.simulation.rendering.mesh import MeshBuilder
+from scene_geo_loc.simulation.rendering.night import NO_LAMPS, Lamps, Moment, Traffic, burning_lamps
+from scene_geo_loc.simulation.rendering.photo import Photographer
+from scene_geo_loc.simulation.rendering.render import Scene
+from scene_geo_loc.simulation.town.city import City
+from scene_geo_loc.simulation.town.houses.architecture import design_house, finish_house
+from scene_geo_loc.simulation.town.houses.facades import paint_front
+from scene_geo_loc.simulation.vehicle.motion import Motion
+from scene_geo_loc.simulation.vehicle.sensors import CameraView
 
 NIGHT = CONDITIONS["night"]
 NOBODY = np.zeros((0, 4, 4))

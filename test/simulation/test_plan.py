@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scene_geo_loc.simulation.plan import StreetPlan
+from scene_geo_loc.simulation.town.plan import StreetPlan
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7, 12345])

@@ -8,13 +8,13 @@ from town import CAMERA, LENGTH_M, SIGHT_M, START_M
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, make_pose
-from scene_geo_loc.simulation.city import City
 from scene_geo_loc.simulation.conditions import CONDITIONS
-from scene_geo_loc.simulation.mesh import MeshBuilder
-from scene_geo_loc.simulation.night import Moment
-from scene_geo_loc.simulation.render import Scene
-from scene_geo_loc.simulation.sensors import CameraView
-from scene_geo_loc.simulation.textures import TextureBank
+from scene_geo_loc.simulation.materials.textures import TextureBank
+from scene_geo_loc.simulation.rendering.mesh import MeshBuilder
+from scene_geo_loc.simulation.rendering.night import Moment
+from scene_geo_loc.simulation.rendering.render import Scene
+from scene_geo_loc.simulation.town.city import City
+from scene_geo_loc.simulation.vehicle.sensors import CameraView
 
 
 def wall(ahead_m: float, colour: tuple[int, int, int] = (200, 200, 200)) -> Scene:

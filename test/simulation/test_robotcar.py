@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import inverse, position_error_m, rotation_error_deg, transform
-from scene_geo_loc.simulation import robotcar_rig
-from scene_geo_loc.simulation.campaign import CampaignSettings, RunDrive, chosen_runs, city_of
-from scene_geo_loc.simulation.city import City
 from scene_geo_loc.simulation.conditions import CONDITIONS
-from scene_geo_loc.simulation.robotcar import simulate_robotcar
-from scene_geo_loc.simulation.sensors import CameraView
+from scene_geo_loc.simulation.recordings.campaign import CampaignSettings, RunDrive, chosen_runs, city_of
+from scene_geo_loc.simulation.recordings.robotcar import simulate_robotcar
+from scene_geo_loc.simulation.town.city import City
+from scene_geo_loc.simulation.vehicle import robotcar_rig
+from scene_geo_loc.simulation.vehicle.sensors import CameraView
 from scene_geo_loc.traversals.folder import FolderTraversal
 from scene_geo_loc.traversals.opening import open_traversal
-from scene_geo_loc.traversals.robotcar_calibration import read_raw
+from scene_geo_loc.traversals.robotcar.calibration import read_raw
 
 REFERENCE, SUNNY = "2014-06-26-09-31-18", "2014-06-24-14-47-45"
 SETTINGS = CampaignSettings(length=6.0, width=80, height=60, sight=20.0, lead=5.0, runs=(REFERENCE,))

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scene_geo_loc.simulation.motion import Motion
-from scene_geo_loc.simulation.navigation import visual_odometry, wandering
-from scene_geo_loc.simulation.plan import StreetPlan
-from scene_geo_loc.simulation.robotcar_layout import bayer_mosaic, write_image, write_scan
-from scene_geo_loc.simulation.robotcar_rig import T_BASE_VEHICLE, lidars
-from scene_geo_loc.simulation.utm import geodetic_of_utm
-from scene_geo_loc.traversals.images import decode_image
-from scene_geo_loc.traversals.robotcar_calibration import read_raw, se3
-from scene_geo_loc.traversals.robotcar_scans import read_beams
+from scene_geo_loc.simulation.recordings.robotcar_layout import bayer_mosaic, write_image, write_scan
+from scene_geo_loc.simulation.recordings.utm import geodetic_of_utm
+from scene_geo_loc.simulation.town.plan import StreetPlan
+from scene_geo_loc.simulation.vehicle.motion import Motion
+from scene_geo_loc.simulation.vehicle.navigation import visual_odometry, wandering
+from scene_geo_loc.simulation.vehicle.robotcar_rig import T_BASE_VEHICLE, lidars
+from scene_geo_loc.traversals.messages.images import decode_image
+from scene_geo_loc.traversals.robotcar.calibration import read_raw, se3
+from scene_geo_loc.traversals.robotcar.scans import read_beams
 
 
 def test_a_known_place_of_the_grid_has_its_latitude_and_longitude() -> None:

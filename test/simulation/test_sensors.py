@@ -7,10 +7,10 @@ import pytest
 from town import CAMERA
 
 from scene_geo_loc.geometry.pose import inverse, transform
-from scene_geo_loc.simulation.city import City
-from scene_geo_loc.simulation.motion import Motion
-from scene_geo_loc.simulation.render import Scene
-from scene_geo_loc.simulation.sensors import (
+from scene_geo_loc.simulation.rendering.render import Scene
+from scene_geo_loc.simulation.town.city import City
+from scene_geo_loc.simulation.vehicle.motion import Motion
+from scene_geo_loc.simulation.vehicle.sensors import (
     GPS_ORIGIN,
     CameraView,
     MountedCamera,

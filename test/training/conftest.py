@@ -11,7 +11,7 @@ import pytest
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, make_pose
-from scene_geo_loc.training.views import VIEWS, Cameras
+from scene_geo_loc.places.views import VIEWS, Cameras
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles
 
 CAMERA = Camera(8, 6, 10.0, 10.0, 3.5, 2.5)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.training.areas import ROBOTCAR_AREAS, Area, Areas
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.places.areas import ROBOTCAR_AREAS, Area, Areas
 
 BOXES = {
     "train": [[0, 0, 10, 10], [10, 0, 20, 5]],

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pictures import readers_for, write_pictures
 
-from scene_geo_loc.training.augmentation import augment, draw_sample
-from scene_geo_loc.training.image_pack import ImagePack
-from scene_geo_loc.training.packing import make_pack
+from scene_geo_loc.packs.image_pack import ImagePack
+from scene_geo_loc.packs.packing import make_pack
+from scene_geo_loc.training.common.augmentation import augment, draw_sample
 
 SEEDS = range(300)
 

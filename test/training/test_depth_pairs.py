@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from pictures import depth_of, graded, readers_for, write_picture, write_pictures
 from robotcar_run import RUN, write_run
 
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.depth.depth_maps import VERSION, DepthMap, encode_depth
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.training.depth_pairs import DepthPairs, PairSettings, pack_pairs
-from scene_geo_loc.training.image_pack import ImagePack, metres
-from scene_geo_loc.training.packing import make_pack
+from scene_geo_loc.packs.image_pack import ImagePack, metres
+from scene_geo_loc.packs.packing import make_pack
+from scene_geo_loc.training.depth.pairs import DepthPairs, PairSettings, pack_pairs
 from scene_geo_loc.traversals.opening import open_traversal
 
 CAMERAS = ("stereo/centre", "mono_rear")

@@ -13,16 +13,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
-from scene_geo_loc.evaluation.learned_depth import DepthEstimator, Pair, compare_depth, decoder_of
+from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.metrics.learned_depth import DepthEstimator, Pair, compare_depth, decoder_of
+from scene_geo_loc.networks.architecture.decoders import DECODERS
+from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
-from scene_geo_loc.networks.decoders import DECODERS
-from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
-from scene_geo_loc.training.depth_pairs import PairBatch
-from scene_geo_loc.training.depth_protocol import DepthLoss, DepthProtocol, Freeze
-from scene_geo_loc.training.depth_trainer import DepthTrainer, best_epoch, train_depth
-from scene_geo_loc.training.initialisation import network_for_depth
-from scene_geo_loc.training.run_folder import RunFolder
+from scene_geo_loc.training.common.initialisation import network_for_depth
+from scene_geo_loc.training.common.run_folder import RunFolder
+from scene_geo_loc.training.depth.pairs import PairBatch
+from scene_geo_loc.training.depth.protocol import DepthLoss, DepthProtocol, Freeze
+from scene_geo_loc.training.depth.trainer import DepthTrainer, best_epoch, train_depth
 
 SIDE = 32
 DECODER = "descriptor.decoder."

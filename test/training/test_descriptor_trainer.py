@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import load_file
 from tiny_training import PROTOCOL, RandomBatches, Silent, tiny_learner, tiny_system, tiny_trainer
 
-from scene_geo_loc.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES
 from scene_geo_loc.networks.checkpoint import load_checkpoint
-from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
-from scene_geo_loc.training.learners import DepthLearner, coloured, set_modes
-from scene_geo_loc.training.precision import Precision
-from scene_geo_loc.training.run_folder import RunFolder
+from scene_geo_loc.training.common.precision import Precision
+from scene_geo_loc.training.common.run_folder import RunFolder
+from scene_geo_loc.training.descriptor.learners import DepthLearner, coloured, set_modes
 
 STATE = "checkpoints/training_state.safetensors"
 

@@ -13,14 +13,14 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.networks.encoders import ENCODERS
-from scene_geo_loc.networks.encoders.efficientnet_lite0 import EfficientNetLite0
-from scene_geo_loc.networks.encoders.weights import METADATA_KEY
-from scene_geo_loc.training.encoder_images import HELD_OUT, CropBatches, pack_images
-from scene_geo_loc.training.encoder_protocol import EncoderProtocol
-from scene_geo_loc.training.encoder_trainer import WEIGHTS, EncoderTrainer, Student, Teacher
-from scene_geo_loc.training.image_pack import ImagePack
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.networks.architecture.encoders import ENCODERS
+from scene_geo_loc.networks.architecture.encoders.efficientnet_lite0 import EfficientNetLite0
+from scene_geo_loc.networks.architecture.encoders.weights import METADATA_KEY
+from scene_geo_loc.packs.image_pack import ImagePack
+from scene_geo_loc.training.encoder.images import HELD_OUT, CropBatches, pack_images
+from scene_geo_loc.training.encoder.protocol import EncoderProtocol
+from scene_geo_loc.training.encoder.trainer import WEIGHTS, EncoderTrainer, Student, Teacher
 
 PROTOCOL = EncoderProtocol(steps=6, images=2, side=96, warm_up=2, record_every=3)
 

@@ -17,15 +17,15 @@ from hypothesis.extra import numpy as hnp
 from pictures import depth_of, graded, readers_for, write_picture, write_pictures
 from robotcar_run import RUN, write_run
 
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.depth.depth_maps import encode_depth
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.training import pack_chunks
-from scene_geo_loc.training.image_pack import ImagePack, metres, packed_size, resize_depth, squash
-from scene_geo_loc.training.pack_sources import pack_triplets, pack_views, view_name
-from scene_geo_loc.training.packing import make_pack
-from scene_geo_loc.training.settings import TripletSettings
-from scene_geo_loc.training.triplets import Sample, Triplet, TripletInfo, Triplets
-from scene_geo_loc.training.views import View, open_cameras
+from scene_geo_loc.packs import chunks as pack_chunks
+from scene_geo_loc.packs.image_pack import ImagePack, metres, packed_size, resize_depth, squash
+from scene_geo_loc.packs.packing import make_pack
+from scene_geo_loc.packs.sources import pack_triplets, pack_views, view_name
+from scene_geo_loc.places.triplet_settings import TripletSettings
+from scene_geo_loc.places.triplets import Sample, Triplet, TripletInfo, Triplets
+from scene_geo_loc.places.views import View, open_cameras
 
 
 def contents(folder: Path) -> dict[str, bytes]:

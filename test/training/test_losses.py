@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import tensor
 
-from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
-from scene_geo_loc.training.losses import (
+from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES
+from scene_geo_loc.training.common.losses import (
     feature_distance,
     l1_depth_loss,
     laplace_depth_loss,

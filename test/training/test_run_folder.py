@@ -9,8 +9,8 @@ import pytest
 import torch
 import yaml
 
-from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
-from scene_geo_loc.training.run_folder import RunFolder, TrainingState
+from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.training.common.run_folder import RunFolder, TrainingState
 
 CONFIG = {"system": {"name": "one", "sizes": [1, 2]}, "seed": 0}
 RECORDS = [

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.training import scenarios
-from scene_geo_loc.training.areas import Area
-from scene_geo_loc.training.scenarios import (
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.places import scenarios
+from scene_geo_loc.places.areas import Area
+from scene_geo_loc.places.scenarios import (
     REFERENCE_RUN,
     SCENARIOS,
     load_scenario,
@@ -19,7 +19,7 @@ from scene_geo_loc.training.scenarios import (
     queries_of,
     references_of,
 )
-from scene_geo_loc.training.views import VIEWS, Cameras
+from scene_geo_loc.places.views import VIEWS, Cameras
 from scene_geo_loc.traversals.frame import Skipped
 
 AREA = Area(np.array([[-10.0, -10.0, 1000.0, 1000.0]]))

@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.networks.decoders import InferredDepth
-from scene_geo_loc.networks.depth_scale import DEPTH_SCALES
-from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
-from scene_geo_loc.training.depth_protocol import Freeze
-from scene_geo_loc.training.matching_loss import matching_loss, true_matches
-from scene_geo_loc.training.pinhole import pixel_rays, project
-from scene_geo_loc.training.scene_batches import SceneBatch
-from scene_geo_loc.training.scene_protocol import SceneProtocol, Task
-from scene_geo_loc.training.scene_trainer import SceneTrainer
-from scene_geo_loc.training.view_synthesis import photometric_distance, view_synthesis_loss, warped
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.networks.architecture.decoders import InferredDepth
+from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES
+from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
+from scene_geo_loc.training.depth.protocol import Freeze
+from scene_geo_loc.training.scene.batches import SceneBatch
+from scene_geo_loc.training.scene.matching_loss import matching_loss, true_matches
+from scene_geo_loc.training.scene.pinhole import pixel_rays, project
+from scene_geo_loc.training.scene.protocol import SceneProtocol, Task
+from scene_geo_loc.training.scene.trainer import SceneTrainer
+from scene_geo_loc.training.scene.view_synthesis import photometric_distance, view_synthesis_loss, warped
 
 H, W, F = 48, 64, 50.0
 K = torch.tensor([[F, F, W / 2 - 0.5, H / 2 - 0.5]])

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.training.training_config import (
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.training.common.config import (
     SystemConfig,
     TrainingProtocol,
     load_protocol,

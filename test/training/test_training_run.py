@@ -14,17 +14,17 @@ import torch
 from safetensors.torch import load_file
 from tiny_training import PROTOCOL, SIZE, RandomBatches, Silent, random_validation, tiny_system
 
-from scene_geo_loc.errors import CheckpointError, SceneGeoLocError
-from scene_geo_loc.evaluation.learned_depth import decoder_of
+from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.metrics.learned_depth import decoder_of
+from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
 from scene_geo_loc.networks.checkpoint import load_checkpoint, save_checkpoint
-from scene_geo_loc.networks.scene_network import NetworkConfig, SceneNetwork
-from scene_geo_loc.training import training_run
-from scene_geo_loc.training.descriptor_trainer import DescriptorTrainer
-from scene_geo_loc.training.initialisation import fit_poolings, new_network
-from scene_geo_loc.training.processes import Processes
-from scene_geo_loc.training.run_folder import RunFolder
-from scene_geo_loc.training.training_config import SystemConfig
-from scene_geo_loc.training.training_run import TrainingData, TrainingRun
+from scene_geo_loc.training.common.config import SystemConfig
+from scene_geo_loc.training.common.initialisation import fit_poolings, new_network
+from scene_geo_loc.training.common.processes import Processes
+from scene_geo_loc.training.common.run_folder import RunFolder
+from scene_geo_loc.training.descriptor import run as training_run
+from scene_geo_loc.training.descriptor.run import TrainingData, TrainingRun
+from scene_geo_loc.training.descriptor.trainer import DescriptorTrainer
 
 RUNS = SimpleNamespace(runs=["monday", "tuesday"])
 

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import readers_for, write_pictures
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.training.image_pack import ImagePack
-from scene_geo_loc.training.packing import make_pack
-from scene_geo_loc.training.settings import TripletSettings
-from scene_geo_loc.training.triplet_batches import Batch, BatchSettings, TripletBatches
-from scene_geo_loc.training.triplets import Sample, Triplet, TripletInfo, Triplets
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.packs.image_pack import ImagePack
+from scene_geo_loc.packs.packing import make_pack
+from scene_geo_loc.places.triplet_settings import TripletSettings
+from scene_geo_loc.places.triplets import Sample, Triplet, TripletInfo, Triplets
+from scene_geo_loc.training.descriptor.batches import Batch, BatchSettings, TripletBatches
 
 COUNT, POSITIVES, NEGATIVES = 5, 3, 4
 EACH = 1 + POSITIVES + NEGATIVES

@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.depth.depth_maps import VERSION, DepthMap
-from scene_geo_loc.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import Pose, make_pose
-from scene_geo_loc.training.areas import Areas
-from scene_geo_loc.training.settings import TripletSettings
-from scene_geo_loc.training.triplet_choice import OTHER_REGION_DISTANCE_M, make_triplets
-from scene_geo_loc.training.triplet_depth import attach_depth
-from scene_geo_loc.training.triplets import SCHEMA, Sample, Triplet, TripletInfo, Triplets
+from scene_geo_loc.places.areas import Areas
+from scene_geo_loc.places.triplet_choice import OTHER_REGION_DISTANCE_M, make_triplets
+from scene_geo_loc.places.triplet_depth import attach_depth
+from scene_geo_loc.places.triplet_settings import TripletSettings
+from scene_geo_loc.places.triplets import SCHEMA, Sample, Triplet, TripletInfo, Triplets
 
 RUNS = ("anchors", "second", "third")
 AREAS = Areas.of(

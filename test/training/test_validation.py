@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from scene_geo_loc.errors import SceneGeoLocError
-from scene_geo_loc.training import validation
-from scene_geo_loc.training.scenarios import REFERENCE_RUN, SCENARIOS, TRAINING_RUNS
-from scene_geo_loc.training.validation import load_validation
-from scene_geo_loc.training.views import VIEWS, Cameras
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.places.scenarios import REFERENCE_RUN, SCENARIOS, TRAINING_RUNS
+from scene_geo_loc.places.views import VIEWS, Cameras
+from scene_geo_loc.training.descriptor import validation
+from scene_geo_loc.training.descriptor.validation import load_validation
 
 SUNNY = SCENARIOS["sunny"].run
 AREAS = {"train": [[500, 0, 600, 10]], "validation": [[0, -5, 100, 5]], "test": [[700, 0, 800, 10]]}

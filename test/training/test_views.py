@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from robotcar_run import RUN, stamp_us, vehicle_at, write_run
 
-from scene_geo_loc.errors import TraversalError
-from scene_geo_loc.training.areas import Area
-from scene_geo_loc.training.places import places_of
-from scene_geo_loc.training.views import VIEWS, open_cameras
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.places.areas import Area
+from scene_geo_loc.places.places import places_of
+from scene_geo_loc.places.views import VIEWS, open_cameras
 from scene_geo_loc.traversals.frame import Skipped
 
 EVERYWHERE = Area(np.array([[-1e4, -1e4, 1e4, 1e4]]))

@@ -16,10 +16,10 @@ from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
 from rosbags.typesys import Stores, get_typestore
 
-from scene_geo_loc.errors import TraversalError
-from scene_geo_loc.traversals.bag import Bag
+from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.opening import open_traversal
-from scene_geo_loc.traversals.rosbag import RosbagTraversal
+from scene_geo_loc.traversals.rosbag.bag import Bag
+from scene_geo_loc.traversals.rosbag.traversal import RosbagTraversal
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosDurability
 from scipy.spatial.transform import Rotation
 
-from scene_geo_loc.errors import TraversalError
+from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import from_quaternion, make_pose
-from scene_geo_loc.traversals.bag_writer import BagWriter
-from scene_geo_loc.traversals.camera_info import camera_of
-from scene_geo_loc.traversals.clouds import cloud_of
-from scene_geo_loc.traversals.images import depth_of, image_of
+from scene_geo_loc.traversals.messages.camera_info import camera_of
+from scene_geo_loc.traversals.messages.clouds import cloud_of
+from scene_geo_loc.traversals.messages.images import depth_of, image_of
+from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
 T = make_pose(Rotation.from_euler("xyz", [10, 20, 30], degrees=True).as_matrix(), [1.0, 2.0, 3.0])
 

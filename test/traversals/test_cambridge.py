@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trees import cambridge, pose, write_image
 
-from scene_geo_loc.errors import TraversalError
-from scene_geo_loc.traversals.cambridge import _camera
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.traversals.datasets.cambridge import _camera
 from scene_geo_loc.traversals.opening import open_traversal
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.traversals.camera_info import camera_of
+from scene_geo_loc.traversals.messages.camera_info import camera_of
 
 
 def info(model="plumb_bob", d=(-0.3, 0.1, 0.0, 0.0, 0.0), k=(500, 0, 320, 0, 510, 240, 0, 0, 1), **more):

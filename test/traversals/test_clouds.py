@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scene_geo_loc.traversals.clouds import cloud_of, decode_point_cloud, laser_scan_points
+from scene_geo_loc.traversals.messages.clouds import cloud_of, decode_point_cloud, laser_scan_points
 
 CODES = {"f4": 7, "f8": 8, "u4": 6, "u2": 4}
 SECOND = 1_700_000_000

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trees import colmap, pose
 
-from scene_geo_loc.errors import TraversalError
-from scene_geo_loc.traversals.colmap import _read_cameras
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.traversals.datasets.colmap import _read_cameras
 from scene_geo_loc.traversals.opening import open_traversal
 
 

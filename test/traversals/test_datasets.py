@@ -19,7 +19,7 @@ from trees import (
     write_rows,
 )
 
-from scene_geo_loc.errors import TraversalError
+from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.opening import FORMATS, open_traversal
 
 

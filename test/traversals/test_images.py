@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scene_geo_loc.traversals.images import (
+from scene_geo_loc.traversals.messages.images import (
     decode_compressed,
     decode_compressed_depth,
     decode_depth,

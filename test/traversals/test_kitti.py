@@ -10,8 +10,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 from trees import POINTS, TR, kitti_odometry, kitti_raw, pose, write_rows
 
+from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.depth.lidar import project_depth
-from scene_geo_loc.errors import TraversalError
 from scene_geo_loc.geometry.pose import inverse, make_pose
 from scene_geo_loc.traversals.opening import open_traversal
 

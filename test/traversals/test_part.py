@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scene_geo_loc.errors import TraversalError
-from scene_geo_loc.traversals.part import WHOLE, Part
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.traversals.subset import WHOLE, Part
 
 STAMPS = st.lists(st.integers(0, 10**12), min_size=0, max_size=50, unique=True).map(
     lambda stamps: np.array(sorted(stamps), np.int64)

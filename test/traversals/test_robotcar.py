@@ -29,12 +29,12 @@ from robotcar_run import (
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import inverse, position_error_m, rotation_error_deg, transform
-from scene_geo_loc.traversals import part
+from scene_geo_loc.traversals import subset
 from scene_geo_loc.traversals.frame import Skipped
 from scene_geo_loc.traversals.opening import open_traversal
-from scene_geo_loc.traversals.robotcar_calibration import Calibration, se3
-from scene_geo_loc.traversals.robotcar_poses import read_poses
-from scene_geo_loc.traversals.robotcar_rows import in_order, without_jumps
+from scene_geo_loc.traversals.robotcar.calibration import Calibration, se3
+from scene_geo_loc.traversals.robotcar.poses import read_poses
+from scene_geo_loc.traversals.robotcar.rows import in_order, without_jumps
 
 OPTICAL = np.array([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 """The optical frame (right, down, forward) in a camera's frame (forward, right, down)."""
@@ -207,7 +207,7 @@ def test_scans_of_all_lidars_come_in_order_and_in_the_map(run):
 
 
 def test_a_part_of_a_run_has_the_scans_around_it(run, monkeypatch):
-    monkeypatch.setattr(part, "_MARGIN_NS", 2_000_000_000)  # the run is shorter than the margin
+    monkeypatch.setattr(subset, "_MARGIN_NS", 2_000_000_000)  # the run is shorter than the margin
     whole, some = open_traversal(run), open_traversal(run, start=5.0, end=6.0)
     assert len(some) == 3
     first, last = stamp_us(0.25 + 5.0 - 2.0) * 1000, stamp_us(0.25 + 6.0 + 2.0) * 1000

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from robotcar_run import RUN, stamp_us, write_run
 
-from scene_geo_loc.errors import TraversalError
+from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import position_error_m
 from scene_geo_loc.traversals.folder import FolderTraversal
 from scene_geo_loc.traversals.opening import open_traversal

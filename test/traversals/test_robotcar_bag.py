@@ -26,10 +26,10 @@ from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.geometry.pose import from_quaternion, inverse, position_error_m, rotation_error_deg
-from scene_geo_loc.traversals.bag import Bag
-from scene_geo_loc.traversals.clouds import decode_point_cloud
-from scene_geo_loc.traversals.convert import convert
+from scene_geo_loc.traversals.messages.clouds import decode_point_cloud
 from scene_geo_loc.traversals.opening import open_traversal
+from scene_geo_loc.traversals.rosbag.bag import Bag
+from scene_geo_loc.traversals.rosbag.convert import convert
 
 BASE = np.diag([1.0, -1.0, -1.0, 1.0])
 """base_link (forward, left, up) in the vehicle (forward, right, down), and the other way round."""

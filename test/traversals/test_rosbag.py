@@ -17,14 +17,14 @@ from drive import (
     write_drive,
 )
 
-from scene_geo_loc.errors import TraversalError
+from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import inverse, transform
 from scene_geo_loc.geometry.trajectory import Trajectory, write_tum
-from scene_geo_loc.traversals.bag import Bag
-from scene_geo_loc.traversals.bag_index import BagIndex
-from scene_geo_loc.traversals.images import image_of
-from scene_geo_loc.traversals.part import Part
-from scene_geo_loc.traversals.rosbag import RosbagTraversal
+from scene_geo_loc.traversals.messages.images import image_of
+from scene_geo_loc.traversals.rosbag.bag import Bag
+from scene_geo_loc.traversals.rosbag.index import BagIndex
+from scene_geo_loc.traversals.rosbag.traversal import RosbagTraversal
+from scene_geo_loc.traversals.subset import Part
 
 
 def test_frames_have_their_image_camera_pose_and_depth(drive):

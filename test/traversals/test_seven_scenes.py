@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from trees import pose, seven_scenes
 
-from scene_geo_loc.errors import TraversalError
+from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import make_pose
+from scene_geo_loc.traversals.datasets.seven_scenes import open_seven_scenes
 from scene_geo_loc.traversals.opening import open_traversal
-from scene_geo_loc.traversals.seven_scenes import open_seven_scenes
 
 
 @pytest.mark.parametrize(("split", "first"), [(None, 10), ("train", 20), ("test", 10)])

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.pose import from_quaternion, inverse
-from scene_geo_loc.traversals.transforms_tree import PoseSeries, TransformTree
+from scene_geo_loc.geometry.transform_tree import PoseSeries, TransformTree
 
 TURN = Rotation.from_euler("z", 90, degrees=True).as_quat()
 NONE = (0.0, 0.0, 0.0, 1.0)

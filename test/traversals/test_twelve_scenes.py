@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from trees import pose, twelve_scenes
 
-from scene_geo_loc.errors import TraversalError
+from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.opening import open_traversal
 
 

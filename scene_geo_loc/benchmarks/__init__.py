@@ -1,0 +1,1 @@
+"""Benchmarks of localization, poses, descriptors and speed."""

@@ -1,0 +1,223 @@
+"""Global descriptors on the ICRA paper's four scenarios, system by system.
+
+All systems see the same images, which are decoded once.  One system's networks and descriptors are in
+memory at a time; what is kept of them is which references they found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.benchmarks.descriptors.results import (
+    Benchmark,
+    Protocols,
+    RunResult,
+    SystemResult,
+    run_from_dict,
+    run_to_dict,
+)
+from scene_geo_loc.benchmarks.descriptors.scenario_images import ScenarioImages, Size, Tell, pack_images
+from scene_geo_loc.benchmarks.descriptors.systems import DescriptorSystem, SystemName, SystemRun
+from scene_geo_loc.benchmarks.descriptors.whitening import whiten
+from scene_geo_loc.core.atomic import write_aside
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.mapping.image_descriptors import spread
+from scene_geo_loc.metrics.recall import measure_recall
+
+if TYPE_CHECKING:
+    from scene_geo_loc.places.views import View
+
+_BATCH = 16
+"""Images that are in memory at a time."""
+
+_SIMULATION = "simulation.json"
+"""What the simulator writes beside the runs that it makes."""
+
+Show = Callable[[str, str], AbstractContextManager[Tell]]
+"""Makes a line of progress: what is done, and in what unit."""
+
+
+def _silent(words: str, unit: str) -> AbstractContextManager[Tell]:
+    return nullcontext(lambda done, total: None)
+
+
+def benchmark_descriptors(
+    root: Path,
+    runs: Sequence[SystemRun],
+    cache: Path | None = None,
+    protocols: Protocols | None = None,
+    show: Show = _silent,
+) -> Benchmark:
+    """Scores runs of systems on all scenarios that a folder of RobotCar runs has.
+
+    Args:
+        cache: folder that images and scores are kept in, so that the same again with another run costs
+            that run alone; without it, images are in a temporary folder meanwhile.
+        protocols: the settings of the protocols that runs name, for the record.
+
+    Raises SceneGeoLocError where there is no scenario, where none of its images can be read, or where the
+    cache cannot be written.
+    """
+    from scene_geo_loc.places.scenarios import load_scenarios
+
+    scenarios, left_out = load_scenarios(root)
+    height, width = _first_shape(scenarios[0].references)
+    sizes = {run.input_size(width, height) for run in runs}
+    with ExitStack() as stack:
+        folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scene_geo_loc_")))
+        with show("reading", "images") as tell:
+            images = pack_images(scenarios, sorted(sizes), folder, tell)
+        with show("describing", "images") as tell:
+            results = score_runs(images, runs, (width, height), cache, tell)
+    is_simulated = (root / _SIMULATION).is_file()
+    return Benchmark(root.name, images.scenarios, results, left_out, protocols or {}, is_simulated)
+
+
+def score_runs(
+    images: ScenarioImages,
+    runs: Sequence[SystemRun],
+    shape: Size,
+    cache: Path | None = None,
+    tell: Tell = lambda done, total: None,
+) -> list[SystemResult]:
+    """Runs of systems by system, in the order in which each is first met, with one row a whitened size.
+
+    Args:
+        shape: width and height of the images, which the sizes of inputs follow from.
+    """
+    rows: dict[SystemName, SystemResult] = {}
+    total = len(images.rows()) * len(runs)
+    tell(0, total)
+    for number, run in enumerate(runs):
+        scored = _Scores(images, run, cache).all(
+            shape,
+            lambda done, number=number: tell(number * len(images.rows()) + done, total),  # type: ignore[misc]
+        )
+        for system, result in scored.items():
+            row = rows.setdefault(system, SystemResult(system, run.traits, []))
+            row.runs.append(result)
+        tell((number + 1) * len(images.rows()), total)
+    return list(rows.values())
+
+
+@dataclass
+class _Scores:
+    """The results of one run, as itself and whitened, from the cache where it has them."""
+
+    images: ScenarioImages
+    run: SystemRun
+    cache: Path | None
+    _times: list[float] = field(default_factory=list)
+
+    def all(self, shape: Size, told: Callable[[int], None]) -> dict[SystemName, RunResult]:
+        plain = self.run.system
+        names = {size: SystemName(plain.name, plain.protocol, size) for size in (None, *self.run.whiten)}
+        results = {name: result for size, name in names.items() if (result := self._cached(size, shape))}
+        missing = [size for size, name in names.items() if name not in results]
+        if missing:
+            system = self.run.load(*shape)
+            described = self._describe(system, shape, told)
+            for size in missing:
+                results[names[size]] = result = self._score(system, described, size)
+                self._keep(size, shape, result)
+        return {name: results[name] for name in names.values()}
+
+    def _describe(
+        self, system: DescriptorSystem, shape: Size, told: Callable[[int], None]
+    ) -> NDArray[np.float32]:
+        """Descriptors (N, D) of all rows that scenarios need; other rows are zero."""
+        pixels = self.images.open(self.run.input_size(*shape))
+        references = self._references()
+        system.fit(np.array(pixels[references[i]]) for i in spread(len(references)))
+        descriptors: NDArray[np.float32] | None = None
+        rows = self.images.rows()
+        for begin in range(0, len(rows), _BATCH):
+            batch = [np.array(pixels[row]) for row in rows[begin : begin + _BATCH]]
+            before = time.perf_counter()
+            described = system.describe(batch)
+            self._times.append(1e3 * (time.perf_counter() - before) / len(batch))
+            if not np.isfinite(described).all():
+                raise SceneGeoLocError(
+                    f"{self.run.system} with seed {self.run.seed} gives descriptors that are not finite: "
+                    "leave it out, or train it again."
+                )
+            if descriptors is None:
+                descriptors = np.zeros((len(pixels), described.shape[1]), np.float32)
+            descriptors[rows[begin : begin + _BATCH]] = described
+            told(begin + len(batch))
+        assert descriptors is not None
+        return descriptors
+
+    def _score(
+        self, system: DescriptorSystem, descriptors: NDArray[np.float32], size: int | None
+    ) -> RunResult:
+        parameters = system.parameters
+        if size is not None:
+            descriptors, more = whiten(descriptors, self._references(), size)
+            parameters += more
+        recalls = {
+            views.name: measure_recall(
+                descriptors[views.query_rows],
+                _positions(views.queries),
+                descriptors[views.reference_rows],
+                _positions(views.references),
+            )
+            for views in self.images.scenarios
+        }
+        return RunResult(
+            self.run.seed,
+            self.run.digest,
+            self.run.parent,
+            parameters,
+            descriptors[0].nbytes,
+            float(np.median(self._times)),
+            system.backend_name,
+            recalls,
+        )
+
+    def _references(self) -> NDArray[np.int64]:
+        rows = [views.reference_rows for views in self.images.scenarios]
+        return np.array(list(dict.fromkeys(np.concatenate(rows).tolist())), np.int64)
+
+    def _file(self, size: int | None, shape: Size) -> Path | None:
+        """Named by what the result follows from: images, network and input, and for its speed the machine."""
+        if self.cache is None or not self.run.digest:
+            return None
+        width, height = self.run.input_size(*shape)
+        whitened = "" if size is None else f"_whitened{size}"
+        made_of = f"{self.images.digest[:16]}_{self.run.digest[:16]}_{width}x{height}{whitened}"
+        return self.cache / f"scores_{made_of}_{os.cpu_count()}cores.json"
+
+    def _cached(self, size: int | None, shape: Size) -> RunResult | None:
+        file = self._file(size, shape)
+        if file is None or not file.is_file():
+            return None
+        try:
+            return run_from_dict(json.loads(file.read_text()), self.run.seed, self.run.parent)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None  # damaged: scored again, and written anew
+
+    def _keep(self, size: int | None, shape: Size, result: RunResult) -> None:
+        if (file := self._file(size, shape)) is not None:
+            write_aside(file, json.dumps(run_to_dict(result)).encode())
+
+
+def _positions(views: Sequence[View]) -> NDArray[np.float64]:
+    return np.array([view.position for view in views])
+
+
+def _first_shape(references: Sequence[View]) -> tuple[int, int]:
+    """Height and width of the images, as the first reference's camera has them."""
+    camera = references[0].files.camera
+    return camera.height, camera.width

@@ -1,0 +1,142 @@
+"""Pictures of a descriptor benchmark: curves of recall@N and top-1 recall@D, and recall@1 at a glance."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+
+from scene_geo_loc.benchmarks.descriptors.figure_groups import FigureGroup
+from scene_geo_loc.benchmarks.descriptors.results import Benchmark, SystemResult
+from scene_geo_loc.benchmarks.descriptors.systems import is_plain, paper_name
+from scene_geo_loc.core.atomic import write_aside
+from scene_geo_loc.metrics.published import paper_tables
+from scene_geo_loc.metrics.recall import DISTANCES_M, MOST, PlaceRecall
+from scene_geo_loc.plots.style import INK, MUTED, STYLE, page_svg
+
+_KIND_COLOURS = {"rgb": "#5b7fd6", "rgb_plus": "#e0a01b", "rgbtd": "#12a184", "hallucination": "#d2456b"}
+_COLOURS = (*_KIND_COLOURS.values(), "#7a4fb0", "#8a6d3b", "#3fa9c9")
+_DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))
+
+
+def curves_figure(group: FigureGroup) -> Figure:
+    """One column a scenario; above recall@N, below top-1 recall@D with true thresholds.
+
+    Lines are means over seeds, bands reach from the lowest seed to the highest.  Of the paper's systems
+    those that it has in a scenario are drawn as thin grey lines; what it plots at D stands where it
+    belongs, a metre before.
+    """
+    scenarios = list(group.systems[0].runs[0].recalls)
+    figure = Figure(figsize=(11.2, 5.4), layout="constrained")
+    grid = figure.subplots(2, len(scenarios), sharex="row", sharey=True, squeeze=False)
+    ranks, distances = np.arange(1, MOST + 1), np.array(DISTANCES_M)
+    colours = _colours_of(group.systems)
+    for (above, below), scenario in zip(grid.T, scenarios, strict=True):
+        for system, dashes in zip(group.paper, _DASHES, strict=False):
+            if system in paper_tables.systems(scenario):
+                printed = paper_tables.curves(scenario, system)
+                look = {"color": MUTED, "lw": 0.9, "ls": dashes, "label": f"paper, real runs: {system}"}
+                above.plot(ranks, printed.recall_at_n, **look)
+                below.plot(distances - 1, printed.recall_at_d_as_plotted, **look)
+        for result, colour in zip(group.systems, colours, strict=True):
+            _draw(above, result, scenario, ranks, lambda recall: recall.recall_at_n, colour)
+            _draw(below, result, scenario, distances, lambda recall: recall.recall_at_d, colour)
+        queries = group.systems[0].runs[0].recalls[scenario].queries
+        above.set_title(f"{scenario}, {queries} queries")
+        above.set(xlabel="N", xlim=(1, MOST), xticks=(1, 5, 10, 15, 20, 25), ylim=(0, 1.02))
+        below.set(xlabel="D (m)", xlim=(14, DISTANCES_M[-1]), xticks=(15, 25, 35, 50))
+    grid[0, 0].set_ylabel("recall@N within 25 m")
+    grid[1, 0].set_ylabel("top-1 recall@D")
+    grid[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0))
+    handles = {line.get_label(): line for axes in grid.ravel() for line in axes.get_lines()}
+    ours_first = sorted(handles, key=lambda label: str(label).startswith("paper"))
+    figure.legend(
+        [handles[label] for label in ours_first], ours_first, loc="outside upper left", ncols=2, fontsize=9.5
+    )
+    return figure
+
+
+def overview_figure(benchmark: Benchmark) -> Figure:
+    """recall@1 of every system, one column a scenario: a bar at the mean, a dot a seed.
+
+    The paper's number for a system of the same kind, on the real runs, is a grey diamond.
+    """
+    systems = benchmark.systems
+    scenarios = [views.name for views in benchmark.scenarios]
+    figure = Figure(figsize=(11.2, 1.3 + 0.3 * len(systems)), layout="constrained")
+    grid = figure.subplots(1, len(scenarios), sharey=True, squeeze=False)[0]
+    places = np.arange(len(systems))
+    for axes, scenario in zip(grid, scenarios, strict=True):
+        for place, result in enumerate(systems):
+            colour = _KIND_COLOURS.get(str(result.traits.get("descriptor")), MUTED)
+            shares = [run.recalls[scenario].at_n(1) for run in result.runs]
+            axes.barh(place, np.mean(shares), height=0.62, color=colour, alpha=0.35, lw=0)
+            axes.scatter(shares, [place] * len(shares), s=13, color=colour, lw=0, zorder=3)
+            name = paper_name(result.traits)
+            if is_plain(result.traits) and name in paper_tables.systems(scenario):
+                printed = paper_tables.curves(scenario, name).at_n(1)
+                axes.scatter(
+                    printed, place, s=26, marker="D", color="none", edgecolor=MUTED, lw=1.1, zorder=2
+                )
+        axes.set_title(scenario)
+        axes.set(xlim=(0, 1.0), xticks=(0, 0.25, 0.5, 0.75), ylim=(len(systems) - 0.4, -0.6))
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+        axes.grid(False, axis="y")
+        axes.set_xlabel("recall@1 (%)")
+    grid[0].set_yticks(places, [_label(result, systems) for result in systems])
+    for label in grid[0].get_yticklabels():
+        label.set_color(INK)
+    return figure
+
+
+def figure_svg(draw: Callable[[], Figure], name: str) -> str:
+    """A picture as an SVG element that takes its colours from the page it stands in."""
+    with mpl.rc_context(STYLE):
+        return page_svg(draw(), name)
+
+
+def write_figure(path: Path, draw: Callable[[], Figure]) -> None:
+    """Writes a picture as the file's suffix says: .svg or .png."""
+    out = io.BytesIO()
+    with mpl.rc_context({**STYLE, "svg.hashsalt": path.stem}):
+        metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
+        draw().savefig(out, format=path.suffix[1:], dpi=130, metadata=metadata)
+    write_aside(path, out.getvalue())
+
+
+def _draw(
+    axes: Axes,
+    result: SystemResult,
+    scenario: str,
+    x: NDArray[np.int64],
+    curve: Callable[[PlaceRecall], NDArray[np.float64]],
+    colour: str,
+) -> None:
+    curves = np.stack([curve(run.recalls[scenario]) for run in result.runs])
+    if len(curves) > 1:
+        axes.fill_between(x, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.18, lw=0)
+    axes.plot(x, curves.mean(axis=0), color=colour, lw=1.8, label=_label(result))
+
+
+def _colours_of(systems: Sequence[SystemResult]) -> list[str]:
+    """Each its own: that of its descriptor where no system before it has that."""
+    colours: list[str] = []
+    for result in systems:
+        own = _KIND_COLOURS.get(str(result.traits.get("descriptor")))
+        rest = [colour for colour in reversed(_COLOURS) if colour not in colours]
+        colours.append(own if own and own not in colours else rest[0])
+    return colours
+
+
+def _label(result: SystemResult, among: Sequence[SystemResult] = ()) -> str:
+    """The system's name, with its protocol where others were trained by another one."""
+    several = len({other.system.protocol for other in among if other.system.protocol}) > 1
+    protocol = f" ({result.system.protocol})" if several and result.system.protocol else ""
+    return f"{result.system}{protocol}"

@@ -1,0 +1,141 @@
+"""One HTML file that shows a descriptor benchmark: table, curves, comparisons, and matches to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.benchmarks.descriptors import comparison_words
+from scene_geo_loc.benchmarks.descriptors import table as descriptor_table
+from scene_geo_loc.benchmarks.descriptors.figure_groups import figure_groups
+from scene_geo_loc.benchmarks.descriptors.plot import curves_figure, figure_svg, overview_figure, write_figure
+from scene_geo_loc.benchmarks.descriptors.results import Benchmark, SystemResult
+from scene_geo_loc.benchmarks.descriptors.scenario_images import ScenarioViews
+from scene_geo_loc.core.atomic import write_aside
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.localization.match_picture import jpeg_bytes, metres, side_by_side
+from scene_geo_loc.metrics.published import paper_tables
+from scene_geo_loc.metrics.recall import PROTOCOL, PlaceRecall
+from scene_geo_loc.reports.report import template
+
+_EACH = 3
+"""Right and wrong matches that are shown of a system in a scenario."""
+
+_HEIGHT = 200
+
+
+@dataclass(frozen=True)
+class Match:
+    """A query beside the reference that a system finds most similar.
+
+    Attributes:
+        is_right: whether it lies within 25 m.
+        title, details: in words and numbers.
+        jpeg: the picture.
+    """
+
+    is_right: bool
+    title: str
+    details: str
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Matches of a system in a scenario."""
+
+    title: str
+    matches: Sequence[Match]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture as an SVG element, and what stands above it."""
+
+    title: str
+    svg: str
+
+
+def write_descriptor_report(folder: Path, benchmark: Benchmark) -> Path:
+    """Writes index.html, and its curves once more as .svg and .png; returns the page's path."""
+    groups = figure_groups(benchmark)
+    galleries = [
+        Gallery(f"{views.name}: {result.system}", draw_matches(views, result.runs[0].recalls[views.name]))
+        for result in _shown(benchmark)
+        for views in benchmark.scenarios
+    ]
+    counts = [
+        (views.name, benchmark.recall(views.name), str(views.skipped) or "nothing")
+        for views in benchmark.scenarios
+    ]
+    html = template("descriptors.html.j2").render(
+        benchmark=benchmark,
+        headings=descriptor_table.headings(benchmark),
+        cost_headings=descriptor_table.COSTS,
+        rows=descriptor_table.rows(benchmark),
+        notes=descriptor_table.NOTES,
+        overview=figure_svg(partial(overview_figure, benchmark), "overview"),
+        curves=[
+            Chart(group.title, figure_svg(partial(curves_figure, group), group.slug)) for group in groups
+        ],
+        comparisons=comparison_words.comparisons_in_words(benchmark),
+        comparison_note=comparison_words.NOTE,
+        galleries=galleries,
+        counts=counts,
+        protocol=PROTOCOL,
+        table_1=paper_tables.table_1(),
+        tables_2={scenario: paper_tables.table_2(scenario) for scenario in paper_tables.DAYTIME},
+        headline=paper_tables.headline(),
+    )
+    for suffix in ("svg", "png"):
+        for group in groups:
+            write_figure(folder / f"{group.slug}.{suffix}", partial(curves_figure, group))
+    write_aside(folder / "index.html", html.encode())
+    return folder / "index.html"
+
+
+def draw_matches(views: ScenarioViews, recall: PlaceRecall) -> list[Match]:
+    """Right and wrong top-1 matches, of each kind a few from all along the queries; right ones first."""
+    matches = []
+    for is_right in (True, False):
+        for i in _spread(np.flatnonzero(recall.right == is_right)):
+            query, reference = views.queries[i], views.references[recall.top1[i]]
+            try:
+                picture = side_by_side(query.read(), reference.read(), _HEIGHT)
+            except TraversalError:  # removed since it was described
+                continue
+            away = metres(float(recall.top1_distance_m[i]))
+            rank = int(recall.first_right[i])
+            found = f"the first right one is number {rank}" if rank else "none of the first 25 is right"
+            details = f"query of {query.camera}, reference of {reference.camera}"
+            if not is_right:
+                details += f"; {found}"
+            matches.append(
+                Match(
+                    is_right, f"{'right' if is_right else 'wrong'}, {away} off", details, jpeg_bytes(picture)
+                )
+            )
+    return matches
+
+
+def _shown(benchmark: Benchmark) -> list[SystemResult]:
+    """The systems whose matches are shown: the first one, and the one with the best recall@1 on average."""
+    scenarios = [views.name for views in benchmark.scenarios]
+
+    def recall_at_1(result: SystemResult) -> float:
+        return float(np.mean([result.over_seeds(name, lambda r: r.at_n(1)).mean for name in scenarios]))
+
+    best = max(benchmark.systems, key=recall_at_1)
+    first = benchmark.systems[0]
+    return [first] if best is first else [first, best]
+
+
+def _spread(indices: NDArray[np.int64]) -> list[int]:
+    """A few of the indices, evenly along them and away from both ends."""
+    parts = np.array_split(indices, min(_EACH, len(indices))) if len(indices) else []
+    return [int(part[len(part) // 2]) for part in parts]

@@ -1,0 +1,226 @@
+"""What a descriptor benchmark found: recall of each run, rows of systems over their seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from scene_geo_loc.benchmarks.descriptors.scenario_images import ScenarioViews
+from scene_geo_loc.benchmarks.descriptors.systems import SystemName
+from scene_geo_loc.metrics.published.paper_tables import DAYTIME
+from scene_geo_loc.metrics.recall import PROTOCOL, PlaceRecall
+
+Protocols = Mapping[str, Mapping[str, Any]]
+"""The settings of training protocols, by their names."""
+
+Number = Callable[[PlaceRecall], float]
+"""One number of a scenario, recall@1 say."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run of a system in all scenarios, by their names, and what it costs.
+
+    Attributes:
+        seed: of its training; None where it has none.
+        digest, parent: of its network, and of the one that it was fine-tuned from; empty where not known.
+        parameters: numbers in its networks.
+        bytes_an_image: of a descriptor in float32.
+        ms_an_image: median over batches, one image at a time, from pixels at the size of the network's
+            input to the descriptor, with all else that the same pass gives.
+        backend: what ran the network.
+    """
+
+    seed: int | None
+    digest: str
+    parent: str
+    parameters: int
+    bytes_an_image: int
+    ms_an_image: float
+    backend: str
+    recalls: Mapping[str, PlaceRecall]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A number over seeds.
+
+    Attributes:
+        mean: over the seeds.
+        deviation: sample standard deviation; None of a single seed.
+    """
+
+    mean: float
+    deviation: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Of one or more values."""
+        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        return cls(float(np.mean(values)), deviation)
+
+
+@dataclass(frozen=True)
+class SystemResult:
+    """A row: one system, with all its seeds.
+
+    Attributes:
+        traits: encoder, pooling and so on, by name.
+        runs: at least one.
+    """
+
+    system: SystemName
+    traits: Mapping[str, Any]
+    runs: list[RunResult]
+
+    def over_seeds(self, scenario: str, number: Number) -> Spread:
+        """A number in one scenario."""
+        return Spread.of([number(run.recalls[scenario]) for run in self.runs])
+
+    def mean_over(self, scenarios: Sequence[str], number: Number) -> Spread | None:
+        """The mean of a number over scenarios; None where one of them is missing."""
+        if not set(scenarios) <= set(self.runs[0].recalls):
+            return None
+        return Spread.of(
+            [float(np.mean([number(run.recalls[name]) for name in scenarios])) for run in self.runs]
+        )
+
+    def by_day(self, number: Number) -> Spread | None:
+        """The mean over the three scenarios by day, as in the paper's Table I."""
+        return self.mean_over(DAYTIME, number)
+
+    @property
+    def ms_an_image(self) -> float:
+        """The median over seeds, which do not differ in it but by chance."""
+        return float(np.median([run.ms_an_image for run in self.runs]))
+
+    @property
+    def seeds(self) -> list[int]:
+        """Those of its runs that have one."""
+        return [run.seed for run in self.runs if run.seed is not None]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Systems on the scenarios of a folder of runs.
+
+    Attributes:
+        name: of the folder.
+        scenarios: what was asked.
+        systems: at least one; the first is what all others are compared with.
+        left_out: a sentence for each scenario and each run that could not be had.
+        protocols: settings of the training protocols that systems name.
+        is_simulated: whether the simulator made the runs.
+        begun_with: a sentence for each file of weights that training began with in place of ImageNet's.
+    """
+
+    name: str
+    scenarios: Sequence[ScenarioViews]
+    systems: Sequence[SystemResult]
+    left_out: Sequence[str] = field(default_factory=list)
+    protocols: Protocols = field(default_factory=dict)
+    is_simulated: bool = False
+    begun_with: Sequence[str] = field(default_factory=list)
+
+    def recall(self, scenario: str) -> PlaceRecall:
+        """The first system's recall: what does not depend on the system is the same in all."""
+        return self.systems[0].runs[0].recalls[scenario]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record that is written as JSON."""
+        return {
+            "runs": self.name,
+            "is_simulated": self.is_simulated,
+            "protocol": PROTOCOL,
+            "left_out": list(self.left_out),
+            "begun_with": list(self.begun_with),
+            "scenarios": {
+                views.name: {
+                    "queries": len(views.queries),
+                    "references": len(views.references),
+                    "left_out": views.skipped.counts,
+                }
+                for views in self.scenarios
+            },
+            "training_protocols": {name: dict(settings) for name, settings in self.protocols.items()},
+            "systems": [_record(result) for result in self.systems],
+        }
+
+
+def run_to_dict(result: RunResult) -> dict[str, Any]:
+    """All of a result but what its run tells itself, to be read back by `run_from_dict`."""
+    return {
+        "digest": result.digest,
+        "parameters": result.parameters,
+        "bytes_an_image": result.bytes_an_image,
+        "ms_an_image": result.ms_an_image,
+        "backend": result.backend,
+        "recalls": {
+            name: {
+                "references": recall.references,
+                "without_reference": recall.without_reference,
+                "chance": recall.chance,
+                "top1": recall.top1.tolist(),
+                "top1_distance_m": recall.top1_distance_m.tolist(),
+                "first_right": recall.first_right.tolist(),
+            }
+            for name, recall in result.recalls.items()
+        },
+    }
+
+
+def run_from_dict(record: dict[str, Any], seed: int | None, parent: str) -> RunResult:
+    """Reads such a record. Raises KeyError, TypeError or ValueError where it is none."""
+    recalls = {
+        name: PlaceRecall(
+            int(values["references"]),
+            int(values["without_reference"]),
+            float(values["chance"]),
+            np.array(values["top1"], np.int64),
+            np.array(values["top1_distance_m"], np.float64),
+            np.array(values["first_right"], np.int64),
+        )
+        for name, values in record["recalls"].items()
+    }
+    return RunResult(
+        seed,
+        str(record["digest"]),
+        parent,
+        int(record["parameters"]),
+        int(record["bytes_an_image"]),
+        float(record["ms_an_image"]),
+        str(record["backend"]),
+        recalls,
+    )
+
+
+def _record(result: SystemResult) -> dict[str, Any]:
+    return {
+        "name": str(result.system),
+        "training_protocol": result.system.protocol or None,
+        "whitened_to": result.system.whitened,
+        "traits": dict(result.traits),
+        "parameters": result.runs[0].parameters,
+        "bytes_an_image": result.runs[0].bytes_an_image,
+        "ms_an_image": round(result.ms_an_image, 2),
+        "backend": result.runs[0].backend,
+        "seeds": [
+            {
+                "seed": run.seed,
+                "network": run.digest or None,
+                "scenarios": {name: recall.to_dict() for name, recall in run.recalls.items()},
+            }
+            for run in result.runs
+        ],
+        "recall_at_1": {
+            name: _spread(result.over_seeds(name, lambda r: r.at_n(1))) for name in result.runs[0].recalls
+        },
+    }
+
+
+def _spread(spread: Spread) -> dict[str, float | None]:
+    deviation = None if spread.deviation is None else round(spread.deviation, 4)
+    return {"mean": round(spread.mean, 4), "standard_deviation": deviation}

@@ -1,0 +1,192 @@
+"""What a descriptor benchmark compares: systems, of which there may be a run for each of several seeds.
+
+A run of a system is small: its networks are loaded when it is its turn, and go when it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.benchmarks.descriptors.scenario_images import Image, Size
+from scene_geo_loc.mapping.image_descriptors import describe_images, fit_extractor
+from scene_geo_loc.networks.architecture.network_config import NetworkConfig
+from scene_geo_loc.networks.checkpoint import digest
+from scene_geo_loc.networks.default import default_network, untrained_network
+
+if TYPE_CHECKING:
+    from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+    from scene_geo_loc.networks.runtime.extractor import Extractor
+
+FIRST = "EfficientNet-Lite0 + NetVLAD, fitted on the references"
+SHIPPED = "shipped default"
+"""What the table calls the networks of the package."""
+
+ENCODER_LETTERS = {"alexnet": "A", "resnet18": "R", "resnet18_truncated": "Rt"}
+"""How the paper abbreviates encoders; other ones keep their names."""
+
+KINDS = {"rgb": "RGB", "rgb_plus": "RGB+", "rgbtd": "RGBtD", "hallucination": "Hallucination"}
+_POOLINGS = {"mac": "MAC", "netvlad": "NetVLAD", "centred_netvlad": "centred NetVLAD", "gem": "GeM"}
+
+PLAIN = {
+    "depth_scale": "log",
+    "colouring": "jet",
+    "fusion": "concatenate",
+    "uncertainty": False,
+    "augmentation": False,
+    "depth_loss": "l1",
+}
+"""The traits of the paper's systems as they are here, beside encoder, pooling and descriptor."""
+
+
+class DescriptorSystem(Protocol):
+    """What makes a descriptor of an image, its networks in memory."""
+
+    def fit(self, images: Iterable[Image]) -> None:
+        """Adapts to at most `FIT_KEYFRAMES` reference images, spread over the place, where it needs that."""
+        ...
+
+    def describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        """Unit descriptors (N, D) of RGB images, each (H, W, 3)."""
+        ...
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in its networks, once it is fitted."""
+        ...
+
+    @property
+    def backend_name(self) -> str:
+        """What runs its networks, once it is fitted."""
+        ...
+
+
+@dataclass(frozen=True)
+class SystemName:
+    """What a row of the table is: equal for runs that differ in nothing but the seed.
+
+    Attributes:
+        name: of the system, as its config has it.
+        protocol: name of the protocol of its training; empty where it was not trained by one.
+        whitened: to how many numbers its descriptors are PCA-whitened; None where they are not.
+    """
+
+    name: str
+    protocol: str = ""
+    whitened: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.whitened is None else f"{self.name}, PCA-whitened to {self.whitened}"
+
+
+@dataclass(frozen=True)
+class SystemRun:
+    """A system as one seed made it.
+
+    Attributes:
+        system: what row it belongs to.
+        load: gives the system for images of a width and height, its networks in memory.
+        input_size: what images of a width and height are resized to for it.
+        seed: of its training; None where it has none.
+        traits: what distinguishes systems: encoder, pooling, descriptor and so on, by name.
+        digest: of what the system's descriptors follow from; empty where that is not known beforehand.
+        parent: digest of the network that it was fine-tuned from; empty where there is none.
+        whiten: the sizes that its descriptors are PCA-whitened to besides.
+    """
+
+    system: SystemName
+    load: Callable[[int, int], DescriptorSystem]
+    input_size: Callable[[int, int], Size]
+    seed: int | None = None
+    traits: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    digest: str = ""
+    parent: str = ""
+    whiten: Sequence[int] = ()
+
+
+class NetworkSystem:
+    """A scene network as maps are built with it; fitted on the references where it is not yet."""
+
+    def __init__(self, network: SceneNetwork, device: str = "auto") -> None:
+        self._network, self._device = network, device
+        self._extractor: Extractor | None = None
+
+    def fit(self, images: Iterable[Image]) -> None:
+        """Fits poolings and projection of a network that is not fitted; leaves another one as it is."""
+        self._extractor = fit_extractor(images, lambda width, height: self._network, self._device)
+
+    def describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        """Unit descriptors (N, D), each of the whole pass over an image."""
+        return describe_images(self._fitted, images)
+
+    @property
+    def parameters(self) -> int:
+        """Those of all its parts."""
+        return sum(parameter.numel() for parameter in self._fitted.network.parameters())
+
+    @property
+    def backend_name(self) -> str:
+        """What runs the network."""
+        return self._fitted.backend_name
+
+    @property
+    def _fitted(self) -> Extractor:
+        assert self._extractor is not None
+        return self._extractor
+
+
+def runs_of_the_package(device: str = "auto") -> list[SystemRun]:
+    """The networks of the package, which have neither seed nor protocol: the first one, then the default.
+
+    The first is an ImageNet encoder with NetVLAD and a projection, both fitted on the references, nothing
+    trained.  Where the default is that one, too, it stands there once.
+    """
+    first, default = untrained_network(), default_network()[0].without_depth()
+    runs = [_of_any_shape(FIRST, first, "untrained", device)]
+    if digest(default) != digest(first):
+        runs.append(_of_any_shape(SHIPPED, default, "shipped", device))
+    return runs
+
+
+def _of_any_shape(name: str, network: SceneNetwork, descriptor: str, device: str) -> SystemRun:
+    """The run of a network whose input gets the shape of the images, as in a map."""
+
+    def input_size(width: int, height: int) -> Size:
+        config = network.config.with_input_for(width, height)
+        return config.input_width, config.input_height
+
+    def load(width: int, height: int) -> DescriptorSystem:
+        return NetworkSystem(network.with_input_for(width, height), device)
+
+    return SystemRun(
+        SystemName(name),
+        load,
+        input_size,
+        traits=traits_of(network.config) | {"descriptor": descriptor},
+        digest=digest(network) if network.is_fitted else "",
+    )
+
+
+def traits_of(config: NetworkConfig) -> dict[str, Any]:
+    """What of a network distinguishes systems: all but the size of its input."""
+    return {
+        key: value for key, value in config.model_dump().items() if key not in ("input_width", "input_height")
+    }
+
+
+def paper_name(traits: Mapping[str, Any]) -> str:
+    """What the paper calls systems of this kind, encoder and pooling: "RGBtD + MAC (A)"."""
+    kind, pooling, encoder = (str(traits.get(key, "")) for key in ("descriptor", "pooling", "encoder"))
+    letters = ENCODER_LETTERS.get(encoder, encoder)
+    return f"{KINDS.get(kind, kind)} + {_POOLINGS.get(pooling, pooling)} ({letters})"
+
+
+def is_plain(traits: Mapping[str, Any]) -> bool:
+    """Whether it is as the paper has it but for the depth's scale, with none of the switches."""
+    needed = {"colouring"} if traits.get("descriptor") == "rgb_plus" else set()  # always differentiable
+    return all(traits.get(key, value) == value for key, value in PLAIN.items() if key not in needed)

@@ -1,0 +1,105 @@
+"""The table of a descriptor benchmark: our systems, and the paper's printed numbers below them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scene_geo_loc.benchmarks.descriptors.results import Benchmark, Spread, SystemResult
+from scene_geo_loc.metrics.published import paper_tables
+from scene_geo_loc.metrics.recall import DISTANCES_M, RADIUS_M
+
+RANKS = (1, 5, 10)
+THRESHOLDS_M = (15, 25, 50)
+UNKNOWN = "–"
+
+NOTES = (
+    f"Scenarios: recall@{RANKS[0]}, @{RANKS[1]} and @{RANKS[2]} in per cent: one of the N most similar "
+    f"references lies within {RADIUS_M:g} m. By day: the mean over {', '.join(paper_tables.DAYTIME)} of the "
+    "share of queries whose most similar reference lies within D metres, true thresholds.",
+    "Of several seeds: their mean, and after ± their sample standard deviation.",
+    "The paper's rows are what it prints for the real RobotCar runs, for orientation; its distances are "
+    "corrected by the metre that its plots are off, and its curves end at 49 m.",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: a system and, column by column, what to write one below the other.
+
+    Attributes:
+        training: protocol and seeds, in words; empty where it was not trained.
+        cells: recall, by `headings`.
+        costs: by `COSTS`; empty where they are not known.
+    """
+
+    name: str
+    cells: Sequence[Sequence[str]]
+    training: str = ""
+    costs: Sequence[str] = ()
+    is_paper: bool = False
+
+
+COSTS = ("million parameters", "bytes an image", "ms an image")
+
+
+def headings(benchmark: Benchmark) -> list[list[str]]:
+    """The columns of recall: what they are, and what stands in their lines."""
+    scenarios = [[views.name, *(f"@{n}" for n in RANKS)] for views in benchmark.scenarios]
+    return [*scenarios, ["by day", *(f"{metres} m" for metres in THRESHOLDS_M)]]
+
+
+def rows(benchmark: Benchmark) -> list[Row]:
+    """Our systems, then the paper's best one on images alone and its best one with depth."""
+    scenarios = [views.name for views in benchmark.scenarios]
+    ours = [_ours(result, scenarios) for result in benchmark.systems]
+    papers = [_papers(system, scenarios) for system in (paper_tables.BASELINE, paper_tables.PROPOSED)]
+    return ours + papers
+
+
+def training_of(result: SystemResult) -> str:
+    """By which protocol and with which seeds a system was trained: "reduced, seeds 1, 2"."""
+    seeds = ", ".join(map(str, result.seeds))
+    counted = f"{'seed' if len(result.seeds) == 1 else 'seeds'} {seeds}" if seeds else ""
+    return ", ".join(words for words in (result.system.protocol, counted) if words)
+
+
+def costs_of(result: SystemResult) -> tuple[str, str, str]:
+    """What `COSTS` says."""
+    run = result.runs[0]
+    return f"{run.parameters / 1e6:.1f}", str(run.bytes_an_image), f"{result.ms_an_image:.1f}"
+
+
+def percent(share: float | Spread | None) -> str:
+    """A share, with its spread where it has one: "64.0 ±1.9"."""
+    if share is None:
+        return UNKNOWN
+    if isinstance(share, Spread):
+        spread = "" if share.deviation is None else f" ±{100 * share.deviation:.1f}"
+        return f"{100 * share.mean:.1f}{spread}"
+    return f"{100 * share:.1f}"
+
+
+def _ours(result: SystemResult, scenarios: Sequence[str]) -> Row:
+    cells = [
+        [percent(result.over_seeds(name, lambda recall, n=n: recall.at_n(n))) for n in RANKS]  # type: ignore[misc]
+        for name in scenarios
+    ]
+    by_day = [result.by_day(lambda recall, d=d: recall.at_d(d)) for d in THRESHOLDS_M]  # type: ignore[misc]
+    cells.append([percent(share) for share in by_day])
+    return Row(str(result.system), cells, training_of(result), costs_of(result))
+
+
+def _papers(system: str, scenarios: Sequence[str]) -> Row:
+    cells = []
+    for scenario in scenarios:
+        curves = paper_tables.curves(scenario, system)
+        cells.append([percent(curves.at_n(n)) for n in RANKS])
+    by_day = []
+    for metres in THRESHOLDS_M:
+        known = metres < DISTANCES_M[-1]
+        shares = [paper_tables.curves(name, system).at_d(metres) for name in paper_tables.DAYTIME if known]
+        by_day.append(percent(float(np.mean(shares)) if shares else None))
+    return Row(f"paper: {system}", [*cells, by_day], is_paper=True)

@@ -1,0 +1,1 @@
+"""Runs a localizer over a traversal and scores it."""

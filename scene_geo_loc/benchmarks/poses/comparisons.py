@@ -1,0 +1,81 @@
+"""Whether one method's poses are better than another's on the same queries, or only luckier, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.benchmarks.poses.methods import RIG_STEP, TRACKED_STEP
+from scene_geo_loc.benchmarks.poses.results import MethodResult, QuerySetResult
+from scene_geo_loc.benchmarks.poses.table import label
+from scene_geo_loc.metrics.paired import RESAMPLES, Interval, difference_along
+
+NOTE = (
+    "Differences of the median errors and of the share within a bound; in brackets the 95 % interval of a "
+    f"bootstrap over the queries ({RESAMPLES:,} draws of stretches of the drive, both methods' answers to a "
+    "query staying together)."
+)
+
+
+def pairs(queries: QuerySetResult) -> Iterator[tuple[MethodResult, MethodResult]]:
+    """Methods that differ in one thing: the step before, or else depth, matcher or network; later first."""
+    verified = [method for method in queries.methods if not method.is_retrieval]
+    recipes = dict.fromkeys((m.network, m.matcher, m.depth) for m in verified)
+    last = []
+    for recipe in recipes:
+        own = [m for m in verified if (m.network, m.matcher, m.depth) == recipe]
+        for before, after in pairwise([queries.retrieval_of(own[0]), *own]):
+            yield after, before
+        alone = [method for method in own if method.step not in (TRACKED_STEP.name, RIG_STEP.name)]
+        last.append(alone[-1])
+    for i, before in enumerate(last):
+        for after in last[i + 1 :]:
+            traits = ((before.network, after.network), (before.matcher, after.matcher))
+            if sum(a != b for a, b in (*traits, (before.depth, after.depth))) == 1:
+                yield after, before
+
+
+def comparisons_in_words(queries: QuerySetResult) -> list[str]:
+    """A sentence for each pair."""
+    return [_sentence(queries, after, before) for after, before in pairs(queries)]
+
+
+def _sentence(queries: QuerySetResult, first: MethodResult, second: MethodResult) -> str:
+    name, bound = next(iter(queries.bounds.items()))
+    differences = {
+        "position {} cm": (difference_along(100 * first.position, 100 * second.position, _median), 1),
+        "rotation {}°": (difference_along(first.rotation, second.rotation, _median), 2),
+        f"within {name} {{}} points": (
+            difference_along(_points(first.within(bound)), _points(second.within(bound)), _mean),
+            1,
+        ),
+    }
+    among: Sequence[MethodResult] = queries.methods
+    words = [_in_words(form, *difference) for form, difference in differences.items()]
+    return f"{label(first, among)} against {label(second, among)}: {'; '.join(words)}."
+
+
+def _in_words(form: str, difference: Interval | None, digits: int) -> str:
+    """Such as `position -3.1 cm (-4.4 to -2.0), more than luck`."""
+    if difference is None:
+        return f"{form.split()[0]}: too many queries are without an answer"
+    if difference.low == difference.high == 0:
+        return f"{form.rpartition(' {}')[0]} the same"
+    value, low, high = (f"{one:+.{digits}f}" for one in (difference.value, difference.low, difference.high))
+    told = "more than luck" if difference.is_told_from_luck else "may be luck"
+    return f"{form.format(value)} ({low} to {high}), {told}"
+
+
+def _points(hits: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.where(hits, 100.0, 0.0)
+
+
+def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.median(values, axis=1), dtype=np.float64)
+
+
+def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.mean(values, axis=1), dtype=np.float64)

@@ -1,0 +1,294 @@
+"""What a pose benchmark found: the error of every query by every method, and the numbers that follow.
+
+Protocol: medians are the paper's, over all queries, where one that is not localized keeps the pose of the
+keyframe retrieved, and one for which nothing was retrieved is infinitely far off.  Shares are over all
+queries and count localized ones only; of the row "retrieval" all, for it claims nothing.  A wrong fix is
+a localized pose farther from the truth than `WRONG_FIX_M`.  Queries without known truth are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from scene_geo_loc import __version__
+from scene_geo_loc.benchmarks.poses.methods import RETRIEVAL
+from scene_geo_loc.core.atomic import write_json
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.geometry.pose import Pose, position_error_m, rotation_error_deg
+from scene_geo_loc.metrics.pose_error import QueryRecord
+from scene_geo_loc.metrics.published import pose_tables
+from scene_geo_loc.metrics.published.pose_tables import Gain
+
+
+class Place(str, Enum):
+    """What size errors matter at."""
+
+    INDOORS = "indoors"
+    OUTDOORS = "outdoors"
+
+
+BOUNDS = {
+    Place.INDOORS: {"5 cm 5°": (0.05, 5.0), "10 cm 5°": (0.1, 5.0), "0.25 m 2°": (0.25, 2.0)},
+    Place.OUTDOORS: {"0.25 m 2°": (0.25, 2.0), "0.5 m 5°": (0.5, 5.0), "5 m 10°": (5.0, 10.0)},
+}
+"""Bounds on position (metres) and rotation (degrees) that shares are given for.
+
+Outdoors those of the long-term visual localization benchmark (Sattler et al., CVPR 2018); indoors those
+usual on 7-Scenes.  Methods are compared by the first.
+"""
+
+WRONG_FIX_M = {Place.INDOORS: 0.5, Place.OUTDOORS: 5.0}
+
+
+class MethodResult(BaseModel):
+    """A row: the answers to all queries of a set, in order of time.
+
+    Attributes:
+        network, depth, matcher, step: what was done; `RETRIEVAL` is a step without depth.
+        keyframes: of its map.
+        localized: whether each query was; None of retrieval, which verifies nothing.
+        position_m, rotation_deg: error of each answer, retrieved where not localized; None without any.
+        ms: from image to answer of each query, None where there was none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: str
+    depth: str
+    matcher: str = "encoder"
+    step: str
+    keyframes: int
+    localized: list[bool] | None
+    position_m: list[float | None]
+    rotation_deg: list[float | None]
+    ms: list[float | None]
+
+    @classmethod
+    def of(cls, records: Sequence[QueryRecord], **names: Any) -> MethodResult:
+        """The answers of a method that verifies."""
+        poses = [r.T_estimated if r.is_localized else r.T_retrieved for r in records]
+        latency = [record.latency_ms for record in records]
+        names["localized"] = [record.is_localized for record in records]
+        return cls.model_validate({**names, **_errors(records, poses, latency)})
+
+    @classmethod
+    def retrieved(cls, records: Sequence[QueryRecord], **names: Any) -> MethodResult:
+        """The poses retrieved on the way to such answers."""
+        poses = [record.T_retrieved for record in records]
+        spent = [record.timings_ms for record in records]
+        ms = [one["describe"] + one["retrieve"] if "retrieve" in one else None for one in spent]
+        names |= {"localized": None, "step": RETRIEVAL, "depth": ""}
+        return cls.model_validate({**names, **_errors(records, poses, ms)})
+
+    @property
+    def is_retrieval(self) -> bool:
+        """Whether it takes retrieved poses as they are."""
+        return self.step == RETRIEVAL
+
+    @property
+    def position(self) -> NDArray[np.float64]:
+        """Position error of each query (Q,) in metres, infinite without an answer."""
+        return _known(self.position_m)
+
+    @property
+    def rotation(self) -> NDArray[np.float64]:
+        """Rotation error of each query (Q,) in degrees, infinite without an answer."""
+        return _known(self.rotation_deg)
+
+    @property
+    def counts(self) -> NDArray[np.bool_]:
+        """Which answers (Q,) shares count."""
+        return np.isfinite(self.position) if self.localized is None else np.array(self.localized, bool)
+
+    def within(self, bound: tuple[float, float]) -> NDArray[np.bool_]:
+        """Which queries (Q,) have an answer within a bound on position (metres) and rotation (degrees)."""
+        return self.counts & (self.position <= bound[0]) & (self.rotation <= bound[1])
+
+    @property
+    def median_m(self) -> float | None:
+        """Median position error; None where half of the queries or more have no answer."""
+        return _median(self.position)
+
+    @property
+    def median_deg(self) -> float | None:
+        """Median rotation error, likewise."""
+        return _median(self.rotation)
+
+    @property
+    def localized_share(self) -> float | None:
+        """Share of the queries that were localized; None of retrieval."""
+        return None if self.localized is None else float(np.mean(self.localized))
+
+    @property
+    def median_ms(self) -> float | None:
+        """Median time from image to answer."""
+        spent = [ms for ms in self.ms if ms is not None]
+        return float(np.median(spent)) if spent else None
+
+    def wrong_fixes(self, place: Place) -> int | None:
+        """How many localized poses are wrong; None of retrieval."""
+        if self.localized is None:
+            return None
+        return int((self.counts & (self.position > WRONG_FIX_M[place])).sum())
+
+
+class QuerySetResult(BaseModel):
+    """All methods on the queries of one source, in the maps of another.
+
+    Attributes:
+        name, map_name: of the two sources.
+        benchmark, scene: in the paper's words; empty where it has no such scene.
+        without_truth: queries left out.
+        methods: rows that were run, each on the same queries.
+        not_run: by row, why it was not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    map_name: str
+    place: Place
+    benchmark: str = ""
+    scene: str = ""
+    without_truth: int = 0
+    methods: list[MethodResult]
+    not_run: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def queries(self) -> int:
+        """How many there are with known truth."""
+        return len(self.methods[0].position_m)
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Those that shares are given for."""
+        return BOUNDS[self.place]
+
+    def retrieval_of(self, method: MethodResult) -> MethodResult:
+        """The row of the poses that a method began with."""
+        return next(m for m in self.methods if m.is_retrieval and m.network == method.network)
+
+    def gain(self, method: MethodResult) -> Gain | None:
+        """How many times smaller a method's median errors are than the retrieved poses'."""
+        if method.is_retrieval:
+            return None
+        return gain_of([self.retrieval_of(method)], [method])
+
+    def summary_of(self, method: MethodResult) -> dict[str, Any]:
+        """A row's numbers, as they are written beside its errors."""
+        gain = self.gain(method)
+        return {
+            "position_median_m": _rounded(method.median_m),
+            "rotation_median_deg": _rounded(method.median_deg),
+            "within": {
+                name: _rounded(float(method.within(bound).mean())) for name, bound in self.bounds.items()
+            },
+            "localized_share": _rounded(method.localized_share),
+            "wrong_fixes": method.wrong_fixes(self.place),
+            "gain": None if gain is None else [_rounded(gain.position), _rounded(gain.rotation)],
+            "ms_median": _rounded(method.median_ms, 1),
+        }
+
+
+class PoseBenchmark(BaseModel):
+    """Methods on one or more sets of queries; what is written as JSON, and read again.
+
+    Attributes:
+        version: of the package.
+        machine: what it ran on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str = __version__
+    machine: str
+    sets: list[QuerySetResult]
+
+
+def gain_of(before: Sequence[MethodResult], after: Sequence[MethodResult]) -> Gain | None:
+    """The gain in the means over scenes of the median errors, as the paper gives it.
+
+    None where a scene has no median.
+    """
+
+    def ratio(of: str) -> float | None:
+        pairs = [(getattr(b, of), getattr(a, of)) for b, a in zip(before, after, strict=True)]
+        if not pairs or any(value is None for pair in pairs for value in pair):
+            return None
+        total, rest = (sum(values) for values in zip(*pairs, strict=True))
+        return float(total / rest) if rest > 0 else None
+
+    position, rotation = ratio("median_m"), ratio("median_deg")
+    return None if position is None or rotation is None else Gain(position, rotation)
+
+
+def write_benchmark(path: Path, benchmark: PoseBenchmark) -> None:
+    """Writes everything as JSON, with the numbers that follow from the errors. Raises SceneGeoLocError."""
+    record = benchmark.model_dump(mode="json")
+    record["protocol"] = " ".join(str(__doc__).split("Protocol: ")[1].split())
+    for queries, written in zip(benchmark.sets, record["sets"], strict=True):
+        written["summary"] = [
+            {"network": m.network, "depth": m.depth, "matcher": m.matcher, "step": m.step}
+            | queries.summary_of(m)
+            for m in queries.methods
+        ]
+        written["paper"] = _printed(queries)
+    write_json(path, record)
+
+
+def read_benchmark(path: Path) -> PoseBenchmark:
+    """Reads what `write_benchmark` wrote. Raises SceneGeoLocError where it is nothing like that."""
+    try:
+        record = json.loads(path.read_text())
+        del record["protocol"]
+        for written in record["sets"]:
+            del written["summary"], written["paper"]
+        return PoseBenchmark.model_validate(record)
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise SceneGeoLocError(
+            f"{path} does not hold the results of a pose benchmark ({str(error).splitlines()[0]}): "
+            "name a file that `benchmark pose --json` wrote."
+        ) from error
+
+
+def _printed(queries: QuerySetResult) -> Any:
+    """What the paper prints for the scene, or None."""
+    for table in pose_tables.benchmark_tables():
+        for scene in table.scenes:
+            if (table.benchmark, scene.scene) == (queries.benchmark, queries.scene):
+                return scene.to_dict([])["printed_full_test_split"]
+    return None
+
+
+def _errors(
+    records: Sequence[QueryRecord], poses: Sequence[Pose | None], ms: Sequence[float | None]
+) -> dict[str, list[float | None]]:
+    """The errors of poses whose truth is known, as a result keeps them."""
+    position: list[float | None] = []
+    rotation: list[float | None] = []
+    for record, pose in zip(records, poses, strict=True):
+        assert record.T_true is not None
+        position.append(None if pose is None else round(float(position_error_m(record.T_true, pose)), 5))
+        rotation.append(None if pose is None else round(float(rotation_error_deg(record.T_true, pose)), 4))
+    return {"position_m": position, "rotation_deg": rotation, "ms": [_rounded(one, 2) for one in ms]}
+
+
+def _known(values: Sequence[float | None]) -> NDArray[np.float64]:
+    return np.array([np.inf if value is None else value for value in values], np.float64)
+
+
+def _median(values: NDArray[np.float64]) -> float | None:
+    median = float(np.median(values)) if len(values) else np.inf
+    return median if np.isfinite(median) else None
+
+
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(value, digits)

@@ -1,0 +1,1 @@
+"""Time and memory of queries, map building and the live node."""

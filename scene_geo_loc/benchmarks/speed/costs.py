@@ -1,0 +1,194 @@
+"""What the package costs: time a query and a keyframe, time to open a map, bytes a keyframe.
+
+Machines differ and are noisy: beside every time stands its ratio to a forward pass of the network,
+measured in the same run.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.lib import format as npy
+
+from scene_geo_loc.depth.lidar import LidarAccumulator, lidar_depth
+from scene_geo_loc.depth.window import SPINNING
+from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder, feed
+from scene_geo_loc.mapping.index import DescriptorIndex
+from scene_geo_loc.mapping.reference_map import FileRecord, ReferenceMap, sha256_of
+from scene_geo_loc.mapping.settings import MatcherName
+from scene_geo_loc.networks.architecture.pooling import POOLINGS, NetVLAD
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.default import FITTED_SIZE, default_network
+from scene_geo_loc.networks.runtime.extractor import Extractor
+from scene_geo_loc.training.common.config import load_system
+from scene_geo_loc.traversals.frame import Frame, Traversal
+
+SYSTEMS = (
+    "rgb_efficientnet_lite0_netvlad",
+    "rgbtd_efficientnet_lite0_netvlad",
+    "rgb_alexnet_mac",
+    "rgb_plus_alexnet_mac",
+    "rgbtd_alexnet_mac",
+    "hallucination_alexnet_mac",
+)
+"""Those of config/training/systems that are timed."""
+SYSTEM_INPUT = {"input_width": 224, "input_height": 224}
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds that something took, many times over."""
+
+    p50_ms: float
+    p95_ms: float
+    count: int
+
+    @classmethod
+    def of(cls, times_ms: list[float]) -> Times:
+        """The median and the 95th percentile of some times."""
+        p50, p95 = np.percentile(times_ms, [50, 95]) if times_ms else (float("nan"), float("nan"))
+        return cls(float(p50), float(p95), len(times_ms))
+
+
+def time_forward(extractor: Extractor, frames: Iterable[Frame]) -> Times:
+    """The forward pass of the network, from an image to its features."""
+    return Times.of([_ms(lambda frame=frame: extractor.extract(frame.image)) for frame in frames])  # type: ignore[misc]
+
+
+def time_systems(systems: Iterable[str] = SYSTEMS, passes: int = 50) -> dict[str, Times]:
+    """Forward passes of the default network and of descriptor systems over images of `SYSTEM_INPUT`.
+
+    From an image to descriptor, local features and what of depth the descriptor needs.  Descriptors of
+    NetVLAD are projected to `FITTED_SIZE`.  What a network has learned does not change its time: these have
+    learned nothing.
+    """
+    configs = {"shipped default": default_network()[0].without_depth().config}
+    for name in systems:
+        system = load_system(name)
+        size = FITTED_SIZE if issubclass(POOLINGS[system.network.pooling], NetVLAD) else None
+        configs[f"{system.name}{f', projected to {size}' if size else ''}"] = system.network.model_copy(
+            update={"descriptor_size": size}
+        )
+    shape = (SYSTEM_INPUT["input_height"], SYSTEM_INPUT["input_width"], 3)
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    times = {}
+    for name, config in configs.items():
+        network = SceneNetwork(config.model_copy(update=SYSTEM_INPUT))
+        network.fitted.fill_(True)
+        extractor = Extractor(network)
+        spent = [_ms(lambda extractor=extractor: extractor.extract(image)) for _ in range(passes + 10)]  # type: ignore[misc]
+        times[name] = Times.of(spent[10:])  # the first passes allocate
+    return times
+
+
+def time_queries(localizer: Localizer, frames: Iterable[Frame]) -> dict[str, Times]:
+    """The steps of localizing images, and their total."""
+    steps: dict[str, list[float]] = {}
+    for frame in frames:
+        for step, spent in localizer.localize(frame.image, frame.camera).timings_ms.items():
+            steps.setdefault(step, []).append(spent)
+    return {step: Times.of(spent) for step, spent in steps.items()}
+
+
+def time_build(traversal: Traversal, out: Path, matcher: MatcherName = "encoder") -> tuple[float, int]:
+    """Seconds to build a map, and its keyframes.
+
+    Raises CheckpointError where what the matcher has learned is not at hand.
+    """
+    begin = time.perf_counter()
+    builder = MapBuilder(out, BuilderSettings(matcher=matcher), source=traversal.name, overwrite=True)
+    for _ in feed(builder, traversal):
+        pass
+    builder.finish()
+    return time.perf_counter() - begin, builder.progress.keyframes
+
+
+def time_depth(traversal: Traversal, frames: Iterable[Frame]) -> tuple[Times, int]:
+    """Dense depth maps of frames on one core, and how many lidar points each was made of (median).
+
+    From the points around a frame, in the map, to the dense depth map: projection, hidden points,
+    densification.
+    """
+    scans = list(traversal.scans())
+    spent, counts = [], []
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        for frame in frames:
+            lidar = LidarAccumulator(SPINNING)
+            for scan in scans:
+                if scan.stamp_ns <= frame.stamp_ns + round(SPINNING.after_s * 1e9):
+                    lidar.add(scan)
+            points, T = lidar.points_around(frame.stamp_ns), frame.T_map_camera
+            assert T is not None
+            counts.append(len(points))
+            spent.append(_ms(lambda: lidar_depth(points, T, frame.camera, frame.image)))  # noqa: B023 called at once
+    finally:
+        cv2.setNumThreads(threads)
+    return Times.of(spent), int(np.median(counts))
+
+
+def time_opening(path: Path, times: int = 5) -> Times:
+    """Opening a map whose files the operating system may have at hand."""
+    return Times.of([_ms(lambda: ReferenceMap.open(path)) for _ in range(times)])
+
+
+def bytes_a_keyframe(path: Path) -> float:
+    """Bytes of a map on the disk for each of its keyframes, but for what all share: network and matcher."""
+    opened = ReferenceMap.open(path)
+    sizes = {name: record.bytes for name, record in opened.info.files.items()}
+    shared = sum(size for name, size in sizes.items() if name.endswith(".safetensors"))
+    return (sum(sizes.values()) - shared) / len(opened)
+
+
+def enlarge_map(source: Path, count: int, out: Path) -> None:
+    """Writes a map with `count` keyframes: those of `source`, then ones with random descriptors.
+
+    The random ones have neither features nor depth, and are so unlike any image that they are not
+    retrieved: a query costs what it costs in a real map of that size.
+    """
+    opened = ReferenceMap.open(source)
+    more = count - len(opened)
+    if more < 0:
+        raise ValueError(f"{source} has more than {count} keyframes")
+    out.mkdir(parents=True)
+    for name in opened.array_files:
+        array = np.load(source / name, mmap_mode="r", allow_pickle=False)
+        with (out / name).open("wb") as file:
+            header = {"descr": npy.dtype_to_descr(array.dtype), "fortran_order": False}
+            npy.write_array_header_1_0(file, {**header, "shape": (count, *array.shape[1:])})
+            file.write(array.tobytes())
+            file.truncate(file.tell() + more * array[0].nbytes)  # zeros that take no room on the disk
+    descriptors = np.load(source / "descriptors.npy", allow_pickle=False).astype(np.float32)
+    random = np.random.default_rng(0).normal(size=(more, descriptors.shape[1])).astype(np.float32)
+    random /= np.linalg.norm(random, axis=1, keepdims=True)
+    descriptors = np.concatenate([descriptors, random])
+    np.save(out / "descriptors.npy", descriptors.astype(np.float16))
+    DescriptorIndex.build(descriptors).write(out / "index.faiss")
+    table = pq.read_table(source / "keyframes.parquet")
+    rows = np.arange(count) % len(table)
+    pq.write_table(pa.Table.from_batches(table.take(rows).to_batches()), out / "keyframes.parquet")
+    for name in opened.info.files:
+        if name == "thumbnails.bin" or name.endswith(".safetensors"):
+            (out / name).write_bytes((source / name).read_bytes())
+    files = {
+        name: FileRecord(bytes=(out / name).stat().st_size, sha256=sha256_of(out / name))
+        for name in opened.info.files
+    }
+    info = opened.info.model_copy(update={"keyframes": count, "files": files})
+    (out / "map.json").write_text(json.dumps(info.model_dump(mode="json"), indent=1))
+
+
+def _ms(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return (time.perf_counter() - begin) * 1e3

@@ -1,0 +1,97 @@
+"""Options of commands that are declared elsewhere: as the fields of a pydantic model of settings."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, get_type_hints
+
+import typer
+from pydantic import BaseModel, ValidationError
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+
+Command = Callable[..., Any]
+
+_UNIT = re.compile("_(m|deg)$")
+
+
+def setting(settings: type[BaseModel], name: str, option: str) -> Any:
+    """An option `option` with the description and limits of the field `name`."""
+    field = settings.model_fields[name]
+    limits = {type(limit).__name__: limit for limit in field.metadata}
+    lowest = limits["Ge"].ge if "Ge" in limits else None
+    highest = limits["Le"].le if "Le" in limits else None
+    return typer.Option(option, min=lowest, max=highest, help=f"{str(field.description).capitalize()}.")
+
+
+def takes_settings(**options: str | None) -> Callable[[Command], Command]:
+    """Gives a command an option for each field of its parameter that is a model of settings.
+
+    They are called as the fields are, without the unit; of those that are not, `options` has the option, or
+    None where the command does not offer it.  The command raises SceneGeoLocError where a value is out of
+    bounds.
+    """
+
+    def decorate(command: Command) -> Command:
+        hints = get_type_hints(command)
+        name, model = next(
+            (name, hint)
+            for name, hint in hints.items()
+            if inspect.isclass(hint) and issubclass(hint, BaseModel)
+        )
+        fields, types = {}, get_type_hints(model)
+        for field in model.model_fields:
+            option = options.get(field, f"--{_UNIT.sub('', field).replace('_', '-')}")
+            if option is not None:
+                fields[option[2:].replace("-", "_")] = (field, option)
+        parameters = [
+            inspect.Parameter(
+                parameter,
+                inspect.Parameter.KEYWORD_ONLY,
+                annotation=Annotated[types[field], setting(model, field, option)],
+                default=model.model_fields[field].default,
+            )
+            for parameter, (field, option) in fields.items()
+        ]
+
+        def settings(values: dict[str, Any]) -> BaseModel:
+            try:
+                return model(**{fields[parameter][0]: value for parameter, value in values.items()})
+            except ValidationError as error:
+                first = error.errors()[0]
+                field = first["loc"][0]
+                option = next(option for its_field, option in fields.values() if its_field == field)
+                raise SceneGeoLocError(f"{option}: {first['msg']}, not {first['input']}.") from error
+
+        return in_place_of(command, name, parameters, settings)
+
+    return decorate
+
+
+def in_place_of(
+    command: Command,
+    name: str,
+    parameters: list[inspect.Parameter],
+    make: Callable[[dict[str, Any]], Any],
+) -> Command:
+    """A command that takes some parameters in place of the one called `name`, which they make."""
+    hints = get_type_hints(command, include_extras=True)
+    taken: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name == name:
+            taken += parameters
+        else:
+            kind = inspect.Parameter.KEYWORD_ONLY
+            taken.append(parameter.replace(annotation=hints[parameter.name], kind=kind))
+
+    @functools.wraps(command)
+    def run(**values: Any) -> Any:
+        made = make({parameter.name: values.pop(parameter.name) for parameter in parameters})
+        return command(**{name: made}, **values)
+
+    run.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in taken}
+    return run

@@ -1,0 +1,128 @@
+"""The argument and options of every command that takes a source of frames, declared once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_type_hints
+
+import typer
+
+from scene_geo_loc.cli.options.settings import Command, in_place_of
+
+if TYPE_CHECKING:
+    from scene_geo_loc.traversals.frame import Traversal
+
+_PANEL = "Source"
+
+
+Format = Annotated[
+    str | None,
+    typer.Option(
+        help="Its format, where it is not recognised: rosbag, 7scenes, 12scenes, cambridge, "
+        "kitti-odometry, kitti-raw, kitti-lidar, robotcar, colmap or rgbd.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Poses = Annotated[
+    str | None,
+    typer.Option(
+        help="Where a bag's poses are: a topic, or a TUM file with poses of the camera's optical frame. "
+        "Else ground truth, TF or odometry is taken, in this order. Of a RobotCar run: rtk, ins or vo, "
+        "else the first of these that there is.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the user said of a source: where it is, and which part of it to take."""
+
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE", help="A bag (.bag, .mcap, .db3, or a rosbag2 folder) or a dataset's folder."
+        ),
+    ]
+    format: Format = None
+    poses: Poses = None
+    camera: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Which camera, where there are several: the image topic of a bag, the folder of KITTI's "
+            "images, depth or color of 7-Scenes, or stereo/centre, stereo/left, stereo/right, mono_left, "
+            "mono_right or mono_rear of RobotCar. `map build` and `convert` take it more than once.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="train or test, where the dataset has splits; else all of it.", rich_help_panel=_PANEL
+        ),
+    ] = None
+    every: Annotated[int, typer.Option(min=1, help="Take every so many frames.", rich_help_panel=_PANEL)] = 1
+    offset: Annotated[
+        int, typer.Option(min=0, help="Leave out this many frames first.", rich_help_panel=_PANEL)
+    ] = 0
+    start: Annotated[
+        float | None,
+        typer.Option(help="Take frames from this second after the first.", rich_help_panel=_PANEL),
+    ] = None
+    end: Annotated[
+        float | None,
+        typer.Option(help="Take frames up to this second after the first.", rich_help_panel=_PANEL),
+    ] = None
+
+    def open(self) -> Traversal:
+        """The traversal of one camera. Raises TraversalError."""
+        from scene_geo_loc.core.errors import TraversalError
+
+        if len(self._cameras) > 1:
+            raise TraversalError(
+                f"{self.path}: {len(self._cameras)} cameras are named, and this command takes one."
+            )
+        return self._of_camera(self._cameras[0])
+
+    def open_cameras(self) -> Traversal:
+        """The traversal of one camera, or of all that are named together. Raises TraversalError."""
+        from scene_geo_loc.traversals.rig import one_or_rig
+
+        return one_or_rig([self._of_camera(camera) for camera in self._cameras])
+
+    @property
+    def _cameras(self) -> Sequence[str | None]:
+        return self.camera or (None,)
+
+    def _of_camera(self, camera: str | None) -> Traversal:
+        from scene_geo_loc.traversals.opening import open_traversal
+
+        return open_traversal(
+            self.path,
+            self.format,
+            poses=self.poses,
+            split=self.split,
+            every=self.every,
+            offset=self.offset,
+            start=self.start,
+            end=self.end,
+            camera=camera,
+        )
+
+
+def takes_source(command: Command) -> Command:
+    """Gives a command the argument SOURCE and its options in place of its parameter of type `Source`."""
+    name = next(name for name, hint in get_type_hints(command).items() if hint is Source)
+    parameters = [
+        inspect.Parameter(
+            "source" if field == "path" else field,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=hint,
+            default=inspect.Parameter.empty if field == "path" else getattr(Source, field),
+        )
+        for field, hint in get_type_hints(Source, include_extras=True).items()
+    ]
+    return in_place_of(command, name, parameters, lambda values: Source(path=values.pop("source"), **values))

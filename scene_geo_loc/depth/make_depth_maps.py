@@ -1,0 +1,225 @@
+"""Makes training depth maps: one dense depth map for each image of a traversal with lidar, as files."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from operator import attrgetter
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from scene_geo_loc.core.atomic import write_aside
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.parallel import ordered_map
+from scene_geo_loc.depth.depth_maps import INDEX, JOURNAL, VERSION, DepthMap, DepthMaps, encode_depth
+from scene_geo_loc.depth.lidar_views import LidarView, lidar_views
+from scene_geo_loc.depth.window import ScanWindow
+from scene_geo_loc.traversals.folder import FolderTraversal
+from scene_geo_loc.traversals.frame import Skipped, Traversal
+
+Progress = Callable[[int, int], None]
+"""Called with the images done and their total."""
+
+
+@dataclass(frozen=True)
+class MadeMaps:
+    """What `make_depth_maps` did.
+
+    Attributes:
+        made, kept: how many depth maps it made, and how many an earlier run had left.
+        known: mean share of pixels with a depth, over all of them.
+        skipped: what was left out, by reason.
+    """
+
+    made: int
+    kept: int
+    known: float
+    skipped: Skipped
+
+
+def make_depth_maps(
+    traversal: Traversal,
+    out: Path,
+    window: ScanWindow,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> MadeMaps:
+    """Makes the depth maps of all images of a traversal that have scans around them.
+
+    Each is complete on the disk before it is listed, so that a run that was stopped, however hard,
+    goes on where it was when it is started again; maps that are there are kept.
+
+    Args:
+        window: which scans, see `scene_geo_loc.depth.lidar_views.choose_window`.
+        workers: processes; by default one for each core.
+
+    Raises:
+        SceneGeoLocError: `out` holds other depth maps or cannot be written, or there is none to make.
+        TraversalError: the source cannot be read.
+    """
+    skipped = Skipped()
+    with _Journal(Path(out), window) as journal:
+        kept = dict(journal.maps)
+        _check_same_images(traversal, kept, journal.folder)
+        remaining = _remaining(traversal, kept, window)
+        jobs = _jobs(remaining, kept, window, skipped, journal.folder)
+        done = len(kept)
+        with ordered_map(_make, jobs, workers) as results:
+            for depth_map in results:
+                journal.add(depth_map)
+                done += 1
+                if progress:
+                    progress(done, len(traversal))
+        for reason, count in remaining.skipped.counts.items():
+            skipped.add(reason, count)
+        if not journal.maps:
+            raise SceneGeoLocError(f"{traversal.name}: no depth map can be made ({skipped or 'no images'}).")
+        journal.finish(traversal.name)
+    known = float(np.mean([depth_map.known for depth_map in journal.maps.values()]))
+    return MadeMaps(len(journal.maps) - len(kept), len(kept), known, skipped)
+
+
+@dataclass(frozen=True)
+class _Job:
+    view: LidarView
+    window: ScanWindow
+    folder: Path
+    image: str
+
+
+def _make(job: _Job) -> DepthMap:
+    """Makes one depth map and writes its file."""
+    frame = job.view.frame
+    assert frame.T_map_camera is not None
+    depth = job.view.dense(job.window)
+    png = f"{frame.stamp_ns}.png"
+    write_aside(job.folder / png, encode_depth(depth))
+    known = float(np.isfinite(depth).mean())
+    return DepthMap(frame.stamp_ns, job.image, frame.T_map_camera, frame.camera, png, known)
+
+
+def _jobs(
+    traversal: Traversal, kept: dict[int, DepthMap], window: ScanWindow, skipped: Skipped, folder: Path
+) -> Iterator[_Job]:
+    paths: dict[int, str] = {}
+    if isinstance(traversal, FolderTraversal):
+        for files in traversal.frame_files:
+            below = files.image.is_relative_to(traversal.name)
+            paths[files.stamp_ns] = str(files.image.relative_to(traversal.name) if below else files.image)
+    for view in lidar_views(traversal, window, skipped, kept.keys()):
+        yield _Job(view, window, folder, paths.get(view.frame.stamp_ns, view.frame.name))
+
+
+def _remaining(traversal: Traversal, kept: dict[int, DepthMap], window: ScanWindow) -> Traversal:
+    """A folder without the frames that need not be read again, nor the scans before all others."""
+    if not isinstance(traversal, FolderTraversal) or not kept:
+        return traversal
+    frames = [files for files in traversal.frame_files if files.stamp_ns not in kept]
+    first = frames[0].stamp_ns - round(window.before_s * 1e9) if frames else 0
+    skip = bisect_left(traversal.scan_files, first, key=attrgetter("stamp_ns"))
+    return replace(traversal, frame_files=frames, scan_files=traversal.scan_files[skip:], skipped=Skipped())
+
+
+def _check_same_images(traversal: Traversal, kept: dict[int, DepthMap], folder: Path) -> None:
+    """Refuses to keep depth maps of another camera with the same stamps, or for other poses."""
+    first = next(traversal.frames(), None) if kept else None
+    there = kept.get(first.stamp_ns) if first else None
+    if first is None or there is None or first.T_map_camera is None:
+        return
+    if first.camera != there.camera or not np.allclose(first.T_map_camera, there.T_map_camera, atol=1e-6):
+        raise SceneGeoLocError(
+            f"{folder} holds depth maps of another camera or for other poses: name another folder."
+        )
+
+
+class _Journal:
+    """The list of the depth maps of a folder while they are made.
+
+    Attributes:
+        folder: where they are.
+        maps: those that are complete, by stamp.
+    """
+
+    def __init__(self, folder: Path, window: ScanWindow) -> None:
+        self.folder = folder
+        self.maps: dict[int, DepthMap] = {}
+        self._window = asdict(window)
+        listed = self._listed()
+        if not listed and folder.is_dir() and any(folder.iterdir()):
+            raise SceneGeoLocError(f"{folder} is not empty and holds no depth maps: name another folder.")
+        for depth_map in listed:
+            if (folder / depth_map.png).is_file():
+                self.maps[depth_map.stamp_ns] = depth_map
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            head = json.dumps({"version": VERSION, "window": self._window})
+            lines = [json.dumps(depth_map.to_dict()) for depth_map in self.maps.values()]
+            write_aside(folder / JOURNAL, "".join(f"{line}\n" for line in [head, *lines]).encode())
+            self._file = (folder / JOURNAL).open("a")
+        except OSError as error:
+            raise SceneGeoLocError(
+                f"{folder} cannot be written: {error.strerror}; name another folder."
+            ) from error
+
+    def __enter__(self) -> _Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if not self.maps:
+            (self.folder / JOURNAL).unlink()
+
+    def add(self, depth_map: DepthMap) -> None:
+        """Lists a depth map whose file is complete."""
+        self.maps[depth_map.stamp_ns] = depth_map
+        self._file.write(json.dumps(depth_map.to_dict()) + "\n")
+        self._file.flush()
+
+    def finish(self, source: str) -> None:
+        """Writes the index, which takes the journal's place."""
+        maps = sorted(self.maps.values(), key=attrgetter("stamp_ns"))
+        head = json.dumps({"version": VERSION, "window": self._window, "source": source})
+        lines = ",\n".join(json.dumps(depth_map.to_dict()) for depth_map in maps)
+        write_aside(self.folder / INDEX, f'{head[:-1]}, "maps": [\n{lines}\n]}}\n'.encode())
+        self._file.close()
+        (self.folder / JOURNAL).unlink()
+
+    def _listed(self) -> list[DepthMap]:
+        """The maps that an earlier run, finished or not, has listed."""
+        if (self.folder / JOURNAL).is_file():
+            head, *lines = (self.folder / JOURNAL).read_text().splitlines() or [""]
+            self._check(head)
+            maps = []
+            for line in lines:
+                try:
+                    maps.append(DepthMap.from_dict(json.loads(line)))
+                except (ValueError, TypeError, KeyError):
+                    break  # cut off when the machine went down
+            return maps
+        if (self.folder / INDEX).is_file():
+            maps = DepthMaps.load(self.folder).maps
+            self._check((self.folder / INDEX).read_text())
+            return maps
+        return []
+
+    def _check(self, text: str) -> None:
+        """Refuses what was made with another window or by another version."""
+        try:
+            head = json.loads(text)
+            same = head["version"] == VERSION and head["window"] == self._window
+        except (ValueError, TypeError, KeyError) as error:
+            raise SceneGeoLocError(
+                f"The list of depth maps in {self.folder} is damaged: remove it."
+            ) from error
+        if not same:
+            raise SceneGeoLocError(
+                f"{self.folder} holds depth maps made with another window ({head['window']}): name another "
+                "folder, or remove it."
+            )

@@ -1,1 +1,0 @@
-"""How well queries were localized: numbers, and pictures to look at."""

@@ -1,0 +1,175 @@
+"""Global descriptors of a folder of images, in a file that anyone's harness can score."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.core.atomic import written_aside
+from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
+from scene_geo_loc.mapping.builder import FIT_KEYFRAMES
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.runtime.extractor import Extractor
+from scene_geo_loc.traversals.folder import read_image
+from scene_geo_loc.traversals.frame import Skipped
+
+IMAGE_SUFFIXES = frozenset(
+    (".bmp", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+)
+UNREADABLE = "images that cannot be read"
+_NO_IMAGE = "None of the images can be read: name a folder with whole image files."
+_NO_ARCHIVE = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, zipfile.BadZipFile)
+"""What NumPy raises for files that are damaged, or something else."""
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """Descriptors of named images.
+
+    Attributes:
+        names: (N,) unicode, the images.
+        descriptors: (N, D) float32 of unit length.
+        network: digest of the network that made them; empty where another's program did.
+        input_size: what the images were resized to, "320x240"; empty likewise.
+    """
+
+    names: NDArray[np.str_]
+    descriptors: NDArray[np.float32]
+    network: str = ""
+    input_size: str = ""
+
+    def save(self, path: Path) -> None:
+        """Writes a NumPy archive of these four arrays, aside first and then renamed."""
+        with written_aside(path) as aside, aside.open("wb") as file:
+            np.savez(
+                file,
+                names=self.names,
+                descriptors=self.descriptors,
+                network=np.array(self.network),
+                input_size=np.array(self.input_size),
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> Descriptors:
+        """Reads such an archive, or another's that has `names` and `descriptors`, of any length above zero.
+
+        Raises:
+            SceneGeoLocError: it is missing or damaged, or holds no descriptors of named images.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                names, descriptors = archive["names"].astype(str), archive["descriptors"].astype(np.float32)
+                texts = {key: str(archive[key]) for key in ("network", "input_size") if key in archive}
+        except FileNotFoundError:
+            raise SceneGeoLocError(f"There are no descriptors at {path}: name an existing file.") from None
+        except _NO_ARCHIVE as error:
+            raise SceneGeoLocError(
+                f"{path} is no archive with the arrays `names` and `descriptors`: make it with "
+                "`scene-geo-loc describe`."
+            ) from error
+        if names.ndim != 1 or descriptors.ndim != 2 or len(names) != len(descriptors):
+            raise SceneGeoLocError(
+                f"{path} has `names` of shape {names.shape} and `descriptors` of shape {descriptors.shape}: "
+                "they should be (N,) and (N, D)."
+            )
+        lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
+        if not (np.isfinite(lengths).all() and (lengths > 0).all()):
+            raise SceneGeoLocError(f"{path} has descriptors that are zero or not finite: make it again.")
+        return cls(names, descriptors / lengths, **texts)
+
+
+def image_names(folder: Path) -> list[str]:
+    """The image files below a folder, as sorted names relative to it with forward slashes.
+
+    Raises SceneGeoLocError where there are none.
+    """
+    if not folder.is_dir():
+        raise SceneGeoLocError(f"{folder} is no folder: name one with images.")
+    names = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    )
+    if not names:
+        raise SceneGeoLocError(
+            f"{folder} has no image files ({', '.join(sorted(IMAGE_SUFFIXES))}): name a folder that has."
+        )
+    return names
+
+
+def read_images(
+    folder: Path, names: Iterable[str], skipped: Skipped
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Names and RGB images, one at a time; those that cannot be read are counted."""
+    for name in names:
+        try:
+            image = read_image(folder / name)
+        except TraversalError:
+            skipped.add(UNREADABLE)
+            continue
+        yield name, image
+
+
+def spread(count: int) -> list[int]:
+    """Indices of at most `FIT_KEYFRAMES` of so many images, evenly chosen: enough to fit a network on."""
+    return np.unique(np.linspace(0, count - 1, FIT_KEYFRAMES).astype(int)).tolist() if count else []
+
+
+def fit_extractor(
+    images: Iterable[NDArray[np.uint8]], network_for: Callable[[int, int], SceneNetwork], device: str = "auto"
+) -> Extractor:
+    """A network ready to describe: where it is not fitted it is fitted on images, else the first is enough.
+
+    What is kept of each image until the end are its late maps, 130 kB by EfficientNet-Lite0.
+
+    Args:
+        images: RGB, each (H, W, 3).
+        network_for: the network for images of a width and height, which are the first image's.
+        device: torch device, or "auto".
+
+    Raises SceneGeoLocError where there is no image.
+    """
+    extractor: Extractor | None = None
+    late = []
+    for image in images:
+        if extractor is None:
+            extractor = Extractor(network_for(image.shape[1], image.shape[0]), device)
+            if extractor.network.is_fitted:
+                return extractor
+        maps = extractor.extract(image).late
+        assert maps is not None
+        late.append(maps)
+    if extractor is None:
+        raise SceneGeoLocError(_NO_IMAGE)
+    extractor.fit(late)
+    return extractor
+
+
+def describe_images(extractor: Extractor, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Unit descriptors (N, D) of images in memory, by a network that is fitted."""
+    descriptors = np.zeros((len(images), extractor.network.config.global_size), np.float32)
+    for i, image in enumerate(images):
+        descriptors[i] = extractor.extract(image).global_descriptor
+    return descriptors
+
+
+def describe_folder(
+    extractor: Extractor, digest: str, images: Iterable[tuple[str, NDArray[np.uint8]]]
+) -> Descriptors:
+    """Descriptors of named images, read one at a time, by a network that is fitted and has this digest.
+
+    Raises SceneGeoLocError where there is no image.
+    """
+    names, rows = [], []
+    for name, image in images:
+        names.append(name)
+        rows.append(describe_images(extractor, [image])[0])
+    if not names:
+        raise SceneGeoLocError(_NO_IMAGE)
+    config = extractor.network.config
+    return Descriptors(np.array(names), np.stack(rows), digest, f"{config.input_width}x{config.input_height}")

@@ -1,0 +1,86 @@
+"""The depth of a map of images: what neighbouring keyframes show, beside what the network infers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.core.growing_array import GrowingArray
+from scene_geo_loc.mapping.partial_map import WORK, PartialMap
+from scene_geo_loc.mapping.triangulation import (
+    NEIGHBOURS,
+    InverseDepth,
+    LearnedScale,
+    PosedFeatures,
+    fused,
+    neighbours_of,
+    triangulate,
+)
+from scene_geo_loc.matchers.base import Matcher
+
+OF_IMAGES = ("learned", "none")
+"""Sources of depth that neighbouring keyframes can better."""
+COMPARED_KEYFRAMES = 1000
+"""About as many keyframes at most tell how far the network's depth can be believed."""
+
+
+def refine_depth(partial: PartialMap, matcher: Matcher, tell: Callable[[int], None]) -> int:
+    """Writes the depth of a map of images anew, and tells how many keyframes remain without any.
+
+    Depth that was measured stays as it is.
+
+    Args:
+        partial: the map, its features as they are to be stored.
+        matcher: as it was fitted, where it is one that is.
+        tell: told how many keyframes are done.
+    """
+    seen = GrowingArray(partial.folder / WORK / "triangulated.npy", (2, matcher.capacity), np.float32)
+    seen.truncate(0)  # of a build that was stopped here
+    for done, row in enumerate(_triangulated(partial, matcher), start=1):
+        seen.append(np.stack(row))
+        tell(done)
+    without_depth = partial.write_depth(_fused(partial, seen.rows()), matcher)
+    seen.close()
+    return without_depth
+
+
+def _triangulated(partial: PartialMap, matcher: Matcher) -> Iterator[InverseDepth]:
+    """What each keyframe's neighbours tell of its features (F,); nothing of those with measured depth."""
+    stored, size = partial.stored_features, tuple(matcher.input_size.tolist())
+    T_map_camera = np.stack([record.T_map_camera for record in partial.records])
+    nothing = np.full(matcher.capacity, np.nan)
+
+    @lru_cache(maxsize=4 * NEIGHBOURS)
+    def posed(k: int) -> PosedFeatures:
+        features = matcher.read({name: rows[k] for name, rows in stored.items()})
+        return PosedFeatures(features, partial.records[k].camera.resized(*size), T_map_camera[k])
+
+    for k, record in enumerate(partial.records):
+        if record.depth_source not in OF_IMAGES:
+            yield InverseDepth(nothing, nothing)
+            continue
+        others = [posed(int(n)) for n in neighbours_of(T_map_camera, k)]
+        yield triangulate(posed(k), others, matcher)
+
+
+def _fused(partial: PartialMap, seen: NDArray[np.float32]) -> Iterator[tuple[NDArray, NDArray]]:
+    """Depth and its error (F,) of each keyframe, of what was seen (N, 2, F) and what was inferred."""
+    depth, sigma = partial.depth_rows()
+    is_learned = np.array([record.depth_source == "learned" for record in partial.records])
+    compared = np.flatnonzero(is_learned)[:: -(-len(depth) // COMPARED_KEYFRAMES)]
+    scale = LearnedScale.of(_double(depth[compared]), InverseDepth(*_double(seen[compared]).swapaxes(0, 1)))
+    for k, record in enumerate(partial.records):
+        if record.depth_source not in OF_IMAGES:
+            yield depth[k], sigma[k]
+            continue
+        known, error = fused(InverseDepth(*_double(seen[k])), _double(depth[k]), _double(sigma[k]), scale)
+        if record.depth_source == "none" and np.isfinite(known).any():
+            record.depth_source = "triangulated"
+        yield known, error
+
+
+def _double(values: NDArray) -> NDArray[np.float64]:
+    return values.astype(np.float64)

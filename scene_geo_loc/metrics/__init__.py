@@ -1,0 +1,1 @@
+"""Numbers that say how good poses, retrieval and depth are."""

@@ -1,0 +1,1 @@
+"""The scene network and its parts, as torch modules."""

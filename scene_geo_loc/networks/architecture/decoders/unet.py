@@ -1,0 +1,85 @@
+"""The U-Net decoder of the ICRA paper (section III)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from scene_geo_loc.networks.architecture.decoders.base import Decoder, first_logit, resized
+from scene_geo_loc.networks.architecture.depth_scale import DepthScale
+from scene_geo_loc.networks.architecture.encoders import Encoder, FeatureMaps
+
+
+class UNet(Decoder):
+    """A U-Net of transposed convolutions with two skip connections, LeakyReLU and batch norm.
+
+    The late map is doubled until it has the second skip's stride, and joined with it; doubled again, and
+    joined with the first; doubled to the stride of the image.  With AlexNet and with the truncated
+    ResNet18 these are the authors' layers and channels.  Other encoders' maps keep their own number of
+    channels, up to `WIDEST`, and take as many doublings as their strides ask for.  Maps whose sides do not
+    double evenly are resized to the skip's, and the output to the image's.
+    """
+
+    name = "unet"
+    SLOPE = 0.02
+    WIDEST = 256
+    FIRST_SPAN = 2.0
+    """What each unit of the last map adds to the depth's logit, before training."""
+
+    def __init__(self, encoder: Encoder, scale: DepthScale, uncertainty: bool = False) -> None:
+        """See `Decoder`."""
+        super().__init__(encoder, scale, uncertainty)
+        first, second = encoder.skips
+        late = encoder.late
+        width = min(late.channels, self.WIDEST)
+        self.to_second = nn.Sequential(
+            *self._doublings(late.channels, width, late.stride // second.stride),
+            *self._layer(nn.Conv2d(width, width * 3 // 2, 3, padding=1, bias=False)),
+            *self._layer(nn.Conv2d(width * 3 // 2, second.channels, 3, padding=1, bias=False)),
+        )
+        self.to_first = nn.Sequential(
+            *self._doublings(2 * second.channels, first.channels, second.stride // first.stride)
+        )
+        outputs = 2 if uncertainty else 1
+        # Without the last LeakyReLU: of a single channel it would flatten all that is nearer than the mean.
+        to_depth = self._doublings(2 * first.channels, outputs, first.stride // 2, kernel=6)[:-1]
+        self.to_image = nn.Sequential(*to_depth, self._enlargement(outputs, scale))
+
+    def logits(self, maps: FeatureMaps) -> tuple[Tensor, ...]:
+        """See `Decoder.logits`: one level, of the image's size but for rounding."""
+        first, second = maps.skips
+        x = resized(self.to_second(maps.late), second)
+        x = resized(self.to_first(torch.cat([x, second], dim=1)), first)
+        return (self.to_image(torch.cat([x, first], dim=1)),)
+
+    @classmethod
+    def _enlargement(cls, channels: int, scale: DepthScale) -> nn.ConvTranspose2d:
+        """The last doubling, of maps that no batch norm follows.
+
+        It begins as a bilinear one to logits that span near and far around `first_logit`.
+        """
+        up = nn.ConvTranspose2d(channels, channels, 6, stride=2, padding=2)
+        side = torch.tensor([0.0, 0.25, 0.75, 0.75, 0.25, 0.0])
+        assert up.bias is not None
+        with torch.no_grad():
+            up.weight[0, 0] = cls.FIRST_SPAN * side[:, None] * side
+            up.bias.zero_()
+            up.bias[0] = first_logit(scale)
+        return up
+
+    @classmethod
+    def _doublings(cls, channels_in: int, channels: int, factor: int, kernel: int = 4) -> list[nn.Module]:
+        """Transposed convolutions that make a map's sides `factor` times as long, a power of 2."""
+        layers: list[nn.Module] = []
+        while factor > 1:
+            up = nn.ConvTranspose2d(
+                channels_in, channels, kernel, stride=2, padding=kernel // 2 - 1, bias=False
+            )
+            layers += cls._layer(up)
+            channels_in, factor = channels, factor // 2
+        return layers
+
+    @classmethod
+    def _layer(cls, convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
+        batch_norm = nn.BatchNorm2d(convolution.out_channels)
+        return [convolution, batch_norm, nn.LeakyReLU(cls.SLOPE, inplace=True)]

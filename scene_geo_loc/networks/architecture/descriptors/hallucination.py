@@ -1,0 +1,53 @@
+"""Hallucination: an encoder that finds in the image what a depth encoder finds in its depth map.
+
+After Hoffman et al., Learning with Side Information through Modality Hallucination, CVPR 2016; the ICRA
+paper's rival.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from scene_geo_loc.networks.architecture.descriptors.base import DescriptorSystem, Inference
+from scene_geo_loc.networks.architecture.encoders import Encoder, FeatureMaps
+from scene_geo_loc.networks.architecture.pooling import Pooling
+
+if TYPE_CHECKING:
+    from scene_geo_loc.networks.architecture.network_config import NetworkConfig
+
+
+class Hallucination(DescriptorSystem):
+    """An image descriptor, and one from a second encoder that is given the image, too.
+
+    In training the second encoder starts from one of depth maps (`start_from`), and learns to give the late
+    maps of that one, which stays as it is (`Description.hallucinated`).
+    """
+
+    name = "hallucination"
+    has_second_encoder = True
+
+    def __init__(self, encoder: Encoder, config: NetworkConfig) -> None:
+        super().__init__(encoder, config)
+        self._image_mean, self._image_std = encoder.mean, encoder.std
+
+    def infer(self, images: Tensor, maps: FeatureMaps) -> Inference:
+        """See `DescriptorSystem.infer`."""
+        second = self.second_encoder
+        assert second is not None
+        if (second.mean, second.std) != (self._image_mean, self._image_std):
+            pixels = images * _channels(images, self._image_std) + _channels(images, self._image_mean)
+            images = (pixels - _channels(images, second.mean)) / _channels(images, second.std)
+        late = second(images).late
+        return Inference((maps.late, late), hallucinated=late)
+
+    def start_from(self, encoder: Encoder, pooling: Pooling) -> None:
+        """Copies encoder and pooling of a network that was trained on coloured depth maps."""
+        assert self.second_encoder is not None
+        self.second_encoder.load_state_dict(encoder.state_dict())
+        self.poolings[1].load_state_dict(pooling.state_dict())
+
+
+def _channels(images: Tensor, values: tuple[float, float, float]) -> Tensor:
+    return images.new_tensor(values)[:, None, None]

@@ -1,0 +1,78 @@
+"""Files of weights of a network's part: safetensors that tell what they hold and how it was learned."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from scene_geo_loc.core.atomic import write_aside
+from scene_geo_loc.core.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from scene_geo_loc.networks.architecture.encoders.base import Encoder
+
+METADATA_KEY = "scene_geo_loc_encoder"
+"""Everything stands under one key: safetensors keeps no order, and equal weights give equal files."""
+ENCODER = "encoder."
+"""Before the names of an encoder's tensors in a checkpoint of a scene network."""
+
+
+def save_weights(encoder: Encoder, path: Path, provenance: dict[str, Any]) -> None:
+    """Writes an encoder's weights, its name and how they were learned; aside first and renamed.
+
+    Raises SceneGeoLocError where the file cannot be written.
+    """
+    description = json.dumps({"encoder": encoder.name, "provenance": provenance})
+    tensors = {key: value.detach().cpu().contiguous() for key, value in encoder.state_dict().items()}
+    write_aside(path, save(tensors, {METADATA_KEY: description}))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file; of a checkpoint of a scene network those of its encoder.
+
+    Raises CheckpointError where the file is missing or is no safetensors file.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise CheckpointError(f"There are no weights at {path}: name an existing file.") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as a safetensors file ({str(error).splitlines()[0]}): get it again."
+        ) from error
+    encoder = {key.removeprefix(ENCODER): value for key, value in tensors.items() if key.startswith(ENCODER)}
+    return encoder or tensors
+
+
+def fill_in(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Sets a module's weights to the tensors of the same names; others are left unused.
+
+    Raises CheckpointError where one is missing, has another shape or is not finite; the module stays as it
+    was then.
+    """
+    wanted = module.state_dict()
+    for key, value in wanted.items():
+        if key not in tensors:
+            # Files from before torch counted batches lack the counter, which inference does not need.
+            if key.endswith("num_batches_tracked"):
+                tensors[key] = value
+                continue
+            raise CheckpointError(
+                f"{path} holds no {key}, which {type(module).__name__} needs: "
+                "name weights of the same architecture."
+            )
+        if tensors[key].shape != value.shape:
+            raise CheckpointError(
+                f"{key} of {path} has shape {tuple(tensors[key].shape)} and {type(module).__name__} needs "
+                f"{tuple(value.shape)}: name weights of the same architecture."
+            )
+        if not torch.isfinite(tensors[key]).all():
+            raise CheckpointError(f"{key} of {path} has values that are not finite: name other weights.")
+    module.load_state_dict({key: tensors[key] for key in wanted})

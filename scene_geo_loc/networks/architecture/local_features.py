@@ -1,0 +1,96 @@
+"""Local features: what of an encoder's maps is matched between images, cell by cell."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scene_geo_loc.networks.architecture.encoders import Encoder, FeatureMaps
+
+
+class FeatureHead(nn.Module, ABC):
+    """Base of the local features: maps to features (B, C, h, w) on the grid of the early map.
+
+    Attributes:
+        name: what configs call it.
+        channels: length C of a feature.
+        sees_around: whether a feature tells of its cell's surroundings already, as the late map does.
+    """
+
+    name: ClassVar[str]
+    sees_around: ClassVar[bool]
+    channels: int
+
+    @abstractmethod
+    def __init__(self, encoder: Encoder) -> None:
+        """For the maps of an encoder."""
+        super().__init__()
+
+    @abstractmethod
+    def features(self, maps: FeatureMaps) -> Tensor:
+        """Features (B, C, h, w) of any length."""
+
+    def learned(self, maps: FeatureMaps) -> Tensor:
+        """What of the features training looks at, (B, C', h, w) of unit length."""
+        return self(maps)  # type: ignore[no-any-return]
+
+    def forward(self, maps: FeatureMaps) -> Tensor:
+        """Features (B, C, h, w) of unit length at each cell."""
+        return F.normalize(self.features(maps), dim=1)
+
+
+class EarlyMap(FeatureHead):
+    """The early map as it is: Perspective-n-Learned-Point, section 3.2."""
+
+    name = "early"
+    sees_around = False
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(encoder)
+        self.channels = encoder.early.channels
+
+    def features(self, maps: FeatureMaps) -> Tensor:
+        """See `FeatureHead.features`."""
+        return maps.early
+
+
+class LearnedHead(FeatureHead):
+    """The early map, and beside it what layers that learned to match make of it and of the late map.
+
+    The learned half tells the place again in another light, the early one where in it.  The encoder, and
+    what describes images, need not change for it.
+    """
+
+    name = "learned"
+    sees_around = True
+    INNER = 128
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(encoder)
+        self.channels = 2 * encoder.early.channels
+        seen = encoder.early.channels + encoder.late.channels
+        self.scale = nn.BatchNorm2d(seen)
+        self.layers = nn.Sequential(
+            nn.Conv2d(seen, self.INNER, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(self.INNER, self.INNER, 3, padding=1, groups=self.INNER // 8),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(self.INNER, encoder.early.channels, 1),
+        )
+
+    def features(self, maps: FeatureMaps) -> Tensor:
+        """See `FeatureHead.features`."""
+        return torch.cat([F.normalize(maps.early, dim=1), self.learned(maps)], dim=1)
+
+    def learned(self, maps: FeatureMaps) -> Tensor:
+        """The learned half alone, which training looks at: features (B, C / 2, h, w) of unit length."""
+        late = F.interpolate(maps.late, maps.early.shape[2:], mode="bilinear", align_corners=False)
+        return F.normalize(self.layers(self.scale(torch.cat([maps.early, late], dim=1))), dim=1)
+
+
+LOCAL_FEATURES: dict[str, type[FeatureHead]] = {kind.name: kind for kind in (EarlyMap, LearnedHead)}
+"""The local features by the names that configs give them."""

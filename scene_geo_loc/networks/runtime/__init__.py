@@ -1,0 +1,1 @@
+"""Runs a network: backends, feature extraction, export."""

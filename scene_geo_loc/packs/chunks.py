@@ -1,0 +1,143 @@
+"""What a worker does to make an image pack: it packs a few images of one camera with their depth maps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.depth.depth_maps import decode_depth
+from scene_geo_loc.depth.lidar import MAX_DEPTH_M
+from scene_geo_loc.packs.image_pack import Stack, resize_depth, resize_image, squash
+from scene_geo_loc.traversals.frame import Skipped
+
+MIN_MEDIAN_M = 0.1
+"""A depth map whose median is less, or beyond `MAX_DEPTH_M`, is of another unit than centimetres."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image to pack.
+
+    Attributes:
+        name: what it is called in the pack.
+        image: its file.
+        depth: the file of its depth map (PNG of 16 bits, centimetres), where there is one.
+    """
+
+    name: str
+    image: Path
+    depth: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """Reads the images of one camera.
+
+    Attributes:
+        height, width: of the images.
+        read: makes RGB (H, W, 3) of a file, or raises TraversalError.
+    """
+
+    height: int
+    width: int
+    read: Callable[[Path], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class ChunkJob:
+    """What a worker needs to pack a chunk."""
+
+    number: int
+    folder: Path
+    reader: Reader
+    pictures: Sequence[Picture]
+    stack: Stack
+    row: int
+    squashed: bool
+    with_depth: bool
+
+
+@dataclass(frozen=True)
+class PackedChunk:
+    """What became of a chunk.
+
+    Attributes:
+        known: share of known depth of each picture; None where the image could not be packed.
+        left_out: why images or depth maps were not, and how often.
+    """
+
+    number: int
+    known: Sequence[float | None]
+    left_out: dict[str, int]
+
+
+def pack_chunk(job: ChunkJob) -> PackedChunk:
+    """Reads, resizes and writes a chunk. Raises OSError where it cannot be written."""
+    left_out = Skipped()
+    count, height, width = len(job.pictures), job.stack.height, job.stack.width
+    images = np.zeros((count, height, width, 3), np.uint8)
+    depth = np.zeros((count, height, width), np.uint16)
+    known: list[float | None] = []
+    for k, picture in enumerate(job.pictures):
+        image = _image(job.reader, picture, left_out)
+        if image is None:
+            known.append(None)
+            continue
+        images[k] = squash(image) if job.squashed else resize_image(image, height, width)
+        if picture.depth is not None and (full := _depth(job.reader, picture.depth, left_out)) is not None:
+            depth[k] = resize_depth(full, height, width)
+        known.append(round(float((depth[k] > 0).mean()), 4))
+    write_rows(job.folder / job.stack.images_file, job.row, images)
+    if job.with_depth:
+        write_rows(job.folder / job.stack.depth_file, job.row, depth)
+    return PackedChunk(job.number, known, left_out.counts)
+
+
+def _image(reader: Reader, picture: Picture, left_out: Skipped) -> NDArray[np.uint8] | None:
+    try:
+        image = reader.read(picture.image)
+    except TraversalError:
+        left_out.add("images that cannot be read")
+        return None
+    if image.shape[:2] != (reader.height, reader.width):
+        left_out.add("images of another size than the camera's")
+        return None
+    return image
+
+
+def _depth(reader: Reader, path: Path, left_out: Skipped) -> NDArray[np.float32] | None:
+    """A depth map in metres; None, and counted, where it is of no use."""
+    depth = decode_depth(path.read_bytes() if path.is_file() else b"")
+    if depth is None:
+        left_out.add("depth maps that are missing or no grey PNG of 16 bits")
+        return None
+    if depth.shape != (reader.height, reader.width):
+        left_out.add("depth maps of another size than the image")
+        return None
+    known = depth[np.isfinite(depth)]
+    if known.size == 0:
+        left_out.add("depth maps without a known pixel")
+        return None
+    if not MIN_MEDIAN_M <= float(np.median(known)) <= MAX_DEPTH_M:
+        left_out.add(
+            f"depth maps with a median under {MIN_MEDIAN_M:g} m or beyond {MAX_DEPTH_M:g} m, so of another "
+            "unit than centimetres"
+        )
+        return None
+    return depth
+
+
+def write_rows(path: Path, row: int, rows: NDArray) -> None:
+    """Writes rows of an array's file, by plain writes: a mapped file on a full disk would end the process."""
+    offset = np.load(path, mmap_mode="r").offset
+    with path.open("r+b") as file:
+        file.seek(offset + row * rows[0].nbytes)
+        file.write(rows.tobytes())
+        file.flush()
+        os.fsync(file.fileno())

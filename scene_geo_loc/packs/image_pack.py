@@ -1,0 +1,218 @@
+"""Images and depth maps for training, decoded and made small once: a folder of memory-mapped arrays.
+
+A pack holds `pack.json`, and for each size of images a stack of them, `images_<H>x<W>.npy` (uint8 RGB),
+and where there are depth maps `depth_<H>x<W>.npy` (uint16 centimetres, 0 for unknown).  For training, the
+short side of an image is 280 pixels, for tests an image is squashed to 224 x 224, as the authors of "Learning
+Scene Geometry for Visual Localization in Challenging Conditions" (ICRA 2019) did.
+`scene_geo_loc.packs.packing` makes packs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+
+FORMAT = "scene_geo_loc image pack"
+FORMAT_VERSION = 1
+INFO = "pack.json"
+
+SHORT_SIDE = 280
+"""Pixels of an image's short side in a pack to train with."""
+
+INPUT_SIZE = 224
+"""Pixels of the sides of what networks are trained and tested with."""
+
+
+class Stack(BaseModel):
+    """Images of one size that lie in one array."""
+
+    model_config = ConfigDict(frozen=True)
+
+    height: int
+    width: int
+    rows: int
+
+    @property
+    def images_file(self) -> str:
+        """Name of the file of the images."""
+        return f"images_{self.height}x{self.width}.npy"
+
+    @property
+    def depth_file(self) -> str:
+        """Name of the file of the depth maps."""
+        return f"depth_{self.height}x{self.width}.npy"
+
+
+class PackedImage(BaseModel):
+    """Where an image lies.
+
+    Attributes:
+        name: what the pack's maker called it.
+        stack, row: which stack, and where in it.
+        known: share of its pixels that have a depth; 0 where it has no depth map.
+    """
+
+    name: str
+    stack: int
+    row: int
+    known: float
+
+
+class PackInfo(BaseModel):
+    """What a pack says of itself, `pack.json`.
+
+    Attributes:
+        source: what it was made of, in words.
+        digest: SHA-256 of names, sizes and times of the files it was made of, and of how.
+        squashed: whether images are 224 x 224; else their short side is 280.
+        with_depth: whether there are stacks of depth maps.
+        left_out: what was not packed, and how often.
+    """
+
+    format: str = FORMAT
+    format_version: int = FORMAT_VERSION
+    source: str
+    digest: str
+    squashed: bool
+    with_depth: bool
+    stacks: list[Stack]
+    images: list[PackedImage]
+    left_out: dict[str, int]
+
+
+class ImagePack:
+    """A pack; images are numbered from 0 to len(pack) - 1.
+
+    Attributes:
+        folder: where it lies.
+        info: what it says of itself.
+    """
+
+    def __init__(self, folder: Path, info: PackInfo) -> None:
+        self.folder = folder
+        self.info = info
+        self._images = [self._array(stack.images_file, stack, np.uint8, (3,)) for stack in info.stacks]
+        self._depth = (
+            [self._array(stack.depth_file, stack, np.uint16, ()) for stack in info.stacks]
+            if info.with_depth
+            else None
+        )
+
+    @classmethod
+    def open(cls, folder: Path) -> ImagePack:
+        """Opens a pack in milliseconds, whatever its size.
+
+        Raises SceneGeoLocError where it is missing, damaged or of another format.
+        """
+        path = Path(folder) / INFO
+        try:
+            info = PackInfo.model_validate_json(path.read_bytes())
+        except FileNotFoundError as error:
+            raise SceneGeoLocError(f"{folder} holds no image pack ({INFO} is missing).") from error
+        except (OSError, ValidationError) as error:
+            reason = str(error).splitlines()[0]
+            raise SceneGeoLocError(
+                f"{path} is damaged ({reason}): remove the folder, and it is made again."
+            ) from error
+        if (info.format, info.format_version) != (FORMAT, FORMAT_VERSION):
+            raise SceneGeoLocError(
+                f"{path} is of the format {info.format!r}, version {info.format_version}, and this program "
+                f"reads {FORMAT!r}, version {FORMAT_VERSION}: remove the folder, and it is made again."
+            )
+        return cls(Path(folder), info)
+
+    def __len__(self) -> int:
+        return len(self.info.images)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the images."""
+        return [image.name for image in self.info.images]
+
+    def find(self, name: str) -> int | None:
+        """The number of the image of this name, or None."""
+        return self._numbers.get(name)
+
+    @property
+    def known(self) -> NDArray[np.float32]:
+        """The share (N,) of each image's pixels that have a depth."""
+        return np.array([image.known for image in self.info.images], np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images and depth maps."""
+        return sum(array.nbytes for array in (*self._images, *(self._depth or ())))
+
+    def image(self, i: int) -> NDArray[np.uint8]:
+        """An RGB image (H, W, 3), read from the disk where it is touched."""
+        at = self.info.images[i]
+        return self._images[at.stack][at.row]
+
+    def depth_centimetres(self, i: int) -> NDArray[np.uint16] | None:
+        """An image's depth map (H, W) in centimetres, 0 where unknown; None where it has none."""
+        at = self.info.images[i]
+        return None if self._depth is None or at.known == 0 else self._depth[at.stack][at.row]
+
+    def images(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
+        """Images (N, H, W, 3) that are of one size, such as those of a squashed pack."""
+        return np.stack([self.image(i) for i in numbers])
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {image.name: i for i, image in enumerate(self.info.images)}
+
+    def _array(self, name: str, stack: Stack, kind: type, channels: tuple[int, ...]) -> NDArray:
+        path = self.folder / name
+        try:
+            array = np.load(path, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise SceneGeoLocError(
+                f"{path} is missing or damaged: remove the folder, and it is made again."
+            ) from error
+        if array.dtype != kind or array.shape != (stack.rows, stack.height, stack.width, *channels):
+            raise SceneGeoLocError(f"{path} is not as {INFO} says: remove the folder, and it is made again.")
+        return array
+
+
+def metres(centimetres: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Depth in metres, NaN where unknown, of centimetres with 0 for unknown, whatever the shape."""
+    return np.where(centimetres > 0, centimetres / np.float32(100), np.float32(np.nan)).astype(np.float32)
+
+
+def packed_size(height: int, width: int, squashed: bool) -> tuple[int, int]:
+    """Height and width in a pack of an image of this size."""
+    if squashed:
+        return INPUT_SIZE, INPUT_SIZE
+    short = min(height, width)
+    return round(SHORT_SIDE * height / short), round(SHORT_SIDE * width / short)
+
+
+def squash(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An RGB image (H, W, 3) as networks are tested with it, (224, 224, 3), whatever its aspect."""
+    # Averaging over areas, as `networks.extractor` does.
+    return np.asarray(cv2.resize(image, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def resize_image(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """An RGB image of another size, without aliasing where it gets smaller."""
+    way = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
+
+
+def resize_depth(depth: NDArray[np.float32], height: int, width: int) -> NDArray[np.uint16]:
+    """A depth map (H, W) in metres, NaN unknown, of another size, in centimetres with 0 for unknown.
+
+    Each pixel takes the depth of the nearest one: a mean over an edge would be a depth where nothing is,
+    and one over known and unknown pixels none at all.
+    """
+    centimetres = np.nan_to_num(np.rint(depth * np.float32(100)), nan=0.0, posinf=0.0, neginf=0.0)
+    whole = np.clip(centimetres, 0, np.iinfo(np.uint16).max).astype(np.uint16)
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint16)

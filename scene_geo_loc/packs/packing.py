@@ -1,0 +1,283 @@
+"""Makes image packs, see `scene_geo_loc.packs.image_pack`: in parallel, going on where it was stopped."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from scene_geo_loc.core.atomic import write_json
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.parallel import ordered_map
+from scene_geo_loc.packs.chunks import ChunkJob, PackedChunk, Picture, Reader, pack_chunk
+from scene_geo_loc.packs.image_pack import (
+    FORMAT_VERSION,
+    INFO,
+    ImagePack,
+    PackedImage,
+    PackInfo,
+    Stack,
+    packed_size,
+)
+from scene_geo_loc.traversals.frame import Skipped
+
+Progress = Callable[[int, int], None]
+"""Called with the images done and their total."""
+
+JOURNAL = "journal.jsonl"
+"""In an unfinished pack: what it is made of, and a line for each chunk whose images are on the disk."""
+
+_CHUNK = 32
+"""Images that a worker packs at a time."""
+
+
+def make_pack(
+    folder: Path,
+    pictures: Sequence[Picture],
+    readers: Callable[[], Sequence[Reader]],
+    *,
+    source: str,
+    squashed: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> ImagePack:
+    """Opens the pack of these pictures, and makes it first where it is not there or of other files.
+
+    One that was stopped goes on where it was.  Of two processes that want the same pack one makes it,
+    and the other one waits.
+
+    Args:
+        folder: of the pack; an old pack there is replaced when the new one is whole.
+        pictures: those that several times have the same name are packed once.
+        readers: gives the reader of each picture; called only where there is something to make.
+        source: what the pictures are, in words.
+        squashed: make images 224 x 224 instead of 280 pixels of the short side.
+        workers: processes; by default one for each core.
+        progress: told how far it is.
+
+    Raises:
+        SceneGeoLocError: the folder holds something else or cannot be written, not one image can be
+            read, or more than half of the depth maps are of no use.
+    """
+    folder = Path(folder)
+    digest = _digest(pictures, squashed)
+    with _alone(folder):
+        if (folder / INFO).is_file() and (pack := _if_sound(folder)) and pack.info.digest == digest:
+            return pack
+        if folder.exists() and not (folder / INFO).is_file() and any(folder.iterdir()):
+            raise SceneGeoLocError(f"{folder} is not empty and holds no image pack: name another folder.")
+        try:
+            partial = _Partial(folder, pictures, readers(), digest, squashed)
+            info = partial.fill(source, workers, progress)
+            write_json(partial.folder / INFO, info.model_dump())
+            partial.publish(folder)
+        except OSError as error:
+            raise SceneGeoLocError(
+                f"{folder} cannot be written: {error.strerror}; name another folder."
+            ) from error
+        return ImagePack.open(folder)
+
+
+def _if_sound(folder: Path) -> ImagePack | None:
+    try:
+        return ImagePack.open(folder)
+    except SceneGeoLocError:
+        return None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps other processes from making packs beside this one."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder.parent, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one of a folder leaves no file behind
+    except OSError as error:
+        raise SceneGeoLocError(f"{folder} cannot be made: {error.strerror}; name another folder.") from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _digest(pictures: Sequence[Picture], squashed: bool) -> str:
+    """What tells packs of other files, or of files that were changed, from this one."""
+    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, squashed]).encode())
+    for picture in pictures:
+        digest.update(
+            json.dumps([picture.name, _state(picture.image), _state(picture.depth)]).encode() + b"\n"
+        )
+    return digest.hexdigest()
+
+
+def _state(path: Path | None) -> list[int] | None:
+    try:
+        found = path.stat() if path else None
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns] if found else None
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Pictures of one camera whose rows follow one another.
+
+    Attributes:
+        pictures: their numbers.
+        stack: the number of theirs.
+        row: of the first.
+    """
+
+    reader: Reader
+    pictures: Sequence[int]
+    stack: int
+    row: int
+
+
+class _Partial:
+    """The folder `<pack>.partial`, while a pack is made."""
+
+    def __init__(
+        self,
+        folder: Path,
+        pictures: Sequence[Picture],
+        readers: Sequence[Reader],
+        digest: str,
+        squashed: bool,
+    ) -> None:
+        self.folder = folder.with_name(f"{folder.name}.partial")
+        self._digest, self._squashed = digest, squashed
+        first = {picture.name: i for i, picture in reversed(list(enumerate(pictures)))}
+        self._pictures = [pictures[i] for i in sorted(first.values())]
+        self._with_depth = any(picture.depth is not None for picture in pictures)
+        self._stacks, self._chunks = _arrange([readers[i] for i in sorted(first.values())], squashed)
+        listed = self._listed()
+        if listed is None:
+            self._begin()
+        self._done = listed or {}
+
+    def fill(self, source: str, workers: int | None, progress: Progress | None) -> PackInfo:
+        """Packs what is not there yet."""
+        jobs = [self._job(number) for number in range(len(self._chunks)) if number not in self._done]
+        count = sum(len(done.known) for done in self._done.values())
+        with (self.folder / JOURNAL).open("a") as journal, ordered_map(pack_chunk, jobs, workers) as results:
+            for done in results:
+                journal.write(json.dumps([done.number, done.known, done.left_out]) + "\n")
+                journal.flush()
+                self._done[done.number] = done
+                count += len(done.known)
+                if progress:
+                    progress(count, len(self._pictures))
+        return self._info(source)
+
+    def publish(self, folder: Path) -> None:
+        """Gives the whole pack its name."""
+        (self.folder / JOURNAL).unlink()
+        replaced = folder.with_name(f"{folder.name}.replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        if folder.exists():
+            folder.rename(replaced)
+        self.folder.rename(folder)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+    def _info(self, source: str) -> PackInfo:
+        images: list[PackedImage] = []
+        left_out = Skipped()
+        for number, chunk in enumerate(self._chunks):
+            done = self._done[number]
+            for k, (i, known) in enumerate(zip(chunk.pictures, done.known, strict=True)):
+                if known is not None:
+                    name = self._pictures[i].name
+                    images.append(PackedImage(name=name, stack=chunk.stack, row=chunk.row + k, known=known))
+            for reason, count in done.left_out.items():
+                left_out.add(reason, count)
+        with_map = sum(picture.depth is not None for picture in self._pictures)
+        useful = sum(image.known > 0 for image in images)
+        if not images or 2 * useful < with_map:
+            shutil.rmtree(self.folder)
+            wrong = (
+                f"only {useful} of {with_map} depth maps are of use"
+                if images
+                else f"none of {len(self._pictures)} images can be packed"
+            )
+            raise SceneGeoLocError(f"{source}: {wrong} ({left_out}); check them, or make them again.")
+        return PackInfo(
+            source=source,
+            digest=self._digest,
+            squashed=self._squashed,
+            with_depth=self._with_depth,
+            stacks=self._stacks,
+            images=images,
+            left_out=left_out.counts,
+        )
+
+    def _job(self, number: int) -> ChunkJob:
+        chunk = self._chunks[number]
+        return ChunkJob(
+            number,
+            self.folder,
+            chunk.reader,
+            [self._pictures[i] for i in chunk.pictures],
+            self._stacks[chunk.stack],
+            chunk.row,
+            self._squashed,
+            self._with_depth,
+        )
+
+    def _begin(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+        for stack in self._stacks:
+            shape = (stack.rows, stack.height, stack.width)
+            np.lib.format.open_memmap(self.folder / stack.images_file, "w+", np.uint8, (*shape, 3))
+            if self._with_depth:
+                np.lib.format.open_memmap(self.folder / stack.depth_file, "w+", np.uint16, shape)
+        (self.folder / JOURNAL).write_text(json.dumps(self._digest) + "\n")
+
+    def _listed(self) -> dict[int, PackedChunk] | None:
+        """The chunks that an earlier run has packed; None where there was none, or one of other files."""
+        try:
+            lines = (self.folder / JOURNAL).read_text().splitlines()
+            if not lines or json.loads(lines[0]) != self._digest:
+                return None
+        except (OSError, ValueError):
+            return None
+        listed = {}
+        for line in lines[1:]:
+            try:
+                done = PackedChunk(*json.loads(line))
+            except (ValueError, TypeError):
+                break  # cut off when the machine went down
+            listed[done.number] = done
+        # Whole lines only, so that the next one does not follow a torn one.
+        kept = "".join(f"{line}\n" for line in lines[: 1 + len(listed)])
+        (self.folder / JOURNAL).write_text(kept)
+        return listed
+
+
+def _arrange(readers: Sequence[Reader], squashed: bool) -> tuple[list[Stack], list[_Chunk]]:
+    """Stacks, and chunks of the pictures that one reader reads."""
+    rows: dict[tuple[int, int], int] = {}
+    chunks: list[_Chunk] = []
+    order = {id(reader): k for k, reader in reversed(list(enumerate(readers)))}
+    numbers = sorted(range(len(readers)), key=lambda i: order[id(readers[i])])
+    for _, group in groupby(numbers, key=lambda i: id(readers[i])):
+        of = list(group)
+        reader = readers[of[0]]
+        size = packed_size(reader.height, reader.width, squashed)
+        for begin in range(0, len(of), _CHUNK):
+            part = of[begin : begin + _CHUNK]
+            row = rows.setdefault(size, 0)
+            chunks.append(_Chunk(reader, part, list(rows).index(size), row))
+            rows[size] = row + len(part)
+    stacks = [Stack(height=height, width=width, rows=count) for (height, width), count in rows.items()]
+    return stacks, chunks

@@ -1,0 +1,243 @@
+"""Images of known pose, with depth where it is known: what depth, matching and places are learned from.
+
+A folder of memory-mapped arrays, made once of any traversals: bags, RobotCar, 7-Scenes, the simulator's.
+Lens distortion is undone and images have the size of the network's input, so that views can be warped into
+one another by a pinhole's geometry.
+
+| file | holds |
+|---|---|
+| posed_images.json | format, version, what it was made of, cameras |
+| images.npy | (N, H, W, 3) uint8 RGB |
+| depth.npy | (N, H, W) float16 metres, NaN where unknown |
+| poses.npy | (N, 4, 4) float64 T_map_camera |
+| sources.npy | (N,) int32, the traversal of each |
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.core.atomic import write_json
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.growing_array import GrowingArray
+from scene_geo_loc.depth.lidar_views import choose_window, lidar_views
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.networks.runtime.extractor import has_contrast
+from scene_geo_loc.traversals.frame import Frame, Skipped, Traversal
+
+FORMAT, FORMAT_VERSION = "scene_geo_loc posed images", 1
+INFO = "posed_images.json"
+_ARRAYS = ("images", "depth", "poses", "sources")
+
+Progress = Callable[[int, int], None]
+"""Called with the images done and their total."""
+
+
+class PosedImages:
+    """Images of known pose.
+
+    Attributes:
+        folder: where they lie.
+        images: (N, H, W, 3) uint8 RGB, memory-mapped.
+        depth: (N, H, W) float16 metres, NaN where unknown, memory-mapped.
+        T_map_camera: (N, 4, 4).
+        sources: (N,) the traversal that each is of.
+        K: (N, 4) fx, fy, cx, cy in pixels of the images.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Opens a folder. Raises SceneGeoLocError where it is none, is damaged, or of another format."""
+        self.folder = Path(folder)
+        try:
+            info = json.loads((self.folder / INFO).read_text())
+            if (info["format"], info["format_version"]) != (FORMAT, FORMAT_VERSION):
+                raise SceneGeoLocError(
+                    f"{folder} is of another format than {FORMAT!r}, version {FORMAT_VERSION}: remove it, "
+                    "and it is made again."
+                )
+            self.images, self.depth, self.T_map_camera, self.sources = (
+                np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS
+            )
+            self.K: NDArray[np.float64] = np.array(info["cameras"])[np.array(info["camera"])]
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise SceneGeoLocError(
+                f"{folder} is damaged ({str(error).splitlines()[0]}): remove it, and it is made again."
+            ) from error
+        self.made_of: str = info["made_of"]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def neighbours(self, i: int, baseline_m: float, count: int, same_source: bool) -> NDArray[np.intp]:
+        """Up to so many images whose cameras saw much the same, those nearest to `baseline_m` away first.
+
+        They are between a quarter and four times as far, and turned by less than `MAX_TURN_DEG`.
+
+        Args:
+            same_source: of the same traversal alone, where light and things are the same.
+        """
+        apart = np.linalg.norm(self.T_map_camera[:, :3, 3] - self.T_map_camera[i, :3, 3], axis=1)
+        cosine = self.T_map_camera[:, :3, 2] @ self.T_map_camera[i, :3, 2]
+        near = (apart > baseline_m / 4) & (apart < 4 * baseline_m) & (cosine > _MIN_COSINE)
+        if same_source:
+            near &= self.sources == self.sources[i]
+        chosen = np.flatnonzero(near)
+        return chosen[np.argsort(np.abs(np.log(apart[chosen] / baseline_m)), kind="stable")[:count]]
+
+
+class PosedPairs:
+    """The images of known pose that have depth, to judge depth by."""
+
+    def __init__(self, images: PosedImages) -> None:
+        """Raises SceneGeoLocError where none has depth."""
+        self._images = images
+        self._usable = [i for i in range(len(images)) if np.isfinite(images.depth[i]).any()]
+        if not self._usable:
+            raise SceneGeoLocError(f"{images.made_of}: no image has depth to judge by: name another source.")
+
+    def __len__(self) -> int:
+        return len(self._usable)
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        for i in self._usable:
+            yield np.array(self._images.images[i]), self._images.depth[i].astype(np.float32)
+
+
+MAX_TURN_DEG = 25.0
+_MIN_COSINE = float(np.cos(np.radians(MAX_TURN_DEG)))
+
+
+def pack_posed_images(
+    traversals: Sequence[Traversal],
+    folder: Path,
+    size: tuple[int, int],
+    progress: Progress | None = None,
+) -> PosedImages:
+    """Opens the posed images of traversals, and makes them first where they are not there.
+
+    Depth is what came with the images, else dense depth of the traversal's lidar, else unknown.  Frames
+    without a pose and black ones are left out.  They are made aside and renamed.
+
+    Args:
+        traversals: at least one; their poses are in one map.
+        folder: of the arrays.
+        size: width and height to give the images.
+        progress: told how far it is.
+
+    Raises SceneGeoLocError where the folder holds others, cannot be written, or not one frame can be used.
+    """
+    folder = Path(folder)
+    made_of = f"{', '.join(f'{one.name} ({len(one)} frames)' for one in traversals)} at {size[0]}x{size[1]}"
+    if (folder / INFO).is_file():
+        there = PosedImages(folder)
+        if there.made_of != made_of:
+            raise SceneGeoLocError(
+                f"{folder} holds images of {there.made_of}, and asked for are {made_of}: name another folder."
+            )
+        return there
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        _write(traversals, partial, size, made_of, progress)
+        partial.rename(folder)
+    except OSError as error:
+        raise SceneGeoLocError(f"{folder} cannot be written ({error}): name another folder.") from error
+    return PosedImages(folder)
+
+
+def _write(
+    traversals: Sequence[Traversal],
+    folder: Path,
+    size: tuple[int, int],
+    made_of: str,
+    progress: Progress | None,
+) -> None:
+    width, height = size
+    total, done = sum(len(one) for one in traversals), 0
+    cameras: dict[tuple[float, ...], int] = {}
+    camera_of: list[int] = []
+    poses: list[NDArray[np.float64]] = []
+    sources: list[int] = []
+    images = GrowingArray(folder / "images.npy", (height, width, 3), np.uint8)
+    depth = GrowingArray(folder / "depth.npy", (height, width), np.float16)
+    for source, traversal in enumerate(traversals):
+        for frame, depth_m in _with_depth(traversal):
+            done += 1
+            if frame.T_map_camera is None or not has_contrast(frame.image):
+                continue
+            image, of_image, camera = undistorted(frame.image, depth_m, frame.camera, size)
+            images.append(image)
+            depth.append(of_image.astype(np.float16))
+            K = (camera.fx, camera.fy, camera.cx, camera.cy)
+            camera_of.append(cameras.setdefault(K, len(cameras)))
+            poses.append(frame.T_map_camera)
+            sources.append(source)
+            if progress:
+                progress(min(done, total), total)
+    images.close()
+    depth.close()
+    if not poses:
+        names = ", ".join(one.name for one in traversals)
+        raise SceneGeoLocError(f"{names}: there is no image with a pose to learn from; name poses.")
+    np.save(folder / "poses.npy", np.stack(poses))
+    np.save(folder / "sources.npy", np.array(sources, np.int32))
+    info = {"format": FORMAT, "format_version": FORMAT_VERSION, "made_of": made_of}
+    write_json(folder / INFO, {**info, "cameras": list(cameras), "camera": camera_of})
+
+
+def _with_depth(traversal: Traversal) -> Iterator[tuple[Frame, NDArray[np.float32] | None]]:
+    """Frames, each with its depth (H, W): from the sensor, else from lidar, else None."""
+    first = next(traversal.frames(), None)
+    if first is None or first.depth is not None or next(traversal.scans(), None) is None:
+        yield from ((frame, frame.depth) for frame in traversal.frames())
+        return
+    window = choose_window(traversal)
+    yield from ((view.frame, view.dense(window)) for view in lidar_views(traversal, window, Skipped()))
+
+
+def undistorted(
+    image: NDArray[np.uint8],
+    depth: NDArray[np.float32] | None,
+    camera: Camera,
+    size: tuple[int, int],
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], Camera]:
+    """An image and its depth as a pinhole of another size had taken them, and that pinhole.
+
+    Args:
+        image: RGB (H, W, 3).
+        depth: (h, w) metres of the same view, NaN where unknown, of any size; None: unknown.
+        camera: of the image.
+        size: width and height to give them.
+
+    Returns:
+        The image, the depth, NaN where unknown or from beyond the image, and the camera without distortion.
+    """
+    width, height = size
+    pinhole = Camera(camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy).resized(
+        width, height
+    )
+    if depth is None:
+        depth = np.full((height, width), np.nan, np.float32)
+    if not camera.is_distorted:
+        small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        near = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        return small, np.asarray(near, np.float32), pinhole
+    y, x = np.mgrid[:height, :width]
+    pixels = np.stack([x.ravel(), y.ravel()], axis=1)
+    taken = camera.resized(width, height).project(pinhole.rays(pixels))
+    at = taken.astype(np.float32).reshape(height, width, 2)
+    # Made small first, and by areas: sampling the large image would alias.
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    near = np.asarray(cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT), np.float32)
+    moved = cv2.remap(small, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    unknown = (float("nan"),)
+    far = cv2.remap(near, at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderValue=unknown)
+    return np.asarray(moved, np.uint8), np.asarray(far, np.float32), pinhole

@@ -1,0 +1,88 @@
+"""The training depth maps of triplets' images: which there are, and how those that are missing are made.
+
+A folder holds those of each camera in <run>/<camera>, as `scene_geo_loc.depth.make_depth_maps` makes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from scene_geo_loc.depth.depth_maps import INDEX, DepthMaps
+from scene_geo_loc.depth.lidar_views import choose_window
+from scene_geo_loc.depth.make_depth_maps import make_depth_maps
+from scene_geo_loc.places.triplets import Sample, Triplet, Triplets, relative
+from scene_geo_loc.places.views import Cameras
+from scene_geo_loc.traversals.folder import FolderTraversal
+from scene_geo_loc.traversals.frame import Skipped
+
+Progress = Callable[[int, int], None]
+"""Called with the images done and their total."""
+
+
+def make_missing_depth(
+    triplets: Triplets,
+    runs: Mapping[str, Cameras],
+    folder: Path,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Skipped:
+    """Makes the depth maps of all images of triplets from the runs' lidar; those that are there are kept.
+
+    Args:
+        runs: the cameras of the runs that the triplets are of.
+        folder: where the depth maps of each camera go, in <run>/<camera>.
+        workers: processes; by default one for each core.
+
+    Returns:
+        What was left out, by reason.
+
+    Raises:
+        TraversalError: a run has no lidar.
+        SceneGeoLocError: a folder holds other depth maps or cannot be written.
+    """
+    done, total, skipped = 0, len(triplets.images), Skipped()
+
+    def tell(here: int, _: int) -> None:
+        if progress:
+            progress(done + here, total)
+
+    for run, camera, traversal in _chosen(triplets, runs):
+        window = choose_window(traversal)
+        made = make_depth_maps(traversal, folder / run / camera, window, workers=workers, progress=tell)
+        done += len(traversal)
+        for reason, count in made.skipped.counts.items():
+            skipped.add(reason, count)
+    return skipped
+
+
+def attach_depth(triplets: Triplets, folder: Path) -> Triplets:
+    """The triplets with the depth maps that there are named. Raises SceneGeoLocError on a damaged index."""
+    files = {}
+    for run, camera in {(sample.run, sample.camera) for sample in triplets.images.values()}:
+        here = folder / run / camera
+        if (here / INDEX).is_file():
+            for each in DepthMaps.load(here).maps:
+                files[run, camera, each.stamp_ns] = relative(here / each.png, triplets.root)
+
+    def named(sample: Sample) -> Sample:
+        return replace(sample, depth=files.get((sample.run, sample.camera, sample.stamp_ns)))
+
+    items = []
+    for of in triplets.items:
+        positives, negatives = ([named(sample) for sample in group] for group in (of.positives, of.negatives))
+        items.append(Triplet(named(of.anchor), positives, negatives))
+    return replace(triplets, items=items)
+
+
+def _chosen(triplets: Triplets, runs: Mapping[str, Cameras]) -> Iterator[tuple[str, str, FolderTraversal]]:
+    """Each camera of each run with the frames that the triplets have of it."""
+    stamps: dict[tuple[str, str], set[int]] = {}
+    for sample in triplets.images.values():
+        stamps.setdefault((sample.run, sample.camera), set()).add(sample.stamp_ns)
+    for (run, camera), of in sorted(stamps.items()):
+        traversal = runs[run][camera]
+        frames = [files for files in traversal.frame_files if files.stamp_ns in of]
+        yield run, camera, replace(traversal, frame_files=frames, skipped=Skipped())

@@ -1,0 +1,254 @@
+"""Triplets of views to train a descriptor with, and their file.
+
+A triplet is an anchor with positives that show the same place and negatives that show another.  The
+file is Parquet with a row an image, and its metadata tell what it was made with.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
+
+from scene_geo_loc import __version__
+from scene_geo_loc.core.atomic import written_aside
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.geometry.pose import Pose, from_quaternion, to_quaternion
+from scene_geo_loc.places.triplet_settings import TripletSettings
+
+FORMAT = "scene_geo_loc triplets"
+FORMAT_VERSION = 1
+ROLES = ("anchor", "positive", "negative")
+
+_KEY = b"scene_geo_loc"
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+
+SCHEMA = pa.schema(
+    [
+        ("triplet", pa.int32()),
+        ("role", _TEXT),
+        ("run", _TEXT),
+        ("camera", _TEXT),
+        ("stamp_ns", pa.int64()),
+        ("image", pa.string()),
+        *((name, pa.float64()) for name in ("x", "y", "z", "qx", "qy", "qz", "qw")),
+        ("depth", pa.string()),
+    ]
+)
+"""A row an image, the rows of a triplet one after the other.
+
+`role` is one of `ROLES`; x to qw are T_map_camera; `image` and `depth` are files, relative
+to the dataset's folder; `depth` is null where there is no training depth map.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One image of a triplet.
+
+    Attributes:
+        run, camera: names of the run and of its camera.
+        stamp_ns: time of the image.
+        image: its file below the dataset's folder, to be read by the camera's traversal, see
+            `scene_geo_loc.places.views.open_cameras`.
+        T_map_camera: its pose.
+        depth: the file of its training depth map, relative to the dataset's folder, where there is one.
+    """
+
+    run: str
+    camera: str
+    stamp_ns: int
+    image: str
+    T_map_camera: Pose
+    depth: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Triplet:
+    """An anchor with its positives and negatives."""
+
+    anchor: Sample
+    positives: Sequence[Sample]
+    negatives: Sequence[Sample]
+
+    @property
+    def samples(self) -> list[Sample]:
+        """All of them, the anchor first."""
+        return [self.anchor, *self.positives, *self.negatives]
+
+
+class TripletInfo(BaseModel):
+    """The metadata of the file, JSON under the key `scene_geo_loc`.
+
+    Attributes:
+        root: the dataset's folder, relative to the file's.
+        runs: the runs that the views are of; anchors are of the first.
+        triplets: how many there are.
+        areas: the boxes that kept test and validation out.
+        left_out: what was not used, and how often.
+    """
+
+    format: str = FORMAT
+    format_version: int = FORMAT_VERSION
+    package_version: str = __version__
+    root: str = "."
+    runs: list[str]
+    triplets: int
+    settings: TripletSettings
+    areas: dict[str, list[list[float]]]
+    left_out: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Triplets:
+    """Triplets, and what they were made with.
+
+    Attributes:
+        root: the dataset's folder.
+        info: what the file says of itself.
+        items: the triplets.
+    """
+
+    root: Path
+    info: TripletInfo
+    items: Sequence[Triplet]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def save(self, path: Path) -> None:
+        """Writes the file; the same triplets give the same bytes. Raises SceneGeoLocError where it cannot."""
+        info = self.info.model_copy(update={"root": relative(self.root, path.parent)})
+        rows = [
+            _row(number, role, sample)
+            for number, triplet in enumerate(self.items)
+            for role, samples in zip(
+                ROLES, ([triplet.anchor], triplet.positives, triplet.negatives), strict=True
+            )
+            for sample in samples
+        ]
+        table = pa.Table.from_pylist(rows, SCHEMA.with_metadata({_KEY: info.model_dump_json().encode()}))
+        with written_aside(path) as aside:
+            pq.write_table(table, aside, compression="zstd")
+
+    @property
+    def images(self) -> dict[str, Sample]:
+        """Every image once, by its file."""
+        return {sample.image: sample for triplet in self.items for sample in triplet.samples}
+
+    @classmethod
+    def load(cls, path: Path, root: Path | None = None) -> Triplets:
+        """Reads a file of triplets and checks that the files it names are there.
+
+        Args:
+            path: the file.
+            root: the dataset's folder, where it is no longer where the file says.
+
+        Raises:
+            SceneGeoLocError: it is no such file, is damaged, or names images or depth maps that are missing.
+        """
+        try:
+            table = pq.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            reason = str(error).splitlines()[0]
+            raise SceneGeoLocError(f"{path}: the triplets cannot be read ({reason}).") from error
+        info = _info(path, table.schema)
+        root = root or path.parent / info.root
+        try:
+            items = _triplets(table.to_pylist(), info)
+        except ValueError as error:
+            raise SceneGeoLocError(f"{path}: {error}; make the triplets again.") from error
+        triplets = cls(root, info, items)
+        triplets._check_files(path)
+        return triplets
+
+    def _check_files(self, path: Path) -> None:
+        images = self.images
+        depths = [sample.depth for sample in images.values() if sample.depth is not None]
+        for kind, files in (("images", list(images)), ("depth maps", depths)):
+            missing = [file for file in files if not (self.root / file).is_file()]
+            if missing:
+                raise SceneGeoLocError(
+                    f"{path}: {len(missing)} of {len(files)} {kind} are missing below {self.root} (first "
+                    f"{missing[0]}); make the triplets again, or say where the dataset is now."
+                )
+
+
+def relative(path: Path, folder: Path) -> str:
+    """The path from a folder to a file, with `/` on every system."""
+    return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def _row(number: int, role: str, sample: Sample) -> dict[str, Any]:
+    x, y, z = sample.T_map_camera[:3, 3]
+    qx, qy, qz, qw = to_quaternion(sample.T_map_camera)
+    return {
+        "triplet": number,
+        "role": role,
+        "run": sample.run,
+        "camera": sample.camera,
+        "stamp_ns": sample.stamp_ns,
+        "image": sample.image,
+        **{"x": x, "y": y, "z": z, "qx": qx, "qy": qy, "qz": qz, "qw": qw},
+        "depth": sample.depth,
+    }
+
+
+def _info(path: Path, schema: pa.Schema) -> TripletInfo:
+    text = (schema.metadata or {}).get(_KEY)
+    if text is None or not schema.equals(SCHEMA):
+        raise SceneGeoLocError(
+            f"{path}: this Parquet file does not hold triplets; make them with `triplets`."
+        )
+    try:
+        info = TripletInfo.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SceneGeoLocError(
+            f"{path}: its description is damaged ({where}: {first['msg']}); make the triplets again."
+        ) from error
+    if (info.format, info.format_version) != (FORMAT, FORMAT_VERSION):
+        raise SceneGeoLocError(
+            f"{path}: has format {info.format!r}, version {info.format_version}, and this program reads "
+            f"{FORMAT!r}, version {FORMAT_VERSION}; make the triplets again."
+        )
+    return info
+
+
+def _triplets(rows: Sequence[dict[str, Any]], info: TripletInfo) -> list[Triplet]:
+    """The triplets of a table's rows. Raises ValueError where they are not as the description says."""
+    settings = info.settings
+    triplets = []
+    for number, group in groupby(rows, lambda row: row["triplet"]):
+        samples: dict[str, list[Sample]] = {role: [] for role in ROLES}
+        for row in group:
+            if row["role"] not in samples:
+                raise ValueError(f"triplet {number} has an image of the role {row['role']!r}")
+            samples[row["role"]].append(_sample(row))
+        counts = tuple(len(of) for of in samples.values())
+        if counts != (1, settings.positives, settings.negatives):
+            raise ValueError(
+                f"triplet {number} has {counts[0]} anchors, {counts[1]} positives and {counts[2]} negatives "
+                f"instead of 1, {settings.positives} and {settings.negatives}"
+            )
+        triplets.append(Triplet(samples["anchor"][0], samples["positive"], samples["negative"]))
+    if len(triplets) != info.triplets:
+        raise ValueError(f"it has {len(triplets)} triplets instead of {info.triplets}")
+    return triplets
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    if any(row[name] is None for name in SCHEMA.names if name != "depth"):
+        raise ValueError(f"an image of triplet {row['triplet']} lacks its file, its stamp or its pose")
+    pose = np.array([row[name] for name in ("x", "y", "z", "qx", "qy", "qz", "qw")])
+    T = from_quaternion(pose[:3], pose[3:])
+    return Sample(row["run"], row["camera"], row["stamp_ns"], row["image"], T, row["depth"])

@@ -1,0 +1,75 @@
+"""What the pictures of a report share: colours, type, and how a chart takes those of its page."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from scene_geo_loc.metrics.pose_error import CARRIED, LOCALIZED, UNANSWERED
+
+INK, MUTED, GRID = "#101112", "#707172", "#d0d1d2"
+STATUS_COLOURS = {
+    LOCALIZED: "#12a184",
+    CARRIED: "#7cc9b8",
+    "retrieved_only": "#e0a01b",
+    "lost": "#d2456b",
+    UNANSWERED: "#8c95a3",
+}
+WRONG_COLOUR = "#b3123f"
+STATUS_WORDS = {
+    LOCALIZED: "localized",
+    CARRIED: "carried on",
+    "retrieved_only": "retrieved only",
+    "lost": "lost",
+    UNANSWERED: "unanswered",
+}
+PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"}
+"""Colours of the drawing that are replaced by the page's, so that one chart serves light and dark."""
+
+STYLE = {
+    "svg.fonttype": "none",
+    "font.size": 10.5,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "legend.frameon": False,
+    "legend.labelcolor": MUTED,
+}
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+
+
+def page_svg(figure: Figure, name: str) -> str:
+    """The figure as an SVG element as wide as its place on the page, in the page's font and colours."""
+    out = io.StringIO()
+    # The salt keeps the ids of one chart apart from another's on the same page.
+    with mpl.rc_context({"svg.hashsalt": name}):
+        nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+        figure.savefig(out, format="svg", transparent=True, metadata=nothing)
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"(<svg[^>]*?) width=\"[^\"]*\"", r"\1", svg, count=1)
+    svg = re.sub(r"(<svg[^>]*?) height=\"[^\"]*\"", r"\1", svg, count=1)
+    svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1; font-family: inherit", svg)
+    for colour, page_colour in PAGE_COLOURS.items():
+        svg = svg.replace(colour, page_colour)
+    return svg

@@ -1,0 +1,122 @@
+"""The frames worth looking at: the best, the worst and the lost ones, drawn with their matches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.geometry.pose import position_error_m, rotation_error_deg
+from scene_geo_loc.localization.estimate import PoseEstimate, Status
+from scene_geo_loc.localization.match_picture import (
+    jpeg_bytes,
+    match_picture,
+    metres,
+    most_supporting_keyframe,
+)
+from scene_geo_loc.metrics.pose_error import QueryRecord, errors_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.traversals.frame import Frame, Traversal
+
+
+@dataclass(frozen=True)
+class Example:
+    """A query to look at.
+
+    Attributes:
+        kind: "best", "worst" or "lost".
+        title, details: what the picture shows, in words and numbers.
+        jpeg: the picture.
+        picture: the same before compression, (H, W, 3) RGB uint8.
+    """
+
+    kind: str
+    title: str
+    details: str
+    jpeg: bytes
+    picture: NDArray[np.uint8]
+
+
+def choose_examples(records: Sequence[QueryRecord], each: int = 4) -> dict[int, str]:
+    """Indices of at most `each` of the best, the worst and the unlocalized queries, with their kind.
+
+    The best of each stretch of the traversal are taken, and lost ones from all along it, so that the
+    pictures are not all of one place; the worst are simply the worst.
+    """
+    position, _ = errors_of(records)
+    fixed = np.flatnonzero(np.isfinite(position))
+    chosen: dict[int, str] = {}
+    worst = fixed[np.argsort(-position[fixed])][:each] if len(fixed) > each else fixed[:0]
+    rest = np.setdiff1d(fixed, worst)
+    for stretch in np.array_split(rest, each):
+        if len(stretch):
+            chosen[int(stretch[np.argmin(position[stretch])])] = "best"
+    chosen |= {int(i): "worst" for i in worst}
+    lost = [i for i, record in enumerate(records) if not record.is_localized and record.T_true is not None]
+    for i in np.linspace(0, len(lost) - 1, min(each, len(lost))).astype(int):
+        chosen[lost[i]] = "lost"
+    return chosen
+
+
+def draw_examples(
+    records: Sequence[QueryRecord],
+    chosen: dict[int, str],
+    localizer: Localizer,
+    reference_map: ReferenceMap,
+    traversal: Traversal,
+) -> list[Example]:
+    """Localizes the chosen queries once more, offline, and draws what was matched.
+
+    Best first, then the worst, then the lost ones. All numbers are those of the pose that is drawn.
+    """
+    by_stamp = {records[i].stamp_ns: i for i in chosen}
+    begin = records[0].stamp_ns if records else 0
+    drawn: dict[int, Example] = {}
+    for frame in traversal.frames():
+        i = by_stamp.pop(frame.stamp_ns, None)
+        if i is None:
+            continue
+        try:
+            estimate = localizer.localize(frame.image, frame.camera)
+        except SceneGeoLocError as error:
+            estimate = PoseEstimate(Status.LOST, reason=str(error))
+        picture = match_picture(frame.image, estimate, reference_map)
+        title, details = _words(frame, estimate, reference_map, (frame.stamp_ns - begin) / 1e9)
+        drawn[i] = Example(chosen[i], title, details, jpeg_bytes(picture), picture)
+        if not by_stamp:
+            break
+    position, _ = errors_of(records)
+    order = {"best": 0, "worst": 1, "lost": 2}
+
+    def rank(i: int) -> tuple[int, float]:
+        # Best ones from the smallest error up, worst ones from the largest down, lost ones by time.
+        error = {"best": position[i], "worst": -position[i], "lost": float(i)}
+        return order[chosen[i]], float(error[chosen[i]])
+
+    return [drawn[i] for i in sorted(drawn, key=rank)]
+
+
+def _words(
+    frame: Frame, estimate: PoseEstimate, reference_map: ReferenceMap, seconds: float
+) -> tuple[str, str]:
+    keyframe = most_supporting_keyframe(estimate)
+    status = estimate.status.value.replace("_", " ")
+    parts = [f"{estimate.inliers} inliers ({100 * estimate.inlier_ratio:.0f} % of matches)"]
+    if frame.T_map_camera is not None and keyframe is not None:
+        away = float(position_error_m(frame.T_map_camera, reference_map.T_map_camera[keyframe]))
+        parts.append(f"keyframe {keyframe}, {metres(away)} from the query")
+    if estimate.reason:
+        parts.append(estimate.reason)
+    if estimate.T_map_camera is None or frame.T_map_camera is None or status != "localized":
+        return f"{status} at {seconds:.1f} s", " · ".join(parts)
+    position = float(position_error_m(frame.T_map_camera, estimate.T_map_camera))
+    rotation = float(rotation_error_deg(frame.T_map_camera, estimate.T_map_camera))
+    return f"{metres(position)}, {rotation:.2f}° off at {seconds:.1f} s", " · ".join(parts)

@@ -1,0 +1,135 @@
+"""One HTML file that shows how well a run was localized: numbers, charts and pictures, nothing external."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.core.atomic import write_aside
+from scene_geo_loc.metrics.pose_error import QueryRecord, Summary
+from scene_geo_loc.metrics.published.pose_tables import PAPER, MedianErrors, SceneTable
+from scene_geo_loc.plots import charts, map_view
+from scene_geo_loc.plots.style import STATUS_COLOURS, STATUS_WORDS
+from scene_geo_loc.reports.examples import Example
+from scene_geo_loc.reports.summary_picture import headline
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report shows.
+
+    Attributes:
+        title: what was localized.
+        how: one sentence: what ran, on which map, over which source.
+        records: the queries in order of time.
+        summary: their numbers.
+        keyframe_positions: (N, 3) metres, of the map.
+        examples: pictures to look at.
+        scene_table: what a paper prints for the scene, or None where it prints nothing.
+        medians: our numbers beside it, by the paper's protocol.
+    """
+
+    title: str
+    how: str
+    records: Sequence[QueryRecord]
+    summary: Summary
+    keyframe_positions: NDArray[np.float64]
+    examples: Sequence[Example]
+    scene_table: SceneTable | None = None
+    medians: Sequence[MedianErrors] = ()
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Writes the report as one HTML file, aside first and then renamed."""
+    records = [record for record in report.records if record.T_true is not None]
+    statuses = Counter(str(record.status) for record in records)
+    reasons = Counter(record.reason for record in records if record.reason and not record.is_localized)
+    kinds = ("best", "Best matches"), ("worst", "Worst localized"), ("lost", "Not localized")
+    html = template("report.html.j2").render(
+        report=report,
+        headline=headline(report.summary),
+        paper=PAPER,
+        rows=table_rows(report.summary),
+        statuses=[(STATUS_WORDS[s], statuses[s], STATUS_COLOURS[s]) for s in STATUS_WORDS],
+        reasons=reasons.most_common(8),
+        charts=_charts(records, report),
+        galleries=[(words, [e for e in report.examples if e.kind == kind]) for kind, words in kinds],
+    )
+    write_aside(path, html.encode())
+
+
+@dataclass(frozen=True)
+class IndexRow:
+    """One run on the index page: its name, a sentence, the file of its report, its numbers, and a picture."""
+
+    name: str
+    file: str
+    summary: Summary
+    example: Example | None
+
+
+def write_index(path: Path, title: str, how: str, rows: Sequence[IndexRow], hero_png: bytes) -> None:
+    """Writes a page that leads to the reports of several runs."""
+    html = template("index.html.j2").render(
+        title=title,
+        how=how,
+        hero=hero_png,
+        runs=[(row, dict(table_rows(row.summary))) for row in rows],
+        columns=[name for name, _ in table_rows(rows[0].summary)] if rows else [],
+    )
+    write_aside(path, html.encode())
+
+
+def table_rows(summary: Summary) -> list[tuple[str, str]]:
+    """The summary as names and values to read."""
+
+    def number(value: float | None, unit: str, digits: int) -> str:
+        return "–" if value is None else f"{value:.{digits}f}{unit}"
+
+    def share(value: float | None) -> str:
+        return "–" if value is None else f"{100 * value:.1f} %"
+
+    return [
+        ("queries", str(summary.queries)),
+        ("localized", f"{summary.localized} ({share(summary.localized_share)})"),
+        ("position, median", number(summary.position_median_m, " m", 3)),
+        ("position, 95th percentile", number(summary.position_p95_m, " m", 3)),
+        ("rotation, median", number(summary.rotation_median_deg, "°", 2)),
+        ("rotation, 95th percentile", number(summary.rotation_p95_deg, "°", 2)),
+        *((f"within {name}", share(value)) for name, value in summary.within.items()),
+        (f"wrong fixes (over {summary.wrong_fix_m:g} m)", str(summary.wrong_fixes)),
+        ("latency, median", number(summary.latency_p50_ms, " ms", 0)),
+        ("latency, 95th percentile", number(summary.latency_p95_ms, " ms", 0)),
+    ]
+
+
+def _charts(records: Sequence[QueryRecord], report: Report) -> dict[str, str]:
+    if not records:
+        return {}
+    wrong_fix_m = report.summary.wrong_fix_m
+    return {
+        "trajectory": map_view.trajectory_svg(records, report.keyframe_positions, wrong_fix_m),
+        "errors_over_time": charts.errors_over_time_svg(records, wrong_fix_m),
+        "cumulative": charts.cumulative_svg(records),
+        "latency": charts.latency_svg(records),
+    }
+
+
+def template(name: str) -> jinja2.Template:
+    """A page of this package's, with the filter `base64`."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("scene_geo_loc.reports"),
+        autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
+    return environment.get_template(name)

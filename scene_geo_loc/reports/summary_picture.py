@@ -1,0 +1,74 @@
+"""The picture that sums a run up."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from scene_geo_loc.localization.match_picture import metres
+from scene_geo_loc.metrics.pose_error import QueryRecord, Summary
+from scene_geo_loc.plots.map_view import add_error_bar, draw_trajectory
+from scene_geo_loc.plots.style import STYLE
+
+
+def hero_picture(
+    rows: Sequence[tuple[str, NDArray[np.uint8]]],
+    records: Sequence[QueryRecord],
+    summary: Summary,
+    keyframe_positions: NDArray[np.float64],
+    title: str,
+) -> bytes:
+    """One PNG that says what the product does: matches on the left, the trajectory on the right.
+
+    `rows` are captions with match pictures of the same run or of several, `records` the run whose
+    trajectory is drawn over the keyframes (N, 3).
+    """
+    paper, ink, muted = "#11151b", "#eef2f5", "#93a0ad"
+    dark = STYLE | {"text.color": ink, "axes.titlecolor": ink, "axes.labelcolor": muted}
+    dark |= {"axes.edgecolor": "#2a323c", "grid.color": "#232a33"}
+    dark |= {"xtick.color": muted, "ytick.color": muted, "legend.labelcolor": muted}
+    with mpl.rc_context(dark):
+        figure = Figure(figsize=(16, 8.2), dpi=100, facecolor=paper)
+        figure.set_layout_engine("constrained", w_pad=0.14, h_pad=0.1)
+        left, right = figure.subfigures(1, 2, width_ratios=[1.0, 1.12], squeeze=False)[0]
+        for part in (left, right):
+            part.set_facecolor(paper)
+        cells = left.subplots(len(rows), 1, squeeze=False)[:, 0]
+        for axes, (caption, picture) in zip(cells, rows, strict=True):
+            axes.imshow(picture, interpolation="lanczos")
+            axes.set_title(caption, fontsize=12, fontweight="normal", color=muted, pad=6)
+            axes.axis("off")
+        head, axes = right.subplots(2, 1, height_ratios=[1, 4.2])
+        head.axis("off")
+        head.text(0, 1, title, fontsize=20, fontweight="bold", va="top")
+        for i, (number, words) in enumerate(headline(summary)):
+            head.text(0.25 * i, 0.36, number, fontsize=21, fontweight="bold", color="#2fd6ae", va="center")
+            head.text(0.25 * i, 0.1, words, fontsize=10.5, color=muted, va="center")
+        for text in head.texts:
+            # A long title is cut at the border rather than given the room of the pictures.
+            text.set_in_layout(False)
+        axes.set_facecolor(paper)
+        draw_trajectory(axes, records, keyframe_positions, summary.wrong_fix_m, 26, (0.66, 0.66), ink, muted)
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4, fontsize=10.5, handletextpad=0.3)
+        place = {"location": "bottom", "fraction": 0.04, "pad": 0.02, "aspect": 60}
+        add_error_bar(right, axes, summary.wrong_fix_m, muted, **place)
+        out = io.BytesIO()
+        figure.savefig(out, format="png")
+        return out.getvalue()
+
+
+def headline(summary: Summary) -> list[tuple[str, str]]:
+    """The four numbers to remember, each with its words."""
+    share, position = summary.localized_share, summary.position_median_m
+    rotation = summary.rotation_median_deg
+    return [
+        ("–" if share is None else f"{100 * share:.1f} %", "localized"),
+        ("–" if position is None else metres(position), "median position"),
+        ("–" if rotation is None else f"{rotation:.2f}°", "median rotation"),
+        (str(summary.wrong_fixes), f"wrong by over {summary.wrong_fix_m:g} m"),
+    ]

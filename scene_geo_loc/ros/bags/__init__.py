@@ -1,0 +1,1 @@
+"""Bag player and bag recorder nodes."""

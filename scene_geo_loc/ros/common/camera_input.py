@@ -1,0 +1,145 @@
+"""Subscribes to a camera and its intrinsics, and makes an image and a camera of each message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.traversals.messages.camera_info import camera_of
+from scene_geo_loc.traversals.messages.images import image_of
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+    from scene_geo_loc.ros.common.diagnostics import Counters
+    from scene_geo_loc.ros.common.settings import CameraSettings
+
+RESTART_NS = 1_000_000_000
+"""Stamps that go back by more than this mean that the source started over; by less, that one came late."""
+
+
+class BadMessage(Exception):
+    """A message that cannot be used; the message is the reason it is counted under."""
+
+
+class StampOrder:
+    """Tells frames that come twice, late, or from a source that started over, by their stamps."""
+
+    def __init__(self) -> None:
+        self._newest_ns: int | None = None
+
+    def check(self, stamp_ns: int) -> bool:
+        """Whether the source started over. Raises BadMessage for a frame that comes twice or late."""
+        newest_ns, self._newest_ns = self._newest_ns, stamp_ns
+        if newest_ns is None or stamp_ns > newest_ns:
+            return False
+        if stamp_ns < newest_ns - RESTART_NS:
+            return True
+        self._newest_ns = newest_ns
+        raise BadMessage("duplicate stamp" if stamp_ns == newest_ns else "stamp out of order")
+
+    def reset(self) -> None:
+        """Takes the next stamp, whatever it is."""
+        self._newest_ns = None
+
+
+class CameraInput:
+    """The camera of a node.
+
+    Args:
+        on_image: called in the executor with each message, which is not decoded yet.
+        depth: how many images wait for the executor; 1 where only the newest matters.
+
+    Attributes:
+        problem: a sentence on why no image can come, or "".
+        image_topic: where images are awaited.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: CameraSettings,
+        counters: Counters,
+        on_image: Callable[[Any], None],
+        depth: int = 1,
+    ) -> None:
+        self.problem = ""
+        self._node, self._counters = node, counters
+        self._info: CameraInfo | None = None
+        self._camera: Camera | None = None
+        topic, kind = settings.image_topic, Image
+        if settings.image_transport == "compressed":
+            topic, kind = f"{topic}/compressed", CompressedImage
+        self.image_topic = topic
+        reliability = ReliabilityPolicy[settings.reliability.upper()]
+        self._subscriptions = [
+            node.create_subscription(
+                kind,
+                topic,
+                on_image,
+                QoSProfile(depth=depth, reliability=reliability),
+                event_callbacks=SubscriptionEventCallbacks(
+                    incompatible_qos=lambda _: self._on_incompatible(topic)
+                ),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            ),
+            node.create_subscription(
+                CameraInfo,
+                settings.camera_info_topic,
+                self._on_info,
+                QoSProfile(depth=1, reliability=reliability),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            ),
+        ]
+
+    @property
+    def has_camera_info(self) -> bool:
+        """Whether intrinsics have come."""
+        return self._info is not None
+
+    def _on_incompatible(self, topic: str) -> None:
+        self.problem = f"{topic} is published best effort; set reliability to best_effort to receive it."
+        self._node.get_logger().warning(self.problem)
+
+    def _on_info(self, message: CameraInfo) -> None:
+        if message != self._info:
+            self._info, self._camera = message, None
+
+    def frame_id(self, message: Any) -> str:
+        """The camera's frame: the image's, or else the intrinsics'."""
+        info = self._info
+        return str(message.header.frame_id or (info.header.frame_id if info else "")).lstrip("/")
+
+    def decode(self, message: Any) -> tuple[NDArray[np.uint8], Camera]:
+        """The image (H, W, 3) RGB of a message and its camera. Raises BadMessage."""
+        info = self._info
+        if info is None:
+            raise BadMessage("no camera_info yet")
+        if self._camera is None:
+            try:
+                self._camera = camera_of(info)
+            except (SceneGeoLocError, ValueError) as error:
+                raise BadMessage("unusable camera_info") from error
+        camera = self._camera
+        try:
+            image = image_of(message)
+        except (SceneGeoLocError, ValueError) as error:
+            raise BadMessage("undecodable image") from error
+        if image.shape[:2] != (camera.height, camera.width):
+            raise BadMessage("size other than camera_info's")
+        return image, camera
+
+    def close(self) -> None:
+        """Unsubscribes."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []

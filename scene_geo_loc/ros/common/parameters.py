@@ -1,0 +1,254 @@
+"""ROS parameters out of pydantic settings, so that each is declared, described and bounded once.
+
+A node's settings are a pydantic model; a nested model, such as the localizer's own settings, becomes
+parameters with a dotted name.  `python -m scene_geo_loc.ros.common.parameters` brings the tables of
+docs/nodes.md up to date.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, Field, ValidationError
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+
+if TYPE_CHECKING:
+    from rcl_interfaces.msg import ParameterDescriptor
+    from rclpy.node import Node
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def setting(default: Any, description: str, unit: str = "", live: bool = False, **bounds: Any) -> Any:
+    """A field of a node's settings.
+
+    Args:
+        default: its value where the user gives none.
+        description: one sentence for `ros2 param describe` and the documentation.
+        unit: of the number.
+        live: whether it can be changed while the node runs; all others are read-only.
+        bounds: pydantic's ge, gt, le, lt.
+    """
+    extra: dict[str, Any] = {"unit": unit, "live": live}
+    return Field(default, description=description, json_schema_extra=extra, **bounds)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter as ROS sees it.
+
+    Attributes:
+        name: dotted name.
+        kind: bool, int, float, str, list[str] or list[float].
+        default: of that kind.
+        choices: the strings it takes, where they are few.
+        low, high: inclusive range of a number, or of each number of a list.
+    """
+
+    name: str
+    kind: Any
+    default: Any
+    description: str
+    unit: str
+    live: bool
+    choices: tuple[str, ...]
+    low: float
+    high: float
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it is a number with a range."""
+        return math.isfinite(self.low) or math.isfinite(self.high)
+
+    @property
+    def kind_name(self) -> str:
+        """Its type, as Python writes it."""
+        return (
+            self.kind.__name__ if isinstance(self.kind, type) and not get_args(self.kind) else str(self.kind)
+        )
+
+
+def parameters_of(settings: type[BaseModel], prefix: str = "") -> Iterator[Parameter]:
+    """The parameters that a settings model stands for, those of nested models with a dotted name."""
+    for name, field in settings.model_fields.items():
+        annotation: Any = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from parameters_of(annotation, f"{prefix}{name}.")
+            continue
+        kind, choices = _ros_kind(annotation)
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        lows = [getattr(m, key) for m in field.metadata for key in ("ge", "gt") if hasattr(m, key)]
+        highs = [getattr(m, key) for m in field.metadata for key in ("le", "lt") if hasattr(m, key)]
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, (Enum, Path)) or default is None:
+            default = default.value if isinstance(default, Enum) else str(default or "")
+        yield Parameter(
+            name=f"{prefix}{name}",
+            kind=kind,
+            default=list(default) if isinstance(default, (list, tuple)) else default,
+            description=" ".join((field.description or "").split()),
+            unit=str(extra.get("unit", "")),
+            live=bool(extra.get("live", False)),
+            choices=choices,
+            low=max(lows, default=-math.inf),
+            high=min(highs, default=math.inf),
+        )
+
+
+def _ros_kind(annotation: Any) -> tuple[Any, tuple[str, ...]]:
+    """The ROS type of a field's annotation, and the strings it is restricted to."""
+    if get_origin(annotation) is Literal:
+        return str, tuple(get_args(annotation))
+    if get_origin(annotation) in (Union, types.UnionType):
+        # None is written as an empty string: ROS has no null.
+        (inner,) = (arg for arg in get_args(annotation) if arg is not type(None))
+        if inner not in (str, Path):
+            raise TypeError(f"a ROS parameter cannot be {annotation}")
+        return str, ()
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return str, tuple(str(member.value) for member in annotation)
+    if annotation is Path:
+        return str, ()
+    if annotation in (bool, int, float, str, list[str], list[float]):
+        return annotation, ()
+    raise TypeError(f"a ROS parameter cannot be {annotation}")
+
+
+def declare(node: Node, settings: type[BaseModel]) -> None:
+    """Declares all parameters of a settings model on a node.
+
+    Raises SceneGeoLocError where a value given to the node has another type or is out of range.
+    """
+    from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+    from rclpy.parameter import Parameter as RosParameter
+
+    for parameter in parameters_of(settings):
+        value = parameter.default
+        if value == []:
+            # rclpy takes an empty list for a list of bytes.
+            strings = parameter.kind == list[str]
+            value = RosParameter.Type.STRING_ARRAY if strings else RosParameter.Type.DOUBLE_ARRAY
+        try:
+            node.declare_parameter(parameter.name, value, _descriptor(parameter))
+        except InvalidParameterTypeException as error:
+            hint = ", with a decimal point" if parameter.kind in (float, list[float]) else ""
+            raise SceneGeoLocError(
+                f"The parameter {parameter.name} must be a {parameter.kind_name}{hint}."
+            ) from error
+        except InvalidParameterValueException as error:
+            raise SceneGeoLocError(
+                f"The parameter {parameter.name} must be within {_range(parameter)}."
+            ) from error
+
+
+def _descriptor(parameter: Parameter) -> ParameterDescriptor:
+    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
+    unit = f" [{parameter.unit}]" if parameter.unit else ""
+    descriptor = ParameterDescriptor(description=parameter.description + unit, read_only=not parameter.live)
+    if parameter.choices:
+        descriptor.additional_constraints = "one of " + ", ".join(parameter.choices)
+    if parameter.is_bounded and parameter.kind is int:
+        low = int(max(parameter.low, -(2**63)))
+        high = int(min(parameter.high, 2**63 - 1))
+        descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
+    elif parameter.is_bounded and parameter.kind is float:
+        descriptor.floating_point_range = [
+            FloatingPointRange(from_value=float(parameter.low), to_value=float(parameter.high))
+        ]
+    return descriptor
+
+
+def read(node: Node, settings: type[Settings]) -> Settings:
+    """The settings as the node's parameters stand now.
+
+    Raises SceneGeoLocError, one sentence, where a value is not allowed.
+    """
+    values: dict[str, Any] = {}
+    for parameter in parameters_of(settings):
+        value = node.get_parameter_or(parameter.name).value
+        if value is None:
+            continue
+        *path, leaf = parameter.name.split(".")
+        place = values
+        for step in path:
+            place = place.setdefault(step, {})
+        if value == "" and parameter.default == "" and not parameter.choices:
+            continue
+        place[leaf] = list(value) if parameter.kind in (list[str], list[float]) else value
+    try:
+        return settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise SceneGeoLocError(f"The parameter {name} is {first['input']!r}: {message}.") from error
+
+
+def _range(parameter: Parameter) -> str:
+    if parameter.choices:
+        return ", ".join(f"`{choice}`" for choice in parameter.choices)
+    if not parameter.is_bounded:
+        return ""
+    low = f"{parameter.low:g}" if math.isfinite(parameter.low) else ""
+    high = f"{parameter.high:g}" if math.isfinite(parameter.high) else ""
+    return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"
+
+
+def table(settings: type[BaseModel]) -> str:
+    """A Markdown table of the parameters of a settings model."""
+    lines = [
+        "| Parameter | Type | Default | Unit | Range | Live | Description |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for p in parameters_of(settings):
+        default = (
+            f'"{p.default}"' if p.kind is str else str(p.default).lower() if p.kind is bool else p.default
+        )
+        live = "yes" if p.live else ""
+        cells = (f"`{p.name}`", p.kind_name, f"`{default}`", p.unit, _range(p), live, p.description)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def with_tables(document: str, models: dict[str, type[BaseModel]]) -> str:
+    """The document with the table of each model between its `<!-- parameters: NAME -->` marks renewed."""
+    for name, settings in models.items():
+        begin, end = f"<!-- parameters: {name} -->", "<!-- end -->"
+        before, found, rest = document.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
+            raise SceneGeoLocError(f"The document has no place marked {begin} ... {end}.")
+        document = f"{before}{begin}\n{table(settings)}\n{end}{after}"
+    return document
+
+
+def settings_of_nodes() -> dict[str, type[BaseModel]]:
+    """The settings of each node, by its name."""
+    from scene_geo_loc.ros.bags.player import BagPlayerSettings
+    from scene_geo_loc.ros.bags.recorder import BagRecorderSettings
+    from scene_geo_loc.ros.common.settings import LocalizationNodeSettings, MapBuilderNodeSettings
+
+    return {
+        "localization_node": LocalizationNodeSettings,
+        "map_builder_node": MapBuilderNodeSettings,
+        "bag_player": BagPlayerSettings,
+        "bag_recorder": BagRecorderSettings,
+    }
+
+
+def main(document: Path = Path("docs/nodes.md")) -> None:
+    """Renews the parameter tables of the documentation, run from the repository's root."""
+    document.write_text(with_tables(document.read_text(), settings_of_nodes()))
+
+
+if __name__ == "__main__":
+    main(*(Path(argument) for argument in sys.argv[1:]))

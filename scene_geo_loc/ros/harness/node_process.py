@@ -1,0 +1,141 @@
+"""A localization_node in a process of its own, in a ROS domain of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+START_TIMEOUT_S = 90.0
+END_TIMEOUT_S = 10.0
+LOG_LINES = 12
+
+
+@contextmanager
+def own_domain() -> Iterator[int]:
+    """A ROS domain of this machine only, that no other user of domain_coordinator has."""
+    from domain_coordinator import domain_id  # type: ignore[import-untyped]
+
+    with domain_id() as domain:
+        kept = {name: os.environ.get(name) for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")}
+        os.environ.update(ROS_DOMAIN_ID=str(domain), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
+        try:
+            yield domain
+        finally:
+            for name, value in kept.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+
+@contextmanager
+def spinning_node(name: str, domain: int) -> Iterator[Node]:
+    """An rclpy node of this process in a domain, whose callbacks run in a thread of their own."""
+    import rclpy
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain)
+    executor = SingleThreadedExecutor(context=context)
+    try:
+        node = rclpy.create_node(name, context=context)
+        executor.add_node(node)
+
+        def spin() -> None:
+            with suppress(ExternalShutdownException):
+                executor.spin()
+
+        thread = threading.Thread(target=spin, daemon=True)
+        thread.start()
+        try:
+            yield node
+        finally:
+            executor.shutdown(timeout_sec=2.0)
+            thread.join(5.0)
+            node.destroy_node()
+    finally:
+        rclpy.try_shutdown(context=context)
+
+
+@contextmanager
+def running_node(
+    map_folder: Path, transport: str, log: Path, tracking: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A localization_node in a process of its own, ended as Ctrl-C would on leaving the context."""
+    beside = Path(sys.executable).with_name("localization_node")
+    program = str(beside) if beside.is_file() else shutil.which("localization_node")
+    if program is None:
+        raise SceneGeoLocError("The program localization_node is not installed: install the package.")
+    # JSON is YAML, which the values of ROS parameters are given in.
+    arguments = {
+        "map": json.dumps(str(map_folder.resolve())),
+        "use_sim_time": "true",
+        "image_transport": transport,
+        "tracking": json.dumps(tracking),
+    }
+    parameters = [word for name, value in arguments.items() for word in ("-p", f"{name}:={value}")]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as out:
+        # In a session of its own, so that Ctrl-C reaches it once and from here.
+        process = subprocess.Popen(
+            [program, "--ros-args", *parameters],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        process.send_signal(kind)
+        try:
+            process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def check_alive(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Raises SceneGeoLocError, with the end of the log, where the process has ended."""
+    if process.poll() is not None:
+        lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        said = "\n".join(f"  {line}" for line in lines)
+        raise SceneGeoLocError(
+            f"localization_node ended with status {process.returncode}; its last lines, from {log}:\n{said}"
+        )
+
+
+def wait_until_active(publisher: Any, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Waits until the node subscribes to a publisher's images: it is active then.
+
+    Raises SceneGeoLocError where it ends, or is not active within 90 s.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while publisher.get_subscription_count() == 0:
+        check_alive(process, log)
+        if time.monotonic() > deadline:
+            raise SceneGeoLocError(
+                f"The localization node did not become active within {START_TIMEOUT_S:.0f} s: see {log}."
+            )
+        time.sleep(0.05)

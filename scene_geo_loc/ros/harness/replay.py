@@ -1,0 +1,142 @@
+"""Plays a recording to a localization_node of its own and gathers its answers, as a robot would see them."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.ros.common.messages import pose_from_message, pose_from_transform, stamp_to_ns
+from scene_geo_loc.ros.common.transforms import TransformBuffer, TransformUnavailable
+from scene_geo_loc.ros.harness.node_process import (
+    check_alive,
+    own_domain,
+    running_node,
+    spinning_node,
+    wait_until_active,
+)
+from scene_geo_loc.traversals.rosbag.bag import Bag, BagMessage
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+IMAGE, CAMERA_INFO = "/camera/image_raw", "/camera/camera_info"
+SUBSCRIBER_TIMEOUT_S = 10.0
+LAST_ANSWER_S = 2.0
+"""How long to wait for the answer to the last image."""
+
+
+@dataclass
+class LiveAnswers:
+    """What was sent to the node and what came back; wall times are those of time.monotonic().
+
+    Attributes:
+        sent_s: when each image was published, by its stamp.
+        poses: poses of the robot in the map and when they came, by the image's stamp.
+        states: what the state topic said, and when, in order.
+        base_T_camera: the camera's mounting as the recording tells it.
+    """
+
+    sent_s: dict[int, float] = field(default_factory=dict)
+    poses: dict[int, tuple[Pose, float]] = field(default_factory=dict)
+    states: list[tuple[float, str]] = field(default_factory=list)
+    base_T_camera: Pose | None = None
+
+
+def replay(
+    path: Path,
+    map_folder: Path,
+    log: Path,
+    on_progress: Callable[[int, int], None],
+    tracking: bool = False,
+) -> LiveAnswers:
+    """Plays a bag at the rate it was recorded to a localization_node and gathers what the node publishes.
+
+    Args:
+        path: a bag with images, their intrinsics, odometry and the camera's mounting on TF.
+        map_folder: the map to localize in.
+        log: file for the node's output.
+        on_progress: told images sent and images in the bag, with every image.
+        tracking: whether the node follows the camera.
+
+    Raises SceneGeoLocError where the bag lacks something, or the node does not start or ends too early.
+    """
+    bag = Bag(path)
+    transport = "compressed" if image_topic_of(bag).endswith("/compressed") else "raw"
+    with (
+        own_domain() as domain,
+        running_node(map_folder, transport, log, tracking) as process,
+        spinning_node("live_run", domain) as node,
+    ):
+        return _play(node, bag, process, log, on_progress)
+
+
+def _play(
+    node: Node,
+    bag: Bag,
+    process: subprocess.Popen[bytes],
+    log: Path,
+    on_progress: Callable[[int, int], None],
+) -> LiveAnswers:
+    from geometry_msgs.msg import PoseStamped
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from std_msgs.msg import String
+
+    from scene_geo_loc.ros.bags.playback import Playback
+
+    answers = LiveAnswers()
+
+    def on_pose(message: PoseStamped) -> None:
+        answers.poses[stamp_to_ns(message.header.stamp)] = (pose_from_message(message.pose), time.monotonic())
+
+    def on_state(message: String) -> None:
+        answers.states.append((time.monotonic(), message.data))
+
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node.create_subscription(PoseStamped, "localization/pose", on_pose, 10)
+    node.create_subscription(String, "localization/state", on_state, latched)
+    image_topic = image_topic_of(bag)
+    topics = [t for t in (image_topic, CAMERA_INFO, "/tf", "/tf_static") if t in bag.topics]
+    playback = Playback(node, bag, topics)
+    wait_until_active(playback.publishers[image_topic], process, log)
+    playback.wait_for_subscribers(topics, SUBSCRIBER_TIMEOUT_S)
+
+    mounting, camera_frame = TransformBuffer(), ""
+
+    def on_message(message: BagMessage) -> None:
+        nonlocal camera_frame
+        if message.topic == image_topic:
+            check_alive(process, log)
+            answers.sent_s[message.stamp_ns] = time.monotonic()
+            on_progress(len(answers.sent_s), bag.counts[image_topic])
+        elif message.topic == CAMERA_INFO:
+            camera_frame = camera_frame or message.decode().header.frame_id
+        elif message.topic == "/tf_static":
+            for item in message.decode().transforms:
+                T = pose_from_transform(item.transform)
+                mounting.add(item.header.frame_id, item.child_frame_id, 0, T, static=True)
+
+    playback.play(on_message=on_message)
+    deadline = time.monotonic() + LAST_ANSWER_S
+    while answers.sent_s and max(answers.sent_s) not in answers.poses and time.monotonic() < deadline:
+        time.sleep(0.02)
+    try:
+        answers.base_T_camera = mounting.lookup("base_link", camera_frame, 0)
+    except TransformUnavailable as unavailable:
+        raise SceneGeoLocError(
+            f"{bag.path}: the camera's mounting is unknown ({unavailable})"
+        ) from unavailable
+    return answers
+
+
+def image_topic_of(bag: Bag) -> str:
+    """The topic of a bag's images, raw or else compressed. Raises SceneGeoLocError where there is none."""
+    for topic in (IMAGE, f"{IMAGE}/compressed"):
+        if topic in bag.topics:
+            return topic
+    raise SceneGeoLocError(f"{bag.path} has no images on {IMAGE}: convert it with `scene-geo-loc convert`.")

@@ -1,0 +1,119 @@
+"""What localization_node says on /diagnostics: findings from worst to least, and the numbers behind them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from scene_geo_loc.ros.common.diagnostics import Level, Report
+
+STALE_STAMP_S = 10.0
+"""Image stamps further than this from the node's clock mean that the two do not belong together."""
+
+
+@dataclass(frozen=True)
+class LocalizationFacts:
+    """What the report is made of.
+
+    Attributes:
+        active: whether the lifecycle state is active.
+        state: as on localization/state.
+        reason: a sentence on why it is not localized, or "".
+        camera_problem, transform_problem: sentences, or "".
+        image_topic, info_topic: where images and intrinsics are awaited.
+        has_camera_info: whether intrinsics have come.
+        since_image_s: wall time since the last image came, or since activation.
+        since_fix_s: wall time since the last fix, or None where there is none.
+        stamp_age_s: the node's time minus the last image's stamp, or None before the first image.
+        fix_timeout_s: how long no image may come.
+        recent, totals: counts since the last report and since the node was configured.
+        latency_p50_ms, latency_p95_ms: from an image's arrival to its pose, over the last 200 frames.
+    """
+
+    active: bool
+    state: str
+    reason: str
+    camera_problem: str
+    transform_problem: str
+    image_topic: str
+    info_topic: str
+    has_camera_info: bool
+    since_image_s: float
+    since_fix_s: float | None
+    stamp_age_s: float | None
+    fix_timeout_s: float
+    recent: Counter[str]
+    totals: dict[str, int]
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    inlier_ratio: float | None
+    inliers: int | None
+    map_path: str
+    map_frame: str
+    keyframes: int
+    device: str
+    backend: str
+
+    def report(self) -> Report:
+        """The findings and the values, as docs/nodes.md describes them."""
+        report = Report(values=self._values())
+        if not self.active:
+            report.find(Level.WARN, "Inactive: activate the node to localize.")
+        elif self.state == "suspended":
+            report.find(Level.WARN, "Suspended: call ~/resume to go on.")
+        else:
+            self._find_problems(report)
+        if report.level is Level.OK:
+            report.message = "Localized."
+        return report
+
+    def _find_problems(self, report: Report) -> None:
+        if self.recent["failed"]:
+            report.find(Level.ERROR, f"{self.recent['failed']} frames failed with a defect, see the log.")
+        if self.camera_problem:
+            report.find(Level.ERROR, self.camera_problem)
+        elif self.since_image_s > self.fix_timeout_s:
+            report.find(Level.ERROR, f"No image on {self.image_topic} for {self.since_image_s:.0f} s.")
+        if not self.has_camera_info:
+            report.find(Level.ERROR, f"No camera_info on {self.info_topic} yet.")
+        if self.transform_problem:
+            report.find(Level.WARN, self.transform_problem)
+        if self.state == "carried":
+            report.find(Level.WARN, self.reason)
+        elif self.state != "localized":
+            report.find(Level.WARN, f"Not localized ({self.state}). {self.reason}".strip())
+        bad = {what[5:]: count for what, count in sorted(self.recent.items()) if what.startswith("bad: ")}
+        if bad:
+            listed = ", ".join(f"{count} x {what}" for what, count in bad.items())
+            report.find(Level.WARN, f"Bad messages in the last second: {listed}.")
+        if self.stamp_age_s is not None and abs(self.stamp_age_s) > STALE_STAMP_S:
+            report.find(
+                Level.WARN,
+                f"The images' stamps are {abs(self.stamp_age_s):.0f} s from the node's clock; "
+                "when a recording is played set use_sim_time, else synchronise the clocks.",
+            )
+
+    def _values(self) -> dict[str, str]:
+        values: dict[str, object] = {
+            "state": self.state,
+            "map": self.map_path,
+            "map_frame": self.map_frame,
+            "keyframes": self.keyframes,
+            "device": self.device,
+            "backend": self.backend,
+            "frames_received": self.totals.get("received", 0),
+            "frames_processed": self.totals.get("processed", 0),
+            "frames_dropped": self.totals.get("dropped", 0),
+            "frames_failed": self.totals.get("failed", 0),
+            "latency_p50_ms": _number(self.latency_p50_ms, 1),
+            "latency_p95_ms": _number(self.latency_p95_ms, 1),
+            "inlier_ratio": _number(self.inlier_ratio, 3),
+            "inliers": "" if self.inliers is None else self.inliers,
+            "age_of_last_fix_s": _number(self.since_fix_s, 2),
+        }
+        values |= {what: count for what, count in sorted(self.totals.items()) if what.startswith("bad: ")}
+        return {key: str(value) for key, value in values.items()}
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

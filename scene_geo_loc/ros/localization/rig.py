@@ -1,0 +1,110 @@
+"""The further cameras of a rig: their images that go with one of the first camera."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from scene_geo_loc.localization.rig import RigImage
+from scene_geo_loc.ros.common.camera_input import BadMessage, CameraInput
+from scene_geo_loc.ros.common.messages import stamp_to_ns
+from scene_geo_loc.ros.common.transforms import TransformUnavailable
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+    from scene_geo_loc.ros.common.diagnostics import Counters
+    from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
+    from scene_geo_loc.ros.localization.pose_publisher import FixPublisher
+
+KEPT = 8
+"""Images of each camera that are kept for one of the first camera, which is localized a little later."""
+
+SILENT_NS = 1_000_000_000
+"""A camera that is further behind than this is not waited for."""
+
+
+class FurtherCameras:
+    """Keeps the last images of all cameras but the first, and finds those that go with one of the first.
+
+    Args:
+        fixes: tells where cameras are in each other's frames.
+    """
+
+    def __init__(
+        self, node: Node, settings: LocalizationNodeSettings, counters: Counters, fixes: FixPublisher
+    ) -> None:
+        self._counters, self._fixes = counters, fixes
+        self._tolerance_s = settings.rig_tolerance
+        self._changed = threading.Condition()
+        self._kept: list[deque[Any]] = [deque(maxlen=KEPT) for _ in settings.rig_image_topics]
+        self._inputs = [
+            CameraInput(node, _settings_of(settings, topic), counters, partial(self._on_image, kept), depth=2)
+            for topic, kept in zip(settings.rig_image_topics, self._kept, strict=True)
+        ]
+
+    @property
+    def problem(self) -> str:
+        """A sentence on why no image of one of the cameras can come, or ""."""
+        return next((one.problem for one in self._inputs if one.problem), "")
+
+    def _on_image(self, kept: deque[Any], message: Any) -> None:
+        with self._changed:
+            kept.append(message)
+            self._changed.notify_all()
+
+    def beside(self, camera_frame: str, stamp_ns: int) -> list[RigImage]:
+        """The images that go with one of the first camera, in whose frame and at whose time they are placed.
+
+        Waits for those that are about to come.  A camera is left out, and counted, where it has no image
+        near enough in time, or where TF does not tell its place.
+        """
+
+        def has_come(kept: deque[Any]) -> bool:
+            behind_ns = stamp_ns - _stamp(kept[-1]) if kept else SILENT_NS + 1
+            return behind_ns <= 0 or behind_ns > SILENT_NS
+
+        with self._changed:
+            self._changed.wait_for(lambda: all(map(has_come, self._kept)), self._tolerance_s)
+            nearest = [
+                min(kept, key=lambda message: abs(_stamp(message) - stamp_ns), default=None)
+                for kept in self._kept
+            ]
+        images = []
+        for camera_input, message in zip(self._inputs, nearest, strict=True):
+            try:
+                if message is None or abs(_stamp(message) - stamp_ns) > self._tolerance_s * 1e9:
+                    raise BadMessage("no image of a further camera")
+                image, camera = camera_input.decode(message)
+                frame = camera_input.frame_id(message)
+                place = self._fixes.camera_T_other(camera_frame, stamp_ns, frame, _stamp(message))
+                images.append(RigImage(image, camera, place))
+            except BadMessage as bad:
+                self._counters.add(f"bad: {bad}")
+            except TransformUnavailable:
+                self._counters.add("bad: no place of a further camera on TF")
+        return images
+
+    def forget(self) -> None:
+        """Drops all images, as those of a time that has not come yet."""
+        with self._changed:
+            for kept in self._kept:
+                kept.clear()
+
+    def close(self) -> None:
+        """Unsubscribes."""
+        for camera_input in self._inputs:
+            camera_input.close()
+
+
+def _settings_of(settings: LocalizationNodeSettings, image_topic: str) -> LocalizationNodeSettings:
+    """Settings with the topics of a further camera: its intrinsics are beside its images."""
+    beside, _, _ = image_topic.rpartition("/")
+    info_topic = f"{beside}/camera_info" if beside else "camera_info"
+    return settings.model_copy(update={"image_topic": image_topic, "camera_info_topic": info_topic})
+
+
+def _stamp(message: Any) -> int:
+    return stamp_to_ns(message.header.stamp)

@@ -1,0 +1,263 @@
+"""Makes frames and scans with poses of live messages, and gives them to a map builder in order of time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry
+from numpy.typing import NDArray
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image, LaserScan, PointCloud2
+
+from scene_geo_loc.geometry.pose import Pose, from_quaternion
+from scene_geo_loc.geometry.trajectory import Trajectory
+from scene_geo_loc.ros.common.camera_input import BadMessage, CameraInput, StampOrder
+from scene_geo_loc.ros.common.messages import pose_from_message, stamp_to_ns
+from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PendingItems
+from scene_geo_loc.ros.common.transforms import TransformBuffer, TransformListener, TransformUnavailable
+from scene_geo_loc.traversals.frame import Frame, Scan
+from scene_geo_loc.traversals.messages.clouds import PointCloud, cloud_of
+from scene_geo_loc.traversals.messages.images import depth_of
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+    from scene_geo_loc.mapping.builder import MapBuilder
+    from scene_geo_loc.ros.common.diagnostics import Counters
+    from scene_geo_loc.ros.common.settings import MapBuilderNodeSettings
+
+IMAGE_SHARE = 0.5
+"""Images leave so much of the backlog to scans: a keyframe less hurts less than a scan less."""
+CACHE_S = 600.0
+"""Poses are kept so long for what waits for the builder."""
+IMAGE_DEPTH, SCAN_DEPTH, POSE_DEPTH = 50, 100, 1000
+"""Messages that wait for the executor while the builder has the processor."""
+DEPTH_IMAGES = 200
+"""Most depth images that wait for their images."""
+KNOT_NS = 10_000_000
+"""The poses of a sweep are looked up this far apart, and interpolated for each of its points."""
+IDLE_S = 0.02
+
+
+@dataclass
+class Sweep:
+    """A scan's message, and its points once somebody needed them."""
+
+    message: PointCloud2 | LaserScan
+    cloud: PointCloud | None = None
+
+
+class BuilderInput:
+    """The subscriptions of map_builder_node, and the thread that feeds its builder.
+
+    Args:
+        on_defect: called with whatever else goes wrong with an image or scan; the thread goes on.
+
+    Attributes:
+        problem: the sentence of what was last waited for in vain, or "".
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: MapBuilderNodeSettings,
+        map_frame: str,
+        builder: MapBuilder,
+        counters: Counters,
+        on_defect: Callable[[Exception], None],
+    ) -> None:
+        self.problem = ""
+        self._node, self._settings, self._map_frame = node, settings, map_frame
+        self._builder, self._counters, self._on_defect = builder, counters, on_defect
+        self._order = StampOrder()
+        self._buffer = TransformBuffer(CACHE_S)
+        self._pending: PendingItems[Any] = PendingItems(settings.pose_timeout, settings.backlog * 10**6)
+        self._depths: dict[int, Any] = {}
+        # A topic of poses takes the place of what TF says about the robot.
+        own = settings.pose_source != "tf"
+        self._listener = TransformListener(
+            node,
+            self._buffer,
+            accept=(lambda parent, child: child != settings.base_frame) if own else None,
+            on_invalid=lambda: counters.add("bad: invalid transform"),
+        )
+        self.camera = CameraInput(node, settings, counters, self._on_image, IMAGE_DEPTH)
+        self._subscriptions: list[Any] = []
+        if own:
+            kind = Odometry if settings.pose_source == "odometry" else PoseStamped
+            self._subscribe(kind, settings.pose_topic, self._on_pose, POSE_DEPTH)
+        if settings.points_topic:
+            self._subscribe(PointCloud2, settings.points_topic, self._on_scan, SCAN_DEPTH)
+        if settings.scan_topic:
+            self._subscribe(LaserScan, settings.scan_topic, self._on_scan, SCAN_DEPTH)
+        if settings.depth_topic:
+            self._subscribe(Image, settings.depth_topic, self._on_depth, IMAGE_DEPTH)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._feed, name="builder", daemon=True)
+        self._thread.start()
+
+    def _subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None], depth: int) -> None:
+        reliability = ReliabilityPolicy[self._settings.reliability.upper()]
+        qos = QoSProfile(depth=depth, reliability=reliability)
+        self._subscriptions.append(self._node.create_subscription(kind, topic, callback, qos))
+
+    def __len__(self) -> int:
+        """How many images and scans wait."""
+        return len(self._pending)
+
+    @property
+    def size(self) -> int:
+        """How many bytes of images and scans wait."""
+        return self._pending.size
+
+    def close(self) -> None:
+        """Unsubscribes, and gives the builder what waits and has its pose."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
+        self.camera.close()
+        self._listener.close()
+        self._closed.set()
+        self._thread.join()
+
+    def start_over(self) -> None:
+        """Drops what waits, after the clock or the stamps jumped back."""
+        self._order.reset()
+        self._pending.clear()
+        self._depths.clear()
+        self._buffer.clear()
+
+    # Messages, in the executor's threads.
+
+    def _on_image(self, message: Any) -> None:
+        self._counters.add("received")
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        try:
+            if self._order.check(stamp_ns):
+                self.start_over()
+        except BadMessage as bad:
+            self._counters.add(f"bad: {bad}")
+            return
+        if not self._pending.add(stamp_ns, message, len(message.data), IMAGE_SHARE):
+            self._counters.add("dropped")
+
+    def _on_scan(self, message: Any) -> None:
+        self._counters.add("scans")
+        # A beam is a range and an intensity.
+        size = 8 * len(message.ranges) if isinstance(message, LaserScan) else len(message.data)
+        if not self._pending.add(stamp_to_ns(message.header.stamp), Sweep(message), size):
+            self._counters.add("dropped")
+
+    def _on_depth(self, message: Image) -> None:
+        self._depths[stamp_to_ns(message.header.stamp)] = message
+        while len(self._depths) > DEPTH_IMAGES:
+            del self._depths[min(self._depths)]
+
+    def _on_pose(self, message: Any) -> None:
+        try:
+            # An Odometry's pose has a covariance around it.
+            T = pose_from_message(message.pose if isinstance(message, PoseStamped) else message.pose.pose)
+        except ValueError:
+            self._counters.add("bad: invalid pose")
+            return
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        self._buffer.add(self._map_frame, self._settings.base_frame, stamp_ns, T)
+
+    # Frames and scans, in the builder's thread.
+
+    def _feed(self) -> None:
+        while True:
+            drain = self._closed.is_set()
+            try:
+                took = self._pending.take(self._use, self._on_timeout, drain)
+            except Exception as error:  # one bad message must not end the node
+                self._on_defect(error)
+                took = False
+            if not took:
+                if drain:
+                    return
+                self._closed.wait(IDLE_S)
+
+    def _use(self, item: Any) -> None:
+        if isinstance(item, Sweep):
+            self._use_scan(item)
+        else:
+            self._use_image(item)
+
+    def _use_scan(self, sweep: Sweep) -> None:
+        message = sweep.message
+        if sweep.cloud is None:
+            try:
+                sweep.cloud = cloud_of(message)
+            except ValueError:
+                self._counters.add("bad: undecodable scan")
+                return
+        if len(sweep.cloud) == 0:
+            self._counters.add("bad: scan without a valid point")
+            return
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        points_map = self._points_map(stamp_ns, message.header.frame_id.lstrip("/"), sweep.cloud)
+        self._builder.add_scan(Scan(stamp_ns, points_map))
+
+    def _use_image(self, message: Any) -> None:
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        T_map_camera = self._T_map_camera(self.camera.frame_id(message), stamp_ns)
+        if self._builder.pass_over(stamp_ns, T_map_camera):
+            return
+        depth_message = self._depths.get(stamp_ns)
+        if self._settings.depth_topic and depth_message is None:
+            raise NotYet(f"No depth image on {self._settings.depth_topic} has the stamp of the image.")
+        try:
+            image, camera = self.camera.decode(message)
+            depth = None if depth_message is None else self._depth(depth_message, image.shape[:2])
+        except BadMessage as bad:
+            self._counters.add(f"bad: {bad}")
+            return
+        for old in [stamp for stamp in self._depths if stamp <= stamp_ns]:
+            self._depths.pop(old, None)
+        self._builder.add_frame(Frame(stamp_ns, image, camera, T_map_camera, depth))
+        self.problem = ""
+
+    def _on_timeout(self, item: Any, reason: str) -> None:
+        self.problem = reason
+        what = "scan" if isinstance(item, Sweep) else "image"
+        self._counters.add(f"bad: {what} that waited in vain")
+
+    def _T_map_camera(self, camera_frame: str, stamp_ns: int) -> Pose:
+        mounting = self._settings.base_T_camera
+        if mounting:
+            T_map_base = self._lookup(self._settings.base_frame, stamp_ns)
+            return T_map_base @ from_quaternion(mounting[:3], mounting[3:])
+        return self._lookup(camera_frame, stamp_ns)
+
+    def _lookup(self, frame: str, stamp_ns: int) -> Pose:
+        try:
+            return self._buffer.lookup(self._map_frame, frame, stamp_ns)
+        except TransformUnavailable as unavailable:
+            raise NotYet(str(unavailable), unavailable.may_come) from unavailable
+
+    def _points_map(self, stamp_ns: int, frame: str, cloud: PointCloud) -> NDArray[np.float64]:
+        """The points (N, 3) of a sweep in the map, each by the pose at its own time."""
+        offsets = np.zeros(len(cloud)) if cloud.time_s is None else cloud.time_s
+        stamps = stamp_ns + np.round(offsets * 1e9).astype(np.int64)
+        first, last = int(stamps.min()), int(stamps.max())
+        knots = [*range(first, last, KNOT_NS), last]
+        trajectory = Trajectory.from_unsorted(knots, [self._lookup(frame, knot) for knot in knots])
+        times, which = np.unique(stamps, return_inverse=True)
+        poses, _ = trajectory.at_many(times)
+        T = poses[which]
+        return np.einsum("nij,nj->ni", T[:, :3, :3], cloud.xyz) + T[:, :3, 3]
+
+    def _depth(self, message: Image, shape: tuple[int, int]) -> NDArray[np.float32]:
+        try:
+            depth = depth_of(message)
+        except ValueError as error:
+            raise BadMessage("undecodable depth image") from error
+        if depth.shape != shape:
+            raise BadMessage("depth image of another size than the image")
+        return depth

@@ -1,0 +1,237 @@
+"""The node that builds a reference map while the robot drives, or from a recording."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from std_srvs.srv import Trigger
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.mapping.builder import MapBuilder, feed
+from scene_geo_loc.ros.common import parameters
+from scene_geo_loc.ros.common.diagnostics import Counters, DiagnosticsPublisher, Level, Report
+from scene_geo_loc.ros.common.running import autostart, run, spin
+from scene_geo_loc.ros.common.settings import MapBuilderNodeSettings
+from scene_geo_loc.ros.map_builder.input import BuilderInput
+from scene_geo_loc.traversals.opening import open_traversal
+
+LOG_PERIOD_S = 5.0
+
+
+def make_builder(settings: MapBuilderNodeSettings, map_frame: str, source: str) -> MapBuilder:
+    """The builder that the settings ask for. Raises SceneGeoLocError."""
+    if not settings.out:
+        raise SceneGeoLocError("No map is named; set the parameter `out` to the folder it shall have.")
+    return MapBuilder(
+        Path(settings.out),
+        settings.builder,
+        map_frame=map_frame,
+        source=source,
+        network=Path(settings.network) if settings.network else None,
+        device=settings.device,
+    )
+
+
+class MapBuilderNode(LifecycleNode):
+    """Images, poses and scans in, a reference map out; docs/nodes.md describes the interface.
+
+    Args:
+        make: makes the builder when the node is configured.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[MapBuilderNodeSettings, str, str], MapBuilder] = make_builder,
+        **node_arguments: Any,
+    ) -> None:
+        super().__init__("map_builder_node", **node_arguments)
+        parameters.declare(self, MapBuilderNodeSettings)
+        self.settings = parameters.read(self, MapBuilderNodeSettings)
+        self.map_frame = self.settings.map_frame or "map"
+        self._make = make
+        self._input: BuilderInput | None = None
+        self._builder: MapBuilder | None = None
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Prepares the build, or takes up an unfinished one. Fails where the map exists already."""
+        try:
+            self._builder = self._make(self.settings, self.map_frame, f"live: {self.settings.image_topic}")
+        except SceneGeoLocError as error:
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        if self._builder.resumed_keyframes:
+            self.get_logger().info(f"Going on after {self._builder.resumed_keyframes} keyframes.")
+        self.counters = Counters()
+        self._saved: Path | None = None
+        self._last_image_at = time.monotonic()
+        self._diagnostics = DiagnosticsPublisher(self, "map", self._report)
+        self._save_service = self.create_service(Trigger, "~/save", self._on_save)
+        self._jump_handle = self.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
+            post_callback=lambda _: self._start_over(),
+        )
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribes to the sensors and builds from now on."""
+        if self._builder is None:
+            self.get_logger().error("The map is saved already: clean up and configure for another one.")
+            return TransitionCallbackReturn.FAILURE
+        self._listen(self._builder)
+        self.get_logger().info(f"Building {self.settings.out}; call ~/save when the drive is over.")
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stops listening; the build can go on, or be saved."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Leaves an unfinished build for another time."""
+        self._diagnostics.close()
+        self._jump_handle.unregister()
+        self.destroy_service(self._save_service)
+        if self._builder is not None:
+            self._builder.abandon()
+            self._builder = None
+        return super().on_cleanup(state)
+
+    def destroy_node(self) -> None:
+        """Ends the build's thread; an unfinished build is left for another time."""
+        self._stop()
+        if self._builder is not None:
+            keyframes = self._builder.progress.keyframes
+            self._builder.abandon()
+            if keyframes:
+                print(f"Not saved: start again with the same `out` to go on after {keyframes} keyframes.")
+        super().destroy_node()
+
+    def _listen(self, builder: MapBuilder) -> None:
+        self._input = BuilderInput(
+            self, self.settings, self.map_frame, builder, self.counters, self._on_defect
+        )
+
+    def _start_over(self) -> None:
+        if self._input is not None:
+            self._input.start_over()
+
+    def _stop(self) -> None:
+        builder_input, self._input = self._input, None
+        if builder_input is not None:
+            builder_input.close()
+
+    def _on_save(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._builder is None:
+            response.message = f"{self._saved} is saved already."
+            return response
+        was_active = self._input is not None
+        self._stop()
+        try:
+            self._saved = self._builder.finish()
+        except SceneGeoLocError as error:
+            response.message = str(error)
+            self.get_logger().error(str(error))
+            if was_active:
+                self._listen(self._builder)
+            return response
+        response.success = True
+        response.message = f"{self._saved}: {self._builder.progress.keyframes} keyframes."
+        self._builder = None
+        self.get_logger().info(response.message)
+        return response
+
+    def _on_defect(self, error: Exception) -> None:
+        self.counters.add("failed")
+        report = "".join(traceback.format_exception(error))
+        self.get_logger().error(f"A message failed: {report}", throttle_duration_sec=LOG_PERIOD_S)
+
+    def _report(self) -> Report:
+        """What docs/nodes.md describes under Diagnostics."""
+        report, recent, totals = Report(), self.counters.take_recent(), self.counters.totals()
+        builder, builder_input = self._builder, self._input
+        if recent["received"]:
+            self._last_image_at = time.monotonic()
+        if builder is None:
+            report.find(Level.OK, f"Saved as {self._saved}.")
+        elif builder_input is None:
+            report.find(Level.WARN, "Inactive: activate the node to build, or call ~/save.")
+        else:
+            silent_s = time.monotonic() - self._last_image_at
+            if recent["failed"]:
+                report.find(Level.ERROR, f"{recent['failed']} messages failed with a defect, see the log.")
+            if builder_input.camera.problem:
+                report.find(Level.ERROR, builder_input.camera.problem)
+            elif silent_s > LOG_PERIOD_S:
+                report.find(
+                    Level.ERROR, f"No image on {builder_input.camera.image_topic} for {silent_s:.0f} s."
+                )
+            if not builder_input.camera.has_camera_info:
+                report.find(Level.ERROR, f"No camera_info on {self.settings.camera_info_topic} yet.")
+            if builder_input.problem:
+                report.find(Level.WARN, builder_input.problem)
+            if recent["dropped"]:
+                report.find(Level.WARN, f"The builder is too slow: {recent['dropped']} messages dropped.")
+        values: dict[str, object] = {
+            "out": self.settings.out,
+            "images": totals.get("received", 0),
+            "scans": totals.get("scans", 0),
+            "dropped": totals.get("dropped", 0),
+            "failed": totals.get("failed", 0),
+            "pending": len(builder_input) if builder_input else 0,
+            "pending_mb": f"{builder_input.size / 1e6 if builder_input else 0:.1f}",
+        }
+        if builder is not None:
+            progress = builder.progress
+            values |= {
+                "frames": progress.frames,
+                "keyframes": progress.keyframes,
+                "keyframes_waiting_for_lidar": progress.waiting,
+                "keyframes_without_depth": progress.without_depth,
+            }
+            values |= {f"skipped: {reason}": count for reason, count in progress.skipped.counts.items()}
+            if report.level is Level.OK:
+                report.find(Level.OK, f"Building: {progress.keyframes} keyframes.")
+        values |= {what: count for what, count in sorted(totals.items()) if what.startswith("bad: ")}
+        report.values = {key: str(value) for key, value in values.items()}
+        return report
+
+
+def build_from_bag(node: MapBuilderNode) -> int:
+    """Builds from the recording that `bag` names, as fast as it can be read; the exit code."""
+    settings, logger = node.settings, node.get_logger()
+    poses = None if settings.pose_source == "tf" else settings.pose_topic
+    traversal = open_traversal(Path(settings.bag), poses=poses)
+    builder = make_builder(settings, settings.map_frame or traversal.map_frame, traversal.name)
+    try:
+        for count, _ in enumerate(feed(builder, traversal), start=1):
+            if not node.context.ok():
+                raise ExternalShutdownException
+            logger.info(
+                f"{count} of {len(traversal)} frames, {builder.progress.keyframes} keyframes",
+                throttle_duration_sec=LOG_PERIOD_S,
+            )
+        logger.info(f"{builder.finish()}: {builder.progress.keyframes} keyframes.")
+    except (KeyboardInterrupt, ExternalShutdownException):
+        builder.abandon()
+        print("Stopped: start again with the same `out` to go on.")
+        return 130
+    return 0
+
+
+def main(args: list[str] | None = None) -> int:
+    """The console script map_builder_node."""
+    return run(MapBuilderNode, _work, args)
+
+
+def _work(node: MapBuilderNode) -> int:
+    if node.settings.bag:
+        return build_from_bag(node)
+    return spin(node, (lambda: autostart(node)) if node.settings.autostart else None)

@@ -1,0 +1,1 @@
+"""Simulated drives, written as bags or in the layout of RobotCar."""

@@ -1,0 +1,292 @@
+"""A drive through the town, recorded as a bag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.parallel import available_cores, in_order, process_pool
+from scene_geo_loc.simulation.conditions import CONDITIONS, Condition
+from scene_geo_loc.simulation.randomness import stream
+from scene_geo_loc.simulation.rendering.night import Traffic
+from scene_geo_loc.simulation.rendering.render import Scene
+from scene_geo_loc.simulation.town.city import SIGHT_M, City
+from scene_geo_loc.simulation.vehicle.motion import Motion
+from scene_geo_loc.simulation.vehicle.sensors import (
+    GPS_VARIANCES,
+    CameraView,
+    Rig,
+    gps,
+    line_scan,
+    odometry,
+    sweep,
+)
+from scene_geo_loc.traversals.rosbag.writer import BagWriter
+
+_ODOMETRY_HZ = 50.0
+_GPS_HZ = 5.0
+_EPOCH_NS = 1_700_000_000 * 10**9
+_DAY_NS = 86_400 * 10**9
+
+Progress = Callable[[int, int], None]
+"""Called with the camera frames done and their total."""
+
+
+@dataclass(frozen=True)
+class DriveSettings:
+    """What to drive, and how to record it.
+
+    Attributes:
+        condition: a name of CONDITIONS.
+        seed: of the town.
+        drive_seed: of the line, the speed and the noise; by default one of the condition's own.
+        start, length: part of the loop in metres.
+        speed: metres a second.
+        rig: the sensors.
+        compressed: images as JPEG rather than raw.
+        depth: also writes the true depth of each image.
+        sight: how many metres from the drive the town is built.
+    """
+
+    condition: str = "overcast"
+    seed: int = 7
+    drive_seed: int | None = None
+    start: float = 0.0
+    length: float = 320.0
+    speed: float = 8.0
+    rig: Rig = field(default_factory=Rig)
+    compressed: bool = True
+    depth: bool = False
+    sight: float = SIGHT_M
+
+    def __post_init__(self) -> None:
+        if self.condition not in CONDITIONS:
+            raise SceneGeoLocError(
+                f"There is no condition {self.condition!r}; name one of {', '.join(CONDITIONS)}."
+            )
+        if self.seed < 0 or (self.drive_seed or 0) < 0:
+            raise SceneGeoLocError("A seed must not be negative; give 0 or more.")
+        if not (self.length >= 5 and self.speed > 0 and self.rig.camera_rate_hz > 0):
+            raise SceneGeoLocError(
+                f"A drive of {self.length:g} m at {self.speed:g} m/s with {self.rig.camera_rate_hz:g} images "
+                "a second cannot be simulated; give at least 5 m, and a positive speed and rate."
+            )
+
+
+@dataclass(frozen=True)
+class DriveSummary:
+    """What was recorded."""
+
+    frames: int
+    duration_s: float
+    length_m: float
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """One measurement that needs rays: sensor "camera 0", "lidar" or "pushbroom", and its number."""
+
+    stamp_ns: int
+    sensor: str
+    index: int
+    number: int
+
+
+class Drive:
+    """The town, the vehicle and its sensors, ready to measure at any time of the drive."""
+
+    def __init__(self, settings: DriveSettings, city: City | None = None) -> None:
+        self.settings = settings
+        self.condition: Condition = CONDITIONS[settings.condition]
+        self.city = city or City(settings.seed)
+        default_seed = 1 + list(CONDITIONS).index(settings.condition)
+        self.drive_seed = default_seed if settings.drive_seed is None else settings.drive_seed
+        self.name = f"{settings.condition} {self.drive_seed}"
+        self.motion = Motion(self.city.plan, settings.start, settings.length, settings.speed, self.drive_seed)
+        self.traffic = Traffic(self.city.plan, self.motion, self.drive_seed)
+        self.scene: Scene = self.city.scene(
+            self.condition, settings.start, settings.length, self.name, settings.sight
+        )
+        self.views = [CameraView(self.scene, m.camera, self.drive_seed) for m in settings.rig.cameras]
+        self.start_ns = _EPOCH_NS + self.condition.day * _DAY_NS
+
+    def stamps(self, rate_hz: float) -> list[int]:
+        """Stamps in nanoseconds of a sensor with a rate, over the whole drive."""
+        count = int(self.motion.duration * rate_hz) + 1
+        return [self.start_ns + round(k * 1e9 / rate_hz) for k in range(count)]
+
+    def seconds(self, stamp_ns: int) -> float:
+        """Seconds from the start of the drive."""
+        return (stamp_ns - self.start_ns) / 1e9
+
+    def shots(self) -> list[_Shot]:
+        """All measurements that need rays, in order of time."""
+        rig = self.settings.rig
+        shots = [
+            _Shot(stamp, "camera", index, number)
+            for index in range(len(rig.cameras))
+            for number, stamp in enumerate(self.stamps(rig.camera_rate_hz))
+        ]
+        for sensor, device in (("lidar", rig.lidar), ("pushbroom", rig.pushbroom)):
+            if device is not None:
+                shots += [
+                    _Shot(stamp, sensor, 0, number)
+                    for number, stamp in enumerate(self.stamps(device.rate_hz))
+                ]
+        return sorted(shots, key=lambda shot: shot.stamp_ns)
+
+    def measure(self, shot: _Shot) -> tuple[Any, ...]:
+        """What a sensor gives; the same whatever was measured before, and in whichever process."""
+        rig, seconds = self.settings.rig, self.seconds(shot.stamp_ns)
+        rng = stream(self.drive_seed, shot.sensor, shot.number)
+        if shot.sensor == "lidar":
+            assert rig.lidar is not None
+            return sweep(self.scene, rig.lidar, self.motion, seconds, rng)
+        T_map_base = self.motion.poses(seconds)[0]
+        if shot.sensor == "pushbroom":
+            assert rig.pushbroom is not None
+            return line_scan(self.scene, rig.pushbroom, T_map_base, rng)
+        T_map_camera = T_map_base @ rig.cameras[shot.index].T_base_camera
+        moment = self.traffic.moment(seconds) if self.condition.is_night else None
+        picture, depth = self.views[shot.index].take(T_map_camera, shot.number, moment)
+        return picture, depth if self.settings.depth else None
+
+
+def simulate(
+    out: Path,
+    settings: DriveSettings | None = None,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> DriveSummary:
+    """Drives through the town and records a rosbag2 at `out`; the same settings give the same messages.
+
+    Args:
+        workers: processes that cast rays; by default one for each core.
+        progress: called after each camera frame.
+
+    Raises TraversalError where `out` exists or cannot be written.
+    """
+    settings = settings or DriveSettings()
+    with BagWriter(out) as bag:
+        drive = Drive(settings)
+        shots = drive.shots()
+        frames = sum(shot.sensor == "camera" for shot in shots)
+        light = _light_messages(bag, drive)
+        waiting = next(light, None)
+        done = 0
+        with _measurements(drive, shots, workers or available_cores()) as results:
+            for shot, result in zip(shots, results, strict=True):
+                while waiting and waiting[0] <= shot.stamp_ns:
+                    waiting[1]()
+                    waiting = next(light, None)
+                _record(bag, drive, shot, result)
+                if shot.sensor == "camera":
+                    done += 1
+                    if progress:
+                        progress(done, frames)
+        while waiting:
+            waiting[1]()
+            waiting = next(light, None)
+    return DriveSummary(frames, drive.motion.duration, settings.length)
+
+
+_drive: Drive | None = None
+"""The drive that forked workers inherit: its scene is too large to send."""
+
+
+@contextmanager
+def _measurements(drive: Drive, shots: list[_Shot], workers: int) -> Iterator[Iterator[tuple[Any, ...]]]:
+    """The results of all shots, in order, from forked workers that share the scene's memory."""
+    global _drive
+    if workers == 1:
+        yield map(drive.measure, shots)
+        return
+    _drive = drive
+    try:
+        with process_pool(workers, "fork") as pool:
+            yield in_order(pool, _measure, shots, 12 * workers)  # a frame with both lidars takes seven
+    finally:
+        _drive = None
+
+
+def _measure(shot: _Shot) -> tuple[Any, ...]:
+    assert _drive is not None
+    return _drive.measure(shot)
+
+
+def _record(bag: BagWriter, drive: Drive, shot: _Shot, result: tuple[Any, ...]) -> None:
+    rig, stamp = drive.settings.rig, shot.stamp_ns
+    if shot.sensor == "lidar":
+        points, intensity, times = result
+        bag.points("/lidar/points", stamp, "lidar_link", points, intensity, times)
+    elif shot.sensor == "pushbroom":
+        assert rig.pushbroom is not None
+        ranges, intensity = result
+        angles = rig.pushbroom.angles
+        step = float(angles[1] - angles[0])
+        bag.laser_scan(
+            "/lidar_front/scan", stamp, "lidar_front_link", ranges, intensity,
+            angles[0], step, 0.0, 0.05, rig.pushbroom.max_range_m,
+        )  # fmt: skip
+    else:
+        mounted = rig.cameras[shot.index]
+        picture, depth = result
+        write, topic = (
+            (bag.compressed_image, "image_raw/compressed")
+            if drive.settings.compressed
+            else (bag.image, "image_raw")
+        )
+        write(f"/{mounted.name}/{topic}", stamp, mounted.frame_id, picture)
+        bag.camera_info(f"/{mounted.name}/camera_info", stamp, mounted.frame_id, mounted.camera)
+        if depth is not None:
+            bag.depth_image(f"/{mounted.name}/depth/image_raw", stamp, mounted.frame_id, depth)
+
+
+def _light_messages(bag: BagWriter, drive: Drive) -> Iterator[tuple[int, Callable[[], None]]]:
+    """Stamps and writers of what needs no rays, in order of time."""
+    rig, motion = drive.settings.rig, drive.motion
+    mounts = {("base_link", m.frame_id): m.T_base_camera for m in rig.cameras}
+    if rig.lidar is not None:
+        mounts["base_link", "lidar_link"] = rig.lidar.T_base_lidar
+    if rig.pushbroom is not None:
+        mounts["base_link", "lidar_front_link"] = rig.pushbroom.T_base_lidar
+    messages: list[tuple[int, Callable[[], None]]] = [
+        (drive.start_ns, partial(bag.static_transforms, drive.start_ns, mounts))
+    ]
+    stamps = drive.stamps(_ODOMETRY_HZ)
+    seconds = np.array([drive.seconds(stamp) for stamp in stamps])
+    track = odometry(motion, seconds, stream(drive.drive_seed, "odometry"))
+    for i, stamp in enumerate(stamps):
+        report = partial(
+            bag.odometry,
+            "/odom",
+            stamp,
+            "odom",
+            "base_link",
+            track.poses[i],
+            track.linear[i],
+            track.angular[i],
+            tuple(track.pose_variances[i]),
+            track.TWIST_VARIANCES,
+        )
+        messages.append((stamp, report))
+        messages.append((stamp, partial(bag.transform, stamp, "odom", "base_link", track.poses[i])))
+    truth = sorted({*stamps, *drive.stamps(rig.camera_rate_hz)})
+    for stamp, T in zip(truth, motion.poses([drive.seconds(stamp) for stamp in truth]), strict=True):
+        messages.append((stamp, partial(bag.pose, "/ground_truth/pose", stamp, "map", T)))
+    fixes = drive.stamps(_GPS_HZ)
+    places = gps(motion, np.array([drive.seconds(stamp) for stamp in fixes]), stream(drive.drive_seed, "gps"))
+    for stamp, (latitude, longitude, height) in zip(fixes, places, strict=True):
+        fix = partial(
+            bag.nav_sat_fix, "/gps/fix", stamp, "base_link", latitude, longitude, height, GPS_VARIANCES
+        )
+        messages.append((stamp, fix))
+    yield from sorted(messages, key=lambda message: message[0])

@@ -1,0 +1,1 @@
+"""Ray casting, light and the photographic process."""

@@ -1,0 +1,1 @@
+"""The town: its plan, and everything that stands in it."""

@@ -1,0 +1,1 @@
+"""Houses: their architecture, geometry and painted façades."""

@@ -1,0 +1,1 @@
+"""The simulated vehicle: motion and sensors."""

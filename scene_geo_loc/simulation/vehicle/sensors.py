@@ -1,0 +1,328 @@
+"""The vehicle's sensors: cameras and lidars cast rays; odometry and GPS err as real ones do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, make_pose
+from scene_geo_loc.simulation.randomness import stream
+from scene_geo_loc.simulation.rendering.blur import MotionBlur
+from scene_geo_loc.simulation.rendering.glare import add_glints
+from scene_geo_loc.simulation.rendering.night import Moment
+from scene_geo_loc.simulation.rendering.photo import Photographer
+from scene_geo_loc.simulation.rendering.render import Scene
+from scene_geo_loc.simulation.vehicle.motion import Motion
+
+F32 = NDArray[np.float32]
+
+
+def pinhole(width: int = 640, height: int = 480, fov_deg: float = 75.0) -> Camera:
+    """A camera without distortion and with a horizontal field of view in degrees."""
+    f = width / 2 / float(np.tan(np.radians(fov_deg) / 2))
+    return Camera(width, height, f, f, (width - 1) / 2, (height - 1) / 2)
+
+
+@dataclass(frozen=True)
+class MountedCamera:
+    """A camera on the vehicle.  Topics start with /NAME, the frame is NAME_optical_frame."""
+
+    camera: Camera = field(default_factory=pinhole)
+    name: str = "camera"
+    T_base_camera: Pose = field(default_factory=lambda: make_pose(OPTICAL_FROM_BODY.T, (0.9, 0.0, 1.6)))
+
+    @property
+    def frame_id(self) -> str:
+        """Its optical frame."""
+        return f"{self.name}_optical_frame"
+
+
+@dataclass(frozen=True)
+class SpinningLidar:
+    """A lidar on the roof that turns clockwise seen from above, one column of beams after another."""
+
+    beams: int = 32
+    columns: int = 900
+    lowest_deg: float = -25.0
+    highest_deg: float = 15.0
+    rate_hz: float = 10.0
+    max_range_m: float = 80.0
+    noise_m: float = 0.02
+    T_base_lidar: Pose = field(default_factory=lambda: make_pose(np.eye(3), (0.2, 0.0, 2.0)))
+
+
+@dataclass(frozen=True)
+class PushbroomLidar:
+    """A 2D scanner at the front whose plane stands across the road, like RobotCar's LMS-151.
+
+    Angle 0 points down, the left is positive; the opening of 90 degrees is above.
+    """
+
+    count: int = 541
+    field_deg: float = 270.0
+    rate_hz: float = 50.0
+    max_range_m: float = 50.0
+    noise_m: float = 0.012
+    T_base_lidar: Pose = field(
+        default_factory=lambda: make_pose(
+            [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]], (2.1, 0.0, 0.7)
+        )
+    )
+
+    @property
+    def angles(self) -> NDArray[np.float64]:
+        """The angle of each range in radians."""
+        half = np.radians(self.field_deg) / 2
+        return np.linspace(-half, half, self.count)
+
+
+@dataclass(frozen=True)
+class Rig:
+    """What the vehicle carries; None leaves a lidar out."""
+
+    cameras: tuple[MountedCamera, ...] = (MountedCamera(),)
+    camera_rate_hz: float = 10.0
+    lidar: SpinningLidar | None = field(default_factory=SpinningLidar)
+    pushbroom: PushbroomLidar | None = field(default_factory=PushbroomLidar)
+
+
+class CameraView:
+    """Casts a camera's rays, distortion included, and develops the picture."""
+
+    def __init__(self, scene: Scene, camera: Camera, seed: int = 0) -> None:
+        self.scene, self.camera, self.seed = scene, camera, seed
+        u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+        pixels = np.stack([u.ravel(), v.ravel()], 1).astype(np.float64)
+        self._directions, self._cosine = _unit(camera.rays(pixels))
+        self._corners, _ = _unit(camera.rays(pixels + 0.5))
+        exposure_s = scene.condition.exposure_s
+        self._blur = MotionBlur(camera, exposure_s) if exposure_s > 0 else None
+        self._photographer = Photographer(scene.condition, camera.width, camera.height, seed)
+
+    def take(
+        self, T_map_camera: Pose, number: int, moment: Moment | None = None
+    ) -> tuple[NDArray[np.uint8], F32]:
+        """The picture (H, W, 3) and the depth (H, W) in metres along the optical axis, NaN for the sky.
+
+        Args:
+            number: of the frame; seeds its noise.
+            moment: the vehicle, whose headlights shine at night and whose motion blurs long exposures.
+        """
+        origins, directions = self._rays(T_map_camera, self._directions)
+        dither = stream(self.seed, "dither", number).random(len(directions), dtype=np.float32)
+        light, hits = self.scene.radiance(origins, directions, 1 / self.camera.fx, dither, moment)
+        shape = self.camera.height, self.camera.width
+        distance = hits.distance.reshape(shape)
+        light = self._smooth_edges(light.reshape(*shape, 3), distance, T_map_camera, dither, moment)
+        if self.scene.condition.is_night:
+            add_glints(light, self.scene, self.camera, T_map_camera, moment)
+        if self._blur is not None and moment is not None:
+            flow = self._blur.flow(distance, T_map_camera, moment)
+            light = self._blur.smear(light, flow, dither.reshape(shape))
+        picture = self._photographer.develop(light, number)
+        return picture, self._depth(hits.distance)
+
+    def _smooth_edges(
+        self, light: F32, distance: F32, T_map_camera: Pose, dither: F32, moment: Moment | None
+    ) -> F32:
+        """Averages pixels on edges with rays through their four corners, which neighbours share."""
+        edge = _is_edge(distance)
+        cast = edge.copy()
+        cast[:-1] |= edge[1:]
+        cast[:, :-1] |= cast[:, 1:]
+        chosen = np.flatnonzero(cast)
+        if not len(chosen):
+            return light
+        corners = light.copy()
+        origins, directions = self._rays(T_map_camera, self._corners[chosen])
+        found, _ = self.scene.radiance(origins, directions, 1 / self.camera.fx, dither[chosen], moment)
+        corners.reshape(-1, 3)[chosen] = found
+        rows, columns = np.nonzero(edge)
+        above, before = np.maximum(rows - 1, 0), np.maximum(columns - 1, 0)
+        around = (
+            corners[rows, columns] + corners[above, columns] + corners[rows, before] + corners[above, before]
+        )
+        light[rows, columns] = light[rows, columns] * np.float32(0.5) + around * np.float32(0.125)
+        return light
+
+    def depth(self, T_map_camera: Pose) -> F32:
+        """The true depth (H, W) alone, in metres along the optical axis, NaN for the sky."""
+        return self._depth(self.scene.cast(*self._rays(T_map_camera, self._directions)).distance)
+
+    def _rays(self, T: Pose, directions: F32) -> tuple[F32, F32]:
+        directions = np.ascontiguousarray(directions @ T[:3, :3].T.astype(np.float32))
+        return np.ascontiguousarray(
+            np.broadcast_to(T[:3, 3].astype(np.float32), directions.shape)
+        ), directions
+
+    def _depth(self, distance: F32) -> F32:
+        depth = np.where(np.isfinite(distance), distance * self._cosine, np.float32(np.nan))
+        return depth.reshape(self.camera.height, self.camera.width).astype(np.float32)
+
+
+def _unit(rays: NDArray) -> tuple[F32, F32]:
+    """Unit directions of rays with z = 1, and the cosine of each to the optical axis."""
+    length = np.linalg.norm(rays, axis=1)
+    return (rays / length[:, None]).astype(np.float32), (1 / length).astype(np.float32)
+
+
+def _is_edge(distance: F32) -> NDArray[np.bool_]:
+    """Pixels (H, W) where a surface ends or bends: there the inverse distance is not linear."""
+    near = 1 / distance
+    bend = np.abs(cv2.filter2D(near, -1, np.array([[1, -2, 1]], np.float32)))
+    bend += np.abs(cv2.filter2D(near, -1, np.array([[1], [-2], [1]], np.float32)))
+    return bend > 0.015 * near + 1e-4
+
+
+def sweep(
+    scene: Scene, lidar: SpinningLidar, motion: Motion, start_s: float, rng: np.random.Generator
+) -> tuple[F32, F32, F32]:
+    """One turn of a spinning lidar: points (N, 3), intensities (N,) and seconds after the start (N,).
+
+    Each column is seen from where the vehicle is at that column's time, and its points lie in the
+    lidar's frame of that time: the sweep is not deskewed.
+    """
+    offset = np.arange(lidar.columns) / (lidar.columns * lidar.rate_hz)
+    T = motion.poses(np.minimum(start_s + offset, motion.duration)) @ lidar.T_base_lidar
+    azimuth = np.pi - np.arange(lidar.columns) * 2 * np.pi / lidar.columns
+    elevation = np.radians(np.linspace(lidar.lowest_deg, lidar.highest_deg, lidar.beams))
+    ce, se = np.cos(elevation), np.sin(elevation)
+    directions = np.stack(
+        [
+            np.outer(np.cos(azimuth), ce),
+            np.outer(np.sin(azimuth), ce),
+            np.broadcast_to(se, (lidar.columns, lidar.beams)),
+        ],
+        2,
+    )  # (columns, beams, 3)
+    world = np.einsum("cij,cbj->cbi", T[:, :3, :3], directions).reshape(-1, 3)
+    origins = np.repeat(T[:, :3, 3], lidar.beams, axis=0)
+    distance, intensity = _measure(scene, origins, world, lidar.max_range_m, lidar.noise_m, rng)
+    seen = np.isfinite(distance)
+    points = directions.reshape(-1, 3)[seen] * distance[seen, None]
+    times = np.repeat(offset, lidar.beams)
+    return points.astype(np.float32), intensity[seen], times[seen].astype(np.float32)
+
+
+def line_scan(
+    scene: Scene, lidar: PushbroomLidar, T_map_base: Pose, rng: np.random.Generator
+) -> tuple[F32, F32]:
+    """One line of the push-broom lidar: ranges (N,), inf where nothing came back, and intensities (N,)."""
+    T = T_map_base @ lidar.T_base_lidar
+    flat = np.stack([np.cos(lidar.angles), np.sin(lidar.angles), np.zeros(lidar.count)], 1)
+    origins = np.broadcast_to(T[:3, 3], flat.shape)
+    return _measure(scene, origins, flat @ T[:3, :3].T, lidar.max_range_m, lidar.noise_m, rng)
+
+
+def _measure(
+    scene: Scene,
+    origins: NDArray,
+    directions: NDArray,
+    max_range_m: float,
+    noise_m: float,
+    rng: np.random.Generator,
+) -> tuple[F32, F32]:
+    """Noisy ranges; beams that graze a surface or end far away come back less often."""
+    d = np.ascontiguousarray(directions, np.float32)
+    hits = scene.cast(np.ascontiguousarray(origins, np.float32), d)
+    cosine = np.abs(np.einsum("ij,ij->i", scene.mesh.normal[hits.triangle], d))
+    reflectivity = np.clip(scene.mesh.tint[hits.triangle].mean(1), 0.05, 1)
+    intensity = (100 * reflectivity * cosine).astype(np.float32)
+    ranges = hits.distance + rng.normal(0, noise_m, len(d)).astype(np.float32)
+    lost = 0.01 + 0.5 * np.square(np.minimum(hits.distance, 1e4) / max_range_m) * (1 - cosine)
+    lost = lost + (0.04 if scene.condition.has_snow else 0.0)
+    ranges[(hits.distance > max_range_m) | (rng.random(len(d)) < lost)] = np.inf
+    intensity[~np.isfinite(ranges)] = 0
+    return ranges.astype(np.float32), intensity
+
+
+@dataclass(frozen=True)
+class OdometryTrack:
+    """Wheel and gyro odometry: T_odom_base (N, 4, 4), the twist (N, 3) twice, and pose variances (N, 6)."""
+
+    poses: NDArray[np.float64]
+    linear: NDArray[np.float64]
+    angular: NDArray[np.float64]
+    pose_variances: NDArray[np.float64]
+
+    TWIST_VARIANCES = (0.02**2, 0.01**2, 1e-4, 1e-6, 1e-6, 0.004**2)
+
+
+def odometry(motion: Motion, seconds: NDArray, rng: np.random.Generator) -> OdometryTrack:
+    """Integrates a noisy twist, so that the error grows with the way: about 1 % and a degree in 200 m.
+
+    Height, pitch and roll are the true ones: gravity shows them.
+    """
+    linear, angular = motion.velocities(seconds)
+    true = motion.poses(seconds)
+    steps = np.diff(seconds, prepend=seconds[0])
+    scale, bias = 1 + rng.normal(0, 0.008), rng.normal(0, 0.0006)
+    speed = linear[:, 0] * scale + rng.normal(0, 0.02, len(seconds)) * (np.abs(linear[:, 0]) > 0.05)
+    rate = angular[:, 2] + bias + rng.normal(0, 0.004, len(seconds))
+    yaw = np.cumsum(rate * steps)
+    middle = yaw - rate * steps / 2
+    x, y = np.cumsum(speed * steps * np.cos(middle)), np.cumsum(speed * steps * np.sin(middle))
+    true_yaw = np.arctan2(true[:, 1, 0], true[:, 0, 0])
+    poses = true.copy()
+    turn = yaw - true_yaw
+    c, s = np.cos(turn), np.sin(turn)
+    spin = np.zeros((len(seconds), 3, 3))
+    spin[:, 0, 0], spin[:, 0, 1], spin[:, 1, 0], spin[:, 1, 1], spin[:, 2, 2] = c, -s, s, c, 1.0
+    poses[:, :3, :3] = spin @ true[:, :3, :3]
+    poses[:, 0, 3], poses[:, 1, 3] = x, y
+    way = np.cumsum(np.abs(speed) * steps)
+    variances = np.stack(
+        [
+            (0.01 * way) ** 2 + 1e-6,
+            (0.01 * way) ** 2 + 1e-6,
+            0 * way + 1e-4,
+            0 * way + 1e-6,
+            0 * way + 1e-6,
+            (0.0006 * (seconds - seconds[0])) ** 2 + 1e-6,
+        ],
+        1,
+    )
+    measured = np.stack([speed, 0 * speed, 0 * speed], 1), np.stack([0 * rate, 0 * rate, rate], 1)
+    return OdometryTrack(poses, *measured, variances)
+
+
+GPS_ORIGIN = (52.0, 5.0, 40.0)
+"""Latitude and longitude in degrees and height in metres of the map's origin; x is east, y north."""
+
+GPS_VARIANCES = (1.6**2, 1.6**2, 3.0**2)
+
+
+def gps(motion: Motion, seconds: NDArray, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Latitude, longitude (degrees) and height (m) at times (N,), with an error that wanders slowly."""
+    xyz = motion.poses(seconds)[:, :3, 3]
+    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
+    keep = np.exp(-step / 30.0)
+    wander = rng.normal(0, 1.5, 3)
+    noisy = np.empty_like(xyz)
+    for i in range(len(seconds)):
+        noisy[i] = xyz[i] + (wander + rng.normal(0, 0.4, 3)) * (1, 1, 1.9)
+        wander = keep * wander + np.sqrt(1 - keep**2) * rng.normal(0, 1.5, 3)
+    return geodetic(noisy)
+
+
+def geodetic(xyz: NDArray) -> NDArray[np.float64]:
+    """WGS84 latitude, longitude (degrees) and height (m) of map points (N, 3).
+
+    On the ellipsoid's radii of curvature at GPS_ORIGIN: exact to millimetres over a few kilometres.
+    """
+    a, e2 = 6378137.0, 6.69437999014e-3
+    latitude = np.radians(GPS_ORIGIN[0])
+    w = 1 - e2 * np.sin(latitude) ** 2
+    north, east = a * (1 - e2) / w**1.5, a / np.sqrt(w) * np.cos(latitude)
+    return np.stack(
+        [
+            GPS_ORIGIN[0] + np.degrees(xyz[:, 1] / north),
+            GPS_ORIGIN[1] + np.degrees(xyz[:, 0] / east),
+            GPS_ORIGIN[2] + xyz[:, 2],
+        ],
+        1,
+    )

@@ -1,0 +1,230 @@
+"""What a network begins its training with: weights of its encoders and decoder, centres of its poolings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from torch import Tensor
+
+from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.metrics.learned_depth import decoder_of
+from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS
+from scene_geo_loc.networks.architecture.descriptors.rgbtd import RGBPlus, RGBtD, encode_depth
+from scene_geo_loc.networks.architecture.encoders import Encoder
+from scene_geo_loc.networks.architecture.encoders.weights import fill_in
+from scene_geo_loc.networks.architecture.network_config import NetworkConfig
+from scene_geo_loc.networks.architecture.pooling import Pooling
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
+from scene_geo_loc.networks.default import default_network
+from scene_geo_loc.training.common.config import IMAGENET, NO_WEIGHTS, SystemConfig, load_system
+from scene_geo_loc.training.depth.protocol import Freeze
+from scene_geo_loc.training.scene.protocol import Task
+
+FIT_IMAGES = 380
+"""Images whose local features centres are sought in: 64,220 features of AlexNet, as many as k-means takes."""
+_BATCH = 16
+
+
+def new_network(config: SystemConfig, seed: int) -> SceneNetwork:
+    """The network of a system with the weights that its parts begin with; the rest follows from the seed.
+
+    Raises CheckpointError where weights are not at hand or of another architecture.
+    """
+    torch.manual_seed(seed)
+    network = SceneNetwork(config.network)
+    load_encoder(network.encoder, config.encoder_weights)
+    if network.descriptor.second_encoder is not None:
+        load_encoder(network.descriptor.second_encoder, config.depth_encoder_weights)
+    if network.descriptor.infers_depth and config.decoder_weights != NO_WEIGHTS:
+        load_decoder(network, Path(config.decoder_weights))
+    return network
+
+
+def load_encoder(encoder: Encoder, weights: str) -> None:
+    """Fills in the weights of ImageNet, of a file, or leaves them random.
+
+    Raises CheckpointError where they are not at hand or of another architecture.
+    """
+    if weights == IMAGENET:
+        encoder.load_imagenet_weights()
+    elif weights != NO_WEIGHTS:
+        encoder.load_weights(Path(weights))
+
+
+def load_decoder(network: SceneNetwork, path: Path) -> None:
+    """Fills in the decoder of a checkpoint, of `train depth` say.
+
+    Raises CheckpointError where it cannot be read, has no decoder, or one for another encoder or scale.
+    """
+    given, _ = load_checkpoint(path)
+    decoder, wanted = decoder_of(given), decoder_of(network)
+    assert wanted is not None
+    if decoder is None:
+        raise CheckpointError(
+            f"{path} has no depth decoder, for its descriptor is {given.config.descriptor!r}: train one with "
+            "`train depth --freeze encoder`."
+        )
+    if given.config.depth_scale != network.config.depth_scale:
+        raise CheckpointError(
+            f"The decoder of {path} has the depth scale {given.config.depth_scale}, and the system has "
+            f"{network.config.depth_scale}: train one with `train depth --depth-scale`."
+        )
+    fill_in(wanted, decoder.state_dict(), path)
+
+
+def network_for_depth(
+    start: str, freeze: Freeze, seed: int, new_decoder: Mapping[str, str | bool]
+) -> tuple[SceneNetwork, dict[str, Any]]:
+    """The network whose depth is to be trained, and its provenance; the decoder as `freeze` says.
+
+    A network of the descriptor "rgb" becomes one of "rgb_depth".  What it is used for stays of use where the
+    encoder is frozen; else only the encoder's weights are kept.
+
+    Args:
+        start: file of a checkpoint, or the name or file of a system's config, of which it begins anew.
+        freeze: what stays as it is.
+        seed: of all new weights.
+        new_decoder: fields of the network's config that a new decoder is to have, such as `depth_scale`.
+
+    Raises CheckpointError where the decoder is to go on and there is none, or is to be another one, or the
+    start is of no use; SceneGeoLocError where there is no such system or decoder.
+    """
+    before, origin = _start(start, seed)
+    config = before.config
+    changes = {name: value for name, value in new_decoder.items() if value != getattr(config, name)}
+    if freeze is not Freeze.DESCRIPTOR:
+        kept = "" if freeze is Freeze.ENCODER else "encoder."
+        network = _with_depth(before, changes, start)
+        _fill_in_some(network, before, lambda key: key.startswith(kept) and not key.startswith(_DECODER))
+        return network, origin
+    if decoder_of(before) is None:
+        raise CheckpointError(
+            f"{start} has no depth decoder to fine-tune, for its descriptor is {config.descriptor!r}: "
+            f"train a new one with --freeze {Freeze.ENCODER.value}."
+        )
+    if changes:
+        raise CheckpointError(
+            f"The decoder of {start} has {_in_words(config, changes)}, which stays: "
+            f"train a new one with --freeze {Freeze.ENCODER.value}."
+        )
+    return before, origin
+
+
+def network_for_scenes(
+    start: str, freeze: Freeze, seed: int, changes: Mapping[str, str | bool], tasks: Collection[Task]
+) -> tuple[SceneNetwork, dict[str, Any]]:
+    """The network that is to be trained by these tasks, and its provenance.
+
+    What it is asked for and has not, a decoder or learned local features, begins anew; the rest goes on.
+    Where the encoder learns and places are not among the tasks, the descriptor is to be fitted again.
+
+    Args:
+        start: file of a checkpoint, "default" for the one that comes with the package, or the name or file
+            of a system's config.
+        freeze: what stays as it is.
+        seed: of all new weights.
+        changes: fields of the network's config that it is to have, such as `decoder`.
+        tasks: what it is to learn.
+
+    Raises CheckpointError and SceneGeoLocError as `network_for_depth` does.
+    """
+    before, origin = _start(start, seed)
+    changes = {name: value for name, value in changes.items() if value != getattr(before.config, name)}
+    if {Task.DEPTH, Task.VIEWS} & set(tasks):
+        network = _with_depth(before, changes, start)
+    else:
+        network = SceneNetwork(_changed(before.config, changes, start))
+    keeps_decoder = not changes.keys() & {"decoder", "depth_scale", "uncertainty"}
+    _fill_in_some(network, before, lambda key: keeps_decoder or not key.startswith(_DECODER))
+    if freeze in (Freeze.TRUNK, Freeze.NOTHING) and Task.PLACES not in tasks:
+        network.fitted.fill_(False)
+    return network, origin
+
+
+def parent_of(start: str) -> str:
+    """The digest of the network that training begins with; empty where it begins anew."""
+    is_trained = start == "default" or Path(start).suffix == ".safetensors"
+    return digest(_start(start, seed=0)[0]) if is_trained else ""
+
+
+_DECODER = "descriptor.decoder."
+
+
+def _start(start: str, seed: int) -> tuple[SceneNetwork, dict[str, Any]]:
+    """The network that training begins with, and its provenance."""
+    torch.manual_seed(seed)
+    if start == "default":
+        return default_network()
+    if Path(start).suffix == ".safetensors":
+        return load_checkpoint(Path(start))
+    system = load_system(start)
+    return new_network(system, seed), {"system": system.name}
+
+
+def _with_depth(before: SceneNetwork, changes: Mapping[str, str | bool], start: str) -> SceneNetwork:
+    """A network like this one that infers depth, all of its weights new."""
+    if before.config.descriptor == "rgb":
+        changes = {**changes, "descriptor": "rgb_depth"}
+    config = _changed(before.config, changes, start)
+    if not DESCRIPTORS[config.descriptor].infers_depth:
+        raise CheckpointError(
+            f"{start} has the descriptor {config.descriptor!r}, which has no place for depth: name a network "
+            "of rgb, rgb_depth or rgbtd."
+        )
+    return SceneNetwork(config)
+
+
+def _changed(config: NetworkConfig, changes: Mapping[str, str | bool], start: str) -> NetworkConfig:
+    try:
+        return NetworkConfig.model_validate({**config.model_dump(), **changes})
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SceneGeoLocError(f"{start}: {message}.") from error
+
+
+def _fill_in_some(network: SceneNetwork, before: SceneNetwork, takes: Callable[[str], bool]) -> None:
+    """Fills in those weights of another network that have a place and are to be taken."""
+    there = network.state_dict().keys()
+    weights = {key: value for key, value in before.state_dict().items() if key in there and takes(key)}
+    network.load_state_dict(weights, strict=False)
+    network.eval()
+
+
+def _in_words(config: NetworkConfig, fields: Iterable[str]) -> str:
+    return ", ".join(f"the {name.replace('_', ' ')} {getattr(config, name)}" for name in fields)
+
+
+def fit_poolings(network: SceneNetwork, images: Tensor, depth_m: Tensor | None) -> None:
+    """Seeks the centres of poolings that have some by k-means on the local features of images.
+
+    Args:
+        network: not trained yet.
+        images: (N, H, W, 3) uint8.
+        depth_m: (N, H, W) true depth in metres, for the pooling of an inferred depth, of which an untrained
+            decoder can give no idea; None: that depth it is, nevertheless.
+    """
+    device = network.fitted.device
+    network.fit_poolings(network.normalise(batch.to(device).float()) for batch in images.split(_BATCH))
+    system = network.descriptor
+    if depth_m is None or not isinstance(system, RGBtD) or isinstance(system, RGBPlus):
+        return
+    assert system.second_encoder is not None
+    pooling = system.poolings[1]
+    assert isinstance(pooling, Pooling)
+    depth = network.depth_scale.normalise(depth_m)[:, None]
+    features = [_depth_features(system, pooling, batch.to(device)) for batch in depth.split(_BATCH)]
+    pooling.fit(np.concatenate(features), system.second_encoder.netvlad_sharpness)
+
+
+@torch.no_grad()
+def _depth_features(system: RGBtD, pooling: Pooling, depth: Tensor) -> NDArray[np.float32]:
+    assert system.second_encoder is not None
+    late = encode_depth(system.second_encoder, system.colouring, depth)
+    return pooling.local_features(late).flatten(0, 1).cpu().numpy()

@@ -1,0 +1,1 @@
+"""Trains depth decoders on image and depth pairs."""

@@ -1,0 +1,1 @@
+"""Trains global descriptors by triplets (ICRA 2019)."""

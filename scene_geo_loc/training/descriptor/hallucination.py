@@ -1,0 +1,80 @@
+"""The stages in which a hallucination network is trained (ICRA 2019, section IV, and the authors' code).
+
+1. An RGB network by images, and a network by true depth maps, each by a triplet loss of its own.
+2. The hallucination encoder starts from the depth network.
+3. Both encoders of the image together: triplet losses on both descriptors and on the joint one, and the
+   distance of the hallucination encoder's final maps to the depth network's, which stays as it is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scene_geo_loc.networks.architecture.descriptors import Description
+from scene_geo_loc.networks.architecture.descriptors.hallucination import Hallucination
+from scene_geo_loc.networks.architecture.pooling import Pooling
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.training.common.config import SystemConfig
+from scene_geo_loc.training.common.losses import feature_distance
+from scene_geo_loc.training.descriptor.learners import Learner, Outputs, coloured, named_descriptors
+
+RGB_STAGE, DEPTH_STAGE = "rgb", "depth"
+
+
+def rgb_stage(system: SystemConfig) -> SystemConfig:
+    """The RGB network of the first stage."""
+    network = system.network.model_copy(update={"descriptor": "rgb"})
+    return system.model_copy(update={"name": f"{system.name}: RGB network", "network": network})
+
+
+def depth_stage(system: SystemConfig) -> SystemConfig:
+    """The depth network of the first stage: an RGB network whose images are coloured depth maps."""
+    network = system.network.model_copy(update={"descriptor": "rgb", "encoder": system.network.depth_encoder})
+    return system.model_copy(
+        update={
+            "name": f"{system.name}: depth network",
+            "network": network,
+            "encoder_weights": system.depth_encoder_weights,
+        }
+    )
+
+
+class HallucinationLearner(Learner):
+    """The third stage."""
+
+    needs_depth = True
+
+    def __init__(self, network: SceneNetwork, rgb: SceneNetwork, depth: SceneNetwork) -> None:
+        """Args:
+        network: the hallucination network; its weights are replaced by those of the first stage.
+        rgb: the RGB network.
+        depth: the depth network, see `depth_stage`.
+        """
+        super().__init__()
+        system = network.descriptor
+        assert isinstance(system, Hallucination)
+        self.network = network
+        network.encoder.load_state_dict(rgb.encoder.state_dict())
+        system.poolings[0].load_state_dict(rgb.descriptor.poolings[0].state_dict())
+        self.teacher = depth
+        pooling = depth.descriptor.poolings[0]
+        assert isinstance(pooling, Pooling)
+        system.start_from(depth.encoder, pooling)
+        network.fitted.fill_(rgb.is_fitted and depth.is_fitted)
+
+    def describe(self, pixels: Tensor, depth_m: Tensor) -> Description:
+        """See `Learner.describe`; depth does not count."""
+        return self.network.describe_images(self.network.normalise(pixels.float()))
+
+    def forward(self, pixels: Tensor, depth_m: Tensor) -> Outputs:
+        """See `Learner.forward`; images without any depth have no part in the distance."""
+        description = self.describe(pixels, depth_m)
+        assert description.hallucinated is not None
+        self.teacher.eval()
+        with torch.no_grad():
+            colours = coloured(depth_m, self.teacher.depth_scale)
+            wanted = self.teacher.encoder(self.teacher.normalise(colours)).late
+        known = depth_m.isfinite().flatten(1).any(dim=1)
+        distance = feature_distance(description.hallucinated.float(), wanted.float(), known)
+        return Outputs(named_descriptors(description), {"distance": distance})

@@ -1,0 +1,1 @@
+"""Trains an encoder from another network's features."""

@@ -1,0 +1,1 @@
+"""Trains depth, local features and descriptors on posed images (BMVC 2019)."""

@@ -1,0 +1,131 @@
+"""The Cambridge Landmarks dataset (Kendall et al., "PoseNet", ICCV 2015) in its official layout.
+
+A scene has folders `seq1`, `seq2`, ... of frames of videos, 1920x1080, and `dataset_train.txt` and
+`dataset_test.txt`: three lines of header, then `file x y z qw qx qy qz`, the position of the camera in metres
+and the rotation from the world to it.  `reconstruction.nvm` of VisualSFM has the focal length and the
+radial distortion of each image; images that it lacks take f = 1670, which Perspective-n-Learned-Point
+(Piasco et al., BMVC 2019) takes for all.  Axes and origin of the map are those of the reconstruction.
+
+VisualSFM undoes distortion by a polynomial of the measured radius, r_u = r_d (1 + k r_d^2), and
+`Camera` makes it by one of the ideal radius.  The latter is the inverse series to the seventh order,
+1 - k r^2 + 3 k^2 r^4 - 12 k^3 r^6, within 0.1 pixel at the corners while |k| < 0.08.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import Pose, from_quaternion
+from scene_geo_loc.traversals.datasets.seven_scenes import PAUSE
+from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles, size_of, stamp_of
+
+LAYOUT = "dataset_train.txt, dataset_test.txt, reconstruction.nvm and seqN/*.png"
+SPLITS = {"train": "dataset_train.txt", "test": "dataset_test.txt"}
+
+_WIDTH, _HEIGHT = 1920, 1080
+_FOCAL_LENGTH = 1670.0
+_HEADER_LINES = 3
+
+
+def is_cambridge(folder: Path) -> bool:
+    """Whether a folder is a scene of the dataset."""
+    return any((folder / file).is_file() for file in SPLITS.values())
+
+
+def open_cambridge(folder: Path, split: str | None = None) -> FolderTraversal:
+    """Opens a scene, or a split of it ("train" or "test").
+
+    Images that were resized are taken as they are, with their cameras resized likewise.
+
+    Raises:
+        TraversalError: a list or the reconstruction cannot be read, or there is no such split.
+    """
+    if split is not None and split not in SPLITS:
+        raise TraversalError(f"{folder}: no split {split!r}; Cambridge Landmarks has {' and '.join(SPLITS)}.")
+    listed: dict[str, Pose | None] = {}
+    for file in [SPLITS[split]] if split is not None else SPLITS.values():
+        listed.update(_read_list(folder / file))
+    names = sorted(listed, key=_natural)
+    if not names:
+        raise TraversalError(f"{folder}: the lists of images are empty.")
+    cameras = _read_cameras(folder / "reconstruction.nvm")
+    size = size_of(folder / name for name in names)
+    files = []
+    number = 0
+    for before, name in zip([names[0], *names], names, strict=False):
+        if Path(before).parent != Path(name).parent:
+            number += PAUSE
+        focal_length, distortion = cameras.get(name.rpartition(".")[0], (_FOCAL_LENGTH, 0.0))
+        camera = _camera(focal_length, distortion).resized(*size)
+        files.append(FrameFiles(stamp_of(number), folder / name, camera, listed[name]))
+        number += 1
+    return FolderTraversal(str(folder), files)
+
+
+def _camera(f: float, k: float) -> Camera:
+    coefficients = (-k, 3 * k**2, 0.0, 0.0, -12 * k**3) if k else ()
+    model = "plumb_bob" if k else "none"
+    return Camera(_WIDTH, _HEIGHT, f, f, _WIDTH / 2, _HEIGHT / 2, model, coefficients)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts seq2 before seq10."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _read_list(path: Path) -> Iterator[tuple[str, Pose | None]]:
+    """Names of images with their poses; None for a pose that is not finite."""
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TraversalError(f"{path}: the list of images cannot be read ({error}).") from error
+    for i, line in enumerate(lines[_HEADER_LINES:], _HEADER_LINES + 1):
+        if not line.strip():
+            continue
+        name, *words = line.split()
+        try:
+            x, y, z, qw, qx, qy, qz = (float(word) for word in words)
+        except ValueError as error:
+            raise TraversalError(
+                f"{path}, line {i}: expected `file x y z qw qx qy qz`, found {line.strip()[:80]!r}."
+            ) from error
+        try:
+            # The conjugate: from the camera to the world.
+            yield name, from_quaternion((x, y, z), (-qx, -qy, -qz, qw))
+        except ValueError:
+            yield name, None
+
+
+def _read_cameras(path: Path) -> dict[str, tuple[float, float]]:
+    """Focal length in pixels and radial distortion of each image, by its name without suffix.
+
+    Only the cameras of the first model of the file (NVM_V3) are read; they stand before its points.
+    """
+    if not path.is_file():
+        return {}
+    cameras: dict[str, tuple[float, float]] = {}
+    count = None
+    with path.open(errors="replace") as file:
+        if not file.readline().startswith("NVM_V3"):
+            raise TraversalError(f"{path}: expected a reconstruction that begins with NVM_V3.")
+        for i, line in enumerate(file, 2):
+            words = line.split()
+            if not words:
+                continue
+            try:
+                if count is None:
+                    (count,) = (int(word) for word in words)
+                else:
+                    cameras[words[0].rpartition(".")[0]] = float(words[1]), float(words[9])
+            except (ValueError, IndexError) as error:
+                raise TraversalError(
+                    f"{path}, line {i}: expected a camera, `file f qw qx qy qz x y z k 0`, "
+                    f"found {line.strip()[:80]!r}."
+                ) from error
+            if len(cameras) == count:
+                return cameras
+    raise TraversalError(f"{path}: {count} cameras expected, found {len(cameras)}; the file is cut off.")

@@ -1,0 +1,126 @@
+"""A COLMAP model as text: `cameras.txt`, `images.txt`, and the photos in `images/`.
+
+The model lies beside `images/`, or in a folder beside it (`sparse/0`, `sparse`, ...).  Its scale, axes
+and origin are arbitrary unless they were aligned: what is called metres of such a map are its units.
+Photos come in the order of their names; COLMAP's pixels, in which the corner of the image is (0, 0), are
+taken to those of `Camera`, in which the centre of the first pixel is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from operator import itemgetter
+from pathlib import Path
+
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import Pose, from_quaternion, inverse
+from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles, stamp_of
+
+LAYOUT = "cameras.txt and images.txt (a binary model becomes text by `colmap model_converter`) and images/"
+
+# By the name in COLMAP: the parameters in order; the name in `Camera`, and the coefficients that it takes.
+_MODELS = {
+    "SIMPLE_PINHOLE": ("f cx cy", "none", ""),
+    "PINHOLE": ("fx fy cx cy", "none", ""),
+    "SIMPLE_RADIAL": ("f cx cy k1", "plumb_bob", "k1 k2 p1 p2"),
+    "RADIAL": ("f cx cy k1 k2", "plumb_bob", "k1 k2 p1 p2"),
+    "OPENCV": ("fx fy cx cy k1 k2 p1 p2", "plumb_bob", "k1 k2 p1 p2"),
+    "OPENCV_FISHEYE": ("fx fy cx cy k1 k2 k3 k4", "equidistant", "k1 k2 k3 k4"),
+}
+
+
+def is_colmap(folder: Path) -> bool:
+    """Whether a folder has a model in text."""
+    return _model(folder) is not None
+
+
+def open_colmap(folder: Path) -> FolderTraversal:
+    """Opens a model and its photos; there are no stamps, so frames are 0.1 s apart.
+
+    Raises:
+        TraversalError: the model cannot be read, or has a camera of an unknown model.
+    """
+    model = _model(folder)
+    assert model is not None
+    cameras = dict(_read_cameras(model / "cameras.txt"))
+    photos = folder / "images" if (folder / "images").is_dir() else folder
+    images = list(_read_images(model / "images.txt"))
+    if not images:
+        raise TraversalError(f"{model / 'images.txt'}: the model has no images.")
+    files = []
+    for i, (name, camera, T_map_camera) in enumerate(sorted(images, key=itemgetter(0))):
+        if camera not in cameras:
+            raise TraversalError(f"{model / 'images.txt'}: {name} has camera {camera}, not in cameras.txt.")
+        files.append(FrameFiles(stamp_of(i), photos / name, cameras[camera], T_map_camera))
+    return FolderTraversal(str(folder), files)
+
+
+def _model(folder: Path) -> Path | None:
+    if not folder.is_dir():
+        return None
+    for candidate in (folder, folder / "sparse" / "0", *sorted(filter(Path.is_dir, folder.iterdir()))):
+        if (candidate / "cameras.txt").is_file() and (candidate / "images.txt").is_file():
+            return candidate
+    return None
+
+
+def _read_cameras(path: Path) -> Iterator[tuple[str, Camera]]:
+    """Lines of `CAMERA_ID MODEL WIDTH HEIGHT PARAMS...`."""
+    for i, line in _lines(path):
+        if not line.strip():
+            continue
+        words = line.split()
+        try:
+            names, model, order = _MODELS[words[1]]
+            values = dict(zip(names.split(), map(float, words[4:]), strict=True))
+            f = values.get("f", 0.0)
+            distortion = tuple(values.get(name, 0.0) for name in order.split())
+            yield (
+                words[0],
+                Camera(
+                    int(words[2]),
+                    int(words[3]),
+                    values.get("fx", f),
+                    values.get("fy", f),
+                    values["cx"] - 0.5,
+                    values["cy"] - 0.5,
+                    model,
+                    distortion,
+                ),
+            )
+        except (ValueError, KeyError, IndexError) as error:
+            raise TraversalError(
+                f"{path}, line {i}: expected `CAMERA_ID MODEL WIDTH HEIGHT PARAMS...` with a model of "
+                f"{', '.join(_MODELS)}, found {line.strip()[:80]!r}."
+            ) from error
+
+
+def _read_images(path: Path) -> Iterator[tuple[str, str, Pose | None]]:
+    """Name, camera and pose of each image, of lines `IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME`.
+
+    Every other line has the image's features, which may be none: an empty line.
+    """
+    for i, line in list(_lines(path))[::2]:
+        words = line.split(maxsplit=9)
+        try:
+            qw, qx, qy, qz, tx, ty, tz = (float(word) for word in words[1:8])
+            camera, name = words[8:]
+        except ValueError as error:
+            raise TraversalError(
+                f"{path}, line {i}: expected `IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME`, "
+                f"found {line.strip()[:80]!r}."
+            ) from error
+        try:
+            yield name.strip(), camera, inverse(from_quaternion((tx, ty, tz), (qx, qy, qz, qw)))
+        except ValueError:
+            yield name.strip(), camera, None
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file that are no comments, with their numbers."""
+    try:
+        lines = path.read_text().rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TraversalError(f"{path}: the model cannot be read ({error}).") from error
+    return ((i, line) for i, line in enumerate(lines, 1) if not line.startswith("#"))

@@ -1,0 +1,69 @@
+"""A plain folder of RGB-D frames: `images/`, `depth/`, `K.txt`, `poses.txt`, and `frames.txt`.
+
+`K.txt` is the 3x3 intrinsic matrix.  Line i of `poses.txt` is the 4x4 matrix that takes points of
+camera i to the map, 16 numbers row by row.  Line i of `frames.txt` names the files of frame i;
+without it they are all the images in alphabetical order.  Depth is 16-bit PNG in millimetres.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.traversals.folder import (
+    FolderTraversal,
+    FrameFiles,
+    pose_of,
+    read_depth_millimetres,
+    read_numbers,
+    size_of,
+    stamp_of,
+)
+
+LAYOUT = "images/, K.txt and poses.txt"
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+def is_rgbd_folder(folder: Path) -> bool:
+    """Whether a folder has this layout."""
+    return (folder / "images").is_dir() and (folder / "K.txt").is_file() and (folder / "poses.txt").is_file()
+
+
+def open_rgbd_folder(folder: Path) -> FolderTraversal:
+    """Opens a folder of RGB-D frames; there are no stamps, so frames are 0.1 s apart.
+
+    Raises:
+        TraversalError: files are missing, or the poses are not as many as the frames.
+    """
+    listed = folder / "frames.txt"
+    if listed.is_file():
+        names = listed.read_text().split()
+    else:
+        names = sorted(
+            file.name for file in (folder / "images").iterdir() if file.suffix.lower() in IMAGE_SUFFIXES
+        )
+    poses = read_numbers(folder / "poses.txt", 16)
+    if len(poses) != len(names) or not names:
+        raise TraversalError(
+            f"{folder}: {len(names)} frames and {len(poses)} poses; poses.txt needs one line for each frame."
+        )
+    K = read_numbers(folder / "K.txt", 3).tolist()
+    width, height = size_of(folder / "images" / name for name in names)
+    try:
+        camera = Camera(width, height, K[0][0], K[1][1], K[0][2], K[1][2])
+    except (ValueError, IndexError) as error:
+        raise TraversalError(f"{folder / 'K.txt'}: not the intrinsics of a camera ({error}).") from error
+    files = []
+    for i, name in enumerate(names):
+        depth = (folder / "depth" / name).with_suffix(".png")
+        files.append(
+            FrameFiles(
+                stamp_of(i),
+                folder / "images" / name,
+                camera,
+                pose_of(poses[i]),
+                depth if depth.is_file() else None,
+            )
+        )
+    return FolderTraversal(str(folder), files, read_depth=read_depth_millimetres)

@@ -1,0 +1,1 @@
+"""Decodes sensor messages, live and recorded alike."""

@@ -1,0 +1,142 @@
+"""Lidar scans of the Oxford RobotCar: two that sweep one plane each, and one of four planes.
+
+A file `<stamp>.bin` holds float64 numbers, three for each beam: x, y and reflectance of `lms_front`
+and `lms_rear`, whose plane is z = 0; x, y and z of `ldmrs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.traversals.folder import ScanFile
+from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.robotcar.calibration import Calibration
+from scene_geo_loc.traversals.robotcar.poses import VehiclePoses
+from scene_geo_loc.traversals.robotcar.rows import NS_PER_STAMP, present, read_stamps
+
+LIDARS = ("lms_front", "lms_rear", "ldmrs")
+
+_BEAM_BYTES = 24
+
+
+@dataclass(frozen=True)
+class ScanTimes:
+    """Which scans there are, in order of time.
+
+    Attributes:
+        stamps: (N,) int64 microseconds.
+        lidars: (N,) uint8, places in `LIDARS`.
+    """
+
+    stamps: NDArray[np.int64]
+    lidars: NDArray[np.uint8]
+
+    def path(self, run: Path, i: int) -> Path:
+        """The file of one of them."""
+        return run / LIDARS[self.lidars[i]] / f"{self.stamps[i]}.bin"
+
+
+def find_scans(run: Path, calibration: Calibration, skipped: Skipped) -> ScanTimes:
+    """The scans of the lidars that the run has and whose place on the vehicle is known.
+
+    Raises TraversalError where a list of stamps cannot be read.
+    """
+    stamps = [np.zeros(0, np.int64)]
+    lidars = [np.zeros(0, np.uint8)]
+    for place, lidar in enumerate(LIDARS):
+        listed = run / f"{lidar}.timestamps"
+        has_scans, has_stamps = (run / lidar).is_dir(), listed.is_file()
+        if not has_scans and not has_stamps:
+            continue
+        if not (has_scans and has_stamps and calibration.has(lidar)):
+            lacking = "scans" if not has_scans else "stamps" if not has_stamps else "extrinsics"
+            skipped.add(f"lidars without {lacking}")
+            continue
+        of_lidar = read_stamps(listed, skipped)
+        there = present(run / lidar, of_lidar, ".bin")
+        if not there.all():
+            skipped.add(f"missing scans of {lidar}", int((~there).sum()))
+        stamps.append(of_lidar[there])
+        lidars.append(np.full(int(there.sum()), place, np.uint8))
+    together = np.concatenate(stamps)
+    order = np.argsort(together, kind="stable")
+    return ScanTimes(together[order], np.concatenate(lidars)[order])
+
+
+def read_beams(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Points (N, 3) in metres in the lidar's frame, and reflectance (N,) where the lidar measures it.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is empty, or ends within a beam.
+    """
+    size = path.stat().st_size
+    if size == 0 or size % _BEAM_BYTES:
+        raise ValueError(f"{path}: {size} bytes are not a number of beams of {_BEAM_BYTES} bytes")
+    beams = np.fromfile(path, "<f8").reshape(-1, 3)
+    if path.parent.name == "ldmrs":
+        return beams, None
+    reflectance = beams[:, 2].copy()
+    beams[:, 2] = 0.0
+    return beams, reflectance
+
+
+def read_points(path: Path) -> NDArray[np.float64]:
+    """Points (N, 3) in metres in the lidar's frame. Raises OSError or ValueError."""
+    return read_beams(path)[0]
+
+
+class ScanFiles(Sequence[ScanFile]):
+    """The scans at times at which the vehicle's pose is known, made when they are asked for.
+
+    A run has some hundred thousand, so that they are kept as arrays.
+    """
+
+    def __init__(
+        self, run: Path, times: ScanTimes, poses: NDArray[np.float64], mounts: NDArray[np.float64]
+    ) -> None:
+        self._run, self._times, self._poses, self._mounts = run, times, poses, mounts
+
+    def __len__(self) -> int:
+        return len(self._times.stamps)
+
+    @overload
+    def __getitem__(self, place: int) -> ScanFile: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> ScanFiles: ...
+
+    def __getitem__(self, place: int | slice) -> ScanFile | ScanFiles:
+        times = self._times
+        if isinstance(place, slice):
+            some = ScanTimes(times.stamps[place], times.lidars[place])
+            return ScanFiles(self._run, some, self._poses[place], self._mounts)
+        stamp_ns = int(times.stamps[place]) * NS_PER_STAMP
+        T_map_lidar = self._poses[place] @ self._mounts[times.lidars[place]]
+        return ScanFile(stamp_ns, times.path(self._run, place), T_map_lidar)
+
+
+def place_scans(
+    run: Path, times: ScanTimes, calibration: Calibration, poses: VehiclePoses | None, skipped: Skipped
+) -> Sequence[ScanFile]:
+    """The scans with the lidars' poses; those at times without a pose are left out and counted.
+
+    Raises TraversalError where extrinsics are damaged.
+    """
+    if poses is None or len(times.stamps) == 0:
+        if len(times.stamps):
+            skipped.add("scans without a pose", len(times.stamps))
+        return ()
+    T_map_vehicle, known = poses.at_many(times.stamps * NS_PER_STAMP)
+    if not known.all():
+        skipped.add("scans without a pose", int((~known).sum()))
+    mounts = np.stack(
+        [calibration.extrinsics(lidar) if calibration.has(lidar) else np.eye(4) for lidar in LIDARS]
+    )
+    return ScanFiles(run, ScanTimes(times.stamps[known], times.lidars[known]), T_map_vehicle[known], mounts)

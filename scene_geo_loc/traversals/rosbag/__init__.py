@@ -1,0 +1,1 @@
+"""Reads and writes ROS 1 and ROS 2 recordings."""

@@ -1,0 +1,172 @@
+"""Recordings of ROS 1 and ROS 2, opened for reading whatever they are stored in."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Collection, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rosbags.highlevel import AnyReader
+from rosbags.typesys import Stores, get_typestore
+
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.traversals.rosbag.mcap_recovery import RecoveredMcap, ends_early
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES = (".bag", ".mcap", ".db3")
+
+
+@dataclass(frozen=True)
+class BagMessage:
+    """A message of a recording, not yet decoded.
+
+    Attributes:
+        log_time_ns: when it was recorded.
+        raw: its serialized bytes, beginning with a std_msgs/Header for all stamped messages.
+    """
+
+    topic: str
+    kind: str
+    log_time_ns: int
+    raw: bytes
+    reader: AnyReader
+
+    def decode(self) -> Any:
+        """The message with its fields. Raises ValueError where the bytes do not fit its type."""
+        try:
+            return self.reader.deserialize(self.raw, self.kind)
+        except Exception as error:  # whatever the bytes make the library's generated code raise
+            raise ValueError(f"a message on {self.topic} cannot be decoded ({error})") from error
+
+    @property
+    def stamp_ns(self) -> int:
+        """The header's stamp, without decoding the rest; the time of recording where it is zero.
+
+        In both serializations four bytes precede the stamp: CDR's encapsulation header, whose
+        second byte says little endian, and ROS 1's sequence number.
+        """
+        if len(self.raw) < 12:
+            return self.log_time_ns
+        little = not self.reader.is2 or self.raw[1] & 1
+        seconds, nanoseconds = struct.unpack_from("<II" if little else ">II", self.raw, 4)
+        return (seconds * 10**9 + nanoseconds) or self.log_time_ns
+
+
+def is_bag(path: Path) -> bool:
+    """Whether a path looks like a recording: a storage file, or a folder with one."""
+    if path.is_dir():
+        return (path / "metadata.yaml").is_file() or bool(_storage_files(path))
+    return path.suffix in SUFFIXES
+
+
+class Bag:
+    """A recording: ROS 1 (.bag), or ROS 2 as a folder or a single file (MCAP, sqlite3).
+
+    Attributes:
+        topics: the message type of each topic, as `package/msg/Name`.
+        counts: how many messages each topic has.
+
+    Raises TraversalError where it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._sources, reader = _open_first(path)
+        with closing(reader):
+            self.topics = {connection.topic: connection.msgtype for connection in reader.connections}
+            self.counts: dict[str, int] = {}
+            for connection in reader.connections:
+                self.counts[connection.topic] = self.counts.get(connection.topic, 0) + connection.msgcount
+
+    def of_kind(self, *kinds: str) -> list[str]:
+        """The topics of some message types, in alphabetical order."""
+        return sorted(topic for topic, kind in self.topics.items() if kind in kinds)
+
+    def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
+        """The messages of some topics in the order of recording.
+
+        Where the recording turns out to be damaged, what comes before is given and the rest is
+        left out with a warning.
+
+        Raises:
+            TraversalError: not even the first message can be read.
+        """
+        count = 0
+        with closing(_opened(self._sources)) as reader:
+            connections = [connection for connection in reader.connections if connection.topic in topics]
+            if not connections:
+                return
+            try:
+                for connection, log_time, raw in reader.messages(connections):
+                    yield BagMessage(connection.topic, connection.msgtype, log_time, raw, reader)
+                    count += 1
+            except (GeneratorExit, TraversalError):
+                raise
+            except Exception as error:  # whatever the damage makes the storage libraries raise
+                if count == 0:
+                    raise TraversalError(f"{self.path}: the bag is damaged ({error}).") from error
+                logger.warning(
+                    "%s is damaged after %d messages (%s); what comes before is used", self.path, count, error
+                )
+
+
+def _open_first(path: Path) -> tuple[list[Any], AnyReader]:
+    """What rosbags takes for a path, which is more than the path where a file is cut off, and its reader."""
+    sources: list[Any] = _sources(path)
+    try:
+        return sources, _opened(sources)
+    except Exception as error:  # damaged files make the libraries raise almost anything
+        files = _storage_files(path) if path.is_dir() else [path]
+        cut = [file for file in files if file.suffix == ".mcap" and ends_early(file)]
+        if not cut:
+            raise TraversalError(f"{path}: {_why_not(files, error)}") from error
+        logger.warning("%s ends early, as if its recorder was killed; what is there is used", cut[0])
+        sources = [RecoveredMcap(file) if file in cut else file for file in files]
+    try:
+        return sources, _opened(sources)
+    except Exception as error:
+        raise TraversalError(f"{path}: {_why_not(files, error)}") from error
+
+
+def _opened(paths: list[Any]) -> AnyReader:
+    is_ros1 = all(path.suffix == ".bag" for path in paths)
+    store = get_typestore(Stores.ROS1_NOETIC if is_ros1 else Stores.ROS2_JAZZY)
+    reader = AnyReader(paths, default_typestore=store)
+    reader.open()
+    return reader
+
+
+def _sources(path: Path) -> list[Path]:
+    if not path.exists():
+        raise TraversalError(f"{path} does not exist; check the path of the bag.")
+    if path.is_dir() and not (path / "metadata.yaml").is_file():
+        files = _storage_files(path)
+        if not files:
+            raise TraversalError(
+                f"{path}: no bag here, neither metadata.yaml nor a {', '.join(SUFFIXES)} file."
+            )
+        return files
+    return [path]
+
+
+def _storage_files(folder: Path) -> list[Path]:
+    """The storage files in a folder, all of one kind."""
+    for suffix in SUFFIXES:
+        files = sorted(file for file in folder.glob(f"*{suffix}") if not file.name.startswith("."))
+        if files:
+            return files
+    return []
+
+
+def _why_not(files: list[Path], error: Exception) -> str:
+    repair = {
+        ".bag": "; if its recording was cut off, `rosbag reindex` repairs it",
+        ".db3": "; if its recording was cut off, `sqlite3 FILE .recover` saves what is there",
+    }
+    hint = repair.get(files[0].suffix, "") if files else ""
+    return f"the bag cannot be opened ({str(error).rstrip('.')}){hint}."

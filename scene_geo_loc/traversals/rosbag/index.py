@@ -1,0 +1,170 @@
+"""The first pass over a recording: everything in it that is small, and when its images are."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from typing import Any
+
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.transform_tree import PoseSeries, TransformTree
+from scene_geo_loc.traversals.messages.camera_info import camera_of
+from scene_geo_loc.traversals.messages.images import DEPTH_ENCODINGS
+from scene_geo_loc.traversals.rosbag.bag import Bag, BagMessage
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
+LASER_SCAN = "sensor_msgs/msg/LaserScan"
+ODOMETRY = "nav_msgs/msg/Odometry"
+POSE = "geometry_msgs/msg/PoseStamped"
+POSE_WITH_COVARIANCE = "geometry_msgs/msg/PoseWithCovarianceStamped"
+TRANSFORMS = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
+
+
+@dataclass
+class ImageTopic:
+    """What is known of a topic of images.
+
+    Attributes:
+        encoding: of the first whole message; the format where it is compressed.
+        frame_id: of the first whole message.
+        stamps_ns: of all messages, in the order of recording.
+    """
+
+    topic: str
+    compressed: bool
+    encoding: str = ""
+    frame_id: str = ""
+    stamps_ns: array[int] = field(default_factory=lambda: array("q"))
+
+    @property
+    def is_depth(self) -> bool:
+        """Whether it holds depth, not colours."""
+        return self.encoding.startswith(DEPTH_ENCODINGS) or "compressedDepth" in self.encoding
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether it holds grey images."""
+        return self.encoding.startswith(("mono", "8UC1"))
+
+    @property
+    def namespace(self) -> str:
+        """Where its camera_info is: the topic without `image_raw` or `image_raw/compressed`."""
+        parts = self.topic.split("/")
+        return "/".join(parts[: -2 if self.compressed else -1])
+
+
+@dataclass
+class PoseTopic:
+    """The poses of an Odometry, PoseStamped or PoseWithCovarianceStamped topic.
+
+    Attributes:
+        frame_id: the frame that they are given in.
+        child_frame_id: the frame whose pose it is, empty where the message does not say.
+    """
+
+    topic: str
+    frame_id: str
+    child_frame_id: str
+    series: PoseSeries = field(default_factory=PoseSeries)
+
+
+class BagIndex:
+    """Transforms, poses, cameras and the stamps of images of a recording, read in one pass.
+
+    Attributes:
+        bag: the recording.
+        images, poses: by topic.
+        cameras: the first usable camera of each camera_info topic.
+        bad_cameras: why the camera_info topics without one are of no use.
+        tree: all transforms.
+        invalid_poses: how many transforms and poses were not finite.
+    """
+
+    def __init__(self, bag: Bag) -> None:
+        self.bag = bag
+        self.images: dict[str, ImageTopic] = {}
+        self.poses: dict[str, PoseTopic] = {}
+        self.cameras: dict[str, Camera] = {}
+        self.bad_cameras: dict[str, str] = {}
+        self.tree = TransformTree()
+        self.invalid_poses = 0
+        takers = {
+            IMAGE: self._take_image,
+            COMPRESSED_IMAGE: self._take_image,
+            CAMERA_INFO: self._take_camera,
+            ODOMETRY: self._take_pose,
+            POSE: self._take_pose,
+            POSE_WITH_COVARIANCE: self._take_pose,
+            **dict.fromkeys(TRANSFORMS, self._take_transforms),
+        }
+        for message in bag.messages(bag.of_kind(*takers)):
+            takers[message.kind](message)
+
+    def _take_image(self, message: BagMessage) -> None:
+        compressed = message.kind == COMPRESSED_IMAGE
+        known = self.images.setdefault(message.topic, ImageTopic(message.topic, compressed))
+        known.stamps_ns.append(message.stamp_ns)
+        if not known.encoding:
+            try:
+                decoded = message.decode()
+            except ValueError:
+                return  # the next one may be whole
+            known.encoding = decoded.format if compressed else decoded.encoding
+            known.frame_id = _frame(decoded.header.frame_id)
+
+    def _take_camera(self, message: BagMessage) -> None:
+        if message.topic in self.cameras:
+            return
+        try:
+            self.cameras[message.topic] = camera_of(message.decode())
+        except ValueError as error:
+            self.bad_cameras[message.topic] = str(error)
+
+    def _take_pose(self, message: BagMessage) -> None:
+        try:
+            decoded = message.decode()
+        except ValueError:
+            self.invalid_poses += 1
+            return
+        if message.topic not in self.poses:
+            child = _frame(getattr(decoded, "child_frame_id", ""))
+            self.poses[message.topic] = PoseTopic(message.topic, _frame(decoded.header.frame_id), child)
+        pose = decoded.pose if message.kind == POSE else decoded.pose.pose
+        good = self.poses[message.topic].series.add(
+            message.stamp_ns, _xyz(pose.position), _xyzw(pose.orientation)
+        )
+        self.invalid_poses += not good
+
+    def _take_transforms(self, message: BagMessage) -> None:
+        try:
+            decoded = message.decode()
+        except ValueError:
+            self.invalid_poses += 1
+            return
+        for transform in decoded.transforms:
+            stamp = transform.header.stamp
+            good = self.tree.add(
+                stamp.sec * 10**9 + stamp.nanosec,
+                _frame(transform.header.frame_id),
+                _frame(transform.child_frame_id),
+                _xyz(transform.transform.translation),
+                _xyzw(transform.transform.rotation),
+                fixed=message.topic.endswith("tf_static"),
+            )
+            self.invalid_poses += not good
+
+
+def _frame(frame_id: str) -> str:
+    """The frame's name as tf2 has it, without the leading slash of ROS 1."""
+    return frame_id.lstrip("/")
+
+
+def _xyz(vector: Any) -> tuple[float, float, float]:
+    return vector.x, vector.y, vector.z
+
+
+def _xyzw(quaternion: Any) -> tuple[float, float, float, float]:
+    return quaternion.x, quaternion.y, quaternion.z, quaternion.w

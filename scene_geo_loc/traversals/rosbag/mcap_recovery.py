@@ -1,0 +1,157 @@
+"""Reads MCAP files that end in the middle, as a recorder that was killed leaves them.
+
+An MCAP file carries its index at its end (https://mcap.dev/spec). Where the end is missing, the
+records before are scanned and an index of them is appended in memory; the file is left as it is.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+from scene_geo_loc.core.errors import TraversalError
+
+_MAGIC = b"\x89MCAP0\r\n"
+_FOOTER, _CHUNK, _MESSAGE_INDEX, _CHUNK_INDEX, _STATISTICS, _DATA_END = 0x02, 0x06, 0x07, 0x08, 0x0B, 0x0F
+_LAST_OPCODE = 0x7F
+"""Opcodes from 0x80 on are for applications; zero is never valid."""
+
+
+class RecoveredMcap:
+    """Stands for the path of an MCAP file without its end, as far as rosbags asks of a path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.suffix = path.suffix
+        self.end, self.tail = _index(path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self.path.exists()
+
+    def is_dir(self) -> bool:
+        """Never: it is a file."""
+        return False
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        """The whole records of the file, followed by their index; read only, whatever the mode."""
+        return io.BufferedReader(_FileWithTail(self.path.open("rb", buffering=0), self.end, self.tail))
+
+
+def ends_early(path: Path) -> bool:
+    """Whether a file is MCAP and lacks the end of one."""
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            return False
+        file.seek(-len(_MAGIC), io.SEEK_END)
+        return file.read() != _MAGIC or path.stat().st_size < 2 * len(_MAGIC)
+
+
+class _FileWithTail(io.RawIOBase):
+    """The first `end` bytes of a file, then the tail."""
+
+    def __init__(self, file: io.RawIOBase, end: int, tail: bytes) -> None:
+        self._file = file
+        self._end = end
+        self._tail = tail
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._end + len(self._tail)}[
+            whence
+        ]
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if self._position < self._end:
+            self._file.seek(self._position)
+            data = self._file.read(min(len(buffer), self._end - self._position)) or b""
+        else:
+            start = self._position - self._end
+            data = self._tail[start : start + len(buffer)]
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _index(path: Path) -> tuple[int, bytes]:
+    """Where the last whole record ends, and the records that make a whole file of what is before."""
+    chunk_indexes: list[_ChunkIndex] = []
+    size = path.stat().st_size
+    position = len(_MAGIC)
+    with path.open("rb") as file:
+        while position + 9 <= size:
+            file.seek(position)
+            opcode, length = struct.unpack("<BQ", file.read(9))
+            following = position + 9 + length
+            if following > size or opcode in (0, _DATA_END, _FOOTER) or opcode > _LAST_OPCODE:
+                break
+            if opcode == _CHUNK:
+                chunk_indexes.append(_ChunkIndex(position, following, file.read(min(length, 256))))
+            elif opcode == _MESSAGE_INDEX and chunk_indexes:
+                (channel,) = struct.unpack("<H", file.read(2))
+                chunk_indexes[-1].message_indexes[channel] = position
+                chunk_indexes[-1].indexes_end = following
+            position = following
+    if position == len(_MAGIC):
+        raise TraversalError(
+            f"{path}: the file ends before its first whole record, so there is nothing to read."
+        )
+    data_end = _record(_DATA_END, struct.pack("<I", 0))
+    # Without chunks there is nothing to index: readers then go through the messages from the start.
+    summary = b"".join(_record(_CHUNK_INDEX, index.body()) for index in chunk_indexes)
+    summary_start = position + len(data_end) if chunk_indexes else 0
+    if chunk_indexes:
+        first = min(index.start_time for index in chunk_indexes)
+        last = max(index.end_time for index in chunk_indexes)
+        # The counts are not known without reading the chunks; readers count where there are no schemas.
+        summary += _record(
+            _STATISTICS, struct.pack("<QHIIIIQQI", 0, 0, 0, 0, 0, len(chunk_indexes), first, last, 0)
+        )
+    footer = _record(_FOOTER, struct.pack("<QQI", summary_start, 0, 0))
+    return position, data_end + summary + footer + _MAGIC
+
+
+class _ChunkIndex:
+    """What the index says of a chunk, from the chunk's own header."""
+
+    def __init__(self, start: int, end: int, header: bytes) -> None:
+        self.start, self.end = start, end
+        self.start_time, self.end_time, self.uncompressed_size, _, length = struct.unpack_from(
+            "<QQQII", header
+        )
+        self.compression = header[32 : 32 + length]
+        (self.compressed_size,) = struct.unpack_from("<Q", header, 32 + length)
+        self.message_indexes: dict[int, int] = {}
+        self.indexes_end = end
+
+    def body(self) -> bytes:
+        offsets = b"".join(struct.pack("<HQ", *entry) for entry in self.message_indexes.items())
+        return (
+            struct.pack("<QQQQ", self.start_time, self.end_time, self.start, self.end - self.start)
+            + struct.pack("<I", len(offsets))
+            + offsets
+            + struct.pack("<QI", self.indexes_end - self.end, len(self.compression))
+            + self.compression
+            + struct.pack("<QQ", self.compressed_size, self.uncompressed_size)
+        )
+
+
+def _record(opcode: int, body: bytes) -> bytes:
+    return struct.pack("<BQ", opcode, len(body)) + body

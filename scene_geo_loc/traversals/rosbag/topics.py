@@ -1,0 +1,68 @@
+"""Which of a recording's topics are the camera, its depth and its lidar."""
+
+from __future__ import annotations
+
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.traversals.rosbag.bag import Bag
+from scene_geo_loc.traversals.rosbag.index import LASER_SCAN, POINT_CLOUD, BagIndex, ImageTopic
+
+
+def choose_image(index: BagIndex, wanted: str | None) -> ImageTopic:
+    """The camera that is wanted, else the best: with a camera_info, in colour, raw, first by name.
+
+    Raises:
+        TraversalError: there is none.
+    """
+    pictures = {name: topic for name, topic in sorted(index.images.items()) if not topic.is_depth}
+    if wanted is not None:
+        if wanted not in pictures:
+            there = ", ".join(pictures) or "none"
+            raise TraversalError(f"{index.bag.path}: no images on {wanted}; topics with images are: {there}.")
+        return pictures[wanted]
+    if not pictures:
+        there = ", ".join(sorted(index.bag.topics)) or "none"
+        raise TraversalError(f"{index.bag.path}: the bag has no camera images; its topics are: {there}.")
+
+    def order(topic: ImageTopic) -> tuple[bool, bool, bool, str]:
+        return camera_topic(index, topic, required=False) == "", topic.is_grey, topic.compressed, topic.topic
+
+    return min(pictures.values(), key=order)
+
+
+def camera_topic(index: BagIndex, image: ImageTopic, *, required: bool = True) -> str:
+    """The camera_info topic of an image topic: beside it, or the only one that there is.
+
+    Raises:
+        TraversalError: it is required, and missing or of no use; else that is an empty name.
+    """
+    beside = f"{image.namespace}/camera_info"
+    if beside in index.cameras:
+        return beside
+    if beside not in index.bad_cameras and len(index.cameras) == 1 and len(_namespaces(index)) == 1:
+        return next(iter(index.cameras))
+    if not required:
+        return ""
+    if beside in index.bad_cameras:
+        raise TraversalError(f"{index.bag.path}, {beside}: {index.bad_cameras[beside]}.")
+    raise TraversalError(
+        f"{index.bag.path}: {len(image.stamps_ns)} images on {image.topic} but no camera_info on {beside}, "
+        "so the camera's intrinsics are unknown; record the camera_info too."
+    )
+
+
+def _namespaces(index: BagIndex) -> set[str]:
+    return {topic.namespace for topic in index.images.values() if not topic.is_depth}
+
+
+def choose_depth(index: BagIndex, image: ImageTopic) -> ImageTopic | None:
+    """The depth images that are registered to the images: those in the same optical frame."""
+    registered = [
+        topic for topic in index.images.values() if topic.is_depth and topic.frame_id == image.frame_id
+    ]
+    return min(registered, key=lambda topic: (topic.compressed, topic.topic), default=None)
+
+
+def lidar_topic(bag: Bag) -> str | None:
+    """The topic with the most clouds; where there are none, the one with the most laser scans."""
+    topics = bag.of_kind(POINT_CLOUD) or bag.of_kind(LASER_SCAN)
+    return max(topics, key=lambda topic: bag.counts[topic], default=None)

@@ -1,0 +1,266 @@
+"""Traversals recorded with ROS: images, cameras, poses and lidar out of a bag."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
+from scene_geo_loc.traversals.messages.clouds import PointCloud, cloud_of
+from scene_geo_loc.traversals.messages.images import depth_of, image_of
+from scene_geo_loc.traversals.rosbag.bag import Bag, BagMessage
+from scene_geo_loc.traversals.rosbag.index import BagIndex
+from scene_geo_loc.traversals.rosbag.poses import BagPoses, choose_odometry, choose_poses
+from scene_geo_loc.traversals.rosbag.topics import camera_topic, choose_depth, choose_image, lidar_topic
+from scene_geo_loc.traversals.subset import WHOLE, Part
+
+logger = logging.getLogger(__name__)
+
+_POSE_STEP_NS = 1_000_000
+"""Points of a sweep within this time share a pose: at 30 m/s, 3 cm."""
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """An image that is to become a frame: its place on its topic, and its depth image's."""
+
+    ordinal: int
+    stamp_ns: int
+    depth_ordinal: int | None
+    T_map_camera: Pose | None
+    T_odom_camera: Pose | None
+
+
+class RosbagTraversal:
+    """The frames and scans of a recording; see `scene_geo_loc.traversals.frame.Traversal`.
+
+    The recording is read once for its small topics, and again for each iteration, so that memory
+    stays flat however long it is.
+
+    Args:
+        path: a .bag, .mcap or .db3 file, or the folder of a rosbag2.
+        poses: where poses come from, see `choose_poses`.
+        image_topic: the camera to read; None for the first in colour that has a camera_info.
+        part: which of the frames.
+
+    Raises:
+        TraversalError: the bag cannot be opened, or has no images or no camera_info for them.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        poses: str | None = None,
+        image_topic: str | None = None,
+        part: Part = WHOLE,
+    ) -> None:
+        self.name = str(path)
+        self._bag = Bag(path)
+        self._index = BagIndex(self._bag)
+        self._image = choose_image(self._index, image_topic)
+        self.camera = self._index.cameras[camera_topic(self._index, self._image)]
+        self._depth = choose_depth(self._index, self._image)
+        self._poses: BagPoses | None = choose_poses(self._index, self._image.frame_id, poses)
+        self._odometry = choose_odometry(self._index, self._image.frame_id, self._poses)
+        self.map_frame = self._poses.map_frame if self._poses else "map"
+        if self._poses and self._index.tree.path(self._poses.body, self._image.frame_id) is None:
+            logger.warning(
+                "%s: no transform leads from %s, whose poses are on %s, to the camera's frame %s; record its "
+                "mounting on /tf_static",
+                path,
+                self._poses.body,
+                self._poses.origin,
+                self._image.frame_id,
+            )
+        stamps = np.asarray(self._image.stamps_ns, np.int64)
+        later = np.ones(len(stamps), bool)
+        later[1:] = stamps[1:] > np.maximum.accumulate(stamps)[:-1]
+        in_order = np.flatnonzero(later)
+        self._ordinals = in_order[part.select(stamps[in_order])]
+        self._stamps = stamps[self._ordinals]
+        self._span = part.span(stamps[in_order])
+        self._unordered = len(stamps) - len(in_order)
+        self._skipped_frames = Skipped()
+        self._skipped_scans = Skipped()
+        logger.info(
+            "%s: images of %s, depth of %s, poses of %s, lidar of %s",
+            path,
+            self._image.topic,
+            self._depth.topic if self._depth else "nothing",
+            self._poses.origin if self._poses else "nothing",
+            lidar_topic(self._bag) or "nothing",
+        )
+
+    def __len__(self) -> int:
+        return len(self._stamps)
+
+    @property
+    def skipped(self) -> Skipped:
+        """What the last iterations over frames and over scans left out, and why."""
+        both = Skipped(dict(self._skipped_frames.counts))
+        for reason, count in self._skipped_scans.counts.items():
+            both.add(reason, count)
+        return both
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames in order of time.
+
+        Raises:
+            TraversalError: there are images, and not one of them can be used.
+        """
+        self._skipped_frames = skipped = Skipped()
+        if self._unordered:
+            skipped.add("images with a stamp not after the one before", self._unordered)
+        if self._index.invalid_poses:
+            skipped.add("poses that are not finite", self._index.invalid_poses)
+        given, trouble = 0, ""
+        for slot, image, depth in self._matched():
+            try:
+                frame = self._frame(slot, image, depth)
+            except ValueError as error:
+                trouble = str(error)
+                continue
+            if frame.T_map_camera is None:
+                skipped.add("images without a pose")
+            given += 1
+            yield frame
+        if trouble and not given:
+            raise TraversalError(
+                f"{self.name}: none of the images of {self._image.topic} can be used: {trouble}."
+            )
+
+    def scans(self) -> Iterator[Scan]:
+        """The lidar's sweeps in order of time, each point taken to the map by the pose at its own time."""
+        self._skipped_scans = skipped = Skipped()
+        topic = lidar_topic(self._bag)
+        if topic is None:
+            return
+        first, last = self._span
+        for message in self._bag.messages([topic]):
+            stamp = message.stamp_ns
+            if not first <= stamp <= last:
+                continue
+            try:
+                decoded = message.decode()
+                cloud = cloud_of(decoded)
+            except ValueError:
+                skipped.add("scans that cannot be decoded")
+                continue
+            if len(cloud) == 0:
+                skipped.add("scans without a valid point")
+                continue
+            points = self._to_map(cloud, decoded.header.frame_id.lstrip("/"), stamp)
+            if len(points) == 0:
+                skipped.add("scans without a pose")
+                continue
+            yield Scan(stamp, points)
+
+    def _frame(self, slot: _Slot, image: BagMessage, depth: BagMessage | None) -> Frame:
+        """Decodes an image and its depth. Raises ValueError, counted, where the image is of no use."""
+        try:
+            pixels = image_of(image.decode())
+        except ValueError:
+            self._skipped_frames.add("images that cannot be decoded")
+            raise
+        size = (self.camera.width, self.camera.height)
+        if pixels.shape[1::-1] != size:
+            self._skipped_frames.add("images of another size than camera_info says")
+            raise ValueError(
+                f"they are {pixels.shape[1]} x {pixels.shape[0]} pixels "
+                f"and camera_info says {size[0]} x {size[1]}"
+            )
+        depth_map = None
+        if depth is not None:
+            try:
+                depth_map = depth_of(depth.decode())
+            except ValueError:
+                self._skipped_frames.add("depth images that cannot be decoded")
+            if depth_map is not None and depth_map.shape != pixels.shape[:2]:
+                self._skipped_frames.add("depth images of another size than the image")
+                depth_map = None
+        name = f"{self._image.topic} at {slot.stamp_ns / 1e9:.3f} s"
+        return Frame(
+            slot.stamp_ns, pixels, self.camera, slot.T_map_camera, depth_map, name, slot.T_odom_camera
+        )
+
+    def _slots(self) -> dict[int, _Slot]:
+        poses, odometry = self._camera_poses(self._poses), self._camera_poses(self._odometry)
+        depths: list[int | None] = [None] * len(self)
+        if self._depth and len(self._image.stamps_ns) > 1:
+            depths = _nearest(
+                self._stamps,
+                np.asarray(self._depth.stamps_ns, np.int64),
+                np.median(np.abs(np.diff(np.asarray(self._image.stamps_ns, np.int64)))) / 2,
+            )
+        return {
+            int(ordinal): _Slot(int(ordinal), int(self._stamps[i]), depths[i], poses[i], odometry[i])
+            for i, ordinal in enumerate(self._ordinals)
+        }
+
+    def _camera_poses(self, source: BagPoses | None) -> list[Pose | None]:
+        """The camera's pose at each frame, where the source knows it."""
+        if source is None:
+            return [None] * len(self)
+        poses, known = source.of(self._image.frame_id, self._stamps)
+        return [pose if is_known else None for pose, is_known in zip(poses, known, strict=True)]
+
+    def _matched(self) -> Iterator[tuple[_Slot, BagMessage, BagMessage | None]]:
+        """The images in order, each with its depth image, which may be recorded before or after it."""
+        slots = self._slots()
+        needed = {slot.depth_ordinal for slot in slots.values() if slot.depth_ordinal is not None}
+        waiting: deque[tuple[_Slot, BagMessage]] = deque()
+        depths: dict[int, BagMessage] = {}
+        seen = {topic.topic: 0 for topic in (self._image, self._depth) if topic}
+        for message in self._bag.messages(seen):
+            ordinal = seen[message.topic]
+            seen[message.topic] += 1
+            if message.topic == self._image.topic and ordinal in slots:
+                waiting.append((slots[ordinal], message))
+            elif message.topic != self._image.topic and ordinal in needed:
+                depths[ordinal] = message
+            while waiting and (waiting[0][0].depth_ordinal is None or waiting[0][0].depth_ordinal in depths):
+                slot, image = waiting.popleft()
+                yield slot, image, None if slot.depth_ordinal is None else depths[slot.depth_ordinal]
+                for used in [key for key in depths if key < (slot.depth_ordinal or 0)]:
+                    del depths[used]
+        for slot, image in waiting:  # their depth images were lost with the damaged end of the bag
+            yield slot, image, None
+
+    def _to_map(self, cloud: PointCloud, frame: str, stamp_ns: int) -> NDArray[np.float64]:
+        """The points (N, 3) in the map, without those of times at which the pose is not known."""
+        if self._poses is None:
+            return np.zeros((0, 3))
+        offsets = np.zeros(len(cloud)) if cloud.time_s is None else cloud.time_s
+        steps, which = np.unique(
+            np.round(offsets * 1e9 / _POSE_STEP_NS).astype(np.int64), return_inverse=True
+        )
+        poses, known = self._poses.of(frame, stamp_ns + steps * _POSE_STEP_NS)
+        usable = known[which]
+        T = poses[which[usable]]
+        return np.einsum("nij,nj->ni", T[:, :3, :3], cloud.xyz[usable]) + T[:, :3, 3]
+
+
+def _nearest(
+    stamps_ns: NDArray[np.int64], others_ns: NDArray[np.int64], tolerance_ns: float
+) -> list[int | None]:
+    """For each stamp the place of the nearest other, or None beyond the tolerance."""
+    if len(others_ns) == 0:
+        return [None] * len(stamps_ns)
+    order = np.argsort(others_ns, kind="stable")
+    sorted_ns = others_ns[order]
+    after = np.clip(np.searchsorted(sorted_ns, stamps_ns), 1, max(len(sorted_ns) - 1, 1))
+    before = after - 1
+    after = np.minimum(after, len(sorted_ns) - 1)
+    nearer_before = stamps_ns - sorted_ns[before] <= np.abs(sorted_ns[after] - stamps_ns)
+    best = np.where(nearer_before, before, after)
+    near = np.abs(sorted_ns[best] - stamps_ns) <= tolerance_ns
+    return [int(order[i]) if good else None for i, good in zip(best, near, strict=True)]

@@ -1,0 +1,378 @@
+"""Writes rosbag2 recordings (MCAP) with standard messages, without a ROS installation."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import Pose, to_quaternion
+
+if TYPE_CHECKING:
+    from rosbags.interfaces import Connection
+
+_FLOAT32 = 7
+"""The code of sensor_msgs/PointField.FLOAT32."""
+
+
+class BagWriter:
+    """A new rosbag2 recording, used as a context manager.
+
+    The bag is written to a hidden folder beside `path` and renamed when the block ends without an
+    exception, so that under the final name there is a whole bag or none.  Messages are recorded at
+    their stamp; they should come roughly in order of time.
+
+    Raises TraversalError where `path` exists already or cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._aside = self.path.parent / f".{self.path.name}.partial"
+        self._typestore = get_typestore(Stores.ROS2_JAZZY)
+        self._connections: dict[str, Connection] = {}
+        self._writer: Writer | None = None
+
+    def __enter__(self) -> BagWriter:
+        if self.path.exists():
+            raise TraversalError(f"{self.path} exists already; give another name or remove it first.")
+        try:
+            shutil.rmtree(self._aside, ignore_errors=True)
+            self._aside.mkdir(parents=True)
+            # The storage file takes the folder's name, so the inner folder has the final one.
+            self._writer = Writer(self._aside / self.path.name, version=9, storage_plugin=StoragePlugin.MCAP)
+            self._writer.open()
+        except OSError as error:
+            raise TraversalError(f"{self.path}: the bag cannot be written ({error}).") from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._writer is not None
+        try:
+            self._writer.__exit__(kind, error, traceback)
+            if kind is None:
+                (self._aside / self.path.name).rename(self.path)
+        except OSError as failure:
+            raise TraversalError(f"{self.path}: the bag cannot be finished ({failure}).") from failure
+        finally:
+            shutil.rmtree(self._aside, ignore_errors=True)
+            self._writer = None
+
+    def image(self, topic: str, stamp_ns: int, frame_id: str, rgb: NDArray[np.uint8]) -> None:
+        """An (H, W, 3) RGB image as sensor_msgs/Image, rgb8."""
+        self._image(topic, stamp_ns, frame_id, "rgb8", np.asarray(rgb, np.uint8))
+
+    def compressed_image(self, topic: str, stamp_ns: int, frame_id: str, rgb: NDArray[np.uint8]) -> None:
+        """An (H, W, 3) RGB image as sensor_msgs/CompressedImage, JPEG."""
+        self.jpeg(topic, stamp_ns, frame_id, jpeg_of(rgb))
+
+    def jpeg(self, topic: str, stamp_ns: int, frame_id: str, data: NDArray[np.uint8]) -> None:
+        """The bytes of a JPEG as sensor_msgs/CompressedImage."""
+        self._write(
+            topic,
+            stamp_ns,
+            "sensor_msgs/msg/CompressedImage",
+            header=self._header(stamp_ns, frame_id),
+            format="rgb8; jpeg compressed bgr8",
+            data=data,
+        )
+
+    def depth_image(self, topic: str, stamp_ns: int, frame_id: str, depth_m: NDArray[np.float32]) -> None:
+        """An (H, W) depth map in metres as sensor_msgs/Image, 16UC1 in millimetres (REP-118).
+
+        Zero stands for unknown; what does not fit, at 65.535 m and beyond, is unknown too.
+        """
+        millimetres = np.nan_to_num(np.asarray(depth_m, np.float32) * 1000.0, nan=0.0).round()
+        millimetres[(millimetres < 0) | (millimetres > 65534)] = 0
+        self._image(topic, stamp_ns, frame_id, "16UC1", millimetres.astype("<u2"))
+
+    def camera_info(self, topic: str, stamp_ns: int, frame_id: str, camera: Camera) -> None:
+        """The camera as sensor_msgs/CameraInfo; one without distortion as plumb_bob with zeros."""
+        K = camera.K
+        self._write(
+            topic,
+            stamp_ns,
+            "sensor_msgs/msg/CameraInfo",
+            header=self._header(stamp_ns, frame_id),
+            height=camera.height,
+            width=camera.width,
+            distortion_model="plumb_bob" if camera.model == "none" else camera.model,
+            d=np.array(camera.distortion or (0.0,) * 5, np.float64),
+            k=K.reshape(-1),
+            r=np.eye(3).reshape(-1),
+            p=np.concatenate([K, np.zeros((3, 1))], axis=1).reshape(-1),
+            binning_x=0,
+            binning_y=0,
+            roi=self._message(
+                "sensor_msgs/msg/RegionOfInterest",
+                x_offset=0,
+                y_offset=0,
+                height=0,
+                width=0,
+                do_rectify=False,
+            ),
+        )
+
+    def points(
+        self,
+        topic: str,
+        stamp_ns: int,
+        frame_id: str,
+        xyz: ArrayLike,
+        intensity: ArrayLike | None = None,
+        time_offset_s: ArrayLike | None = None,
+    ) -> None:
+        """Points (N, 3) in metres as sensor_msgs/PointCloud2 of float32 fields.
+
+        Args:
+            intensity: (N,), the field `intensity`.
+            time_offset_s: (N,) seconds after the stamp, the field `time`.
+        """
+        columns = [np.asarray(xyz, np.float32).reshape(-1, 3)]
+        names = ["x", "y", "z"]
+        for name, values in (("intensity", intensity), ("time", time_offset_s)):
+            if values is not None:
+                columns.append(np.asarray(values, np.float32).reshape(-1, 1))
+                names.append(name)
+        table = np.ascontiguousarray(np.concatenate(columns, axis=1), "<f4")
+        point_step = 4 * len(names)
+        self._write(
+            topic,
+            stamp_ns,
+            "sensor_msgs/msg/PointCloud2",
+            header=self._header(stamp_ns, frame_id),
+            height=1,
+            width=len(table),
+            fields=[
+                self._message(
+                    "sensor_msgs/msg/PointField", name=name, offset=4 * i, datatype=_FLOAT32, count=1
+                )
+                for i, name in enumerate(names)
+            ],
+            is_bigendian=False,
+            point_step=point_step,
+            row_step=point_step * len(table),
+            data=table.reshape(-1).view(np.uint8),
+            is_dense=bool(np.isfinite(table[:, :3]).all()),
+        )
+
+    def laser_scan(
+        self,
+        topic: str,
+        stamp_ns: int,
+        frame_id: str,
+        ranges: ArrayLike,
+        intensities: ArrayLike,
+        angle_min: float,
+        angle_increment: float,
+        time_increment_s: float,
+        range_min: float,
+        range_max: float,
+    ) -> None:
+        """One sweep as sensor_msgs/LaserScan: ranges (N,) in metres from `angle_min` on, radians."""
+        r = np.asarray(ranges, np.float32)
+        self._write(
+            topic,
+            stamp_ns,
+            "sensor_msgs/msg/LaserScan",
+            header=self._header(stamp_ns, frame_id),
+            angle_min=float(angle_min),
+            angle_max=float(angle_min + angle_increment * max(len(r) - 1, 0)),
+            angle_increment=float(angle_increment),
+            time_increment=float(time_increment_s),
+            scan_time=float(time_increment_s * len(r)),
+            range_min=float(range_min),
+            range_max=float(range_max),
+            ranges=r,
+            intensities=np.asarray(intensities, np.float32),
+        )
+
+    def odometry(
+        self,
+        topic: str,
+        stamp_ns: int,
+        frame_id: str,
+        child_frame_id: str,
+        T: Pose,
+        linear: ArrayLike,
+        angular: ArrayLike,
+        pose_variances: Sequence[float],
+        twist_variances: Sequence[float],
+    ) -> None:
+        """nav_msgs/Odometry: the pose of the child in the frame, its velocities in the child.
+
+        Args:
+            linear, angular: (3,) metres and radians a second.
+            pose_variances, twist_variances: six each, the diagonals in the order x y z rx ry rz.
+        """
+        self._write(
+            topic,
+            stamp_ns,
+            "nav_msgs/msg/Odometry",
+            header=self._header(stamp_ns, frame_id),
+            child_frame_id=child_frame_id,
+            pose=self._message(
+                "geometry_msgs/msg/PoseWithCovariance",
+                pose=self._pose(T),
+                covariance=np.diag(np.asarray(pose_variances, np.float64)).reshape(-1),
+            ),
+            twist=self._message(
+                "geometry_msgs/msg/TwistWithCovariance",
+                twist=self._message(
+                    "geometry_msgs/msg/Twist", linear=self._vector(linear), angular=self._vector(angular)
+                ),
+                covariance=np.diag(np.asarray(twist_variances, np.float64)).reshape(-1),
+            ),
+        )
+
+    def transform(self, stamp_ns: int, parent: str, child: str, T: Pose) -> None:
+        """The pose of `child` in `parent` at a time, on /tf."""
+        self._transforms("/tf", stamp_ns, {(parent, child): T})
+
+    def static_transforms(self, stamp_ns: int, transforms: Mapping[tuple[str, str], Pose]) -> None:
+        """Poses that never change, keyed by (parent, child), in one message on /tf_static."""
+        self._transforms("/tf_static", stamp_ns, transforms)
+
+    def nav_sat_fix(
+        self,
+        topic: str,
+        stamp_ns: int,
+        frame_id: str,
+        latitude: float,
+        longitude: float,
+        altitude: float,
+        variances: Sequence[float],
+    ) -> None:
+        """sensor_msgs/NavSatFix: degrees, metres above the ellipsoid, east north up variances in m^2."""
+        self._write(
+            topic,
+            stamp_ns,
+            "sensor_msgs/msg/NavSatFix",
+            header=self._header(stamp_ns, frame_id),
+            status=self._message("sensor_msgs/msg/NavSatStatus", status=0, service=1),
+            latitude=float(latitude),
+            longitude=float(longitude),
+            altitude=float(altitude),
+            position_covariance=np.diag(np.asarray(variances, np.float64)).reshape(-1),
+            position_covariance_type=2,
+        )
+
+    def pose(self, topic: str, stamp_ns: int, frame_id: str, T: Pose) -> None:
+        """geometry_msgs/PoseStamped: a pose in `frame_id`."""
+        self._write(
+            topic,
+            stamp_ns,
+            "geometry_msgs/msg/PoseStamped",
+            header=self._header(stamp_ns, frame_id),
+            pose=self._pose(T),
+        )
+
+    def _image(
+        self, topic: str, stamp_ns: int, frame_id: str, encoding: str, pixels: NDArray[np.generic]
+    ) -> None:
+        pixels = np.ascontiguousarray(pixels)
+        self._write(
+            topic,
+            stamp_ns,
+            "sensor_msgs/msg/Image",
+            header=self._header(stamp_ns, frame_id),
+            height=pixels.shape[0],
+            width=pixels.shape[1],
+            encoding=encoding,
+            is_bigendian=0,
+            step=pixels.strides[0],
+            data=pixels.reshape(-1).view(np.uint8),
+        )
+
+    def _transforms(self, topic: str, stamp_ns: int, transforms: Mapping[tuple[str, str], Pose]) -> None:
+        messages = [
+            self._message(
+                "geometry_msgs/msg/TransformStamped",
+                header=self._header(stamp_ns, parent),
+                child_frame_id=child,
+                transform=self._message(
+                    "geometry_msgs/msg/Transform",
+                    translation=self._vector(T[:3, 3]),
+                    rotation=self._quaternion(T),
+                ),
+            )
+            for (parent, child), T in transforms.items()
+        ]
+        self._write(topic, stamp_ns, "tf2_msgs/msg/TFMessage", transforms=messages)
+
+    def _pose(self, T: Pose) -> Any:
+        point = self._message("geometry_msgs/msg/Point", **_xyz(T[:3, 3]))
+        return self._message("geometry_msgs/msg/Pose", position=point, orientation=self._quaternion(T))
+
+    def _quaternion(self, T: Pose) -> Any:
+        x, y, z, w = (float(value) for value in to_quaternion(T))
+        return self._message("geometry_msgs/msg/Quaternion", x=x, y=y, z=z, w=w)
+
+    def _vector(self, values: ArrayLike) -> Any:
+        return self._message("geometry_msgs/msg/Vector3", **_xyz(values))
+
+    def _header(self, stamp_ns: int, frame_id: str) -> Any:
+        seconds, nanoseconds = divmod(int(stamp_ns), 10**9)
+        stamp = self._message("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
+        return self._message("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id)
+
+    def _message(self, kind: str, **fields: Any) -> Any:
+        return self._typestore.types[kind](**fields)
+
+    def _write(self, topic: str, stamp_ns: int, kind: str, **fields: Any) -> None:
+        if self._writer is None:
+            raise RuntimeError("a BagWriter takes messages only inside its `with` block")
+        if topic not in self._connections:
+            self._connections[topic] = self._writer.add_connection(
+                topic, kind, typestore=self._typestore, offered_qos_profiles=[_qos(topic == "/tf_static")]
+            )
+        data = self._typestore.serialize_cdr(self._message(kind, **fields), kind)
+        try:
+            self._writer.write(self._connections[topic], int(stamp_ns), data)
+        except OSError as error:
+            raise TraversalError(f"{self.path}: the bag cannot be written ({error}).") from error
+
+
+def jpeg_of(rgb: NDArray[np.uint8], quality: int = 92) -> NDArray[np.uint8]:
+    """The bytes of an (H, W, 3) RGB image as JPEG of the given quality."""
+    bgr = cv2.cvtColor(np.ascontiguousarray(rgb, np.uint8), cv2.COLOR_RGB2BGR)
+    done, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"an image of shape {rgb.shape} cannot be written as JPEG")
+    return np.asarray(jpeg, np.uint8).reshape(-1)
+
+
+def _xyz(values: ArrayLike) -> dict[str, float]:
+    x, y, z = np.asarray(values, np.float64)
+    return {"x": float(x), "y": float(y), "z": float(z)}
+
+
+def _qos(latched: bool) -> Qos:
+    """Reliable, and transient local for what late subscribers must get, as tf2 has it."""
+    forever = QosTime(9223372036, 854775807)
+    return Qos(
+        history=QosHistory.KEEP_LAST,
+        depth=1 if latched else 10,
+        reliability=QosReliability.RELIABLE,
+        durability=QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
+        deadline=forever,
+        lifespan=forever,
+        liveliness=QosLiveliness.AUTOMATIC,
+        liveliness_lease_duration=forever,
+        avoid_ros_namespace_conventions=False,
+    )

@@ -1,0 +1,66 @@
+"""A part of a traversal: some of its frames, or some of its time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.core.errors import TraversalError
+
+_MARGIN_NS = 60_000_000_000
+"""Scans from this long before the first and after the last frame may show what the frames see: those of
+a push-broom lidar come to it when the vehicle does."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which frames to take: of those in a span of time, every so many.
+
+    Attributes:
+        every, offset: frames number `offset`, `offset + every`, ... of the span.
+        start, end: the span in seconds from the first frame, `end` included; None for no limit.
+
+    Raises TraversalError where the numbers select nothing sensible.
+    """
+
+    every: int = 1
+    offset: int = 0
+    start: float | None = None
+    end: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.offset < 0:
+            raise TraversalError(
+                f"every {self.every} with offset {self.offset} is no part of a traversal; "
+                "take every >= 1 and offset >= 0."
+            )
+        if self.start is not None and self.end is not None and self.end < self.start:
+            raise TraversalError(f"the part ends at {self.end} s, before it starts at {self.start} s.")
+
+    def select(self, stamps_ns: NDArray[np.int64]) -> NDArray[np.intp]:
+        """The places of the selected among the stamps (N,) of all frames, which are in order of time."""
+        if len(stamps_ns) == 0:
+            return np.zeros(0, np.intp)
+        first, last = self._limits(int(stamps_ns[0]))
+        inside = np.flatnonzero((stamps_ns >= first) & (stamps_ns <= last))
+        return inside[self.offset :: self.every]
+
+    def span(self, stamps_ns: NDArray[np.int64]) -> tuple[int, int]:
+        """The first and last stamp of scans that belong to the part."""
+        if len(stamps_ns) == 0:
+            return 0, 0
+        first, last = self._limits(int(stamps_ns[0]))
+        widest = np.iinfo(np.int64)
+        return max(first - _MARGIN_NS, widest.min), min(last + _MARGIN_NS, widest.max)
+
+    def _limits(self, first_ns: int) -> tuple[int, int]:
+        widest = np.iinfo(np.int64)
+        first = widest.min if self.start is None else first_ns + round(self.start * 1e9)
+        last = widest.max if self.end is None else first_ns + round(self.end * 1e9)
+        return int(first), int(last)
+
+
+WHOLE = Part()
+"""The whole traversal."""

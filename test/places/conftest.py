@@ -1,0 +1,3 @@
+"""The car whose runs places are chosen from."""
+
+from car_runs import drive  # noqa: F401 - a fixture

@@ -1,8 +1,43 @@
-"""Tells a vehicle where it is from its camera.
+"""Localizes a camera in a reference map.
 
-The rooms, from the ground up: `geometry`, `traversals`, `depth`, `networks`, `mapping`,
-`localization`, `evaluation`; `simulation` makes traversals where there are none; `ros` and
-`cli` stand on top and hold no algorithm.
+    from scene_geo_loc import Camera, Localizer, ReferenceMap
+
+The names below are imported when they are first used, so that `import scene_geo_loc` stays light.
+docs/architecture.md shows the rooms of the package and what each may import.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scene_geo_loc.geometry.camera import Camera
+    from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.mapping.builder import MapBuilder
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.traversals.opening import open_traversal
+
 __version__ = "0.1.0"
+
+__all__ = ["Camera", "Localizer", "MapBuilder", "ReferenceMap", "__version__", "open_traversal"]
+
+_MODULES = {
+    "Camera": "geometry.camera",
+    "Localizer": "localization.localizer",
+    "MapBuilder": "mapping.builder",
+    "ReferenceMap": "mapping.reference_map",
+    "open_traversal": "traversals.opening",
+}
+
+
+if not TYPE_CHECKING:  # type checkers know the names from the imports above, and report any other
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

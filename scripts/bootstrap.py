@@ -24,7 +24,13 @@ from pathlib import Path
 from subprocess import PIPE, STDOUT, Popen
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-INPUTS = ("setup.py", "scripts/bootstrap.py", "scripts/generate_tf2_msgs.py", "scene_geo_loc/__init__.py")
+INPUTS = (
+    "pyproject.toml",
+    "setup.py",
+    "scripts/bootstrap.py",
+    "scripts/generate_tf2_msgs.py",
+    "scene_geo_loc/__init__.py",
+)
 OLDEST, NEWEST = (3, 10), (3, 13)
 ROS_MODULES = (
     "rclpy",

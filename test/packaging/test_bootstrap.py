@@ -164,6 +164,10 @@ def test_modules_that_cannot_be_imported_are_found(bootstrap: ModuleType) -> Non
     assert bootstrap.missing_modules(sys.executable, ("json", "no_such_module")) == ["no_such_module"]
 
 
+def test_every_input_of_the_set_up_exists(bootstrap: ModuleType) -> None:
+    assert all((bootstrap.CHECKOUT / name).is_file() for name in bootstrap.INPUTS)
+
+
 def test_the_second_start_does_nothing(machine: FakeMachine) -> None:
     assert machine.set_up() > 0
     assert machine.set_up() == 0

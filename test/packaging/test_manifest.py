@@ -1,4 +1,4 @@
-"""package.xml, setup.py and the code say the same."""
+"""package.xml, pyproject.toml and the code agree."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.rendering.blur import MotionBlur
 from scene_geo_loc.simulation.rendering.glare import glints
 from scene_geo_loc.simulation.rendering.mesh import MeshBuilder
-from scene_geo_loc.simulation.rendering.night import NO_LAMPS, Lamps, Moment, Traffic, burning_lamps
+from scene_geo_loc.simulation.rendering.night import NO_LAMPS, Lamps, Moment, burning_lamps
 from scene_geo_loc.simulation.rendering.photo import Photographer
 from scene_geo_loc.simulation.rendering.render import Scene
 from scene_geo_loc.simulation.town.city import City
@@ -23,6 +23,7 @@ from scene_geo_loc.simulation.town.houses.architecture import design_house, fini
 from scene_geo_loc.simulation.town.houses.facades import paint_front
 from scene_geo_loc.simulation.vehicle.motion import Motion
 from scene_geo_loc.simulation.vehicle.sensors import CameraView
+from scene_geo_loc.simulation.vehicle.traffic import Traffic
 
 NIGHT = CONDITIONS["night"]
 NOBODY = np.zeros((0, 4, 4))

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.simulation.rendering.night import Traffic
 from scene_geo_loc.simulation.town.city import SIGHT_M, City
 from scene_geo_loc.simulation.town.plan import StreetPlan
 from scene_geo_loc.simulation.vehicle.motion import Motion
 from scene_geo_loc.simulation.vehicle.robotcar_rig import DELAYS_US, LIDARS
+from scene_geo_loc.simulation.vehicle.traffic import Traffic
 from scene_geo_loc.traversals.robotcar.calibration import CAMERAS
 
 LOOP_M = 6000.0

@@ -15,7 +15,6 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.parallel import available_cores, in_order, process_pool
 from scene_geo_loc.simulation.conditions import CONDITIONS, Condition
 from scene_geo_loc.simulation.randomness import stream
-from scene_geo_loc.simulation.rendering.night import Traffic
 from scene_geo_loc.simulation.rendering.render import Scene
 from scene_geo_loc.simulation.town.city import SIGHT_M, City
 from scene_geo_loc.simulation.vehicle.motion import Motion
@@ -28,6 +27,7 @@ from scene_geo_loc.simulation.vehicle.sensors import (
     odometry,
     sweep,
 )
+from scene_geo_loc.simulation.vehicle.traffic import Traffic
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
 _ODOMETRY_HZ = 50.0

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.simulation.randomness import stream
-from scene_geo_loc.simulation.town.plan import StreetPlan
-from scene_geo_loc.simulation.vehicle.motion import Motion
 
 F32 = NDArray[np.float32]
 Columns = tuple[F32, F32, F32]
@@ -26,8 +24,6 @@ _SODIUM, _WHITE = (1.0, 0.52, 0.14), (0.9, 0.92, 0.8)
 _BURNING, _SODIUM_SHARE = 0.6, 0.8
 HEADLIGHT, TAIL_LIGHT = (1.0, 0.93, 0.78), (1.0, 0.08, 0.04)
 _SPREAD_M = 70.0
-_TRAFFIC_GAP_M, _TRAFFIC_SPEED = 100.0, 8.0
-_TRAFFIC_LATERAL_M, _TRAFFIC_SIGHT_M = 1.9, 90.0
 _LIGHTING_CARS = 2
 
 
@@ -74,30 +70,6 @@ class Moment:
     linear: NDArray[np.float64]
     angular: NDArray[np.float64]
     others: NDArray[np.float64]
-
-
-class Traffic:
-    """Cars on the other lane.  Of them there is light alone: by night little more is seen."""
-
-    def __init__(self, plan: StreetPlan, motion: Motion, seed: int) -> None:
-        self._plan, self._motion = plan, motion
-        rng = stream(plan.seed, "traffic", seed)
-        self._starts = rng.uniform(0, plan.length, max(1, round(plan.length / _TRAFFIC_GAP_M)))
-
-    def moment(self, seconds: float) -> Moment:
-        """The vehicle and those around it at a time since the start of the drive."""
-        T_map_base = self._motion.poses(seconds)[0]
-        linear, angular = self._motion.velocities(seconds)
-        s = self._starts - _TRAFFIC_SPEED * seconds
-        xy = self._plan.at(s, _TRAFFIC_LATERAL_M)
-        away = np.linalg.norm(xy - T_map_base[:2, 3], axis=1)
-        near = np.argsort(away)[: int((away < _TRAFFIC_SIGHT_M).sum())]
-        heading = self._plan.heading(s[near]) + np.pi
-        others = np.tile(np.eye(4), (len(near), 1, 1))
-        others[:, 0, 0] = others[:, 1, 1] = np.cos(heading)
-        others[:, 1, 0], others[:, 0, 1] = np.sin(heading), -np.sin(heading)
-        others[:, :2, 3] = xy[near]
-        return Moment(T_map_base, linear[0], angular[0], others)
 
 
 def wet_ground(eye: F32, points: Columns, upward: F32, wetness: float) -> WetGround:

@@ -44,8 +44,8 @@ def bench(
 
     bag = out / "drive"
     if not bag.exists():
-        with progress("simulating a drive") as tell:
-            simulate(bag, DriveSettings(length=100.0, rig=Rig(pushbroom=None)), progress=tell)
+        with progress("simulating a drive") as on_progress:
+            simulate(bag, DriveSettings(length=100.0, rig=Rig(pushbroom=None)), on_progress=on_progress)
     traversal = open_traversal(bag)
     typer.echo("Building, opening and asking maps ...", err=True)
     shutil.rmtree(out / "maps", ignore_errors=True)
@@ -75,9 +75,9 @@ def bench(
         benchmark.time_queries(with_matcher, frames[:10])
         others[matcher] = benchmark.time_queries(with_matcher, frames)["total"]
     depth, points = benchmark.time_depth(traversal, frames[10:-20:5])
-    with progress(f"holding {RECORDED_HZ:g} Hz live", "images") as tell:
+    with progress(f"holding {RECORDED_HZ:g} Hz live", "images") as on_progress:
         load = hold_rate(
-            out / "maps" / "map", frames[10:-10], RECORDED_HZ, minutes * 60, out / "node.log", tell
+            out / "maps" / "map", frames[10:-10], RECORDED_HZ, minutes * 60, out / "node.log", on_progress
         )
     live = benchmark.Times.of(load.latencies_ms)
     late = benchmark.Times.of(load.latencies_ms[len(load.latencies_ms) // 2 :])

@@ -106,8 +106,8 @@ def simulate_drive(made: Made, condition: str) -> None:
     if is_mapped:
         for map_name in DEPTH_OF_MAP:
             remove_partial(made.root / map_name)
-    with progress(f"simulating the {condition} drive") as tell:
-        simulate(path, settings, progress=tell)
+    with progress(f"simulating the {condition} drive") as on_progress:
+        simulate(path, settings, on_progress=on_progress)
     made.remember(name, origin)
 
 
@@ -136,8 +136,8 @@ def build_map(made: Made, name: str) -> None:
     builder = MapBuilder(made.forget(name), settings, map_frame=traversal.map_frame, source=source)
     for _ in track(feed(builder, traversal), len(traversal), f"building {path}"):
         pass
-    with progress("finishing it", "steps") as tell:
-        builder.finish(tell)
+    with progress("finishing it", "steps") as on_progress:
+        builder.finish(on_progress)
     made.remember(name, origin)
 
 
@@ -161,8 +161,8 @@ def replay_drive(out: Path, condition: str) -> list[QueryRecord]:
     from scene_geo_loc.traversals.opening import open_traversal
 
     bag = out / "bags" / condition
-    with progress(f"replaying the {condition} drive live") as tell:
-        answers = replay(bag, out / "map", out / "logs" / f"{condition}.log", tell)
+    with progress(f"replaying the {condition} drive live") as on_progress:
+        answers = replay(bag, out / "map", out / "logs" / f"{condition}.log", on_progress)
     return live_records(answers, open_traversal(bag))
 
 

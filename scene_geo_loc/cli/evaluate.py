@@ -143,6 +143,6 @@ def run_live(
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.ros.harness.replay import replay
 
-    with progress("replaying") as tell:
-        answers = replay(bag, map_folder, log, tell, tracking)
+    with progress("replaying") as on_progress:
+        answers = replay(bag, map_folder, log, on_progress, tracking)
     return live_records(answers, traversal)

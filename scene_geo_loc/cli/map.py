@@ -54,8 +54,8 @@ def build(
         typer.echo(f"Going on with {builder.resumed_keyframes} keyframes of an unfinished build.")
     for _ in track(feed(builder, traversal), len(traversal), "building"):
         pass
-    with progress("finishing", "steps") as tell:
-        builder.finish(tell)
+    with progress("finishing", "steps") as on_progress:
+        builder.finish(on_progress)
     done = builder.progress
     typer.echo(f"{out}: {done.keyframes} keyframes of {done.frames} frames.")
     if done.without_depth:

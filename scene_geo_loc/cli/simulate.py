@@ -132,8 +132,8 @@ def simulate(
         depth=depth,
         **given,
     )
-    with progress(f"driving, {condition}") as tell:
-        summary = run(out, settings, workers=workers, progress=tell)
+    with progress(f"driving, {condition}") as on_progress:
+        summary = run(out, settings, workers=workers, on_progress=on_progress)
     typer.echo(f"{out}: {summary.frames} frames, {summary.length_m:g} m in {summary.duration_s:.0f} s.")
 
 
@@ -141,8 +141,8 @@ def _simulate_robotcar(out: Path, values: dict[str, Any], workers: int | None) -
     from scene_geo_loc.simulation.recordings.campaign import CampaignSettings
     from scene_geo_loc.simulation.recordings.robotcar import simulate_robotcar
 
-    with progress("simulating the runs", "images") as tell:
-        summary = simulate_robotcar(out, CampaignSettings(**values), workers=workers, progress=tell)
+    with progress("simulating the runs", "images") as on_progress:
+        summary = simulate_robotcar(out, CampaignSettings(**values), workers=workers, on_progress=on_progress)
     there = f", {summary.kept} of them were there already" if summary.kept else ""
     typer.echo(f"{out}: {summary.runs} runs{there}; {summary.images} images simulated.")
 

@@ -47,8 +47,8 @@ def triplets(
     folder = depth or root / "depth"
     without_depth = Skipped()
     if make_depth:
-        with progress("depth maps", "images") as tell:
-            without_depth = make_missing_depth(made, runs, folder, progress=tell)
+        with progress("depth maps", "images") as on_progress:
+            without_depth = make_missing_depth(made, runs, folder, on_progress=on_progress)
     made = attach_depth(made, folder)
     made.save(out)
     images = made.images.values()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -15,14 +15,12 @@ import numpy as np
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.parallel import ordered_map
+from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.depth.depth_maps import INDEX, JOURNAL, VERSION, DepthMap, DepthMaps, encode_depth
 from scene_geo_loc.depth.lidar_views import LidarView, lidar_views
 from scene_geo_loc.depth.window import ScanWindow
 from scene_geo_loc.traversals.folder import FolderTraversal
 from scene_geo_loc.traversals.frame import Skipped, Traversal
-
-Progress = Callable[[int, int], None]
-"""Called with the images done and their total."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def make_depth_maps(
     window: ScanWindow,
     *,
     workers: int | None = None,
-    progress: Progress | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> MadeMaps:
     """Makes the depth maps of all images of a traversal that have scans around them.
 
@@ -73,8 +71,7 @@ def make_depth_maps(
             for depth_map in results:
                 journal.add(depth_map)
                 done += 1
-                if progress:
-                    progress(done, len(traversal))
+                on_progress(done, len(traversal))
         for reason, count in remaining.skipped.counts.items():
             skipped.add(reason, count)
         if not journal.maps:

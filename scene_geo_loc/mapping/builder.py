@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc import __version__
 from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator
 from scene_geo_loc.depth.window import WINDOWS
 from scene_geo_loc.geometry.camera import Camera
@@ -237,12 +238,12 @@ class MapBuilder:
         )
         return self._extractor
 
-    def finish(self, on_progress: Callable[[int, int], None] | None = None) -> Path:
+    def finish(self, on_progress: ProgressCallback = ignore_progress) -> Path:
         """Completes the map and gives it its final name.
 
         Args:
-            on_progress: told how many keyframes of how many are done; of a map of images each counts twice,
-                once for its descriptor and once for its depth.
+            on_progress: receives the steps done and their total: one for each keyframe, and two in a map of
+                images, for descriptor and depth.
 
         Raises MapError where there is no keyframe.
         """
@@ -258,11 +259,10 @@ class MapBuilder:
         network, folder = extractor.network, self._partial.folder
         total = len(records) * (2 if self._is_of_images else 1)
 
-        def tell(done: int) -> None:
-            if on_progress is not None:
-                on_progress(done, total)
+        def on_keyframes(done: int) -> None:
+            on_progress(done, total)
 
-        descriptors = self._describe(extractor, tell)
+        descriptors = self._describe(extractor, on_keyframes)
         np.save(folder / "descriptors.npy", descriptors.astype(np.float16))
         DescriptorIndex.build(descriptors).write(folder / "index.faiss")
         save_checkpoint(network, folder / "network.safetensors", self._provenance)
@@ -271,7 +271,7 @@ class MapBuilder:
         self._matcher.save(folder / "matcher.safetensors")
         if self._is_of_images:
             self.progress.without_depth = refine_depth(
-                self._partial, self._matcher, lambda done: tell(len(records) + done)
+                self._partial, self._matcher, lambda done: on_keyframes(len(records) + done)
             )
         cameras = self._partial.write_keyframes()
         self._partial.close()
@@ -298,18 +298,18 @@ class MapBuilder:
         self._partial.publish(self.out)
         return self.out
 
-    def _describe(self, extractor: Extractor, tell: Callable[[int], None]) -> NDArray[np.float32]:
+    def _describe(self, extractor: Extractor, on_keyframes: Callable[[int], None]) -> NDArray[np.float32]:
         """The keyframes' global descriptors (N, D); a network that is not fitted is fitted on them."""
         rows, count = self._partial.described_rows(), len(self._partial.records)
         if extractor.network.is_fitted:
-            tell(count)
+            on_keyframes(count)
             return np.asarray(rows[0], np.float32)
         extractor.fit([one[i] for one in rows] for i in _spread(count, FIT_KEYFRAMES))
         self._provenance = {**self._provenance, "fitted_on": self.source}
         descriptors = np.zeros((count, extractor.network.config.global_size), np.float32)
         for i in range(count):
             descriptors[i] = extractor.describe([one[i].astype(np.float32) for one in rows])
-            tell(i + 1)
+            on_keyframes(i + 1)
         return descriptors
 
     def abandon(self) -> None:

@@ -27,7 +27,7 @@ COMPARED_KEYFRAMES = 1000
 """About as many keyframes at most tell how far the network's depth can be believed."""
 
 
-def refine_depth(partial: PartialMap, matcher: Matcher, tell: Callable[[int], None]) -> int:
+def refine_depth(partial: PartialMap, matcher: Matcher, on_keyframes: Callable[[int], None]) -> int:
     """Writes the depth of a map of images anew, and tells how many keyframes remain without any.
 
     Depth that was measured stays as it is.
@@ -35,13 +35,13 @@ def refine_depth(partial: PartialMap, matcher: Matcher, tell: Callable[[int], No
     Args:
         partial: the map, its features as they are to be stored.
         matcher: as it was fitted, where it is one that is.
-        tell: told how many keyframes are done.
+        on_keyframes: receives the number of keyframes done.
     """
     seen = GrowingArray(partial.folder / WORK / "triangulated.npy", (2, matcher.capacity), np.float32)
     seen.truncate(0)  # of a build that was stopped here
     for done, row in enumerate(_triangulated(partial, matcher), start=1):
         seen.append(np.stack(row))
-        tell(done)
+        on_keyframes(done)
     without_depth = partial.write_depth(_fused(partial, seen.rows()), matcher)
     seen.close()
     return without_depth

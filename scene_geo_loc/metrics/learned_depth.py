@@ -9,7 +9,7 @@ images of a condition.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.metrics.depth_error import DepthErrors
 from scene_geo_loc.networks.architecture.decoders import Decoder
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
@@ -31,9 +32,6 @@ F32 = NDArray[np.float32]
 Image = NDArray[np.uint8]
 Pair = tuple[Image, F32]
 """An RGB image (H, W, 3) and its depth map (H, W) in metres, NaN where unknown."""
-Tell = Callable[[int, int], None]
-"""Takes how many pairs are done, and of how many."""
-
 COMPARED_WITHIN_M = 80.0
 PROTOCOL = {
     "compared": f"pixels that the depth map knows within {COMPARED_WITHIN_M:g} m",
@@ -152,26 +150,26 @@ class DepthComparison:
 def compare_depth(
     estimators: Sequence[DepthEstimator],
     conditions: Mapping[str, Pairs],
-    tell: Tell = lambda done, total: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> DepthComparison:
     """Compares what each estimator says with depth maps.
 
     Args:
         conditions: pairs by the name of what they were taken in.
-        tell: told how many pairs are done, and of how many.
+        on_progress: receives the pairs done and their total.
 
     Raises SceneGeoLocError where a condition has no pixel to compare.
     """
     comparison = DepthComparison()
     done, total = 0, sum(map(len, conditions.values()))
-    tell(done, total)
+    on_progress(done, total)
     for condition, pairs in conditions.items():
         errors = {estimator.name: DepthErrors() for estimator in estimators}
         for image, truth in pairs:
             for estimator in estimators:
                 add_depth_error(errors[estimator.name], estimator.depth(image), truth)
             done += 1
-            tell(done, total)
+            on_progress(done, total)
         if not next(iter(errors.values())).compared:
             raise SceneGeoLocError(
                 f"{condition}: none of the {len(pairs)} depth maps knows a pixel within "

@@ -18,6 +18,7 @@ import numpy as np
 from scene_geo_loc.core.atomic import write_json
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.parallel import ordered_map
+from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.packs.chunks import ChunkJob, PackedChunk, Picture, Reader, pack_chunk
 from scene_geo_loc.packs.image_pack import (
     FORMAT_VERSION,
@@ -29,9 +30,6 @@ from scene_geo_loc.packs.image_pack import (
     packed_size,
 )
 from scene_geo_loc.traversals.frame import Skipped
-
-Progress = Callable[[int, int], None]
-"""Called with the images done and their total."""
 
 JOURNAL = "journal.jsonl"
 """In an unfinished pack: what it is made of, and a line for each chunk whose images are on the disk."""
@@ -48,7 +46,7 @@ def make_pack(
     source: str,
     squashed: bool = False,
     workers: int | None = None,
-    progress: Progress | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> ImagePack:
     """Opens the pack of these pictures, and makes it first where it is not there or of other files.
 
@@ -62,7 +60,7 @@ def make_pack(
         source: what the pictures are, in words.
         squashed: make images 224 x 224 instead of 280 pixels of the short side.
         workers: processes; by default one for each core.
-        progress: told how far it is.
+        on_progress: receives the images done and their total.
 
     Raises:
         SceneGeoLocError: the folder holds something else or cannot be written, not one image can be
@@ -77,7 +75,7 @@ def make_pack(
             raise SceneGeoLocError(f"{folder} is not empty and holds no image pack: name another folder.")
         try:
             partial = _Partial(folder, pictures, readers(), digest, squashed)
-            info = partial.fill(source, workers, progress)
+            info = partial.fill(source, workers, on_progress)
             write_json(partial.folder / INFO, info.model_dump())
             partial.publish(folder)
         except OSError as error:
@@ -165,7 +163,7 @@ class _Partial:
             self._begin()
         self._done = listed or {}
 
-    def fill(self, source: str, workers: int | None, progress: Progress | None) -> PackInfo:
+    def fill(self, source: str, workers: int | None, on_progress: ProgressCallback) -> PackInfo:
         """Packs what is not there yet."""
         jobs = [self._job(number) for number in range(len(self._chunks)) if number not in self._done]
         count = sum(len(done.known) for done in self._done.values())
@@ -175,8 +173,7 @@ class _Partial:
                 journal.flush()
                 self._done[done.number] = done
                 count += len(done.known)
-                if progress:
-                    progress(count, len(self._pictures))
+                on_progress(count, len(self._pictures))
         return self._info(source)
 
     def publish(self, folder: Path) -> None:

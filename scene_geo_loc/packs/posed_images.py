@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.atomic import write_json
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.growing_array import GrowingArray
+from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.depth.lidar_views import choose_window, lidar_views
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.networks.runtime.extractor import has_contrast
@@ -35,9 +36,6 @@ from scene_geo_loc.traversals.frame import Frame, Skipped, Traversal
 FORMAT, FORMAT_VERSION = "scene_geo_loc posed images", 1
 INFO = "posed_images.json"
 _ARRAYS = ("images", "depth", "poses", "sources")
-
-Progress = Callable[[int, int], None]
-"""Called with the images done and their total."""
 
 
 class PosedImages:
@@ -118,7 +116,7 @@ def pack_posed_images(
     traversals: Sequence[Traversal],
     folder: Path,
     size: tuple[int, int],
-    progress: Progress | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> PosedImages:
     """Opens the posed images of traversals, and makes them first where they are not there.
 
@@ -129,7 +127,7 @@ def pack_posed_images(
         traversals: at least one; their poses are in one map.
         folder: of the arrays.
         size: width and height to give the images.
-        progress: told how far it is.
+        on_progress: receives the frames done and their total.
 
     Raises SceneGeoLocError where the folder holds others, cannot be written, or not one frame can be used.
     """
@@ -146,7 +144,7 @@ def pack_posed_images(
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        _write(traversals, partial, size, made_of, progress)
+        _write(traversals, partial, size, made_of, on_progress)
         partial.rename(folder)
     except OSError as error:
         raise SceneGeoLocError(f"{folder} cannot be written ({error}): name another folder.") from error
@@ -158,7 +156,7 @@ def _write(
     folder: Path,
     size: tuple[int, int],
     made_of: str,
-    progress: Progress | None,
+    on_progress: ProgressCallback,
 ) -> None:
     width, height = size
     total, done = sum(len(one) for one in traversals), 0
@@ -180,8 +178,7 @@ def _write(
             camera_of.append(cameras.setdefault(K, len(cameras)))
             poses.append(frame.T_map_camera)
             sources.append(source)
-            if progress:
-                progress(min(done, total), total)
+            on_progress(min(done, total), total)
     images.close()
     depth.close()
     if not poses:

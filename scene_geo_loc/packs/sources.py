@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.packs.chunks import Picture, Reader
 from scene_geo_loc.packs.image_pack import ImagePack
-from scene_geo_loc.packs.packing import Progress, make_pack
+from scene_geo_loc.packs.packing import make_pack
 from scene_geo_loc.places.triplets import Triplets
 from scene_geo_loc.places.views import View, open_cameras
 
 
 def pack_triplets(
-    triplets: Triplets, folder: Path, *, workers: int | None = None, progress: Progress | None = None
+    triplets: Triplets,
+    folder: Path,
+    *,
+    workers: int | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> ImagePack:
     """The pack of all images of triplets and their depth maps, named as `Sample.image`.
 
@@ -32,12 +37,16 @@ def pack_triplets(
         return [readers[sample.run, sample.camera] for sample in samples]
 
     return make_pack(
-        folder, pictures, readers, source=f"triplets of {root.name}", workers=workers, progress=progress
+        folder, pictures, readers, source=f"triplets of {root.name}", workers=workers, on_progress=on_progress
     )
 
 
 def pack_views(
-    views: Sequence[View], folder: Path, *, workers: int | None = None, progress: Progress | None = None
+    views: Sequence[View],
+    folder: Path,
+    *,
+    workers: int | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> ImagePack:
     """The pack of views to test with, squashed, named as `view_name` says.
 
@@ -56,7 +65,7 @@ def pack_views(
         source=f"views of {', '.join(sorted({view.run for view in views}))}",
         squashed=True,
         workers=workers,
-        progress=progress,
+        on_progress=on_progress,
     )
 
 

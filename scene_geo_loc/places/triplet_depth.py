@@ -5,10 +5,11 @@ A folder holds those of each camera in <run>/<camera>, as `scene_geo_loc.depth.m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.depth.depth_maps import INDEX, DepthMaps
 from scene_geo_loc.depth.lidar_views import choose_window
 from scene_geo_loc.depth.make_depth_maps import make_depth_maps
@@ -17,9 +18,6 @@ from scene_geo_loc.places.views import Cameras
 from scene_geo_loc.traversals.folder import FolderTraversal
 from scene_geo_loc.traversals.frame import Skipped
 
-Progress = Callable[[int, int], None]
-"""Called with the images done and their total."""
-
 
 def make_missing_depth(
     triplets: Triplets,
@@ -27,7 +25,7 @@ def make_missing_depth(
     folder: Path,
     *,
     workers: int | None = None,
-    progress: Progress | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Skipped:
     """Makes the depth maps of all images of triplets from the runs' lidar; those that are there are kept.
 
@@ -45,13 +43,14 @@ def make_missing_depth(
     """
     done, total, skipped = 0, len(triplets.images), Skipped()
 
-    def tell(here: int, _: int) -> None:
-        if progress:
-            progress(done + here, total)
+    def on_images(here: int, _: int) -> None:
+        on_progress(done + here, total)
 
     for run, camera, traversal in _chosen(triplets, runs):
         window = choose_window(traversal)
-        made = make_depth_maps(traversal, folder / run / camera, window, workers=workers, progress=tell)
+        made = make_depth_maps(
+            traversal, folder / run / camera, window, workers=workers, on_progress=on_images
+        )
         done += len(traversal)
         for reason, count in made.skipped.counts.items():
             skipped.add(reason, count)

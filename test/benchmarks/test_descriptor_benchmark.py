@@ -104,7 +104,7 @@ def test_references_that_scenarios_share_are_fitted_on_and_described_once(
 ) -> None:
     system, told = Grey(), []
     images = pack_images(scenarios, [SHAPE], tmp_path / "packs")
-    score_runs(images, [run_of(system)], SHAPE, tell=lambda done, total: told.append((done, total)))
+    score_runs(images, [run_of(system)], SHAPE, on_progress=lambda done, total: told.append((done, total)))
     assert system.fitted_on == [20]
     assert system.described == 20 + 4 * 3
     assert told[0] == (0, 32)

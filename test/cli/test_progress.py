@@ -18,10 +18,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_lines_tell_how_many_how_fast_and_how_long(
     clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with progress.progress("driving") as tell:
+    with progress.progress("driving") as on_progress:
         clock[0] += 20.0  # getting ready does not count
         for done in range(1, 14):
-            tell(done, 40)
+            on_progress(done, 40)
             clock[0] += 1.0
     assert capsys.readouterr().err.splitlines() == [
         "driving: ...",

@@ -38,7 +38,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_depth_maps(LidarRoom(6), tmp_path / "maps", SPINNING, workers=1, progress=stop)
+        make_depth_maps(LidarRoom(6), tmp_path / "maps", SPINNING, workers=1, on_progress=stop)
     with pytest.raises(SceneGeoLocError, match="unfinished"):
         DepthMaps.load(tmp_path / "maps")
     with (tmp_path / "maps" / "index.partial.jsonl").open("a") as journal:
@@ -119,7 +119,9 @@ def test_a_damaged_journal_is_told(tmp_path: Path):
 
 def test_progress_counts_what_is_there_already(tmp_path: Path):
     told: list[tuple[int, int]] = []
-    make_depth_maps(LidarRoom(3), tmp_path / "maps", SPINNING, workers=1, progress=lambda *n: told.append(n))
+    make_depth_maps(
+        LidarRoom(3), tmp_path / "maps", SPINNING, workers=1, on_progress=lambda *n: told.append(n)
+    )
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 

@@ -133,7 +133,7 @@ def test_a_pack_that_was_stopped_goes_on_where_it_was(tmp_path: Path, monkeypatc
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        packed(tmp_path / "pack", pictures, progress=stop)
+        packed(tmp_path / "pack", pictures, on_progress=stop)
     with pytest.raises(SceneGeoLocError, match="no image pack"):
         ImagePack.open(tmp_path / "pack")
     with (tmp_path / "pack.partial" / "journal.jsonl").open("a") as journal:
@@ -163,7 +163,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_packed_is_not_lost(tmp_path: P
         packed(tmp_path / "pack", pictures)
     monkeypatch.undo()
     told: list[int] = []
-    packed(tmp_path / "pack", pictures, progress=lambda done, total: told.append(done))
+    packed(tmp_path / "pack", pictures, on_progress=lambda done, total: told.append(done))
     assert told == [64, 70]
 
 

@@ -38,7 +38,7 @@ def messages(path: Path) -> dict[str, list[tuple[int, bytes]]]:
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("drive") / "overcast"
     done: list[int] = []
-    summary = simulate(path, SETTINGS, workers=1, progress=lambda count, total: done.append(count))
+    summary = simulate(path, SETTINGS, workers=1, on_progress=lambda count, total: done.append(count))
     assert done == list(range(1, summary.frames + 1))
     return path
 
@@ -106,5 +106,5 @@ def test_an_interrupted_drive_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        simulate(tmp_path / "cut", SETTINGS, workers=2, progress=interrupt)
+        simulate(tmp_path / "cut", SETTINGS, workers=2, on_progress=interrupt)
     assert list(tmp_path.iterdir()) == []

@@ -50,7 +50,7 @@ def drive(town: City) -> RunDrive:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("campaign") / "twin"
     told: list[tuple[int, int]] = []
-    summary = simulate_robotcar(path, SETTINGS, workers=1, progress=lambda *count: told.append(count))
+    summary = simulate_robotcar(path, SETTINGS, workers=1, on_progress=lambda *count: told.append(count))
     assert told[-1] == (summary.images, summary.images)
     assert (summary.runs, summary.kept) == (1, 0)
     return path
@@ -183,7 +183,7 @@ def test_an_interrupted_campaign_goes_on_with_the_runs_that_are_missing(root: Pa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        simulate_robotcar(there, both, workers=1, progress=interrupt)
+        simulate_robotcar(there, both, workers=1, on_progress=interrupt)
     assert [path.name for path in there.iterdir() if path.name.startswith((".", "20"))] == [REFERENCE]
     summary = simulate_robotcar(there, both, workers=1)
     assert (summary.runs, summary.kept) == (2, 1)

@@ -175,10 +175,10 @@ def test_an_uncertain_decoder_learns_its_scale(tmp_path: Path):
 
 
 def run_in(folder: Path, epochs: int = 3, stop_after: int | None = None) -> dict[str, Any]:
-    """A short run; `stop_after` cuts it off once that epoch is told."""
+    """A short run; `stop_after` cuts it off once that epoch is reported."""
     trainer = DepthTrainer(network(), Freeze.ENCODER, QUICK)
 
-    def tell(record: dict[str, Any]) -> None:
+    def on_epoch(record: dict[str, Any]) -> None:
         if record["epoch"] == stop_after:
             raise KeyboardInterrupt
 
@@ -189,7 +189,7 @@ def run_in(folder: Path, epochs: int = 3, stop_after: int | None = None) -> dict
         RunFolder(folder, {"trained": "depth"}),
         {"night": scenes(True, 3, 1)},
         {"trained": "depth"},
-        tell,
+        on_epoch,
     )
 
 

@@ -31,7 +31,7 @@ def town(
     def with_runs(*names: str) -> Path:
         runs = {name: drive([(-50, 0), (150, 0)], tmp_path, name) for name in names}
         monkeypatch.setattr(validation, "open_cameras", lambda root, name: runs.get(name, {}))
-        monkeypatch.setattr(validation, "pack_views", lambda views, folder, progress: Pack(views))
+        monkeypatch.setattr(validation, "pack_views", lambda views, folder, on_progress: Pack(views))
         return tmp_path
 
     return with_runs

@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,11 +27,12 @@ from scene_geo_loc.benchmarks.descriptors.results import (
     run_from_dict,
     run_to_dict,
 )
-from scene_geo_loc.benchmarks.descriptors.scenario_images import ScenarioImages, Size, Tell, pack_images
+from scene_geo_loc.benchmarks.descriptors.scenario_images import ScenarioImages, Size, pack_images
 from scene_geo_loc.benchmarks.descriptors.systems import DescriptorSystem, SystemName, SystemRun
 from scene_geo_loc.benchmarks.descriptors.whitening import whiten
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.progress import ProgressCallback, ProgressDisplay, ignore_progress, no_display
 from scene_geo_loc.mapping.image_descriptors import spread
 from scene_geo_loc.metrics.recall import measure_recall
 
@@ -44,20 +45,13 @@ _BATCH = 16
 _SIMULATION = "simulation.json"
 """What the simulator writes beside the runs that it makes."""
 
-Show = Callable[[str, str], AbstractContextManager[Tell]]
-"""Makes a line of progress: what is done, and in what unit."""
-
-
-def _silent(words: str, unit: str) -> AbstractContextManager[Tell]:
-    return nullcontext(lambda done, total: None)
-
 
 def benchmark_descriptors(
     root: Path,
     runs: Sequence[SystemRun],
     cache: Path | None = None,
     protocols: Protocols | None = None,
-    show: Show = _silent,
+    show: ProgressDisplay = no_display,
 ) -> Benchmark:
     """Scores runs of systems on all scenarios that a folder of RobotCar runs has.
 
@@ -76,10 +70,10 @@ def benchmark_descriptors(
     sizes = {run.input_size(width, height) for run in runs}
     with ExitStack() as stack:
         folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scene_geo_loc_")))
-        with show("reading", "images") as tell:
-            images = pack_images(scenarios, sorted(sizes), folder, tell)
-        with show("describing", "images") as tell:
-            results = score_runs(images, runs, (width, height), cache, tell)
+        with show("reading", "images") as on_progress:
+            images = pack_images(scenarios, sorted(sizes), folder, on_progress)
+        with show("describing", "images") as on_progress:
+            results = score_runs(images, runs, (width, height), cache, on_progress)
     is_simulated = (root / _SIMULATION).is_file()
     return Benchmark(root.name, images.scenarios, results, left_out, protocols or {}, is_simulated)
 
@@ -89,7 +83,7 @@ def score_runs(
     runs: Sequence[SystemRun],
     shape: Size,
     cache: Path | None = None,
-    tell: Tell = lambda done, total: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> list[SystemResult]:
     """Runs of systems by system, in the order in which each is first met, with one row a whitened size.
 
@@ -98,16 +92,16 @@ def score_runs(
     """
     rows: dict[SystemName, SystemResult] = {}
     total = len(images.rows()) * len(runs)
-    tell(0, total)
+    on_progress(0, total)
     for number, run in enumerate(runs):
         scored = _Scores(images, run, cache).all(
             shape,
-            lambda done, number=number: tell(number * len(images.rows()) + done, total),  # type: ignore[misc]
+            lambda done, number=number: on_progress(number * len(images.rows()) + done, total),  # type: ignore[misc]
         )
         for system, result in scored.items():
             row = rows.setdefault(system, SystemResult(system, run.traits, []))
             row.runs.append(result)
-        tell((number + 1) * len(images.rows()), total)
+        on_progress((number + 1) * len(images.rows()), total)
     return list(rows.values())
 
 
@@ -120,21 +114,21 @@ class _Scores:
     cache: Path | None
     _times: list[float] = field(default_factory=list)
 
-    def all(self, shape: Size, told: Callable[[int], None]) -> dict[SystemName, RunResult]:
+    def all(self, shape: Size, on_images: Callable[[int], None]) -> dict[SystemName, RunResult]:
         plain = self.run.system
         names = {size: SystemName(plain.name, plain.protocol, size) for size in (None, *self.run.whiten)}
         results = {name: result for size, name in names.items() if (result := self._cached(size, shape))}
         missing = [size for size, name in names.items() if name not in results]
         if missing:
             system = self.run.load(*shape)
-            described = self._describe(system, shape, told)
+            described = self._describe(system, shape, on_images)
             for size in missing:
                 results[names[size]] = result = self._score(system, described, size)
                 self._keep(size, shape, result)
         return {name: results[name] for name in names.values()}
 
     def _describe(
-        self, system: DescriptorSystem, shape: Size, told: Callable[[int], None]
+        self, system: DescriptorSystem, shape: Size, on_images: Callable[[int], None]
     ) -> NDArray[np.float32]:
         """Descriptors (N, D) of all rows that scenarios need; other rows are zero."""
         pixels = self.images.open(self.run.input_size(*shape))
@@ -155,7 +149,7 @@ class _Scores:
             if descriptors is None:
                 descriptors = np.zeros((len(pixels), described.shape[1]), np.float32)
             descriptors[rows[begin : begin + _BATCH]] = described
-            told(begin + len(batch))
+            on_images(begin + len(batch))
         assert descriptors is not None
         return descriptors
 

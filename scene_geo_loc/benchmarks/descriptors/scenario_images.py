@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.atomic import write_json, written_aside
 from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
 from scene_geo_loc.core.parallel import available_cores, in_order
+from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.mapping.image_descriptors import UNREADABLE
 from scene_geo_loc.places.scenarios import Scenario
 from scene_geo_loc.places.views import View
@@ -29,9 +30,6 @@ from scene_geo_loc.traversals.frame import Skipped
 Image = NDArray[np.uint8]
 Size = tuple[int, int]
 """Width and height, pixels."""
-
-Tell = Callable[[int, int], None]
-"""Takes how many images are done, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def pack_images(
     scenarios: Sequence[Scenario],
     sizes: Sequence[Size],
     folder: Path,
-    tell: Tell = lambda done, total: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> ScenarioImages:
     """Reads all images once and squashes them to each size; what the folder has already is kept.
 
@@ -94,13 +92,13 @@ def pack_images(
     missing = {size: file for size, file in files.items() if not file.is_file()}
     unreadable_file = folder / f"images_{digest[:16]}_unreadable.json"
     if missing or not unreadable_file.is_file():
-        write_json(unreadable_file, _pack(views, missing, tell))
+        write_json(unreadable_file, _pack(views, missing, on_progress))
     unreadable = frozenset(json.loads(unreadable_file.read_text()))
     row_of = {view.files.image: row for row, view in enumerate(views) if row not in unreadable}
     return ScenarioImages(digest, [_readable(scenario, row_of) for scenario in scenarios], files)
 
 
-def _pack(views: Sequence[View], files: dict[Size, Path], tell: Tell) -> list[int]:
+def _pack(views: Sequence[View], files: dict[Size, Path], on_progress: ProgressCallback) -> list[int]:
     """Writes the images; returns the rows of those that cannot be read, which stay black."""
     unreadable = []
 
@@ -119,14 +117,14 @@ def _pack(views: Sequence[View], files: dict[Size, Path], tell: Tell) -> list[in
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(outputs[-1], header)
         pool = stack.enter_context(ThreadPoolExecutor(available_cores()))
-        tell(0, len(views))
+        on_progress(0, len(views))
         for row, images in enumerate(in_order(pool, squash, views, 4 * available_cores())):
             if images is None:
                 unreadable.append(row)
                 images = [np.zeros((height, width, 3), np.uint8) for width, height in files]
             for output, image in zip(outputs, images, strict=True):
                 output.write(image.tobytes())
-            tell(row + 1, len(views))
+            on_progress(row + 1, len(views))
     return unreadable
 
 

@@ -9,8 +9,8 @@ import hashlib
 import json
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from scene_geo_loc.benchmarks.poses.methods import (
 )
 from scene_geo_loc.benchmarks.poses.results import MethodResult, Place, QuerySetResult
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError, TraversalError
+from scene_geo_loc.core.progress import ProgressDisplay, no_display
 from scene_geo_loc.localization.localizer import Localizer, network_of
 from scene_geo_loc.localization.rig import RigLocalizer
 from scene_geo_loc.localization.tracker import Tracker
@@ -53,14 +54,6 @@ from scene_geo_loc.traversals.rig import RigTraversal
 
 _MOST_CAMERAS = 16
 """Images of one instant whose forward passes are remembered."""
-
-Tell = Callable[[int, int], None]
-Show = Callable[[str, str], AbstractContextManager[Tell]]
-"""Makes a line of progress: what is done, and in what unit."""
-
-
-def _silent(words: str, unit: str) -> AbstractContextManager[Tell]:
-    return nullcontext(lambda done, total: None)
 
 
 @dataclass(frozen=True)
@@ -104,7 +97,7 @@ class PoseBenchmarkRun:
     cache: Path | None = None
     device: str = "auto"
     steps: Sequence[Step] = STEPS
-    show: Show = _silent
+    show: ProgressDisplay = no_display
     _extractors: dict[str, SharedExtractor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -172,9 +165,9 @@ class PoseBenchmarkRun:
             f"mapping {course.name} with {recipe.depth_name or 'no'} depth "
             f"and {recipe.settings.matcher} features"
         )
-        with self.show(words, "frames") as tell:
+        with self.show(words, "frames") as on_progress:
             for done, _ in enumerate(feed(builder, traversal), start=1):
-                tell(done, len(traversal))
+                on_progress(done, len(traversal))
             builder.finish()
         return ReferenceMap.open(out)
 
@@ -203,7 +196,7 @@ class PoseBenchmarkRun:
         rows = [self._row(recipe, opened, step) for recipe, opened in maps for step in steps]
         answers: list[list[QueryRecord]] = [[] for _ in rows]
         without_truth = 0
-        with self.show(f"localizing {name}", "frames") as tell:
+        with self.show(f"localizing {name}", "frames") as on_progress:
             total = len(queries.cameras[0] if isinstance(queries, RigTraversal) else queries)
             for done, frames in enumerate(_instants(queries), start=1):
                 if frames[0].T_map_camera is None:
@@ -211,7 +204,7 @@ class PoseBenchmarkRun:
                     continue
                 for row, records in zip(rows, answers, strict=True):
                     records.append(row.answer(frames))
-                tell(done, total)
+                on_progress(done, total)
         if not answers[0]:
             raise TraversalError(f"{queries.name} has no poses to compare with: name them with --poses.")
         return QuerySetResult(

@@ -75,12 +75,12 @@ def compare(
     with TemporaryDirectory() as scratch:
         conditions: dict[str, PackedPairs] = {}
         for name, folder in named(folders).items():
-            with progress(f"reading {name}", "images") as tell:
-                pack = pack_pairs([folder], Path(scratch) / name, count=most, progress=tell)
+            with progress(f"reading {name}", "images") as on_progress:
+                pack = pack_pairs([folder], Path(scratch) / name, count=most, on_progress=on_progress)
             conditions[name] = PackedPairs(pack)
         if conditions:
-            with progress("comparing depth", "images") as tell:
-                compared = compare_depth(estimators, conditions, tell)
+            with progress("comparing depth", "images") as on_progress:
+                compared = compare_depth(estimators, conditions, on_progress)
             _print(compared)
             if json_file is not None:
                 write_json(json_file, compared.to_dict())

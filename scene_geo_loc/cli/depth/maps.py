@@ -75,8 +75,8 @@ def make(
 
     traversal = source.open()
     window = _window(traversal, before, after)
-    with progress("depth maps", "images") as tell:
-        done = make_depth_maps(traversal, out, window, workers=workers, progress=tell)
+    with progress("depth maps", "images") as on_progress:
+        done = make_depth_maps(traversal, out, window, workers=workers, on_progress=on_progress)
     left_out = f"; left out: {done.skipped}" if done.skipped else ""
     typer.echo(
         f"{out}: {done.made + done.kept} depth maps, {done.made} of them new, "

@@ -13,18 +13,18 @@ QUIET_PERIOD_S = 5.0
 """How often a line is printed where the output is no terminal and cannot be drawn over."""
 
 
-class Tell(Protocol):
-    """Takes how far the work is."""
+class AnnotatedProgress(Protocol):
+    """A `ProgressCallback` that also shows a note behind the bar."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """How many are done, of how many, and a few words that stand behind."""
+        """Shows the items done, their total and a note."""
 
 
 @contextmanager
-def progress(words: str, unit: str = "frames") -> Iterator[Tell]:
+def progress(words: str, unit: str = "frames") -> Iterator[AnnotatedProgress]:
     """Shows on stderr how many of something are done, how fast, and how long the rest will take.
 
-    Yields the function to tell it; the line stays where the work is cut short.
+    Yields the callback that takes the progress; the line stays if the work is interrupted.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -33,7 +33,7 @@ def progress(words: str, unit: str = "frames") -> Iterator[Tell]:
     pace = _Pace()
     if not console.is_terminal:
         lines = _Lines(words, unit, pace)
-        yield lines.tell
+        yield lines.show
         lines.end()
         return
     columns = (
@@ -47,19 +47,19 @@ def progress(words: str, unit: str = "frames") -> Iterator[Tell]:
     with Progress(*columns, console=console) as shown:
         task = shown.add_task(words, total=None, rate=0.0, note="")
 
-        def tell(done: int, total: int, note: str = "") -> None:
+        def on_progress(done: int, total: int, note: str = "") -> None:
             shown.update(task, completed=done, total=total or None, rate=pace.after(done), note=note)
 
-        yield tell
+        yield on_progress
 
 
 def track(items: Iterable[Item], total: int, words: str, unit: str = "frames") -> Iterator[Item]:
     """Yields the items and shows their progress."""
-    with progress(words, unit) as tell:
-        tell(0, total)
+    with progress(words, unit) as on_progress:
+        on_progress(0, total)
         for done, item in enumerate(items, start=1):
             yield item
-            tell(done, total)
+            on_progress(done, total)
 
 
 class _Pace:
@@ -83,14 +83,14 @@ class _Lines:
 
     def __init__(self, words: str, unit: str, pace: _Pace) -> None:
         self._words, self._unit, self._pace = words, unit, pace
-        self._done, self._told = 0, pace.begin
+        self._done, self._printed_at = 0, pace.begin
         self._print("...")
 
-    def tell(self, done: int, total: int, note: str = "") -> None:
+    def show(self, done: int, total: int, note: str = "") -> None:
         self._done, now, rate = done, time.monotonic(), self._pace.after(done)
-        if now - self._told < QUIET_PERIOD_S or rate == 0.0:
+        if now - self._printed_at < QUIET_PERIOD_S or rate == 0.0:
             return
-        self._told = now
+        self._printed_at = now
         left = f", {max(total - done, 0) / rate:.0f} s left" if total else ""
         self._print(f"{done}/{total or '?'} ({rate:.1f} {self._unit}/s{left}) {note}".rstrip())
 

@@ -126,8 +126,8 @@ def depth(
 
     def pack(kind: str, folders: list[Path]) -> ImagePack:
         kind = kind.replace("/", "_")
-        with progress(f"packing {kind}", "images") as tell:
-            return pack_pairs(folders, packs / kind, count=protocol.pairs, seed=seed, progress=tell)
+        with progress(f"packing {kind}", "images") as on_progress:
+            return pack_pairs(folders, packs / kind, count=protocol.pairs, seed=seed, on_progress=on_progress)
 
     learned = [pack("pairs", pairs), *([pack("day", day)] if day else [])]
     validated = {

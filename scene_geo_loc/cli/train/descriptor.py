@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from scene_geo_loc.cli.options.progress import Tell
+    from scene_geo_loc.cli.options.progress import AnnotatedProgress
 
 from scene_geo_loc.cli.train.depth import depth
 from scene_geo_loc.cli.train.encoder import encoder
 from scene_geo_loc.cli.train.scene import scene
+from scene_geo_loc.core.progress import ProgressCallback
 
 train_app = typer.Typer(help="Train networks.", no_args_is_help=True)
 train_app.command()(depth)
@@ -97,11 +98,11 @@ class _Watcher:
 
     def __init__(self, shows: bool) -> None:
         self._shows = shows
-        self._bar: AbstractContextManager[Tell] | None = None
-        self._tell: Tell | None = None
+        self._bar: AbstractContextManager[AnnotatedProgress] | None = None
+        self._on_progress: AnnotatedProgress | None = None
 
     @contextmanager
-    def packing(self, words: str) -> Iterator[Callable[[int, int], None]]:
+    def packing(self, words: str) -> Iterator[ProgressCallback]:
         """See `RunWatcher.packing`; shows nothing where nothing is to be packed."""
         yield lambda done, total: self._show(words, "images", done, total)
         self.close()
@@ -125,17 +126,17 @@ class _Watcher:
         """Ends the bar."""
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
-            self._bar = self._tell = None
+            self._bar = self._on_progress = None
 
     def _show(self, words: str, unit: str, done: int, total: int, note: str = "") -> None:
         from scene_geo_loc.cli.options.progress import progress
 
         if not self._shows:
             return
-        if self._tell is None:
+        if self._on_progress is None:
             self._bar = progress(words, unit)
-            self._tell = self._bar.__enter__()
-        self._tell(done, total, note)
+            self._on_progress = self._bar.__enter__()
+        self._on_progress(done, total, note)
 
 
 def told(losses: dict[str, float]) -> str:

@@ -51,16 +51,16 @@ def encoder(
 
     packs = []
     for number, source in enumerate(sources):
-        with progress(f"packing {source.name}", "images") as tell:
-            packs.append(pack_images(source, out.with_name(f"{out.name}.packs") / str(number), tell))
+        with progress(f"packing {source.name}", "images") as on_progress:
+            packs.append(pack_images(source, out.with_name(f"{out.name}.packs") / str(number), on_progress))
     trainer = EncoderTrainer(name.value, packs, out, protocol, device)
-    with progress(f"teaching {name.value}", "steps") as tell:
+    with progress(f"teaching {name.value}", "steps") as on_progress:
 
-        def told(done: int, total: int, record: dict[str, Any] | None) -> None:
-            tell(done, total)
+        def on_step(done: int, total: int, record: dict[str, Any] | None) -> None:
+            on_progress(done, total)
             if record:
                 held_out = ", ".join(f"{share:.3f} at {at}" for at, share in record["held_out"].items())
                 typer.echo(f"step {done}: not explained of held-out images: {held_out}", err=True)
 
-        weights = trainer.run(told)
+        weights = trainer.run(on_step)
     typer.echo(f"{weights}: weights of {name.value}, learned in {protocol.steps} steps")

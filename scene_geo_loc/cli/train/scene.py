@@ -118,8 +118,8 @@ def scene(
 
     def packed(name: str, paths: list[Path]) -> PosedImages:
         parts = [open_traversal(path, every=every, offset=offset) for path in paths]
-        with progress(f"packing {name}", "images") as tell:
-            return pack_posed_images(parts, packs / name, size, tell)
+        with progress(f"packing {name}", "images") as on_progress:
+            return pack_posed_images(parts, packs / name, size, on_progress)
 
     conditions = named(validation or [])
     learned_from = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scene_geo_loc.core.progress import ProgressCallback
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.ros.common.messages import image_message, ns_to_stamp, stamp_to_ns, transform_message
 from scene_geo_loc.ros.harness.node_process import (
@@ -53,7 +53,7 @@ def hold_rate(
     rate_hz: float,
     duration_s: float,
     log: Path,
-    on_progress: Callable[[int, int], None],
+    on_progress: ProgressCallback,
 ) -> LiveLoad:
     """Publishes raw images to a localization_node at a steady rate, the same ones in turns.
 
@@ -63,7 +63,7 @@ def hold_rate(
         rate_hz: images a second.
         duration_s: how long to go on after the warm-up.
         log: file for the node's output.
-        on_progress: told images sent and images to send.
+        on_progress: receives images sent and images to send.
 
     Raises SceneGeoLocError where the node does not start or ends too early.
     """
@@ -82,7 +82,7 @@ def _publish(
     rate_hz: float,
     duration_s: float,
     log: Path,
-    on_progress: Callable[[int, int], None],
+    on_progress: ProgressCallback,
 ) -> LiveLoad:
     from geometry_msgs.msg import PoseStamped
     from rclpy.qos import DurabilityPolicy, QoSProfile

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.progress import ProgressCallback
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.ros.common.messages import pose_from_message, pose_from_transform, stamp_to_ns
 from scene_geo_loc.ros.common.transforms import TransformBuffer, TransformUnavailable
@@ -52,7 +52,7 @@ def replay(
     path: Path,
     map_folder: Path,
     log: Path,
-    on_progress: Callable[[int, int], None],
+    on_progress: ProgressCallback,
     tracking: bool = False,
 ) -> LiveAnswers:
     """Plays a bag at the rate it was recorded to a localization_node and gathers what the node publishes.
@@ -61,7 +61,7 @@ def replay(
         path: a bag with images, their intrinsics, odometry and the camera's mounting on TF.
         map_folder: the map to localize in.
         log: file for the node's output.
-        on_progress: told images sent and images in the bag, with every image.
+        on_progress: receives images sent and images in the bag, with every image.
         tracking: whether the node follows the camera.
 
     Raises SceneGeoLocError where the bag lacks something, or the node does not start or ends too early.
@@ -81,7 +81,7 @@ def _play(
     bag: Bag,
     process: subprocess.Popen[bytes],
     log: Path,
-    on_progress: Callable[[int, int], None],
+    on_progress: ProgressCallback,
 ) -> LiveAnswers:
     from geometry_msgs.msg import PoseStamped
     from rclpy.qos import DurabilityPolicy, QoSProfile

@@ -13,6 +13,7 @@ import numpy as np
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.parallel import available_cores, in_order, process_pool
+from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.simulation.conditions import CONDITIONS, Condition
 from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.rendering.render import Scene
@@ -34,9 +35,6 @@ _ODOMETRY_HZ = 50.0
 _GPS_HZ = 5.0
 _EPOCH_NS = 1_700_000_000 * 10**9
 _DAY_NS = 86_400 * 10**9
-
-Progress = Callable[[int, int], None]
-"""Called with the camera frames done and their total."""
 
 
 @dataclass(frozen=True)
@@ -164,13 +162,13 @@ def simulate(
     settings: DriveSettings | None = None,
     *,
     workers: int | None = None,
-    progress: Progress | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> DriveSummary:
     """Drives through the town and records a rosbag2 at `out`; the same settings give the same messages.
 
     Args:
         workers: processes that cast rays; by default one for each core.
-        progress: called after each camera frame.
+        on_progress: receives the camera frames done and their total.
 
     Raises TraversalError where `out` exists or cannot be written.
     """
@@ -190,8 +188,7 @@ def simulate(
                 _record(bag, drive, shot, result)
                 if shot.sensor == "camera":
                     done += 1
-                    if progress:
-                        progress(done, frames)
+                    on_progress(done, frames)
         while waiting:
             waiting[1]()
             waiting = next(light, None)

@@ -14,6 +14,7 @@ from scene_geo_loc import __version__
 from scene_geo_loc.core.atomic import write_aside, write_json
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.parallel import available_cores, process_pool
+from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.simulation.conditions import CONDITIONS
 from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.recordings import robotcar_layout
@@ -24,7 +25,6 @@ from scene_geo_loc.simulation.recordings.campaign import (
     chosen_runs,
     city_of,
 )
-from scene_geo_loc.simulation.recordings.drive import Progress
 from scene_geo_loc.simulation.town.city import City
 from scene_geo_loc.simulation.town.plan import StreetPlan
 from scene_geo_loc.simulation.vehicle import navigation, robotcar_rig
@@ -139,13 +139,13 @@ def simulate_robotcar(
     settings: CampaignSettings | None = None,
     *,
     workers: int | None = None,
-    progress: Progress | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> CampaignSummary:
     """Simulates the runs that are not in `out` yet; the same settings give the same files.
 
     Args:
         workers: processes, each of which holds a piece of the city; by default one for each core.
-        progress: called now and then.
+        on_progress: receives the images done and their total, every half second.
 
     Raises SceneGeoLocError where `out` cannot be written, or holds a campaign of other settings.
     """
@@ -156,7 +156,7 @@ def simulate_robotcar(
         campaign = _Campaign(out, settings, city)
         total = sum(drive.image_count() for drive in campaign.drives)
         try:
-            _simulate_pieces(campaign, workers or available_cores(), progress, total)
+            _simulate_pieces(campaign, workers or available_cores(), on_progress, total)
         finally:
             for drive in campaign.drives:
                 shutil.rmtree(campaign.aside(drive), ignore_errors=True)
@@ -205,7 +205,7 @@ _campaign: _Campaign | None = None
 """The campaign that forked workers inherit."""
 
 
-def _simulate_pieces(campaign: _Campaign, workers: int, progress: Progress | None, total: int) -> None:
+def _simulate_pieces(campaign: _Campaign, workers: int, on_progress: ProgressCallback, total: int) -> None:
     """Simulates all pieces of all runs; a run is complete when its pieces are."""
     global _campaign
     left = {number: len(drive.pieces) for number, drive in enumerate(campaign.drives)}
@@ -222,8 +222,7 @@ def _simulate_pieces(campaign: _Campaign, workers: int, progress: Progress | Non
             }
             while waiting:
                 done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-                if progress:
-                    progress(campaign.done.value, total)
+                on_progress(campaign.done.value, total)
                 for future in done:
                     number = waiting.pop(future)
                     future.result()

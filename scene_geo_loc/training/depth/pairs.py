@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.depth.depth_maps import INDEX, DepthMap, DepthMaps
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.packs.chunks import Picture, Reader
 from scene_geo_loc.packs.image_pack import ImagePack
-from scene_geo_loc.packs.packing import Progress, make_pack
+from scene_geo_loc.packs.packing import make_pack
 from scene_geo_loc.training.common.augmentation import draw_sample
 from scene_geo_loc.training.descriptor.batches import drawn_ahead, stacked
 from scene_geo_loc.traversals.folder import FolderTraversal
@@ -41,7 +42,7 @@ def pack_pairs(
     seed: int = 0,
     squashed: bool = False,
     workers: int | None = None,
-    progress: Progress | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> ImagePack:
     """The pack of images that have depth maps.
 
@@ -51,7 +52,7 @@ def pack_pairs(
         folder: of the pack.
         count: most pairs to take, chosen from all of them at random.
         seed: decides which.
-        squashed, workers, progress: see `make_pack`.
+        squashed, workers, on_progress: see `make_pack`.
 
     Raises:
         SceneGeoLocError: a source has no depth maps, or its images are not where they were; see
@@ -67,7 +68,7 @@ def pack_pairs(
         source=f"image and depth pairs of {', '.join(str(source) for source in sources)}",
         squashed=squashed,
         workers=workers,
-        progress=progress,
+        on_progress=on_progress,
     )
 
 

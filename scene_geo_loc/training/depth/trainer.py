@@ -29,8 +29,8 @@ from scene_geo_loc.training.depth.protocol import DepthTraining, Freeze
 PICTURES = "depth.png"
 """Pictures of inferred depth, beside the curves: what the network makes of a few images by now."""
 
-Tell = Callable[[dict[str, Any]], None]
-"""Takes the record of an epoch."""
+EpochCallback = Callable[[dict[str, Any]], None]
+"""Receives the record of an epoch."""
 
 
 class Batches(Protocol):
@@ -167,7 +167,7 @@ def train_depth(
     run: RunFolder,
     validation: Mapping[str, Pairs],
     provenance: dict[str, Any],
-    tell: Tell = lambda record: None,
+    on_epoch: EpochCallback = lambda record: None,
 ) -> dict[str, Any]:
     """Trains to the end, or on from where the run's folder is, and keeps the best and the last network.
 
@@ -177,7 +177,7 @@ def train_depth(
 
     Args:
         provenance: what the checkpoints say of where they come from.
-        tell: takes the record of each epoch once it is written.
+        on_epoch: receives the record of each epoch once it is written.
 
     Returns:
         What `result.json` then says.
@@ -207,7 +207,7 @@ def train_depth(
         if validation:
             write_depth_pictures(run.path / PICTURES, _pictures(trainer.network, validation))
         run.save_state(TrainingState(trainer.state, {"epoch": epoch}))
-        tell(record)
+        on_epoch(record)
     best = best_epoch(records)
     result = {"ended": "all epochs done", "epochs": epochs, "best_epoch": best, **records[best]}
     run.finish(result)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.progress import ProgressCallback
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.checkpoint import load_checkpoint
 from scene_geo_loc.packs.image_pack import INPUT_SIZE, ImagePack
@@ -42,7 +42,7 @@ _PACK = "triplets"
 class RunWatcher(Watcher, Protocol):
     """What is told how a run goes."""
 
-    def packing(self, words: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    def packing(self, words: str) -> AbstractContextManager[ProgressCallback]:
         """Shows how many images of how many are packed."""
         ...
 
@@ -92,12 +92,12 @@ def load_training_data(
     triplets = Triplets.load(path, root)
 
     def packed() -> tuple[ImagePack, Validation]:
-        with watcher.packing("packing images of triplets") as tell:
-            pack = pack_triplets(triplets, packs / _PACK, progress=tell)
-        with watcher.packing("packing images of the validation area") as tell:
+        with watcher.packing("packing images of triplets") as on_progress:
+            pack = pack_triplets(triplets, packs / _PACK, on_progress=on_progress)
+        with watcher.packing("packing images of the validation area") as on_progress:
             references, queries = protocol.validation_references, protocol.validation_queries
             folder = packs / f"validation_{references or 'all'}_{queries}"
-            validation = load_validation(triplets.root, folder, references, queries, tell)
+            validation = load_validation(triplets.root, folder, references, queries, on_progress)
         return pack, validation
 
     if processes.is_first:

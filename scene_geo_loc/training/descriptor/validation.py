@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.metrics.recall import PlaceRecall, measure_recall
 from scene_geo_loc.packs.image_pack import ImagePack
-from scene_geo_loc.packs.packing import Progress
 from scene_geo_loc.packs.sources import pack_views, view_name
 from scene_geo_loc.places.areas import AREAS_FILE, Areas
 from scene_geo_loc.places.places import places_of
@@ -85,7 +85,7 @@ def load_validation(
     folder: Path,
     most_references: int | None,
     most_queries: int,
-    progress: Progress | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Validation:
     """The validation area of a folder of RobotCar runs, real or simulated.
 
@@ -95,7 +95,7 @@ def load_validation(
         most_references: that many references at most, all views of places that are evenly spread; None: of
             a place every 5 m.
         most_queries: that many queries at most, evenly along their runs, with the cameras in turn.
-        progress: told how far the packing is.
+        on_progress: receives the images done and their total.
 
     Raises:
         SceneGeoLocError: not two of its runs pass through the validation area, or the pack cannot be made.
@@ -120,7 +120,7 @@ def load_validation(
     references = _at_most(of_runs[reference_run], most_references)
     a_run = -(-most_queries // len(query_runs))
     queries = [view for run in query_runs for view in views_in_turn(of_runs[run], a_run)]
-    pack = pack_views([*references, *queries], folder, progress=progress)
+    pack = pack_views([*references, *queries], folder, on_progress=on_progress)
     # Views whose image cannot be read are not in the pack.
     there = [
         [view for view in views if pack.find(view_name(view)) is not None] for views in (references, queries)

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.mapping.image_descriptors import image_names
 from scene_geo_loc.packs.chunks import Picture, Reader
 from scene_geo_loc.packs.image_pack import SHORT_SIDE, ImagePack
-from scene_geo_loc.packs.packing import Progress, make_pack
+from scene_geo_loc.packs.packing import make_pack
 from scene_geo_loc.packs.sources import view_name
 from scene_geo_loc.places.areas import Areas
 from scene_geo_loc.places.places import places_of
@@ -30,25 +31,25 @@ HELD_OUT = 50
 """One image in so many is kept for measuring how well the student does."""
 
 
-def pack_images(source: Path, folder: Path, progress: Progress | None = None) -> ImagePack:
+def pack_images(source: Path, folder: Path, on_progress: ProgressCallback = ignore_progress) -> ImagePack:
     """The pack of all images of a source; made where it is not there yet.
 
     Args:
         source: a folder of RobotCar runs, of which the training runs' views in the training area are taken;
             or any folder, of which all images are, those of its sub-folders too.
         folder: where the pack lies.
-        progress: told how far it is.
+        on_progress: receives the images done and their total.
 
     Raises SceneGeoLocError where there are no images or the pack cannot be written.
     """
     if (source / TRAINING_RUNS[0]).is_dir():
-        return _pack_runs(source, folder, progress)
+        return _pack_runs(source, folder, on_progress)
     paths = [source / name for name in image_names(source)]
     pictures = [Picture(path.relative_to(source).as_posix(), path) for path in paths]
-    return make_pack(folder, pictures, lambda: _readers(paths), source=source.name, progress=progress)
+    return make_pack(folder, pictures, lambda: _readers(paths), source=source.name, on_progress=on_progress)
 
 
-def _pack_runs(root: Path, folder: Path, progress: Progress | None) -> ImagePack:
+def _pack_runs(root: Path, folder: Path, on_progress: ProgressCallback) -> ImagePack:
     area, skipped = Areas.load(root).train, Skipped()
     runs, _ = training_runs(root)
     views = [
@@ -63,7 +64,7 @@ def _pack_runs(root: Path, folder: Path, progress: Progress | None) -> ImagePack
         pictures,
         lambda: _view_readers(views),
         source=f"training area of {root.name}",
-        progress=progress,
+        on_progress=on_progress,
     )
 
 

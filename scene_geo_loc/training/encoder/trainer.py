@@ -41,8 +41,8 @@ _HELD_OUT_IMAGES = 64
 _ALSO_TAUGHT = {"resnet18": ("layer3", TruncatedResNet18.late)}
 """By the encoder's name, a further layer to teach and its stage: the truncated ResNet18 ends there."""
 
-Told = Callable[[int, int, dict[str, Any] | None], None]
-"""Takes the steps done, their total, and the record of the log that was written, if one was."""
+StepCallback = Callable[[int, int, dict[str, Any] | None], None]
+"""Receives the steps done, their total, and the record of the log that was written, if one was."""
 
 
 class Teacher(EfficientNetLite0):
@@ -124,7 +124,7 @@ class EncoderTrainer:
         self._scale: dict[int, tuple[Tensor, Tensor]] = {}
         self._records: list[dict[str, Any]] = []
 
-    def run(self, told: Told = lambda done, total, record: None) -> Path:
+    def run(self, on_step: StepCallback = lambda done, total, record: None) -> Path:
         """Teaches to the end; returns the file of the weights.
 
         Raises SceneGeoLocError where the loss is not finite or a file cannot be written.
@@ -142,7 +142,7 @@ class EncoderTrainer:
             if (step + 1) % every == 0 or step + 1 == total:
                 record = self._record(step + 1, losses)
                 losses = []
-            told(step + 1, total, record)
+            on_step(step + 1, total, record)
         self._folder.finish({"steps": total, **self._records[-1]})
         return weights
 

@@ -1,0 +1,20 @@
+"""How far a long task is: the one type of callback that all of them report to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+ProgressCallback = Callable[[int, int], None]
+"""Receives the number of items done and the total number of items."""
+ProgressDisplay = Callable[[str, str], AbstractContextManager[ProgressCallback]]
+"""Opens the display of one task from its title and the unit of its items."""
+
+
+def ignore_progress(done: int, total: int) -> None:
+    """Shows nothing: the default `ProgressCallback`."""
+
+
+def no_display(title: str, unit: str) -> AbstractContextManager[ProgressCallback]:
+    """Shows nothing: the default `ProgressDisplay`."""
+    return nullcontext(ignore_progress)

@@ -21,6 +21,7 @@ from tf2_msgs.msg import TFMessage
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
+from scene_geo_loc.ros.common.counters import BadReason, Event
 from scene_geo_loc.ros.common.messages import (
     image_message,
     ns_to_stamp,
@@ -148,11 +149,11 @@ class Robot:
 
     def seen(self) -> int:
         totals = self.node.counters.totals()
-        bad = sum(count for what, count in totals.items() if what.startswith("bad: "))
-        return totals.get("processed", 0) + totals.get("failed", 0) + bad
+        bad = sum(count for what, count in totals.items() if isinstance(what, BadReason))
+        return totals[Event.PROCESSED] + totals[Event.FAILED] + bad
 
-    def bad(self, reason: str) -> int:
-        return self.node.counters.total(f"bad: {reason}")
+    def bad(self, reason: BadReason) -> int:
+        return self.node.counters.totals()[reason]
 
     def state_becomes(self, state: str) -> None:
         self.states_end_with(state)

@@ -58,7 +58,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     shutil.copytree(ROOT / "launch", share / "launch", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "config", share / "config")
     for program in PROGRAMS:
-        code = f"from scene_geo_loc.ros.{program} import main; raise SystemExit(main())"
+        code = f"from scene_geo_loc.ros.programs import {program}; raise SystemExit({program}())"
         (programs / program).write_text(f"#!{sys.executable}\n{code}\n")
         (programs / program).chmod(0o755)
     with domain_id() as domain:

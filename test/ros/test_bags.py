@@ -45,7 +45,7 @@ def recording(tmp_path: Path, picture: np.ndarray) -> Path:
 
 
 def start(program: str, **parameters: str) -> subprocess.Popen[str]:
-    code = f"from scene_geo_loc.ros.{program} import main; raise SystemExit(main())"
+    code = f"from scene_geo_loc.ros.programs import {program}; raise SystemExit({program}())"
     words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
     return subprocess.Popen(
         [sys.executable, "-c", code, "--ros-args", *words],

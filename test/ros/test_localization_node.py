@@ -23,6 +23,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import inverse
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
+from scene_geo_loc.ros.common.counters import BadReason, Event
 from scene_geo_loc.ros.common.messages import (
     image_message,
     ns_to_stamp,
@@ -154,11 +155,11 @@ def test_bad_images_are_counted_by_reason_and_the_node_goes_on(robot: Robot, pic
     unknown = image_message(0, "", picture)
     unknown.encoding = "holographic"
     robot.send(unknown)
-    assert robot.bad("undecodable image") == 2
+    assert robot.bad(BadReason.UNDECODABLE_IMAGE) == 2
     robot.send(image_message(0, "", picture[:24]))
-    assert robot.bad("size other than camera_info's") == 1
+    assert robot.bad(BadReason.IMAGE_SIZE) == 1
     robot.send(image_message(0, "", np.zeros_like(picture)))
-    assert robot.bad("black or saturated image") == 1
+    assert robot.bad(BadReason.NO_CONTRAST) == 1
     report = robot.diagnosed("undecodable image")
     assert report.level == b"\x01"
     robot.send()
@@ -169,7 +170,7 @@ def test_images_without_usable_intrinsics_are_counted(robot: Robot) -> None:
     robot.world.publish("camera/camera_info", CameraInfo(width=64, height=48))
     robot.world.wait(lambda: not robot.node._camera_input._info.k.any(), "the zero camera_info")
     robot.send()
-    assert robot.bad("unusable camera_info") == 1
+    assert robot.bad(BadReason.UNUSABLE_CAMERA_INFO) == 1
     robot.send_camera_info()
 
 
@@ -177,8 +178,8 @@ def test_images_that_come_twice_or_late_are_left_out(robot: Robot) -> None:
     first = robot.send(stamp_ns=START)
     robot.send(stamp_ns=first)
     robot.send(stamp_ns=first - SECOND // 10)
-    assert robot.bad("duplicate stamp") == 1
-    assert robot.bad("stamp out of order") == 1
+    assert robot.bad(BadReason.DUPLICATE_STAMP) == 1
+    assert robot.bad(BadReason.STAMP_OUT_OF_ORDER) == 1
     assert len(robot.localizer.images) == 1
 
 
@@ -206,9 +207,9 @@ def test_a_suspended_node_localizes_nothing_until_it_is_resumed(robot: Robot) ->
     assert robot.call("suspend").success
     robot.state_becomes("suspended")
     assert not robot.call("suspend").success
-    received = robot.node.counters.total("received")
+    received = robot.node.counters.totals()[Event.RECEIVED]
     robot.world.publish("camera/image_raw", image_message(START, "camera_optical_frame", robot.picture))
-    robot.world.wait(lambda: robot.node.counters.total("received") > received, "the image")
+    robot.world.wait(lambda: robot.node.counters.totals()[Event.RECEIVED] > received, "the image")
     assert robot.localizer.images == []
     assert robot.call("resume").success
     robot.state_becomes("initializing")
@@ -254,7 +255,7 @@ def test_initial_poses_that_are_malformed_or_in_another_frame_are_rejected(robot
     negative = pose_with_covariance(0, "map", T_MAP_BASE, -np.eye(6))
     for count, message in enumerate((elsewhere, not_finite, no_rotation, negative), start=1):
         robot.world.publish("initialpose", message)
-        robot.world.wait(lambda count=count: robot.bad("initial pose") == count, f"rejection {count}")
+        robot.world.wait(lambda count=count: robot.bad(BadReason.INITIAL_POSE) == count, f"rejection {count}")
     robot.send()
     assert robot.localizer.priors == [None]
 

@@ -23,6 +23,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.mapping.builder import BuildProgress
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.ros.common.counters import BadReason, Event
 from scene_geo_loc.ros.common.messages import (
     image_message,
     ns_to_stamp,
@@ -112,9 +113,9 @@ class Drive:
         self.world.wait(listens, "the node to listen")
 
     def image(self, stamp_ns: int) -> None:
-        count = self.node.counters.total("received")
+        count = self.node.counters.totals()[Event.RECEIVED]
         self.world.publish("camera/image_raw", image_message(stamp_ns, "camera_optical_frame", self.picture))
-        self.world.wait(lambda: self.node.counters.total("received") > count, "the image to arrive")
+        self.world.wait(lambda: self.node.counters.totals()[Event.RECEIVED] > count, "the image to arrive")
 
     def transform(self, stamp_ns: int) -> None:
         moved = transform_message(stamp_ns, "map", "base_link", T_map_base(stamp_ns))
@@ -219,7 +220,7 @@ def test_images_without_a_pose_are_left_out_and_diagnostics_say_what_was_missing
         in drive.diagnosed("nobody publishes map").message
     )
     assert drive.builder.frames == []
-    assert drive.node.counters.total("bad: image that waited in vain") == 1
+    assert drive.node.counters.totals()[BadReason.IMAGE_TIMED_OUT] == 1
 
 
 def test_bad_images_and_scans_are_counted_and_the_build_goes_on(world: Any, picture: np.ndarray) -> None:
@@ -228,14 +229,14 @@ def test_bad_images_and_scans_are_counted_and_the_build_goes_on(world: Any, pict
     truncated = image_message(START, "camera_optical_frame", picture)
     truncated.data = truncated.data[:10]
     world.publish("camera/image_raw", truncated)
-    world.wait(lambda: drive.node.counters.total("received") == 1, "the image to arrive")
+    world.wait(lambda: drive.node.counters.totals()[Event.RECEIVED] == 1, "the image to arrive")
     for halves in range(3):
         drive.transform(START + halves * SECOND // 2)
     drive.image(START + SECOND // 2)
     drive.image(START + SECOND)
     world.wait(lambda: drive.builder.frames, "a frame")
-    assert drive.node.counters.total("bad: undecodable image") == 1
-    assert drive.node.counters.total("bad: scan without a valid point") == 1
+    assert drive.node.counters.totals()[BadReason.UNDECODABLE_IMAGE] == 1
+    assert drive.node.counters.totals()[BadReason.EMPTY_SCAN] == 1
 
 
 def test_images_that_will_be_no_keyframe_are_not_decoded(world: Any, picture: np.ndarray) -> None:
@@ -246,10 +247,10 @@ def test_images_that_will_be_no_keyframe_are_not_decoded(world: Any, picture: np
     truncated = image_message(START, "camera_optical_frame", picture)
     truncated.data = truncated.data[:10]
     world.publish("camera/image_raw", truncated)
-    world.wait(lambda: drive.node.counters.total("received") == 1, "the image to arrive")
+    world.wait(lambda: drive.node.counters.totals()[Event.RECEIVED] == 1, "the image to arrive")
     drive.image(START + SECOND)
     world.wait(lambda: drive.node._input.size == picture.nbytes, "the first image to be passed over")
-    assert drive.node.counters.total("bad: undecodable image") == 0
+    assert drive.node.counters.totals()[BadReason.UNDECODABLE_IMAGE] == 0
 
 
 def test_images_for_which_there_is_no_memory_are_counted_and_told(world: Any, picture: np.ndarray) -> None:

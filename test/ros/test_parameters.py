@@ -12,15 +12,9 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.ros.common import parameters
-from scene_geo_loc.ros.common.parameters import (
-    declare,
-    parameters_of,
-    read,
-    setting,
-    settings_of_nodes,
-    with_tables,
-)
+from scene_geo_loc.ros import parameter_tables
+from scene_geo_loc.ros.common.parameters import declare, parameters_of, read, setting
+from scene_geo_loc.ros.parameter_tables import NODES, with_tables
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "nodes.md"
 
@@ -119,28 +113,24 @@ def test_only_live_parameters_can_be_changed_and_only_within_their_range(context
 
 
 def test_every_parameter_of_every_node_is_described() -> None:
-    for model in settings_of_nodes().values():
+    for model in NODES.values():
         for parameter in parameters_of(model):
             assert parameter.description, parameter.name
 
 
 def test_the_tables_of_the_documentation_are_up_to_date() -> None:
     document = DOCUMENT.read_text()
-    assert with_tables(document, settings_of_nodes()) == document, (
-        "run python -m scene_geo_loc.ros.common.parameters"
-    )
+    assert with_tables(document, NODES) == document, "run python -m scene_geo_loc.ros.parameter_tables"
 
 
 def test_renewing_the_tables_writes_what_belongs_between_the_marks(tmp_path: Path) -> None:
     document = tmp_path / "nodes.md"
-    marks = "\n".join(
-        f"<!-- parameters: {name} -->\nOUTDATED\n<!-- end -->\nText." for name in settings_of_nodes()
-    )
+    marks = "\n".join(f"<!-- parameters: {name} -->\nOUTDATED\n<!-- end -->\nText." for name in NODES)
     document.write_text(marks)
-    parameters.main(document)
+    parameter_tables.main(document)
     renewed = document.read_text()
     assert "OUTDATED" not in renewed
-    assert renewed.count("Text.") == len(settings_of_nodes())
+    assert renewed.count("Text.") == len(NODES)
     assert "| `localizer.candidates` |" in renewed
 
 

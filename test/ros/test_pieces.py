@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scene_geo_loc.geometry.pose import make_pose
-from scene_geo_loc.ros.common.camera_input import BadMessage, StampOrder
+from scene_geo_loc.ros.common.camera_input import StampOrder
+from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Event
 from scene_geo_loc.ros.common.diagnostics import Level, Report
 from scene_geo_loc.ros.common.messages import (
     image_message,
@@ -30,7 +31,7 @@ from scene_geo_loc.traversals.messages.images import image_of
 SECOND = 10**9
 
 
-@given(st.integers(0, 2**31 * SECOND - 1))
+@given(st.integers(-(2**31) * SECOND, 2**31 * SECOND - 1))
 def test_a_stamp_keeps_its_nanoseconds(stamp_ns: int) -> None:
     assert stamp_to_ns(ns_to_stamp(stamp_ns)) == stamp_ns
 
@@ -178,7 +179,7 @@ HEALTHY: dict[str, Any] = {
     "stamp_age_s": 0.1,
     "fix_timeout_s": 2.0,
     "recent": Counter(),
-    "totals": {},
+    "totals": Counter(),
     "latency_p50_ms": None,
     "latency_p95_ms": None,
     "inlier_ratio": None,
@@ -202,8 +203,8 @@ HEALTHY: dict[str, Any] = {
         ({"since_image_s": 5.0}, Level.ERROR, "No image on image for 5 s."),
         ({"camera_problem": "Wrong QoS.", "since_image_s": 5.0}, Level.ERROR, "Wrong QoS."),
         ({"transform_problem": "No odometry."}, Level.WARN, "No odometry."),
-        ({"recent": Counter({"failed": 2})}, Level.ERROR, "2 frames failed with a defect"),
-        ({"recent": Counter({"bad: black image": 3})}, Level.WARN, "3 x black image"),
+        ({"recent": Counter({Event.FAILED: 2})}, Level.ERROR, "2 frames failed with a defect"),
+        ({"recent": Counter({BadReason.NO_CONTRAST: 3})}, Level.WARN, "3 x black or saturated image"),
         ({"stamp_age_s": 1e6}, Level.WARN, "set use_sim_time"),
     ],
 )

@@ -13,6 +13,7 @@ from room import Room
 from scene_geo_loc.geometry.pose import inverse, make_pose, position_error_m, rotation_error_deg
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.ros.common.counters import BadReason, Event
 from scene_geo_loc.ros.common.messages import image_message, ns_to_stamp, pose_from_message
 from scene_geo_loc.traversals.frame import Frame
 
@@ -91,21 +92,23 @@ def test_an_image_waits_for_the_other_camera_s_that_is_about_to_come(rig: Rig) -
     message = image_message(0, "camera_optical_frame", rig.front.image)
     message.header.stamp = ns_to_stamp(stamp_ns)
     rig.robot.world.publish("camera/image_raw", message)
-    rig.robot.world.wait(lambda: rig.robot.node.counters.total("received") == 2, "the first camera's image")
+    rig.robot.world.wait(
+        lambda: rig.robot.node.counters.totals()[Event.RECEIVED] == 2, "the first camera's image"
+    )
     rig.send_aside(stamp_ns)
     rig.robot.world.wait(lambda: len(rig.robot.poses) == 2, "a second pose")
     assert rig.robot.node._estimate.inliers > 1.3 * alone.inliers
-    assert rig.robot.bad("no image of a further camera") == 0
+    assert rig.robot.bad(BadReason.NO_RIG_IMAGE) == 0
 
 
 def test_a_camera_that_says_nothing_is_left_out_and_diagnosed(rig: Rig) -> None:
     rig.robot.send(stamp_ns=START)
     rig.pose_is_right()
-    assert rig.robot.bad("no image of a further camera") == 1
-    assert rig.robot.diagnosed("no image of a further camera").level == b"\x01"
+    assert rig.robot.bad(BadReason.NO_RIG_IMAGE) == 1
+    assert rig.robot.diagnosed("no image of a rig camera").level == b"\x01"
     rig.send_aside(START)
     rig.robot.send(stamp_ns=START + SECOND)
-    assert rig.robot.bad("no image of a further camera") == 2
+    assert rig.robot.bad(BadReason.NO_RIG_IMAGE) == 2
 
 
 def test_a_camera_that_is_triggered_later_is_moved_back_by_odometry(rig: Rig) -> None:
@@ -121,7 +124,7 @@ def test_without_odometry_a_camera_that_is_triggered_later_is_left_out(rig: Rig)
     rig.send_aside(START + SECOND // 10)
     rig.robot.send(stamp_ns=START)
     rig.pose_is_right()
-    assert rig.robot.bad("no place of a further camera on TF") == 1
+    assert rig.robot.bad(BadReason.NO_RIG_MOUNTING) == 1
 
 
 def test_an_image_of_the_second_camera_that_cannot_be_read_is_counted(rig: Rig) -> None:
@@ -130,7 +133,7 @@ def test_an_image_of_the_second_camera_that_cannot_be_read_is_counted(rig: Rig) 
     rig.robot.world.publish("aside/image_raw", message)
     rig.robot.send(stamp_ns=START)
     rig.pose_is_right()
-    assert rig.robot.bad("size other than camera_info's") == 1
+    assert rig.robot.bad(BadReason.IMAGE_SIZE) == 1
 
 
 def test_a_source_that_starts_over_is_localized_with_both_cameras_again(rig: Rig) -> None:

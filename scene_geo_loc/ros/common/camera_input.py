@@ -14,21 +14,19 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Counters
 from scene_geo_loc.traversals.messages.camera_info import camera_of
 from scene_geo_loc.traversals.messages.images import image_of
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-    from scene_geo_loc.ros.common.diagnostics import Counters
     from scene_geo_loc.ros.common.settings import CameraSettings
 
+MAX_STAMP_NS = (2**31 - 3600) * 1_000_000_000
+"""Later stamps leave no room in a message's 32 bits for the tolerances that are added to them."""
 RESTART_NS = 1_000_000_000
 """Stamps that go back by more than this mean that the source started over; by less, that one came late."""
-
-
-class BadMessage(Exception):
-    """A message that cannot be used; the message is the reason it is counted under."""
 
 
 class StampOrder:
@@ -38,14 +36,20 @@ class StampOrder:
         self._newest_ns: int | None = None
 
     def check(self, stamp_ns: int) -> bool:
-        """Whether the source started over. Raises BadMessage for a frame that comes twice or late."""
+        """Returns whether the source started over.
+
+        Raises BadMessage for a stamp that no message can carry on, or a frame that comes twice or late.
+        """
+        if not 0 <= stamp_ns <= MAX_STAMP_NS:
+            raise BadMessage(BadReason.INVALID_STAMP, f"{stamp_ns / 1e9:.3f} s")
         newest_ns, self._newest_ns = self._newest_ns, stamp_ns
         if newest_ns is None or stamp_ns > newest_ns:
             return False
         if stamp_ns < newest_ns - RESTART_NS:
             return True
         self._newest_ns = newest_ns
-        raise BadMessage("duplicate stamp" if stamp_ns == newest_ns else "stamp out of order")
+        duplicate = stamp_ns == newest_ns
+        raise BadMessage(BadReason.DUPLICATE_STAMP if duplicate else BadReason.STAMP_OUT_OF_ORDER)
 
     def reset(self) -> None:
         """Takes the next stamp, whatever it is."""
@@ -123,19 +127,19 @@ class CameraInput:
         """The image (H, W, 3) RGB of a message and its camera. Raises BadMessage."""
         info = self._info
         if info is None:
-            raise BadMessage("no camera_info yet")
+            raise BadMessage(BadReason.NO_CAMERA_INFO)
         if self._camera is None:
             try:
                 self._camera = camera_of(info)
             except (SceneGeoLocError, ValueError) as error:
-                raise BadMessage("unusable camera_info") from error
+                raise BadMessage(BadReason.UNUSABLE_CAMERA_INFO, str(error)) from error
         camera = self._camera
         try:
             image = image_of(message)
         except (SceneGeoLocError, ValueError) as error:
-            raise BadMessage("undecodable image") from error
+            raise BadMessage(BadReason.UNDECODABLE_IMAGE, str(error)) from error
         if image.shape[:2] != (camera.height, camera.width):
-            raise BadMessage("size other than camera_info's")
+            raise BadMessage(BadReason.IMAGE_SIZE)
         return image, camera
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +9,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from scene_geo_loc.ros.common.counters import Counted, Event, rejected
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -38,36 +39,23 @@ class Report:
         else:
             self.message = f"{self.message} {sentence}".strip()
 
+    def find_failed_callbacks(self, recent: Counter[Counted]) -> None:
+        """Adds an error where callbacks raised exceptions."""
+        count = recent[Event.CALLBACK_FAILED]
+        if count:
+            self.find(Level.ERROR, f"{count} callbacks failed with a defect, see the log.")
 
-class Counters:
-    """Counts of what happened, in total and since the last report; safe to use from several threads."""
+    def find_rejected(self, recent: Counter[Counted]) -> None:
+        """Adds a warning where messages were rejected."""
+        reasons = rejected(recent)
+        if reasons:
+            listed = ", ".join(f"{count} x {reason}" for reason, count in reasons.items())
+            self.find(Level.WARN, f"Bad messages in the last second: {listed}.")
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._total: Counter[str] = Counter()
-        self._recent: Counter[str] = Counter()
 
-    def add(self, what: str) -> None:
-        """Counts one."""
-        with self._lock:
-            self._total[what] += 1
-            self._recent[what] += 1
-
-    def total(self, what: str) -> int:
-        """How often something happened."""
-        with self._lock:
-            return self._total[what]
-
-    def totals(self) -> dict[str, int]:
-        """All counts."""
-        with self._lock:
-            return dict(self._total)
-
-    def take_recent(self) -> Counter[str]:
-        """The counts since the last call."""
-        with self._lock:
-            recent, self._recent = self._recent, Counter()
-            return recent
+def rejected_values(totals: Counter[Counted]) -> dict[str, str]:
+    """Returns the values of a report for the messages that were rejected."""
+    return {f"bad: {reason}": str(count) for reason, count in rejected(totals).items()}
 
 
 class LatencyWindow:

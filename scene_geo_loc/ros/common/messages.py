@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped, Transform, TransformStamped
     from sensor_msgs.msg import Image
 
+MAX_TRANSLATION_M = 1e8
+"""Frames are no farther apart, those of the Earth's centre included."""
+
 
 def stamp_to_ns(stamp: Time) -> int:
     """A stamp in integer nanoseconds."""
@@ -27,20 +30,20 @@ def stamp_to_ns(stamp: Time) -> int:
 
 
 def ns_to_stamp(stamp_ns: int) -> Time:
-    """Integer nanoseconds as a stamp; those before 1970 as 0."""
+    """Integer nanoseconds as a stamp; those before 1970 have negative seconds."""
     from builtin_interfaces.msg import Time
 
-    seconds, nanoseconds = divmod(max(int(stamp_ns), 0), 1_000_000_000)
+    seconds, nanoseconds = divmod(int(stamp_ns), 1_000_000_000)
     return Time(sec=seconds, nanosec=nanoseconds)
 
 
 def pose_from_message(pose: PoseMessage) -> Pose:
-    """A 4x4 pose. Raises ValueError where it is not finite or its quaternion is not of unit length."""
+    """A 4x4 pose. Raises ValueError where its numbers are no pose."""
     return _rigid(pose.position, pose.orientation)
 
 
 def pose_from_transform(transform: Transform) -> Pose:
-    """A 4x4 pose. Raises ValueError where it is not finite or its quaternion is not of unit length."""
+    """A 4x4 pose. Raises ValueError where its numbers are no pose."""
     return _rigid(transform.translation, transform.rotation)
 
 
@@ -48,6 +51,8 @@ def _rigid(t: Any, q: Any) -> Pose:
     quaternion = (q.x, q.y, q.z, q.w)
     if not abs(np.linalg.norm(quaternion) - 1.0) < 0.01:
         raise ValueError("the quaternion is not of unit length")
+    if not max(abs(t.x), abs(t.y), abs(t.z)) <= MAX_TRANSLATION_M:
+        raise ValueError(f"its position is not finite or beyond {MAX_TRANSLATION_M:g} m")
     return from_quaternion((t.x, t.y, t.z), quaternion)
 
 

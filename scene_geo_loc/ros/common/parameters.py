@@ -1,22 +1,20 @@
 """ROS parameters out of pydantic settings, so that each is declared, described and bounded once.
 
 A node's settings are a pydantic model; a nested model, such as the localizer's own settings, becomes
-parameters with a dotted name.  `python -m scene_geo_loc.ros.common.parameters` brings the tables of
-docs/nodes.md up to date.
+parameters with a dotted name.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 
@@ -25,6 +23,26 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+MAX_NUMBER = 1e12
+"""Larger values of parameters overflow in squares and products, and none is meant."""
+
+
+def _check_topic(name: str) -> str:
+    from rclpy.exceptions import InvalidTopicNameException
+    from rclpy.validate_topic_name import validate_topic_name
+
+    try:
+        validate_topic_name(name)
+    except InvalidTopicNameException as error:
+        raise ValueError(str(error).splitlines()[0].rstrip(":").lower()) from error
+    return name
+
+
+TopicName = Annotated[str, AfterValidator(_check_topic)]
+"""The name of a topic."""
+OptionalTopicName = Annotated[str, AfterValidator(lambda name: _check_topic(name) if name else name)]
+"""The name of a topic, or "" for none."""
 
 
 def setting(default: Any, description: str, unit: str = "", live: bool = False, **bounds: Any) -> Any:
@@ -117,6 +135,8 @@ def _ros_kind(annotation: Any) -> tuple[Any, tuple[str, ...]]:
         return str, tuple(str(member.value) for member in annotation)
     if annotation is Path:
         return str, ()
+    if annotation == list[TopicName]:
+        return list[str], ()
     if annotation in (bool, int, float, str, list[str], list[float]):
         return annotation, ()
     raise TypeError(f"a ROS parameter cannot be {annotation}")
@@ -145,7 +165,7 @@ def declare(node: Node, settings: type[BaseModel]) -> None:
             ) from error
         except InvalidParameterValueException as error:
             raise SceneGeoLocError(
-                f"The parameter {parameter.name} must be within {_range(parameter)}."
+                f"The parameter {parameter.name} must be within {range_text(parameter)}."
             ) from error
 
 
@@ -168,24 +188,35 @@ def _descriptor(parameter: Parameter) -> ParameterDescriptor:
 
 
 def read(node: Node, settings: type[Settings]) -> Settings:
-    """The settings as the node's parameters stand now.
+    """Returns the settings as the node's parameters stand now.
 
     Raises SceneGeoLocError, one sentence, where a value is not allowed.
     """
-    values: dict[str, Any] = {}
+    names = [parameter.name for parameter in parameters_of(settings)]
+    return from_values(settings, {name: node.get_parameter_or(name).value for name in names})
+
+
+def from_values(settings: type[Settings], values: dict[str, Any]) -> Settings:
+    """Returns the settings of parameters' values by dotted name; those missing or None have their defaults.
+
+    Raises SceneGeoLocError, one sentence, where a value is not allowed.
+    """
+    nested: dict[str, Any] = {}
     for parameter in parameters_of(settings):
-        value = node.get_parameter_or(parameter.name).value
-        if value is None:
+        value = values.get(parameter.name)
+        if value is None or (value == "" and parameter.default == "" and not parameter.choices):
             continue
+        if parameter.kind in (list[str], list[float]):
+            value = list(value)
+        if parameter.kind in (float, list[float]):
+            _check_numbers(parameter.name, value if isinstance(value, list) else [value])
         *path, leaf = parameter.name.split(".")
-        place = values
+        place = nested
         for step in path:
             place = place.setdefault(step, {})
-        if value == "" and parameter.default == "" and not parameter.choices:
-            continue
-        place[leaf] = list(value) if parameter.kind in (list[str], list[float]) else value
+        place[leaf] = value
     try:
-        return settings.model_validate(values)
+        return settings.model_validate(nested)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -193,7 +224,27 @@ def read(node: Node, settings: type[Settings]) -> Settings:
         raise SceneGeoLocError(f"The parameter {name} is {first['input']!r}: {message}.") from error
 
 
-def _range(parameter: Parameter) -> str:
+def values_of(settings: BaseModel) -> dict[str, Any]:
+    """Returns the values of the parameters that settings stand for, by dotted name."""
+    values: dict[str, Any] = {}
+    for parameter in parameters_of(type(settings)):
+        value: Any = settings
+        for step in parameter.name.split("."):
+            value = getattr(value, step)
+        values[parameter.name] = value
+    return values
+
+
+def _check_numbers(name: str, numbers: list[float]) -> None:
+    for number in numbers:
+        if not math.isfinite(number) or abs(number) > MAX_NUMBER:
+            raise SceneGeoLocError(
+                f"The parameter {name} is {number:g}: numbers must be finite and at most {MAX_NUMBER:g}."
+            )
+
+
+def range_text(parameter: Parameter) -> str:
+    """Returns the range of a number, or the strings that a parameter can be, as text."""
     if parameter.choices:
         return ", ".join(f"`{choice}`" for choice in parameter.choices)
     if not parameter.is_bounded:
@@ -201,54 +252,3 @@ def _range(parameter: Parameter) -> str:
     low = f"{parameter.low:g}" if math.isfinite(parameter.low) else ""
     high = f"{parameter.high:g}" if math.isfinite(parameter.high) else ""
     return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"
-
-
-def table(settings: type[BaseModel]) -> str:
-    """A Markdown table of the parameters of a settings model."""
-    lines = [
-        "| Parameter | Type | Default | Unit | Range | Live | Description |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for p in parameters_of(settings):
-        default = (
-            f'"{p.default}"' if p.kind is str else str(p.default).lower() if p.kind is bool else p.default
-        )
-        live = "yes" if p.live else ""
-        cells = (f"`{p.name}`", p.kind_name, f"`{default}`", p.unit, _range(p), live, p.description)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def with_tables(document: str, models: dict[str, type[BaseModel]]) -> str:
-    """The document with the table of each model between its `<!-- parameters: NAME -->` marks renewed."""
-    for name, settings in models.items():
-        begin, end = f"<!-- parameters: {name} -->", "<!-- end -->"
-        before, found, rest = document.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not found or not closed:
-            raise SceneGeoLocError(f"The document has no place marked {begin} ... {end}.")
-        document = f"{before}{begin}\n{table(settings)}\n{end}{after}"
-    return document
-
-
-def settings_of_nodes() -> dict[str, type[BaseModel]]:
-    """The settings of each node, by its name."""
-    from scene_geo_loc.ros.bags.player import BagPlayerSettings
-    from scene_geo_loc.ros.bags.recorder import BagRecorderSettings
-    from scene_geo_loc.ros.common.settings import LocalizationNodeSettings, MapBuilderNodeSettings
-
-    return {
-        "localization_node": LocalizationNodeSettings,
-        "map_builder_node": MapBuilderNodeSettings,
-        "bag_player": BagPlayerSettings,
-        "bag_recorder": BagRecorderSettings,
-    }
-
-
-def main(document: Path = Path("docs/nodes.md")) -> None:
-    """Renews the parameter tables of the documentation, run from the repository's root."""
-    document.write_text(with_tables(document.read_text(), settings_of_nodes()))
-
-
-if __name__ == "__main__":
-    main(*(Path(argument) for argument in sys.argv[1:]))

@@ -15,6 +15,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.ros.common.managed_node import ManagedNode
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode
@@ -80,7 +81,15 @@ def spin(node: Node, begin: Callable[[], bool] | None = None) -> int:
         for kind in (signal.SIGINT, signal.SIGTERM):
             signal.signal(kind, lambda *_: asked_to_end.set())
         while rclpy.ok() and not asked_to_end.is_set():
-            executor.spin_once(timeout_sec=0.1)
+            try:
+                executor.spin_once(timeout_sec=0.1)
+            except ExternalShutdownException:
+                raise
+            except Exception as error:
+                # Of rclpy's own callbacks, such as the parameter services: ours are guarded one by one.
+                if not isinstance(node, ManagedNode) or not rclpy.ok():
+                    raise
+                node.on_callback_error("A callback", error)
     finally:
         executor.shutdown(timeout_sec=1.0)
     return 0

@@ -9,7 +9,10 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from scene_geo_loc.localization.estimate import LocalizerSettings
 from scene_geo_loc.localization.tracker import TrackerSettings
 from scene_geo_loc.mapping.settings import BuilderSettings
-from scene_geo_loc.ros.common.parameters import setting
+from scene_geo_loc.ros.common.parameters import OptionalTopicName, TopicName, setting
+
+MAX_MOUNTING_M = 1000.0
+MIN_RATE_HZ = 0.01
 
 
 class CameraSettings(BaseModel):
@@ -20,14 +23,14 @@ class CameraSettings(BaseModel):
     autostart: bool = setting(
         True, "Whether the node configures and activates itself; false under a lifecycle manager."
     )
-    image_topic: str = setting(
+    image_topic: TopicName = setting(
         "camera/image_raw", "The camera's images; for compressed ones without the suffix."
     )
     image_transport: Literal["raw", "compressed"] = setting(
         "raw",
         "raw for sensor_msgs/Image, compressed for sensor_msgs/CompressedImage on IMAGE_TOPIC/compressed.",
     )
-    camera_info_topic: str = setting(
+    camera_info_topic: TopicName = setting(
         "camera/camera_info", "The camera's intrinsics; the latest message counts."
     )
     reliability: Literal["reliable", "best_effort"] = setting(
@@ -48,6 +51,8 @@ class CameraSettings(BaseModel):
     def _seven_numbers(cls, value: list[float]) -> list[float]:
         if value and (len(value) != 7 or abs(sum(q * q for q in value[3:]) - 1.0) > 0.02):
             raise ValueError("it takes x y z qx qy qz qw with a quaternion of unit length")
+        if value and max(map(abs, value[:3])) > MAX_MOUNTING_M:
+            raise ValueError(f"a camera is mounted within {MAX_MOUNTING_M:g} m of base_frame")
         return value
 
 
@@ -56,7 +61,7 @@ class LocalizationNodeSettings(CameraSettings):
 
     map: str = setting("", "Folder of the reference map.")
     device: str = setting("auto", "Where the network runs: auto, cpu, cuda, ...")
-    rig_image_topics: list[str] = setting(
+    rig_image_topics: list[TopicName] = setting(
         [],
         "Images of further cameras, localized together with the first one's as one; each with its "
         "camera_info beside it and its mounting on TF.",
@@ -84,7 +89,11 @@ class LocalizationNodeSettings(CameraSettings):
         le=10,
     )
     transform_rate: float = setting(
-        20.0, "How often map_to_odom is sent between two fixes; 0: with fixes only.", "Hz", ge=0, le=1000
+        20.0,
+        "How often map_to_odom is sent between two fixes, at least 0.01; 0: with fixes only.",
+        "Hz",
+        ge=0,
+        le=1000,
     )
     transform_timeout: float = setting(
         0.2, "How long a fix waits for the TF of its image's stamp.", "s", True, ge=0, le=10
@@ -116,6 +125,13 @@ class LocalizationNodeSettings(CameraSettings):
     localizer: LocalizerSettings = LocalizerSettings()
     tracker: TrackerSettings = TrackerSettings()
 
+    @field_validator("transform_rate")
+    @classmethod
+    def _zero_or_a_rate(cls, value: float) -> float:
+        if 0 < value < MIN_RATE_HZ:
+            raise ValueError(f"the least rate is {MIN_RATE_HZ:g} Hz; 0 sends with fixes only")
+        return value
+
 
 class MapBuilderNodeSettings(CameraSettings):
     """Parameters of map_builder_node."""
@@ -132,12 +148,12 @@ class MapBuilderNodeSettings(CameraSettings):
         "tf",
         "Where poses come from: TF from map_frame to the camera, or pose_topic (Odometry or PoseStamped).",
     )
-    pose_topic: str = setting(
+    pose_topic: TopicName = setting(
         "odom", "The nav_msgs/Odometry or geometry_msgs/PoseStamped topic of pose_source."
     )
-    points_topic: str = setting("", "A sensor_msgs/PointCloud2 topic of a lidar; empty: none.")
-    scan_topic: str = setting("", "A sensor_msgs/LaserScan topic of a lidar; empty: none.")
-    depth_topic: str = setting(
+    points_topic: OptionalTopicName = setting("", "A sensor_msgs/PointCloud2 topic of a lidar; empty: none.")
+    scan_topic: OptionalTopicName = setting("", "A sensor_msgs/LaserScan topic of a lidar; empty: none.")
+    depth_topic: OptionalTopicName = setting(
         "", "Depth images registered to the camera, with the same stamps; empty: none."
     )
     pose_timeout: float = setting(

@@ -10,7 +10,8 @@ import numpy as np
 
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.estimate import PosePrior
-from scene_geo_loc.ros.common.messages import pose_from_message
+from scene_geo_loc.ros.common.counters import BadReason, Counters
+from scene_geo_loc.ros.common.messages import MAX_TRANSLATION_M, pose_from_message
 from scene_geo_loc.ros.common.transforms import TransformUnavailable
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from geometry_msgs.msg import PoseWithCovarianceStamped
     from rclpy.node import Node
 
-    from scene_geo_loc.ros.common.diagnostics import Counters
     from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
 
 SIGMAS = 3.0
@@ -55,6 +55,8 @@ class InitialPose:
         covariance = np.asarray(message.pose.covariance, np.float64).reshape(6, 6)[:2, :2]
         if not np.isfinite(covariance).all() or (np.diag(covariance) < 0).any():
             raise ValueError("The covariance of the initial pose must be finite and not negative.")
+        if np.abs(covariance).max() > MAX_TRANSLATION_M**2:
+            raise ValueError(f"The covariance of the initial pose is beyond {MAX_TRANSLATION_M**2:g} m².")
         spread_m = float(np.sqrt(max(np.linalg.eigvalsh((covariance + covariance.T) / 2)[-1], 0.0)))
         return cls(T_map_base, max(SIGMAS * spread_m, min_radius_m), time.monotonic())
 
@@ -79,7 +81,7 @@ class InitialPoses:
         try:
             self.newest = InitialPose.from_message(message, self._map_frame, self.settings.prior_min_radius)
         except ValueError as error:
-            self._counters.add("bad: initial pose")
+            self._counters.add(BadReason.INITIAL_POSE)
             self._node.get_logger().warning(str(error))
             return False
         return True

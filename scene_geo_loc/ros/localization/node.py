@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import Image
 
 from scene_geo_loc.core.errors import SceneGeoLocError
@@ -25,8 +24,10 @@ from scene_geo_loc.localization.rig import RigImage, RigLocalizer
 from scene_geo_loc.localization.tracker import TrackedPose, Tracker
 from scene_geo_loc.networks.runtime.extractor import has_contrast
 from scene_geo_loc.ros.common import parameters
-from scene_geo_loc.ros.common.camera_input import BadMessage, CameraInput, StampOrder
-from scene_geo_loc.ros.common.diagnostics import Counters, DiagnosticsPublisher, LatencyWindow, Report
+from scene_geo_loc.ros.common.camera_input import CameraInput, StampOrder
+from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Event
+from scene_geo_loc.ros.common.diagnostics import DiagnosticsPublisher, LatencyWindow, Report
+from scene_geo_loc.ros.common.managed_node import LOG_PERIOD_S, ManagedNode
 from scene_geo_loc.ros.common.messages import image_message, stamp_to_ns
 from scene_geo_loc.ros.common.running import autostart, run, spin
 from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
@@ -41,9 +42,6 @@ from scene_geo_loc.ros.localization.worker import NewestWorker
 if TYPE_CHECKING:
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.mapping.reference_map import ReferenceMap
-
-LOG_PERIOD_S = 5.0
-"""A repeated warning is logged no more often than this."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def open_localizer(settings: LocalizationNodeSettings) -> tuple[Localizer, Refer
     return Localizer(reference_map, settings.localizer, settings.device), reference_map
 
 
-class LocalizationNode(LifecycleNode):
+class LocalizationNode(ManagedNode):
     """Newest image in, pose of the robot out; docs/nodes.md describes the interface.
 
     Args:
@@ -87,96 +85,75 @@ class LocalizationNode(LifecycleNode):
         self._lock = threading.Lock()
         self._camera_input: CameraInput | None = None
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Opens the map and gets everything ready but the camera. Fails where the map cannot be used."""
-        try:
-            self._localizer, self._map = self._make_localizer(self.settings)
-        except SceneGeoLocError as error:
-            self.get_logger().error(str(error))
-            return TransitionCallbackReturn.FAILURE
+    def configure(self) -> None:
+        """Opens the map and prepares everything but the camera. Raises SceneGeoLocError."""
+        close = self.while_configured.callback
+        self._localizer, self._map = self._make_localizer(self.settings)
         self.map_frame = self.settings.map_frame or self._map.map_frame
-        self.counters, self._latency = Counters(), LatencyWindow()
-        self._order = StampOrder()
+        self._latency, self._order = LatencyWindow(), StampOrder()
         self._generation = 0
         self._estimate: PoseEstimate | None = None
         self._newest_stamp_ns: int | None = None
-        self._last_image_at = time.monotonic()
         self._last_fix_at: float | None = None
+        self._last_image_at = time.monotonic()
         self._buffer = TransformBuffer()
-        self._listener = TransformListener(
-            self, self._buffer, on_invalid=lambda: self.counters.add("bad: invalid transform")
+        listener = TransformListener(
+            self, self._buffer, on_invalid=lambda: self.counters.add(BadReason.INVALID_TRANSFORM)
         )
+        close(listener.close)
         self._fixes = FixPublisher(self, self.settings, self.map_frame, self._buffer)
+        close(self._fixes.close)
         self._initial_poses = InitialPoses(self, self.settings, self.map_frame, self.counters)
         self._tracker = Tracker(self.settings.tracker) if self.settings.tracking else None
         self._debug_publisher = self.create_publisher(Image, "localization/debug_image", 1)
-        self._diagnostics = DiagnosticsPublisher(self, "localization", self._report)
+        close(self.destroy_publisher, self._debug_publisher)
         self._state = StatePublisher(self, self._on_asked)
-        self._jump_handle = self.get_clock().create_jump_callback(
+        close(self._state.close)
+        close(DiagnosticsPublisher(self, "localization", self._report).close)
+        jumps = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
             post_callback=lambda _: self._start_over("The clock jumped back."),
         )
+        close(jumps.unregister)
         self.get_logger().info(
             f"{self._map.path}: {len(self._map)} keyframes; poses are in the frame {self.map_frame}."
         )
-        return super().on_configure(state)
 
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def activate(self) -> None:
         """Subscribes to the camera and localizes its images from now on."""
+        close = self.while_active.callback
         self._last_image_at = time.monotonic()
+        close(self._on_stopped)
         self._worker: NewestWorker[Arrival] = NewestWorker(self._localize, self._on_defect)
-        self._camera_input = CameraInput(self, self.settings, self.counters, self._on_image)
+        close(self._worker.close)
+        close(self._drop_frames_under_way)
         self._further_cameras = FurtherCameras(self, self.settings, self.counters, self._fixes)
-        self._initial_pose_subscription = self.create_subscription(
+        close(self._further_cameras.close)
+        initial_poses = self.create_subscription(
             PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, 1
         )
+        close(self.destroy_subscription, initial_poses)
         rate = self.settings.transform_rate
-        self._repeat_timer = self.create_timer(1.0 / rate, self._fixes.repeat) if rate else None
+        if rate:
+            close(self.destroy_timer, self.create_timer(1.0 / rate, self._fixes.repeat))
+        self._camera_input = CameraInput(self, self.settings, self.counters, self._on_image)
+        close(self._camera_input.close)
         self._state.set(State.INITIALIZING, "No image was localized yet.")
-        return super().on_activate(state)
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stops localizing; the map stays open."""
-        self._stop()
-        self._state.set(State.SUSPENDED, "The node is inactive.")
-        return super().on_deactivate(state)
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Closes the map."""
-        self._diagnostics.close()
-        self._fixes.close()
-        self._listener.close()
-        self._jump_handle.unregister()
-        self._state.close()
-        self.destroy_publisher(self._debug_publisher)
-        del self._localizer, self._map
-        return super().on_cleanup(state)
-
-    def destroy_node(self) -> None:
-        """Ends the worker, then the node."""
-        self._stop()
-        super().destroy_node()
-
-    def _stop(self) -> None:
-        """Ends what runs while the node is active; nothing is localized after this."""
-        camera_input, self._camera_input = self._camera_input, None
-        if camera_input is None:
-            return
-        camera_input.close()
-        self._further_cameras.close()
+    def _drop_frames_under_way(self) -> None:
+        self._camera_input = None
         with self._lock:
             self._generation += 1
-        self._worker.close()
-        self.destroy_subscription(self._initial_pose_subscription)
-        if self._repeat_timer is not None:
-            self.destroy_timer(self._repeat_timer)
+
+    def _on_stopped(self) -> None:
         self._forget()
+        self._state.set(State.SUSPENDED, "The node is inactive.")
 
     # Messages, in the executor's thread.
 
     def _on_image(self, message: Any) -> None:
         self._last_image_at = time.monotonic()
-        self.counters.add("received")
+        self.counters.add(Event.RECEIVED)
         if self._state.state is State.SUSPENDED:
             return
         stamp_ns = stamp_to_ns(message.header.stamp)
@@ -188,7 +165,7 @@ class LocalizationNode(LifecycleNode):
             return
         self._newest_stamp_ns = stamp_ns
         if self._worker.submit(Arrival(message, self._last_image_at, self._generation)):
-            self.counters.add("dropped")
+            self.counters.add(Event.DROPPED)
 
     def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
         if self._initial_poses.take(message) and self._tracker is not None:
@@ -196,10 +173,15 @@ class LocalizationNode(LifecycleNode):
                 self._tracker.reset()
 
     def _on_parameters(self, changed: list[Any]) -> SetParametersResult:
-        """Takes over live parameters; their ranges were checked, and the others are read-only."""
+        """Takes over live parameters; all others are read-only."""
         live = {p.name for p in parameters.parameters_of(LocalizationNodeSettings) if p.live}
         values = {parameter.name: parameter.value for parameter in changed if parameter.name in live}
-        self.settings = self.settings.model_copy(update=values)
+        try:
+            self.settings = parameters.from_values(
+                LocalizationNodeSettings, parameters.values_of(self.settings) | values
+            )
+        except SceneGeoLocError as error:
+            return SetParametersResult(successful=False, reason=str(error))
         if hasattr(self, "_initial_poses"):
             self._fixes.settings = self._initial_poses.settings = self.settings
         return SetParametersResult(successful=True)
@@ -238,8 +220,8 @@ class LocalizationNode(LifecycleNode):
         self._fixes.forget()
 
     def _count_bad(self, bad: BadMessage) -> None:
-        self.counters.add(f"bad: {bad}")
-        self.get_logger().warning(f"Left an image out: {bad}.", throttle_duration_sec=LOG_PERIOD_S)
+        self.counters.add(bad.reason)
+        self.get_logger().warning(f"Rejected an image: {bad}.", throttle_duration_sec=LOG_PERIOD_S)
 
     # Frames, in the worker's thread.
 
@@ -253,7 +235,7 @@ class LocalizationNode(LifecycleNode):
             self._count_bad(bad)
             return
         if not has_contrast(image):
-            self._count_bad(BadMessage("black or saturated image"))
+            self._count_bad(BadMessage(BadReason.NO_CONTRAST))
         stamp_ns, frame = stamp_to_ns(message.header.stamp), camera_input.frame_id(message)
         prior = self._initial_poses.prior(lambda: self._fixes.base_T_camera(frame, stamp_ns))
         if prior is None and self._tracker is not None:
@@ -273,7 +255,7 @@ class LocalizationNode(LifecycleNode):
                 self._take(TrackedPose.of(estimate), stamp_ns, frame)
             else:
                 self._take(self._tracker.update(stamp_ns, estimate, T_odom_camera, prior), stamp_ns, frame)
-        self.counters.add("processed")
+        self.counters.add(Event.PROCESSED)
         self._latency.add((time.monotonic() - arrival.at) * 1e3)
         if self._debug_publisher.get_subscription_count():
             self._publish_debug_image(stamp_ns, frame, image, estimate)
@@ -303,7 +285,7 @@ class LocalizationNode(LifecycleNode):
     def _on_defect(self, error: Exception) -> None:
         if not self.context.ok():
             return  # Nothing can be published any more: Ctrl-C came in the middle of this frame.
-        self.counters.add("failed")
+        self.counters.add(Event.FAILED)
         report = (
             str(error) if isinstance(error, SceneGeoLocError) else "".join(traceback.format_exception(error))
         )

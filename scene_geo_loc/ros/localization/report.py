@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from scene_geo_loc.ros.common.diagnostics import Level, Report
+from scene_geo_loc.ros.common.counters import Counted, Event
+from scene_geo_loc.ros.common.diagnostics import Level, Report, rejected_values
 
 STALE_STAMP_S = 10.0
 """Image stamps further than this from the node's clock mean that the two do not belong together."""
@@ -42,8 +43,8 @@ class LocalizationFacts:
     since_fix_s: float | None
     stamp_age_s: float | None
     fix_timeout_s: float
-    recent: Counter[str]
-    totals: dict[str, int]
+    recent: Counter[Counted]
+    totals: Counter[Counted]
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     inlier_ratio: float | None
@@ -57,6 +58,7 @@ class LocalizationFacts:
     def report(self) -> Report:
         """The findings and the values, as docs/nodes.md describes them."""
         report = Report(values=self._values())
+        report.find_failed_callbacks(self.recent)
         if not self.active:
             report.find(Level.WARN, "Inactive: activate the node to localize.")
         elif self.state == "suspended":
@@ -68,8 +70,8 @@ class LocalizationFacts:
         return report
 
     def _find_problems(self, report: Report) -> None:
-        if self.recent["failed"]:
-            report.find(Level.ERROR, f"{self.recent['failed']} frames failed with a defect, see the log.")
+        if self.recent[Event.FAILED]:
+            report.find(Level.ERROR, f"{self.recent[Event.FAILED]} frames failed with a defect, see the log.")
         if self.camera_problem:
             report.find(Level.ERROR, self.camera_problem)
         elif self.since_image_s > self.fix_timeout_s:
@@ -82,10 +84,7 @@ class LocalizationFacts:
             report.find(Level.WARN, self.reason)
         elif self.state != "localized":
             report.find(Level.WARN, f"Not localized ({self.state}). {self.reason}".strip())
-        bad = {what[5:]: count for what, count in sorted(self.recent.items()) if what.startswith("bad: ")}
-        if bad:
-            listed = ", ".join(f"{count} x {what}" for what, count in bad.items())
-            report.find(Level.WARN, f"Bad messages in the last second: {listed}.")
+        report.find_rejected(self.recent)
         if self.stamp_age_s is not None and abs(self.stamp_age_s) > STALE_STAMP_S:
             report.find(
                 Level.WARN,
@@ -101,18 +100,18 @@ class LocalizationFacts:
             "keyframes": self.keyframes,
             "device": self.device,
             "backend": self.backend,
-            "frames_received": self.totals.get("received", 0),
-            "frames_processed": self.totals.get("processed", 0),
-            "frames_dropped": self.totals.get("dropped", 0),
-            "frames_failed": self.totals.get("failed", 0),
+            "frames_received": self.totals[Event.RECEIVED],
+            "frames_processed": self.totals[Event.PROCESSED],
+            "frames_dropped": self.totals[Event.DROPPED],
+            "frames_failed": self.totals[Event.FAILED],
+            "callbacks_failed": self.totals[Event.CALLBACK_FAILED],
             "latency_p50_ms": _number(self.latency_p50_ms, 1),
             "latency_p95_ms": _number(self.latency_p95_ms, 1),
             "inlier_ratio": _number(self.inlier_ratio, 3),
             "inliers": "" if self.inliers is None else self.inliers,
             "age_of_last_fix_s": _number(self.since_fix_s, 2),
         }
-        values |= {what: count for what, count in sorted(self.totals.items()) if what.startswith("bad: ")}
-        return {key: str(value) for key, value in values.items()}
+        return {key: str(value) for key, value in values.items()} | rejected_values(self.totals)
 
 
 def _number(value: float | None, digits: int) -> str:

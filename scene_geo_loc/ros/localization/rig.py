@@ -8,14 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from scene_geo_loc.localization.rig import RigImage
-from scene_geo_loc.ros.common.camera_input import BadMessage, CameraInput
+from scene_geo_loc.ros.common.camera_input import CameraInput
+from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Counters
 from scene_geo_loc.ros.common.messages import stamp_to_ns
 from scene_geo_loc.ros.common.transforms import TransformUnavailable
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-    from scene_geo_loc.ros.common.diagnostics import Counters
     from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
     from scene_geo_loc.ros.localization.pose_publisher import FixPublisher
 
@@ -76,15 +76,15 @@ class FurtherCameras:
         for camera_input, message in zip(self._inputs, nearest, strict=True):
             try:
                 if message is None or abs(_stamp(message) - stamp_ns) > self._tolerance_s * 1e9:
-                    raise BadMessage("no image of a further camera")
+                    raise BadMessage(BadReason.NO_RIG_IMAGE)
                 image, camera = camera_input.decode(message)
                 frame = camera_input.frame_id(message)
                 place = self._fixes.camera_T_other(camera_frame, stamp_ns, frame, _stamp(message))
                 images.append(RigImage(image, camera, place))
             except BadMessage as bad:
-                self._counters.add(f"bad: {bad}")
+                self._counters.add(bad.reason)
             except TransformUnavailable:
-                self._counters.add("bad: no place of a further camera on TF")
+                self._counters.add(BadReason.NO_RIG_MOUNTING)
         return images
 
     def forget(self) -> None:

@@ -16,7 +16,8 @@ from sensor_msgs.msg import Image, LaserScan, PointCloud2
 
 from scene_geo_loc.geometry.pose import Pose, from_quaternion
 from scene_geo_loc.geometry.trajectory import Trajectory
-from scene_geo_loc.ros.common.camera_input import BadMessage, CameraInput, StampOrder
+from scene_geo_loc.ros.common.camera_input import CameraInput, StampOrder
+from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Counters, Event
 from scene_geo_loc.ros.common.messages import pose_from_message, stamp_to_ns
 from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PendingItems
 from scene_geo_loc.ros.common.transforms import TransformBuffer, TransformListener, TransformUnavailable
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
     from scene_geo_loc.mapping.builder import MapBuilder
-    from scene_geo_loc.ros.common.diagnostics import Counters
     from scene_geo_loc.ros.common.settings import MapBuilderNodeSettings
 
 IMAGE_SHARE = 0.5
@@ -84,7 +84,7 @@ class BuilderInput:
             node,
             self._buffer,
             accept=(lambda parent, child: child != settings.base_frame) if own else None,
-            on_invalid=lambda: counters.add("bad: invalid transform"),
+            on_invalid=lambda: counters.add(BadReason.INVALID_TRANSFORM),
         )
         self.camera = CameraInput(node, settings, counters, self._on_image, IMAGE_DEPTH)
         self._subscriptions: list[Any] = []
@@ -135,23 +135,23 @@ class BuilderInput:
     # Messages, in the executor's threads.
 
     def _on_image(self, message: Any) -> None:
-        self._counters.add("received")
+        self._counters.add(Event.RECEIVED)
         stamp_ns = stamp_to_ns(message.header.stamp)
         try:
             if self._order.check(stamp_ns):
                 self.start_over()
         except BadMessage as bad:
-            self._counters.add(f"bad: {bad}")
+            self._counters.add(bad.reason)
             return
         if not self._pending.add(stamp_ns, message, len(message.data), IMAGE_SHARE):
-            self._counters.add("dropped")
+            self._counters.add(Event.DROPPED)
 
     def _on_scan(self, message: Any) -> None:
-        self._counters.add("scans")
+        self._counters.add(Event.SCAN_RECEIVED)
         # A beam is a range and an intensity.
         size = 8 * len(message.ranges) if isinstance(message, LaserScan) else len(message.data)
         if not self._pending.add(stamp_to_ns(message.header.stamp), Sweep(message), size):
-            self._counters.add("dropped")
+            self._counters.add(Event.DROPPED)
 
     def _on_depth(self, message: Image) -> None:
         self._depths[stamp_to_ns(message.header.stamp)] = message
@@ -163,7 +163,7 @@ class BuilderInput:
             # An Odometry's pose has a covariance around it.
             T = pose_from_message(message.pose if isinstance(message, PoseStamped) else message.pose.pose)
         except ValueError:
-            self._counters.add("bad: invalid pose")
+            self._counters.add(BadReason.INVALID_POSE)
             return
         stamp_ns = stamp_to_ns(message.header.stamp)
         self._buffer.add(self._map_frame, self._settings.base_frame, stamp_ns, T)
@@ -195,10 +195,10 @@ class BuilderInput:
             try:
                 sweep.cloud = cloud_of(message)
             except ValueError:
-                self._counters.add("bad: undecodable scan")
+                self._counters.add(BadReason.UNDECODABLE_SCAN)
                 return
         if len(sweep.cloud) == 0:
-            self._counters.add("bad: scan without a valid point")
+            self._counters.add(BadReason.EMPTY_SCAN)
             return
         stamp_ns = stamp_to_ns(message.header.stamp)
         points_map = self._points_map(stamp_ns, message.header.frame_id.lstrip("/"), sweep.cloud)
@@ -216,7 +216,7 @@ class BuilderInput:
             image, camera = self.camera.decode(message)
             depth = None if depth_message is None else self._depth(depth_message, image.shape[:2])
         except BadMessage as bad:
-            self._counters.add(f"bad: {bad}")
+            self._counters.add(bad.reason)
             return
         for old in [stamp for stamp in self._depths if stamp <= stamp_ns]:
             self._depths.pop(old, None)
@@ -225,8 +225,8 @@ class BuilderInput:
 
     def _on_timeout(self, item: Any, reason: str) -> None:
         self.problem = reason
-        what = "scan" if isinstance(item, Sweep) else "image"
-        self._counters.add(f"bad: {what} that waited in vain")
+        is_scan = isinstance(item, Sweep)
+        self._counters.add(BadReason.SCAN_TIMED_OUT if is_scan else BadReason.IMAGE_TIMED_OUT)
 
     def _T_map_camera(self, camera_frame: str, stamp_ns: int) -> Pose:
         mounting = self._settings.base_T_camera
@@ -257,7 +257,7 @@ class BuilderInput:
         try:
             depth = depth_of(message)
         except ValueError as error:
-            raise BadMessage("undecodable depth image") from error
+            raise BadMessage(BadReason.UNDECODABLE_DEPTH, str(error)) from error
         if depth.shape != shape:
-            raise BadMessage("depth image of another size than the image")
+            raise BadMessage(BadReason.DEPTH_SIZE)
         return depth

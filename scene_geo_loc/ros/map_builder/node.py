@@ -11,19 +11,18 @@ from typing import Any
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.mapping.builder import MapBuilder, feed
 from scene_geo_loc.ros.common import parameters
-from scene_geo_loc.ros.common.diagnostics import Counters, DiagnosticsPublisher, Level, Report
+from scene_geo_loc.ros.common.counters import Event
+from scene_geo_loc.ros.common.diagnostics import DiagnosticsPublisher, Level, Report, rejected_values
+from scene_geo_loc.ros.common.managed_node import LOG_PERIOD_S, ManagedNode
 from scene_geo_loc.ros.common.running import autostart, run, spin
 from scene_geo_loc.ros.common.settings import MapBuilderNodeSettings
 from scene_geo_loc.ros.map_builder.input import BuilderInput
 from scene_geo_loc.traversals.opening import open_traversal
-
-LOG_PERIOD_S = 5.0
 
 
 def make_builder(settings: MapBuilderNodeSettings, map_frame: str, source: str) -> MapBuilder:
@@ -40,7 +39,7 @@ def make_builder(settings: MapBuilderNodeSettings, map_frame: str, source: str) 
     )
 
 
-class MapBuilderNode(LifecycleNode):
+class MapBuilderNode(ManagedNode):
     """Images, poses and scans in, a reference map out; docs/nodes.md describes the interface.
 
     Args:
@@ -60,59 +59,40 @@ class MapBuilderNode(LifecycleNode):
         self._input: BuilderInput | None = None
         self._builder: MapBuilder | None = None
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Prepares the build, or takes up an unfinished one. Fails where the map exists already."""
-        try:
-            self._builder = self._make(self.settings, self.map_frame, f"live: {self.settings.image_topic}")
-        except SceneGeoLocError as error:
-            self.get_logger().error(str(error))
-            return TransitionCallbackReturn.FAILURE
-        if self._builder.resumed_keyframes:
-            self.get_logger().info(f"Going on after {self._builder.resumed_keyframes} keyframes.")
-        self.counters = Counters()
+    def configure(self) -> None:
+        """Prepares the build, or continues an unfinished one. Raises SceneGeoLocError."""
+        close = self.while_configured.callback
         self._saved: Path | None = None
         self._last_image_at = time.monotonic()
-        self._diagnostics = DiagnosticsPublisher(self, "map", self._report)
-        self._save_service = self.create_service(Trigger, "~/save", self._on_save)
-        self._jump_handle = self.get_clock().create_jump_callback(
+        self._builder = self._make(self.settings, self.map_frame, f"live: {self.settings.image_topic}")
+        close(self._abandon)
+        if self._builder.resumed_keyframes:
+            self.get_logger().info(f"Continuing after {self._builder.resumed_keyframes} keyframes.")
+        close(DiagnosticsPublisher(self, "map", self._report).close)
+        close(self.destroy_service, self.create_service(Trigger, "~/save", self._on_save))
+        jumps = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
             post_callback=lambda _: self._start_over(),
         )
-        return super().on_configure(state)
+        close(jumps.unregister)
 
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def activate(self) -> None:
         """Subscribes to the sensors and builds from now on."""
         if self._builder is None:
-            self.get_logger().error("The map is saved already: clean up and configure for another one.")
-            return TransitionCallbackReturn.FAILURE
+            raise SceneGeoLocError("The map is saved already: clean up and configure for another one.")
+        self.while_active.callback(self._stop)
         self._listen(self._builder)
         self.get_logger().info(f"Building {self.settings.out}; call ~/save when the drive is over.")
-        return super().on_activate(state)
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stops listening; the build can go on, or be saved."""
-        self._stop()
-        return super().on_deactivate(state)
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def _abandon(self) -> None:
         """Leaves an unfinished build for another time."""
-        self._diagnostics.close()
-        self._jump_handle.unregister()
-        self.destroy_service(self._save_service)
-        if self._builder is not None:
-            self._builder.abandon()
-            self._builder = None
-        return super().on_cleanup(state)
-
-    def destroy_node(self) -> None:
-        """Ends the build's thread; an unfinished build is left for another time."""
-        self._stop()
-        if self._builder is not None:
-            keyframes = self._builder.progress.keyframes
-            self._builder.abandon()
-            if keyframes:
-                print(f"Not saved: start again with the same `out` to go on after {keyframes} keyframes.")
-        super().destroy_node()
+        builder, self._builder = self._builder, None
+        if builder is None:
+            return
+        keyframes = builder.progress.keyframes
+        builder.abandon()
+        if keyframes:
+            print(f"Not saved: start again with the same `out` to continue after {keyframes} keyframes.")
 
     def _listen(self, builder: MapBuilder) -> None:
         self._input = BuilderInput(
@@ -149,7 +129,7 @@ class MapBuilderNode(LifecycleNode):
         return response
 
     def _on_defect(self, error: Exception) -> None:
-        self.counters.add("failed")
+        self.counters.add(Event.FAILED)
         report = "".join(traceback.format_exception(error))
         self.get_logger().error(f"A message failed: {report}", throttle_duration_sec=LOG_PERIOD_S)
 
@@ -157,16 +137,19 @@ class MapBuilderNode(LifecycleNode):
         """What docs/nodes.md describes under Diagnostics."""
         report, recent, totals = Report(), self.counters.take_recent(), self.counters.totals()
         builder, builder_input = self._builder, self._input
-        if recent["received"]:
+        if recent[Event.RECEIVED]:
             self._last_image_at = time.monotonic()
+        report.find_failed_callbacks(recent)
         if builder is None:
             report.find(Level.OK, f"Saved as {self._saved}.")
         elif builder_input is None:
             report.find(Level.WARN, "Inactive: activate the node to build, or call ~/save.")
         else:
             silent_s = time.monotonic() - self._last_image_at
-            if recent["failed"]:
-                report.find(Level.ERROR, f"{recent['failed']} messages failed with a defect, see the log.")
+            if recent[Event.FAILED]:
+                report.find(
+                    Level.ERROR, f"{recent[Event.FAILED]} messages failed with a defect, see the log."
+                )
             if builder_input.camera.problem:
                 report.find(Level.ERROR, builder_input.camera.problem)
             elif silent_s > LOG_PERIOD_S:
@@ -177,14 +160,15 @@ class MapBuilderNode(LifecycleNode):
                 report.find(Level.ERROR, f"No camera_info on {self.settings.camera_info_topic} yet.")
             if builder_input.problem:
                 report.find(Level.WARN, builder_input.problem)
-            if recent["dropped"]:
-                report.find(Level.WARN, f"The builder is too slow: {recent['dropped']} messages dropped.")
+            if recent[Event.DROPPED]:
+                report.find(Level.WARN, f"The builder is too slow: {recent[Event.DROPPED]} messages dropped.")
         values: dict[str, object] = {
             "out": self.settings.out,
-            "images": totals.get("received", 0),
-            "scans": totals.get("scans", 0),
-            "dropped": totals.get("dropped", 0),
-            "failed": totals.get("failed", 0),
+            "images": totals[Event.RECEIVED],
+            "scans": totals[Event.SCAN_RECEIVED],
+            "dropped": totals[Event.DROPPED],
+            "failed": totals[Event.FAILED],
+            "callbacks_failed": totals[Event.CALLBACK_FAILED],
             "pending": len(builder_input) if builder_input else 0,
             "pending_mb": f"{builder_input.size / 1e6 if builder_input else 0:.1f}",
         }
@@ -199,8 +183,7 @@ class MapBuilderNode(LifecycleNode):
             values |= {f"skipped: {reason}": count for reason, count in progress.skipped.counts.items()}
             if report.level is Level.OK:
                 report.find(Level.OK, f"Building: {progress.keyframes} keyframes.")
-        values |= {what: count for what, count in sorted(totals.items()) if what.startswith("bad: ")}
-        report.values = {key: str(value) for key, value in values.items()}
+        report.values = {key: str(value) for key, value in values.items()} | rejected_values(totals)
         return report
 
 

@@ -1,0 +1,96 @@
+"""Counts of what happens to messages, by enumerated event and reason."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from enum import Enum
+
+
+class Event(str, Enum):
+    """Something that a node counts."""
+
+    RECEIVED = "received"
+    """An image arrived."""
+    SCAN_RECEIVED = "scans"
+    """A lidar scan arrived."""
+    PROCESSED = "processed"
+    """An image went through the localizer."""
+    DROPPED = "dropped"
+    """A message was dropped because the node was busy or its memory was full."""
+    FAILED = "failed"
+    """A frame or scan raised an exception."""
+    CALLBACK_FAILED = "callbacks_failed"
+    """Another callback of the node raised an exception."""
+
+
+class BadReason(str, Enum):
+    """Why a message was rejected."""
+
+    NO_CAMERA_INFO = "no camera_info yet"
+    UNUSABLE_CAMERA_INFO = "unusable camera_info"
+    UNDECODABLE_IMAGE = "undecodable image"
+    IMAGE_SIZE = "size other than camera_info's"
+    NO_CONTRAST = "black or saturated image"
+    INVALID_STAMP = "invalid stamp"
+    DUPLICATE_STAMP = "duplicate stamp"
+    STAMP_OUT_OF_ORDER = "stamp out of order"
+    INVALID_TRANSFORM = "invalid transform"
+    INVALID_POSE = "invalid pose"
+    INITIAL_POSE = "initial pose"
+    NO_RIG_IMAGE = "no image of a rig camera"
+    NO_RIG_MOUNTING = "no mounting of a rig camera on TF"
+    UNDECODABLE_SCAN = "undecodable scan"
+    EMPTY_SCAN = "scan without a valid point"
+    UNDECODABLE_DEPTH = "undecodable depth image"
+    DEPTH_SIZE = "depth image of another size than the image"
+    IMAGE_TIMED_OUT = "image whose pose or depth did not arrive in time"
+    SCAN_TIMED_OUT = "scan whose poses did not arrive in time"
+
+
+Counted = Event | BadReason
+
+
+class BadMessage(Exception):
+    """A message that cannot be used.
+
+    Attributes:
+        reason: what it is counted as.
+        detail: one sentence with what was wrong, or "" where the reason says it all.
+    """
+
+    def __init__(self, reason: BadReason, detail: str = "") -> None:
+        super().__init__(f"{reason.value} ({detail})" if detail else reason.value)
+        self.reason, self.detail = reason, detail
+
+
+class Counters:
+    """Counts since the start and since the last report; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._total: Counter[Counted] = Counter()
+        self._recent: Counter[Counted] = Counter()
+
+    def add(self, what: Counted) -> None:
+        """Counts one occurrence."""
+        with self._lock:
+            self._total[what] += 1
+            self._recent[what] += 1
+
+    def totals(self) -> Counter[Counted]:
+        """Returns all counts since the start."""
+        with self._lock:
+            return self._total.copy()
+
+    def take_recent(self) -> Counter[Counted]:
+        """Returns the counts since the last call."""
+        with self._lock:
+            recent, self._recent = self._recent, Counter()
+            return recent
+
+
+def rejected(counts: Counter[Counted]) -> dict[str, int]:
+    """Returns the counts of rejected messages by reason, in alphabetical order."""
+    reasons = {what.value: count for what, count in counts.items() if isinstance(what, BadReason) and count}
+    return dict(sorted(reasons.items()))

@@ -1,0 +1,164 @@
+"""A lifecycle node that outlives bad requests and failing callbacks, and that ends everything it started."""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import rclpy
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.ros.common.counters import Counters, Event
+
+RCLError = rclpy_implementation.RCLError
+LOG_PERIOD_S = 5.0
+"""A repeated message is logged at most this often."""
+
+
+class ManagedNode(LifecycleNode):
+    """Lifecycle node whose resources are released by the transition that ends their use.
+
+    A subclass implements `configure` and `activate`; each registers what it creates on `while_configured`
+    and `while_active`, which are closed in reverse order, also when the transition fails half-way.  Every
+    callback of a subscription, timer or service is guarded: an exception is logged and counted, and the node
+    goes on.
+
+    Attributes:
+        while_configured: closed by cleanup, shutdown, an error and the end of the node.
+        while_active: closed before it, by deactivation as well.
+        counters: counts since the node was configured.
+    """
+
+    def __init__(self, name: str, **node_arguments: Any) -> None:
+        self.counters = Counters()
+        self.while_configured, self.while_active = ExitStack(), ExitStack()
+        super().__init__(name, **node_arguments)
+        # rclpy lets an invalid transition raise through the executor, which ends the process.
+        self._change_state = self._service_change_state.callback
+        self._service_change_state.callback = self._on_change_state
+
+    def configure(self) -> None:
+        """Prepares the node. Raises SceneGeoLocError where it cannot work."""
+        raise NotImplementedError
+
+    def activate(self) -> None:
+        """Starts the work. Raises SceneGeoLocError where it cannot work."""
+        raise NotImplementedError
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Prepares the node; fails, and stays unconfigured, where it cannot work."""
+        self.counters = Counters()
+        if not self._succeeds(self.configure, self.while_configured):
+            return TransitionCallbackReturn.FAILURE
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Starts the work; fails, and stays inactive, where it cannot work."""
+        if not self._succeeds(self.activate, self.while_active):
+            return TransitionCallbackReturn.FAILURE
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stops the work; what was configured stays."""
+        self._close(self.while_active)
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Releases everything."""
+        self._release()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Releases everything, from any state; only the lifecycle's own services stay."""
+        self._release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Releases everything, so that the node can be configured again."""
+        self._release()
+        return super().on_error(state)
+
+    def destroy_node(self) -> None:
+        """Releases everything and destroys the node."""
+        self._release()
+        super().destroy_node()
+
+    def _release(self) -> None:
+        self._close(self.while_active)
+        self._close(self.while_configured)
+
+    def _close(self, stack: ExitStack) -> None:
+        try:
+            stack.close()
+        except Exception as error:
+            self.on_callback_error("Releasing resources", error)
+
+    def _succeeds(self, begin: Callable[[], None], stack: ExitStack) -> bool:
+        try:
+            begin()
+        except Exception as error:
+            message = str(error) if isinstance(error, SceneGeoLocError) else _traceback(error)
+            self.get_logger().error(message)
+            self._close(stack)
+            return False
+        return True
+
+    # Guards.
+
+    def on_callback_error(self, what: str, error: Exception) -> None:
+        """Counts and logs an exception that a callback raised."""
+        if not rclpy.ok(context=self.context):
+            return  # Ctrl-C came during the callback, and nothing can be published any more.
+        self.counters.add(Event.CALLBACK_FAILED)
+        self.get_logger().error(f"{what} failed: {_traceback(error)}", throttle_duration_sec=LOG_PERIOD_S)
+
+    def create_subscription(self, msg_type: Any, topic: str, callback: Any, *args: Any, **kwargs: Any) -> Any:
+        """As of rclpy's Node, with a guarded callback."""
+        callback = self._guarded(callback, f"A message on {topic}")
+        return super().create_subscription(msg_type, topic, callback, *args, **kwargs)
+
+    def create_timer(self, timer_period_sec: float, callback: Any, *args: Any, **kwargs: Any) -> Any:
+        """As of rclpy's Node, with a guarded callback."""
+        return super().create_timer(timer_period_sec, self._guarded(callback, "A timer"), *args, **kwargs)
+
+    def create_service(self, srv_type: Any, srv_name: str, callback: Any, *args: Any, **kwargs: Any) -> Any:
+        """As of rclpy's Node, with a guarded callback, which answers a request that failed as well."""
+
+        @functools.wraps(callback)
+        def guarded(request: Any, response: Any) -> Any:
+            try:
+                return callback(request, response)
+            except Exception as error:
+                self.on_callback_error(f"The service {srv_name}", error)
+                return response
+
+        return super().create_service(srv_type, srv_name, guarded, *args, **kwargs)
+
+    def _guarded(self, callback: Any, what: str) -> Any:
+        @functools.wraps(callback)
+        def guarded(*args: Any) -> Any:
+            try:
+                return callback(*args)
+            except Exception as error:
+                self.on_callback_error(what, error)
+
+        return guarded
+
+    def _on_change_state(self, request: Any, response: Any) -> Any:
+        try:
+            return self._change_state(request, response)
+        except RCLError:
+            asked = request.transition.label or request.transition.id
+            _, state = self._state_machine.current_state
+            self.get_logger().warning(f"Refused the transition {asked}: the node is {state}.")
+            response.success = False
+            return response
+
+
+def _traceback(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))

@@ -20,6 +20,7 @@ from tf2_msgs.msg import TFMessage
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
+from scene_geo_loc.geometry.transform_tree import TransformUnavailable
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.ros.common.counters import BadReason, Event
 from scene_geo_loc.ros.common.messages import (
@@ -29,7 +30,6 @@ from scene_geo_loc.ros.common.messages import (
     stamp_to_ns,
     transform_message,
 )
-from scene_geo_loc.ros.common.transforms import TransformUnavailable
 from scene_geo_loc.ros.localization.node import LocalizationNode
 
 SECOND = 10**9
@@ -119,7 +119,7 @@ class Robot:
     ) -> None:
         mounting = transform_message(0, "base_link", frame, T_base_camera)
         self.world.publish("/tf_static", TFMessage(transforms=[mounting]), latched=True)
-        self.world.wait(lambda: self.node._buffer._is_known(frame), "the mounting to arrive")
+        self.world.wait(lambda: self.node._tree.knows(frame), "the mounting to arrive")
 
     def send_odometry(self, stamp_ns: int, T_odom_base: np.ndarray = T_ODOM_BASE) -> None:
         """Sends odometry on TF until the node has it."""
@@ -128,7 +128,7 @@ class Robot:
         def arrives() -> bool:
             self.world.publish("/tf", TFMessage(transforms=[moved]))
             with suppress(TransformUnavailable):
-                self.node._buffer.lookup("odom", "base_link", stamp_ns)
+                self.node._tree.lookup("odom", "base_link", stamp_ns)
                 return True
             return False
 

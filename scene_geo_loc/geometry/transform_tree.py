@@ -1,148 +1,292 @@
-"""The transforms of a whole recording, looked up at any of its times."""
+"""Named frames with the transforms between them over time, of a running robot or of a recording."""
 
 from __future__ import annotations
 
-from array import array
+import threading
+import time
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from enum import Enum
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.transform import Rotation
+from numpy.typing import NDArray
 
-from scene_geo_loc.geometry.pose import inverse
-from scene_geo_loc.geometry.trajectory import Trajectory
+from scene_geo_loc.geometry.pose import Pose, inverse
+from scene_geo_loc.geometry.pose_series import PoseSeries
+
+MAX_LAG_NS = 5_000_000_000
+"""A transform that is further behind than this is not about to come."""
 
 
-@dataclass
-class PoseSeries:
-    """Poses of one frame in another while they are being read, 64 bytes each."""
+class TransformIssue(Enum):
+    """Reason why a transform is unknown at a time."""
 
-    stamps_ns: array[int] = field(default_factory=lambda: array("q"))
-    numbers: array[float] = field(default_factory=lambda: array("d"))
+    NOT_PUBLISHED = "not published"
+    NOT_CONNECTED = "not connected"
+    LOOP = "loop"
+    AFTER_LAST = "after the last transform"
+    BEFORE_FIRST = "before the first transform"
+    GAP = "gap"
 
-    def __len__(self) -> int:
-        return len(self.stamps_ns)
 
-    def add(self, stamp_ns: int, translation: ArrayLike, quaternion_xyzw: ArrayLike) -> bool:
-        """Takes a pose; False where it is not finite or its quaternion is zero."""
-        numbers = (*np.asarray(translation, float), *np.asarray(quaternion_xyzw, float))
-        if not np.isfinite(numbers).all() or np.linalg.norm(numbers[3:]) < 1e-6:
-            return False
-        self.stamps_ns.append(stamp_ns)
-        self.numbers.extend(numbers)
-        return True
+class TransformUnavailable(Exception):
+    """A transform is unknown at a time; the message is a sentence for the user.
 
-    def trajectory(self) -> Trajectory:
-        """The poses in order of time; of those with one stamp the last given."""
-        if not self.stamps_ns:
-            return Trajectory(np.zeros(0, np.int64), np.zeros((0, 4, 4)))
-        stamps = np.asarray(self.stamps_ns, np.int64)
-        numbers = np.asarray(self.numbers, np.float64).reshape(-1, 7)
-        # Unique keeps the first of equal stamps; read backwards, it is the last given.
-        stamps, last = np.unique(stamps[::-1], return_index=True)
-        numbers = numbers[::-1][last]
-        poses = np.tile(np.eye(4), (len(stamps), 1, 1))
-        poses[:, :3, 3] = numbers[:, :3]
-        poses[:, :3, :3] = Rotation.from_quat(numbers[:, 3:]).as_matrix()
-        return Trajectory(stamps, poses)
+    Attributes:
+        issue: the reason.
+        may_come: whether the time is a little after the newest transform, so that waiting makes sense.
+    """
+
+    def __init__(self, issue: TransformIssue, frames: Sequence[str], seconds: float = 0.0) -> None:
+        """Makes the sentence.
+
+        Args:
+            frames: the two frames (target and source, or parent and child of the edge that ends the
+                search); of a loop all of them; of a frame that nobody publishes, that one third.
+            seconds: time between what was asked for and the transforms, or length of the gap.
+        """
+        self.issue = issue
+        self.may_come = issue is TransformIssue.AFTER_LAST and seconds * 1e9 <= MAX_LAG_NS
+        edge = f"The transform from {frames[0]} to {frames[1]} on TF"
+        sentence = {
+            TransformIssue.NOT_PUBLISHED: f"No transform from {frames[0]} to {frames[1]} on TF: "
+            f"nobody publishes {frames[-1]}.",
+            TransformIssue.NOT_CONNECTED: f"No transform from {frames[0]} to {frames[1]} on TF: "
+            "they are in different trees.",
+            TransformIssue.LOOP: f"The frames {' -> '.join(frames)} on TF form a loop.",
+            TransformIssue.AFTER_LAST: f"{edge} ends {seconds:.3f} s before the time asked for.",
+            TransformIssue.BEFORE_FIRST: f"{edge} begins {seconds:.3f} s after the time asked for.",
+            TransformIssue.GAP: f"{edge} has a gap of {seconds:.1f} s at the time asked for.",
+        }[issue]
+        super().__init__(sentence)
+
+
+class _Broken(NamedTuple):
+    """Reason why no chain of transforms connects two frames, at whatever time."""
+
+    issue: TransformIssue
+    frames: Sequence[str]
 
 
 class TransformTree:
-    """Named frames with the transforms between them, as tf2 has them, over a whole recording."""
+    """Named frames with the transforms between them; safe to use from several threads.
 
-    def __init__(self) -> None:
-        self._fixed: dict[tuple[str, str], PoseSeries] = {}
+    A frame may have several parents, as where both odometry and a ground truth move the vehicle: a
+    look-up takes the shortest chain.  A static transform goes before moving ones of the same frames.
+
+    Args:
+        cache_s: how long moving transforms are kept; None keeps all, as for a recording.
+    """
+
+    def __init__(self, cache_s: float | None = None) -> None:
+        self._cache_s = cache_s
+        self._static: dict[tuple[str, str], PoseSeries] = {}
         self._moving: dict[tuple[str, str], PoseSeries] = {}
-        self._trajectories: dict[tuple[str, str], Trajectory] = {}
+        self._paths: dict[tuple[str, str], list[str] | _Broken] = {}
+        self._changed = threading.Condition()
 
     def add(
         self,
-        stamp_ns: int,
         parent: str,
         child: str,
-        translation: ArrayLike,
-        quaternion_xyzw: ArrayLike,
+        stamp_ns: int,
+        translation: Iterable[float],
+        quaternion_xyzw: Iterable[float],
         *,
-        fixed: bool,
+        static: bool = False,
     ) -> bool:
-        """Takes the pose of `child` in `parent`; False where the numbers are no pose.
+        """Takes the pose of `child` in `parent`; of those with one stamp the last given stays.
 
         Args:
-            fixed: whether it holds for all times, as on /tf_static.
+            static: whether it holds for all times, as on /tf_static.
+
+        Returns:
+            False where the numbers are no pose (see `PoseSeries.add`) or there are not two frames.
         """
-        edges = self._fixed if fixed else self._moving
-        series = edges.get((parent, child)) or PoseSeries()
-        if not series.add(stamp_ns, translation, quaternion_xyzw):
+        if not parent or not child or parent == child:
             return False
-        edges[parent, child] = series
-        self._trajectories.pop((parent, child), None)
+        key = (parent, child)
+        with self._changed:
+            edges = self._static if static else self._moving
+            series = edges.get(key)
+            if series is None or static:
+                series = PoseSeries(self._cache_s)
+            if not series.add(stamp_ns, translation, quaternion_xyzw):
+                return False
+            if key not in edges:
+                self._paths.clear()
+            edges[key] = series
+            self._changed.notify_all()
         return True
+
+    def clear(self) -> None:
+        """Forgets all that depends on time; static transforms stay."""
+        with self._changed:
+            self._moving.clear()
+            self._paths.clear()
+
+    def knows(self, frame: str) -> bool:
+        """Whether any transform leads to or from a frame."""
+        with self._changed:
+            return any(frame in edge for edge in (*self._static, *self._moving))
 
     def root_of(self, frame: str) -> str:
         """The frame at the end of the chain of parents of `frame`: itself where it has none."""
-        parents = {child: parent for parent, child in (*self._moving, *self._fixed)}
+        with self._changed:
+            parents = {child: parent for parent, child in (*self._moving, *self._static)}
         seen = {frame}
         while frame in parents and parents[frame] not in seen:
             frame = parents[frame]
             seen.add(frame)
         return frame
 
-    def path(self, target: str, source: str, *, fixed_only: bool = False) -> list[str] | None:
-        """The frames from `target` to `source`, or None where nothing connects them.
+    def connects(self, target: str, source: str) -> bool:
+        """Whether a chain of transforms leads from one frame to another, at whatever times."""
+        with self._changed:
+            return isinstance(self._path(target, source), list)
 
-        Args:
-            fixed_only: whether only transforms that never change may be used.
+    def is_static(self, target: str, source: str) -> bool:
+        """Whether static transforms alone lead from one frame to another."""
+        with self._changed:
+            return _shortest(target, source, self._static) is not None
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
+        """`T_target_source` at a stamp, interpolated between the transforms before and after it.
+
+        Raises:
+            TransformUnavailable: the frames are not connected, or the time is not covered.
         """
-        neighbours: dict[str, list[str]] = {}
-        for parent, child in (*self._fixed, *(() if fixed_only else self._moving)):
-            neighbours.setdefault(parent, []).append(child)
-            neighbours.setdefault(child, []).append(parent)
-        came_from = {target: target}
-        queue = deque([target])
-        while queue and source not in came_from:
-            frame = queue.popleft()
-            for other in neighbours.get(frame, []):
-                if other not in came_from:
-                    came_from[other] = frame
-                    queue.append(other)
-        if source not in came_from:
-            return None
-        frames = [source]
-        while frames[-1] != target:
-            frames.append(came_from[frames[-1]])
-        return frames[::-1]
+        with self._changed:
+            frames = self._path(target, source)
+            if isinstance(frames, _Broken):
+                raise TransformUnavailable(*frames)
+            stamps_ns = np.array([stamp_ns], np.int64)
+            T = np.eye(4)
+            for outer, inner in pairwise(frames):
+                poses, known = self._step(outer, inner, stamps_ns)
+                if not known[0]:
+                    key = (outer, inner) if (outer, inner) in self._moving else (inner, outer)
+                    raise _unknown(key, self._moving[key], stamp_ns)
+                T = T @ poses[0]
+            return T
 
-    def lookup(
+    def lookup_many(
         self, target: str, source: str, stamps_ns: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """`T_target_source` (N, 4, 4) at stamps (N,), and where it is known (N,)."""
         poses = np.tile(np.eye(4), (len(stamps_ns), 1, 1))
         known = np.ones(len(stamps_ns), bool)
-        frames = self.path(target, source)
-        if frames is None:
-            return poses, np.zeros(len(stamps_ns), bool)
-        for outer, inner in pairwise(frames):
-            step, step_known = self._edge(outer, inner, stamps_ns)
-            poses = poses @ step
-            known &= step_known
+        with self._changed:
+            frames = self._path(target, source)
+            if isinstance(frames, _Broken):
+                return poses, ~known
+            for outer, inner in pairwise(frames):
+                step, step_known = self._step(outer, inner, stamps_ns)
+                poses = poses @ step
+                known &= step_known
         return poses, known
 
-    def _edge(
+    def wait(self, target: str, source: str, stamp_ns: int, timeout_s: float) -> Pose:
+        """As `lookup`, waiting up to `timeout_s` of wall time for a transform that is about to come."""
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                try:
+                    return self.lookup(target, source, stamp_ns)
+                except TransformUnavailable as unavailable:
+                    remaining = deadline - time.monotonic()
+                    if remaining <= 0 or not unavailable.may_come:
+                        raise
+                    self._changed.wait(remaining)
+
+    def _path(self, target: str, source: str) -> list[str] | _Broken:
+        """The frames from `target` to `source`, or why there are none."""
+        if (target, source) not in self._paths:
+            self._paths[target, source] = self._find_path(target, source)
+        return self._paths[target, source]
+
+    def _find_path(self, target: str, source: str) -> list[str] | _Broken:
+        edges = (*self._static, *self._moving)
+        for frame in (target, source):
+            loop = _loop_above(frame, edges)
+            if loop is not None:
+                return _Broken(TransformIssue.LOOP, loop)
+        path = _shortest(target, source, edges)
+        if path is not None:
+            return path
+        for frame in (target, source):
+            if not any(frame in edge for edge in edges):
+                return _Broken(TransformIssue.NOT_PUBLISHED, (target, source, frame))
+        return _Broken(TransformIssue.NOT_CONNECTED, (target, source))
+
+    def _step(
         self, outer: str, inner: str, stamps_ns: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The poses of a frame in a neighbour of it, parent or child."""
         for key, forward in (((outer, inner), True), ((inner, outer), False)):
-            series = self._fixed.get(key) or self._moving.get(key)
-            if series is None:
-                continue
-            if key not in self._trajectories:
-                self._trajectories[key] = series.trajectory()
-            trajectory = self._trajectories[key]
-            if key in self._fixed:
-                poses = np.broadcast_to(trajectory.poses[-1], (len(stamps_ns), 4, 4))
+            if key in self._static:
+                pose = self._static[key].trajectory().poses[0]
+                poses = np.broadcast_to(pose, (len(stamps_ns), 4, 4))
                 known = np.ones(len(stamps_ns), bool)
+            elif key in self._moving:
+                poses, known = self._moving[key].at_many(stamps_ns)
             else:
-                poses, known = trajectory.at_many(stamps_ns)
+                continue
             return (poses if forward else inverse(poses)), known
         raise KeyError((outer, inner))
+
+
+def _unknown(edge: tuple[str, str], series: PoseSeries, stamp_ns: int) -> TransformUnavailable:
+    """Reason why the poses of an edge, from parent to child, do not cover a stamp."""
+    before, after = series.neighbours(stamp_ns)
+    if after is None:
+        assert before is not None
+        return TransformUnavailable(TransformIssue.AFTER_LAST, edge, (stamp_ns - before) / 1e9)
+    if before is None:
+        return TransformUnavailable(TransformIssue.BEFORE_FIRST, edge, (after - stamp_ns) / 1e9)
+    return TransformUnavailable(TransformIssue.GAP, edge, (after - before) / 1e9)
+
+
+def _shortest(target: str, source: str, edges: Iterable[tuple[str, str]]) -> list[str] | None:
+    """The frames of the shortest chain from `target` to `source`; None where there is none."""
+    neighbours: dict[str, list[str]] = {}
+    for parent, child in edges:
+        neighbours.setdefault(parent, []).append(child)
+        neighbours.setdefault(child, []).append(parent)
+    came_from = {target: target}
+    queue = deque([target])
+    while queue and source not in came_from:
+        frame = queue.popleft()
+        for other in neighbours.get(frame, []):
+            if other not in came_from:
+                came_from[other] = frame
+                queue.append(other)
+    if source not in came_from:
+        return None
+    frames = [source]
+    while frames[-1] != target:
+        frames.append(came_from[frames[-1]])
+    return frames[::-1]
+
+
+def _loop_above(frame: str, edges: Iterable[tuple[str, str]]) -> list[str] | None:
+    """The frames of a loop among the ancestors of a frame, the first one repeated; None without one."""
+    parents: dict[str, list[str]] = {}
+    for parent, child in edges:
+        parents.setdefault(child, []).append(parent)
+    done: set[str] = set()
+    chain = [frame]
+    ways = [iter(parents.get(frame, ()))]
+    while ways:
+        above = next(ways[-1], None)
+        if above is None:
+            ways.pop()
+            done.add(chain.pop())
+        elif above in chain:
+            return [*chain[chain.index(above) :], above]
+        elif above not in done:
+            chain.append(above)
+            ways.append(iter(parents.get(above, ())))
+    return None

@@ -1,74 +1,174 @@
-"""Transforms over a recording."""
+"""The transform tree, live and over a recording, with times and poses that can be worked out by hand."""
 
 from __future__ import annotations
+
+import threading
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from scene_geo_loc.geometry.pose import from_quaternion, inverse
-from scene_geo_loc.geometry.transform_tree import PoseSeries, TransformTree
+from scene_geo_loc.geometry.pose import from_quaternion, make_pose
+from scene_geo_loc.geometry.transform_tree import TransformIssue, TransformTree, TransformUnavailable
 
-TURN = Rotation.from_euler("z", 90, degrees=True).as_quat()
-NONE = (0.0, 0.0, 0.0, 1.0)
+SECOND = 10**9
+
+
+def at(x: float, yaw_deg: float = 0.0) -> tuple[tuple[float, float, float], np.ndarray]:
+    """A translation and a quaternion."""
+    return (x, 0.0, 0.0), Rotation.from_euler("z", yaw_deg, degrees=True).as_quat()
+
+
+def pose(x: float) -> np.ndarray:
+    return make_pose(np.eye(3), (x, 0.0, 0.0))
 
 
 @pytest.fixture
 def tree() -> TransformTree:
-    """A map -> odom -> base_link -> camera, where the base moves 1 m in 1 s and the camera is turned."""
+    """map -> odom -> base_link -> camera, the middle one moving at 1 m/s from second 1 to second 2."""
     tree = TransformTree()
-    for second in range(3):
-        tree.add(second * 10**9, "map", "odom", (10, 0, 0), NONE, fixed=False)
-        tree.add(second * 10**9, "odom", "base_link", (second, 0, 0), NONE, fixed=False)
-    tree.add(0, "base_link", "camera", (0, 0, 1), TURN, fixed=True)
+    tree.add("map", "odom", 0, *at(10.0, 90.0), static=True)
+    tree.add("odom", "base_link", 1 * SECOND, *at(1.0))
+    tree.add("odom", "base_link", 2 * SECOND, *at(2.0))
+    tree.add("base_link", "camera", 0, *at(0.5), static=True)
     return tree
 
 
-def test_transforms_compose_along_the_tree_and_interpolate_in_time(tree):
-    poses, known = tree.lookup("map", "camera", np.array([0, 500_000_000, 2_000_000_000]))
-    assert known.all()
-    np.testing.assert_allclose(poses[:, :3, 3], [[10, 0, 1], [10.5, 0, 1], [12, 0, 1]])
-    np.testing.assert_allclose(poses[1], from_quaternion((10.5, 0, 1), TURN), atol=1e-12)
+def test_a_lookup_goes_along_the_chain_and_interpolates_in_time(tree: TransformTree) -> None:
+    # 1.25 m + 0.5 m along the odometry's x, which is the map's y.
+    T = tree.lookup("map", "camera", 5 * SECOND // 4)
+    np.testing.assert_allclose(T[:3, 3], [10.0, 1.75, 0.0], atol=1e-12)
 
 
-def test_the_way_back_is_the_inverse(tree):
-    stamps = np.array([300_000_000])
-    there, back = tree.lookup("map", "camera", stamps)[0], tree.lookup("camera", "map", stamps)[0]
-    np.testing.assert_allclose(back, inverse(there), atol=1e-12)
+def test_many_times_are_looked_up_at_once_and_give_the_same_poses(tree: TransformTree) -> None:
+    stamps = np.array([SECOND, 5 * SECOND // 4, 3 * SECOND, 2 * SECOND])
+    poses, known = tree.lookup_many("map", "camera", stamps)
+    assert known.tolist() == [True, True, False, True]
+    for stamp, T in zip(stamps[known], poses[known], strict=True):
+        np.testing.assert_array_equal(T, tree.lookup("map", "camera", int(stamp)))
 
 
-def test_outside_the_recording_only_fixed_transforms_are_known(tree):
-    late = np.array([9 * 10**9])
-    assert not tree.lookup("map", "camera", late)[1].any()
-    assert tree.lookup("base_link", "camera", late)[1].all()
+def test_a_lookup_the_other_way_is_the_inverse(tree: TransformTree) -> None:
+    there, back = tree.lookup("map", "camera", SECOND), tree.lookup("camera", "map", SECOND)
+    np.testing.assert_allclose(there @ back, np.eye(4), atol=1e-12)
 
 
-def test_frames_that_nothing_connects_are_not_known(tree):
-    assert tree.path("map", "lidar") is None
-    assert tree.path("map", "camera", fixed_only=True) is None
-    assert tree.path("base_link", "camera", fixed_only=True) == ["base_link", "camera"]
-    assert not tree.lookup("map", "lidar", np.array([0]))[1].any()
+def test_frames_on_two_branches_meet_at_their_common_parent(tree: TransformTree) -> None:
+    tree.add("base_link", "lidar", 0, *at(-0.5), static=True)
+    T = tree.lookup("lidar", "camera", 10**15)
+    np.testing.assert_allclose(T, pose(1.0), atol=1e-12)
 
 
-def test_the_root_is_found_even_where_parents_form_a_ring(tree):
+def test_between_static_frames_any_time_will_do(tree: TransformTree) -> None:
+    np.testing.assert_allclose(tree.lookup("base_link", "camera", 0), pose(0.5))
+    assert tree.is_static("base_link", "camera")
+    assert not tree.is_static("map", "camera")
+
+
+def test_a_vehicle_that_two_frames_move_is_found_in_both(tree: TransformTree) -> None:
+    tree.add("truth", "base_link", SECOND, *at(3.0))
+    np.testing.assert_allclose(tree.lookup("truth", "camera", SECOND), pose(3.5), atol=1e-12)
+    np.testing.assert_allclose(tree.lookup("odom", "camera", SECOND), pose(1.5), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "stamp_ns", "issue", "words"),
+    [
+        ("map", "lidar", SECOND, TransformIssue.NOT_PUBLISHED, "nobody publishes lidar"),
+        ("map", "island", SECOND, TransformIssue.NOT_CONNECTED, "different trees"),
+        ("map", "base_link", 3 * SECOND, TransformIssue.AFTER_LAST, "odom to base_link on TF ends 1.000 s"),
+        ("map", "base_link", 0, TransformIssue.BEFORE_FIRST, "odom to base_link on TF begins 1.000 s"),
+        ("base_link", "map", 0, TransformIssue.BEFORE_FIRST, "odom to base_link on TF begins 1.000 s"),
+        ("map", "late", 3 * SECOND, TransformIssue.GAP, "gap of 4.0 s"),
+    ],
+)
+def test_what_is_not_known_has_a_reason_and_a_sentence(
+    tree: TransformTree, target: str, source: str, stamp_ns: int, issue: TransformIssue, words: str
+) -> None:
+    tree.add("sea", "island", 0, *at(0.0), static=True)
+    tree.add("map", "late", 1 * SECOND, *at(0.0))
+    tree.add("map", "late", 5 * SECOND, *at(0.0))
+    with pytest.raises(TransformUnavailable, match=words) as caught:
+        tree.lookup(target, source, stamp_ns)
+    assert caught.value.issue is issue
+    assert not tree.lookup_many(target, source, np.array([stamp_ns]))[1].any()
+
+
+def test_frames_in_a_loop_are_said_and_not_followed_for_ever(tree: TransformTree) -> None:
     assert tree.root_of("camera") == "map"
     assert tree.root_of("unheard_of") == "unheard_of"
-    tree.add(0, "camera", "map", (0, 0, 0), NONE, fixed=True)
+    tree.add("camera", "map", 0, *at(0.0), static=True)
+    for source in ("lidar_of_another_robot", "camera"):
+        with pytest.raises(TransformUnavailable, match="form a loop"):
+            tree.lookup("map", source, SECOND)
     assert tree.root_of("camera") in ("map", "odom", "base_link", "camera")
 
 
-@pytest.mark.parametrize("numbers", [((np.nan, 0, 0), NONE), ((0, 0, 0), (0, 0, 0, 0))])
-def test_what_is_no_pose_is_refused_and_leaves_no_trace(numbers):
+def test_transforms_that_come_out_of_order_are_put_in_their_place(tree: TransformTree) -> None:
+    tree.add("odom", "base_link", 3 * SECOND // 2, *at(1.9))
+    np.testing.assert_allclose(tree.lookup("odom", "base_link", 3 * SECOND // 2), pose(1.9))
+    np.testing.assert_allclose(tree.lookup("odom", "base_link", 7 * SECOND // 4)[0, 3], 1.95)
+
+
+def test_of_two_transforms_with_one_stamp_the_last_counts(tree: TransformTree) -> None:
+    tree.add("odom", "base_link", 2 * SECOND, *at(7.0))
+    np.testing.assert_allclose(tree.lookup("odom", "base_link", 2 * SECOND), pose(7.0))
+    tree.add("base_link", "camera", 0, *at(0.75), static=True)
+    np.testing.assert_allclose(tree.lookup("base_link", "camera", 0), pose(0.75))
+
+
+def test_rotations_are_interpolated_too() -> None:
     tree = TransformTree()
-    assert not tree.add(0, "map", "base_link", *numbers, fixed=False)
-    assert tree.path("map", "base_link") is None
+    tree.add("map", "base_link", 0, *at(0.0, 0.0))
+    tree.add("map", "base_link", SECOND, *at(1.0, 90.0))
+    expected = from_quaternion(*at(0.25, 22.5))
+    np.testing.assert_allclose(tree.lookup("map", "base_link", SECOND // 4), expected, atol=1e-12)
 
 
-def test_a_series_is_sorted_and_of_one_stamp_the_last_pose_counts():
-    series = PoseSeries()
-    for stamp, x in ((30, 3.0), (10, 1.0), (30, 4.0), (20, 2.0)):
-        assert series.add(stamp, (x, 0, 0), NONE)
-    trajectory = series.trajectory()
-    assert trajectory.stamps_ns.tolist() == [10, 20, 30]
-    assert trajectory.poses[:, 0, 3].tolist() == [1.0, 2.0, 4.0]
-    assert len(PoseSeries().trajectory()) == 0
+def test_what_is_older_than_the_cache_is_forgotten() -> None:
+    tree = TransformTree(cache_s=5.0)
+    for second in range(20):
+        tree.add("odom", "base_link", second * SECOND, *at(second))
+    assert tree.lookup("odom", "base_link", 14 * SECOND)[0, 3] == 14.0
+    with pytest.raises(TransformUnavailable):
+        tree.lookup("odom", "base_link", 13 * SECOND)
+
+
+def test_clearing_keeps_only_what_is_static(tree: TransformTree) -> None:
+    tree.clear()
+    np.testing.assert_allclose(tree.lookup("base_link", "camera", SECOND), pose(0.5))
+    with pytest.raises(TransformUnavailable, match="different trees"):
+        tree.lookup("odom", "base_link", SECOND)
+
+
+@pytest.mark.parametrize(
+    ("parent", "child", "numbers"),
+    [
+        ("map", "base_link", ((np.nan, 0, 0), (0, 0, 0, 1))),
+        ("map", "base_link", ((0, 0, 0), (0, 0, 0, 0))),
+        ("", "base_link", at(0.0)),
+        ("base_link", "base_link", at(0.0)),
+    ],
+)
+def test_what_is_no_transform_is_refused_and_leaves_no_trace(parent, child, numbers) -> None:
+    tree = TransformTree()
+    assert not tree.add(parent, child, 0, *numbers)
+    assert not tree.knows("base_link")
+    assert not tree.connects("map", "base_link")
+
+
+def test_waiting_ends_when_the_transform_comes(tree: TransformTree) -> None:
+    threading.Timer(0.05, lambda: tree.add("odom", "base_link", 5 * SECOND // 2, *at(2.5))).start()
+    assert tree.wait("odom", "base_link", 5 * SECOND // 2, timeout_s=10.0)[0, 3] == 2.5
+
+
+def test_waiting_for_what_does_not_come_ends_with_the_reason(tree: TransformTree) -> None:
+    with pytest.raises(TransformUnavailable, match=r"ends 0\.500 s before"):
+        tree.wait("odom", "base_link", 5 * SECOND // 2, timeout_s=0.02)
+
+
+def test_what_no_transform_can_still_bring_is_not_waited_for(tree: TransformTree) -> None:
+    with pytest.raises(TransformUnavailable, match="begins"):
+        tree.wait("odom", "base_link", 0, timeout_s=1e6)
+    with pytest.raises(TransformUnavailable, match="ends 98"):
+        tree.wait("odom", "base_link", 100 * SECOND, timeout_s=1e6)

@@ -14,7 +14,9 @@ from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import CameraInfo, Image, LaserScan
+from rclpy.serialization import deserialize_message
+from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
@@ -32,6 +34,8 @@ from scene_geo_loc.ros.common.messages import (
     transform_message,
 )
 from scene_geo_loc.ros.map_builder.node import MapBuilderNode
+from scene_geo_loc.traversals.rosbag.bag import Bag
+from scene_geo_loc.traversals.rosbag.traversal import RosbagTraversal
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
 SECOND = 10**9
@@ -43,6 +47,12 @@ T_BASE_CAMERA = make_pose(OPTICAL, (0.5, 0.0, 1.0))
 def T_map_base(stamp_ns: int) -> np.ndarray:
     """Straight ahead at 2 m/s."""
     return make_pose(np.eye(3), (2.0 * (stamp_ns - START) / SECOND, 0.0, 0.0))
+
+
+def turning(stamp_ns: int) -> np.ndarray:
+    """Ahead at 10 m/s in a turn of 1 rad/s."""
+    seconds = (stamp_ns - START) / SECOND
+    return make_pose(Rotation.from_euler("z", seconds).as_matrix(), (10.0 * seconds, 5.0 * seconds**2, 0.0))
 
 
 class FakeBuilder:
@@ -106,9 +116,9 @@ class Drive:
             self.world.publish("camera/camera_info", info)
             probe = transform_message(START, "here", "there", np.eye(4))
             self.world.publish("/tf", TFMessage(transforms=[probe]))
-            known = self.node._input._buffer._is_known
+            knows = self.node._input._tree.knows
             informed = self.node._input.camera.has_camera_info
-            return informed and known("there") and known("camera_optical_frame")
+            return informed and knows("there") and knows("camera_optical_frame")
 
         self.world.wait(listens, "the node to listen")
 
@@ -120,10 +130,9 @@ class Drive:
     def transform(self, stamp_ns: int) -> None:
         moved = transform_message(stamp_ns, "map", "base_link", T_map_base(stamp_ns))
         self.world.publish("/tf", TFMessage(transforms=[moved]))
-        stamps = self.node._input._buffer._edges
-        self.world.wait(
-            lambda: stamp_ns in getattr(stamps.get("base_link"), "stamps", ()), "the pose to arrive"
-        )
+        tree = self.node._input._tree
+        stamps = np.array([stamp_ns])
+        self.world.wait(lambda: tree.lookup_many("map", "base_link", stamps)[1][0], "the pose to arrive")
 
     def save(self) -> Any:
         return self.world.call(Trigger, "map_builder_node/save", Trigger.Request())
@@ -181,6 +190,41 @@ def test_the_points_of_a_sweep_are_taken_to_the_map_each_at_its_own_time(
     drive.image(START + 4 * SECOND // 10)
     points = world.wait(lambda: drive.builder.scans, "a scan")[0].points_map
     np.testing.assert_allclose(points[:, 0], [10.0, 10.2, 10.6], atol=1e-6)
+
+
+def test_a_live_scan_gives_the_same_points_as_a_recorded_one(
+    world: Any, picture: np.ndarray, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    camera = Camera(64, 48, 50.0, 50.0, 32.0, 24.0)
+    with BagWriter(tmp_path / "drive") as bag:
+        sensors = {"camera_optical_frame": T_BASE_CAMERA, "lidar_link": np.eye(4)}
+        bag.static_transforms(START, {("base_link", frame): T for frame, T in sensors.items()})
+        for tenths in range(6):
+            stamp_ns = START + tenths * SECOND // 10
+            bag.transform(stamp_ns, "map", "base_link", turning(stamp_ns))
+            bag.camera_info("/camera/camera_info", stamp_ns, "camera_optical_frame", camera)
+            bag.image("/camera/image_raw", stamp_ns, "camera_optical_frame", picture)
+            seconds = rng.uniform(-0.05, 0.05, 200)
+            points = rng.uniform(-50, 50, (200, 3))
+            bag.points("/lidar/points", stamp_ns, "lidar_link", points, time_offset_s=seconds)
+    recorded = list(RosbagTraversal(tmp_path / "drive").scans())
+    drive = Drive(world, picture, points_topic="lidar/points", pose_timeout=0.3)
+    for message in Bag(tmp_path / "drive").messages(["/tf"]):
+        world.publish("/tf", deserialize_message(message.raw, TFMessage))
+    tree = drive.node._input._tree
+    last = np.array([START + SECOND // 2])
+    world.wait(lambda: tree.lookup_many("map", "base_link", last)[1][0], "the poses to arrive")
+    for message in Bag(tmp_path / "drive").messages(["/lidar/points"]):
+        world.publish("lidar/points", deserialize_message(message.raw, PointCloud2))
+    drive.image(START + SECOND // 2)
+    live = world.wait(lambda: len(drive.builder.scans) == len(recorded) and drive.builder.scans, "the scans")
+    # The first and the last sweep begin before and end after the poses.
+    assert len(recorded[0].points_map) < 200
+    assert len(recorded[-1].points_map) < 200
+    for ours, theirs in zip(live, recorded, strict=True):
+        assert ours.stamp_ns == theirs.stamp_ns
+        np.testing.assert_array_equal(ours.points_map, theirs.points_map)
 
 
 def test_images_and_scans_reach_the_builder_in_order_of_time(world: Any, picture: np.ndarray) -> None:

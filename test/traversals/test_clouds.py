@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
-from scene_geo_loc.traversals.messages.clouds import cloud_of, decode_point_cloud, laser_scan_points
+from scene_geo_loc.geometry.pose import make_pose, transform
+from scene_geo_loc.traversals.messages.clouds import (
+    PointCloud,
+    cloud_of,
+    decode_point_cloud,
+    deskew,
+    laser_scan_points,
+    last_stamp_ns,
+)
 
 CODES = {"f4": 7, "f8": 8, "u4": 6, "u2": 4}
 SECOND = 1_700_000_000
@@ -106,3 +115,59 @@ def test_a_laser_scan_lies_in_its_plane_and_leaves_out_what_is_out_of_range():
     np.testing.assert_allclose(read.xyz, [[0, -2, 0], [3, 0, 0]], atol=1e-12)
     np.testing.assert_allclose(read.time_s, [0.0, 0.003])
     assert len(laser_scan_points(message)) == 2
+
+
+@pytest.mark.parametrize("increment", [1e30, np.inf, np.nan, 1.0])
+def test_times_of_beams_that_make_no_sweep_are_not_believed(increment):
+    message = SimpleNamespace(
+        ranges=[1.0] * 20,
+        angle_min=0.0,
+        angle_increment=0.1,
+        time_increment=increment,
+        range_min=0.1,
+        range_max=50.0,
+    )
+    assert laser_scan_points(message).time_s is None
+
+
+STAMP_NS = SECOND * 10**9
+
+
+def pose_at(stamp_ns: int) -> np.ndarray:
+    """A fast turn: 20 m/s and 2 rad/s."""
+    seconds = (stamp_ns - STAMP_NS) / 1e9
+    rotation = Rotation.from_euler("z", 2.0 * seconds).as_matrix()
+    return make_pose(rotation, (20.0 * seconds, 3.0 * seconds**2, 0.0))
+
+
+def poses_at(stamps_ns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Known for the first 50 ms."""
+    return np.stack([pose_at(int(s)) for s in stamps_ns]), stamps_ns <= STAMP_NS + 50_000_000
+
+
+def test_each_point_is_taken_to_the_map_by_the_pose_at_its_own_time():
+    rng = np.random.default_rng(0)
+    cloud = PointCloud(rng.uniform(-70, 70, (500, 3)), rng.uniform(-0.05, 0.05, 500))
+    points = deskew(cloud, STAMP_NS, poses_at)
+    expected = [
+        transform(pose_at(STAMP_NS + round(second * 1e9)), point)
+        for point, second in zip(cloud.xyz, cloud.time_s, strict=True)
+    ]
+    np.testing.assert_allclose(points, expected, atol=1e-3)
+
+
+def test_points_of_times_without_a_pose_are_left_out():
+    cloud = PointCloud(np.arange(30.0).reshape(10, 3), np.linspace(0.0, 0.09, 10))
+    points = deskew(cloud, STAMP_NS, poses_at)
+    assert len(points) == 6
+    np.testing.assert_allclose(points[5], transform(pose_at(STAMP_NS + 50_000_000), cloud.xyz[5]), atol=1e-9)
+    assert last_stamp_ns(cloud, STAMP_NS) == STAMP_NS + 90_000_000
+
+
+def test_points_without_times_are_taken_to_the_map_by_one_pose():
+    cloud = PointCloud(np.arange(30.0).reshape(10, 3), None)
+    at_once = STAMP_NS + 10_000_000
+    np.testing.assert_allclose(deskew(cloud, at_once, poses_at), transform(pose_at(at_once), cloud.xyz))
+    assert last_stamp_ns(cloud, at_once) == at_once
+    assert deskew(PointCloud(np.zeros((0, 3)), None), STAMP_NS, poses_at).shape == (0, 3)
+    assert deskew(cloud, STAMP_NS + SECOND, poses_at).shape == (0, 3)

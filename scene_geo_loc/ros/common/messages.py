@@ -13,15 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, to_quaternion
+from scene_geo_loc.geometry.pose_series import MAX_TRANSLATION_M
 
 if TYPE_CHECKING:
     from builtin_interfaces.msg import Time
     from geometry_msgs.msg import Pose as PoseMessage
     from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped, Transform, TransformStamped
     from sensor_msgs.msg import Image
-
-MAX_TRANSLATION_M = 1e8
-"""Frames are no farther apart, those of the Earth's centre included."""
 
 
 def stamp_to_ns(stamp: Time) -> int:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.progress import ProgressCallback
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.ros.common.messages import pose_from_message, pose_from_transform, stamp_to_ns
-from scene_geo_loc.ros.common.transforms import TransformBuffer, TransformUnavailable
+from scene_geo_loc.geometry.transform_tree import TransformTree, TransformUnavailable
+from scene_geo_loc.ros.common.messages import pose_from_message, stamp_to_ns
 from scene_geo_loc.ros.harness.node_process import (
     check_alive,
     own_domain,
@@ -20,6 +20,7 @@ from scene_geo_loc.ros.harness.node_process import (
     spinning_node,
     wait_until_active,
 )
+from scene_geo_loc.traversals.messages.transforms import add_transforms
 from scene_geo_loc.traversals.rosbag.bag import Bag, BagMessage
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _play(
     wait_until_active(playback.publishers[image_topic], process, log)
     playback.wait_for_subscribers(topics, SUBSCRIBER_TIMEOUT_S)
 
-    mounting, camera_frame = TransformBuffer(), ""
+    mounting, camera_frame = TransformTree(), ""
 
     def on_message(message: BagMessage) -> None:
         nonlocal camera_frame
@@ -117,9 +118,7 @@ def _play(
         elif message.topic == CAMERA_INFO:
             camera_frame = camera_frame or message.decode().header.frame_id
         elif message.topic == "/tf_static":
-            for item in message.decode().transforms:
-                T = pose_from_transform(item.transform)
-                mounting.add(item.header.frame_id, item.child_frame_id, 0, T, static=True)
+            add_transforms(mounting, message.decode(), static=True)
 
     playback.play(on_message=on_message)
     deadline = time.monotonic() + LAST_ANSWER_S

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.geometry.pose_series import MAX_TRANSLATION_M
+from scene_geo_loc.geometry.transform_tree import TransformUnavailable
 from scene_geo_loc.localization.estimate import PosePrior
 from scene_geo_loc.ros.common.counters import BadReason, Counters
-from scene_geo_loc.ros.common.messages import MAX_TRANSLATION_M, pose_from_message
-from scene_geo_loc.ros.common.transforms import TransformUnavailable
+from scene_geo_loc.ros.common.messages import pose_from_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable

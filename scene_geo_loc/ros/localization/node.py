@@ -19,6 +19,7 @@ from rclpy.duration import Duration
 from sensor_msgs.msg import Image
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.geometry.transform_tree import TransformTree
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.rig import RigImage, RigLocalizer
 from scene_geo_loc.localization.tracker import TrackedPose, Tracker
@@ -31,7 +32,7 @@ from scene_geo_loc.ros.common.managed_node import LOG_PERIOD_S, ManagedNode
 from scene_geo_loc.ros.common.messages import image_message, stamp_to_ns
 from scene_geo_loc.ros.common.running import autostart, run, spin
 from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
-from scene_geo_loc.ros.common.transforms import TransformBuffer, TransformListener
+from scene_geo_loc.ros.common.transforms import TransformListener
 from scene_geo_loc.ros.localization.initial_pose import InitialPoses
 from scene_geo_loc.ros.localization.pose_publisher import FixPublisher
 from scene_geo_loc.ros.localization.report import LocalizationFacts
@@ -42,6 +43,9 @@ from scene_geo_loc.ros.localization.worker import NewestWorker
 if TYPE_CHECKING:
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.mapping.reference_map import ReferenceMap
+
+TF_CACHE_S = 30.0
+"""Transforms are kept this long for images that are still being localized."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,12 @@ class LocalizationNode(ManagedNode):
         self._newest_stamp_ns: int | None = None
         self._last_fix_at: float | None = None
         self._last_image_at = time.monotonic()
-        self._buffer = TransformBuffer()
+        self._tree = TransformTree(TF_CACHE_S)
         listener = TransformListener(
-            self, self._buffer, on_invalid=lambda: self.counters.add(BadReason.INVALID_TRANSFORM)
+            self, self._tree, on_invalid=lambda: self.counters.add(BadReason.INVALID_TRANSFORM)
         )
         close(listener.close)
-        self._fixes = FixPublisher(self, self.settings, self.map_frame, self._buffer)
+        self._fixes = FixPublisher(self, self.settings, self.map_frame, self._tree)
         close(self._fixes.close)
         self._initial_poses = InitialPoses(self, self.settings, self.map_frame, self.counters)
         self._tracker = Tracker(self.settings.tracker) if self.settings.tracking else None
@@ -201,7 +205,7 @@ class LocalizationNode(ManagedNode):
         """Forgets all that belongs to a time that has not come yet."""
         with self._lock:
             self._generation += 1
-            self._buffer.clear()
+            self._tree.clear()
             self._order.reset()
             self._forget()
             if self._camera_input is not None:

@@ -10,9 +10,10 @@ from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, inverse
+from scene_geo_loc.geometry.transform_tree import TransformTree, TransformUnavailable
 from scene_geo_loc.localization.covariance import move_covariance
 from scene_geo_loc.ros.common.messages import pose_stamped, pose_with_covariance
-from scene_geo_loc.ros.common.transforms import TransformBroadcaster, TransformBuffer, TransformUnavailable
+from scene_geo_loc.ros.common.transforms import TransformBroadcaster
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode
@@ -31,11 +32,11 @@ class FixPublisher:
     """
 
     def __init__(
-        self, node: LifecycleNode, settings: LocalizationNodeSettings, map_frame: str, buffer: TransformBuffer
+        self, node: LifecycleNode, settings: LocalizationNodeSettings, map_frame: str, tree: TransformTree
     ) -> None:
         self.settings = settings
         self.problem = ""
-        self._node, self._map_frame, self._buffer = node, map_frame, buffer
+        self._node, self._map_frame, self._tree = node, map_frame, tree
         self._pose = node.create_publisher(PoseStamped, "localization/pose", 10)
         self._pose_with_covariance = node.create_publisher(
             PoseWithCovarianceStamped, "localization/pose_with_covariance", 10
@@ -52,7 +53,7 @@ class FixPublisher:
         given = self.settings.base_T_camera
         if given:
             return from_quaternion(given[:3], given[3:])
-        return self._buffer.wait(
+        return self._tree.wait(
             self.settings.base_frame, camera_frame, stamp_ns, self.settings.transform_timeout
         )
 
@@ -60,7 +61,7 @@ class FixPublisher:
         """The camera's pose by odometry, or None where TF does not tell."""
         settings = self.settings
         try:
-            T_odom_base = self._buffer.wait(
+            T_odom_base = self._tree.wait(
                 settings.odom_frame, settings.base_frame, stamp_ns, settings.transform_timeout
             )
             return T_odom_base @ self.base_T_camera(camera_frame, stamp_ns)
@@ -74,10 +75,10 @@ class FixPublisher:
         """
         settings, timeout_s = self.settings, self.settings.transform_timeout
         mounting = self.base_T_camera(camera_frame, stamp_ns)
-        other = self._buffer.wait(settings.base_frame, other_frame, other_stamp_ns, timeout_s)
+        other = self._tree.wait(settings.base_frame, other_frame, other_stamp_ns, timeout_s)
         if abs(other_stamp_ns - stamp_ns) > TOGETHER_NS:
             before, after = (
-                self._buffer.wait(settings.odom_frame, settings.base_frame, at_ns, timeout_s)
+                self._tree.wait(settings.odom_frame, settings.base_frame, at_ns, timeout_s)
                 for at_ns in (stamp_ns, other_stamp_ns)
             )
             other = inverse(before) @ after @ other
@@ -115,7 +116,7 @@ class FixPublisher:
         assert self._broadcaster is not None
         settings = self.settings
         try:
-            T_odom_base = self._buffer.wait(
+            T_odom_base = self._tree.wait(
                 settings.odom_frame, settings.base_frame, stamp_ns, settings.transform_timeout
             )
         except TransformUnavailable as unavailable:

@@ -7,11 +7,11 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from scene_geo_loc.geometry.transform_tree import TransformUnavailable
 from scene_geo_loc.localization.rig import RigImage
 from scene_geo_loc.ros.common.camera_input import CameraInput
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Counters
 from scene_geo_loc.ros.common.messages import stamp_to_ns
-from scene_geo_loc.ros.common.transforms import TransformUnavailable
 
 if TYPE_CHECKING:
     from rclpy.node import Node

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,15 +16,16 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, LaserScan, PointCloud2
 
 from scene_geo_loc.geometry.pose import Pose, from_quaternion
-from scene_geo_loc.geometry.trajectory import Trajectory
+from scene_geo_loc.geometry.transform_tree import TransformTree, TransformUnavailable
 from scene_geo_loc.ros.common.camera_input import CameraInput, StampOrder
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Counters, Event
-from scene_geo_loc.ros.common.messages import pose_from_message, stamp_to_ns
+from scene_geo_loc.ros.common.messages import stamp_to_ns
 from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PendingItems
-from scene_geo_loc.ros.common.transforms import TransformBuffer, TransformListener, TransformUnavailable
+from scene_geo_loc.ros.common.transforms import TransformListener
 from scene_geo_loc.traversals.frame import Frame, Scan
-from scene_geo_loc.traversals.messages.clouds import PointCloud, cloud_of
+from scene_geo_loc.traversals.messages.clouds import PointCloud, cloud_of, deskew, last_stamp_ns
 from scene_geo_loc.traversals.messages.images import depth_of
+from scene_geo_loc.traversals.messages.transforms import frame_name
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -39,8 +41,6 @@ IMAGE_DEPTH, SCAN_DEPTH, POSE_DEPTH = 50, 100, 1000
 """Messages that wait for the executor while the builder has the processor."""
 DEPTH_IMAGES = 200
 """Most depth images that wait for their images."""
-KNOT_NS = 10_000_000
-"""The poses of a sweep are looked up this far apart, and interpolated for each of its points."""
 IDLE_S = 0.02
 
 
@@ -75,14 +75,14 @@ class BuilderInput:
         self._node, self._settings, self._map_frame = node, settings, map_frame
         self._builder, self._counters, self._on_defect = builder, counters, on_defect
         self._order = StampOrder()
-        self._buffer = TransformBuffer(CACHE_S)
+        self._tree = TransformTree(CACHE_S)
         self._pending: PendingItems[Any] = PendingItems(settings.pose_timeout, settings.backlog * 10**6)
         self._depths: dict[int, Any] = {}
         # A topic of poses takes the place of what TF says about the robot.
         own = settings.pose_source != "tf"
         self._listener = TransformListener(
             node,
-            self._buffer,
+            self._tree,
             accept=(lambda parent, child: child != settings.base_frame) if own else None,
             on_invalid=lambda: counters.add(BadReason.INVALID_TRANSFORM),
         )
@@ -130,7 +130,7 @@ class BuilderInput:
         self._order.reset()
         self._pending.clear()
         self._depths.clear()
-        self._buffer.clear()
+        self._tree.clear()
 
     # Messages, in the executor's threads.
 
@@ -159,14 +159,13 @@ class BuilderInput:
             del self._depths[min(self._depths)]
 
     def _on_pose(self, message: Any) -> None:
-        try:
-            # An Odometry's pose has a covariance around it.
-            T = pose_from_message(message.pose if isinstance(message, PoseStamped) else message.pose.pose)
-        except ValueError:
-            self._counters.add(BadReason.INVALID_POSE)
-            return
+        # An Odometry's pose has a covariance around it.
+        pose = message.pose if isinstance(message, PoseStamped) else message.pose.pose
+        t, q = pose.position, pose.orientation
         stamp_ns = stamp_to_ns(message.header.stamp)
-        self._buffer.add(self._map_frame, self._settings.base_frame, stamp_ns, T)
+        frames = (self._map_frame, self._settings.base_frame)
+        if not self._tree.add(*frames, stamp_ns, (t.x, t.y, t.z), (q.x, q.y, q.z, q.w)):
+            self._counters.add(BadReason.INVALID_POSE)
 
     # Frames and scans, in the builder's thread.
 
@@ -189,7 +188,11 @@ class BuilderInput:
         else:
             self._use_image(item)
 
-    def _use_scan(self, sweep: Sweep) -> None:
+    def _use_scan(self, sweep: Sweep, is_last_chance: bool = False) -> None:
+        """Gives the builder the points of a sweep whose poses are known, as those of a recording.
+
+        Raises NotYet where the pose at its last point is unknown, unless it is the last chance.
+        """
         message = sweep.message
         if sweep.cloud is None:
             try:
@@ -201,8 +204,14 @@ class BuilderInput:
             self._counters.add(BadReason.EMPTY_SCAN)
             return
         stamp_ns = stamp_to_ns(message.header.stamp)
-        points_map = self._points_map(stamp_ns, message.header.frame_id.lstrip("/"), sweep.cloud)
-        self._builder.add_scan(Scan(stamp_ns, points_map))
+        frame = frame_name(message.header.frame_id)
+        if not is_last_chance:
+            self._lookup(frame, last_stamp_ns(sweep.cloud, stamp_ns))
+        points = deskew(sweep.cloud, stamp_ns, partial(self._tree.lookup_many, self._map_frame, frame))
+        if len(points) == 0:
+            self._counters.add(BadReason.SCAN_TIMED_OUT)
+            return
+        self._builder.add_scan(Scan(stamp_ns, points))
 
     def _use_image(self, message: Any) -> None:
         stamp_ns = stamp_to_ns(message.header.stamp)
@@ -225,8 +234,10 @@ class BuilderInput:
 
     def _on_timeout(self, item: Any, reason: str) -> None:
         self.problem = reason
-        is_scan = isinstance(item, Sweep)
-        self._counters.add(BadReason.SCAN_TIMED_OUT if is_scan else BadReason.IMAGE_TIMED_OUT)
+        if isinstance(item, Sweep):
+            self._use_scan(item, is_last_chance=True)
+        else:
+            self._counters.add(BadReason.IMAGE_TIMED_OUT)
 
     def _T_map_camera(self, camera_frame: str, stamp_ns: int) -> Pose:
         mounting = self._settings.base_T_camera
@@ -237,21 +248,9 @@ class BuilderInput:
 
     def _lookup(self, frame: str, stamp_ns: int) -> Pose:
         try:
-            return self._buffer.lookup(self._map_frame, frame, stamp_ns)
+            return self._tree.lookup(self._map_frame, frame, stamp_ns)
         except TransformUnavailable as unavailable:
             raise NotYet(str(unavailable), unavailable.may_come) from unavailable
-
-    def _points_map(self, stamp_ns: int, frame: str, cloud: PointCloud) -> NDArray[np.float64]:
-        """The points (N, 3) of a sweep in the map, each by the pose at its own time."""
-        offsets = np.zeros(len(cloud)) if cloud.time_s is None else cloud.time_s
-        stamps = stamp_ns + np.round(offsets * 1e9).astype(np.int64)
-        first, last = int(stamps.min()), int(stamps.max())
-        knots = [*range(first, last, KNOT_NS), last]
-        trajectory = Trajectory.from_unsorted(knots, [self._lookup(frame, knot) for knot in knots])
-        times, which = np.unique(stamps, return_inverse=True)
-        poses, _ = trajectory.at_many(times)
-        T = poses[which]
-        return np.einsum("nij,nj->ni", T[:, :3, :3], cloud.xyz) + T[:, :3, 3]
 
     def _depth(self, message: Image, shape: tuple[int, int]) -> NDArray[np.float32]:
         try:

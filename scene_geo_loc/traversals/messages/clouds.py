@@ -1,7 +1,11 @@
-"""Points of ROS lidar messages, taken by their fields as in `images`."""
+"""Points of ROS lidar messages, live and recorded alike: decoded, and freed of the motion within a sweep.
+
+Messages are taken by their fields, as in `images`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +19,14 @@ _TIME_FIELDS = ("time", "t", "timestamp", "time_stamp", "offset_time", "timeOffs
 """What drivers call a point's time: Velodyne, Ouster, Hesai and RoboSense, Livox and others."""
 
 _LONGEST_SWEEP_S = 10.0
+
+_KNOT_NS = 1_000_000
+"""Poses of a sweep are looked up this far apart, and points interpolated between them.
+
+The chord of a turn of 3 rad/s within it is 0.1 mm off at 100 m."""
+
+PosesAt = Callable[[NDArray[np.int64]], tuple[NDArray[np.float64], NDArray[np.bool_]]]
+"""Gives the poses (N, 4, 4) of a sensor at stamps (N,) in nanoseconds, and where they are known (N,)."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +99,54 @@ def laser_scan_points(message: Any) -> PointCloud:
     good = np.isfinite(ranges) & (ranges > 0) & (ranges >= message.range_min)
     good &= ranges <= message.range_max
     xyz = np.stack([ranges * np.cos(angles), ranges * np.sin(angles), np.zeros(len(ranges))], axis=1)
-    return PointCloud(xyz[good], (beams * float(message.time_increment))[good])
+    with np.errstate(invalid="ignore"):  # an infinite increment
+        time_s = (beams * float(message.time_increment))[good]
+    return PointCloud(xyz[good], time_s if _is_sweep(time_s) else None)
 
 
 def cloud_of(message: Any) -> PointCloud:
     """The points of a PointCloud2 or a LaserScan. Raises ValueError."""
     return laser_scan_points(message) if hasattr(message, "ranges") else decode_point_cloud(message)
+
+
+def last_stamp_ns(cloud: PointCloud, stamp_ns: int) -> int:
+    """The time of a sweep's last point, in nanoseconds; `stamp_ns` is the message's stamp."""
+    return int(_stamps_ns(cloud, stamp_ns).max(initial=stamp_ns))
+
+
+def deskew(cloud: PointCloud, stamp_ns: int, poses_at: PosesAt) -> NDArray[np.float64]:
+    """Points (M, 3) of a sweep in the map, each taken there by the sensor's pose at its own time.
+
+    Poses are looked up every millisecond; between two of them a point moves on a straight line.
+
+    Args:
+        stamp_ns: the message's stamp.
+        poses_at: the poses of the sensor in the map.
+
+    Returns:
+        The points of those times at which the pose is known, in their order.
+    """
+    stamps_ns = _stamps_ns(cloud, stamp_ns)
+    if len(stamps_ns) == 0:
+        return np.zeros((0, 3))
+    first, last = int(stamps_ns.min()), int(stamps_ns.max())
+    knots = np.array([*range(first, last, _KNOT_NS), last], np.int64)
+    poses, known = poses_at(knots)
+    before = np.minimum((stamps_ns - first) // _KNOT_NS, len(knots) - 1)
+    after = np.minimum(before + 1, len(knots) - 1)
+    since = stamps_ns - knots[before]
+    usable = known[before] & (known[after] | (since == 0))
+    before, after, since, xyz = before[usable], after[usable], since[usable], cloud.xyz[usable]
+    fraction = since / np.maximum(knots[after] - knots[before], 1)
+    points = np.einsum("nij,nj->ni", poses[before, :3, :3], xyz) + poses[before, :3, 3]
+    moved = np.einsum("nij,nj->ni", poses[after, :3, :3], xyz) + poses[after, :3, 3]
+    return points + fraction[:, None] * (moved - points)
+
+
+def _stamps_ns(cloud: PointCloud, stamp_ns: int) -> NDArray[np.int64]:
+    if cloud.time_s is None:
+        return np.full(len(cloud), stamp_ns, np.int64)
+    return stamp_ns + np.round(cloud.time_s * 1e9).astype(np.int64)
 
 
 def _relative_seconds(times: NDArray[Any], stamp: Any) -> NDArray[np.float64] | None:
@@ -104,5 +158,9 @@ def _relative_seconds(times: NDArray[Any], stamp: Any) -> NDArray[np.float64] | 
         seconds = times.astype(np.float64)
     if abs(seconds).max() > _LONGEST_SWEEP_S:
         seconds = (seconds - stamp.sec) - stamp.nanosec / 1e9
-    plausible = np.isfinite(seconds).all() and abs(seconds).max() <= _LONGEST_SWEEP_S
-    return seconds if plausible else None
+    return seconds if _is_sweep(seconds) else None
+
+
+def _is_sweep(seconds: NDArray[np.float64]) -> bool:
+    """Whether times of points (N,), relative to the stamp, are those of one sweep."""
+    return bool((abs(seconds) <= _LONGEST_SWEEP_S).all())

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.transform_tree import PoseSeries, TransformTree
+from scene_geo_loc.geometry.pose_series import PoseSeries
+from scene_geo_loc.geometry.transform_tree import TransformTree
 from scene_geo_loc.traversals.messages.camera_info import camera_of
 from scene_geo_loc.traversals.messages.images import DEPTH_ENCODINGS
+from scene_geo_loc.traversals.messages.transforms import add_transforms, frame_name
 from scene_geo_loc.traversals.rosbag.bag import Bag, BagMessage
 
 IMAGE = "sensor_msgs/msg/Image"
@@ -113,7 +115,7 @@ class BagIndex:
             except ValueError:
                 return  # the next one may be whole
             known.encoding = decoded.format if compressed else decoded.encoding
-            known.frame_id = _frame(decoded.header.frame_id)
+            known.frame_id = frame_name(decoded.header.frame_id)
 
     def _take_camera(self, message: BagMessage) -> None:
         if message.topic in self.cameras:
@@ -130,8 +132,8 @@ class BagIndex:
             self.invalid_poses += 1
             return
         if message.topic not in self.poses:
-            child = _frame(getattr(decoded, "child_frame_id", ""))
-            self.poses[message.topic] = PoseTopic(message.topic, _frame(decoded.header.frame_id), child)
+            child = frame_name(getattr(decoded, "child_frame_id", ""))
+            self.poses[message.topic] = PoseTopic(message.topic, frame_name(decoded.header.frame_id), child)
         pose = decoded.pose if message.kind == POSE else decoded.pose.pose
         good = self.poses[message.topic].series.add(
             message.stamp_ns, _xyz(pose.position), _xyzw(pose.orientation)
@@ -144,22 +146,8 @@ class BagIndex:
         except ValueError:
             self.invalid_poses += 1
             return
-        for transform in decoded.transforms:
-            stamp = transform.header.stamp
-            good = self.tree.add(
-                stamp.sec * 10**9 + stamp.nanosec,
-                _frame(transform.header.frame_id),
-                _frame(transform.child_frame_id),
-                _xyz(transform.transform.translation),
-                _xyzw(transform.transform.rotation),
-                fixed=message.topic.endswith("tf_static"),
-            )
-            self.invalid_poses += not good
-
-
-def _frame(frame_id: str) -> str:
-    """The frame's name as tf2 has it, without the leading slash of ROS 1."""
-    return frame_id.lstrip("/")
+        static = message.topic.endswith("tf_static")
+        self.invalid_poses += add_transforms(self.tree, decoded, static)
 
 
 def _xyz(vector: Any) -> tuple[float, float, float]:

@@ -39,7 +39,7 @@ class BagPoses:
     def of(self, frame: str, stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """`T_map_frame` (N, 4, 4) at stamps (N,), and where it is known (N,)."""
         stamps_ns = np.asarray(stamps_ns, np.int64)
-        poses, known = self.tree.lookup(self.body, frame, stamps_ns)
+        poses, known = self.tree.lookup_many(self.body, frame, stamps_ns)
         if self.trajectory is None:
             return poses, known
         T_map_body, body_known = self.trajectory.at_many(stamps_ns)
@@ -73,13 +73,12 @@ def choose_poses(index: BagIndex, camera_frame: str, wanted: str | None) -> BagP
     if measured:
         best = min(measured, key=lambda topic: ("truth" not in topic.topic, -len(topic.series), topic.topic))
         return _from_topic(index, camera_frame, best)
-    if index.tree.path(_MAP, camera_frame):
+    if index.tree.connects(_MAP, camera_frame):
         return _from_tf(index, _MAP)
     if odometry:
         return _from_topic(index, camera_frame, max(odometry, key=lambda topic: len(topic.series)))
     root = index.tree.root_of(camera_frame)
-    path = index.tree.path(root, camera_frame, fixed_only=True)
-    return None if path else _from_tf(index, root)
+    return None if index.tree.is_static(root, camera_frame) else _from_tf(index, root)
 
 
 def choose_odometry(index: BagIndex, camera_frame: str, poses: BagPoses | None) -> BagPoses | None:
@@ -95,7 +94,7 @@ def choose_odometry(index: BagIndex, camera_frame: str, poses: BagPoses | None) 
     ]
     if topics:
         return _from_topic(index, camera_frame, max(topics, key=lambda topic: len(topic.series)))
-    if index.tree.path(_ODOM, camera_frame) and not index.tree.path(_ODOM, camera_frame, fixed_only=True):
+    if index.tree.connects(_ODOM, camera_frame) and not index.tree.is_static(_ODOM, camera_frame):
         return None if poses and poses.map_frame == _ODOM else _from_tf(index, _ODOM)
     return None
 
@@ -105,7 +104,7 @@ def _wanted(index: BagIndex, camera_frame: str, wanted: str) -> BagPoses:
         return _from_topic(index, camera_frame, index.poses[wanted])
     if index.bag.topics.get(wanted) in TRANSFORMS:
         return _from_tf(
-            index, _MAP if index.tree.path(_MAP, camera_frame) else index.tree.root_of(camera_frame)
+            index, _MAP if index.tree.connects(_MAP, camera_frame) else index.tree.root_of(camera_frame)
         )
     if Path(wanted).is_file():
         return BagPoses(_MAP, wanted, index.tree, camera_frame, read_tum(Path(wanted)))
@@ -122,7 +121,7 @@ def _from_tf(index: BagIndex, root: str) -> BagPoses:
 
 def _from_topic(index: BagIndex, camera_frame: str, topic: PoseTopic) -> BagPoses:
     body = topic.child_frame_id or next(
-        (frame for frame in BASE_FRAMES if index.tree.path(frame, camera_frame, fixed_only=True)),
+        (frame for frame in BASE_FRAMES if index.tree.is_static(frame, camera_frame)),
         camera_frame,
     )
     return BagPoses(topic.frame_id or _MAP, topic.topic, index.tree, body, topic.series.trajectory())

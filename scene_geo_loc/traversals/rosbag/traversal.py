@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
-from scene_geo_loc.traversals.messages.clouds import PointCloud, cloud_of
+from scene_geo_loc.traversals.messages.clouds import cloud_of, deskew
 from scene_geo_loc.traversals.messages.images import depth_of, image_of
+from scene_geo_loc.traversals.messages.transforms import frame_name
 from scene_geo_loc.traversals.rosbag.bag import Bag, BagMessage
 from scene_geo_loc.traversals.rosbag.index import BagIndex
 from scene_geo_loc.traversals.rosbag.poses import BagPoses, choose_odometry, choose_poses
@@ -23,9 +25,6 @@ from scene_geo_loc.traversals.rosbag.topics import camera_topic, choose_depth, c
 from scene_geo_loc.traversals.subset import WHOLE, Part
 
 logger = logging.getLogger(__name__)
-
-_POSE_STEP_NS = 1_000_000
-"""Points of a sweep within this time share a pose: at 30 m/s, 3 cm."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class RosbagTraversal:
         self._poses: BagPoses | None = choose_poses(self._index, self._image.frame_id, poses)
         self._odometry = choose_odometry(self._index, self._image.frame_id, self._poses)
         self.map_frame = self._poses.map_frame if self._poses else "map"
-        if self._poses and self._index.tree.path(self._poses.body, self._image.frame_id) is None:
+        if self._poses and not self._index.tree.connects(self._poses.body, self._image.frame_id):
             logger.warning(
                 "%s: no transform leads from %s, whose poses are on %s, to the camera's frame %s; record its "
                 "mounting on /tf_static",
@@ -158,7 +157,10 @@ class RosbagTraversal:
             if len(cloud) == 0:
                 skipped.add("scans without a valid point")
                 continue
-            points = self._to_map(cloud, decoded.header.frame_id.lstrip("/"), stamp)
+            if self._poses is None:
+                skipped.add("scans without a pose")
+                continue
+            points = deskew(cloud, stamp, partial(self._poses.of, frame_name(decoded.header.frame_id)))
             if len(points) == 0:
                 skipped.add("scans without a pose")
                 continue
@@ -234,19 +236,6 @@ class RosbagTraversal:
                     del depths[used]
         for slot, image in waiting:  # their depth images were lost with the damaged end of the bag
             yield slot, image, None
-
-    def _to_map(self, cloud: PointCloud, frame: str, stamp_ns: int) -> NDArray[np.float64]:
-        """The points (N, 3) in the map, without those of times at which the pose is not known."""
-        if self._poses is None:
-            return np.zeros((0, 3))
-        offsets = np.zeros(len(cloud)) if cloud.time_s is None else cloud.time_s
-        steps, which = np.unique(
-            np.round(offsets * 1e9 / _POSE_STEP_NS).astype(np.int64), return_inverse=True
-        )
-        poses, known = self._poses.of(frame, stamp_ns + steps * _POSE_STEP_NS)
-        usable = known[which]
-        T = poses[which[usable]]
-        return np.einsum("nij,nj->ni", T[:, :3, :3], cloud.xyz[usable]) + T[:, :3, 3]
 
 
 def _nearest(

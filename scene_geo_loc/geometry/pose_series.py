@@ -1,0 +1,125 @@
+"""Poses that come one by one, kept compactly: of a topic, or of one transform."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from scene_geo_loc.geometry.trajectory import Trajectory
+
+_MAX_NORM_ERROR = 0.01
+MAX_TRANSLATION_M = 1e8
+"""Largest translation of a pose that is believed: more than the Earth's radius, 6.4e6 m, and far from overflow."""
+
+_UNTIDY = 1000
+"""Poses that may arrive before the old ones are dropped."""
+
+
+class PoseSeries:
+    """Poses of one frame in another that grow while they are read, 64 bytes each.
+
+    Args:
+        cache_s: how long poses are kept; None keeps all.
+    """
+
+    def __init__(self, cache_s: float | None = None) -> None:
+        self._cache_ns = None if cache_s is None else int(cache_s * 1e9)
+        self._stamps_ns = array("q")
+        self._numbers = array("d")
+        self._in_order = True
+        self._newest_ns: deque[int] = deque(maxlen=3)
+        self._kept = 0
+
+    def __len__(self) -> int:
+        return len(self._stamps_ns)
+
+    def add(self, stamp_ns: int, translation: Iterable[float], quaternion_xyzw: Iterable[float]) -> bool:
+        """Takes a pose; of those with one stamp the last given stays.
+
+        Returns False where the numbers are no pose: not finite, further away than 1e8 m, or the
+        quaternion's norm differs from 1 by 0.01 or more.
+        """
+        numbers = array("d", (*translation, *quaternion_xyzw))
+        if not _is_pose(numbers):
+            return False
+        self._newest_ns.append(stamp_ns)
+        if self._stamps_ns and stamp_ns == self._stamps_ns[-1]:
+            self._numbers[-7:] = numbers
+            return True
+        self._in_order &= not self._stamps_ns or stamp_ns > self._stamps_ns[-1]
+        self._stamps_ns.append(stamp_ns)
+        self._numbers.extend(numbers)
+        if self._cache_ns is not None and len(self) > 2 * self._kept + _UNTIDY:
+            self._tidy()
+        return True
+
+    def trajectory(self) -> Trajectory:
+        """The poses in order of time."""
+        stamps, numbers = self._tidy()
+        return _trajectory(stamps, numbers)
+
+    def at_many(self, stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Poses (M, 4, 4) at stamps (M,), and where they are known (M,); see `Trajectory.at_many`."""
+        stamps, numbers = self._tidy()
+        around = slice(0, 0)
+        if len(stamps) and len(stamps_ns):
+            first, last = np.searchsorted(stamps, (np.min(stamps_ns), np.max(stamps_ns)))
+            around = slice(max(int(first) - 1, 0), int(last) + 1)
+        return _trajectory(stamps[around], numbers[around]).at_many(stamps_ns)
+
+    def neighbours(self, stamp_ns: int) -> tuple[int | None, int | None]:
+        """The stamps of the poses before a stamp and at or after it; None where there is none."""
+        stamps, _ = self._tidy()
+        after = int(np.searchsorted(stamps, stamp_ns))
+        return (
+            int(stamps[after - 1]) if after > 0 else None,
+            int(stamps[after]) if after < len(stamps) else None,
+        )
+
+    def _tidy(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Sorts the poses and drops those beyond the cache.
+
+        Returns views of the stamps (N,) and of positions and quaternions (N, 7); no pose can be added
+        while there is a view.
+        """
+        stamps, numbers = np.asarray(self._stamps_ns), np.asarray(self._numbers).reshape(-1, 7)
+        if not self._in_order:
+            # Unique keeps the first of equal stamps; read backwards, it is the last given.
+            stamps, last = np.unique(stamps[::-1], return_index=True)
+            numbers = numbers[::-1][last]
+        if self._cache_ns is not None and len(stamps):
+            # By the middle one of the last three stamps: a single wrong one must not drop all others.
+            middle = sorted(self._newest_ns)[(len(self._newest_ns) - 1) // 2]
+            latest = max(stamp for stamp in self._newest_ns if stamp <= middle + self._cache_ns)
+            first = np.searchsorted(stamps, latest - self._cache_ns)
+            end = np.searchsorted(stamps, middle + self._cache_ns, side="right")
+            if first < end:
+                stamps, numbers = stamps[first:end], numbers[first:end]
+        if len(stamps) < len(self._stamps_ns) or not self._in_order:
+            self._stamps_ns, self._numbers = array("q", stamps.tobytes()), array("d", numbers.tobytes())
+            self._in_order = True
+        self._kept = len(stamps)
+        return stamps, numbers
+
+
+def _is_pose(numbers: Sequence[float]) -> bool:
+    """Whether a position and a quaternion make a pose; see `PoseSeries.add`."""
+    return (
+        all(abs(number) <= MAX_TRANSLATION_M for number in numbers[:3])
+        and abs(math.hypot(*numbers[3:]) - 1.0) < _MAX_NORM_ERROR
+    )
+
+
+def _trajectory(stamps_ns: NDArray[np.int64], numbers: NDArray[np.float64]) -> Trajectory:
+    """The poses of stamps (N,), of positions and quaternions (N, 7); owns its arrays."""
+    poses = np.tile(np.eye(4), (len(stamps_ns), 1, 1))
+    if len(stamps_ns):
+        poses[:, :3, 3] = numbers[:, :3]
+        poses[:, :3, :3] = Rotation.from_quat(numbers[:, 3:]).as_matrix()
+    return Trajectory(stamps_ns.astype(np.int64), poses)

@@ -1,0 +1,87 @@
+"""Poses that come one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scene_geo_loc.geometry.pose_series import PoseSeries
+
+SECOND = 10**9
+NO_TURN = (0.0, 0.0, 0.0, 1.0)
+
+
+def test_a_series_is_sorted_and_of_one_stamp_the_last_pose_counts():
+    series = PoseSeries()
+    for stamp, x in ((30, 3.0), (10, 1.0), (30, 4.0), (20, 2.0)):
+        assert series.add(stamp, (x, 0, 0), NO_TURN)
+    trajectory = series.trajectory()
+    assert trajectory.stamps_ns.tolist() == [10, 20, 30]
+    assert trajectory.poses[:, 0, 3].tolist() == [1.0, 2.0, 4.0]
+    assert len(PoseSeries().trajectory()) == 0
+
+
+def test_poses_between_two_look_ups_are_taken_in():
+    series = PoseSeries()
+    for second in range(4):
+        assert series.add(second * SECOND, (second, 0, 0), NO_TURN)
+        poses, known = series.at_many(np.array([second * SECOND, second * SECOND + 1]))
+        assert known.tolist() == [True, False]
+        assert poses[0, 0, 3] == second
+
+
+def test_a_look_up_does_not_depend_on_the_poses_further_away():
+    rng = np.random.default_rng(0)
+    series = PoseSeries()
+    for i in range(50):
+        quaternion = rng.normal(size=4)
+        series.add(i * SECOND // 10, rng.normal(size=3), quaternion / np.linalg.norm(quaternion))
+    stamps = rng.integers(0, 5 * SECOND, 100)
+    poses, known = series.at_many(stamps)
+    expected, expected_known = series.trajectory().at_many(stamps)
+    np.testing.assert_array_equal(known, expected_known)
+    np.testing.assert_array_equal(poses, expected)
+
+
+@pytest.mark.parametrize(
+    ("translation", "quaternion"),
+    [
+        ((np.nan, 0, 0), NO_TURN),
+        ((1e308, 0, 0), NO_TURN),
+        ((0, 0, 0), (0, 0, 0, 0)),
+        ((0, 0, 0), (0, 0, 0, 1.02)),
+        ((0, 0, 0), (0, np.inf, 0, 1)),
+    ],
+)
+def test_what_is_no_pose_is_refused(translation, quaternion):
+    series = PoseSeries()
+    assert not series.add(0, translation, quaternion)
+    assert len(series) == 0
+
+
+def test_memory_is_bounded_without_a_look_up():
+    series = PoseSeries(cache_s=1.0)
+    for i in range(5000):
+        series.add(i * SECOND // 10, (i, 0, 0), NO_TURN)
+    assert len(series) < 1100
+    assert len(series.trajectory()) == 11
+
+
+@pytest.mark.parametrize("stray_s", [3600, -3600])
+def test_one_wrong_stamp_does_not_drop_the_others(stray_s):
+    series = PoseSeries(cache_s=5.0)
+    for i in range(40):
+        series.add(i * SECOND // 10, (i, 0, 0), NO_TURN)
+    series.add(4 * SECOND + stray_s * SECOND, (0, 0, 0), NO_TURN)
+    for i in range(40, 50):
+        series.add(i * SECOND // 10, (i, 0, 0), NO_TURN)
+        assert series.at_many(np.array([2 * SECOND, i * SECOND // 10]))[1].all()
+    assert series.trajectory().stamps_ns.max() < 10 * SECOND
+
+
+def test_after_a_jump_of_the_stamps_the_series_goes_on_from_there():
+    series = PoseSeries(cache_s=5.0)
+    for first_s in (0, 1000, 50):
+        for i in range(5):
+            series.add(first_s * SECOND + i, (i, 0, 0), NO_TURN)
+        assert series.at_many(np.array([first_s * SECOND + 4]))[1].all()

@@ -14,8 +14,9 @@ from scipy.spatial.transform import Rotation
 from scene_geo_loc.geometry.trajectory import Trajectory
 
 _MAX_NORM_ERROR = 0.01
+
 MAX_TRANSLATION_M = 1e8
-"""Largest translation of a pose that is believed: more than the Earth's radius, 6.4e6 m, and far from overflow."""
+"""Larger translations are refused as damage; it is 16 times the Earth's radius."""
 
 _UNTIDY = 1000
 """Poses that may arrive before the old ones are dropped."""

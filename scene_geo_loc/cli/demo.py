@@ -58,7 +58,7 @@ def demo(
 
 def run(out: Path) -> list[str]:
     """Does all of it; returns what the sunny drive misses."""
-    from scene_geo_loc.cli.results import print_results
+    from scene_geo_loc.cli.results.poses import print_results
     from scene_geo_loc.core.atomic import write_json
     from scene_geo_loc.metrics.pose_error import UNANSWERED, summarize
 

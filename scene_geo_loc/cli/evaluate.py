@@ -48,7 +48,7 @@ def evaluate(
     Example:  scene-geo-loc evaluate office_map evening.bag --json evening.json --report evening_report
     """
     from scene_geo_loc.benchmarks.localization.tracking import gaps_of, kidnap
-    from scene_geo_loc.cli.results import (
+    from scene_geo_loc.cli.results.poses import (
         print_coverage,
         print_gaps,
         print_kidnapping,

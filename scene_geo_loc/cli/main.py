@@ -1,47 +1,84 @@
 """The command `scene-geo-loc`: its sub-commands, and how errors reach the user.
 
-The modules imported here import what is heavy inside their functions, so that help appears at once.
+The modules imported here import heavy libraries inside their functions, so that help appears at once.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 from scene_geo_loc import __version__
 from scene_geo_loc.cli.bench import bench
-from scene_geo_loc.cli.benchmark.descriptors import benchmark_app
+from scene_geo_loc.cli.benchmark.descriptors import descriptors
+from scene_geo_loc.cli.benchmark.pairs import pairs
+from scene_geo_loc.cli.benchmark.poses import pose
 from scene_geo_loc.cli.convert import convert
 from scene_geo_loc.cli.demo import demo
-from scene_geo_loc.cli.depth.maps import depth_app
+from scene_geo_loc.cli.depth.compare import compare
+from scene_geo_loc.cli.depth.evaluate import evaluate as evaluate_depth
+from scene_geo_loc.cli.depth.make import make
 from scene_geo_loc.cli.describe import describe
 from scene_geo_loc.cli.evaluate import evaluate
 from scene_geo_loc.cli.export import export
 from scene_geo_loc.cli.localize import localize
-from scene_geo_loc.cli.map import map_app
+from scene_geo_loc.cli.map.build import build
+from scene_geo_loc.cli.map.info import info
+from scene_geo_loc.cli.map.verify import verify
 from scene_geo_loc.cli.simulate import simulate
-from scene_geo_loc.cli.train.descriptor import train_app
+from scene_geo_loc.cli.train.depth import depth
+from scene_geo_loc.cli.train.descriptor import descriptor
+from scene_geo_loc.cli.train.encoder import encoder
+from scene_geo_loc.cli.train.scene import scene
 from scene_geo_loc.cli.triplets import triplets
 from scene_geo_loc.core.errors import SceneGeoLocError
 
+Command = Callable[..., Any]
+
+COMMANDS: tuple[Command, ...] = (
+    simulate,
+    convert,
+    localize,
+    evaluate,
+    describe,
+    export,
+    triplets,
+    demo,
+    bench,
+)
+GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
+    "map": ("Build reference maps, and look into them.", (build, info, verify)),
+    "benchmark": (
+        "Compare descriptors and pose methods with the papers' tables.",
+        (descriptors, pairs, pose),
+    ),
+    "depth": (
+        "Make dense depth maps from lidar, and measure the errors of dense and inferred depth.",
+        (make, evaluate_depth, compare),
+    ),
+    "train": ("Train networks.", (descriptor, depth, encoder, scene)),
+}
+
 app = typer.Typer(
-    help="Tells a vehicle where it is from its camera: drive once to build a map, then localize in it.",
+    help="Localizes a vehicle by camera: drive once to build a map, then localize in it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (simulate, convert, localize, evaluate, describe, export, triplets, demo, bench):
-    app.command()(command)
-app.add_typer(map_app, name="map")
-app.add_typer(benchmark_app, name="benchmark")
-app.add_typer(depth_app, name="depth")
-app.add_typer(train_app, name="train")
+for _command in COMMANDS:
+    app.command()(_command)
+for _name, (_help, _commands) in GROUPS.items():
+    _group = typer.Typer(help=_help, no_args_is_help=True)
+    for _command in _commands:
+        _group.command()(_command)
+    app.add_typer(_group, name=_name)
 
 
 def show_version(wanted: bool) -> None:
-    """Prints the version and leaves."""
+    """Prints the version and exits."""
     if wanted:
         typer.echo(f"scene-geo-loc {__version__}")
         raise typer.Exit

@@ -1,4 +1,4 @@
-"""Pictures of the depth that decoders tell of images, beside that from lidar: one scale, a bar in metres."""
+"""Pictures of the depth that networks infer beside measured depth, with one colour scale in metres."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.metrics.learned_depth import DepthEstimator, PackedPairs
 from scene_geo_loc.plots.depth_pictures import FAR_M, NEAR_M, depth_colours, nearness
 from scene_geo_loc.plots.style import STYLE
+from scene_geo_loc.traversals.folder import read_image
 
 MEASURED, RENDERING = "measured", "given rendering"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
@@ -32,14 +34,14 @@ _HEADING_CHARACTERS = 22
 
 @dataclass(frozen=True, eq=False)
 class DepthRow:
-    """One image with what is known and told of its depth.
+    """One row of a picture: an image with its measured depth and its inferred depths.
 
     Attributes:
-        label: what it shows, such as "night".
+        label: what the image shows, for example "night".
         image: RGB (H, W, 3).
         estimates: (H, W) metres, by the estimator's name.
         truth: the depth map (H, W) in metres, NaN where unknown, or None.
-        rendering: somebody else's picture of the depth, RGB of any size and colours, or None.
+        rendering: depth picture from another program, RGB of any size and colours, or None.
     """
 
     label: str
@@ -49,10 +51,38 @@ class DepthRow:
     rendering: NDArray[np.uint8] | None = None
 
 
-def write_depth_pictures(path: Path, rows: Sequence[DepthRow]) -> None:
-    """Writes all rows as one picture: image, depth from lidar or a given rendering, each estimate, bar.
+def pair_rows(
+    label: str, pairs: PackedPairs, estimators: Sequence[DepthEstimator], count: int
+) -> list[DepthRow]:
+    """Returns rows of `count` pairs of image and depth map, evenly spaced over all of them."""
+    chosen = np.unique(np.linspace(0, len(pairs) - 1, count + 2)[1:-1].round().astype(int)).tolist()
+    return [
+        DepthRow(label, image, {estimator.name: estimator.depth(image) for estimator in estimators}, truth)
+        for image, truth in (pairs[i] for i in chosen)
+    ]
 
-    Raises SceneGeoLocError where the suffix is none of `SUFFIXES`, or the file cannot be written.
+
+def image_rows(
+    images: Sequence[Path], renderings: Sequence[Path], estimators: Sequence[DepthEstimator]
+) -> list[DepthRow]:
+    """Returns rows of images without measured depth.
+
+    Args:
+        renderings: depth pictures from another program, one for each image, or none.
+    """
+    rows = []
+    for i, path in enumerate(images):
+        image = read_image(path)
+        rendering = read_image(renderings[i]) if renderings else None
+        estimates = {estimator.name: estimator.depth(image) for estimator in estimators}
+        rows.append(DepthRow(path.stem, image, estimates, rendering=rendering))
+    return rows
+
+
+def write_depth_pictures(path: Path, rows: Sequence[DepthRow]) -> None:
+    """Writes all rows as one picture: image, measured depth or rendering, each estimate, colour bar.
+
+    Raises SceneGeoLocError if the suffix is none of `SUFFIXES` or the file cannot be written.
     """
     check_suffix(path)
     out = io.BytesIO()
@@ -63,15 +93,15 @@ def write_depth_pictures(path: Path, rows: Sequence[DepthRow]) -> None:
 
 
 def check_suffix(path: Path) -> None:
-    """Raises SceneGeoLocError where no picture can be written under this name."""
+    """Raises SceneGeoLocError if the suffix of a picture file is none of `SUFFIXES`."""
     if path.suffix not in SUFFIXES:
-        raise SceneGeoLocError(f"{path}: pictures are written as one of {', '.join(SUFFIXES)}; name it so.")
+        raise SceneGeoLocError(f"{path}: the suffix of a picture must be one of {', '.join(SUFFIXES)}.")
 
 
 def depth_figure(rows: Sequence[DepthRow]) -> Figure:
-    """The figure; a column that no row has anything for is left out.
+    """Returns the figure of all rows; columns without content are left out.
 
-    Raises ValueError where there is no row.
+    Raises ValueError if there is no row.
     """
     if not rows:
         raise ValueError("there is no row to draw")
@@ -103,7 +133,7 @@ def depth_figure(rows: Sequence[DepthRow]) -> Figure:
 
 
 def _broken(heading: str) -> str:
-    """A heading on lines that fit above a tile, broken at spaces, slashes and underscores."""
+    """Breaks a heading at spaces, slashes and underscores into lines that fit above a tile."""
     lines = [""]
     for word in re.split(r"(?<=[/_ ])", heading):
         if lines[-1] and len(lines[-1] + word.rstrip()) > _HEADING_CHARACTERS:
@@ -113,7 +143,7 @@ def _broken(heading: str) -> str:
 
 
 def _tiles(row: DepthRow) -> dict[str, NDArray[np.uint8]]:
-    """The pictures of a row by their columns."""
+    """Returns the pictures of a row by column."""
     tiles = {"image": row.image}
     if row.truth is not None:
         tiles[MEASURED] = depth_colours(row.truth)
@@ -135,7 +165,7 @@ def _draw(cell: Axes, tile: NDArray[np.uint8] | None) -> None:
 
 
 def _draw_bar(figure: Figure, grid: NDArray[np.object_]) -> None:
-    """The colours of depths, spaced as their colours change."""
+    """Draws the colour bar, spaced as the colours change."""
     depth = np.geomspace(FAR_M, NEAR_M, 256)
     bar = figure.colorbar(
         ScalarMappable(

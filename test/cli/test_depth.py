@@ -10,13 +10,13 @@ import pytest
 from drive import T_BASE_LIDAR, base_at, stamp, write_drive
 from typer.testing import CliRunner
 
-from scene_geo_loc.cli.depth.maps import depth_app
+from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
 from scene_geo_loc.depth.depth_maps import DepthMaps
 
 
 def run(*arguments: object) -> str:
-    return CliRunner().invoke(depth_app, [str(a) for a in arguments], catch_exceptions=False).output
+    return CliRunner().invoke(app, ["depth", *map(str, arguments)], catch_exceptions=False).output
 
 
 def wall_ahead(bag, number: int) -> None:
@@ -53,7 +53,7 @@ def test_a_window_can_be_given(bag: Path, tmp_path: Path):
 def test_evaluation_prints_a_table_and_writes_numbers_and_pictures(bag: Path, tmp_path: Path):
     shown = run("evaluate", bag, "--json", tmp_path / "d.json", "--report", tmp_path / "pictures")
     for words in (
-        "points held out",
+        "held-out points",
         "blocks of points",
         "true depth",
         "nearest point",

@@ -8,26 +8,26 @@ import pytest
 from drive import write_drive
 from typer.testing import CliRunner
 
-from scene_geo_loc.cli.map import map_app
+from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import MapError, TraversalError
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 
 def run(*arguments: object) -> str:
-    return CliRunner().invoke(map_app, [str(a) for a in arguments], catch_exceptions=False).output
+    return CliRunner().invoke(app, ["map", *map(str, arguments)], catch_exceptions=False).output
 
 
 def test_a_bag_becomes_a_map_that_can_be_looked_into_and_verified(tmp_path: Path) -> None:
     bag = write_drive(tmp_path / "bag", depth=True)
     shown = run("build", bag, tmp_path / "map", "--keyframe-distance", 1.5, "--device", "cpu")
     opened = ReferenceMap.open(tmp_path / "map")
-    assert f"{len(opened)} keyframes of 10 frames" in shown
+    assert f"{len(opened)} keyframes from 10 frames" in shown
     assert 1 < len(opened) < 10
     assert opened.info.settings["keyframe_distance_m"] == 1.5
     described = run("info", tmp_path / "map")
     assert f"{len(opened)} sensor" in described
     assert "64x48 plumb_bob" in described
-    assert "as it was built" in run("verify", tmp_path / "map")
+    assert "match their checksums" in run("verify", tmp_path / "map")
 
 
 def test_a_part_of_a_source_can_be_mapped(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scene_geo_loc.cli.results import print_reasons, print_retrieval
+from scene_geo_loc.cli.results.poses import print_reasons, print_retrieval
 from scene_geo_loc.metrics.pose_error import LOCALIZED, QueryRecord
 from scene_geo_loc.metrics.published.pose_tables import MedianErrors
 

@@ -13,12 +13,12 @@ from robotcar_run import RUN, write_run
 from typer.testing import CliRunner
 
 from scene_geo_loc.benchmarks.descriptors.trained_runs import find_runs
-from scene_geo_loc.cli.depth.compare import named
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.depth.depth_maps import VERSION, DepthMap, encode_depth
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
+from scene_geo_loc.training.depth.pairs import distinct_names
 from scene_geo_loc.traversals.opening import open_traversal
 
 
@@ -75,7 +75,7 @@ def test_a_decoder_is_fine_tuned_at_night_with_the_day_mixed_in_and_compared(fol
     shown = run(*train, *options, *numbers)
     assert "epoch 1: depth map loss" in shown
     best = tmp_path / "run" / "checkpoints" / "best.safetensors"
-    assert f"{best}: the network of epoch" in shown
+    assert f"{best}: network of epoch" in shown
     _, provenance = load_checkpoint(best)
     assert provenance["parent"] == digest(load_checkpoint(folder / "rgbtd.safetensors")[0])
     assert provenance["system"] == "rgbtd, depth fine-tuned"
@@ -111,12 +111,12 @@ def test_a_network_without_a_decoder_is_one_error_and_leaves_no_folder(folder: P
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((), "There is nothing to compare"),
+        ((), "Nothing to compare"),
         (
             ("--image", "a.png", "--rendering", "b.png", "--rendering", "c.png", "--pictures", "d.png"),
             "2 rend",
         ),
-        (("--image", "a.png", "--pictures", "d.gif"), "pictures are written as one of"),
+        (("--image", "a.png", "--pictures", "d.gif"), "suffix of a picture must be one of"),
         (("--image", "missing.png", "--pictures", "d.png"), "the image is missing or damaged"),
         (("--pairs", "missing"), "there are no depth maps"),
     ],
@@ -133,6 +133,9 @@ def test_a_learning_rate_of_nothing_is_one_error(folder: Path, tmp_path: Path):
 
 
 def test_folders_are_called_by_as_little_of_their_path_as_tells_them_apart():
-    assert named([Path("a/night"), Path("a/day")]) == {"night": Path("a/night"), "day": Path("a/day")}
-    assert list(named([Path("a/best"), Path("b/best")])) == ["a/best", "b/best"]
-    assert named([]) == {}
+    assert distinct_names([Path("a/night"), Path("a/day")]) == {
+        "night": Path("a/night"),
+        "day": Path("a/day"),
+    }
+    assert list(distinct_names([Path("a/best"), Path("b/best")])) == ["a/best", "b/best"]
+    assert distinct_names([]) == {}

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
-from scene_geo_loc.cli.train.descriptor import epoch_line
+from scene_geo_loc.cli.results.training import descriptor_epoch_text
 from scene_geo_loc.core.errors import SceneGeoLocError
 
 
@@ -20,14 +20,14 @@ def test_an_epoch_is_one_line_with_losses_recall_and_pace() -> None:
         "seconds": 61.2,
         "images_a_second": 52.4,
     }
-    assert epoch_line(record) == (
+    assert descriptor_epoch_text(record) == (
         "epoch 3: losses image 0.0800, depth map 0.2000; "
         "validation recall@1..5 50.0 60.0 70.0 75.0 80.0 %; 61 s, 52 images/s"
     )
 
 
 def test_before_training_there_are_no_losses() -> None:
-    assert epoch_line({"epoch": 0, "losses": {}}) == "epoch 0: not validated"
+    assert descriptor_epoch_text({"epoch": 0, "losses": {}}) == "epoch 0: not validated"
 
 
 def run(*arguments: str) -> SceneGeoLocError:

@@ -39,7 +39,7 @@ def test_a_network_learns_depth_and_maps_images_without_any(walks: Path, tmp_pat
     out = tmp_path / "run"
     options = ("--source", walks / "one", "--validation", walks / "other", "--depth-scale", "inverse_20m")
     said = train(out, *options, "--uncertainty", "--baseline", 0.7)
-    assert "best.safetensors: the network of epoch" in said
+    assert "best.safetensors: network of epoch" in said
     record = json.loads((out / "log.jsonl").read_text().splitlines()[1])
     assert record["losses"]["all tasks"] > 0
     assert 0 <= record["validation"]["other"]["within_1_25"] <= 1

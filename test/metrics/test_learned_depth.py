@@ -178,5 +178,5 @@ def test_pictures_are_written_as_the_suffix_says(name: str, tmp_path: Path):
 
 
 def test_a_suffix_that_is_no_picture_is_told(tmp_path: Path):
-    with pytest.raises(SceneGeoLocError, match=r"pictures are written as one of \.png"):
+    with pytest.raises(SceneGeoLocError, match=r"suffix of a picture must be one of \.png"):
         write_depth_pictures(tmp_path / "depth.txt", rows())

@@ -1,35 +1,32 @@
-"""`scene-geo-loc benchmark pose`: the papers' tables of poses, ours beside them, and an ablation."""
+"""`scene-geo-loc benchmark pose`: an ablation of pose errors, beside the tables of the papers."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from scene_geo_loc.cli.options.common import JsonFile
 from scene_geo_loc.cli.options.settings import setting
 from scene_geo_loc.cli.options.source import Format, Poses
 from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings
-
-if TYPE_CHECKING:
-    from scene_geo_loc.benchmarks.poses.results import PoseBenchmark
-
-TABLE_WIDTH = 130
-"""Fewest columns of characters that the ablation takes."""
 
 
 def pose(
     map_source: Annotated[
         Path,
-        typer.Argument(metavar="MAP_SOURCE", help="What is mapped: a bag, a dataset, or a folder of scenes."),
+        typer.Argument(
+            metavar="MAP_SOURCE", help="Source of the map: a bag, a dataset, or a folder of scenes."
+        ),
     ],
     query_sources: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[QUERY_SOURCE]...", help="What is localized in it; else a part of MAP_SOURCE."
+            metavar="[QUERY_SOURCE]...", help="Sources to localize in the map. Default: a part of MAP_SOURCE."
         ),
     ] = None,
-    query_every: Annotated[int, typer.Option(min=1, help="Localize every so many of the queries.")] = 1,
+    query_every: Annotated[int, typer.Option(min=1, help="Localize every n-th query.")] = 1,
     keyframe_distance: Annotated[
         float | None, setting(BuilderSettings, "keyframe_distance_m", "--keyframe-distance")
     ] = None,
@@ -39,33 +36,36 @@ def pose(
     indoors: Annotated[
         bool | None,
         typer.Option(
-            "--indoors/--outdoors", help="Bounds that errors are counted by; else as the format is."
+            "--indoors/--outdoors", help="Error bounds to count by. Default: those of the source's format."
         ),
     ] = None,
     network: Annotated[
         list[Path] | None,
-        typer.Option(help="Checkpoint to use in place of the package's own network; may be repeated."),
+        typer.Option(help="Checkpoint to use in place of the package's network. May be repeated."),
     ] = None,
     matcher: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"Local features to match by: {', '.join(MATCHERS)}; may be repeated.",
+            help=f"Local features to match: {', '.join(MATCHERS)}. May be repeated.",
         ),
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Folder to keep maps in, so that each is built once.")
+        Path | None, typer.Option(help="Folder to keep maps in, so that each is built only once.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="File to write all errors and numbers to.")] = None,
+    json: JsonFile = None,
     curves: Annotated[
-        Path | None, typer.Option(help="Folder to draw the curves of cumulative errors in, one PNG a set.")
+        Path | None,
+        typer.Option(help="Folder to write curves of cumulative errors to, one PNG for each query set."),
     ] = None,
     write: Annotated[
         Path | None,
-        typer.Option(help="File to write the results to as Markdown, with pictures in `images` beside it."),
+        typer.Option(
+            help="Markdown file to write the results to; pictures go to the folder `images` beside it."
+        ),
     ] = None,
     also: Annotated[
         list[Path] | None,
-        typer.Option(help="Earlier results, as --json wrote them, to show as well; may be repeated."),
+        typer.Option(help="Earlier results, written by --json, to include. May be repeated."),
     ] = None,
     device: Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda, ...")] = "auto",
     format: Format = None,
@@ -73,16 +73,17 @@ def pose(
     camera: Annotated[
         list[str] | None,
         typer.Option(
-            help="Which camera, as of `evaluate`; several are localized together, and the first alone."
+            help="Camera, as for `evaluate`. If several are named, the rig and the first camera "
+            "alone are scored."
         ),
     ] = None,
 ) -> None:
-    """Localize queries by every method, from retrieval alone to refined poses, and compare them.
+    """Localize queries by every method, from retrieval alone to refined poses, and compare their errors.
 
-    Without a QUERY_SOURCE, the training split is mapped and the test split localized; of a source without
-    splits the frames with even numbers are mapped and the others localized. A folder of scenes of 7-Scenes,
-    12-Scenes or Cambridge Landmarks is run scene by scene. What Perspective-n-Learned-Point prints for a
-    scene stands beside. Of splits and of halves every frame is a keyframe, if nothing else is asked for.
+    Without a QUERY_SOURCE the training split is mapped and the test split is localized; if the source has no
+    splits, even frames are mapped and odd frames are localized. In both cases every frame becomes a keyframe
+    unless a keyframe distance or angle is given. A folder of scenes of 7-Scenes, 12-Scenes or Cambridge
+    Landmarks is run scene by scene, and the errors printed in Perspective-n-Learned-Point stand beside.
 
     Examples:
         scene-geo-loc benchmark pose 7scenes --cache maps --write poses.md
@@ -94,6 +95,7 @@ def pose(
     from scene_geo_loc.benchmarks.poses.experiments import find_courses
     from scene_geo_loc.benchmarks.poses.results import Place, PoseBenchmark, read_benchmark, write_benchmark
     from scene_geo_loc.cli.options.progress import progress
+    from scene_geo_loc.cli.results.pose_benchmark import print_pose_benchmark
 
     earlier = [queries for path in also or () for queries in read_benchmark(path).sets]
     place = None if indoors is None else Place.INDOORS if indoors else Place.OUTDOORS
@@ -112,7 +114,7 @@ def pose(
     done = PoseBenchmark(
         machine=machine(), sets=[queries for course in courses for queries in run.run(course)]
     )
-    print_benchmark(done)
+    print_pose_benchmark(done)
     if json is not None:
         write_benchmark(json, done)
     shown = done.model_copy(update={"sets": [*earlier, *done.sets]})
@@ -126,48 +128,3 @@ def pose(
 
         written = write_pose_results(write, shown)
         typer.echo(f"The results are {written[0]}, with {len(written) - 1} pictures in {written[1].parent}.")
-
-
-def print_benchmark(benchmark: PoseBenchmark) -> None:
-    """Prints the ablation of each set of queries, the comparisons, and the paper's tables with ours."""
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from scene_geo_loc.benchmarks.poses import comparisons as pose_comparisons
-    from scene_geo_loc.benchmarks.poses import table as pose_table
-
-    console = Console(highlight=False)
-    # A narrow terminal folds the lines of a table; squeezed, its names and numbers would be lost.
-    wide = Console(highlight=False, width=max(console.width, TABLE_WIDTH))
-    for queries in benchmark.sets:
-        left_out = f", {queries.without_truth} without known truth left out" if queries.without_truth else ""
-        console.print(
-            f"{escape(queries.name)} in {escape(queries.map_name)}: {queries.queries} queries{left_out}, "
-            f"{queries.methods[0].keyframes} keyframes",
-            style="bold",
-        )
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        table.add_column("")
-        for heading in pose_table.headings(queries):
-            table.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
-        for line in pose_table.ablation(queries):
-            table.add_row(escape(line.name), *line.cells, style=None if line.cells else "dim")
-        wide.print(table)
-        for sentence in [*queries.not_run.values(), *pose_comparisons.comparisons_in_words(queries)]:
-            console.print(sentence)
-        console.print()
-    for compared in pose_table.paper_comparisons(benchmark):
-        console.print(f"{compared.title}, metres / degrees", style="bold")
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        table.add_column("")
-        for owner, columns in (("paper:", compared.printed), ("ours:", compared.ours)):
-            for column in columns:
-                table.add_column(f"{owner} {escape(column)}", justify="right")
-        for line in compared.lines:
-            table.add_row(escape(line.name), *line.cells)
-        console.print(table)
-        console.print(pose_table.PAPER_NOTE, style="dim")
-    console.print(pose_table.notes(benchmark), style="dim")
-    console.print(pose_comparisons.NOTE, style="dim")

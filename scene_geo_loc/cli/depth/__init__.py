@@ -1,1 +1,1 @@
-"""The `depth` commands."""
+"""The `depth` commands: depth maps from lidar, and their errors."""

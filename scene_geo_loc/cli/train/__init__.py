@@ -1,1 +1,1 @@
-"""The `train` commands."""
+"""The `train` commands: descriptors, depth, encoders and whole scenes."""

@@ -1,4 +1,4 @@
-"""`scene-geo-loc train encoder`: learns an encoder's weights where ImageNet's cannot be had."""
+"""`scene-geo-loc train encoder`: trains an encoder without ImageNet weights of its own."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from scene_geo_loc.cli.options.common import TrainingDevice
 from scene_geo_loc.cli.options.settings import takes_settings
 from scene_geo_loc.training.encoder.protocol import EncoderProtocol
 
 
 class Student(str, Enum):
-    """The encoders that can be taught."""
+    """The encoders that can be trained."""
 
     alexnet = "alexnet"
     resnet18 = "resnet18"
@@ -22,26 +23,27 @@ class Student(str, Enum):
 
 @takes_settings(warm_up=None, record_every=None)
 def encoder(
-    name: Annotated[Student, typer.Argument(metavar="ENCODER", help="Encoder to teach.")],
+    name: Annotated[Student, typer.Argument(metavar="ENCODER", help="Encoder to train.")],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Folder of the run; an unfinished one is resumed.")
+        Path, typer.Argument(metavar="OUT", help="Folder of the run; an interrupted run is resumed.")
     ],
     sources: Annotated[
         list[Path],
         typer.Argument(
             metavar="SOURCE...",
-            help="Folders of RobotCar runs, of which the training area is taken, or of any images.",
+            help="Folders of RobotCar runs, of which the training area is used, or folders of images.",
         ),
     ],
     *,
     protocol: EncoderProtocol,
-    device: Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda.")] = "auto",
+    device: TrainingDevice = "auto",
 ) -> None:
-    """Teach an encoder the features of EfficientNet-Lite0, whose ImageNet weights come with a package.
+    """Train an encoder to infer the features of EfficientNet-Lite0 (distillation).
 
-    For machines where torchvision's own weights cannot be fetched.  OUT/encoder.safetensors holds the weights
-    learned so far, from the first record on; `--weights` of other commands takes it.  The images are
-    packed in OUT.packs first, which can be removed afterwards.
+    The ImageNet weights of EfficientNet-Lite0 come with a Python package; use this command where the weights
+    of torchvision cannot be downloaded. OUT/encoder.safetensors holds the latest weights; pass it as
+    --weights to `train descriptor`. The images are first packed in OUT.packs, which can be removed
+    afterwards.
 
     Example:  scene-geo-loc train encoder alexnet encoders/alexnet robotcar photos
     """
@@ -54,13 +56,13 @@ def encoder(
         with progress(f"packing {source.name}", "images") as on_progress:
             packs.append(pack_images(source, out.with_name(f"{out.name}.packs") / str(number), on_progress))
     trainer = EncoderTrainer(name.value, packs, out, protocol, device)
-    with progress(f"teaching {name.value}", "steps") as on_progress:
+    with progress(f"training {name.value}", "steps") as on_progress:
 
         def on_step(done: int, total: int, record: dict[str, Any] | None) -> None:
             on_progress(done, total)
             if record:
-                held_out = ", ".join(f"{share:.3f} at {at}" for at, share in record["held_out"].items())
-                typer.echo(f"step {done}: not explained of held-out images: {held_out}", err=True)
+                errors = ", ".join(f"{share:.3f} at {layer}" for layer, share in record["held_out"].items())
+                typer.echo(f"step {done}: unexplained variance of held-out images: {errors}", err=True)
 
         weights = trainer.run(on_step)
-    typer.echo(f"{weights}: weights of {name.value}, learned in {protocol.steps} steps")
+    typer.echo(f"{weights}: weights of {name.value} after {protocol.steps} steps.")

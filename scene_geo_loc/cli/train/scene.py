@@ -1,4 +1,4 @@
-"""`scene-geo-loc train scene`: a network's depth, local features and places, from images of known pose."""
+"""`scene-geo-loc train scene`: trains depth, local features and descriptors on images with poses."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from scene_geo_loc.cli.depth.compare import named
+from scene_geo_loc.cli.options.common import TrainingDevice
 from scene_geo_loc.cli.options.settings import takes_settings
-from scene_geo_loc.cli.train.depth import ShownBatches, records_of, tell_epoch
 from scene_geo_loc.training.depth.protocol import Freeze
 from scene_geo_loc.training.scene.protocol import SceneProtocol, Task
 
@@ -20,18 +19,19 @@ def scene(
         str,
         typer.Argument(
             metavar="NETWORK",
-            help="What to begin with: a checkpoint (.safetensors), default, which comes with the package, or "
-            "a system's name or YAML file, such as pnlp_fc.",
+            help="Network to start from: a checkpoint (.safetensors), default for the package's own, or a "
+            "system's name or YAML file, such as pnlp_fc.",
         ),
     ],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Folder of the run; the same again goes on with it.")
+        Path, typer.Argument(metavar="OUT", help="Folder of the run; an interrupted run is resumed.")
     ],
     source: Annotated[
         list[Path],
         typer.Option(
             metavar="SOURCE",
-            help="What to learn from: a bag or a dataset's folder with poses, all of one map; once for each.",
+            help="Bag or dataset folder with poses to train on. May be repeated; all poses are in "
+            "one map frame.",
         ),
     ],
     *,
@@ -39,61 +39,68 @@ def scene(
         list[Path] | None,
         typer.Option(
             metavar="SOURCE",
-            help="Likewise, with depth and not learned from: the network with the best depth is chosen.",
+            help="Bag or dataset folder with poses and depth to choose the best epoch by. May be repeated.",
         ),
     ] = None,
     task: Annotated[
         list[Task] | None,
         typer.Option(
-            help="What to learn, once for each: depth, where it is known; views, depth from how it takes one "
-            "view to another; matching, local features; places, global descriptors. [default: depth]"
+            help="What to learn. depth: depth from depth images; views: depth from warping one view into "
+            "another; matching: local features; places: global descriptors. May be repeated. Default: depth."
         ),
     ] = None,
     freeze: Annotated[
         Freeze,
         typer.Option(
-            help="What stays as it is: encoder; trunk, the encoder but for its head; or nothing of it."
+            help="Which part stays unchanged: encoder; trunk, the encoder except its head; or nothing."
         ),
     ] = Freeze.ENCODER,
     decoder: Annotated[
-        str | None, typer.Option(help="Depth decoder: unet, fc or c_lstm; else the network's.")
+        str | None,
+        typer.Option(help="Type of the depth decoder: unet, fc or c_lstm. Default: the network's type."),
     ] = None,
     depth_scale: Annotated[
         str | None,
         typer.Option(
-            help="Of the decoder: log, from 1 m to 100 m; linear; inverse, inverse_20m or inverse_200m, "
-            "which are finest near the camera; else the network's."
+            help="Depth scale of the decoder: log, from 1 m to 100 m; linear; inverse, inverse_20m or "
+            "inverse_200m, which are finest near the camera. Default: the network's scale."
         ),
     ] = None,
     local_features: Annotated[
         str | None,
-        typer.Option(help="What is matched: early, the encoder's map, or learned; else the network's."),
+        typer.Option(
+            help="Local features to match: early, a feature map of the encoder, or learned. "
+            "Default: the network's."
+        ),
     ] = None,
     uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="The decoder infers the scale of its error, too.")
+        bool, typer.Option("--uncertainty", help="The decoder also infers the scale of its error.")
     ] = False,
-    every: Annotated[int, typer.Option(min=1, help="Take every so many frames of each source.")] = 1,
-    offset: Annotated[int, typer.Option(min=0, help="Leave out this many frames of each source first.")] = 0,
+    every: Annotated[int, typer.Option(min=1, help="Use every n-th frame of each source.")] = 1,
+    offset: Annotated[int, typer.Option(min=0, help="Skip the first n frames of each source.")] = 0,
     protocol: SceneProtocol,
     packs: Annotated[
         Path | None,
-        typer.Option(help="Folder for the images made small, shared by runs; OUT.packs if left out."),
+        typer.Option(help="Folder for the resized images, shared by runs. Default: OUT.packs."),
     ] = None,
-    device: Annotated[str, typer.Option(help="Where the network is trained: auto, cpu, cuda, ...")] = "auto",
+    device: TrainingDevice = "auto",
 ) -> None:
-    """Train one network on images of known pose: its depth, its local features and its places.
+    """Train one network on images with poses: its depth, local features and global descriptors.
 
-    This is the training of Perspective-n-Learned-Point, with depth maps (--task depth) or without (--task
-    views), and of several tasks together.  OUT gets config.yaml, log.jsonl, curves.png and
+    This is the training of Perspective-n-Learned-Point, with depth images (--task depth) or without (--task
+    views); several tasks can be trained together. OUT gets config.yaml, log.jsonl, curves.png and
     checkpoints/{best,last}.safetensors.
 
     Example:  scene-geo-loc train scene pnlp_fc runs/pnlp --source chess --freeze nothing --depth-loss metres
     """
     from scene_geo_loc.cli.options.progress import progress
+    from scene_geo_loc.cli.results.training import print_depth_epoch
     from scene_geo_loc.networks.runtime.extractor import choose_device
     from scene_geo_loc.packs.posed_images import PosedImages, PosedPairs, pack_posed_images
     from scene_geo_loc.training.common.initialisation import network_for_scenes, parent_of
     from scene_geo_loc.training.common.run_folder import RunFolder
+    from scene_geo_loc.training.depth.pairs import distinct_names
+    from scene_geo_loc.training.depth.protocol import run_records
     from scene_geo_loc.training.depth.trainer import train_depth
     from scene_geo_loc.training.scene.batches import SceneBatches
     from scene_geo_loc.training.scene.trainer import SceneTrainer, fit_places
@@ -102,18 +109,18 @@ def scene(
     if task:
         protocol = protocol.model_copy(update={"tasks": tuple(task)})
     seed = protocol.seed
-    wanted = {
+    given = {
         "decoder": decoder,
         "depth_scale": depth_scale,
         "local_features": local_features,
         "uncertainty": uncertainty or None,
     }
-    changes = {field: value for field, value in wanted.items() if value is not None}
-    begun, its_origin = network_for_scenes(network, freeze, seed, changes, protocol.tasks)
+    changes = {field: value for field, value in given.items() if value is not None}
+    trained, origin = network_for_scenes(network, freeze, seed, changes, protocol.tasks)
     if network == "default":
         camera = next(open_traversal(source[0], every=every, offset=offset).frames()).camera
-        begun = begun.with_input_for(camera.width, camera.height)
-    size = (begun.config.input_width, begun.config.input_height)
+        trained = trained.with_input_for(camera.width, camera.height)
+    size = (trained.config.input_width, trained.config.input_height)
     packs = packs or out.with_name(f"{out.name}.packs")
 
     def packed(name: str, paths: list[Path]) -> PosedImages:
@@ -121,27 +128,29 @@ def scene(
         with progress(f"packing {name}", "images") as on_progress:
             return pack_posed_images(parts, packs / name, size, on_progress)
 
-    conditions = named(validation or [])
+    conditions = distinct_names(validation or [])
     learned_from = {
         "parent": parent_of(network),
-        "sources": list(named(source)),
+        "sources": list(distinct_names(source)),
         "every": every,
         "offset": offset,
         "validation": list(conditions),
     }
-    tasks = ", ".join(one.value for one in protocol.tasks)
-    name = f"{its_origin.get('system', Path(network).stem)}, trained on {tasks}"
-    config, origin = records_of(name, "scene", begun, freeze, protocol, learned_from)
+    tasks = ", ".join(learned.value for learned in protocol.tasks)
+    name = f"{origin.get('system', Path(network).stem)}, trained on {tasks}"
+    config, provenance = run_records(name, "scene", trained.config, freeze, protocol, learned_from)
     run = RunFolder(out, config)
     images = packed("images", source)
     pairs = {
         condition: PosedPairs(packed(f"validation_{condition}".replace("/", "_"), [folder]))
         for condition, folder in conditions.items()
     }
-    begun = begun.to(choose_device(device))
+    trained = trained.to(choose_device(device))
     if Task.PLACES in protocol.tasks:
-        fit_places(begun, images)
-    trainer = SceneTrainer(begun, freeze, protocol)
+        fit_places(trained, images)
+    trainer = SceneTrainer(trained, freeze, protocol)
     batches = SceneBatches(images, protocol.images_a_batch, protocol.baseline_m, protocol.augmentation, seed)
-    result = train_depth(trainer, ShownBatches(batches), protocol.epochs, run, pairs, origin, tell_epoch)
-    typer.echo(f"{run.best}: the network of epoch {result['best_epoch']} of {protocol.epochs}.")
+    result = train_depth(
+        trainer, batches, protocol.epochs, run, pairs, provenance, print_depth_epoch, progress
+    )
+    typer.echo(f"{run.best}: network of epoch {result['best_epoch']} of {protocol.epochs}.")

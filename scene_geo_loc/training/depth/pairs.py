@@ -72,6 +72,15 @@ def pack_pairs(
     )
 
 
+def distinct_names(paths: Sequence[Path]) -> dict[str, Path]:
+    """Returns the paths by their last part, or by as many last parts as make all names distinct."""
+    for parts in range(1, 1 + max((len(path.parts) for path in paths), default=1)):
+        names = ["/".join(path.parts[-parts:]) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    return dict(zip(names, paths, strict=True))
+
+
 @dataclass(frozen=True)
 class PairSettings:
     """What a batch of pairs is made of.

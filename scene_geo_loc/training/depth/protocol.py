@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from scene_geo_loc.training.common.precision import Precision
+
+if TYPE_CHECKING:
+    from scene_geo_loc.networks.architecture.network_config import NetworkConfig
 
 
 class Freeze(str, Enum):
@@ -53,6 +57,37 @@ class DepthTraining(BaseModel):
         default=False, description="change the images' brightness and colours strongly"
     )
     seed: int = Field(default=0, ge=0, description="the same seed trains the same network")
+
+
+def run_records(
+    name: str,
+    protocol_name: str,
+    network: NetworkConfig,
+    freeze: Freeze,
+    protocol: DepthTraining,
+    learned_from: dict[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the config of a run's folder and the provenance of the network that it trains.
+
+    Args:
+        name: of the system that results.
+        learned_from: names of the parent network and of the sources.
+    """
+    settings = {"freeze": freeze.value, **protocol.model_dump(mode="json", exclude={"seed"})}
+    config = {
+        "system": {"name": name, "network": network.model_dump()},
+        "protocol": {"name": protocol_name, **settings},
+        "seed": protocol.seed,
+        **learned_from,
+    }
+    provenance = {
+        "system": name,
+        "protocol": protocol_name,
+        "seed": protocol.seed,
+        "freeze": freeze.value,
+        **learned_from,
+    }
+    return config, provenance
 
 
 class DepthProtocol(DepthTraining):

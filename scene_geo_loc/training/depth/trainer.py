@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.progress import ProgressDisplay, no_display
 from scene_geo_loc.metrics.learned_depth import DepthEstimator, Pairs, compare_depth, decoder_of
 from scene_geo_loc.networks.architecture.decoders import Decoder, InferredDepth
 from scene_geo_loc.networks.architecture.encoders import FeatureMaps
@@ -168,6 +169,7 @@ def train_depth(
     validation: Mapping[str, Pairs],
     provenance: dict[str, Any],
     on_epoch: EpochCallback = lambda record: None,
+    show: ProgressDisplay = no_display,
 ) -> dict[str, Any]:
     """Trains to the end, or on from where the run's folder is, and keeps the best and the last network.
 
@@ -178,6 +180,7 @@ def train_depth(
     Args:
         provenance: what the checkpoints say of where they come from.
         on_epoch: receives the record of each epoch once it is written.
+        show: displays the progress of each epoch.
 
     Returns:
         What `result.json` then says.
@@ -192,7 +195,7 @@ def train_depth(
         done = int(state.progress["epoch"])
         records = run.log(done + 1)
     for epoch in range(done + 1, epochs + 1):
-        losses = _train_epoch(trainer, batches, epoch, epochs, run) if epoch else []
+        losses = _train_epoch(trainer, batches, epoch, epochs, run, show) if epoch else []
         record = {
             "epoch": epoch,
             "losses": {trainer.LOSS: sum(losses) / len(losses)} if losses else {},
@@ -239,17 +242,25 @@ def best_epoch(records: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _train_epoch(
-    trainer: DepthTrainer, batches: Batches, epoch: int, epochs: int, run: RunFolder
+    trainer: DepthTrainer,
+    batches: Batches,
+    epoch: int,
+    epochs: int,
+    run: RunFolder,
+    show: ProgressDisplay,
 ) -> list[float]:
     losses = []
-    for number, batch in enumerate(batches.epoch(epoch), start=1):
-        trainer.slow_down((epoch - 1 + (number - 1) / len(batches)) / epochs)
-        losses.append(trainer.step(*batch))
-        if not math.isfinite(losses[-1]):
-            raise SceneGeoLocError(
-                f"The loss of batch {number} of epoch {epoch} is {losses[-1]}, so training stopped: "
-                f"lower the learning rate in a new run; the network before this epoch is {run.last}."
-            )
+    with show(f"epoch {epoch}", "batches") as on_progress:
+        on_progress(0, len(batches))
+        for number, batch in enumerate(batches.epoch(epoch), start=1):
+            trainer.slow_down((epoch - 1 + (number - 1) / len(batches)) / epochs)
+            losses.append(trainer.step(*batch))
+            if not math.isfinite(losses[-1]):
+                raise SceneGeoLocError(
+                    f"The loss of batch {number} of epoch {epoch} is {losses[-1]}, so training stopped: "
+                    f"lower the learning rate in a new run; the network before this epoch is {run.last}."
+                )
+            on_progress(number, len(batches))
     return losses
 
 

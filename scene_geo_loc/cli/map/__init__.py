@@ -1,0 +1,1 @@
+"""The `map` commands: build reference maps and look into them."""

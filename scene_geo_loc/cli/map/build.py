@@ -1,0 +1,69 @@
+"""`scene-geo-loc map build`: builds a reference map from a source of frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scene_geo_loc.cli.options.common import Device
+from scene_geo_loc.cli.options.settings import takes_settings
+from scene_geo_loc.cli.options.source import Source, takes_source
+from scene_geo_loc.mapping.settings import BuilderSettings
+
+
+@takes_source
+@takes_settings()
+def build(
+    source: Source,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new map.")],
+    *,
+    settings: BuilderSettings,
+    network: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint of a network, for example another map's. Default: the package's."),
+    ] = None,
+    device: Device = "auto",
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace an existing map once the new one is complete.")
+    ] = False,
+) -> None:
+    """Build a reference map from images with poses; lidar or depth images are used where the source has them.
+
+    The same command resumes a build that was interrupted. If several cameras are named, the images of all of
+    them become keyframes.
+
+    Example:  scene-geo-loc map build morning.bag street_map --keyframe-distance 2
+    """
+    from scene_geo_loc.cli.options.progress import progress, track
+    from scene_geo_loc.mapping.builder import MapBuilder, feed
+
+    traversal = source.open_cameras()
+    builder = MapBuilder(
+        out,
+        settings,
+        map_frame=traversal.map_frame,
+        source=traversal.name,
+        network=network,
+        device=device,
+        overwrite=overwrite,
+    )
+    if builder.resumed_keyframes:
+        typer.echo(f"Resuming an interrupted build with {builder.resumed_keyframes} keyframes.")
+    for _ in track(feed(builder, traversal), len(traversal), "building"):
+        pass
+    with progress("finishing", "steps") as on_progress:
+        builder.finish(on_progress)
+    done = builder.progress
+    typer.echo(f"{out}: {done.keyframes} keyframes from {done.frames} frames.")
+    if done.without_depth:
+        advice = (
+            " Use --depth auto to estimate depth from the images." if settings.depth == "measured" else ""
+        )
+        typer.echo(
+            f"{done.without_depth} keyframes have no depth: they can be retrieved but give no pose.{advice}"
+        )
+    for stage, skipped in (("reader", traversal.skipped), ("map builder", done.skipped)):
+        if skipped:
+            typer.echo(f"Frames skipped by the {stage}: {skipped}.")

@@ -1,0 +1,43 @@
+"""`scene-geo-loc map info`: shows what a reference map contains."""
+
+from __future__ import annotations
+
+from scene_geo_loc.cli.options.common import MapFolder
+
+
+def info(map_folder: MapFolder) -> None:
+    """Show the contents of a map, its settings and where it comes from.
+
+    Example:  scene-geo-loc map info street_map
+    """
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.traversals.frame import Skipped
+
+    reference_map = ReferenceMap.open(map_folder)
+    record = reference_map.info
+    positions = reference_map.T_map_camera[:, :3, 3]
+    length_m = np.linalg.norm(np.diff(positions, axis=0), axis=1).sum()
+    size_bytes = sum(file.bytes for file in record.files.values())
+    sources, counts = np.unique(reference_map.depth_source.to_pylist(), return_counts=True)
+    rows = {
+        "keyframes": f"{len(reference_map)} along {length_m:.0f} m",
+        "extent": " x ".join(f"{extent:.1f}" for extent in np.ptp(positions, axis=0)) + " m",
+        "map frame": reference_map.map_frame,
+        "cameras": ", ".join(f"{c.width}x{c.height} {c.model}" for c in reference_map.cameras),
+        "depth": ", ".join(f"{count} {name}" for name, count in zip(sources, counts, strict=True)),
+        "size": f"{size_bytes / 1e6:.1f} MB",
+        "built": f"{record.built:%Y-%m-%d %H:%M} UTC by scene_geo_loc {record.package_version}",
+        "source": record.source,
+        "settings": ", ".join(f"{key} {value}" for key, value in record.settings.items()),
+        "skipped": str(Skipped(record.skipped)) or "nothing",
+        "network": record.network_digest[:16],
+        "format": str(record.format_version),
+    }
+    table = Table(show_header=False, box=None)
+    for key, value in rows.items():
+        table.add_row(key, value)
+    Console().print(table)

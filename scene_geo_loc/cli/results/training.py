@@ -1,0 +1,33 @@
+"""Records of training epochs as lines on the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+
+def print_depth_epoch(record: dict[str, Any]) -> None:
+    """Prints the record of an epoch of `train depth` or `train scene` to stderr."""
+    parts = [f"{name} loss {value:.4f}" for name, value in record["losses"].items()] or ["before training"]
+    for condition, numbers in record["validation"].items():
+        parts.append(f"{condition} {100 * numbers['within_1_25']:.1f} % within 1.25")
+    typer.echo(f"epoch {record['epoch']}: {', '.join(parts)}", err=True)
+
+
+def losses_text(losses: dict[str, float]) -> str:
+    """Losses as text: "losses triplet 0.1234, depth 0.5678"."""
+    return "losses " + ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+
+
+def descriptor_epoch_text(record: dict[str, Any]) -> str:
+    """The record of an epoch of `train descriptor` as one line."""
+    parts = []
+    if record["losses"]:
+        parts.append(losses_text(record["losses"]))
+    if "recall_at_n" in record:
+        shares = " ".join(f"{100 * share:.1f}" for share in record["recall_at_n"])
+        parts.append(f"validation recall@1..5 {shares} %")
+    if "images_a_second" in record:
+        parts.append(f"{record['seconds']:.0f} s, {record['images_a_second']:.0f} images/s")
+    return f"epoch {record['epoch']}: {'; '.join(parts) or 'not validated'}"

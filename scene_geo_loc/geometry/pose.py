@@ -72,23 +72,6 @@ def rotation_error_deg(T_true: Pose, T_estimated: Pose) -> NDArray[np.float64]:
     return rotation_angle_deg(inverse(T_true) @ T_estimated)
 
 
-def difference(T_0: Pose, T_1: Pose) -> NDArray[np.float64]:
-    """What takes `T_0` to `T_1`, or poses (N, 4, 4) to poses: (..., 6) metres and radians.
-
-    A shift and a rotation vector, both along the axes that the poses are given in: the order and axes of
-    the covariance in geometry_msgs/PoseWithCovariance.
-    """
-    turn = T_1[..., :3, :3] @ np.swapaxes(T_0[..., :3, :3], -1, -2)
-    return np.concatenate(
-        [T_1[..., :3, 3] - T_0[..., :3, 3], Rotation.from_matrix(turn).as_rotvec()], axis=-1
-    )
-
-
-def displaced(T: Pose, by: NDArray[np.float64]) -> Pose:
-    """The pose that lies `by` (6,) from another; undoes `difference`."""
-    return make_pose(Rotation.from_rotvec(by[3:]).as_matrix() @ T[:3, :3], T[:3, 3] + by[:3])
-
-
 def interpolate(T_0: Pose, T_1: Pose, fraction: float) -> Pose:
     """The pose at `fraction` of the way from `T_0` to `T_1`: linear in position, slerp in rotation."""
     slerp = Slerp([0.0, 1.0], Rotation.from_matrix(np.stack([T_0[:3, :3], T_1[:3, :3]])))

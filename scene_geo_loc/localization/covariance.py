@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.lie import skew
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.localization.least_squares import error_scale, linearised, skew
+from scene_geo_loc.localization.least_squares import error_scale, linearised
 from scene_geo_loc.localization.pnp import reprojection_errors
 
 BLOCK_PX = 40.0

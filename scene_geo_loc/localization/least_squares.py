@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.lie import skew
 from scene_geo_loc.geometry.pose import Pose
 
 STEPS = 5
@@ -96,12 +97,3 @@ def linearised(
     shrink = (1 / np.sqrt(1 + squared) - 1) / np.maximum(squared, 1e-12)
     whitener = np.eye(2) + shrink * (moved @ moved.transpose(0, 2, 1))
     return (whitener @ residuals[:, :, None])[:, :, 0], whitener @ J
-
-
-def skew(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The matrices (N, 3, 3) whose product with a vector is the cross product of `vectors` (N, 3) with it."""
-    out = np.zeros((len(vectors), 3, 3))
-    out[:, 0, 1], out[:, 0, 2] = -vectors[:, 2], vectors[:, 1]
-    out[:, 1, 0], out[:, 1, 2] = vectors[:, 2], -vectors[:, 0]
-    out[:, 2, 0], out[:, 2, 1] = -vectors[:, 1], vectors[:, 0]
-    return out

@@ -14,9 +14,10 @@ import poselib
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.lie import skew
 from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.localization.covariance import NormalEquations, covariance_of, normal_equations
-from scene_geo_loc.localization.least_squares import Linearised, fit_pose, linearised, skew
+from scene_geo_loc.localization.least_squares import Linearised, fit_pose, linearised
 from scene_geo_loc.localization.pnp import (
     FIT_WIDTH,
     MIN_MATCHES,

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from scene_geo_loc.geometry.pose import Pose, difference, displaced, make_pose
+from scene_geo_loc.geometry.lie import difference, displaced, motion_of, skew, twist_of
+from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.covariance import move_covariance
-from scene_geo_loc.localization.least_squares import skew
 
 SHARED = 0.7
 """The part of a fix's variance that the next fix errs by as well.
@@ -137,17 +137,3 @@ def _shared_of(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     """The symmetric root (6, 6) of the part of a fix's covariance that fixes share."""
     values, vectors = np.linalg.eigh(SHARED * covariance)
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T)
-
-
-def motion_of(twist: NDArray[np.float64], seconds: float) -> Pose:
-    """What a twist (6,) moves in some time: an arc, whose chord points halfway between its ends."""
-    turn = twist[3:] * seconds
-    half = Rotation.from_rotvec(turn / 2).as_matrix()
-    return make_pose(half @ half, half @ twist[:3] * seconds)
-
-
-def twist_of(motion: Pose, seconds: float) -> NDArray[np.float64]:
-    """The twist (6,) of a motion; undoes `motion_of`."""
-    turn = Rotation.from_matrix(motion[:3, :3]).as_rotvec()
-    back = Rotation.from_rotvec(-turn / 2).as_matrix()
-    return np.concatenate([back @ motion[:3, 3], turn]) / seconds

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
-from scene_geo_loc.geometry.pose import difference
+from scene_geo_loc.geometry.lie import difference
 from scene_geo_loc.metrics.pose_error import QueryRecord
 
 LEVEL = 0.95

@@ -12,7 +12,8 @@ import pytest
 
 from scene_geo_loc.benchmarks.localization.run import localize_traversal
 from scene_geo_loc.benchmarks.localization.tracking import carried_away, gaps_of, kidnap
-from scene_geo_loc.geometry.pose import Pose, displaced, inverse, make_pose
+from scene_geo_loc.geometry.lie import displaced
+from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.tracker import Tracker
 from scene_geo_loc.metrics.covariance_calibration import coverage_of

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from scene_geo_loc.geometry.lie import displaced
 from scene_geo_loc.geometry.pose import (
     Pose,
-    displaced,
     inverse,
     make_pose,
     position_error_m,

@@ -1,0 +1,53 @@
+"""Small motions of a pose: differences and twists in coordinates of the Lie group of rigid transforms."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from scene_geo_loc.geometry.pose import Pose, make_pose
+
+
+def skew(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Matrices (N, 3, 3) whose product with a vector is the cross product of `vectors` (N, 3) with it."""
+    out = np.zeros((len(vectors), 3, 3))
+    out[:, 0, 1], out[:, 0, 2] = -vectors[:, 2], vectors[:, 1]
+    out[:, 1, 0], out[:, 1, 2] = vectors[:, 2], -vectors[:, 0]
+    out[:, 2, 0], out[:, 2, 1] = -vectors[:, 1], vectors[:, 0]
+    return out
+
+
+def difference(T_0: Pose, T_1: Pose) -> NDArray[np.float64]:
+    """Difference between two poses, or two stacks of poses (N, 4, 4): (..., 6) metres and radians.
+
+    A translation and a rotation vector, both along the axes that the poses are given in: the order and
+    axes of the covariance in geometry_msgs/PoseWithCovariance.
+    """
+    rotation = T_1[..., :3, :3] @ np.swapaxes(T_0[..., :3, :3], -1, -2)
+    return np.concatenate(
+        [T_1[..., :3, 3] - T_0[..., :3, 3], Rotation.from_matrix(rotation).as_rotvec()], axis=-1
+    )
+
+
+def displaced(T: Pose, step: NDArray[np.float64]) -> Pose:
+    """The pose that differs by `step` (6,) from another; the inverse of `difference`."""
+    return make_pose(Rotation.from_rotvec(step[3:]).as_matrix() @ T[:3, :3], T[:3, 3] + step[:3])
+
+
+def motion_of(twist: NDArray[np.float64], seconds: float) -> Pose:
+    """Motion of a constant twist (6,), m/s and rad/s, over some time.
+
+    The chord of the arc points halfway between the directions at its ends.  It is given the arc's length,
+    which for an angle a is longer by the share a^2 / 24 than the exponential map's.
+    """
+    turn = twist[3:] * seconds
+    half = Rotation.from_rotvec(turn / 2).as_matrix()
+    return make_pose(half @ half, half @ twist[:3] * seconds)
+
+
+def twist_of(motion: Pose, seconds: float) -> NDArray[np.float64]:
+    """Constant twist (6,), m/s and rad/s, of a motion over some time; the inverse of `motion_of`."""
+    turn = Rotation.from_matrix(motion[:3, :3]).as_rotvec()
+    back = Rotation.from_rotvec(-turn / 2).as_matrix()
+    return np.concatenate([back @ motion[:3, 3], turn]) / seconds

@@ -94,7 +94,7 @@ class Robot:
         self.localizer = localizer or FakeLocalizer()
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         self.node = LocalizationNode(
-            lambda settings: (self.localizer, getattr(self.localizer, "map", FakeMap())),
+            lambda settings: (self.localizer, getattr(self.localizer, "map", FakeMap())),  # type: ignore[arg-type,return-value]
             parameter_overrides=overrides,
         )
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS

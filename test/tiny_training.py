@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -124,7 +124,7 @@ def tiny_system(descriptor: str = "rgbtd", **network: Any) -> SystemConfig:
     size = {"input_width": SIZE, "input_height": SIZE}
     parts = {"encoder": "tiny", "depth_encoder": "tiny", "pooling": "mac", "descriptor": descriptor}
     config = NetworkConfig.model_validate({**parts, **size, **network})
-    loss = "uncertainty" if config.uncertainty else "l1"
+    loss: Literal["l1", "uncertainty"] = "uncertainty" if config.uncertainty else "l1"
     return SystemConfig(
         name="tiny", network=config, depth_loss=loss, encoder_weights="none", depth_encoder_weights="none"
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, to_quaternion
+from scene_geo_loc.traversals.folder import FolderTraversal
+from scene_geo_loc.traversals.opening import open_traversal
 
 K = np.array([[50.0, 0, 15.5], [0, 51.0, 11.5], [0, 0, 1]])
 POINTS = np.array([[5.0, 1.0, 0.5], [8.0, -2.0, 0.0], [np.nan, 0, 0], [0, 0, 0]])
@@ -17,6 +20,13 @@ POINTS = np.array([[5.0, 1.0, 0.5], [8.0, -2.0, 0.0], [np.nan, 0, 0], [0, 0, 0]]
 
 TR = make_pose(np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]]), [0.0, -0.08, -0.27])
 """The pose of the lidar in camera 0, about that of KITTI's car."""
+
+
+def open_folder(path: Path, **options: Any) -> FolderTraversal:
+    """Opens a traversal that consists of image files, as `open_traversal` does."""
+    traversal = open_traversal(path, **options)
+    assert isinstance(traversal, FolderTraversal)
+    return traversal
 
 
 def pose(i: float) -> Pose:

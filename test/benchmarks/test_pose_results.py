@@ -71,7 +71,7 @@ def row(
     )
 
 
-def test_medians_keep_the_pose_retrieved_and_count_no_answer_as_infinitely_far():
+def test_medians_keep_the_pose_retrieved_and_count_no_answer_as_infinitely_far() -> None:
     retrieved, pooled = results().methods
     assert retrieved.position.tolist() == [1.0, 2.0, 0.4, np.inf]
     assert pooled.position.tolist() == [0.2, 6.0, 0.4, np.inf]
@@ -79,7 +79,7 @@ def test_medians_keep_the_pose_retrieved_and_count_no_answer_as_infinitely_far()
     assert row([1.0]).model_copy(update={"position_m": [None]}).median_m is None
 
 
-def test_shares_count_what_was_localized_and_of_retrieval_everything():
+def test_shares_count_what_was_localized_and_of_retrieval_everything() -> None:
     queries = results()
     retrieved, pooled = queries.methods
     bound = queries.bounds["0.5 m 5°"]
@@ -88,25 +88,25 @@ def test_shares_count_what_was_localized_and_of_retrieval_everything():
     assert (retrieved.localized_share, pooled.localized_share) == (None, 0.5)
 
 
-def test_a_localized_pose_over_five_metres_off_is_a_wrong_fix_outdoors_and_half_a_metre_indoors():
+def test_a_localized_pose_over_five_metres_off_is_a_wrong_fix_outdoors_and_half_a_metre_indoors() -> None:
     retrieved, pooled = results().methods
     assert pooled.wrong_fixes(Place.OUTDOORS) == 1
     assert row([0.4, 0.6, 6.0]).wrong_fixes(Place.INDOORS) == 2
     assert retrieved.wrong_fixes(Place.OUTDOORS) is None
 
 
-def test_retrieval_takes_the_time_to_describe_and_retrieve_alone():
+def test_retrieval_takes_the_time_to_describe_and_retrieve_alone() -> None:
     retrieved, pooled = results().methods
     assert (retrieved.median_ms, pooled.median_ms) == (12.0, 17.0)
 
 
-def test_the_gain_over_scenes_is_that_of_the_means_of_their_medians():
+def test_the_gain_over_scenes_is_that_of_the_means_of_their_medians() -> None:
     before, after = [row([1.0]), row([3.0])], [row([0.5]), row([0.5])]
     assert gain_of(before, after) == Gain(4.0, 4.0)
     assert str(gain_of(before[:1], after[:1])) == "×2.0 / ×2.0"
 
 
-def test_the_printed_gains_follow_from_the_printed_errors():
+def test_the_printed_gains_follow_from_the_printed_errors() -> None:
     """As far as their two digits tell: this is what "gain" means here and there."""
     for table in benchmark_tables():
         for network, printed in table.gains.items():
@@ -121,20 +121,20 @@ def test_the_printed_gains_follow_from_the_printed_errors():
             assert rotation == pytest.approx(printed.rotation, abs=0.15)
 
 
-def test_everything_is_read_again_as_it_was_written(tmp_path: Path):
+def test_everything_is_read_again_as_it_was_written(tmp_path: Path) -> None:
     benchmark = PoseBenchmark(machine="a robot", sets=[results()])
     write_benchmark(tmp_path / "poses.json", benchmark)
     assert read_benchmark(tmp_path / "poses.json") == benchmark
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"sets": []}', '{"protocol": "", "sets": [1]}'])
-def test_a_file_of_something_else_is_refused_by_its_name(tmp_path: Path, text: str):
+def test_a_file_of_something_else_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "other.json").write_text(text)
     with pytest.raises(SceneGeoLocError, match=r"other\.json does not hold the results of a pose benchmark"):
         read_benchmark(tmp_path / "other.json")
 
 
-def test_rows_that_were_not_run_stay_empty_and_say_why():
+def test_rows_that_were_not_run_stay_empty_and_say_why() -> None:
     lines = pose_table.ablation(results())
     assert [line.name for line in lines] == ["retrieval", "pooled, lidar depth", "sensor depth"]
     assert lines[1].cells[0] == "3.200"
@@ -142,7 +142,7 @@ def test_rows_that_were_not_run_stay_empty_and_say_why():
     assert len(lines[0].cells) == len(lines[1].cells) == len(pose_table.headings(results()))
 
 
-def test_methods_are_compared_with_the_step_before_and_with_other_maps():
+def test_methods_are_compared_with_the_step_before_and_with_other_maps() -> None:
     far, near = [3.0] * 30, [1.0, 1.1] * 15
     methods = [
         row(far, "retrieval", ""),
@@ -172,7 +172,7 @@ def median(values: np.ndarray) -> np.ndarray:
     return np.quantile(values, 0.5, axis=1)
 
 
-def test_a_difference_that_chance_might_make_is_told_from_one_that_it_would_not():
+def test_a_difference_that_chance_might_make_is_told_from_one_that_it_would_not() -> None:
     random = np.random.default_rng(0)
     noise = random.normal(size=200)
     clear = difference_along(noise, noise + 1.0, median)
@@ -184,7 +184,7 @@ def test_a_difference_that_chance_might_make_is_told_from_one_that_it_would_not(
     assert not chance.is_told_from_luck
 
 
-def test_alike_neighbours_make_a_difference_less_certain():
+def test_alike_neighbours_make_a_difference_less_certain() -> None:
     """Twenty stretches of ten alike queries tell about as much as twenty queries."""
     random = np.random.default_rng(1)
     single = random.normal(0.3, 1.0, 20)
@@ -195,7 +195,7 @@ def test_alike_neighbours_make_a_difference_less_certain():
     assert many.high - many.low > 0.6 * (few.high - few.low)
 
 
-def test_queries_without_an_answer_by_the_half_leave_no_difference():
+def test_queries_without_an_answer_by_the_half_leave_no_difference() -> None:
     half = np.array([1.0] * 10 + [np.inf] * 10)
     assert difference_along(half, np.ones(20), median) is None
     with pytest.raises(ValueError, match="not answers to the same queries"):

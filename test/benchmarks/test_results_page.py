@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_benchmark import RGB, RGBTD, benchmark, random_run, run, system
@@ -119,7 +120,12 @@ def test_few_systems_share_one_picture(made: Benchmark) -> None:
 
 def test_many_systems_are_drawn_by_encoder_and_pooling_with_switches_apart() -> None:
     answers = [run({"snow": [True, False]}, digest="abc")]
-    switches = [{"fusion": "gated"}, {"colouring": "smooth"}, {"uncertainty": True}, {"augmentation": True}]
+    switches: list[dict[str, Any]] = [
+        {"fusion": "gated"},
+        {"colouring": "smooth"},
+        {"uncertainty": True},
+        {"augmentation": True},
+    ]
     rows = [system("first", {}, answers, protocol="")]
     rows += [
         system(f"{kind} {pooling}", {**RGB, "pooling": pooling, "descriptor": kind}, answers)

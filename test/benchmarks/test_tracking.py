@@ -93,7 +93,7 @@ def test_right_covariances_cover_as_often_as_they_say_and_small_ones_do_not() ->
 
 
 def test_a_tracked_run_bridges_what_the_localizer_loses(localizer: Any, traversal: Any) -> None:
-    records = list(localize_traversal(Sure(localizer), WithOdometry(traversal), Tracker()))
+    records = list(localize_traversal(Sure(localizer), WithOdometry(traversal), Tracker()))  # type: ignore[arg-type]
     assert [record.status for record in records[:3]] == ["lost", "lost", LOCALIZED]
     assert [record.status for record in records[20:25]] == [CARRIED] * 5
     assert records[35].status == CARRIED
@@ -113,7 +113,7 @@ def test_over_the_cut_stamps_and_odometry_go_on(traversal: Any) -> None:
 
 
 def test_a_camera_that_is_carried_away_is_found_again(localizer: Any, traversal: Any) -> None:
-    found = kidnap(Sure(localizer), WithOdometry(traversal), Tracker(), wrong_fix_m=5.0)
+    found = kidnap(Sure(localizer), WithOdometry(traversal), Tracker(), wrong_fix_m=5.0)  # type: ignore[arg-type]
     assert found is not None
     assert found.to_dict() == {"away_m": 14.0, "recovered_s": pytest.approx(0.2), "wrong_poses": 0}
 
@@ -131,11 +131,11 @@ def test_where_it_is_never_found_again_the_wrong_poses_are_counted(traversal: An
             T: Pose = make_pose(np.eye(3), (float(i), 0.0, 0.0))
             return PoseEstimate(Status.LOCALIZED, T, np.diag([0.1**2] * 3 + [0.01**2] * 3))
 
-    lost = kidnap(Blind(), WithOdometry(traversal), Tracker(), wrong_fix_m=5.0)
+    lost = kidnap(Blind(), WithOdometry(traversal), Tracker(), wrong_fix_m=5.0)  # type: ignore[arg-type]
     assert lost is not None
     assert (lost.recovered_s, lost.wrong_poses) == (None, 14)
 
 
 def test_without_truth_nothing_is_told_of_carrying_away(localizer: Any, traversal: Any) -> None:
     traversal.has_truth = False
-    assert kidnap(Sure(localizer), traversal, Tracker(), wrong_fix_m=5.0) is None
+    assert kidnap(Sure(localizer), traversal, Tracker(), wrong_fix_m=5.0) is None  # type: ignore[arg-type]

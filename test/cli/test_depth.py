@@ -13,13 +13,14 @@ from typer.testing import CliRunner
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
 from scene_geo_loc.depth.depth_maps import DepthMaps
+from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
 
 def run(*arguments: object) -> str:
     return CliRunner().invoke(app, ["depth", *map(str, arguments)], catch_exceptions=False).output
 
 
-def wall_ahead(bag, number: int) -> None:
+def wall_ahead(bag: BagWriter, number: int) -> None:
     """A wall at x = 30 m in the map, seen from the lidar where the vehicle is."""
     y, z = np.meshgrid(np.linspace(-12, 12, 120), np.linspace(-8, 10, 90))
     points = np.stack([np.full(y.size, 30.0), y.ravel(), z.ravel(), np.ones(y.size)], axis=1)
@@ -34,7 +35,7 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def test_a_bag_becomes_depth_maps(bag: Path, tmp_path: Path):
+def test_a_bag_becomes_depth_maps(bag: Path, tmp_path: Path) -> None:
     shown = run("make", bag, tmp_path / "maps", "--workers", 1)
     maps = DepthMaps.load(tmp_path / "maps")
     assert f"{len(maps)} depth maps, {len(maps)} of them new" in shown
@@ -44,13 +45,13 @@ def test_a_bag_becomes_depth_maps(bag: Path, tmp_path: Path):
     assert "4 depth maps, 0 of them new" in run("make", bag, tmp_path / "maps", "--workers", 1)
 
 
-def test_a_window_can_be_given(bag: Path, tmp_path: Path):
+def test_a_window_can_be_given(bag: Path, tmp_path: Path) -> None:
     run("make", bag, tmp_path / "maps", "--workers", 1, "--before", 0, "--after", 0.5)
     index = json.loads((tmp_path / "maps" / "index.json").read_text())
     assert (index["window"]["before_s"], index["window"]["after_s"]) == (0.0, 0.5)
 
 
-def test_evaluation_prints_a_table_and_writes_numbers_and_pictures(bag: Path, tmp_path: Path):
+def test_evaluation_prints_a_table_and_writes_numbers_and_pictures(bag: Path, tmp_path: Path) -> None:
     shown = run("evaluate", bag, "--json", tmp_path / "d.json", "--report", tmp_path / "pictures")
     for words in (
         "held-out points",
@@ -68,7 +69,7 @@ def test_evaluation_prints_a_table_and_writes_numbers_and_pictures(bag: Path, tm
     assert len(list((tmp_path / "pictures").glob("*.jpg"))) == 4
 
 
-def test_a_source_without_lidar_is_one_error(tmp_path: Path):
+def test_a_source_without_lidar_is_one_error(tmp_path: Path) -> None:
     bag = write_drive(tmp_path / "bag", images=range(2), depth=True)
     with pytest.raises(TraversalError, match="no lidar scans"):
         run("make", bag, tmp_path / "maps")
@@ -77,7 +78,7 @@ def test_a_source_without_lidar_is_one_error(tmp_path: Path):
     assert not (tmp_path / "maps").exists()
 
 
-def test_an_output_that_is_a_file_is_one_error(bag: Path, tmp_path: Path):
+def test_an_output_that_is_a_file_is_one_error(bag: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SceneGeoLocError, match="cannot be written"):
         run("make", bag, tmp_path / "file", "--workers", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -154,7 +155,7 @@ def test_a_network_whose_images_are_all_broken_describes_nothing(folder: Path, t
     ],
 )
 def test_an_archive_without_usable_descriptors_is_refused(
-    tmp_path: Path, arrays: dict[str, NDArray[np.float64]], reason: str
+    tmp_path: Path, arrays: dict[str, Any], reason: str
 ) -> None:
     np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(SceneGeoLocError, match=reason):

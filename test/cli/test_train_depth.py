@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         out = root / name / RUN
         out.mkdir(parents=True)
         maps = []
-        for files in open_traversal(source, camera="stereo/centre").frame_files[:2]:
+        for files in open_traversal(source, camera="stereo/centre").frame_files[:2]:  # type: ignore[attr-defined]
             png, size = f"{files.stamp_ns}.png", (files.camera.height, files.camera.width)
             (out / png).write_bytes(encode_depth(np.full(size, 12.0, np.float32)))
             image = files.image.relative_to(source).as_posix()
@@ -68,7 +68,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_a_decoder_is_fine_tuned_at_night_with_the_day_mixed_in_and_compared(folder: Path, tmp_path: Path):
+def test_a_decoder_is_fine_tuned_at_night_with_the_day_mixed_in_and_compared(
+    folder: Path, tmp_path: Path
+) -> None:
     train = ("train", "depth", folder / "rgbtd.safetensors", tmp_path / "run", "--packs", tmp_path / "packs")
     options = ("--pairs", folder / "night", "--day", folder / "day", "--validation", folder / "night")
     numbers = ("--epochs", 1, "--batch", 4, "--learning-rate", 0.01, "--device", "cpu")
@@ -92,7 +94,7 @@ def test_a_decoder_is_fine_tuned_at_night_with_the_day_mixed_in_and_compared(fol
     assert cv2.imread(str(tmp_path / "depth.png")) is not None
 
 
-def test_plain_images_are_shown_beside_what_others_made_of_them(folder: Path, tmp_path: Path):
+def test_plain_images_are_shown_beside_what_others_made_of_them(folder: Path, tmp_path: Path) -> None:
     for name in ("street.png", "rendering.png"):
         cv2.imwrite(str(tmp_path / name), np.full((48, 64, 3), 99, np.uint8))
     run(
@@ -102,7 +104,7 @@ def test_plain_images_are_shown_beside_what_others_made_of_them(folder: Path, tm
     assert cv2.imread(str(tmp_path / "out.png")) is not None
 
 
-def test_a_network_without_a_decoder_is_one_error_and_leaves_no_folder(folder: Path, tmp_path: Path):
+def test_a_network_without_a_decoder_is_one_error_and_leaves_no_folder(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="has no depth decoder to fine-tune"):
         run("train", "depth", folder / "rgb.safetensors", tmp_path / "run", "--pairs", folder / "night")
     assert not (tmp_path / "run").exists()
@@ -121,18 +123,18 @@ def test_a_network_without_a_decoder_is_one_error_and_leaves_no_folder(folder: P
         (("--pairs", "missing"), "there are no depth maps"),
     ],
 )
-def test_what_cannot_be_compared_is_one_error(folder: Path, options: tuple[str, ...], words: str):
+def test_what_cannot_be_compared_is_one_error(folder: Path, options: tuple[str, ...], words: str) -> None:
     with pytest.raises(SceneGeoLocError, match=words):
         run("depth", "compare", folder / "rgbtd.safetensors", "--device", "cpu", *options)
 
 
-def test_a_learning_rate_of_nothing_is_one_error(folder: Path, tmp_path: Path):
+def test_a_learning_rate_of_nothing_is_one_error(folder: Path, tmp_path: Path) -> None:
     train = ("train", "depth", folder / "rgbtd.safetensors", tmp_path / "run", "--pairs", folder / "night")
     with pytest.raises(SceneGeoLocError, match=r"--learning-rate: .* not 0\.0"):
         run(*train, "--learning-rate", 0)
 
 
-def test_folders_are_called_by_as_little_of_their_path_as_tells_them_apart():
+def test_folders_are_called_by_as_little_of_their_path_as_tells_them_apart() -> None:
     assert distinct_names([Path("a/night"), Path("a/day")]) == {
         "night": Path("a/night"),
         "day": Path("a/day"),

@@ -39,7 +39,7 @@ def run(*arguments: object) -> str:
     return result.output
 
 
-def test_triplets_of_three_runs_are_written_and_summed_up_in_a_line(root, tmp_path):
+def test_triplets_of_three_runs_are_written_and_summed_up_in_a_line(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "triplets.parquet"
     told = run(root, out, "--count", 10, *SMALL)
     made = Triplets.load(out)
@@ -52,7 +52,7 @@ def test_triplets_of_three_runs_are_written_and_summed_up_in_a_line(root, tmp_pa
     ) in told
 
 
-def test_depth_maps_that_are_missing_are_made_once_and_named(root, tmp_path):
+def test_depth_maps_that_are_missing_are_made_once_and_named(root: Path, tmp_path: Path) -> None:
     out, depth = tmp_path / "triplets.parquet", tmp_path / "depth"
     ask = (root, out, "--count", 4, *SMALL, "--depth", depth)
     told = run(*ask, "--make-depth")
@@ -67,20 +67,20 @@ def test_depth_maps_that_are_missing_are_made_once_and_named(root, tmp_path):
     assert Triplets.load(out).images.keys() == made.images.keys()
 
 
-def test_fewer_triplets_than_asked_for_are_told_with_the_reason(root, tmp_path):
+def test_fewer_triplets_than_asked_for_are_told_with_the_reason(root: Path, tmp_path: Path) -> None:
     told = run(root, tmp_path / "triplets.parquet", *SMALL)
     made = Triplets.load(tmp_path / "triplets.parquet")
     assert f"only {len(made)} of 400 triplets could be made" in told
     assert "anchors with fewer than 3 negatives" in told
 
 
-def test_the_authors_700_m_are_not_to_be_had_on_a_short_street(root, tmp_path):
+def test_the_authors_700_m_are_not_to_be_had_on_a_short_street(root: Path, tmp_path: Path) -> None:
     with pytest.raises(SceneGeoLocError, match=r"700 m.*ask for a smaller negative distance"):
         run(root, tmp_path / "triplets.parquet")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_is_missing_is_told_but_anchors_must_be_there(tmp_path):
+def test_a_run_that_is_missing_is_told_but_anchors_must_be_there(tmp_path: Path) -> None:
     write_run(tmp_path, TRAINING_RUNS[0], VIEWS[:1])
     (tmp_path / "areas.json").write_text(json.dumps(AREAS))
     told = run(tmp_path, tmp_path / "triplets.parquet", *SMALL, "--positives", 2)
@@ -90,6 +90,6 @@ def test_a_run_that_is_missing_is_told_but_anchors_must_be_there(tmp_path):
         run(tmp_path, tmp_path / "triplets.parquet")
 
 
-def test_settings_that_make_no_sense_are_one_sentence(root, tmp_path):
+def test_settings_that_make_no_sense_are_one_sentence(root: Path, tmp_path: Path) -> None:
     with pytest.raises(SceneGeoLocError, match="--positive-distance: Input should be greater than 0"):
         run(root, tmp_path / "triplets.parquet", "--positive-distance", -1)

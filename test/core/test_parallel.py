@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,7 @@ def counted(taken: list[int]) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_order_and_jobs_are_taken_as_they_are_needed(workers: int):
+def test_results_come_in_order_and_jobs_are_taken_as_they_are_needed(workers: int) -> None:
     taken: list[int] = []
     with ordered_map(operator.neg, counted(taken), workers) as results:
         assert [next(results) for _ in range(5)] == [0, -1, -2, -3, -4]
@@ -39,7 +40,7 @@ def test_results_come_in_order_and_jobs_are_taken_as_they_are_needed(workers: in
         assert list(results) == [-i for i in range(5, 100)]
 
 
-def test_a_killed_worker_is_one_error():
+def test_a_killed_worker_is_one_error() -> None:
     with (
         pytest.raises(SceneGeoLocError, match="fewer workers"),
         ordered_map(os._exit, iter([1]), 2) as results,
@@ -47,7 +48,7 @@ def test_a_killed_worker_is_one_error():
         next(results)
 
 
-def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "waits.py"
     script.write_text(WAITS)
     parent = subprocess.Popen(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,7 +21,7 @@ def sparse_of(depth: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
 
 @settings(max_examples=10, deadline=None)
 @given(st.floats(-0.001, 0.001), st.floats(-0.001, 0.001), st.floats(0.1, 1.0), st.integers(0, 9))
-def test_a_plane_is_filled_with_the_plane(a, b, c, seed):
+def test_a_plane_is_filled_with_the_plane(a: Any, b: Any, c: Any, seed: int) -> None:
     u, v = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
     plane = 1.0 / (c + a * (u - 40) * c + b * (v - 30) * c)
     dense = densify(sparse_of(plane, 0.3, seed))
@@ -30,7 +32,7 @@ def test_a_plane_is_filled_with_the_plane(a, b, c, seed):
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(10, 60), st.integers(10, 40))
-def test_a_plane_goes_on_across_a_gap(left, top):
+def test_a_plane_goes_on_across_a_gap(left: Any, top: Any) -> None:
     v = np.arange(HEIGHT)[:, None] + np.zeros((1, WIDTH))
     road = 1.6 * 80.0 / (v + 4.0)
     sparse = sparse_of(road, 0.4)
@@ -40,7 +42,7 @@ def test_a_plane_goes_on_across_a_gap(left, top):
     np.testing.assert_allclose(gap, road[top : top + 6, left : left + 6], rtol=0.01)
 
 
-def test_where_nothing_was_measured_nothing_is_said():
+def test_where_nothing_was_measured_nothing_is_said() -> None:
     sparse = sparse_of(np.full((HEIGHT, WIDTH), 7.0), 0.2)
     sparse[:30] = np.nan
     dense = densify(sparse)
@@ -58,14 +60,14 @@ def two_surfaces() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("with_image", [False, True])
-def test_no_depth_hangs_in_the_air_between_two_surfaces(with_image):
+def test_no_depth_hangs_in_the_air_between_two_surfaces(with_image: bool) -> None:
     depth, image = two_surfaces()
     dense = densify(sparse_of(depth, 0.15), image if with_image else None)
     known = dense[np.isfinite(dense)]
     assert (np.minimum(np.abs(known / 4.0 - 1), np.abs(known / 20.0 - 1)) < 0.07).all()
 
 
-def test_the_image_tells_where_the_edge_runs():
+def test_the_image_tells_where_the_edge_runs() -> None:
     depth, image = two_surfaces()
     sparse = sparse_of(depth, 0.15)
 
@@ -75,7 +77,7 @@ def test_the_image_tells_where_the_edge_runs():
     assert wrong(densify(sparse, image)) < 0.5 * wrong(densify(sparse))
 
 
-def test_sky_between_leaves_stays_unknown():
+def test_sky_between_leaves_stays_unknown() -> None:
     leaves = np.random.default_rng(1).random((HEIGHT, WIDTH)) < 0.5
     image = np.where(leaves[..., None], 60, 230) * np.ones(3)
     depth = np.where(leaves, np.random.default_rng(2).uniform(8, 12, leaves.shape), np.nan)
@@ -88,7 +90,7 @@ def test_sky_between_leaves_stays_unknown():
     assert invented(densify(sparse)) > 0.8
 
 
-def test_white_paint_on_a_road_is_no_sky():
+def test_white_paint_on_a_road_is_no_sky() -> None:
     v = np.arange(HEIGHT)[:, None] + np.zeros((1, WIDTH))
     image = np.full((HEIGHT, WIDTH, 3), 70, np.uint8)
     image[:, 38:42] = 240
@@ -96,7 +98,7 @@ def test_white_paint_on_a_road_is_no_sky():
     assert np.isfinite(dense[6:-6, 38:42]).mean() > 0.95
 
 
-def test_the_input_stays_as_it_was():
+def test_the_input_stays_as_it_was() -> None:
     sparse = sparse_of(np.full((HEIGHT, WIDTH), 3.0), 0.1)
     before = sparse.copy()
     dense = densify(sparse)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,7 +33,7 @@ depths = st.one_of(
 
 @settings(max_examples=50, deadline=None)
 @given(arrays.arrays(np.float32, arrays.array_shapes(min_dims=2, max_dims=2, max_side=8), elements=depths))
-def test_a_depth_map_comes_back_to_half_a_centimetre_and_ends_at_100_m(depth):
+def test_a_depth_map_comes_back_to_half_a_centimetre_and_ends_at_100_m(depth: Any) -> None:
     back = decode_depth(encode_depth(depth))
     assert back.dtype == np.float32
     told = depth <= 100.0
@@ -43,7 +44,7 @@ def test_a_depth_map_comes_back_to_half_a_centimetre_and_ends_at_100_m(depth):
     np.testing.assert_allclose(back[both], depth[both], atol=0.00501)
 
 
-def test_files_are_16_bit_centimetres_with_zero_for_unknown(folder: Path):
+def test_files_are_16_bit_centimetres_with_zero_for_unknown(folder: Path) -> None:
     maps = DepthMaps.load(folder)
     pixels = cv2.imread(str(folder / maps.maps[0].png), cv2.IMREAD_UNCHANGED)
     depth = maps.depth(0)
@@ -52,7 +53,7 @@ def test_files_are_16_bit_centimetres_with_zero_for_unknown(folder: Path):
     np.testing.assert_allclose(pixels[pixels > 0] / 100, depth[pixels > 0], rtol=1e-6)
 
 
-def test_maps_are_found_by_the_stamp_of_their_image(folder: Path):
+def test_maps_are_found_by_the_stamp_of_their_image(folder: Path) -> None:
     maps = DepthMaps.load(folder)
     frames = list(LidarRoom(3).frames())
     assert len(maps) == 3
@@ -63,7 +64,7 @@ def test_maps_are_found_by_the_stamp_of_their_image(folder: Path):
     assert maps.maps[1].image == frames[1].name
 
 
-def test_depth_maps_are_right(folder: Path):
+def test_depth_maps_are_right(folder: Path) -> None:
     maps = DepthMaps.load(folder)
     for i, frame in enumerate(LidarRoom(3, with_depth=True).frames()):
         depth = maps.depth(i)
@@ -72,19 +73,19 @@ def test_depth_maps_are_right(folder: Path):
         assert maps.maps[i].known == pytest.approx(np.isfinite(depth).mean(), abs=1e-4)
 
 
-def test_a_folder_without_an_index_is_told(tmp_path: Path):
+def test_a_folder_without_an_index_is_told(tmp_path: Path) -> None:
     with pytest.raises(SceneGeoLocError, match=r"no index\.json of depth maps"):
         DepthMaps.load(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", '{"version": 9, "maps": []}', '{"version": 1, "maps": [{}]}'])
-def test_a_damaged_index_is_told(folder: Path, text: str):
+def test_a_damaged_index_is_told(folder: Path, text: str) -> None:
     (folder / "index.json").write_text(text)
     with pytest.raises(SceneGeoLocError, match="damaged or of another format"):
         DepthMaps.load(folder)
 
 
-def test_a_damaged_or_missing_png_is_told(folder: Path):
+def test_a_damaged_or_missing_png_is_told(folder: Path) -> None:
     maps = DepthMaps.load(folder)
     png = folder / maps.maps[0].png
     png.write_bytes(png.read_bytes()[:50])
@@ -95,14 +96,14 @@ def test_a_damaged_or_missing_png_is_told(folder: Path):
             maps.depth(i)
 
 
-def test_a_depth_map_of_another_size_than_its_image_is_told(folder: Path):
+def test_a_depth_map_of_another_size_than_its_image_is_told(folder: Path) -> None:
     maps = DepthMaps.load(folder)
     (folder / maps.maps[0].png).write_bytes(encode_depth(np.ones((5, 4), np.float32)))
     with pytest.raises(SceneGeoLocError, match="4 x 5 pixels and its camera 160 x 120"):
         maps.depth(0)
 
 
-def test_an_index_cannot_lead_out_of_its_folder(folder: Path):
+def test_an_index_cannot_lead_out_of_its_folder(folder: Path) -> None:
     index = json.loads((folder / "index.json").read_text())
     index["maps"][0]["png"] = "../../secret.png"
     (folder / "index.json").write_text(json.dumps(index))

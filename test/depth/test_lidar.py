@@ -29,25 +29,25 @@ def scan(second: float) -> Scan:
     return Scan(round(second * SECOND), np.full((2, 3), second))
 
 
-def test_scans_around_an_image_are_those_before_and_after_it():
+def test_scans_around_an_image_are_those_before_and_after_it() -> None:
     lidar = LidarAccumulator(ScanWindow(before_s=2.0, after_s=1.0))
     for second in range(10):
         lidar.add(scan(second))
     np.testing.assert_array_equal(lidar.points_around(8 * SECOND)[:, 0], [6, 6, 7, 7, 8, 8, 9, 9])
 
 
-def test_the_accumulator_holds_no_more_than_its_window_needs():
+def test_the_accumulator_holds_no_more_than_its_window_needs() -> None:
     lidar = LidarAccumulator(ScanWindow(before_s=2.0, after_s=1.0))
     for tenth in range(10_000):
         lidar.add(scan(tenth / 10))
     assert len(lidar) <= 10 * (2 + 1 + 1) + 1
 
 
-def test_nothing_around_gives_no_points():
+def test_nothing_around_gives_no_points() -> None:
     assert LidarAccumulator(ScanWindow(1.0, 1.0)).points_around(0).shape == (0, 3)
 
 
-def test_a_clock_that_jumps_back_starts_anew():
+def test_a_clock_that_jumps_back_starts_anew() -> None:
     lidar = LidarAccumulator(ScanWindow(1.0, 1.0))
     lidar.add(scan(100.0))
     lidar.add(scan(5.0))
@@ -55,7 +55,7 @@ def test_a_clock_that_jumps_back_starts_anew():
     assert len(lidar.points_around(5 * SECOND)) == 2
 
 
-def test_a_lidar_that_is_not_named_is_known_by_its_first_scans_and_keeps_its_window():
+def test_a_lidar_that_is_not_named_is_known_by_its_first_scans_and_keeps_its_window() -> None:
     lidar = LidarAccumulator(None)
     for tenth in range(1000):
         lidar.add(Scan(tenth * SECOND // 10, np.zeros((500 if tenth < 900 else 30_000, 3))))
@@ -63,7 +63,7 @@ def test_a_lidar_that_is_not_named_is_known_by_its_first_scans_and_keeps_its_win
     assert len(lidar) == 10 * (10 + 50 + 1) + 1
 
 
-def test_a_point_lands_on_its_pixel_with_its_depth_whatever_the_pose():
+def test_a_point_lands_on_its_pixel_with_its_depth_whatever_the_pose() -> None:
     T = make_pose(Rotation.from_euler("xyz", [20, -30, 10], degrees=True).as_matrix(), [5.0, -3.0, 2.0])
     points = transform(
         T, np.array([[1.02, -0.53, 10.0], [0.0, 0.0, -5.0], [50.0, 0.0, 10.0], [0.0, 0.0, 150.0]])
@@ -74,13 +74,13 @@ def test_a_point_lands_on_its_pixel_with_its_depth_whatever_the_pose():
     assert depth[v, u] == pytest.approx(10.0)
 
 
-def test_of_points_on_one_pixel_the_nearest_stays():
+def test_of_points_on_one_pixel_the_nearest_stays() -> None:
     points = np.array([[0.0, 0.0, 20.0], [0.0, 0.0, 10.0], [0.0, 0.0, 30.0]])
     depth = project_depth(points, np.eye(4), CAMERA)
     assert depth[np.isfinite(depth)].tolist() == [10.0]
 
 
-def test_a_wall_seen_through_the_dots_of_a_nearer_one_is_hidden():
+def test_a_wall_seen_through_the_dots_of_a_nearer_one_is_hidden() -> None:
     camera = CAMERA.resized(640, 480)
     near, far = wall(5.0, 1.0, 1.0, 0.035), wall(20.0, 10.0, 8.0, 0.1)
     depth = project_depth(np.concatenate([near, far]), np.eye(4), camera)
@@ -92,7 +92,7 @@ def test_a_wall_seen_through_the_dots_of_a_nearer_one_is_hidden():
     assert (beside[np.isfinite(beside)] == 20.0).all()
 
 
-def test_a_road_seen_at_a_flat_angle_stays():
+def test_a_road_seen_at_a_flat_angle_stays() -> None:
     x, z = np.meshgrid(np.linspace(-8, 8, 120), np.linspace(3, 60, 300))
     road = np.stack([x.ravel(), np.full(x.size, 1.6), z.ravel()], axis=1)
     pixels = np.round(CAMERA.project(road))
@@ -101,7 +101,7 @@ def test_a_road_seen_at_a_flat_angle_stays():
     assert np.isfinite(project_depth(road, np.eye(4), CAMERA)).sum() > 0.9 * seen
 
 
-def test_what_a_sparsely_scanned_surface_hides_is_hidden_where_lines_were_gathered():
+def test_what_a_sparsely_scanned_surface_hides_is_hidden_where_lines_were_gathered() -> None:
     near, far = wall(5.0, 1.0, 1.0, 0.2), wall(20.0, 10.0, 8.0, 0.2)
     camera = CAMERA.resized(640, 480)
     seen_through = [
@@ -111,7 +111,7 @@ def test_what_a_sparsely_scanned_surface_hides_is_hidden_where_lines_were_gather
     assert seen_through == [20.0, 5.0]
 
 
-def test_the_end_of_a_street_stays_in_view_between_its_walls():
+def test_the_end_of_a_street_stays_in_view_between_its_walls() -> None:
     along, up = np.meshgrid(np.linspace(3, 60, 400), np.linspace(-6, 1.6, 60))
     across, ahead = np.meshgrid(np.linspace(-8, 8, 200), np.linspace(3, 60, 400))
     points = np.concatenate(
@@ -124,7 +124,7 @@ def test_the_end_of_a_street_stays_in_view_between_its_walls():
     assert np.nanmin(end) > 50.0
 
 
-def test_points_far_outside_the_view_are_not_folded_into_it_by_the_lens_model():
+def test_points_far_outside_the_view_are_not_folded_into_it_by_the_lens_model() -> None:
     camera = Camera(160, 120, 120.0, 120.0, 79.5, 59.5, "plumb_bob", (-0.35, 0.12, 0.0, 0.0, -0.02))
     directions = np.linspace(-4, 4, 400)
     outside = np.stack([directions, np.zeros(400), np.ones(400)], axis=1) * 10.0
@@ -133,11 +133,11 @@ def test_points_far_outside_the_view_are_not_folded_into_it_by_the_lens_model():
     assert not np.isfinite(project_depth(outside, np.eye(4), camera)).any()
 
 
-def test_no_points_give_an_empty_map():
+def test_no_points_give_an_empty_map() -> None:
     assert np.isnan(lidar_depth(np.zeros((0, 3)), np.eye(4), CAMERA)).all()
 
 
-def test_the_real_lidar_predicts_what_it_measured_from_elsewhere(data_dir: Path):
+def test_the_real_lidar_predicts_what_it_measured_from_elsewhere(data_dir: Path) -> None:
     """Depth made of the other scans of a real drive, against the scan taken with the image.
 
     Vehicles in it move, so that some points are wrong whatever is done.

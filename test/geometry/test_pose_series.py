@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ SECOND = 10**9
 NO_TURN = (0.0, 0.0, 0.0, 1.0)
 
 
-def test_a_series_is_sorted_and_of_one_stamp_the_last_pose_counts():
+def test_a_series_is_sorted_and_of_one_stamp_the_last_pose_counts() -> None:
     series = PoseSeries()
     for stamp, x in ((30, 3.0), (10, 1.0), (30, 4.0), (20, 2.0)):
         assert series.add(stamp, (x, 0, 0), NO_TURN)
@@ -21,7 +23,7 @@ def test_a_series_is_sorted_and_of_one_stamp_the_last_pose_counts():
     assert len(PoseSeries().trajectory()) == 0
 
 
-def test_poses_between_two_look_ups_are_taken_in():
+def test_poses_between_two_look_ups_are_taken_in() -> None:
     series = PoseSeries()
     for second in range(4):
         assert series.add(second * SECOND, (second, 0, 0), NO_TURN)
@@ -30,7 +32,7 @@ def test_poses_between_two_look_ups_are_taken_in():
         assert poses[0, 0, 3] == second
 
 
-def test_a_look_up_does_not_depend_on_the_poses_further_away():
+def test_a_look_up_does_not_depend_on_the_poses_further_away() -> None:
     rng = np.random.default_rng(0)
     series = PoseSeries()
     for i in range(50):
@@ -53,13 +55,13 @@ def test_a_look_up_does_not_depend_on_the_poses_further_away():
         ((0, 0, 0), (0, np.inf, 0, 1)),
     ],
 )
-def test_what_is_no_pose_is_refused(translation, quaternion):
+def test_what_is_no_pose_is_refused(translation: Any, quaternion: Any) -> None:
     series = PoseSeries()
     assert not series.add(0, translation, quaternion)
     assert len(series) == 0
 
 
-def test_memory_is_bounded_without_a_look_up():
+def test_memory_is_bounded_without_a_look_up() -> None:
     series = PoseSeries(cache_s=1.0)
     for i in range(5000):
         series.add(i * SECOND // 10, (i, 0, 0), NO_TURN)
@@ -68,7 +70,7 @@ def test_memory_is_bounded_without_a_look_up():
 
 
 @pytest.mark.parametrize("stray_s", [3600, -3600])
-def test_one_wrong_stamp_does_not_drop_the_others(stray_s):
+def test_one_wrong_stamp_does_not_drop_the_others(stray_s: int) -> None:
     series = PoseSeries(cache_s=5.0)
     for i in range(40):
         series.add(i * SECOND // 10, (i, 0, 0), NO_TURN)
@@ -79,7 +81,7 @@ def test_one_wrong_stamp_does_not_drop_the_others(stray_s):
     assert series.trajectory().stamps_ns.max() < 10 * SECOND
 
 
-def test_after_a_jump_of_the_stamps_the_series_goes_on_from_there():
+def test_after_a_jump_of_the_stamps_the_series_goes_on_from_there() -> None:
     series = PoseSeries(cache_s=5.0)
     for first_s in (0, 1000, 50):
         for i in range(5):

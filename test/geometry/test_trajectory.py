@@ -70,7 +70,9 @@ def test_many_stamps_give_what_each_alone_gives(offsets: list[int]) -> None:
 def test_interpolation_agrees_with_that_of_two_poses() -> None:
     trajectory = straight([0, 1])
     np.testing.assert_allclose(
-        trajectory.at(START + 300_000_000), interpolate(*trajectory.poses, 0.3), atol=1e-9
+        trajectory.at(START + 300_000_000),
+        interpolate(trajectory.poses[0], trajectory.poses[1], 0.3),
+        atol=1e-9,
     )
 
 

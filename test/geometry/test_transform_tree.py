@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,7 +151,7 @@ def test_clearing_keeps_only_what_is_static(tree: TransformTree) -> None:
         ("base_link", "base_link", at(0.0)),
     ],
 )
-def test_what_is_no_transform_is_refused_and_leaves_no_trace(parent, child, numbers) -> None:
+def test_what_is_no_transform_is_refused_and_leaves_no_trace(parent: str, child: str, numbers: Any) -> None:
     tree = TransformTree()
     assert not tree.add(parent, child, 0, *numbers)
     assert not tree.knows("base_link")

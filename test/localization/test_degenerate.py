@@ -142,6 +142,6 @@ def test_points_whose_depth_is_uncertain_move_the_pose_less(rng: np.random.Gener
 
     def error(points_sigma: np.ndarray | None) -> float:
         solution = refine_pnp(start, pixels, lifted, camera, 5.0, points_sigma)
-        return position_error_m(T_MAP_CAMERA, solution.T_map_camera)
+        return float(position_error_m(T_MAP_CAMERA, solution.T_map_camera))
 
     assert error(sigma) < 0.5 * error(None)

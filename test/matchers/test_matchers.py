@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def published(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xfeat, "wheel_weights", lambda: data_dir / "weights" / "xfeat.pt")
 
 
-def build(room: Room, out: Path, matcher: str) -> Path:
+def build(room: Room, out: Path, matcher: Any) -> Path:
     settings = BuilderSettings(keyframe_distance_m=0.2, matcher=matcher)
     builder = MapBuilder(out, settings, device="cpu")
     for frame in room.drive(8):

@@ -38,7 +38,7 @@ def sparse_of(depth: np.ndarray, share: float = 0.3) -> np.ndarray:
 GREY = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
 
 
-def test_errors_have_known_values():
+def test_errors_have_known_values() -> None:
     truth = np.array([[10.0, 10.0, 10.0, 10.0]], np.float32)
     guess = np.array([[11.0, 10.0, 20.0, NAN]], np.float32)
     errors = DepthErrors()
@@ -51,7 +51,7 @@ def test_errors_have_known_values():
     }
 
 
-def test_errors_of_many_maps_are_pooled_over_pixels():
+def test_errors_of_many_maps_are_pooled_over_pixels() -> None:
     truth, everything = np.full((1, 2), 4.0, np.float32), np.ones((1, 2), bool)
     errors = DepthErrors()
     errors.add(np.array([[5.0, NAN]], np.float32), truth, everything, everything)
@@ -60,11 +60,11 @@ def test_errors_of_many_maps_are_pooled_over_pixels():
     assert errors.summary()["coverage"] == 0.75
 
 
-def test_nothing_judged_gives_no_numbers():
+def test_nothing_judged_gives_no_numbers() -> None:
     assert set(DepthErrors().summary().values()) == {None}
 
 
-def test_a_share_of_the_points_is_held_out_and_no_other_pixel():
+def test_a_share_of_the_points_is_held_out_and_no_other_pixel() -> None:
     sparse, rng = sparse_of(road()), np.random.default_rng(0)
     for held_out in (held_out_points, held_out_blocks):
         asked = np.mean([held_out(sparse, rng)[np.isfinite(sparse)].mean() for _ in range(20)])
@@ -72,14 +72,14 @@ def test_a_share_of_the_points_is_held_out_and_no_other_pixel():
         assert not held_out(sparse, rng)[np.isnan(sparse)].any()
 
 
-def test_blocks_are_held_out_whole():
+def test_blocks_are_held_out_whole() -> None:
     sparse = road().astype(np.float32).repeat(5, axis=0).repeat(5, axis=1)
     asked = held_out_blocks(sparse, np.random.default_rng(0))
     blocks = asked[: 12 * 40, : 12 * 53].reshape(40, 12, 53, 12)
     assert set(np.unique(blocks.mean(axis=(1, 3)))) == {0.0, 1.0}
 
 
-def test_held_out_points_do_not_reach_the_methods():
+def test_held_out_points_do_not_reach_the_methods() -> None:
     asked_of: list[np.ndarray] = []
     sparse = sparse_of(road())
     report = DepthReport()
@@ -94,7 +94,7 @@ def test_held_out_points_do_not_reach_the_methods():
         assert np.isfinite(rest).sum() < 0.9 * np.isfinite(sparse).sum()
 
 
-def test_all_methods_are_judged_on_the_same_pixels():
+def test_all_methods_are_judged_on_the_same_pixels() -> None:
     report = DepthReport()
     report.add(sparse_of(road()), GREY, None, seed=0)
     for methods in report.errors.values():
@@ -103,7 +103,7 @@ def test_all_methods_are_judged_on_the_same_pixels():
         assert methods["nearest point"].summary()["coverage"] == 1.0
 
 
-def test_a_road_is_made_dense_better_than_by_the_nearest_point():
+def test_a_road_is_made_dense_better_than_by_the_nearest_point() -> None:
     report = DepthReport()
     report.add(sparse_of(road()), GREY, None, seed=0)
     for kind in ("points", "blocks"):
@@ -112,7 +112,7 @@ def test_a_road_is_made_dense_better_than_by_the_nearest_point():
         assert ours["coverage"] > 0.9
 
 
-def test_depth_in_the_sky_counts_as_invented():
+def test_depth_in_the_sky_counts_as_invented() -> None:
     truth = road()
     truth[:40] = NAN
     report = DepthReport()
@@ -124,13 +124,13 @@ def test_depth_in_the_sky_counts_as_invented():
     assert numbers["invented"]["ours"] < 0.05
 
 
-def test_a_map_without_points_is_judged_without_a_crash():
+def test_a_map_without_points_is_judged_without_a_crash() -> None:
     report = DepthReport()
     report.add(np.full((HEIGHT, WIDTH), NAN), GREY, None, seed=0)
     assert report.to_dict()["errors"] == {}
 
 
-def test_colours_tell_unknown_invented_and_wrong():
+def test_colours_tell_unknown_invented_and_wrong() -> None:
     depth = np.array([[NAN, 5.0, 5.0, 5.0]], np.float32)
     truth = np.array([[5.0, NAN, 5.0, 10.0]], np.float32)
     colours = error_colours(depth, truth, np.array([[False, True, False, False]]))
@@ -143,7 +143,7 @@ def test_colours_tell_unknown_invented_and_wrong():
 
 
 @pytest.mark.parametrize("with_truth", [False, True])
-def test_a_picture_shows_image_points_depth_and_error(with_truth):
+def test_a_picture_shows_image_points_depth_and_error(with_truth: bool) -> None:
     picture = example_picture(GREY, sparse_of(road()), road() if with_truth else None, height=48)
     assert picture.shape == (96, 128, 3)
     np.testing.assert_array_equal(picture[:48, :64], 90)

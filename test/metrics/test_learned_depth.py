@@ -56,13 +56,13 @@ def telling(share: float) -> DepthEstimator:
     told = network()
     decoder = decoder_of(told)
     assert decoder is not None
-    last = decoder.to_image[-1]
+    last = decoder.to_image[-1]  # type: ignore[index]
     torch.nn.init.zeros_(last.weight)
     torch.nn.init.constant_(last.bias, float(np.log(share / (1 - share))))
     return DepthEstimator(f"{100 * share:g} m", told, "cpu")
 
 
-def test_errors_have_known_values_in_metres_and_within_80_m():
+def test_errors_have_known_values_in_metres_and_within_80_m() -> None:
     truth = np.array([[10.0, 20.0, 80.0, 90.0, NAN]], np.float32)
     estimate = np.array([[11.0, 30.0, 80.0, 20.0, 50.0]], np.float32)
     errors = DepthErrors()
@@ -76,20 +76,20 @@ def test_errors_have_known_values_in_metres_and_within_80_m():
     }
 
 
-def test_a_depth_that_is_right_up_to_scale_is_wrong():
+def test_a_depth_that_is_right_up_to_scale_is_wrong() -> None:
     truth = np.linspace(5, 70, 48 * 64, dtype=np.float32).reshape(48, 64)
     errors = DepthErrors()
     add_depth_error(errors, 2 * truth, truth)
     assert errors.summary()["abs_rel"] == pytest.approx(1.0)
 
 
-def test_an_output_of_one_tenth_is_ten_metres_at_every_pixel_of_the_image():
+def test_an_output_of_one_tenth_is_ten_metres_at_every_pixel_of_the_image() -> None:
     depth = telling(0.1).depth(GREY)
     assert depth.shape == (48, 64)
     np.testing.assert_allclose(depth, 10.0, atol=0.01)
 
 
-def test_estimators_are_compared_on_the_same_pairs_condition_by_condition():
+def test_estimators_are_compared_on_the_same_pairs_condition_by_condition() -> None:
     far, near = np.full((48, 64), 20.0, np.float32), np.full((48, 64), 10.0, np.float32)
     near[:24] = NAN
     told = []
@@ -109,23 +109,23 @@ def test_estimators_are_compared_on_the_same_pairs_condition_by_condition():
     json.dumps(compared.to_dict(), allow_nan=False)
 
 
-def test_a_condition_without_a_known_pixel_is_told():
+def test_a_condition_without_a_known_pixel_is_told() -> None:
     with pytest.raises(SceneGeoLocError, match=r"night: none of the 1 depth maps knows a pixel within 80 m"):
         compare_depth([telling(0.1)], {"night": [(GREY, np.full((48, 64), NAN))]})
 
 
-def test_a_comparison_of_nothing_is_an_empty_record():
+def test_a_comparison_of_nothing_is_an_empty_record() -> None:
     assert DepthComparison().to_dict()["conditions"] == {}
 
 
 @pytest.mark.parametrize("descriptor", ["rgb", "rgb_plus", "hallucination"])
-def test_a_network_that_learned_no_depth_is_one_sentence(descriptor: str, tmp_path: Path):
+def test_a_network_that_learned_no_depth_is_one_sentence(descriptor: str, tmp_path: Path) -> None:
     save_checkpoint(network(descriptor), tmp_path / "net.safetensors", {})
     with pytest.raises(CheckpointError, match=f"tells no depth, for its descriptor is '{descriptor}'"):
         DepthEstimator.load(tmp_path / "net.safetensors", "cpu")
 
 
-def test_an_estimator_is_called_after_its_file_or_by_a_name(tmp_path: Path):
+def test_an_estimator_is_called_after_its_file_or_by_a_name(tmp_path: Path) -> None:
     save_checkpoint(network(), tmp_path / "best.safetensors", {})
     assert DepthEstimator.load(tmp_path / "best.safetensors", "cpu").name == "best"
     assert DepthEstimator.load(tmp_path / "best.safetensors", "cpu", "night").name == "night"
@@ -139,7 +139,7 @@ def rows() -> list[DepthRow]:
     ]
 
 
-def test_a_picture_has_a_column_for_each_thing_known_and_a_bar_in_metres():
+def test_a_picture_has_a_column_for_each_thing_known_and_a_bar_in_metres() -> None:
     figure = depth_figure(rows())
     titles = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes[:5]]
     assert titles == ["image", MEASURED, RENDERING, "before", "after"]
@@ -148,20 +148,20 @@ def test_a_picture_has_a_column_for_each_thing_known_and_a_bar_in_metres():
     assert len(depth_figure(rows()[:1]).axes) == 4 + 1
 
 
-def test_headings_do_not_run_into_each_other():
+def test_headings_do_not_run_into_each_other() -> None:
     ramp = rows()[0].truth
     names = ["runs/rgbtd_alexnet_mac_0/checkpoints/best.safetensors", "night fine-tuned by a thousand pairs"]
     with mpl.rc_context(STYLE):
         figure = depth_figure([DepthRow("day", GREY, dict.fromkeys(names, ramp))])
         figure.canvas.draw()
-    drawn = [title for axes in figure.axes for title in (axes.title, axes._left_title) if title.get_text()]
+    drawn = [title for axes in figure.axes for title in (axes.title, axes._left_title) if title.get_text()]  # type: ignore[attr-defined]
     assert len(drawn) == 3
     assert drawn[1].get_text().replace("\n", "") == names[0]
     boxes = [title.get_window_extent() for title in drawn]
     assert all(left.x1 <= right.x0 for left, right in pairwise(boxes))
 
 
-def test_the_bars_marks_stand_beside_the_colours_of_their_depths():
+def test_the_bars_marks_stand_beside_the_colours_of_their_depths() -> None:
     bar = depth_figure(rows()).axes[-1]
     colours = bar.collections[-1].cmap
     for place, label in zip(bar.get_yticks(), bar.get_yticklabels(), strict=True):
@@ -171,12 +171,12 @@ def test_the_bars_marks_stand_beside_the_colours_of_their_depths():
 
 
 @pytest.mark.parametrize("name", ["depth.png", "depth.jpg"])
-def test_pictures_are_written_as_the_suffix_says(name: str, tmp_path: Path):
+def test_pictures_are_written_as_the_suffix_says(name: str, tmp_path: Path) -> None:
     write_depth_pictures(tmp_path / name, rows())
     picture = cv2.imread(str(tmp_path / name))
     assert min(picture.shape[:2]) > 200
 
 
-def test_a_suffix_that_is_no_picture_is_told(tmp_path: Path):
+def test_a_suffix_that_is_no_picture_is_told(tmp_path: Path) -> None:
     with pytest.raises(SceneGeoLocError, match=r"suffix of a picture must be one of \.png"):
         write_depth_pictures(tmp_path / "depth.txt", rows())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,9 @@ def at(x: float) -> Pose:
         ),
     ],
 )
-def test_a_scene_is_known_by_its_format_and_its_folder(format, folder, benchmark, scene, row):
+def test_a_scene_is_known_by_its_format_and_its_folder(
+    format: Any, folder: Any, benchmark: str, scene: str, row: Any
+) -> None:
     table = scene_table(format, Path(folder))
     assert table is not None
     assert (table.benchmark, table.scene) == (benchmark, scene)
@@ -56,18 +59,18 @@ def test_a_scene_is_known_by_its_format_and_its_folder(format, folder, benchmark
         ("rosbag", "fire"),
     ],
 )
-def test_the_paper_prints_nothing_for_other_sources(format, folder):
+def test_the_paper_prints_nothing_for_other_sources(format: str, folder: str) -> None:
     assert scene_table(format, Path(folder)) is None
 
 
-def test_each_table_has_all_scenes_and_methods_that_the_paper_prints():
+def test_each_table_has_all_scenes_and_methods_that_the_paper_prints() -> None:
     kitchen, bed = scene_table("7scenes", Path("redkitchen")), scene_table("12scenes", Path("apt2/bed"))
     court, shop = scene_table("cambridge", Path("GreatCourt")), scene_table("cambridge", Path("ShopFacade"))
     assert [len(table.printed) for table in (kitchen, bed, court, shop)] == [6, 4, 4, 5]
     assert (kitchen.table, bed.table, court.table) == ("Table 1", "Table 1", "Table 2")
 
 
-def test_a_query_that_is_not_localized_keeps_the_pose_retrieved():
+def test_a_query_that_is_not_localized_keeps_the_pose_retrieved() -> None:
     records = [
         QueryRecord(0, LOCALIZED, at(0), at(0.1), T_retrieved=at(1.0)),
         QueryRecord(1, "retrieved_only", at(0), T_retrieved=at(2.0)),
@@ -78,19 +81,19 @@ def test_a_query_that_is_not_localized_keeps_the_pose_retrieved():
         MedianErrors("Retrieved", 2.0, 0.0),
         MedianErrors("Localized, else retrieved", 2.0, 0.0),
     ]
-    assert medians_of(records[:2])[1] == MedianErrors("Localized, else retrieved", pytest.approx(1.05), 0.0)
+    assert medians_of(records[:2])[1] == MedianErrors("Localized, else retrieved", pytest.approx(1.05), 0.0)  # type: ignore[arg-type]
 
 
-def test_where_half_of_the_queries_have_no_answer_there_is_no_median():
+def test_where_half_of_the_queries_have_no_answer_there_is_no_median() -> None:
     records = [QueryRecord(0, LOCALIZED, at(0), at(0.1), T_retrieved=at(1.0)), QueryRecord(1, "lost", at(0))]
     assert medians_of(records)[1] == MedianErrors("Localized, else retrieved", None, None)
 
 
-def test_a_run_that_does_not_tell_what_was_retrieved_has_no_numbers_of_this_protocol():
+def test_a_run_that_does_not_tell_what_was_retrieved_has_no_numbers_of_this_protocol() -> None:
     assert medians_of([QueryRecord(0, LOCALIZED, at(0), at(0.1))]) == []
 
 
-def test_the_record_keeps_the_paper_s_numbers_and_ours_apart():
+def test_the_record_keeps_the_paper_s_numbers_and_ours_apart() -> None:
     table = scene_table("7scenes", Path("fire"))
     record = table.to_dict([MedianErrors("Retrieved", 0.123456, None)])
     assert record["scene"] == "Fire"

@@ -265,7 +265,7 @@ def test_later_training_does_not_change_what_a_backend_gives(
     backend = _backend(network, kind)
     before = backend.run(images[0][:112])["late"]
     with torch.no_grad():
-        network.encoder.conv_stem.weight.zero_()
+        network.encoder.conv_stem.weight.zero_()  # type: ignore[operator]
     np.testing.assert_array_equal(backend.run(images[0][:112])["late"], before)
 
 

@@ -133,7 +133,7 @@ def test_encoders_begin_with_the_weights_of_files_that_are_named(tmp_path: Path)
     source = trained.encoder
     network = imagenet_network(system("hallucination").config, {source.name: path})
     for encoder in network.encoders:
-        np.testing.assert_array_equal(encoder.conv_stem.weight.detach(), source.conv_stem.weight.detach())
+        np.testing.assert_array_equal(encoder.conv_stem.weight.detach(), source.conv_stem.weight.detach())  # type: ignore[operator]
 
 
 def test_the_seed_decides_what_is_not_trained_and_nothing_else() -> None:

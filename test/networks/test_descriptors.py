@@ -174,7 +174,7 @@ def test_the_hallucination_encoder_sees_the_image_normalised_as_its_own(depth_en
     alone = network("rgb", encoder=depth_encoder)
     hallucination = one.descriptor
     assert isinstance(hallucination, Hallucination)
-    hallucination.start_from(alone.encoder, alone.descriptor.poolings[0])
+    hallucination.start_from(alone.encoder, alone.descriptor.poolings[0])  # type: ignore[arg-type]
     pixels = torch.rand(2, *SIZE, 3) * 255
     with torch.no_grad():
         ours = one.describe_images(one.normalise(pixels))
@@ -194,7 +194,7 @@ def test_gates_part_the_weight_of_an_image_among_its_parts() -> None:
     torch.manual_seed(0)
     parts = tuple(torch.nn.functional.normalize(torch.randn(4, size), dim=1) for size in (3, 5))
     gated = FUSIONS["gated"]((3, 5))
-    torch.nn.init.normal_(gated.gates.weight, std=3.0)
+    torch.nn.init.normal_(gated.gates.weight, std=3.0)  # type: ignore[arg-type]
     joint = gated(parts).detach()
     np.testing.assert_allclose(joint.norm(dim=1), 1, atol=1e-5)
     assert joint[:, :3].norm(dim=1).std() > 0.1
@@ -204,7 +204,7 @@ def test_a_closed_gate_leaves_the_gradient_finite() -> None:
     parts = tuple(torch.nn.functional.normalize(torch.randn(4, size), dim=1) for size in (3, 5))
     gated = FUSIONS["gated"]((3, 5))
     with torch.no_grad():
-        gated.gates.bias.copy_(torch.tensor([500.0, -500.0]))
+        gated.gates.bias.copy_(torch.tensor([500.0, -500.0]))  # type: ignore[operator]
     joint = gated(parts)
     np.testing.assert_allclose(joint[:, 3:].detach(), 0, atol=1e-6)
     joint.square().sum().backward()

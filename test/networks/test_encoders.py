@@ -184,7 +184,7 @@ def test_the_truncated_resnet_takes_its_part_from_the_whole_one(tmp_path: Path) 
     whole, truncated = ResNet18(), TruncatedResNet18()
     save_weights(whole, tmp_path / "whole.safetensors", {})
     truncated.load_weights(tmp_path / "whole.safetensors")
-    assert torch.equal(truncated.state_dict()["layer3.1.bn2.weight"], whole.layer3[1].bn2.weight)
+    assert torch.equal(truncated.state_dict()["layer3.1.bn2.weight"], whole.layer3[1].bn2.weight)  # type: ignore[index]
 
 
 def test_an_encoder_is_taken_from_a_checkpoint_of_a_network(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,12 +37,12 @@ def nobody() -> list:
     raise AssertionError("the pack is there already")
 
 
-def packed(folder: Path, pictures: list, **options) -> ImagePack:
+def packed(folder: Path, pictures: list, **options: Any) -> ImagePack:
     options = {"workers": 1, "source": "pictures", **options}
     return make_pack(folder, pictures, lambda: readers_for(pictures), **options)
 
 
-def test_images_and_depth_maps_are_resized_alike_and_found_by_name(tmp_path: Path):
+def test_images_and_depth_maps_are_resized_alike_and_found_by_name(tmp_path: Path) -> None:
     pack = packed(tmp_path / "pack", write_pictures(tmp_path / "in", 3))
     assert pack.names == ["0000", "0001", "0002"]
     for i in range(3):
@@ -68,7 +69,9 @@ def test_images_and_depth_maps_are_resized_alike_and_found_by_name(tmp_path: Pat
     width=st.integers(2, 50),
 )
 @settings(max_examples=40, deadline=None)
-def test_a_resized_depth_map_has_only_depths_that_were_there_and_mixes_none(depth, height, width):
+def test_a_resized_depth_map_has_only_depths_that_were_there_and_mixes_none(
+    depth: Any, height: int, width: int
+) -> None:
     small = resize_depth(depth, height, width)
     assert small.shape == (height, width)
     before = set(np.where(np.isnan(depth), 0, np.rint(100 * depth.astype(np.float64))).ravel().tolist())
@@ -78,14 +81,14 @@ def test_a_resized_depth_map_has_only_depths_that_were_there_and_mixes_none(dept
 
 
 @given(height=st.integers(1, 3000), width=st.integers(1, 3000))
-def test_the_short_side_becomes_280_pixels_and_the_aspect_stays(height, width):
+def test_the_short_side_becomes_280_pixels_and_the_aspect_stays(height: int, width: int) -> None:
     size = packed_size(height, width, squashed=False)
     assert min(size) == 280
     assert abs(size[0] * width - size[1] * height) <= max(height, width) / 2 + 1
     assert packed_size(height, width, squashed=True) == (224, 224)
 
 
-def test_images_of_several_cameras_lie_in_one_pack(tmp_path: Path):
+def test_images_of_several_cameras_lie_in_one_pack(tmp_path: Path) -> None:
     wide, square = graded(60, 80, 1), graded(90, 90, 2)
     pictures = [
         write_picture(tmp_path, name, image, depth_of(image))
@@ -101,7 +104,7 @@ def test_images_of_several_cameras_lie_in_one_pack(tmp_path: Path):
     assert pack.nbytes == 5 * (2 * 280 * 373 + 280 * 280)
 
 
-def test_a_pack_to_test_with_has_squashed_images_and_no_depth_where_there_is_none(tmp_path: Path):
+def test_a_pack_to_test_with_has_squashed_images_and_no_depth_where_there_is_none(tmp_path: Path) -> None:
     pictures = [replace(picture, depth=None) for picture in write_pictures(tmp_path / "in", 4)]
     pack = packed(tmp_path / "pack", pictures, squashed=True)
     images = pack.images([3, 1])
@@ -111,7 +114,7 @@ def test_a_pack_to_test_with_has_squashed_images_and_no_depth_where_there_is_non
     assert not pack.known.any()
 
 
-def test_any_number_of_workers_makes_the_same_pack(tmp_path: Path):
+def test_any_number_of_workers_makes_the_same_pack(tmp_path: Path) -> None:
     pictures = write_pictures(tmp_path / "in", 40, 30, 30)
     for workers in (1, 2):
         make_pack(
@@ -124,7 +127,9 @@ def test_any_number_of_workers_makes_the_same_pack(tmp_path: Path):
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
-def test_a_pack_that_was_stopped_goes_on_where_it_was(tmp_path: Path, monkeypatch):
+def test_a_pack_that_was_stopped_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pictures = write_pictures(tmp_path / "in", 70)
     packed(tmp_path / "whole", pictures)
 
@@ -149,7 +154,9 @@ def test_a_pack_that_was_stopped_goes_on_where_it_was(tmp_path: Path, monkeypatc
     assert not (tmp_path / "pack.partial").exists()
 
 
-def test_a_full_disk_is_one_sentence_and_what_was_packed_is_not_lost(tmp_path: Path, monkeypatch):
+def test_a_full_disk_is_one_sentence_and_what_was_packed_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pictures = write_pictures(tmp_path / "in", 70)
     write = pack_chunks.write_rows
 
@@ -167,7 +174,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_packed_is_not_lost(tmp_path: P
     assert told == [64, 70]
 
 
-def test_the_same_pictures_are_not_packed_again(tmp_path: Path):
+def test_the_same_pictures_are_not_packed_again(tmp_path: Path) -> None:
     pictures = write_pictures(tmp_path / "in", 3)
     packed(tmp_path / "pack", pictures)
     pack = make_pack(tmp_path / "pack", pictures, nobody, source="pictures")
@@ -177,7 +184,7 @@ def test_the_same_pictures_are_not_packed_again(tmp_path: Path):
 @pytest.mark.parametrize(
     "change", ["other pictures", "another image", "another depth map", "squashed", "damage"]
 )
-def test_a_stale_or_damaged_pack_is_made_anew(tmp_path: Path, change: str):
+def test_a_stale_or_damaged_pack_is_made_anew(tmp_path: Path, change: str) -> None:
     pictures = write_pictures(tmp_path / "in", 3)
     pack, options = packed(tmp_path / "pack", pictures), {}
     if change == "other pictures":
@@ -202,19 +209,19 @@ def test_a_stale_or_damaged_pack_is_made_anew(tmp_path: Path, change: str):
     assert not list(tmp_path.glob("pack.*"))
 
 
-def test_a_folder_with_something_else_in_it_stays_as_it_is(tmp_path: Path):
+def test_a_folder_with_something_else_in_it_stays_as_it_is(tmp_path: Path) -> None:
     pictures = write_pictures(tmp_path / "in", 1)
     with pytest.raises(SceneGeoLocError, match="is not empty and holds no image pack: name another"):
         packed(tmp_path / "in", pictures)
     assert len(list((tmp_path / "in").iterdir())) == 2
 
 
-def test_a_picture_named_twice_is_packed_once(tmp_path: Path):
+def test_a_picture_named_twice_is_packed_once(tmp_path: Path) -> None:
     pictures = write_pictures(tmp_path / "in", 2)
     assert packed(tmp_path / "pack", [*pictures, pictures[0]]).names == ["0000", "0001"]
 
 
-def test_images_that_cannot_be_used_are_left_out_and_counted(tmp_path: Path):
+def test_images_that_cannot_be_used_are_left_out_and_counted(tmp_path: Path) -> None:
     pictures = write_pictures(tmp_path / "in", 4)
     pictures[0].image.write_bytes(b"no image")
     write_picture(tmp_path / "in", "0002", graded(40, 40), None)
@@ -242,7 +249,9 @@ USELESS = {
 
 
 @pytest.mark.parametrize("why", USELESS)
-def test_a_useless_depth_map_is_counted_and_where_most_are_the_pack_is_refused(tmp_path: Path, why: str):
+def test_a_useless_depth_map_is_counted_and_where_most_are_the_pack_is_refused(
+    tmp_path: Path, why: str
+) -> None:
     pictures = write_pictures(tmp_path / "in", 3)
     useless = USELESS[why](depth_of(graded(60, 80)))
     pictures[1].depth.write_bytes(useless)
@@ -261,14 +270,14 @@ def test_a_useless_depth_map_is_counted_and_where_most_are_the_pack_is_refused(t
     ("text", "message"),
     [("{", "damaged"), (json.dumps({"format": "x"}), "damaged")],
 )
-def test_a_damaged_description_is_one_sentence(tmp_path: Path, text: str, message: str):
+def test_a_damaged_description_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
     pack = packed(tmp_path / "pack", write_pictures(tmp_path / "in", 1))
     (pack.folder / "pack.json").write_text(text)
     with pytest.raises(SceneGeoLocError, match=message):
         ImagePack.open(pack.folder)
 
 
-def test_a_pack_of_a_later_version_is_refused(tmp_path: Path):
+def test_a_pack_of_a_later_version_is_refused(tmp_path: Path) -> None:
     pack = packed(tmp_path / "pack", write_pictures(tmp_path / "in", 1))
     later = pack.info.model_copy(update={"format_version": 2})
     (pack.folder / "pack.json").write_text(later.model_dump_json())
@@ -276,7 +285,7 @@ def test_a_pack_of_a_later_version_is_refused(tmp_path: Path):
         ImagePack.open(pack.folder)
 
 
-def test_triplets_and_views_of_a_robotcar_run_are_packed_as_its_cameras_see_them(tmp_path: Path):
+def test_triplets_and_views_of_a_robotcar_run_are_packed_as_its_cameras_see_them(tmp_path: Path) -> None:
     write_run(tmp_path, cameras=("stereo/centre", "mono_left"))
     cameras = open_cameras(tmp_path, RUN)
     frames = {name: cameras[name].frame_files[:3] for name in ("stereo/centre", "mono_left")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,20 +24,20 @@ def write(root: Path, boxes: object) -> Path:
     return root
 
 
-def test_a_dataset_brings_its_own_areas(tmp_path):
+def test_a_dataset_brings_its_own_areas(tmp_path: Path) -> None:
     areas = Areas.load(write(tmp_path, BOXES))
     assert areas.train.contains([[5, 5], [15, 4], [15, 6], [35, 5]]).tolist() == [True, True, False, False]
     assert bool(areas.test.contains([55, 5]))
     assert areas.to_json() == BOXES
 
 
-def test_boxes_that_touch_are_one_region():
+def test_boxes_that_touch_are_one_region() -> None:
     area = Area(np.array([[0, 0, 10, 10], [30, 0, 40, 10], [10, 5, 20, 9], [45, 0, 50, 5]]))
     assert area.region_of([[1, 1], [15, 6], [35, 1], [48, 1]]).tolist() == [0, 0, 1, 2]
     assert area.region_of([[22, 1], [15, 1]]).tolist() == [-1, -1]
 
 
-def test_a_dataset_without_areas_is_the_real_robotcar(tmp_path):
+def test_a_dataset_without_areas_is_the_real_robotcar(tmp_path: Path) -> None:
     assert Areas.load(tmp_path) is ROBOTCAR_AREAS
 
 
@@ -50,7 +51,9 @@ def test_a_dataset_without_areas_is_the_real_robotcar(tmp_path):
         (5734749.303802, 619932.693364, "validation"),
     ],
 )
-def test_known_places_of_oxford_lie_in_the_part_that_the_authors_drew_there(northing, easting, part):
+def test_known_places_of_oxford_lie_in_the_part_that_the_authors_drew_there(
+    northing: float, easting: float, part: str
+) -> None:
     xy = [easting - 620000, northing - 5735000]
     holding = [name for name in ("train", "validation", "test") if getattr(ROBOTCAR_AREAS, name).contains(xy)]
     assert holding == [part]
@@ -68,13 +71,13 @@ def test_known_places_of_oxford_lie_in_the_part_that_the_authors_drew_there(nort
         ([1, 2], "expected boxes"),
     ],
 )
-def test_areas_that_make_no_sense_are_one_sentence(tmp_path, boxes, words):
+def test_areas_that_make_no_sense_are_one_sentence(tmp_path: Path, boxes: Any, words: str) -> None:
     with pytest.raises(SceneGeoLocError, match=words) as error:
         Areas.load(write(tmp_path, boxes))
     assert "\n" not in str(error.value)
 
 
-def test_a_damaged_file_of_areas_is_one_sentence(tmp_path):
+def test_a_damaged_file_of_areas_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "areas.json").write_text('{"train": [[0,')
     with pytest.raises(SceneGeoLocError, match=r"areas\.json: expected boxes"):
         Areas.load(tmp_path)

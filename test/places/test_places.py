@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,23 +24,23 @@ def way(*positions: float) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(len(x)) * 100_000_000, np.stack([x, np.zeros_like(x)], axis=1)
 
 
-def test_places_are_the_asked_way_apart():
+def test_places_are_the_asked_way_apart() -> None:
     stamps, positions = way(*np.arange(0, 100, 0.5))
     assert positions[along_way(stamps, positions, 5.0), 0].tolist() == list(np.arange(0, 100, 5.0))
 
 
-def test_a_coarse_step_does_not_stretch_the_mean_distance():
+def test_a_coarse_step_does_not_stretch_the_mean_distance() -> None:
     stamps, positions = way(*np.arange(0, 300, 3.0))
     assert len(along_way(stamps, positions, 5.0)) == 60
 
 
-def test_a_stop_gives_no_second_place_though_its_poses_shake():
+def test_a_stop_gives_no_second_place_though_its_poses_shake() -> None:
     shaking = 50 + 0.2 * np.random.default_rng(0).uniform(-1, 1, 2000)
     stamps, positions = way(*np.arange(0, 50, 1.0), *shaking, *np.arange(50, 100, 1.0))
     assert len(along_way(stamps, positions, 5.0)) == 20
 
 
-def test_a_jump_of_the_pose_and_back_is_no_way_and_no_place():
+def test_a_jump_of_the_pose_and_back_is_no_way_and_no_place() -> None:
     x = np.arange(0, 50, 1.0)
     stamps, positions = way(*x)
     positions[23] += 400
@@ -48,7 +49,7 @@ def test_a_jump_of_the_pose_and_back_is_no_way_and_no_place():
     assert len(chosen) == 10
 
 
-def test_a_road_without_poses_goes_on_with_a_new_place_behind_it():
+def test_a_road_without_poses_goes_on_with_a_new_place_behind_it() -> None:
     stamps, positions = way(*np.arange(0, 21, 1.0), *np.arange(120, 141, 1.0))
     stamps[21:] += 10_000_000_000
     assert positions[along_way(stamps, positions, 5.0), 0].tolist() == [
@@ -68,7 +69,7 @@ def test_a_road_without_poses_goes_on_with_a_new_place_behind_it():
 @given(steps=st.lists(st.floats(0.0, 3.0), min_size=1, max_size=200), distance=st.floats(2.0, 30.0))
 def test_however_the_car_drives_places_are_never_nearer_than_one_step_less_than_asked(
     steps: list[float], distance: float
-):
+) -> None:
     stamps, positions = way(*np.cumsum(steps))
     x = positions[along_way(stamps, positions, distance), 0]
     assert x[0] == steps[0]
@@ -81,14 +82,16 @@ def test_however_the_car_drives_places_are_never_nearer_than_one_step_less_than_
     wanted=st.lists(st.integers(-100, 1100), min_size=1),
     limit=st.integers(0, 50),
 )
-def test_the_nearest_stamp_is_found_within_the_limit(stamps: list[int], wanted: list[int], limit: int):
+def test_the_nearest_stamp_is_found_within_the_limit(
+    stamps: list[int], wanted: list[int], limit: int
+) -> None:
     found = nearest_in_time(np.array(stamps, np.int64), np.array(wanted, np.int64), limit)
     for index, time in zip(found, wanted, strict=True):
         apart = min((abs(stamp - time) for stamp in stamps), default=limit + 1)
         assert (abs(stamps[index] - time) == apart) if apart <= limit else index == -1
 
 
-def test_a_place_has_the_view_of_every_camera_at_its_time(drive):
+def test_a_place_has_the_view_of_every_camera_at_its_time(drive: Any) -> None:
     places = places_of("run", drive([(0, 0), (52, 0)]), 5.0, EVERYWHERE, Skipped())
     assert len(places) == 11
     for number, place in enumerate(places):
@@ -99,13 +102,13 @@ def test_a_place_has_the_view_of_every_camera_at_its_time(drive):
     assert [view.heading_rad for view in places[0]] == pytest.approx([0, np.pi / 2, np.pi, -np.pi / 2])
 
 
-def test_only_places_inside_the_area_count(drive):
+def test_only_places_inside_the_area_count(drive: Any) -> None:
     area = Area(np.array([[12.0, -1.0, 31.0, 1.0]]))
     places = places_of("run", drive([(0, 0), (52, 0)]), 5.0, area, Skipped())
     assert [place[0].position[0] for place in places] == pytest.approx([15, 20, 25, 30])
 
 
-def test_what_a_camera_misses_is_counted(drive):
+def test_what_a_camera_misses_is_counted(drive: Any) -> None:
     cameras = dict(drive([(0, 0), (52, 0)]))
     rear = cameras["mono_rear"]
     files = list(rear.frame_files)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +46,7 @@ def distance_m(a: Sample, b: Sample) -> float:
     return float(np.linalg.norm(a.T_map_camera[:2, 3] - b.T_map_camera[:2, 3]))
 
 
-def street(drive, root: Path, **options) -> dict:
+def street(drive: Any, root: Path, **options: Any) -> dict:
     """Three runs along one street, a little beside each other."""
     return {
         run: drive([(x + 0.7 * i, y + 1.5 * i) for x, y in STREET], root, run, **options)
@@ -63,8 +64,8 @@ def street(drive, root: Path, **options) -> dict:
 )
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_triplet_keeps_the_rules_and_no_image_is_of_another_area(
-    drive, seed, positives, near, angle, far, bends
-):
+    drive: Any, seed: int, positives: Any, near: Any, angle: Any, far: Any, bends: Any
+) -> None:
     corners = [(10.0 * x, 10.0 * y) for x, y in bends]
     runs = street(drive, Path("data"), step=2.0)
     runs["third"] = drive([(-30.0, -45.0), *corners, *STREET], Path("data"), "third", step=2.0)
@@ -101,7 +102,7 @@ def test_every_triplet_keeps_the_rules_and_no_image_is_of_another_area(
         assert {sample.run for sample in (*triplet.positives, *triplet.negatives)} <= {"second", "third"}
 
 
-def test_at_the_paper_s_scale_the_authors_numbers_give_400_triplets(drive):
+def test_at_the_paper_s_scale_the_authors_numbers_give_400_triplets(drive: Any) -> None:
     loop = [(0.0, 0.0), (LOOP_WIDTH, 0.0), (LOOP_WIDTH, 100.0), (0.0, 100.0)]
     areas = Areas.of([[-9, -9, 950, 150]], [[2000, 0, 2001, 1]], [[3000, 0, 3001, 1]])
     runs = {run: drive(loop, Path("data"), run) for run in RUNS}
@@ -114,7 +115,7 @@ def test_at_the_paper_s_scale_the_authors_numbers_give_400_triplets(drive):
     assert all(abs(t.anchor.T_map_camera[0, 3] - 450) > 200 for t in made.items)
 
 
-def test_the_seed_decides(drive, tmp_path):
+def test_the_seed_decides(drive: Any, tmp_path: Path) -> None:
     runs = street(drive, tmp_path)
     asked = TripletSettings(triplets=20, negative_distance_m=150)
     files = []
@@ -126,14 +127,14 @@ def test_the_seed_decides(drive, tmp_path):
     assert files[0] == files[1] != files[2]
 
 
-def test_of_a_single_run_positives_are_its_own_but_never_the_anchor(drive):
+def test_of_a_single_run_positives_are_its_own_but_never_the_anchor(drive: Any) -> None:
     runs = {"anchors": drive(STREET, Path("data"), "anchors")}
     asked = TripletSettings(triplets=50, negative_distance_m=150)
     for triplet in make_triplets(Path("data"), runs, AREAS, asked).items:
         assert triplet.anchor.image not in {sample.image for sample in triplet.positives}
 
 
-def test_negatives_that_are_nowhere_are_an_error_that_says_how_far_they_would_be(drive):
+def test_negatives_that_are_nowhere_are_an_error_that_says_how_far_they_would_be(drive: Any) -> None:
     areas = Areas.of([[-50, -50, 320, 50]], [[330, -50, 380, 50]], [[500, -50, 620, 50]])
     with pytest.raises(SceneGeoLocError, match=r"20 negatives.*beyond (\d+) m") as error:
         make_triplets(Path("data"), street(drive, Path("data")), areas, TripletSettings())
@@ -144,7 +145,7 @@ def test_negatives_that_are_nowhere_are_an_error_that_says_how_far_they_would_be
     assert 0.45 < len(made) / anchors < 0.6
 
 
-def test_runs_that_never_meet_are_an_error_about_positives(drive):
+def test_runs_that_never_meet_are_an_error_about_positives(drive: Any) -> None:
     runs = street(drive, Path("data"))
     back = {run: drive(STREET[::-1], Path("data"), run, views=("stereo/centre",)) for run in RUNS[1:]}
     front = {"anchors": {"stereo/centre": runs["anchors"]["stereo/centre"]}}
@@ -152,14 +153,14 @@ def test_runs_that_never_meet_are_an_error_about_positives(drive):
         make_triplets(Path("data"), front | back, AREAS, TripletSettings())
 
 
-def test_a_run_outside_the_training_area_is_named(drive):
+def test_a_run_outside_the_training_area_is_named(drive: Any) -> None:
     runs = street(drive, Path("data")) | {"third": drive([(0, 900), (50, 900)], Path("data"), "third")}
     with pytest.raises(SceneGeoLocError, match="third: no place lies in the training area"):
         make_triplets(Path("data"), runs, AREAS, TripletSettings())
 
 
 @pytest.fixture
-def made(drive, tmp_path: Path) -> Triplets:
+def made(drive: Any, tmp_path: Path) -> Triplets:
     """Triplets whose images are there, and some of whose depth maps."""
     root = tmp_path / "data"
     runs = street(drive, root, step=4.0)
@@ -187,7 +188,7 @@ def as_rows(triplets: Triplets) -> list[list]:
     ]
 
 
-def test_a_file_of_triplets_brings_back_what_was_saved(made, tmp_path):
+def test_a_file_of_triplets_brings_back_what_was_saved(made: Triplets, tmp_path: Path) -> None:
     path = tmp_path / "work" / "triplets.parquet"
     made.save(path)
     loaded = Triplets.load(path)
@@ -200,7 +201,7 @@ def test_a_file_of_triplets_brings_back_what_was_saved(made, tmp_path):
             np.testing.assert_allclose(a.T_map_camera, b.T_map_camera, atol=1e-12)
 
 
-def test_depth_maps_are_named_where_they_are(made):
+def test_depth_maps_are_named_where_they_are(made: Triplets) -> None:
     images = made.images.values()
     assert {s.run + s.camera for s in images if s.depth is not None} == {"secondstereo/centre"}
     assert all((s.depth is not None) == (s.run == "second" and s.camera == "stereo/centre") for s in images)
@@ -217,7 +218,9 @@ def test_depth_maps_are_named_where_they_are(made):
     )
 )
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_the_poses_and_names_the_file_keeps_them(tmp_path_factory, poses):
+def test_whatever_the_poses_and_names_the_file_keeps_them(
+    tmp_path_factory: pytest.TempPathFactory, poses: Any
+) -> None:
     folder = tmp_path_factory.mktemp("triplets")
     (folder / "image.png").touch()
     samples = []
@@ -235,7 +238,7 @@ def test_whatever_the_poses_and_names_the_file_keeps_them(tmp_path_factory, pose
             np.testing.assert_allclose(a.T_map_camera, b.T_map_camera, rtol=1e-12, atol=1e-12)
 
 
-def test_triplets_that_point_nowhere_are_counted(made, tmp_path):
+def test_triplets_that_point_nowhere_are_counted(made: Triplets, tmp_path: Path) -> None:
     path = tmp_path / "triplets.parquet"
     made.save(path)
     images = list(made.images)
@@ -251,7 +254,7 @@ def test_triplets_that_point_nowhere_are_counted(made, tmp_path):
         Triplets.load(path)
 
 
-def test_a_dataset_that_has_moved_is_found_by_its_new_place(made, tmp_path):
+def test_a_dataset_that_has_moved_is_found_by_its_new_place(made: Triplets, tmp_path: Path) -> None:
     path = tmp_path / "work" / "triplets.parquet"
     made.save(path)
     moved = made.root.rename(tmp_path / "elsewhere")
@@ -260,7 +263,7 @@ def test_a_dataset_that_has_moved_is_found_by_its_new_place(made, tmp_path):
     assert len(Triplets.load(path, root=moved)) == len(made)
 
 
-def rewrite(path: Path, rows=lambda table: table, **info) -> None:
+def rewrite(path: Path, rows: Any = lambda table: table, **info: Any) -> None:
     """Writes the file again with other rows or another description."""
     table = pq.read_table(path)
     told = json.loads(table.schema.metadata[b"scene_geo_loc"]) | info
@@ -294,7 +297,7 @@ def rewrite(path: Path, rows=lambda table: table, **info) -> None:
         ),
     ],
 )
-def test_a_damaged_file_is_one_sentence(made, tmp_path, change, words):
+def test_a_damaged_file_is_one_sentence(made: Triplets, tmp_path: Path, change: Any, words: str) -> None:
     path = tmp_path / "triplets.parquet"
     made.save(path)
     change(path)

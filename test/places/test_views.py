@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,13 +25,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_four_views_of_a_place_look_about_where_their_cameras_are_mounted(root):
+def test_the_four_views_of_a_place_look_about_where_their_cameras_are_mounted(root: Path) -> None:
     places = places_of(RUN, open_cameras(root, RUN), 5.0, EVERYWHERE, Skipped())
     assert len(places) > 15
     front, left, rear, right = places[3]
     assert [view.camera for view in places[3]] == list(VIEWS)
 
-    def turned(view) -> float:
+    def turned(view: Any) -> float:
         return np.degrees(np.angle(np.exp(1j * (view.heading_rad - front.heading_rad))))
 
     assert 50 < turned(left) < 90
@@ -38,7 +39,7 @@ def test_the_four_views_of_a_place_look_about_where_their_cameras_are_mounted(ro
     assert -90 < turned(right) < -50
 
 
-def test_a_view_is_where_the_car_was_and_can_be_read(root):
+def test_a_view_is_where_the_car_was_and_can_be_read(root: Path) -> None:
     view = places_of(RUN, open_cameras(root, RUN), 5.0, EVERYWHERE, Skipped())[2][0]
     seconds = (view.files.stamp_ns / 1000 - stamp_us(0)) / 1e6
     northing, easting = vehicle_at(seconds)[:2, 3]
@@ -48,7 +49,7 @@ def test_a_view_is_where_the_car_was_and_can_be_read(root):
     assert image.shape == (48, 64, 3)
 
 
-def test_a_damaged_image_says_so_when_it_is_read(tmp_path):
+def test_a_damaged_image_says_so_when_it_is_read(tmp_path: Path) -> None:
     write_run(tmp_path, cameras=("stereo/centre",))
     view = places_of(RUN, open_cameras(tmp_path, RUN), 5.0, EVERYWHERE, Skipped())[1][0]
     view.files.image.write_bytes(b"no image")
@@ -56,13 +57,13 @@ def test_a_damaged_image_says_so_when_it_is_read(tmp_path):
         view.read()
 
 
-def test_a_run_with_some_of_the_cameras_gives_these(tmp_path):
+def test_a_run_with_some_of_the_cameras_gives_these(tmp_path: Path) -> None:
     write_run(tmp_path, cameras=("mono_rear", "stereo/centre"))
     assert list(open_cameras(tmp_path, RUN)) == ["stereo/centre", "mono_rear"]
     assert open_cameras(tmp_path, "2015-01-01-00-00-00") == {}
 
 
-def test_visual_odometry_is_no_place_in_the_city(tmp_path):
+def test_visual_odometry_is_no_place_in_the_city(tmp_path: Path) -> None:
     folder = write_run(tmp_path, cameras=("stereo/centre",))
     (tmp_path / "rtk" / RUN / "rtk.csv").unlink()
     files = open_cameras(tmp_path, RUN)["stereo/centre"].frame_files[3]

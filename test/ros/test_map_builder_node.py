@@ -97,7 +97,7 @@ class Drive:
         self.world, self.picture = world, picture
         self.builder = FakeBuilder() if builder is None else builder
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        self.node = MapBuilderNode(lambda *_: self.builder, parameter_overrides=overrides)
+        self.node = MapBuilderNode(lambda *_: self.builder, parameter_overrides=overrides)  # type: ignore[arg-type]
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         world.spin(self.node)

@@ -35,7 +35,7 @@ class Outer(BaseModel):
     colour: Colour = Colour.RED
     topics: list[str] = setting([], "Which.")
     numbers: list[float] = setting([], "Some.")
-    inner: Inner = Inner()
+    inner: Inner = Inner()  # type: ignore[call-arg]
 
 
 def declared(context: None, **values: Any) -> Node:

@@ -75,7 +75,7 @@ def test_a_worker_survives_what_its_work_raises() -> None:
         errors.append(error)
         failed.set()
 
-    worker = NewestWorker(lambda item: 1 // item, on_error)
+    worker = NewestWorker(lambda item: 1 // item, on_error)  # type: ignore[arg-type,var-annotated]
     worker.submit(0)
     assert failed.wait(10.0)
     worker.close()
@@ -99,10 +99,10 @@ def test_pending_items_come_in_order_of_time_once_later_ones_are_there() -> None
     used: list[str] = []
     for stamp_ns, item in ((2, "b"), (1, "a"), (SECOND, "c")):
         pending.add(stamp_ns, item, 1)
-    while pending.take(used.append, pytest.fail):
+    while pending.take(used.append, pytest.fail):  # type: ignore[arg-type]
         pass
     assert used == ["a", "b"]
-    assert pending.take(used.append, pytest.fail, drain=True)
+    assert pending.take(used.append, pytest.fail, drain=True)  # type: ignore[arg-type]
     assert used == ["a", "b", "c"]
 
 
@@ -128,7 +128,7 @@ def test_a_pending_item_waits_longer_for_what_is_on_its_way() -> None:
         raise NotYet("the pose is late", lagging=True)
 
     time.sleep(0.1)
-    assert not pending.take(use, pytest.fail)
+    assert not pending.take(use, pytest.fail)  # type: ignore[arg-type]
     assert len(pending) == 1
 
 
@@ -136,7 +136,7 @@ def test_a_pending_item_that_fails_does_not_come_again() -> None:
     pending: PendingItems[int] = PendingItems(timeout_s=100.0, capacity=100)
     pending.add(0, 0, 1)
     with pytest.raises(ZeroDivisionError):
-        pending.take(lambda item: 1 // item, pytest.fail, drain=True)
+        pending.take(lambda item: 1 // item, pytest.fail, drain=True)  # type: ignore[arg-type]
     assert len(pending) == 0
 
 
@@ -144,7 +144,7 @@ def test_pending_items_take_a_bounded_memory_that_those_taken_give_back() -> Non
     pending: PendingItems[int] = PendingItems(timeout_s=100.0, capacity=100)
     assert [pending.add(i, i, 40) for i in range(3)] == [True, True, False]
     assert pending.size == 80
-    assert pending.take(lambda _: None, pytest.fail, drain=True)
+    assert pending.take(lambda _: None, pytest.fail, drain=True)  # type: ignore[arg-type]
     assert pending.add(3, 3, 40)
     pending.clear()
     assert pending.size == 0

@@ -90,7 +90,7 @@ def test_a_map_builder_ends_all_its_work_at_shutdown(world: Any) -> None:
 
     builder = Builder()
     builder.progress = type("Progress", (), {"keyframes": 0})()
-    node = MapBuilderNode(lambda *_: builder)
+    node = MapBuilderNode(lambda *_: builder)  # type: ignore[arg-type]
     world.spin(node)
     assert change_state(world, "map_builder_node", Transition.TRANSITION_CONFIGURE)
     assert change_state(world, "map_builder_node", Transition.TRANSITION_ACTIVATE)

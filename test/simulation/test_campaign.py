@@ -66,7 +66,7 @@ def test_a_run_is_one_drive_with_images_in_its_areas_and_scans_all_the_way(plan:
     for shot in drive.shots_of("mono_rear"):
         place, _ = plan.nearest(drive.motion.poses(drive.seconds([shot.stamp_us]))[:, :2, 3])
         assert any(begin <= place[0] <= end for begin, end in spans)
-    scans = np.array([shot.stamp_us for shot in drive.shots_of("lms_front")])
+    scans = [shot.stamp_us for shot in drive.shots_of("lms_front")]
     assert set(np.diff(scans)) == {20_000}
     assert drive.seconds(scans)[[0, -1]] == pytest.approx([0.0, drive.motion.duration], abs=0.03)
     assert {shot.stamp_us for shot in drive.shots_of("stereo/centre")} <= set(drive.vo_stamps_us())

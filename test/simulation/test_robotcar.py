@@ -93,7 +93,7 @@ def test_lidar_points_lie_where_the_camera_sees_them(root: Path, town: City, dri
         depth = CameraView(scene, camera).depth(T)
         seen = transform(inverse(T), points)
         pixels = camera.project(seen)
-        inside = np.isfinite(pixels).all(1)
+        inside = np.asarray(np.isfinite(pixels).all(1))
         inside[inside] = (
             (pixels[inside] >= 0) & (pixels[inside] < (camera.width - 1, camera.height - 1))
         ).all(1)

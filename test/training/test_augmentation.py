@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ SEEDS = range(300)
 
 
 @pytest.fixture(scope="module")
-def pack(tmp_path_factory) -> ImagePack:
+def pack(tmp_path_factory: pytest.TempPathFactory) -> ImagePack:
     """One image, with unknown depth at its top and metres that grow with its red."""
     folder: Path = tmp_path_factory.mktemp("augmentation")
     pictures = write_pictures(folder / "in", 1)
@@ -32,7 +33,7 @@ def street() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8).repeat(28, 0).repeat(28, 1)
 
 
-def test_image_and_depth_map_are_cropped_alike(pack: ImagePack):
+def test_image_and_depth_map_are_cropped_alike(pack: ImagePack) -> None:
     for seed in range(20):
         image, depth = draw_sample(pack, 0, np.random.default_rng(seed), augmentation=False)
         assert image.shape == (224, 224, 3)
@@ -44,7 +45,7 @@ def test_image_and_depth_map_are_cropped_alike(pack: ImagePack):
         assert (image[known][:, 1] > 35).all()
 
 
-def test_crops_reach_every_part_of_an_image(pack: ImagePack):
+def test_crops_reach_every_part_of_an_image(pack: ImagePack) -> None:
     corners = [draw_sample(pack, 0, np.random.default_rng(seed), False)[0][0, 0, :2] for seed in SEEDS]
     left, top = np.array(corners).T.astype(float)
     assert (left.min(), top.min()) <= (3, 3)
@@ -53,7 +54,7 @@ def test_crops_reach_every_part_of_an_image(pack: ImagePack):
     assert abs(np.corrcoef(left, top)[0, 1]) < 0.2
 
 
-def test_augmentation_changes_neither_crops_nor_depth_maps_nor_the_pack(pack: ImagePack):
+def test_augmentation_changes_neither_crops_nor_depth_maps_nor_the_pack(pack: ImagePack) -> None:
     before = pack.image(0).copy()
     plain, augmented = np.random.default_rng(3), np.random.default_rng(3)
     for _ in range(5):
@@ -69,7 +70,7 @@ def test_augmentation_changes_neither_crops_nor_depth_maps_nor_the_pack(pack: Im
     seed=st.integers(0, 2**32),
 )
 @settings(deadline=None)
-def test_any_image_stays_an_image_and_the_generator_decides_how_it_changes(image, seed):
+def test_any_image_stays_an_image_and_the_generator_decides_how_it_changes(image: Any, seed: int) -> None:
     before = image.copy()
     changed = augment(image, np.random.default_rng(seed))
     assert (changed.shape, changed.dtype) == (image.shape, np.uint8)
@@ -77,7 +78,9 @@ def test_any_image_stays_an_image_and_the_generator_decides_how_it_changes(image
     np.testing.assert_array_equal(changed, augment(image, np.random.default_rng(seed)))
 
 
-def test_images_become_darker_and_brighter_warmer_and_colder_grey_and_dim_but_never_empty(street):
+def test_images_become_darker_and_brighter_warmer_and_colder_grey_and_dim_but_never_empty(
+    street: np.ndarray,
+) -> None:
     changed = np.array([augment(street, np.random.default_rng(seed)) for seed in SEEDS], np.float32)
     means = changed.mean(axis=(1, 2, 3)) / street.mean()
     assert means.min() < 0.2
@@ -94,7 +97,7 @@ def test_images_become_darker_and_brighter_warmer_and_colder_grey_and_dim_but_ne
     assert changed.std(axis=(1, 2, 3)).min() > 3.0
 
 
-def test_some_images_lose_their_detail_to_blur_and_some_get_noise():
+def test_some_images_lose_their_detail_to_blur_and_some_get_noise() -> None:
     wall = np.full((224, 224, 3), 120, np.uint8)
     wall[:, 112:] = 140
     seen = [augment(wall, np.random.default_rng(seed)).astype(np.float32) for seed in SEEDS]
@@ -105,7 +108,7 @@ def test_some_images_lose_their_detail_to_blur_and_some_get_noise():
     assert 0.1 < (edge > 0.2 * step).mean() < 0.4
 
 
-def test_by_night_the_road_ahead_is_lit_and_what_is_far_from_it_dark():
+def test_by_night_the_road_ahead_is_lit_and_what_is_far_from_it_dark() -> None:
     wall = np.full((224, 224, 3), 128, np.uint8)
     seen = np.array([augment(wall, np.random.default_rng(seed)) for seed in SEEDS], np.float32).mean(axis=3)
     road = seen[:, 150:180, 90:130].mean(axis=(1, 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import depth_of, graded, readers_for, write_picture, write_pictures
 from robotcar_run import RUN, write_run
+from trees import open_folder
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.depth.depth_maps import VERSION, DepthMap, encode_depth
 from scene_geo_loc.packs.image_pack import ImagePack, metres
 from scene_geo_loc.packs.packing import make_pack
 from scene_geo_loc.training.depth.pairs import DepthPairs, PairSettings, pack_pairs
-from scene_geo_loc.traversals.opening import open_traversal
 
 CAMERAS = ("stereo/centre", "mono_rear")
 
@@ -29,7 +30,7 @@ def run(tmp_path: Path) -> Path:
     """A run with two cameras, each of which has depth maps of three images beside the run."""
     folder = write_run(tmp_path, cameras=CAMERAS)
     for k, camera in enumerate(CAMERAS):
-        traversal = open_traversal(folder, camera=camera)
+        traversal = open_folder(folder, camera=camera)
         out = tmp_path / "depth" / RUN / camera
         out.mkdir(parents=True)
         maps = []
@@ -61,16 +62,16 @@ def depths(pack: ImagePack) -> list[float]:
 )
 def test_pairs_are_found_for_a_run_in_a_folder_of_depth_maps_and_in_folders_of_those(
     run: Path, tmp_path: Path, source: str, expected: list[float]
-):
+) -> None:
     pack = pack_pairs([tmp_path / source], tmp_path / "pack", workers=1)
     assert depths(pack) == expected
     i = pack.find(f"{RUN}/mono_rear/{min((run / 'mono_rear').iterdir()).name}")
-    rear = open_traversal(run, camera="mono_rear")
+    rear = open_folder(run, camera="mono_rear")
     raw = rear.read_image(rear.frame_files[0].image)
     assert np.abs(pack.image(i)[::35, ::35].astype(int) - raw[::8, ::8]).mean() < 12
 
 
-def test_as_many_pairs_are_taken_as_asked_for_and_the_seed_decides_which(run: Path, tmp_path: Path):
+def test_as_many_pairs_are_taken_as_asked_for_and_the_seed_decides_which(run: Path, tmp_path: Path) -> None:
     def taken(seed: int) -> tuple[str, ...]:
         pack = pack_pairs([run], tmp_path / "pack", count=2, seed=seed, workers=1, squashed=True)
         assert pack.image(0).shape == (224, 224, 3)
@@ -82,7 +83,7 @@ def test_as_many_pairs_are_taken_as_asked_for_and_the_seed_decides_which(run: Pa
     assert taken(0) == drawn[0]
 
 
-def test_where_there_are_no_pairs_one_sentence_says_what_to_do(run: Path, tmp_path: Path):
+def test_where_there_are_no_pairs_one_sentence_says_what_to_do(run: Path, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     with pytest.raises(SceneGeoLocError, match=r"there are no depth maps in .*; make them with `depth make`"):
         pack_pairs([tmp_path / "nothing"], tmp_path / "pack")
@@ -91,7 +92,7 @@ def test_where_there_are_no_pairs_one_sentence_says_what_to_do(run: Path, tmp_pa
         pack_pairs([tmp_path / "depth"], tmp_path / "pack")
 
 
-def test_depth_maps_of_a_bag_are_refused(run: Path, tmp_path: Path):
+def test_depth_maps_of_a_bag_are_refused(run: Path, tmp_path: Path) -> None:
     index = tmp_path / "depth" / RUN / "mono_rear" / "index.json"
     (tmp_path / "night.mcap").touch()
     index.write_text(json.dumps(json.loads(index.read_text()) | {"source": str(tmp_path / "night.mcap")}))
@@ -109,13 +110,13 @@ def some(folder: Path, numbers: range) -> ImagePack:
 
 
 @pytest.fixture(scope="module")
-def night(tmp_path_factory) -> ImagePack:
+def night(tmp_path_factory: pytest.TempPathFactory) -> ImagePack:
     """Images 0 to 9."""
     return some(tmp_path_factory.mktemp("night"), range(10))
 
 
 @pytest.fixture(scope="module")
-def day(tmp_path_factory) -> ImagePack:
+def day(tmp_path_factory: pytest.TempPathFactory) -> ImagePack:
     """Images 100 to 103."""
     return some(tmp_path_factory.mktemp("day"), range(100, 104))
 
@@ -124,7 +125,7 @@ def numbers(images: torch.Tensor) -> list[int]:
     return images[:, 0, 0, 2].tolist()
 
 
-def test_pairs_of_one_pack_have_their_turn_once_an_epoch_in_another_order_each_time(night: ImagePack):
+def test_pairs_of_one_pack_have_their_turn_once_an_epoch_in_another_order_each_time(night: ImagePack) -> None:
     pairs = DepthPairs([night], PairSettings(5), seed=0)
     orders = []
     for epoch in range(3):
@@ -140,7 +141,7 @@ def test_pairs_of_one_pack_have_their_turn_once_an_epoch_in_another_order_each_t
     assert len(set(map(tuple, orders))) == 3
 
 
-def test_a_mixture_has_half_of_each_and_a_small_pack_goes_round(night: ImagePack, day: ImagePack):
+def test_a_mixture_has_half_of_each_and_a_small_pack_goes_round(night: ImagePack, day: ImagePack) -> None:
     pairs = DepthPairs([night, day], PairSettings(4), seed=1)
     batches = list(pairs.epoch(0))
     assert len(batches) == 5
@@ -151,12 +152,12 @@ def test_a_mixture_has_half_of_each_and_a_small_pack_goes_round(night: ImagePack
     assert set(Counter(by_day).values()) == {2, 3}
 
 
-def test_an_odd_batch_has_one_more_of_the_first_pack(night: ImagePack, day: ImagePack):
+def test_an_odd_batch_has_one_more_of_the_first_pack(night: ImagePack, day: ImagePack) -> None:
     for batch in DepthPairs([day, night], PairSettings(3), seed=0).epoch(0):
         assert [i >= 100 for i in numbers(batch.images)] == [True, True, False]
 
 
-def test_a_pack_smaller_than_a_batch_still_gives_one(day: ImagePack):
+def test_a_pack_smaller_than_a_batch_still_gives_one(day: ImagePack) -> None:
     (batch,) = DepthPairs([day], PairSettings(6), seed=0).epoch(0)
     assert set(numbers(batch.images)) == {100, 101, 102, 103}
 
@@ -171,8 +172,15 @@ def test_a_pack_smaller_than_a_batch_still_gives_one(day: ImagePack):
 )
 @settings(max_examples=12, deadline=None)
 def test_whatever_the_threads_and_wherever_begun_a_batch_follows_from_seed_and_epoch(
-    night, day, seed, epoch, size, threads, first, augmentation
-):
+    night: ImagePack,
+    day: ImagePack,
+    seed: int,
+    epoch: int,
+    size: Any,
+    threads: int,
+    first: int,
+    augmentation: Any,
+) -> None:
     whole = list(DepthPairs([night, day], PairSettings(size, augmentation), seed).epoch(epoch))
     rest = list(DepthPairs([night, day], PairSettings(size, augmentation, threads), seed).epoch(epoch, first))
     for expected, batch in zip(whole[first:], rest, strict=True):
@@ -180,7 +188,7 @@ def test_whatever_the_threads_and_wherever_begun_a_batch_follows_from_seed_and_e
         torch.testing.assert_close(batch.depth, expected.depth, rtol=0, atol=0, equal_nan=True)
 
 
-def test_what_cannot_be_mixed_is_one_sentence(night: ImagePack, day: ImagePack, tmp_path: Path):
+def test_what_cannot_be_mixed_is_one_sentence(night: ImagePack, day: ImagePack, tmp_path: Path) -> None:
     with pytest.raises(SceneGeoLocError, match="1 pairs a batch cannot be shared by 2 sets of pairs"):
         DepthPairs([night, day], PairSettings(1), seed=0)
     pictures = [

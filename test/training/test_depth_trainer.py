@@ -97,7 +97,7 @@ def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
 
 
 @pytest.mark.parametrize("freeze", [Freeze.DESCRIPTOR, Freeze.ENCODER])
-def test_frozen_is_frozen_bit_for_bit_batch_norms_too(freeze: Freeze):
+def test_frozen_is_frozen_bit_for_bit_batch_norms_too(freeze: Freeze) -> None:
     trained = network()
     before = weights(trained)
     trainer = DepthTrainer(trained, freeze, QUICK)
@@ -109,7 +109,7 @@ def test_frozen_is_frozen_bit_for_bit_batch_norms_too(freeze: Freeze):
     assert not trained.training
 
 
-def test_with_a_frozen_trunk_the_encoders_head_learns_too():
+def test_with_a_frozen_trunk_the_encoders_head_learns_too() -> None:
     trained = network()
     before = weights(trained)
     trainer = DepthTrainer(trained, Freeze.TRUNK, QUICK)
@@ -122,7 +122,7 @@ def test_with_a_frozen_trunk_the_encoders_head_learns_too():
     assert {key for key in moved if not key.startswith(DECODER)} == head_names
 
 
-def test_what_a_frozen_image_descriptor_says_does_not_change():
+def test_what_a_frozen_image_descriptor_says_does_not_change() -> None:
     trained = network()
     images = trained.eval().normalise(batch().images.float())
     before = trained.describe_images(images).parts[0]
@@ -152,7 +152,7 @@ def errors(of: SceneNetwork) -> tuple[float, float]:
     return night, day
 
 
-def test_day_pairs_in_each_batch_keep_the_day_from_being_forgotten(by_day: dict[str, Tensor]):
+def test_day_pairs_in_each_batch_keep_the_day_from_being_forgotten(by_day: dict[str, Tensor]) -> None:
     after = {}
     for name, nights in (("night alone", (True,)), ("mixed", (True, False))):
         tuned = network()
@@ -167,7 +167,7 @@ def test_day_pairs_in_each_batch_keep_the_day_from_being_forgotten(by_day: dict[
     assert after["night alone"][1] > 1.3 * after["mixed"][1]
 
 
-def test_an_uncertain_decoder_learns_its_scale(tmp_path: Path):
+def test_an_uncertain_decoder_learns_its_scale(tmp_path: Path) -> None:
     trained = network(uncertainty=True)
     trainer = DepthTrainer(trained, Freeze.ENCODER, QUICK)
     losses = [trainer.step(images, depth) for images, depth in Toy((False,), 25).epoch(0)]
@@ -193,7 +193,7 @@ def run_in(folder: Path, epochs: int = 3, stop_after: int | None = None) -> dict
     )
 
 
-def test_a_run_that_was_cut_off_goes_on_to_the_same_result(tmp_path: Path):
+def test_a_run_that_was_cut_off_goes_on_to_the_same_result(tmp_path: Path) -> None:
     whole = run_in(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         run_in(tmp_path / "cut", stop_after=1)
@@ -207,21 +207,21 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_result(tmp_path: Path):
         assert digest(one) == digest(other)
 
 
-def test_a_run_that_has_ended_is_not_trained_again(tmp_path: Path):
+def test_a_run_that_has_ended_is_not_trained_again(tmp_path: Path) -> None:
     ended = run_in(tmp_path / "run", epochs=1)
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*.safetensors")}
     assert run_in(tmp_path / "run", epochs=1) == ended
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*.safetensors")} == before
 
 
-def test_a_run_shows_what_the_network_makes_of_each_condition(tmp_path: Path):
+def test_a_run_shows_what_the_network_makes_of_each_condition(tmp_path: Path) -> None:
     run_in(tmp_path / "run", epochs=1)
     picture = cv2.imread(str(tmp_path / "run" / "depth.png"))
     assert picture is not None
     assert min(picture.shape[:2]) > 100
 
 
-def test_a_run_logs_each_epoch_from_before_training_on_and_keeps_the_best(tmp_path: Path):
+def test_a_run_logs_each_epoch_from_before_training_on_and_keeps_the_best(tmp_path: Path) -> None:
     result = run_in(tmp_path / "run")
     records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records] == [0, 1, 2, 3]
@@ -234,7 +234,7 @@ def test_a_run_logs_each_epoch_from_before_training_on_and_keeps_the_best(tmp_pa
     assert (tmp_path / "run" / "curves.png").stat().st_size > 0
 
 
-def test_the_best_epoch_has_most_depth_right_over_the_conditions_and_is_the_last_without_any():
+def test_the_best_epoch_has_most_depth_right_over_the_conditions_and_is_the_last_without_any() -> None:
     def record(*shares: float) -> dict[str, Any]:
         return {"validation": {str(i): {"within_1_25": share} for i, share in enumerate(shares)}}
 
@@ -242,7 +242,9 @@ def test_the_best_epoch_has_most_depth_right_over_the_conditions_and_is_the_last
     assert best_epoch([record(), record(), record()]) == 2
 
 
-def test_a_loss_that_is_no_number_stops_with_one_sentence_and_keeps_the_network_before(tmp_path: Path):
+def test_a_loss_that_is_no_number_stops_with_one_sentence_and_keeps_the_network_before(
+    tmp_path: Path,
+) -> None:
     trainer = DepthTrainer(network(), Freeze.ENCODER, QUICK)
 
     class Broken(Toy):
@@ -272,7 +274,7 @@ def begun_from(path: Path, freeze: Freeze, seed: int = 0, **new_decoder: Any) ->
 
 
 @pytest.mark.parametrize("descriptor", ["rgb", "rgb_plus"])
-def test_a_network_without_a_depth_decoder_cannot_be_fine_tuned(descriptor: str, tmp_path: Path):
+def test_a_network_without_a_depth_decoder_cannot_be_fine_tuned(descriptor: str, tmp_path: Path) -> None:
     save_checkpoint(network(descriptor), tmp_path / "net.safetensors", {})
     with pytest.raises(CheckpointError, match=f"has no depth decoder to fine-tune.*'{descriptor}'") as raised:
         begun_from(tmp_path / "net.safetensors", Freeze.DESCRIPTOR)
@@ -282,7 +284,7 @@ def test_a_network_without_a_depth_decoder_cannot_be_fine_tuned(descriptor: str,
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_a_network_that_describes_images_gets_depth_beside_it_and_describes_as_before(
     decoder: str, tmp_path: Path
-):
+) -> None:
     before = network("rgb").with_descriptor_size(8)
     before.fit_projection(np.random.default_rng(0).normal(size=(20, 112)).astype(np.float32))
     save_checkpoint(before, tmp_path / "rgb.safetensors", {})
@@ -298,13 +300,15 @@ def test_a_network_that_describes_images_gets_depth_beside_it_and_describes_as_b
 
 
 @pytest.mark.parametrize("descriptor", ["rgb_plus", "hallucination"])
-def test_a_descriptor_that_has_no_place_for_depth_gets_none(descriptor: str, tmp_path: Path):
+def test_a_descriptor_that_has_no_place_for_depth_gets_none(descriptor: str, tmp_path: Path) -> None:
     save_checkpoint(network(descriptor), tmp_path / "net.safetensors", {})
     with pytest.raises(CheckpointError, match=f"descriptor '{descriptor}', which has no place for depth"):
         begun_from(tmp_path / "net.safetensors", Freeze.ENCODER)
 
 
-def test_where_the_encoder_learns_nothing_else_is_kept_and_places_are_to_be_fitted_anew(tmp_path: Path):
+def test_where_the_encoder_learns_nothing_else_is_kept_and_places_are_to_be_fitted_anew(
+    tmp_path: Path,
+) -> None:
     before = network("rgb").with_descriptor_size(8)
     before.fit_projection(np.random.default_rng(0).normal(size=(20, 112)).astype(np.float32))
     save_checkpoint(before, tmp_path / "rgb.safetensors", {})
@@ -314,14 +318,14 @@ def test_where_the_encoder_learns_nothing_else_is_kept_and_places_are_to_be_fitt
         assert torch.equal(value, before.state_dict()[f"encoder.{key}"])
 
 
-def test_training_can_begin_with_a_system_of_the_package():
+def test_training_can_begin_with_a_system_of_the_package() -> None:
     begun, origin = network_for_depth("pnlp_fc", Freeze.NOTHING, 0, {})
     assert (begun.config.encoder, begun.config.decoder) == ("pnlp", "fc")
     assert origin["system"].startswith("PnLP")
 
 
 @pytest.mark.parametrize("descriptor", ["rgb", "rgbtd"])
-def test_a_new_decoder_can_have_another_depth_scale(descriptor: str, tmp_path: Path):
+def test_a_new_decoder_can_have_another_depth_scale(descriptor: str, tmp_path: Path) -> None:
     save_checkpoint(network(descriptor), tmp_path / "net.safetensors", {})
     begun = begun_from(tmp_path / "net.safetensors", Freeze.ENCODER, seed=3, depth_scale="linear")
     assert begun.config.depth_scale == "linear"
@@ -334,13 +338,15 @@ def test_a_new_decoder_can_have_another_depth_scale(descriptor: str, tmp_path: P
         (Freeze.ENCODER, "cubic", "unknown depth_scale 'cubic'; known are linear, log"),
     ],
 )
-def test_a_depth_scale_that_cannot_be_is_refused(freeze: Freeze, scale: str, message: str, tmp_path: Path):
+def test_a_depth_scale_that_cannot_be_is_refused(
+    freeze: Freeze, scale: str, message: str, tmp_path: Path
+) -> None:
     save_checkpoint(network(), tmp_path / "net.safetensors", {})
     with pytest.raises(SceneGeoLocError, match=message):
         begun_from(tmp_path / "net.safetensors", freeze, depth_scale=scale)
 
 
-def test_a_new_decoder_follows_from_the_seed_and_the_rest_stays(tmp_path: Path):
+def test_a_new_decoder_follows_from_the_seed_and_the_rest_stays(tmp_path: Path) -> None:
     original = network()
     save_checkpoint(original, tmp_path / "net.safetensors", {})
     one, same, other = (
@@ -351,7 +357,7 @@ def test_a_new_decoder_follows_from_the_seed_and_the_rest_stays(tmp_path: Path):
     assert all(key.startswith(DECODER) for key in changed(weights(original), one))
 
 
-def test_a_fine_tuning_goes_on_from_the_checkpoints_decoder(tmp_path: Path):
+def test_a_fine_tuning_goes_on_from_the_checkpoints_decoder(tmp_path: Path) -> None:
     original = network()
     save_checkpoint(original, tmp_path / "net.safetensors", {})
     begun = begun_from(tmp_path / "net.safetensors", Freeze.DESCRIPTOR, seed=5)
@@ -360,7 +366,7 @@ def test_a_fine_tuning_goes_on_from_the_checkpoints_decoder(tmp_path: Path):
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_depth_in_metres_is_learned_at_each_level(decoder: str):
+def test_depth_in_metres_is_learned_at_each_level(decoder: str) -> None:
     trained = network("rgb_depth", decoder=decoder, depth_scale="inverse")
     trainer = DepthTrainer(trained, Freeze.NOTHING, QUICK.model_copy(update={"depth_loss": DepthLoss.METRES}))
     before = weights(trained)
@@ -371,7 +377,7 @@ def test_depth_in_metres_is_learned_at_each_level(decoder: str):
     assert any(key.startswith(DECODER) for key in learned)
 
 
-def test_another_runs_folder_is_refused(tmp_path: Path):
+def test_another_runs_folder_is_refused(tmp_path: Path) -> None:
     run_in(tmp_path / "run", epochs=1)
     with pytest.raises(SceneGeoLocError, match="holds another training run"):
         RunFolder(tmp_path / "run", {"trained": "something else"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -130,9 +132,14 @@ def test_matching_features_are_less_surprising_than_others() -> None:
     assert matching_loss(features, features, cells, ~known) == 0
 
 
-def network(**config: str) -> SceneNetwork:
+def network(**config: Any) -> SceneNetwork:
     torch.manual_seed(0)
-    values = {"descriptor": "rgb_depth", "pooling": "mac", "depth_scale": "inverse_20m", **config}
+    values: dict[str, Any] = {
+        "descriptor": "rgb_depth",
+        "pooling": "mac",
+        "depth_scale": "inverse_20m",
+        **config,
+    }
     return SceneNetwork(NetworkConfig(input_width=W, input_height=H, **values))
 
 

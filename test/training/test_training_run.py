@@ -216,7 +216,7 @@ def test_the_centres_of_the_depth_descriptor_are_those_of_true_depth() -> None:
     centres = []
     for depth_m in (near, far):
         fit_poolings(network, images, depth_m)
-        centres.append([pooling.centres.detach().clone() for pooling in network.descriptor.poolings])  # type: ignore[union-attr]
+        centres.append([pooling.centres.detach().clone() for pooling in network.descriptor.poolings])  # type: ignore[operator,union-attr]
     assert torch.equal(centres[0][0], centres[1][0])
     assert not torch.allclose(centres[0][1], centres[1][1], atol=0.01)
     assert network.is_fitted

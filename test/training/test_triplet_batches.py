@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def triplets_of(count: int = COUNT) -> Triplets:
 
 
 @pytest.fixture(scope="module")
-def pack(tmp_path_factory) -> ImagePack:
+def pack(tmp_path_factory: pytest.TempPathFactory) -> ImagePack:
     """Images whose blue is their number."""
     folder: Path = tmp_path_factory.mktemp("triplet_batches")
     pictures = write_pictures(folder / "in", COUNT * EACH, 30, 40)
@@ -49,7 +50,7 @@ def names(batch: Batch) -> list[list[int]]:
     return batch.images[:, :, 0, 0, 2].tolist()
 
 
-def test_a_batch_has_anchors_then_positives_then_negatives_each_drawn_once(pack: ImagePack):
+def test_a_batch_has_anchors_then_positives_then_negatives_each_drawn_once(pack: ImagePack) -> None:
     batches = TripletBatches(pack, triplets_of(), BatchSettings(2, 2, 3), seed=0)
     assert len(batches) == 3
     seen = list(batches.epoch(0))
@@ -67,7 +68,7 @@ def test_a_batch_has_anchors_then_positives_then_negatives_each_drawn_once(pack:
     assert sorted(number for batch in seen for number in batch.numbers) == list(range(COUNT))
 
 
-def test_depth_is_that_of_the_image_pixel_by_pixel(pack: ImagePack):
+def test_depth_is_that_of_the_image_pixel_by_pixel(pack: ImagePack) -> None:
     batch = next(TripletBatches(pack, triplets_of(), BatchSettings(3, 2, 2), seed=0).epoch(0))
     known = torch.isfinite(batch.depth)
     red = (batch.depth[known] / 0.8 - 1.0) / 0.1
@@ -76,7 +77,9 @@ def test_depth_is_that_of_the_image_pixel_by_pixel(pack: ImagePack):
     assert 0.7 < known.float().mean() < 0.95
 
 
-def test_another_epoch_or_another_seed_has_another_order_other_images_and_other_crops(pack: ImagePack):
+def test_another_epoch_or_another_seed_has_another_order_other_images_and_other_crops(
+    pack: ImagePack,
+) -> None:
     def drawn(seed: int, epoch: int) -> Batch:
         return next(TripletBatches(pack, triplets_of(), BatchSettings(COUNT, 2, 2), seed).epoch(epoch))
 
@@ -88,7 +91,7 @@ def test_another_epoch_or_another_seed_has_another_order_other_images_and_other_
         assert (other.images[:, 0, 0, 0, :2] != first.images[:, 0, 0, 0, :2]).any()
 
 
-def test_every_positive_and_negative_has_its_turn(pack: ImagePack):
+def test_every_positive_and_negative_has_its_turn(pack: ImagePack) -> None:
     batches = TripletBatches(pack, triplets_of(1), BatchSettings(1, 1, 1), seed=0)
     seen = {tuple(names(next(batches.epoch(epoch)))[0]) for epoch in range(40)}
     assert {positive for _, positive, _ in seen} == {1, 2, 3}
@@ -105,8 +108,8 @@ def test_every_positive_and_negative_has_its_turn(pack: ImagePack):
 )
 @settings(max_examples=12, deadline=None)
 def test_whatever_the_threads_and_wherever_begun_a_batch_follows_from_seed_and_epoch(
-    pack, seed, epoch, size, threads, first, augmentation
-):
+    pack: ImagePack, seed: int, epoch: int, size: Any, threads: int, first: int, augmentation: Any
+) -> None:
     def batches(threads: int) -> TripletBatches:
         return TripletBatches(pack, triplets_of(), BatchSettings(size, 1, 2, augmentation, threads), seed)
 
@@ -119,7 +122,7 @@ def test_whatever_the_threads_and_wherever_begun_a_batch_follows_from_seed_and_e
         torch.testing.assert_close(batch.depth, expected.depth, rtol=0, atol=0, equal_nan=True)
 
 
-def test_augmentation_makes_each_image_of_a_triplet_another_way(pack: ImagePack):
+def test_augmentation_makes_each_image_of_a_triplet_another_way(pack: ImagePack) -> None:
     plain, changed = (
         next(TripletBatches(pack, triplets_of(), BatchSettings(2, 2, 2, augmentation), 7).epoch(3))
         for augmentation in (False, True)
@@ -130,15 +133,15 @@ def test_augmentation_makes_each_image_of_a_triplet_another_way(pack: ImagePack)
     assert len(ratios.flatten().unique()) == ratios.numel()
 
 
-def test_drawing_may_end_in_the_middle_of_an_epoch(pack: ImagePack):
+def test_drawing_may_end_in_the_middle_of_an_epoch(pack: ImagePack) -> None:
     batches = TripletBatches(pack, triplets_of(), BatchSettings(1, 1, 1), seed=0)
-    begun = batches.epoch(0)
+    begun: Any = batches.epoch(0)
     assert len(list(islice(begun, 2))) == 2
     begun.close()
     assert len(list(batches.epoch(0))) == COUNT
 
 
-def test_triplets_whose_images_could_not_be_packed_are_left_out_and_counted(tmp_path: Path):
+def test_triplets_whose_images_could_not_be_packed_are_left_out_and_counted(tmp_path: Path) -> None:
     pictures = write_pictures(tmp_path / "in", 3 * EACH, 30, 40)
     for lost in (0, EACH + 1, EACH + 2, 2 * EACH + 1):  # an anchor, two positives, and one
         pictures[lost].image.unlink()
@@ -152,7 +155,7 @@ def test_triplets_whose_images_could_not_be_packed_are_left_out_and_counted(tmp_
     assert sorted(names(batch)[0][1:3]) == [2 * EACH + 2, 2 * EACH + 3]
 
 
-def test_what_cannot_be_drawn_is_one_sentence(pack: ImagePack):
+def test_what_cannot_be_drawn_is_one_sentence(pack: ImagePack) -> None:
     with pytest.raises(
         SceneGeoLocError, match="4 positives of each triplet are asked for, and the file has 3"
     ):

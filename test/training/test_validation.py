@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def by_position(images: torch.Tensor) -> torch.Tensor:
     return torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
-def runs_of(numbers: list[int], pack: Pack) -> set[str]:
+def runs_of(numbers: Sequence[int], pack: Any) -> set[str]:
     return {pack.names[i].split("/")[0] for i in numbers}
 
 

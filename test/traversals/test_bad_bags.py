@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.rosbag.bag import Bag
 from scene_geo_loc.traversals.rosbag.traversal import RosbagTraversal
+from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
 
 @pytest.fixture
@@ -85,11 +87,11 @@ def check(path: Path) -> None:
 @pytest.mark.parametrize("rewrite", [as_sqlite, as_ros1])
 def test_every_storage_gives_the_same_frames(
     drive: Path, tmp_path: Path, rewrite: Callable[[Path, Path], Path]
-):
+) -> None:
     check(rewrite(drive, tmp_path / ("drive.bag" if rewrite is as_ros1 else "drive")))
 
 
-def test_a_folder_without_its_metadata_and_a_storage_file_alone_are_read(copied: Path):
+def test_a_folder_without_its_metadata_and_a_storage_file_alone_are_read(copied: Path) -> None:
     (copied / "metadata.yaml").unlink()
     check(copied)
     check(storage(copied))
@@ -97,7 +99,7 @@ def test_a_folder_without_its_metadata_and_a_storage_file_alone_are_read(copied:
 
 def test_a_bag_whose_recorder_was_killed_gives_its_whole_chunks(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     bag = write_drive(tmp_path / "drive", images=range(300))
     cut(storage(bag), 0.8)
     with caplog.at_level(logging.WARNING):
@@ -107,7 +109,7 @@ def test_a_bag_whose_recorder_was_killed_gives_its_whole_chunks(
     assert "ends early" in caplog.text
 
 
-def test_an_mcap_file_without_chunks_that_ends_early_is_read_too(tmp_path: Path, drive: Path):
+def test_an_mcap_file_without_chunks_that_ends_early_is_read_too(tmp_path: Path, drive: Path) -> None:
     raw = storage(drive).read_bytes()
     (tmp_path / "cut.mcap").write_bytes(_without_chunks(raw)[:-5])
     assert sum(1 for _ in Bag(tmp_path / "cut.mcap").messages(["/camera/camera_info"])) == 10
@@ -127,7 +129,7 @@ def _without_chunks(raw: bytes) -> bytes:
     return out
 
 
-def test_sqlite_and_ros_1_that_end_early_say_how_to_repair_them(drive: Path, tmp_path: Path):
+def test_sqlite_and_ros_1_that_end_early_say_how_to_repair_them(drive: Path, tmp_path: Path) -> None:
     old = as_ros1(drive, tmp_path / "drive.bag")
     cut(old, 0.6)
     with pytest.raises(TraversalError, match="rosbag reindex"):
@@ -138,7 +140,9 @@ def test_sqlite_and_ros_1_that_end_early_say_how_to_repair_them(drive: Path, tmp
         open_traversal(sqlite)
 
 
-def test_damage_in_the_middle_leaves_what_is_before_it(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_damage_in_the_middle_leaves_what_is_before_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     bag = write_drive(tmp_path / "drive", images=range(300))
     raw = bytearray(storage(bag).read_bytes())
     start = int(len(raw) * 0.7)
@@ -155,7 +159,7 @@ def test_damage_in_the_middle_leaves_what_is_before_it(tmp_path: Path, caplog: p
     "content", [b"", b"\x89MCAP0\r\n", b"not a bag at all, but long enough to look at" * 5]
 )
 @pytest.mark.parametrize("suffix", [".mcap", ".bag", ".db3"])
-def test_files_that_are_no_bags_end_in_one_sentence(tmp_path: Path, content: bytes, suffix: str):
+def test_files_that_are_no_bags_end_in_one_sentence(tmp_path: Path, content: bytes, suffix: str) -> None:
     path = tmp_path / f"broken{suffix}"
     path.write_bytes(content)
     with pytest.raises(TraversalError) as caught:
@@ -164,8 +168,8 @@ def test_files_that_are_no_bags_end_in_one_sentence(tmp_path: Path, content: byt
     assert str(caught.value).endswith(".")
 
 
-def test_a_message_that_cannot_be_decoded_is_counted_and_passed_over(tmp_path: Path):
-    def broken(bag, i):
+def test_a_message_that_cannot_be_decoded_is_counted_and_passed_over(tmp_path: Path) -> None:
+    def broken(bag: BagWriter, i: int) -> Any:
         bag.image("/camera/image_raw", stamp(i + 0.5), "camera_optical_frame", picture(i))
 
     bag = write_drive(tmp_path / "drive", extra=broken)

@@ -44,7 +44,9 @@ def written(path: Path, write: Any) -> Any:
     image=hnp.arrays(np.uint8, st.tuples(st.integers(1, 8), st.integers(1, 8), st.just(3))),
     stamp=st.integers(0, 2**31 * 10**9 - 1),
 )
-def test_images_and_stamps_come_back_as_they_were(tmp_path_factory, image, stamp):
+def test_images_and_stamps_come_back_as_they_were(
+    tmp_path_factory: pytest.TempPathFactory, image: Any, stamp: Any
+) -> None:
     message = written(
         tmp_path_factory.mktemp("bag") / "b", lambda bag: bag.image("/image", stamp, "camera", image)
     )
@@ -61,7 +63,9 @@ def test_images_and_stamps_come_back_as_they_were(tmp_path_factory, image, stamp
         elements=st.one_of(st.floats(0.0625, 65.0, width=32), st.sampled_from([np.nan, np.inf, 70.0])),
     )
 )
-def test_depth_comes_back_to_the_millimetre_and_what_does_not_fit_is_unknown(tmp_path_factory, depth):
+def test_depth_comes_back_to_the_millimetre_and_what_does_not_fit_is_unknown(
+    tmp_path_factory: pytest.TempPathFactory, depth: Any
+) -> None:
     message = written(
         tmp_path_factory.mktemp("bag") / "b", lambda bag: bag.depth_image("/depth", 5, "camera", depth)
     )
@@ -70,7 +74,7 @@ def test_depth_comes_back_to_the_millimetre_and_what_does_not_fit_is_unknown(tmp
     assert np.isnan(depth_of(message)[~fits]).all()
 
 
-def test_compressed_images_are_nearly_the_same(tmp_path):
+def test_compressed_images_are_nearly_the_same(tmp_path: Path) -> None:
     smooth = np.repeat(np.linspace(0, 255, 64, dtype=np.uint8)[None, :, None], 48, axis=0) * np.ones(
         3, np.uint8
     )
@@ -87,7 +91,7 @@ def test_compressed_images_are_nearly_the_same(tmp_path):
         Camera(640, 480, 300, 300, 320, 240, "rational_polynomial", (0.1,) * 8),
     ],
 )
-def test_cameras_come_back_as_they_were(tmp_path, camera):
+def test_cameras_come_back_as_they_were(tmp_path: Path, camera: Any) -> None:
     message = written(tmp_path / "b", lambda bag: bag.camera_info("/camera_info", 1, "camera", camera))
     assert camera_of(message) == camera
 
@@ -96,10 +100,10 @@ def test_cameras_come_back_as_they_were(tmp_path, camera):
 @given(
     xyz=hnp.arrays(np.float32, st.tuples(st.integers(0, 20), st.just(3)), elements=st.floats(1, 99, width=32))
 )
-def test_points_come_back_with_their_times(tmp_path_factory, xyz):
+def test_points_come_back_with_their_times(tmp_path_factory: pytest.TempPathFactory, xyz: Any) -> None:
     seconds = np.linspace(0, 0.1, len(xyz))
 
-    def write(bag):
+    def write(bag: BagWriter) -> Any:
         bag.points("/points", START_NS, "lidar", xyz, intensity=seconds, time_offset_s=seconds)
 
     message = written(tmp_path_factory.mktemp("bag") / "b", write)
@@ -110,7 +114,7 @@ def test_points_come_back_with_their_times(tmp_path_factory, xyz):
         np.testing.assert_allclose(cloud.time_s, seconds, atol=1e-7)
 
 
-def test_poses_transforms_and_odometry_hold_the_same_pose(tmp_path):
+def test_poses_transforms_and_odometry_hold_the_same_pose(tmp_path: Path) -> None:
     with BagWriter(tmp_path / "b") as bag:
         bag.pose("/pose", 1, "map", T)
         bag.transform(2, "odom", "base_link", T)
@@ -133,7 +137,7 @@ def test_poses_transforms_and_odometry_hold_the_same_pose(tmp_path):
     assert [t.child_frame_id for t in messages["/tf_static"].transforms] == ["camera", "lidar"]
 
 
-def test_a_laser_scan_and_a_fix_keep_their_numbers(tmp_path):
+def test_a_laser_scan_and_a_fix_keep_their_numbers(tmp_path: Path) -> None:
     with BagWriter(tmp_path / "b") as bag:
         bag.laser_scan("/scan", 1, "front", [1.0, 2.0, 3.0], [4, 5, 6], -0.5, 0.5, 0.001, 0.1, 50.0)
         bag.nav_sat_fix("/fix", 2, "gps", 51.75, -1.25, 60.0, [1.0, 4.0, 9.0])
@@ -146,14 +150,14 @@ def test_a_laser_scan_and_a_fix_keep_their_numbers(tmp_path):
     assert np.diag(fix.position_covariance.reshape(3, 3)).tolist() == [1, 4, 9]
 
 
-def test_static_transforms_are_latched_for_late_subscribers(drive):
+def test_static_transforms_are_latched_for_late_subscribers(drive: Any) -> None:
     with AnyReader([drive]) as reader:
         durability = {c.topic: c.ext.offered_qos_profiles[0].durability for c in reader.connections}
     assert durability["/tf_static"] == QosDurability.TRANSIENT_LOCAL
     assert durability["/camera/image_raw"] == QosDurability.VOLATILE
 
 
-def test_a_bag_appears_under_its_name_only_when_it_is_whole(tmp_path):
+def test_a_bag_appears_under_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "bag"
 
     def interrupted() -> None:
@@ -167,7 +171,7 @@ def test_a_bag_appears_under_its_name_only_when_it_is_whole(tmp_path):
     assert list(path.parent.iterdir()) == []
 
 
-def test_what_a_killed_writer_left_behind_does_not_stand_in_the_way(tmp_path):
+def test_what_a_killed_writer_left_behind_does_not_stand_in_the_way(tmp_path: Path) -> None:
     killed = BagWriter(tmp_path / "bag")
     killed.__enter__()
     killed.image("/image", 1, "camera", picture(0))
@@ -175,12 +179,12 @@ def test_what_a_killed_writer_left_behind_does_not_stand_in_the_way(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["bag"]
 
 
-def test_a_bag_that_is_there_is_never_overwritten(drive):
+def test_a_bag_that_is_there_is_never_overwritten(drive: Any) -> None:
     with pytest.raises(TraversalError, match="exists already"), BagWriter(drive):
         pass
 
 
-def test_a_place_that_cannot_be_written_ends_in_one_sentence(tmp_path):
+def test_a_place_that_cannot_be_written_ends_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(TraversalError, match="cannot be written"), BagWriter(tmp_path / "file" / "bag"):
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ SECOND = 1_700_000_000
 
 def cloud(
     fields: dict[str, tuple[str, np.ndarray]], *, height: int = 1, row_padding: int = 0, big: bool = False
-):
+) -> Any:
     """A PointCloud2 of the given fields, with rows of points."""
     order = ">" if big else "<"
     dtype = np.dtype([(name, order + kind) for name, (kind, _) in fields.items()])
@@ -57,8 +58,8 @@ def xyz_fields(xyz: np.ndarray, kind: str = "f4") -> dict[str, tuple[str, np.nda
 
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 7), st.booleans(), st.sampled_from(["f4", "f8"]))
 def test_points_are_read_whatever_the_order_of_bytes_and_the_padding_of_rows(
-    height, width, padding, big, kind
-):
+    height: int, width: int, padding: int, big: bool, kind: str
+) -> None:
     xyz = np.random.default_rng(height).normal(size=(height * width, 3)).astype(np.float32)
     fields = {"ring": ("u2", np.arange(len(xyz))), **xyz_fields(xyz, kind)}
     read = decode_point_cloud(cloud(fields, height=height, row_padding=padding, big=big))
@@ -66,7 +67,7 @@ def test_points_are_read_whatever_the_order_of_bytes_and_the_padding_of_rows(
     assert read.time_s is None
 
 
-def test_points_that_are_nan_infinite_or_the_origin_are_dropped_with_their_times():
+def test_points_that_are_nan_infinite_or_the_origin_are_dropped_with_their_times() -> None:
     xyz = np.array([[1, 2, 3], [np.nan, 0, 0], [0, 0, 0], [np.inf, 1, 1], [4, 5, 6]])
     read = decode_point_cloud(cloud({**xyz_fields(xyz), "time": ("f4", np.arange(5) / 100)}))
     np.testing.assert_array_equal(read.xyz, [[1, 2, 3], [4, 5, 6]])
@@ -82,18 +83,20 @@ def test_points_that_are_nan_infinite_or_the_origin_are_dropped_with_their_times
         ("timestamp", "f8", 1.0, SECOND + 0.25),
     ],
 )
-def test_times_of_points_are_seconds_after_the_stamp_for_every_driver(name, kind, factor, start):
+def test_times_of_points_are_seconds_after_the_stamp_for_every_driver(
+    name: str, kind: str, factor: float, start: Any
+) -> None:
     seconds = np.array([0.0, 0.03, 0.1])
     fields = {**xyz_fields(np.ones((3, 3))), name: (kind, (start + seconds) * factor)}
     np.testing.assert_allclose(decode_point_cloud(cloud(fields)).time_s, seconds, atol=1e-6)
 
 
-def test_times_that_make_no_sweep_are_not_believed():
+def test_times_that_make_no_sweep_are_not_believed() -> None:
     fields = {**xyz_fields(np.ones((2, 3))), "timestamp": ("f8", np.array([1e12, 2e12]))}
     assert decode_point_cloud(cloud(fields)).time_s is None
 
 
-def test_a_cloud_without_coordinates_or_with_too_few_bytes_is_refused():
+def test_a_cloud_without_coordinates_or_with_too_few_bytes_is_refused() -> None:
     with pytest.raises(ValueError, match="fields x, y and z"):
         decode_point_cloud(cloud({"intensity": ("f4", np.ones(3))}))
     short = cloud(xyz_fields(np.ones((3, 3))))
@@ -102,7 +105,7 @@ def test_a_cloud_without_coordinates_or_with_too_few_bytes_is_refused():
         decode_point_cloud(short)
 
 
-def test_a_laser_scan_lies_in_its_plane_and_leaves_out_what_is_out_of_range():
+def test_a_laser_scan_lies_in_its_plane_and_leaves_out_what_is_out_of_range() -> None:
     message = SimpleNamespace(
         ranges=[2.0, np.inf, 0.05, 3.0, np.nan, 60.0],
         angle_min=-np.pi / 2,
@@ -118,7 +121,7 @@ def test_a_laser_scan_lies_in_its_plane_and_leaves_out_what_is_out_of_range():
 
 
 @pytest.mark.parametrize("increment", [1e30, np.inf, np.nan, 1.0])
-def test_times_of_beams_that_make_no_sweep_are_not_believed(increment):
+def test_times_of_beams_that_make_no_sweep_are_not_believed(increment: Any) -> None:
     message = SimpleNamespace(
         ranges=[1.0] * 20,
         angle_min=0.0,
@@ -145,7 +148,7 @@ def poses_at(stamps_ns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([pose_at(int(s)) for s in stamps_ns]), stamps_ns <= STAMP_NS + 50_000_000
 
 
-def test_each_point_is_taken_to_the_map_by_the_pose_at_its_own_time():
+def test_each_point_is_taken_to_the_map_by_the_pose_at_its_own_time() -> None:
     rng = np.random.default_rng(0)
     cloud = PointCloud(rng.uniform(-70, 70, (500, 3)), rng.uniform(-0.05, 0.05, 500))
     points = deskew(cloud, STAMP_NS, poses_at)
@@ -156,7 +159,7 @@ def test_each_point_is_taken_to_the_map_by_the_pose_at_its_own_time():
     np.testing.assert_allclose(points, expected, atol=1e-3)
 
 
-def test_points_of_times_without_a_pose_are_left_out():
+def test_points_of_times_without_a_pose_are_left_out() -> None:
     cloud = PointCloud(np.arange(30.0).reshape(10, 3), np.linspace(0.0, 0.09, 10))
     points = deskew(cloud, STAMP_NS, poses_at)
     assert len(points) == 6
@@ -164,7 +167,7 @@ def test_points_of_times_without_a_pose_are_left_out():
     assert last_stamp_ns(cloud, STAMP_NS) == STAMP_NS + 90_000_000
 
 
-def test_points_without_times_are_taken_to_the_map_by_one_pose():
+def test_points_without_times_are_taken_to_the_map_by_one_pose() -> None:
     cloud = PointCloud(np.arange(30.0).reshape(10, 3), None)
     at_once = STAMP_NS + 10_000_000
     np.testing.assert_allclose(deskew(cloud, at_once, poses_at), transform(pose_at(at_once), cloud.xyz))

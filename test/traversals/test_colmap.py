@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trees import colmap, pose
+from trees import colmap, open_folder, pose
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.datasets.colmap import _read_cameras
 from scene_geo_loc.traversals.opening import open_traversal
 
 
-def test_photos_come_by_name_with_the_inverse_of_their_transforms(tmp_path):
-    frames = list(open_traversal(colmap(tmp_path)).frames())
+def test_photos_come_by_name_with_the_inverse_of_their_transforms(tmp_path: Path) -> None:
+    frames = list(open_folder(colmap(tmp_path)).frames())
     assert [frame.name for frame in frames] == ["a 1.jpg", "2.jpg"]
     np.testing.assert_allclose(frames[0].T_map_camera, pose(2), atol=1e-8)
     np.testing.assert_allclose(frames[1].T_map_camera, pose(1), atol=1e-8)
 
 
-def test_colmap_s_corner_of_the_image_is_half_a_pixel_from_the_centre_of_its_first_pixel(tmp_path):
-    camera = open_traversal(colmap(tmp_path)).frame_files[0].camera
+def test_colmap_s_corner_of_the_image_is_half_a_pixel_from_the_centre_of_its_first_pixel(
+    tmp_path: Path,
+) -> None:
+    camera = open_folder(colmap(tmp_path)).frame_files[0].camera
     assert (camera.width, camera.height, camera.fx, camera.fy) == (32, 24, 50, 50)
     assert (camera.cx, camera.cy) == (15.5, 11.5)
     assert camera.distortion == (-0.03, 0, 0, 0)
@@ -60,7 +63,9 @@ MODELS = {
 
 @pytest.mark.parametrize("model", MODELS)
 @given(u=st.floats(-0.4, 0.4), v=st.floats(-0.3, 0.3))
-def test_every_model_projects_as_in_colmap(tmp_path_factory, model, u, v):
+def test_every_model_projects_as_in_colmap(
+    tmp_path_factory: pytest.TempPathFactory, model: Any, u: Any, v: Any
+) -> None:
     file = tmp_path_factory.getbasetemp() / "cameras.txt"
     file.write_text(f"1 {model} 32 24 {MODELS[model]}\n")
     ((_, camera),) = _read_cameras(file)
@@ -83,14 +88,14 @@ def test_every_model_projects_as_in_colmap(tmp_path_factory, model, u, v):
         ("images.txt", lambda text: text.splitlines()[0], "the model has no images"),
     ],
 )
-def test_a_damaged_model_is_refused_with_the_line(tmp_path, file, change, words):
+def test_a_damaged_model_is_refused_with_the_line(tmp_path: Path, file: str, change: Any, words: str) -> None:
     path = colmap(tmp_path) / "sparse" / "0" / file
     path.write_text(change(path.read_text()))
     with pytest.raises(TraversalError, match=words):
         open_traversal(tmp_path)
 
 
-def test_a_pose_that_is_not_finite_is_counted(tmp_path):
+def test_a_pose_that_is_not_finite_is_counted(tmp_path: Path) -> None:
     path = colmap(tmp_path) / "sparse" / "0" / "images.txt"
     lines = path.read_text().splitlines()
     lines[1] = "1 nan 0 0 0 0 0 0 7 b/2.jpg"
@@ -100,13 +105,13 @@ def test_a_pose_that_is_not_finite_is_counted(tmp_path):
     assert traversal.skipped.counts == {"images without a pose": 1}
 
 
-def test_the_real_model_sees_its_points_where_its_features_are(data_dir: Path):
+def test_the_real_model_sees_its_points_where_its_features_are(data_dir: Path) -> None:
     folder = data_dir / "sfm_lund_door"
     lines = (folder / "colmap_ground_truth" / "images.txt").read_text().splitlines()[4:]
     features = {lines[i].split()[9]: np.array(lines[i + 1].split(), float).reshape(-1, 3) for i in (0, 2)}
     rows = (line.split() for line in (folder / "colmap_ground_truth" / "points3D.txt").open())
     points = {int(row[0]): [float(value) for value in row[1:4]] for row in rows if row[0] != "#"}
-    for files in open_traversal(folder).frame_files[:2]:
+    for files in open_folder(folder).frame_files[:2]:
         seen = features[files.image.name]
         seen = seen[[int(point) in points for point in seen[:, 2]]]
         in_map = np.array([points[int(point)] for point in seen[:, 2]])

@@ -41,7 +41,7 @@ class Made:
             yield Scan(stamp(i), POINTS)
 
 
-def test_what_is_written_is_what_is_read_again(tmp_path):
+def test_what_is_written_is_what_is_read_again(tmp_path: Path) -> None:
     done = convert(Made(), tmp_path / "bag")
     assert (done.frames, done.others) == (5, {"scans": 3})
     assert done.left_out.counts == {"scans at times without a pose": 2}
@@ -60,7 +60,7 @@ def test_what_is_written_is_what_is_read_again(tmp_path):
         np.testing.assert_allclose(scan.points_map, POINTS, atol=1e-4)
 
 
-def test_a_source_that_breaks_leaves_no_bag(tmp_path):
+def test_a_source_that_breaks_leaves_no_bag(tmp_path: Path) -> None:
     class Broken(Made):
         def frames(self) -> Iterator[Frame]:
             yield next(super().frames())
@@ -71,7 +71,7 @@ def test_a_source_that_breaks_leaves_no_bag(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_converts_a_part_of_a_source(tmp_path: Path, drive: Path):
+def test_the_command_converts_a_part_of_a_source(tmp_path: Path, drive: Path) -> None:
     arguments = ["convert", str(drive), str(tmp_path / "out"), "--every", "3", "--end", "0.6", "--compressed"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
@@ -95,7 +95,7 @@ def test_a_command_that_takes_one_camera_says_so(tmp_path: Path, drive: Path) ->
     assert "2 cameras are named, and this command takes one" in str(done.exception)
 
 
-def test_every_option_of_a_source_is_in_the_help_of_the_command():
+def test_every_option_of_a_source_is_in_the_help_of_the_command() -> None:
     result = CliRunner().invoke(app, ["convert", "--help"], env={"COLUMNS": "200"})
     for option in (
         "--format",

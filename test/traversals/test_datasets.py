@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.opening import FORMATS, open_traversal
 
 
-def test_an_rgbd_folder_has_poses_and_depth_with_unknown_pixels(tmp_path):
+def test_an_rgbd_folder_has_poses_and_depth_with_unknown_pixels(tmp_path: Path) -> None:
     traversal = open_traversal(rgbd(tmp_path))
     frames = list(traversal.frames())
     assert len(frames) == len(traversal) == 4
@@ -34,7 +35,7 @@ def test_an_rgbd_folder_has_poses_and_depth_with_unknown_pixels(tmp_path):
     assert frames[0].depth[5, 5] == np.float32(1.5)
 
 
-def test_frames_txt_names_the_frames_of_an_rgbd_folder(tmp_path):
+def test_frames_txt_names_the_frames_of_an_rgbd_folder(tmp_path: Path) -> None:
     rgbd(tmp_path)
     (tmp_path / "frames.txt").write_text("00003.png\n00001.png\n00000.png\n00002.png\n")
     assert [frame.name for frame in open_traversal(tmp_path).frames()][:2] == ["00003.png", "00001.png"]
@@ -49,13 +50,13 @@ def test_frames_txt_names_the_frames_of_an_rgbd_folder(tmp_path):
         (lambda folder: (folder / "K.txt").write_text("0 0 0\n0 0 0\n0 0 1\n"), "not the intrinsics"),
     ],
 )
-def test_a_damaged_rgbd_folder_is_refused_in_one_sentence(tmp_path, damage, words):
+def test_a_damaged_rgbd_folder_is_refused_in_one_sentence(tmp_path: Path, damage: Any, words: str) -> None:
     damage(rgbd(tmp_path))
     with pytest.raises(TraversalError, match=words):
         list(open_traversal(tmp_path).frames())
 
 
-def test_images_that_are_damaged_or_of_another_size_are_left_out_and_counted(tmp_path):
+def test_images_that_are_damaged_or_of_another_size_are_left_out_and_counted(tmp_path: Path) -> None:
     rgbd(tmp_path)
     (tmp_path / "images" / "00001.png").write_bytes(b"not a picture")
     write_image(tmp_path / "images" / "00002.png", 0, size=(12, 16))
@@ -86,7 +87,9 @@ def test_images_that_are_damaged_or_of_another_size_are_left_out_and_counted(tmp
         (kitti_raw, "kitti-raw"),
     ],
 )
-def test_a_format_can_be_named_and_a_wrong_name_says_what_was_expected(tmp_path, make, name):
+def test_a_format_can_be_named_and_a_wrong_name_says_what_was_expected(
+    tmp_path: Path, make: Any, name: str
+) -> None:
     folder = make(tmp_path)
     assert len(open_traversal(folder, name)) == len(open_traversal(folder))
     for other in set(FORMATS) - {name}:
@@ -94,7 +97,7 @@ def test_a_format_can_be_named_and_a_wrong_name_says_what_was_expected(tmp_path,
             open_traversal(folder, other)
 
 
-def test_what_is_no_source_is_told_with_what_was_looked_for_and_found(tmp_path):
+def test_what_is_no_source_is_told_with_what_was_looked_for_and_found(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"")
     with pytest.raises(TraversalError, match=r"(?s)holiday\.jpg.*rgbd: .*7scenes: .*kitti-raw: "):
         open_traversal(tmp_path)
@@ -108,7 +111,7 @@ def test_what_is_no_source_is_told_with_what_was_looked_for_and_found(tmp_path):
         open_traversal(tmp_path / "rgbd", poses="/odom")
 
 
-def test_a_folder_of_sources_names_them(tmp_path):
+def test_a_folder_of_sources_names_them(tmp_path: Path) -> None:
     rgbd(tmp_path / "office" / "morning")
     seven_scenes(tmp_path / "stairs")
     with pytest.raises(
@@ -117,7 +120,7 @@ def test_a_folder_of_sources_names_them(tmp_path):
         open_traversal(tmp_path)
 
 
-def test_a_part_of_a_dataset_has_only_its_frames(tmp_path):
+def test_a_part_of_a_dataset_has_only_its_frames(tmp_path: Path) -> None:
     frames = list(open_traversal(rgbd(tmp_path), every=2, offset=1).frames())
     assert [frame.name for frame in frames] == ["00001.png", "00003.png"]
     frames = list(open_traversal(tmp_path, start=0.1, end=0.2).frames())
@@ -134,7 +137,9 @@ def test_a_part_of_a_dataset_has_only_its_frames(tmp_path):
         ("sfm_lund_door", 12, False),
     ],
 )
-def test_the_real_samples_are_recognised_and_read(data_dir: Path, sample, count, with_depth):
+def test_the_real_samples_are_recognised_and_read(
+    data_dir: Path, sample: str, count: int, with_depth: bool
+) -> None:
     traversal = open_traversal(data_dir / sample, every=3)
     frames = list(traversal.frames())
     assert len(frames) == len(traversal) == -(-count // 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -34,7 +36,9 @@ def pack(pixels: np.ndarray, padding: int, big: bool, last_row_padded: bool = Tr
     st.booleans(),
     st.integers(0, 99),
 )
-def test_colours_come_out_as_rgb_whatever_the_order_and_padding(size, order, padding, last_row_padded, seed):
+def test_colours_come_out_as_rgb_whatever_the_order_and_padding(
+    size: Any, order: Any, padding: int, last_row_padded: Any, seed: int
+) -> None:
     rgb = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
     planes = {"r": rgb[..., 0], "g": rgb[..., 1], "b": rgb[..., 2], "a": np.full(size, 255, np.uint8)}
     step, data = pack(
@@ -44,7 +48,9 @@ def test_colours_come_out_as_rgb_whatever_the_order_and_padding(size, order, pad
 
 
 @given(SIZES, st.integers(0, 5), st.booleans(), st.integers(0, 99))
-def test_sixteen_bits_are_cut_to_the_upper_eight_in_either_byte_order(size, padding, big, seed):
+def test_sixteen_bits_are_cut_to_the_upper_eight_in_either_byte_order(
+    size: Any, padding: int, big: bool, seed: int
+) -> None:
     values = np.random.default_rng(seed).integers(0, 65536, size, dtype=np.uint16)
     step, data = pack(values, padding, big)
     decoded = decode_image("mono16", size[1], size[0], step, big, data)
@@ -53,7 +59,7 @@ def test_sixteen_bits_are_cut_to_the_upper_eight_in_either_byte_order(size, padd
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
-def test_bayer_patterns_give_the_colour_that_the_sensor_saw(pattern, bits):
+def test_bayer_patterns_give_the_colour_that_the_sensor_saw(pattern: str, bits: int) -> None:
     colour = {"r": 200, "g": 120, "b": 40}
     cell = np.array([colour[letter] for letter in pattern]).reshape(2, 2)
     mosaic = np.tile(cell, (8, 8)).astype(np.uint8)
@@ -64,7 +70,7 @@ def test_bayer_patterns_give_the_colour_that_the_sensor_saw(pattern, bits):
 
 
 @pytest.mark.parametrize(("encoding", "luma"), [("yuv422", 1), ("yuv422_yuy2", 0)])
-def test_yuv_without_colour_is_grey(encoding, luma):
+def test_yuv_without_colour_is_grey(encoding: str, luma: int) -> None:
     pixels = np.full((4, 6, 2), 128, np.uint8)
     pixels[..., luma] = 180
     step, data = pack(pixels, 0, False)
@@ -74,7 +80,7 @@ def test_yuv_without_colour_is_grey(encoding, luma):
 
 
 @given(SIZES, st.booleans(), st.integers(0, 5), st.integers(0, 99))
-def test_depth_is_metres_and_zero_is_unknown(size, big, padding, seed):
+def test_depth_is_metres_and_zero_is_unknown(size: Any, big: bool, padding: int, seed: int) -> None:
     millimetres = np.random.default_rng(seed).integers(0, 4, size).astype(np.uint16) * 1500
     step, data = pack(millimetres, padding, big)
     depth = decode_depth("16UC1", size[1], size[0], step, big, data)
@@ -85,7 +91,7 @@ def test_depth_is_metres_and_zero_is_unknown(size, big, padding, seed):
     np.testing.assert_array_equal(decode_depth("32FC1", size[1], size[0], step, big, data), expected)
 
 
-def test_a_depth_image_is_not_shown_as_rgb_nor_colours_taken_for_depth():
+def test_a_depth_image_is_not_shown_as_rgb_nor_colours_taken_for_depth() -> None:
     with pytest.raises(ValueError, match="16UC1"):
         decode_image("16UC1", 2, 2, 4, False, bytes(8))
     with pytest.raises(ValueError, match="rgb8"):
@@ -95,12 +101,12 @@ def test_a_depth_image_is_not_shown_as_rgb_nor_colours_taken_for_depth():
 @pytest.mark.parametrize(
     ("width", "height", "step", "size"), [(4, 4, 12, 47), (4, 4, 11, 48), (0, 4, 0, 0), (4, 0, 12, 0)]
 )
-def test_data_that_do_not_fit_the_size_are_refused(width, height, step, size):
+def test_data_that_do_not_fit_the_size_are_refused(width: int, height: int, step: int, size: int) -> None:
     with pytest.raises(ValueError, match=f"{size} bytes"):
         decode_image("rgb8", width, height, step, False, bytes(size))
 
 
-def test_compressed_images_are_rgb_and_damaged_ones_refused():
+def test_compressed_images_are_rgb_and_damaged_ones_refused() -> None:
     rgb = np.zeros((20, 30, 3), np.uint8)
     rgb[..., 0] = 200
     png = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes()
@@ -110,7 +116,7 @@ def test_compressed_images_are_rgb_and_damaged_ones_refused():
             decode_compressed(data, "jpeg")
 
 
-def test_compressed_depth_is_metres_for_millimetres_and_for_inverse_depth():
+def test_compressed_depth_is_metres_for_millimetres_and_for_inverse_depth() -> None:
     millimetres = np.array([[0, 1500], [3000, 65000]], np.uint16)
     header = np.array([0], "<i4").tobytes()
     png = cv2.imencode(".png", millimetres)[1].tobytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from scene_geo_loc.geometry.pose import inverse, make_pose
 from scene_geo_loc.traversals.opening import open_traversal
 
 
-def test_kitti_odometry_takes_the_colour_camera_its_times_and_the_lidar(tmp_path):
+def test_kitti_odometry_takes_the_colour_camera_its_times_and_the_lidar(tmp_path: Path) -> None:
     traversal = open_traversal(kitti_odometry(tmp_path))
     frames = list(traversal.frames())
     assert frames[1].stamp_ns - frames[0].stamp_ns == 103_600_000
@@ -30,7 +31,7 @@ def test_kitti_odometry_takes_the_colour_camera_its_times_and_the_lidar(tmp_path
     assert scans[2].points_map.shape == (2, 3)
 
 
-def test_kitti_raw_takes_poses_from_gps_and_inertial_packets(tmp_path):
+def test_kitti_raw_takes_poses_from_gps_and_inertial_packets(tmp_path: Path) -> None:
     traversal = open_traversal(kitti_raw(tmp_path))
     frames = list(traversal.frames())
     assert frames[2].stamp_ns - frames[0].stamp_ns == 200_000_000
@@ -50,14 +51,16 @@ def test_kitti_raw_takes_poses_from_gps_and_inertial_packets(tmp_path):
         (lambda folder: write_rows(folder / "poses.txt", [pose(0)[:3]]), "1 lines for 3 images"),
     ],
 )
-def test_a_kitti_sequence_that_does_not_fit_together_is_refused(tmp_path, damage, words):
+def test_a_kitti_sequence_that_does_not_fit_together_is_refused(
+    tmp_path: Path, damage: Any, words: str
+) -> None:
     folder = kitti_odometry(tmp_path)
     damage(folder)
     with pytest.raises(TraversalError, match=words):
         open_traversal(folder)
 
 
-def test_a_cut_off_velodyne_file_is_left_out_and_counted(tmp_path):
+def test_a_cut_off_velodyne_file_is_left_out_and_counted(tmp_path: Path) -> None:
     folder = kitti_odometry(tmp_path)
     (folder / "velodyne" / "000001.bin").write_bytes(b"12345")
     traversal = open_traversal(folder)
@@ -65,7 +68,7 @@ def test_a_cut_off_velodyne_file_is_left_out_and_counted(tmp_path):
     assert traversal.skipped.counts == {"scans that cannot be read": 1}
 
 
-def test_another_camera_can_be_named_by_its_folder(tmp_path):
+def test_another_camera_can_be_named_by_its_folder(tmp_path: Path) -> None:
     (frame, *_) = open_traversal(kitti_odometry(tmp_path), camera="image_0").frames()
     np.testing.assert_allclose(frame.T_map_camera, pose(0), atol=1e-9)
     with pytest.raises(TraversalError, match="no camera 'image_1'; there is image_2, image_0"):
@@ -73,7 +76,7 @@ def test_another_camera_can_be_named_by_its_folder(tmp_path):
     assert len(open_traversal(kitti_raw(tmp_path), camera="image_02")) == 3
 
 
-def test_images_that_cannot_be_read_are_counted_even_the_first(tmp_path):
+def test_images_that_cannot_be_read_are_counted_even_the_first(tmp_path: Path) -> None:
     folder = kitti_odometry(tmp_path)
     (folder / "image_2" / "000000.png").write_bytes(b"")
     traversal = open_traversal(folder)
@@ -82,7 +85,7 @@ def test_images_that_cannot_be_read_are_counted_even_the_first(tmp_path):
 
 
 @pytest.mark.parametrize("packet", ["", "49.0 8.4 110.0", "nan " * 30, "forty-nine " * 30])
-def test_images_whose_packet_is_damaged_are_without_a_pose_and_counted(tmp_path, packet):
+def test_images_whose_packet_is_damaged_are_without_a_pose_and_counted(tmp_path: Path, packet: Any) -> None:
     folder = kitti_raw(tmp_path)
     (folder / "oxts" / "data" / "0000000001.txt").write_text(packet)
     traversal = open_traversal(folder)
@@ -90,7 +93,7 @@ def test_images_whose_packet_is_damaged_are_without_a_pose_and_counted(tmp_path,
     assert traversal.skipped.counts == {"images without a pose": 1}
 
 
-def test_lidar_and_camera_of_the_real_drive_agree(data_dir: Path):
+def test_lidar_and_camera_of_the_real_drive_agree(data_dir: Path) -> None:
     """The edges of near things in the projected lidar lie on edges of the image, and not if it is turned."""
     traversal = open_traversal(data_dir / "kitti_lidar_camera")
     pairs = list(zip(traversal.frames(), traversal.scans(), strict=True))[::4]

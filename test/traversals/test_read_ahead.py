@@ -10,7 +10,7 @@ import pytest
 from scene_geo_loc.traversals.read_ahead import ReadAhead
 
 
-def test_results_come_in_the_order_of_the_items():
+def test_results_come_in_the_order_of_the_items() -> None:
     first_may_end = threading.Event()
 
     def work(item: int) -> int:
@@ -24,7 +24,7 @@ def test_results_come_in_the_order_of_the_items():
         assert list(ahead.map(work, range(30))) == [10 * i for i in range(30)]
 
 
-def test_no_more_is_worked_on_than_a_few_items_ahead():
+def test_no_more_is_worked_on_than_a_few_items_ahead() -> None:
     taken: list[int] = []
 
     def items() -> Iterator[int]:
@@ -39,7 +39,7 @@ def test_no_more_is_worked_on_than_a_few_items_ahead():
             assert len(taken) - done <= 4
 
 
-def test_an_error_is_raised_where_its_result_is_due():
+def test_an_error_is_raised_where_its_result_is_due() -> None:
     def work(item: int) -> float:
         return 1 / (3 - item)
 
@@ -50,6 +50,6 @@ def test_an_error_is_raised_where_its_result_is_due():
             next(results)
 
 
-def test_one_stage_can_feed_the_next():
+def test_one_stage_can_feed_the_next() -> None:
     with ReadAhead(1) as ahead:
         assert list(ahead.map(abs, ahead.map(int, "123456789"))) == [1, 2, 3, 4, 5, 6, 7, 8, 9]

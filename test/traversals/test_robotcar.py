@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from robotcar_run import (
     vehicle_at,
     write_run,
 )
+from trees import open_folder
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import inverse, position_error_m, rotation_error_deg, transform
@@ -64,7 +66,7 @@ def true_camera(camera: str, seconds: float) -> np.ndarray:
     return EAST_NORTH_UP @ vehicle_at(seconds) @ np.linalg.inv(rigid(EXTRINSICS[unit])) @ T_unit_lens
 
 
-def test_a_run_is_recognised_and_its_stereo_centre_camera_taken(run):
+def test_a_run_is_recognised_and_its_stereo_centre_camera_taken(run: Path) -> None:
     traversal = open_traversal(run)
     frames = list(traversal.frames())
     assert len(frames) == len(traversal) == 24
@@ -75,7 +77,7 @@ def test_a_run_is_recognised_and_its_stereo_centre_camera_taken(run):
 
 
 @pytest.mark.parametrize("camera", ["stereo/centre", "stereo/left", "stereo/right", "mono_rear"])
-def test_a_camera_is_where_the_car_and_its_extrinsics_put_it(run, camera):
+def test_a_camera_is_where_the_car_and_its_extrinsics_put_it(run: Path, camera: str) -> None:
     for frame in open_traversal(run, camera=camera, poses="ins").frames():
         truth = true_camera(camera, seconds_of(frame.stamp_ns))
         # Between two rows of the table, 0.02 s apart, the car is taken to go straight.
@@ -84,14 +86,16 @@ def test_a_camera_is_where_the_car_and_its_extrinsics_put_it(run, camera):
 
 
 @pytest.mark.parametrize(("poses", "metres", "degrees"), [("rtk", 0.02, 0.05), ("ins", 0.001, 0.01)])
-def test_rtk_and_inertial_navigation_agree_in_the_map(run, poses, metres, degrees):
+def test_rtk_and_inertial_navigation_agree_in_the_map(
+    run: Path, poses: str, metres: float, degrees: float
+) -> None:
     for frame in open_traversal(run, poses=poses).frames():
         truth = true_camera("stereo/centre", seconds_of(frame.stamp_ns))
         assert position_error_m(truth, frame.T_map_camera) < metres
         assert rotation_error_deg(truth, frame.T_map_camera) < degrees
 
 
-def test_rtk_is_taken_first_then_inertial_navigation_then_odometry(tmp_path):
+def test_rtk_is_taken_first_then_inertial_navigation_then_odometry(tmp_path: Path) -> None:
     run = write_run(tmp_path, cameras=("stereo/centre",))
     for poses, file in (
         ("rtk", tmp_path / "rtk" / RUN / "rtk.csv"),
@@ -107,7 +111,7 @@ def test_rtk_is_taken_first_then_inertial_navigation_then_odometry(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["rtk.csv", "rtk/rtk.csv", "gps/rtk.csv"])
-def test_rtk_is_found_in_the_run_too(tmp_path, place):
+def test_rtk_is_found_in_the_run_too(tmp_path: Path, place: str) -> None:
     run = write_run(tmp_path, cameras=("stereo/centre",))
     expected = next(open_traversal(run).frames()).T_map_camera
     (run / place).parent.mkdir(exist_ok=True)
@@ -115,20 +119,22 @@ def test_rtk_is_found_in_the_run_too(tmp_path, place):
     np.testing.assert_array_equal(next(open_traversal(run, poses="rtk").frames()).T_map_camera, expected)
 
 
-def test_yaw_that_is_a_right_angle_too_much_as_in_the_published_rtk_files_is_corrected(tmp_path):
+def test_yaw_that_is_a_right_angle_too_much_as_in_the_published_rtk_files_is_corrected(
+    tmp_path: Path,
+) -> None:
     run = write_run(tmp_path, cameras=("stereo/centre",))
     rtk = tmp_path / "rtk" / RUN / "rtk.csv"
-    expected = [files.T_map_camera for files in open_traversal(run).frame_files]
+    expected = [files.T_map_camera for files in open_folder(run).frame_files]
     lines = [line.split(",") for line in rtk.read_text().splitlines()]
     for fields in lines[1:]:
         yaw = float(fields[13]) + np.pi / 2
         fields[13] = f"{np.arctan2(np.sin(yaw), np.cos(yaw)):.9f}"
     rtk.write_text("\n".join(",".join(fields) for fields in lines))
-    for files, T in zip(open_traversal(run).frame_files, expected, strict=True):
+    for files, T in zip(open_folder(run).frame_files, expected, strict=True):
         np.testing.assert_allclose(files.T_map_camera, T, atol=1e-6)
 
 
-def test_yaw_that_has_nothing_to_do_with_the_course_is_left_as_it_is(tmp_path):
+def test_yaw_that_has_nothing_to_do_with_the_course_is_left_as_it_is(tmp_path: Path) -> None:
     run = write_run(tmp_path, cameras=("stereo/centre",))
     rtk = tmp_path / "rtk" / RUN / "rtk.csv"
     lines = [line.split(",") for line in rtk.read_text().splitlines()]
@@ -142,7 +148,7 @@ def test_yaw_that_has_nothing_to_do_with_the_course_is_left_as_it_is(tmp_path):
         np.testing.assert_allclose(T[:2, 0] / np.linalg.norm(T[:2, 0]), [np.sin(yaw), np.cos(yaw)], atol=1e-3)
 
 
-def test_visual_odometry_gives_a_map_that_begins_at_base_link(run):
+def test_visual_odometry_gives_a_map_that_begins_at_base_link(run: Path) -> None:
     frames = list(open_traversal(run, poses="vo").frames())
     start = vehicle_at(times(0.0625)[1])  # the first row's stamp
     T_start_base = np.diag([1.0, -1, -1, 1])
@@ -154,7 +160,7 @@ def test_visual_odometry_gives_a_map_that_begins_at_base_link(run):
 
 
 @pytest.mark.parametrize("camera", ["stereo/centre", "stereo/right", "mono_rear"])
-def test_images_are_demosaiced_and_undistorted_by_the_look_up_table(run, camera):
+def test_images_are_demosaiced_and_undistorted_by_the_look_up_table(run: Path, camera: str) -> None:
     image = next(open_traversal(run, camera=camera).frames()).image
     width, height = SIZES[camera.partition("/")[0]]
     x, y = distorted(*np.meshgrid(np.arange(width), np.arange(height)), width, height)
@@ -164,21 +170,22 @@ def test_images_are_demosaiced_and_undistorted_by_the_look_up_table(run, camera)
 
 
 @pytest.mark.parametrize("camera", ["mono_left", "mono_right"])
-def test_turned_images_show_the_same_world(run, camera):
+def test_turned_images_show_the_same_world(run: Path, camera: str) -> None:
     """Each pixel's ray, followed to the image that is not turned, ends at the pixel of the same colour."""
     frame = next(open_traversal(run, camera=camera, poses="ins").frames())
     straight = Camera(64, 64, *MODELS[camera][:4])
     T_straight_turned = inverse(true_camera(camera, seconds_of(frame.stamp_ns))) @ frame.T_map_camera
     v, u = np.mgrid[3 : frame.camera.height - 3, 3 : frame.camera.width - 3].reshape(2, -1)
     rays = frame.camera.rays(np.stack([u, v], axis=1))
-    x, y = distorted(*straight.project(transform(T_straight_turned, rays)).T, 64, 64)
+    x, y = straight.project(transform(T_straight_turned, rays)).T
+    x, y = distorted(x, y, 64, 64)
     colours = frame.image[v, u].astype(float)
     assert np.abs(colours[:, 0] - 3 * x).max() < 1.5
     assert np.abs(colours[:, 1] - 4 * y).max() < 1.5
 
 
 @pytest.mark.parametrize(("camera", "degrees"), [("mono_left", 11.0), ("mono_right", 11.4)])
-def test_turned_images_are_more_upright_by_the_authors_angles(run, camera, degrees):
+def test_turned_images_are_more_upright_by_the_authors_angles(run: Path, camera: str, degrees: float) -> None:
     frame = next(open_traversal(run, camera=camera, poses="ins").frames())
 
     def lean(T: np.ndarray) -> float:
@@ -191,8 +198,8 @@ def test_turned_images_are_more_upright_by_the_authors_angles(run, camera, degre
     assert (frame.image > 0).all(axis=2).mean() > 0.95  # nothing of the black corners
 
 
-def test_scans_of_all_lidars_come_in_order_and_in_the_map(run):
-    traversal = open_traversal(run, poses="ins")
+def test_scans_of_all_lidars_come_in_order_and_in_the_map(run: Path) -> None:
+    traversal = open_folder(run, poses="ins")
     scans = list(traversal.scans())
     stamps = [scan.stamp_ns for scan in scans]
     assert stamps == sorted(stamps)
@@ -206,9 +213,9 @@ def test_scans_of_all_lidars_come_in_order_and_in_the_map(run):
         np.testing.assert_allclose(scan.points_map, transform(T, points), atol=0.002)
 
 
-def test_a_part_of_a_run_has_the_scans_around_it(run, monkeypatch):
+def test_a_part_of_a_run_has_the_scans_around_it(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subset, "_MARGIN_NS", 2_000_000_000)  # the run is shorter than the margin
-    whole, some = open_traversal(run), open_traversal(run, start=5.0, end=6.0)
+    whole, some = open_folder(run), open_folder(run, start=5.0, end=6.0)
     assert len(some) == 3
     first, last = stamp_us(0.25 + 5.0 - 2.0) * 1000, stamp_us(0.25 + 6.0 + 2.0) * 1000
     around = [file.stamp_ns for file in whole.scan_files if first <= file.stamp_ns <= last]
@@ -216,15 +223,15 @@ def test_a_part_of_a_run_has_the_scans_around_it(run, monkeypatch):
     assert 0 < len(around) < len(whole.scan_files)
 
 
-def test_calibration_in_the_run_goes_before_that_beside_it(tmp_path):
+def test_calibration_in_the_run_goes_before_that_beside_it(tmp_path: Path) -> None:
     run = write_run(tmp_path, cameras=("stereo/centre",))
     for folder in ("models", "extrinsics"):
         (tmp_path / folder).rename(run / folder)
     assert len(list(open_traversal(run).frames())) == 24
 
 
-def test_what_reads_images_can_be_sent_to_another_process(run):
-    traversal = open_traversal(run, camera="mono_left")
+def test_what_reads_images_can_be_sent_to_another_process(run: Path) -> None:
+    traversal = open_folder(run, camera="mono_left")
     files = traversal.frame_files[0]
     copy = pickle.loads(pickle.dumps(traversal.read_image))
     np.testing.assert_array_equal(copy(files.image), traversal.read_image(files.image))
@@ -232,7 +239,7 @@ def test_what_reads_images_can_be_sent_to_another_process(run):
 
 @settings(deadline=None)
 @given(st.lists(st.floats(-3.0, 3.0), min_size=6, max_size=6))
-def test_six_numbers_make_the_pose_that_they_come_from(numbers):
+def test_six_numbers_make_the_pose_that_they_come_from(numbers: Any) -> None:
     T = se3(np.array(numbers))
     np.testing.assert_allclose(T, rigid(np.array(numbers)), atol=1e-12)
     np.testing.assert_allclose(rigid(numbers_of(T)), T, atol=1e-6)
@@ -240,7 +247,7 @@ def test_six_numbers_make_the_pose_that_they_come_from(numbers):
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 9), max_size=9))
-def test_the_most_stamps_that_increase_are_kept(stamps):
+def test_the_most_stamps_that_increase_are_kept(stamps: Any) -> None:
     kept = [stamps[i] for i in in_order(stamps)]
     assert all(a < b for a, b in pairwise(kept))
     assert list(in_order(stamps)) == sorted(in_order(stamps))
@@ -250,7 +257,7 @@ def test_the_most_stamps_that_increase_are_kept(stamps):
     assert len(kept) == max(longest, default=0)
 
 
-def test_a_jump_is_not_believed_but_a_correction_is():
+def test_a_jump_is_not_believed_but_a_correction_is() -> None:
     stamps = np.arange(100) * 20_000_000
     path = np.stack([0.2 * np.arange(100.0), np.zeros(100), np.zeros(100)], axis=1)
     assert without_jumps(stamps, path).all()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from robotcar_run import RUN, stamp_us, write_run
+from trees import open_folder
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import position_error_m
@@ -26,7 +28,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def read_all(run: Path, **options: str) -> FolderTraversal:
-    traversal = open_traversal(run, **options)
+    traversal = open_folder(run, **options)
     assert isinstance(traversal, FolderTraversal)
     list(traversal.frames())
     list(traversal.scans())
@@ -54,7 +56,7 @@ def image(run: Path, place: int) -> Path:
     return sorted((run / "stereo" / "centre").iterdir())[place]
 
 
-def test_images_that_are_listed_but_missing_are_counted(run):
+def test_images_that_are_listed_but_missing_are_counted(run: Path) -> None:
     image(run, 3).unlink()
     image(run, 7).unlink()
     traversal = read_all(run)
@@ -62,7 +64,7 @@ def test_images_that_are_listed_but_missing_are_counted(run):
     assert traversal.skipped.counts == {"missing images": 2}
 
 
-def test_images_that_are_damaged_in_colour_or_of_another_size_are_counted(run):
+def test_images_that_are_damaged_in_colour_or_of_another_size_are_counted(run: Path) -> None:
     image(run, 0).write_bytes(image(run, 0).read_bytes()[:40])
     cv2.imwrite(str(image(run, 1)), np.zeros((48, 64, 3), np.uint8))
     cv2.imwrite(str(image(run, 2)), np.zeros((24, 64), np.uint8))
@@ -72,7 +74,7 @@ def test_images_that_are_damaged_in_colour_or_of_another_size_are_counted(run):
     assert traversal.skipped.counts == {"images that cannot be read": 3}
 
 
-def test_lines_of_stamps_that_are_damaged_or_out_of_order_are_counted(run):
+def test_lines_of_stamps_that_are_damaged_or_out_of_order_are_counted(run: Path) -> None:
     def change(lines: list[str]) -> list[str]:
         lines[5], lines[6] = lines[6], lines[5]
         return [*lines[:10], "what?", "-5 1", f"{stamp_us(1e9)} 1", *lines[10:], ""]
@@ -86,7 +88,7 @@ def test_lines_of_stamps_that_are_damaged_or_out_of_order_are_counted(run):
     }
 
 
-def test_truncated_empty_and_missing_scans_are_counted(run):
+def test_truncated_empty_and_missing_scans_are_counted(run: Path) -> None:
     scans = sorted((run / "lms_front").iterdir())
     scans[0].write_bytes(scans[0].read_bytes()[:-5])
     scans[1].write_bytes(b"")
@@ -103,7 +105,7 @@ def test_truncated_empty_and_missing_scans_are_counted(run):
     }
 
 
-def test_missing_folders_lists_and_extrinsics_of_lidars_are_counted(run):
+def test_missing_folders_lists_and_extrinsics_of_lidars_are_counted(run: Path) -> None:
     (run / "lms_front").rename(run / "elsewhere")
     (run / "lms_rear.timestamps").unlink()
     (run.parent / "extrinsics" / "ldmrs.txt").unlink()
@@ -116,7 +118,7 @@ def test_missing_folders_lists_and_extrinsics_of_lidars_are_counted(run):
     }
 
 
-def test_a_run_without_lidars_has_frames(run):
+def test_a_run_without_lidars_has_frames(run: Path) -> None:
     for lidar in ("lms_front", "lms_rear", "ldmrs"):
         (run / lidar).rename(run / f"no_{lidar}")
         (run / f"{lidar}.timestamps").unlink()
@@ -125,7 +127,7 @@ def test_a_run_without_lidars_has_frames(run):
     assert not traversal.skipped
 
 
-def test_rows_of_the_inertial_navigation_that_are_of_no_use_are_counted(run):
+def test_rows_of_the_inertial_navigation_that_are_of_no_use_are_counted(run: Path) -> None:
     path = run / "gps" / "ins.csv"
     edit(path, with_field(5, "nan", 10))
     edit(path, with_field(6, "inf", 11))
@@ -148,7 +150,7 @@ def test_rows_of_the_inertial_navigation_that_are_of_no_use_are_counted(run):
     assert all(files.T_map_camera is not None for files in traversal.frame_files)
 
 
-def test_a_hole_in_the_poses_leaves_images_and_scans_without(run):
+def test_a_hole_in_the_poses_leaves_images_and_scans_without(run: Path) -> None:
     edit(run / "gps" / "ins.csv", lambda lines: lines[:201] + lines[301:])
     traversal = open_traversal(run)
     frames = list(traversal.frames())
@@ -158,7 +160,7 @@ def test_a_hole_in_the_poses_leaves_images_and_scans_without(run):
     assert traversal.skipped.counts == {"images without a pose": 4, "scans without a pose": 60}
 
 
-def test_after_a_lasting_jump_the_longer_part_is_believed(run):
+def test_after_a_lasting_jump_the_longer_part_is_believed(run: Path) -> None:
     def change(lines: list[str]) -> list[str]:
         for row in range(401, 601):
             fields = lines[row].split(",")
@@ -172,17 +174,17 @@ def test_after_a_lasting_jump_the_longer_part_is_believed(run):
     assert traversal.skipped.counts["images without a pose"] == 8
 
 
-def test_where_no_row_is_of_use_the_next_best_poses_are_taken(run):
+def test_where_no_row_is_of_use_the_next_best_poses_are_taken(run: Path) -> None:
     edit(run / "gps" / "ins.csv", with_field(1, "INS_INACTIVE", *range(600)))
     traversal = read_all(run)
     assert traversal.skipped.counts["rows of ins.csv of a bad solution"] == 600
-    expected = open_traversal(run, poses="vo").frame_files[5].T_map_camera
+    expected = open_folder(run, poses="vo").frame_files[5].T_map_camera
     np.testing.assert_array_equal(traversal.frame_files[5].T_map_camera, expected)
     with pytest.raises(TraversalError, match="none of the rows can be used"):
         open_traversal(run, poses="ins")
 
 
-def test_a_jump_of_visual_odometry_ends_what_is_known_of_the_way(run):
+def test_a_jump_of_visual_odometry_ends_what_is_known_of_the_way(run: Path) -> None:
     edit(run / "vo" / "vo.csv", with_field(2, "40.0", 60))
     traversal = read_all(run, poses="vo")
     assert traversal.skipped.counts["rows of vo.csv beyond a break"] == 60
@@ -190,8 +192,8 @@ def test_a_jump_of_visual_odometry_ends_what_is_known_of_the_way(run):
     assert traversal.frame_files[-1].T_map_camera is not None
 
 
-def test_the_car_is_taken_to_keep_its_speed_over_a_missing_row_of_visual_odometry(run):
-    whole = open_traversal(run, poses="vo")
+def test_the_car_is_taken_to_keep_its_speed_over_a_missing_row_of_visual_odometry(run: Path) -> None:
+    whole = open_folder(run, poses="vo")
     edit(run / "vo" / "vo.csv", with_field(2, "nan", 60))
     traversal = read_all(run, poses="vo")
     assert traversal.skipped.counts["rows of vo.csv without numbers"] == 1
@@ -199,7 +201,7 @@ def test_the_car_is_taken_to_keep_its_speed_over_a_missing_row_of_visual_odometr
         assert position_error_m(before.T_map_camera, after.T_map_camera) < 0.1  # a step is of 0.6 m
 
 
-def test_a_gap_breaks_visual_odometry(run):
+def test_a_gap_breaks_visual_odometry(run: Path) -> None:
     edit(run / "vo" / "vo.csv", lambda lines: lines[:31] + lines[61:])
     traversal = read_all(run, poses="vo")
     assert traversal.skipped.counts["rows of vo.csv beyond a break"] == 30
@@ -207,7 +209,7 @@ def test_a_gap_breaks_visual_odometry(run):
 
 @pytest.mark.parametrize("table", ["gps/ins.csv", "vo/vo.csv"])
 @pytest.mark.parametrize("text", ["", "a,b,c\n1,2,3\n", "\x00\x01"])
-def test_a_table_without_its_columns_is_refused_by_name(run, table, text):
+def test_a_table_without_its_columns_is_refused_by_name(run: Path, table: str, text: str) -> None:
     (run / table).write_text(text)
     with pytest.raises(
         TraversalError, match=re.escape(Path(table).name) + r": there is no column \w*timestamp"
@@ -215,7 +217,7 @@ def test_a_table_without_its_columns_is_refused_by_name(run, table, text):
         open_traversal(run, poses=Path(table).stem)
 
 
-def test_a_table_with_nothing_but_the_names_gives_no_poses(run):
+def test_a_table_with_nothing_but_the_names_gives_no_poses(run: Path) -> None:
     edit(run / "gps" / "ins.csv", lambda lines: lines[:1])
     edit(run / "vo" / "vo.csv", lambda lines: lines[:1])
     assert read_all(run).skipped.counts == {"images without a pose": 24, "scans without a pose": 360}
@@ -223,14 +225,14 @@ def test_a_table_with_nothing_but_the_names_gives_no_poses(run):
         open_traversal(run, poses="vo")
 
 
-def test_poses_that_are_not_there_are_refused(run):
+def test_poses_that_are_not_there_are_refused(run: Path) -> None:
     with pytest.raises(TraversalError, match="no poses of rtk here; there are: ins, vo"):
         open_traversal(run, poses="rtk")
     with pytest.raises(TraversalError, match="take rtk, ins, vo"):
         open_traversal(run, poses="slam")
 
 
-def test_cameras_that_are_not_there_are_refused(run):
+def test_cameras_that_are_not_there_are_refused(run: Path) -> None:
     with pytest.raises(TraversalError, match="there are images of stereo/centre"):
         open_traversal(run, camera="mono_left")
     with pytest.raises(TraversalError, match=r"no camera 'left'; take stereo/centre, stereo/left"):
@@ -246,7 +248,7 @@ def test_cameras_that_are_not_there_are_refused(run):
         "extrinsics/ins.txt",
     ],
 )
-def test_calibration_that_is_missing_is_named_with_where_to_get_it(run, name):
+def test_calibration_that_is_missing_is_named_with_where_to_get_it(run: Path, name: str) -> None:
     (run.parent / name).unlink()
     with pytest.raises(
         TraversalError, match=rf"no {re.escape(name)} here or beside it.*robotcar-dataset-sdk"
@@ -270,26 +272,26 @@ def test_calibration_that_is_missing_is_named_with_where_to_get_it(run, name):
         ("extrinsics/stereo.txt", "so so\n", "expected lines of numbers"),
     ],
 )
-def test_calibration_that_is_damaged_is_refused(run, name, content, said):
+def test_calibration_that_is_damaged_is_refused(run: Path, name: str, content: Any, said: str) -> None:
     (run.parent / name).write_text(content)
     with pytest.raises(TraversalError, match=said):
         open_traversal(run)
 
 
-def test_a_run_without_any_image_is_refused(run):
+def test_a_run_without_any_image_is_refused(run: Path) -> None:
     for path in (run / "stereo" / "centre").iterdir():
         path.unlink()
     with pytest.raises(TraversalError, match=r"no image that stereo\.timestamps lists"):
         open_traversal(run)
 
 
-def test_a_run_without_any_good_image_is_refused(run):
+def test_a_run_without_any_good_image_is_refused(run: Path) -> None:
     for path in (run / "stereo" / "centre").iterdir():
         path.write_bytes(b"no PNG")
     with pytest.raises(TraversalError, match="neither this image nor any other here can be read"):
         open_traversal(run)
 
 
-def test_the_layout_is_said_where_another_folder_is_taken_for_a_run(run):
+def test_the_layout_is_said_where_another_folder_is_taken_for_a_run(run: Path) -> None:
     with pytest.raises(TraversalError, match=rf"not robotcar, which has stereo.timestamps.*{RUN}/"):
         open_traversal(run.parent, "robotcar")

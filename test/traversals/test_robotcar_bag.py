@@ -70,7 +70,9 @@ def transform_of(pose: Any) -> np.ndarray:
         ("mono_left", "rtk", 1e-4),
     ],
 )
-def test_frames_poses_and_scans_are_read_again_as_they_were(run, tmp_path, camera, poses, metres):
+def test_frames_poses_and_scans_are_read_again_as_they_were(
+    run: Path, tmp_path: Path, camera: str, poses: str, metres: float
+) -> None:
     source = open_traversal(run, camera=camera, poses=poses, start=5.0, end=7.0)
     convert(source, tmp_path / "bag")
     again = open_traversal(tmp_path / "bag")
@@ -88,7 +90,7 @@ def test_frames_poses_and_scans_are_read_again_as_they_were(run, tmp_path, camer
         np.testing.assert_allclose(scan.points_map, scans[scan.stamp_ns], atol=metres + 2e-6)
 
 
-def test_every_sensor_is_where_its_extrinsics_put_it(bag):
+def test_every_sensor_is_where_its_extrinsics_put_it(bag: Path) -> None:
     ((_, message),) = messages(bag, "/tf_static")
     transforms = {t.child_frame_id: t for t in message.transforms}
     assert {t.header.frame_id for t in transforms.values()} == {"base_link"}
@@ -112,7 +114,9 @@ def test_every_sensor_is_where_its_extrinsics_put_it(bag):
     np.testing.assert_allclose(right, [0, -0.239983, 0], atol=1e-9)
 
 
-def test_images_and_their_camera_are_in_the_optical_frame_that_is_read(bag, run, tmp_path):
+def test_images_and_their_camera_are_in_the_optical_frame_that_is_read(
+    bag: Path, run: Path, tmp_path: Path
+) -> None:
     convert(open_traversal(run, camera="mono_left"), tmp_path / "left", compressed=True)
     for path, topic, frame in (
         (bag, "/camera/image_raw", "stereo_centre_optical_frame"),
@@ -125,7 +129,7 @@ def test_images_and_their_camera_are_in_the_optical_frame_that_is_read(bag, run,
         assert {message.header.frame_id for _, message in (*images, *cameras)} == {frame}
 
 
-def test_scans_are_as_measured_each_in_its_lidars_frame(bag):
+def test_scans_are_as_measured_each_in_its_lidars_frame(bag: Path) -> None:
     scans = messages(bag, "/lidar/points")
     counts: Counter[str] = Counter()
     for at, cloud in scans:
@@ -145,7 +149,7 @@ def test_scans_are_as_measured_each_in_its_lidars_frame(bag):
     assert counts == dict.fromkeys(LIDARS, 120)
 
 
-def test_odometry_is_on_its_topic_and_on_tf(bag):
+def test_odometry_is_on_its_topic_and_on_tf(bag: Path) -> None:
     steps = messages(bag, "/odom")
     transforms = messages(bag, "/tf")
     assert len(steps) == len(transforms) == 191
@@ -166,7 +170,7 @@ def test_odometry_is_on_its_topic_and_on_tf(bag):
         np.testing.assert_allclose([angular.x, angular.y, angular.z], motion[3:] / 0.0625, atol=1e-4)
 
 
-def test_fixes_have_the_receivers_position_and_uncertainty(bag):
+def test_fixes_have_the_receivers_position_and_uncertainty(bag: Path) -> None:
     fixes = messages(bag, "/gps/fix")
     assert [at for at, _ in fixes] == [stamp_us(t) * 1000 for t in times(0.2)]
     for t, (_, fix) in zip(times(0.2), fixes, strict=True):
@@ -177,19 +181,19 @@ def test_fixes_have_the_receivers_position_and_uncertainty(bag):
         np.testing.assert_allclose([east, north, up], [1.2**2, 1.5**2, 3.0**2])
 
 
-def test_the_ground_truth_is_base_link_in_the_map(bag):
+def test_the_ground_truth_is_base_link_in_the_map(bag: Path) -> None:
     poses = messages(bag, "/ground_truth/pose")
     assert [at for at, _ in poses] == [stamp_us(t) * 1000 for t in times(0.1)]
     assert {pose.header.frame_id for _, pose in poses} == {"map"}
 
 
-def test_messages_are_recorded_in_order_of_time(bag):
+def test_messages_are_recorded_in_order_of_time(bag: Path) -> None:
     index = Bag(bag)
     recorded = [message.log_time_ns for message in index.messages(index.topics)]
     assert recorded == sorted(recorded)
 
 
-def test_of_a_part_only_what_is_around_its_frames_is_written(run, tmp_path):
+def test_of_a_part_only_what_is_around_its_frames_is_written(run: Path, tmp_path: Path) -> None:
     done = convert(open_traversal(run, start=4.0, end=6.0), tmp_path / "bag")
     assert done.frames == 5
     stamps = [at for at, _ in messages(tmp_path / "bag", "/lidar/points")]
@@ -198,7 +202,7 @@ def test_of_a_part_only_what_is_around_its_frames_is_written(run, tmp_path):
     assert last + 0.9e9 < max(stamps) <= last + 1e9
 
 
-def test_what_is_missing_or_of_no_use_is_left_out_and_counted(tmp_path):
+def test_what_is_missing_or_of_no_use_is_left_out_and_counted(tmp_path: Path) -> None:
     run = write_run(tmp_path, cameras=("stereo/centre",))
     first = min((run / "ldmrs").iterdir())
     first.write_bytes(first.read_bytes()[:-1])
@@ -217,7 +221,7 @@ def test_what_is_missing_or_of_no_use_is_left_out_and_counted(tmp_path):
     }
 
 
-def test_a_run_with_nothing_but_one_camera_becomes_a_bag_too(tmp_path):
+def test_a_run_with_nothing_but_one_camera_becomes_a_bag_too(tmp_path: Path) -> None:
     run = write_run(tmp_path, cameras=("stereo/centre",))
     (tmp_path / "rtk" / RUN / "rtk.csv").unlink()
     for name in ("gps", "vo", *LIDARS):
@@ -229,7 +233,7 @@ def test_a_run_with_nothing_but_one_camera_becomes_a_bag_too(tmp_path):
     assert [frame.T_map_camera for frame in open_traversal(tmp_path / "bag").frames()] == [None] * 24
 
 
-def test_the_command_says_what_is_in_the_bag(run, tmp_path):
+def test_the_command_says_what_is_in_the_bag(run: Path, tmp_path: Path) -> None:
     image = min((run / "stereo" / "centre").iterdir())
     content = image.read_bytes()
     image.unlink()

@@ -8,15 +8,16 @@ by its Python class CameraModel.  They are relative to the pose at 5.25 s.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from robotcar_run import stamp_us, write_run
+from trees import open_folder
 
 from scene_geo_loc.geometry.pose import Pose, inverse, transform
 from scene_geo_loc.traversals.folder import FolderTraversal
 from scene_geo_loc.traversals.frame import Skipped
-from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.robotcar.calibration import Calibration
 from scene_geo_loc.traversals.robotcar.poses import VehiclePoses, read_poses
 
@@ -187,7 +188,7 @@ def cloud_in_map(traversal: FolderTraversal, lidar: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("origin", ["rtk", "ins", "vo"])
-def test_interpolated_poses_are_those_of_the_sdk(run, origin):
+def test_interpolated_poses_are_those_of_the_sdk(run: Path, origin: str) -> None:
     stamps = np.array([stamp_us(t) * 1000 for t in POSES_AT])
     poses, known = poses_of(run, origin).trajectory.at_many(stamps)
     assert known.all()
@@ -197,8 +198,8 @@ def test_interpolated_poses_are_those_of_the_sdk(run, origin):
 
 
 @pytest.mark.parametrize(("lidar", "poses"), CLOUDS)
-def test_accumulated_scans_are_those_of_the_sdk(run, lidar, poses):
-    cloud = cloud_in_map(open_traversal(run, poses=poses), lidar)
+def test_accumulated_scans_are_those_of_the_sdk(run: Path, lidar: Any, poses: Any) -> None:
+    cloud = cloud_in_map(open_folder(run, poses=poses), lidar)
     cloud = transform(inverse(pose_at_origin(run, poses)), cloud)
     assert len(cloud) == 3200
     found = np.concatenate([cloud[[0, 1234, 3199]], cloud.mean(axis=0)[None]])
@@ -206,8 +207,8 @@ def test_accumulated_scans_are_those_of_the_sdk(run, lidar, poses):
 
 
 @pytest.mark.parametrize(("camera", "poses"), PIXELS)
-def test_scans_fall_on_the_pixels_that_the_sdk_gives(run, camera, poses):
-    traversal = open_traversal(run, camera=camera, poses=poses)
+def test_scans_fall_on_the_pixels_that_the_sdk_gives(run: Path, camera: Any, poses: Any) -> None:
+    traversal = open_folder(run, camera=camera, poses=poses)
     frame = next(files for files in traversal.frame_files if files.stamp_ns == ORIGIN_US * 1000)
     points = transform(inverse(frame.T_map_camera), cloud_in_map(traversal, "lms_front"))
     pixels = frame.camera.project(points)

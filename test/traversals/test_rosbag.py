@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,10 +25,11 @@ from scene_geo_loc.traversals.messages.images import image_of
 from scene_geo_loc.traversals.rosbag.bag import Bag
 from scene_geo_loc.traversals.rosbag.index import BagIndex
 from scene_geo_loc.traversals.rosbag.traversal import RosbagTraversal
+from scene_geo_loc.traversals.rosbag.writer import BagWriter
 from scene_geo_loc.traversals.subset import Part
 
 
-def test_frames_have_their_image_camera_pose_and_depth(drive):
+def test_frames_have_their_image_camera_pose_and_depth(drive: Any) -> None:
     traversal = RosbagTraversal(drive)
     frames = list(traversal.frames())
     assert len(frames) == len(traversal) == 10
@@ -42,18 +44,18 @@ def test_frames_have_their_image_camera_pose_and_depth(drive):
         np.testing.assert_allclose(frame.depth[1:], 1.0 + i)
 
 
-def test_a_traversal_can_be_read_again(drive):
+def test_a_traversal_can_be_read_again(drive: Any) -> None:
     traversal = RosbagTraversal(drive)
     assert [f.stamp_ns for f in traversal.frames()] == [f.stamp_ns for f in traversal.frames()]
 
 
-def test_compressed_images_are_read_where_there_are_no_raw_ones(tmp_path):
+def test_compressed_images_are_read_where_there_are_no_raw_ones(tmp_path: Path) -> None:
     frames = list(RosbagTraversal(write_drive(tmp_path / "drive", compressed=True)).frames())
     assert len(frames) == 10
     assert frames[0].image.shape == (48, 64, 3)
 
 
-def test_poses_are_interpolated_to_the_stamp_of_the_image(tmp_path):
+def test_poses_are_interpolated_to_the_stamp_of_the_image(tmp_path: Path) -> None:
     bag = write_drive(tmp_path / "drive", image_stamp=lambda i: stamp(i - 0.5))
     frames = list(RosbagTraversal(bag).frames())
     assert frames[0].T_map_camera is None
@@ -73,8 +75,8 @@ def test_poses_are_interpolated_to_the_stamp_of_the_image(tmp_path):
     ],
 )
 def test_poses_are_of_the_truth_else_of_tf_else_of_odometry_or_as_named(
-    tmp_path, there, wanted, offset, map_frame
-):
+    tmp_path: Path, there: Any, wanted: str | None, offset: tuple[int, ...], map_frame: str
+) -> None:
     traversal = RosbagTraversal(write_drive(tmp_path / "drive", **there), poses=wanted)
     frame = list(traversal.frames())[4]
     assert traversal.map_frame == map_frame
@@ -93,7 +95,9 @@ def test_poses_are_of_the_truth_else_of_tf_else_of_odometry_or_as_named(
         ({"truth": True, "odometry": True}, "/odom", None),
     ],
 )
-def test_odometry_is_of_its_topic_else_of_tf_and_never_what_the_poses_are_of(tmp_path, there, wanted, height):
+def test_odometry_is_of_its_topic_else_of_tf_and_never_what_the_poses_are_of(
+    tmp_path: Path, there: Any, wanted: str | None, height: float | None
+) -> None:
     traversal = RosbagTraversal(write_drive(tmp_path / "drive", **there), poses=wanted)
     frame = list(traversal.frames())[4]
     if height is None:
@@ -104,7 +108,7 @@ def test_odometry_is_of_its_topic_else_of_tf_and_never_what_the_poses_are_of(tmp
         np.testing.assert_allclose(frame.T_odom_camera, expected, atol=1e-9)
 
 
-def test_poses_can_come_from_a_trajectory_of_the_camera(tmp_path, drive):
+def test_poses_can_come_from_a_trajectory_of_the_camera(tmp_path: Path, drive: Any) -> None:
     stamps = np.array([stamp(i) for i in range(10)])
     poses = np.stack([base_at(i + 3) @ T_BASE_CAMERA for i in range(10)])
     write_tum(tmp_path / "poses.tum", Trajectory(stamps, poses))
@@ -113,24 +117,26 @@ def test_poses_can_come_from_a_trajectory_of_the_camera(tmp_path, drive):
         np.testing.assert_allclose(frame.T_map_camera, base_at(i + 3) @ T_BASE_CAMERA, atol=1e-6)
 
 
-def test_poses_that_are_not_there_are_named_with_those_that_are(drive):
+def test_poses_that_are_not_there_are_named_with_those_that_are(drive: Any) -> None:
     with pytest.raises(TraversalError, match="/ground_truth/pose"):
         RosbagTraversal(drive, poses="/elsewhere")
 
 
-def test_without_a_mounting_a_pose_is_that_of_the_camera(tmp_path):
+def test_without_a_mounting_a_pose_is_that_of_the_camera(tmp_path: Path) -> None:
     bag = write_drive(tmp_path / "drive", static=False)
     frame = next(RosbagTraversal(bag).frames())
     np.testing.assert_allclose(frame.T_map_camera, base_at(0), atol=1e-9)
 
 
-def test_without_poses_frames_are_given_and_counted(tmp_path):
+def test_without_poses_frames_are_given_and_counted(tmp_path: Path) -> None:
     traversal = RosbagTraversal(write_drive(tmp_path / "drive", truth=False))
     assert [frame.T_map_camera for frame in traversal.frames()] == [None] * 10
     assert traversal.skipped.counts == {"images without a pose": 10}
 
 
-def test_a_camera_whose_mounting_is_unknown_has_no_pose_and_the_log_says_why(tmp_path, caplog):
+def test_a_camera_whose_mounting_is_unknown_has_no_pose_and_the_log_says_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     traversal = RosbagTraversal(write_drive(tmp_path / "drive", truth=False, odometry=True, static=False))
     assert next(traversal.frames()).T_map_camera is None
     assert (
@@ -138,19 +144,19 @@ def test_a_camera_whose_mounting_is_unknown_has_no_pose_and_the_log_says_why(tmp
     )
 
 
-def test_images_need_a_camera_info(tmp_path):
+def test_images_need_a_camera_info(tmp_path: Path) -> None:
     with pytest.raises(TraversalError, match="10 images on /camera/image_raw but no camera_info on"):
         RosbagTraversal(write_drive(tmp_path / "drive", camera=None))
 
 
-def test_a_bag_without_images_says_what_it_has(tmp_path):
+def test_a_bag_without_images_says_what_it_has(tmp_path: Path) -> None:
     bag = write_drive(tmp_path / "drive", images=())
     with pytest.raises(TraversalError, match=r"no camera images; its topics are: /tf_static\."):
         RosbagTraversal(bag)
 
 
-def test_a_camera_topic_can_be_named(tmp_path):
-    def other_camera(bag, i):
+def test_a_camera_topic_can_be_named(tmp_path: Path) -> None:
+    def other_camera(bag: BagWriter, i: int) -> Any:
         bag.camera_info("/back/camera_info", stamp(i), "camera_optical_frame", CAMERA)
         bag.image("/back/image_raw", stamp(i), "camera_optical_frame", 255 - picture(i))
 
@@ -161,7 +167,7 @@ def test_a_camera_topic_can_be_named(tmp_path):
         RosbagTraversal(bag, image_topic="/front/image_raw")
 
 
-def test_duplicate_and_backward_stamps_are_left_out_and_counted(tmp_path):
+def test_duplicate_and_backward_stamps_are_left_out_and_counted(tmp_path: Path) -> None:
     order = [0, 1, 1, 2, 5, 3, 4, 6, 7, 8]
     traversal = RosbagTraversal(write_drive(tmp_path / "drive", image_stamp=lambda i: stamp(order[i])))
     stamps = [frame.stamp_ns for frame in traversal.frames()]
@@ -169,8 +175,8 @@ def test_duplicate_and_backward_stamps_are_left_out_and_counted(tmp_path):
     assert traversal.skipped.counts["images with a stamp not after the one before"] == 10 - len(stamps) > 0
 
 
-def test_images_of_another_size_than_camera_info_says_are_left_out(tmp_path):
-    def small(bag, i):
+def test_images_of_another_size_than_camera_info_says_are_left_out(tmp_path: Path) -> None:
+    def small(bag: BagWriter, i: int) -> Any:
         bag.image("/camera/image_raw", stamp(i + 0.5), "camera_optical_frame", picture(i)[:24, :32])
 
     traversal = RosbagTraversal(write_drive(tmp_path / "some", extra=small))
@@ -181,14 +187,14 @@ def test_images_of_another_size_than_camera_info_says_are_left_out(tmp_path):
         list(traversal.frames())
 
 
-def test_depth_of_another_camera_is_not_taken(tmp_path):
-    def stereo_depth(bag, i):
+def test_depth_of_another_camera_is_not_taken(tmp_path: Path) -> None:
+    def stereo_depth(bag: BagWriter, i: int) -> Any:
         bag.depth_image("/stereo/depth", stamp(i), "stereo_frame", np.ones((48, 64), np.float32))
 
     assert next(RosbagTraversal(write_drive(tmp_path / "drive", extra=stereo_depth)).frames()).depth is None
 
 
-def test_a_part_has_only_its_frames_and_their_own_depth(drive):
+def test_a_part_has_only_its_frames_and_their_own_depth(drive: Any) -> None:
     traversal = RosbagTraversal(drive, part=Part(every=3, offset=1, start=0.2))
     frames = list(traversal.frames())
     assert len(traversal) == 3
@@ -200,7 +206,7 @@ def landmarks() -> np.ndarray:
     return np.random.default_rng(0).uniform(-20, 20, (500, 3))
 
 
-def sweep(bag, i, *, points: np.ndarray | None = None):
+def sweep(bag: BagWriter, i: int, *, points: np.ndarray | None = None) -> Any:
     """Landmarks as a lidar on the moving vehicle sees them, one after the other."""
     seconds = np.linspace(0.0, 0.09, 500)
     seen = [
@@ -212,7 +218,7 @@ def sweep(bag, i, *, points: np.ndarray | None = None):
     )
 
 
-def test_scans_are_freed_of_the_motion_within_a_sweep(tmp_path):
+def test_scans_are_freed_of_the_motion_within_a_sweep(tmp_path: Path) -> None:
     scans = list(RosbagTraversal(write_drive(tmp_path / "drive", extra=sweep)).scans())
     assert [scan.stamp_ns for scan in scans] == [stamp(i) for i in range(10)]
     # The path is curved, and a pose is shared within a millisecond.
@@ -221,8 +227,8 @@ def test_scans_are_freed_of_the_motion_within_a_sweep(tmp_path):
     assert len(scans[9].points_map) < 500
 
 
-def test_scans_without_a_valid_point_or_without_a_pose_are_counted(tmp_path):
-    def empty(bag, i):
+def test_scans_without_a_valid_point_or_without_a_pose_are_counted(tmp_path: Path) -> None:
+    def empty(bag: BagWriter, i: int) -> Any:
         sweep(bag, i, points=np.full((500, 3), np.nan))
 
     traversal = RosbagTraversal(write_drive(tmp_path / "nan", extra=empty))
@@ -233,8 +239,8 @@ def test_scans_without_a_valid_point_or_without_a_pose_are_counted(tmp_path):
     assert traversal.skipped.counts == {"scans without a pose": 10}
 
 
-def test_a_laser_scan_is_taken_where_there_is_no_cloud(tmp_path):
-    def laser(bag, i):
+def test_a_laser_scan_is_taken_where_there_is_no_cloud(tmp_path: Path) -> None:
+    def laser(bag: BagWriter, i: int) -> Any:
         bag.laser_scan(
             "/front/scan", stamp(i), "lidar_link", [2.0, 3.0], [0, 0], 0.0, np.pi / 2, 0.0, 0.1, 50.0
         )
@@ -244,11 +250,11 @@ def test_a_laser_scan_is_taken_where_there_is_no_cloud(tmp_path):
     np.testing.assert_allclose(scan.points_map, expected, atol=1e-6)
 
 
-def test_a_bag_without_lidar_has_no_scans(drive):
+def test_a_bag_without_lidar_has_no_scans(drive: Any) -> None:
     assert list(RosbagTraversal(drive).scans()) == []
 
 
-def test_the_real_ros_1_bag_is_read_but_for_its_camera_info(data_dir: Path):
+def test_the_real_ros_1_bag_is_read_but_for_its_camera_info(data_dir: Path) -> None:
     path = data_dir / "rosbag_t265" / "trimmed_locoffice.bag"
     index = BagIndex(Bag(path))
     odometry = index.poses["/camera/odom/sample"]

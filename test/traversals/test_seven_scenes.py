@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,20 +17,20 @@ from scene_geo_loc.traversals.opening import open_traversal
 
 
 @pytest.mark.parametrize(("split", "first"), [(None, 10), ("train", 20), ("test", 10)])
-def test_a_scene_has_its_splits(tmp_path, split, first):
+def test_a_scene_has_its_splits(tmp_path: Path, split: str | None, first: int) -> None:
     frames = list(open_traversal(seven_scenes(tmp_path), split=split, camera="depth").frames())
     assert len(frames) == (6 if split is None else 3)
     np.testing.assert_allclose(frames[0].T_map_camera, pose(first), atol=1e-6)
 
 
-def test_a_sequence_is_a_source_too_and_sequences_lie_apart_in_time(tmp_path):
+def test_a_sequence_is_a_source_too_and_sequences_lie_apart_in_time(tmp_path: Path) -> None:
     seven_scenes(tmp_path)
     assert len(open_traversal(tmp_path / "seq-02")) == 3
     stamps = [frame.stamp_ns for frame in open_traversal(tmp_path).frames()]
     assert stamps[3] - stamps[2] > 10**9
 
 
-def test_a_sequence_that_a_split_names_must_be_there(tmp_path):
+def test_a_sequence_that_a_split_names_must_be_there(tmp_path: Path) -> None:
     seven_scenes(tmp_path)
     (tmp_path / "TestSplit.txt").write_text("sequence9\n")
     with pytest.raises(TraversalError, match="seq-09"):
@@ -38,14 +39,14 @@ def test_a_sequence_that_a_split_names_must_be_there(tmp_path):
         open_traversal(tmp_path, split="validation")
 
 
-def test_images_can_be_taken_as_the_depth_camera_s_like_in_the_paper(tmp_path):
+def test_images_can_be_taken_as_the_depth_camera_s_like_in_the_paper(tmp_path: Path) -> None:
     frame = next(open_traversal(seven_scenes(tmp_path), camera="depth").frames())
     assert (frame.camera.fx, frame.camera.fy, frame.camera.cx, frame.camera.cy) == (585, 585, 320, 240)
     assert np.isnan(frame.depth[0, :2]).all()
     assert frame.depth[100, 100] == np.float32(1.5)
 
 
-def test_the_colour_camera_lies_to_the_right_and_sees_the_depth_from_there(tmp_path):
+def test_the_colour_camera_lies_to_the_right_and_sees_the_depth_from_there(tmp_path: Path) -> None:
     seven_scenes(tmp_path)
     millimetres = np.zeros((480, 640), np.uint16)
     millimetres[240, 437] = 2000
@@ -58,13 +59,13 @@ def test_the_colour_camera_lies_to_the_right_and_sees_the_depth_from_there(tmp_p
     assert frame.depth[240, 418] == 2.0
 
 
-def test_a_camera_that_the_kinect_lacks_is_refused(tmp_path):
+def test_a_camera_that_the_kinect_lacks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TraversalError, match="no camera 'left'; 7-Scenes has color and depth"):
         open_traversal(seven_scenes(tmp_path), camera="left")
 
 
 @pytest.mark.parametrize("text", ["", "1 0 0 0\n0 1 0 0\n0 0 1", "nan " * 16, "-1.#INF " * 16, "0 " * 16])
-def test_frames_whose_pose_is_damaged_are_counted(tmp_path, text):
+def test_frames_whose_pose_is_damaged_are_counted(tmp_path: Path, text: Any) -> None:
     seven_scenes(tmp_path)
     (tmp_path / "seq-01" / "frame-000001.pose.txt").write_text(text)
     traversal = open_traversal(tmp_path, split="test")
@@ -72,7 +73,7 @@ def test_frames_whose_pose_is_damaged_are_counted(tmp_path, text):
     assert traversal.skipped.counts == {"images without a pose": 1}
 
 
-def test_edges_of_the_registered_depth_of_the_real_scene_lie_on_edges_of_the_images(data_dir: Path):
+def test_edges_of_the_registered_depth_of_the_real_scene_lie_on_edges_of_the_images(data_dir: Path) -> None:
     """Registration at least doubles the images' contrast where the depth jumps."""
 
     def contrast_at_jumps(camera: str) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,13 +18,13 @@ STAMPS = st.lists(st.integers(0, 10**12), min_size=0, max_size=50, unique=True).
 
 
 @given(STAMPS, st.integers(1, 7))
-def test_the_offsets_of_every_n_share_the_frames_out_without_a_rest(stamps, every):
+def test_the_offsets_of_every_n_share_the_frames_out_without_a_rest(stamps: Any, every: Any) -> None:
     shares = [Part(every, offset).select(stamps) for offset in range(every)]
     assert sorted(np.concatenate(shares).tolist()) == list(range(len(stamps)))
 
 
 @given(STAMPS, st.floats(0, 1000), st.floats(0, 1000))
-def test_a_span_holds_the_frames_between_its_seconds(stamps, a, b):
+def test_a_span_holds_the_frames_between_its_seconds(stamps: Any, a: Any, b: Any) -> None:
     part = Part(start=min(a, b), end=max(a, b))
     seconds = (stamps - (stamps[0] if len(stamps) else 0)) / 1e9
     inside = set(part.select(stamps).tolist())
@@ -33,16 +35,16 @@ def test_a_span_holds_the_frames_between_its_seconds(stamps, a, b):
             assert i not in inside
 
 
-def test_the_whole_is_every_frame():
+def test_the_whole_is_every_frame() -> None:
     assert WHOLE.select(np.arange(5)).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_scans_somewhat_around_the_span_belong_to_it():
+def test_scans_somewhat_around_the_span_belong_to_it() -> None:
     first, last = Part(start=10.0, end=20.0).span(np.array([10**12, 2 * 10**12]))
     assert (first, last) == (10**12 - 50 * 10**9, 10**12 + 80 * 10**9)
 
 
 @pytest.mark.parametrize("numbers", [{"every": 0}, {"offset": -1}, {"start": 5.0, "end": 4.0}])
-def test_numbers_that_select_nothing_sensible_are_refused(numbers):
+def test_numbers_that_select_nothing_sensible_are_refused(numbers: Any) -> None:
     with pytest.raises(TraversalError):
         Part(**numbers)

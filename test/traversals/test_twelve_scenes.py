@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from trees import pose, twelve_scenes
+from trees import open_folder, pose, twelve_scenes
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.opening import open_traversal
 
 
-def test_a_room_has_frames_with_the_colour_camera_of_its_info(tmp_path):
-    frame = next(open_traversal(twelve_scenes(tmp_path)).frames())
+def test_a_room_has_frames_with_the_colour_camera_of_its_info(tmp_path: Path) -> None:
+    frame = next(open_folder(twelve_scenes(tmp_path)).frames())
     camera = frame.camera
     assert (camera.width, camera.height, camera.fx, camera.fy) == (1296, 968, 1158.3, 1153.53)
     assert (camera.cx, camera.cy) == (649.0, 483.5)
@@ -24,26 +25,28 @@ def test_a_room_has_frames_with_the_colour_camera_of_its_info(tmp_path):
 @pytest.mark.parametrize(
     ("split", "frames"), [("test", [0, 1]), ("train", [2, 3, 4, 5]), (None, [0, 1, 2, 3, 4, 5])]
 )
-def test_the_first_sequence_is_the_test_split_and_the_others_are_for_training(tmp_path, split, frames):
+def test_the_first_sequence_is_the_test_split_and_the_others_are_for_training(
+    tmp_path: Path, split: str | None, frames: list[int]
+) -> None:
     traversal = open_traversal(twelve_scenes(tmp_path), split=split)
     assert [frame.name for frame in traversal.frames()] == [f"frame-{i:06d}.color.jpg" for i in frames]
 
 
-def test_frames_that_were_lost_are_without_a_pose_and_counted(tmp_path):
+def test_frames_that_were_lost_are_without_a_pose_and_counted(tmp_path: Path) -> None:
     traversal = open_traversal(twelve_scenes(tmp_path), split="train")
     assert [frame.T_map_camera is None for frame in traversal.frames()] == [False, True, False, False]
     assert traversal.skipped.counts == {"images without a pose": 1}
 
 
-def test_sequences_lie_apart_in_time_whatever_the_split(tmp_path):
-    whole = [files.stamp_ns for files in open_traversal(twelve_scenes(tmp_path)).frame_files]
+def test_sequences_lie_apart_in_time_whatever_the_split(tmp_path: Path) -> None:
+    whole = [files.stamp_ns for files in open_folder(twelve_scenes(tmp_path)).frame_files]
     assert [after - before > 10**9 for before, after in pairwise(whole)] == [
         *(False, True, False, True, False)
     ]
-    assert [files.stamp_ns for files in open_traversal(tmp_path, split="train").frame_files] == whole[2:]
+    assert [files.stamp_ns for files in open_folder(tmp_path, split="train").frame_files] == whole[2:]
 
 
-def test_every_pixel_takes_the_depth_nearest_to_it(tmp_path):
+def test_every_pixel_takes_the_depth_nearest_to_it(tmp_path: Path) -> None:
     millimetres = np.zeros((480, 640), np.uint16)
     millimetres[120, 200] = 2500
     twelve_scenes(tmp_path)
@@ -69,13 +72,13 @@ def test_every_pixel_takes_the_depth_nearest_to_it(tmp_path):
         ("split.txt", "sequence0 [frames=9] [start=90 ; end=98]\n", "no frames of data/ in the split 'test'"),
     ],
 )
-def test_a_damaged_room_is_refused_in_one_sentence(tmp_path, file, text, words):
+def test_a_damaged_room_is_refused_in_one_sentence(tmp_path: Path, file: str, text: str, words: str) -> None:
     (twelve_scenes(tmp_path) / file).write_text(text)
     with pytest.raises(TraversalError, match=words):
         open_traversal(tmp_path, split="test")
 
 
-def test_there_is_no_split_but_test_and_train(tmp_path):
+def test_there_is_no_split_but_test_and_train(tmp_path: Path) -> None:
     with pytest.raises(TraversalError, match="no split 'night'; 12-Scenes has train and test"):
         open_traversal(twelve_scenes(tmp_path), split="night")
     (tmp_path / "split.txt").unlink()

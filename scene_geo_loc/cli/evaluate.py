@@ -64,7 +64,7 @@ def evaluate(
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.metrics.covariance_calibration import coverage_of
     from scene_geo_loc.metrics.pose_error import summarize
-    from scene_geo_loc.metrics.published.pose_tables import medians_of, scene_table
+    from scene_geo_loc.metrics.published.bmvc2019 import medians_of, scene_table
     from scene_geo_loc.traversals.opening import format_of
 
     traversal = source.open()

@@ -1,4 +1,4 @@
-"""Whether one of two systems is better on the same queries, or only luckier."""
+"""Paired comparisons of two systems on the same queries: McNemar's test and bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 RESAMPLES = 10_000
-"""Sets of queries that the bootstrap draws."""
+"""Number of bootstrap resamples."""
 
 _CHUNKS = 20
-"""Parts that they are drawn in, for the sake of memory."""
+"""Number of parts that the resamples are drawn in, to bound memory."""
 
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Two systems on the same queries.
+    """Outcome of McNemar's test on two systems.
 
     Attributes:
-        better: indices of the queries that only the first one answers rightly.
-        worse: indices of those that only the second one does.
-        p_value: of the exact McNemar test, two-sided: how likely a difference at least this large is
-            if each of these queries might as well have gone the other way.
+        better: indices of the queries that only the first system answers correctly.
+        worse: indices of the queries that only the second system answers correctly.
+        p_value: of the exact two-sided test: probability of a difference at least this large if both
+            outcomes are equally likely for each of these queries.
     """
 
     better: NDArray[np.int64]
@@ -39,7 +39,9 @@ class PairedComparison:
 
 
 def compare_paired(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedComparison:
-    """Compares the right answers (Q,) of two systems; raises ValueError where the queries are not the same.
+    """Compares the correct answers (Q,) of two systems by McNemar's exact test.
+
+    Raises ValueError if the shapes differ.
 
     Source: McNemar, Psychometrika 1947, with the binomial distribution in place of its approximation.
     """
@@ -53,11 +55,11 @@ def compare_paired(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Paire
 
 @dataclass(frozen=True)
 class Interval:
-    """A number, and how far other queries might have moved it.
+    """A number with its 95 % confidence interval over the queries.
 
     Attributes:
-        value: of the queries at hand.
-        low, high: its 95 % interval.
+        value: for the given queries.
+        low, high: bounds of the interval.
     """
 
     value: float
@@ -65,17 +67,17 @@ class Interval:
     high: float
 
     @property
-    def is_told_from_luck(self) -> bool:
-        """Whether the interval leaves out zero."""
+    def is_significant(self) -> bool:
+        """Whether the interval does not contain 0."""
         return self.low > 0 or self.high < 0
 
 
 class Difference(Interval):
-    """A mean difference between two systems in points of per cent, positive where the first is better."""
+    """Mean difference between two systems in percentage points, positive if the first is better."""
 
     @property
     def points(self) -> float:
-        """The difference of the queries at hand."""
+        """The difference for the given queries."""
         return self.value
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,11 +86,15 @@ class Difference(Interval):
 
 
 def paired_difference(by_query: Sequence[NDArray[np.float64]]) -> Difference:
-    """The mean over sets of queries of the mean difference in each, with a bootstrap over the queries.
+    """Returns the mean over sets of queries of the mean difference in each, with a bootstrap interval.
 
-    `by_query` has for each set the differences (Q,) between the shares of seeds that answer a query
-    rightly.  Queries are drawn anew within each set, the systems' answers to one staying together.
-    Raises ValueError where there is no set, or one without queries.
+    Queries are resampled within each set; both systems' answers to a query stay together.
+
+    Args:
+        by_query: for each set, the differences (Q,) between the shares of seeds that answer a query
+            correctly.
+
+    Raises ValueError if there is no set, or a set has no queries.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, percentile interval.
     """
@@ -97,7 +103,7 @@ def paired_difference(by_query: Sequence[NDArray[np.float64]]) -> Difference:
     random = np.random.default_rng(0)
     drawn = np.zeros(RESAMPLES)
     for differences in by_query:
-        # How often each value occurs is all that matters: there are few of them, and many queries.
+        # There are few distinct values and many queries: counts of the values are enough.
         values, counts = np.unique(differences, return_counts=True)
         queries = len(differences)
         drawn += random.multinomial(queries, counts / queries, RESAMPLES) @ values / queries
@@ -111,16 +117,16 @@ def difference_along(
     second: NDArray[np.float64],
     statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
 ) -> Interval | None:
-    """A statistic of `first` (Q,) less that of `second` (Q,), answers to the same queries along a drive.
+    """Returns a statistic of `first` (Q,) minus that of `second` (Q,) for queries along a drive.
 
-    Neighbouring images of a drive are alike, so that stretches of queries are drawn, not single ones; the
-    two systems' answers to a query stay together.
+    Neighbouring images of a drive are similar, so that stretches of queries are resampled, not single
+    queries. Both systems' answers to a query stay together.
 
     Args:
-        statistic: takes numbers (N, Q) to (N,), such as their median.
+        statistic: maps numbers (N, Q) to (N,), for example their median.
 
-    Returns None where the difference, or one of those drawn, is not finite: too many are without an answer.
-    Raises ValueError where the queries are not the same, or none.
+    Returns None if the difference or one of its resamples is not finite, because too many queries have no
+    answer. Raises ValueError if the shapes differ or there are no queries.
 
     Source: Politis and Romano, A circular block-resampling procedure for stationary data, 1992.
     """

@@ -1,14 +1,17 @@
-"""What the pictures of a report share: colours, type, and how a chart takes those of its page."""
+"""Colours and fonts of all figures, and how figures are written to pages and files."""
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.metrics.pose_error import CARRIED, LOCALIZED, UNANSWERED
 
 INK, MUTED, GRID = "#101112", "#707172", "#d0d1d2"
@@ -73,3 +76,12 @@ def page_svg(figure: Figure, name: str) -> str:
     for colour, page_colour in PAGE_COLOURS.items():
         svg = svg.replace(colour, page_colour)
     return svg
+
+
+def write_figure(path: Path, draw: Callable[[], Figure]) -> None:
+    """Draws a figure in `STYLE` and writes it in the format of the file's suffix, .svg or .png."""
+    out = io.BytesIO()
+    with mpl.rc_context({**STYLE, "svg.hashsalt": path.stem}):
+        metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
+        draw().savefig(out, format=path.suffix[1:], dpi=130, metadata=metadata)
+    write_aside(path, out.getvalue())

@@ -1,4 +1,4 @@
-"""The picture of a training run: its losses and its validation recall over the epochs."""
+"""Curves of a training run over its epochs: losses, and recall or depth errors in validation."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from scene_geo_loc.plots.style import MUTED, STYLE
 
 
 def write_training_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Draws the records of `log.jsonl` as a PNG: above the losses, below the recall.
+    """Draws the records of `log.jsonl` of a descriptor as a PNG: losses above, recall below.
 
-    The first record, epoch 0, is that of the network before training: it has no losses, and is never the
-    best.
+    The first record, epoch 0, is of the network before training: it has no losses and is never the best.
     """
     out = io.BytesIO()
     with mpl.rc_context(STYLE):
@@ -54,5 +53,31 @@ def write_training_curves(path: Path, records: Sequence[dict[str, Any]]) -> None
         for axes in (above, below):
             if axes.get_legend_handles_labels()[0]:
                 axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        figure.savefig(out, format="png", dpi=130)
+    write_aside(path, out.getvalue())
+
+
+def write_depth_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Draws the records of `log.jsonl` of a depth network as a PNG: loss above, correct depth below."""
+    out = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 5.2), layout="constrained")
+        above, below = figure.subplots(2, 1, sharex=True)
+        trained = [record for record in records if record["losses"]]
+        above.plot(
+            [record["epoch"] for record in trained],
+            [next(iter(record["losses"].values())) for record in trained],
+            color=STEP_COLOURS[0],
+            marker=".",
+        )
+        epochs = [record["epoch"] for record in records]
+        for condition, colour in zip(records[0]["validation"], STEP_COLOURS, strict=False):
+            shares = [100 * record["validation"][condition]["within_1_25"] for record in records]
+            below.plot(epochs, shares, color=colour, marker=".", label=condition)
+        above.set(title="Loss in training")
+        below.set(title="Depth within a factor of 1.25 in validation, %", xlabel="epoch", ylim=(0, None))
+        below.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if below.get_legend_handles_labels()[0]:
+            below.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
         figure.savefig(out, format="png", dpi=130)
     write_aside(path, out.getvalue())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.metrics.pose_error import QueryRecord, Summary
-from scene_geo_loc.metrics.published.pose_tables import PAPER, MedianErrors, SceneTable
+from scene_geo_loc.metrics.published.bmvc2019 import PAPER, MedianErrors, SceneTable
 from scene_geo_loc.plots import charts, map_view
 from scene_geo_loc.plots.style import STATUS_COLOURS, STATUS_WORDS
 from scene_geo_loc.reports.examples import Example

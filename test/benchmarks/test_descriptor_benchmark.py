@@ -11,12 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from scene_geo_loc.benchmarks.descriptors import table as descriptor_table
-from scene_geo_loc.benchmarks.descriptors.benchmark import score_runs
+from scene_geo_loc.benchmarks.descriptors.benchmark import score_runs, whiten
 from scene_geo_loc.benchmarks.descriptors.report import draw_matches
 from scene_geo_loc.benchmarks.descriptors.results import Benchmark, SystemResult
 from scene_geo_loc.benchmarks.descriptors.scenario_images import pack_images
 from scene_geo_loc.benchmarks.descriptors.systems import SystemName, SystemRun, runs_of_the_package
-from scene_geo_loc.benchmarks.descriptors.whitening import whiten
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose

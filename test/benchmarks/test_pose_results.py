@@ -23,7 +23,7 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import Pose, make_pose
 from scene_geo_loc.metrics.paired import difference_along
 from scene_geo_loc.metrics.pose_error import LOCALIZED, QueryRecord
-from scene_geo_loc.metrics.published.pose_tables import Gain, benchmark_tables
+from scene_geo_loc.metrics.published.bmvc2019 import Gain, benchmark_tables
 
 NAMES = {"network": "net", "keyframes": 9}
 TIMES = {"describe": 10.0, "retrieve": 2.0, "solve": 5.0, "total": 17.0}
@@ -161,7 +161,7 @@ def test_methods_are_compared_with_the_step_before_and_with_other_maps() -> None
         ("pooled", "lidar", "pooled", "sensor"),
     ]
     words = pose_comparisons.comparisons_in_words(queries)
-    assert "position -195.0 cm (-195.0 to -195.0), more than luck" in words[0]
+    assert "position -195.0 cm (95 % CI -195.0 to -195.0, significant)" in words[0]
     assert words[1] == (
         "pooled, sensor depth against alone, sensor depth: position the same; rotation the same; "
         "within 0.25 m 2° the same."
@@ -178,10 +178,10 @@ def test_a_difference_that_chance_might_make_is_told_from_one_that_it_would_not(
     clear = difference_along(noise, noise + 1.0, median)
     assert clear is not None
     assert clear.value == pytest.approx(-1.0)
-    assert clear.is_told_from_luck
+    assert clear.is_significant
     chance = difference_along(noise, random.permutation(noise), median)
     assert chance is not None
-    assert not chance.is_told_from_luck
+    assert not chance.is_significant
 
 
 def test_alike_neighbours_make_a_difference_less_certain() -> None:

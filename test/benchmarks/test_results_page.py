@@ -11,13 +11,13 @@ import pytest
 from made_benchmark import RGB, RGBTD, benchmark, random_run, run, system
 
 from scene_geo_loc.benchmarks.descriptors import table as descriptor_table
-from scene_geo_loc.benchmarks.descriptors.figure_groups import MOST, figure_groups
+from scene_geo_loc.benchmarks.descriptors.figures import MAX_CURVES, curves_figure, figure_groups
 from scene_geo_loc.benchmarks.descriptors.page import write_results
-from scene_geo_loc.benchmarks.descriptors.plot import curves_figure, write_figure
 from scene_geo_loc.benchmarks.descriptors.report import write_descriptor_report
 from scene_geo_loc.benchmarks.descriptors.results import Benchmark
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.metrics.published import paper_tables
+from scene_geo_loc.metrics.published import icra2019
+from scene_geo_loc.plots.style import write_figure
 
 SEEDS = (0, 1, 2)
 
@@ -57,7 +57,7 @@ def test_the_report_is_a_page_with_curves_comparisons_and_the_papers_tables(
     for words in (
         "Rain is left out.",
         "RGBtD, AlexNet, MAC against RGB, AlexNet, MAC",
-        "more than the luck of the queries",
+        "95 % CI",
         "Table II, snow",
         "true thresholds",
         "63.0",
@@ -147,20 +147,20 @@ def test_many_systems_are_drawn_by_encoder_and_pooling_with_switches_apart() -> 
     assert groups[1].paper == ["RGB + MAC (A)", "RGBtD + MAC (A)"]
     drawn = {result.system.name for group in groups for result in group.systems}
     assert drawn == {result.system.name for result in rows} - {"whitened"}
-    assert all(len(group.systems) <= MOST for group in groups)
+    assert all(len(group.systems) <= MAX_CURVES for group in groups)
 
 
 def test_lines_of_one_picture_differ_in_colour(made: Benchmark) -> None:
-    rows = [system(str(i), RGBTD, [random_run(0.5, i)]) for i in range(MOST)]
+    rows = [system(str(i), RGBTD, [random_run(0.5, i)]) for i in range(MAX_CURVES)]
     (group,) = figure_groups(benchmark(rows))
     axes = curves_figure(group).axes[0]
     ours = [line for line in axes.get_lines() if not str(line.get_label()).startswith("paper")]
-    assert len({line.get_color() for line in ours}) == MOST
+    assert len({line.get_color() for line in ours}) == MAX_CURVES
 
 
 def test_the_papers_curves_stand_beside_ours_in_the_same_scenario(made: Benchmark, tmp_path: Path) -> None:
     (group,) = figure_groups(made)
     write_figure(tmp_path / "recall.svg", partial(curves_figure, group))
     svg = (tmp_path / "recall.svg").read_text()
-    assert f"paper, real runs: {paper_tables.BASELINE}" in svg
+    assert f"paper, real runs: {icra2019.BASELINE}" in svg
     assert "sunny, 100 queries" in svg

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_benchmark import RGB, RGBTD, benchmark, run, system
 
-from scene_geo_loc.benchmarks.descriptors import comparison_words
+from scene_geo_loc.benchmarks.descriptors import comparisons
 from scene_geo_loc.benchmarks.descriptors.comparisons import (
     compare_systems,
-    of_the_paper,
-    over_pairs,
+    mean_comparisons,
+    paper_comparisons,
     to_record,
 )
 from scene_geo_loc.metrics.paired import paired_difference
@@ -30,14 +30,14 @@ def test_the_difference_is_the_mean_over_queries_in_points() -> None:
     difference = paired_difference([np.array([1.0, 0.0, 0.0, -1.0, 1.0])])
     assert difference.points == pytest.approx(20.0)
     assert difference.low < 0 < difference.high
-    assert not difference.is_told_from_luck
+    assert not difference.is_significant
 
 
 def test_sets_of_queries_count_alike_however_many_queries_they_have() -> None:
     difference = paired_difference([np.ones(10), np.zeros(1000)])
     assert difference.points == pytest.approx(50.0)
     assert (difference.low, difference.high) == (pytest.approx(50.0), pytest.approx(50.0))
-    assert difference.is_told_from_luck
+    assert difference.is_significant
 
 
 def test_the_interval_is_as_wide_as_the_normal_approximation_has_it() -> None:
@@ -65,30 +65,30 @@ def test_no_queries_make_no_difference(by_query: list) -> None:
 def test_seeds_are_averaged_and_each_is_tested_on_its_own() -> None:
     first = system("a", RGBTD, [run({"snow": ALL}, 0), run({"snow": HALF}, 1)])
     second = system("b", RGB, [run({"snow": NONE}, 0), run({"snow": HALF}, 1), run({"snow": NONE}, 2)])
-    verdict = compare_systems(first, second).scenarios["snow"]
+    difference = compare_systems(first, second).scenarios["snow"]
     # Of the first five queries 2/2 against 1/3 of the seeds, of the others 1/2 against none.
-    assert verdict.difference.points == pytest.approx(100 * (2 / 3 + 1 / 2) / 2)
-    assert (verdict.better, verdict.worse) == (10, 0)
-    assert [(one.seed, one.better, one.worse) for one in verdict.seeds] == [(0, 10, 0), (1, 0, 0)]
-    assert [one.points for one in verdict.seeds] == [pytest.approx(100.0), 0.0]
-    assert verdict.seeds[0].p_value == pytest.approx(2 / 2**10)
-    assert verdict.seeds[1].p_value == 1.0
+    assert difference.recall_at_1.points == pytest.approx(100 * (2 / 3 + 1 / 2) / 2)
+    assert (difference.better, difference.worse) == (10, 0)
+    assert [(one.seed, one.better, one.worse) for one in difference.seeds] == [(0, 10, 0), (1, 0, 0)]
+    assert [one.points for one in difference.seeds] == [pytest.approx(100.0), 0.0]
+    assert difference.seeds[0].p_value == pytest.approx(2 / 2**10)
+    assert difference.seeds[1].p_value == 1.0
 
 
 def test_sunny_and_long_term_count_alike() -> None:
     first = system("a", RGBTD, [run({"sunny": ALL, "long-term": NONE[:2]})])
     second = system("b", RGB, [run({"sunny": NONE, "long-term": [True, False]})])
     compared = compare_systems(first, second)
-    verdict = compared.means["sunny and long-term"]
-    assert verdict.difference.points == pytest.approx((100 - 50) / 2)
-    assert verdict.seeds[0].points == pytest.approx(25.0)
-    assert (verdict.better, verdict.worse) == (10, 1)
+    difference = compared.means["sunny and long-term"]
+    assert difference.recall_at_1.points == pytest.approx((100 - 50) / 2)
+    assert difference.seeds[0].points == pytest.approx(25.0)
+    assert (difference.better, difference.worse) == (10, 1)
     assert set(compared.means) == {"sunny and long-term"}
 
 
 def test_the_papers_own_is_compared_with_what_the_paper_compares_it_with() -> None:
     answers = [run({"snow": HALF})]
-    found = of_the_paper(
+    found = paper_comparisons(
         benchmark(
             [
                 system("RGB", RGB, answers),
@@ -105,7 +105,7 @@ def test_the_papers_own_is_compared_with_what_the_paper_compares_it_with() -> No
 
 def test_a_switch_is_compared_with_the_system_without_it_and_with_images_alone() -> None:
     answers = [run({"snow": HALF})]
-    found = of_the_paper(
+    found = paper_comparisons(
         benchmark(
             [
                 system("RGB", RGB, answers),
@@ -121,7 +121,7 @@ def test_a_switch_is_compared_with_the_system_without_it_and_with_images_alone()
 def test_a_gain_by_augmentation_is_not_taken_for_one_by_depth() -> None:
     answers = [run({"snow": HALF})]
     augmented = {"augmentation": True}
-    found = of_the_paper(
+    found = paper_comparisons(
         benchmark(
             [
                 system("RGB", {**RGB, "augmentation": False}, answers),
@@ -137,16 +137,16 @@ def test_what_was_fine_tuned_is_compared_with_the_seeds_that_were() -> None:
     other = run({"night": ALL}, 1, digest="def")
     before = system("RGBtD", RGBTD, [run({"night": NONE}, 0, digest="abc"), other])
     after = system("RGBtD, tuned", RGBTD, [run({"night": ALL}, 0, parent="abc")], protocol="depth")
-    (found,) = of_the_paper(benchmark([before, after]))
-    assert found.scenarios["night"].difference.points == pytest.approx(100.0)
+    (found,) = paper_comparisons(benchmark([before, after]))
+    assert found.scenarios["night"].recall_at_1.points == pytest.approx(100.0)
 
 
 def test_what_was_fine_tuned_is_compared_with_what_it_was_before() -> None:
     before = system("RGBtD", RGBTD, [run({"night": HALF}, digest="abc")])
     after = system("RGBtD, tuned", RGBTD, [run({"night": ALL}, parent="abc")], protocol="depth")
-    (found,) = of_the_paper(benchmark([before, after]))
+    (found,) = paper_comparisons(benchmark([before, after]))
     assert names([found]) == [("RGBtD, tuned", "RGBtD")]
-    assert found.means["night"].difference.points == pytest.approx(50.0)
+    assert found.means["night"].recall_at_1.points == pytest.approx(50.0)
 
 
 def test_whitened_descriptors_are_compared_with_those_of_the_same_size() -> None:
@@ -156,7 +156,7 @@ def test_whitened_descriptors_are_compared_with_those_of_the_same_size() -> None
         for name, traits in (("RGB", RGB), ("RGBtD", RGBTD))
         for size in (None, 512)
     ]
-    assert names(of_the_paper(benchmark(rows))) == [
+    assert names(paper_comparisons(benchmark(rows))) == [
         ("RGBtD", "RGB"),
         ("RGBtD, PCA-whitened to 512", "RGB, PCA-whitened to 512"),
     ]
@@ -172,24 +172,27 @@ def test_the_gain_is_averaged_over_pairs_of_encoder_and_pooling_as_in_the_abstra
             system("4", {**RGBTD, **netvlad}, [run({"snow": HALF})]),
         ]
     )
-    (over,) = over_pairs(made)
+    (over,) = mean_comparisons(made)
     assert (over.first, over.second, over.pairs) == ("rgbtd", "rgb", ["MAC (A)", "NetVLAD (A)"])
     assert over.means["snow"].points == pytest.approx(50.0)
-    words = comparison_words.comparisons_in_words(made)
+    words = comparisons.comparison_texts(made)
     assert words[0].title == "RGBtD against RGB, mean over 2 pairs (MAC (A), NetVLAD (A)), protocol reduced"
 
 
-def test_sentences_say_what_can_be_told_from_luck() -> None:
+def test_sentences_give_the_interval_and_its_significance() -> None:
     compared = compare_systems(
         system("a", RGBTD, [run({"snow": ALL})]), system("b", RGB, [run({"snow": HALF})])
     )
-    words = comparison_words.describe(compared)
+    words = comparisons.comparison_text(compared)
     assert words.title == "a against b, protocol reduced"
     (sentence,) = words.sentences
-    assert sentence.startswith("snow: +50.0 points (+20.0 to +80.0), more than the luck of the queries; ")
+    assert sentence.startswith("snow: +50.0 points (95 % CI +20.0 to +80.0, significant); ")
     assert sentence.endswith("5 queries better, 0 worse; seed 0: +50.0 (p = 0.062).")
     alike = compare_systems(compared.first, compared.first)
-    assert "+0.0 points (+0.0 to +0.0), may be luck alone" in comparison_words.describe(alike).sentences[0]
+    assert (
+        "+0.0 points (95 % CI +0.0 to +0.0, not significant)"
+        in comparisons.comparison_text(alike).sentences[0]
+    )
 
 
 def test_the_record_compares_every_system_with_the_first() -> None:

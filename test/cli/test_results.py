@@ -6,7 +6,7 @@ import pytest
 
 from scene_geo_loc.cli.results.poses import print_reasons, print_retrieval
 from scene_geo_loc.metrics.pose_error import LOCALIZED, QueryRecord
-from scene_geo_loc.metrics.published.pose_tables import MedianErrors
+from scene_geo_loc.metrics.published.bmvc2019 import MedianErrors
 
 
 def test_reasons_that_differ_in_numbers_only_are_counted_as_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from scene_geo_loc.core.atomic import write_aside, write_json
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.localization.match_picture import INLIER, OUTLIER, match_picture
 from scene_geo_loc.metrics.pose_error import QueryRecord, summarize
-from scene_geo_loc.metrics.published.pose_tables import MedianErrors, scene_table
+from scene_geo_loc.metrics.published.bmvc2019 import MedianErrors, scene_table
 from scene_geo_loc.plots.map_view import ground_axes
 from scene_geo_loc.reports.examples import choose_examples, draw_examples
 from scene_geo_loc.reports.report import IndexRow, Report, write_index, write_report

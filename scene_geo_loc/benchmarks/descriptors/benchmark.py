@@ -29,12 +29,12 @@ from scene_geo_loc.benchmarks.descriptors.results import (
 )
 from scene_geo_loc.benchmarks.descriptors.scenario_images import ScenarioImages, Size, pack_images
 from scene_geo_loc.benchmarks.descriptors.systems import DescriptorSystem, SystemName, SystemRun
-from scene_geo_loc.benchmarks.descriptors.whitening import whiten
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.progress import ProgressCallback, ProgressDisplay, ignore_progress, no_display
 from scene_geo_loc.mapping.image_descriptors import spread
 from scene_geo_loc.metrics.recall import measure_recall
+from scene_geo_loc.networks.architecture.projection import whitened_axes
 
 if TYPE_CHECKING:
     from scene_geo_loc.places.views import View
@@ -103,6 +103,29 @@ def score_runs(
             row.runs.append(result)
         on_progress((number + 1) * len(images.rows()), total)
     return list(rows.values())
+
+
+def whiten(
+    descriptors: NDArray[np.float32], references: NDArray[np.int64], size: int
+) -> tuple[NDArray[np.float32], int]:
+    """Whitens descriptors by PCA on the references, as a network's own projection does.
+
+    Args:
+        descriptors: (N, D).
+        references: rows of the references.
+        size: of the whitened descriptors.
+
+    Returns the unit descriptors (N, size) and the number of parameters of the projection.
+    Raises SceneGeoLocError if the references span fewer than `size` dimensions.
+    """
+    axes = whitened_axes(descriptors[references], size)
+    if len(axes) < size:
+        raise SceneGeoLocError(
+            f"{len(references)} references span {len(axes)} dimensions < {size}, the size to whiten "
+            "descriptors to: choose a smaller size."
+        )
+    projected = descriptors @ axes.T
+    return projected / np.linalg.norm(projected, axis=1, keepdims=True), axes.size
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Which of two systems answers more queries, over their seeds, and whether that can be told from luck."""
+"""Pairwise comparisons of systems over their seeds: differences of recall@1 and their significance."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.benchmarks.descriptors.results import Benchmark, RunResult, SystemResult
-from scene_geo_loc.benchmarks.descriptors.systems import is_plain, paper_name
-from scene_geo_loc.metrics.paired import Difference, compare_paired, paired_difference
+from scene_geo_loc.benchmarks.descriptors.systems import KINDS, is_plain, paper_name
+from scene_geo_loc.metrics.paired import RESAMPLES, Difference, compare_paired, paired_difference
 
 BASELINES = ("rgb", "rgb_plus", "hallucination")
 """The descriptors that the paper compares its own, rgbtd, with."""
 
-ABSTRACT = {"sunny and long-term": ("sunny", "long-term"), "snow": ("snow",), "night": ("night",)}
-"""What the abstract of the paper speaks of: means over scenarios, by what they are called."""
+ABSTRACT_MEANS = {"sunny and long-term": ("sunny", "long-term"), "snow": ("snow",), "night": ("night",)}
+"""The means over scenarios that the paper's abstract reports, by name."""
+
+NOTE = (
+    "Differences of recall@1 in percentage points, averaged over seeds. The 95 % confidence interval (CI) is "
+    f"from a paired bootstrap over the queries ({RESAMPLES:,} resamples; both systems' answers to a "
+    "query stay together). It covers the choice of the queries, not that of the seeds. Significant: the "
+    "interval does not contain 0. A query counts as better or worse if more or fewer seeds of the first "
+    "system answer it correctly. p is from the exact McNemar test of the two runs of one seed."
+)
+_EQUAL_SHARES = 1e-9
+"""Shares of seeds that differ by less are equal."""
 
 
 @dataclass(frozen=True)
@@ -32,52 +42,53 @@ class SeedDifference:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Two systems on one scenario, or on several that count alike.
+class SystemDifference:
+    """Difference between two systems in one scenario, or in the mean of several.
 
     Attributes:
-        difference: of recall@1, seeds averaged, with its interval over the queries.
-        better, worse: queries that a larger, a smaller share of the first system's seeds answers rightly.
-        seeds: of each seed that both systems have, or of their only runs.
+        recall_at_1: difference averaged over seeds, with its interval over the queries.
+        better, worse: numbers of queries that a larger or smaller share of the first system's seeds answers
+            correctly.
+        seeds: differences of the seeds that both systems have, or of their only runs.
     """
 
-    difference: Difference
+    recall_at_1: Difference
     better: int
     worse: int
     seeds: Sequence[SeedDifference]
 
     def to_dict(self) -> dict[str, Any]:
         """The record that is written as JSON."""
-        return self.difference.to_dict() | {
+        return self.recall_at_1.to_dict() | {
             "better": self.better,
             "worse": self.worse,
             "seeds": [
                 {
-                    "seed": one.seed,
-                    "points": round(one.points, 2),
-                    "better": one.better,
-                    "worse": one.worse,
-                    "p_value": round(one.p_value, 4),
+                    "seed": seed.seed,
+                    "points": round(seed.points, 2),
+                    "better": seed.better,
+                    "worse": seed.worse,
+                    "p_value": round(seed.p_value, 4),
                 }
-                for one in self.seeds
+                for seed in self.seeds
             ],
         }
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two systems of one benchmark.
+    """Comparison of two systems of one benchmark.
 
     Attributes:
-        first, second: what is compared with what.
-        scenarios: by scenario.
-        means: by the names of `ABSTRACT`, as far as their scenarios are there.
+        first, second: the systems; differences are first minus second.
+        scenarios: difference in each scenario.
+        means: differences by the names of `ABSTRACT_MEANS`, as far as their scenarios were measured.
     """
 
     first: SystemResult
     second: SystemResult
-    scenarios: dict[str, Verdict]
-    means: dict[str, Verdict]
+    scenarios: dict[str, SystemDifference]
+    means: dict[str, SystemDifference]
 
     def to_dict(self) -> dict[str, Any]:
         """The record that is written as JSON."""
@@ -85,19 +96,19 @@ class Comparison:
             "system": str(self.first.system),
             "against": str(self.second.system),
             "training_protocol": self.first.system.protocol or None,
-            "scenarios": {name: verdict.to_dict() for name, verdict in self.scenarios.items()},
-            "means": {name: verdict.to_dict() for name, verdict in self.means.items()},
+            "scenarios": {name: difference.to_dict() for name, difference in self.scenarios.items()},
+            "means": {name: difference.to_dict() for name, difference in self.means.items()},
         }
 
 
 @dataclass(frozen=True)
-class OverPairs:
-    """One descriptor against another, averaged over pairs of encoder and pooling as in the paper's abstract.
+class MeanComparison:
+    """Comparison of two descriptors, averaged over pairs of encoder and pooling as in the paper's abstract.
 
     Attributes:
-        first, second: the descriptors.
-        pairs: of encoder and pooling, as the paper calls them.
-        means: by the names of `ABSTRACT`, as far as their scenarios are there.
+        first, second: the descriptors; differences are first minus second.
+        pairs: of encoder and pooling, as named in the paper.
+        means: differences by the names of `ABSTRACT_MEANS`, as far as their scenarios were measured.
     """
 
     protocol: str
@@ -117,34 +128,47 @@ class OverPairs:
         }
 
 
+@dataclass(frozen=True)
+class ComparisonText:
+    """A comparison as text.
+
+    Attributes:
+        title: the systems and their training protocol.
+        sentences: one for each mean or scenario.
+    """
+
+    title: str
+    sentences: list[str]
+
+
 def compare_systems(first: SystemResult, second: SystemResult) -> Comparison:
     """Compares recall@1 of two systems on the same queries."""
     scenarios = list(first.runs[0].recalls)
     means = {
-        name: _verdict(first, second, parts)
-        for name, parts in ABSTRACT.items()
+        name: _difference(first, second, parts)
+        for name, parts in ABSTRACT_MEANS.items()
         if set(parts) <= set(scenarios)
     }
-    return Comparison(first, second, {name: _verdict(first, second, (name,)) for name in scenarios}, means)
+    return Comparison(first, second, {name: _difference(first, second, (name,)) for name in scenarios}, means)
 
 
-def with_the_first(benchmark: Benchmark) -> list[Comparison]:
-    """Every system but the first, each with the first."""
+def baseline_comparisons(benchmark: Benchmark) -> list[Comparison]:
+    """Compares every further system with the first one."""
     return [compare_systems(result, benchmark.systems[0]) for result in benchmark.systems[1:]]
 
 
-def of_the_paper(benchmark: Benchmark) -> list[Comparison]:
-    """The pairs that answer a question, trained by one protocol and described by as many numbers.
+def paper_comparisons(benchmark: Benchmark) -> list[Comparison]:
+    """Compares the systems that differ in one thing, with one protocol and descriptors of one size.
 
-    The depth-aware descriptor with those that the paper compares it with, of the same encoder, pooling and
-    augmentation; the same descriptor with one of this package's switches and without; and a network that
-    was fine-tuned with what it was before.
+    These are the depth-aware descriptor and the paper's baselines, of the same encoder, pooling and
+    augmentation; the same descriptor with and without one of this package's options; and a network after
+    and before fine-tuning.
     """
-    return [compare_systems(first, _begun_from(second, first)) for first, second in _pairs(benchmark.systems)]
+    return [compare_systems(first, _parents(second, first)) for first, second in _pairs(benchmark.systems)]
 
 
-def over_pairs(benchmark: Benchmark) -> list[OverPairs]:
-    """The gain of the plain depth-aware descriptor on each baseline, where several pairs have both."""
+def mean_comparisons(benchmark: Benchmark) -> list[MeanComparison]:
+    """Compares the plain depth-aware descriptor with each baseline that several pairs have in common."""
     plain = [r for r in benchmark.systems if r.system.whitened is None and is_plain(r.traits)]
     found = []
     for protocol in dict.fromkeys(result.system.protocol for result in plain if result.system.protocol):
@@ -156,14 +180,72 @@ def over_pairs(benchmark: Benchmark) -> list[OverPairs]:
                 and (first.traits.get("descriptor"), second.traits.get("descriptor")) == ("rgbtd", baseline)
             ]
             if len(pairs) > 1:
-                found.append(_over(protocol, baseline, pairs))
+                found.append(_mean_comparison(protocol, baseline, pairs))
     return found
 
 
-def _over(protocol: str, baseline: str, pairs: Sequence[tuple[SystemResult, SystemResult]]) -> OverPairs:
+def to_record(benchmark: Benchmark) -> dict[str, Any]:
+    """The benchmark and its comparisons, as they are written as JSON."""
+    return benchmark.to_dict() | {
+        "comparisons": [comparison.to_dict() for comparison in paper_comparisons(benchmark)],
+        "over_pairs": [comparison.to_dict() for comparison in mean_comparisons(benchmark)],
+        "against_the_first_system": [comparison.to_dict() for comparison in baseline_comparisons(benchmark)],
+    }
+
+
+def comparison_texts(benchmark: Benchmark) -> list[ComparisonText]:
+    """All comparisons of a benchmark as text: means over pairs of encoder and pooling, then single pairs."""
+    return [
+        *map(mean_comparison_text, mean_comparisons(benchmark)),
+        *map(comparison_text, paper_comparisons(benchmark)),
+    ]
+
+
+def comparison_text(comparison: Comparison) -> ComparisonText:
+    """A comparison as text: the means of the paper's abstract, or each scenario where these are missing."""
+    first, second = comparison.first.system, comparison.second.system
+    protocol = f", protocol {first.protocol}" if first.protocol else ""
+    differences = comparison.means or comparison.scenarios
+    return ComparisonText(
+        f"{first} against {second}{protocol}",
+        [difference_text(name, difference) for name, difference in differences.items()],
+    )
+
+
+def mean_comparison_text(comparison: MeanComparison) -> ComparisonText:
+    """A comparison averaged over pairs of encoder and pooling as text."""
+    return ComparisonText(
+        f"{KINDS[comparison.first]} against {KINDS[comparison.second]}, mean over {len(comparison.pairs)} "
+        f"pairs ({', '.join(comparison.pairs)}), protocol {comparison.protocol}",
+        [f"{name}: {points_text(difference)}." for name, difference in comparison.means.items()],
+    )
+
+
+def difference_text(name: str, difference: SystemDifference) -> str:
+    """A difference as a sentence: "snow: +4.2 points (95 % CI +0.9 to +7.6, significant); ..."."""
+    text = f"{name}: {points_text(difference.recall_at_1)}; {difference.better} queries better"
+    text += f", {difference.worse} worse"
+    if difference.seeds:
+        text += "; " + ", ".join(
+            f"{'' if seed.seed is None else f'seed {seed.seed}: '}{seed.points:+.1f} (p = {seed.p_value:.2g})"
+            for seed in difference.seeds
+        )
+    return f"{text}."
+
+
+def points_text(difference: Difference) -> str:
+    """A difference with its interval: "+4.2 points (95 % CI +0.9 to +7.6, significant)"."""
+    significance = "significant" if difference.is_significant else "not significant"
+    interval = f"95 % CI {difference.low:+.1f} to {difference.high:+.1f}"
+    return f"{difference.points:+.1f} points ({interval}, {significance})"
+
+
+def _mean_comparison(
+    protocol: str, baseline: str, pairs: Sequence[tuple[SystemResult, SystemResult]]
+) -> MeanComparison:
     scenarios = set(pairs[0][0].runs[0].recalls)
     means = {}
-    for name, parts in ABSTRACT.items():
+    for name, parts in ABSTRACT_MEANS.items():
         if set(parts) <= scenarios:
             by_query = [
                 np.mean([_shares(first, part) - _shares(second, part) for first, second in pairs], axis=0)
@@ -171,16 +253,7 @@ def _over(protocol: str, baseline: str, pairs: Sequence[tuple[SystemResult, Syst
             ]
             means[name] = paired_difference(by_query)
     names = [paper_name(first.traits).split(" + ", 1)[1] for first, _ in pairs]
-    return OverPairs(protocol, "rgbtd", baseline, names, means)
-
-
-def to_record(benchmark: Benchmark) -> dict[str, Any]:
-    """The benchmark and its comparisons, as they are written as JSON."""
-    return benchmark.to_dict() | {
-        "comparisons": [comparison.to_dict() for comparison in of_the_paper(benchmark)],
-        "over_pairs": [over.to_dict() for over in over_pairs(benchmark)],
-        "against_the_first_system": [comparison.to_dict() for comparison in with_the_first(benchmark)],
-    }
+    return MeanComparison(protocol, "rgbtd", baseline, names, means)
 
 
 def _pairs(systems: Sequence[SystemResult]) -> Iterator[tuple[SystemResult, SystemResult]]:
@@ -188,13 +261,16 @@ def _pairs(systems: Sequence[SystemResult]) -> Iterator[tuple[SystemResult, Syst
         for second in systems:
             if first is not second and (
                 _is_tuned_from(first, second)
-                or (_are_alike(first, second) and (_is_paired(first, second) or _is_switched(first, second)))
+                or (
+                    _are_alike(first, second)
+                    and (_is_against_baseline(first, second) or _adds_option(first, second))
+                )
             ):
                 yield first, second
 
 
 def _are_alike(first: SystemResult, second: SystemResult) -> bool:
-    """One protocol, one encoder, one pooling, and descriptors as they are or whitened to one size."""
+    """Whether protocol, encoder, pooling and whitened size are the same."""
     return (
         bool(first.system.protocol)
         and (first.system.protocol, first.system.whitened) == (second.system.protocol, second.system.whitened)
@@ -202,8 +278,8 @@ def _are_alike(first: SystemResult, second: SystemResult) -> bool:
     )
 
 
-def _is_paired(first: SystemResult, second: SystemResult) -> bool:
-    # What a switch is worth is asked of the paper's own system; the gain on images alone, of all.
+def _is_against_baseline(first: SystemResult, second: SystemResult) -> bool:
+    # Systems with an option are compared with RGB only; the plain one is compared with all baselines.
     baselines = BASELINES if is_plain(first.traits) else BASELINES[:1]
     return (
         first.traits.get("descriptor") == "rgbtd"
@@ -212,7 +288,7 @@ def _is_paired(first: SystemResult, second: SystemResult) -> bool:
     )
 
 
-def _is_switched(first: SystemResult, second: SystemResult) -> bool:
+def _adds_option(first: SystemResult, second: SystemResult) -> bool:
     return (
         first.traits.get("descriptor") == second.traits.get("descriptor")
         and is_plain(second.traits)
@@ -225,49 +301,45 @@ def _is_tuned_from(first: SystemResult, second: SystemResult) -> bool:
     return first.system.whitened == second.system.whitened and any(run.parent in before for run in first.runs)
 
 
-def _begun_from(second: SystemResult, first: SystemResult) -> SystemResult:
-    """Of a system that another one was fine-tuned from the seeds that it was; of other systems all."""
-    parents = {run.parent for run in first.runs if run.parent}
-    begun_from = [run for run in second.runs if run.digest in parents]
-    return replace(second, runs=begun_from) if begun_from else second
+def _parents(second: SystemResult, first: SystemResult) -> SystemResult:
+    """The second system, restricted to the runs that the first was fine-tuned from, if it was."""
+    digests = {run.parent for run in first.runs if run.parent}
+    parents = [run for run in second.runs if run.digest in digests]
+    return replace(second, runs=parents) if parents else second
 
 
-def _verdict(first: SystemResult, second: SystemResult, scenarios: Sequence[str]) -> Verdict:
+def _difference(first: SystemResult, second: SystemResult, scenarios: Sequence[str]) -> SystemDifference:
     by_query = [_shares(first, name) - _shares(second, name) for name in scenarios]
     together = np.concatenate(by_query)
-    return Verdict(
+    return SystemDifference(
         paired_difference(by_query),
-        int((together > _NOTHING).sum()),
-        int((together < -_NOTHING).sum()),
-        [_of_seed(mine, theirs, scenarios) for mine, theirs in _seeds(first, second)],
+        int((together > _EQUAL_SHARES).sum()),
+        int((together < -_EQUAL_SHARES).sum()),
+        [_seed_difference(run, other, scenarios) for run, other in _runs_by_seed(first, second)],
     )
 
 
-_NOTHING = 1e-9
-"""Shares of seeds that differ by less are equal."""
-
-
 def _shares(result: SystemResult, scenario: str) -> NDArray[np.float64]:
-    """(Q,) the share of seeds that answer a query rightly."""
+    """The share of seeds that answer each query correctly (Q,)."""
     shares: NDArray[np.float64] = np.mean([run.recalls[scenario].right for run in result.runs], axis=0)
     return shares
 
 
-def _seeds(first: SystemResult, second: SystemResult) -> Iterator[tuple[RunResult, RunResult]]:
-    """The runs of the seeds that both have; their only ones where each has but one."""
+def _runs_by_seed(first: SystemResult, second: SystemResult) -> Iterator[tuple[RunResult, RunResult]]:
+    """Pairs of runs with the same seed; the only runs if each system has just one."""
     if len(first.runs) == len(second.runs) == 1:
         yield first.runs[0], second.runs[0]
         return
-    theirs = {run.seed: run for run in second.runs if run.seed is not None}
+    others = {run.seed: run for run in second.runs if run.seed is not None}
     for run in first.runs:
-        if run.seed in theirs:
-            yield run, theirs[run.seed]
+        if run.seed in others:
+            yield run, others[run.seed]
 
 
-def _of_seed(mine: RunResult, theirs: RunResult, scenarios: Sequence[str]) -> SeedDifference:
-    points = [mine.recalls[name].at_n(1) - theirs.recalls[name].at_n(1) for name in scenarios]
-    right = [np.concatenate([run.recalls[name].right for name in scenarios]) for run in (mine, theirs)]
+def _seed_difference(run: RunResult, other: RunResult, scenarios: Sequence[str]) -> SeedDifference:
+    points = [run.recalls[name].at_n(1) - other.recalls[name].at_n(1) for name in scenarios]
+    right = [np.concatenate([each.recalls[name].right for name in scenarios]) for each in (run, other)]
     compared = compare_paired(*right)
     return SeedDifference(
-        mine.seed, 100 * float(np.mean(points)), len(compared.better), len(compared.worse), compared.p_value
+        run.seed, 100 * float(np.mean(points)), len(compared.better), len(compared.worse), compared.p_value
     )

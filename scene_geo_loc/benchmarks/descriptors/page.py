@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from scene_geo_loc import __version__
-from scene_geo_loc.benchmarks.descriptors import comparison_words
-from scene_geo_loc.benchmarks.descriptors.comparisons import ABSTRACT
-from scene_geo_loc.benchmarks.descriptors.figure_groups import figure_groups
-from scene_geo_loc.benchmarks.descriptors.plot import curves_figure, overview_figure, write_figure
+from scene_geo_loc.benchmarks.descriptors import comparisons
+from scene_geo_loc.benchmarks.descriptors.figures import (
+    curves_figure,
+    figure_groups,
+    overview_figure,
+)
 from scene_geo_loc.benchmarks.descriptors.results import Benchmark, SystemResult
 from scene_geo_loc.benchmarks.descriptors.systems import SystemName
 from scene_geo_loc.benchmarks.descriptors.table import THRESHOLDS_M, costs_of, percent, training_of
+from scene_geo_loc.benchmarks.machine import describe_machine
 from scene_geo_loc.core.atomic import write_aside
-from scene_geo_loc.core.parallel import available_cores
-from scene_geo_loc.metrics.published import paper_tables
+from scene_geo_loc.metrics.published import icra2019
 from scene_geo_loc.metrics.recall import DISTANCES_M, PlaceRecall
+from scene_geo_loc.plots.style import write_figure
 from scene_geo_loc.reports.report import template
 from scene_geo_loc.training.common.config import TrainingProtocol
 from scene_geo_loc.training.depth.protocol import DepthProtocol
@@ -83,7 +85,7 @@ def write_results(path: Path, benchmark: Benchmark) -> list[Path]:
         benchmark=benchmark,
         command_path=path.name if path.parent == Path() else f"{path.parent.name}/{path.name}",
         version=__version__,
-        machine=machine(),
+        machine=describe_machine(),
         backends=list(dict.fromkeys(run.backend for result in benchmark.systems for run in result.runs)),
         counts=[(name, benchmark.recall(name), _left_out(benchmark, name)) for name in scenarios],
         protocols=_protocols(benchmark),
@@ -94,18 +96,13 @@ def write_results(path: Path, benchmark: Benchmark) -> list[Path]:
             "overview": _OVERVIEW,
             "curves": [{"title": group.title, "file": f"results_{group.slug}.png"} for group in groups],
         },
-        comparisons=comparison_words.comparisons_in_words(benchmark),
-        comparison_note=comparison_words.NOTE,
-        headline=paper_tables.headline(),
+        comparisons=comparisons.comparison_texts(benchmark),
+        comparison_note=comparisons.NOTE,
+        headline=icra2019.headline(),
         paper=_paper(scenarios),
     )
     write_aside(path, page.encode())
     return [path, *(path.parent / "images" / name for name in pictures)]
-
-
-def machine() -> str:
-    """What kind of processor this is, and how many of its cores may be used."""
-    return f"{platform.machine()}, {available_cores()} cores"
 
 
 def _left_out(benchmark: Benchmark, scenario: str) -> str:
@@ -116,7 +113,9 @@ def _left_out(benchmark: Benchmark, scenario: str) -> str:
 def _means(scenarios: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The means that the paper's abstract speaks of, over several scenarios that are there."""
     return {
-        name: parts for name, parts in ABSTRACT.items() if len(parts) > 1 and set(parts) <= set(scenarios)
+        name: parts
+        for name, parts in comparisons.ABSTRACT_MEANS.items()
+        if len(parts) > 1 and set(parts) <= set(scenarios)
     }
 
 
@@ -181,16 +180,16 @@ def _settings(settings: Any) -> list[tuple[str, Any, str]]:
 
 def _paper(scenarios: Sequence[str]) -> list[tuple[str, list[str]]]:
     """The paper's systems, each with its recall@1 in the scenarios, "–" where it has none."""
-    drawn = [name for scenario in scenarios for name in paper_tables.systems(scenario)]
+    drawn = [name for scenario in scenarios for name in icra2019.systems(scenario)]
     names = dict.fromkeys([*drawn, _CAPACITY])
     rows = [(name, [_printed(name, scenario) for scenario in scenarios]) for name in names]
     return sorted(rows, key=lambda row: (row[0].split(" + ", 1)[1], row[0]))
 
 
 def _printed(name: str, scenario: str) -> str:
-    if name in paper_tables.systems(scenario):
-        return percent(paper_tables.curves(scenario, name).at_n(1))
-    if name == _CAPACITY and scenario in paper_tables.DAYTIME:
-        table = paper_tables.table_2(scenario)
+    if name in icra2019.systems(scenario):
+        return percent(icra2019.curves(scenario, name).at_n(1))
+    if name == _CAPACITY and scenario in icra2019.DAYTIME:
+        table = icra2019.table_2(scenario)
         return percent(table.rows[name][table.columns.index("recall@1")] / 100)
     return percent(None)

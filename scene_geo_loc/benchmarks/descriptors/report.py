@@ -10,17 +10,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.benchmarks.descriptors import comparison_words
+from scene_geo_loc.benchmarks.descriptors import comparisons
 from scene_geo_loc.benchmarks.descriptors import table as descriptor_table
-from scene_geo_loc.benchmarks.descriptors.figure_groups import figure_groups
-from scene_geo_loc.benchmarks.descriptors.plot import curves_figure, figure_svg, overview_figure, write_figure
+from scene_geo_loc.benchmarks.descriptors.figures import (
+    curves_figure,
+    figure_groups,
+    figure_svg,
+    overview_figure,
+)
 from scene_geo_loc.benchmarks.descriptors.results import Benchmark, SystemResult
 from scene_geo_loc.benchmarks.descriptors.scenario_images import ScenarioViews
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.localization.match_picture import jpeg_bytes, metres, side_by_side
-from scene_geo_loc.metrics.published import paper_tables
+from scene_geo_loc.metrics.published import icra2019
 from scene_geo_loc.metrics.recall import PROTOCOL, PlaceRecall
+from scene_geo_loc.plots.style import write_figure
 from scene_geo_loc.reports.report import template
 
 _EACH = 3
@@ -83,14 +88,14 @@ def write_descriptor_report(folder: Path, benchmark: Benchmark) -> Path:
         curves=[
             Chart(group.title, figure_svg(partial(curves_figure, group), group.slug)) for group in groups
         ],
-        comparisons=comparison_words.comparisons_in_words(benchmark),
-        comparison_note=comparison_words.NOTE,
+        comparisons=comparisons.comparison_texts(benchmark),
+        comparison_note=comparisons.NOTE,
         galleries=galleries,
         counts=counts,
         protocol=PROTOCOL,
-        table_1=paper_tables.table_1(),
-        tables_2={scenario: paper_tables.table_2(scenario) for scenario in paper_tables.DAYTIME},
-        headline=paper_tables.headline(),
+        table_1=icra2019.table_1(),
+        tables_2={scenario: icra2019.table_2(scenario) for scenario in icra2019.DAYTIME},
+        headline=icra2019.headline(),
     )
     for suffix in ("svg", "png"):
         for group in groups:

@@ -10,7 +10,7 @@ import numpy as np
 
 from scene_geo_loc.benchmarks.descriptors.scenario_images import ScenarioViews
 from scene_geo_loc.benchmarks.descriptors.systems import SystemName
-from scene_geo_loc.metrics.published.paper_tables import DAYTIME
+from scene_geo_loc.metrics.published.icra2019 import DAYTIME
 from scene_geo_loc.metrics.recall import PROTOCOL, PlaceRecall
 
 Protocols = Mapping[str, Mapping[str, Any]]

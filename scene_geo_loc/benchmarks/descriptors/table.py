@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scene_geo_loc.benchmarks.descriptors.results import Benchmark, Spread, SystemResult
-from scene_geo_loc.metrics.published import paper_tables
+from scene_geo_loc.metrics.published import icra2019
 from scene_geo_loc.metrics.recall import DISTANCES_M, RADIUS_M
 
 RANKS = (1, 5, 10)
@@ -17,7 +17,7 @@ UNKNOWN = "–"
 
 NOTES = (
     f"Scenarios: recall@{RANKS[0]}, @{RANKS[1]} and @{RANKS[2]} in per cent: one of the N most similar "
-    f"references lies within {RADIUS_M:g} m. By day: the mean over {', '.join(paper_tables.DAYTIME)} of the "
+    f"references lies within {RADIUS_M:g} m. By day: the mean over {', '.join(icra2019.DAYTIME)} of the "
     "share of queries whose most similar reference lies within D metres, true thresholds.",
     "Of several seeds: their mean, and after ± their sample standard deviation.",
     "The paper's rows are what it prints for the real RobotCar runs, for orientation; its distances are "
@@ -55,7 +55,7 @@ def rows(benchmark: Benchmark) -> list[Row]:
     """Our systems, then the paper's best one on images alone and its best one with depth."""
     scenarios = [views.name for views in benchmark.scenarios]
     ours = [_ours(result, scenarios) for result in benchmark.systems]
-    papers = [_papers(system, scenarios) for system in (paper_tables.BASELINE, paper_tables.PROPOSED)]
+    papers = [_papers(system, scenarios) for system in (icra2019.BASELINE, icra2019.PROPOSED)]
     return ours + papers
 
 
@@ -95,11 +95,11 @@ def _ours(result: SystemResult, scenarios: Sequence[str]) -> Row:
 def _papers(system: str, scenarios: Sequence[str]) -> Row:
     cells = []
     for scenario in scenarios:
-        curves = paper_tables.curves(scenario, system)
+        curves = icra2019.curves(scenario, system)
         cells.append([percent(curves.at_n(n)) for n in RANKS])
     by_day = []
     for metres in THRESHOLDS_M:
         known = metres < DISTANCES_M[-1]
-        shares = [paper_tables.curves(name, system).at_d(metres) for name in paper_tables.DAYTIME if known]
+        shares = [icra2019.curves(name, system).at_d(metres) for name in icra2019.DAYTIME if known]
         by_day.append(percent(float(np.mean(shares)) if shares else None))
     return Row(f"paper: {system}", [*cells, by_day], is_paper=True)

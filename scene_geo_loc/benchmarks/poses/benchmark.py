@@ -45,7 +45,7 @@ from scene_geo_loc.mapping.builder import MapBuilder, feed, remove_partial
 from scene_geo_loc.mapping.reference_map import ReferenceMap, sha256_of
 from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings
 from scene_geo_loc.metrics.pose_error import QueryRecord
-from scene_geo_loc.metrics.published.pose_tables import SceneTable
+from scene_geo_loc.metrics.published.bmvc2019 import SceneTable
 from scene_geo_loc.networks import default
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.runtime.extractor import Extractor, SceneFeatures

@@ -1,4 +1,4 @@
-"""Whether one method's poses are better than another's on the same queries, or only luckier, in sentences."""
+"""Paired comparisons of pose methods on the same queries, with the significance of each difference."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from scene_geo_loc.benchmarks.poses.table import label
 from scene_geo_loc.metrics.paired import RESAMPLES, Interval, difference_along
 
 NOTE = (
-    "Differences of the median errors and of the share within a bound; in brackets the 95 % interval of a "
-    f"bootstrap over the queries ({RESAMPLES:,} draws of stretches of the drive, both methods' answers to a "
-    "query staying together)."
+    "Differences of the median errors and of the share within a bound, with the 95 % confidence "
+    f"interval (CI) of a paired block bootstrap over the queries ({RESAMPLES:,} resamples of stretches of "
+    "the drive; both methods' answers to a query stay together). Significant: the interval "
+    "does not contain 0."
 )
 
 
@@ -59,14 +60,14 @@ def _sentence(queries: QuerySetResult, first: MethodResult, second: MethodResult
 
 
 def _in_words(form: str, difference: Interval | None, digits: int) -> str:
-    """Such as `position -3.1 cm (-4.4 to -2.0), more than luck`."""
+    """A difference with its interval: `position -3.1 cm (95 % CI -4.4 to -2.0, significant)`."""
     if difference is None:
         return f"{form.split()[0]}: too many queries are without an answer"
     if difference.low == difference.high == 0:
         return f"{form.rpartition(' {}')[0]} the same"
     value, low, high = (f"{one:+.{digits}f}" for one in (difference.value, difference.low, difference.high))
-    told = "more than luck" if difference.is_told_from_luck else "may be luck"
-    return f"{form.format(value)} ({low} to {high}), {told}"
+    significance = "significant" if difference.is_significant else "not significant"
+    return f"{form.format(value)} (95 % CI {low} to {high}, {significance})"
 
 
 def _points(hits: NDArray[np.bool_]) -> NDArray[np.float64]:

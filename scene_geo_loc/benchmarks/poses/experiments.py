@@ -11,7 +11,7 @@ from scene_geo_loc.benchmarks.poses.benchmark import Course
 from scene_geo_loc.benchmarks.poses.results import Place
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.mapping.settings import BuilderSettings
-from scene_geo_loc.metrics.published.pose_tables import scene_table
+from scene_geo_loc.metrics.published.bmvc2019 import scene_table
 from scene_geo_loc.traversals.frame import Traversal
 from scene_geo_loc.traversals.opening import format_of, open_traversal, sources_within, takes_split
 from scene_geo_loc.traversals.rig import one_or_rig

@@ -13,11 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-from scene_geo_loc.benchmarks.descriptors.plot import write_figure
 from scene_geo_loc.benchmarks.poses.methods import RETRIEVAL
 from scene_geo_loc.benchmarks.poses.results import MethodResult, PoseBenchmark, QuerySetResult
 from scene_geo_loc.benchmarks.poses.table import label
-from scene_geo_loc.plots.style import MUTED, PLAIN
+from scene_geo_loc.plots.style import MUTED, PLAIN, write_figure
 
 _COLOURS = ("#e0a01b", "#12a184", "#d2456b", "#5b7fd6", "#7a4fb0")
 _EDGES = (0.5, 99.5)

@@ -24,8 +24,8 @@ from scene_geo_loc.core.atomic import write_json
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import Pose, position_error_m, rotation_error_deg
 from scene_geo_loc.metrics.pose_error import QueryRecord
-from scene_geo_loc.metrics.published import pose_tables
-from scene_geo_loc.metrics.published.pose_tables import Gain
+from scene_geo_loc.metrics.published import bmvc2019
+from scene_geo_loc.metrics.published.bmvc2019 import Gain
 
 
 class Place(str, Enum):
@@ -261,7 +261,7 @@ def read_benchmark(path: Path) -> PoseBenchmark:
 
 def _printed(queries: QuerySetResult) -> Any:
     """What the paper prints for the scene, or None."""
-    for table in pose_tables.benchmark_tables():
+    for table in bmvc2019.benchmark_tables():
         for scene in table.scenes:
             if (table.benchmark, scene.scene) == (queries.benchmark, queries.scene):
                 return scene.to_dict([])["printed_full_test_split"]

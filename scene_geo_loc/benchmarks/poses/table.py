@@ -12,7 +12,7 @@ from scene_geo_loc.benchmarks.poses.results import (
     QuerySetResult,
     gain_of,
 )
-from scene_geo_loc.metrics.published.pose_tables import BenchmarkTable, MedianErrors, benchmark_tables
+from scene_geo_loc.metrics.published.bmvc2019 import BenchmarkTable, MedianErrors, benchmark_tables
 
 UNKNOWN = "–"
 

@@ -90,7 +90,7 @@ def pose(
 
         scene-geo-loc benchmark pose morning.bag noon.bag evening.bag --json poses.json --curves curves
     """
-    from scene_geo_loc.benchmarks.descriptors.page import machine
+    from scene_geo_loc.benchmarks.machine import describe_machine
     from scene_geo_loc.benchmarks.poses.benchmark import PoseBenchmarkRun
     from scene_geo_loc.benchmarks.poses.experiments import find_courses
     from scene_geo_loc.benchmarks.poses.results import Place, PoseBenchmark, read_benchmark, write_benchmark
@@ -112,7 +112,7 @@ def pose(
     )
     run = PoseBenchmarkRun(network or [None], matcher or ["encoder"], cache, device, show=progress)
     done = PoseBenchmark(
-        machine=machine(), sets=[queries for course in courses for queries in run.run(course)]
+        machine=describe_machine(), sets=[queries for course in courses for queries in run.run(course)]
     )
     print_pose_benchmark(done)
     if json is not None:

@@ -15,7 +15,7 @@ def print_descriptor_benchmark(benchmark: Benchmark) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from scene_geo_loc.benchmarks.descriptors.comparison_words import comparisons_in_words
+    from scene_geo_loc.benchmarks.descriptors.comparisons import comparison_texts
     from scene_geo_loc.benchmarks.descriptors.table import COSTS, NOTES, headings, rows
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 1, 0))
@@ -39,7 +39,7 @@ def print_descriptor_benchmark(benchmark: Benchmark) -> None:
         if recall.without_reference:
             line += f"; {recall.without_reference} queries have no reference within 25 m and count as missed"
         console.print(f"{line}; left out {views.skipped}." if views.skipped else f"{line}.")
-    for comparison in comparisons_in_words(benchmark):
+    for comparison in comparison_texts(benchmark):
         console.print(comparison.title, style="bold")
         for sentence in comparison.sentences:
             console.print(f"  {sentence}")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from scene_geo_loc.benchmarks.localization.tracking import Gaps, Kidnapping
     from scene_geo_loc.metrics.covariance_calibration import Coverage
     from scene_geo_loc.metrics.pose_error import QueryRecord, Summary
-    from scene_geo_loc.metrics.published.pose_tables import MedianErrors, SceneTable
+    from scene_geo_loc.metrics.published.bmvc2019 import MedianErrors, SceneTable
 
 _REASONS = 3
 
@@ -109,7 +109,7 @@ def print_scene_table(table: SceneTable, ours: Sequence[MedianErrors]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from scene_geo_loc.metrics.published.pose_tables import PAPER
+    from scene_geo_loc.metrics.published.bmvc2019 import PAPER
 
     shown = Table(box=None, padding=(0, 0, 0, 1))
     shown.add_column("", no_wrap=True)

@@ -21,8 +21,8 @@ from scene_geo_loc.networks.architecture.decoders import Decoder, InferredDepth
 from scene_geo_loc.networks.architecture.encoders import FeatureMaps
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.checkpoint import save_checkpoint
-from scene_geo_loc.plots.depth_curves import write_depth_curves
 from scene_geo_loc.plots.learned_depth_pictures import DepthRow, write_depth_pictures
+from scene_geo_loc.plots.training_curves import write_depth_curves
 from scene_geo_loc.training.common.losses import depth_loss
 from scene_geo_loc.training.common.run_folder import RunFolder, TrainingState
 from scene_geo_loc.training.depth.protocol import DepthTraining, Freeze

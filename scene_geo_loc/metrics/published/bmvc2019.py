@@ -165,6 +165,6 @@ def medians_of(records: Sequence[QueryRecord]) -> list[MedianErrors]:
 @cache
 def _tables() -> dict[str, Any]:
     """By format: benchmark, table, gains, and by scene its name and each method's errors (m, degrees)."""
-    text = files("scene_geo_loc.metrics.published").joinpath("pose_tables.json").read_text(encoding="utf-8")
+    text = files("scene_geo_loc.metrics.published").joinpath("bmvc2019.json").read_text(encoding="utf-8")
     tables: dict[str, Any] = json.loads(text)
     return tables

@@ -76,7 +76,7 @@ class Headline:
 
 @cache
 def _tables() -> dict[str, Any]:
-    return json.loads(files("scene_geo_loc.metrics.published").joinpath("paper_tables.json").read_text())
+    return json.loads(files("scene_geo_loc.metrics.published").joinpath("icra2019.json").read_text())
 
 
 def systems(scenario: str) -> tuple[str, ...]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
@@ -13,17 +12,95 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from scene_geo_loc.benchmarks.descriptors.figure_groups import FigureGroup
 from scene_geo_loc.benchmarks.descriptors.results import Benchmark, SystemResult
 from scene_geo_loc.benchmarks.descriptors.systems import is_plain, paper_name
-from scene_geo_loc.core.atomic import write_aside
-from scene_geo_loc.metrics.published import paper_tables
+from scene_geo_loc.metrics.published import icra2019
 from scene_geo_loc.metrics.recall import DISTANCES_M, MOST, PlaceRecall
 from scene_geo_loc.plots.style import INK, MUTED, STYLE, page_svg
 
 _KIND_COLOURS = {"rgb": "#5b7fd6", "rgb_plus": "#e0a01b", "rgbtd": "#12a184", "hallucination": "#d2456b"}
 _COLOURS = (*_KIND_COLOURS.values(), "#7a4fb0", "#8a6d3b", "#3fa9c9")
 _DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))
+MAX_CURVES = 7
+"""Systems whose curves can be told apart in one picture."""
+
+PAPER = (icra2019.BASELINE, icra2019.PROPOSED, icra2019.NIGHT)
+
+
+@dataclass(frozen=True)
+class FigureGroup:
+    """Systems of one picture of curves.
+
+    Attributes:
+        slug: for a file's name.
+        title: what they have in common; empty where they are all there are.
+        paper: the paper's systems that stand beside them.
+    """
+
+    slug: str
+    title: str
+    systems: Sequence[SystemResult]
+    paper: Sequence[str]
+
+
+def figure_groups(benchmark: Benchmark) -> list[FigureGroup]:
+    """All systems where they are few; else by protocol, encoder and pooling.
+
+    Those with one of this package's switches stand in a picture of their own, beside the plain ones that
+    they are to be judged by; whitened ones stand in none, for their curves run along the plain ones.
+    """
+    systems = [result for result in benchmark.systems if result.system.whitened is None]
+    if len(systems) <= MAX_CURVES:
+        return [FigureGroup("recall", "", systems, PAPER)]
+    protocols = {run.digest: result.system.protocol for result in systems for run in result.runs}
+    by_kind: dict[tuple[str, ...], list[SystemResult]] = {}
+    for result in systems:
+        # What was fine-tuned stands beside what it was before.
+        protocol = protocols.get(result.runs[0].parent or "none", result.system.protocol)
+        by_kind.setdefault(_kind(protocol, result), []).append(result)
+    groups = []
+    for kind, members in by_kind.items():
+        groups += _split(kind, members)
+    return groups
+
+
+def _kind(protocol: str, result: SystemResult) -> tuple[str, ...]:
+    if not protocol:
+        return ()
+    # "RGBtD + MAC (A)" without its descriptor is "MAC (A)".
+    return protocol, paper_name(result.traits).split(" + ", 1)[1]
+
+
+def _split(kind: tuple[str, ...], members: Sequence[SystemResult]) -> list[FigureGroup]:
+    title = f"{kind[1]}, protocol {kind[0]}" if kind else "Other systems"
+    paper = _paper(kind[1]) if kind else PAPER
+    if len(members) <= MAX_CURVES:
+        return [FigureGroup(_slug(title), title, members, paper)]
+    plain = [result for result in members if is_plain(result.traits)]
+    switched = [result for result in members if not is_plain(result.traits)]
+    groups = [
+        FigureGroup(_slug(title, i), title, part, paper) for i, part in enumerate(_parts(plain, MAX_CURVES))
+    ]
+    judges = [result for result in plain if result.traits.get("descriptor") in ("rgb", "rgbtd")][:2]
+    for part in _parts(switched, MAX_CURVES - len(judges)):
+        number = len(groups)
+        groups.append(FigureGroup(_slug(title, number), f"{title}, switches", [*judges, *part], ()))
+    return groups
+
+
+def _parts(systems: Sequence[SystemResult], most: int) -> list[Sequence[SystemResult]]:
+    return [systems[begin : begin + most] for begin in range(0, len(systems), most)]
+
+
+def _paper(encoder_and_pooling: str) -> list[str]:
+    """The paper's systems on images alone and with depth, of the same encoder and pooling, if it has them."""
+    names = [f"{kind} + {encoder_and_pooling}" for kind in ("RGB", "RGBtD")]
+    return [name for name in names if name in icra2019.systems("sunny")]
+
+
+def _slug(title: str, number: int = 0) -> str:
+    words = "".join(letter if letter.isalnum() else " " for letter in title.lower()).split()
+    return "_".join(["recall", *words, *([str(number + 1)] if number else [])])
 
 
 def curves_figure(group: FigureGroup) -> Figure:
@@ -40,8 +117,8 @@ def curves_figure(group: FigureGroup) -> Figure:
     colours = _colours_of(group.systems)
     for (above, below), scenario in zip(grid.T, scenarios, strict=True):
         for system, dashes in zip(group.paper, _DASHES, strict=False):
-            if system in paper_tables.systems(scenario):
-                printed = paper_tables.curves(scenario, system)
+            if system in icra2019.systems(scenario):
+                printed = icra2019.curves(scenario, system)
                 look = {"color": MUTED, "lw": 0.9, "ls": dashes, "label": f"paper, real runs: {system}"}
                 above.plot(ranks, printed.recall_at_n, **look)
                 below.plot(distances - 1, printed.recall_at_d_as_plotted, **look)
@@ -80,8 +157,8 @@ def overview_figure(benchmark: Benchmark) -> Figure:
             axes.barh(place, np.mean(shares), height=0.62, color=colour, alpha=0.35, lw=0)
             axes.scatter(shares, [place] * len(shares), s=13, color=colour, lw=0, zorder=3)
             name = paper_name(result.traits)
-            if is_plain(result.traits) and name in paper_tables.systems(scenario):
-                printed = paper_tables.curves(scenario, name).at_n(1)
+            if is_plain(result.traits) and name in icra2019.systems(scenario):
+                printed = icra2019.curves(scenario, name).at_n(1)
                 axes.scatter(
                     printed, place, s=26, marker="D", color="none", edgecolor=MUTED, lw=1.1, zorder=2
                 )
@@ -100,15 +177,6 @@ def figure_svg(draw: Callable[[], Figure], name: str) -> str:
     """A picture as an SVG element that takes its colours from the page it stands in."""
     with mpl.rc_context(STYLE):
         return page_svg(draw(), name)
-
-
-def write_figure(path: Path, draw: Callable[[], Figure]) -> None:
-    """Writes a picture as the file's suffix says: .svg or .png."""
-    out = io.BytesIO()
-    with mpl.rc_context({**STYLE, "svg.hashsalt": path.stem}):
-        metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
-        draw().savefig(out, format=path.suffix[1:], dpi=130, metadata=metadata)
-    write_aside(path, out.getvalue())
 
 
 def _draw(

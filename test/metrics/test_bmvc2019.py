@@ -10,7 +10,7 @@ import pytest
 
 from scene_geo_loc.geometry.pose import Pose, make_pose
 from scene_geo_loc.metrics.pose_error import LOCALIZED, QueryRecord
-from scene_geo_loc.metrics.published.pose_tables import MedianErrors, medians_of, scene_table
+from scene_geo_loc.metrics.published.bmvc2019 import MedianErrors, medians_of, scene_table
 
 
 def at(x: float) -> Pose:

@@ -13,9 +13,7 @@ RECORDED_HZ = 10.0
 
 
 def bench(
-    out: Annotated[Path, typer.Option(help="Folder for the bag and the maps that it makes.")] = Path(
-        "demo/bench"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for the recording that it makes.")] = Path("demo/bench"),
     minutes: Annotated[float, typer.Option(min=0.1, help="How long the live node is held at 10 Hz.")] = 1.0,
 ) -> None:
     """Measure time and memory: networks, queries, a keyframe, dense depth, a map, the live node under load.
@@ -25,6 +23,7 @@ def bench(
     Example:  scene-geo-loc bench --minutes 10
     """
     import shutil
+    from tempfile import TemporaryDirectory
 
     import numpy as np
     from rich import box
@@ -48,23 +47,23 @@ def bench(
             simulate(bag, DriveSettings(length=100.0, rig=Rig(pushbroom=None)), on_progress=on_progress)
     traversal = open_traversal(bag)
     typer.echo("Building, opening and asking maps ...", err=True)
-    shutil.rmtree(out / "maps", ignore_errors=True)
-    (out / "maps").mkdir()
-    build_s, keyframes = benchmark.time_build(traversal, out / "maps" / "small")
-    benchmark.enlarge_map(out / "maps" / "small", KEYFRAMES, out / "maps" / "map")
-    benchmark.enlarge_map(out / "maps" / "small", LARGE, out / "maps" / "large")
-    opening = benchmark.time_opening(out / "maps" / "large")
-    shutil.rmtree(out / "maps" / "large")
+    scratch = TemporaryDirectory(prefix="maps-", dir=out)
+    maps = Path(scratch.name)
+    build_s, keyframes = benchmark.time_build(traversal, maps / "small")
+    benchmark.enlarge_map(maps / "small", KEYFRAMES, maps / "map")
+    benchmark.enlarge_map(maps / "small", LARGE, maps / "large")
+    opening = benchmark.time_opening(maps / "large")
+    shutil.rmtree(maps / "large")
     frames = list(traversal.frames())
-    localizer = Localizer(ReferenceMap.open(out / "maps" / "map"))
+    localizer = Localizer(ReferenceMap.open(maps / "map"))
     benchmark.time_queries(localizer, frames[:10])  # the first passes allocate
     forward = benchmark.time_forward(localizer.extractor, frames)
     systems = benchmark.time_systems()
     queries = benchmark.time_queries(localizer, frames)
     default = BuilderSettings().matcher
-    others, sizes = {}, {default: benchmark.bytes_a_keyframe(out / "maps" / "small")}
+    others, sizes = {}, {default: benchmark.bytes_a_keyframe(maps / "small")}
     for matcher in (name for name in MATCHERS if name != default):
-        small = out / "maps" / matcher
+        small = maps / matcher
         try:
             benchmark.time_build(traversal, small, matcher)
         except CheckpointError as missing:
@@ -77,8 +76,9 @@ def bench(
     depth, points = benchmark.time_depth(traversal, frames[10:-20:5])
     with progress(f"holding {RECORDED_HZ:g} Hz live", "images") as on_progress:
         load = hold_rate(
-            out / "maps" / "map", frames[10:-10], RECORDED_HZ, minutes * 60, out / "node.log", on_progress
+            maps / "map", frames[10:-10], RECORDED_HZ, minutes * 60, out / "node.log", on_progress
         )
+    scratch.cleanup()
     live = benchmark.Times.of(load.latencies_ms)
     late = benchmark.Times.of(load.latencies_ms[len(load.latencies_ms) // 2 :])
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scene_geo_loc.cli.options.progress import progress, track
-from scene_geo_loc.core.artifacts import Made
+from scene_geo_loc.core.artifacts import ArtifactCache
 
 if TYPE_CHECKING:
     from scene_geo_loc.mapping.settings import DepthSource
@@ -62,11 +62,11 @@ def run(out: Path) -> list[str]:
     from scene_geo_loc.core.atomic import write_json
     from scene_geo_loc.metrics.pose_error import UNANSWERED, summarize
 
-    made = Made(out)
+    artifacts = ArtifactCache(out)
     for condition in (MAPPED, *DRIVES):
-        simulate_drive(made, condition)
+        simulate_drive(artifacts, condition)
     for name in DEPTH_OF_MAP:
-        build_map(made, name)
+        build_map(artifacts, name)
     records = {condition: replay_drive(out, condition) for condition in DRIVES}
     summaries = {condition: summarize(records[condition]) for condition in DRIVES}
     print_results(summaries, f"Mapped {MAPPED}, localized live")
@@ -86,15 +86,15 @@ def run(out: Path) -> list[str]:
     return missed_bars(summaries["sunny"])
 
 
-def simulate_drive(made: Made, condition: str) -> None:
+def simulate_drive(artifacts: ArtifactCache, condition: str) -> None:
     """Records a drive as a bag, where it is not there; only the mapping drive needs lidars."""
     name = f"bags/{condition}"
     is_mapped = condition == MAPPED
     start, length = STREET_M[condition]
     origin = {"condition": condition, "seed": SEED, "speed": SPEED_M_S, "lidar": is_mapped}
     origin |= {"start": start, "length": length}
-    if made.is_there(name, origin):
-        typer.echo(f"{made.root / name} is there already.")
+    if artifacts.is_complete(name, origin):
+        typer.echo(f"{artifacts.root / name} is there already.")
         return
     from scene_geo_loc.mapping.builder import remove_partial
     from scene_geo_loc.simulation.recordings.drive import DriveSettings, simulate
@@ -102,16 +102,16 @@ def simulate_drive(made: Made, condition: str) -> None:
 
     rig = Rig() if is_mapped else Rig(lidar=None, pushbroom=None)
     settings = DriveSettings(condition, SEED, start=start, length=length, speed=SPEED_M_S, rig=rig)
-    path = made.forget(name)
+    path = artifacts.begin(name)
     if is_mapped:
         for map_name in DEPTH_OF_MAP:
-            remove_partial(made.root / map_name)
+            remove_partial(artifacts.root / map_name)
     with progress(f"simulating the {condition} drive") as on_progress:
         simulate(path, settings, on_progress=on_progress)
-    made.remember(name, origin)
+    artifacts.finish(name, origin)
 
 
-def build_map(made: Made, name: str) -> None:
+def build_map(artifacts: ArtifactCache, name: str) -> None:
     """Builds a map from the mapping drive's bag, where it is not there; goes on with an unfinished one."""
     from scene_geo_loc.core.errors import MapError
     from scene_geo_loc.mapping.builder import MapBuilder, feed
@@ -119,11 +119,11 @@ def build_map(made: Made, name: str) -> None:
     from scene_geo_loc.mapping.settings import BuilderSettings
     from scene_geo_loc.traversals.opening import open_traversal
 
-    bag = made.root / "bags" / MAPPED
+    bag = artifacts.root / "bags" / MAPPED
     settings = BuilderSettings(depth=DEPTH_OF_MAP[name])
-    origin = {"bag": made.record_of(f"bags/{MAPPED}"), "settings": settings.model_dump()}
-    path = made.root / name
-    if made.is_there(name, origin):
+    origin = {"bag": artifacts.record_of(f"bags/{MAPPED}"), "settings": settings.model_dump()}
+    path = artifacts.root / name
+    if artifacts.is_complete(name, origin):
         try:
             ReferenceMap.open(path).verify()
         except MapError as error:
@@ -133,12 +133,12 @@ def build_map(made: Made, name: str) -> None:
             return
     traversal = open_traversal(bag)
     source = f"bags/{MAPPED}"
-    builder = MapBuilder(made.forget(name), settings, map_frame=traversal.map_frame, source=source)
+    builder = MapBuilder(artifacts.begin(name), settings, map_frame=traversal.map_frame, source=source)
     for _ in track(feed(builder, traversal), len(traversal), f"building {path}"):
         pass
     with progress("finishing it", "steps") as on_progress:
         builder.finish(on_progress)
-    made.remember(name, origin)
+    artifacts.finish(name, origin)
 
 
 def localize_drive(out: Path, condition: str) -> list[QueryRecord]:

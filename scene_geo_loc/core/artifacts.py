@@ -1,8 +1,9 @@
-"""What a command has made in its folder, and from what, so that it is made only once."""
+"""Cache of the folders that a command has made, so that each is made only once."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,45 +13,56 @@ from scene_geo_loc.core.atomic import write_json
 from scene_geo_loc.core.errors import SceneGeoLocError
 
 
-class Made:
-    """Remembers for each folder below `root` what it was made from and how large it was then.
+class ArtifactCache:
+    """Folders below `root`, each remembered with what it was made from and with the sizes of its files.
 
-    Raises SceneGeoLocError where `root` holds something else already.
+    The records are in `made.json`.  Only folders that have a record are ever removed.
+
+    Raises SceneGeoLocError where `root` is not empty and has no such file, or cannot be read or written.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._file = root / "made.json"
         try:
-            self._records: dict[str, Any] = json.loads(self._file.read_text())
+            self._records: dict[str, Any] = dict(json.loads(self._file.read_text()))
         except FileNotFoundError:
             if root.is_dir() and any(root.iterdir()):
                 raise SceneGeoLocError(
-                    f"{root} is not a folder that this command has made: name another with --out."
+                    f"{root} is not empty and was not made by this command: name another folder."
                 ) from None
             self._records = {}
             write_json(self._file, {})
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise SceneGeoLocError(f"{self._file} cannot be read ({error}): remove {root}.") from error
 
-    def is_there(self, name: str, origin: dict[str, Any]) -> bool:
-        """Whether the folder `name` was made from `origin` by this version and has its full size still."""
+    def is_complete(self, name: str, origin: dict[str, Any]) -> bool:
+        """Returns whether this version made `name` from `origin` and its files still have their sizes."""
         return self._records.get(name) == self._record(name, origin)
 
-    def forget(self, name: str) -> Path:
-        """Removes what there is of the folder `name`; returns its path."""
-        if self._records.pop(name, None) is not None:
-            write_json(self._file, self._records)
-        shutil.rmtree(self.root / name, ignore_errors=True)
-        return self.root / name
+    def begin(self, name: str) -> Path:
+        """Removes what an earlier run has made as `name`. Returns the path to make it at.
 
-    def remember(self, name: str, origin: dict[str, Any]) -> None:
-        """Notes that the folder `name` is complete."""
+        Raises SceneGeoLocError where there is something that this command has not made.
+        """
+        path = self.root / name
+        if os.path.lexists(path):
+            if name not in self._records or path.is_symlink() or not path.is_dir():
+                raise SceneGeoLocError(
+                    f"{path} is in the way and was not made by this command: rename or remove it."
+                )
+            shutil.rmtree(path)
+        self._records[name] = {"unfinished": True}
+        write_json(self._file, self._records)
+        return path
+
+    def finish(self, name: str, origin: dict[str, Any]) -> None:
+        """Records that the folder `name` is complete."""
         self._records[name] = self._record(name, origin)
         write_json(self._file, self._records)
 
     def record_of(self, name: str) -> dict[str, Any]:
-        """What is remembered of a folder that is there."""
+        """Returns the record of a folder."""
         return dict(self._records[name])
 
     def _record(self, name: str, origin: dict[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.parallel import ordered_map
+from scene_geo_loc.core.partial import MARKER, Journal, OutputLock
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.depth.depth_maps import INDEX, JOURNAL, VERSION, DepthMap, DepthMaps, encode_depth
 from scene_geo_loc.depth.lidar_views import LidarView, lidar_views
@@ -135,7 +137,7 @@ def _check_same_images(traversal: Traversal, kept: dict[int, DepthMap], folder: 
 
 
 class _Journal:
-    """The list of the depth maps of a folder while they are made.
+    """The list of the depth maps of a folder while they are made; other processes are locked out.
 
     Attributes:
         folder: where they are.
@@ -146,22 +148,37 @@ class _Journal:
         self.folder = folder
         self.maps: dict[int, DepthMap] = {}
         self._window = asdict(window)
-        listed = self._listed()
-        if not listed and folder.is_dir() and any(folder.iterdir()):
+        has_list = (folder / JOURNAL).is_file() or (folder / INDEX).is_file()
+        if not has_list and folder.is_dir() and any(entry.name != MARKER for entry in folder.iterdir()):
             raise SceneGeoLocError(f"{folder} is not empty and holds no depth maps: name another folder.")
-        for depth_map in listed:
-            if (folder / depth_map.png).is_file():
-                self.maps[depth_map.stamp_ns] = depth_map
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            head = json.dumps({"version": VERSION, "window": self._window})
-            lines = [json.dumps(depth_map.to_dict()) for depth_map in self.maps.values()]
-            write_aside(folder / JOURNAL, "".join(f"{line}\n" for line in [head, *lines]).encode())
-            self._file = (folder / JOURNAL).open("a")
+            self._lock = OutputLock.acquire(folder / MARKER)
+        except BlockingIOError:
+            raise SceneGeoLocError(
+                f"{folder} is being written by another process: wait for it, or name another folder."
+            ) from None
         except OSError as error:
             raise SceneGeoLocError(
                 f"{folder} cannot be written: {error.strerror}; name another folder."
             ) from error
+        try:
+            self._open()
+        except BaseException:
+            self._lock.release(remove=True)
+            raise
+
+    def _open(self) -> None:
+        self._journal = Journal(self.folder / JOURNAL, DepthMap.from_dict)
+        if self._journal.path.is_file():
+            self._check(self._journal.head)
+        elif (self.folder / INDEX).is_file():
+            self._journal.records = list(DepthMaps.load(self.folder).maps)
+            self._check(json.loads((self.folder / INDEX).read_text()))
+        listed = [depth_map for depth_map in self._journal.records if (self.folder / depth_map.png).is_file()]
+        self._journal.records = listed
+        self.maps = {depth_map.stamp_ns: depth_map for depth_map in listed}
+        self._journal.open({"version": VERSION, "window": self._window}, DepthMap.to_dict)
 
     def __enter__(self) -> _Journal:
         return self
@@ -169,15 +186,15 @@ class _Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._journal.close()
         if not self.maps:
-            (self.folder / JOURNAL).unlink()
+            self._journal.remove()
+        self._lock.release(remove=True)
 
     def add(self, depth_map: DepthMap) -> None:
         """Lists a depth map whose file is complete."""
         self.maps[depth_map.stamp_ns] = depth_map
-        self._file.write(json.dumps(depth_map.to_dict()) + "\n")
-        self._file.flush()
+        self._journal.append(depth_map)
 
     def finish(self, source: str) -> None:
         """Writes the index, which takes the journal's place."""
@@ -185,33 +202,13 @@ class _Journal:
         head = json.dumps({"version": VERSION, "window": self._window, "source": source})
         lines = ",\n".join(json.dumps(depth_map.to_dict()) for depth_map in maps)
         write_aside(self.folder / INDEX, f'{head[:-1]}, "maps": [\n{lines}\n]}}\n'.encode())
-        self._file.close()
-        (self.folder / JOURNAL).unlink()
+        self._journal.remove()
 
-    def _listed(self) -> list[DepthMap]:
-        """The maps that an earlier run, finished or not, has listed."""
-        if (self.folder / JOURNAL).is_file():
-            head, *lines = (self.folder / JOURNAL).read_text().splitlines() or [""]
-            self._check(head)
-            maps = []
-            for line in lines:
-                try:
-                    maps.append(DepthMap.from_dict(json.loads(line)))
-                except (ValueError, TypeError, KeyError):
-                    break  # cut off when the machine went down
-            return maps
-        if (self.folder / INDEX).is_file():
-            maps = DepthMaps.load(self.folder).maps
-            self._check((self.folder / INDEX).read_text())
-            return maps
-        return []
-
-    def _check(self, text: str) -> None:
-        """Refuses what was made with another window or by another version."""
+    def _check(self, head: Any) -> None:
+        """Refuses depth maps that were made with another window or by another version."""
         try:
-            head = json.loads(text)
             same = head["version"] == VERSION and head["window"] == self._window
-        except (ValueError, TypeError, KeyError) as error:
+        except (TypeError, KeyError) as error:
             raise SceneGeoLocError(
                 f"The list of depth maps in {self.folder} is damaged: remove it."
             ) from error

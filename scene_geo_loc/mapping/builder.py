@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
-import shutil
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import takewhile
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc import __version__
 from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator
 from scene_geo_loc.depth.window import WINDOWS
@@ -30,9 +32,11 @@ from scene_geo_loc.mapping.reference_map import (
     FILES,
     FORMAT,
     FORMAT_VERSION,
+    KIND,
     OPTIONAL_FILES,
     FileRecord,
     MapInfo,
+    check_replaceable_map,
     sha256_of,
 )
 from scene_geo_loc.mapping.settings import BuilderSettings
@@ -100,17 +104,21 @@ class MapBuilder:
             overwrite: whether a map at `out` may be replaced, once the new one is complete.
 
         Raises:
-            MapError: there is something at `out`, or a begun build of other settings.
+            MapError: there is something at `out` that may not be overwritten or is no map, another process
+                builds it, or `<out>.partial` is not an unfinished map.
             CheckpointError: the network cannot be read.
         """
         self.out = Path(out)
         self.settings = settings or BuilderSettings()
         self.map_frame = map_frame
         self.source = source
-        if self.out.exists() and not overwrite:
-            raise MapError(
-                f"{self.out} exists already: remove it, name another, or allow it to be overwritten."
-            )
+        self._overwrite = overwrite
+        if os.path.lexists(self.out):
+            if not overwrite:
+                raise MapError(
+                    f"{self.out} exists already: remove it, name another, or allow it to be overwritten."
+                )
+            check_replaceable_map(self.out)
         self.progress = BuildProgress()
         self._device = device
         self._network, self._provenance = load_checkpoint(network) if network else default_network()
@@ -124,7 +132,7 @@ class MapBuilder:
         self._waiting: deque[Frame] = deque()
         self._lidar = LidarAccumulator(WINDOWS.get(self.settings.lidar))
         self._latest_ns = -(2**63)
-        self._partial = PartialMap(self.out.with_name(self.out.name + ".partial"))
+        self._partial = PartialMap(self.out)
         self._resumed = len(self._partial.records)
         self._resume_ns = self._partial.records[-1].stamp_ns if self._resumed else -(2**63)
         self.progress.keyframes = self._resumed
@@ -212,9 +220,9 @@ class MapBuilder:
         known = np.ones((1, 1), bool) if dense.source in OF_IMAGES and self._is_of_images else dense.known
         rows, pixels = self._matcher.rows(frame.image, features, known)
         depth, sigma = dense.at(pixels, self._matcher.input_size)
-        self._partial.append(
-            KeyframeRecord.of(frame, dense.source), rows, depth, sigma, features.described_by, frame.image
-        )
+        record = KeyframeRecord.of(frame, dense.source)
+        with self._writing():
+            self._partial.append(record, rows, depth, sigma, features.described_by, frame.image)
         self.progress.keyframes += 1
         self.progress.waiting -= 1
         self.progress.without_depth += not np.isfinite(depth).any()
@@ -249,12 +257,34 @@ class MapBuilder:
         """
         while self._waiting:
             self._complete_next()
-        records = self._partial.records
-        if not records:
+        if not self._partial.records:
             skipped = f" ({self.progress.skipped})" if self.progress.skipped else ""
             raise MapError(
                 f"No map was built: none of {self.progress.frames} frames can be a keyframe{skipped}."
             )
+        try:
+            with self._writing():
+                self._complete(on_progress)
+                self._partial.publish(overwrite=self._overwrite)
+        except BaseException:
+            self.abandon()
+            raise
+        return self.out
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Makes MapError of what is raised where the disk is full or gone."""
+        try:
+            yield
+        except OSError as error:
+            raise MapError(
+                f"{self._partial.folder} cannot be written: {error.strerror or error}; make room and build "
+                "again, which continues there."
+            ) from error
+
+    def _complete(self, on_progress: ProgressCallback) -> None:
+        """Writes the files that need all keyframes."""
+        records = self._partial.records
         extractor = self._extractor or self._start(records[0].camera)
         network, folder = extractor.network, self._partial.folder
         total = len(records) * (2 if self._is_of_images else 1)
@@ -274,7 +304,7 @@ class MapBuilder:
                 self._partial, self._matcher, lambda done: on_keyframes(len(records) + done)
             )
         cameras = self._partial.write_keyframes()
-        self._partial.close()
+        self._partial.close_files()
         info = MapInfo(
             format=FORMAT,
             format_version=FORMAT_VERSION,
@@ -295,8 +325,6 @@ class MapBuilder:
             },
         )
         (folder / "map.json").write_text(info.model_dump_json(indent=1) + "\n")
-        self._partial.publish(self.out)
-        return self.out
 
     def _describe(self, extractor: Extractor, on_keyframes: Callable[[int], None]) -> NDArray[np.float32]:
         """The keyframes' global descriptors (N, D); a network that is not fitted is fitted on them."""
@@ -313,8 +341,9 @@ class MapBuilder:
         return descriptors
 
     def abandon(self) -> None:
-        """Closes the files of an unfinished build; it can be taken up again later."""
+        """Closes and unlocks an unfinished build: the next frame, or another builder, continues it."""
         self._partial.close()
+        self._extractor = None
 
 
 def _is_among(frame: Frame, earlier: Sequence[Frame | KeyframeRecord]) -> bool:
@@ -343,5 +372,7 @@ def feed(builder: MapBuilder, traversal: Traversal) -> Iterator[Frame]:
 
 
 def remove_partial(out: Path) -> None:
-    """Forgets what an unfinished build of the map `out` has left."""
-    shutil.rmtree(out.with_name(out.name + ".partial"), ignore_errors=True)
+    """Removes what an unfinished build of the map `out` has left; anything else is kept."""
+    partial = PartialFolder(out, KIND, error=MapError)
+    if partial.take_up():
+        partial.discard()

@@ -36,8 +36,11 @@ class DescriptorIndex:
             raise MapError(f"{path} is no index of descriptors: build the map again.") from error
 
     def write(self, path: Path) -> None:
-        """Writes the index to a file."""
-        faiss.write_index(self._index, str(path))
+        """Writes the index to a file. Raises MapError where it cannot be written."""
+        try:
+            faiss.write_index(self._index, str(path))
+        except RuntimeError as error:
+            raise MapError(f"{path} cannot be written ({str(error).splitlines()[0]}).") from error
 
     def __len__(self) -> int:
         return int(self._index.ntotal)

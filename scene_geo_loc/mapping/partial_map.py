@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,16 +16,14 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.growing_array import GrowingArray
+from scene_geo_loc.core.partial import Journal, PartialFolder
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
-from scene_geo_loc.mapping.reference_map import KEYFRAME_SCHEMA
+from scene_geo_loc.mapping.reference_map import KEYFRAME_SCHEMA, KIND, WORK, check_replaceable_map
 from scene_geo_loc.matchers.base import FittedMatcher, Matcher, Rows
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.runtime.backends import LATE
 from scene_geo_loc.traversals.frame import Frame
-
-WORK = "work"
-"""Folder inside the partial map for what the finished map does not need."""
 
 THUMBNAIL_WIDTH = 200
 THUMBNAIL_QUALITY = 50
@@ -51,47 +48,45 @@ class KeyframeRecord:
         return cls(frame.stamp_ns, frame.T_map_camera, frame.camera, frame.name, depth_source)
 
 
-def _to_json(record: KeyframeRecord) -> str:
-    return json.dumps(
-        {**vars(record), "T_map_camera": record.T_map_camera.tolist(), "camera": record.camera.to_dict()}
-    )
+def _encode(record: KeyframeRecord) -> dict[str, Any]:
+    return {
+        **vars(record),
+        "T_map_camera": record.T_map_camera.tolist(),
+        "camera": record.camera.to_dict(),
+    }
 
 
-def _from_json(line: str) -> KeyframeRecord:
-    values = json.loads(line)
-    values["T_map_camera"] = np.array(values["T_map_camera"])
-    values["camera"] = Camera.from_dict(values["camera"])
-    return KeyframeRecord(**values)
+def _decode(values: dict[str, Any]) -> KeyframeRecord:
+    T_map_camera, camera = np.array(values["T_map_camera"]), Camera.from_dict(values["camera"])
+    return KeyframeRecord(**{**values, "T_map_camera": T_map_camera, "camera": camera})
 
 
 class PartialMap:
-    """The folder `<map>.partial`.
+    """A map that is being built, in the folder `<map>.partial`.
 
     The journal `work/journal.jsonl` has a line for what the build began with and a line for each
     keyframe, written after the keyframe's arrays.  What a killed build has written past its last
-    whole line is cut off when the build goes on.
+    whole line is cut off when the build continues.
+
+    Attributes:
+        folder: where the files are.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Takes up what is there; nothing is written before `begin`."""
-        self.folder = folder
-        self.records: list[KeyframeRecord] = []
-        self._begun_with: dict[str, Any] | None = None
-        self._arrays: tuple[GrowingArray, ...] = ()
-        journal = folder / WORK / "journal.jsonl"
-        if journal.exists():
-            self._read_journal(journal)
+    def __init__(self, out: Path) -> None:
+        """Takes up and locks what an earlier build of the map `out` left; creates nothing before `begin`.
 
-    def _read_journal(self, journal: Path) -> None:
-        lines = journal.read_text().split("\n")[:-1]  # what follows the last newline is torn
-        try:
-            if lines:
-                self._begun_with = json.loads(lines[0])
-                self.records = [_from_json(line) for line in lines[1:]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise MapError(
-                f"{journal} is damaged ({error}): remove {self.folder} and build again."
-            ) from error
+        Raises MapError where another process builds this map, or where something else is in the way.
+        """
+        self._output = PartialFolder(out, KIND, error=MapError)
+        self.folder = self._output.folder
+        self._arrays: tuple[GrowingArray, ...] = ()
+        self._output.take_up()
+        self._journal = Journal(self.folder / WORK / "journal.jsonl", _decode)
+
+    @property
+    def records(self) -> list[KeyframeRecord]:
+        """The keyframes so far."""
+        return self._journal.records
 
     def begin(
         self, begun_with: dict[str, Any], network: SceneNetwork, matcher: Matcher, *, of_images: bool
@@ -103,14 +98,17 @@ class PartialMap:
 
         Raises MapError where it is not.
         """
-        if self._begun_with is not None and self._begun_with != begun_with:
-            other = [key for key, value in begun_with.items() if self._begun_with.get(key) != value]
+        begun = self._journal.head
+        if begun is not None and begun != begun_with:
+            other = [key for key, value in begun_with.items() if begun.get(key) != value]
             raise MapError(
                 f"{self.folder} was begun with another {' and '.join(other)}: "
                 "build with the same again, or remove that folder to start anew."
             )
-        work = self.folder / WORK
-        work.mkdir(parents=True, exist_ok=True)
+        self._output.begin()
+        if begun is None and self._journal.path.exists():
+            raise MapError(f"{self._journal.path} cannot be continued: remove {self.folder} and build again.")
+        (self.folder / WORK).mkdir(exist_ok=True)
         self._open_arrays(network, matcher, of_images)
         if len(self.records) > min(map(len, self._arrays)):
             raise MapError(f"{self.folder} lacks data of its keyframes: remove it and build again.")
@@ -120,13 +118,7 @@ class PartialMap:
         last = self.records[-1] if self.records else None
         self._thumbnails.truncate(last.thumbnail_offset + last.thumbnail_bytes if last else 0)
         self._thumbnails.seek(0, 2)
-        journal = work / "journal.jsonl"
-        aside = journal.with_suffix(".new")
-        aside.write_text(
-            "".join(f"{line}\n" for line in (json.dumps(begun_with), *map(_to_json, self.records)))
-        )
-        aside.replace(journal)
-        self._journal = journal.open("a")
+        self._journal.open(begun_with, _encode)
 
     def _open_arrays(self, network: SceneNetwork, matcher: Matcher, of_images: bool) -> None:
         self._features = _open_features(
@@ -222,9 +214,7 @@ class PartialMap:
         for array in self._arrays:
             array.flush()
         self._thumbnails.flush()
-        self._journal.write(_to_json(record) + "\n")
-        self._journal.flush()
-        self.records.append(record)
+        self._journal.append(record)
 
     def write_keyframes(self) -> list[Camera]:
         """Writes keyframes.parquet and gives the cameras that its column `camera` counts through."""
@@ -249,7 +239,12 @@ class PartialMap:
         return cameras
 
     def close(self) -> None:
-        """Closes the files; the arrays are plain .npy files then."""
+        """Closes the files, which makes the arrays plain .npy files, and unlocks the folder."""
+        self.close_files()
+        self._output.release()
+
+    def close_files(self) -> None:
+        """Closes the files and keeps the folder locked."""
         if self._arrays:
             for array in self._arrays:
                 array.close()
@@ -257,15 +252,13 @@ class PartialMap:
             self._journal.close()
             self._arrays = ()
 
-    def publish(self, out: Path) -> None:
-        """Gives the complete map its final name; a map that had it goes once the new one is there."""
-        replaced = out.with_name(out.name + ".replaced")
-        shutil.rmtree(replaced, ignore_errors=True)
-        if out.exists():
-            out.rename(replaced)
-        self.folder.rename(out)
-        shutil.rmtree(out / WORK, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+    def publish(self, *, overwrite: bool) -> None:
+        """Gives the complete map its final name; with `overwrite` a map that had it is removed.
+
+        Raises MapError where something else has that name by now, or it cannot be written.
+        """
+        self._output.publish(check_replaceable_map if overwrite else None)
+        shutil.rmtree(self._output.out / WORK)
 
 
 def _open_features(folder: Path, matcher: Matcher) -> dict[str, GrowingArray]:

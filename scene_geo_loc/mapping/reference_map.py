@@ -33,9 +33,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.partial import check_replaceable
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.mapping.index import DescriptorIndex
 
+KIND = "reference map"
 FORMAT = "scene_geo_loc reference map"
 FORMAT_VERSION = 2
 """Format 1 knew the matcher "encoder" alone; its maps are opened all the same."""
@@ -44,6 +46,8 @@ FILES = ("keyframes.parquet", *ARRAYS, "index.faiss", "thumbnails.bin", "network
 MATCHER_ARRAYS = ("coarse_features.npy", "keypoints.npy")
 OPTIONAL_FILES = (*MATCHER_ARRAYS, "matcher.safetensors", "depth_sigma.npy")
 """Files of some maps."""
+WORK = "work"
+"""Folder of a map that is being built for what the finished map does not need."""
 
 
 class FileRecord(BaseModel):
@@ -223,6 +227,19 @@ class ReferenceMap:
 
 def _array(path: Path) -> NDArray:
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def check_replaceable_map(path: Path) -> None:
+    """Raises MapError unless a folder is a reference map and holds nothing else."""
+    check_replaceable(path, KIND, _is_map, ("map.json", WORK, *FILES, *OPTIONAL_FILES), MapError)
+
+
+def _is_map(path: Path) -> bool:
+    try:
+        values = json.loads((path / "map.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(values, dict) and values.get("format") == FORMAT
 
 
 def read_info(path: Path) -> MapInfo:

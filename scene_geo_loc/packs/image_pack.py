@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 
+KIND = "image pack"
 FORMAT = "scene_geo_loc image pack"
 FORMAT_VERSION = 1
 INFO = "pack.json"

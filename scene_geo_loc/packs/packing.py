@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -18,11 +16,13 @@ import numpy as np
 from scene_geo_loc.core.atomic import write_json
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.parallel import ordered_map
+from scene_geo_loc.core.partial import Journal, PartialFolder, check_replaceable
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.packs.chunks import ChunkJob, PackedChunk, Picture, Reader, pack_chunk
 from scene_geo_loc.packs.image_pack import (
     FORMAT_VERSION,
     INFO,
+    KIND,
     ImagePack,
     PackedImage,
     PackInfo,
@@ -68,43 +68,41 @@ def make_pack(
     """
     folder = Path(folder)
     digest = _digest(pictures, squashed)
-    with _alone(folder):
-        if (folder / INFO).is_file() and (pack := _if_sound(folder)) and pack.info.digest == digest:
-            return pack
-        if folder.exists() and not (folder / INFO).is_file() and any(folder.iterdir()):
-            raise SceneGeoLocError(f"{folder} is not empty and holds no image pack: name another folder.")
-        try:
-            partial = _Partial(folder, pictures, readers(), digest, squashed)
-            info = partial.fill(source, workers, on_progress)
-            write_json(partial.folder / INFO, info.model_dump())
-            partial.publish(folder)
-        except OSError as error:
-            raise SceneGeoLocError(
-                f"{folder} cannot be written: {error.strerror}; name another folder."
-            ) from error
-        return ImagePack.open(folder)
-
-
-def _if_sound(folder: Path) -> ImagePack | None:
+    if pack := _if_sound(folder, digest):
+        return pack
+    _check_replaceable(folder)
+    output = PartialFolder(folder, KIND, wait=True)
+    output.begin()
     try:
-        return ImagePack.open(folder)
+        if pack := _if_sound(folder, digest):  # made by the process that this one waited for
+            output.discard()
+            return pack
+        partial = _Partial(output, pictures, readers(), digest, squashed)
+        info = partial.fill(source, workers, on_progress)
+        write_json(output.folder / INFO, info.model_dump())
+        partial.journal.remove()
+        output.publish(_check_replaceable)
+    except OSError as error:
+        raise SceneGeoLocError(
+            f"{folder} cannot be written: {error.strerror}; name another folder."
+        ) from error
+    finally:
+        output.release()
+    return ImagePack.open(folder)
+
+
+def _if_sound(folder: Path, digest: str) -> ImagePack | None:
+    try:
+        pack = ImagePack.open(folder)
     except SceneGeoLocError:
         return None
+    return pack if pack.info.digest == digest else None
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keeps other processes from making packs beside this one."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder.parent, os.O_RDONLY)
-        fcntl.flock(lock, fcntl.LOCK_EX)  # one of a folder leaves no file behind
-    except OSError as error:
-        raise SceneGeoLocError(f"{folder} cannot be made: {error.strerror}; name another folder.") from error
-    try:
-        yield
-    finally:
-        os.close(lock)
+def _check_replaceable(folder: Path) -> None:
+    if os.path.lexists(folder):
+        names = (INFO, JOURNAL, "images_*.npy", "depth_*.npy")
+        check_replaceable(folder, KIND, lambda path: (path / INFO).is_file(), names)
 
 
 def _digest(pictures: Sequence[Picture], squashed: bool) -> str:
@@ -146,45 +144,36 @@ class _Partial:
 
     def __init__(
         self,
-        folder: Path,
+        output: PartialFolder,
         pictures: Sequence[Picture],
         readers: Sequence[Reader],
         digest: str,
         squashed: bool,
     ) -> None:
-        self.folder = folder.with_name(f"{folder.name}.partial")
+        self._output, self.folder = output, output.folder
         self._digest, self._squashed = digest, squashed
         first = {picture.name: i for i, picture in reversed(list(enumerate(pictures)))}
         self._pictures = [pictures[i] for i in sorted(first.values())]
         self._with_depth = any(picture.depth is not None for picture in pictures)
         self._stacks, self._chunks = _arrange([readers[i] for i in sorted(first.values())], squashed)
-        listed = self._listed()
-        if listed is None:
+        self.journal = Journal(self.folder / JOURNAL, lambda values: PackedChunk(*values))
+        if self.journal.head != digest:
+            self.journal.records.clear()
             self._begin()
-        self._done = listed or {}
+        self._done = {done.number: done for done in self.journal.records}
 
     def fill(self, source: str, workers: int | None, on_progress: ProgressCallback) -> PackInfo:
         """Packs what is not there yet."""
         jobs = [self._job(number) for number in range(len(self._chunks)) if number not in self._done]
         count = sum(len(done.known) for done in self._done.values())
-        with (self.folder / JOURNAL).open("a") as journal, ordered_map(pack_chunk, jobs, workers) as results:
+        self.journal.open(self._digest, lambda done: [done.number, done.known, done.left_out])
+        with closing(self.journal), ordered_map(pack_chunk, jobs, workers) as results:
             for done in results:
-                journal.write(json.dumps([done.number, done.known, done.left_out]) + "\n")
-                journal.flush()
+                self.journal.append(done)
                 self._done[done.number] = done
                 count += len(done.known)
                 on_progress(count, len(self._pictures))
         return self._info(source)
-
-    def publish(self, folder: Path) -> None:
-        """Gives the whole pack its name."""
-        (self.folder / JOURNAL).unlink()
-        replaced = folder.with_name(f"{folder.name}.replaced")
-        shutil.rmtree(replaced, ignore_errors=True)
-        if folder.exists():
-            folder.rename(replaced)
-        self.folder.rename(folder)
-        shutil.rmtree(replaced, ignore_errors=True)
 
     def _info(self, source: str) -> PackInfo:
         images: list[PackedImage] = []
@@ -200,7 +189,7 @@ class _Partial:
         with_map = sum(picture.depth is not None for picture in self._pictures)
         useful = sum(image.known > 0 for image in images)
         if not images or 2 * useful < with_map:
-            shutil.rmtree(self.folder)
+            self._output.discard()
             wrong = (
                 f"only {useful} of {with_map} depth maps are of use"
                 if images
@@ -231,34 +220,12 @@ class _Partial:
         )
 
     def _begin(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir()
+        self._output.restart()
         for stack in self._stacks:
             shape = (stack.rows, stack.height, stack.width)
             np.lib.format.open_memmap(self.folder / stack.images_file, "w+", np.uint8, (*shape, 3))
             if self._with_depth:
                 np.lib.format.open_memmap(self.folder / stack.depth_file, "w+", np.uint16, shape)
-        (self.folder / JOURNAL).write_text(json.dumps(self._digest) + "\n")
-
-    def _listed(self) -> dict[int, PackedChunk] | None:
-        """The chunks that an earlier run has packed; None where there was none, or one of other files."""
-        try:
-            lines = (self.folder / JOURNAL).read_text().splitlines()
-            if not lines or json.loads(lines[0]) != self._digest:
-                return None
-        except (OSError, ValueError):
-            return None
-        listed = {}
-        for line in lines[1:]:
-            try:
-                done = PackedChunk(*json.loads(line))
-            except (ValueError, TypeError):
-                break  # cut off when the machine went down
-            listed[done.number] = done
-        # Whole lines only, so that the next one does not follow a torn one.
-        kept = "".join(f"{line}\n" for line in lines[: 1 + len(listed)])
-        (self.folder / JOURNAL).write_text(kept)
-        return listed
 
 
 def _arrange(readers: Sequence[Reader], squashed: bool) -> tuple[list[Stack], list[_Chunk]]:

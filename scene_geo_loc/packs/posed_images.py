@@ -16,7 +16,7 @@ one another by a pinhole's geometry.
 from __future__ import annotations
 
 import json
-import shutil
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -27,12 +27,14 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.atomic import write_json
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.growing_array import GrowingArray
+from scene_geo_loc.core.partial import PartialFolder, check_replaceable
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.depth.lidar_views import choose_window, lidar_views
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.networks.runtime.extractor import has_contrast
 from scene_geo_loc.traversals.frame import Frame, Skipped, Traversal
 
+KIND = "folder of posed images"
 FORMAT, FORMAT_VERSION = "scene_geo_loc posed images", 1
 INFO = "posed_images.json"
 _ARRAYS = ("images", "depth", "poses", "sources")
@@ -140,14 +142,22 @@ def pack_posed_images(
                 f"{folder} holds images of {there.made_of}, and asked for are {made_of}: name another folder."
             )
         return there
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+
+    def check_empty(folder: Path) -> None:
+        check_replaceable(folder, KIND, lambda _: False, ())
+
+    if os.path.lexists(folder):
+        check_empty(folder)
+    partial = PartialFolder(folder, KIND)
     try:
-        partial.mkdir(parents=True)
-        _write(traversals, partial, size, made_of, on_progress)
-        partial.rename(folder)
+        partial.begin()
+        partial.restart()  # what a killed process left cannot be continued
+        _write(traversals, partial.folder, size, made_of, on_progress)
+        partial.publish(check_empty)
     except OSError as error:
         raise SceneGeoLocError(f"{folder} cannot be written ({error}): name another folder.") from error
+    finally:
+        partial.discard()
     return PosedImages(folder)
 
 

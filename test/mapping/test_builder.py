@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -217,6 +218,50 @@ def test_an_existing_map_is_kept_unless_told_otherwise(room: Room, tmp_path: Pat
         MapBuilder(tmp_path / "map")
     assert len(build(tmp_path / "map", room.drive(4), overwrite=True)) == 4
     assert [entry.name for entry in tmp_path.iterdir()] == ["map"]
+
+
+@pytest.mark.parametrize("entry", ["photos", "file", "link", "map and notes"])
+def test_what_is_more_than_a_map_is_never_replaced(room_map: Path, tmp_path: Path, entry: str) -> None:
+    out = tmp_path / "out"
+    if entry == "photos":
+        out.mkdir()
+        (out / "photo.jpg").write_text("mine")
+    elif entry == "file":
+        out.write_text("mine")
+    elif entry == "link":
+        out.symlink_to(room_map)
+    else:
+        shutil.copytree(room_map, out)
+        (out / "notes.txt").write_text("mine")
+    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    with pytest.raises(MapError, match="not replaced"):
+        MapBuilder(out, overwrite=True)
+    assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+
+
+def test_folders_of_the_user_beside_a_map_are_kept(room: Room, tmp_path: Path) -> None:
+    for name in ("map.partial", "map.replaced"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "photo.jpg").write_text("mine")
+    with pytest.raises(MapError, match=r"map\.partial is in the way"):
+        MapBuilder(tmp_path / "map")
+    (tmp_path / "map.partial").rename(tmp_path / "photos")
+    for count in (1, 2):
+        build(tmp_path / "map", room.drive(count), overwrite=True)
+    assert (tmp_path / "map.replaced" / "photo.jpg").read_text() == "mine"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["map", "map.replaced", "photos"]
+
+
+def test_a_second_build_of_the_same_map_is_refused(room: Room, tmp_path: Path) -> None:
+    first, late = (MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu") for _ in range(2))
+    frames = room.drive(2)
+    for frame in frames:
+        first.add_frame(frame)
+    with pytest.raises(MapError, match="being written by another process"):
+        MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    with pytest.raises(MapError, match="being written by another process"):
+        late.add_frame(frames[0])
+    ReferenceMap.open(first.finish()).verify()
 
 
 def test_frames_that_cannot_be_used_are_counted_by_reason(room: Room, tmp_path: Path) -> None:

@@ -77,6 +77,24 @@ def test_what_is_played_and_recorded_is_what_was_there(
             assert len(after.raw) - len(before.raw) < 4
 
 
+def test_what_a_killed_recorder_left_is_kept_by_the_next_one(
+    context: None, recording: Path, tmp_path: Path
+) -> None:
+    rest = tmp_path / ".copy.partial" / "copy"
+    rest.mkdir(parents=True)
+    (rest / "copy.mcap").write_bytes(b"the only drive")
+    recorder = start("bag_recorder", out=str(tmp_path / "copy"), topics="[/tf_static]")
+    player = start("bag_player", bag=str(recording), wait_for="[/tf_static]", rate="5.0")
+    assert player.wait(60) == 0, player.communicate()[0]
+    recorder.send_signal(signal.SIGINT)
+    said, _ = recorder.communicate(timeout=60)
+    assert recorder.returncode == 0, said
+    assert ".copy.partial" in said
+    assert "1 messages on 1 topics" in said
+    assert (rest / "copy.mcap").read_bytes() == b"the only drive"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".copy.partial", "copy", "drive"]
+
+
 @pytest.mark.parametrize(
     ("program", "parameters", "sentence"),
     [

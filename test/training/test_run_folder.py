@@ -93,7 +93,7 @@ def test_a_run_without_validation_has_curves_too(tmp_path: Path) -> None:
 def test_a_finished_run_needs_no_state(tmp_path: Path) -> None:
     run = RunFolder(tmp_path, CONFIG)
     run.save_state(TrainingState({"a": torch.zeros(1)}, {}))
-    (tmp_path / "checkpoints/.torn.123.partial").touch()
+    (tmp_path / "checkpoints/.best.safetensors.123-4567abcd.partial").touch()
     assert run.result is None
     run.finish({"best_epoch": 3})
     assert list((tmp_path / "checkpoints").iterdir()) == []

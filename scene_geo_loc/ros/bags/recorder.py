@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.ros.bags.playback import message_class
 from scene_geo_loc.ros.common import parameters
 from scene_geo_loc.ros.common.parameters import setting
@@ -40,8 +42,9 @@ class BagRecorderSettings(BaseModel):
 class BagRecorder(Node):
     """Writes what is published on some topics, as it comes, until it is stopped.
 
-    The recording is written beside `out` and gets its name at the end, so that under that name there
-    is a whole one or none.
+    The recording is written to `.<out>.partial` and gets its name at the end, so that under that name there
+    is a complete one or none.  What a killed recorder left there is kept: the next recording is written to
+    `.<out>.partial2`, and so on.
 
     Raises SceneGeoLocError where nothing can be written to `out`.
     """
@@ -53,19 +56,23 @@ class BagRecorder(Node):
         if not self.settings.out:
             raise SceneGeoLocError("No recording is named; set the parameter `out`.")
         self._out = Path(self.settings.out)
-        if self._out.exists():
+        if os.path.lexists(self._out):
             raise SceneGeoLocError(f"{self._out} exists already; name another recording or remove it first.")
         self._wanted = {self.resolve_topic_name(topic) for topic in self.settings.topics}
-        self._aside = self._out.with_name(f".{self._out.name}.partial")
+        self._output = PartialFolder(self._out, "recording", hidden=True)
         self._store = get_typestore(Stores.ROS2_JAZZY)
         self._connections: dict[str, Connection] = {}
         self._unknown: set[str] = set()
         self._count = 0
         try:
-            shutil.rmtree(self._aside, ignore_errors=True)
-            self._aside.mkdir(parents=True)
+            for rest in self._output.begin_new():
+                self.get_logger().warning(
+                    f"An interrupted recording is kept in {rest}: open {rest / self._out.name} to rescue its "
+                    "messages, or remove it."
+                )
             # The storage file is named after its folder, so the folder inside has the final name.
-            self._writer = Writer(self._aside / self._out.name, version=9, storage_plugin=StoragePlugin.MCAP)
+            folder = self._output.folder / self._out.name
+            self._writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
             self._writer.open()
         except OSError as error:
             raise SceneGeoLocError(f"{self._out} cannot be written ({error}).") from error
@@ -97,15 +104,30 @@ class BagRecorder(Node):
             self.get_logger().info(f"Recording {topic}.")
 
     def _write(self, topic: str, raw: Any) -> None:
-        self._writer.write(self._connections[topic], self.get_clock().now().nanoseconds, raw)
+        try:
+            self._writer.write(self._connections[topic], self.get_clock().now().nanoseconds, raw)
+        except OSError as error:
+            raise SceneGeoLocError(self._interrupted(error)) from error
         self._count += 1
+
+    def _interrupted(self, error: OSError) -> str:
+        return (
+            f"{self._out} cannot be written ({error.strerror}): make room; what was recorded so far is in "
+            f"{self._output.folder}."
+        )
 
     def destroy_node(self) -> None:
         """Ends the recording and gives it its name."""
         super().destroy_node()
-        self._writer.close()
-        (self._aside / self._out.name).rename(self._out)
-        self._aside.rmdir()
+        try:
+            self._writer.close()
+            self._output.publish(content=self._output.folder / self._out.name)
+        except OSError as error:
+            print(self._interrupted(error), file=sys.stderr)
+            return
+        except SceneGeoLocError as error:
+            print(error, file=sys.stderr)
+            return
         print(f"{self._out}: {self._count} messages on {len(self._connections)} topics.")
 
 

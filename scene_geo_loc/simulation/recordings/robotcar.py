@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import shutil
+import os
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from scene_geo_loc import __version__
 from scene_geo_loc.core.atomic import write_aside, write_json
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.parallel import available_cores, process_pool
+from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.simulation.conditions import CONDITIONS
 from scene_geo_loc.simulation.randomness import stream
@@ -64,19 +65,16 @@ class _Campaign:
         self.drives = [
             RunDrive(run, settings, self.city.plan)
             for run in chosen_runs(settings)
-            if not (out / run.name).exists()
+            if not os.path.lexists(out / run.name)
         ]
+        self.outputs = [PartialFolder(out / drive.run.name, "run", hidden=True) for drive in self.drives]
         context = multiprocessing.get_context("fork")
         self.done = context.Value("q", 0)
 
-    def aside(self, drive: RunDrive) -> Path:
-        """Where a run is written until it is complete."""
-        return self.out / f".{drive.run.name}.partial"
-
     def simulate_piece(self, number: int, piece: int) -> None:
         """Builds a piece of the city and takes all images and scans there."""
-        drive = self.drives[number]
-        run, folder = drive.run, self.aside(drive)
+        drive, folder = self.drives[number], self.outputs[number].folder
+        run = drive.run
         start, end, shots = drive.pieces[piece]
         condition = CONDITIONS[run.condition]
         scene = self.city.scene(condition, start, end - start, run.name, self.settings.sight)
@@ -101,15 +99,18 @@ class _Campaign:
             with self.done.get_lock():
                 self.done.value += 1
 
-    def begin(self, drive: RunDrive) -> None:
-        """Makes the folders of a run."""
-        shutil.rmtree(self.aside(drive), ignore_errors=True)
-        for sensor in (*self.views, *self.lidars):
-            (self.aside(drive) / sensor).mkdir(parents=True)
+    def begin(self) -> None:
+        """Creates the folders of the runs; what a killed process left of them is removed."""
+        for output in self.outputs:
+            output.begin()
+            output.restart()
+            for sensor in (*self.views, *self.lidars):
+                (output.folder / sensor).mkdir()
 
-    def finish(self, drive: RunDrive) -> None:
-        """Writes what needs no rays, and gives the run its name."""
-        run, motion, folder = drive.run, drive.motion, self.aside(drive)
+    def finish(self, number: int) -> None:
+        """Writes the files of a run that need no rays, and gives the run its name."""
+        drive, folder = self.drives[number], self.outputs[number].folder
+        run, motion = drive.run, drive.motion
         for name in (*self.views, *self.lidars):
             unit = self.views[name].kind.unit if name in self.views else name
             stamps = [shot.stamp_us for shot in drive.shots_of(name)]
@@ -131,7 +132,7 @@ class _Campaign:
             motion, drive.seconds(stamps), robotcar_rig.T_BASE_VEHICLE, stream(run.drive_seed, "vo")
         )
         robotcar_layout.write_vo(folder / "vo" / "vo.csv", stamps, steps)
-        folder.rename(self.out / run.name)
+        self.outputs[number].publish()
 
 
 def simulate_robotcar(
@@ -158,8 +159,8 @@ def simulate_robotcar(
         try:
             _simulate_pieces(campaign, workers or available_cores(), on_progress, total)
         finally:
-            for drive in campaign.drives:
-                shutil.rmtree(campaign.aside(drive), ignore_errors=True)
+            for output in campaign.outputs:
+                output.discard()
     except OSError as error:
         raise SceneGeoLocError(
             f"{out} cannot be written: {error.strerror}; make room, or name another place."
@@ -212,8 +213,7 @@ def _simulate_pieces(campaign: _Campaign, workers: int, on_progress: ProgressCal
     tasks = [(number, piece) for number, pieces in left.items() for piece in range(pieces)]
     if not tasks:
         return
-    for drive in campaign.drives:
-        campaign.begin(drive)
+    campaign.begin()
     _campaign = campaign
     try:
         with process_pool(min(workers, len(tasks)), "fork") as pool:
@@ -228,7 +228,7 @@ def _simulate_pieces(campaign: _Campaign, workers: int, on_progress: ProgressCal
                     future.result()
                     left[number] -= 1
                     if not left[number]:
-                        campaign.finish(campaign.drives[number])
+                        campaign.finish(number)
     finally:
         _campaign = None
 

@@ -103,8 +103,9 @@ class RunFolder:
         """Notes how the run ended; what it would resume from is not needed any more."""
         write_json(self.path / RESULT, result)
         (self.path / _STATE).unlink(missing_ok=True)
-        for left in self.path.glob("checkpoints/.*.partial"):  # of a run that was killed while it wrote
-            left.unlink()
+        for name in (BEST, LAST, _STATE):  # of a run that was killed while it wrote
+            for left in self.path.glob(f"checkpoints/.{Path(name).name}.*.partial"):
+                left.unlink()
 
     def log(self, epochs: int) -> list[dict[str, Any]]:
         """The records of the first `epochs` epochs, as far as there are."""

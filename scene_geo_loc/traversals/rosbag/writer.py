@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
 
@@ -29,30 +30,32 @@ _FLOAT32 = 7
 class BagWriter:
     """A new rosbag2 recording, used as a context manager.
 
-    The bag is written to a hidden folder beside `path` and renamed when the block ends without an
-    exception, so that under the final name there is a whole bag or none.  Messages are recorded at
+    The bag is written to the hidden folder `.<path>.partial` and renamed when the block ends without an
+    exception, so that under the final name there is a complete bag or none.  Messages are recorded at
     their stamp; they should come roughly in order of time.
 
-    Raises TraversalError where `path` exists already or cannot be written.
+    Raises TraversalError where `path` exists already, is being written by another process, or cannot be
+    written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._aside = self.path.parent / f".{self.path.name}.partial"
+        self._output = PartialFolder(self.path, "recording", hidden=True, error=TraversalError)
         self._typestore = get_typestore(Stores.ROS2_JAZZY)
         self._connections: dict[str, Connection] = {}
         self._writer: Writer | None = None
 
     def __enter__(self) -> BagWriter:
-        if self.path.exists():
+        if os.path.lexists(self.path):
             raise TraversalError(f"{self.path} exists already; give another name or remove it first.")
         try:
-            shutil.rmtree(self._aside, ignore_errors=True)
-            self._aside.mkdir(parents=True)
+            folder = self._output.begin()
+            self._output.restart()  # what a killed process left cannot be continued
             # The storage file takes the folder's name, so the inner folder has the final one.
-            self._writer = Writer(self._aside / self.path.name, version=9, storage_plugin=StoragePlugin.MCAP)
+            self._writer = Writer(folder / self.path.name, version=9, storage_plugin=StoragePlugin.MCAP)
             self._writer.open()
         except OSError as error:
+            self._output.discard()
             raise TraversalError(f"{self.path}: the bag cannot be written ({error}).") from error
         return self
 
@@ -66,11 +69,11 @@ class BagWriter:
         try:
             self._writer.__exit__(kind, error, traceback)
             if kind is None:
-                (self._aside / self.path.name).rename(self.path)
+                self._output.publish(content=self._output.folder / self.path.name)
         except OSError as failure:
             raise TraversalError(f"{self.path}: the bag cannot be finished ({failure}).") from failure
         finally:
-            shutil.rmtree(self._aside, ignore_errors=True)
+            self._output.discard()
             self._writer = None
 
     def image(self, topic: str, stamp_ns: int, frame_id: str, rgb: NDArray[np.uint8]) -> None:

@@ -1,0 +1,398 @@
+"""Output folders that are written beside their final name: under that name is a complete one or none.
+
+While `street` is being written its files are in `street.partial`.  A marker file in there says what it will
+be; the process that writes it holds a lock on that file.  A folder without the marker belongs to somebody
+else and is never changed.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Collection
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, BinaryIO, Generic, TypeVar
+
+from scene_geo_loc.core.atomic import exchange, rename_new, sync, sync_tree, write_aside
+from scene_geo_loc.core.errors import SceneGeoLocError
+
+MARKER = ".scene_geo_loc_partial"
+"""File that marks a folder as an unfinished output, or as one that is being replaced."""
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""Errors of file systems without locks: two writers at a time are not noticed there."""
+
+Record = TypeVar("Record")
+
+
+class OutputLock:
+    """Exclusive lock on a file, held until `release` or until the process ends, however it ends."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        """Use `OutputLock.acquire`."""
+        self.path = path
+        self._file = file
+
+    @classmethod
+    def acquire(cls, path: Path, *, create: bool = True, wait: bool = False) -> OutputLock:
+        """Locks the file at `path`.
+
+        Args:
+            create: whether to create the file where there is none.
+            wait: whether to wait while another process holds the lock.
+
+        Raises:
+            BlockingIOError: another process holds the lock.
+            FileNotFoundError: there is no such file (any more).
+            OSError: the file cannot be opened, or is a symbolic link.
+        """
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+        while True:
+            file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                file.close()
+                raise
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    file.close()
+                    raise
+            # Its holder may have renamed or removed the file in the meantime.
+            if _is_same(path, file):
+                return cls(path, file)
+            file.close()
+
+    def release(self, *, remove: bool = False) -> None:
+        """Releases the lock, and removes its file first if asked to."""
+        if remove:
+            self.path.unlink(missing_ok=True)
+        self._file.close()
+
+
+def _is_same(path: Path, file: BinaryIO) -> bool:
+    try:
+        found = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(file.fileno()))
+
+
+class PartialFolder:
+    """The folder beside `out` that an output is written to.
+
+    `take_up` continues what an earlier process left, `begin` creates the folder, `publish` gives it its
+    final name.
+
+    Attributes:
+        out: final name of the output.
+        folder: where it is written: `<out>.partial`, or `.<out>.partial`.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        kind: str,
+        *,
+        hidden: bool = False,
+        wait: bool = False,
+        error: type[SceneGeoLocError] = SceneGeoLocError,
+    ) -> None:
+        """Nothing is read or written yet.
+
+        Args:
+            out: final name of the output.
+            kind: what it will be, such as "reference map"; another kind is never taken up.
+            hidden: whether the name of the partial folder begins with a dot.
+            wait: whether to wait for another process that writes the same output, else it is an error.
+            error: class of the errors that are raised.
+
+        Raises SceneGeoLocError where `out` has no name that a folder can be created by.
+        """
+        self.out = Path(out)
+        self._kind, self._wait, self._error = kind, wait, error
+        if self.out.name in ("", ".."):
+            raise error(f"{out} cannot be the name of a {kind}: name a new folder.")
+        self.folder = self.out.with_name(f"{'.' if hidden else ''}{self.out.name}.partial")
+        self._lock: OutputLock | None = None
+
+    def take_up(self) -> bool:
+        """Locks what an earlier process left unfinished. Returns False where there is nothing.
+
+        Raises SceneGeoLocError where something else has its name, where another process writes to it, or
+        where it holds symbolic links, pipes or devices.
+        """
+        if self._lock is not None:
+            return True
+        if not os.path.lexists(self.folder):
+            return False
+        if self._read_marker(self.folder) is None:
+            raise self._error(
+                f"{self.folder} is in the way and is not an unfinished {self._kind} of this version: "
+                "rename or remove it, or name another output."
+            )
+        try:
+            lock = OutputLock.acquire(self.folder / MARKER, create=False, wait=self._wait)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            raise self._error(
+                f"{self.out} is being written by another process: wait for it, or name another output."
+            ) from None
+        except OSError as failure:
+            raise self._error(f"{self.folder} cannot be written: {failure.strerror}.") from failure
+        self._lock = lock
+        try:
+            if (self._read_marker(self.folder) or {}).get("replaced"):
+                # The process ended after it had exchanged the old output for the new one.
+                self.discard()
+                return False
+            self._refuse_links()
+        except BaseException:
+            self.release()
+            raise
+        return True
+
+    def begin(self) -> Path:
+        """Creates the folder, unless it is taken up already. Returns its path.
+
+        Raises SceneGeoLocError as `take_up` does, and where the folder cannot be created.
+        """
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            while not self.take_up():
+                self._create()
+        except OSError as failure:
+            raise self._error(
+                f"{self.out} cannot be written: {failure.strerror}; name another place."
+            ) from failure
+        return self.folder
+
+    def begin_new(self) -> list[Path]:
+        """Creates the folder under the first name that is free: `<out>.partial`, `<out>.partial2`, ...
+
+        Returns the folders that had the names before it, which are kept.
+        Raises SceneGeoLocError where the folder cannot be created.
+        """
+        first, taken = self.folder, []
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            while self._lock is None:
+                if os.path.lexists(self.folder):
+                    taken.append(self.folder)
+                    self.folder = first.with_name(f"{first.name}{len(taken) + 1}")
+                else:
+                    self._create()
+        except OSError as failure:
+            raise self._error(
+                f"{self.out} cannot be written: {failure.strerror}; name another place."
+            ) from failure
+        return taken
+
+    def _create(self) -> None:
+        """Creates the folder with its marker in one step, unless another process is faster."""
+        aside = self.folder.with_name(f".{self.folder.name.lstrip('.')}.{secrets.token_hex(4)}")
+        aside.mkdir()
+        try:
+            self._write_marker(aside)
+            lock = OutputLock.acquire(aside / MARKER)
+            rename_new(aside, self.folder)
+        except FileExistsError:
+            shutil.rmtree(aside)
+            return
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        lock.path = self.folder / MARKER
+        self._lock = lock
+
+    def restart(self) -> None:
+        """Removes what the folder holds; the lock is kept."""
+        for entry in self.folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != MARKER:
+                entry.unlink()
+
+    def discard(self) -> None:
+        """Removes the folder, if it is taken up or begun."""
+        if self._lock is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.release()
+
+    def release(self) -> None:
+        """Unlocks the folder and leaves it, to be taken up later."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def publish(
+        self, check_replaced: Callable[[Path], None] | None = None, content: Path | None = None
+    ) -> None:
+        """Gives the complete output its final name, once it is on the disk.
+
+        Args:
+            check_replaced: called with `out` where that exists already; raises unless it may be replaced.
+                Without it nothing is replaced.
+            content: the folder inside `folder` that becomes the output; default: `folder` itself.
+
+        Raises SceneGeoLocError where `out` exists and may not be replaced, or cannot be written.
+        """
+        assert self._lock is not None
+        source = content or self.folder
+        try:
+            sync_tree(source)
+            if os.path.lexists(self.out):
+                if check_replaced is None:
+                    raise FileExistsError
+                check_replaced(self.out)
+                self._replace(source)
+            else:
+                rename_new(source, self.out)
+            sync(self.out.parent)
+        except FileExistsError:
+            raise self._error(
+                f"{self.out} exists already; the finished {self._kind} is in {source}."
+            ) from None
+        except OSError as failure:
+            raise self._error(f"{self.out} cannot be written: {failure.strerror}.") from failure
+        if content is not None:
+            self.discard()
+            return
+        (self.out / MARKER).unlink()
+        self.release()
+
+    def _replace(self, source: Path) -> None:
+        """Puts `source` in the place of `out`, and removes what was there."""
+        self._write_marker(self.out, replaced=True)
+        if exchange(source, self.out):
+            shutil.rmtree(source)
+            return
+        aside = self.out.with_name(f".{self.out.name}.{secrets.token_hex(4)}.replaced")
+        rename_new(self.out, aside)
+        rename_new(source, self.out)
+        shutil.rmtree(aside)
+
+    def _write_marker(self, folder: Path, *, replaced: bool = False) -> None:
+        (folder / MARKER).unlink(missing_ok=True)  # a symbolic link would be followed
+        write_aside(folder / MARKER, json.dumps({"kind": self._kind, "replaced": replaced}).encode())
+
+    def _read_marker(self, folder: Path) -> dict[str, Any] | None:
+        """What the marker of a folder says; None where there is none of this kind."""
+        marker = folder / MARKER
+        try:
+            if folder.is_symlink() or not stat.S_ISREG(marker.lstat().st_mode):
+                return None
+            values = json.loads(marker.read_bytes())
+        except (OSError, ValueError):
+            return None
+        return values if isinstance(values, dict) and values.get("kind") == self._kind else None
+
+    def _refuse_links(self) -> None:
+        for root, folders, files in os.walk(self.folder):
+            for name in (*folders, *files):
+                mode = os.lstat(Path(root, name)).st_mode
+                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    raise self._error(
+                        f"{Path(root, name)} is neither a regular file nor a folder: remove {self.folder}."
+                    )
+
+
+def check_replaceable(
+    folder: Path,
+    kind: str,
+    is_own: Callable[[Path], bool],
+    names: Collection[str],
+    error: type[SceneGeoLocError] = SceneGeoLocError,
+) -> None:
+    """Raises `error` unless a folder is empty, or an earlier output of this kind that holds nothing else.
+
+    Args:
+        is_own: whether the folder is such an output.
+        names: names that such an output may hold, with `*` for anything.
+    """
+    if folder.is_symlink():
+        raise error(f"{folder} is a symbolic link and is not replaced: name the folder that it points to.")
+    entries = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else None
+    if entries == []:
+        return
+    if entries is None or not is_own(folder):
+        raise error(f"{folder} is no {kind} and is not replaced: remove it, or name another folder.")
+    foreign = [name for name in entries if not any(fnmatchcase(name, known) for known in (*names, MARKER))]
+    if foreign:
+        raise error(
+            f"{folder} is not replaced, because it also holds {foreign[0]}, which is not part of a {kind}: "
+            "move that away, or name another folder."
+        )
+
+
+class Journal(Generic[Record]):
+    """A file of JSON lines: what a piece of work began with, then a record of each part that is done.
+
+    The first line that cannot be read ends the journal: its writer was killed, and that part is done again.
+
+    Attributes:
+        path: the file.
+        head: what the work began with; None where there is no journal yet.
+        records: the parts that are done.
+    """
+
+    def __init__(self, path: Path, decode: Callable[[Any], Record]) -> None:
+        """Reads what an earlier process wrote.
+
+        Args:
+            path: the file.
+            decode: makes a record of a line's JSON; may raise ValueError, TypeError or KeyError.
+        """
+        self.path = path
+        self.head: Any = None
+        self.records: list[Record] = []
+        self._file: BinaryIO | None = None
+        try:
+            lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn
+        except FileNotFoundError:
+            return
+        for number, line in enumerate(lines):
+            try:
+                values = json.loads(line)
+                if number:
+                    self.records.append(decode(values))
+                else:
+                    self.head = values
+            except (ValueError, TypeError, KeyError):
+                break
+
+    def open(self, head: Any, encode: Callable[[Record], Any]) -> None:
+        """Writes the head and the records read, whole lines only, and opens the file to append.
+
+        Args:
+            head: what the work begins with.
+            encode: makes JSON values of a record.
+        """
+        self.head, self._encode = head, encode
+        lines = (json.dumps(values) for values in (head, *map(encode, self.records)))
+        write_aside(self.path, "".join(f"{line}\n" for line in lines).encode())
+        self._file = self.path.open("ab")
+
+    def append(self, record: Record) -> None:
+        """Adds a part whose files are written."""
+        assert self._file is not None
+        self._file.write(json.dumps(self._encode(record)).encode() + b"\n")
+        self._file.flush()
+        self.records.append(record)
+
+    def close(self) -> None:
+        """Closes the file, which stays."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def remove(self) -> None:
+        """Closes and removes the file."""
+        self.close()
+        self.path.unlink(missing_ok=True)

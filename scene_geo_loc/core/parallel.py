@@ -8,9 +8,10 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Literal, TypeVar
 
 import cv2
@@ -111,3 +112,32 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
+
+
+class ReadAhead:
+    """Threads that decode or encode images ahead of their use; a context manager.
+
+    OpenCV releases Python's lock meanwhile.
+
+    Args:
+        workers: number of threads; None for one for each core that this process may use.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self._workers = workers or available_cores()
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="read-ahead")
+
+    def __enter__(self) -> ReadAhead:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def map(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+        """Returns the results of `work` in the order of the jobs, a few of which run ahead."""
+        return in_order(self._pool, work, jobs, 2 * self._workers)

@@ -15,7 +15,7 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, transform
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
-from scene_geo_loc.traversals.subset import WHOLE, Part
+from scene_geo_loc.traversals.subset import WHOLE, Subset
 from scene_geo_loc.traversals.vehicle import Recording
 
 FIRST_STAMP_NS = 1_000_000_000
@@ -80,15 +80,15 @@ class FolderTraversal:
     def __len__(self) -> int:
         return len(self.frame_files)
 
-    def part(self, part: Part) -> FolderTraversal:
+    def subset(self, subset: Subset) -> FolderTraversal:
         """This traversal with only some of its frames, and the scans around them."""
-        if part == WHOLE:
+        if subset == WHOLE:
             return self
         stamps = np.array([files.stamp_ns for files in self.frame_files], np.int64)
-        first, last = part.span(stamps)
+        first, last = subset.span(stamps)
         return replace(
             self,
-            frame_files=[self.frame_files[i] for i in part.select(stamps)],
+            frame_files=[self.frame_files[i] for i in subset.select(stamps)],
             scan_files=self.scan_files[
                 bisect_left(self.scan_files, first, key=_stamp) : bisect_right(
                     self.scan_files, last, key=_stamp
@@ -101,7 +101,7 @@ class FolderTraversal:
         """The frames in order of time.
 
         Args:
-            each: applies a function to all files, in order; `ReadAhead.map` does so in threads.
+            each: applies a function to all files, in order; `core.parallel.ReadAhead.map` does so in threads.
 
         Raises:
             TraversalError: there are frames, and not one of them can be used.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.traversals.subset import Subset
 
 
 @dataclass(frozen=True)
@@ -99,4 +100,12 @@ class Traversal(Protocol):
 
     def scans(self) -> Iterator[Scan]:
         """The lidar's scans in order of time; nothing where there is no lidar."""
+        ...
+
+
+class SubsettableTraversal(Traversal, Protocol):
+    """A traversal that can be reduced to some of its frames."""
+
+    def subset(self, subset: Subset) -> SubsettableTraversal:
+        """This traversal with only some of its frames, and the scans around them."""
         ...

@@ -1,4 +1,4 @@
-"""A part of a traversal: some of its frames, or some of its time."""
+"""Choice of some frames of a traversal: of a span of time, and every n-th."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import TraversalError
 
 _MARGIN_NS = 60_000_000_000
-"""Scans from this long before the first and after the last frame may show what the frames see: those of
-a push-broom lidar come to it when the vehicle does."""
+"""Scans up to this long before the first and after the last frame may show what the frames see: a
+push-broom lidar scans it when the vehicle gets there."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """Which frames to take: of those in a span of time, every so many.
+class Subset:
+    """Frames to take: of those in a span of time, every n-th.
 
     Attributes:
         every, offset: frames number `offset`, `offset + every`, ... of the span.
@@ -33,14 +33,16 @@ class Part:
     def __post_init__(self) -> None:
         if self.every < 1 or self.offset < 0:
             raise TraversalError(
-                f"every {self.every} with offset {self.offset} is no part of a traversal; "
+                f"every {self.every} with offset {self.offset} selects no frames; "
                 "take every >= 1 and offset >= 0."
             )
         if self.start is not None and self.end is not None and self.end < self.start:
-            raise TraversalError(f"the part ends at {self.end} s, before it starts at {self.start} s.")
+            raise TraversalError(
+                f"the span ends at {self.end} s, before it starts at {self.start} s; take end >= start."
+            )
 
     def select(self, stamps_ns: NDArray[np.int64]) -> NDArray[np.intp]:
-        """The places of the selected among the stamps (N,) of all frames, which are in order of time."""
+        """Indices (M,) of the selected among the stamps (N,) of all frames, which are in order of time."""
         if len(stamps_ns) == 0:
             return np.zeros(0, np.intp)
         first, last = self._limits(int(stamps_ns[0]))
@@ -48,7 +50,7 @@ class Part:
         return inside[self.offset :: self.every]
 
     def span(self, stamps_ns: NDArray[np.int64]) -> tuple[int, int]:
-        """The first and last stamp of scans that belong to the part."""
+        """The first and last stamp of scans around the frames (N,), with a margin of 60 s."""
         if len(stamps_ns) == 0:
             return 0, 0
         first, last = self._limits(int(stamps_ns[0]))
@@ -62,5 +64,5 @@ class Part:
         return int(first), int(last)
 
 
-WHOLE = Part()
+WHOLE = Subset()
 """The whole traversal."""

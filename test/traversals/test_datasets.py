@@ -105,9 +105,9 @@ def test_what_is_no_source_is_told_with_what_was_looked_for_and_found(tmp_path: 
         open_traversal(tmp_path / "elsewhere")
     with pytest.raises(TraversalError, match="no format 'tartan'"):
         open_traversal(tmp_path, "tartan")
-    with pytest.raises(TraversalError, match="takes no --split"):
+    with pytest.raises(TraversalError, match="takes no split"):
         open_traversal(rgbd(tmp_path / "rgbd"), split="train")
-    with pytest.raises(TraversalError, match="takes no --poses"):
+    with pytest.raises(TraversalError, match="takes no poses"):
         open_traversal(tmp_path / "rgbd", poses="/odom")
 
 

@@ -26,7 +26,7 @@ from scene_geo_loc.traversals.rosbag.bag import Bag
 from scene_geo_loc.traversals.rosbag.index import BagIndex
 from scene_geo_loc.traversals.rosbag.traversal import RosbagTraversal
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
-from scene_geo_loc.traversals.subset import Part
+from scene_geo_loc.traversals.subset import Subset
 
 
 def test_frames_have_their_image_camera_pose_and_depth(drive: Any) -> None:
@@ -161,10 +161,10 @@ def test_a_camera_topic_can_be_named(tmp_path: Path) -> None:
         bag.image("/back/image_raw", stamp(i), "camera_optical_frame", 255 - picture(i))
 
     bag = write_drive(tmp_path / "drive", extra=other_camera)
-    frame = next(RosbagTraversal(bag, image_topic="/camera/image_raw").frames())
+    frame = next(RosbagTraversal(bag, camera="/camera/image_raw").frames())
     np.testing.assert_array_equal(frame.image, picture(0))
     with pytest.raises(TraversalError, match="/back/image_raw, /camera/image_raw"):
-        RosbagTraversal(bag, image_topic="/front/image_raw")
+        RosbagTraversal(bag, camera="/front/image_raw")
 
 
 def test_duplicate_and_backward_stamps_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_depth_of_another_camera_is_not_taken(tmp_path: Path) -> None:
 
 
 def test_a_part_has_only_its_frames_and_their_own_depth(drive: Any) -> None:
-    traversal = RosbagTraversal(drive, part=Part(every=3, offset=1, start=0.2))
+    traversal = RosbagTraversal(drive).subset(Subset(every=3, offset=1, start=0.2))
     frames = list(traversal.frames())
     assert len(traversal) == 3
     assert [frame.stamp_ns for frame in frames] == [stamp(3), stamp(6), stamp(9)]

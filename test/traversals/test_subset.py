@@ -1,4 +1,4 @@
-"""Parts of a traversal."""
+"""Subsets of a traversal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scene_geo_loc.core.errors import TraversalError
-from scene_geo_loc.traversals.subset import WHOLE, Part
+from scene_geo_loc.traversals.subset import WHOLE, Subset
 
 STAMPS = st.lists(st.integers(0, 10**12), min_size=0, max_size=50, unique=True).map(
     lambda stamps: np.array(sorted(stamps), np.int64)
@@ -19,15 +19,15 @@ STAMPS = st.lists(st.integers(0, 10**12), min_size=0, max_size=50, unique=True).
 
 @given(STAMPS, st.integers(1, 7))
 def test_the_offsets_of_every_n_share_the_frames_out_without_a_rest(stamps: Any, every: Any) -> None:
-    shares = [Part(every, offset).select(stamps) for offset in range(every)]
+    shares = [Subset(every, offset).select(stamps) for offset in range(every)]
     assert sorted(np.concatenate(shares).tolist()) == list(range(len(stamps)))
 
 
 @given(STAMPS, st.floats(0, 1000), st.floats(0, 1000))
 def test_a_span_holds_the_frames_between_its_seconds(stamps: Any, a: Any, b: Any) -> None:
-    part = Part(start=min(a, b), end=max(a, b))
+    subset = Subset(start=min(a, b), end=max(a, b))
     seconds = (stamps - (stamps[0] if len(stamps) else 0)) / 1e9
-    inside = set(part.select(stamps).tolist())
+    inside = set(subset.select(stamps).tolist())
     for i, second in enumerate(seconds):
         if min(a, b) + 1e-6 < second < max(a, b) - 1e-6:
             assert i in inside
@@ -40,11 +40,11 @@ def test_the_whole_is_every_frame() -> None:
 
 
 def test_scans_somewhat_around_the_span_belong_to_it() -> None:
-    first, last = Part(start=10.0, end=20.0).span(np.array([10**12, 2 * 10**12]))
+    first, last = Subset(start=10.0, end=20.0).span(np.array([10**12, 2 * 10**12]))
     assert (first, last) == (10**12 - 50 * 10**9, 10**12 + 80 * 10**9)
 
 
 @pytest.mark.parametrize("numbers", [{"every": 0}, {"offset": -1}, {"start": 5.0, "end": 4.0}])
 def test_numbers_that_select_nothing_sensible_are_refused(numbers: Any) -> None:
     with pytest.raises(TraversalError):
-        Part(**numbers)
+        Subset(**numbers)

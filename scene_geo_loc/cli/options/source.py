@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, get_type_hints
 import typer
 
 from scene_geo_loc.cli.options.settings import Command, in_place_of
+from scene_geo_loc.traversals.formats import FORMATS
 
 if TYPE_CHECKING:
     from scene_geo_loc.traversals.frame import Traversal
@@ -21,17 +22,16 @@ _PANEL = "Source"
 Format = Annotated[
     str | None,
     typer.Option(
-        help="Its format, where it is not recognised: rosbag, 7scenes, 12scenes, cambridge, "
-        "kitti-odometry, kitti-raw, kitti-lidar, robotcar, colmap or rgbd.",
+        help=f"Format of the source, where it is not recognised: {', '.join(FORMATS)}.",
         rich_help_panel=_PANEL,
     ),
 ]
 Poses = Annotated[
     str | None,
     typer.Option(
-        help="Where a bag's poses are: a topic, or a TUM file with poses of the camera's optical frame. "
-        "Else ground truth, TF or odometry is taken, in this order. Of a RobotCar run: rtk, ins or vo, "
-        "else the first of these that there is.",
+        help="Where a bag's poses are: a topic, or a TUM file with poses of the camera's optical frame; "
+        "by default ground truth, TF or odometry, in this order. Of a dataset with several sources of poses, "
+        "one of them (docs/datasets).",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -52,9 +52,8 @@ class Source:
     camera: Annotated[
         list[str] | None,
         typer.Option(
-            help="Which camera, where there are several: the image topic of a bag, the folder of KITTI's "
-            "images, depth or color of 7-Scenes, or stereo/centre, stereo/left, stereo/right, mono_left, "
-            "mono_right or mono_rear of RobotCar. `map build` and `convert` take it more than once.",
+            help="Which camera, where there are several: the image topic of a bag, or the dataset's name of "
+            "it (docs/datasets). `map build` and `convert` take it more than once.",
             rich_help_panel=_PANEL,
         ),
     ] = None

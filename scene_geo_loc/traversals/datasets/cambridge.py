@@ -22,8 +22,8 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, from_quaternion
 from scene_geo_loc.traversals.datasets.seven_scenes import PAUSE
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles, size_of, stamp_of
+from scene_geo_loc.traversals.formats import Content, Format, Option
 
-LAYOUT = "dataset_train.txt, dataset_test.txt, reconstruction.nvm and seqN/*.png"
 SPLITS = {"train": "dataset_train.txt", "test": "dataset_test.txt"}
 
 _WIDTH, _HEIGHT = 1920, 1080
@@ -64,6 +64,15 @@ def open_cambridge(folder: Path, split: str | None = None) -> FolderTraversal:
         files.append(FrameFiles(stamp_of(number), folder / name, camera, listed[name]))
         number += 1
     return FolderTraversal(str(folder), files)
+
+
+FORMAT = Format(
+    layout="dataset_train.txt, dataset_test.txt, reconstruction.nvm and seqN/*.png",
+    recognise=is_cambridge,
+    open=open_cambridge,
+    content=(Content.POSES,),
+    options=(Option.SPLIT,),
+)
 
 
 def _camera(f: float, k: float) -> Camera:

@@ -16,8 +16,7 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, inverse
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles, stamp_of
-
-LAYOUT = "cameras.txt and images.txt (a binary model becomes text by `colmap model_converter`) and images/"
+from scene_geo_loc.traversals.formats import Content, Format
 
 # By the name in COLMAP: the parameters in order; the name in `Camera`, and the coefficients that it takes.
 _MODELS = {
@@ -54,6 +53,14 @@ def open_colmap(folder: Path) -> FolderTraversal:
             raise TraversalError(f"{model / 'images.txt'}: {name} has camera {camera}, not in cameras.txt.")
         files.append(FrameFiles(stamp_of(i), photos / name, cameras[camera], T_map_camera))
     return FolderTraversal(str(folder), files)
+
+
+FORMAT = Format(
+    layout="cameras.txt and images.txt (a binary model becomes text by `colmap model_converter`) and images/",
+    recognise=is_colmap,
+    open=open_colmap,
+    content=(Content.POSES,),
+)
 
 
 def _model(folder: Path) -> Path | None:

@@ -33,10 +33,7 @@ from scene_geo_loc.traversals.folder import (
     size_of,
     stamp_of,
 )
-
-ODOMETRY_LAYOUT = "image_0 (or image_2, image_l) and calib.txt with P0"
-RAW_LAYOUT = "image_00/data (or image_02/data) and oxts/data"
-LIDAR_LAYOUT = "image_02, velodyne, calib.txt with Tr_velo_to_cam and poses_velo*.txt"
+from scene_geo_loc.traversals.formats import Content, Format, Option
 
 _EARTH_RADIUS_M = 6378137.0
 
@@ -88,6 +85,15 @@ def open_kitti_odometry(folder: Path, camera: str | None = None) -> FolderTraver
     return _traversal(folder, images, stamps, K, poses, T_camera_first, folder / "velodyne", T_first_lidar)
 
 
+ODOMETRY = Format(
+    layout="image_0 (or image_2, image_l) and calib.txt with P0",
+    recognise=is_kitti_odometry,
+    open=open_kitti_odometry,
+    content=(Content.POSES, Content.LIDAR),
+    options=(Option.CAMERA,),
+)
+
+
 def open_kitti_lidar(folder: Path) -> FolderTraversal:
     """Opens a drive cut out, whose poses are those of its lidar. Raises TraversalError."""
     images = _images(folder / "image_02")
@@ -104,6 +110,14 @@ def open_kitti_lidar(folder: Path) -> FolderTraversal:
         poses.append(None if T_map_lidar is None else T_map_lidar @ inverse(T_first_lidar))
     stamps = [stamp_of(int(image.stem)) for image in images]
     return _traversal(folder, images, stamps, K, poses, t2, folder / "velodyne", T_first_lidar)
+
+
+LIDAR = Format(
+    layout="image_02, velodyne, calib.txt with Tr_velo_to_cam and poses_velo*.txt",
+    recognise=is_kitti_lidar,
+    open=open_kitti_lidar,
+    content=(Content.POSES, Content.LIDAR),
+)
 
 
 def open_kitti_raw(folder: Path, camera: str | None = None) -> FolderTraversal:
@@ -126,6 +140,15 @@ def open_kitti_raw(folder: Path, camera: str | None = None) -> FolderTraversal:
     stamps = _raw_stamps(folder / name / "timestamps.txt", images)
     scans = folder / "velodyne_points" / "data"
     return _traversal(folder, images, stamps, K, poses, T_camera_first, scans, T_first_lidar)
+
+
+RAW = Format(
+    layout="image_00/data (or image_02/data) and oxts/data",
+    recognise=is_kitti_raw,
+    open=open_kitti_raw,
+    content=(Content.POSES, Content.LIDAR),
+    options=(Option.CAMERA,),
+)
 
 
 def _traversal(

@@ -20,8 +20,8 @@ from scene_geo_loc.traversals.folder import (
     size_of,
     stamp_of,
 )
+from scene_geo_loc.traversals.formats import Content, Format
 
-LAYOUT = "images/, K.txt and poses.txt"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
@@ -67,3 +67,11 @@ def open_rgbd_folder(folder: Path) -> FolderTraversal:
             )
         )
     return FolderTraversal(str(folder), files, read_depth=read_depth_millimetres)
+
+
+FORMAT = Format(
+    layout="images/, K.txt and poses.txt",
+    recognise=is_rgbd_folder,
+    open=open_rgbd_folder,
+    content=(Content.POSES, Content.DEPTH),
+)

@@ -34,8 +34,8 @@ from scene_geo_loc.traversals.folder import (
     read_pose,
     stamp_of,
 )
+from scene_geo_loc.traversals.formats import Content, Format, Option
 
-LAYOUT = "seq-NN/frame-NNNNNN.color.png with .pose.txt"
 SPLITS = {"train": "TrainSplit.txt", "test": "TestSplit.txt"}
 DEPTH_CAMERA = Camera(640, 480, 585.0, 585.0, 320.0, 240.0)
 COLOR_CAMERA = Camera(640, 480, 525.0, 525.0, 320.0, 240.0)
@@ -100,6 +100,15 @@ def open_seven_scenes(folder: Path, split: str | None = None, camera: str = "col
     if camera == "color":
         read_depth = _read_registered_depth
     return FolderTraversal(str(folder), files, read_depth=read_depth)
+
+
+FORMAT = Format(
+    layout="seq-NN/frame-NNNNNN.color.png with .pose.txt",
+    recognise=is_seven_scenes,
+    open=open_seven_scenes,
+    content=(Content.POSES, Content.DEPTH),
+    options=(Option.CAMERA, Option.SPLIT),
+)
 
 
 def _read_registered_depth(path: Path) -> NDArray[np.float32]:

@@ -28,8 +28,7 @@ from scene_geo_loc.traversals.folder import (
     read_pose,
     stamp_of,
 )
-
-LAYOUT = "data/frame-NNNNNN.color.jpg, info.txt and split.txt"
+from scene_geo_loc.traversals.formats import Content, Format, Option
 
 
 def is_twelve_scenes(folder: Path) -> bool:
@@ -79,6 +78,15 @@ def open_twelve_scenes(folder: Path, split: str | None = None) -> FolderTraversa
         return np.asarray(depth, np.float32)
 
     return FolderTraversal(str(folder), files, read_depth=read_depth)
+
+
+FORMAT = Format(
+    layout="data/frame-NNNNNN.color.jpg, info.txt and split.txt",
+    recognise=is_twelve_scenes,
+    open=open_twelve_scenes,
+    content=(Content.POSES, Content.DEPTH),
+    options=(Option.SPLIT,),
+)
 
 
 def _images(folder: Path) -> list[Path]:

@@ -17,14 +17,13 @@ import numpy as np
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles, size_of
+from scene_geo_loc.traversals.formats import Content, Format, Option
 from scene_geo_loc.traversals.frame import Skipped
 from scene_geo_loc.traversals.robotcar.bag import recording_of
 from scene_geo_loc.traversals.robotcar.calibration import CAMERAS, Calibration
 from scene_geo_loc.traversals.robotcar.poses import read_poses
 from scene_geo_loc.traversals.robotcar.rows import NS_PER_STAMP, present, read_stamps
 from scene_geo_loc.traversals.robotcar.scans import find_scans, place_scans, read_points
-
-LAYOUT = "stereo.timestamps (or mono_left, mono_right, mono_rear) and folders of images with the same name"
 
 MAIN_CAMERA = "stereo/centre"
 """The camera that is read where none is named."""
@@ -93,3 +92,12 @@ def open_robotcar(folder: Path, camera: str | None = None, poses: str | None = N
     )
     traversal.recording = recording_of(folder, name, calibration, times, vehicle, traversal.map_frame)
     return traversal
+
+
+FORMAT = Format(
+    layout="stereo.timestamps (or mono_left, mono_right, mono_rear) and folders of images with the same name",
+    recognise=is_robotcar,
+    open=open_robotcar,
+    content=(Content.POSES, Content.LIDAR),
+    options=(Option.CAMERA, Option.POSES),
+)

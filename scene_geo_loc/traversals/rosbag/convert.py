@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.core.parallel import ReadAhead
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, inverse, make_pose, transform
 from scene_geo_loc.geometry.trajectory import Trajectory
 from scene_geo_loc.traversals.folder import FolderTraversal
 from scene_geo_loc.traversals.frame import Frame, Skipped, Traversal
-from scene_geo_loc.traversals.read_ahead import ReadAhead
 from scene_geo_loc.traversals.rig import RigTraversal
 from scene_geo_loc.traversals.rosbag.writer import BagWriter, jpeg_of
 from scene_geo_loc.traversals.vehicle import Recording
@@ -141,8 +141,8 @@ def _cameras(traversal: Traversal) -> list[_Camera]:
         recording = part.recording if isinstance(part, FolderTraversal) else None
         if recording is None and len(parts) > 1:
             raise TraversalError(
-                f"{traversal.name}: it is not known where its cameras are on the vehicle, as it is of an "
-                "Oxford RobotCar run: convert one --camera."
+                f"{traversal.name}: the mounting of its {len(parts)} cameras on the vehicle is unknown "
+                "(Oxford RobotCar runs have it); convert one camera."
             )
         frame_id = CAMERA_FRAME if recording is None else recording.camera_frame
         namespace = f"/{frame_id.removesuffix('_optical_frame')}" if cameras else CAMERA_NAMESPACE

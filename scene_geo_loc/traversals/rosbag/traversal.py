@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,15 +15,16 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.traversals.formats import Content, Format, Option
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
 from scene_geo_loc.traversals.messages.clouds import cloud_of, deskew
 from scene_geo_loc.traversals.messages.images import depth_of, image_of
 from scene_geo_loc.traversals.messages.transforms import frame_name
-from scene_geo_loc.traversals.rosbag.bag import Bag, BagMessage
+from scene_geo_loc.traversals.rosbag.bag import SUFFIXES, Bag, BagMessage, is_bag
 from scene_geo_loc.traversals.rosbag.index import BagIndex
 from scene_geo_loc.traversals.rosbag.poses import BagPoses, choose_odometry, choose_poses
 from scene_geo_loc.traversals.rosbag.topics import camera_topic, choose_depth, choose_image, lidar_topic
-from scene_geo_loc.traversals.subset import WHOLE, Part
+from scene_geo_loc.traversals.subset import WHOLE, Subset
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +49,7 @@ class RosbagTraversal:
     Args:
         path: a .bag, .mcap or .db3 file, or the folder of a rosbag2.
         poses: where poses come from, see `choose_poses`.
-        image_topic: the camera to read; None for the first in colour that has a camera_info.
-        part: which of the frames.
+        camera: topic of the images to read; None for the first in colour that has a camera_info.
 
     Raises:
         TraversalError: the bag cannot be opened, or has no images or no camera_info for them.
@@ -59,13 +60,12 @@ class RosbagTraversal:
         path: Path,
         *,
         poses: str | None = None,
-        image_topic: str | None = None,
-        part: Part = WHOLE,
+        camera: str | None = None,
     ) -> None:
         self.name = str(path)
         self._bag = Bag(path)
         self._index = BagIndex(self._bag)
-        self._image = choose_image(self._index, image_topic)
+        self._image = choose_image(self._index, camera)
         self.camera = self._index.cameras[camera_topic(self._index, self._image)]
         self._depth = choose_depth(self._index, self._image)
         self._poses: BagPoses | None = choose_poses(self._index, self._image.frame_id, poses)
@@ -83,13 +83,8 @@ class RosbagTraversal:
         stamps = np.asarray(self._image.stamps_ns, np.int64)
         later = np.ones(len(stamps), bool)
         later[1:] = stamps[1:] > np.maximum.accumulate(stamps)[:-1]
-        in_order = np.flatnonzero(later)
-        self._ordinals = in_order[part.select(stamps[in_order])]
-        self._stamps = stamps[self._ordinals]
-        self._span = part.span(stamps[in_order])
-        self._unordered = len(stamps) - len(in_order)
-        self._skipped_frames = Skipped()
-        self._skipped_scans = Skipped()
+        self._in_order = np.flatnonzero(later)
+        self._select(WHOLE)
         logger.info(
             "%s: images of %s, depth of %s, poses of %s, lidar of %s",
             path,
@@ -101,6 +96,21 @@ class RosbagTraversal:
 
     def __len__(self) -> int:
         return len(self._stamps)
+
+    def subset(self, subset: Subset) -> RosbagTraversal:
+        """This traversal with only some of its frames, and the scans around them."""
+        selected = copy(self)
+        selected._select(subset)
+        return selected
+
+    def _select(self, subset: Subset) -> None:
+        stamps = np.asarray(self._image.stamps_ns, np.int64)
+        in_order = stamps[self._in_order]
+        self._ordinals = self._in_order[subset.select(in_order)]
+        self._stamps = stamps[self._ordinals]
+        self._span = subset.span(in_order)
+        self._skipped_frames = Skipped()
+        self._skipped_scans = Skipped()
 
     @property
     def skipped(self) -> Skipped:
@@ -117,8 +127,8 @@ class RosbagTraversal:
             TraversalError: there are images, and not one of them can be used.
         """
         self._skipped_frames = skipped = Skipped()
-        if self._unordered:
-            skipped.add("images with a stamp not after the one before", self._unordered)
+        if unordered := len(self._image.stamps_ns) - len(self._in_order):
+            skipped.add("images with a stamp not after the one before", unordered)
         if self._index.invalid_poses:
             skipped.add("poses that are not finite", self._index.invalid_poses)
         given, trouble = 0, ""
@@ -236,6 +246,15 @@ class RosbagTraversal:
                     del depths[used]
         for slot, image in waiting:  # their depth images were lost with the damaged end of the bag
             yield slot, image, None
+
+
+FORMAT = Format(
+    layout=f"a {', '.join(SUFFIXES)} file or a folder with one",
+    recognise=is_bag,
+    open=RosbagTraversal,
+    content=(Content.POSES, Content.DEPTH, Content.LIDAR),
+    options=(Option.CAMERA, Option.POSES),
+)
 
 
 def _nearest(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scene_geo_loc.traversals.read_ahead import ReadAhead
+from scene_geo_loc.core.parallel import ReadAhead
 
 
 def test_results_come_in_the_order_of_the_items() -> None:

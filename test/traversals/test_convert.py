@@ -84,7 +84,7 @@ def test_several_cameras_whose_places_on_the_vehicle_are_not_known_are_not_writt
     tmp_path: Path, drive: Path
 ) -> None:
     rig = RigTraversal([open_traversal(drive, camera="/camera/image_raw")] * 2)
-    with pytest.raises(TraversalError, match="2 cameras.*convert one camera"):
+    with pytest.raises(TraversalError, match=r"2 cameras.*convert one camera"):
         convert(rig, tmp_path / "bag")
     assert not (tmp_path / "bag").exists()
 

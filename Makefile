@@ -3,9 +3,15 @@
 # The interpreter to make the virtual environment with, as in `make PYTHON=python3.12 test`.
 PYTHON ?= python3
 VENV ?= .venv
+# How many processes run the tests.
+JOBS ?= 2
+
+# A process takes a whole file at a time, since the tests of one share what they make, in the order that
+# test/conftest.py gives.
+PYTEST = $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo check test lint bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -16,8 +22,11 @@ setup: ## make the virtual environment with everything in it
 demo: setup ## map a simulated drive, localize three others through the live node, and report
 	@$(VENV)/bin/scene-geo-loc demo
 
+check: setup ## run the fast tests, in a minute
+	@$(PYTEST) -m "not slow and not ros"
+
 test: setup ## run all tests
-	@$(VENV)/bin/python -m pytest
+	@$(PYTEST) --durations 10
 
 lint: setup ## check style, types and the floors of the house
 	@$(VENV)/bin/ruff check .

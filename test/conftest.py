@@ -1,19 +1,47 @@
-"""Fixtures that the tests of several rooms share."""
+"""Settings and fixtures that the tests of several rooms share."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
-import pytest
-from room import Room
+# Two test processes share two cores.  Before NumPy and torch are imported, which read this once.
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-LIVE_ROOMS = ("launch", "ros")
+import pytest
+from hypothesis import settings
+from room import Room
+from shared_files import made_once
+
+# A busy machine is no failure.
+settings.register_profile("default without deadline", deadline=None)
+settings.load_profile("default without deadline")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Runs the tests that start nodes last, since the others fail faster."""
-    items.sort(key=lambda item: item.path.parent.name in LIVE_ROOMS)
+    """Marks the tests that start nodes, and begins with the files that take longest.
+
+    Two processes take a file each at a time: a long one must not be the last.
+    """
+    slow_in_file: dict[Path, int] = {}
+    for item in items:
+        live = item.path.parent.name == "launch" or "context" in getattr(item, "fixturenames", ())
+        if live:
+            item.add_marker(pytest.mark.ros)
+        if live or item.get_closest_marker("slow"):
+            slow_in_file[item.path] = slow_in_file.get(item.path, 0) + 1
+    items.sort(key=lambda item: slow_in_file.get(item.path, 0), reverse=True)
+
+
+@pytest.fixture(autouse=True)
+def _networks_compiled_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiles equal networks once, but in the tests of the networks themselves."""
+    extractor = sys.modules.get("scene_geo_loc.networks.runtime.extractor")
+    if extractor is not None and request.path.parent.name != "networks":
+        from compiled_networks import choose_backend_once
+
+        monkeypatch.setattr(extractor, "choose_backend", choose_backend_once)
 
 
 @pytest.fixture(scope="session")
@@ -34,12 +62,14 @@ def room() -> Room:
 
 @pytest.fixture(scope="session")
 def room_map(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reference map of the room, built once."""
-    from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
+    """A reference map of the room."""
 
-    builder = MapBuilder(
-        tmp_path_factory.mktemp("maps") / "room", BuilderSettings(keyframe_distance_m=0.2), device="cpu"
-    )
-    for frame in room.drive():
-        builder.add_frame(frame)
-    return builder.finish()
+    def build(path: Path) -> None:
+        from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
+
+        builder = MapBuilder(path, BuilderSettings(keyframe_distance_m=0.2), device="cpu")
+        for frame in room.drive():
+            builder.add_frame(frame)
+        builder.finish()
+
+    return made_once(tmp_path_factory, "room_map", build)

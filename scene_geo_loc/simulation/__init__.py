@@ -1,1 +1,1 @@
-"""A made-up town to drive through: ray-cast cameras and lidars, in the conditions of the papers."""
+"""Simulator: a generated town with ray-cast cameras and lidars, in the conditions of the papers."""

@@ -1,4 +1,4 @@
-"""The conditions of the papers' drives: light, weather, season and what the years change."""
+"""Conditions of the papers' drives: light, weather, season and changes over months."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ Light = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Condition:
-    """How a street looks on one drive.  Light is linear RGB; a white wall under `sky` alone gives `sky`.
+    """Light, weather and season of one drive.
+
+    Light is linear RGB; a white wall that is lit by `sky` alone has the colour `sky`.
 
     Attributes:
-        sun: radiance of the sun on a surface that faces it; none where zero.
-        sun_azimuth_deg, sun_elevation_deg: where the sun stands; azimuth counter-clockwise from x.
+        sun: radiance of a white surface that faces the sun; zero for no sun.
+        sun_azimuth_deg, sun_elevation_deg: direction of the sun; azimuth counter-clockwise from x.
         sky: light from above.
-        bounce: light from the ground.
-        zenith, horizon: colours of the sky itself.
-        clouds: share of the sky that clouds cover.
-        haze_m: distance at which two thirds of the contrast are lost.
+        bounce: light reflected by the ground.
+        zenith, horizon: colours of the sky.
+        clouds: share of the sky that clouds cover, in [0, 1].
+        haze_m: distance in metres at which two thirds of the contrast are lost.
         foliage: "summer", "autumn" or "bare".
-        epoch: 0, or 1 for seven months later, when fronts are repainted and shops are others.
-        has_snow, is_night: whether snow lies; whether lamps, windows and headlights are lit.
-        wetness: of the ground, within [0, 1]; lamps are mirrored in it.
-        gain: amplification of the camera's signal, and of its noise; 1 in good light.
-        exposure_s: how long the shutter is open; zero where that is too short to blur anything.
+        epoch: 0, or 1 for seven months later, with repainted fronts and new shops.
+        has_snow: snow lies on the ground and the roofs.
+        is_night: lamps, windows and headlights are lit.
+        wetness: of the ground, in [0, 1]; wet ground mirrors the lamps.
+        gain: amplification of the camera's signal and noise; 1 in good light.
+        exposure_s: exposure time in seconds; 0 for one too short to blur.
         key: brightness that the exposure aims at.
+        day: days from the first drive.
     """
 
     name: str
@@ -52,7 +56,7 @@ class Condition:
 
     @property
     def has_sun(self) -> bool:
-        """Whether things cast shadows."""
+        """True where the sun shines and objects cast shadows."""
         return max(self.sun) > 0
 
     @property

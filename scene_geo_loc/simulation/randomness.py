@@ -1,4 +1,4 @@
-"""Random numbers that depend on what they are for, not on what was drawn before them."""
+"""Random numbers that depend on their purpose, not on the order of drawing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 
 def stream(seed: int, *purpose: str | int) -> np.random.Generator:
-    """A generator of its own for a purpose, such as `stream(7, "building", 12)`.
+    """Returns a random generator for one purpose, such as `stream(7, "building", 12)`.
 
-    So the geometry of building 12 stays when anything else in the city changes.
+    The geometry of building 12 then stays the same when anything else in the city changes.
     """
     key = [zlib.crc32(part.encode()) if isinstance(part, str) else int(part) for part in purpose]
     return np.random.default_rng([seed, *key])

@@ -1,1 +1,1 @@
-"""Ray casting, light and the photographic process."""
+"""Rendering: ray casting, shading and the camera's image formation."""

@@ -1,4 +1,4 @@
-"""What a long exposure does to a picture taken from a moving vehicle."""
+"""Motion blur of a long exposure from a moving vehicle."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FAR_M = 1e4
 
 
 class MotionBlur:
-    """Smears each pixel along the way that its surface takes through the picture.
+    """Blurs each pixel along the image motion of the surface that it shows.
 
-    The picture's time is the middle of the exposure, so that the pose stays the one of its stamp.
+    The image's stamp is the middle of the exposure, so its pose is the one at that time.
     """
 
     def __init__(self, camera: Camera, exposure_s: float) -> None:
@@ -34,7 +34,11 @@ class MotionBlur:
         )
 
     def flow(self, distance: F32, T_map_camera: Pose, moment: Moment) -> F32:
-        """Pixels (H, W, 2) that surfaces at distances (H, W), inf for the sky, move during the exposure."""
+        """Returns the image motion (H, W, 2) in pixels during the exposure.
+
+        Args:
+            distance: (H, W) metres from the camera to the surfaces, inf for the sky.
+        """
         T_base_camera = inverse(moment.T_map_base) @ T_map_camera
         to_camera = T_base_camera[:3, :3].T
         turn = to_camera @ moment.angular
@@ -49,7 +53,7 @@ class MotionBlur:
         return np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
     def smear(self, light: F32, flow: F32, dither: F32) -> F32:
-        """Linear light (H, W, 3), averaged along the flow; dither (H, W) within [0, 1) hides the steps."""
+        """Returns linear light (H, W, 3) averaged along the flow; dither (H, W) in [0, 1) hides the steps."""
         out = np.zeros_like(light)
         for tap in range(_TAPS):
             share = (tap + dither) / np.float32(_TAPS) - np.float32(0.5)

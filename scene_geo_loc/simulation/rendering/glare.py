@@ -1,4 +1,4 @@
-"""Lights that shine into the camera: smaller than a pixel, but brighter than all else."""
+"""Point lights that shine into the camera: smaller than a pixel, brighter than everything else."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _RADIUS_M = 0.05
 
 
 class Glints(NamedTuple):
-    """Lights small enough to be points: position (N, 3), and intensity (N, 3) as radiance times area."""
+    """Point lights: position (N, 3) in metres, and intensity (N, 3) as radiance times area."""
 
     position: F32
     intensity: F32
 
 
 def glints(lamps: Lamps, moment: Moment | None, eye: F32) -> Glints:
-    """The lamps, and the front or rear lights of other cars, that may be seen from a place (3,)."""
+    """Returns the lamps, and the front or rear lights of other cars, that face a point (3,) of the map."""
     places, intensities = [lamps.position], [lamps.light * np.float32(1.6)]
     for T in moment.others if moment is not None else ():
         to_eye = eye - T[:3, 3]
@@ -39,7 +39,7 @@ def glints(lamps: Lamps, moment: Moment | None, eye: F32) -> Glints:
 
 
 def add_glints(light: F32, scene: Scene, camera: Camera, T_map_camera: Pose, moment: Moment | None) -> None:
-    """Adds those that a camera sees to its light (H, W, 3)."""
+    """Adds the point lights that a camera sees to its linear image (H, W, 3)."""
     eye = T_map_camera[:3, 3].astype(np.float32)
     found = glints(scene.lamps, moment, eye)
     seen = transform(inverse(T_map_camera), found.position.astype(np.float64))
@@ -47,7 +47,7 @@ def add_glints(light: F32, scene: Scene, camera: Camera, T_map_camera: Pose, mom
     pixels = camera.project(seen)
     with np.errstate(invalid="ignore"):
         inside = ((pixels > -0.5) & (pixels < np.array([camera.width, camera.height]) - 0.5)).all(1)
-        # Beyond the image, distortion may fold a point back into it.
+        # Distortion may project a point far outside the image back into it.
         inside &= (seen[:, 2] > 0.2 * away) & (away < _RANGE_M) & (away > 0.5)
     chosen = np.flatnonzero(inside)
     if not len(chosen):
@@ -59,7 +59,7 @@ def add_glints(light: F32, scene: Scene, camera: Camera, T_map_camera: Pose, mom
 
 
 def _splat(light: F32, pixel: NDArray[np.float64], sigma: float, energy: F32) -> None:
-    """Adds a round spot (Gaussian) whose sum over the image is `energy` (3,)."""
+    """Adds a Gaussian spot whose sum over the image is `energy` (3,)."""
     reach = int(np.ceil(5 * sigma))
     u, v = (round(float(x)) for x in pixel)
     rows = np.arange(max(0, v - reach), min(light.shape[0], v + reach + 1))

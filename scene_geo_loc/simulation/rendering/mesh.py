@@ -1,4 +1,4 @@
-"""Triangles with textures and tints, gathered piece by piece in local frames."""
+"""Triangle meshes with textures and tints, built piece by piece in local frames."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ WHITE = (1.0, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class Mesh:
-    """Triangles that share nothing.
+    """Triangles that share no vertices.
 
     Attributes:
         corners: (T, 3, 3) float32 metres in the map.
         uv: (T, 3, 2) float32 texture coordinates in metres, v upwards.
         texture: (T,) int32 index into a TextureBank.
         tint: (T, 3) float32, multiplies the texture's colour (linear light).
-        normal: (T, 3) float32 unit vectors that shading uses; two-sided.
+        normal: (T, 3) float32 unit normals for shading; surfaces are two-sided.
     """
 
     corners: NDArray[np.float32]
@@ -34,21 +34,21 @@ class Mesh:
         return len(self.corners)
 
     def joined(self, other: Mesh) -> Mesh:
-        """This mesh and another as one."""
+        """Returns this mesh and another as one."""
         return Mesh(
             *(np.concatenate([getattr(self, part.name), getattr(other, part.name)]) for part in fields(self))
         )
 
 
 def flat_normals(corners: NDArray) -> NDArray[np.float32]:
-    """Unit normals (T, 3) of triangles (T, 3, 3); the z axis for degenerate ones."""
+    """Returns unit normals (T, 3) of triangles (T, 3, 3); the z axis for degenerate ones."""
     n = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(n, axis=1, keepdims=True)
     return np.where(length > 1e-12, n / np.maximum(length, 1e-12), (0.0, 0.0, 1.0)).astype(np.float32)
 
 
 class MeshBuilder:
-    """Collects triangles; what is added lies in the current local frame (x right, y away, z up)."""
+    """Collects triangles given in the current local frame (x right, y away from the viewer, z up)."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[NDArray, NDArray, NDArray, NDArray, NDArray]] = []
@@ -57,7 +57,7 @@ class MeshBuilder:
 
     @contextmanager
     def frame(self, origin: ArrayLike, x_axis: ArrayLike) -> Iterator[None]:
-        """Adds inside a frame at `origin` (2 or 3 numbers) whose x axis points along `x_axis` (2)."""
+        """Sets the local frame: at `origin` (2 or 3 numbers), with its x axis along `x_axis` (2)."""
         before = self._origin, self._rotation
         cx, cy = np.asarray(x_axis, float) / np.linalg.norm(x_axis)
         shift = np.append(origin, 0.0) if len(np.asarray(origin)) == 2 else np.asarray(origin, float)
@@ -115,7 +115,7 @@ class MeshBuilder:
     def polygon(self, corners: ArrayLike, texture: int, tint: ArrayLike = WHITE) -> None:
         """Adds a flat convex polygon (N, 3), textured in its own plane: u level, v up the slope.
 
-        Its normal points upwards, whichever way round the corners are given.
+        Its normal points upwards for either order of the corners.
         """
         points = np.asarray(corners, float)
         if np.cross(points[1] - points[0], points[2] - points[0])[2] < 0:
@@ -198,7 +198,7 @@ class MeshBuilder:
             self.quads(corners, uv, texture, tint)
 
     def mesh(self) -> Mesh:
-        """All that was added."""
+        """Returns all triangles added so far."""
         if not self._parts:
             return Mesh(
                 np.zeros((0, 3, 3), np.float32),

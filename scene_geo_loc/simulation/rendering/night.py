@@ -1,7 +1,7 @@
-"""What lights a street at night: lamps, the vehicle's headlights, and those who come towards it.
+"""Street light at night: lamps, the vehicle's headlights and those of oncoming cars.
 
-Which lamps burn, how brightly and in what colour differs from drive to drive, as does the traffic: what
-shines is nothing to know a place by.
+The lamps that burn, their brightness and colour, and the traffic differ from drive to drive, so that lights
+do not identify a place.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scene_geo_loc.simulation.randomness import stream
 
 F32 = NDArray[np.float32]
 Columns = tuple[F32, F32, F32]
-"""The x, y and z of many vectors: one array each is faster than one array of all."""
+"""The x, y and z of many vectors; three arrays are faster than one of shape (N, 3)."""
 
 LAMP_RANGE_M = 32.0
 _SODIUM, _WHITE = (1.0, 0.52, 0.14), (0.9, 0.92, 0.8)
@@ -28,16 +28,16 @@ _LIGHTING_CARS = 2
 
 
 class Lamps(NamedTuple):
-    """Street lamps that burn: position (L, 3) in metres, and light (L, 3) as linear RGB."""
+    """Burning street lamps: position (L, 3) in metres, and light (L, 3) as linear RGB."""
 
     position: F32
     light: F32
 
 
 class WetGround(NamedTuple):
-    """Points that mirror lights: number (M,) among all, points and unit directions to the eye (3, M)."""
+    """Points on wet ground: row (M,) among all points, positions and unit directions to the eye (3, M)."""
 
-    number: NDArray[np.intp]
+    row: NDArray[np.intp]
     points: F32
     to_eye: F32
     wetness: F32
@@ -47,7 +47,7 @@ NO_LAMPS = Lamps(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))
 
 
 def burning_lamps(positions: NDArray, seed: int, drive: str) -> tuple[NDArray[np.bool_], Lamps]:
-    """Which of the lamps at positions (N, 3) burn on a drive: (N,), and those that do."""
+    """Returns a mask (N,) of the lamps at positions (N, 3) that burn on a drive, and those lamps."""
     rng = stream(seed, "burning", drive)
     count = len(positions)
     burns = rng.random(count) < _BURNING
@@ -58,12 +58,12 @@ def burning_lamps(positions: NDArray, seed: int, drive: str) -> tuple[NDArray[np
 
 @dataclass(frozen=True)
 class Moment:
-    """The vehicle while a picture is taken, and who else is on the street.
+    """The vehicle and the oncoming cars at the time of an image.
 
     Attributes:
         T_map_base: the vehicle's pose.
-        linear, angular: its velocities (3,) in its own frame, metres and radians a second.
-        others: poses (K, 4, 4) of cars that drive the other way, nearest first.
+        linear, angular: its velocities (3,) in its own frame, metres and radians per second.
+        others: poses (K, 4, 4) of oncoming cars, nearest first.
     """
 
     T_map_base: Pose
@@ -73,11 +73,11 @@ class Moment:
 
 
 def wet_ground(eye: F32, points: Columns, upward: F32, wetness: float) -> WetGround:
-    """What mirrors lights, seen from an eye (3,): puddles stand where the ground is low.
+    """Returns the points on wet ground, seen from an eye (3,): puddles lie where the ground is low.
 
     Args:
         upward: (N,) z of the points' normals.
-        wetness: of the ground where it is lowest, within [0, 1].
+        wetness: of the ground where it is lowest, in [0, 1].
     """
     index = np.flatnonzero((upward > 0.9) & (points[2] < 0.3))
     ground = np.stack([column[index] for column in points])
@@ -92,10 +92,10 @@ def wet_ground(eye: F32, points: Columns, upward: F32, wetness: float) -> WetGro
 
 
 def add_lamp_light(light: F32, points: Columns, normal: Columns, lamps: Lamps, wet: WetGround) -> None:
-    """Adds what lamps send to points; on wet ground also their mirror images, drawn out by its roughness.
+    """Adds the light of lamps at points, and on wet ground their mirror images, stretched by roughness.
 
     Args:
-        light: (N, 3), light on a white surface.
+        light: (N, 3), light on a white surface; changed in place.
     """
     low = [p.min() - LAMP_RANGE_M for p in points]
     high = [p.max() + LAMP_RANGE_M for p in points]
@@ -108,7 +108,7 @@ def add_lamp_light(light: F32, points: Columns, normal: Columns, lamps: Lamps, w
         tx, ty, tz = (part[reached] for part in to)
         nx, ny, nz = (part[reached] for part in normal)
         away = np.sqrt(square)
-        # The shade sends the light downwards, and cuts it off smoothly above the lamp's height.
+        # The lamp's shade directs the light downwards, with a smooth cut-off above its height.
         down = np.clip(tz / away + np.float32(0.12), 0, 1)
         strength = np.maximum(tx * nx + ty * ny + tz * nz, 0) / away * down
         strength *= (1 - square * np.float32(1 / LAMP_RANGE_M**2)) * (48 / (square + 2))
@@ -117,17 +117,17 @@ def add_lamp_light(light: F32, points: Columns, normal: Columns, lamps: Lamps, w
 
 
 def _add_gloss(light: F32, wet: WetGround, place: F32, colour: F32) -> None:
-    """The mirror image of a light in wet ground: facets that lean by about 0.12 (Beckmann)."""
+    """Adds the mirror image of a light in wet ground: Beckmann microfacets of roughness 0.12."""
     to = place[:, None] - wet.points
     square = np.square(to).sum(0)
     half = to / np.sqrt(square) + wet.to_eye
     lean = (half[0] ** 2 + half[1] ** 2) / np.maximum(half[2] ** 2, 1e-6)
     strength = np.exp(lean * np.float32(-1 / 0.12**2)) * wet.wetness * (40 / (square + 40))
-    light[wet.number] += np.outer(strength, colour)
+    light[wet.row] += np.outer(strength, colour)
 
 
 def add_headlights(light: F32, points: Columns, normal: Columns, T_map_base: Pose) -> None:
-    """The dipped beams of both headlights as one, 0.65 m above the ground at the vehicle's front."""
+    """Adds the dipped beams of both headlights as one, 0.65 m above the ground at the vehicle's front."""
     forward, left = (T_map_base[:3, axis].astype(np.float32) for axis in range(2))
     place = (T_map_base[:3, 3] + 1.9 * T_map_base[:3, 0] + (0, 0, 0.65)).astype(np.float32)
     x, y, z = (points[axis] - place[axis] for axis in range(3))
@@ -148,7 +148,7 @@ def add_headlights(light: F32, points: Columns, normal: Columns, T_map_base: Pos
 def add_traffic_light(
     light: F32, eye: F32, points: Columns, normal: Columns, moment: Moment, wet: WetGround
 ) -> None:
-    """Adds the vehicle's own headlights, and those of the nearest others with their gleam on the road."""
+    """Adds the vehicle's headlights, and those of the nearest oncoming cars with their gloss on the road."""
     add_headlights(light, points, normal, moment.T_map_base)
     for T in moment.others[:_LIGHTING_CARS]:
         add_headlights(light, points, normal, T)

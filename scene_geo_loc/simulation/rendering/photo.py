@@ -1,4 +1,4 @@
-"""From light to a picture: exposure, bloom, lens, noise, snowflakes."""
+"""Image formation: from linear light to an RGB image by exposure, bloom, lens, noise and snowflakes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from scene_geo_loc.simulation.randomness import stream
 
 _TONES = 4096
 _SHOT, _READ = 5e-4, 1.8e-3
-"""Variance of shot noise by signal, and deviation of the amplifier's noise, where white is 1; at gain 1."""
+"""Variance of the shot noise per signal, and standard deviation of the read noise; white is 1, gain 1."""
 
 _SCATTER = ((0.12, 0.02), (0.06, 0.09))
-"""Shares of the light that the lens scatters, and by what shares of the picture's width."""
+"""Shares of the light that the lens scatters, and how far as shares of the image's width."""
 
 
 class Photographer:
-    """Turns linear light (H, W, 3) into RGB uint8, as the camera of one drive would.
+    """Turns linear light (H, W, 3) into an RGB uint8 image, as the camera of one drive would.
 
-    The same seed and frame number give the same picture.
+    The same seed and frame number give the same image.
     """
 
     def __init__(self, condition: Condition, width: int, height: int, seed: int) -> None:
@@ -33,13 +33,13 @@ class Photographer:
         # A Bayer sensor's noise is coarser than a pixel once the colours are interpolated.
         self._noise = cv2.GaussianBlur(tile, (0, 0), 0.6) * np.float32(1.7)
         light = np.linspace(0, 1, _TONES)
-        # A shoulder holds the highlights: linear below, slowly bending above; then a little contrast.
+        # Tone curve: linear, with a shoulder for the highlights; then a little contrast.
         bent = np.where(light * 4 < 0.5, light * 4, 1 - 0.5 * np.exp(-(light * 4 - 0.5) / 0.5))
         tone = np.clip(bent, 0, 1) ** (1 / 2.2)
         self._curve = (255 * (0.72 * tone + 0.28 * tone * tone * (3 - 2 * tone))).astype(np.float32)
 
     def develop(self, light: NDArray[np.float32], frame: int) -> NDArray[np.uint8]:
-        """The picture of a frame."""
+        """Returns the image (H, W, 3) of a frame."""
         rng = stream(self.seed, "frame", frame)
         light = self._expose(light)
         if self.condition.has_snow:
@@ -55,15 +55,15 @@ class Photographer:
         return np.clip(tones, 0, 255).astype(np.uint8)
 
     def _grain(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Noise (H, W, 3) of about unit variance: another part of the tile for each frame."""
+        """Noise (H, W, 3) of about unit variance: a different part of the tile for each frame."""
         top, left = (int(v) for v in rng.integers(0, 256, 2))
         h, w = self._vignette.shape[:2]
         return self._noise[top : top + h, left : left + w]
 
     def _amplified(self, light: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        """A signal of few electrons, amplified: shot noise, and the amplifier's own, which has outliers.
+        """Returns an amplified weak signal, with shot noise and read noise that has outliers.
 
-        The blue channel, that warm lamps leave nearly empty, is amplified most.
+        The blue channel is amplified most, since warm lamps give little blue light.
         """
         gain = np.float32(self.condition.gain) * np.array([0.9, 0.75, 1.6], np.float32)
         grain = self._grain(rng)
@@ -72,13 +72,13 @@ class Photographer:
         return light + shot + read * gain * np.float32(_READ)
 
     def _expose(self, light: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Meters the lower two thirds, as a road camera does, and follows it most of the way."""
+        """Exposes for the lower two thirds of the image, as a road camera does."""
         brightness = light[light.shape[0] // 3 :: 4, ::4, 1]
         mean = float(np.exp(np.mean(np.log(np.minimum(brightness, 4) + 1e-3))))
         return light * np.float32((self.condition.key / mean) ** 0.8 * (self.condition.key / 0.2) ** 0.2)
 
     def _snowflakes(self, light: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        """A few flakes, the near ones large and out of focus."""
+        """Adds snowflakes; near ones are large and out of focus."""
         h, w = light.shape[:2]
         layer = np.zeros((h, w), np.float32)
         for _ in range(int(w * h / 1400)):
@@ -97,7 +97,7 @@ class Photographer:
 
 
 def _scattered(light: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Light with the halos of what is brighter than all around."""
+    """Returns the light with halos around bright spots."""
     h, w = light.shape[:2]
     out = light * np.float32(1 - sum(share for share, _ in _SCATTER))
     for share, spread in _SCATTER:

@@ -1,4 +1,4 @@
-"""Ray casting with Embree, and the light that surfaces send back."""
+"""Ray casting with Embree, and shading of the surfaces that rays hit."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from scene_geo_loc.simulation.rendering.night import (
 _LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
 _COLOUR_LOSS = 0.5
 _HOUSING_M = 0.7
-"""Within so much of a light, what a ray hits is what the light is built into."""
+"""A surface within this distance of a light in metres is the light's own housing."""
 
 
 @dataclass(frozen=True)
 class Hits:
-    """Where rays end: distance (N,), inf for the sky; triangle (N,); barycentric u, v (N,)."""
+    """Ends of rays: distance (N,) in metres, inf for the sky; triangle (N,); barycentric u, v (N,)."""
 
     distance: F32
     triangle: NDArray[np.int32]
@@ -44,7 +44,7 @@ class Hits:
 
 
 class _Seen(NamedTuple):
-    """Rays that hit something: direction x, y, z, distance, triangle, barycentric u, v; (N,) each."""
+    """Rays that hit a surface: direction x, y, z, distance, triangle, barycentric u, v; (N,) each."""
 
     dx: F32
     dy: F32
@@ -56,11 +56,7 @@ class _Seen(NamedTuple):
 
 
 class Scene:
-    """Triangles, textures, lamps and a condition, ready to be looked at.
-
-    Args:
-        lamps: the street lamps that burn.
-    """
+    """A mesh with textures, burning street lamps and a condition, ready for ray casting."""
 
     def __init__(
         self, mesh: Mesh, bank: TextureBank, condition: Condition, seed: int, lamps: Lamps = NO_LAMPS
@@ -72,19 +68,19 @@ class Scene:
         bank.freeze()
         self._embree = EmbreeScene()
         TriangleMesh(self._embree, np.ascontiguousarray(mesh.corners))
-        # Embree builds its tree at the first ray: here, before worker processes are forked.
+        # Embree builds its tree at the first ray: cast one before worker processes are forked.
         self.cast(np.array([[0, 0, 50]], np.float32), np.array([[0, 0, -1]], np.float32))
         self._columns = _shading_columns(mesh)
         self._sky = _paint_sky(condition, seed)
 
     def cast(self, origins: F32, directions: F32) -> Hits:
-        """The first surface on each ray; directions (N, 3) are unit vectors."""
+        """Returns the first surface on each ray; directions (N, 3) are unit vectors."""
         found = self._embree.run(origins, directions, output=1)
         distance = np.where(found["primID"] < 0, np.float32(np.inf), found["tfar"])
         return Hits(distance, found["primID"], found["u"], found["v"])
 
     def is_shadowed(self, points: F32, direction: F32) -> NDArray[np.bool_]:
-        """Whether something stands between points (N, 3) and a far light in a direction (3,)."""
+        """Returns a mask (N,) of points (N, 3) in the shadow of a far light in a direction (3,)."""
         directions = np.ascontiguousarray(np.broadcast_to(direction.astype(np.float32), points.shape))
         return self._embree.run(points, directions, query="OCCLUDED") >= 0
 
@@ -96,13 +92,13 @@ class Scene:
         dither: F32,
         moment: Moment | None = None,
     ) -> tuple[F32, Hits]:
-        """Linear light (N, 3) along rays from one point, and what they hit.
+        """Returns linear light (N, 3) along rays from one point, and their hits.
 
         Args:
             origins: (N, 3), all the same.
-            pixel_angle: angle in radians that a ray stands for.
-            dither: (N,) within [0, 1), see TextureBank.sample.
-            moment: the vehicle whose headlights are lit at night, and the traffic around it, if any.
+            pixel_angle: angle in radians between the rays of neighbouring pixels.
+            dither: (N,) in [0, 1), see TextureBank.sample.
+            moment: the vehicle with lit headlights at night, and the traffic around it; None for none.
         """
         hits = self.cast(origins, directions)
         solid, sky = np.flatnonzero(hits.triangle >= 0), np.flatnonzero(hits.triangle < 0)
@@ -129,7 +125,7 @@ class Scene:
         facing = nx * dx + ny * dy + nz * dz
         slant = np.maximum(np.abs(facing), np.float32(0.02))
         spot = distance * pixel_angle
-        # A pixel's footprint along the texture's axes: the plane's foreshortening, split by axis.
+        # Footprint of a pixel along the texture's axes: foreshortening of the plane, split by axis.
         along_u = (gx * dx + gy * dy + gz * dz) / slant
         along_v = np.maximum(1 / (slant * slant) - 1 - along_u * along_u, 0)
         texel = self.bank.sample(
@@ -142,7 +138,7 @@ class Scene:
         )
         colour = _LINEAR[texel[:, :3].astype(np.uint8)] * self.mesh.tint[triangle]
         if condition.is_night:
-            # Sodium lamps shine in one colour and leave things hardly any of their own.
+            # Sodium lamps are almost monochromatic: surfaces keep little colour of their own.
             grey = colour @ np.array([0.45, 0.45, 0.1], np.float32)
             colour += (grey[:, None] - colour) * np.float32(_COLOUR_LOSS)
         extra = texel[:, 3] * np.float32(1 / 255)
@@ -168,7 +164,7 @@ class Scene:
         return light
 
     def _skylight(self, height: F32, normal: Columns) -> F32:
-        """Light from the sky and the ground, brighter from one side; low walls see less of the sky."""
+        """Light from the sky and the ground, brighter from the sun's side; low walls see less of the sky."""
         condition, (nx, ny, nz) = self.condition, normal
         sx, sy, _ = condition.sun_direction.astype(np.float32)
         up = nz * np.float32(0.5) + np.float32(0.5) + np.float32(0.13) * (nx * sx + ny * sy)
@@ -180,7 +176,7 @@ class Scene:
         sun = self.condition.sun_direction.astype(np.float32)
         cosine = normal[0] * sun[0] + normal[1] * sun[1] + normal[2] * sun[2]
         lit = np.flatnonzero(cosine > 0.01)
-        # Started off the surface, so that it does not shade itself.
+        # Rays start off the surface, so that it does not shade itself.
         start = np.stack(
             [p[lit] + np.float32(0.012) * n[lit] for p, n in zip(points, normal, strict=True)], 1
         )
@@ -188,7 +184,7 @@ class Scene:
         light[lit] += np.outer(cosine[lit], _rgb(self.condition.sun))
 
     def _add_shine(self, light: F32, dz: F32, nz: F32, facing: F32, shine: F32) -> None:
-        """Reflection of the sky, or of the houses opposite, in glass and paint."""
+        """Adds the reflection of the sky, or of the houses opposite, in glass and paint."""
         shiny = np.flatnonzero(shine > 0.06)
         cosine = np.abs(facing[shiny])
         mirrored = dz[shiny] + 2 * cosine * nz[shiny]
@@ -200,7 +196,7 @@ class Scene:
         ]
 
     def shines_through(self, eye: F32, places: F32) -> NDArray[np.bool_]:
-        """Which lights at places (N, 3) are seen from a point (3,): nothing stands before them."""
+        """Returns a mask (N,) of the lights at places (N, 3) that are visible from a point (3,)."""
         to = places - eye
         away = np.linalg.norm(to, axis=1)
         origins = np.ascontiguousarray(np.broadcast_to(eye, to.shape), np.float32)
@@ -222,10 +218,10 @@ def _rgb(light: Light) -> F32:
 
 
 def _shading_columns(mesh: Mesh) -> tuple[F32, ...]:
-    """Per triangle: normal, unit direction of the texture's u, and uv as an affine function."""
+    """Columns (T,) for shading: normal, unit direction of the texture's u, and uv as an affine function."""
     e1, e2 = mesh.corners[:, 1] - mesh.corners[:, 0], mesh.corners[:, 2] - mesh.corners[:, 0]
     d1, d2 = mesh.uv[:, 1] - mesh.uv[:, 0], mesh.uv[:, 2] - mesh.uv[:, 0]
-    # The gradient of u in the plane: it is orthogonal to the edge combination that leaves u alone.
+    # Gradient of u in the plane: orthogonal to the combination of edges along which u is constant.
     flat = d2[:, :1] * e1 - d1[:, :1] * e2
     gradient = np.cross(np.cross(e1, e2), flat)
     length = np.linalg.norm(gradient, axis=1, keepdims=True)
@@ -235,7 +231,7 @@ def _shading_columns(mesh: Mesh) -> tuple[F32, ...]:
 
 
 def _paint_sky(condition: Condition, seed: int) -> F32:
-    """The sky by elevation (rows, horizon first) and azimuth (columns); clouds differ by drive."""
+    """Sky image by elevation (rows, horizon first) and azimuth (columns); clouds differ by condition."""
     h, w = 256, 1536
     rng = stream(seed, "sky", condition.name)
     height = np.sin(np.linspace(0, np.pi / 2, h, dtype=np.float32))[:, None, None]

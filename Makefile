@@ -11,7 +11,7 @@ JOBS ?= 2
 PYTEST = $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint bench clean
+.PHONY: help setup demo check test lint docs bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,8 +34,14 @@ lint: setup ## check style, types and the floors of the house
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
+docs: setup ## build the documentation as a site in build/docs
+	@$(VENV)/bin/python -c "import furo, myst_parser, sphinx" 2>/dev/null \
+	  || $(VENV)/bin/python -m pip install --quiet --editable ".[docs]"
+	@$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going -c docs/site docs build/docs
+	@echo "open build/docs/README.html"
+
 bench: setup ## measure speed and memory
 	@$(VENV)/bin/scene-geo-loc bench
 
 clean: ## remove what was built, but not the virtual environment
-	@rm -rf build install log demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf build install log demo docs/api *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

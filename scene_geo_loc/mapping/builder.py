@@ -82,7 +82,7 @@ class MapBuilder:
 
     def __init__(
         self,
-        out: Path,
+        out: Path | str,
         settings: BuilderSettings | None = None,
         *,
         map_frame: str = "map",

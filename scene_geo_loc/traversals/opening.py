@@ -17,7 +17,7 @@ _SHOWN = 8
 
 
 def open_traversal(
-    source: Path,
+    source: Path | str,
     format: str | None = None,
     *,
     poses: str | None = None,

@@ -40,10 +40,9 @@ def draw_sample(
         augmentation: whether to change colours and light as well.
 
     Returns:
-        image: (224, 224, 3) RGB uint8.
-        depth: (224, 224) metres, NaN where unknown, all of it where there is no depth map.  It is 224/280 of
-            what the map says: a crop shows everything larger, hence nearer, than the squashed image in
-            which depth is inferred.
+        The image (224, 224, 3) RGB uint8, and its depth (224, 224) in metres, NaN where unknown.  It is
+        224/280 of what the map says: a crop shows everything larger, hence nearer, than the squashed image
+        in which depth is inferred.
     """
     whole = pack.image(i)
     top, left = (int(rng.integers(side - INPUT_SIZE + 1)) for side in whole.shape[:2])

@@ -1,0 +1,34 @@
+"""Builds a reference map from a folder of RGB-D frames with known poses.
+
+python examples/build_map.py office office_map
+
+The folder holds `images/`, `depth/` (16-bit PNG, millimetres), `K.txt` (3x3 intrinsics) and `poses.txt`
+(a 4x4 matrix a line, camera to map); docs/datasets/README.md has the details. Any other source that
+`open_traversal` reads does as well: a bag, 7-Scenes, KITTI.
+"""
+
+import argparse
+
+from scene_geo_loc import MapBuilder, open_traversal
+from scene_geo_loc.mapping.builder import feed
+from scene_geo_loc.mapping.settings import BuilderSettings
+
+
+def main() -> None:
+    """Builds the map and prints how many keyframes it has."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("source", help="folder of frames")
+    parser.add_argument("out", help="folder of the new map")
+    parser.add_argument("--keyframe-distance", type=float, default=0.1, help="metres between keyframes")
+    arguments = parser.parse_args()
+
+    settings = BuilderSettings(keyframe_distance_m=arguments.keyframe_distance)
+    builder = MapBuilder(arguments.out, settings, source=arguments.source)
+    for _ in feed(builder, open_traversal(arguments.source)):
+        pass
+    builder.finish()
+    print(f"{arguments.out}: {builder.progress.keyframes} keyframes of {builder.progress.frames} frames")
+
+
+if __name__ == "__main__":
+    main()

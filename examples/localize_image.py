@@ -1,0 +1,33 @@
+"""Localizes one image in a reference map.
+
+python examples/localize_image.py street_map query.png --focal-length 525
+"""
+
+import argparse
+
+import numpy as np
+from PIL import Image
+
+from scene_geo_loc import Camera, Localizer, ReferenceMap
+
+
+def main() -> None:
+    """Prints the pose of the image, its accuracy and its support in one line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("map", help="folder of the reference map")
+    parser.add_argument("image", help="image file")
+    parser.add_argument("--focal-length", type=float, required=True, help="pixels")
+    arguments = parser.parse_args()
+
+    image = np.asarray(Image.open(arguments.image).convert("RGB"))
+    height, width = image.shape[:2]
+    # A camera without distortion that looks through the middle of its image; see Camera for others.
+    f = arguments.focal_length
+    camera = Camera(width, height, fx=f, fy=f, cx=(width - 1) / 2, cy=(height - 1) / 2)
+
+    localizer = Localizer(ReferenceMap.open(arguments.map))
+    print(localizer.localize(image, camera))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The programs in examples/ run on made data, as a reader would start them."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+from room import Room, write_rgbd
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name: str, *arguments: object) -> None:
+    """Runs an example in this process, with these arguments on its command line."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+@pytest.fixture(scope="module")
+def office(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of RGB-D frames."""
+    return write_rgbd(tmp_path_factory.mktemp("examples") / "office", room, offset_y=0.0)
+
+
+@pytest.fixture(scope="module")
+def evening(room: Room, office: Path) -> Path:
+    """Frames of another way through the same room."""
+    return write_rgbd(office.with_name("evening"), room, offset_y=0.1, count=4)
+
+
+@pytest.fixture(scope="module")
+def office_map(office: Path) -> Path:
+    """The map that the first example builds."""
+    out = office.with_name("office_map")
+    run("build_map.py", office, out)
+    return out
+
+
+def test_a_map_is_built_from_a_folder(office_map: Path) -> None:
+    assert (office_map / "map.json").is_file()
+
+
+def test_an_image_is_localized(
+    office_map: Path, evening: Path, room: Room, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("localize_image.py", office_map, evening / "images" / "1.png", "--focal-length", room.camera.fx)
+    assert "LOCALIZED" in capsys.readouterr().out
+
+
+def test_errors_are_printed_for_frames_with_known_poses(
+    office_map: Path, evening: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("evaluate.py", office_map, evening)
+    printed = capsys.readouterr().out
+    assert "4 of 4 images localized" in printed
+    median = re.search(r"median error ([\d.]+) cm", printed)
+    assert median is not None
+    assert float(median[1]) < 5
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def test_every_example_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(name, "--help")
+    assert f"python examples/{name}" in capsys.readouterr().out

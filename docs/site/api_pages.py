@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(scene_geo_loc.__file__).parent
 TRAILING_UNDERSCORE = re.compile(r"_\b(?!\w)")
+ARRAY = re.compile(r"~?numpy\.ndarray\[tuple\[[^\]]*\], ~?numpy\.dtype\[([^\]]*)\]\]")
+COLON = "\ue000"  # a character of private use, which no docstring has
 FIELD_OF_SEVERAL = re.compile(r":(?:ivar|param) (\w+(?:, \w+)+):")
 WHAT_EACH_DOES = {
     "open_traversal": "opens a bag or a dataset",
@@ -114,6 +116,12 @@ def add_settings(app: Sphinx, what: str, name: str, obj: Any, options: Any, line
     lines.append("")
 
 
+def hide_colon(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Keeps napoleon from taking the first half of a constant's "One thing: another." for its type."""
+    if what in ("attribute", "data") and lines:
+        lines[0] = lines[0].replace(":", COLON)
+
+
 def escape_lines(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Mends what reads well in a docstring and means something else in reStructuredText.
 
@@ -128,15 +136,28 @@ def escape_lines(app: Sphinx, what: str, name: str, obj: Any, options: Any, line
                 escaped += ["", "::", ""]
             escaped.append("   " + line)
         else:
+            line = line.replace(COLON, ":")
             names = FIELD_OF_SEVERAL.match(line)
             line = line.replace(names[1], names[1].replace(", ", ",")) if names else line
             if line.startswith((":type", ":vartype")):
-                line = TRAILING_UNDERSCORE.sub(r"\\_", line)
+                line = TRAILING_UNDERSCORE.sub(r"\\_", short_types(line))
             between_backticks = line.split("`")
             between_backticks[::2] = [text.replace("|", "\\|") for text in between_backticks[::2]]
             escaped += [""] * in_table + ["`".join(between_backticks)]
         in_table = line.startswith("|")
     lines[:] = escaped
+
+
+def short_types(text: str) -> str:
+    """Returns types of arrays as they are written in the code: `NDArray[numpy.float64]`."""
+    return ARRAY.sub(r"~numpy.typing.NDArray[\1]", text)
+
+
+def shorten_signature(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Writes the types of arrays in a signature as the code does."""
+    return signature and short_types(signature), returns and short_types(returns)
 
 
 def skip_member(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
@@ -148,6 +169,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Registers the extension."""
     app.connect("builder-inited", write_pages)
     app.connect("autodoc-process-docstring", add_settings)
+    app.connect("autodoc-process-docstring", hide_colon, priority=100)  # before napoleon
     app.connect("autodoc-process-docstring", escape_lines, priority=900)  # after napoleon
+    app.connect("autodoc-process-signature", shorten_signature)
     app.connect("autodoc-skip-member", skip_member)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,6 +1,6 @@
-"""Sphinx extension: writes one page of API reference for each folder of the package to docs/api/.
+"""Sphinx extension: writes the reference to docs/api/: a page of all commands, and one of each folder.
 
-The folders and modules are found, not listed, so that a new file needs no entry here.
+Commands, folders and modules are found, not listed, so that a new one needs no entry here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
+from typer import Context
+from typer.cli import get_docs_for_click
+from typer.main import get_command
 
 import scene_geo_loc
 
@@ -46,10 +49,19 @@ def write_pages(app: Sphinx) -> None:
     pages["index"] = index_of(rooms)
     for stale in {path.stem for path in out.glob("*.rst")} - set(pages):
         (out / f"{stale}.rst").unlink()
-    for name, text in pages.items():
-        path = out / f"{name}.rst"
+    files = {f"{name}.rst": text for name, text in pages.items()} | {"commands.md": commands_page()}
+    for name, text in files.items():
+        path = out / name
         if not path.is_file() or path.read_text() != text:
             path.write_text(text)
+
+
+def commands_page() -> str:
+    """Returns the help of every command as one page in Markdown."""
+    command = get_command(import_module("scene_geo_loc.cli.main").app)
+    text = get_docs_for_click(obj=command, ctx=Context(command), name="scene-geo-loc", title="Commands")
+    assert isinstance(text, str)
+    return text
 
 
 def folders() -> list[Path]:

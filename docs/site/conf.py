@@ -88,7 +88,7 @@ def add_contents(app: Sphinx, page: str, source: list[str]) -> None:
             caption = f":caption: {section.splitlines()[0]}\n" if page == root_doc else ""
             contents.append(f"```{{toctree}}\n:hidden:\n{caption}\n{pages}\n```\n")
     if page == root_doc:
-        contents.append("```{toctree}\n:hidden:\n:caption: Library\n\napi/index\n```\n")
+        contents.append("```{toctree}\n:hidden:\n:caption: Reference\n\napi/commands\napi/index\n```\n")
     source[0] += "\n\n" + "\n".join(contents)
 
 

@@ -52,14 +52,14 @@ class FakeLocalizer:
         self.priors: list[Any] = []
         self.images: list[np.ndarray] = []
 
-    def localize(self, image: np.ndarray, camera: Any, prior: Any = None) -> PoseEstimate:
+    def localize(self, images: Any, prior: Any = None) -> PoseEstimate:
         self.priors.append(prior)
-        self.images.append(image)
+        self.images.append(images[0].image)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer or PoseEstimate(
             Status.LOCALIZED,
-            T_map_camera=T_MAP_BASE @ T_BASE_CAMERA,
+            T_map_base=T_MAP_BASE @ T_BASE_CAMERA,
             covariance=np.diag([0.01] * 3 + [0.0001] * 3),
             inlier_ratio=0.6,
             inliers=120,

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, make_pose
-from scene_geo_loc.localization.estimate import Matches, PoseEstimate, Status
+from scene_geo_loc.localization.estimate import CameraEstimate, Matches, PoseEstimate, Status
+from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
 
 CAMERA = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
@@ -66,12 +67,12 @@ class FakeLocalizer:
 
     map = FakeMap()
 
-    def localize(self, image: NDArray[np.uint8], camera: Camera, prior: Any = None) -> PoseEstimate:
-        i = int(image[0, 0, 0])
+    def localize(self, frame: Frame, prior: Any = None) -> PoseEstimate:
+        i = int(frame.image[0, 0, 0])
         if i == 35:
             raise SceneGeoLocError("The image is of another size.")
         if 20 <= i < 25:
-            return PoseEstimate(Status.LOST, reason="Nothing in the map looks like it.")
+            return PoseEstimate(Status.LOST, rejection=Rejection(RejectionKind.UNKNOWN_PLACE, 0.0, 0.1))
         pixels = np.array([[5.0, 6.0], [40.0, 20.0], [60.0, 40.0]])
         keyframe = min(i // 2, 19)
         matches = Matches(
@@ -84,7 +85,10 @@ class FakeLocalizer:
         )
         if i == 30:
             return PoseEstimate(
-                Status.RETRIEVED_ONLY, pose_at(0.0), reason="Too few inliers.", matches=matches
+                Status.RETRIEVED_ONLY,
+                pose_at(0.0),
+                rejection=Rejection(RejectionKind.INLIER_RATIO, 0.1, 0.13),
+                cameras=[CameraEstimate(matches=matches)],
             )
         timings = {"describe": 3.0, "solve": 1.0, "total": 4.0}
         return PoseEstimate(
@@ -93,7 +97,7 @@ class FakeLocalizer:
             np.eye(6),
             inlier_ratio=2 / 3,
             inliers=2,
-            matches=matches,
+            cameras=[CameraEstimate(matches=matches)],
             timings_ms=timings,
         )
 

@@ -60,7 +60,8 @@ def run(out: Path) -> list[str]:
     """Does all of it; returns what the sunny drive misses."""
     from scene_geo_loc.cli.results.poses import print_results
     from scene_geo_loc.core.atomic import write_json
-    from scene_geo_loc.metrics.pose_error import UNANSWERED, summarize
+    from scene_geo_loc.localization.estimate import Status
+    from scene_geo_loc.metrics.pose_error import summarize
 
     artifacts = ArtifactCache(out)
     for condition in (MAPPED, *DRIVES):
@@ -73,7 +74,7 @@ def run(out: Path) -> list[str]:
     of_images = {condition: summarize(localize_drive(out, condition)) for condition in DRIVES}
     print_results(of_images, f"Mapped {MAPPED} from images alone, its depth learned, localized offline")
     for condition in DRIVES:
-        passed_over = sum(record.status == UNANSWERED for record in records[condition])
+        passed_over = sum(record.status is Status.UNANSWERED for record in records[condition])
         if passed_over:
             typer.echo(f"{condition}: {passed_over} images had no answer: the node was busy, or not ready.")
     machine = describe_machine()

@@ -40,10 +40,10 @@ def evaluate(
     """Localize a source whose poses are known, and tell how far off the answers are.
 
     Offline the localizer sees every frame. With --track what it finds is fused with odometry, and offline, in
-    a second run, the camera is carried away in the middle to see how soon it is found again. With --live the
-    bag is played as it was recorded to a localization_node in a process of its own, and what the node
-    publishes is scored. Scenes of 7-Scenes, 12-Scenes and Cambridge Landmarks are shown beside the errors
-    that Perspective-n-Learned-Point prints.
+    a second run, the camera is kidnapped in the middle (frames are left out) to see how soon it is found
+    again. With --live the bag is played as it was recorded to a localization_node in a process of its own,
+    and what the node publishes is scored. Scenes of 7-Scenes, 12-Scenes and Cambridge Landmarks are shown
+    beside the errors that Perspective-n-Learned-Point prints.
 
     Example:  scene-geo-loc evaluate office_map evening.bag --json evening.json --report evening_report
     """
@@ -95,7 +95,7 @@ def evaluate(
     kidnapping = kidnap(localizer, traversal, tracker, wrong_fix_m) if tracker and not live else None
     if kidnapping is not None:
         print_kidnapping(kidnapping)
-        numbers["carried_away"] = kidnapping.to_dict()
+        numbers["kidnapped"] = kidnapping.to_dict()
     table = scene_table(format_of(source.path, source.format), source.path)
     medians = medians_of(records)
     if table is not None:

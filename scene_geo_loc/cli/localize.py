@@ -28,7 +28,7 @@ def localize(
     """Localize the images of a source in a map, and write the poses of the camera as a TUM trajectory.
 
     Frames that are not localized are left out of the trajectory, never guessed. With --track, poses are also
-    carried on from earlier fixes as long as they are known well enough.
+    dead-reckoned from earlier ones while they are certain enough.
 
     Example:  scene-geo-loc localize office_map evening.bag --out evening.tum
     """

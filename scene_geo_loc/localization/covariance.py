@@ -1,16 +1,18 @@
-"""How far a pose can be trusted: its covariance, from what its matches are off by.
+"""Covariance of a pose from the residuals of its matches.
 
-Matches err together: those near each other see the same part of the image, in one keyframe after the other,
-and those with one keyframe lean on its pose and its depth.  How much of their errors they share the residuals
-tell themselves: little where one drive in sun is matched with another, much where snow has changed what is
-seen, or where keyframes do not agree.  This is the cluster-robust estimate of statistics, the clusters being
-blocks of the image and keyframes (Cameron, Gelbach and Miller, Robust inference with multiway clustering,
-Journal of Business & Economic Statistics 2011).
+Errors of matches are correlated: neighbouring matches see the same part of the image, and all matches with
+one keyframe depend on its pose and its depth.  The estimate is cluster-robust, the clusters being blocks of
+the image and keyframes (Cameron, Gelbach and Miller, Robust inference with multiway clustering, Journal of
+Business & Economic Statistics 2011).  The residuals themselves show the correlation: it is small where
+a drive in sun is matched with another, large where snow has changed the scene or keyframes disagree.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,34 +21,34 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.lie import skew
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.least_squares import error_scale, linearised
-from scene_geo_loc.localization.pnp import reprojection_errors
+from scene_geo_loc.localization.pnp import CameraMatches, reprojection_errors
 
 BLOCK_PX = 40.0
-"""Side of the blocks of the image whose matches are off together, in pixels of the network's input."""
+"""Side of the blocks of the image that are clusters of matches, in pixels of the network's input."""
 
 SHARED = 0.2
-"""How much weight the assumption has that a block's matches are all off by the same.
+"""Shrinkage towards fully correlated blocks.
 
-It keeps the covariance sound where there are few blocks, and from changing much from image to image: a
-tracker would believe those images most whose covariance happens to be too small.
+It keeps the covariance well conditioned where there are few blocks, and steady from image to image: a
+tracker would give most weight to the images whose covariance happens to be too small.
 """
 
 EXCESS = np.repeat([1.5, 1.0], 3)
-"""So many times as far off as the residuals show are position and rotation.
+"""Factor on the standard deviations of position and rotation.
 
 Chosen on simulated drives in sun, snow and night, so that 95 % of the errors lie in the 95 % ellipsoids.
 """
 
 MAP_STD = np.repeat([0.01, np.radians(0.1)], 3)
-"""No map's own poses are better known than this, metres and radians: nor is a pose in it."""
+"""Floor of the pose's standard deviation, metres and radians, set by the map's accuracy."""
 
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """What matches say of the pose at a solution, by a least-squares fit.
+    """Normal equations of the least-squares fit at a pose.
 
     Attributes:
-        information: (6, 6) JᵀJ of the reprojections by the pose, order and axes as in `covariance_of`.
+        information: (6, 6) JᵀJ of the reprojections, order and axes as in `covariance_of`.
         scatter: (6, 6) covariance of Jᵀr, the sum over all matches.
     """
 
@@ -54,9 +56,9 @@ class NormalEquations:
     scatter: NDArray[np.float64]
 
     def of_base(self, lever: NDArray[np.float64]) -> NormalEquations:
-        """The same of a frame rigidly fixed to the camera, `lever` (3,) from it along the map's axes."""
+        """Returns those of the base, whose origin is `lever` (3,) from the camera's along the map's axes."""
         J = np.eye(6)
-        J[:3, 3:] = skew(lever[None])[0]  # a turn of the base about itself takes the camera to w x (-lever)
+        J[:3, 3:] = skew(lever[None])[0]  # a rotation w of the base moves the camera by w x (-lever)
         return NormalEquations(J.T @ self.information @ J, J.T @ self.scatter @ J)
 
     def __add__(self, other: NormalEquations) -> NormalEquations:
@@ -71,14 +73,14 @@ def normal_equations(
     points_sigma: NDArray[np.float64] | None = None,
     keyframe: NDArray[np.int64] | None = None,
 ) -> NormalEquations:
-    """What the inliers of a pose say of it.
+    """Returns the normal equations of one camera's pose from its inliers.
 
     Args:
         T_map_camera: the solution.
         pixels, points_map: its inliers, (M, 2) ideal pixels and (M, 3) metres.
         camera: intrinsics.
-        points_sigma: (M, 3) how far a point moves by a standard deviation of its depth, see `Matches`.
-        keyframe: (M,) the keyframe each was matched with; None where that is one for all.
+        points_sigma: (M, 3) metres, see `Matches`.
+        keyframe: (M,) keyframe of each match; None where there is one keyframe only.
     """
     scale = error_scale(reprojection_errors(T_map_camera, pixels, points_map, camera))
     residuals, J = linearised(T_map_camera, pixels, points_map, camera, points_sigma, scale)
@@ -93,13 +95,35 @@ def normal_equations(
     return NormalEquations(information, scatter)
 
 
+def pose_covariance(T_map_base: Pose, matches: Sequence[CameraMatches]) -> NDArray[np.float64] | None:
+    """Returns the covariance (6, 6) of a pose from the inliers of all cameras, as `covariance_of`.
+
+    The normal equations of the cameras, each expressed for the base, are summed.
+    Returns None where the inliers do not determine the pose.
+    """
+
+    def equations(camera: CameraMatches) -> NormalEquations:
+        T_map_camera = T_map_base @ camera.T_base_camera
+        of_camera = normal_equations(
+            T_map_camera,
+            camera.pixels,
+            camera.points_map,
+            camera.camera,
+            camera.points_sigma,
+            camera.keyframe,
+        )
+        return of_camera.of_base(T_map_base[:3, 3] - T_map_camera[:3, 3])
+
+    return covariance_of(reduce(add, [equations(camera) for camera in matches if len(camera)]))
+
+
 def covariance_of(equations: NormalEquations) -> NDArray[np.float64] | None:
-    """The covariance (6, 6) of a pose that follows.
+    """Returns the covariance (6, 6) of a pose from its normal equations.
 
     Order x, y, z, rotation about x, y, z; metres and radians along the map's axes, as in
     geometry_msgs/PoseWithCovariance.
 
-    Returns None where the inliers do not fix the pose, such as points on one line.
+    Returns None where the inliers do not determine the pose, such as points on one line.
     """
     scale = np.sqrt(np.diag(equations.information))
     if not (scale > 0).all():
@@ -112,7 +136,7 @@ def covariance_of(equations: NormalEquations) -> NDArray[np.float64] | None:
 
 
 def move_covariance(covariance: NDArray[np.float64], lever: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The covariance of a frame rigidly fixed to another: order and axes as in `covariance_of`.
+    """Returns the covariance of a frame rigidly attached to another; order and axes as in `covariance_of`.
 
     Args:
         covariance: (6, 6) of the first frame.
@@ -124,14 +148,14 @@ def move_covariance(covariance: NDArray[np.float64], lever: NDArray[np.float64])
 
 
 def block_count(pixels: NDArray) -> int:
-    """In how many blocks of `BLOCK_PX` pixels (N, 2) lie."""
+    """Returns the number of blocks of side `BLOCK_PX` that pixels (N, 2) lie in."""
     return len(np.unique(_block_numbers(pixels)))
 
 
 def _scatter(gradients: NDArray[np.float64], cluster: NDArray[np.int64], fitted: int) -> NDArray[np.float64]:
-    """The covariance (6, 6) of the sum of gradients (M, 6) that those of a cluster (M,) make it.
+    """Returns the cluster-robust covariance (6, 6) of the sum of gradients (M, 6), by cluster (M,).
 
-    As many of the clusters tell nothing as numbers were `fitted` to them.
+    Small-sample correction G / (G − fitted) for G clusters.
     """
     clusters, number = np.unique(cluster, return_inverse=True)
     sums = np.zeros((len(clusters), 6))
@@ -140,6 +164,6 @@ def _scatter(gradients: NDArray[np.float64], cluster: NDArray[np.int64], fitted:
 
 
 def _block_numbers(pixels: NDArray) -> NDArray[np.int64]:
-    """A number (N,) for each block that pixels (N, 2) lie in."""
+    """Returns the number (N,) of the block that each of the pixels (N, 2) lies in."""
     columns, rows = np.floor(pixels / BLOCK_PX).astype(np.int64).T
     return (columns << 32) + rows

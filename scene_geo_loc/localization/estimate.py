@@ -1,4 +1,4 @@
-"""What the localizer is asked with and what it answers."""
+"""Settings of the localizer, the prior it takes, and its answer."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 
 
 class LocalizerSettings(BaseModel):
-    """How poses are found and when they are believed."""
+    """How poses are found, and what a pose must satisfy to be accepted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,57 +23,76 @@ class LocalizerSettings(BaseModel):
         default=10,
         ge=1,
         le=100,
-        description="keyframes retrieved; where more than candidates, a quick geometric check orders them",
+        description="keyframes retrieved; where more than candidates, a short geometric check re-ranks them",
     )
     candidates: int = Field(
-        default=5, ge=1, le=50, description="keyframes matched in full, the first of these"
+        default=5, ge=1, le=50, description="retrieved keyframes that are matched in full, best first"
     )
     refinement: Literal["pooled", "per_candidate"] = Field(
         default="pooled",
-        description="solve over the matches of all candidates together, or of each alone as the paper does",
+        description="pooled: solve over the matches of all candidates together; per_candidate: of each alone "
+        "and take the best inlier ratio, as the paper does",
     )
     final_fit: bool = Field(
         default=True,
-        description="fit a pooled pose once more to all matches that are near to it, the farther the less",
+        description="refine a pooled pose by a robust fit to all matches near it",
     )
     max_reprojection_error_px: float = Field(
-        default=5.0, gt=0, description="largest error of an inlier, pixels of the network's input"
+        default=5.0,
+        gt=0,
+        description="largest error of an inlier, pixels of the network's input",
     )
-    min_inlier_ratio: float = Field(
-        default=0.0,
+    min_inlier_ratio: float | None = Field(
+        default=None,
         ge=0,
         le=1,
-        description="share of the matches that must agree with a pose; 0: as the map's matcher needs",
+        description="share of the matches that must agree with a pose; unset: as the map's matcher needs",
     )
-    min_coverage: float = Field(
-        default=0.0,
+    min_coverage: float | None = Field(
+        default=None,
         ge=0,
         le=1,
-        description="share of the image, where it has features, that those matches must lie in; "
-        "0: as the map's matcher needs",
+        description="share of the image, where it has features, that the inliers must cover; "
+        "unset: as the map's matcher needs",
     )
     min_similarity: float = Field(
         default=0.1,
         ge=-1,
         le=1,
-        description="cosine to the best keyframe below which the place is unknown",
+        description="cosine similarity of the best keyframe below which the place is unknown",
     )
 
 
 class Status(str, Enum):
-    """How much an estimate says."""
+    """What is known of the pose of an image."""
 
     LOCALIZED = "localized"
-    """The pose is verified by geometry."""
+    """Geometry confirms the pose."""
+    DEAD_RECKONED = "dead_reckoned"
+    """A tracker predicted the pose from earlier ones; this image did not confirm it."""
     RETRIEVED_ONLY = "retrieved_only"
     """The pose is that of the most similar keyframe; geometry does not confirm it."""
     LOST = "lost"
     """Nothing in the map looks like the image."""
+    UNANSWERED = "unanswered"
+    """A live node gave no answer for the image."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Status | None:
+        return cls.DEAD_RECKONED if value == "carried" else None  # its name in older files
+
+    @property
+    def has_pose(self) -> bool:
+        """Whether the pose is measured, or predicted from measured ones."""
+        return self in (Status.LOCALIZED, Status.DEAD_RECKONED)
+
+    def __str__(self) -> str:
+        return self.value.replace("_", " ")
 
 
 @dataclass(frozen=True)
 class PosePrior:
-    """A guess at where the camera is: only keyframes within `radius_m` of it are candidates."""
+    """A guess of the pose: only keyframes within `radius_m` of it are candidates."""
 
     T_map_camera: Pose
     radius_m: float
@@ -85,14 +105,15 @@ class Candidate:
     Attributes:
         keyframe: its row in the map.
         similarity: cosine of the global descriptors.
-        agreeing: of a few quick matches, those that agree on a pose: what candidates are ordered by.
-        matches: matches with a known depth.
-        inliers: those that agree with the estimated pose.
+        rerank_inliers: inliers of a pose found from a subset of the features, which candidates are
+            re-ranked by.
+        matches: number of matches with a known depth.
+        inliers: number of those that agree with the estimated pose.
     """
 
     keyframe: int
     similarity: float
-    agreeing: int = 0
+    rerank_inliers: int = 0
     matches: int = 0
     inliers: int = 0
 
@@ -104,16 +125,16 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Matches:
-    """Pixels of the query and points of the map that look alike.
+    """Matches of pixels of a query image with points of the map.
 
     Attributes:
         query_pixels: (M, 2) in the query image.
-        keyframe: (M,) the keyframe each was matched with.
+        keyframe: (M,) keyframe of each match.
         keyframe_pixels: (M, 2) in that keyframe's image.
         points_map: (M, 3) metres, the keyframe's pixel lifted by its depth.
-        points_sigma: (M, 3) metres, how far that point moves by a standard deviation of its depth: along the
-            keyframe's ray.  Zero where the map does not tell.
-        inlier: (M,) bool, whether it agrees with the estimated pose.
+        points_sigma: (M, 3) metres, shift of that point by one standard deviation of its depth, along the
+            keyframe's ray.  Zero where the map has no uncertainty.
+        inlier: (M,) bool, whether the match agrees with the estimated pose.
     """
 
     query_pixels: NDArray[np.float64]
@@ -125,7 +146,7 @@ class Matches:
 
     @classmethod
     def none(cls) -> Matches:
-        """No matches at all."""
+        """Returns no matches."""
         return cls(
             np.zeros((0, 2)),
             np.zeros(0, np.int64),
@@ -137,37 +158,97 @@ class Matches:
 
     @classmethod
     def concatenate(cls, parts: list[Matches]) -> Matches:
-        """The matches of all parts, one after the other."""
+        """Returns the matches of all parts, one after the other."""
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
     def __len__(self) -> int:
         return len(self.keyframe)
 
 
-@dataclass
-class PoseEstimate:
-    """A query's pose, and whatever a person needs to see why.
+@dataclass(frozen=True)
+class CameraEstimate:
+    """What the image of one camera contributed to a pose estimate.
 
     Attributes:
-        status: how much the estimate says.
-        T_map_camera: the pose, or None when lost.
+        T_base_camera: pose of the camera in the base.
+        candidates: retrieved keyframes, best first.
+        matches: with the candidates that were matched in full, in the images' own pixels.
+        rejection: why the image has no matches, or None.
+    """
+
+    T_base_camera: Pose = field(default_factory=lambda: np.eye(4))
+    candidates: list[Candidate] = field(default_factory=list)
+    matches: Matches = field(default_factory=Matches.none)
+    rejection: Rejection | None = None
+
+
+@dataclass
+class PoseEstimate:
+    """Pose of a query and its evidence.
+
+    Attributes:
+        status: LOCALIZED, RETRIEVED_ONLY or LOST.
+        T_map_base: pose of the base, the frame that `CameraImage.T_base_camera` is given in: of the camera
+            itself where a single image is localized.  None when lost.
         covariance: (6, 6) of the pose when localized, else None: x, y, z, rotation about x, y, z; metres
             and radians along the map's axes, as in geometry_msgs/PoseWithCovariance.
         inlier_ratio: share of inliers of the matches that the pose was solved from: of all candidates
-            when pooled, else of the best one.
-        inliers: matches that agree with the pose.
-        reason: one sentence why the pose is not believed; empty when localized.
-        candidates: the retrieved keyframes, those first that most speaks for; see `LocalizerSettings`.
-        matches: all matches, of all candidates that were matched in full.
-        timings_ms: milliseconds by step, and their "total".
+            when pooled, else of the best one; of a rig, of the cameras that confirm the pose.
+        inliers: number of inliers of those cameras.
+        rejection: why the pose is not accepted; None when localized.
+        cameras: what each image contributed, in the order of the images.
+        timings_ms: milliseconds by step, over all cameras, and their "total".
     """
 
     status: Status
-    T_map_camera: Pose | None = None
+    T_map_base: Pose | None = None
     covariance: NDArray[np.float64] | None = None
     inlier_ratio: float = 0.0
     inliers: int = 0
-    reason: str = ""
-    candidates: list[Candidate] = field(default_factory=list)
-    matches: Matches = field(default_factory=Matches.none)
+    rejection: Rejection | None = None
+    cameras: list[CameraEstimate] = field(default_factory=list)
     timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def T_map_camera(self) -> Pose | None:
+        """Pose of the first camera; None when lost."""
+        if self.T_map_base is None or not self.cameras:
+            return self.T_map_base
+        return np.asarray(self.T_map_base @ self.cameras[0].T_base_camera)
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """Retrieved keyframes of the first camera, best first."""
+        return self.cameras[0].candidates if self.cameras else []
+
+    @property
+    def matches(self) -> Matches:
+        """Matches of the first camera."""
+        return self.cameras[0].matches if self.cameras else Matches.none()
+
+    @property
+    def kind(self) -> RejectionKind | None:
+        """What spoke against the pose; None when localized."""
+        return self.rejection.kind if self.rejection else None
+
+    @property
+    def reason(self) -> str:
+        """One sentence why the pose is not accepted; empty when localized."""
+        return str(self.rejection) if self.rejection else ""
+
+    def __str__(self) -> str:
+        if self.status is not Status.LOCALIZED or self.T_map_base is None or self.covariance is None:
+            return f"{self.status}: {self.reason}".removesuffix(": ")
+        x, y, z = self.T_map_base[:3, 3]
+        # The direction that the first camera looks in, about the map's z axis.
+        view = self.T_map_base[:3, :3] @ (self.cameras[0].T_base_camera if self.cameras else np.eye(4))[:3, 2]
+        yaw_deg = np.degrees(np.arctan2(view[1], view[0]))
+        position_m, rotation = (
+            np.sqrt(np.linalg.eigvalsh(self.covariance[part, part])[-1]) for part in (slice(3), slice(3, 6))
+        )
+        count = sum(len(camera.matches) for camera in self.cameras)
+        return (
+            f"{self.status} at x {x:.2f} y {y:.2f} z {z:.2f} m, yaw {yaw_deg:.1f}°, "
+            f"±{100 * position_m:.1f} cm ±{np.degrees(rotation):.1f}°, "
+            f"{self.inliers} of {count} matches agree"
+        )

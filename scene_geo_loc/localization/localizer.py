@@ -1,20 +1,21 @@
-"""From an image to a pose, as in Perspective-n-Learned-Point.
+"""Camera localization in a reference map, as in Perspective-n-Learned-Point (Piasco et al., BMVC 2019).
 
-Describe, retrieve, order, match, lift, solve, verify.
+Describe, retrieve K keyframes, re-rank, match, lift by depth, solve, verify.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.core.errors import MapError, SceneGeoLocError
-from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.pose import transform
-from scene_geo_loc.localization.covariance import block_count, covariance_of, normal_equations
+from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.geometry.pose import inverse, transform
+from scene_geo_loc.localization.covariance import block_count, pose_covariance
 from scene_geo_loc.localization.estimate import (
+    CameraEstimate,
     Candidate,
     LocalizerSettings,
     Matches,
@@ -22,37 +23,39 @@ from scene_geo_loc.localization.estimate import (
     PosePrior,
     Status,
 )
-from scene_geo_loc.localization.pnp import (
-    FIT_WIDTH,
-    PnPSolution,
-    agreeing_matches,
-    ideal_pixels,
-    refine_pnp,
-    reprojection_errors,
-    solve_pnp,
-    spread,
-)
-from scene_geo_loc.localization.view import View
+from scene_geo_loc.localization.pnp import FIT_WIDTH, ideal_pixels, refine_pnp, rerank_inliers, spread
+from scene_geo_loc.localization.query import CameraImage, QueryMatches, Stopwatch, camera_images
+from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.solution import Solution, by_camera, by_candidate, propose
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers import LocalFeatures, make_matcher
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.runtime.extractor import Extractor, SceneFeatures, has_contrast
+from scene_geo_loc.traversals.frame import Frame
 
-MIN_AGREEING = 12
-"""Fewer quick matches that agree say nothing of a candidate.
+MIN_RERANK_INLIERS = 12
+"""Candidates with fewer re-ranking inliers keep their order by similarity: so few agree by chance.
 
-Ordered by fewer, too, SIFT localized 44 of 47 images of a walk indoors, and all 47 otherwise.
+Re-ranked by fewer, too, SIFT localized 44 of 47 images of a walk indoors, and all 47 otherwise.
 """
-QUICK_WIDTH = 2.0
-"""Inliers of the few, coarse matches that candidates are ordered by may be so many times as far off."""
+RERANK_WIDTH = 2.0
+"""Re-ranking takes this multiple of an inlier's largest error: its matches are few and coarse."""
 
 MIN_SPREAD = 0.05
-"""Least standard deviation of inliers' pixels across the line that they lie along, in input heights."""
+"""Least standard deviation of the inliers' pixels across their principal axis, in heights of the input."""
 
 
 class Localizer:
-    """Finds the pose of images in a reference map."""
+    """Estimates poses of cameras in a reference map.
+
+    Attributes:
+        map: the reference map.
+        settings: as given.
+        extractor: runs the map's network.
+        matcher: of the map's local features.
+        min_inlier_ratio, min_coverage: those of the settings, or else of the matcher.
+    """
 
     def __init__(
         self,
@@ -61,9 +64,9 @@ class Localizer:
         device: str = "auto",
         extractor: Extractor | None = None,
     ) -> None:
-        """Loads the map's network, or takes an `extractor` of it (`network_of`), which others may use, too.
+        """Loads the map's network, or takes an `extractor` of it (`network_of`) that others share.
 
-        Raises CheckpointError where it is damaged, MapError where it is not the one the map was built with.
+        Raises CheckpointError where the network is damaged, MapError where the map was built with another.
         """
         self.map = reference_map
         self.settings = settings or LocalizerSettings()
@@ -73,105 +76,124 @@ class Localizer:
         self._input_size = (config.input_width, config.input_height)
         self._map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
         self.matcher = make_matcher(reference_map.info.matcher, network, reference_map.matcher_file)
-        own = {name: getattr(self.matcher, name) for name in ("min_inlier_ratio", "min_coverage")}
-        unset = {name: value for name, value in own.items() if not getattr(self.settings, name)}
-        self.settings = self.settings.model_copy(update=unset)
+        asked, own = self.settings, self.matcher
+        self.min_inlier_ratio = (
+            own.min_inlier_ratio if asked.min_inlier_ratio is None else asked.min_inlier_ratio
+        )
+        self.min_coverage = own.min_coverage if asked.min_coverage is None else asked.min_coverage
 
     def localize(
-        self, image: NDArray[np.uint8], camera: Camera, prior: PosePrior | None = None
+        self, query: Frame | CameraImage | Sequence[CameraImage], prior: PosePrior | None = None
     ) -> PoseEstimate:
-        """The pose of an RGB image (H, W, 3) uint8 taken by `camera`.
+        """Estimates the pose of one image, or of a rig from images that its cameras took at one instant.
 
-        A `prior` restricts the search to keyframes around a guessed pose.
-        Raises SceneGeoLocError where the image is of another size than its camera.
+        Args:
+            query: a frame or an image, or one image of each camera of a rig.  Its images are described,
+                retrieved and matched each on its own; one pose is solved from the matches of all.
+            prior: restricts the search to keyframes around a guessed pose.
+
+        Raises SceneGeoLocError where there is no image, or one of another size than its camera.
         """
-        view = self.look(image, camera, prior)
-        if view.reason:
-            estimate = PoseEstimate(Status.LOST, reason=view.reason, candidates=view.candidates)
+        images = camera_images(query)
+        stopwatch = Stopwatch()
+        queries = [self._match_image(image, prior, stopwatch) for image in images]
+        if all(query.rejection for query in queries):
+            inliers = [np.zeros(0, bool) for _ in queries]
+            estimate = PoseEstimate(Status.LOST, rejection=queries[0].rejection)
         else:
-            with view.stopwatch.step("solve"):
-                estimate = self._verify(self._solve(view), view)
-            estimate.matches = self.at_full_size(estimate.matches, camera)
-        estimate.timings_ms = view.stopwatch.times_ms
+            with stopwatch.step("solve"):
+                solution = self._solve(queries)
+                estimate = self._verify(solution, queries)
+            inliers = [np.zeros(len(query.matches), bool) for query in queries]
+            if solution is not None:
+                inliers = solution.inliers
+        estimate.cameras = [
+            CameraEstimate(
+                image.T_base_camera,
+                query.counted(inlier),
+                self._at_full_size(replace(query.matches, inlier=inlier), image),
+                query.rejection,
+            )
+            for image, query, inlier in zip(images, queries, inliers, strict=True)
+        ]
+        estimate.timings_ms = stopwatch.times_ms
         return estimate
 
-    def look(self, image: NDArray[np.uint8], camera: Camera, prior: PosePrior | None = None) -> View:
-        """What an image alone tells, short of its pose; arguments and errors as of `localize`."""
-        if image.shape != (camera.height, camera.width, 3):
-            raise SceneGeoLocError(
-                f"The image is {image.shape[1]}x{image.shape[0]} and its camera info says "
-                f"{camera.width}x{camera.height}: give the camera info of this image."
+    def _match_image(self, image: CameraImage, prior: PosePrior | None, stopwatch: Stopwatch) -> QueryMatches:
+        """Describes an image, retrieves and re-ranks candidates, matches the best and lifts the matches."""
+        query = QueryMatches(image.T_base_camera, image.camera.resized(*self._input_size))
+        if not has_contrast(image.image):
+            query.rejection = Rejection(RejectionKind.NO_CONTRAST)
+            return query
+        with stopwatch.step("describe"):
+            features = self.extractor.extract(image.image)
+        with stopwatch.step("retrieve"):
+            query.rejection = self._retrieve(features, prior, query)
+        if query.rejection is not None:
+            return query
+        with stopwatch.step("detect"):
+            local = self.matcher.extract(image.image, features)
+            query.blocks = block_count(local.pixels)
+        with stopwatch.step("rerank"):
+            query.candidates = self._rerank(local, query)
+        with stopwatch.step("match"):
+            query.matches = Matches.concatenate(
+                [
+                    self._match_keyframe(local, candidate.keyframe)
+                    for candidate in query.candidates[: self.settings.candidates]
+                ]
             )
-        view = View(camera.resized(*self._input_size))
-        if not has_contrast(image):
-            view.reason = "The image is black, saturated or of one colour."
-            return view
-        with view.stopwatch.step("describe"):
-            features = self.extractor.extract(image)
-        with view.stopwatch.step("retrieve"):
-            view.candidates = self._retrieve(features, prior)
-        if not view.candidates:
-            view.reason = "No keyframe lies near the given prior."
-        elif view.candidates[0].similarity < self.settings.min_similarity:
-            view.reason = "No keyframe looks like the image."
-        else:
-            with view.stopwatch.step("detect"):
-                query = self.matcher.extract(image, features)
-                view.blocks = block_count(query.pixels)
-            with view.stopwatch.step("order"):
-                view.candidates = self._order(query, view.candidates, view.camera)
-            with view.stopwatch.step("match"):
-                view.matches = self._match_and_lift(query, view.candidates[: self.settings.candidates])
-        return view
+        return query
 
-    def _retrieve(self, features: SceneFeatures, prior: PosePrior | None) -> list[Candidate]:
-        """The keyframes whose global descriptors are nearest to the query's (eq. 1)."""
+    def _retrieve(
+        self, features: SceneFeatures, prior: PosePrior | None, query: QueryMatches
+    ) -> Rejection | None:
+        """Finds the keyframes with the nearest global descriptors (eq. 1)."""
         assert features.global_descriptor is not None, "a map's network is fitted"
         among = None
         if prior is not None:
             away = np.linalg.norm(self.map.T_map_camera[:, :3, 3] - prior.T_map_camera[:3, 3], axis=1)
             among = np.flatnonzero(away <= prior.radius_m)
             if len(among) == 0:
-                return []
+                return Rejection(RejectionKind.NO_KEYFRAME_NEAR_PRIOR, float(away.min()), prior.radius_m)
         keyframes, similarities = self.map.index.search(
             features.global_descriptor, max(self.settings.retrieved, self.settings.candidates), among
         )
-        return [Candidate(int(k), float(s)) for k, s in zip(keyframes, similarities, strict=True)]
+        query.candidates = [Candidate(int(k), float(s)) for k, s in zip(keyframes, similarities, strict=True)]
+        similarity, limit = query.candidates[0].similarity, self.settings.min_similarity
+        return Rejection(RejectionKind.UNKNOWN_PLACE, similarity, limit) if similarity < limit else None
 
-    def _order(self, query: LocalFeatures, candidates: list[Candidate], camera: Camera) -> list[Candidate]:
-        """The candidates by how many of a few quick matches agree on a pose, most first.
+    def _rerank(self, local: LocalFeatures, query: QueryMatches) -> list[Candidate]:
+        """Orders the candidates by the inliers of a pose from a subset of the features, most first.
 
-        Those of which no more agree than may by chance, and all where no more are retrieved than are matched
-        in full, remain as they are: most similar first.
+        Candidates below `MIN_RERANK_INLIERS` stay in order of similarity, and so do all where no more are
+        retrieved than are matched in full.
         """
-        if len(candidates) <= self.settings.candidates:
-            return candidates
-        some = self.matcher.quick_rows[self.matcher.quick_rows < len(query.pixels)]
-        quick = LocalFeatures(query.pixels[some], query.descriptors[some])
-        limit = QUICK_WIDTH * self.settings.max_reprojection_error_px
+        if len(query.candidates) <= self.settings.candidates:
+            return query.candidates
+        subset = self.matcher.rerank_subset[self.matcher.rerank_subset < len(local.pixels)]
+        few = LocalFeatures(local.pixels[subset], local.descriptors[subset])
+        limit = RERANK_WIDTH * self.settings.max_reprojection_error_px
 
-        def judged(candidate: Candidate) -> Candidate:
-            matches = self._match_one(quick, candidate.keyframe, quick=True)
-            pixels = ideal_pixels(camera, matches.query_pixels)
-            return replace(candidate, agreeing=agreeing_matches(pixels, matches.points_map, camera, limit))
+        def rated(candidate: Candidate) -> Candidate:
+            matches = self._match_keyframe(few, candidate.keyframe, is_subset=True)
+            pixels = ideal_pixels(query.camera, matches.query_pixels)
+            inliers = rerank_inliers(pixels, matches.points_map, query.camera, limit)
+            return replace(candidate, rerank_inliers=inliers)
 
-        def counted(candidate: Candidate) -> int:
-            return candidate.agreeing if candidate.agreeing >= MIN_AGREEING else 0
+        def rank(candidate: Candidate) -> int:
+            return candidate.rerank_inliers if candidate.rerank_inliers >= MIN_RERANK_INLIERS else 0
 
-        return sorted(map(judged, candidates), key=counted, reverse=True)
+        return sorted(map(rated, query.candidates), key=rank, reverse=True)
 
-    def _match_and_lift(self, query: LocalFeatures, candidates: list[Candidate]) -> Matches:
-        """Matches with each candidate; its pixels become points by its depth (eq. 2).
+    def _match_keyframe(self, query: LocalFeatures, k: int, is_subset: bool = False) -> Matches:
+        """Matches with a keyframe, or with a subset of its features, lifted by their depth (eq. 2).
 
         Pixels are those of the network's input.
         """
-        return Matches.concatenate([self._match_one(query, candidate.keyframe) for candidate in candidates])
-
-    def _match_one(self, query: LocalFeatures, k: int, quick: bool = False) -> Matches:
-        """Matches with a keyframe, or with a few of its features."""
-        keyframe = self.matcher.read(self.map.features_of(k), quick)
+        keyframe = self.matcher.read(self.map.features_of(k), is_subset)
         query_pixels, in_keyframe = self.matcher.match(query, keyframe)
-        stored = self.matcher.quick_rows[in_keyframe] if quick else in_keyframe
+        stored = self.matcher.rerank_subset[in_keyframe] if is_subset else in_keyframe
         depth = self.map.depth[k][stored].astype(np.float64)
         known = np.isfinite(depth)
         pixels = keyframe.pixels[in_keyframe[known]]
@@ -186,125 +208,109 @@ class Localizer:
         )
 
     def _sigma(self, k: int, stored: NDArray[np.intp], lifted: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See `Matches.points_sigma`; `lifted` (M, 3) are the points in the keyframe's camera."""
+        """Returns `Matches.points_sigma` of points (M, 3) in the camera of keyframe k."""
         if self.map.depth_sigma is None:
             return np.zeros_like(lifted)
         relative = self.map.depth_sigma[k][stored].astype(np.float64)
         return (relative[:, None] * lifted) @ self.map.T_map_camera[k][:3, :3].T
 
-    def _solve(self, view: View) -> tuple[PnPSolution, float] | None:
-        """The pose that most matches agree with, and its inlier ratio.
+    def _solve(self, queries: Sequence[QueryMatches]) -> Solution | None:
+        """Returns the pose that most matches agree with (section 3.4).
 
-        Per candidate, each proposes a pose from its own matches and the best inlier ratio wins: the
-        paper's rule.  Pooled, the matches of all candidates propose one together, since every
-        keyframe's pose is known and so all their points live in one map.  Only where that one is in
-        doubt, because few candidates show the place, each proposes its own and all matches judge.
+        Per candidate, each candidate proposes a pose from its own matches and the best inlier ratio wins:
+        the paper's rule.  Pooled, all matches propose one pose together, which the known poses of the
+        keyframes allow.  Only where that pose is rejected, because too few candidates show the place, each
+        camera and then each candidate proposes its own, and the pose with most inliers of all wins.
         """
-        limit, matches = self.settings.max_reprojection_error_px, view.matches
-        pixels, points_map, camera = view.pixels, matches.points_map, view.camera
-
-        def propose(group: NDArray[np.bool_]) -> PnPSolution | None:
-            solution = solve_pnp(pixels[group], points_map[group], camera, limit)
-            if solution is None:
-                return None
-            errors = reprojection_errors(solution.T_map_camera, pixels, points_map, camera)
-            return PnPSolution(solution.T_map_camera, errors <= limit)
-
-        groups = [matches.keyframe == k for k in np.unique(matches.keyframe)]
+        limit = self.settings.max_reprojection_error_px
+        matches = [query.geometry for query in queries]
         if self.settings.refinement == "per_candidate":
-            found = [(s, g) for g in groups if (s := propose(g)) is not None]
-            rated = [(replace(s, inlier=s.inlier & g), float(s.inlier[g].mean())) for s, g in found]
-            return max(rated, key=lambda one: one[1], default=None)
-        best = propose(np.ones(len(matches), bool))
-        if best is None or self._doubt(best.inlier, float(best.inlier.mean()), view):
-            proposals = [best, *(propose(group) for group in groups)]
-            judged = [proposal for proposal in proposals if proposal is not None]
-            if not judged:
-                return None
-            best = max(judged, key=lambda proposal: proposal.inlier.sum())
-        if self.settings.final_fit:
-            best = refine_pnp(best, pixels, points_map, camera, limit, matches.points_sigma)
-        return best, float(best.inlier.mean())
+            proposals = [
+                propose(matches, voters, limit, only_voters=True) for voters in by_candidate(queries)
+            ]
+            found = [proposal for proposal in proposals if proposal is not None]
+            return max(found, key=lambda proposal: max(proposal.ratios), default=None)
+        best = propose(matches, [np.ones(len(camera), bool) for camera in matches], limit)
+        for groups in (by_camera(matches), by_candidate(queries)):
+            if best is not None and self._reject(best, queries) is None:
+                break
+            proposals = [best, *(propose(matches, voters, limit) for voters in groups)]
+            found = [proposal for proposal in proposals if proposal is not None]
+            best = max(found, key=lambda proposal: proposal.count, default=None)
+        if best is None or not self.settings.final_fit:
+            return best
+        confirming = [matches[i] for i in best.confirming(self.min_inlier_ratio)]
+        refined = best.at(refine_pnp(best.T_map_base, confirming, limit), matches, limit)
+        return refined if refined.count else best
 
-    def _doubt(self, inlier: NDArray[np.bool_], inlier_ratio: float, view: View) -> str:
-        """Why a pose cannot be believed, in a sentence; empty where it can.
+    def _reject(self, solution: Solution, queries: Sequence[QueryMatches]) -> Rejection | None:
+        """Returns why a pose is not accepted, or None.
 
-        Besides the paper's inlier ratio, the inliers must lie all over the image, wherever it has features:
-        streets are alike in their middle, where the road meets the sky.
+        Besides the paper's inlier ratio, the inliers must cover the image wherever it has features: streets
+        look alike in their middle, where the road meets the sky.  Cameras whose inlier ratio is too low, as
+        they are in the dark or wrong keyframes were retrieved for them, speak neither for nor against the
+        pose; the others together must cover as much as is asked of a single one.
         """
-        settings = self.settings
-        if inlier_ratio < settings.min_inlier_ratio:
-            return (
-                f"Only {inlier_ratio:.1%} of the matches agree with the pose, "
-                f"and {settings.min_inlier_ratio:.0%} are asked for."
-            )
-        if spread(view.pixels[inlier]) < MIN_SPREAD * self._input_size[1]:
-            return "The matches that agree with the pose lie on one line, or in one spot, of the image."
-        coverage = block_count(view.pixels[inlier]) / view.blocks
-        if coverage < settings.min_coverage:
-            return (
-                f"The matches that agree with the pose lie in {coverage:.0%} of the image, "
-                f"and {settings.min_coverage:.0%} are asked for."
-            )
-        return ""
-
-    def _verify(self, solution: tuple[PnPSolution, float] | None, view: View) -> PoseEstimate:
-        """Believes the pose if nothing speaks against it; else keeps the best candidate's, and says so."""
-        matches, candidates = view.matches, view.candidates
-        retrieved = self.map.T_map_camera[candidates[0].keyframe].copy()
-        estimate = PoseEstimate(Status.RETRIEVED_ONLY, retrieved, candidates=candidates, matches=matches)
-        if solution is None:
-            estimate.reason = "No keyframe that looks like the image has a depth where they match."
-            if len(matches):
-                estimate.reason = f"No pose agrees with the {len(matches)} matches that have a depth."
-            return estimate
-        pose, estimate.inlier_ratio = solution
-        inlier = pose.inlier
-        estimate.matches = replace(matches, inlier=inlier)
-        estimate.inliers = int(inlier.sum())
-        own = [matches.keyframe == candidate.keyframe for candidate in candidates]
-        estimate.candidates = [
-            replace(candidate, matches=int(of.sum()), inliers=int((of & inlier).sum()))
-            for candidate, of in zip(candidates, own, strict=True)
+        best = max(solution.ratios)
+        if best < self.min_inlier_ratio:
+            return Rejection(RejectionKind.INLIER_RATIO, best, self.min_inlier_ratio)
+        confirming = [
+            queries[i].geometry.pixels[solution.inliers[i]]
+            for i in solution.confirming(self.min_inlier_ratio)
         ]
-        estimate.reason = self._doubt(inlier, estimate.inlier_ratio, view)
-        if estimate.reason:
-            return estimate
-        errors = reprojection_errors(pose.T_map_camera, view.pixels, matches.points_map, view.camera)
-        fitted = errors <= FIT_WIDTH * self.settings.max_reprojection_error_px
-        equations = normal_equations(
-            pose.T_map_camera,
-            view.pixels[fitted],
-            matches.points_map[fitted],
-            view.camera,
-            matches.points_sigma[fitted],
-            matches.keyframe[fitted],
+        widest, limit = max(map(spread, confirming)), MIN_SPREAD * self._input_size[1]
+        if widest < limit:
+            return Rejection(RejectionKind.INLIER_SPREAD, widest, limit)
+        coverage = sum(map(block_count, confirming)) / max(query.blocks for query in queries)
+        if coverage < self.min_coverage:
+            return Rejection(RejectionKind.COVERAGE, coverage, self.min_coverage)
+        return None
+
+    def _verify(self, solution: Solution | None, queries: Sequence[QueryMatches]) -> PoseEstimate:
+        """Accepts the pose if nothing speaks against it; else returns the pose retrieved, with the reason."""
+        similar = max(
+            (query for query in queries if query.rejection is None),
+            key=lambda query: query.candidates[0].similarity,
         )
-        estimate.covariance = covariance_of(equations)
-        if estimate.covariance is None:
-            estimate.reason = "The matches that agree with the pose lie so that they do not fix it."
+        T_map_keyframe = self.map.T_map_camera[similar.candidates[0].keyframe]
+        estimate = PoseEstimate(Status.RETRIEVED_ONLY, T_map_keyframe @ inverse(similar.T_base_camera))
+        if solution is None:
+            count = sum(len(query.matches) for query in queries)
+            kind = RejectionKind.NO_POSE if count else RejectionKind.NO_DEPTH
+            estimate.rejection = Rejection(kind, count)
             return estimate
-        estimate.status, estimate.T_map_camera = Status.LOCALIZED, pose.T_map_camera
+        cameras = solution.confirming(self.min_inlier_ratio)
+        voted = np.concatenate([solution.inliers[i][solution.voters[i]] for i in cameras])
+        estimate.inliers, estimate.inlier_ratio = int(voted.sum()), float(voted.mean())
+        estimate.rejection = self._reject(solution, queries)
+        if estimate.rejection is not None:
+            return estimate
+        pose, limit = solution.T_map_base, FIT_WIDTH * self.settings.max_reprojection_error_px
+        matches = [queries[i].geometry for i in cameras]
+        fitted = [camera.where(camera.errors(pose) <= limit) for camera in matches]
+        estimate.covariance = pose_covariance(pose, fitted)
+        if estimate.covariance is None:
+            estimate.rejection = Rejection(RejectionKind.UNDETERMINED)
+            return estimate
+        estimate.status, estimate.T_map_base = Status.LOCALIZED, pose
         return estimate
 
-    def at_full_size(self, matches: Matches, camera: Camera) -> Matches:
-        """Matches with the pixels of the images rather than of the network's input."""
-        sizes = np.array([(c.width, c.height) for c in self.map.cameras])
+    def _at_full_size(self, matches: Matches, image: CameraImage) -> Matches:
+        """Returns matches in pixels of the images rather than of the network's input."""
+        size = np.array([image.camera.width, image.camera.height])
+        sizes = np.array([(camera.width, camera.height) for camera in self.map.cameras])
         keyframe_sizes = sizes[self.map.camera_index[matches.keyframe]]
         return replace(
             matches,
-            query_pixels=self._resize(matches.query_pixels, np.array([camera.width, camera.height])),
-            keyframe_pixels=self._resize(matches.keyframe_pixels, keyframe_sizes),
+            query_pixels=(matches.query_pixels + 0.5) * size / self._input_size - 0.5,
+            keyframe_pixels=(matches.keyframe_pixels + 0.5) * keyframe_sizes / self._input_size - 0.5,
         )
-
-    def _resize(self, pixels: NDArray[np.float64], size: NDArray[np.int64]) -> NDArray[np.float64]:
-        return (pixels + 0.5) * size / self._input_size - 0.5
 
 
 def network_of(reference_map: ReferenceMap) -> SceneNetwork:
-    """The network that a map was built with, without the depth that queries do not need.
+    """Returns the network that a map was built with, without its depth decoder, which queries do not need.
 
-    Raises CheckpointError where it is damaged, MapError where it is not the one the map was built with.
+    Raises CheckpointError where it is damaged, MapError where the map was built with another.
     """
     network, _ = load_checkpoint(reference_map.path / "network.safetensors")
     if digest(network) != reference_map.info.network_digest:

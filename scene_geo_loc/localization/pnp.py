@@ -1,8 +1,12 @@
-"""A camera's pose from matches of its pixels with points of the map."""
+"""Pose of one or several cameras from matches of their pixels with points of the map.
+
+Several cameras are one generalized camera, whose rays have no common centre.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,124 +14,171 @@ import poselib
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.lie import skew
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, transform
 from scene_geo_loc.localization.least_squares import Linearised, fit_pose, linearised
 
 MIN_MATCHES = 4
-"""Three points leave up to four poses; a fourth tells them apart."""
+"""Three points leave up to four poses; a fourth decides between them."""
 
 ITERATIONS = 1000
 """Most RANSAC iterations, as in the paper."""
 
 RANSAC_MATCHES = 1000
-"""Matches that RANSAC looks at, evenly taken where there are more; all take part in the fit."""
+"""Matches of all cameras that RANSAC uses, evenly taken where there are more; all take part in the fit."""
 
-QUICK_ITERATIONS = 100
-"""Most RANSAC iterations where a candidate is judged before it is matched in full."""
+RERANK_ITERATIONS = 100
+"""Most RANSAC iterations where candidates are re-ranked."""
 
 FIT_WIDTH = 2.0
 """The final fit takes matches up to this many times the error of an inlier."""
 
 
 @dataclass(frozen=True)
-class PnPSolution:
-    """A pose that some of the matches agree with.
+class CameraMatches:
+    """Matches of one camera.
 
     Attributes:
-        T_map_camera: the camera's pose.
-        inlier: (M,) bool, the matches whose reprojection error is small.
+        T_base_camera: pose of the camera in the base, the frame whose pose is estimated.
+        camera: intrinsics; the lens distortion of `pixels` is already undone.
+        pixels: (M, 2) ideal pixels, see `ideal_pixels`.
+        points_map: (M, 3) metres.
+        points_sigma: (M, 3) metres, see `Matches`; None where depth is exact.
+        keyframe: (M,) keyframe of each match; None where there is one keyframe only.
     """
 
-    T_map_camera: Pose
-    inlier: NDArray[np.bool_]
+    T_base_camera: Pose
+    camera: Camera
+    pixels: NDArray[np.float64]
+    points_map: NDArray[np.float64]
+    points_sigma: NDArray[np.float64] | None = None
+    keyframe: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def errors(self, T_map_base: Pose) -> NDArray[np.float64]:
+        """Returns the reprojection errors (M,) at a pose in pixels; infinite behind the camera."""
+        return reprojection_errors(T_map_base @ self.T_base_camera, self.pixels, self.points_map, self.camera)
+
+    def where(self, chosen: NDArray[np.bool_]) -> CameraMatches:
+        """Returns the matches that a mask (M,) chooses."""
+        arrays = ("pixels", "points_map", "points_sigma", "keyframe")
+        known = {name: array for name in arrays if (array := getattr(self, name)) is not None}
+        return replace(self, **{name: array[chosen] for name, array in known.items()})
+
+    def linearised(self, T_map_base: Pose, scale: float) -> Linearised:
+        """Returns the reprojections and their Jacobian by the pose of the base, see `linearised`."""
+        T_map_camera = T_map_base @ self.T_base_camera
+        residuals, J = linearised(
+            T_map_camera, self.pixels, self.points_map, self.camera, self.points_sigma, scale
+        )
+        by_base = np.eye(6)
+        by_base[:3, 3:] = skew((T_map_base[:3, 3] - T_map_camera[:3, 3])[None])[0]
+        return residuals, J @ by_base
 
 
-def spread(pixels: NDArray) -> float:
-    """Standard deviation of pixels (N, 2) across the line that they lie along; 0 where there are too few."""
-    return float(np.linalg.eigvalsh(np.cov(pixels.T))[0].clip(0) ** 0.5) if len(pixels) > 2 else 0.0
+def solve_pnp(matches: Sequence[CameraMatches], max_error_px: float) -> Pose | None:
+    """Returns T_map_base by RANSAC over the matches of all cameras with local optimisation (PoseLib).
 
-
-def ideal_pixels(camera: Camera, pixels: NDArray) -> NDArray[np.float64]:
-    """Pixels (N, 2) as the ideal pinhole with the camera's K would have them: lens distortion undone."""
-    return camera.rays(pixels)[:, :2] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
-
-
-def solve_pnp(
-    pixels: NDArray[np.float64], points_map: NDArray[np.float64], camera: Camera, max_error_px: float
-) -> PnPSolution | None:
-    """The pose by P3P in RANSAC with local optimisation and a robust final fit (PoseLib).
+    Minimal solver: P3P where one camera has all the matches; else GP3P, whose three rays may come from
+    different cameras, so that no camera needs enough matches of its own (Kukelova, Heller and Fitzgibbon,
+    Efficient intersection of three quadrics and applications in computer vision, CVPR 2016).
 
     Args:
-        pixels: (M, 2) in the image of `camera`, the distortion undone (`ideal_pixels`).
-        points_map: (M, 3) metres.
-        camera: intrinsics.
+        matches: one item a camera.
         max_error_px: largest reprojection error of an inlier.
 
     Returns None where there are too few matches or no pose is found.
     """
-    if len(pixels) < MIN_MATCHES:
+    count = sum(map(len, matches))
+    if count < MIN_MATCHES:
         return None
-    centre = points_map.mean(axis=0)
-    some = some_of(len(pixels))
-    pose, _ = poselib.estimate_absolute_pose(
-        pixels[some],
-        points_map[some] - centre,
-        poselib_camera(camera),
-        ransac(max_error_px),
-        robust_fit(max_error_px) | {"max_iterations": 10},
+    subset = slice(None, None, -(-count // RANSAC_MATCHES))
+    seeing = [camera for camera in matches if len(camera)]
+    options = _ransac_options(max_error_px), _refinement_options(max_error_px)
+    if len(seeing) == 1:
+        (alone,) = seeing
+        centre = alone.points_map.mean(axis=0)
+        pose, _ = poselib.estimate_absolute_pose(
+            alone.pixels[subset], alone.points_map[subset] - centre, _poselib_camera(alone.camera), *options
+        )
+        T_map_camera = _uncentred(centre, pose)
+        return None if T_map_camera is None else T_map_camera @ inverse(alone.T_base_camera)
+    centre = np.concatenate([camera.points_map for camera in matches]).mean(axis=0)
+    pose, info = poselib.estimate_generalized_absolute_pose(
+        [camera.pixels[subset] for camera in matches],
+        [camera.points_map[subset] - centre for camera in matches],
+        [_poselib_pose(inverse(camera.T_base_camera)) for camera in matches],
+        [_poselib_camera(camera.camera) for camera in matches],
+        *options,
     )
-    T_map_camera = around(centre, pose)
-    if T_map_camera is None:
-        return None
-    errors = reprojection_errors(T_map_camera, pixels, points_map, camera)
-    return PnPSolution(T_map_camera, errors <= max_error_px)
+    return _uncentred(centre, pose) if info["num_inliers"] >= MIN_MATCHES else None
 
 
-def refine_pnp(
-    solution: PnPSolution,
-    pixels: NDArray[np.float64],
-    points_map: NDArray[np.float64],
-    camera: Camera,
-    max_error_px: float,
-    points_sigma: NDArray[np.float64] | None = None,
-) -> PnPSolution:
-    """The robust least-squares fit from a solution's pose; arguments as in `solve_pnp`.
+def refine_pnp(T_map_base: Pose, matches: Sequence[CameraMatches], max_error_px: float) -> Pose:
+    """Returns a pose refined by a robust least-squares fit to the matches near it.
 
-    Matches up to `FIT_WIDTH` times as far off as an inlier take part, with the little weight that they
-    deserve: the fit is better for them, and what counts as an inlier stays strict.  It becomes as narrow as
-    the inliers' own errors: sharp features give a sharp pose.
-
-    `points_sigma` (M, 3) is how far a point moves by a standard deviation of its depth, see `Matches`.
+    Matches up to `FIT_WIDTH` times as far off as an inlier take part with little weight: they improve the
+    fit, while the bound on inliers stays strict.  The width of the loss follows the errors of the inliers,
+    so that precise features give a precise pose.
     """
-    errors = reprojection_errors(solution.T_map_camera, pixels, points_map, camera)
-    near = errors <= FIT_WIDTH * max_error_px
-    sigma = None if points_sigma is None else points_sigma[near]
+    near = [camera.where(camera.errors(T_map_base) <= FIT_WIDTH * max_error_px) for camera in matches]
 
     def linearise(T: Pose, scale: float) -> Linearised:
-        return linearised(T, pixels[near], points_map[near], camera, sigma, scale)
+        residuals, J = zip(*(camera.linearised(T, scale) for camera in near), strict=True)
+        return np.concatenate(residuals), np.concatenate(J)
 
-    refined = fit_pose(solution.T_map_camera, linearise, max_error_px)
-    inlier = reprojection_errors(refined, pixels, points_map, camera) <= max_error_px
-    return PnPSolution(refined, inlier) if inlier.any() else solution
+    return fit_pose(T_map_base, linearise, max_error_px)
 
 
-def agreeing_matches(
+def rerank_inliers(
     pixels: NDArray[np.float64], points_map: NDArray[np.float64], camera: Camera, max_error_px: float
 ) -> int:
-    """How many matches agree with the best pose of a short search; arguments as in `solve_pnp`."""
+    """Returns the number of inliers of the best pose of a short search, to re-rank a candidate by.
+
+    Args:
+        pixels: (M, 2) ideal pixels.
+        points_map: (M, 3) metres.
+        camera: intrinsics.
+        max_error_px: largest reprojection error of an inlier.
+    """
     if len(pixels) < MIN_MATCHES:
         return 0
-    _, found = poselib.estimate_absolute_pose(
+    iterations = {"max_iterations": RERANK_ITERATIONS, "min_iterations": RERANK_ITERATIONS // 2}
+    _, info = poselib.estimate_absolute_pose(
         pixels,
         points_map - points_map.mean(axis=0),
-        poselib_camera(camera),
-        ransac(max_error_px) | {"max_iterations": QUICK_ITERATIONS, "min_iterations": QUICK_ITERATIONS // 2},
+        _poselib_camera(camera),
+        _ransac_options(max_error_px) | iterations,
         {"max_iterations": 3},
     )
-    return int(found["num_inliers"])
+    return int(info["num_inliers"])
 
 
-def poselib_camera(camera: Camera) -> dict[str, Any]:
+def spread(pixels: NDArray) -> float:
+    """Returns the standard deviation of pixels (N, 2) across their principal axis; 0 for less than three."""
+    return float(np.linalg.eigvalsh(np.cov(pixels.T))[0].clip(0) ** 0.5) if len(pixels) > 2 else 0.0
+
+
+def ideal_pixels(camera: Camera, pixels: NDArray) -> NDArray[np.float64]:
+    """Returns pixels (N, 2) as the pinhole with the camera's K has them: lens distortion undone."""
+    return camera.rays(pixels)[:, :2] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
+
+
+def reprojection_errors(
+    T_map_camera: Pose, pixels: NDArray[np.float64], points_map: NDArray[np.float64], camera: Camera
+) -> NDArray[np.float64]:
+    """Returns distances (M,) of ideal pixels from the points' projections; infinite behind the camera."""
+    points = transform(inverse(T_map_camera), points_map)
+    z = points[:, 2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        projected = points[:, :2] / z[:, None] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
+        errors = np.linalg.norm(projected - pixels, axis=1)
+    return np.where(z > 1e-6, errors, np.inf)
+
+
+def _poselib_camera(camera: Camera) -> dict[str, Any]:
     """A camera without distortion as PoseLib describes it."""
     return {
         "model": "PINHOLE",
@@ -137,41 +188,28 @@ def poselib_camera(camera: Camera) -> dict[str, Any]:
     }
 
 
-def some_of(count: int) -> slice:
-    """`RANSAC_MATCHES` or fewer of so many matches, evenly taken."""
-    return slice(None, None, -(-count // RANSAC_MATCHES))
+def _poselib_pose(T: Pose) -> poselib.CameraPose:
+    pose = poselib.CameraPose()
+    pose.R, pose.t = T[:3, :3], T[:3, 3]
+    return pose
 
 
-def ransac(max_error_px: float) -> dict[str, Any]:
-    """PoseLib's options of RANSAC."""
+def _ransac_options(max_error_px: float) -> dict[str, Any]:
     return {
         "max_reproj_error": max_error_px,
         "max_iterations": ITERATIONS,
         "min_iterations": 100,
-        "dyn_num_trials_mult": 1.0,  # the sure number of trials is enough: each good one is refined
+        "dyn_num_trials_mult": 1.0,  # no more trials than the confidence asks for: each good one is refined
         "seed": 0,
     }
 
 
-def robust_fit(max_error_px: float) -> dict[str, Any]:
-    """PoseLib's options of a fit in which matches far off weigh little."""
-    return {"loss_type": "CAUCHY", "loss_scale": max_error_px / 3}
+def _refinement_options(max_error_px: float) -> dict[str, Any]:
+    return {"loss_type": "CAUCHY", "loss_scale": max_error_px / 3, "max_iterations": 10}
 
 
-def around(centre: NDArray[np.float64], pose: poselib.CameraPose) -> Pose | None:
-    """PoseLib's answer in the map: it worked on points around their centre, where rounding is least."""
+def _uncentred(centre: NDArray[np.float64], pose: poselib.CameraPose) -> Pose | None:
+    """Returns PoseLib's pose in the map's frame: it works on centred points, where rounding is least."""
     T = inverse(make_pose(pose.R, pose.t))
     T[:3, 3] += centre
     return T if np.isfinite(T).all() else None
-
-
-def reprojection_errors(
-    T_map_camera: Pose, pixels: NDArray[np.float64], points_map: NDArray[np.float64], camera: Camera
-) -> NDArray[np.float64]:
-    """Distances (M,) between ideal pixels and the points' projections, pixels; infinite behind the camera."""
-    points = transform(inverse(T_map_camera), points_map)
-    z = points[:, 2]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        projected = points[:, :2] / z[:, None] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
-        errors = np.linalg.norm(projected - pixels, axis=1)
-    return np.where(z > 1e-6, errors, np.inf)

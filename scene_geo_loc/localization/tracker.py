@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from scene_geo_loc.geometry.pose import Pose, inverse, position_error_m, rotation_angle_deg
 from scene_geo_loc.localization.estimate import PoseEstimate, PosePrior, Status
+from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.track_state import Belief
 
 TURN_ACCELERATION = 0.5
@@ -46,10 +47,10 @@ class TrackerSettings(BaseModel):
         description="fixes that must agree before a pose is given, and images without a fix that must look "
         "like other places before none is",
     )
-    max_carried_std_m: float = Field(
+    max_dead_reckoned_std_m: float = Field(
         default=1.0,
         gt=0,
-        description="standard deviation of the position that carrying it on may add before it is lost, m",
+        description="standard deviation of the position that dead reckoning may add before it ends, m",
     )
     odometry_std_m: float = Field(
         default=0.05, gt=0, description="odometry's error in position after one metre of way, m"
@@ -67,26 +68,29 @@ class TrackedPose:
     """The answer for one image.
 
     Attributes:
-        status: localized where a track is sure of its pose; else what the image's own estimate said, or
-            lost where that cannot be believed.
-        T_map_camera: the pose, or None where there is none to be sure of.
+        status: LOCALIZED where a confirmed track takes in the image's own estimate, DEAD_RECKONED where it
+            only predicts the pose; else the status of that estimate, or LOST where it is not trusted.
+        T_map_base: the pose, or None where no track is confirmed.
         covariance: (6, 6) of it, order and axes as in PoseEstimate.
-        carried: whether the pose was carried on from earlier fixes, and this image has not confirmed it.
-        reason: one sentence why there is no pose, or why it is carried; empty where it was measured.
+        rejection: why there is no pose, or only a dead-reckoned one; None where it was measured.
     """
 
     status: Status
-    T_map_camera: Pose | None = None
+    T_map_base: Pose | None = None
     covariance: NDArray[np.float64] | None = None
-    carried: bool = False
-    reason: str = ""
+    rejection: Rejection | None = None
+
+    @property
+    def reason(self) -> str:
+        """One sentence why there is no pose, or only a dead-reckoned one; else empty."""
+        return str(self.rejection) if self.rejection else ""
 
     @classmethod
     def of(cls, estimate: PoseEstimate) -> TrackedPose:
-        """The answer for an image on its own: what is not verified is no pose."""
+        """Returns the answer for an image on its own: a pose only where it is verified."""
         if estimate.status is not Status.LOCALIZED:
-            return cls(estimate.status, reason=estimate.reason)
-        return cls(estimate.status, estimate.T_map_camera, estimate.covariance)
+            return cls(estimate.status, rejection=estimate.rejection)
+        return cls(estimate.status, estimate.T_map_base, estimate.covariance)
 
 
 @dataclass
@@ -110,7 +114,7 @@ class _Track:
 class Tracker:
     """Follows one camera through a map; deterministic.
 
-    With odometry, gaps are bridged until its error has grown to `max_carried_std_m`: with the default
+    With odometry, gaps are bridged until its error has grown to `max_dead_reckoned_std_m`: with the default
     settings some tens of metres.  Without, the camera is taken to keep its velocity and turn rate: that
     gates fixes as well, and bridges about a second.
     """
@@ -163,19 +167,19 @@ class Tracker:
             if stamp_ns <= self._stamp_ns:
                 raise ValueError("a tracker takes images in order of time; reset it to start over")
             self._predict((stamp_ns - self._stamp_ns) / 1e9, T_odom_camera)
-        carried_by = "odometry" if T_odom_camera is not None else "the last velocity"
+        predicted_by = RejectionKind.VELOCITY_ONLY if T_odom_camera is None else RejectionKind.ODOMETRY_ONLY
         self._stamp_ns, self._T_odom_camera = stamp_ns, T_odom_camera
         was_sure = self._sure()
         self._tracks = [track for track in self._tracks if self._is_known(track)]
         off_m = None
         if estimate.status is Status.LOCALIZED:
             off_m = self._take(estimate, stamp_ns)
-        elif estimate.T_map_camera is not None and prior is None:
-            self._compare(estimate.T_map_camera)
+        elif estimate.T_map_base is not None and prior is None:
+            self._compare(estimate.T_map_base)
         sure = self._sure()
         self._unconfirmed = 0 if sure and sure.fixed_ns == stamp_ns else self._unconfirmed + 1
         if sure is not None:
-            return self._pose_of(sure, carried_by)
+            return self._pose_of(sure, predicted_by)
         return self._doubt(estimate, was_sure, off_m)
 
     def _predict(self, seconds: float, T_odom_camera: Pose | None) -> None:
@@ -195,7 +199,7 @@ class Tracker:
 
     def _is_known(self, track: _Track) -> bool:
         is_sure = track.score >= self.settings.agreeing_images
-        limit_m = self.settings.max_carried_std_m if is_sure else TENTATIVE_STD_M
+        limit_m = self.settings.max_dead_reckoned_std_m if is_sure else TENTATIVE_STD_M
         return track.belief.position_std_m <= float(np.hypot(limit_m, track.fixed_std_m))
 
     def _take(self, fix: PoseEstimate, stamp_ns: int) -> float | None:
@@ -203,9 +207,9 @@ class Tracker:
 
         Returns how many metres from the best track a new one begins, or None where there is none.
         """
-        assert fix.T_map_camera is not None
+        assert fix.T_map_base is not None
         assert fix.covariance is not None
-        distances = [track.belief.distance(fix.T_map_camera, fix.covariance) for track in self._tracks]
+        distances = [track.belief.distance(fix.T_map_base, fix.covariance) for track in self._tracks]
         explains = [distance <= self.settings.gate for distance in distances]
         others = [track for track, does in zip(self._tracks, explains, strict=True) if not does]
         nearest = self._tracks[int(np.argmin(distances))] if any(explains) else None
@@ -214,16 +218,16 @@ class Tracker:
         # Of several that explain the fix the nearest stays: they mean the same place.
         self._tracks = [track for track in others if track.score >= 0]
         if nearest is not None:
-            nearest.belief = nearest.belief.fused(fix.T_map_camera, fix.covariance)
+            nearest.belief = nearest.belief.fused(fix.T_map_base, fix.covariance)
             nearest.score = min(nearest.score + 1, self.settings.agreeing_images)
             nearest.fixed_ns, nearest.fixed_std_m = stamp_ns, nearest.belief.position_std_m
             nearest.elsewhere = 0
             self._tracks.append(nearest)
             return None
         off_m = min(
-            (position_error_m(track.belief.T_map_camera, fix.T_map_camera) for track in others), default=None
+            (position_error_m(track.belief.T_map_camera, fix.T_map_base) for track in others), default=None
         )
-        belief = Belief.of_fix(fix.T_map_camera, fix.covariance)
+        belief = Belief.of_fix(fix.T_map_base, fix.covariance)
         self._tracks.append(_Track(belief, 1, stamp_ns, belief.position_std_m))
         return None if off_m is None else float(off_m)
 
@@ -239,29 +243,27 @@ class Tracker:
         asked = self.settings.agreeing_images
         return next((t for t in self._tracks if t.score >= asked and t.elsewhere < asked), None)
 
-    def _pose_of(self, track: _Track, carried_by: str) -> TrackedPose:
+    def _pose_of(self, track: _Track, predicted_by: RejectionKind) -> TrackedPose:
         belief, since_s = track.belief, ((self._stamp_ns or 0) - track.fixed_ns) / 1e9
-        carried = since_s > 0
-        reason = f"Carried by {carried_by} for {since_s:.1f} s since the last fix." if carried else ""
-        return TrackedPose(Status.LOCALIZED, belief.T_map_camera, belief.covariance, carried, reason)
+        if since_s == 0:
+            return TrackedPose(Status.LOCALIZED, belief.T_map_camera, belief.covariance)
+        rejection = Rejection(predicted_by, since_s)
+        return TrackedPose(Status.DEAD_RECKONED, belief.T_map_camera, belief.covariance, rejection)
 
     def _doubt(self, estimate: PoseEstimate, was_sure: _Track | None, off_m: float | None) -> TrackedPose:
-        """The answer without a pose, with the reason that a person would ask for."""
+        """Returns the answer without a pose, with the reason."""
+
+        def lost(rejection: Rejection) -> TrackedPose:
+            return TrackedPose(Status.LOST, rejection=rejection)
+
         asked = self.settings.agreeing_images
         if estimate.status is not Status.LOCALIZED:
             if was_sure is not None and was_sure in self._tracks:
-                return TrackedPose(Status.LOST, reason="The last images look like other places.")
+                return lost(Rejection(RejectionKind.OTHER_PLACE, asked))
             if was_sure is not None:
-                limit_m = self.settings.max_carried_std_m
-                return TrackedPose(
-                    Status.LOST,
-                    reason=f"Without a fix the position was carried on until uncertain by {limit_m:g} m.",
-                )
+                return lost(Rejection(RejectionKind.UNCERTAIN, limit=self.settings.max_dead_reckoned_std_m))
             return TrackedPose.of(estimate)
         if off_m is not None:
-            return TrackedPose(
-                Status.LOST,
-                reason=f"The fix lies {off_m:.1f} m from where it was expected: one of the two is wrong.",
-            )
+            return lost(Rejection(RejectionKind.OFF_TRACK, off_m))
         agreeing = max(track.score for track in self._tracks if track.fixed_ns == self._stamp_ns)
-        return TrackedPose(Status.LOST, reason=f"{agreeing} of the {asked} fixes asked for agree so far.")
+        return lost(Rejection(RejectionKind.UNCONFIRMED, agreeing, asked))

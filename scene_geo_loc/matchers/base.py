@@ -52,7 +52,7 @@ class Matcher(ABC):
         min_inlier_ratio, min_coverage: shares of its matches and of the image that speak for a pose, see
             `LocalizerSettings`.  Chosen on simulated drives in sun, snow and night, so that hardly a query
             passes whose place is kept from the candidates: of the encoder's one in 354.
-        quick_rows: of the features of an image a few that tell quickly whether two show one place.
+        rerank_subset: rows of the few features that candidates are re-ranked by.
         input_size: width and height (2,) of the network's input.
     """
 
@@ -60,7 +60,7 @@ class Matcher(ABC):
     min_inlier_ratio: ClassVar[float]
     min_coverage: ClassVar[float]
     capacity: int
-    quick_rows: NDArray[np.intp]
+    rerank_subset: NDArray[np.intp]
 
     def __init__(self, network: SceneNetwork, learned: Path | None = None) -> None:
         """See `make_matcher`."""
@@ -94,8 +94,8 @@ class Matcher(ABC):
         """
 
     @abstractmethod
-    def read(self, rows: Rows, quick: bool = False) -> LocalFeatures:
-        """The features of a keyframe that a map has stored, or only those at `quick_rows`."""
+    def read(self, rows: Rows, is_subset: bool = False) -> LocalFeatures:
+        """The features of a keyframe that a map has stored, or only those of `rerank_subset`."""
 
     @abstractmethod
     def save(self, path: Path) -> None:

@@ -28,8 +28,8 @@ COARSE_WEIGHT = 0.5
 
 Of 0.3, 0.5, 1 and 2 it measured best: with more of it matches agree more often and are less precise.
 """
-QUICK_STRIDE = 2
-"""Of every so many cells along both sides one is among those that candidates are ordered by."""
+RERANK_STRIDE = 2
+"""Candidates are re-ranked by one in so many cells along both sides."""
 AXES, COARSE_AXES = 40, 32
 """Principal axes of the place's features that a map keeps; as many of the late map's, where it is stored."""
 
@@ -56,7 +56,8 @@ class EncoderMatcher(FittedMatcher):
         self.grid = network.grid
         self.cells = network.cell_centres()
         self.capacity = len(self.cells)
-        self.quick_rows = np.arange(self.capacity).reshape(self.grid)[::QUICK_STRIDE, ::QUICK_STRIDE].ravel()
+        cells = np.arange(self.capacity).reshape(self.grid)
+        self.rerank_subset = cells[::RERANK_STRIDE, ::RERANK_STRIDE].ravel()
         self._stride = early.stride
         self._channels = (network.local_features.channels, late.channels)
         self._has_coarse = not network.local_features.sees_around
@@ -116,13 +117,13 @@ class EncoderMatcher(FittedMatcher):
             rows["coarse_features"] = to_int8(features.coarse_features.reshape(-1, self._channels[1]))
         return rows, self.cells
 
-    def read(self, rows: Rows, quick: bool = False) -> LocalFeatures:
+    def read(self, rows: Rows, is_subset: bool = False) -> LocalFeatures:
         """See `Matcher.read`."""
-        chosen = self.quick_rows if quick else slice(None)
+        chosen = self.rerank_subset if is_subset else slice(None)
         fine = rows["local_features"][chosen]
         if "coarse_features" not in rows:
             return LocalFeatures(self.cells[chosen], unit(fine))
-        spread = self._spread(rows["coarse_features"], QUICK_STRIDE if quick else 1)
+        spread = self._spread(rows["coarse_features"], RERANK_STRIDE if is_subset else 1)
         return LocalFeatures(self.cells[chosen], _joined(fine, spread))
 
     def fit(self, keyframes: Sequence[Rows]) -> None:

@@ -16,8 +16,8 @@ MAX_PIXELS = 640 * 480
 """Most pixels of the image that keypoints are found in: larger images are made smaller."""
 QUERY_KEYPOINTS = 1000
 """Most keypoints of a query, the strongest."""
-QUICK_KEYPOINTS = 200
-"""Those of an image that candidates are ordered by, the strongest."""
+RERANK_KEYPOINTS = 200
+"""Strongest keypoints of an image, which candidates are re-ranked by."""
 PLACE_SCALE = 65536
 """A keypoint is stored as this multiple of its place in the image, 0 to 1 from the left and upper border."""
 
@@ -32,7 +32,7 @@ class KeypointMatcher(Matcher):
         multiple: what the sides of the image must be multiples of.
     """
 
-    quick_rows = np.arange(QUICK_KEYPOINTS)
+    rerank_subset = np.arange(RERANK_KEYPOINTS)
     channels: ClassVar[int]
     multiple: ClassVar[int] = 1
 
@@ -70,9 +70,9 @@ class KeypointMatcher(Matcher):
         pixels[: len(kept)] = found.pixels[kept]
         return rows, pixels
 
-    def read(self, rows: Rows, quick: bool = False) -> LocalFeatures:
+    def read(self, rows: Rows, is_subset: bool = False) -> LocalFeatures:
         """See `Matcher.read`."""
-        chosen = slice(len(self.quick_rows)) if quick else slice(None)
+        chosen = slice(len(self.rerank_subset)) if is_subset else slice(None)
         pixels = (rows["keypoints"][chosen] + 0.5) * (self.input_size / PLACE_SCALE) - 0.5
         return LocalFeatures(pixels, unit(rows["local_features"][chosen]))
 

@@ -17,12 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import Pose, position_error_m, rotation_error_deg
-
-LOCALIZED = "localized"
-CARRIED = "carried"
-"""The status of a tracked pose that odometry carried on from earlier fixes."""
-UNANSWERED = "unanswered"
-"""The status of an image that a live node never answered for, beside the localizer's own."""
+from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 
 WITHIN = {"0.1 m 5°": (0.1, 5.0), "0.25 m 2°": (0.25, 2.0), "0.5 m 5°": (0.5, 5.0), "5 m 10°": (5.0, 10.0)}
 """Bounds on position (metres) and rotation (degrees) that shares are given for.
@@ -41,35 +37,70 @@ class QueryRecord:
 
     Attributes:
         stamp_ns: time of the image.
-        status: "localized", "carried", "retrieved_only", "lost" or "unanswered".
+        status: what is known of its pose.
         T_true: pose of the camera in the map, or None where the source does not know it.
-        T_estimated: the answer, in the same frame; None unless localized or carried.
+        T_estimated: the answer, in the same frame; None unless localized or dead-reckoned.
         latency_ms: from the image's arrival to the answer, or None where there was no answer.
         timings_ms: the steps of it, by name.
         inliers, inlier_ratio: the support of the answer, 0 where there was none.
-        reason: one sentence where the query was not localized, or only carried.
+        rejection: why the query has no pose, or only a dead-reckoned one; None where that is not known.
         name: what the source calls the image.
         T_retrieved: pose of the keyframe that looks most like the query, or None where that is not known.
         covariance: (6, 6) of the answer, or None where none is stated.
     """
 
     stamp_ns: int
-    status: str
+    status: Status
     T_true: Pose | None
     T_estimated: Pose | None = None
     latency_ms: float | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
     inliers: int = 0
     inlier_ratio: float = 0.0
-    reason: str = ""
+    rejection: Rejection | None = None
     name: str = ""
     T_retrieved: Pose | None = None
     covariance: NDArray[np.float64] | None = None
 
     @property
     def is_localized(self) -> bool:
-        """Whether there is a pose that is verified, or carried on from such."""
-        return self.status in (LOCALIZED, CARRIED) and self.T_estimated is not None
+        """Whether there is a pose, verified or dead-reckoned."""
+        return self.status.has_pose and self.T_estimated is not None
+
+    @property
+    def kind(self) -> RejectionKind | None:
+        """What spoke against a pose; None where nothing did, or it is not known."""
+        return self.rejection.kind if self.rejection else None
+
+    @property
+    def reason(self) -> str:
+        """One sentence why there is no pose, or only a dead-reckoned one; else empty."""
+        return str(self.rejection) if self.rejection else ""
+
+
+@dataclass(frozen=True)
+class RejectedQueries:
+    """Queries that were rejected for the same kind of reason.
+
+    Attributes:
+        kind: of their rejections.
+        count: their number.
+        example: the sentence of the first of them.
+    """
+
+    kind: RejectionKind
+    count: int
+    example: str
+
+
+def group_rejections(records: Sequence[QueryRecord]) -> list[RejectedQueries]:
+    """Returns the reasons why queries have no pose, by kind, most frequent first."""
+    groups: dict[RejectionKind, list[Rejection]] = {}
+    for record in records:
+        if record.rejection is not None and not record.is_localized:
+            groups.setdefault(record.rejection.kind, []).append(record.rejection)
+    found = [RejectedQueries(kind, len(group), str(group[0])) for kind, group in groups.items()]
+    return sorted(found, key=lambda rejected: -rejected.count)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-from scene_geo_loc.metrics.pose_error import LOCALIZED, QueryRecord, errors_of
+from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.metrics.pose_error import QueryRecord, errors_of
 from scene_geo_loc.plots.style import INK, MUTED, PLAIN, STATUS_COLOURS, STYLE, WRONG_COLOUR, page_svg
 
 LEGEND = {
@@ -40,8 +41,8 @@ def errors_over_time_svg(records: Sequence[QueryRecord], wrong_fix_m: float) -> 
         ):
             for limit in limits:
                 axes.axhline(limit, color=MUTED, lw=0.8, ls=(0, (2, 3)))
-            axes.plot(seconds, error, color=STATUS_COLOURS[LOCALIZED], lw=0.7, alpha=0.5)
-            axes.scatter(seconds, error, s=9, color=STATUS_COLOURS[LOCALIZED], lw=0, zorder=3)
+            axes.plot(seconds, error, color=STATUS_COLOURS[Status.LOCALIZED], lw=0.7, alpha=0.5)
+            axes.scatter(seconds, error, s=9, color=STATUS_COLOURS[Status.LOCALIZED], lw=0, zorder=3)
             axes.set(yscale="log", ylim=log_limits(error), ylabel=unit)
             axes.yaxis.set_major_formatter(PLAIN)
             axes.yaxis.set_minor_formatter(NullFormatter())
@@ -49,7 +50,7 @@ def errors_over_time_svg(records: Sequence[QueryRecord], wrong_fix_m: float) -> 
         upper.scatter(seconds[wrong], position[wrong], s=40, c=WRONG_COLOUR, marker="x", lw=1.6, zorder=4)
         for status, begin, end in status_bands(records, seconds):
             strip.axvspan(begin, end, color=STATUS_COLOURS[status], lw=0)
-            if status != LOCALIZED:
+            if status is not Status.LOCALIZED:
                 upper.axvspan(begin, end, color=STATUS_COLOURS[status], alpha=0.16, lw=0)
                 lower.axvspan(begin, end, color=STATUS_COLOURS[status], alpha=0.16, lw=0)
         strip.set(yticks=[], xlabel="time (s)", xlim=(seconds[0] - 0.5, seconds[-1] + 0.5))
@@ -68,17 +69,17 @@ def log_limits(values: NDArray[np.float64]) -> tuple[float, float]:
 
 def status_bands(
     records: Sequence[QueryRecord], seconds: NDArray[np.float64]
-) -> list[tuple[str, float, float]]:
+) -> list[tuple[Status, float, float]]:
     """Runs of one status as (status, begin, end) in seconds; a record lasts until the next one."""
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
-    bands: list[tuple[str, float, float]] = []
+    bands: list[tuple[Status, float, float]] = []
     for i, record in enumerate(records):
         begin = float(seconds[i])
         end = float(seconds[i + 1]) if i + 1 < len(seconds) else begin + step
-        if bands and bands[-1][0] == record.status:
+        if bands and bands[-1][0] is record.status:
             bands[-1] = (record.status, bands[-1][1], end)
         else:
-            bands.append((str(record.status), begin, end))
+            bands.append((record.status, begin, end))
     return bands
 
 
@@ -92,8 +93,10 @@ def cumulative_svg(records: Sequence[QueryRecord]) -> str:
             low, high = log_limits(error)
             error = np.sort(np.maximum(error[np.isfinite(error)], low))
             share = np.arange(1, len(error) + 1) / max(len(scored), 1)
-            axis.step(error, share, where="post", color=STATUS_COLOURS[LOCALIZED], lw=1.8)
-            axis.fill_between(error, share, step="post", color=STATUS_COLOURS[LOCALIZED], alpha=0.12, lw=0)
+            axis.step(error, share, where="post", color=STATUS_COLOURS[Status.LOCALIZED], lw=1.8)
+            axis.fill_between(
+                error, share, step="post", color=STATUS_COLOURS[Status.LOCALIZED], alpha=0.12, lw=0
+            )
             axis.set(xscale="log", xlim=(low, high), ylim=(0, 1.02), xlabel=label)
             axis.xaxis.set_major_formatter(PLAIN)
             axis.xaxis.set_minor_formatter(NullFormatter())

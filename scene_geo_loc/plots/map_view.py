@@ -12,13 +12,13 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
-from scene_geo_loc.metrics.pose_error import UNANSWERED, QueryRecord, errors_of
+from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.metrics.pose_error import QueryRecord, errors_of
 from scene_geo_loc.plots.style import (
     INK,
     MUTED,
     PLAIN,
     STATUS_COLOURS,
-    STATUS_WORDS,
     STYLE,
     WRONG_COLOUR,
     page_svg,
@@ -124,8 +124,8 @@ def draw_trajectory(
                 clip_on=False,
                 label=label,
             )
-    for status, marker in (("retrieved_only", "^"), ("lost", "s"), (UNANSWERED, "o")):
-        without = np.array([record.status == status for record in known], bool)
+    for status, marker in ((Status.RETRIEVED_ONLY, "^"), (Status.LOST, "s"), (Status.UNANSWERED, "o")):
+        without = np.array([record.status is status for record in known], bool)
         if without.any():
             axes.scatter(
                 truth[without, a],
@@ -136,7 +136,7 @@ def draw_trajectory(
                 marker=marker,
                 lw=1.1,
                 zorder=2.5,
-                label=STATUS_WORDS[status],
+                label=str(status),
             )
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     axes.set_xlabel(f"{'xyz'[a]} (m)")

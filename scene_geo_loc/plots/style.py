@@ -12,24 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from scene_geo_loc.core.atomic import write_aside
-from scene_geo_loc.metrics.pose_error import CARRIED, LOCALIZED, UNANSWERED
+from scene_geo_loc.localization.estimate import Status
 
 INK, MUTED, GRID = "#101112", "#707172", "#d0d1d2"
 STATUS_COLOURS = {
-    LOCALIZED: "#12a184",
-    CARRIED: "#7cc9b8",
-    "retrieved_only": "#e0a01b",
-    "lost": "#d2456b",
-    UNANSWERED: "#8c95a3",
+    Status.LOCALIZED: "#12a184",
+    Status.DEAD_RECKONED: "#7cc9b8",
+    Status.RETRIEVED_ONLY: "#e0a01b",
+    Status.LOST: "#d2456b",
+    Status.UNANSWERED: "#8c95a3",
 }
 WRONG_COLOUR = "#b3123f"
-STATUS_WORDS = {
-    LOCALIZED: "localized",
-    CARRIED: "carried on",
-    "retrieved_only": "retrieved only",
-    "lost": "lost",
-    UNANSWERED: "unanswered",
-}
 PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"}
 """Colours of the drawing that are replaced by the page's, so that one chart serves light and dark."""
 

@@ -17,6 +17,7 @@ from scene_geo_loc.localization.match_picture import (
     metres,
     most_supporting_keyframe,
 )
+from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.metrics.pose_error import QueryRecord, errors_of
 
 if TYPE_CHECKING:
@@ -85,9 +86,11 @@ def draw_examples(
         if i is None:
             continue
         try:
-            estimate = localizer.localize(frame.image, frame.camera)
+            estimate = localizer.localize(frame)
         except SceneGeoLocError as error:
-            estimate = PoseEstimate(Status.LOST, reason=str(error))
+            estimate = PoseEstimate(
+                Status.LOST, rejection=Rejection(RejectionKind.INVALID_IMAGE, detail=str(error))
+            )
         picture = match_picture(frame.image, estimate, reference_map)
         title, details = _words(frame, estimate, reference_map, (frame.stamp_ns - begin) / 1e9)
         drawn[i] = Example(chosen[i], title, details, jpeg_bytes(picture), picture)
@@ -108,15 +111,14 @@ def _words(
     frame: Frame, estimate: PoseEstimate, reference_map: ReferenceMap, seconds: float
 ) -> tuple[str, str]:
     keyframe = most_supporting_keyframe(estimate)
-    status = estimate.status.value.replace("_", " ")
     parts = [f"{estimate.inliers} inliers ({100 * estimate.inlier_ratio:.0f} % of matches)"]
     if frame.T_map_camera is not None and keyframe is not None:
         away = float(position_error_m(frame.T_map_camera, reference_map.T_map_camera[keyframe]))
         parts.append(f"keyframe {keyframe}, {metres(away)} from the query")
     if estimate.reason:
         parts.append(estimate.reason)
-    if estimate.T_map_camera is None or frame.T_map_camera is None or status != "localized":
-        return f"{status} at {seconds:.1f} s", " · ".join(parts)
+    if estimate.T_map_camera is None or frame.T_map_camera is None or estimate.status is not Status.LOCALIZED:
+        return f"{estimate.status} at {seconds:.1f} s", " · ".join(parts)
     position = float(position_error_m(frame.T_map_camera, estimate.T_map_camera))
     rotation = float(rotation_error_deg(frame.T_map_camera, estimate.T_map_camera))
     return f"{metres(position)}, {rotation:.2f}° off at {seconds:.1f} s", " · ".join(parts)

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.atomic import write_aside
-from scene_geo_loc.metrics.pose_error import QueryRecord, Summary
+from scene_geo_loc.metrics.pose_error import QueryRecord, Summary, group_rejections
 from scene_geo_loc.metrics.published.bmvc2019 import PAPER, MedianErrors, SceneTable
 from scene_geo_loc.plots import charts, map_view
-from scene_geo_loc.plots.style import STATUS_COLOURS, STATUS_WORDS
+from scene_geo_loc.plots.style import STATUS_COLOURS
 from scene_geo_loc.reports.examples import Example
 from scene_geo_loc.reports.summary_picture import headline
 
@@ -49,16 +49,15 @@ class Report:
 def write_report(path: Path, report: Report) -> None:
     """Writes the report as one HTML file, aside first and then renamed."""
     records = [record for record in report.records if record.T_true is not None]
-    statuses = Counter(str(record.status) for record in records)
-    reasons = Counter(record.reason for record in records if record.reason and not record.is_localized)
+    statuses = Counter(record.status for record in records)
     kinds = ("best", "Best matches"), ("worst", "Worst localized"), ("lost", "Not localized")
     html = template("report.html.j2").render(
         report=report,
         headline=headline(report.summary),
         paper=PAPER,
         rows=table_rows(report.summary),
-        statuses=[(STATUS_WORDS[s], statuses[s], STATUS_COLOURS[s]) for s in STATUS_WORDS],
-        reasons=reasons.most_common(8),
+        statuses=[(str(status), statuses[status], colour) for status, colour in STATUS_COLOURS.items()],
+        rejections=group_rejections(records),
         charts=_charts(records, report),
         galleries=[(words, [e for e in report.examples if e.kind == kind]) for kind, words in kinds],
     )

@@ -21,8 +21,9 @@ from scene_geo_loc.benchmarks.poses.results import (
 )
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import Pose, make_pose
+from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.metrics.paired import difference_along
-from scene_geo_loc.metrics.pose_error import LOCALIZED, QueryRecord
+from scene_geo_loc.metrics.pose_error import QueryRecord
 from scene_geo_loc.metrics.published.bmvc2019 import Gain, benchmark_tables
 
 NAMES = {"network": "net", "keyframes": 9}
@@ -34,10 +35,10 @@ def at(x: float) -> Pose:
 
 
 RECORDS = [
-    QueryRecord(0, LOCALIZED, at(0), at(0.2), 17.0, TIMES, T_retrieved=at(1.0)),
-    QueryRecord(1, LOCALIZED, at(0), at(6.0), 17.0, TIMES, T_retrieved=at(2.0)),
-    QueryRecord(2, "retrieved_only", at(0), None, 17.0, TIMES, T_retrieved=at(0.4)),
-    QueryRecord(3, "lost", at(0)),
+    QueryRecord(0, Status.LOCALIZED, at(0), at(0.2), 17.0, TIMES, T_retrieved=at(1.0)),
+    QueryRecord(1, Status.LOCALIZED, at(0), at(6.0), 17.0, TIMES, T_retrieved=at(2.0)),
+    QueryRecord(2, Status.RETRIEVED_ONLY, at(0), None, 17.0, TIMES, T_retrieved=at(0.4)),
+    QueryRecord(3, Status.LOST, at(0)),
 ]
 
 

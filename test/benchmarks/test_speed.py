@@ -28,8 +28,8 @@ def test_an_enlarged_map_is_whole_and_localizes_as_before(room: Room, room_map: 
     enlarged.verify()
     assert len(enlarged) == 500
     query = room.frame(-2.1, 0.4, 7.0)
-    before = Localizer(ReferenceMap.open(room_map), device="cpu").localize(query.image, query.camera)
-    after = Localizer(enlarged, device="cpu").localize(query.image, query.camera)
+    before = Localizer(ReferenceMap.open(room_map), device="cpu").localize(query)
+    after = Localizer(enlarged, device="cpu").localize(query)
     assert after.status is Status.LOCALIZED
     assert after.candidates[0].keyframe == before.candidates[0].keyframe
 
@@ -41,7 +41,7 @@ def test_a_map_cannot_be_enlarged_to_fewer_keyframes(room_map: Path, tmp_path: P
 
 def test_every_step_of_a_query_is_timed(room: Room, room_map: Path) -> None:
     times = time_queries(Localizer(ReferenceMap.open(room_map), device="cpu"), room.drive(3))
-    assert set(times) == {"describe", "retrieve", "detect", "order", "match", "solve", "total"}
+    assert set(times) == {"describe", "retrieve", "detect", "rerank", "match", "solve", "total"}
     assert all(0 <= step.p50_ms <= step.p95_ms and step.count == 3 for step in times.values())
 
 

@@ -15,9 +15,10 @@ from scene_geo_loc.benchmarks.localization.tracking import carried_away, gaps_of
 from scene_geo_loc.geometry.lie import displaced
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
+from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.tracker import Tracker
 from scene_geo_loc.metrics.covariance_calibration import coverage_of
-from scene_geo_loc.metrics.pose_error import CARRIED, LOCALIZED, QueryRecord, summarize
+from scene_geo_loc.metrics.pose_error import QueryRecord, summarize
 from scene_geo_loc.traversals.frame import Frame
 
 T_ODOM_MAP = make_pose([[0, -1, 0], [1, 0, 0], [0, 0, 1]], (3.0, 4.0, 0.0))
@@ -51,23 +52,28 @@ class Sure:
         return estimate
 
 
-def at(i: int, status: str, x: float) -> QueryRecord:
+def at(i: int, status: Status, x: float) -> QueryRecord:
     T = make_pose(np.eye(3), (x, 0.0, 0.0))
-    return QueryRecord(i * 10**8, status, T, T if status in (LOCALIZED, CARRIED) else None)
+    return QueryRecord(i * 10**8, status, T, T if status.has_pose else None)
 
 
 def test_gaps_are_from_pose_to_pose_and_count_at_both_ends() -> None:
-    states = ["lost", LOCALIZED, CARRIED, "lost", "lost", LOCALIZED, "lost"]
+    localized, lost = Status.LOCALIZED, Status.LOST
+    states = [lost, localized, Status.DEAD_RECKONED, lost, lost, localized, lost]
     gaps = gaps_of([at(i, status, x=2.0 * i) for i, status in enumerate(states)])
-    assert (gaps.carried, gaps.longest_s, gaps.longest_m) == (1, pytest.approx(0.3), pytest.approx(6.0))
-    late = gaps_of([at(i, status, x=0.0) for i, status in enumerate(["lost"] * 5 + [LOCALIZED])])
+    assert (gaps.dead_reckoned, gaps.longest_s, gaps.longest_m) == (1, pytest.approx(0.3), pytest.approx(6.0))
+    late = gaps_of([at(i, status, x=0.0) for i, status in enumerate([lost] * 5 + [localized])])
     assert (late.longest_s, late.longest_m) == (pytest.approx(0.5), 0.0)
-    assert gaps_of([at(i, "lost", x=float(i)) for i in range(4)]).longest_s == pytest.approx(0.3)
+    assert gaps_of([at(i, lost, x=float(i)) for i in range(4)]).longest_s == pytest.approx(0.3)
 
 
 def test_a_way_that_is_not_known_is_not_told() -> None:
-    records = [at(0, LOCALIZED, 0.0), QueryRecord(10**9, "lost", None), at(20, LOCALIZED, 5.0)]
-    assert gaps_of(records).to_dict() == {"carried": 0, "longest_gap_s": 2.0, "longest_gap_m": None}
+    records = [
+        at(0, Status.LOCALIZED, 0.0),
+        QueryRecord(10**9, Status.LOST, None),
+        at(20, Status.LOCALIZED, 5.0),
+    ]
+    assert gaps_of(records).to_dict() == {"dead_reckoned": 0, "longest_gap_s": 2.0, "longest_gap_m": None}
 
 
 def test_right_covariances_cover_as_often_as_they_say_and_small_ones_do_not() -> None:
@@ -78,7 +84,7 @@ def test_right_covariances_cover_as_often_as_they_say_and_small_ones_do_not() ->
         true = make_pose(np.eye(3), (1.0, 2.0, 3.0))
         offs = rng.multivariate_normal(np.zeros(6), stated, 1000)
         return [
-            QueryRecord(i, LOCALIZED, true, displaced(true, off), covariance=covariance)
+            QueryRecord(i, Status.LOCALIZED, true, displaced(true, off), covariance=covariance)
             for i, off in enumerate(offs)
         ]
 
@@ -89,15 +95,16 @@ def test_right_covariances_cover_as_often_as_they_say_and_small_ones_do_not() ->
     assert too_sure is not None
     assert too_sure.position < 0.6
     assert too_sure.rotation > 0.92
-    assert coverage_of([at(0, LOCALIZED, 0.0)]) is None
+    assert coverage_of([at(0, Status.LOCALIZED, 0.0)]) is None
 
 
 def test_a_tracked_run_bridges_what_the_localizer_loses(localizer: Any, traversal: Any) -> None:
     records = list(localize_traversal(Sure(localizer), WithOdometry(traversal), Tracker()))  # type: ignore[arg-type]
-    assert [record.status for record in records[:3]] == ["lost", "lost", LOCALIZED]
-    assert [record.status for record in records[20:25]] == [CARRIED] * 5
-    assert records[35].status == CARRIED
-    assert records[22].reason == "Carried by odometry for 0.3 s since the last fix."
+    assert [record.status for record in records[:3]] == [Status.LOST, Status.LOST, Status.LOCALIZED]
+    assert [record.status for record in records[20:25]] == [Status.DEAD_RECKONED] * 5
+    assert records[35].status is Status.DEAD_RECKONED
+    assert records[22].kind is RejectionKind.ODOMETRY_ONLY
+    assert "0.3 s" in records[22].reason
     summary = summarize(records)
     assert (summary.localized, summary.wrong_fixes) == (38, 0)
     assert gaps_of(records).longest_s == pytest.approx(0.2)
@@ -124,10 +131,10 @@ def test_where_it_is_never_found_again_the_wrong_poses_are_counted(traversal: An
 
         map = None
 
-        def localize(self, image: np.ndarray, *arguments: Any) -> PoseEstimate:
-            i = int(image[0, 0, 0])
+        def localize(self, frame: Frame, *arguments: Any) -> PoseEstimate:
+            i = int(frame.image[0, 0, 0])
             if i >= 20:
-                return PoseEstimate(Status.LOST, reason="Fog.")
+                return PoseEstimate(Status.LOST, rejection=Rejection(RejectionKind.UNKNOWN_PLACE, 0.0, 0.1))
             T: Pose = make_pose(np.eye(3), (float(i), 0.0, 0.0))
             return PoseEstimate(Status.LOCALIZED, T, np.diag([0.1**2] * 3 + [0.01**2] * 3))
 

@@ -5,18 +5,31 @@ from __future__ import annotations
 import pytest
 
 from scene_geo_loc.cli.results.poses import print_reasons, print_retrieval
-from scene_geo_loc.metrics.pose_error import LOCALIZED, QueryRecord
+from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.metrics.pose_error import QueryRecord
 from scene_geo_loc.metrics.published.bmvc2019 import MedianErrors
 
 
-def test_reasons_that_differ_in_numbers_only_are_counted_as_one(capsys: pytest.CaptureFixture[str]) -> None:
-    reasons = ["Only 2.1% agree.", "Too dark.", "Only 4% agree.", "Only 12.5% agree."]
-    records = [QueryRecord(i, "lost", None, reason=reason) for i, reason in enumerate(reasons)]
-    print_reasons([*records, QueryRecord(9, LOCALIZED, None)])
-    assert capsys.readouterr().out.splitlines() == [
-        "Not localized, 3 like this: Only 2.1% agree.",
-        "Not localized, 1 like this: Too dark.",
+def test_rejections_are_counted_by_kind_with_the_first_as_example(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ratio = RejectionKind.INLIER_RATIO
+    rejections = [
+        Rejection(ratio, 0.021, 0.13),
+        Rejection(RejectionKind.NO_CONTRAST),
+        Rejection(ratio, 0.04, 0.13),
+        Rejection(ratio, 0.125, 0.13),
     ]
+    records = [
+        QueryRecord(i, Status.LOST, None, rejection=rejection) for i, rejection in enumerate(rejections)
+    ]
+    print_reasons([*records, QueryRecord(9, Status.LOCALIZED, None)])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert "3 like this" in lines[0]
+    assert "2.1 % < 13 %" in lines[0]
+    assert "1 like this" in lines[1]
 
 
 def test_where_half_of_the_queries_retrieve_nothing_their_distance_is_a_dash(

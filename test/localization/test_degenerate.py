@@ -13,8 +13,9 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose, position_error_m, transform
 from scene_geo_loc.localization.estimate import Candidate, Matches, PoseEstimate, Status
 from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.pnp import PnPSolution, refine_pnp, spread
-from scene_geo_loc.localization.view import View
+from scene_geo_loc.localization.pnp import CameraMatches, refine_pnp, spread
+from scene_geo_loc.localization.query import QueryMatches
+from scene_geo_loc.localization.rejection import RejectionKind
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame
@@ -43,14 +44,12 @@ def judge(localizer: Localizer, pixels: np.ndarray, depth: np.ndarray | None = N
     matches = Matches(
         pixels, np.zeros(len(pixels), np.int64), pixels, points, 0 * points, np.zeros(len(pixels), bool)
     )
-    view = View(camera, [Candidate(0, 0.9)], matches, blocks=48)
-    return localizer._verify(localizer._solve(view), view)
+    queries = [QueryMatches(np.eye(4), camera, [Candidate(0, 0.9)], matches, blocks=48)]
+    return localizer._verify(localizer._solve(queries), queries)
 
 
-def refused(estimate: PoseEstimate, reason: str) -> bool:
-    return (
-        estimate.status is Status.RETRIEVED_ONLY and estimate.covariance is None and reason in estimate.reason
-    )
+def refused(estimate: PoseEstimate, *kinds: RejectionKind) -> bool:
+    return estimate.status is Status.RETRIEVED_ONLY and estimate.covariance is None and estimate.kind in kinds
 
 
 def test_matches_all_over_the_image_are_believed(localizer: Localizer, rng: np.random.Generator) -> None:
@@ -61,11 +60,11 @@ def test_matches_all_over_the_image_are_believed(localizer: Localizer, rng: np.r
 
 
 def test_no_matches(localizer: Localizer) -> None:
-    assert refused(judge(localizer, np.zeros((0, 2)), np.zeros(0)), "has a depth")
+    assert refused(judge(localizer, np.zeros((0, 2)), np.zeros(0)), RejectionKind.NO_DEPTH)
 
 
 def test_matches_of_which_none_agree(localizer: Localizer, rng: np.random.Generator) -> None:
-    assert refused(judge(localizer, rng.uniform((0, 0), (320, 240), (200, 2))), "agree with the pose")
+    assert refused(judge(localizer, rng.uniform((0, 0), (320, 240), (200, 2))), RejectionKind.INLIER_RATIO)
 
 
 def test_points_on_a_plane_through_the_camera_lie_on_one_line_of_the_image(
@@ -73,19 +72,20 @@ def test_points_on_a_plane_through_the_camera_lie_on_one_line_of_the_image(
 ) -> None:
     along = rng.uniform(0, 320, 200)
     pixels = np.stack([along, 40 + 0.5 * along], axis=1)
-    assert refused(judge(localizer, pixels, rng.uniform(3, 20, 200)), "one line, or in one spot")
+    assert refused(judge(localizer, pixels, rng.uniform(3, 20, 200)), RejectionKind.INLIER_SPREAD)
 
 
 def test_points_on_one_line(localizer: Localizer, rng: np.random.Generator) -> None:
     along = np.linspace(0.1, 0.9, 200)
     depth = 1 / (0.3 - 0.25 * along)  # of a straight line in space, by its pixels
     pixels = np.stack([320 * along, 200 - 150 * along], axis=1)
-    assert refused(judge(localizer, pixels, depth), "pose")
+    kinds = RejectionKind.NO_POSE, RejectionKind.INLIER_SPREAD, RejectionKind.UNDETERMINED
+    assert refused(judge(localizer, pixels, depth), *kinds)
 
 
 def test_points_in_a_small_spot(localizer: Localizer, rng: np.random.Generator) -> None:
     pixels = rng.uniform((100, 100), (125, 125), (200, 2))
-    assert refused(judge(localizer, pixels, rng.uniform(3, 20, 200)), "one line, or in one spot")
+    assert refused(judge(localizer, pixels, rng.uniform(3, 20, 200)), RejectionKind.INLIER_SPREAD)
 
 
 def test_a_plane_that_the_camera_looks_at_fixes_the_pose(
@@ -113,8 +113,8 @@ def built(frames: list[Frame], out: Path) -> Localizer:
 def test_depth_that_is_all_unknown_confirms_nothing(room: Room, tmp_path: Path) -> None:
     frames = [replace(frame, depth=np.full_like(frame.depth, np.nan)) for frame in room.drive(4)]
     query = room.frame(-3.5, 0.1, 5.0)
-    estimate = built(frames, tmp_path / "map").localize(query.image, query.camera)
-    assert refused(estimate, "has a depth")
+    estimate = built(frames, tmp_path / "map").localize(query)
+    assert refused(estimate, RejectionKind.NO_DEPTH)
 
 
 def test_a_keyframe_of_another_camera_model_is_lifted_by_its_own_camera(room: Room, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_keyframe_of_another_camera_model_is_lifted_by_its_own_camera(room: Ro
     localizer = built(frames, tmp_path / "map")
     assert len(localizer.map.cameras) == 2
     query = room.frame(-3.2, 0.1, 5.0)
-    estimate = localizer.localize(query.image, query.camera)
+    estimate = localizer.localize(query)
     assert estimate.status is Status.LOCALIZED, estimate.reason
     assert position_error_m(query.T_map_camera, estimate.T_map_camera) < 0.1
     assert len({int(localizer.map.camera_index[c.keyframe]) for c in estimate.candidates}) == 2
@@ -138,10 +138,9 @@ def test_points_whose_depth_is_uncertain_move_the_pose_less(rng: np.random.Gener
     sigma = np.zeros_like(points)
     sigma[:150] = 0.03 * (points[:150] - keyframe)
     lifted = points + sigma * 1.0  # all of them a standard deviation too far
-    start = PnPSolution(T_MAP_CAMERA, np.ones(300, bool))
 
     def error(points_sigma: np.ndarray | None) -> float:
-        solution = refine_pnp(start, pixels, lifted, camera, 5.0, points_sigma)
-        return float(position_error_m(T_MAP_CAMERA, solution.T_map_camera))
+        matches = CameraMatches(np.eye(4), camera, pixels, lifted, points_sigma)
+        return float(position_error_m(T_MAP_CAMERA, refine_pnp(T_MAP_CAMERA, [matches], 5.0)))
 
     assert error(sigma) < 0.5 * error(None)

@@ -16,7 +16,9 @@ from scene_geo_loc.core.errors import MapError, SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import inverse, position_error_m, rotation_error_deg, transform
 from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, PosePrior, Status
-from scene_geo_loc.localization.localizer import MIN_AGREEING, Localizer
+from scene_geo_loc.localization.localizer import MIN_RERANK_INLIERS, Localizer
+from scene_geo_loc.localization.query import CameraImage
+from scene_geo_loc.localization.rejection import RejectionKind
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame
@@ -34,7 +36,7 @@ def query(room: Room) -> Frame:
 
 @pytest.fixture(scope="module")
 def estimate(localizer: Localizer, query: Frame) -> PoseEstimate:
-    return localizer.localize(query.image, query.camera)
+    return localizer.localize(query)
 
 
 def test_a_view_from_beside_the_mapped_line_is_localized(estimate: PoseEstimate, query: Frame) -> None:
@@ -46,7 +48,7 @@ def test_a_view_from_beside_the_mapped_line_is_localized(estimate: PoseEstimate,
 
 def test_the_paper_s_rule_localizes_it_too(room_map: Path, query: Frame) -> None:
     settings = LocalizerSettings(refinement="per_candidate")
-    estimate = Localizer(ReferenceMap.open(room_map), settings, "cpu").localize(query.image, query.camera)
+    estimate = Localizer(ReferenceMap.open(room_map), settings, "cpu").localize(query)
     assert estimate.status is Status.LOCALIZED
     assert position_error_m(query.T_map_camera, estimate.T_map_camera) < 0.2
     # One candidate gave the pose, so its matches alone are inliers.
@@ -70,10 +72,11 @@ def test_matches_are_pixels_of_the_images_and_points_of_the_map(
 
 def test_of_ten_candidates_the_five_are_matched_that_geometry_speaks_for(estimate: PoseEstimate) -> None:
     assert len(estimate.candidates) == 10
-    told = [one.agreeing for one in estimate.candidates if one.agreeing >= MIN_AGREEING]
-    assert told == [one.agreeing for one in estimate.candidates[: len(told)]] == sorted(told, reverse=True)
-    assert len(told) > 0
-    by_chance = [candidate.similarity for candidate in estimate.candidates[len(told) :]]
+    inliers = [candidate.rerank_inliers for candidate in estimate.candidates]
+    enough = [count for count in inliers if count >= MIN_RERANK_INLIERS]
+    assert enough == inliers[: len(enough)] == sorted(enough, reverse=True)
+    assert len(enough) > 0
+    by_chance = [candidate.similarity for candidate in estimate.candidates[len(enough) :]]
     assert by_chance == sorted(by_chance, reverse=True)
     assert all(candidate.matches > 0 for candidate in estimate.candidates[:5])
     assert all(candidate.matches == 0 for candidate in estimate.candidates[5:])
@@ -83,7 +86,7 @@ def test_where_all_that_is_retrieved_is_matched_the_most_similar_comes_first(
     room_map: Path, query: Frame
 ) -> None:
     settings = LocalizerSettings(retrieved=5)
-    estimate = Localizer(ReferenceMap.open(room_map), settings, "cpu").localize(query.image, query.camera)
+    estimate = Localizer(ReferenceMap.open(room_map), settings, "cpu").localize(query)
     similarities = [candidate.similarity for candidate in estimate.candidates]
     assert len(similarities) == 5
     assert similarities == sorted(similarities, reverse=True)
@@ -97,7 +100,7 @@ def test_candidates_come_with_their_matches(estimate: PoseEstimate) -> None:
 
 def test_every_step_is_timed(estimate: PoseEstimate) -> None:
     steps = {name: value for name, value in estimate.timings_ms.items() if name != "total"}
-    assert set(steps) == {"describe", "retrieve", "detect", "order", "match", "solve"}
+    assert set(steps) == {"describe", "retrieve", "detect", "rerank", "match", "solve"}
     assert sum(steps.values()) == pytest.approx(estimate.timings_ms["total"])
 
 
@@ -111,20 +114,44 @@ def test_the_covariance_is_symmetric_positive_and_small(estimate: PoseEstimate) 
 def test_an_image_of_another_place_is_never_localized(localizer: Localizer) -> None:
     elsewhere = Room(seed=5)
     for frame in elsewhere.drive(6):
-        estimate = localizer.localize(frame.image, frame.camera)
+        estimate = localizer.localize(frame)
         assert estimate.status is not Status.LOCALIZED
-        assert estimate.reason.endswith(".")
+        assert estimate.kind is not None
         assert estimate.covariance is None
+
+
+def test_a_limit_of_zero_is_zero_and_an_unset_one_is_the_matcher_s(room_map: Path, query: Frame) -> None:
+    opened = ReferenceMap.open(room_map)
+    unset = Localizer(opened, device="cpu")
+    assert unset.min_inlier_ratio == unset.matcher.min_inlier_ratio > 0
+    assert unset.min_coverage == unset.matcher.min_coverage > 0
+    zero = Localizer(opened, LocalizerSettings(min_inlier_ratio=0.0, min_coverage=0.0), "cpu")
+    assert (zero.min_inlier_ratio, zero.min_coverage) == (0.0, 0.0)
+    part = Room(seed=5).view(query.T_map_camera).image.copy()
+    part[40:, 40:120] = query.image[40:, 40:120]
+    assert unset.localize(CameraImage(part, query.camera)).kind is RejectionKind.COVERAGE
+    assert zero.localize(CameraImage(part, query.camera)).status is Status.LOCALIZED
+
+
+def test_an_estimate_prints_as_one_line(estimate: PoseEstimate, localizer: Localizer, query: Frame) -> None:
+    line = str(estimate)
+    x, y, z = estimate.T_map_camera[:3, 3]
+    assert line.startswith("localized at ")
+    assert f"x {x:.2f} y {y:.2f} z {z:.2f} m" in line
+    assert f"{estimate.inliers} of {len(estimate.matches)} matches" in line
+    assert "\n" not in line
+    black = localizer.localize(CameraImage(query.image * 0, query.camera))
+    assert str(black) == f"lost: {black.reason}"
 
 
 def test_what_geometry_does_not_confirm_keeps_the_retrieved_pose(room_map: Path, query: Frame) -> None:
     strict = Localizer(ReferenceMap.open(room_map), LocalizerSettings(min_inlier_ratio=1.0), "cpu")
-    estimate = strict.localize(query.image, query.camera)
+    estimate = strict.localize(query)
     assert estimate.status is Status.RETRIEVED_ONLY
     np.testing.assert_array_equal(
         estimate.T_map_camera, strict.map.T_map_camera[estimate.candidates[0].keyframe]
     )
-    assert "agree" in estimate.reason
+    assert (estimate.kind, estimate.rejection.limit) == (RejectionKind.INLIER_RATIO, 1.0)
 
 
 def test_matches_that_agree_in_a_part_of_the_image_only_are_not_believed(
@@ -133,29 +160,30 @@ def test_matches_that_agree_in_a_part_of_the_image_only_are_not_believed(
     elsewhere = Room(seed=5).view(query.T_map_camera)
     image = elsewhere.image.copy()
     image[40:, 40:120] = query.image[40:, 40:120]  # a part of the place, inside another
-    estimate = localizer.localize(image, query.camera)
+    estimate = localizer.localize(CameraImage(image, query.camera))
     assert estimate.status is Status.RETRIEVED_ONLY
-    assert "of the image" in estimate.reason
-    assert estimate.inlier_ratio > localizer.settings.min_inlier_ratio
+    assert (estimate.kind, estimate.rejection.limit) == (RejectionKind.COVERAGE, localizer.min_coverage)
+    assert estimate.inlier_ratio > localizer.min_inlier_ratio
 
 
 def test_a_place_that_looks_like_no_keyframe_is_lost(room_map: Path, query: Frame) -> None:
     strict = Localizer(ReferenceMap.open(room_map), LocalizerSettings(min_similarity=1.0), "cpu")
-    estimate = strict.localize(query.image, query.camera)
+    estimate = strict.localize(query)
     assert estimate.status is Status.LOST
     assert estimate.T_map_camera is None
+    assert (estimate.kind, estimate.rejection.limit) == (RejectionKind.UNKNOWN_PLACE, 1.0)
 
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_a_black_or_saturated_image_is_lost(localizer: Localizer, room: Room, value: int) -> None:
-    estimate = localizer.localize(np.full((120, 160, 3), value, np.uint8), room.camera)
+    estimate = localizer.localize(CameraImage(np.full((120, 160, 3), value, np.uint8), room.camera))
     assert estimate.status is Status.LOST
-    assert "black" in estimate.reason
+    assert estimate.kind is RejectionKind.NO_CONTRAST
 
 
 def test_an_image_of_another_size_than_its_camera_is_an_error(localizer: Localizer, query: Frame) -> None:
     with pytest.raises(SceneGeoLocError, match="160x120"):
-        localizer.localize(query.image, replace(query.camera, width=320))
+        localizer.localize(CameraImage(query.image, replace(query.camera, width=320)))
 
 
 def test_a_map_with_the_network_of_another_is_refused(room: Room, room_map: Path, tmp_path: Path) -> None:
@@ -173,7 +201,7 @@ def test_a_map_with_the_network_of_another_is_refused(room: Room, room_map: Path
 
 def test_a_prior_keeps_the_search_near_it(localizer: Localizer, query: Frame) -> None:
     prior = PosePrior(query.T_map_camera, radius_m=1.0)
-    estimate = localizer.localize(query.image, query.camera, prior)
+    estimate = localizer.localize(query, prior)
     assert estimate.status is Status.LOCALIZED
     for candidate in estimate.candidates:
         keyframe = localizer.map.T_map_camera[candidate.keyframe]
@@ -183,9 +211,10 @@ def test_a_prior_keeps_the_search_near_it(localizer: Localizer, query: Frame) ->
 def test_a_prior_far_from_every_keyframe_leaves_nothing(localizer: Localizer, query: Frame) -> None:
     far = query.T_map_camera.copy()
     far[0, 3] += 1000
-    estimate = localizer.localize(query.image, query.camera, PosePrior(far, radius_m=5.0))
+    estimate = localizer.localize(query, PosePrior(far, radius_m=5.0))
     assert estimate.status is Status.LOST
-    assert "prior" in estimate.reason
+    assert estimate.kind is RejectionKind.NO_KEYFRAME_NEAR_PRIOR
+    assert "> 5.0 m" in estimate.reason
 
 
 def test_a_distorted_camera_is_localized_as_well(localizer: Localizer, room: Room, query: Frame) -> None:
@@ -195,7 +224,7 @@ def test_a_distorted_camera_is_localized_as_well(localizer: Localizer, room: Roo
     ideal = rays[:, :2] * 120.0 + (79.5, 59.5)
     x, y = ideal.T.astype(np.float32).reshape(2, 120, 160)
     seen = cv2.remap(query.image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    estimate = localizer.localize(np.asarray(seen, np.uint8), lens)
+    estimate = localizer.localize(CameraImage(np.asarray(seen, np.uint8), lens))
     assert estimate.status is Status.LOCALIZED
     assert position_error_m(query.T_map_camera, estimate.T_map_camera) < 0.15
 
@@ -205,6 +234,6 @@ def test_keyframes_without_depth_cannot_confirm_a_pose(room: Room, query: Frame,
     for frame in room.drive(4):
         builder.add_frame(replace(frame, depth=None))
     localizer = Localizer(ReferenceMap.open(builder.finish()), device="cpu")
-    estimate = localizer.localize(query.image, query.camera)
+    estimate = localizer.localize(query)
     assert estimate.status is Status.RETRIEVED_ONLY
-    assert "No keyframe that looks like the image has a depth" in estimate.reason
+    assert estimate.kind is RejectionKind.NO_DEPTH

@@ -16,7 +16,7 @@ from scene_geo_loc.geometry.pose import (
     transform,
 )
 from scene_geo_loc.localization.pnp import (
-    PnPSolution,
+    CameraMatches,
     ideal_pixels,
     refine_pnp,
     reprojection_errors,
@@ -28,13 +28,17 @@ def pose() -> Pose:
     return make_pose(cv2.Rodrigues(np.array([0.2, -0.5, 0.1]))[0], FAR_AWAY)
 
 
+def solved(pixels: np.ndarray, points: np.ndarray) -> Pose | None:
+    return solve_pnp([CameraMatches(np.eye(4), CAMERA, pixels, points)], 4.0)
+
+
 def test_exact_matches_give_the_exact_pose_even_far_from_the_origin() -> None:
     pixels, points = seen_points(np.random.default_rng(0), pose(), 60)
-    solution = solve_pnp(pixels, points, CAMERA, 4.0)
+    solution = solved(pixels, points)
     assert solution is not None
-    assert position_error_m(pose(), solution.T_map_camera) < 1e-5
-    assert rotation_error_deg(pose(), solution.T_map_camera) < 1e-4
-    assert solution.inlier.all()
+    assert position_error_m(pose(), solution) < 1e-5
+    assert rotation_error_deg(pose(), solution) < 1e-4
+    assert (reprojection_errors(solution, pixels, points, CAMERA) <= 4.0).all()
 
 
 def test_seven_of_ten_matches_may_be_wrong() -> None:
@@ -42,26 +46,26 @@ def test_seven_of_ten_matches_may_be_wrong() -> None:
     pixels, points = seen_points(rng, pose(), 300)
     pixels[:210] = rng.uniform((0, 0), (320, 240), (210, 2))
     pixels[210:] += rng.normal(0, 0.5, (90, 2))
-    solution = solve_pnp(pixels, points, CAMERA, 4.0)
+    solution = solved(pixels, points)
     assert solution is not None
-    assert position_error_m(pose(), solution.T_map_camera) < 0.1
-    assert solution.inlier[210:].all()
-    assert solution.inlier[:210].mean() < 0.05
+    assert position_error_m(pose(), solution) < 0.1
+    inlier = reprojection_errors(solution, pixels, points, CAMERA) <= 4.0
+    assert inlier[210:].all()
+    assert inlier[:210].mean() < 0.05
 
 
 @pytest.mark.parametrize("count", [0, 3])
 def test_fewer_than_four_matches_give_nothing(count: int) -> None:
     pixels, points = seen_points(np.random.default_rng(2), pose(), count)
-    assert solve_pnp(pixels, points, CAMERA, 4.0) is None
+    assert solved(pixels, points) is None
 
 
 def test_refining_brings_a_rough_pose_to_the_least_squares_one() -> None:
     rng = np.random.default_rng(3)
     pixels, points = seen_points(rng, pose(), 200)
     rough = pose() @ make_pose(cv2.Rodrigues(np.array([0.01, 0, 0]))[0], (0.1, -0.1, 0.1))
-    start = PnPSolution(rough, np.ones(200, bool))
-    refined = refine_pnp(start, pixels, points, CAMERA, 4.0)
-    assert position_error_m(pose(), refined.T_map_camera) < 1e-4
+    refined = refine_pnp(rough, [CameraMatches(np.eye(4), CAMERA, pixels, points)], 4.0)
+    assert position_error_m(pose(), refined) < 1e-4
 
 
 def test_points_behind_the_camera_are_never_inliers() -> None:

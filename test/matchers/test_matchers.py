@@ -43,7 +43,7 @@ def localize(path: Path, room: Room) -> PoseEstimate:
     query = room.frame(-2.1, 0.4, 7.0)
     opened = ReferenceMap.open(path)
     opened.verify()
-    estimate = Localizer(opened, device="cpu").localize(query.image, query.camera)
+    estimate = Localizer(opened, device="cpu").localize(query)
     assert estimate.status is Status.LOCALIZED, estimate.reason
     assert position_error_m(query.T_map_camera, estimate.T_map_camera) < 0.1
     matches = estimate.matches

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from scene_geo_loc.geometry.pose import Pose, make_pose
-from scene_geo_loc.metrics.pose_error import LOCALIZED, QueryRecord
+from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.metrics.pose_error import QueryRecord
 from scene_geo_loc.metrics.published.bmvc2019 import MedianErrors, medians_of, scene_table
 
 
@@ -72,10 +73,10 @@ def test_each_table_has_all_scenes_and_methods_that_the_paper_prints() -> None:
 
 def test_a_query_that_is_not_localized_keeps_the_pose_retrieved() -> None:
     records = [
-        QueryRecord(0, LOCALIZED, at(0), at(0.1), T_retrieved=at(1.0)),
-        QueryRecord(1, "retrieved_only", at(0), T_retrieved=at(2.0)),
-        QueryRecord(2, "retrieved_only", at(0), T_retrieved=at(4.0)),
-        QueryRecord(3, LOCALIZED, None, at(9.0), T_retrieved=at(9.0)),
+        QueryRecord(0, Status.LOCALIZED, at(0), at(0.1), T_retrieved=at(1.0)),
+        QueryRecord(1, Status.RETRIEVED_ONLY, at(0), T_retrieved=at(2.0)),
+        QueryRecord(2, Status.RETRIEVED_ONLY, at(0), T_retrieved=at(4.0)),
+        QueryRecord(3, Status.LOCALIZED, None, at(9.0), T_retrieved=at(9.0)),
     ]
     assert medians_of(records) == [
         MedianErrors("Retrieved", 2.0, 0.0),
@@ -85,12 +86,15 @@ def test_a_query_that_is_not_localized_keeps_the_pose_retrieved() -> None:
 
 
 def test_where_half_of_the_queries_have_no_answer_there_is_no_median() -> None:
-    records = [QueryRecord(0, LOCALIZED, at(0), at(0.1), T_retrieved=at(1.0)), QueryRecord(1, "lost", at(0))]
+    records = [
+        QueryRecord(0, Status.LOCALIZED, at(0), at(0.1), T_retrieved=at(1.0)),
+        QueryRecord(1, Status.LOST, at(0)),
+    ]
     assert medians_of(records)[1] == MedianErrors("Localized, else retrieved", None, None)
 
 
 def test_a_run_that_does_not_tell_what_was_retrieved_has_no_numbers_of_this_protocol() -> None:
-    assert medians_of([QueryRecord(0, LOCALIZED, at(0), at(0.1))]) == []
+    assert medians_of([QueryRecord(0, Status.LOCALIZED, at(0), at(0.1))]) == []
 
 
 def test_the_record_keeps_the_paper_s_numbers_and_ours_apart() -> None:

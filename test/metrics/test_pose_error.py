@@ -10,7 +10,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.pose import Pose, make_pose
-from scene_geo_loc.metrics.pose_error import LOCALIZED, UNANSWERED, QueryRecord, errors_of, summarize
+from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.metrics.pose_error import QueryRecord, errors_of, group_rejections, summarize
 
 HERE = make_pose(Rotation.from_euler("z", 40, degrees=True).as_matrix(), (3.0, -2.0, 1.0))
 
@@ -22,11 +24,11 @@ def off_by(metres: float, degrees: float) -> Pose:
 
 
 def localized(metres: float, degrees: float = 0.0, latency_ms: float | None = 10.0) -> QueryRecord:
-    return QueryRecord(0, LOCALIZED, HERE, off_by(metres, degrees), latency_ms)
+    return QueryRecord(0, Status.LOCALIZED, HERE, off_by(metres, degrees), latency_ms)
 
 
-def missed(status: str = "lost") -> QueryRecord:
-    return QueryRecord(0, status, HERE, reason="too few inliers")
+def missed(status: Status = Status.LOST) -> QueryRecord:
+    return QueryRecord(0, status, HERE, rejection=Rejection(RejectionKind.INLIER_RATIO, 0.1, 0.13))
 
 
 def test_the_record_has_exactly_the_agreed_keys() -> None:
@@ -62,7 +64,7 @@ def test_medians_are_over_the_localized_queries_and_shares_over_all() -> None:
         localized(0.2, 1.0),
         localized(0.4, 4.0),
         missed(),
-        missed("retrieved_only"),
+        missed(Status.RETRIEVED_ONLY),
     ]
     summary = summarize(records)
     assert (summary.queries, summary.localized, summary.localized_share) == (5, 3, 0.6)
@@ -82,7 +84,7 @@ def test_a_share_needs_both_position_and_rotation_within_bounds() -> None:
 
 
 def test_a_retrieved_pose_is_no_answer_even_where_one_is_given() -> None:
-    retrieved = QueryRecord(0, "retrieved_only", HERE, off_by(40.0, 0.0))
+    retrieved = QueryRecord(0, Status.RETRIEVED_ONLY, HERE, off_by(40.0, 0.0))
     summary = summarize([retrieved, localized(0.1)])
     assert summary.localized == 1
     assert summary.wrong_fixes == 0
@@ -95,7 +97,7 @@ def test_wrong_fixes_are_localized_poses_beyond_a_threshold_that_can_be_set() ->
 
 
 def test_queries_without_truth_are_left_out_and_counted_as_such() -> None:
-    unknown = QueryRecord(0, LOCALIZED, None, HERE, latency_ms=1e6)
+    unknown = QueryRecord(0, Status.LOCALIZED, None, HERE, latency_ms=1e6)
     summary = summarize([unknown, localized(0.1), unknown])
     assert (summary.queries, summary.without_truth) == (1, 2)
     assert summary.latency_p95_ms == pytest.approx(10.0)
@@ -106,12 +108,29 @@ def test_where_there_is_nothing_to_measure_the_record_says_null() -> None:
     assert nothing["queries"] == 0
     assert nothing["localized_share"] is None
     assert set(nothing["within"].values()) == {None}
-    all_lost = summarize([missed(), missed(UNANSWERED)]).to_dict()
+    all_lost = summarize([missed(), missed(Status.UNANSWERED)]).to_dict()
     assert all_lost["localized_share"] == 0.0
     assert all_lost["position_median_m"] is None
     assert all_lost["latency_ms"] == {"p50": None, "p95": None}
 
 
 def test_latency_counts_every_answered_query_lost_ones_too() -> None:
-    lost = QueryRecord(0, "lost", HERE, latency_ms=30.0)
-    assert summarize([localized(0.1), lost, missed(UNANSWERED)]).latency_p50_ms == pytest.approx(20.0)
+    lost = QueryRecord(0, Status.LOST, HERE, latency_ms=30.0)
+    assert summarize([localized(0.1), lost, missed(Status.UNANSWERED)]).latency_p50_ms == pytest.approx(20.0)
+
+
+def test_rejections_are_grouped_by_kind_and_those_with_a_pose_are_left_out() -> None:
+    dead_reckoned = QueryRecord(
+        0, Status.DEAD_RECKONED, HERE, HERE, rejection=Rejection(RejectionKind.ODOMETRY_ONLY, 1.0)
+    )
+    black = QueryRecord(0, Status.LOST, HERE, rejection=Rejection(RejectionKind.NO_CONTRAST))
+    groups = group_rejections([dead_reckoned, black, missed(), missed(), localized(0.1)])
+    assert [(group.kind, group.count) for group in groups] == [
+        (RejectionKind.INLIER_RATIO, 2),
+        (RejectionKind.NO_CONTRAST, 1),
+    ]
+    assert "10 % < 13 %" in groups[0].example
+
+
+def test_older_files_name_a_dead_reckoned_pose_carried() -> None:
+    assert Status("carried") is Status.DEAD_RECKONED

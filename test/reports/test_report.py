@@ -15,7 +15,9 @@ import pytest
 from scene_geo_loc.benchmarks.localization.run import localize_traversal
 from scene_geo_loc.core.atomic import write_aside, write_json
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.match_picture import INLIER, OUTLIER, match_picture
+from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.metrics.pose_error import QueryRecord, summarize
 from scene_geo_loc.metrics.published.bmvc2019 import MedianErrors, scene_table
 from scene_geo_loc.plots.map_view import ground_axes
@@ -66,7 +68,8 @@ def test_the_report_shows_numbers_reasons_and_the_protocol(report: Report, tmp_p
         "33 (82.5 %)",
         "0.160 m",
         "within 0.25 m 2°",
-        "Nothing in the map looks like it.",
+        "<td>5</td>",
+        "0.00 &lt; 0.10",
     ):
         assert words in html, words
     assert "Medians, percentiles and wrong fixes are over the localized queries" in html
@@ -87,18 +90,23 @@ def report_of(records: list[QueryRecord]) -> Report:
 
 
 def test_a_run_without_any_answer_still_has_a_report(traversal: Any, tmp_path: Path) -> None:
-    lost = [QueryRecord(f.stamp_ns, "lost", f.T_map_camera, reason="Too dark.") for f in traversal.frames()]
+    lost = [
+        QueryRecord(f.stamp_ns, Status.LOST, f.T_map_camera, rejection=Rejection(RejectionKind.NO_CONTRAST))
+        for f in traversal.frames()
+    ]
     write_report(tmp_path / "night.html", report_of(lost))
-    assert "Too dark." in (tmp_path / "night.html").read_text()
+    assert "The image is black" in (tmp_path / "night.html").read_text()
 
 
 def test_a_run_without_any_truth_says_how_many_were_left_out(tmp_path: Path) -> None:
-    write_report(tmp_path / "x.html", report_of([QueryRecord(0, "lost", None), QueryRecord(1, "lost", None)]))
+    write_report(
+        tmp_path / "x.html", report_of([QueryRecord(0, Status.LOST, None), QueryRecord(1, Status.LOST, None)])
+    )
     assert "2 more queries have no known true pose" in (tmp_path / "x.html").read_text()
 
 
 def test_a_scene_of_a_benchmark_is_shown_beside_the_paper(traversal: Any, tmp_path: Path) -> None:
-    lost = [QueryRecord(f.stamp_ns, "lost", f.T_map_camera) for f in traversal.frames()]
+    lost = [QueryRecord(f.stamp_ns, Status.LOST, f.T_map_camera) for f in traversal.frames()]
     report = replace(
         report_of(lost),
         scene_table=scene_table("7scenes", Path("chess")),
@@ -128,9 +136,7 @@ def test_a_match_picture_joins_the_query_to_its_keyframe(
     localizer: Any, traversal: Any, fake_map: Any
 ) -> None:
     frame = next(traversal.frames())
-    picture = match_picture(
-        frame.image, localizer.localize(frame.image, frame.camera), fake_map, height=480, gap=20
-    )
+    picture = match_picture(frame.image, localizer.localize(frame), fake_map, height=480, gap=20)
     assert picture.shape == (480, 640 + 20 + 640, 3)
     # The match at (40, 20) lies ten times as far in the enlarged query, and as far in the keyframe.
     for x in (404, 660 + 404):
@@ -142,7 +148,7 @@ def test_a_match_picture_joins_the_query_to_its_keyframe(
 
 def test_a_query_without_candidates_is_shown_alone(localizer: Any, traversal: Any, fake_map: Any) -> None:
     frame = list(traversal.frames())[21]
-    picture = match_picture(frame.image, localizer.localize(frame.image, frame.camera), fake_map, height=96)
+    picture = match_picture(frame.image, localizer.localize(frame), fake_map, height=96)
     assert picture.shape == (96, 128, 3)
 
 

@@ -23,6 +23,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import inverse
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
+from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.ros.common.counters import BadReason, Event
 from scene_geo_loc.ros.common.messages import (
     image_message,
@@ -33,6 +34,8 @@ from scene_geo_loc.ros.common.messages import (
     stamp_to_ns,
 )
 from scene_geo_loc.ros.localization.node import LocalizationNode
+
+FEW_INLIERS = Rejection(RejectionKind.INLIER_RATIO, 0.081, 0.13)
 
 
 @pytest.fixture
@@ -86,7 +89,7 @@ def test_map_to_odom_is_repeated_between_fixes_dated_now(robot: Robot) -> None:
 
 
 def test_map_to_odom_is_withheld_until_the_first_fix(robot: Robot) -> None:
-    robot.localizer.answer = PoseEstimate(Status.LOST, reason="Nothing like it.")
+    robot.localizer.answer = PoseEstimate(Status.LOST, rejection=FEW_INLIERS)
     stamp_ns = START
     robot.send_odometry(stamp_ns)
     robot.send(stamp_ns=stamp_ns)
@@ -100,10 +103,10 @@ def test_map_to_odom_is_withheld_until_the_first_fix(robot: Robot) -> None:
 
 @pytest.mark.parametrize("status", [Status.LOST, Status.RETRIEVED_ONLY])
 def test_an_image_that_is_not_localized_gives_a_state_and_no_pose(robot: Robot, status: Status) -> None:
-    robot.localizer.answer = PoseEstimate(status, T_map_camera=T_MAP_BASE, reason="Too few inliers.")
+    robot.localizer.answer = PoseEstimate(status, T_map_base=T_MAP_BASE, rejection=FEW_INLIERS)
     robot.send()
     robot.state_becomes(status.value)
-    assert robot.diagnosed("Too few inliers.").level == b"\x01"
+    assert robot.diagnosed("8.1 % < 13 %").level == b"\x01"
     assert robot.poses == []
     assert robot.poses_with_covariance == []
 
@@ -230,7 +233,7 @@ def test_relocalize_forgets_the_last_fix_and_withholds_map_to_odom(robot: Robot)
 
 
 def test_an_initial_pose_is_the_prior_until_the_first_localized_image(robot: Robot) -> None:
-    robot.localizer.answer = PoseEstimate(Status.LOST, reason="No.")
+    robot.localizer.answer = PoseEstimate(Status.LOST, rejection=FEW_INLIERS)
     robot.world.publish(
         "initialpose", pose_with_covariance(0, "map", T_MAP_BASE, np.diag([16.0, 4, 0, 0, 0, 0]))
     )

@@ -13,7 +13,7 @@ from rclpy.parameter import Parameter
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.ros import parameter_tables
-from scene_geo_loc.ros.common.parameters import declare, parameters_of, read, setting
+from scene_geo_loc.ros.common.parameters import declare, from_values, parameters_of, read, setting
 from scene_geo_loc.ros.parameter_tables import NODES, with_tables
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "nodes.md"
@@ -137,3 +137,16 @@ def test_renewing_the_tables_writes_what_belongs_between_the_marks(tmp_path: Pat
 def test_a_document_without_a_place_for_a_table_is_an_error() -> None:
     with pytest.raises(SceneGeoLocError, match="no place marked"):
         with_tables("# Nodes", {"node": Outer})
+
+
+def test_a_number_that_may_be_unset_is_so_at_minus_one_and_zero_is_zero() -> None:
+    class Limits(BaseModel):
+        share: float | None = Field(None, ge=0, le=1, description="least share; unset: as needed")
+
+    (parameter,) = parameters_of(Limits)
+    assert (parameter.default, parameter.low, parameter.high) == (-1.0, -1.0, 1.0)
+    assert parameter.description == "least share; -1: as needed"
+    assert from_values(Limits, {"share": -1.0}).share is None
+    assert from_values(Limits, {"share": 0.0}).share == 0.0
+    with pytest.raises(SceneGeoLocError, match=r"share is -0\.5"):
+        from_values(Limits, {"share": -0.5})

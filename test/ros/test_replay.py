@@ -13,7 +13,8 @@ from scene_geo_loc.benchmarks.localization.live import live_records
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, inverse, make_pose
-from scene_geo_loc.metrics.pose_error import CARRIED, LOCALIZED, UNANSWERED, summarize
+from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.metrics.pose_error import summarize
 from scene_geo_loc.ros.harness.replay import LiveAnswers, replay
 from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
 from scene_geo_loc.traversals.opening import open_traversal
@@ -83,12 +84,12 @@ def test_a_pose_counts_for_the_image_with_its_stamp(answers: LiveAnswers) -> Non
     records = live_records(answers, Recording())
     assert [record.stamp_ns for record in records] == [i * 10**8 for i in range(6)]
     assert [record.status for record in records] == [
-        LOCALIZED,
-        "lost",
-        "retrieved_only",
-        UNANSWERED,
-        LOCALIZED,
-        UNANSWERED,
+        Status.LOCALIZED,
+        Status.LOST,
+        Status.RETRIEVED_ONLY,
+        Status.UNANSWERED,
+        Status.LOCALIZED,
+        Status.UNANSWERED,
     ]
 
 
@@ -126,9 +127,9 @@ def test_a_recording_is_localized_by_a_node_of_its_own(room: Room, room_map: Pat
     assert summary.latency_p50_ms is not None
 
 
-def test_a_pose_that_is_told_while_the_state_is_carried_counts_as_such(answers: LiveAnswers) -> None:
-    answers.states.append((50.465, "carried"))
-    assert [record.status for record in live_records(answers, Recording())][4] == CARRIED
+def test_a_pose_that_is_told_while_the_state_is_dead_reckoned_counts_as_such(answers: LiveAnswers) -> None:
+    answers.states.append((50.465, "dead_reckoned"))
+    assert [record.status for record in live_records(answers, Recording())][4] is Status.DEAD_RECKONED
 
 
 def test_a_node_that_follows_the_camera_does_not_believe_its_first_fix(

@@ -87,7 +87,7 @@ def test_an_image_waits_for_the_other_camera_s_that_is_about_to_come(rig: Rig) -
     rig.send_aside(START)
     rig.robot.send(stamp_ns=START)
     rig.pose_is_right()
-    alone = rig.robot.node._localizer.localize(rig.front.image, rig.front.camera)
+    alone = rig.robot.node._localizer.localize(rig.front)
     stamp_ns = START + SECOND // 2
     message = image_message(0, "camera_optical_frame", rig.front.image)
     message.header.stamp = ns_to_stamp(stamp_ns)

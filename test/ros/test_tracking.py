@@ -10,10 +10,11 @@ from camera_robot import SECOND, START, T_BASE_CAMERA, T_MAP_BASE, T_ODOM_BASE, 
 
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
+from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.ros.common.messages import pose_from_message, pose_with_covariance, stamp_to_ns
 
 AHEAD = make_pose(np.eye(3), (1.0, 0.0, 0.0))
-LOST = PoseEstimate(Status.LOST, reason="Nothing like it.")
+LOST = PoseEstimate(Status.LOST, rejection=Rejection(RejectionKind.UNKNOWN_PLACE, 0.0, 0.1))
 
 
 def fix_at(T_map_base: np.ndarray) -> PoseEstimate:
@@ -51,14 +52,14 @@ def test_an_image_that_is_lost_has_the_pose_that_odometry_carries_on(robot: Robo
     stamp_ns = next(robot.stamps)
     robot.send_odometry(stamp_ns, T_ODOM_BASE @ AHEAD)
     robot.send(stamp_ns=stamp_ns)
-    robot.state_becomes("carried")
+    robot.state_becomes("dead_reckoned")
     pose = robot.world.wait(lambda: robot.poses[1:], "a second pose")[-1]
     assert stamp_to_ns(pose.header.stamp) == stamp_ns
     np.testing.assert_allclose(pose_from_message(pose.pose), T_MAP_BASE @ AHEAD, atol=1e-9)
     before, after = (np.asarray(m.pose.covariance).reshape(6, 6) for m in robot.poses_with_covariance)
     assert (np.linalg.eigvalsh(after - before) > -1e-12).all()
     assert np.trace(after) > np.trace(before)
-    assert robot.diagnosed("Carried by odometry").level == b"\x01"
+    assert robot.diagnosed("Dead-reckoned by odometry").level == b"\x01"
 
 
 def test_map_to_odom_stays_while_odometry_carries_the_pose(robot: Robot) -> None:

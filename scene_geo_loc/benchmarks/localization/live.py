@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from scene_geo_loc.metrics.pose_error import CARRIED, LOCALIZED, UNANSWERED, QueryRecord
+from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.metrics.pose_error import QueryRecord
 
 if TYPE_CHECKING:
     from scene_geo_loc.ros.harness.replay import LiveAnswers
@@ -19,8 +20,7 @@ def live_records(answers: LiveAnswers, traversal: Traversal) -> list[QueryRecord
     """Returns one record for each image that was sent, with the traversal's poses as truth.
 
     The node publishes its state when it changes, right after the pose.  An image without a pose has the
-    state in force when the next image was sent; where that is `localized` or `carried`, the node
-    dropped the image.
+    state in force when the next image was sent; where that has a pose, the node dropped the image.
     """
     truth = {frame.stamp_ns: frame.T_map_camera for frame in traversal.frames()}
     stamps = sorted(answers.sent_s)
@@ -31,13 +31,14 @@ def live_records(answers: LiveAnswers, traversal: Traversal) -> list[QueryRecord
             T_map_base, received_s = answer
             latency_ms = 1e3 * (received_s - answers.sent_s[stamp_ns])
             T_map_camera = T_map_base @ answers.base_T_camera
-            is_carried = _last_state(answers, received_s + STATE_AFTER_S) == CARRIED
-            status = CARRIED if is_carried else LOCALIZED
+            state = _last_state(answers, received_s + STATE_AFTER_S)
+            status = Status.DEAD_RECKONED if state == Status.DEAD_RECKONED else Status.LOCALIZED
             records.append(QueryRecord(stamp_ns, status, truth.get(stamp_ns), T_map_camera, latency_ms))
         else:
             until_s = answers.sent_s[next_ns] if next_ns is not None else float("inf")
             state = _last_state(answers, until_s)
-            status = state if state in ("lost", "retrieved_only") else UNANSWERED
+            unsure = state in (Status.LOST, Status.RETRIEVED_ONLY)
+            status = Status(state) if unsure else Status.UNANSWERED
             records.append(QueryRecord(stamp_ns, status, truth.get(stamp_ns)))
     return records
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from scene_geo_loc.benchmarks.localization.run import localize_frame
 from scene_geo_loc.geometry.pose import inverse, position_error_m
-from scene_geo_loc.metrics.pose_error import CARRIED, QueryRecord
+from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.metrics.pose_error import QueryRecord
 
 if TYPE_CHECKING:
     from scene_geo_loc.localization.localizer import Localizer
@@ -31,12 +32,12 @@ class Gaps:
     """What lies between poses.
 
     Attributes:
-        carried: poses that no fix of their own image confirmed.
+        dead_reckoned: number of poses that their own image did not confirm.
         longest_s: the longest time without a pose, from the first image to the last.
         longest_m: the longest way without a pose, along the true one; None where that is not known.
     """
 
-    carried: int
+    dead_reckoned: int
     longest_s: float
     longest_m: float | None
 
@@ -44,7 +45,7 @@ class Gaps:
         """The record that is written as JSON."""
         longest_m = None if self.longest_m is None else round(self.longest_m, 2)
         return {
-            "carried": self.carried,
+            "dead_reckoned": self.dead_reckoned,
             "longest_gap_s": round(self.longest_s, 3),
             "longest_gap_m": longest_m,
         }
@@ -59,7 +60,7 @@ def gaps_of(records: Sequence[QueryRecord]) -> Gaps:
     if len(places) == len(records):
         way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(places, axis=0), axis=1))])
         longest_m = float(max(way[b] - way[a] for a, b in pairwise(ends)))
-    return Gaps(sum(record.status == CARRIED for record in records), longest_s, longest_m)
+    return Gaps(sum(record.status is Status.DEAD_RECKONED for record in records), longest_s, longest_m)
 
 
 @dataclass(frozen=True)

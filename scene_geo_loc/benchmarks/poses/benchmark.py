@@ -38,9 +38,8 @@ from scene_geo_loc.benchmarks.poses.results import MethodResult, Place, QuerySet
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError, TraversalError
 from scene_geo_loc.core.progress import ProgressDisplay, no_display
 from scene_geo_loc.localization.localizer import Localizer, network_of
-from scene_geo_loc.localization.rig import RigLocalizer
+from scene_geo_loc.localization.query import Stopwatch
 from scene_geo_loc.localization.tracker import Tracker
-from scene_geo_loc.localization.view import Stopwatch
 from scene_geo_loc.mapping.builder import MapBuilder, feed, remove_partial
 from scene_geo_loc.mapping.reference_map import ReferenceMap, sha256_of
 from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings
@@ -236,7 +235,7 @@ class _Row:
     def answer(self, frames: Sequence[Frame]) -> QueryRecord:
         """The answer to images of one instant, with the time that their forward passes took."""
         if self.step.is_rig:
-            record = localize_instant(RigLocalizer(self.localizer), frames)
+            record = localize_instant(self.localizer, frames)
         else:
             frames = frames[:1]
             record = localize_frame(self.localizer, frames[0], self.tracker if self.step.is_tracked else None)

@@ -94,7 +94,7 @@ def time_queries(localizer: Localizer, frames: Iterable[Frame]) -> dict[str, Tim
     """The steps of localizing images, and their total."""
     steps: dict[str, list[float]] = {}
     for frame in frames:
-        for step, spent in localizer.localize(frame.image, frame.camera).timings_ms.items():
+        for step, spent in localizer.localize(frame).timings_ms.items():
             steps.setdefault(step, []).append(spent)
     return {step: Times.of(spent) for step, spent in steps.items()}
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -55,24 +53,24 @@ def print_results(runs: Mapping[str, Summary], title: str = "") -> None:
 
 
 def print_reasons(records: Sequence[QueryRecord]) -> None:
-    """Prints why queries were not localized, the usual reasons first, each with the numbers of one query."""
+    """Prints why queries were not localized, by kind, most frequent first, each with one example."""
     from rich.console import Console
 
-    reasons = [record.reason for record in records if record.reason and not record.is_localized]
-    alike = {re.sub(r"\d+(\.\d+)?", "0", reason): reason for reason in reversed(reasons)}
-    counts = Counter(re.sub(r"\d+(\.\d+)?", "0", reason) for reason in reasons)
+    from scene_geo_loc.metrics.pose_error import group_rejections
+
     console = Console(highlight=False)
-    for kind, count in counts.most_common(_REASONS):
-        console.print(f"Not localized, {count} like this: {alike[kind]}")
+    for rejected in group_rejections(records)[:_REASONS]:
+        console.print(f"Not localized, {rejected.count} like this: {rejected.example}")
 
 
 def print_gaps(gaps: Gaps) -> None:
-    """Prints how long there was no pose, and how many poses were carried on."""
+    """Prints how long there was no pose, and how many poses were dead-reckoned."""
     from rich.console import Console
 
     way = "" if gaps.longest_m is None else f", {gaps.longest_m:.1f} m"
-    carried = f" {gaps.carried} poses were carried on from earlier fixes." if gaps.carried else ""
-    Console(highlight=False).print(f"Longest without a pose: {gaps.longest_s:.1f} s{way}.{carried}")
+    count = gaps.dead_reckoned
+    dead_reckoned = f" {count} poses were dead-reckoned from earlier ones." if count else ""
+    Console(highlight=False).print(f"Longest without a pose: {gaps.longest_s:.1f} s{way}.{dead_reckoned}")
 
 
 def print_coverage(coverage: Coverage) -> None:
@@ -86,14 +84,14 @@ def print_coverage(coverage: Coverage) -> None:
 
 
 def print_kidnapping(kidnapping: Kidnapping) -> None:
-    """Prints how soon a camera that was carried away was found again."""
+    """Prints how soon a kidnapped camera was found again."""
     from rich.console import Console
 
     found = (
         "not found again" if kidnapping.recovered_s is None else f"found in {kidnapping.recovered_s:.1f} s"
     )
     wrong = f"wrong poses until then: {kidnapping.wrong_poses}"
-    Console(highlight=False).print(f"Carried away by {kidnapping.away_m:.0f} m: {found}; {wrong}.")
+    Console(highlight=False).print(f"Kidnapped by {kidnapping.away_m:.0f} m: {found}; {wrong}.")
 
 
 def print_retrieval(medians: MedianErrors) -> None:

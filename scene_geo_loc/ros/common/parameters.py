@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from rcl_interfaces.msg import ParameterDescriptor
     from rclpy.node import Node
 
+UNSET = -1.0
+"""Value of a numeric parameter that stands for unset; numbers that may be unset are not negative."""
+
 Settings = TypeVar("Settings", bound=BaseModel)
 
 MAX_NUMBER = 1e12
@@ -69,6 +72,7 @@ class Parameter:
         default: of that kind.
         choices: the strings it takes, where they are few.
         low, high: inclusive range of a number, or of each number of a list.
+        is_optional: whether it is a number that `UNSET` leaves unset.
     """
 
     name: str
@@ -80,6 +84,7 @@ class Parameter:
     choices: tuple[str, ...]
     low: float
     high: float
+    is_optional: bool = False
 
     @property
     def is_bounded(self) -> bool:
@@ -102,23 +107,34 @@ def parameters_of(settings: type[BaseModel], prefix: str = "") -> Iterator[Param
             yield from parameters_of(annotation, f"{prefix}{name}.")
             continue
         kind, choices = _ros_kind(annotation)
+        is_optional = type(None) in get_args(annotation) and kind in (int, float)
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         lows = [getattr(m, key) for m in field.metadata for key in ("ge", "gt") if hasattr(m, key)]
         highs = [getattr(m, key) for m in field.metadata for key in ("le", "lt") if hasattr(m, key)]
         default = field.get_default(call_default_factory=True)
-        if isinstance(default, (Enum, Path)) or default is None:
+        if is_optional:
+            # ROS has no null: a number that may be unset is declared as a number below its range.
+            default, lows = kind(UNSET), [UNSET]
+        elif isinstance(default, (Enum, Path)) or default is None:
             default = default.value if isinstance(default, Enum) else str(default or "")
         yield Parameter(
             name=f"{prefix}{name}",
             kind=kind,
             default=list(default) if isinstance(default, (list, tuple)) else default,
-            description=" ".join((field.description or "").split()),
+            description=_description(field.description or "", is_optional),
             unit=str(extra.get("unit", "")),
             live=bool(extra.get("live", False)),
             choices=choices,
             low=max(lows, default=-math.inf),
             high=min(highs, default=math.inf),
+            is_optional=is_optional,
         )
+
+
+def _description(words: str, is_optional: bool) -> str:
+    """Returns a field's description on one line, with the value that leaves a number unset."""
+    words = " ".join(words.split())
+    return words.replace("unset:", f"{UNSET:g}:") if is_optional else words
 
 
 def _ros_kind(annotation: Any) -> tuple[Any, tuple[str, ...]]:
@@ -128,6 +144,8 @@ def _ros_kind(annotation: Any) -> tuple[Any, tuple[str, ...]]:
     if get_origin(annotation) in (Union, types.UnionType):
         # None is written as an empty string: ROS has no null.
         (inner,) = (arg for arg in get_args(annotation) if arg is not type(None))
+        if inner in (int, float):
+            return inner, ()
         if inner not in (str, Path):
             raise TypeError(f"a ROS parameter cannot be {annotation}")
         return str, ()
@@ -205,6 +223,8 @@ def from_values(settings: type[Settings], values: dict[str, Any]) -> Settings:
     for parameter in parameters_of(settings):
         value = values.get(parameter.name)
         if value is None or (value == "" and parameter.default == "" and not parameter.choices):
+            continue
+        if parameter.is_optional and value == UNSET:
             continue
         if parameter.kind in (list[str], list[float]):
             value = list(value)

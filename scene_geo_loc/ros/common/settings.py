@@ -119,8 +119,8 @@ class LocalizationNodeSettings(CameraSettings):
     )
     tracking: bool = setting(
         False,
-        "Whether fixes are fused over time with odometry from odom_frame to base_frame on TF, which "
-        "carries poses on over images that are not localized.",
+        "Whether pose estimates are fused over time with odometry from odom_frame to base_frame on TF; "
+        "images that are not localized then get a dead-reckoned pose.",
     )
     localizer: LocalizerSettings = LocalizerSettings()
     tracker: TrackerSettings = TrackerSettings()

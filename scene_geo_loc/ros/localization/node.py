@@ -20,8 +20,8 @@ from sensor_msgs.msg import Image
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.transform_tree import TransformTree
-from scene_geo_loc.localization.estimate import PoseEstimate, Status
-from scene_geo_loc.localization.rig import RigImage, RigLocalizer
+from scene_geo_loc.localization.estimate import PoseEstimate
+from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.localization.tracker import TrackedPose, Tracker
 from scene_geo_loc.networks.runtime.extractor import has_contrast
 from scene_geo_loc.ros.common import parameters
@@ -244,12 +244,9 @@ class LocalizationNode(ManagedNode):
         prior = self._initial_poses.prior(lambda: self._fixes.base_T_camera(frame, stamp_ns))
         if prior is None and self._tracker is not None:
             prior = self._tracker.prior(stamp_ns)
-        others = self._further_cameras.beside(frame, stamp_ns)
-        if others:
-            rig = [RigImage(image, camera, np.eye(4)), *others]
-            estimate = RigLocalizer(self._localizer).localize(rig, prior).of_first_camera()
-        else:
-            estimate = self._localizer.localize(image, camera, prior)
+        # The first camera is the rig's base: its pose is estimated.
+        images = [CameraImage(image, camera), *self._further_cameras.beside(frame, stamp_ns)]
+        estimate = self._localizer.localize(images, prior)
         T_odom_camera = self._fixes.odom_T_camera(frame, stamp_ns) if self._tracker is not None else None
         with self._lock:
             if arrival.generation != self._generation:
@@ -266,17 +263,17 @@ class LocalizationNode(ManagedNode):
 
     def _take(self, pose: TrackedPose, stamp_ns: int, camera_frame: str) -> None:
         """Publishes what is known, a pose only where there is one to be sure of."""
-        if pose.status is not Status.LOCALIZED:
+        if not pose.status.has_pose:
             self._state.set(State(pose.status.value), pose.reason)
             return
-        assert pose.T_map_camera is not None
+        assert pose.T_map_base is not None
         assert pose.covariance is not None
-        if not self._fixes.publish(stamp_ns, camera_frame, pose.T_map_camera, pose.covariance):
+        if not self._fixes.publish(stamp_ns, camera_frame, pose.T_map_base, pose.covariance):
             self._state.set(State.LOST, self._fixes.problem)
             return
         self._initial_poses.forget()
         self._last_fix_at = time.monotonic()
-        self._state.set(State.CARRIED if pose.carried else State.LOCALIZED, pose.reason)
+        self._state.set(State(pose.status.value), pose.reason)
 
     def _publish_debug_image(
         self, stamp_ns: int, frame: str, image: NDArray[np.uint8], estimate: PoseEstimate
@@ -300,7 +297,7 @@ class LocalizationNode(ManagedNode):
         with self._lock:
             fix_age_s = None if self._last_fix_at is None else now - self._last_fix_at
             if (
-                self._state.state in (State.LOCALIZED, State.CARRIED)
+                self._state.state in (State.LOCALIZED, State.DEAD_RECKONED)
                 and fix_age_s is not None
                 and fix_age_s > settings.fix_timeout
             ):

@@ -25,7 +25,7 @@ TOGETHER_NS = 5_000_000
 
 
 class FixPublisher:
-    """Publishes fixes, and poses carried on from them, as poses of `base_frame` in the map, and as TF.
+    """Publishes pose estimates, measured or dead-reckoned, as poses of `base_frame` in the map, and as TF.
 
     Attributes:
         problem: the sentence of the last transform that was missing, or "" where none was.

@@ -80,7 +80,7 @@ class LocalizationFacts:
             report.find(Level.ERROR, f"No camera_info on {self.info_topic} yet.")
         if self.transform_problem:
             report.find(Level.WARN, self.transform_problem)
-        if self.state == "carried":
+        if self.state == "dead_reckoned":
             report.find(Level.WARN, self.reason)
         elif self.state != "localized":
             report.find(Level.WARN, f"Not localized ({self.state}). {self.reason}".strip())

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from scene_geo_loc.geometry.transform_tree import TransformUnavailable
-from scene_geo_loc.localization.rig import RigImage
+from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.ros.common.camera_input import CameraInput
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Counters
 from scene_geo_loc.ros.common.messages import stamp_to_ns
@@ -55,7 +55,7 @@ class FurtherCameras:
             kept.append(message)
             self._changed.notify_all()
 
-    def beside(self, camera_frame: str, stamp_ns: int) -> list[RigImage]:
+    def beside(self, camera_frame: str, stamp_ns: int) -> list[CameraImage]:
         """The images that go with one of the first camera, in whose frame and at whose time they are placed.
 
         Waits for those that are about to come.  A camera is left out, and counted, where it has no image
@@ -80,7 +80,7 @@ class FurtherCameras:
                 image, camera = camera_input.decode(message)
                 frame = camera_input.frame_id(message)
                 place = self._fixes.camera_T_other(camera_frame, stamp_ns, frame, _stamp(message))
-                images.append(RigImage(image, camera, place))
+                images.append(CameraImage(image, camera, place))
             except BadMessage as bad:
                 self._counters.add(bad.reason)
             except TransformUnavailable:

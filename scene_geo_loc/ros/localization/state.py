@@ -19,7 +19,7 @@ class State(str, Enum):
 
     INITIALIZING = "initializing"
     LOCALIZED = "localized"
-    CARRIED = "carried"
+    DEAD_RECKONED = "dead_reckoned"
     RETRIEVED_ONLY = "retrieved_only"
     LOST = "lost"
     SUSPENDED = "suspended"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,9 +24,9 @@ from scene_geo_loc.localization.covariance import (
     covariance_of,
     move_covariance,
     normal_equations,
+    pose_covariance,
 )
-from scene_geo_loc.localization.pnp import solve_pnp
-from scene_geo_loc.localization.rig_pnp import CameraMatches, refine_rig, rig_covariance, solve_rig
+from scene_geo_loc.localization.pnp import CameraMatches, refine_pnp, solve_pnp
 
 T_MAP_BASE = make_pose(Rotation.from_euler("zyx", (80, 5, -3), degrees=True).as_matrix(), FAR_AWAY)
 AHEAD = make_pose(np.eye(3), (0.0, -0.2, 1.5))
@@ -41,9 +43,8 @@ def seen(rng: np.random.Generator, T_base_camera: Pose, count: int, noise_px: fl
 def test_two_cameras_with_two_points_each_fix_the_pose_that_neither_fixes_alone() -> None:
     rng = np.random.default_rng(3)
     both = [seen(rng, AHEAD, 2), seen(rng, LEFT, 2)]
-    assert all(solve_pnp(one.pixels, one.points_map, CAMERA, 4.0) is None for one in both)
-    assert all(solve_rig([one], 4.0) is None for one in both)
-    found = solve_rig(both, 4.0)
+    assert all(solve_pnp([one], 4.0) is None for one in both)
+    found = solve_pnp(both, 4.0)
     assert found is not None
     assert position_error_m(T_MAP_BASE, found) < 1e-3
     assert rotation_error_deg(T_MAP_BASE, found) < 1e-2
@@ -56,9 +57,9 @@ def test_exact_matches_give_the_exact_pose_however_they_are_shared_out(
 ) -> None:
     rng = np.random.default_rng(seed)
     matches = [seen(rng, AHEAD, ahead), seen(rng, LEFT, left), seen(rng, REAR, rear)]
-    found = solve_rig(matches, 4.0)
+    found = solve_pnp(matches, 4.0)
     assert found is not None
-    refined = refine_rig(found, matches, 4.0)
+    refined = refine_pnp(found, matches, 4.0)
     assert position_error_m(T_MAP_BASE, refined) < 1e-3
     assert rotation_error_deg(T_MAP_BASE, refined) < 1e-2
 
@@ -68,23 +69,23 @@ def test_six_of_ten_matches_may_be_wrong_and_one_camera_may_be_wrong_altogether(
     matches = [seen(rng, mount, 100, 0.5) for mount in (AHEAD, LEFT, REAR)]
     for one, wrong in zip(matches, (40, 40, 100), strict=True):
         one.pixels[:wrong] = rng.uniform((0, 0), (320, 240), (wrong, 2))
-    found = solve_rig(matches, 4.0)
+    found = solve_pnp(matches, 4.0)
     assert found is not None
-    refined = refine_rig(found, matches, 4.0)
+    refined = refine_pnp(found, matches, 4.0)
     assert position_error_m(T_MAP_BASE, refined) < 0.05
     assert (matches[0].errors(refined)[40:] <= 4.0).all()
 
 
 def test_a_rig_of_one_camera_has_that_camera_s_pose_and_covariance() -> None:
     one = seen(np.random.default_rng(2), AHEAD, 80, 0.7)
-    alone, rig = solve_pnp(one.pixels, one.points_map, CAMERA, 4.0), solve_rig([one], 4.0)
+    alone, rig = solve_pnp([replace(one, T_base_camera=np.eye(4))], 4.0), solve_pnp([one], 4.0)
     assert alone is not None
     assert rig is not None
-    np.testing.assert_allclose(rig @ AHEAD, alone.T_map_camera, atol=1e-6)
+    np.testing.assert_allclose(rig @ AHEAD, alone, atol=1e-6)
     covariance = covariance_of(normal_equations(rig @ AHEAD, one.pixels, one.points_map, CAMERA))
     assert covariance is not None
     lever = rig[:3, 3] - (rig @ AHEAD)[:3, 3]
-    of_base, floor, excess = rig_covariance(rig, [one]), np.diag(MAP_STD**2), np.outer(EXCESS, EXCESS)
+    of_base, floor, excess = pose_covariance(rig, [one]), np.diag(MAP_STD**2), np.outer(EXCESS, EXCESS)
     assert of_base is not None
     expected = move_covariance((covariance - floor) / excess, lever)
     np.testing.assert_allclose((of_base - floor) / excess, expected, rtol=1e-6, atol=1e-12)
@@ -93,7 +94,7 @@ def test_a_rig_of_one_camera_has_that_camera_s_pose_and_covariance() -> None:
 def test_a_second_camera_makes_the_pose_surer() -> None:
     rng = np.random.default_rng(4)
     ahead, left = seen(rng, AHEAD, 60, 0.7), seen(rng, LEFT, 60, 0.7)
-    one, both = rig_covariance(T_MAP_BASE, [ahead]), rig_covariance(T_MAP_BASE, [ahead, left])
+    one, both = pose_covariance(T_MAP_BASE, [ahead]), pose_covariance(T_MAP_BASE, [ahead, left])
     assert one is not None
     assert both is not None
     assert np.trace(both[:3, :3]) < 0.6 * np.trace(one[:3, :3])
@@ -111,9 +112,9 @@ def test_but_for_the_excess_the_covariance_tells_how_far_poses_scatter() -> None
             CameraMatches(mount, CAMERA, pixels + rng.normal(0, 0.8, pixels.shape), points)
             for mount, pixels, points in exact
         ]
-        pose = refine_rig(T_MAP_BASE, matches, 4.0)
+        pose = refine_pnp(T_MAP_BASE, matches, 4.0)
         found.append(pose[:3, 3] - FAR_AWAY)
-        covariance = rig_covariance(pose, matches)
+        covariance = pose_covariance(pose, matches)
         assert covariance is not None
         stated.append(np.diag(covariance)[:3] - MAP_STD[:3] ** 2)
     scatter, expected = np.std(found, axis=0), np.sqrt(np.mean(stated, axis=0)) / EXCESS[:3]
@@ -129,14 +130,14 @@ def test_points_on_one_line_through_all_cameras_fix_no_pose() -> None:
         CameraMatches(one, CAMERA, pixels, transform(T_MAP_BASE @ one, CAMERA.back_project(pixels, depth)))
         for one in (mount, opposite)
     ]
-    assert rig_covariance(T_MAP_BASE, matches) is None
+    assert pose_covariance(T_MAP_BASE, matches) is None
 
 
 def test_too_few_matches_and_none_at_all_give_no_pose() -> None:
     rng = np.random.default_rng(6)
-    assert solve_rig([], 4.0) is None
-    assert solve_rig([seen(rng, AHEAD, 0), seen(rng, LEFT, 0)], 4.0) is None
-    assert solve_rig([seen(rng, AHEAD, 2), seen(rng, LEFT, 1)], 4.0) is None
+    assert solve_pnp([], 4.0) is None
+    assert solve_pnp([seen(rng, AHEAD, 0), seen(rng, LEFT, 0)], 4.0) is None
+    assert solve_pnp([seen(rng, AHEAD, 2), seen(rng, LEFT, 1)], 4.0) is None
 
 
 def test_errors_are_those_of_each_camera_s_own_image() -> None:

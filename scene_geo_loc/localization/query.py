@@ -1,0 +1,117 @@
+"""What a localizer is given, and what it finds in each image before it solves for a pose."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.localization.estimate import Candidate, Matches
+from scene_geo_loc.localization.pnp import CameraMatches, ideal_pixels
+from scene_geo_loc.localization.rejection import Rejection
+from scene_geo_loc.traversals.frame import Frame
+
+
+@dataclass(frozen=True)
+class CameraImage:
+    """An image of one camera of a rig.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB, not undistorted.
+        camera: its intrinsics; the size is the image's.
+        T_base_camera: pose of the optical frame in the base, the frame whose pose is estimated, at the time
+            of the estimate.  Identity: the pose of the camera itself is estimated.  Where a camera is
+            triggered at another time than the estimate is for, the odometry in between is part of it.
+    """
+
+    image: NDArray[np.uint8]
+    camera: Camera
+    T_base_camera: Pose = field(default_factory=lambda: np.eye(4))
+
+
+def camera_images(query: Frame | CameraImage | Sequence[CameraImage]) -> list[CameraImage]:
+    """Returns the images of a query, one of each camera.
+
+    Raises SceneGeoLocError where there is none, or one of another size than its camera.
+    """
+    if isinstance(query, Frame):
+        query = CameraImage(query.image, query.camera)
+    images = [query] if isinstance(query, CameraImage) else list(query)
+    if not images:
+        raise SceneGeoLocError("There is no image to localize: give one image of each camera.")
+    for image in images:
+        shape, camera = image.image.shape, image.camera
+        if len(shape) != 3 or shape[2] != 3:
+            raise SceneGeoLocError(f"The image has the shape {shape}: give an RGB image (H, W, 3).")
+        if shape[:2] != (camera.height, camera.width):
+            raise SceneGeoLocError(
+                f"The image is {shape[1]}x{shape[0]} and its camera {camera.width}x{camera.height}: "
+                "give the intrinsics for the size of the image."
+            )
+    return images
+
+
+class Stopwatch:
+    """Milliseconds by step, added up over the cameras, and their "total"."""
+
+    def __init__(self) -> None:
+        self.times_ms: dict[str, float] = {"total": 0.0}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Times what is done inside."""
+        start = time.perf_counter()
+        yield
+        spent_ms = (time.perf_counter() - start) * 1e3
+        self.times_ms[name] = self.times_ms.get(name, 0.0) + spent_ms
+        self.times_ms["total"] += spent_ms
+
+
+@dataclass
+class QueryMatches:
+    """What one image of a query matched in the map.
+
+    Attributes:
+        T_base_camera: pose of its camera in the base.
+        camera: intrinsics at the size of the network's input.
+        candidates: retrieved keyframes, best first.
+        matches: with the first candidates, in pixels of the network's input.
+        blocks: number of the image's blocks that have local features, see `covariance.block_count`.
+        rejection: why there are no matches to solve for, or None.
+    """
+
+    T_base_camera: Pose
+    camera: Camera
+    candidates: list[Candidate] = field(default_factory=list)
+    matches: Matches = field(default_factory=Matches.none)
+    blocks: int = 0
+    rejection: Rejection | None = None
+
+    @cached_property
+    def geometry(self) -> CameraMatches:
+        """The matches as the solver takes them: ideal pixels and points of the map."""
+        matches = self.matches
+        return CameraMatches(
+            self.T_base_camera,
+            self.camera,
+            ideal_pixels(self.camera, matches.query_pixels),
+            matches.points_map,
+            matches.points_sigma,
+            matches.keyframe,
+        )
+
+    def counted(self, inlier: NDArray[np.bool_]) -> list[Candidate]:
+        """Returns the candidates with the numbers of their matches and inliers (M,)."""
+        own = [self.matches.keyframe == candidate.keyframe for candidate in self.candidates]
+        return [
+            replace(candidate, matches=int(mask.sum()), inliers=int((mask & inlier).sum()))
+            for candidate, mask in zip(self.candidates, own, strict=True)
+        ]

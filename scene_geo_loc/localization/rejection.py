@@ -1,0 +1,82 @@
+"""Reasons why an image's pose is not accepted: a kind, the number found, and its limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class RejectionKind(str, Enum):
+    """What spoke against a pose; each kind has one sentence."""
+
+    INVALID_IMAGE = "invalid_image"
+    NO_CONTRAST = "no_contrast"
+    NO_KEYFRAME_NEAR_PRIOR = "no_keyframe_near_prior"
+    UNKNOWN_PLACE = "unknown_place"
+    NO_DEPTH = "no_depth"
+    NO_POSE = "no_pose"
+    INLIER_RATIO = "inlier_ratio"
+    INLIER_SPREAD = "inlier_spread"
+    COVERAGE = "coverage"
+    UNDETERMINED = "undetermined"
+    OFF_TRACK = "off_track"
+    UNCONFIRMED = "unconfirmed"
+    OTHER_PLACE = "other_place"
+    UNCERTAIN = "uncertain"
+    ODOMETRY_ONLY = "odometry_only"
+    VELOCITY_ONLY = "velocity_only"
+
+
+_SENTENCES = {
+    RejectionKind.INVALID_IMAGE: "{detail}",
+    RejectionKind.NO_CONTRAST: "The image is black, saturated or of one colour.",
+    RejectionKind.NO_KEYFRAME_NEAR_PRIOR: "Nearest keyframe {value:.1f} m > {limit:.1f} m from the prior.",
+    RejectionKind.UNKNOWN_PLACE: "Similarity of the best keyframe {value:.2f} < {limit:.2f}.",
+    RejectionKind.NO_DEPTH: "No match has a depth: the keyframes have none where they match.",
+    RejectionKind.NO_POSE: "No pose agrees with the {value:.0f} matches that have a depth.",
+    RejectionKind.INLIER_RATIO: "Inlier ratio {percent} < {limit_percent}.",
+    RejectionKind.INLIER_SPREAD: "Inliers lie on one line or in one spot of the image: "
+    "spread {value:.1f} px < {limit:.1f} px.",
+    RejectionKind.COVERAGE: "Inliers cover {percent} < {limit_percent} of the image.",
+    RejectionKind.UNDETERMINED: "The inliers do not determine all six degrees of freedom of the pose.",
+    RejectionKind.OFF_TRACK: "Pose estimate {value:.1f} m from the predicted pose: one of the two is wrong.",
+    RejectionKind.UNCONFIRMED: "Only {value:.0f} of {limit:.0f} consecutive pose estimates agree so far.",
+    RejectionKind.OTHER_PLACE: "The last {value:.0f} images look like other places.",
+    RejectionKind.UNCERTAIN: "Dead reckoning has added more than {limit:g} m to the position's "
+    "standard deviation.",
+    RejectionKind.ODOMETRY_ONLY: "Dead-reckoned by odometry for {value:.1f} s since the last pose estimate.",
+    RejectionKind.VELOCITY_ONLY: "Dead-reckoned at constant velocity for {value:.1f} s since the last "
+    "pose estimate.",
+}
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why the pose of an image is not accepted, or not measured by the image itself.
+
+    `str()` of it is one sentence, made here and nowhere else.
+
+    Attributes:
+        kind: what to count and group by.
+        value: the number found, in the unit of its sentence; None where the kind has none.
+        limit: what it is compared with; None where the kind has none.
+        detail: the message of an `INVALID_IMAGE`.
+    """
+
+    kind: RejectionKind
+    value: float | None = None
+    limit: float | None = None
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return _SENTENCES[self.kind].format(
+            value=self.value,
+            limit=self.limit,
+            percent=_percent(self.value),
+            limit_percent=_percent(self.limit),
+            detail=self.detail,
+        )
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.3g} %"

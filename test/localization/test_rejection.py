@@ -1,0 +1,20 @@
+"""Each reason for a rejection has one sentence, with its number and its limit."""
+
+from __future__ import annotations
+
+import pytest
+
+from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+
+
+@pytest.mark.parametrize("kind", RejectionKind)
+def test_every_kind_has_a_sentence(kind: RejectionKind) -> None:
+    sentence = str(Rejection(kind, 0.081, 0.13, "The image is empty."))
+    assert sentence[0].isupper()
+    assert sentence.endswith(".")
+    assert "{" not in sentence
+
+
+def test_the_number_stands_against_its_limit() -> None:
+    assert "8.1 % < 13 %" in str(Rejection(RejectionKind.INLIER_RATIO, 0.081, 0.13))
+    assert "12.5 % < 50 %" in str(Rejection(RejectionKind.COVERAGE, 0.125, 0.5))

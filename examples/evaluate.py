@@ -25,7 +25,7 @@ def main() -> None:
     count, errors = 0, []
     for frame in open_traversal(arguments.source).frames():
         count += 1
-        estimate = localizer.localize(frame.image, frame.camera)
+        estimate = localizer.localize(frame)
         print(f"{frame.name}: {estimate}")
         T_estimated, T_true = estimate.T_map_camera, frame.T_map_camera
         if estimate.status is Status.LOCALIZED and T_estimated is not None and T_true is not None:

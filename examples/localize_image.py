@@ -8,7 +8,7 @@ import argparse
 import numpy as np
 from PIL import Image
 
-from scene_geo_loc import Camera, Localizer, ReferenceMap
+from scene_geo_loc import Camera, CameraImage, Localizer, ReferenceMap
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     camera = Camera(width, height, fx=f, fy=f, cx=(width - 1) / 2, cy=(height - 1) / 2)
 
     localizer = Localizer(ReferenceMap.open(arguments.map))
-    print(localizer.localize(image, camera))
+    print(localizer.localize(CameraImage(image, camera)))
 
 
 if __name__ == "__main__":

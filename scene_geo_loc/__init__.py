@@ -1,6 +1,6 @@
 """Localizes a camera in a reference map.
 
-    from scene_geo_loc import Camera, Localizer, ReferenceMap
+    from scene_geo_loc import Camera, CameraImage, Localizer, ReferenceMap
 
 The names below are imported when they are first used, so that `import scene_geo_loc` stays light.
 docs/architecture.md shows the rooms of the package and what each may import.
@@ -14,16 +14,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scene_geo_loc.geometry.camera import Camera
     from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.localization.query import CameraImage
     from scene_geo_loc.mapping.builder import MapBuilder
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.traversals.opening import open_traversal
 
 __version__ = "0.1.0"
 
-__all__ = ["Camera", "Localizer", "MapBuilder", "ReferenceMap", "__version__", "open_traversal"]
+__all__ = [
+    "Camera",
+    "CameraImage",
+    "Localizer",
+    "MapBuilder",
+    "ReferenceMap",
+    "__version__",
+    "open_traversal",
+]
 
 _MODULES = {
     "Camera": "geometry.camera",
+    "CameraImage": "localization.query",
     "Localizer": "localization.localizer",
     "MapBuilder": "mapping.builder",
     "ReferenceMap": "mapping.reference_map",

@@ -74,7 +74,7 @@ def test_the_four_scenarios_are_scored_by_one_command(
     assert set(first["scenarios"]) == {"sunny", "long-term", "snow"}
     assert first["scenarios"]["snow"]["recall_at_n"][0] == 1.0
     assert (report / "index.html").is_file()
-    assert page.read_text().startswith("# Descriptors: what was measured")
+    assert page.read_text().startswith("# Descriptors: recall")
     assert f"The results are {page}, with 2 pictures in" in shown.replace("\n", " ")
     # Queries look exactly like their references: what the cache tells is what was measured.
     again = tmp_path / "again.json"

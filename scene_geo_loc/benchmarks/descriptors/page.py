@@ -1,4 +1,4 @@
-"""The results of a descriptor benchmark as a page of Markdown, with its pictures beside it."""
+"""The results of a descriptor benchmark as a Markdown page with pictures beside it."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ from scene_geo_loc.training.common.config import TrainingProtocol
 from scene_geo_loc.training.depth.protocol import DepthProtocol
 
 FULL = "full"
-"""The protocol with the authors' own numbers: what was not trained by it is shown as missing."""
+"""The protocol with the authors' own numbers; systems not trained with it get an empty row."""
 
 PLOTTED_M = (15, 30, 50)
-"""The distances of the paper's tables, as it plots them."""
+"""Distances in the paper's tables, as plotted there, in metres."""
 
 _CAPACITY = "RGB+ + MAC (A)"
-"""What the paper has in its Table II alone, and not among its curves."""
+"""A system that the paper lists in Table II only, without curves."""
 
 _OVERVIEW = "results_overview.png"
 
 
 @dataclass(frozen=True)
 class ResultRow:
-    """A system's line in the tables.
+    """Row of a system in the tables.
 
     Attributes:
         at_1: recall@1 by scenario, then the means.
         costs: parameters, bytes, milliseconds.
-        more: the second table's cells; empty where the system was not run.
+        more: cells of the second table; empty if the system was not run.
     """
 
     name: str
@@ -57,8 +57,8 @@ class ResultRow:
 
 
 @dataclass(frozen=True)
-class ProtocolWords:
-    """A training protocol: its settings, each with what it means, and how many systems it trained."""
+class ProtocolSection:
+    """A training protocol: its name, the number of its systems, its settings (key, value, description)."""
 
     name: str
     systems: int
@@ -66,14 +66,14 @@ class ProtocolWords:
 
     @property
     def is_run(self) -> bool:
-        """Whether any system was trained by it."""
+        """Whether any system was trained with it."""
         return self.systems > 0
 
 
 def write_results(path: Path, benchmark: Benchmark) -> list[Path]:
-    """Writes the page, and its pictures into the folder `images` beside it; returns all that was written.
+    """Writes the page, and its pictures to the folder `images` beside it; returns the paths of all files.
 
-    Raises SceneGeoLocError where they cannot be written.
+    Raises SceneGeoLocError if a file cannot be written.
     """
     groups = figure_groups(benchmark)
     pictures = {_OVERVIEW: partial(overview_figure, benchmark)}
@@ -111,7 +111,7 @@ def _left_out(benchmark: Benchmark, scenario: str) -> str:
 
 
 def _means(scenarios: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The means that the paper's abstract speaks of, over several scenarios that are there."""
+    """The means of the paper's abstract over several scenarios, as far as these were measured."""
     return {
         name: parts
         for name, parts in comparisons.ABSTRACT_MEANS.items()
@@ -142,7 +142,7 @@ def _as_plotted(recall: PlaceRecall, metres: int) -> float:
 
 
 def _missing(benchmark: Benchmark, scenarios: Sequence[str]) -> list[ResultRow]:
-    """Empty rows for the trained systems that were not trained by the full protocol; one for all of them."""
+    """Empty rows for the systems that were not trained with the full protocol; one row if that is all."""
     tuned = {result.system.name for result in benchmark.systems if result.runs[0].parent}
     trained = [system for system in _trained(benchmark) if system.name not in tuned]
     full = {system.name for system in trained if system.protocol == FULL}
@@ -153,18 +153,18 @@ def _missing(benchmark: Benchmark, scenarios: Sequence[str]) -> list[ResultRow]:
     return [ResultRow(name, f"{FULL}: not run", empty, [""] * 3) for name in names]
 
 
-def _protocols(benchmark: Benchmark) -> list[ProtocolWords]:
-    """Those that trained systems here, then the full one where it did not."""
+def _protocols(benchmark: Benchmark) -> list[ProtocolSection]:
+    """The protocols that systems were trained with, then the full one if none was."""
     trained = [system.protocol for system in _trained(benchmark)]
     names = [*dict.fromkeys(trained), *([FULL] if trained and FULL not in trained else [])]
     return [
-        ProtocolWords(name, trained.count(name), _settings(benchmark.protocols.get(name, {})))
+        ProtocolSection(name, trained.count(name), _settings(benchmark.protocols.get(name, {})))
         for name in names
     ]
 
 
 def _trained(benchmark: Benchmark) -> list[SystemName]:
-    """The systems that a protocol trained, each once, whatever sizes it is whitened to."""
+    """The trained systems, each once, without whitened variants."""
     names = [result.system for result in benchmark.systems]
     return [system for system in names if system.protocol and system.whitened is None]
 
@@ -179,7 +179,7 @@ def _settings(settings: Any) -> list[tuple[str, Any, str]]:
 
 
 def _paper(scenarios: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """The paper's systems, each with its recall@1 in the scenarios, "–" where it has none."""
+    """The paper's systems, each with its recall@1 in the scenarios, "–" if it has none."""
     drawn = [name for scenario in scenarios for name in icra2019.systems(scenario)]
     names = dict.fromkeys([*drawn, _CAPACITY])
     rows = [(name, [_printed(name, scenario) for scenario in scenarios]) for name in names]

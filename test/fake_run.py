@@ -15,7 +15,8 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, make_pose
 from scene_geo_loc.localization.estimate import CameraEstimate, Matches, PoseEstimate, Status
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
-from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
+from scene_geo_loc.traversals.frame import Frame, Scan
+from scene_geo_loc.traversals.skipped import Skipped
 
 CAMERA = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
 

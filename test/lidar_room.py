@@ -9,7 +9,8 @@ import numpy as np
 from room import Room
 
 from scene_geo_loc.geometry.pose import transform
-from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
+from scene_geo_loc.traversals.frame import Frame, Scan
+from scene_geo_loc.traversals.skipped import Skipped
 
 
 @dataclass

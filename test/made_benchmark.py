@@ -16,7 +16,7 @@ from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.metrics.recall import PlaceRecall
 from scene_geo_loc.places.views import View
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 SCENARIOS = ("sunny", "long-term", "snow", "night")
 RGB = {"encoder": "alexnet", "pooling": "mac", "descriptor": "rgb"}

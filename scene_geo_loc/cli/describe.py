@@ -43,7 +43,7 @@ def describe(
     from scene_geo_loc.core.atomic import written_aside
     from scene_geo_loc.mapping.image_descriptors import describe_folder, image_names, read_images
     from scene_geo_loc.networks.checkpoint import digest, save_checkpoint
-    from scene_geo_loc.traversals.frame import Skipped
+    from scene_geo_loc.traversals.skipped import Skipped
 
     names = image_names(folder)
     extractor, provenance = _ready(network, folder, fit, device)
@@ -72,7 +72,7 @@ def _ready(
     from scene_geo_loc.mapping.image_descriptors import fit_extractor, image_names, read_images, spread
     from scene_geo_loc.networks.checkpoint import load_checkpoint
     from scene_geo_loc.networks.default import default_network
-    from scene_geo_loc.traversals.frame import Skipped
+    from scene_geo_loc.traversals.skipped import Skipped
 
     network, provenance = load_checkpoint(path) if path else default_network()
     network = network.without_depth()

@@ -40,7 +40,7 @@ def triplets(
     from scene_geo_loc.places.scenarios import training_runs
     from scene_geo_loc.places.triplet_choice import make_triplets
     from scene_geo_loc.places.triplet_depth import attach_depth, make_missing_depth
-    from scene_geo_loc.traversals.frame import Skipped
+    from scene_geo_loc.traversals.skipped import Skipped
 
     runs, missing = training_runs(root)
     made = make_triplets(root, runs, Areas.load(root), settings)

@@ -12,7 +12,8 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.depth.densify import densify
 from scene_geo_loc.depth.lidar import LidarAccumulator, points_in_view, sparse_depth
 from scene_geo_loc.depth.window import ScanWindow, window_for
-from scene_geo_loc.traversals.frame import Frame, Skipped, Traversal
+from scene_geo_loc.traversals.frame import Frame, Traversal
+from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ def lidar_views(
         points_map = lidar.points_around(frame.stamp_ns)
         points = points_in_view(points_map, frame.T_map_camera, frame.camera)
         if len(points_map) == 0:
-            skipped.add("images without scans around them")
+            skipped.add(SkipReason.IMAGE_WITHOUT_SCANS)
         elif len(points) == 0:
-            skipped.add("images with no lidar point in view")
+            skipped.add(SkipReason.IMAGE_WITHOUT_POINTS)
         else:
             yield LidarView(frame, points)
 

@@ -22,7 +22,8 @@ from scene_geo_loc.depth.depth_maps import INDEX, JOURNAL, VERSION, DepthMap, De
 from scene_geo_loc.depth.lidar_views import LidarView, lidar_views
 from scene_geo_loc.depth.window import ScanWindow
 from scene_geo_loc.traversals.folder import FolderTraversal
-from scene_geo_loc.traversals.frame import Skipped, Traversal
+from scene_geo_loc.traversals.frame import Traversal
+from scene_geo_loc.traversals.skipped import Skipped
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,7 @@ def make_depth_maps(
                 journal.add(depth_map)
                 done += 1
                 on_progress(done, len(traversal))
-        for reason, count in remaining.skipped.counts.items():
-            skipped.add(reason, count)
+        skipped.add_all(remaining.skipped)
         if not journal.maps:
             raise SceneGeoLocError(f"{traversal.name}: no depth map can be made ({skipped or 'no images'}).")
         journal.finish(traversal.name)

@@ -45,7 +45,8 @@ from scene_geo_loc.matchers.base import FittedMatcher
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
-from scene_geo_loc.traversals.frame import Frame, Scan, Skipped, Traversal
+from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
+from scene_geo_loc.traversals.skipped import Skipped
 
 FIT_KEYFRAMES = 1000
 """Most keyframes that pooling and projection are fitted on."""

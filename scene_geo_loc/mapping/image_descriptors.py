@@ -16,7 +16,7 @@ from scene_geo_loc.mapping.builder import FIT_KEYFRAMES
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.runtime.extractor import Extractor
 from scene_geo_loc.traversals.folder import read_image
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 IMAGE_SUFFIXES = frozenset(
     (".bmp", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")

@@ -14,7 +14,7 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.depth.depth_maps import decode_depth
 from scene_geo_loc.depth.lidar import MAX_DEPTH_M
 from scene_geo_loc.packs.image_pack import Stack, resize_depth, resize_image, squash
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 MIN_MEDIAN_M = 0.1
 """A depth map whose median is less, or beyond `MAX_DEPTH_M`, is of another unit than centimetres."""

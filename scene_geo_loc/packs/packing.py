@@ -29,7 +29,7 @@ from scene_geo_loc.packs.image_pack import (
     Stack,
     packed_size,
 )
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 JOURNAL = "journal.jsonl"
 """In an unfinished pack: what it is made of, and a line for each chunk whose images are on the disk."""

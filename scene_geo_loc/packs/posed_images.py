@@ -32,7 +32,8 @@ from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.depth.lidar_views import choose_window, lidar_views
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.networks.runtime.extractor import has_contrast
-from scene_geo_loc.traversals.frame import Frame, Skipped, Traversal
+from scene_geo_loc.traversals.frame import Frame, Traversal
+from scene_geo_loc.traversals.skipped import Skipped
 
 KIND = "folder of posed images"
 FORMAT, FORMAT_VERSION = "scene_geo_loc posed images", 1

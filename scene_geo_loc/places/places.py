@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.places.areas import Area
 from scene_geo_loc.places.views import Cameras, View
-from scene_geo_loc.traversals.frame import Skipped
 from scene_geo_loc.traversals.robotcar.rows import FASTEST_M_S
+from scene_geo_loc.traversals.skipped import Skipped
 
 MAX_TIME_APART_NS = 100_000_000
 """How far apart in time the frames of two cameras may be to show one place; RobotCar's slowest has 11 Hz."""
@@ -79,8 +79,7 @@ def places_of(
     stamps = {camera: _stamps(of) for camera, of in views.items()}
     leading = next(iter(cameras))
     # The leading one's only: bad rows of the poses were counted for each camera.
-    for reason, count in cameras[leading].left_out.counts.items():
-        skipped.add(reason, count)
+    skipped.add_all(cameras[leading].left_out)
     positions = np.array([view.position for view in views[leading]]).reshape(-1, 2)
     chosen = along_way(stamps[leading], positions, distance_m)
     chosen = chosen[area.contains(positions[chosen])]

@@ -18,7 +18,7 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.places.areas import AREAS_FILE, Area, Areas
 from scene_geo_loc.places.places import places_of
 from scene_geo_loc.places.views import VIEWS, Cameras, View, open_cameras
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 REFERENCE_RUN = "2014-06-26-09-31-18"
 TRAINING_RUNS = ("2015-05-19-14-06-38", "2015-08-28-09-50-22", "2015-11-10-14-15-57")

@@ -28,7 +28,7 @@ from scene_geo_loc.places.triplets import (
     relative,
 )
 from scene_geo_loc.places.views import Cameras, View
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 PLACE_DISTANCE_M = 2.0
 """Way between the views to choose from, so that several of another run lie within 7 m of an anchor."""

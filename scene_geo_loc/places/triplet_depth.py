@@ -16,7 +16,7 @@ from scene_geo_loc.depth.make_depth_maps import make_depth_maps
 from scene_geo_loc.places.triplets import Sample, Triplet, Triplets, relative
 from scene_geo_loc.places.views import Cameras
 from scene_geo_loc.traversals.folder import FolderTraversal
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 
 def make_missing_depth(
@@ -52,8 +52,7 @@ def make_missing_depth(
             traversal, folder / run / camera, window, workers=workers, on_progress=on_images
         )
         done += len(traversal)
-        for reason, count in made.skipped.counts.items():
-            skipped.add(reason, count)
+        skipped.add_all(made.skipped)
     return skipped
 
 

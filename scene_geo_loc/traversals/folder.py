@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, transform
-from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
+from scene_geo_loc.traversals.frame import Frame, Scan
+from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 from scene_geo_loc.traversals.subset import WHOLE, Subset
 from scene_geo_loc.traversals.vehicle import Recording
 
@@ -112,7 +113,7 @@ class FolderTraversal:
             if frame is None:
                 continue
             if frame.T_map_camera is None:
-                skipped.add("images without a pose")
+                skipped.add(SkipReason.IMAGE_WITHOUT_POSE)
             given += 1
             yield frame
         if self.frame_files and not given:
@@ -123,10 +124,10 @@ class FolderTraversal:
         try:
             image = self.read_image(files.image)
         except TraversalError:
-            self.skipped.add("images that cannot be read")
+            self.skipped.add(SkipReason.IMAGE_UNREADABLE)
             return None
         if image.shape[1::-1] != (files.camera.width, files.camera.height):
-            self.skipped.add("images of another size than the camera's")
+            self.skipped.add(SkipReason.IMAGE_SIZE)
             return None
         depth = self._depth(files, image.shape[:2])
         return Frame(files.stamp_ns, image, files.camera, files.T_map_camera, depth, files.image.name)
@@ -134,17 +135,16 @@ class FolderTraversal:
     def scans(self) -> Iterator[Scan]:
         """The lidar's sweeps in order of time, each taken to the map by one pose."""
         assert self.read_scan is not None or not self.scan_files
-        for reason, count in self.scans_left_out.counts.items():
-            self.skipped.add(reason, count)
+        self.skipped.add_all(self.scans_left_out)
         for file in self.scan_files:
             try:
                 points = self.read_scan(file.path)  # type: ignore[misc]
             except (OSError, ValueError):
-                self.skipped.add("scans that cannot be read")
+                self.skipped.add(SkipReason.SCAN_UNREADABLE)
                 continue
             points = points[np.isfinite(points).all(axis=1) & (points != 0).any(axis=1)]
             if len(points) == 0:
-                self.skipped.add("scans without a valid point")
+                self.skipped.add(SkipReason.SCAN_EMPTY)
                 continue
             yield Scan(file.stamp_ns, transform(file.T_map_lidar, points))
 
@@ -154,10 +154,10 @@ class FolderTraversal:
         try:
             depth = self.read_depth(files.depth)
         except TraversalError:
-            self.skipped.add("depth images that cannot be read")
+            self.skipped.add(SkipReason.DEPTH_UNREADABLE)
             return None
         if depth.shape != size:
-            self.skipped.add("depth images of another size than the image")
+            self.skipped.add(SkipReason.DEPTH_SIZE)
             return None
         return depth
 

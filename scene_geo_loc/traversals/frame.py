@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.traversals.skipped import Skipped
 from scene_geo_loc.traversals.subset import Subset
 
 
@@ -51,27 +51,6 @@ class Scan:
 
     stamp_ns: int
     points_map: NDArray[np.float64]
-
-
-_counting = threading.Lock()
-
-
-@dataclass
-class Skipped:
-    """Counts of what a reader left out, by reason; shown to the user as one line."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, reason: str, count: int = 1) -> None:
-        """Counts what was left out for one reason; from any thread."""
-        with _counting:
-            self.counts[reason] = self.counts.get(reason, 0) + count
-
-    def __bool__(self) -> bool:
-        return bool(self.counts)
-
-    def __str__(self) -> str:
-        return ", ".join(f"{count} {reason}" for reason, count in sorted(self.counts.items()))
 
 
 class Traversal(Protocol):

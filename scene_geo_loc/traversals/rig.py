@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from scene_geo_loc.traversals.frame import Frame, Scan, Skipped, Traversal
+from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
+from scene_geo_loc.traversals.skipped import Skipped
 
 SAME_INSTANT_NS = 50_000_000
 """Images of several cameras belong together up to this far apart: cameras are often not triggered at once."""
@@ -31,8 +32,7 @@ class RigTraversal:
         """What the cameras left out; scans are the first one's."""
         total = Skipped()
         for camera in self.cameras:
-            for reason, count in camera.skipped.counts.items():
-                total.add(reason, count)
+            total.add_all(camera.skipped)
         return total
 
     def __len__(self) -> int:

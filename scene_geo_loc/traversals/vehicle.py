@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 if TYPE_CHECKING:
     from scene_geo_loc.traversals.rosbag.writer import BagWriter

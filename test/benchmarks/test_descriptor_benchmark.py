@@ -23,7 +23,7 @@ from scene_geo_loc.networks.architecture.projection import whitened_axes
 from scene_geo_loc.places.scenarios import Scenario
 from scene_geo_loc.places.views import View
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 SHAPE = (64, 48)
 CAMERA = Camera(*SHAPE, 50.0, 50.0, 31.5, 23.5)

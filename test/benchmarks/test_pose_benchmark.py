@@ -14,8 +14,9 @@ from scene_geo_loc.benchmarks.poses.methods import Recipe
 from scene_geo_loc.benchmarks.poses.results import Place
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.networks.runtime.extractor import Extractor
-from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
+from scene_geo_loc.traversals.frame import Frame, Scan
 from scene_geo_loc.traversals.rig import RigTraversal
+from scene_geo_loc.traversals.skipped import Skipped
 
 
 @dataclass

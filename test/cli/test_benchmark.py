@@ -19,7 +19,7 @@ from scene_geo_loc.networks.checkpoint import save_checkpoint
 from scene_geo_loc.places import scenarios
 from scene_geo_loc.places.views import View
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 
 def run(*arguments: object) -> str:

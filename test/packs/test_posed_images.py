@@ -13,7 +13,8 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.packs.posed_images import PosedImages, PosedPairs, pack_posed_images, undistorted
 from scene_geo_loc.training.scene.batches import NEIGHBOURS, SceneBatches
-from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
+from scene_geo_loc.traversals.frame import Frame, Scan
+from scene_geo_loc.traversals.skipped import Skipped
 
 CAMERA = Camera(80, 60, 60.0, 60.0, 39.5, 29.5)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scene_geo_loc.places.areas import Area
 from scene_geo_loc.places.places import along_way, nearest_in_time, places_of
 from scene_geo_loc.places.views import VIEWS
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 EVERYWHERE = Area(np.array([[-1e4, -1e4, 1e4, 1e4]]))
 

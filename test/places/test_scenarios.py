@@ -21,7 +21,7 @@ from scene_geo_loc.places.scenarios import (
     references_of,
 )
 from scene_geo_loc.places.views import VIEWS, Cameras
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 AREA = Area(np.array([[-10.0, -10.0, 1000.0, 1000.0]]))
 OXFORD_TEST_ROAD = [(300.0, 100.0), (740.0, 100.0), (740.0, 580.0)]

@@ -13,7 +13,7 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.places.areas import Area
 from scene_geo_loc.places.places import places_of
 from scene_geo_loc.places.views import VIEWS, open_cameras
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 EVERYWHERE = Area(np.array([[-1e4, -1e4, 1e4, 1e4]]))
 

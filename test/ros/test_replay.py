@@ -16,9 +16,10 @@ from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, inverse, make_pose
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.metrics.pose_error import summarize
 from scene_geo_loc.ros.harness.replay import LiveAnswers, replay
-from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
+from scene_geo_loc.traversals.frame import Frame, Scan
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
+from scene_geo_loc.traversals.skipped import Skipped
 
 FRAMES = 24
 T_BASE_CAMERA = make_pose(np.eye(3), (1.0, 0.0, 0.5))

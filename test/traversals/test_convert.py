@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import TraversalError
-from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
+from scene_geo_loc.traversals.frame import Frame, Scan
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.rig import RigTraversal
 from scene_geo_loc.traversals.rosbag.convert import T_BASE_CAMERA, convert
+from scene_geo_loc.traversals.skipped import Skipped
 
 POINTS = np.random.default_rng(1).uniform(-30, 30, (50, 3))
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
+from scene_geo_loc.traversals.frame import Frame, Scan
 from scene_geo_loc.traversals.rig import RigTraversal
+from scene_geo_loc.traversals.skipped import Skipped
 
 MS = 1_000_000
 

@@ -32,11 +32,11 @@ from trees import open_folder
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import inverse, position_error_m, rotation_error_deg, transform
 from scene_geo_loc.traversals import subset
-from scene_geo_loc.traversals.frame import Skipped
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.robotcar.calibration import Calibration, se3
 from scene_geo_loc.traversals.robotcar.poses import read_poses
 from scene_geo_loc.traversals.robotcar.rows import in_order, without_jumps
+from scene_geo_loc.traversals.skipped import Skipped
 
 OPTICAL = np.array([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 """The optical frame (right, down, forward) in a camera's frame (forward, right, down)."""

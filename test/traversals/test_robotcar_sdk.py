@@ -17,9 +17,9 @@ from trees import open_folder
 
 from scene_geo_loc.geometry.pose import Pose, inverse, transform
 from scene_geo_loc.traversals.folder import FolderTraversal
-from scene_geo_loc.traversals.frame import Skipped
 from scene_geo_loc.traversals.robotcar.calibration import Calibration
 from scene_geo_loc.traversals.robotcar.poses import VehiclePoses, read_poses
+from scene_geo_loc.traversals.skipped import Skipped
 
 ORIGIN_US = stamp_us(5.25)
 POSES_AT = (1.0371, 3.333333, 7.0109, 9.87654)

@@ -25,7 +25,7 @@ from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.mapping.image_descriptors import UNREADABLE
 from scene_geo_loc.places.scenarios import Scenario
 from scene_geo_loc.places.views import View
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 Image = NDArray[np.uint8]
 Size = tuple[int, int]

@@ -14,7 +14,8 @@ from scene_geo_loc.localization.estimate import LocalizerSettings
 from scene_geo_loc.mapping.settings import BuilderSettings, DepthSource
 from scene_geo_loc.networks.checkpoint import load_checkpoint
 from scene_geo_loc.networks.default import default_network
-from scene_geo_loc.traversals.frame import Frame, Scan, Skipped, Traversal
+from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
+from scene_geo_loc.traversals.skipped import Skipped
 
 RETRIEVAL = "retrieval"
 """The row of the poses of the most similar keyframes, which need no step: every step tells them."""

@@ -37,7 +37,7 @@ def evaluate(
     from scene_geo_loc.localization.match_picture import jpeg_bytes
     from scene_geo_loc.metrics.depth_error import DepthReport
     from scene_geo_loc.plots.depth_pictures import example_picture
-    from scene_geo_loc.traversals.frame import Skipped
+    from scene_geo_loc.traversals.skipped import Skipped
 
     traversal = source.open()
     window = window_of(traversal, before, after)

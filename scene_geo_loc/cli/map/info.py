@@ -15,7 +15,7 @@ def info(map_folder: MapFolder) -> None:
     from rich.table import Table
 
     from scene_geo_loc.mapping.reference_map import ReferenceMap
-    from scene_geo_loc.traversals.frame import Skipped
+    from scene_geo_loc.traversals.skipped import Skipped
 
     reference_map = ReferenceMap.open(map_folder)
     record = reference_map.info

@@ -17,7 +17,7 @@ from scene_geo_loc.core.parallel import in_order
 from scene_geo_loc.packs.image_pack import ImagePack
 from scene_geo_loc.places.triplets import Triplets
 from scene_geo_loc.training.common.augmentation import draw_sample
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

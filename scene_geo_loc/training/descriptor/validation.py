@@ -25,7 +25,7 @@ from scene_geo_loc.places.scenarios import (
     views_in_turn,
 )
 from scene_geo_loc.places.views import View, open_cameras
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 REFERENCE_RUNS = (REFERENCE_RUN, *TRAINING_RUNS)
 """References are of the first of these that passes through the validation area."""

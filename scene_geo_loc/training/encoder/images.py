@@ -23,7 +23,7 @@ from scene_geo_loc.places.scenarios import TRAINING_RUNS, training_runs
 from scene_geo_loc.places.views import View
 from scene_geo_loc.training.common.augmentation import augment
 from scene_geo_loc.traversals.folder import read_image
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped
 
 PLACE_DISTANCE_M = 2.0
 """Way between the places of a run whose views are taken; nearer ones show much the same."""

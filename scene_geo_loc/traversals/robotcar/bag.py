@@ -20,13 +20,13 @@ from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose, inverse
-from scene_geo_loc.traversals.frame import Skipped
 from scene_geo_loc.traversals.robotcar.calibration import CAMERAS, T_VEHICLE_BASE, Calibration
 from scene_geo_loc.traversals.robotcar.poses import VehiclePoses, read_vo
 from scene_geo_loc.traversals.robotcar.rows import NS_PER_STAMP, read_table
 from scene_geo_loc.traversals.robotcar.scans import LIDARS, ScanTimes, read_beams
 from scene_geo_loc.traversals.rosbag.convert import BASE_FRAME, POINTS_TOPIC, POSE_TOPIC
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
+from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 from scene_geo_loc.traversals.vehicle import Record, Recording
 
 INERTIAL_FRAME = "ins"
@@ -96,7 +96,7 @@ class _Records:
             try:
                 odometry = read_vo(path, skipped) if path.is_file() else None
             except TraversalError:
-                skipped.add("tables of odometry that cannot be read")
+                skipped.add(SkipReason.TABLE_UNREADABLE, of="odometry")
                 return
         if odometry is None:
             return
@@ -116,7 +116,7 @@ class _Records:
         try:
             stamps, table = read_table(path, "timestamp", _FIX_COLUMNS, skipped, position=_FIX_COLUMNS[:2])
         except TraversalError:
-            skipped.add("tables of GPS fixes that cannot be read")
+            skipped.add(SkipReason.TABLE_UNREADABLE, of="GPS fixes")
             return
         for stamp, row in zip(stamps.tolist(), table.tolist(), strict=True):
             yield Record(stamp, partial(_write_fix, stamp, row), "GPS fixes")

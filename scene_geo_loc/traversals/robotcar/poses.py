@@ -24,7 +24,6 @@ from scipy.spatial.transform import Rotation
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
 from scene_geo_loc.geometry.trajectory import Trajectory
-from scene_geo_loc.traversals.frame import Skipped
 from scene_geo_loc.traversals.robotcar.calibration import T_VEHICLE_BASE, Calibration, se3
 from scene_geo_loc.traversals.robotcar.rows import (
     FASTEST_M_S,
@@ -33,6 +32,7 @@ from scene_geo_loc.traversals.robotcar.rows import (
     read_table,
     without_jumps,
 )
+from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def read_vo(path: Path, skipped: Skipped) -> VehiclePoses | None:
     stretches = zip([0, *breaks], [*breaks, len(stamps)], strict=True)
     first, end = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
     if end - first < len(stamps):
-        skipped.add(f"rows of {path.name} beyond a break", len(stamps) - (end - first))
+        skipped.add(SkipReason.ROW_BEYOND_BREAK, len(stamps) - (end - first), of=path.name)
     poses = np.empty((end - first, 4, 4))
     poses[0] = T_VEHICLE_BASE  # its own inverse, so that base_link is at the map's origin
     for i in range(1, end - first):
@@ -165,7 +165,7 @@ def _read_navigation(
     )
     believed = without_jumps(stamps, table[:, :3])
     if not believed.all():
-        skipped.add(f"rows of {path.name} that jump", int((~believed).sum()))
+        skipped.add(SkipReason.ROW_JUMP, int((~believed).sum()), of=path.name)
     stamps, table = stamps[believed], table[believed]
     if len(stamps) == 0:
         return None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import TraversalError
-from scene_geo_loc.traversals.frame import Skipped
+from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 
 NS_PER_STAMP = 1000
 """The dataset's stamps are microseconds since 1970."""
@@ -64,14 +64,14 @@ def read_table(
                     stamp = int(row[stamp_column])
                     numbers = [float(row[column]) for column in columns]
                 except (TypeError, ValueError):
-                    skipped.add(f"damaged rows of {path.name}")
+                    skipped.add(SkipReason.ROW_DAMAGED, of=path.name)
                     continue
                 if not (0 < stamp < LATEST_STAMP and np.isfinite(numbers).all()):
-                    skipped.add(f"rows of {path.name} without numbers")
+                    skipped.add(SkipReason.ROW_NOT_FINITE, of=path.name)
                 elif position and not any(float(row[column]) for column in position):
-                    skipped.add(f"rows of {path.name} without a position")
+                    skipped.add(SkipReason.ROW_WITHOUT_POSITION, of=path.name)
                 elif not usable(row):
-                    skipped.add(f"rows of {path.name} of a bad solution")
+                    skipped.add(SkipReason.ROW_OF_BAD_SOLUTION, of=path.name)
                 else:
                     stamps.append(stamp)
                     values.append(numbers)
@@ -79,7 +79,7 @@ def read_table(
         raise TraversalError(f"{path}: the table cannot be read ({error}).") from error
     keep = in_order(stamps)
     if len(keep) < len(stamps):
-        skipped.add(f"rows of {path.name} out of order", len(stamps) - len(keep))
+        skipped.add(SkipReason.ROW_OUT_OF_ORDER, len(stamps) - len(keep), of=path.name)
     table = np.array(values, np.float64).reshape(-1, len(columns))
     return np.array(stamps, np.int64)[keep] * NS_PER_STAMP, table[keep]
 
@@ -98,12 +98,12 @@ def read_stamps(path: Path, skipped: Skipped) -> NDArray[np.int64]:
                 if word.isdecimal() and 0 < int(word) < LATEST_STAMP:
                     stamps.append(int(word))
                 elif line.strip():
-                    skipped.add(f"damaged lines of {path.name}")
+                    skipped.add(SkipReason.LINE_DAMAGED, of=path.name)
     except (OSError, UnicodeDecodeError) as error:
         raise TraversalError(f"{path}: the times cannot be read ({error}).") from error
     keep = in_order(stamps)
     if len(keep) < len(stamps):
-        skipped.add(f"lines of {path.name} out of order", len(stamps) - len(keep))
+        skipped.add(SkipReason.LINE_OUT_OF_ORDER, len(stamps) - len(keep), of=path.name)
     return np.array(stamps, np.int64)[keep]
 
 

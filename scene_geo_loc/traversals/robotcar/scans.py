@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.traversals.folder import ScanFile
-from scene_geo_loc.traversals.frame import Skipped
 from scene_geo_loc.traversals.robotcar.calibration import Calibration
 from scene_geo_loc.traversals.robotcar.poses import VehiclePoses
 from scene_geo_loc.traversals.robotcar.rows import NS_PER_STAMP, present, read_stamps
+from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 
 LIDARS = ("lms_front", "lms_rear", "ldmrs")
 
@@ -56,12 +56,12 @@ def find_scans(run: Path, calibration: Calibration, skipped: Skipped) -> ScanTim
             continue
         if not (has_scans and has_stamps and calibration.has(lidar)):
             lacking = "scans" if not has_scans else "stamps" if not has_stamps else "extrinsics"
-            skipped.add(f"lidars without {lacking}")
+            skipped.add(SkipReason.LIDAR_INCOMPLETE, of=lacking)
             continue
         of_lidar = read_stamps(listed, skipped)
         there = present(run / lidar, of_lidar, ".bin")
         if not there.all():
-            skipped.add(f"missing scans of {lidar}", int((~there).sum()))
+            skipped.add(SkipReason.SCAN_MISSING, int((~there).sum()), of=lidar)
         stamps.append(of_lidar[there])
         lidars.append(np.full(int(there.sum()), place, np.uint8))
     together = np.concatenate(stamps)
@@ -131,11 +131,11 @@ def place_scans(
     """
     if poses is None or len(times.stamps) == 0:
         if len(times.stamps):
-            skipped.add("scans without a pose", len(times.stamps))
+            skipped.add(SkipReason.SCAN_WITHOUT_POSE, len(times.stamps))
         return ()
     T_map_vehicle, known = poses.at_many(times.stamps * NS_PER_STAMP)
     if not known.all():
-        skipped.add("scans without a pose", int((~known).sum()))
+        skipped.add(SkipReason.SCAN_WITHOUT_POSE, int((~known).sum()))
     mounts = np.stack(
         [calibration.extrinsics(lidar) if calibration.has(lidar) else np.eye(4) for lidar in LIDARS]
     )

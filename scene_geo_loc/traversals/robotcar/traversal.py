@@ -18,12 +18,12 @@ import numpy as np
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles, size_of
 from scene_geo_loc.traversals.formats import Content, Format, Option
-from scene_geo_loc.traversals.frame import Skipped
 from scene_geo_loc.traversals.robotcar.bag import recording_of
 from scene_geo_loc.traversals.robotcar.calibration import CAMERAS, Calibration
 from scene_geo_loc.traversals.robotcar.poses import read_poses
 from scene_geo_loc.traversals.robotcar.rows import NS_PER_STAMP, present, read_stamps
 from scene_geo_loc.traversals.robotcar.scans import find_scans, place_scans, read_points
+from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 
 MAIN_CAMERA = "stereo/centre"
 """The camera that is read where none is named."""
@@ -63,7 +63,7 @@ def open_robotcar(folder: Path, camera: str | None = None, poses: str | None = N
     stamps = read_stamps(listed, left_out)
     there_are = present(folder / name, stamps, ".png")
     if not there_are.all():
-        left_out.add("missing images", int((~there_are).sum()))
+        left_out.add(SkipReason.IMAGE_MISSING, int((~there_are).sum()))
     stamps = stamps[there_are]
     images = [folder / name / f"{stamp}.png" for stamp in stamps]
     if not images:

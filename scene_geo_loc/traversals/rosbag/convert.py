@@ -17,9 +17,10 @@ from scene_geo_loc.core.parallel import ReadAhead
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, inverse, make_pose, transform
 from scene_geo_loc.geometry.trajectory import Trajectory
 from scene_geo_loc.traversals.folder import FolderTraversal
-from scene_geo_loc.traversals.frame import Frame, Skipped, Traversal
+from scene_geo_loc.traversals.frame import Frame, Traversal
 from scene_geo_loc.traversals.rig import RigTraversal
 from scene_geo_loc.traversals.rosbag.writer import BagWriter, jpeg_of
+from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 from scene_geo_loc.traversals.vehicle import Recording
 
 BASE_FRAME = "base_link"
@@ -99,8 +100,7 @@ def convert(
             camera.write(bag, frame, jpeg)
             done.frames += 1
         beside.finish(bag)
-    for reason, count in traversal.skipped.counts.items():
-        done.left_out.add(reason, count)
+    done.left_out.add_all(traversal.skipped)
     return done
 
 
@@ -193,7 +193,7 @@ class _Records:
             try:
                 record.write(bag)
             except (OSError, ValueError):
-                self._done.left_out.add(f"{record.of} that cannot be read")
+                self._done.left_out.add(SkipReason.RECORD_UNREADABLE, of=record.of)
                 continue
             self._done.count(record.of)
 
@@ -229,7 +229,7 @@ class _Scans:
             self._leave_out()
 
     def _leave_out(self) -> None:
-        self._done.left_out.add("scans at times without a pose")
+        self._done.left_out.add(SkipReason.SCAN_AT_TIME_WITHOUT_POSE)
 
 
 def _path(before: Frame | None, frame: Frame) -> Trajectory:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.formats import Content, Format, Option
-from scene_geo_loc.traversals.frame import Frame, Scan, Skipped
+from scene_geo_loc.traversals.frame import Frame, Scan
 from scene_geo_loc.traversals.messages.clouds import cloud_of, deskew
 from scene_geo_loc.traversals.messages.images import depth_of, image_of
 from scene_geo_loc.traversals.messages.transforms import frame_name
@@ -24,6 +24,7 @@ from scene_geo_loc.traversals.rosbag.bag import SUFFIXES, Bag, BagMessage, is_ba
 from scene_geo_loc.traversals.rosbag.index import BagIndex
 from scene_geo_loc.traversals.rosbag.poses import BagPoses, choose_odometry, choose_poses
 from scene_geo_loc.traversals.rosbag.topics import camera_topic, choose_depth, choose_image, lidar_topic
+from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 from scene_geo_loc.traversals.subset import WHOLE, Subset
 
 logger = logging.getLogger(__name__)
@@ -116,8 +117,7 @@ class RosbagTraversal:
     def skipped(self) -> Skipped:
         """What the last iterations over frames and over scans left out, and why."""
         both = Skipped(dict(self._skipped_frames.counts))
-        for reason, count in self._skipped_scans.counts.items():
-            both.add(reason, count)
+        both.add_all(self._skipped_scans)
         return both
 
     def frames(self) -> Iterator[Frame]:
@@ -128,9 +128,9 @@ class RosbagTraversal:
         """
         self._skipped_frames = skipped = Skipped()
         if unordered := len(self._image.stamps_ns) - len(self._in_order):
-            skipped.add("images with a stamp not after the one before", unordered)
+            skipped.add(SkipReason.IMAGE_OUT_OF_ORDER, unordered)
         if self._index.invalid_poses:
-            skipped.add("poses that are not finite", self._index.invalid_poses)
+            skipped.add(SkipReason.POSE_INVALID, self._index.invalid_poses)
         given, trouble = 0, ""
         for slot, image, depth in self._matched():
             try:
@@ -139,7 +139,7 @@ class RosbagTraversal:
                 trouble = str(error)
                 continue
             if frame.T_map_camera is None:
-                skipped.add("images without a pose")
+                skipped.add(SkipReason.IMAGE_WITHOUT_POSE)
             given += 1
             yield frame
         if trouble and not given:
@@ -162,17 +162,17 @@ class RosbagTraversal:
                 decoded = message.decode()
                 cloud = cloud_of(decoded)
             except ValueError:
-                skipped.add("scans that cannot be decoded")
+                skipped.add(SkipReason.SCAN_UNDECODABLE)
                 continue
             if len(cloud) == 0:
-                skipped.add("scans without a valid point")
+                skipped.add(SkipReason.SCAN_EMPTY)
                 continue
             if self._poses is None:
-                skipped.add("scans without a pose")
+                skipped.add(SkipReason.SCAN_WITHOUT_POSE)
                 continue
             points = deskew(cloud, stamp, partial(self._poses.of, frame_name(decoded.header.frame_id)))
             if len(points) == 0:
-                skipped.add("scans without a pose")
+                skipped.add(SkipReason.SCAN_WITHOUT_POSE)
                 continue
             yield Scan(stamp, points)
 
@@ -181,11 +181,11 @@ class RosbagTraversal:
         try:
             pixels = image_of(image.decode())
         except ValueError:
-            self._skipped_frames.add("images that cannot be decoded")
+            self._skipped_frames.add(SkipReason.IMAGE_UNDECODABLE)
             raise
         size = (self.camera.width, self.camera.height)
         if pixels.shape[1::-1] != size:
-            self._skipped_frames.add("images of another size than camera_info says")
+            self._skipped_frames.add(SkipReason.IMAGE_SIZE_OF_INFO)
             raise ValueError(
                 f"they are {pixels.shape[1]} x {pixels.shape[0]} pixels "
                 f"and camera_info says {size[0]} x {size[1]}"
@@ -195,9 +195,9 @@ class RosbagTraversal:
             try:
                 depth_map = depth_of(depth.decode())
             except ValueError:
-                self._skipped_frames.add("depth images that cannot be decoded")
+                self._skipped_frames.add(SkipReason.DEPTH_UNDECODABLE)
             if depth_map is not None and depth_map.shape != pixels.shape[:2]:
-                self._skipped_frames.add("depth images of another size than the image")
+                self._skipped_frames.add(SkipReason.DEPTH_SIZE)
                 depth_map = None
         name = f"{self._image.topic} at {slot.stamp_ns / 1e9:.3f} s"
         return Frame(

@@ -1,0 +1,84 @@
+"""Counts of what a reader or a builder left out, by reason."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class SkipReason(str, Enum):
+    """Reason for leaving something out of a traversal.
+
+    The value is what is counted, in the plural, as shown to the user and kept in files; `{}` stands for
+    the file or sensor it is of.
+    """
+
+    IMAGE_MISSING = "missing images"
+    IMAGE_UNREADABLE = "images that cannot be read"
+    IMAGE_UNDECODABLE = "images that cannot be decoded"
+    IMAGE_SIZE = "images of another size than the camera's"
+    IMAGE_SIZE_OF_INFO = "images of another size than camera_info says"
+    IMAGE_OUT_OF_ORDER = "images with a stamp not after the one before"
+    IMAGE_WITHOUT_POSE = "images without a pose"
+    IMAGE_WITHOUT_SCANS = "images without scans around them"
+    IMAGE_WITHOUT_POINTS = "images with no lidar point in view"
+    DEPTH_UNREADABLE = "depth images that cannot be read"
+    DEPTH_UNDECODABLE = "depth images that cannot be decoded"
+    DEPTH_SIZE = "depth images of another size than the image"
+    SCAN_MISSING = "missing scans of {}"
+    SCAN_UNREADABLE = "scans that cannot be read"
+    SCAN_UNDECODABLE = "scans that cannot be decoded"
+    SCAN_EMPTY = "scans without a valid point"
+    SCAN_WITHOUT_POSE = "scans without a pose"
+    SCAN_AT_TIME_WITHOUT_POSE = "scans at times without a pose"
+    LIDAR_INCOMPLETE = "lidars without {}"
+    POSE_INVALID = "transforms and poses with invalid numbers"
+    ROW_DAMAGED = "damaged rows of {}"
+    ROW_NOT_FINITE = "rows of {} without numbers"
+    ROW_WITHOUT_POSITION = "rows of {} without a position"
+    ROW_OF_BAD_SOLUTION = "rows of {} of a bad solution"
+    ROW_OUT_OF_ORDER = "rows of {} out of order"
+    ROW_BEYOND_BREAK = "rows of {} beyond a break"
+    ROW_JUMP = "rows of {} that jump"
+    LINE_DAMAGED = "damaged lines of {}"
+    LINE_OUT_OF_ORDER = "lines of {} out of order"
+    TABLE_UNREADABLE = "tables of {} that cannot be read"
+    RECORD_UNREADABLE = "{} that cannot be read"
+
+
+_counting = threading.Lock()
+
+
+@dataclass
+class Skipped:
+    """Counts of what was left out, by reason; shown to the user as one line.
+
+    Attributes:
+        counts: number by reason, the values of an enumeration such as `SkipReason`.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, reason: str, count: int = 1, of: str = "") -> None:
+        """Counts what was left out for one reason; safe from any thread.
+
+        Args:
+            of: the file or sensor that stands for `{}` in the reason.
+        """
+        text = reason.value if isinstance(reason, Enum) else reason
+        with _counting:
+            key = text.format(of)
+            self.counts[key] = self.counts.get(key, 0) + count
+
+    def add_all(self, other: Skipped | Mapping[str, int]) -> None:
+        """Adds the counts of another."""
+        for reason, count in (other.counts if isinstance(other, Skipped) else other).items():
+            self.counts[reason] = self.counts.get(reason, 0) + count
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} {reason}" for reason, count in sorted(self.counts.items()))

@@ -14,7 +14,7 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.depth.depth_maps import decode_depth
 from scene_geo_loc.depth.lidar import MAX_DEPTH_M
 from scene_geo_loc.packs.image_pack import Stack, resize_depth, resize_image, squash
-from scene_geo_loc.traversals.skipped import Skipped
+from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 
 MIN_MEDIAN_M = 0.1
 """A depth map whose median is less, or beyond `MAX_DEPTH_M`, is of another unit than centimetres."""
@@ -103,10 +103,10 @@ def _image(reader: Reader, picture: Picture, left_out: Skipped) -> NDArray[np.ui
     try:
         image = reader.read(picture.image)
     except TraversalError:
-        left_out.add("images that cannot be read")
+        left_out.add(SkipReason.IMAGE_UNREADABLE)
         return None
     if image.shape[:2] != (reader.height, reader.width):
-        left_out.add("images of another size than the camera's")
+        left_out.add(SkipReason.IMAGE_SIZE)
         return None
     return image
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.places.areas import Area
 from scene_geo_loc.places.views import Cameras, View
 from scene_geo_loc.traversals.robotcar.rows import FASTEST_M_S
-from scene_geo_loc.traversals.skipped import Skipped
+from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 
 MAX_TIME_APART_NS = 100_000_000
 """How far apart in time the frames of two cameras may be to show one place; RobotCar's slowest has 11 Hz."""
@@ -103,7 +103,7 @@ def _posed(run: str, camera: str, cameras: Cameras, skipped: Skipped) -> list[Vi
         View(run, camera, files, reader) for files in traversal.frame_files if files.T_map_camera is not None
     ]
     if without := len(traversal.frame_files) - len(views):
-        skipped.add("images without a pose", without)
+        skipped.add(SkipReason.IMAGE_WITHOUT_POSE, without)
     return views
 
 

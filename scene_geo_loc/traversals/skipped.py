@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -72,10 +71,11 @@ class Skipped:
             key = text.format(of)
             self.counts[key] = self.counts.get(key, 0) + count
 
-    def add_all(self, other: Skipped | Mapping[str, int]) -> None:
+    def add_all(self, other: Skipped) -> None:
         """Adds the counts of another."""
-        for reason, count in (other.counts if isinstance(other, Skipped) else other).items():
-            self.counts[reason] = self.counts.get(reason, 0) + count
+        with _counting:
+            for reason, count in other.counts.items():
+                self.counts[reason] = self.counts.get(reason, 0) + count
 
     def __bool__(self) -> bool:
         return bool(self.counts)

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.depth.lidar import MAX_DEPTH_M
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
 
-VERSION = 1
-"""Of the folder's format, and of the way its depth maps are made."""
+FORMAT = FileFormat("scene_geo_loc depth maps", 1, again="make the depth maps again")
+"""The version counts the ways in which depth maps are made, too."""
 
 INDEX = "index.json"
 JOURNAL = "index.partial.jsonl"
@@ -93,8 +94,7 @@ class DepthMaps:
             raise SceneGeoLocError(f"{folder} has no {INDEX} of depth maps{unfinished}.")
         try:
             index = json.loads((folder / INDEX).read_text())
-            if index["version"] != VERSION:
-                raise ValueError(f"it is of version {index['version']}, and this is {VERSION}")
+            FORMAT.check_version(index["version"], folder / INDEX)
             maps = [DepthMap.from_dict(values) for values in index["maps"]]
             source = Path(index["source"])
         except (OSError, ValueError, TypeError, KeyError) as error:

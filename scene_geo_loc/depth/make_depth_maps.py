@@ -18,7 +18,7 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.parallel import ordered_map
 from scene_geo_loc.core.partial import MARKER, Journal, OutputLock
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
-from scene_geo_loc.depth.depth_maps import INDEX, JOURNAL, VERSION, DepthMap, DepthMaps, encode_depth
+from scene_geo_loc.depth.depth_maps import FORMAT, INDEX, JOURNAL, DepthMap, DepthMaps, encode_depth
 from scene_geo_loc.depth.lidar_views import LidarView, lidar_views
 from scene_geo_loc.depth.window import ScanWindow
 from scene_geo_loc.traversals.folder import FolderTraversal
@@ -178,7 +178,7 @@ class _Journal:
         listed = [depth_map for depth_map in self._journal.records if (self.folder / depth_map.png).is_file()]
         self._journal.records = listed
         self.maps = {depth_map.stamp_ns: depth_map for depth_map in listed}
-        self._journal.open({"version": VERSION, "window": self._window}, DepthMap.to_dict)
+        self._journal.open({"version": FORMAT.version, "window": self._window}, DepthMap.to_dict)
 
     def __enter__(self) -> _Journal:
         return self
@@ -199,7 +199,7 @@ class _Journal:
     def finish(self, source: str) -> None:
         """Writes the index, which takes the journal's place."""
         maps = sorted(self.maps.values(), key=attrgetter("stamp_ns"))
-        head = json.dumps({"version": VERSION, "window": self._window, "source": source})
+        head = json.dumps({"version": FORMAT.version, "window": self._window, "source": source})
         lines = ",\n".join(json.dumps(depth_map.to_dict()) for depth_map in maps)
         write_aside(self.folder / INDEX, f'{head[:-1]}, "maps": [\n{lines}\n]}}\n'.encode())
         self._journal.remove()
@@ -207,7 +207,7 @@ class _Journal:
     def _check(self, head: Any) -> None:
         """Refuses depth maps that were made with another window or by another version."""
         try:
-            same = head["version"] == VERSION and head["window"] == self._window
+            same = head["version"] == FORMAT.version and head["window"] == self._window
         except (TypeError, KeyError) as error:
             raise SceneGeoLocError(
                 f"The list of depth maps in {self.folder} is damaged: remove it."

@@ -31,7 +31,6 @@ from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
 from scene_geo_loc.mapping.reference_map import (
     FILES,
     FORMAT,
-    FORMAT_VERSION,
     KIND,
     OPTIONAL_FILES,
     FileRecord,
@@ -307,8 +306,7 @@ class MapBuilder:
         cameras = self._partial.write_keyframes()
         self._partial.close_files()
         info = MapInfo(
-            format=FORMAT,
-            format_version=FORMAT_VERSION,
+            **FORMAT.header,
             map_frame=self.map_frame,
             keyframes=len(records),
             cameras=[camera.to_dict() for camera in cameras],

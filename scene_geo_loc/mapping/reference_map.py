@@ -34,13 +34,15 @@ from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.partial import check_replaceable
+from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.mapping.index import DescriptorIndex
 
 KIND = "reference map"
-FORMAT = "scene_geo_loc reference map"
-FORMAT_VERSION = 2
-"""Format 1 knew the matcher "encoder" alone; its maps are opened all the same."""
+FORMAT = FileFormat(
+    "scene_geo_loc reference map", 2, again="copy the map again, or build it again", error=MapError
+)
+"""Version 1 knew the matcher "encoder" alone; its maps are opened all the same."""
 ARRAYS = ("descriptors.npy", "local_features.npy", "depth.npy")
 FILES = ("keyframes.parquet", *ARRAYS, "index.faiss", "thumbnails.bin", "network.safetensors")
 MATCHER_ARRAYS = ("coarse_features.npy", "keypoints.npy")
@@ -239,7 +241,7 @@ def _is_map(path: Path) -> bool:
         values = json.loads((path / "map.json").read_text())
     except (OSError, ValueError):
         return False
-    return isinstance(values, dict) and values.get("format") == FORMAT
+    return FORMAT.is_format_of(values)
 
 
 def read_info(path: Path) -> MapInfo:
@@ -257,13 +259,7 @@ def read_info(path: Path) -> MapInfo:
         raise MapError(f"There is no reference map at {path}: {hint}.") from error
     except (OSError, ValueError) as error:
         raise MapError(f"{file} cannot be read ({error}): copy the map again, or build it again.") from error
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise MapError(f"{file} does not describe a reference map: name a map's folder.")
-    if values.get("format_version", 0) > FORMAT_VERSION:
-        raise MapError(
-            f"{path} has format {values['format_version']} and this version reads up to {FORMAT_VERSION}: "
-            "update scene_geo_loc, or build the map again."
-        )
+    FORMAT.check(values, file)
     try:
         return MapInfo.model_validate(values)
     except ValidationError as error:

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import CheckpointError
+from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 
-FORMAT_VERSION = 2
+FORMAT = FileFormat("scene_geo_loc checkpoint", 2, again="get it again", error=CheckpointError)
 METADATA_KEY = "scene_geo_loc"
 """Everything stands under one key: safetensors keeps no order, and equal networks give equal files."""
 
@@ -37,7 +38,7 @@ def save_checkpoint(network: SceneNetwork, path: Path, provenance: dict[str, Any
     Raises SceneGeoLocError where the file cannot be written.
     """
     description = {
-        "format_version": FORMAT_VERSION,
+        "format_version": FORMAT.version,
         "config": network.config.model_dump(),
         "provenance": provenance,
     }
@@ -59,13 +60,9 @@ def load_checkpoint(path: Path) -> tuple[SceneNetwork, dict[str, Any]]:
             if METADATA_KEY not in metadata:
                 raise CheckpointError(f"{path} is no checkpoint of scene_geo_loc: name one that it wrote.")
             description = json.loads(metadata[METADATA_KEY])
-            if description["format_version"] > FORMAT_VERSION:
-                raise CheckpointError(
-                    f"{path} has format {description['format_version']} "
-                    f"and this version reads up to {FORMAT_VERSION}: update scene_geo_loc."
-                )
+            version = FORMAT.check_version(description["format_version"], path)
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if description["format_version"] == 1:
+        if version == 1:
             tensors = _of_format_1(tensors)
         network = SceneNetwork(NetworkConfig.model_validate(description["config"]))
         if not tensors["fitted"]:

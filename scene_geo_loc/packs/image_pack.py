@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.versioned import FileFormat
 
 KIND = "image pack"
-FORMAT = "scene_geo_loc image pack"
-FORMAT_VERSION = 1
+FORMAT = FileFormat("scene_geo_loc image pack", 1, again="remove the folder, and it is made again")
 INFO = "pack.json"
 
 SHORT_SIDE = 280
@@ -78,8 +78,8 @@ class PackInfo(BaseModel):
         left_out: what was not packed, and how often.
     """
 
-    format: str = FORMAT
-    format_version: int = FORMAT_VERSION
+    format: str = FORMAT.name
+    format_version: int = FORMAT.version
     source: str
     digest: str
     squashed: bool
@@ -123,11 +123,7 @@ class ImagePack:
             raise SceneGeoLocError(
                 f"{path} is damaged ({reason}): remove the folder, and it is made again."
             ) from error
-        if (info.format, info.format_version) != (FORMAT, FORMAT_VERSION):
-            raise SceneGeoLocError(
-                f"{path} is of the format {info.format!r}, version {info.format_version}, and this program "
-                f"reads {FORMAT!r}, version {FORMAT_VERSION}: remove the folder, and it is made again."
-            )
+        FORMAT.check(info.model_dump(include={"format", "format_version"}), path)
         return cls(Path(folder), info)
 
     def __len__(self) -> int:

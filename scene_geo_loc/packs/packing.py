@@ -20,7 +20,7 @@ from scene_geo_loc.core.partial import Journal, PartialFolder, check_replaceable
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.packs.chunks import ChunkJob, PackedChunk, Picture, Reader, pack_chunk
 from scene_geo_loc.packs.image_pack import (
-    FORMAT_VERSION,
+    FORMAT,
     INFO,
     KIND,
     ImagePack,
@@ -107,7 +107,7 @@ def _check_replaceable(folder: Path) -> None:
 
 def _digest(pictures: Sequence[Picture], squashed: bool) -> str:
     """What tells packs of other files, or of files that were changed, from this one."""
-    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, squashed]).encode())
+    digest = hashlib.sha256(json.dumps([FORMAT.version, squashed]).encode())
     for picture in pictures:
         digest.update(
             json.dumps([picture.name, _state(picture.image), _state(picture.depth)]).encode() + b"\n"

@@ -29,6 +29,7 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.growing_array import GrowingArray
 from scene_geo_loc.core.partial import PartialFolder, check_replaceable
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
+from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.depth.lidar_views import choose_window, lidar_views
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.networks.runtime.extractor import has_contrast
@@ -36,7 +37,7 @@ from scene_geo_loc.traversals.frame import Frame, Traversal
 from scene_geo_loc.traversals.skipped import Skipped
 
 KIND = "folder of posed images"
-FORMAT, FORMAT_VERSION = "scene_geo_loc posed images", 1
+FORMAT = FileFormat("scene_geo_loc posed images", 1, again="remove the folder, and it is made again")
 INFO = "posed_images.json"
 _ARRAYS = ("images", "depth", "poses", "sources")
 
@@ -58,11 +59,7 @@ class PosedImages:
         self.folder = Path(folder)
         try:
             info = json.loads((self.folder / INFO).read_text())
-            if (info["format"], info["format_version"]) != (FORMAT, FORMAT_VERSION):
-                raise SceneGeoLocError(
-                    f"{folder} is of another format than {FORMAT!r}, version {FORMAT_VERSION}: remove it, "
-                    "and it is made again."
-                )
+            FORMAT.check(info, self.folder / INFO)
             self.images, self.depth, self.T_map_camera, self.sources = (
                 np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS
             )
@@ -197,7 +194,7 @@ def _write(
         raise SceneGeoLocError(f"{names}: there is no image with a pose to learn from; name poses.")
     np.save(folder / "poses.npy", np.stack(poses))
     np.save(folder / "sources.npy", np.array(sources, np.int32))
-    info = {"format": FORMAT, "format_version": FORMAT_VERSION, "made_of": made_of}
+    info = {**FORMAT.header, "made_of": made_of}
     write_json(folder / INFO, {**info, "cameras": list(cameras), "camera": camera_of})
 
 

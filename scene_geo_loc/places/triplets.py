@@ -21,11 +21,11 @@ from pydantic import BaseModel, ValidationError
 from scene_geo_loc import __version__
 from scene_geo_loc.core.atomic import written_aside
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, to_quaternion
 from scene_geo_loc.places.triplet_settings import TripletSettings
 
-FORMAT = "scene_geo_loc triplets"
-FORMAT_VERSION = 1
+FORMAT = FileFormat("scene_geo_loc triplets", 1, again="make the triplets again")
 ROLES = ("anchor", "positive", "negative")
 
 _KEY = b"scene_geo_loc"
@@ -96,8 +96,8 @@ class TripletInfo(BaseModel):
         left_out: what was not used, and how often.
     """
 
-    format: str = FORMAT
-    format_version: int = FORMAT_VERSION
+    format: str = FORMAT.name
+    format_version: int = FORMAT.version
     package_version: str = __version__
     root: str = "."
     runs: list[str]
@@ -216,11 +216,7 @@ def _info(path: Path, schema: pa.Schema) -> TripletInfo:
         raise SceneGeoLocError(
             f"{path}: its description is damaged ({where}: {first['msg']}); make the triplets again."
         ) from error
-    if (info.format, info.format_version) != (FORMAT, FORMAT_VERSION):
-        raise SceneGeoLocError(
-            f"{path}: has format {info.format!r}, version {info.format_version}, and this program reads "
-            f"{FORMAT!r}, version {FORMAT_VERSION}; make the triplets again."
-        )
+    FORMAT.check(info.model_dump(include={"format", "format_version"}), path)
     return info
 
 

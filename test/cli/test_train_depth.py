@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from scene_geo_loc.benchmarks.descriptors.trained_runs import find_runs
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
-from scene_geo_loc.depth.depth_maps import VERSION, DepthMap, encode_depth
+from scene_geo_loc.depth.depth_maps import FORMAT, DepthMap, encode_depth
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
 from scene_geo_loc.training.depth.pairs import distinct_names
@@ -61,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (out / png).write_bytes(encode_depth(np.full(size, 12.0, np.float32)))
             image = files.image.relative_to(source).as_posix()
             maps.append(DepthMap(files.stamp_ns, image, files.T_map_camera, files.camera, png, 1.0).to_dict())
-        index = {"version": VERSION, "source": str(source), "maps": maps}
+        index = {"version": FORMAT.version, "source": str(source), "maps": maps}
         (out / "index.json").write_text(json.dumps(index))
     network("rgbtd", root / "rgbtd.safetensors")
     network("rgb", root / "rgb.safetensors")

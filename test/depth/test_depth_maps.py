@@ -81,7 +81,7 @@ def test_a_folder_without_an_index_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[1, 2]", '{"version": 9, "maps": []}', '{"version": 1, "maps": [{}]}'])
 def test_a_damaged_index_is_told(folder: Path, text: str) -> None:
     (folder / "index.json").write_text(text)
-    with pytest.raises(SceneGeoLocError, match="damaged or of another format"):
+    with pytest.raises(SceneGeoLocError, match=r"damaged|version 9"):
         DepthMaps.load(folder)
 
 

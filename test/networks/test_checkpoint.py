@@ -178,7 +178,7 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "config", "said"),
     [
-        (99, {}, "has format 99 and this version reads up to 2: update"),
+        (99, {}, "version 99 and this release reads up to 2: update"),
         (2, {"descriptor": "telepathy"}, "names an architecture that is not known here"),
         (2, {"encoder": "alexnet"}, "does not fit its architecture"),
         (1, {}, "does not fit its architecture"),

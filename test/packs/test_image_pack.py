@@ -211,7 +211,7 @@ def test_a_stale_or_damaged_pack_is_made_anew(tmp_path: Path, change: str) -> No
 
 def test_a_folder_with_something_else_in_it_stays_as_it_is(tmp_path: Path) -> None:
     pictures = write_pictures(tmp_path / "in", 1)
-    with pytest.raises(SceneGeoLocError, match="is not empty and holds no image pack: name another"):
+    with pytest.raises(SceneGeoLocError, match="is no image pack and is not replaced"):
         packed(tmp_path / "in", pictures)
     assert len(list((tmp_path / "in").iterdir())) == 2
 
@@ -281,7 +281,7 @@ def test_a_pack_of_a_later_version_is_refused(tmp_path: Path) -> None:
     pack = packed(tmp_path / "pack", write_pictures(tmp_path / "in", 1))
     later = pack.info.model_copy(update={"format_version": 2})
     (pack.folder / "pack.json").write_text(later.model_dump_json())
-    with pytest.raises(SceneGeoLocError, match="version 2, and this program reads"):
+    with pytest.raises(SceneGeoLocError, match="version 2 and this release reads up to 1"):
         ImagePack.open(pack.folder)
 
 

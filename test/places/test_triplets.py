@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.depth.depth_maps import VERSION, DepthMap
+from scene_geo_loc.depth.depth_maps import FORMAT, DepthMap
 from scene_geo_loc.geometry.pose import Pose, make_pose
 from scene_geo_loc.places.areas import Areas
 from scene_geo_loc.places.triplet_choice import OTHER_REGION_DISTANCE_M, make_triplets
@@ -171,7 +171,7 @@ def made(drive: Any, tmp_path: Path) -> Triplets:
         png = f"{files.stamp_ns}.png"
         (depth / png).touch()
         maps.append(DepthMap(files.stamp_ns, "", files.T_map_camera, files.camera, png, 0.5).to_dict())
-    (depth / "index.json").write_text(json.dumps({"version": VERSION, "source": str(root), "maps": maps}))
+    (depth / "index.json").write_text(json.dumps({"version": FORMAT.version, "source": str(root), "maps": maps}))
     asked = TripletSettings(triplets=12, negative_distance_m=150, seed=5)
     made = attach_depth(make_triplets(root, runs, AREAS, asked), root / "depth")
     for image in made.images:

@@ -17,7 +17,7 @@ from robotcar_run import RUN, write_run
 from trees import open_folder
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.depth.depth_maps import VERSION, DepthMap, encode_depth
+from scene_geo_loc.depth.depth_maps import FORMAT, DepthMap, encode_depth
 from scene_geo_loc.packs.image_pack import ImagePack, metres
 from scene_geo_loc.packs.packing import make_pack
 from scene_geo_loc.training.depth.pairs import DepthPairs, PairSettings, pack_pairs
@@ -39,7 +39,7 @@ def run(tmp_path: Path) -> Path:
             (out / png).write_bytes(encode_depth(np.full(size, 5.0 + 10 * k + i, np.float32)))
             image = files.image.relative_to(folder).as_posix()
             maps.append(DepthMap(files.stamp_ns, image, files.T_map_camera, files.camera, png, 1.0).to_dict())
-        index = {"version": VERSION, "source": str(folder), "maps": maps}
+        index = {"version": FORMAT.version, "source": str(folder), "maps": maps}
         (out / "index.json").write_text(json.dumps(index))
     return folder
 

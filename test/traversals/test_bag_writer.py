@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -172,9 +174,14 @@ def test_a_bag_appears_under_its_name_only_when_it_is_whole(tmp_path: Path) -> N
 
 
 def test_what_a_killed_writer_left_behind_does_not_stand_in_the_way(tmp_path: Path) -> None:
-    killed = BagWriter(tmp_path / "bag")
-    killed.__enter__()
-    killed.image("/image", 1, "camera", picture(0))
+    script = (
+        "import os, sys; from pathlib import Path;"
+        "from scene_geo_loc.traversals.rosbag.writer import BagWriter;"
+        "BagWriter(Path(sys.argv[1])).__enter__(); os._exit(9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path / "bag")], check=False)
+    assert killed.returncode == 9
+    assert [entry.name for entry in tmp_path.iterdir()] == [".bag.partial"]
     write_drive(tmp_path / "bag")
     assert [entry.name for entry in tmp_path.iterdir()] == ["bag"]
 

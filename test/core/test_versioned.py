@@ -1,0 +1,38 @@
+"""Which versions of a file are read, and what is said of the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.versioned import FileFormat
+
+FORMAT = FileFormat("made-up map", 3, oldest=2, again="build it again", error=MapError)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_versions_that_can_be_read_are_returned(version: int) -> None:
+    assert FORMAT.check({**FORMAT.header, "format_version": version}, Path("map.json")) == version
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"format_version": 4}, r"version 4 .* up to 3: update scene_geo_loc, or build it again"),
+        ({"format_version": 1}, r"version 1 .* 2 and newer: build it again"),
+        ({"format_version": "3"}, r"does not say the version"),
+        ({"format": "grid"}, r"'grid' and not 'made-up map'"),
+    ],
+)
+def test_other_versions_are_refused_with_what_to_do(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(MapError, match=f"^map.json .*{words}"):
+        FORMAT.check({**FORMAT.header, **values}, Path("map.json"))
+
+
+@pytest.mark.parametrize("values", [None, [1], "text", {}])
+def test_values_of_anything_else_are_refused(values: Any) -> None:
+    with pytest.raises(MapError, match="has the format None"):
+        FORMAT.check(values, Path("map.json"))

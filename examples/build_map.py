@@ -9,8 +9,7 @@ The folder holds `images/`, `depth/` (16-bit PNG, millimetres), `K.txt` (3x3 int
 
 import argparse
 
-from scene_geo_loc import MapBuilder, open_traversal
-from scene_geo_loc.mapping.builder import feed
+from scene_geo_loc import build_map, open_traversal
 from scene_geo_loc.mapping.settings import BuilderSettings
 
 
@@ -23,11 +22,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     settings = BuilderSettings(keyframe_distance_m=arguments.keyframe_distance)
-    builder = MapBuilder(arguments.out, settings, source=arguments.source)
-    for _ in feed(builder, open_traversal(arguments.source)):
-        pass
-    builder.finish()
-    print(f"{arguments.out}: {builder.progress.keyframes} keyframes of {builder.progress.frames} frames")
+    traversal = open_traversal(arguments.source)
+    reference_map = build_map(traversal, arguments.out, settings)
+    print(f"{arguments.out}: {len(reference_map)} keyframes of {len(traversal)} frames")
 
 
 if __name__ == "__main__":

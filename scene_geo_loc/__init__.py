@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scene_geo_loc.geometry.camera import Camera
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.localization.query import CameraImage
-    from scene_geo_loc.mapping.builder import MapBuilder
+    from scene_geo_loc.mapping.builder import MapBuilder, build_map
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.traversals.opening import open_traversal
 
@@ -28,6 +28,7 @@ __all__ = [
     "MapBuilder",
     "ReferenceMap",
     "__version__",
+    "build_map",
     "open_traversal",
 ]
 
@@ -36,6 +37,7 @@ _MODULES = {
     "CameraImage": "localization.query",
     "Localizer": "localization.localizer",
     "MapBuilder": "mapping.builder",
+    "build_map": "mapping.builder",
     "ReferenceMap": "mapping.reference_map",
     "open_traversal": "traversals.opening",
 }

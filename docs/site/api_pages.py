@@ -29,7 +29,8 @@ COLON = "\ue000"  # a character of private use, which no docstring has
 FIELD_OF_SEVERAL = re.compile(r":(?:ivar|param) (\w+(?:, \w+)+):")
 WHAT_EACH_DOES = {
     "open_traversal": "opens a bag or a dataset",
-    "MapBuilder": "builds a reference map of frames with known poses",
+    "build_map": "builds a reference map of a traversal",
+    "MapBuilder": "builds a reference map of frames with known poses, one by one",
     "ReferenceMap": "opens a map that was built",
     "Camera": "the intrinsics of an image",
     "Localizer": "finds the pose of an image in a map",

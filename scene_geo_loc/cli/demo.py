@@ -115,7 +115,7 @@ def simulate_drive(artifacts: ArtifactCache, condition: str) -> None:
 def build_map(artifacts: ArtifactCache, name: str) -> None:
     """Builds a map from the mapping drive's bag, where it is not there; goes on with an unfinished one."""
     from scene_geo_loc.core.errors import MapError
-    from scene_geo_loc.mapping.builder import MapBuilder, feed
+    from scene_geo_loc.mapping import builder as mapping
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.mapping.settings import BuilderSettings
     from scene_geo_loc.traversals.opening import open_traversal
@@ -134,11 +134,7 @@ def build_map(artifacts: ArtifactCache, name: str) -> None:
             return
     traversal = open_traversal(bag)
     source = f"bags/{MAPPED}"
-    builder = MapBuilder(artifacts.begin(name), settings, map_frame=traversal.map_frame, source=source)
-    for _ in track(feed(builder, traversal), len(traversal), f"building {path}"):
-        pass
-    with progress("finishing it", "steps") as on_progress:
-        builder.finish(on_progress)
+    mapping.build_map(traversal, artifacts.begin(name), settings, source=source, display=progress)
     artifacts.finish(name, origin)
 
 

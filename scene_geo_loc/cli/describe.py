@@ -41,8 +41,8 @@ def describe(
     """
     from scene_geo_loc.cli.options.progress import track
     from scene_geo_loc.core.atomic import written_aside
-    from scene_geo_loc.mapping.image_descriptors import describe_folder, image_names, read_images
     from scene_geo_loc.networks.checkpoint import digest, save_checkpoint
+    from scene_geo_loc.networks.runtime.image_descriptors import describe_folder, image_names, read_images
     from scene_geo_loc.traversals.skipped import Skipped
 
     names = image_names(folder)
@@ -69,9 +69,10 @@ def _ready(
     """
     from scene_geo_loc.cli.options.progress import track
     from scene_geo_loc.core.errors import CheckpointError
-    from scene_geo_loc.mapping.image_descriptors import fit_extractor, image_names, read_images, spread
     from scene_geo_loc.networks.checkpoint import load_checkpoint
     from scene_geo_loc.networks.default import default_network
+    from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, evenly_spread
+    from scene_geo_loc.networks.runtime.image_descriptors import fit_extractor, image_names, read_images
     from scene_geo_loc.traversals.skipped import Skipped
 
     network, provenance = load_checkpoint(path) if path else default_network()
@@ -82,7 +83,7 @@ def _ready(
     names = image_names(source)
     taken: Iterable[str] = names
     if not network.is_fitted:
-        chosen = [names[i] for i in spread(len(names))]
+        chosen = [names[i] for i in evenly_spread(len(names), FIT_IMAGES)]
         taken = track(chosen, len(chosen), "fitting", "images")
         provenance = {**provenance, "fitted_on": source.name}
     images = (image for _, image in read_images(source, taken, Skipped()))

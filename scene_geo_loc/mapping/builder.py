@@ -1,56 +1,50 @@
-"""Builds a reference map from frames and scans, whether they come from a bag or from live topics."""
+"""Builds a reference map from frames and scans, whether they come from a recording or from live topics."""
 
 from __future__ import annotations
 
 import heapq
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from enum import Enum
 from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scene_geo_loc import __version__
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.partial import PartialFolder
-from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
+from scene_geo_loc.core.progress import ProgressCallback, ProgressDisplay, ignore_progress, no_display
 from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator
 from scene_geo_loc.depth.window import WINDOWS
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.mapping.index import DescriptorIndex
+from scene_geo_loc.mapping.finishing import complete_map
 from scene_geo_loc.mapping.keyframe_depth import depth_of
 from scene_geo_loc.mapping.keyframes import RECENT, KeyframeSelector
-from scene_geo_loc.mapping.multi_view_depth import OF_IMAGES, refine_depth
+from scene_geo_loc.mapping.multi_view_depth import REFINED_SOURCES
 from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
-from scene_geo_loc.mapping.reference_map import (
-    FILES,
-    FORMAT,
-    KIND,
-    OPTIONAL_FILES,
-    FileRecord,
-    MapInfo,
-    check_replaceable_map,
-    sha256_of,
-)
+from scene_geo_loc.mapping.reference_map import KIND, ReferenceMap, check_replaceable_map
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.matchers import make_matcher
-from scene_geo_loc.matchers.base import FittedMatcher
-from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
+from scene_geo_loc.matchers.base import Matcher
+from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
 from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
 from scene_geo_loc.traversals.skipped import Skipped
 
-FIT_KEYFRAMES = 1000
-"""Most keyframes that pooling and projection are fitted on."""
-FIT_MATCHER_KEYFRAMES = 100
-"""Most keyframes that a matcher is fitted on."""
+
+class FrameRejection(str, Enum):
+    """Why a frame cannot become a keyframe; the value completes "3 frames ..."."""
+
+    NO_POSE = "without a pose"
+    WRONG_SIZE = "of another size than their camera says"
+    NO_CONTRAST = "black or saturated"
+    OUT_OF_ORDER = "out of order"
+    DUPLICATE = "given twice"
 
 
 @dataclass
@@ -61,8 +55,8 @@ class BuildProgress:
         frames: frames given so far.
         keyframes: keyframes in the map so far.
         waiting: keyframes that wait for the lidar scans after them.
-        without_depth: keyframes that neither a sensor, nor the lidar, nor the network gave depth for.
-        skipped: frames left out, by reason.
+        without_depth: keyframes for which neither sensor, lidar nor network gave depth.
+        skipped: frames left out, by `FrameRejection`.
     """
 
     frames: int = 0
@@ -73,11 +67,16 @@ class BuildProgress:
 
 
 class MapBuilder:
-    """Turns frames and scans, in order of time, into a reference map.
+    """Makes a reference map of frames and scans that are given in order of time.
 
-    Everything is written to `<out>.partial` as it comes and renamed to `out` by `finish`, so that
-    a build that was stopped, however hard, goes on where it was: make the builder again for the
-    same `out` and give it the same frames.
+    Everything is written to `<out>.partial` as it comes; `finish` renames that to `out`.  A build that was
+    interrupted, even by a kill, is resumed by a new builder with the same arguments that is given the same
+    frames.
+
+    Attributes:
+        out: folder of the map.
+        settings: how it is built.
+        progress: how far it is.
     """
 
     def __init__(
@@ -88,24 +87,26 @@ class MapBuilder:
         map_frame: str = "map",
         source: str = "",
         network: Path | None = None,
+        matcher: type[Matcher] | None = None,
         device: str = "auto",
         overwrite: bool = False,
     ) -> None:
         """Prepares a build.
 
         Args:
-            out: folder of the map to be.
-            settings: how to build.
+            out: folder of the map, which must not exist.
+            settings: how to build; default: `BuilderSettings()`.
             map_frame: id of the frame that the poses are given in.
             source: where the frames come from, for the map's provenance.
-            network: a checkpoint; without one it is the network that the package comes with, its input
-                of the images' shape.  A network that is not fitted is fitted on the map's own images.
+            network: a checkpoint; default: the network of the package, with its input resized to the shape
+                of the images.  A network that is not fitted is fitted on the images of the map.
+            matcher: a matcher of one's own, used instead of the one that `settings.matcher` names.
             device: torch device, or "auto".
-            overwrite: whether a map at `out` may be replaced, once the new one is complete.
+            overwrite: whether a map at `out` is replaced once the new one is complete.
 
         Raises:
-            MapError: there is something at `out` that may not be overwritten or is no map, another process
-                builds it, or `<out>.partial` is not an unfinished map.
+            MapError: `out` exists and may not be overwritten, or is not a map; another process builds the
+                map; or `<out>.partial` is not an unfinished map.
             CheckpointError: the network cannot be read.
         """
         self.out = Path(out)
@@ -124,19 +125,20 @@ class MapBuilder:
         self._network, self._provenance = load_checkpoint(network) if network else default_network()
         if self.settings.depth == "learned" and not self._network.descriptor.infers_depth:
             raise MapError(
-                "The network infers no depth, and depth is to be learned: take `--depth auto`, for which "
-                "keyframes that show the same will do, or name a network that `train scene` taught depth."
+                "The network infers no depth, and depth is to be learned: set `depth` to `auto`, which "
+                "triangulates it from neighbouring keyframes, or name a network that was trained for depth."
             )
         self._keeps_input = network is not None
+        self._matcher_class = matcher
         self._extractor: Extractor | None = None
         self._waiting: deque[Frame] = deque()
         self._lidar = LidarAccumulator(WINDOWS.get(self.settings.lidar))
         self._latest_ns = -(2**63)
         self._partial = PartialMap(self.out)
-        self._resumed = len(self._partial.records)
-        self._resume_ns = self._partial.records[-1].stamp_ns if self._resumed else -(2**63)
-        self.progress.keyframes = self._resumed
-        self._resumed_last = self._partial.records[-RECENT:]
+        resumed = self._partial.records
+        self.progress.keyframes = self._resumed = len(resumed)
+        self._resume_ns = resumed[-1].stamp_ns if resumed else -(2**63)
+        self._resumed_last = resumed[-RECENT:]
         self._selector = KeyframeSelector(
             self.settings.keyframe_distance_m,
             self.settings.keyframe_angle_deg,
@@ -144,37 +146,53 @@ class MapBuilder:
         )
 
     @property
-    def _is_of_images(self) -> bool:
-        """Whether depth may be that of images, where none is measured."""
-        return self.settings.depth != "measured"
-
-    @property
     def resumed_keyframes(self) -> int:
-        """How many keyframes an earlier, unfinished build had left."""
+        """Number of keyframes that an earlier, unfinished build had left."""
         return self._resumed
 
+    def add_traversal(self, traversal: Traversal, on_progress: ProgressCallback = ignore_progress) -> None:
+        """Adds all frames and scans of a traversal.
+
+        Args:
+            on_progress: receives the frames added and the number of frames of the traversal.
+        """
+        items: Iterator[Frame | Scan] = heapq.merge(
+            traversal.scans(), traversal.frames(), key=lambda item: item.stamp_ns
+        )
+        total, done = len(traversal), 0
+        for item in items:
+            if isinstance(item, Scan):
+                self.add_scan(item)
+            else:
+                self.add_frame(item)
+                done += 1
+                on_progress(done, total)
+
     def add_scan(self, scan: Scan) -> None:
-        """Takes a lidar scan."""
+        """Adds a lidar scan."""
         self._lidar.add(scan)
         self._advance(scan.stamp_ns)
 
     def add_frame(self, frame: Frame) -> None:
-        """Takes a frame; what cannot be used is counted in `progress.skipped`."""
+        """Adds a frame; frames that cannot be used are counted in `progress.skipped`.
+
+        Raises MapError where the map cannot be written, or was begun with other settings.
+        """
         self.progress.frames += 1
         if frame.stamp_ns < self._resume_ns or _is_among(frame, self._resumed_last):
             return
-        reason = self._unusable(frame)
-        if reason:
-            self.progress.skipped.add(reason)
+        rejection = self._rejection(frame)
+        if rejection is not None:
+            self.progress.skipped.add(rejection.value)
         elif frame.T_map_camera is not None and self._selector.accept(frame.T_map_camera):
             self._waiting.append(frame)
             self.progress.waiting += 1
         self._advance(frame.stamp_ns)
 
     def pass_over(self, stamp_ns: int, T_map_camera: Pose) -> bool:
-        """Takes a frame that is too near to the last keyframe by its pose alone; whether it was.
+        """Counts a frame whose pose is too near to the last keyframes; returns False where it is not.
 
-        Who would have to decode its image can do without.
+        Lets the caller skip decoding the image.
         """
         if not self._selector.is_near(T_map_camera):
             return False
@@ -182,42 +200,47 @@ class MapBuilder:
         self._advance(stamp_ns)
         return True
 
-    def _unusable(self, frame: Frame) -> str:
+    def _rejection(self, frame: Frame) -> FrameRejection | None:
         if frame.T_map_camera is None:
-            return "without a pose"
+            return FrameRejection.NO_POSE
         if frame.image.shape[:2] != (frame.camera.height, frame.camera.width):
-            return "of another size than their camera says"
+            return FrameRejection.WRONG_SIZE
         if not has_contrast(frame.image):
-            return "black or saturated"
+            return FrameRejection.NO_CONTRAST
         if self._waiting and frame.stamp_ns < self._waiting[-1].stamp_ns:
-            return "out of order"
+            return FrameRejection.OUT_OF_ORDER
         if _is_among(frame, self._waiting):
-            return "given twice"
-        return ""
+            return FrameRejection.DUPLICATE
+        return None
 
     def _advance(self, stamp_ns: int) -> None:
-        """Completes the keyframes whose scans are all in by now."""
+        """Adds the waiting keyframes to the map whose scans have all been given by now."""
         self._latest_ns = max(self._latest_ns, stamp_ns)
         after_ns = round(self._lidar.window.after_s * 1e9)
         while self._waiting:
             first, last = self._waiting[0], self._waiting[-1]
             assert first.T_map_camera is not None
             assert last.T_map_camera is not None
-            way = np.linalg.norm(last.T_map_camera[:3, 3] - first.T_map_camera[:3, 3])
-            # Past the farthest depth there is nothing to wait for: the scans ahead are of other places.
-            if first.depth is None and self._latest_ns <= first.stamp_ns + after_ns and way <= MAX_DEPTH_M:
+            distance = np.linalg.norm(last.T_map_camera[:3, 3] - first.T_map_camera[:3, 3])
+            # Beyond the farthest depth there is nothing to wait for: the next scans are of other places.
+            if (
+                first.depth is None
+                and self._latest_ns <= first.stamp_ns + after_ns
+                and distance <= MAX_DEPTH_M
+            ):
                 break
-            self._complete_next()
+            self._add_next()
 
-    def _complete_next(self) -> None:
+    def _add_next(self) -> None:
         """Adds the first of the waiting keyframes to the partial map."""
         frame = self._waiting.popleft()
         assert frame.T_map_camera is not None
         extractor = self._extractor or self._start(frame.camera)
         features = extractor.extract(frame.image)
         dense = depth_of(frame, features, extractor.network, self._lidar, self.settings.depth)
-        # Depth that is not measured may yet come from the keyframes around it, wherever there is a feature.
-        known = np.ones((1, 1), bool) if dense.source in OF_IMAGES and self._is_of_images else dense.known
+        # Where neighbouring keyframes may give the depth later, every feature counts as having one.
+        is_refined = self._refines_depth and dense.source in REFINED_SOURCES
+        known = np.ones((1, 1), bool) if is_refined else dense.known
         rows, pixels = self._matcher.rows(frame.image, features, known)
         depth, sigma = dense.at(pixels, self._matcher.input_size)
         record = KeyframeRecord.of(frame, dense.source)
@@ -227,147 +250,131 @@ class MapBuilder:
         self.progress.waiting -= 1
         self.progress.without_depth += not np.isfinite(depth).any()
 
+    @property
+    def _refines_depth(self) -> bool:
+        """Whether depth that was not measured is refined from neighbouring keyframes in the end."""
+        return self.settings.depth != "measured"
+
     def _start(self, camera: Camera) -> Extractor:
-        """Begins, at the first keyframe: the shape of the default network's input follows the images'."""
+        """Opens the partial map at the first keyframe, whose camera sets the shape of the network's input."""
         if not self._keeps_input:
             self._network = self._network.with_input_for(camera.width, camera.height)
         self._extractor = Extractor(self._network, self._device)
-        self._matcher = make_matcher(self.settings.matcher, self._network)
-        self._partial.begin(
-            {
-                "settings": self.settings.model_dump(),
-                "map_frame": self.map_frame,
-                "source": self.source,
-                "network": digest(self._network),
-            },
-            self._network,
-            self._matcher,
-            of_images=self._is_of_images,
-        )
+        if self._matcher_class is not None:
+            self._matcher: Matcher = self._matcher_class(self._network)
+        else:
+            self._matcher = make_matcher(self.settings.matcher, self._network)
+        begun_with = {
+            "settings": self.settings.model_dump(),
+            "map_frame": self.map_frame,
+            "source": self.source,
+            "network": digest(self._network),
+            "matcher": self._matcher.name,
+        }
+        with self._writing():
+            self._partial.begin(begun_with, self._network, self._matcher, refines_depth=self._refines_depth)
         return self._extractor
 
     def finish(self, on_progress: ProgressCallback = ignore_progress) -> Path:
-        """Completes the map and gives it its final name.
+        """Completes the map, gives it its final name and returns its folder.
 
         Args:
-            on_progress: receives the steps done and their total: one for each keyframe, and two in a map of
-                images, for descriptor and depth.
+            on_progress: receives the steps done and their total: one for each keyframe, and two where depth
+                is refined, for descriptor and depth.
 
-        Raises MapError where there is no keyframe.
+        Raises MapError where there is no keyframe, or the map cannot be written.
         """
         while self._waiting:
-            self._complete_next()
-        if not self._partial.records:
+            self._add_next()
+        records = self._partial.records
+        if not records:
             skipped = f" ({self.progress.skipped})" if self.progress.skipped else ""
             raise MapError(
                 f"No map was built: none of {self.progress.frames} frames can be a keyframe{skipped}."
             )
         try:
             with self._writing():
-                self._complete(on_progress)
+                extractor = self._extractor or self._start(records[0].camera)
+                without_depth = complete_map(
+                    self._partial,
+                    extractor,
+                    self._matcher,
+                    self._provenance,
+                    on_progress,
+                    map_frame=self.map_frame,
+                    source=self.source,
+                    settings=self.settings.model_dump(),
+                    skipped=self.progress.skipped.counts,
+                )
+                if without_depth is not None:
+                    self.progress.without_depth = without_depth
                 self._partial.publish(overwrite=self._overwrite)
         except BaseException:
             self.abandon()
             raise
         return self.out
 
+    def abandon(self) -> None:
+        """Closes and unlocks an unfinished build; the next frame, or another builder, resumes it."""
+        self._partial.close()
+        self._extractor = None
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Makes MapError of what is raised where the disk is full or gone."""
+        """Raises MapError where the disk is full or cannot be written."""
         try:
             yield
         except OSError as error:
             raise MapError(
-                f"{self._partial.folder} cannot be written: {error.strerror or error}; make room and build "
-                "again, which continues there."
+                f"{self._partial.folder} cannot be written ({error.strerror or error}): make room, and build "
+                "again to resume."
             ) from error
-
-    def _complete(self, on_progress: ProgressCallback) -> None:
-        """Writes the files that need all keyframes."""
-        records = self._partial.records
-        extractor = self._extractor or self._start(records[0].camera)
-        network, folder = extractor.network, self._partial.folder
-        total = len(records) * (2 if self._is_of_images else 1)
-
-        def on_keyframes(done: int) -> None:
-            on_progress(done, total)
-
-        descriptors = self._describe(extractor, on_keyframes)
-        np.save(folder / "descriptors.npy", descriptors.astype(np.float16))
-        DescriptorIndex.build(descriptors).write(folder / "index.faiss")
-        save_checkpoint(network, folder / "network.safetensors", self._provenance)
-        if isinstance(self._matcher, FittedMatcher):
-            self._partial.fit_features(self._matcher, _spread(len(records), FIT_MATCHER_KEYFRAMES))
-        self._matcher.save(folder / "matcher.safetensors")
-        if self._is_of_images:
-            self.progress.without_depth = refine_depth(
-                self._partial, self._matcher, lambda done: on_keyframes(len(records) + done)
-            )
-        cameras = self._partial.write_keyframes()
-        self._partial.close_files()
-        info = MapInfo(
-            **FORMAT.header,
-            map_frame=self.map_frame,
-            keyframes=len(records),
-            cameras=[camera.to_dict() for camera in cameras],
-            network_digest=digest(network),
-            matcher=self.settings.matcher,
-            built=datetime.now(timezone.utc),
-            source=self.source,
-            settings=self.settings.model_dump(),
-            skipped=self.progress.skipped.counts,
-            package_version=__version__,
-            files={
-                name: FileRecord(bytes=(folder / name).stat().st_size, sha256=sha256_of(folder / name))
-                for name in (*FILES, *OPTIONAL_FILES)
-                if (folder / name).exists()
-            },
-        )
-        (folder / "map.json").write_text(info.model_dump_json(indent=1) + "\n")
-
-    def _describe(self, extractor: Extractor, on_keyframes: Callable[[int], None]) -> NDArray[np.float32]:
-        """The keyframes' global descriptors (N, D); a network that is not fitted is fitted on them."""
-        rows, count = self._partial.described_rows(), len(self._partial.records)
-        if extractor.network.is_fitted:
-            on_keyframes(count)
-            return np.asarray(rows[0], np.float32)
-        extractor.fit([one[i] for one in rows] for i in _spread(count, FIT_KEYFRAMES))
-        self._provenance = {**self._provenance, "fitted_on": self.source}
-        descriptors = np.zeros((count, extractor.network.config.global_size), np.float32)
-        for i in range(count):
-            descriptors[i] = extractor.describe([one[i].astype(np.float32) for one in rows])
-            on_keyframes(i + 1)
-        return descriptors
-
-    def abandon(self) -> None:
-        """Closes and unlocks an unfinished build: the next frame, or another builder, continues it."""
-        self._partial.close()
-        self._extractor = None
 
 
 def _is_among(frame: Frame, earlier: Sequence[Frame | KeyframeRecord]) -> bool:
-    """Whether a frame is one of the last ones again; cameras of a rig may take theirs at one instant."""
-    together = takewhile(lambda one: one.stamp_ns == frame.stamp_ns, reversed(earlier))
-    poses = [one.T_map_camera for one in together if one.T_map_camera is not None]
+    """Whether a frame is one of the last ones again; cameras of a rig may share a stamp."""
+    same_stamp = takewhile(lambda item: item.stamp_ns == frame.stamp_ns, reversed(earlier))
+    poses = [item.T_map_camera for item in same_stamp if item.T_map_camera is not None]
     return frame.T_map_camera is not None and any(np.array_equal(T, frame.T_map_camera) for T in poses)
 
 
-def _spread(count: int, most: int) -> NDArray[np.intp]:
-    """At most so many of the first `count` numbers, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, most).astype(np.intp))
+def build_map(
+    traversal: Traversal,
+    out: Path | str,
+    settings: BuilderSettings | None = None,
+    *,
+    source: str | None = None,
+    network: Path | None = None,
+    matcher: type[Matcher] | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+    display: ProgressDisplay = no_display,
+) -> ReferenceMap:
+    """Builds a map of a traversal and opens it; resumes an interrupted build of the same.
 
+    Args:
+        source: see `MapBuilder`; default: the traversal's name.
+        display: shows the progress of adding the frames and of finishing the map.
 
-def feed(builder: MapBuilder, traversal: Traversal) -> Iterator[Frame]:
-    """Gives a builder the frames and scans of a traversal in order of time; yields each frame given."""
-    items: Iterator[Frame | Scan] = heapq.merge(
-        traversal.scans(), traversal.frames(), key=lambda item: item.stamp_ns
+    The other arguments, and what is raised, are those of `MapBuilder`.
+    """
+    builder = MapBuilder(
+        out,
+        settings,
+        map_frame=traversal.map_frame,
+        source=traversal.name if source is None else source,
+        network=network,
+        matcher=matcher,
+        device=device,
+        overwrite=overwrite,
     )
-    for item in items:
-        if isinstance(item, Scan):
-            builder.add_scan(item)
-        else:
-            builder.add_frame(item)
-            yield item
+    try:
+        with display(f"building {out}", "frames") as on_progress:
+            builder.add_traversal(traversal, on_progress)
+        with display(f"finishing {out}", "steps") as on_progress:
+            return ReferenceMap.open(builder.finish(on_progress))
+    finally:
+        builder.abandon()
 
 
 def remove_partial(out: Path) -> None:

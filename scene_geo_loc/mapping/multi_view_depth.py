@@ -21,8 +21,8 @@ from scene_geo_loc.mapping.triangulation import (
 )
 from scene_geo_loc.matchers.base import Matcher
 
-OF_IMAGES = ("learned", "none")
-"""Sources of depth that neighbouring keyframes can better."""
+REFINED_SOURCES = ("learned", "none")
+"""Sources of depth that neighbouring keyframes refine."""
 COMPARED_KEYFRAMES = 1000
 """About as many keyframes at most tell how far the network's depth can be believed."""
 
@@ -59,7 +59,7 @@ def _triangulated(partial: PartialMap, matcher: Matcher) -> Iterator[InverseDept
         return PosedFeatures(features, partial.records[k].camera.resized(*size), T_map_camera[k])
 
     for k, record in enumerate(partial.records):
-        if record.depth_source not in OF_IMAGES:
+        if record.depth_source not in REFINED_SOURCES:
             yield InverseDepth(nothing, nothing)
             continue
         others = [posed(int(n)) for n in neighbours_of(T_map_camera, k)]
@@ -73,7 +73,7 @@ def _fused(partial: PartialMap, seen: NDArray[np.float32]) -> Iterator[tuple[NDA
     compared = np.flatnonzero(is_learned)[:: -(-len(depth) // COMPARED_KEYFRAMES)]
     scale = LearnedScale.of(_double(depth[compared]), InverseDepth(*_double(seen[compared]).swapaxes(0, 1)))
     for k, record in enumerate(partial.records):
-        if record.depth_source not in OF_IMAGES:
+        if record.depth_source not in REFINED_SOURCES:
             yield depth[k], sigma[k]
             continue
         known, error = fused(InverseDepth(*_double(seen[k])), _double(depth[k]), _double(sigma[k]), scale)

@@ -70,7 +70,11 @@ class PartialMap:
 
     Attributes:
         folder: where the files are.
+        refines_depth: whether depth that was not measured is refined when the map is completed; known from
+            `begin` on.
     """
+
+    refines_depth: bool
 
     def __init__(self, out: Path) -> None:
         """Takes up and locks what an earlier build of the map `out` left; creates nothing before `begin`.
@@ -89,15 +93,20 @@ class PartialMap:
         return self._journal.records
 
     def begin(
-        self, begun_with: dict[str, Any], network: SceneNetwork, matcher: Matcher, *, of_images: bool
+        self, begun_with: dict[str, Any], network: SceneNetwork, matcher: Matcher, *, refines_depth: bool
     ) -> None:
-        """Opens the files, to append; `begun_with` must be what an earlier build began with.
+        """Opens the files to append to them.
 
-        `of_images` is whether depth may be that of images: then its errors are kept, and it is written anew
-        by `write_depth`.
+        Args:
+            begun_with: what the build depends on; an earlier build is resumed only with the same.
+            network: describes the keyframes.
+            matcher: gives their features.
+            refines_depth: whether depth is refined in the end: then its errors are stored too, and
+                `write_depth` writes both again.
 
-        Raises MapError where it is not.
+        Raises MapError where an earlier build began with something else, or lost data.
         """
+        self.refines_depth = refines_depth
         begun = self._journal.head
         if begun is not None and begun != begun_with:
             other = [key for key, value in begun_with.items() if begun.get(key) != value]
@@ -109,7 +118,7 @@ class PartialMap:
         if begun is None and self._journal.path.exists():
             raise MapError(f"{self._journal.path} cannot be continued: remove {self.folder} and build again.")
         (self.folder / WORK).mkdir(exist_ok=True)
-        self._open_arrays(network, matcher, of_images)
+        self._open_arrays(network, matcher)
         if len(self.records) > min(map(len, self._arrays)):
             raise MapError(f"{self.folder} lacks data of its keyframes: remove it and build again.")
         for array in self._arrays:
@@ -120,12 +129,14 @@ class PartialMap:
         self._thumbnails.seek(0, 2)
         self._journal.open(begun_with, _encode)
 
-    def _open_arrays(self, network: SceneNetwork, matcher: Matcher, of_images: bool) -> None:
+    def _open_arrays(self, network: SceneNetwork, matcher: Matcher) -> None:
         self._features = _open_features(
             self.folder / WORK if isinstance(matcher, FittedMatcher) else self.folder, matcher
         )
         self._fitted: dict[str, NDArray] = {}
-        self._depth = _open_depth(self.folder / WORK if of_images else self.folder, matcher, of_images)
+        self._depth = _open_depth(
+            self.folder / WORK if self.refines_depth else self.folder, matcher, self.refines_depth
+        )
         self._described = self._open_described(network)
         self._arrays = (*self._depth, *self._features.values(), *self._described)
 

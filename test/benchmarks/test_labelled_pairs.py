@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scene_geo_loc.benchmarks.descriptors.labelled_pairs import LabelledPairs, average_precision, score_pairs
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.mapping.image_descriptors import Descriptors
+from scene_geo_loc.networks.runtime.image_descriptors import Descriptors
 
 
 def at_angles(**degrees: float) -> Descriptors:

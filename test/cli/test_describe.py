@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
-from scene_geo_loc.mapping.image_descriptors import Descriptors
 from scene_geo_loc.networks import default
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig
 from scene_geo_loc.networks.checkpoint import digest, imagenet_network, load_checkpoint, save_checkpoint
+from scene_geo_loc.networks.runtime.image_descriptors import Descriptors
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from domain_coordinator import domain_id
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
-from scene_geo_loc.mapping.builder import MapBuilder, feed
+from scene_geo_loc.mapping.builder import build_map
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.rosbag.bag import Bag
@@ -94,9 +94,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
             depth = np.full((96, 128), 10.0, np.float32)
             bag.depth_image("/camera/depth/image_raw", stamp_ns, "camera_optical_frame", depth)
     traversal = open_traversal(folder / "bags" / "sunny", poses="/ground_truth/pose")
-    builder = MapBuilder(folder / "map", map_frame="map")
-    assert sum(1 for _ in feed(builder, traversal)) == 10
-    builder.finish()
+    assert len(traversal) == 10
+    build_map(traversal, folder / "map")
     return folder
 
 

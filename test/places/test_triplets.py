@@ -171,7 +171,9 @@ def made(drive: Any, tmp_path: Path) -> Triplets:
         png = f"{files.stamp_ns}.png"
         (depth / png).touch()
         maps.append(DepthMap(files.stamp_ns, "", files.T_map_camera, files.camera, png, 0.5).to_dict())
-    (depth / "index.json").write_text(json.dumps({"version": FORMAT.version, "source": str(root), "maps": maps}))
+    (depth / "index.json").write_text(
+        json.dumps({"version": FORMAT.version, "source": str(root), "maps": maps})
+    )
     asked = TripletSettings(triplets=12, negative_distance_m=150, seed=5)
     made = attach_depth(make_triplets(root, runs, AREAS, asked), root / "depth")
     for image in made.images:

@@ -32,9 +32,9 @@ from scene_geo_loc.benchmarks.descriptors.systems import DescriptorSystem, Syste
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.progress import ProgressCallback, ProgressDisplay, ignore_progress, no_display
-from scene_geo_loc.mapping.image_descriptors import spread
 from scene_geo_loc.metrics.recall import measure_recall
 from scene_geo_loc.networks.architecture.projection import whitened_axes
+from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, evenly_spread
 
 if TYPE_CHECKING:
     from scene_geo_loc.places.views import View
@@ -156,7 +156,7 @@ class _Scores:
         """Descriptors (N, D) of all rows that scenarios need; other rows are zero."""
         pixels = self.images.open(self.run.input_size(*shape))
         references = self._references()
-        system.fit(np.array(pixels[references[i]]) for i in spread(len(references)))
+        system.fit(np.array(pixels[references[i]]) for i in evenly_spread(len(references), FIT_IMAGES))
         descriptors: NDArray[np.float32] | None = None
         rows = self.images.rows()
         for begin in range(0, len(rows), _BATCH):

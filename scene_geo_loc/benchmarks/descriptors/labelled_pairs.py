@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.mapping.image_descriptors import Descriptors
 from scene_geo_loc.metrics.recall import TIE_DIGITS
+from scene_geo_loc.networks.runtime.image_descriptors import Descriptors
 
 PROTOCOL = {
     "average_precision": "over all labelled pairs, ranked together by cosine: the mean, over the matches, of "

@@ -22,7 +22,7 @@ from scene_geo_loc.core.atomic import write_json, written_aside
 from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
 from scene_geo_loc.core.parallel import available_cores, in_order
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
-from scene_geo_loc.mapping.image_descriptors import UNREADABLE
+from scene_geo_loc.networks.runtime.image_descriptors import UNREADABLE
 from scene_geo_loc.places.scenarios import Scenario
 from scene_geo_loc.places.views import View
 from scene_geo_loc.traversals.skipped import Skipped

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.benchmarks.descriptors.scenario_images import Image, Size
-from scene_geo_loc.mapping.image_descriptors import describe_images, fit_extractor
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
 from scene_geo_loc.networks.checkpoint import digest
 from scene_geo_loc.networks.default import default_network, untrained_network
+from scene_geo_loc.networks.runtime.image_descriptors import describe_images, fit_extractor
 
 if TYPE_CHECKING:
     from scene_geo_loc.networks.architecture.scene_network import SceneNetwork

@@ -40,7 +40,7 @@ from scene_geo_loc.core.progress import ProgressDisplay, no_display
 from scene_geo_loc.localization.localizer import Localizer, network_of
 from scene_geo_loc.localization.query import Stopwatch
 from scene_geo_loc.localization.tracker import Tracker
-from scene_geo_loc.mapping.builder import MapBuilder, feed, remove_partial
+from scene_geo_loc.mapping.builder import build_map, remove_partial
 from scene_geo_loc.mapping.reference_map import ReferenceMap, sha256_of
 from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings
 from scene_geo_loc.metrics.pose_error import QueryRecord
@@ -151,24 +151,20 @@ class PoseBenchmarkRun:
                 return opened
             except MapError:
                 remove_partial(out)
-        builder = MapBuilder(
+        title = (
+            f"mapping {course.name} with {recipe.depth_name or 'no'} depth "
+            f"and {recipe.settings.matcher} features"
+        )
+        return build_map(
+            traversal,
             out,
             recipe.settings,
-            map_frame=traversal.map_frame,
             source=course.name,
             network=recipe.network,
             device=self.device,
             overwrite=True,
+            display=lambda _, unit: self.show(title, unit),
         )
-        words = (
-            f"mapping {course.name} with {recipe.depth_name or 'no'} depth "
-            f"and {recipe.settings.matcher} features"
-        )
-        with self.show(words, "frames") as on_progress:
-            for done, _ in enumerate(feed(builder, traversal), start=1):
-                on_progress(done, len(traversal))
-            builder.finish()
-        return ReferenceMap.open(out)
 
     def _row(self, recipe: Recipe, opened: ReferenceMap, step: Step) -> _Row:
         digest = opened.info.network_digest

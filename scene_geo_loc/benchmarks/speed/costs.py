@@ -21,7 +21,7 @@ from numpy.lib import format as npy
 from scene_geo_loc.depth.lidar import LidarAccumulator, lidar_depth
 from scene_geo_loc.depth.window import SPINNING
 from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder, feed
+from scene_geo_loc.mapping.builder import BuilderSettings, build_map
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.reference_map import FileRecord, ReferenceMap, sha256_of
 from scene_geo_loc.mapping.settings import MatcherName
@@ -105,11 +105,8 @@ def time_build(traversal: Traversal, out: Path, matcher: MatcherName = "encoder"
     Raises CheckpointError where what the matcher has learned is not at hand.
     """
     begin = time.perf_counter()
-    builder = MapBuilder(out, BuilderSettings(matcher=matcher), source=traversal.name, overwrite=True)
-    for _ in feed(builder, traversal):
-        pass
-    builder.finish()
-    return time.perf_counter() - begin, builder.progress.keyframes
+    built = build_map(traversal, out, BuilderSettings(matcher=matcher), overwrite=True)
+    return time.perf_counter() - begin, len(built)
 
 
 def time_depth(traversal: Traversal, frames: Iterable[Frame]) -> tuple[Times, int]:

@@ -33,7 +33,7 @@ def pairs(
     """
     from scene_geo_loc.benchmarks.descriptors.labelled_pairs import LabelledPairs, score_pairs
     from scene_geo_loc.core.atomic import write_json
-    from scene_geo_loc.mapping.image_descriptors import Descriptors
+    from scene_geo_loc.networks.runtime.image_descriptors import Descriptors
 
     scores = score_pairs(LabelledPairs.load(pairs_file), Descriptors.load(described))
     typer.echo(

@@ -36,8 +36,8 @@ def build(
 
     Example:  scene-geo-loc map build morning.bag street_map --keyframe-distance 2
     """
-    from scene_geo_loc.cli.options.progress import progress, track
-    from scene_geo_loc.mapping.builder import MapBuilder, feed
+    from scene_geo_loc.cli.options.progress import progress
+    from scene_geo_loc.mapping.builder import MapBuilder
 
     traversal = source.open_cameras()
     builder = MapBuilder(
@@ -51,8 +51,8 @@ def build(
     )
     if builder.resumed_keyframes:
         typer.echo(f"Resuming an interrupted build with {builder.resumed_keyframes} keyframes.")
-    for _ in track(feed(builder, traversal), len(traversal), "building"):
-        pass
+    with progress("building", "frames") as on_progress:
+        builder.add_traversal(traversal, on_progress)
     with progress("finishing", "steps") as on_progress:
         builder.finish(on_progress)
     done = builder.progress

@@ -62,6 +62,15 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+FIT_IMAGES = 1000
+"""Most images that pooling and projection of a network are fitted on."""
+
+
+def evenly_spread(count: int, most: int) -> NDArray[np.intp]:
+    """Returns at most `most` of the numbers from 0 to `count` - 1, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, most).astype(np.intp)) if count else np.zeros(0, np.intp)
+
+
 class Extractor:
     """A scene network on a device, made fast for single images.
 

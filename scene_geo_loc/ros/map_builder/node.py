@@ -14,7 +14,7 @@ from rclpy.executors import ExternalShutdownException
 from std_srvs.srv import Trigger
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.mapping.builder import MapBuilder, feed
+from scene_geo_loc.mapping.builder import MapBuilder
 from scene_geo_loc.ros.common import parameters
 from scene_geo_loc.ros.common.counters import Event
 from scene_geo_loc.ros.common.diagnostics import DiagnosticsPublisher, Level, Report, rejected_values
@@ -193,14 +193,17 @@ def build_from_bag(node: MapBuilderNode) -> int:
     poses = None if settings.pose_source == "tf" else settings.pose_topic
     traversal = open_traversal(Path(settings.bag), poses=poses)
     builder = make_builder(settings, settings.map_frame or traversal.map_frame, traversal.name)
+
+    def on_progress(done: int, total: int) -> None:
+        if not node.context.ok():
+            raise ExternalShutdownException
+        logger.info(
+            f"{done} of {total} frames, {builder.progress.keyframes} keyframes",
+            throttle_duration_sec=LOG_PERIOD_S,
+        )
+
     try:
-        for count, _ in enumerate(feed(builder, traversal), start=1):
-            if not node.context.ok():
-                raise ExternalShutdownException
-            logger.info(
-                f"{count} of {len(traversal)} frames, {builder.progress.keyframes} keyframes",
-                throttle_duration_sec=LOG_PERIOD_S,
-            )
+        builder.add_traversal(traversal, on_progress)
         logger.info(f"{builder.finish()}: {builder.progress.keyframes} keyframes.")
     except (KeyboardInterrupt, ExternalShutdownException):
         builder.abandon()

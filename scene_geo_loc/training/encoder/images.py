@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
-from scene_geo_loc.mapping.image_descriptors import image_names
+from scene_geo_loc.networks.runtime.image_descriptors import image_names
 from scene_geo_loc.packs.chunks import Picture, Reader
 from scene_geo_loc.packs.image_pack import SHORT_SIDE, ImagePack
 from scene_geo_loc.packs.packing import make_pack

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.atomic import written_aside
 from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
-from scene_geo_loc.mapping.builder import FIT_KEYFRAMES
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.runtime.extractor import Extractor
 from scene_geo_loc.traversals.folder import read_image
@@ -113,11 +112,6 @@ def read_images(
             skipped.add(UNREADABLE)
             continue
         yield name, image
-
-
-def spread(count: int) -> list[int]:
-    """Indices of at most `FIT_KEYFRAMES` of so many images, evenly chosen: enough to fit a network on."""
-    return np.unique(np.linspace(0, count - 1, FIT_KEYFRAMES).astype(int)).tolist() if count else []
 
 
 def fit_extractor(

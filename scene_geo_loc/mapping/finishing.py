@@ -1,0 +1,95 @@
+"""Completes a map when all of its keyframes are known: descriptors, index, fitted matcher, refined depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc import __version__
+from scene_geo_loc.core.progress import ProgressCallback
+from scene_geo_loc.mapping.index import DescriptorIndex
+from scene_geo_loc.mapping.multi_view_depth import refine_depth
+from scene_geo_loc.mapping.partial_map import PartialMap
+from scene_geo_loc.mapping.reference_map import FILES, FORMAT, OPTIONAL_FILES, FileRecord, MapInfo, sha256_of
+from scene_geo_loc.matchers.base import FittedMatcher, Matcher
+from scene_geo_loc.networks.checkpoint import digest, save_checkpoint
+from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, Extractor, evenly_spread
+
+FIT_MATCHER_KEYFRAMES = 100
+"""Most keyframes that a matcher is fitted on."""
+
+
+def complete_map(
+    partial: PartialMap,
+    extractor: Extractor,
+    matcher: Matcher,
+    provenance: Mapping[str, Any],
+    on_progress: ProgressCallback,
+    **description: Any,
+) -> int | None:
+    """Writes the files of a partial map that need all keyframes, `map.json` last.
+
+    Args:
+        partial: the map, with at least one keyframe.
+        extractor: its network, which is fitted on the keyframes unless it is already.
+        matcher: its matcher, fitted on the keyframes if it is one that is.
+        provenance: where the network comes from.
+        on_progress: receives the steps done and their total.
+        description: `map_frame`, `source`, `settings` and `skipped` of `MapInfo`.
+
+    Returns:
+        The number of keyframes without depth, or None where depth was not refined.
+    """
+    folder, count = partial.folder, len(partial.records)
+    total = count * (2 if partial.refines_depth else 1)
+    if not extractor.network.is_fitted:
+        provenance = {**provenance, "fitted_on": description["source"]}
+    descriptors = _describe(partial, extractor, lambda done: on_progress(done, total))
+    np.save(folder / "descriptors.npy", descriptors.astype(np.float16))
+    DescriptorIndex.build(descriptors).write(folder / "index.faiss")
+    save_checkpoint(extractor.network, folder / "network.safetensors", dict(provenance))
+    if isinstance(matcher, FittedMatcher):
+        partial.fit_features(matcher, evenly_spread(count, FIT_MATCHER_KEYFRAMES))
+    matcher.save(folder / "matcher.safetensors")
+    without_depth = None
+    if partial.refines_depth:
+        without_depth = refine_depth(partial, matcher, lambda done: on_progress(count + done, total))
+    cameras = partial.write_keyframes()
+    partial.close_files()
+    info = MapInfo(
+        **FORMAT.header,
+        **description,
+        keyframes=count,
+        cameras=[camera.to_dict() for camera in cameras],
+        network_digest=digest(extractor.network),
+        matcher=matcher.name,
+        built=datetime.now(timezone.utc),
+        package_version=__version__,
+        files={
+            name: FileRecord(bytes=(folder / name).stat().st_size, sha256=sha256_of(folder / name))
+            for name in (*FILES, *OPTIONAL_FILES)
+            if (folder / name).exists()
+        },
+    )
+    (folder / "map.json").write_text(info.model_dump_json(indent=1) + "\n")
+    return without_depth
+
+
+def _describe(
+    partial: PartialMap, extractor: Extractor, on_keyframes: Callable[[int], None]
+) -> NDArray[np.float32]:
+    """Global descriptors (N, D) of the keyframes; fits the network on them unless it is fitted."""
+    rows, count = partial.described_rows(), len(partial.records)
+    if extractor.network.is_fitted:
+        on_keyframes(count)
+        return np.asarray(rows[0], np.float32)
+    extractor.fit([maps[i] for maps in rows] for i in evenly_spread(count, FIT_IMAGES))
+    descriptors = np.zeros((count, extractor.network.config.global_size), np.float32)
+    for i in range(count):
+        descriptors[i] = extractor.describe([maps[i].astype(np.float32) for maps in rows])
+        on_keyframes(i + 1)
+    return descriptors

@@ -24,9 +24,10 @@ from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.mapping.finishing import complete_map
 from scene_geo_loc.mapping.keyframe_depth import depth_of
 from scene_geo_loc.mapping.keyframes import RECENT, KeyframeSelector
+from scene_geo_loc.mapping.map_info import KIND, check_replaceable_map
 from scene_geo_loc.mapping.multi_view_depth import REFINED_SOURCES
 from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
-from scene_geo_loc.mapping.reference_map import KIND, ReferenceMap, check_replaceable_map
+from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.matchers import make_matcher
 from scene_geo_loc.matchers.base import Matcher

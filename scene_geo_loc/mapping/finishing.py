@@ -12,9 +12,17 @@ from numpy.typing import NDArray
 from scene_geo_loc import __version__
 from scene_geo_loc.core.progress import ProgressCallback
 from scene_geo_loc.mapping.index import DescriptorIndex
+from scene_geo_loc.mapping.map_info import (
+    FILES,
+    FORMAT,
+    OPTIONAL_FILES,
+    FileRecord,
+    MapInfo,
+    sha256_of,
+    write_info,
+)
 from scene_geo_loc.mapping.multi_view_depth import refine_depth
 from scene_geo_loc.mapping.partial_map import PartialMap
-from scene_geo_loc.mapping.reference_map import FILES, FORMAT, OPTIONAL_FILES, FileRecord, MapInfo, sha256_of
 from scene_geo_loc.matchers.base import FittedMatcher, Matcher
 from scene_geo_loc.networks.checkpoint import digest, save_checkpoint
 from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, Extractor, evenly_spread
@@ -75,7 +83,7 @@ def complete_map(
             if (folder / name).exists()
         },
     )
-    (folder / "map.json").write_text(info.model_dump_json(indent=1) + "\n")
+    write_info(folder, info)
     return without_depth
 
 

@@ -19,7 +19,7 @@ from scene_geo_loc.core.growing_array import GrowingArray
 from scene_geo_loc.core.partial import Journal, PartialFolder
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
-from scene_geo_loc.mapping.reference_map import KEYFRAME_SCHEMA, KIND, WORK, check_replaceable_map
+from scene_geo_loc.mapping.map_info import KEYFRAME_SCHEMA, KIND, WORK, check_replaceable_map
 from scene_geo_loc.matchers.base import FittedMatcher, Matcher, Rows
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.runtime.backends import LATE

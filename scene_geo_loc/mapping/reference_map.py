@@ -18,88 +18,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from datetime import datetime
+import struct
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.core.partial import check_replaceable
-from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.mapping.index import DescriptorIndex
-
-KIND = "reference map"
-FORMAT = FileFormat(
-    "scene_geo_loc reference map", 2, again="copy the map again, or build it again", error=MapError
+from scene_geo_loc.mapping.map_info import (
+    FORMAT,
+    KEYFRAME_SCHEMA,
+    MATCHER_ARRAYS,
+    MapInfo,
+    read_info,
+    sha256_of,
 )
-"""Version 1 knew the matcher "encoder" alone; its maps are opened all the same."""
-ARRAYS = ("descriptors.npy", "local_features.npy", "depth.npy")
-FILES = ("keyframes.parquet", *ARRAYS, "index.faiss", "thumbnails.bin", "network.safetensors")
-MATCHER_ARRAYS = ("coarse_features.npy", "keypoints.npy")
-OPTIONAL_FILES = (*MATCHER_ARRAYS, "matcher.safetensors", "depth_sigma.npy")
-"""Files of some maps."""
-WORK = "work"
-"""Folder of a map that is being built for what the finished map does not need."""
 
-
-class FileRecord(BaseModel):
-    """What a file of the map must be."""
-
-    bytes: int
-    sha256: str
-
-
-class MapInfo(BaseModel):
-    """The contents of map.json."""
-
-    model_config = ConfigDict(extra="allow")
-
-    format: str
-    format_version: int
-    map_frame: str
-    keyframes: int
-    cameras: list[dict[str, Any]]
-    network_digest: str
-    matcher: str = "encoder"
-    built: datetime
-    source: str
-    settings: dict[str, Any]
-    skipped: dict[str, int]
-    package_version: str
-    files: dict[str, FileRecord]
-
-
-KEYFRAME_SCHEMA = pa.schema(
-    [
-        ("stamp_ns", pa.int64()),
-        *((name, pa.float64()) for name in ("x", "y", "z", "qx", "qy", "qz", "qw")),
-        ("camera", pa.int32()),
-        ("name", pa.string()),
-        ("depth_source", pa.string()),
-        ("thumbnail_offset", pa.int64()),
-        ("thumbnail_bytes", pa.int32()),
-    ]
-)
-"""The columns of keyframes.parquet; poses are T_map_camera."""
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        total = hashlib.sha256()
-        while block := file.read(1 << 22):
-            total.update(block)
-    return total.hexdigest()
+MAX_THUMBNAIL_SIDE = 4096
+"""Pixels; a larger picture is damaged, and decoding it might take all memory."""
 
 
 class ReferenceMap:
@@ -148,48 +89,69 @@ class ReferenceMap:
         self.depth = _array(path / "depth.npy")
         has_sigma = "depth_sigma.npy" in info.files
         self.depth_sigma = _array(path / "depth_sigma.npy") if has_sigma else None
-        lengths = {len(array) for array in (table, self.index, self.depth, *self.features.values())}
-        room = {self.depth.shape, self.features["local_features"].shape[:2]}
-        room |= set() if self.depth_sigma is None else {self.depth_sigma.shape}
-        if lengths != {info.keyframes} or len(room) != 1:
+        self._check()
+
+    def _check(self) -> None:
+        """Raises MapError where the files contradict each other or hold impossible values."""
+        lengths = {len(array) for array in (self.names, self.index, self.depth, *self.features.values())}
+        shapes = {self.depth.shape, self.features["local_features"].shape[:2]}
+        shapes |= set() if self.depth_sigma is None else {self.depth_sigma.shape}
+        if lengths != {self.info.keyframes} or len(shapes) != 1:
             raise MapError(
-                f"The files of {path} disagree on how many keyframes or features there are: "
+                f"The files of {self.path} disagree on how many keyframes or features there are: "
                 "build the map again."
             )
+        thumbnails_bytes = (self.path / "thumbnails.bin").stat().st_size
+        end = self._thumbnail_offset + self._thumbnail_bytes.astype(np.int64)
+        wrong = {
+            "a pose that is not finite": ~np.isfinite(self.T_map_camera).all(axis=(1, 2)),
+            "a camera that is not in map.json": (self.camera_index < 0)
+            | (self.camera_index >= len(self.cameras)),
+            "a thumbnail outside of thumbnails.bin": (self._thumbnail_offset < 0)
+            | (self._thumbnail_bytes < 0)
+            | (end > thumbnails_bytes),
+        }
+        for fault, rows in wrong.items():
+            if rows.any():
+                raise MapError(
+                    f"Keyframe {np.flatnonzero(rows)[0]} of {self.path} has {fault}: {FORMAT.again}."
+                )
+        depths = [self.depth, *([] if self.depth_sigma is None else [self.depth_sigma])]
+        if any(array.dtype != np.float16 for array in depths):
+            raise MapError(f"The depth of {self.path} is not of 16-bit floats: {FORMAT.again}.")
 
     @classmethod
     def open(cls, path: Path | str) -> ReferenceMap:
         """Opens a map; the large arrays stay on the disk.
 
-        Checks that every file is there with its right size; `verify` checks their contents.
-        Raises MapError where the folder is no map, is incomplete, or is of a newer format.
+        Checks that every file is there with its right size and that their values fit together; `verify`
+        checks every byte.
+
+        Raises MapError where the folder is no map, is damaged, or has a version that cannot be read.
         """
         path = Path(path)
         info = read_info(path)
         for name, record in info.files.items():
             file = path / name
             if not file.is_file():
-                raise MapError(f"{path} lacks {name}: copy the map again, or build it again.")
+                raise MapError(f"{path} lacks {name}: {FORMAT.again}.")
             if file.stat().st_size != record.bytes:
                 raise MapError(
-                    f"{file} has {file.stat().st_size} bytes and should have {record.bytes}: "
-                    "copy the map again, or build it again."
+                    f"{file} has {file.stat().st_size} bytes and should have {record.bytes}: {FORMAT.again}."
                 )
         try:
             return cls(path, info)
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-            raise MapError(
-                f"{path} cannot be read ({str(error).splitlines()[0]}): run `scene-geo-loc map verify`."
-            ) from error
+        except MapError:
+            raise
+        except Exception as error:  # whatever the damage makes the libraries raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise MapError(f"{path} cannot be read ({reason}): {FORMAT.again}.") from error
 
     def verify(self) -> None:
         """Compares every file with its checksum. Raises MapError at the first that differs."""
         for name, record in self.info.files.items():
             if sha256_of(self.path / name) != record.sha256:
-                raise MapError(
-                    f"{self.path / name} has changed since the map was built: "
-                    "copy it again, or build it again."
-                )
+                raise MapError(f"{self.path / name} has changed since the map was built: {FORMAT.again}.")
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
@@ -210,20 +172,25 @@ class ReferenceMap:
         return [name for name in names if name in self.info.files]
 
     def features_of(self, keyframe: int) -> dict[str, NDArray]:
-        """What the matcher has stored of a keyframe, for `Matcher.read`."""
+        """Returns the features that the matcher has stored of a keyframe, for `Matcher.read`."""
         return {name: array[keyframe] for name, array in self.features.items()}
 
     def thumbnail(self, keyframe: int) -> NDArray[np.uint8]:
-        """A small RGB picture (h, w, 3) of a keyframe, of its camera's shape."""
+        """Returns a small RGB picture (h, w, 3) of a keyframe, of its camera's shape.
+
+        Raises MapError where it is damaged.
+        """
         with (self.path / "thumbnails.bin").open("rb") as file:
             file.seek(int(self._thumbnail_offset[keyframe]))
-            jpeg = np.frombuffer(file.read(int(self._thumbnail_bytes[keyframe])), np.uint8)
-        picture = cv2.imdecode(jpeg, cv2.IMREAD_COLOR) if len(jpeg) else None
+            jpeg = file.read(int(self._thumbnail_bytes[keyframe]))
+        picture = None
+        if 0 < max(_jpeg_size(jpeg)) <= MAX_THUMBNAIL_SIDE:
+            try:
+                picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+            except cv2.error:
+                picture = None
         if picture is None:
-            raise MapError(
-                f"The picture of keyframe {keyframe} of {self.path} is damaged: "
-                "run `scene-geo-loc map verify`."
-            )
+            raise MapError(f"The thumbnail of keyframe {keyframe} of {self.path} is damaged: {FORMAT.again}.")
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 
@@ -231,40 +198,13 @@ def _array(path: Path) -> NDArray:
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def check_replaceable_map(path: Path) -> None:
-    """Raises MapError unless a folder is a reference map and holds nothing else."""
-    check_replaceable(path, KIND, _is_map, ("map.json", WORK, *FILES, *OPTIONAL_FILES), MapError)
-
-
-def _is_map(path: Path) -> bool:
-    try:
-        values = json.loads((path / "map.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return FORMAT.is_format_of(values)
-
-
-def read_info(path: Path) -> MapInfo:
-    """What map.json of a map says. Raises MapError where there is none, or none that can be read."""
-    file = path / "map.json"
-    try:
-        values = json.loads(file.read_text())
-    except FileNotFoundError as error:
-        partial = path.with_name(path.name + ".partial")
-        hint = (
-            "its build was not finished: run the same `map build` again"
-            if partial.is_dir()
-            else "name a map's folder"
-        )
-        raise MapError(f"There is no reference map at {path}: {hint}.") from error
-    except (OSError, ValueError) as error:
-        raise MapError(f"{file} cannot be read ({error}): copy the map again, or build it again.") from error
-    FORMAT.check(values, file)
-    try:
-        return MapInfo.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise MapError(
-            f"{file} is damaged at {'.'.join(map(str, first['loc']))!r}: "
-            "copy the map again, or build it again."
-        ) from error
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Returns width and height in the header of a JPEG (ITU T.81, B.2.2); zeros where there is none."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], struct.unpack_from(">H", data, at + 2)[0]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            return width, height
+        at += 2 + length
+    return 0, 0

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from room import Room
 
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.mapping.reference_map import FILES, ReferenceMap
+from scene_geo_loc.mapping.map_info import FILES
+from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 
 @pytest.fixture
@@ -69,7 +73,7 @@ def test_a_missing_map_is_said(tmp_path: Path) -> None:
 
 def test_an_unfinished_map_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "map.partial").mkdir()
-    with pytest.raises(MapError, match="run the same `map build` again"):
+    with pytest.raises(MapError, match="build was interrupted"):
         ReferenceMap.open(tmp_path / "map")
 
 
@@ -98,7 +102,9 @@ def test_verify_finds_a_changed_byte_in_each_file(copy: Path, name: str) -> None
 
 
 def change_info(path: Path, **values: object) -> None:
+    """Writes other values, in a file that has no digest, as older releases did."""
     info = json.loads((path / "map.json").read_text())
+    del info["digest"]
     (path / "map.json").write_text(json.dumps({**info, **values}))
 
 
@@ -132,3 +138,66 @@ def test_files_that_disagree_on_the_number_of_keyframes_are_refused(copy: Path) 
     change_info(copy, keyframes=3)
     with pytest.raises(MapError, match="disagree"):
         ReferenceMap.open(copy)
+
+
+def test_a_changed_digit_in_map_json_is_found_and_a_map_without_digest_still_opens(copy: Path) -> None:
+    text = (copy / "map.json").read_text()
+    info = json.loads(text)
+    cx = info["cameras"][0]["cx"]
+    info["cameras"][0]["cx"] = cx + 10
+    (copy / "map.json").write_text(json.dumps(info))
+    with pytest.raises(MapError, match=r"map\.json has changed since the map was built"):
+        ReferenceMap.open(copy)
+    (copy / "map.json").write_text(text)
+    assert ReferenceMap.open(copy).cameras[0].cx == cx
+    change_info(copy)
+    assert ReferenceMap.open(copy).info.digest is None
+
+
+def rewrite_keyframes(folder: Path, column: str, value: float) -> None:
+    """Changes a value of the second keyframe, as its checksum alone would tell."""
+    table = pq.read_table(folder / "keyframes.parquet")
+    values = table[column].to_pylist()
+    values[1] = value
+    number = table.schema.get_field_index(column)
+    table = table.set_column(number, table.schema.field(column), pa.array(values, table.schema.types[number]))
+    pq.write_table(table, folder / "keyframes.parquet")
+    files = json.loads((folder / "map.json").read_text())["files"]
+    files["keyframes.parquet"]["bytes"] = (folder / "keyframes.parquet").stat().st_size
+    change_info(folder, files=files)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("x", float("nan"), "Keyframe 1 of .* has a pose that is not finite"),
+        ("camera", 7, "a camera that is not in map.json"),
+        ("camera", -1, "a camera that is not in map.json"),
+        ("thumbnail_offset", 10**9, "a thumbnail outside of"),
+        ("thumbnail_bytes", -5, "a thumbnail outside of"),
+    ],
+)
+def test_impossible_values_are_refused(copy: Path, column: str, value: float, words: str) -> None:
+    rewrite_keyframes(copy, column, value)
+    with pytest.raises(MapError, match=words):
+        ReferenceMap.open(copy)
+
+
+@pytest.mark.parametrize("name", ["map.json", "keyframes.parquet"])
+def test_a_pipe_is_refused_and_not_waited_for(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    os.mkfifo(copy / name)
+    with pytest.raises(MapError, match=f"{name} is not a regular file|lacks {name}"):
+        ReferenceMap.open(copy)
+
+
+def test_a_thumbnail_that_says_to_be_huge_is_not_decoded(copy: Path) -> None:
+    file = copy / "thumbnails.bin"
+    data = bytearray(file.read_bytes())
+    header = data.index(b"\xff\xc0")
+    data[header + 5 : header + 9] = (30_000).to_bytes(2, "big") * 2
+    opened = ReferenceMap.open(copy)
+    assert max(opened.thumbnail(0).shape) == 200
+    file.write_bytes(data)
+    with pytest.raises(MapError, match=r"thumbnail of keyframe 0 .* damaged"):
+        opened.thumbnail(0)

@@ -6,7 +6,6 @@ measured in the same run.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from scene_geo_loc.depth.window import SPINNING
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.builder import BuilderSettings, build_map
 from scene_geo_loc.mapping.index import DescriptorIndex
-from scene_geo_loc.mapping.reference_map import FileRecord, ReferenceMap, sha256_of
+from scene_geo_loc.mapping.map_info import FileRecord, sha256_of, write_info
+from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import MatcherName
 from scene_geo_loc.networks.architecture.pooling import POOLINGS, NetVLAD
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
@@ -182,7 +182,7 @@ def enlarge_map(source: Path, count: int, out: Path) -> None:
         for name in opened.info.files
     }
     info = opened.info.model_copy(update={"keyframes": count, "files": files})
-    (out / "map.json").write_text(json.dumps(info.model_dump(mode="json"), indent=1))
+    write_info(out, info)
 
 
 def _ms(work: Callable[[], object]) -> float:

@@ -1,0 +1,152 @@
+"""The description of a reference map, `map.json`, and the names of the files beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.partial import check_replaceable
+from scene_geo_loc.core.versioned import FileFormat
+
+MAP_JSON = "map.json"
+KIND = "reference map"
+FORMAT = FileFormat(
+    "scene_geo_loc reference map", 2, again="copy the map again, or build it again", error=MapError
+)
+"""Version 1 knew the matcher "encoder" alone; its maps are opened all the same."""
+ARRAYS = ("descriptors.npy", "local_features.npy", "depth.npy")
+FILES = ("keyframes.parquet", *ARRAYS, "index.faiss", "thumbnails.bin", "network.safetensors")
+MATCHER_ARRAYS = ("coarse_features.npy", "keypoints.npy")
+OPTIONAL_FILES = (*MATCHER_ARRAYS, "matcher.safetensors", "depth_sigma.npy")
+"""Files of some maps."""
+WORK = "work"
+"""Folder of a map that is being built for what the finished map does not need."""
+
+
+class FileRecord(BaseModel):
+    """Size and checksum of a file of the map."""
+
+    bytes: int
+    sha256: str
+
+
+class MapInfo(BaseModel):
+    """The contents of map.json.
+
+    Attributes:
+        map_frame: id of the frame that poses are given in.
+        keyframes: how many there are.
+        cameras: `Camera.to_dict` of each.
+        network_digest: of the network that made descriptors and features.
+        matcher: name of the matcher whose features are stored.
+        built: when the map was built.
+        source: where the frames came from.
+        settings: the builder's.
+        skipped: frames left out, by reason.
+        package_version: of the release that built the map.
+        files: size and checksum of the other files.
+        digest: SHA-256 of all the above, see `write_info`; None in maps of older releases.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    format: str
+    format_version: int
+    map_frame: str
+    keyframes: int
+    cameras: list[dict[str, Any]]
+    network_digest: str
+    matcher: str = "encoder"
+    built: datetime
+    source: str
+    settings: dict[str, Any]
+    skipped: dict[str, int]
+    package_version: str
+    files: dict[str, FileRecord]
+    digest: str | None = None
+
+
+KEYFRAME_SCHEMA = pa.schema(
+    [
+        ("stamp_ns", pa.int64()),
+        *((name, pa.float64()) for name in ("x", "y", "z", "qx", "qy", "qz", "qw")),
+        ("camera", pa.int32()),
+        ("name", pa.string()),
+        ("depth_source", pa.string()),
+        ("thumbnail_offset", pa.int64()),
+        ("thumbnail_bytes", pa.int32()),
+    ]
+)
+"""The columns of keyframes.parquet; poses are T_map_camera."""
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        total = hashlib.sha256()
+        while block := file.read(1 << 22):
+            total.update(block)
+    return total.hexdigest()
+
+
+def write_info(folder: Path, info: MapInfo) -> None:
+    """Writes `map.json` with a digest of its own contents."""
+    values = info.model_dump(mode="json", exclude={"digest"})
+    values["digest"] = _digest(values)
+    (folder / MAP_JSON).write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_info(path: Path) -> MapInfo:
+    """Reads the `map.json` of a map.
+
+    Raises MapError where there is none, or where it is damaged or of a version that cannot be read.
+    """
+    file = path / MAP_JSON
+    try:
+        if file.exists() and not file.is_file():
+            raise MapError(f"{file} is not a regular file: name a map's folder.")
+        values = json.loads(file.read_text())
+    except FileNotFoundError as error:
+        hint = "name a map's folder"
+        if path.with_name(path.name + ".partial").is_dir():
+            hint = "its build was interrupted; build it again with the same source and settings to resume"
+        raise MapError(f"There is no reference map at {path}: {hint}.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise MapError(f"{file} cannot be read ({error}): {FORMAT.again}.") from error
+    FORMAT.check(values, file)
+    try:
+        info = MapInfo.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise MapError(
+            f"{file} is damaged at {'.'.join(map(str, first['loc']))!r}: {FORMAT.again}."
+        ) from error
+    if info.digest is not None and info.digest != _digest(values):
+        raise MapError(f"{file} has changed since the map was built: {FORMAT.again}.")
+    return info
+
+
+def check_replaceable_map(path: Path) -> None:
+    """Raises MapError unless a folder is empty, or a reference map that holds nothing else."""
+    check_replaceable(path, KIND, _is_map, (MAP_JSON, WORK, *FILES, *OPTIONAL_FILES), MapError)
+
+
+def _is_map(path: Path) -> bool:
+    try:
+        return FORMAT.is_format_of(json.loads((path / MAP_JSON).read_text()))
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    """SHA-256 of JSON values, whatever their order and white space; a digest among them does not count."""
+    counted = {key: value for key, value in values.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()

@@ -184,7 +184,7 @@ class MapBuilder:
             return
         rejection = self._rejection(frame)
         if rejection is not None:
-            self.progress.skipped.add(rejection.value)
+            self.progress.skipped.add(rejection)
         elif frame.T_map_camera is not None and self._selector.accept(frame.T_map_camera):
             self._waiting.append(frame)
             self.progress.waiting += 1

@@ -1,4 +1,4 @@
-"""The index of global descriptors: which keyframes look most like a query (PnlP, eq. 1)."""
+"""Index of global descriptors: finds the keyframes that look most like a query (PnlP, eq. 1)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from scene_geo_loc.core.errors import MapError
 
 
 class DescriptorIndex:
-    """Exact search by cosine over unit descriptors, kept in half precision."""
+    """Exact search by cosine similarity over unit descriptors in half precision."""
 
     def __init__(self, index: faiss.Index) -> None:
         self._index = index
 
     @classmethod
     def build(cls, descriptors: NDArray[np.float32]) -> DescriptorIndex:
-        """Indexes unit descriptors (N, D)."""
+        """Returns the index of unit descriptors (N, D)."""
         index = faiss.IndexScalarQuantizer(
             descriptors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
         )
@@ -29,11 +29,11 @@ class DescriptorIndex:
 
     @classmethod
     def read(cls, path: Path) -> DescriptorIndex:
-        """Reads an index. Raises MapError where the file is no index."""
+        """Reads an index. Raises MapError where the file is not an index."""
         try:
             return cls(faiss.read_index(str(path)))
         except RuntimeError as error:
-            raise MapError(f"{path} is no index of descriptors: build the map again.") from error
+            raise MapError(f"{path} is not an index of descriptors: build the map again.") from error
 
     def write(self, path: Path) -> None:
         """Writes the index to a file. Raises MapError where it cannot be written."""
@@ -53,9 +53,12 @@ class DescriptorIndex:
     def search(
         self, descriptor: NDArray[np.float32], count: int, among: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The `count` keyframes nearest to a descriptor (D,), best first, and their cosines.
+        """Returns the keyframes nearest to a descriptor, best first, and their cosine similarities.
 
-        `among` restricts the search to these keyframes.  There are fewer where there are no more.
+        Args:
+            descriptor: (D,) of unit length.
+            count: how many to return; fewer where there are fewer.
+            among: restricts the search to these keyframes.
         """
         parameters = None
         if among is not None:

@@ -1,4 +1,4 @@
-"""Where a keyframe's depth is from: its sensor, the lidar scans around it, or the network."""
+"""Depth of a keyframe: from its depth sensor, the lidar scans around it, or the network."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 from scene_geo_loc.traversals.frame import Frame
 
 MAX_DEPTH_ERROR = 0.25
-"""Learned depth is believed where the network holds it to be off by less than this share of it."""
+"""Largest relative error that learned depth may have, by the network's own estimate."""
 
 
 @dataclass(frozen=True)
 class KeyframeDepth:
-    """Dense depth of a keyframe's image, at whatever size.
+    """Dense depth of a keyframe's image, in a resolution of its own.
 
     Attributes:
         source: "sensor", "lidar", "learned" or "none", as the map records it.
         metres: (H, W) float32, NaN where unknown.
-        error: (H, W) float32 metres, standard deviations of depth that the network has inferred; None where
-            depth was measured, which counts as exact, or where the network does not tell.
+        error: (H, W) float32 metres, standard deviations estimated by the network; None where the depth was
+            measured, which counts as exact, or the network estimates none.
     """
 
     source: str
@@ -36,15 +36,17 @@ class KeyframeDepth:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """Where (H, W) there is depth."""
+        """Mask (H, W) of the pixels with depth."""
         return np.isfinite(self.metres)
 
     def at(
         self, pixels: NDArray[np.float64], size: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Depth (F,) in metres at pixels of the image resized to `size`, and its error (F,) as parts of it.
+        """Returns depth (F,) in metres and its relative error (F,) at pixels.
 
-        `pixels` (F, 2) that are NaN have no depth.
+        Args:
+            pixels: (F, 2) in the image resized to `size`; NaN has no depth.
+            size: width and height (2,).
         """
         x, y = nearest_pixels(pixels, size, self.metres)
         depth = np.where(np.isnan(pixels).any(axis=1), np.float32(np.nan), self.metres[y, x])
@@ -55,8 +57,11 @@ class KeyframeDepth:
 def depth_of(
     frame: Frame, features: SceneFeatures, network: SceneNetwork, lidar: LidarAccumulator, wanted: DepthSource
 ) -> KeyframeDepth:
-    """A keyframe's depth, from the first that has it of sensor, lidar and network, as far as is wanted."""
-    learned = None if wanted == "measured" else believed_depth(features, network)
+    """Returns the depth of a keyframe from the first source that has it: sensor, lidar, network.
+
+    With `wanted` "measured" the network is left out; with "learned" it comes first.
+    """
+    learned = None if wanted == "measured" else reliable_depth(features, network)
     if wanted == "learned" and learned is not None:
         return learned
     if frame.depth is not None:
@@ -72,10 +77,11 @@ def depth_of(
     return KeyframeDepth("lidar", lidar_depth(points, frame.T_map_camera, camera, image, occluder_m))
 
 
-def believed_depth(features: SceneFeatures, network: SceneNetwork) -> KeyframeDepth | None:
-    """The depth that a network infers where it is to be believed; None of a network that infers none.
+def reliable_depth(features: SceneFeatures, network: SceneNetwork) -> KeyframeDepth | None:
+    """Returns the reliable part of a network's depth; None of a network that infers none.
 
-    Not what is as far as the depth scale goes, such as the sky, nor what the network holds to be uncertain.
+    Depth at the end of the depth scale, such as the sky's, and depth with a relative error above
+    `MAX_DEPTH_ERROR` is unknown.
     """
     if features.depth is None:
         return None

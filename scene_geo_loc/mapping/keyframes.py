@@ -1,4 +1,4 @@
-"""Which frames of a traversal become keyframes."""
+"""Selection of keyframes: the frames of a traversal that the map keeps."""
 
 from __future__ import annotations
 
@@ -8,23 +8,28 @@ from collections.abc import Iterable
 from scene_geo_loc.geometry.pose import Pose, position_error_m, rotation_error_deg
 
 RECENT = 16
-"""Keyframes that a frame is compared with.
+"""Number of last keyframes that a frame is compared with.
 
-Of a rig, whose cameras look in several directions, the last one alone would never be near.
+The cameras of a rig look in several directions, so that the last keyframe alone would never be near.
 """
 
 
 class KeyframeSelector:
-    """Takes a frame when the camera has moved or turned enough since each of the last keyframes."""
+    """Accepts a frame when the camera has moved or turned enough since each of the last keyframes.
+
+    Attributes:
+        distance_m: least distance between keyframes, metres.
+        angle_deg: least angle between keyframes, degrees.
+    """
 
     def __init__(self, distance_m: float, angle_deg: float, recent: Iterable[Pose] = ()) -> None:
-        """`recent` are the poses of the last keyframes, where a build goes on."""
+        """`recent` are the poses of the last keyframes of a build that is resumed."""
         self.distance_m = distance_m
         self.angle_deg = angle_deg
         self._recent = deque(recent, RECENT)
 
     def is_near(self, T_map_camera: Pose) -> bool:
-        """Whether a frame at this pose has moved and turned too little to be a keyframe."""
+        """Returns whether a pose is too near to one of the last keyframes."""
         return any(
             position_error_m(keyframe, T_map_camera) < self.distance_m
             and rotation_error_deg(keyframe, T_map_camera) < self.angle_deg
@@ -32,7 +37,7 @@ class KeyframeSelector:
         )
 
     def accept(self, T_map_camera: Pose) -> bool:
-        """Whether the frame at this pose is a keyframe; if so, the next ones are measured from it."""
+        """Returns whether the frame at this pose is a keyframe, and remembers it if so."""
         if self.is_near(T_map_camera):
             return False
         self._recent.append(T_map_camera)

@@ -1,4 +1,4 @@
-"""The depth of a map of images: what neighbouring keyframes show, beside what the network infers."""
+"""Depth of keyframes without measured depth, from neighbouring keyframes and the network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scene_geo_loc.mapping.triangulation import (
     InverseDepth,
     LearnedScale,
     PosedFeatures,
-    fused,
+    fuse,
     neighbours_of,
     triangulate,
 )
@@ -24,17 +24,15 @@ from scene_geo_loc.matchers.base import Matcher
 REFINED_SOURCES = ("learned", "none")
 """Sources of depth that neighbouring keyframes refine."""
 COMPARED_KEYFRAMES = 1000
-"""About as many keyframes at most tell how far the network's depth can be believed."""
+"""About the most keyframes that the network's depth is compared with triangulated depth on."""
 
 
 def refine_depth(partial: PartialMap, matcher: Matcher, on_keyframes: Callable[[int], None]) -> int:
-    """Writes the depth of a map of images anew, and tells how many keyframes remain without any.
-
-    Depth that was measured stays as it is.
+    """Refines the depth of all keyframes without measured depth; returns how many are left without any.
 
     Args:
-        partial: the map, its features as they are to be stored.
-        matcher: as it was fitted, where it is one that is.
+        partial: the map, with its features as they are stored in the end.
+        matcher: fitted, if it is one that is.
         on_keyframes: receives the number of keyframes done.
     """
     seen = GrowingArray(partial.folder / WORK / "triangulated.npy", (2, matcher.capacity), np.float32)
@@ -48,7 +46,7 @@ def refine_depth(partial: PartialMap, matcher: Matcher, on_keyframes: Callable[[
 
 
 def _triangulated(partial: PartialMap, matcher: Matcher) -> Iterator[InverseDepth]:
-    """What each keyframe's neighbours tell of its features (F,); nothing of those with measured depth."""
+    """Yields each keyframe's triangulated depth (F,); unknown for keyframes with measured depth."""
     stored, size = partial.stored_features, tuple(matcher.input_size.tolist())
     T_map_camera = np.stack([record.T_map_camera for record in partial.records])
     nothing = np.full(matcher.capacity, np.nan)
@@ -67,7 +65,11 @@ def _triangulated(partial: PartialMap, matcher: Matcher) -> Iterator[InverseDept
 
 
 def _fused(partial: PartialMap, seen: NDArray[np.float32]) -> Iterator[tuple[NDArray, NDArray]]:
-    """Depth and its error (F,) of each keyframe, of what was seen (N, 2, F) and what was inferred."""
+    """Yields depth (F,) and relative error (F,) of each keyframe, fused of both sources.
+
+    Args:
+        seen: (N, 2, F) triangulated inverse depth and its standard deviation.
+    """
     depth, sigma = partial.depth_rows()
     is_learned = np.array([record.depth_source == "learned" for record in partial.records])
     compared = np.flatnonzero(is_learned)[:: -(-len(depth) // COMPARED_KEYFRAMES)]
@@ -76,7 +78,7 @@ def _fused(partial: PartialMap, seen: NDArray[np.float32]) -> Iterator[tuple[NDA
         if record.depth_source not in REFINED_SOURCES:
             yield depth[k], sigma[k]
             continue
-        known, error = fused(InverseDepth(*_double(seen[k])), _double(depth[k]), _double(sigma[k]), scale)
+        known, error = fuse(InverseDepth(*_double(seen[k])), _double(depth[k]), _double(sigma[k]), scale)
         if record.depth_source == "none" and np.isfinite(known).any():
             record.depth_source = "triangulated"
         yield known, error

@@ -1,4 +1,4 @@
-"""How a map is built: settings that the command line and the node offer alike."""
+"""Settings of the map builder, which the command line and the node offer alike."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ MATCHERS: tuple[MatcherName, ...] = get_args(MatcherName)
 
 
 class BuilderSettings(BaseModel):
-    """How a map is built."""
+    """Settings of `MapBuilder`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    keyframe_distance_m: float = Field(default=1.0, ge=0, description="way between keyframes, m")
+    keyframe_distance_m: float = Field(default=1.0, ge=0, description="distance between keyframes, m")
     keyframe_angle_deg: float = Field(
-        default=10.0, ge=0, le=180, description="turn between keyframes, degrees"
+        default=10.0, ge=0, le=180, description="angle between keyframes, degrees"
     )
     depth: DepthSource = Field(
         default="measured",
-        description="where depth is from; measured: the sensor, else the lidar; auto: else the images, what "
-        "the network infers and neighbouring keyframes show; learned: the images alone",
+        description="source of depth; measured: sensor or lidar; auto: sensor or lidar, else the images "
+        "(network and triangulation from neighbouring keyframes); learned: the images alone",
     )
     lidar: Lidar = Field(
         default="auto",
-        description="how the lidar sweeps, which decides which scans an image gets; auto: as its scans look",
+        description="how the lidar scans, which decides which scans an image gets; auto: as they look",
     )
     matcher: MatcherName = Field(
         default="encoder",
-        description="local features that queries are matched by: encoder, the network's own; sift; xfeat",
+        description="local features that are matched: encoder (those of the network), sift or xfeat",
     )

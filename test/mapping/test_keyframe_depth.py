@@ -1,4 +1,4 @@
-"""The depth of a keyframe: which source is taken, what of it is believed, and what a map stores of it."""
+"""The depth of a keyframe: which source is taken, what of it is reliable, and what a map stores of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from room import Room
 
 from scene_geo_loc.depth.lidar import LidarAccumulator
-from scene_geo_loc.mapping.keyframe_depth import KeyframeDepth, believed_depth, depth_of
+from scene_geo_loc.mapping.keyframe_depth import KeyframeDepth, depth_of, reliable_depth
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
@@ -39,15 +39,15 @@ def network() -> SceneNetwork:
     )
 
 
-def test_learned_depth_is_believed_where_it_is_neither_far_nor_uncertain(network: SceneNetwork) -> None:
-    believed = believed_depth(INFERRED, network)
-    assert believed is not None
-    np.testing.assert_array_equal(believed.metres, [[2.0, np.nan, np.nan, 8.0]])
-    np.testing.assert_array_equal(believed.known, [[True, False, False, True]])
-    of_every_error = believed_depth(replace(INFERRED, depth_error=None), network)
+def test_learned_depth_is_reliable_where_it_is_neither_far_nor_uncertain(network: SceneNetwork) -> None:
+    reliable = reliable_depth(INFERRED, network)
+    assert reliable is not None
+    np.testing.assert_array_equal(reliable.metres, [[2.0, np.nan, np.nan, 8.0]])
+    np.testing.assert_array_equal(reliable.known, [[True, False, False, True]])
+    of_every_error = reliable_depth(replace(INFERRED, depth_error=None), network)
     assert of_every_error is not None
     np.testing.assert_array_equal(of_every_error.metres, [[2.0, 2.0, np.nan, 8.0]])
-    assert believed_depth(replace(INFERRED, depth=None), network) is None
+    assert reliable_depth(replace(INFERRED, depth=None), network) is None
 
 
 def test_measured_depth_goes_before_what_is_learned_unless_that_alone_is_wanted(

@@ -18,7 +18,7 @@ from scene_geo_loc.mapping.triangulation import (
     LearnedScale,
     PosedFeatures,
     consensus,
-    fused,
+    fuse,
     neighbours_of,
     parallax,
 )
@@ -129,7 +129,7 @@ def test_what_is_seen_and_what_is_inferred_are_weighed_by_their_errors() -> None
         np.array([0.10, 0.10, NAN, 0.2, 0.01, NAN]), np.array([0.01, 0.001, NAN, 0.01, 0.01, NAN])
     )
     inferred = np.array([10.0, 20.0, 4.0, NAN, NAN, NAN])
-    depth, error = fused(seen, inferred, np.where(np.isnan(inferred), NAN, 0.1), LearnedScale(1.0, 0.0))
+    depth, error = fuse(seen, inferred, np.where(np.isnan(inferred), NAN, 0.1), LearnedScale(1.0, 0.0))
     np.testing.assert_allclose(depth, [10.0, 10.0, 4.0, 5.0, NAN, NAN])
     np.testing.assert_allclose(error, [0.1 * 0.5**0.5, 0.01, 0.1, 0.05, NAN, NAN], rtol=1e-6)
 
@@ -137,6 +137,6 @@ def test_what_is_seen_and_what_is_inferred_are_weighed_by_their_errors() -> None
 def test_a_network_whose_depth_scatters_too_much_in_a_place_is_not_believed() -> None:
     nothing = InverseDepth(np.full(1, NAN), np.full(1, NAN))
     inferred, sigma = np.array([5.0]), np.array([0.05])
-    depth, error = fused(nothing, inferred, sigma, LearnedScale(2.0, 0.2))
+    depth, error = fuse(nothing, inferred, sigma, LearnedScale(2.0, 0.2))
     assert (depth[0], error[0]) == (pytest.approx(10.0), pytest.approx(0.2))
-    assert np.isnan(fused(nothing, inferred, sigma, LearnedScale(2.0, 0.3))[0]).all()
+    assert np.isnan(fuse(nothing, inferred, sigma, LearnedScale(2.0, 0.3))[0]).all()

@@ -1,4 +1,4 @@
-"""Global descriptors of a folder of images, in a file that anyone's harness can score."""
+"""Global descriptors of a folder of images, in a file that other programs can read and write."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGE_SUFFIXES = frozenset(
 UNREADABLE = "images that cannot be read"
 _NO_IMAGE = "None of the images can be read: name a folder with whole image files."
 _NO_ARCHIVE = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, zipfile.BadZipFile)
-"""What NumPy raises for files that are damaged, or something else."""
+"""What NumPy raises for files that are damaged or of another kind."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Descriptors:
     Attributes:
         names: (N,) unicode, the images.
         descriptors: (N, D) float32 of unit length.
-        network: digest of the network that made them; empty where another's program did.
-        input_size: what the images were resized to, "320x240"; empty likewise.
+        network: digest of the network that made them; empty if another program did.
+        input_size: size that the images were resized to, such as "320x240"; empty if unknown.
     """
 
     names: NDArray[np.str_]
@@ -43,7 +43,7 @@ class Descriptors:
     input_size: str = ""
 
     def save(self, path: Path) -> None:
-        """Writes a NumPy archive of these four arrays, aside first and then renamed."""
+        """Writes a NumPy archive of these four arrays. Raises SceneGeoLocError where it cannot."""
         with written_aside(path) as aside, aside.open("wb") as file:
             np.savez(
                 file,
@@ -55,10 +55,9 @@ class Descriptors:
 
     @classmethod
     def load(cls, path: Path) -> Descriptors:
-        """Reads such an archive, or another's that has `names` and `descriptors`, of any length above zero.
+        """Reads an archive with the arrays `names` and `descriptors`, which are normalised to unit length.
 
-        Raises:
-            SceneGeoLocError: it is missing or damaged, or holds no descriptors of named images.
+        Raises SceneGeoLocError where it is missing or damaged, or a descriptor is zero or not finite.
         """
         try:
             with np.load(path, allow_pickle=False) as archive:
@@ -68,8 +67,8 @@ class Descriptors:
             raise SceneGeoLocError(f"There are no descriptors at {path}: name an existing file.") from None
         except _NO_ARCHIVE as error:
             raise SceneGeoLocError(
-                f"{path} is no archive with the arrays `names` and `descriptors`: make it with "
-                "`scene-geo-loc describe`."
+                f"{path} is not an archive with the arrays `names` and `descriptors`: describe the images "
+                "again."
             ) from error
         if names.ndim != 1 or descriptors.ndim != 2 or len(names) != len(descriptors):
             raise SceneGeoLocError(
@@ -83,12 +82,12 @@ class Descriptors:
 
 
 def image_names(folder: Path) -> list[str]:
-    """The image files below a folder, as sorted names relative to it with forward slashes.
+    """Returns the image files below a folder, as sorted relative names with forward slashes.
 
     Raises SceneGeoLocError where there are none.
     """
     if not folder.is_dir():
-        raise SceneGeoLocError(f"{folder} is no folder: name one with images.")
+        raise SceneGeoLocError(f"{folder} is not a folder: name one with images.")
     names = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
@@ -104,7 +103,7 @@ def image_names(folder: Path) -> list[str]:
 def read_images(
     folder: Path, names: Iterable[str], skipped: Skipped
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Names and RGB images, one at a time; those that cannot be read are counted."""
+    """Yields names and RGB images (H, W, 3), one at a time; images that cannot be read are counted."""
     for name in names:
         try:
             image = read_image(folder / name)
@@ -117,13 +116,14 @@ def read_images(
 def fit_extractor(
     images: Iterable[NDArray[np.uint8]], network_for: Callable[[int, int], SceneNetwork], device: str = "auto"
 ) -> Extractor:
-    """A network ready to describe: where it is not fitted it is fitted on images, else the first is enough.
+    """Returns an extractor whose network is fitted: on the images, unless it is fitted already.
 
-    What is kept of each image until the end are its late maps, 130 kB by EfficientNet-Lite0.
+    A fitted network needs the first image alone.  Until the end 130 kB of an image are kept with
+    EfficientNet-Lite0, its late maps.
 
     Args:
         images: RGB, each (H, W, 3).
-        network_for: the network for images of a width and height, which are the first image's.
+        network_for: makes the network for images of a width and height, those of the first image.
         device: torch device, or "auto".
 
     Raises SceneGeoLocError where there is no image.
@@ -145,7 +145,7 @@ def fit_extractor(
 
 
 def describe_images(extractor: Extractor, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Unit descriptors (N, D) of images in memory, by a network that is fitted."""
+    """Returns unit descriptors (N, D) of images in memory; the network must be fitted."""
     descriptors = np.zeros((len(images), extractor.network.config.global_size), np.float32)
     for i, image in enumerate(images):
         descriptors[i] = extractor.extract(image).global_descriptor
@@ -155,7 +155,12 @@ def describe_images(extractor: Extractor, images: Sequence[NDArray[np.uint8]]) -
 def describe_folder(
     extractor: Extractor, digest: str, images: Iterable[tuple[str, NDArray[np.uint8]]]
 ) -> Descriptors:
-    """Descriptors of named images, read one at a time, by a network that is fitted and has this digest.
+    """Returns the descriptors of named images, which are read one at a time.
+
+    Args:
+        extractor: with a fitted network.
+        digest: of that network.
+        images: names and RGB images.
 
     Raises SceneGeoLocError where there is no image.
     """

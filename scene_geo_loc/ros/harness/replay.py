@@ -138,4 +138,6 @@ def image_topic_of(bag: Bag) -> str:
     for topic in (IMAGE, f"{IMAGE}/compressed"):
         if topic in bag.topics:
             return topic
-    raise SceneGeoLocError(f"{bag.path} has no images on {IMAGE}: convert it with `scene-geo-loc convert`.")
+    raise SceneGeoLocError(
+        f"{bag.path} has no images on {IMAGE}: convert the recording, which gives its images that topic."
+    )

@@ -1,1 +1,1 @@
-"""Procedural textures."""
+"""Procedural textures of surfaces."""

@@ -1,4 +1,4 @@
-"""An image to paint on in metres."""
+"""Painting of images in metric coordinates."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scene_geo_loc.simulation.materials.patterns import Image
 
 Colour = tuple[float, float, float]
-"""Red, green and blue within [0, 255]."""
+"""Red, green and blue in [0, 255]."""
 
 
 @dataclass
 class Canvas:
-    """An image to paint in metres: x to the right, z up.
+    """An image with metric coordinates: x to the right, z up.
 
     `extra` holds the shine of glass by day and the glow of lit windows by night.
     """
@@ -28,40 +28,40 @@ class Canvas:
 
     @classmethod
     def blank(cls, width: float, height: float, texel_m: float) -> Canvas:
-        """A black one of a size in metres."""
+        """Returns a black canvas of a size in metres."""
         size = max(2, round(height / texel_m)), max(2, round(width / texel_m))
         return cls(np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), texel_m, height)
 
     def column(self, x: float) -> int:
-        """The pixel column at x metres, kept inside."""
+        """Returns the pixel column at x metres, clamped to the image."""
         return min(max(round(x / self.texel_m), 0), self.image.shape[1])
 
     def row(self, z: float) -> int:
-        """The pixel row at z metres, kept inside."""
+        """Returns the pixel row at z metres, clamped to the image."""
         return min(max(round((self.height - z) / self.texel_m), 0), self.image.shape[0])
 
     def region(self, x0: float, x1: float, z0: float, z1: float) -> tuple[slice, slice]:
-        """The rows and columns of a rectangle."""
+        """Returns the rows and columns of a rectangle."""
         return slice(self.row(z1), self.row(z0)), slice(self.column(x0), self.column(x1))
 
     def fill(
         self, x0: float, x1: float, z0: float, z1: float, colour: Colour, extra: int | None = None
     ) -> None:
-        """One colour, and one value of shine or glow, over a rectangle."""
+        """Fills a rectangle with one colour, and one value of shine or glow."""
         part = self.region(x0, x1, z0, z1)
         self.image[part] = [min(255, int(c)) for c in colour]
         if extra is not None:
             self.extra[part] = extra
 
     def darken(self, x0: float, x1: float, z0: float, z1: float, factor: float) -> None:
-        """A rectangle times a factor, which may brighten too."""
+        """Multiplies a rectangle by a factor; above 1 it brightens."""
         part = self.region(x0, x1, z0, z1)
         self.image[part] = np.minimum(self.image[part] * factor, 255).astype(np.uint8)
 
     def write(
         self, text: str, x0: float, x1: float, z0: float, z1: float, colour: Colour, font: int = 2
     ) -> None:
-        """Letters fitted into a rectangle."""
+        """Draws text that fits a rectangle."""
         (w, h), _ = cv2.getTextSize(text, font, 1.0, 1)
         scale = min((x1 - x0) / self.texel_m / w, (z1 - z0) / self.texel_m / h)
         if scale < 0.18:

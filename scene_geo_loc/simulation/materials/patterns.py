@@ -1,4 +1,4 @@
-"""Materials painted as images: bricks, plaster, stone, tiles, asphalt, leaves."""
+"""Images of materials: bricks, plaster, stone, tiles, asphalt, leaves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Image = NDArray[np.uint8]
 
 
 def noise(rng: np.random.Generator, h: int, w: int, cell: float, octaves: int = 3) -> NDArray[np.float32]:
-    """Smooth noise (h, w) of about unit variance, its coarsest blobs `cell` pixels wide."""
+    """Returns smooth noise (h, w) of about unit variance, with coarsest cells of `cell` pixels."""
     out = np.zeros((h, w), np.float32)
     weight = 0.0
     for octave in range(octaves):
@@ -27,18 +27,18 @@ def noise(rng: np.random.Generator, h: int, w: int, cell: float, octaves: int = 
 
 
 def shade(colour: ArrayLike, brightness: NDArray) -> Image:
-    """An image of one colour times a brightness (h, w) around 1."""
+    """Returns an image of one colour times a brightness (h, w) around 1."""
     return np.clip(np.asarray(colour, np.float32) * brightness[..., None], 0, 255).astype(np.uint8)
 
 
 def modulate(image: Image, brightness: NDArray) -> Image:
-    """An image times a brightness (h, w) around 1."""
+    """Returns an image times a brightness (h, w) around 1."""
     bright = image * np.asarray(brightness, np.float32)[..., None]
     return np.clip(bright, 0, 255, out=bright).astype(np.uint8)
 
 
 def blend(image: Image, other: ArrayLike, share: NDArray) -> Image:
-    """`other` (a colour or an image) over an image by a share (h, w) within [0, 1]."""
+    """Returns an image with `other` (a colour or an image) blended over it by a share (h, w) in [0, 1]."""
     over = np.asarray(other, np.float32)
     return (image + (over - image) * np.clip(share, 0, 1)[..., None]).astype(np.uint8)
 
@@ -53,7 +53,7 @@ def courses(
     colour: ArrayLike,
     joint_colour: ArrayLike,
 ) -> Image:
-    """Bricks, stones or slabs in running bond.
+    """Returns bricks, stones or slabs in running bond.
 
     Args:
         size: width and height of a stone in pixels.
@@ -69,7 +69,7 @@ def courses(
     hues = rng.normal(0, contrast * 26, (*tones.shape, 3)).astype(np.float32)
     hues -= hues.mean(2, keepdims=True)
     stones = (np.asarray(colour, np.float32) * tones[..., None] + hues)[row, column]
-    # A joint thinner than a pixel is drawn fainter, as an area average would be.
+    # A joint thinner than a pixel is drawn fainter, as its area average.
     cover_x = np.clip(joint - (x - column * bw), 0, 1)
     cover_y = np.clip(joint - (y - row * bh), 0, 1)
     cover = np.maximum(cover_x, np.broadcast_to(cover_y, cover_x.shape))[..., None]
@@ -218,7 +218,7 @@ PAVINGS: dict[str, Material] = {"asphalt": asphalt, "cobbles": cobbles, "slabs":
 
 
 def snow_cover(rng: np.random.Generator, image: Image, texel_m: float, depth: NDArray) -> Image:
-    """Snow over a painted surface by its depth (h, w): from 0, where it is bare, to 1, which hides it."""
+    """Returns a surface under snow of a depth (h, w) from 0 (bare) to 1 (fully covered)."""
     h, w = image.shape[:2]
     white = shade((226, 231, 238), 1 + 0.035 * noise(rng, h, w, 0.5 / texel_m))
     return blend(image, white, depth)

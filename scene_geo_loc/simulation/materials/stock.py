@@ -1,4 +1,4 @@
-"""Textures that many things share, painted when they are first asked for."""
+"""Textures that many objects share, painted at their first use."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from scene_geo_loc.simulation.materials.textures import TextureBank
 from scene_geo_loc.simulation.randomness import stream
 
 NEUTRAL = (200, 200, 200)
-"""The colour of shared materials; `tint_of` turns it into any other."""
+"""Colour of shared materials; `tint_of` gives the tint for any other colour."""
 
 
 def tint_of(colour: ArrayLike) -> NDArray[np.float32]:
-    """The tint (..., 3), in linear light, that gives neutral material an sRGB colour within [0, 255]."""
+    """Returns the tint (..., 3) in linear light that gives neutral material an sRGB colour in [0, 255]."""
     return ((np.asarray(colour, np.float32) / np.float32(NEUTRAL[0])) ** np.float32(2.2)).astype(np.float32)
 
 
 class Stock:
-    """Shared textures by name, in a bank.
+    """Shared textures by name, in a texture bank.
 
     Args:
-        is_night: whether what shines by day is dark, and lamps glow.
+        is_night: surfaces do not shine, and lamps glow.
     """
 
     def __init__(self, bank: TextureBank, seed: int, is_night: bool = False) -> None:
@@ -100,4 +100,4 @@ _PAINTERS: dict[str, Callable[[np.random.Generator], tuple[Image, float, int]]] 
 }
 
 _GLOWING = frozenset({"lamp"})
-"""Of these the painter gives the glow by night; of all others the shine by day."""
+"""Textures whose `extra` is the glow at night; that of all others is the shine by day."""

@@ -1,9 +1,9 @@
-"""Textures that stay sharp on walls seen at a slant and do not shimmer: anisotropic mip-maps.
+"""Anisotropic mip-maps: textures that stay sharp on oblique walls without aliasing.
 
-Each texture is kept reduced along u and along v separately (Heckbert, Survey of Texture Mapping,
-1986, and the rip-maps of Larson and Shah), because a drive sees its façades and its road almost
-edge-on: one direction needs strong reduction, the other none.  The direction u, along the street,
-is reduced up to 8 times more than v.
+Each texture is stored reduced along u and along v separately (Heckbert, Survey of Texture Mapping,
+1986, and the rip-maps of Larson and Shah), because the façades and the road are seen almost edge-on:
+one direction needs strong reduction, the other none.  The direction u, along the street, is reduced
+up to 8 times more than v.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LEVELS = V_LEVELS * U_EXTRA_LEVELS
 
 
 class TextureBank:
-    """All textures of a scene in one flat array, looked up by texture index."""
+    """All textures of a scene in one flat array, by texture index."""
 
     def __init__(self) -> None:
         self._chunks: list[NDArray[np.uint32]] = []
@@ -36,11 +36,11 @@ class TextureBank:
         return 4 * self._end
 
     def add(self, rgb: NDArray[np.uint8], texel_m: float, extra: NDArray[np.uint8] | None = None) -> int:
-        """Adds an image (H, W, 3), its first row on top, and returns its index.
+        """Adds an image (H, W, 3), first row on top, and returns its index.
 
         Args:
             texel_m: side of a texel in metres.
-            extra: (H, W) shine by day, glow by night; none where left out.
+            extra: (H, W) shine by day, glow at night; None for zeros.
         """
         if extra is None:
             extra = np.zeros(rgb.shape[:2], np.uint8)
@@ -49,7 +49,7 @@ class TextureBank:
         for j in range(V_LEVELS):
             for k in range(U_EXTRA_LEVELS):
                 h, w = max(1, level0.shape[0] >> j), max(1, level0.shape[1] >> (j + k))
-                # Along k from the level before; along j from the first level of the row before.
+                # Along k from the previous level; along j from the first level of the previous row.
                 level = cv2.resize(row if k == 0 else level, (w, h), interpolation=cv2.INTER_AREA)
                 if k == 0:
                     row = level
@@ -63,11 +63,11 @@ class TextureBank:
         return len(self._tables) - 1
 
     def shared(self, name: str) -> int | None:
-        """The index of a texture that several objects use, or None before it is painted."""
+        """Returns the index of a shared texture, or None before it is painted."""
         return self._shared.get(name)
 
     def share(self, name: str, index: int) -> int:
-        """Names a texture, so that it is painted once; returns its index."""
+        """Names a texture for sharing; returns its index."""
         self._shared[name] = index
         return index
 
@@ -96,13 +96,13 @@ class TextureBank:
         footprint_v: NDArray[np.float32],
         dither: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Filtered texels (N, 4), RGB and extra within [0, 255], repeating beyond the edges.
+        """Returns filtered texels (N, 4), RGB and extra in [0, 255]; textures repeat.
 
         Args:
             texture: (N,) indices.
             u, v: (N,) metres.
-            footprint_u, footprint_v: (N,) metres that a pixel covers.
-            dither: (N,) within [0, 1), chooses between two levels, which hides the step.
+            footprint_u, footprint_v: (N,) footprint of a pixel in metres.
+            dither: (N,) in [0, 1), chooses between two levels, which hides the steps between levels.
         """
         if self._frozen is None:
             self.freeze()

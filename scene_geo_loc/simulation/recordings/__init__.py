@@ -1,1 +1,1 @@
-"""Simulated drives, written as bags or in the layout of RobotCar."""
+"""Simulated drives, recorded as rosbag2 or in the layout of the Oxford RobotCar dataset."""

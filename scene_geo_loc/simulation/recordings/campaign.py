@@ -1,4 +1,4 @@
-"""Which runs a simulated RobotCar dataset has, through which parts of the city they lead, and when."""
+"""Runs of a simulated RobotCar dataset: their conditions, areas of the city and measurement times."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from scene_geo_loc.simulation.vehicle.traffic import Traffic
 from scene_geo_loc.traversals.robotcar.calibration import CAMERAS
 
 LOOP_M = 6000.0
-"""Metres of the city's street: room for all areas at the papers' scale, 2 km across."""
+"""Length of the city's street in metres: enough for all areas at the papers' scale, 2 km across."""
 
 LONGEST_TEST_M = 2110.0
-"""The test area of the papers: 422 places 5 m apart."""
+"""Length of the papers' test area in metres: 422 places 5 m apart."""
 
 _LANE_M = -0.4
-"""Nearer to the middle of the street than a lane is, so that parked cars do not fill the view to the side."""
+"""Nearer to the centre line than a lane, so that parked cars do not fill the images to the side."""
 
 PIECE_M = 300.0
-"""So much of the way is built at a time."""
+"""Length of the street in metres that is built at a time."""
 
 _TRAINING_END_M, _VALIDATION_START_M, _TEST_START_M = 2100.0, 2250.0, 3200.0
 _LONGEST_TRAINING_M, _LONGEST_VALIDATION_M = 2000.0, 300.0
@@ -39,7 +39,7 @@ _LIDAR_HZ, _INS_HZ, _GPS_HZ, _VO_HZ = 50.0, 50.0, 5.0, 16.0
 
 @dataclass(frozen=True)
 class Run:
-    """One drive, named and dated as the real one whose twin it is."""
+    """One drive, with the name and date of the real drive that it imitates."""
 
     name: str
     condition: str
@@ -48,7 +48,7 @@ class Run:
 
     @property
     def start_us(self) -> int:
-        """Microseconds from 1970 to the time that the name says."""
+        """Start of the run in microseconds since 1970, from its name."""
         at = datetime.strptime(self.name, "%Y-%m-%d-%H-%M-%S").replace(tzinfo=timezone.utc)
         return int(at.timestamp()) * 1_000_000
 
@@ -63,26 +63,26 @@ RUNS = (
     Run("2015-05-19-14-06-38", "overcast", 111, _TRAINING),
     Run("2015-08-28-09-50-22", "sunny", 112, _TRAINING),
     Run("2015-11-10-14-15-57", "long-term", 113, _TRAINING),
-    # For fine-tuning by night without known places.
+    # For fine-tuning at night without known places.
     Run("2014-12-10-18-10-50", "night", 114, _TRAINING),
 )
-"""The papers' runs: the reference, the four sets of queries, the three to train with; and one more."""
+"""The papers' runs: the reference, four of queries, three for training; and one more for fine-tuning."""
 
 
 @dataclass(frozen=True)
 class CampaignSettings:
-    """What to simulate.
+    """Settings of a campaign.
 
     Attributes:
         seed: of the city.
-        length: metres of street in the test area; those of the others follow.
-        speed: metres a second.
-        camera_rate_hz: images a second of each camera.
-        width, height: of the stereo camera's images in pixels; see robotcar_rig.views.
+        length: of the street in the test area in metres; the other areas scale with it.
+        speed: metres per second.
+        camera_rate_hz: images per second of each camera.
+        width, height: size of the stereo camera's images in pixels; see robotcar_rig.views.
         runs: names of the runs to simulate.
-        sight: how many metres from the drive the city is built.
-        lead: metres that a drive begins before its first image and ends behind its last one: lidars that
-            sweep across the road have then seen what those images show.
+        sight: distance from the drive within which the city is built, in metres.
+        lead: metres that a drive starts before its first image and ends after its last one, so that the
+            push-broom lidars have scanned what those images show.
     """
 
     seed: int = 7
@@ -97,25 +97,25 @@ class CampaignSettings:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise SceneGeoLocError("A seed must not be negative; give 0 or more.")
+            raise SceneGeoLocError(f"seed {self.seed} is negative: give 0 or more.")
         if not 5 <= self.length <= LONGEST_TEST_M:
             raise SceneGeoLocError(
-                f"A test area of {self.length:g} m of street cannot be simulated; "
-                f"give 5 to {LONGEST_TEST_M:g} m, which is what the papers have."
+                f"A test area of {self.length:g} m of street cannot be simulated: "
+                f"give 5 m to {LONGEST_TEST_M:g} m, the length in the papers."
             )
         if not (self.speed > 0 and 0 < self.camera_rate_hz <= _VO_HZ):
             raise SceneGeoLocError(
-                f"A drive at {self.speed:g} m/s with {self.camera_rate_hz:g} images a second cannot be "
-                f"simulated; give a positive speed, and a rate of at most {_VO_HZ:g}."
+                f"A drive at {self.speed:g} m/s with {self.camera_rate_hz:g} images per second cannot be "
+                f"simulated: give a positive speed, and a positive rate of at most {_VO_HZ:g} Hz."
             )
         if min(self.width, self.height) < 32 or self.width % 2 or self.height % 2:
             raise SceneGeoLocError(
-                f"A colour filter does not fit images of {self.width} x {self.height} pixels; "
+                f"A Bayer pattern does not fit images of {self.width} x {self.height} pixels: "
                 "give an even width and height of at least 32."
             )
 
     def spans(self) -> dict[str, tuple[float, float]]:
-        """Where along the loop each area begins and ends, in metres."""
+        """Returns the start and end of each area along the loop, in metres."""
         training = min(self.length * 4 / 3, _LONGEST_TRAINING_M)
         validation = min(self.length / 2, _LONGEST_VALIDATION_M)
         return {
@@ -126,12 +126,12 @@ class CampaignSettings:
 
 
 def area_boxes(plan: StreetPlan, settings: CampaignSettings) -> dict[str, list[list[float]]]:
-    """The areas as boxes x_min, y_min, x_max, y_max in metres of the map."""
+    """Returns the areas as boxes x_min, y_min, x_max, y_max in metres of the map."""
     return {name: _boxes(plan, *span) for name, span in settings.spans().items()}
 
 
 def _boxes(plan: StreetPlan, start: float, end: float) -> list[list[float]]:
-    """Boxes around pieces of the street, a little wider than its carriageway."""
+    """Returns boxes around pieces of the street, a little wider than its carriageway."""
     cuts = np.linspace(start, end, int(np.ceil((end - start) / 60.0)) + 1)
     boxes = []
     for a, b in pairwise(cuts):
@@ -142,7 +142,7 @@ def _boxes(plan: StreetPlan, start: float, end: float) -> list[list[float]]:
 
 @dataclass(frozen=True)
 class Shot:
-    """One measurement that needs rays: the sensor's name, and its number since the start."""
+    """One ray-cast measurement: name of the sensor, and number of the measurement since the start."""
 
     stamp_us: int
     sensor: str
@@ -150,7 +150,7 @@ class Shot:
 
 
 class RunDrive:
-    """A run's motion and what is measured on it."""
+    """Motion of a run, and the times of its measurements."""
 
     def __init__(self, run: Run, settings: CampaignSettings, plan: StreetPlan) -> None:
         self.run, self.settings, self._plan = run, settings, plan
@@ -161,30 +161,30 @@ class RunDrive:
         self.traffic = Traffic(plan, self.motion, run.drive_seed)
 
     def seconds(self, stamps_us: Sequence[int]) -> NDArray[np.float64]:
-        """Seconds from the start of the drive."""
+        """Returns seconds from the start of the drive."""
         return (np.asarray(stamps_us, np.int64) - self.run.start_us) / 1e6
 
     def stamps_us(self, rate_hz: float, delay_us: int = 0) -> list[int]:
-        """A sensor's stamps over the whole drive."""
+        """Returns a sensor's stamps over the whole drive."""
         count = int((self.motion.duration - delay_us / 1e6) * rate_hz) + 1
         return [self.run.start_us + delay_us + round(k * 1e6 / rate_hz) for k in range(count)]
 
     def ins_stamps_us(self) -> list[int]:
-        """When the inertial unit reports."""
+        """Returns the stamps of the inertial unit."""
         return self.stamps_us(_INS_HZ)
 
     def gps_stamps_us(self) -> list[int]:
-        """When GPS reports."""
+        """Returns the stamps of GPS."""
         return self.stamps_us(_GPS_HZ)
 
     def vo_stamps_us(self) -> list[int]:
-        """When visual odometry sees a frame: at all images of the stereo camera, and at some between."""
+        """Returns the stamps of visual odometry: those of the stereo images, and some between them."""
         rate = self.settings.camera_rate_hz
         return self.stamps_us(rate * max(1, round(_VO_HZ / rate)))
 
     @cached_property
     def pieces(self) -> list[tuple[float, float, list[Shot]]]:
-        """The way in pieces of about PIECE_M: where each begins and ends on the loop, and its shots."""
+        """Pieces of the drive, about PIECE_M long: start and end along the loop, and their measurements."""
         shots = self._shots()
         places = self._places([shot.stamp_us for shot in shots])
         cuts = np.linspace(self.start, self.start + self.length, int(np.ceil(self.length / PIECE_M)) + 1)
@@ -195,18 +195,18 @@ class RunDrive:
         ]
 
     def shots_of(self, sensor: str) -> list[Shot]:
-        """All measurements of one sensor, in order of time."""
+        """Returns all measurements of one sensor, in order of time."""
         return sorted(
             (shot for _, _, shots in self.pieces for shot in shots if shot.sensor == sensor),
             key=lambda shot: shot.stamp_us,
         )
 
     def image_count(self) -> int:
-        """How many images the run has."""
+        """Returns the number of images of the run."""
         return sum(shot.sensor in CAMERAS for _, _, shots in self.pieces for shot in shots)
 
     def _shots(self) -> list[Shot]:
-        """All measurements that need rays: scans all the way, images where an area is."""
+        """Returns all ray-cast measurements: scans along the drive, images inside the areas."""
         shots: list[Shot] = []
         for sensor, delay_us in DELAYS_US.items():
             rate = _LIDAR_HZ if sensor in LIDARS else self.settings.camera_rate_hz
@@ -219,16 +219,16 @@ class RunDrive:
         return sorted(shots, key=lambda shot: (shot.stamp_us, shot.sensor))
 
     def _places(self, stamps_us: Sequence[int]) -> NDArray[np.float64]:
-        """Metres along the loop where the vehicle is at stamps (N,)."""
+        """Returns the vehicle's distance along the loop in metres at stamps (N,)."""
         places, _ = self._plan.nearest(self.motion.poses(self.seconds(stamps_us))[:, :2, 3])
         return places
 
 
 def city_of(settings: CampaignSettings) -> City:
-    """The city of a campaign; it depends on the seed alone, whatever the areas' lengths."""
+    """Returns the city of a campaign; it depends on the seed only, not on the lengths of the areas."""
     return City(settings.seed, LOOP_M)
 
 
 def chosen_runs(settings: CampaignSettings) -> list[Run]:
-    """The runs of a campaign, in the order in which they are simulated."""
+    """Returns the runs of a campaign, in the order of simulation."""
     return [run for run in RUNS if run.name in settings.runs]

@@ -1,4 +1,4 @@
-"""A drive through the town, recorded as a bag."""
+"""Simulation of a drive through the town, recorded as rosbag2."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ _DAY_NS = 86_400 * 10**9
 
 @dataclass(frozen=True)
 class DriveSettings:
-    """What to drive, and how to record it.
+    """Settings of a drive and its recording.
 
     Attributes:
         condition: a name of CONDITIONS.
         seed: of the town.
-        drive_seed: of the line, the speed and the noise; by default one of the condition's own.
+        drive_seed: of the line, the speed and the noise; None for the condition's default.
         start, length: part of the loop in metres.
-        speed: metres a second.
+        speed: metres per second.
         rig: the sensors.
-        compressed: images as JPEG rather than raw.
-        depth: also writes the true depth of each image.
-        sight: how many metres from the drive the town is built.
+        compressed: records JPEG images instead of raw ones.
+        depth: records the true depth of each image.
+        sight: distance from the drive within which the town is built, in metres.
     """
 
     condition: str = "overcast"
@@ -67,20 +67,21 @@ class DriveSettings:
     def __post_init__(self) -> None:
         if self.condition not in CONDITIONS:
             raise SceneGeoLocError(
-                f"There is no condition {self.condition!r}; name one of {', '.join(CONDITIONS)}."
+                f"condition {self.condition!r} is unknown: name one of {', '.join(CONDITIONS)}."
             )
         if self.seed < 0 or (self.drive_seed or 0) < 0:
-            raise SceneGeoLocError("A seed must not be negative; give 0 or more.")
+            seeds = f"seed {self.seed}, drive_seed {self.drive_seed}"
+            raise SceneGeoLocError(f"{seeds}: a seed is negative; give 0 or more.")
         if not (self.length >= 5 and self.speed > 0 and self.rig.camera_rate_hz > 0):
             raise SceneGeoLocError(
                 f"A drive of {self.length:g} m at {self.speed:g} m/s with {self.rig.camera_rate_hz:g} images "
-                "a second cannot be simulated; give at least 5 m, and a positive speed and rate."
+                "per second cannot be simulated: give at least 5 m, and a positive speed and rate."
             )
 
 
 @dataclass(frozen=True)
 class DriveSummary:
-    """What was recorded."""
+    """Size of a recording."""
 
     frames: int
     duration_s: float
@@ -89,7 +90,7 @@ class DriveSummary:
 
 @dataclass(frozen=True)
 class _Shot:
-    """One measurement that needs rays: sensor "camera 0", "lidar" or "pushbroom", and its number."""
+    """One ray-cast measurement of a sensor: "camera" (with its index), "lidar" or "pushbroom"."""
 
     stamp_ns: int
     sensor: str
@@ -98,7 +99,7 @@ class _Shot:
 
 
 class Drive:
-    """The town, the vehicle and its sensors, ready to measure at any time of the drive."""
+    """The town, the vehicle and its sensors, which can measure at any time of the drive."""
 
     def __init__(self, settings: DriveSettings, city: City | None = None) -> None:
         self.settings = settings
@@ -116,16 +117,16 @@ class Drive:
         self.start_ns = _EPOCH_NS + self.condition.day * _DAY_NS
 
     def stamps(self, rate_hz: float) -> list[int]:
-        """Stamps in nanoseconds of a sensor with a rate, over the whole drive."""
+        """Returns the stamps in nanoseconds of a sensor with this rate, over the whole drive."""
         count = int(self.motion.duration * rate_hz) + 1
         return [self.start_ns + round(k * 1e9 / rate_hz) for k in range(count)]
 
     def seconds(self, stamp_ns: int) -> float:
-        """Seconds from the start of the drive."""
+        """Returns seconds from the start of the drive."""
         return (stamp_ns - self.start_ns) / 1e9
 
     def shots(self) -> list[_Shot]:
-        """All measurements that need rays, in order of time."""
+        """Returns all ray-cast measurements, in order of time."""
         rig = self.settings.rig
         shots = [
             _Shot(stamp, "camera", index, number)
@@ -141,7 +142,7 @@ class Drive:
         return sorted(shots, key=lambda shot: shot.stamp_ns)
 
     def measure(self, shot: _Shot) -> tuple[Any, ...]:
-        """What a sensor gives; the same whatever was measured before, and in whichever process."""
+        """Returns a measurement; it depends neither on earlier measurements nor on the process."""
         rig, seconds = self.settings.rig, self.seconds(shot.stamp_ns)
         rng = stream(self.drive_seed, shot.sensor, shot.number)
         if shot.sensor == "lidar":
@@ -164,10 +165,10 @@ def simulate(
     workers: int | None = None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> DriveSummary:
-    """Drives through the town and records a rosbag2 at `out`; the same settings give the same messages.
+    """Simulates a drive and records it as rosbag2 at `out`; the same settings give the same messages.
 
     Args:
-        workers: processes that cast rays; by default one for each core.
+        workers: processes that cast rays; None for one per core.
         on_progress: receives the camera frames done and their total.
 
     Raises TraversalError where `out` exists or cannot be written.
@@ -196,12 +197,12 @@ def simulate(
 
 
 _drive: Drive | None = None
-"""The drive that forked workers inherit: its scene is too large to send."""
+"""Drive that forked workers inherit, since its scene is too large to send."""
 
 
 @contextmanager
 def _measurements(drive: Drive, shots: list[_Shot], workers: int) -> Iterator[Iterator[tuple[Any, ...]]]:
-    """The results of all shots, in order, from forked workers that share the scene's memory."""
+    """Yields the results of all shots, in order, from forked workers that share the scene's memory."""
     global _drive
     if workers == 1:
         yield map(drive.measure, shots)
@@ -209,7 +210,7 @@ def _measurements(drive: Drive, shots: list[_Shot], workers: int) -> Iterator[It
     _drive = drive
     try:
         with process_pool(workers, "fork") as pool:
-            yield in_order(pool, _measure, shots, 12 * workers)  # a frame with both lidars takes seven
+            yield in_order(pool, _measure, shots, 12 * workers)  # a frame with both lidars has seven shots
     finally:
         _drive = None
 
@@ -248,7 +249,7 @@ def _record(bag: BagWriter, drive: Drive, shot: _Shot, result: tuple[Any, ...]) 
 
 
 def _light_messages(bag: BagWriter, drive: Drive) -> Iterator[tuple[int, Callable[[], None]]]:
-    """Stamps and writers of what needs no rays, in order of time."""
+    """Yields stamps and writers of the messages without ray casting, in order of time."""
     rig, motion = drive.settings.rig, drive.motion
     mounts = {("base_link", m.frame_id): m.T_base_camera for m in rig.cameras}
     if rig.lidar is not None:

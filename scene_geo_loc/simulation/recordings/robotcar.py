@@ -1,4 +1,4 @@
-"""Simulates a campaign: several runs over one city, written as the Oxford RobotCar dataset is published."""
+"""Simulation of a campaign: several runs through one city, in the layout of the Oxford RobotCar dataset."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ from scene_geo_loc.simulation.vehicle.sensors import CameraView, line_scan
 
 _README = """This dataset was simulated by scene_geo_loc.  It is not data of the Oxford RobotCar dataset.
 
-The town, its houses and all pictures are made up.  Only the layout of the files, their formats and
-units, and the names of the runs are those of the Oxford RobotCar dataset, so that what reads the one
-reads the other.  The runs, with the condition that was simulated and the areas that have images:
+The town and all images are synthetic.  Only the layout of the files, their formats and units, and the
+names of the runs are those of the Oxford RobotCar dataset, so that one reader reads both.  The runs, with
+their simulated condition and the areas that have images:
 
 {runs}
 
 areas.json has the disjoint training, validation and test areas as boxes x_min, y_min, x_max, y_max
 in metres: x is UTM easting - {easting:.0f}, y is UTM northing - {northing:.0f} (zone 30U).  There are images
-in the areas only, and scans all the way.  The poses in rtk/ are true to about a centimetre; those in
-gps/ and vo/ err as the real ones do.
+inside the areas only, and scans along the whole drive.  The poses in rtk/ are accurate to about a
+centimetre; those in gps/ and vo/ have errors as the real ones do.
 """
 
 
 @dataclass(frozen=True)
 class CampaignSummary:
-    """What was simulated, and how many of the runs had been there already."""
+    """Size of a campaign: `kept` of its runs existed already."""
 
     images: int
     runs: int
@@ -56,7 +56,7 @@ class CampaignSummary:
 
 
 class _Campaign:
-    """What the workers share: inherited when they are forked."""
+    """State that the workers share; they inherit it when they are forked."""
 
     def __init__(self, out: Path, settings: CampaignSettings, city: City) -> None:
         self.out, self.settings, self.city = out, settings, city
@@ -72,7 +72,7 @@ class _Campaign:
         self.done = context.Value("q", 0)
 
     def simulate_piece(self, number: int, piece: int) -> None:
-        """Builds a piece of the city and takes all images and scans there."""
+        """Builds a piece of the city and writes all images and scans there."""
         drive, folder = self.drives[number], self.outputs[number].folder
         run = drive.run
         start, end, shots = drive.pieces[piece]
@@ -142,10 +142,10 @@ def simulate_robotcar(
     workers: int | None = None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> CampaignSummary:
-    """Simulates the runs that are not in `out` yet; the same settings give the same files.
+    """Simulates the runs that `out` does not hold yet; the same settings give the same files.
 
     Args:
-        workers: processes, each of which holds a piece of the city; by default one for each core.
+        workers: processes, each with a piece of the city; None for one per core.
         on_progress: receives the images done and their total, every half second.
 
     Raises SceneGeoLocError where `out` cannot be written, or holds a campaign of other settings.
@@ -163,21 +163,21 @@ def simulate_robotcar(
                 output.discard()
     except OSError as error:
         raise SceneGeoLocError(
-            f"{out} cannot be written: {error.strerror}; make room, or name another place."
+            f"{out} cannot be written ({error.strerror}): free disk space, or name another folder."
         ) from error
     runs = len(chosen_runs(settings))
     return CampaignSummary(total, runs, runs - len(campaign.drives))
 
 
 def _prepare(out: Path, settings: CampaignSettings, plan: StreetPlan) -> None:
-    """Writes what the runs share, unless it is there."""
+    """Writes the files that the runs share, unless they exist."""
     record = {"version": __version__, **asdict(settings)}
     del record["runs"]
     path = out / "simulation.json"
     if path.exists():
         _refuse_others(path, record)
     elif out.exists() and any(out.iterdir()):
-        raise SceneGeoLocError(f"{out} exists already and holds no simulated runs; name another place.")
+        raise SceneGeoLocError(f"{out} exists and holds no simulated runs: name another folder.")
     out.mkdir(parents=True, exist_ok=True)
     write_json(path, record)
     northing, easting, _ = robotcar_layout.ORIGIN
@@ -197,17 +197,17 @@ def _refuse_others(path: Path, record: dict[str, Any]) -> None:
     for name, value in record.items():
         if found.get(name) != value:
             raise SceneGeoLocError(
-                f"{path.parent} holds runs that were simulated with {name} {found.get(name)}, not {value}; "
-                "give the same settings, or name another place."
+                f"{path.parent} holds runs that were simulated with {name} {found.get(name)}, not {value}: "
+                "give the same settings, or name another folder."
             )
 
 
 _campaign: _Campaign | None = None
-"""The campaign that forked workers inherit."""
+"""Campaign that forked workers inherit."""
 
 
 def _simulate_pieces(campaign: _Campaign, workers: int, on_progress: ProgressCallback, total: int) -> None:
-    """Simulates all pieces of all runs; a run is complete when its pieces are."""
+    """Simulates all pieces of all runs, and finishes each run with its last piece."""
     global _campaign
     left = {number: len(drive.pieces) for number, drive in enumerate(campaign.drives)}
     tasks = [(number, piece) for number, pieces in left.items() for piece in range(pieces)]

@@ -1,8 +1,8 @@
-"""Writes files as the owners of the Oxford RobotCar dataset publish theirs.
+"""Writers of the files of the Oxford RobotCar dataset, in its published formats.
 
-Images are PNGs of the sensor's raw Bayer pattern, scans are float64 of x, y (metres, in the plane of
-the scanner) and reflectance, stamps are microseconds since 1970; for the rest see
-scene_geo_loc.traversals.robotcar.calibration and robotcar_poses.
+Images are PNG files of the sensor's raw Bayer pattern, scans are float64 x, y (metres, in the plane of the
+scanner) and reflectance, stamps are microseconds since 1970.  See the readers in
+scene_geo_loc.traversals.robotcar for the rest.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _VO_HEADER = ("source_timestamp", "destination_timestamp", "x", "y", "z", "roll"
 
 
 def bayer_mosaic(rgb: NDArray[np.uint8], pattern: str) -> NDArray[np.uint8]:
-    """What a sensor behind a colour filter sees of an image (H, W, 3): (H, W).
+    """Returns the raw image (H, W) of a sensor with a colour filter for an RGB image (H, W, 3).
 
     Args:
         pattern: colours of the first four pixels, row by row, such as "rggb".
@@ -47,27 +47,30 @@ def bayer_mosaic(rgb: NDArray[np.uint8], pattern: str) -> NDArray[np.uint8]:
 
 
 def write_image(path: Path, rgb: NDArray[np.uint8], pattern: str) -> None:
-    """Writes a raw image. Raises SceneGeoLocError."""
+    """Writes a raw image.
+
+    Raises SceneGeoLocError where the file cannot be written.
+    """
     if not cv2.imwrite(str(path), bayer_mosaic(rgb, pattern)):
-        raise SceneGeoLocError(f"{path} cannot be written; make room, or name another place.")
+        raise SceneGeoLocError(f"{path} cannot be written: free disk space, or name another folder.")
 
 
 def write_scan(
     path: Path, angles: NDArray[np.float64], ranges: NDArray[np.float32], intensity: NDArray[np.float32]
 ) -> None:
-    """Writes the beams of a scan that came back."""
+    """Writes the beams of a scan that have an echo."""
     back = np.isfinite(ranges)
     x, y = ranges[back] * np.cos(angles[back]), ranges[back] * np.sin(angles[back])
     np.stack([x, y, intensity[back]], 1).astype("<f8").tofile(path)
 
 
 def write_timestamps(path: Path, stamps_us: Iterable[int]) -> None:
-    """Writes the times of a sensor's files; all of them are in the first chunk."""
+    """Writes the stamps of a sensor's files, all in the first chunk."""
     path.write_text("".join(f"{stamp} 1\n" for stamp in stamps_us))
 
 
 def write_ins(path: Path, stamps_us: Sequence[int], rows: NDArray[np.float64]) -> None:
-    """Writes the inertial navigation's solution, rows (N, 9) as `navigation.inertial` gives them."""
+    """Writes the inertial navigation solution, rows (N, 9) of `navigation.inertial`."""
     _write_table(
         path,
         _INS_HEADER,
@@ -76,14 +79,14 @@ def write_ins(path: Path, stamps_us: Sequence[int], rows: NDArray[np.float64]) -
 
 
 def write_rtk(path: Path, stamps_us: Sequence[int], rows: NDArray[np.float64]) -> None:
-    """Writes the RTK ground truth, rows (N, 9) as `navigation.inertial` gives them."""
+    """Writes the RTK ground truth, rows (N, 9) of `navigation.inertial`."""
     _write_table(
         path, _RTK_HEADER, ([stamp, *row] for stamp, row in zip(stamps_us, _inertial(rows), strict=True))
     )
 
 
 def write_gps(path: Path, stamps_us: Sequence[int], ned: NDArray[np.float64]) -> None:
-    """Writes what GPS alone says: north, east, down (N, 3) in metres from the map's origin."""
+    """Writes GPS positions: north, east, down (N, 3) in metres from the map's origin."""
     sigmas = [f"{sigma:.3f}" for sigma in GPS_SIGMAS_M]
     rows = (
         [stamp, 9, *place, *sigmas, *grid]
@@ -93,7 +96,7 @@ def write_gps(path: Path, stamps_us: Sequence[int], ned: NDArray[np.float64]) ->
 
 
 def write_vo(path: Path, stamps_us: Sequence[int], steps: NDArray[np.float64]) -> None:
-    """Writes the pose at each stamp (N,) but the first, in the pose at the one before: (N - 1, 6)."""
+    """Writes visual odometry: steps (N - 1, 6) from each of the stamps (N,) to the next one."""
     _write_table(
         path,
         _VO_HEADER,
@@ -122,7 +125,7 @@ def _inertial(rows: NDArray[np.float64]) -> Iterable[list[str]]:
 
 
 def _positions(ned: NDArray[np.float64]) -> tuple[list[list[str]], list[list[str]]]:
-    """The columns _PLACE and _GRID of positions (N, 3) from the map's origin."""
+    """Returns the columns _PLACE and _GRID of positions (N, 3) from the map's origin."""
     northing, easting, down = (ned + ORIGIN).T
     geodetic = geodetic_of_utm(northing, easting, _ZONE)
     place = [[f"{a:.9f}", f"{b:.9f}", f"{-d:.4f}"] for (a, b), d in zip(geodetic, down, strict=True)]

@@ -1,4 +1,4 @@
-"""From metres of the Universal Transverse Mercator grid to latitude and longitude."""
+"""Conversion of Universal Transverse Mercator (UTM) coordinates to latitude and longitude."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _FALSE_EASTING_M = 500_000.0
 
 
 def geodetic_of_utm(northing: ArrayLike, easting: ArrayLike, zone: int) -> NDArray[np.float64]:
-    """WGS84 latitude and longitude (N, 2) in degrees of points (N,) in metres, on the northern hemisphere.
+    """Returns WGS84 latitude and longitude (N, 2) in degrees of UTM points (N,) in metres, northern half.
 
-    Krüger's series to the third order, within a millimetre (Karney, Transverse Mercator with an
+    Krüger's series to third order, exact to a millimetre (Karney, Transverse Mercator with an
     accuracy of a few nanometers, 2011, equations 11 and 36 to 38).
     """
     n = _FLATTENING / (2 - _FLATTENING)

@@ -1,1 +1,1 @@
-"""The town: its plan, and everything that stands in it."""
+"""The simulated town: its plan, and everything that stands in it."""

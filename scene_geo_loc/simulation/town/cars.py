@@ -65,7 +65,7 @@ def add_car(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator, has_snow:
 
 
 def _loft(mesh: MeshBuilder, profile: NDArray, half_widths: NDArray, texture: int, tint: NDArray) -> None:
-    """A body from a side view (N, 2) and its half width at each point (N,)."""
+    """Adds a body from a side view (N, 2) and its half width at each point (N,)."""
     left = np.stack([profile[:, 0], half_widths, profile[:, 1]], 1)
     right = left * (1, -1, 1)
     shell = np.stack([left[:-1], left[1:], right[1:], right[:-1]], 1)
@@ -76,7 +76,7 @@ def _loft(mesh: MeshBuilder, profile: NDArray, half_widths: NDArray, texture: in
 
 
 def _glass(mesh: MeshBuilder, stock: Stock, cabin: NDArray) -> None:
-    """Windows a little outside the greenhouse, with pillars left between them."""
+    """Adds windows slightly outside the greenhouse, with pillars between them."""
     glass = stock["glass"]
     (x0, z0), (x1, z1), (x2, z2), (x3, z3) = cabin
     for side in (-1, 1):

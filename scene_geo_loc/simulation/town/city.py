@@ -1,4 +1,4 @@
-"""Puts the town together: everything along the part of the loop that a drive sees."""
+"""Assembles the town: everything along the part of the loop that a drive sees."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from scene_geo_loc.simulation.town.surroundings import back_row_plots, side_stre
 from scene_geo_loc.simulation.town.trees import add_tree
 
 SIGHT_M = 240.0
-"""How far from the drive the town is built; haze and house fronts hide the rest."""
+"""Distance from the drive within which the town is built, in metres; haze and houses hide the rest."""
 
 _NEAR_M = 90.0
 _LAMP_SPACING_M = 27.0
@@ -41,7 +41,8 @@ class _Site:
 
     Attributes:
         path: (N, 2) points of the loop that the drive passes.
-        mesh: takes what stays as it is; `snowed` what snow covers from above.
+        mesh: receives objects that snow does not cover.
+        snowed: receives objects that snow covers from above.
     """
 
     condition: Condition
@@ -53,11 +54,11 @@ class _Site:
     snowed: MeshBuilder = field(default_factory=MeshBuilder)
 
     def distance(self, point: NDArray) -> float:
-        """Metres from the path to a point (2,)."""
+        """Returns the distance in metres from the path to a point (2,)."""
         return float(np.sqrt(np.square(self.path - point).sum(1).min()))
 
     def joined(self) -> Mesh:
-        """All triangles, with snow on what faces the sky where it has fallen."""
+        """Returns all triangles, with snow on upward surfaces if the condition has snow."""
         mesh, snowed = self.mesh.mesh(), self.snowed.mesh()
         if self.condition.has_snow:
             up = snowed.normal[:, 2] > 0.42
@@ -66,7 +67,7 @@ class _Site:
 
 
 class City:
-    """A town that depends on its seed and length alone; `scene` dresses it for a condition.
+    """A town that depends on its seed and length only; `scene` adds a condition.
 
     Args:
         loop_m: length of its street, see StreetPlan.
@@ -86,12 +87,12 @@ class City:
     def scene(
         self, condition: Condition, start: float, length: float, drive: str = "", sight: float = SIGHT_M
     ) -> Scene:
-        """What is seen from the loop between two distances along it, textured and lit.
+        """Returns the scene around a part of the loop, textured and lit.
 
         Args:
-            start, length: part of the loop in metres that is driven.
-            drive: names the drive; curtains, and what is lit at night, depend on it.
-            sight: how many metres from the drive the town is built.
+            start, length: driven part of the loop in metres.
+            drive: name of the drive; curtains, and the lights at night, depend on it.
+            sight: distance from the drive within which the town is built, in metres.
         """
         path = self.plan.at(np.arange(start - 10, start + length + 10, 5.0))
         site = _Site(
@@ -144,7 +145,7 @@ class City:
         )
         reach = site.sight + 60
         (x0, y0), (x1, y1) = site.path.min(0) - reach, site.path.max(0) + reach
-        # A little below the road, so that it shows only behind and between the houses.
+        # Slightly below the road, so that it is visible only behind and between the houses.
         corners = [(x0, y0, -0.02), (x1, y0, -0.02), (x1, y1, -0.02), (x0, y1, -0.02)]
         if site.condition.has_snow:
             site.mesh.polygon(corners, site.stock["snow"], SNOW_TINT)
@@ -164,7 +165,7 @@ class City:
                     add_landmark(site.snowed, site.stock, rng)
 
     def _parked_cars(self, condition: Condition) -> NDArray[np.float64]:
-        """Cars as rows of distance, lateral, slot and what seeds their looks; right-hand traffic."""
+        """Returns parked cars as rows of distance, lateral, slot and seed; right-hand traffic."""
         rows = []
         for side in (-1, 1):
             for slot, s in enumerate(np.arange(3.0, self.plan.length - 3, _SLOT_M)):
@@ -192,7 +193,7 @@ class City:
         )
 
     def _lamp_posts(self, site: _Site) -> Lamps:
-        """Puts the street lamps up; returns those that burn."""
+        """Adds the street lamps; returns those that burn."""
         burns, lamps = burning_lamps(self._lamp_positions(), self.seed, site.drive)
         if not site.condition.is_night:
             burns, lamps = np.zeros_like(burns), NO_LAMPS
@@ -206,7 +207,7 @@ class City:
         return lamps
 
     def _along_kerbs(self, site: _Site) -> None:
-        """Trees in avenues, and furniture in between."""
+        """Adds trees in avenues, and street furniture between them."""
         weights = np.array([weight for _, weight in FURNITURE])
         for side in (-1, 1):
             for number, s in enumerate(np.arange(4.0, self.plan.length - 4, _KERB_SPACING_M)):
@@ -226,7 +227,7 @@ class City:
                         add_item(site.mesh, site.stock, rng)
 
     def _beside(self, s: float, side: int, from_kerb: float) -> tuple[NDArray, NDArray]:
-        """A frame on the pavement whose -y axis points at the road."""
+        """Returns origin and x axis of a frame on the pavement whose -y axis points at the road."""
         heading = float(self.plan.heading(s))
         along = side * np.array([np.cos(heading), np.sin(heading)])
         xy = self.plan.at(s, side * (self.plan.half_road(s) + from_kerb))
@@ -234,5 +235,5 @@ class City:
 
 
 def _leaves(away: float) -> int:
-    """Leaves of a tree by its distance from the drive."""
+    """Returns the number of leaves of a tree by its distance from the drive in metres."""
     return 2200 if away < _NEAR_M / 2 else 900 if away < _NEAR_M else 350

@@ -1,4 +1,4 @@
-"""What stands on pavements: lamps, signs, bins, benches, columns, shelters, planters."""
+"""Street furniture on the pavements: lamps, signs, bins, benches, columns, shelters, planters."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Furniture = Callable[[MeshBuilder, Stock, np.random.Generator], None]
 def add_lamp(
     mesh: MeshBuilder, stock: Stock, rng: np.random.Generator, light: NDArray[np.float32] | None
 ) -> None:
-    """A street lamp at the origin, its arm reaching along -y over the road.
+    """Adds a street lamp at the origin, with its arm along -y over the road.
 
     Args:
-        light: linear RGB (3,) of a lamp that burns.
+        light: linear RGB (3,) of a burning lamp; None for one that is off.
     """
     plain, iron = stock["plain"], tint_of(_IRON)
     mesh.cylinder((0, 0, 0), (0, 0, 1.0), (0.12, 0.1), plain, iron)
@@ -50,7 +50,7 @@ def add_lamp(
 
 
 def _sign(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
-    """A traffic sign on a post, facing along x: towards those who drive on this side."""
+    """Adds a traffic sign on a post that faces along x, towards the traffic on this side."""
     height = rng.uniform(2.2, 2.7)
     mesh.cylinder(
         (0, 0, 0), (0, 0, height + 0.35), (0.035, 0.035), stock["plain"], tint_of((150, 152, 152)), sides=6
@@ -134,7 +134,7 @@ def _bench(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
 
 
 def _column(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
-    """An advertising column covered with bills."""
+    """Adds an advertising column with posters."""
     canvas = Canvas.blank(4.0, 2.6, 0.02)
     canvas.fill(0, 4, 0, 2.6, (196, 190, 176))
     for x in np.arange(0.05, 3.9, 0.66):
@@ -158,7 +158,7 @@ def _column(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
 
 
 def _shelter(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
-    """A bus shelter with a poster at its end."""
+    """Adds a bus shelter with a poster at its end."""
     plain, steel = stock["plain"], tint_of((70, 74, 80))
     mesh.boxes([(-1.8, -0.75, 2.3)], [(1.8, 0.75, 2.4)], plain, steel)
     mesh.boxes(
@@ -216,4 +216,4 @@ FURNITURE: tuple[tuple[Furniture, float], ...] = (
     (_bollards, 0.1),
     (_cabinet, 0.1),
 )
-"""What stands along a kerb, with how often; each faces the road along -y."""
+"""Street furniture along a kerb, with its relative frequency; each piece faces the road along -y."""

@@ -1,4 +1,4 @@
-"""What lies between houses: the mouths of side streets, squares with a monument, walled yards."""
+"""Gaps between houses: mouths of side streets, squares with a monument, walled yards."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _COLOURS = {"asphalt": (92, 92, 94), "grass": (92, 118, 62), "cobbles": (146, 14
 def add_gap(
     mesh: MeshBuilder, snowed: MeshBuilder, stock: Stock, plot: Plot, condition: Condition, leaves: int
 ) -> None:
-    """Adds the ground of a plot without a house, and what stands on it.
+    """Adds the ground of a plot without a house, and the objects on it.
 
     Args:
-        snowed: takes what snow covers from above.
-        leaves: how many a tree has in summer.
+        snowed: receives objects that snow covers from above.
+        leaves: number of leaves of a tree in summer.
     """
     rng = stream(stock.seed, "plot", plot.index)
     deep = _DEPTH_M[plot.kind]
@@ -53,7 +53,7 @@ def add_gap(
 
 
 def _wall(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator, plot: Plot) -> None:
-    """A wall with a gate."""
+    """Adds a wall with a gate."""
     height, kind = rng.uniform(1.0, 2.4), str(rng.choice(["brick", "ashlar", "boards"]))
     colour = tint_of(rng.uniform((110, 80, 60), (200, 170, 140)))
     gate = rng.uniform(0.3, 0.6) * plot.width
@@ -72,7 +72,7 @@ def _wall(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator, plot: Plot)
 
 
 def _monument(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator, plot: Plot) -> None:
-    """An obelisk or a figure on a pedestal."""
+    """Adds an obelisk or a figure on a pedestal."""
     middle = plot.width / 2
     stone = tint_of(rng.uniform((130, 124, 112), (196, 188, 170)))
     mesh.boxes(

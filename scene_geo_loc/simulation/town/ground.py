@@ -1,4 +1,4 @@
-"""Carriageway and pavements: their shape follows the loop, their surface is painted piece by piece."""
+"""Carriageway and pavements: their shape follows the loop, their textures are painted piece by piece."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PAINT = (214, 214, 206)
 
 @dataclass(frozen=True)
 class RoadUse:
-    """What leaves its mark on the road: crossings by distance, parked cars by (distance, lateral)."""
+    """Use of the road: crossings by distance, parked cars by (distance, lateral), in metres."""
 
     crossings: NDArray[np.float64]
     cars: NDArray[np.float64]
@@ -43,7 +43,7 @@ def add_ground(
     """Adds the pieces of road and pavement with the given numbers, about PIECE_M long each.
 
     Args:
-        is_near: which of the pieces are driven over, and painted more finely.
+        is_near: mask of the pieces near the drive, which are painted in finer detail.
     """
     length = plan.length / piece_count(plan)
     for piece, near in zip(pieces, is_near, strict=True):
@@ -78,7 +78,7 @@ def add_ground(
 
 
 def piece_count(plan: StreetPlan) -> int:
-    """How many pieces of road the loop has."""
+    """Returns the number of road pieces of the loop."""
     return round(plan.length / PIECE_M)
 
 
@@ -86,7 +86,7 @@ def _strip(
     mesh: MeshBuilder, plan: StreetPlan, s: NDArray, near: NDArray, far: NDArray, z_near: float, z_far: float,
     texture: int, u: NDArray, v_zero: float, side: int = 1,
 ) -> None:  # fmt: skip
-    """A band along the loop between two lateral offsets; v counts from the kerb, or from `v_zero`."""
+    """Adds a band along the loop between two lateral offsets; v counts from the kerb, or from `v_zero`."""
     a = np.column_stack([plan.at(s, near), np.full(len(s), z_near)])
     b = np.column_stack([plan.at(s, far), np.full(len(s), z_far)])
     corners = np.stack([a[:-1], a[1:], b[1:], b[:-1]], 1)
@@ -113,14 +113,14 @@ def _kerb(
 def _running_noise(
     plan: StreetPlan, purpose: str, piece: int, canvas: Canvas, cell_m: float
 ) -> NDArray[np.float32]:
-    """Smooth noise (h, w) for a piece that goes on without a seam in the next piece."""
+    """Returns smooth noise (h, w) for a piece that continues without a seam in the next piece."""
     h, w = canvas.image.shape[:2]
     texel_m, blend_width = canvas.texel_m, int(_SEAM_M / canvas.texel_m)
     out = noise(stream(plan.seed, purpose, piece), h, w, cell_m / texel_m, 4)
     share = np.linspace(0, 1, blend_width, dtype=np.float32)
     keep = np.sqrt(share**2 + (1 - share) ** 2)
     for end, seam in ((0, piece), (1, (piece + 1) % piece_count(plan))):
-        # Cut from one patch around the seam, aligned at its lower edge, so that both sides agree.
+        # Both sides of a seam are cut from one patch, aligned at its lower edge, so that they agree.
         patch = noise(
             stream(plan.seed, purpose, "seam", seam), int(14 / texel_m), 2 * blend_width, cell_m / texel_m, 4
         )[-h:]
@@ -182,7 +182,7 @@ def _wear(canvas: Canvas, half: float, blotches: NDArray[np.float32]) -> None:
 
 
 def _repairs(canvas: Canvas, rng: np.random.Generator, length: float, half: float) -> None:
-    """Patches of newer asphalt, cracks and stains of oil."""
+    """Paints patches of newer asphalt, cracks and stains of oil."""
     for _ in range(int(rng.integers(1, 5))):
         w, h = rng.uniform(0.6, 5.0), rng.uniform(0.5, 2.2)
         x, z = rng.uniform(0.2, length - w - 0.2), rng.uniform(0, 2 * half)
@@ -203,7 +203,7 @@ def _repairs(canvas: Canvas, rng: np.random.Generator, length: float, half: floa
 
 
 def _covers(canvas: Canvas, rng: np.random.Generator, length: float, half: float) -> None:
-    """Manhole covers and the gullies along the kerb."""
+    """Paints manhole covers and the gullies along the kerb."""
     for _ in range(int(rng.integers(1, 4))):
         centre = (
             canvas.column(rng.uniform(1, length - 1)),
@@ -268,7 +268,7 @@ def _arrow(canvas: Canvas, x: float, z: float, direction: int) -> None:
 
 
 def _contact_shadows(canvas: Canvas, start: float, half: float, use: RoadUse, loop: float) -> None:
-    """The dark under parked cars, soft at its rim."""
+    """Darkens the road under parked cars, with a soft edge."""
     shadow = np.zeros(canvas.image.shape[:2], np.float32)
     length = canvas.image.shape[1] * canvas.texel_m
     for distance, lateral in use.cars:
@@ -288,7 +288,7 @@ def _paint_pavement(
     texel_m: float,
     condition: Condition,
 ) -> Canvas:
-    """A pavement; x along the loop, z from the kerb."""
+    """Paints a pavement; x along the loop, z from the kerb."""
     rng = stream(plan.seed, "pavement", piece, side + 1)
     edge = plan.edge_at(start + length / 2)
     street = stream(plan.seed, "paving", round(float(edge.length * 1000)))
@@ -296,7 +296,7 @@ def _paint_pavement(
     canvas = Canvas.blank(length, width, texel_m)
     h, w = canvas.image.shape[:2]
     colour = np.array([150, 147, 140]) * street.uniform(0.78, 1.08) + street.uniform(-8, 8, 3)
-    # The same pattern on every piece of a street, so that the joints run on; the dirt differs.
+    # The same pattern on every piece of a street, so that the joints continue; the dirt differs.
     canvas.image[:] = PAVINGS[kind](street, h, w, texel_m, colour)
     z = width - (np.arange(h) + 0.5) * texel_m
     tone = (1 - 0.32 * np.exp(-(width - 0.6 - z).clip(0) / 0.28))[:, None] * (
@@ -332,7 +332,7 @@ def _paint_pavement(
 
 
 def _scatter(canvas: Canvas, rng: np.random.Generator, count: int, colours: tuple) -> None:
-    """Fallen leaves."""
+    """Paints fallen leaves."""
     h, w = canvas.image.shape[:2]
     for _ in range(count):
         centre = (

@@ -1,4 +1,4 @@
-"""What rises above the roofs and is seen from afar: churches, towers, chimneys, cranes."""
+"""Landmarks above the roofs that are visible from afar: churches, towers, chimneys, cranes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scene_geo_loc.simulation.rendering.mesh import MeshBuilder
 
 
 def add_landmark(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator) -> None:
-    """Adds one at the origin of the current frame, 22 to 60 m high."""
+    """Adds a landmark at the origin of the current frame, 22 to 60 m high."""
     (_church, _water_tower, _chimney, _crane, _dome, _tower_block)[int(rng.integers(6))](mesh, stock, rng)
 
 

@@ -1,4 +1,4 @@
-"""The plan of the town: a closed street and the plots along both sides of it."""
+"""Plan of the town: a closed street and the plots along both sides of it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from scipy.spatial import cKDTree
 from scene_geo_loc.simulation.randomness import stream
 
 STEP_M = 0.5
-"""Distance between the samples of the centre line."""
+"""Distance between the samples of the centre line in metres."""
 
 _EDGE_M = 200.0
-"""Mean distance of the corners of a long loop."""
+"""Mean distance of the corners of a long loop in metres."""
 
 _X, _Y, _HALF_ROAD, _PAVEMENT = range(4)
-"""What the plan knows about each sample of the centre line."""
+"""Columns of the samples of the centre line."""
 
 DISTRICTS = ("old town", "brick", "villas", "modern", "market")
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A straight part of the loop: where its line runs, and how its street is built."""
+    """A straight part of the loop: its line, and the widths and style of its street."""
 
     start: NDArray[np.float64]
     direction: NDArray[np.float64]
@@ -46,17 +46,17 @@ class Edge:
 
 @dataclass(frozen=True)
 class Plot:
-    """A piece of frontage and what stands on it.
+    """A piece of frontage and its use.
 
     Attributes:
-        index: running number; seeds what is built here.
+        index: running number; seeds the building.
         kind: "building", "street" (a side street's mouth), "square" or "yard".
         origin: (2,) its left end, seen from the street.
         along: (2,) unit vector to the right, seen from the street.
         width: metres of frontage.
-        distance: metres along the loop of the plot's middle.
+        distance: of the plot's middle along the loop, in metres.
         district: style of the houses around.
-        open_left, open_right: whether the side wall on that end is seen from the street.
+        open_left, open_right: the side wall on that end is visible from the street.
     """
 
     index: int
@@ -79,8 +79,8 @@ class StreetPlan:
     """A closed street with plots on both sides, the same for the same seed and length.
 
     Args:
-        loop_m: metres from corner to corner around the loop, at least 3000; a small town of
-            2 to 2.6 km where left out.
+        loop_m: length from corner to corner around the loop in metres, at least 3000; None for a small
+            town of 2 to 2.6 km.
 
     Attributes:
         length: of the centre line in metres, a little less than from corner to corner.
@@ -107,7 +107,7 @@ class StreetPlan:
         self._half_road = np.array([e.half_road for e in self.edges])[owner][around].mean(1)
         self._pavement = np.array([e.pavement for e in self.edges])[owner][around].mean(1)
         self._tree = cKDTree(self._xy)
-        # np.interp can do this by itself, but sorts everything at each call.
+        # np.interp has a period, but then sorts everything at each call.
         wrapped = np.arange(-1, count + 1) % count
         self._wrapped_s = self._s[wrapped] + self.length * np.array([-1.0] + [0.0] * count + [1.0])
         self._wrapped = np.column_stack([self._xy, self._half_road, self._pavement])[wrapped].T.copy()
@@ -117,7 +117,7 @@ class StreetPlan:
         return list(zip(self.edges, self.edges[1:] + self.edges[:1], strict=True))
 
     def _centre_line(self) -> tuple[NDArray, NDArray]:
-        """The polygon with its corners rounded, finely sampled, and each sample's edge."""
+        """Returns the polygon with rounded corners, finely sampled, and the edge of each sample."""
         points, owner = [], []
         cuts = []
         for number, (turn, (a, b)) in enumerate(zip(self._turns, self._corners(), strict=True)):
@@ -140,24 +140,24 @@ class StreetPlan:
         return np.concatenate(points), np.array(owner)
 
     def at(self, distance: ArrayLike, lateral: ArrayLike = 0.0) -> NDArray[np.float64]:
-        """Points (..., 2) at metres along the loop (of any lap), `lateral` metres to its left."""
+        """Returns points (..., 2) at distances along the loop (of any lap), `lateral` metres to its left."""
         xy = np.stack([self._interpolate(_X, distance), self._interpolate(_Y, distance)], -1)
         heading = self.heading(distance)
         normal = np.stack([-np.sin(heading), np.cos(heading)], -1)
         return xy + np.asarray(lateral)[..., None] * normal
 
     def heading(self, distance: ArrayLike) -> NDArray[np.float64]:
-        """Direction of the centre line in radians, counter-clockwise from x."""
+        """Returns the direction of the centre line in radians, counter-clockwise from x."""
         s = np.asarray(distance, float)
         d = [self._interpolate(axis, s + 0.5) - self._interpolate(axis, s - 0.5) for axis in (_X, _Y)]
         return np.arctan2(d[1], d[0])
 
     def half_road(self, distance: ArrayLike) -> NDArray[np.float64]:
-        """Half the carriageway's width in metres."""
+        """Returns half the width of the carriageway in metres."""
         return self._interpolate(_HALF_ROAD, distance)
 
     def pavement(self, distance: ArrayLike) -> NDArray[np.float64]:
-        """A pavement's width in metres."""
+        """Returns the width of a pavement in metres."""
         return self._interpolate(_PAVEMENT, distance)
 
     def _interpolate(self, what: int, distance: ArrayLike) -> NDArray[np.float64]:
@@ -165,12 +165,12 @@ class StreetPlan:
         return np.interp(s, self._wrapped_s, self._wrapped[what])
 
     def nearest(self, points: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """For points (N, 2): metres along the loop, and distance from the centre line."""
+        """Returns, for points (N, 2), the distance along the loop and from the centre line, in metres."""
         away, index = self._tree.query(points)
         return self._s[index], away
 
     def edge_at(self, distance: float) -> Edge:
-        """The edge whose street a distance along the loop lies in."""
+        """Returns the edge at a distance along the loop in metres."""
         point = self.at(distance)
         offsets = [
             np.linalg.norm(
@@ -209,12 +209,12 @@ class StreetPlan:
 
 
 def _angle(a: NDArray, b: NDArray) -> float:
-    """Turn from direction a to direction b in radians, left positive."""
+    """Returns the turn from direction a to direction b in radians, left positive."""
     return float(np.arctan2(a[0] * b[1] - a[1] * b[0], a @ b))
 
 
 def _polygon(seed: int) -> NDArray[np.float64]:
-    """Corners of an irregular ring whose turns are neither too slight nor too sharp."""
+    """Returns the corners of an irregular ring whose turns are neither too slight nor too sharp."""
     for attempt in range(10_000):
         rng = stream(seed, "polygon", attempt)
         count = int(rng.integers(11, 14))
@@ -231,9 +231,9 @@ def _polygon(seed: int) -> NDArray[np.float64]:
 
 
 def _long_polygon(seed: int, loop_m: float) -> NDArray[np.float64]:
-    """Corners of a ring of a given length, with streets and turns like those of the small town.
+    """Returns the corners of a ring of a given length, with streets and turns like the small town's.
 
-    So many corners are never all good at once by chance: those that are not are drawn again until they are.
+    Only the corners that do not fit are drawn again, since this many never all fit at once by chance.
     """
     rng = stream(seed, "long polygon")
     count = round(loop_m / _EDGE_M)
@@ -273,7 +273,7 @@ def _edges(seed: int, vertices: NDArray) -> list[Edge]:
 
 
 def _corner_shift(a: Edge, b: Edge, turn: float, side: int) -> tuple[float, float]:
-    """Where the frontage lines of two edges meet, along each edge from their common corner."""
+    """Returns where the frontage lines of two edges meet, along each edge from their common corner."""
     fa, fb = side * a.frontage, side * b.frontage
     shift_a = (fa * np.cos(turn) - fb) / np.sin(turn)
     shift_b = shift_a * np.cos(turn) + fa * np.sin(turn)
@@ -281,7 +281,7 @@ def _corner_shift(a: Edge, b: Edge, turn: float, side: int) -> tuple[float, floa
 
 
 def _subdivide(rng: np.random.Generator, length: float, district: str) -> list[tuple[str, float, float]]:
-    """Cuts a frontage into (kind, start, end)."""
+    """Returns the plots of a frontage as (kind, start, end)."""
     cuts: list[tuple[str, float, float]] = []
     at, since_gap = 0.0, 0.0
     widths = {

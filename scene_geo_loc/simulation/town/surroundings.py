@@ -15,7 +15,7 @@ _BACK_ROW_STEP_M = 27.0
 
 
 def side_street_plots(plan: StreetPlan) -> list[Plot]:
-    """Plots on both sides of each side street, and one that closes it."""
+    """Returns plots on both sides of each side street, and one at its end."""
     plots = []
     for street in (p for p in plan.plots if p.kind == "street"):
         rng = stream(plan.seed, "side street", street.index)
@@ -54,7 +54,7 @@ def side_street_plots(plan: StreetPlan) -> list[Plot]:
 
 
 def back_row_plots(plan: StreetPlan) -> list[Plot]:
-    """A second row behind the fronts, seen over low roofs and through gaps."""
+    """Returns a second row behind the fronts, visible over low roofs and through gaps."""
     plots = []
     for number, s in enumerate(np.arange(0, plan.length, _BACK_ROW_STEP_M)):
         for side in (-1, 1):
@@ -80,7 +80,7 @@ def back_row_plots(plan: StreetPlan) -> list[Plot]:
 
 
 def _clear_of_the_loop(plan: StreetPlan, plots: list[Plot], deep: float, least: float) -> list[Plot]:
-    """The plots whose middle, `deep` metres behind the front, is at least so far from the loop."""
+    """Returns the plots whose middle, `deep` metres behind the front, is `least` metres off the loop."""
     middles = np.array([p.origin + p.width / 2 * p.along + deep * p.inward for p in plots])
     _, away = plan.nearest(middles)
     return [plot for plot, distance in zip(plots, away, strict=True) if distance > least]

@@ -1,4 +1,4 @@
-"""Trees: a trunk, branches, and a ragged crown of leaves where the season leaves any."""
+"""Trees: a trunk, branches, and a ragged crown of leaves depending on the season."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_tree(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator, foliage:
 
     Args:
         rng: seeds its shape; the same generator state gives the same branches in every season.
-        leaves: how many triangles a summer crown has.
+        leaves: number of triangles of a summer crown.
     """
     height = rng.uniform(5.5, 9.5)
     spread = rng.uniform(1.6, 2.7)
@@ -41,12 +41,12 @@ def add_tree(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator, foliage:
     centres = blobs + rng.normal(0, 0.36, (count, 3))
     outward = (centres - middle) / np.array([spread, spread, (height - trunk) / 2])
     reach = np.linalg.norm(outward, axis=1)
-    # Fewer leaves are larger, so that a crown stays as dense.
+    # Fewer leaves are larger, which keeps the density of the crown.
     size = rng.uniform(0.75, 1.25, (count, 1, 1)) * 7.5 / np.sqrt(leaves)
     corners = centres[:, None] + size * np.clip(rng.normal(0, 0.6, (count, 3, 3)), -1, 1)
     normal = outward / np.maximum(reach, 0.1)[:, None] + (0, 0, 0.35) + rng.normal(0, 0.35, (count, 3))
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    # Inside and below, a crown is in its own shade.
+    # The inside and the underside of a crown are in its own shade.
     shade = np.clip(0.45 + 0.35 * reach + 0.22 * outward[:, 2], 0.3, 1.15) * rng.uniform(0.72, 1.2, count)
     uv = rng.uniform(0, 1.2, (count, 1, 2)) + np.array([[0, 0], [0.3, 0], [0.15, 0.3]])
     mesh.triangles(corners, uv, stock["leaf"], tint_of(colour * shade[:, None] ** 0.6), normal)
@@ -55,7 +55,7 @@ def add_tree(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator, foliage:
 def _branches(
     rng: np.random.Generator, top: NDArray, height: float, spread: float
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Three generations of branches: starts, ends (N, 3) and radii (N,), the twigs last."""
+    """Returns three generations of branches: starts, ends (N, 3) and radii (N,), the twigs last."""
     all_starts, all_ends, all_thick, all_thin = [], [], [], []
     starts = np.tile(top, (6, 1))
     angle = rng.uniform(0, 2 * np.pi) + np.arange(6) * 2.4

@@ -1,1 +1,1 @@
-"""The simulated vehicle: motion and sensors."""
+"""Simulated vehicle: motion, sensors and the traffic around it."""

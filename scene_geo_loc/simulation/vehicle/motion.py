@@ -1,4 +1,4 @@
-"""How the vehicle moves: a line within its lane, a speed that fits the bends, a body that leans."""
+"""Motion of the vehicle: a line within its lane, a speed limited by the bends, pitch and roll."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.town.plan import StreetPlan
 
 LANE_M = -1.2
-"""Middle of the lane, metres to the left of the centre line: traffic keeps to the right."""
+"""Middle of the lane in metres to the left of the centre line, in right-hand traffic."""
 
 _GRID_M = 0.25
 _LATERAL_LIMIT = 2.2
@@ -24,12 +24,12 @@ class Motion:
 
     Args:
         start, length: part of the loop in metres.
-        speed: cruising speed in metres a second.
-        seed: of the line, the speed and the stops; two seeds never give the same drive.
-        lane: about how many metres to the left of the centre line the vehicle keeps.
+        speed: cruising speed in metres per second.
+        seed: of the line, the speed and the stops; each seed gives another drive.
+        lane: mean distance of the vehicle to the left of the centre line in metres.
 
     Attributes:
-        duration: seconds.
+        duration: of the drive in seconds.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Motion:
         lateral = np.full(len(along), lane + rng.uniform(-0.25, 0.25))
         for wavelength in (29.0, 53.0, 97.0):
             lateral += rng.uniform(0.04, 0.15) * np.sin(along / wavelength * 2 * np.pi + rng.uniform(0, 7))
-        # The driver rounds off what the street's arcs leave abrupt.
+        # The driver smooths the abrupt ends of the street's arcs.
         xy = gaussian_filter1d(plan.at(along, lateral), 2.5 / _GRID_M, axis=0, mode="nearest")
         inside = slice(int(margin / _GRID_M), int((margin + length) / _GRID_M) + 1)
         xy = xy[inside]
@@ -59,7 +59,7 @@ class Motion:
         t = np.concatenate([[0.0], np.cumsum(np.diff(self._q) / mean)])
         waits = np.zeros(len(t))
         waits[self._stops] = rng.uniform(1.2, 2.5, len(self._stops))
-        # A stop is passed twice: when the vehicle arrives, and when it leaves.
+        # A stop has two times: the arrival and the departure.
         self._t = np.insert(t + np.cumsum(waits), self._stops, (t + np.cumsum(waits) - waits)[self._stops])
         self._way = np.insert(self._q, self._stops, self._q[self._stops])
         self.duration = float(self._t[-1])
@@ -90,12 +90,12 @@ class Motion:
         return limit
 
     def poses(self, seconds: ArrayLike) -> NDArray[np.float64]:
-        """T_map_base (N, 4, 4) at times (N,) in seconds from the start."""
+        """Returns T_map_base (N, 4, 4) at times (N,) in seconds from the start."""
         t = np.atleast_1d(np.asarray(seconds, float))
         q = np.interp(t, self._t, self._way)
         tangent = self._line(q, 1)
         yaw = np.arctan2(tangent[:, 1], tangent[:, 0])
-        # The road's unevenness, felt by distance and so at rest while the vehicle stands.
+        # Unevenness of the road is a function of distance, so a stopped vehicle does not move.
         bumps = [
             sum(np.sin(q / w + p) for w, p in zip((0.9, 2.3, 5.1), row, strict=True)) for row in self._phases
         ]
@@ -108,7 +108,7 @@ class Motion:
         return out
 
     def velocities(self, seconds: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Linear (N, 3) and angular (N, 3) velocity in base_link, metres and radians a second."""
+        """Returns linear and angular velocity (N, 3) in base_link, metres and radians per second."""
         t = np.atleast_1d(np.asarray(seconds, float))
         step = 0.01
         before = self.poses(np.clip(t - step, 0, self.duration))

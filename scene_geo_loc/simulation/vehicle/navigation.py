@@ -1,4 +1,4 @@
-"""What the navigation units of a simulated RobotCar report: INS, GPS, RTK and visual odometry."""
+"""Measurements of the navigation units of a simulated RobotCar: INS, GPS, RTK and visual odometry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NED_FROM_MAP = T_MAP_NED[:3, :3].T
 
 INS_ERROR = ((0.9, 0.9, 1.6), (0.0012, 0.0012, 0.004), 20.0)
 RTK_ERROR = ((0.008, 0.008, 0.012), (0.0003, 0.0003, 0.0005), 2.0)
-"""Standard deviations in metres, and in radians of roll, pitch, yaw; and seconds in which errors change."""
+"""Standard deviations in metres, of roll, pitch, yaw in radians; time constant of the errors in s."""
 
 GPS_SIGMAS_M = (1.4, 1.4, 2.6)
 
@@ -26,7 +26,7 @@ _VO_STEP_SIGMA_M, _VO_STEP_SIGMA_RAD = 0.002, 1.5e-4
 def wandering(
     seconds: NDArray, sigmas: tuple[float, ...], pace_s: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Smooth errors (N, len(sigmas)) at ascending times (N,) that change within about `pace_s` seconds."""
+    """Returns smooth errors (N, len(sigmas)) at ascending times (N,), with time constant `pace_s`."""
     knots = np.arange(seconds[0] - pace_s, seconds[-1] + 2 * pace_s, pace_s)
     return np.asarray(CubicSpline(knots, rng.normal(0, sigmas, (len(knots), len(sigmas))))(seconds))
 
@@ -38,11 +38,13 @@ def inertial(
     error: tuple[tuple[float, ...], tuple[float, ...], float],
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Rows (N, 9) at times (N,): north, east, down in metres, their velocities, roll, pitch, yaw in radians.
+    """Returns rows (N, 9) of an inertial unit at times (N,).
+
+    A row has north, east, down in metres, their velocities in m/s, and roll, pitch, yaw in radians.
 
     Args:
         T_base_ins: pose of the unit, whose axes are x forward, y right, z down.
-        error: as INS_ERROR or RTK_ERROR.
+        error: INS_ERROR or RTK_ERROR.
     """
     position_sigmas, angle_sigmas, pace_s = error
     T = motion.poses(seconds) @ T_base_ins
@@ -56,7 +58,7 @@ def inertial(
 def fixes(
     motion: Motion, seconds: NDArray, T_base_ins: NDArray, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """What GPS alone says: north, east, down (N, 3) in metres at times (N,)."""
+    """Returns GPS positions at times (N,): north, east, down (N, 3) in metres."""
     true = (motion.poses(seconds) @ T_base_ins)[:, :3, 3] @ _NED_FROM_MAP.T
     return np.asarray(true + wandering(seconds, GPS_SIGMAS_M, 30.0, rng) + rng.normal(0, 0.3, true.shape))
 
@@ -64,10 +66,10 @@ def fixes(
 def visual_odometry(
     motion: Motion, seconds: NDArray, T_base_vehicle: NDArray, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """The vehicle's pose at each time but the first in its pose at the time before: (N - 1, 6).
+    """Returns the vehicle's pose at each time but the first, relative to its pose at the time before.
 
-    As x, y, z (metres), roll, pitch, yaw (radians).  They add up to an error of about 1 % and a
-    degree or two in 200 m; none while the vehicle stands.
+    Rows (N - 1, 6) are x, y, z in metres and roll, pitch, yaw in radians.  The error accumulates to about
+    1 % and one or two degrees in 200 m; a stopped vehicle has none.
     """
     T = motion.poses(seconds) @ T_base_vehicle
     steps = inverse(T[:-1]) @ T[1:]

@@ -1,4 +1,4 @@
-"""The sensors of a simulated Oxford RobotCar: about the arrangement of the real one, with its own numbers.
+"""Sensors of a simulated Oxford RobotCar: arranged about as on the real one, with other numbers.
 
 For the files that describe them see scene_geo_loc.traversals.robotcar.calibration.
 """
@@ -16,10 +16,10 @@ from scene_geo_loc.simulation.vehicle.sensors import PushbroomLidar
 from scene_geo_loc.traversals.robotcar.calibration import CAMERAS, T_VEHICLE_BASE, CameraKind, se3
 
 STEREO_HEIGHT_M = 1.65
-"""Height above the road of the stereo camera, where the vehicle's frame is."""
+"""Height of the stereo camera above the road in metres; the vehicle's frame is there."""
 
 T_BASE_VEHICLE: Pose = make_pose(T_VEHICLE_BASE[:3, :3], (0.9, 0.0, STEREO_HEIGHT_M))
-"""The vehicle's frame (x forward, y right, z down) in the simulator's base, which lies on the road."""
+"""Pose of the vehicle's frame (x forward, y right, z down) in the simulator's base_link on the road."""
 
 EXTRINSICS: dict[str, tuple[float, ...]] = {
     "stereo": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
@@ -30,7 +30,7 @@ EXTRINSICS: dict[str, tuple[float, ...]] = {
     "lms_rear": (-2.58, 0.28, 1.09, -2.84, -1.51, -0.36),
     "ins": (-1.71, 0.12, 1.19, -0.012, 0.04, 0.005),
 }
-"""x, y, z (metres), roll, pitch, yaw (radians): of cameras the vehicle's pose in them, else the reverse."""
+"""x, y, z (metres), roll, pitch, yaw (radians): of a camera T_camera_vehicle, of others T_vehicle_sensor."""
 
 LIDARS = ("lms_front", "lms_rear")
 
@@ -51,7 +51,7 @@ DELAYS_US = {
     "lms_front": 3_170,
     "lms_rear": 11_430,
 }
-"""By how much each sensor's clock ticks later than the stereo camera's: they are not triggered together."""
+"""Delay of each sensor after the stereo camera; the sensors are not triggered together."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class RobotcarView:
     """A camera of the vehicle.
 
     Attributes:
-        name: as RobotCar's folders have it, such as "stereo/centre".
-        kind: the names of its files, and its Bayer pattern.
-        lens: the camera with its distortion, of raw images.
-        pinhole: the camera of undistorted images.
-        T_base_camera: where it is, its optical frame in the simulator's base.
+        name: its folder in the dataset, such as "stereo/centre".
+        kind: names of its files, and its Bayer pattern.
+        lens: camera of the raw images, with distortion.
+        pinhole: camera of the undistorted images.
+        T_base_camera: pose of its optical frame in the simulator's base_link.
     """
 
     name: str
@@ -73,18 +73,18 @@ class RobotcarView:
     T_base_camera: Pose
 
     def undistortion(self) -> NDArray[np.float64]:
-        """Where in the raw image, x and y from 0, the pixels of the undistorted one are (2, H * W)."""
+        """Returns x and y (2, H * W) in the raw image of the pixels of the undistorted image."""
         u, v = np.meshgrid(np.arange(self.pinhole.width), np.arange(self.pinhole.height))
         pixels = np.stack([u.ravel(), v.ravel()], 1)
         return np.ascontiguousarray(self.lens.project(self.pinhole.rays(pixels)).T)
 
 
 def views(width: int, height: int) -> tuple[RobotcarView, ...]:
-    """The four cameras of the papers.
+    """Returns the four cameras that the papers use.
 
     Args:
-        width, height: of the stereo camera's images in pixels, even numbers; those of the others are
-            squares of four fifths of its width, as RobotCar's 1024 pixels are of 1280.
+        width, height: size of the stereo camera's images in pixels, even numbers.  Images of the other
+            cameras are squares of four fifths of this width, as RobotCar's 1024 pixels are of 1280.
     """
     side = 2 * round(0.4 * width)
     return (
@@ -94,19 +94,19 @@ def views(width: int, height: int) -> tuple[RobotcarView, ...]:
 
 
 def lidars() -> dict[str, PushbroomLidar]:
-    """The two push-broom lidars by name."""
+    """Returns the two push-broom lidars by name."""
     return {
         name: PushbroomLidar(T_base_lidar=T_BASE_VEHICLE @ se3(np.array(EXTRINSICS[name]))) for name in LIDARS
     }
 
 
 def T_base_ins() -> Pose:
-    """Where the inertial unit is."""
+    """Returns the pose of the inertial unit in base_link."""
     return np.asarray(T_BASE_VEHICLE @ se3(np.array(EXTRINSICS["ins"])))
 
 
 def model_text(view: RobotcarView) -> str:
-    """The file of `models/`: fx fy cx cy, and the pose of the image frame in the camera's."""
+    """Returns the text of a file in `models/`: fx fy cx cy, and T_camera_image."""
     camera = view.pinhole
     lines = [(camera.fx, camera.fy, camera.cx, camera.cy), *_T_UNIT_IMAGE]
     return "".join(" ".join(f"{number:.6f}" for number in line) + "\n" for line in lines)
@@ -127,7 +127,7 @@ def _stereo(width: int, height: int) -> tuple[Camera, Camera]:
 def _fisheye(side: int) -> tuple[Camera, Camera]:
     f = round(_MONO_FOCAL * side, 6)
     pinhole = Camera(side, side, f, f, 0.495 * side, 0.49 * side)
-    # The lens sees a little more than the undistorted image's edges.
+    # The lens has a slightly larger field of view than the undistorted image.
     lens_f = 0.475 * side / float(np.arctan(0.51 * side / f))
     return Camera(
         side, side, lens_f, lens_f, 0.495 * side, 0.49 * side, "equidistant", _FISHEYE_DISTORTION

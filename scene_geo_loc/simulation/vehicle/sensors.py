@@ -1,4 +1,4 @@
-"""The vehicle's sensors: cameras and lidars cast rays; odometry and GPS err as real ones do."""
+"""Sensors of the vehicle: ray-cast cameras and lidars; odometry and GPS with realistic errors."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ F32 = NDArray[np.float32]
 
 
 def pinhole(width: int = 640, height: int = 480, fov_deg: float = 75.0) -> Camera:
-    """A camera without distortion and with a horizontal field of view in degrees."""
+    """Returns a camera without distortion, with a horizontal field of view in degrees."""
     f = width / 2 / float(np.tan(np.radians(fov_deg) / 2))
     return Camera(width, height, f, f, (width - 1) / 2, (height - 1) / 2)
 
 
 @dataclass(frozen=True)
 class MountedCamera:
-    """A camera on the vehicle.  Topics start with /NAME, the frame is NAME_optical_frame."""
+    """A camera on the vehicle.  Its topics start with /NAME, its frame is NAME_optical_frame."""
 
     camera: Camera = field(default_factory=pinhole)
     name: str = "camera"
@@ -37,13 +37,13 @@ class MountedCamera:
 
     @property
     def frame_id(self) -> str:
-        """Its optical frame."""
+        """Name of its optical frame."""
         return f"{self.name}_optical_frame"
 
 
 @dataclass(frozen=True)
 class SpinningLidar:
-    """A lidar on the roof that turns clockwise seen from above, one column of beams after another."""
+    """A lidar on the roof that turns clockwise, seen from above, and fires one column of beams at a time."""
 
     beams: int = 32
     columns: int = 900
@@ -57,9 +57,9 @@ class SpinningLidar:
 
 @dataclass(frozen=True)
 class PushbroomLidar:
-    """A 2D scanner at the front whose plane stands across the road, like RobotCar's LMS-151.
+    """A 2D scanner at the front whose plane is vertical and across the road, like RobotCar's LMS-151.
 
-    Angle 0 points down, the left is positive; the opening of 90 degrees is above.
+    Angle 0 points down, the left is positive; the blind 90 degrees are above.
     """
 
     count: int = 541
@@ -75,14 +75,14 @@ class PushbroomLidar:
 
     @property
     def angles(self) -> NDArray[np.float64]:
-        """The angle of each range in radians."""
+        """Angle of each range in radians, (count,)."""
         half = np.radians(self.field_deg) / 2
         return np.linspace(-half, half, self.count)
 
 
 @dataclass(frozen=True)
 class Rig:
-    """What the vehicle carries; None leaves a lidar out."""
+    """Sensors of the vehicle; None leaves a lidar out."""
 
     cameras: tuple[MountedCamera, ...] = (MountedCamera(),)
     camera_rate_hz: float = 10.0
@@ -91,7 +91,7 @@ class Rig:
 
 
 class CameraView:
-    """Casts a camera's rays, distortion included, and develops the picture."""
+    """Renders the images of a camera, with its distortion."""
 
     def __init__(self, scene: Scene, camera: Camera, seed: int = 0) -> None:
         self.scene, self.camera, self.seed = scene, camera, seed
@@ -106,11 +106,12 @@ class CameraView:
     def take(
         self, T_map_camera: Pose, number: int, moment: Moment | None = None
     ) -> tuple[NDArray[np.uint8], F32]:
-        """The picture (H, W, 3) and the depth (H, W) in metres along the optical axis, NaN for the sky.
+        """Returns the image (H, W, 3) and the depth (H, W) in metres along the optical axis, NaN for the sky.
 
         Args:
             number: of the frame; seeds its noise.
-            moment: the vehicle, whose headlights shine at night and whose motion blurs long exposures.
+            moment: the vehicle, with headlights at night and a motion that blurs long exposures; None for
+                neither.
         """
         origins, directions = self._rays(T_map_camera, self._directions)
         dither = stream(self.seed, "dither", number).random(len(directions), dtype=np.float32)
@@ -129,7 +130,7 @@ class CameraView:
     def _smooth_edges(
         self, light: F32, distance: F32, T_map_camera: Pose, dither: F32, moment: Moment | None
     ) -> F32:
-        """Averages pixels on edges with rays through their four corners, which neighbours share."""
+        """Antialiases edges: averages their pixels with rays through the pixels' four corners."""
         edge = _is_edge(distance)
         cast = edge.copy()
         cast[:-1] |= edge[1:]
@@ -150,7 +151,7 @@ class CameraView:
         return light
 
     def depth(self, T_map_camera: Pose) -> F32:
-        """The true depth (H, W) alone, in metres along the optical axis, NaN for the sky."""
+        """Returns the true depth (H, W) in metres along the optical axis, NaN for the sky."""
         return self._depth(self.scene.cast(*self._rays(T_map_camera, self._directions)).distance)
 
     def _rays(self, T: Pose, directions: F32) -> tuple[F32, F32]:
@@ -165,13 +166,13 @@ class CameraView:
 
 
 def _unit(rays: NDArray) -> tuple[F32, F32]:
-    """Unit directions of rays with z = 1, and the cosine of each to the optical axis."""
+    """Returns unit directions of rays with z = 1, and the cosine of each to the optical axis."""
     length = np.linalg.norm(rays, axis=1)
     return (rays / length[:, None]).astype(np.float32), (1 / length).astype(np.float32)
 
 
 def _is_edge(distance: F32) -> NDArray[np.bool_]:
-    """Pixels (H, W) where a surface ends or bends: there the inverse distance is not linear."""
+    """Returns a mask (H, W) of edges and creases, where the inverse distance is not linear."""
     near = 1 / distance
     bend = np.abs(cv2.filter2D(near, -1, np.array([[1, -2, 1]], np.float32)))
     bend += np.abs(cv2.filter2D(near, -1, np.array([[1], [-2], [1]], np.float32)))
@@ -181,10 +182,10 @@ def _is_edge(distance: F32) -> NDArray[np.bool_]:
 def sweep(
     scene: Scene, lidar: SpinningLidar, motion: Motion, start_s: float, rng: np.random.Generator
 ) -> tuple[F32, F32, F32]:
-    """One turn of a spinning lidar: points (N, 3), intensities (N,) and seconds after the start (N,).
+    """Returns one sweep of a spinning lidar: points (N, 3), intensities (N,), seconds after the start (N,).
 
-    Each column is seen from where the vehicle is at that column's time, and its points lie in the
-    lidar's frame of that time: the sweep is not deskewed.
+    Each column is cast from the vehicle's pose at the column's time, and its points are in the lidar's frame
+    at that time: the sweep is not de-skewed.
     """
     offset = np.arange(lidar.columns) / (lidar.columns * lidar.rate_hz)
     T = motion.poses(np.minimum(start_s + offset, motion.duration)) @ lidar.T_base_lidar
@@ -211,7 +212,7 @@ def sweep(
 def line_scan(
     scene: Scene, lidar: PushbroomLidar, T_map_base: Pose, rng: np.random.Generator
 ) -> tuple[F32, F32]:
-    """One line of the push-broom lidar: ranges (N,), inf where nothing came back, and intensities (N,)."""
+    """Returns one line of the push-broom lidar: ranges (N,), inf without an echo, and intensities (N,)."""
     T = T_map_base @ lidar.T_base_lidar
     flat = np.stack([np.cos(lidar.angles), np.sin(lidar.angles), np.zeros(lidar.count)], 1)
     origins = np.broadcast_to(T[:3, 3], flat.shape)
@@ -226,7 +227,7 @@ def _measure(
     noise_m: float,
     rng: np.random.Generator,
 ) -> tuple[F32, F32]:
-    """Noisy ranges; beams that graze a surface or end far away come back less often."""
+    """Returns noisy ranges and intensities; grazing and far beams return an echo less often."""
     d = np.ascontiguousarray(directions, np.float32)
     hits = scene.cast(np.ascontiguousarray(origins, np.float32), d)
     cosine = np.abs(np.einsum("ij,ij->i", scene.mesh.normal[hits.triangle], d))
@@ -242,7 +243,7 @@ def _measure(
 
 @dataclass(frozen=True)
 class OdometryTrack:
-    """Wheel and gyro odometry: T_odom_base (N, 4, 4), the twist (N, 3) twice, and pose variances (N, 6)."""
+    """Wheel and gyro odometry: T_odom_base (N, 4, 4), twist (N, 3) each, pose variances (N, 6)."""
 
     poses: NDArray[np.float64]
     linear: NDArray[np.float64]
@@ -253,9 +254,9 @@ class OdometryTrack:
 
 
 def odometry(motion: Motion, seconds: NDArray, rng: np.random.Generator) -> OdometryTrack:
-    """Integrates a noisy twist, so that the error grows with the way: about 1 % and a degree in 200 m.
+    """Returns odometry from a noisy twist; its error grows to about 1 % and one degree in 200 m.
 
-    Height, pitch and roll are the true ones: gravity shows them.
+    Height, pitch and roll are the true ones, since gravity makes them observable.
     """
     linear, angular = motion.velocities(seconds)
     true = motion.poses(seconds)
@@ -291,13 +292,13 @@ def odometry(motion: Motion, seconds: NDArray, rng: np.random.Generator) -> Odom
 
 
 GPS_ORIGIN = (52.0, 5.0, 40.0)
-"""Latitude and longitude in degrees and height in metres of the map's origin; x is east, y north."""
+"""Latitude and longitude in degrees and height in metres of the map's origin; x is east, y is north."""
 
 GPS_VARIANCES = (1.6**2, 1.6**2, 3.0**2)
 
 
 def gps(motion: Motion, seconds: NDArray, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Latitude, longitude (degrees) and height (m) at times (N,), with an error that wanders slowly."""
+    """Returns latitude, longitude (degrees) and height (m) at times (N,), with a slowly varying error."""
     xyz = motion.poses(seconds)[:, :3, 3]
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
     keep = np.exp(-step / 30.0)
@@ -310,9 +311,9 @@ def gps(motion: Motion, seconds: NDArray, rng: np.random.Generator) -> NDArray[n
 
 
 def geodetic(xyz: NDArray) -> NDArray[np.float64]:
-    """WGS84 latitude, longitude (degrees) and height (m) of map points (N, 3).
+    """Returns WGS84 latitude, longitude (degrees) and height (m) of map points (N, 3).
 
-    On the ellipsoid's radii of curvature at GPS_ORIGIN: exact to millimetres over a few kilometres.
+    Uses the ellipsoid's radii of curvature at GPS_ORIGIN: exact to millimetres within a few kilometres.
     """
     a, e2 = 6378137.0, 6.69437999014e-3
     latitude = np.radians(GPS_ORIGIN[0])

@@ -1,4 +1,4 @@
-"""Oncoming cars, which matter at night only: their lights shine on the road and into the camera."""
+"""Oncoming cars at night, whose lights shine on the road and into the camera."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LATERAL_M, _SIGHT_M = 1.9, 90.0
 
 
 class Traffic:
-    """Cars on the other lane.  Of them there is light alone: by night little more is seen."""
+    """Cars in the oncoming lane.  They have lights but no body, since little else is visible at night."""
 
     def __init__(self, plan: StreetPlan, motion: Motion, seed: int) -> None:
         self._plan, self._motion = plan, motion
@@ -22,7 +22,7 @@ class Traffic:
         self._starts = rng.uniform(0, plan.length, max(1, round(plan.length / _GAP_M)))
 
     def moment(self, seconds: float) -> Moment:
-        """The vehicle and those around it at a time since the start of the drive."""
+        """Returns the vehicle and the cars around it, `seconds` after the start of the drive."""
         T_map_base = self._motion.poses(seconds)[0]
         linear, angular = self._motion.velocities(seconds)
         s = self._starts - _SPEED * seconds

@@ -1,4 +1,4 @@
-"""What a house looks like: its measures, which never change, and its paint and shop, which may."""
+"""Architecture of a house: its dimensions, which never change, and its finish, which may."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ SHOP_NAMES = (
 
 @dataclass(frozen=True)
 class Opening:
-    """A hole in a front: metres from its left end and above the ground."""
+    """An opening in a front, in metres from its left end and above the ground."""
 
     x0: float
     x1: float
@@ -83,12 +83,12 @@ class Opening:
 
 @dataclass(frozen=True)
 class House:
-    """The measures of a house.
+    """Dimensions of a house.
 
     Attributes:
         floors: heights of the floors above the ground, the eaves last, in metres.
         openings: windows, doors and shop windows of the front, floor by floor from the left.
-        rhythm: how the windows look: lintel, mullions, shutters.
+        rhythm: style of the windows: lintel, mullions, shutters.
     """
 
     plot: Plot
@@ -121,7 +121,7 @@ class House:
 
 @dataclass(frozen=True)
 class Finish:
-    """Paint, lettering and dirt, which the seasons and the owners change."""
+    """Paint, lettering and dirt, which change with the seasons and the owners."""
 
     wall: Colour
     wall_below: Colour
@@ -140,7 +140,7 @@ class Finish:
 
 
 def design_house(seed: int, plot: Plot) -> House:
-    """The house on a plot, the same in every condition."""
+    """Returns the house on a plot, the same in every condition."""
     rng = stream(seed, "house", plot.index)
     district = plot.district
     storeys = int(
@@ -200,11 +200,11 @@ def design_house(seed: int, plot: Plot) -> House:
 
 
 def finish_house(seed: int, house: House, epoch: int, drive: str) -> Finish:
-    """How a house is painted and let.
+    """Returns the finish of a house.
 
     Args:
-        epoch: 0, or 1 for seven months later: a third are repainted, half of the shops are others.
-        drive: curtains and blinds differ from one drive to the next.
+        epoch: 0, or 1 for seven months later, when a third are repainted and half of the shops replaced.
+        drive: name of the drive; curtains and blinds differ between drives.
     """
     index = house.plot.index
     change = stream(seed, "change", index).random(2)
@@ -253,7 +253,7 @@ def _column(openings: tuple[Opening, ...], index: int) -> int:
 def _compose(
     rng: np.random.Generator, width: float, floors: tuple[float, ...], has_shop: bool, district: str
 ) -> tuple[Opening, ...]:
-    """Openings floor by floor: a door with shop windows or rooms below, a row of windows above."""
+    """Returns the openings by floor: a door with shop windows or rooms below, a row of windows above."""
     openings = []
     ground_top = floors[1]
     door_width = rng.uniform(1.0, 1.5)

@@ -1,4 +1,4 @@
-"""Houses as triangles: recessed windows, sills, cornices, balconies, bays, roofs."""
+"""Geometry of houses: recessed windows, sills, cornices, balconies, bays, roofs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_house(
     is_night: bool,
     snow: bool,
 ) -> None:
-    """Adds a house on its plot, its front painted into the stock's bank."""
+    """Adds a house on its plot, and its painted front to the stock's texture bank."""
     plot = house.plot
     rng = stream(stock.seed, "front", plot.index, drive)
     front = paint_front(house, finish, rng, texel_m, is_night, snow)
@@ -40,7 +40,7 @@ def add_house(
 
 
 def _front(mesh: MeshBuilder, house: House, texture: int) -> None:
-    """The wall with holes, and the panes and reveals in them."""
+    """Adds the front wall with its openings, and their panes and reveals."""
     width = house.plot.width
     for floor in range(len(house.floors) - 1):
         low, high = house.floors[floor], house.floors[floor + 1]
@@ -69,7 +69,7 @@ def _reveals(
     depth: np.ndarray,
     texture: int,
 ) -> None:
-    """The four sides of each hole, in the colour of the wall beside it."""
+    """Adds the four sides of each opening, in the colour of the wall beside it."""
     zero = np.zeros_like(a)
     for x, edge in ((a, -0.04), (b, 0.04)):
         ys, zs = np.stack([zero, depth, depth, zero], 1), np.stack([foot, foot, head, head], 1)
@@ -82,7 +82,7 @@ def _reveals(
 
 
 def _relief(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish) -> None:
-    """Sills, string courses, cornice, balconies, a bay and a rain pipe."""
+    """Adds sills, string courses, cornice, balconies, a bay and a rain pipe."""
     plain, width = stock["plain"], house.plot.width
     trim = tint_of(finish.trim)
     windows = [o for o in house.openings if o.kind == "window"]
@@ -140,7 +140,7 @@ def _balcony(mesh: MeshBuilder, stock: Stock, o: Opening, finish: Finish) -> Non
 
 
 def _bay(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish) -> None:
-    """A bay that juts out over the pavement through all upper floors but the last."""
+    """Adds a bay over the pavement through all upper floors but the last."""
     first = [o for o in house.openings if o.floor == 1]
     o = first[house.bay or 0]
     x0, x1, out = max(0.15, o.x0 - 0.3), min(house.plot.width - 0.15, o.x1 + 0.3), 0.75
@@ -167,7 +167,7 @@ def _bay(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish) -> None:
 
 
 def _sides(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish, texel_m: float) -> None:
-    """Side and back walls; a side that is seen from near is painted for itself."""
+    """Adds side and back walls; a side that is visible from near has its own texture."""
     width, depth, top = house.plot.width, house.depth, house.height
     tint = tint_of(finish.wall)
     ridge = ridge_height(house)
@@ -192,7 +192,7 @@ def _sides(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish, texel_
 
 
 def _paint_side(house: House, finish: Finish, rng: np.random.Generator, height: float) -> Canvas:
-    """A side wall: few windows, often a faded advertisement."""
+    """Returns a painted side wall: few windows, often a faded advertisement."""
     canvas = Canvas.blank(house.depth, height, 0.04)
     h, w = canvas.image.shape[:2]
     material = house.wall if rng.random() < 0.5 else "brick"
@@ -227,7 +227,7 @@ def _paint_side(house: House, finish: Finish, rng: np.random.Generator, height: 
 
 
 def _shop_front(mesh: MeshBuilder, stock: Stock, house: House, finish: Finish) -> None:
-    """The board over the shop, an awning and a sign that hangs out over the pavement."""
+    """Adds the fascia of a shop, an awning and a projecting sign."""
     low, high = fascia_span(house)
     width = house.plot.width
     mesh.boxes([(0.2, -0.13, high)], [(width - 0.2, 0, high + 0.07)], stock["plain"], tint_of(finish.trim))

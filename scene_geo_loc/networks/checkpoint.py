@@ -1,4 +1,4 @@
-"""Checkpoints: a network's weights in one safetensors file that describes itself."""
+"""Checkpoints: the weights of a network in one safetensors file that describes itself."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 
 FORMAT = FileFormat("scene_geo_loc checkpoint", 2, again="get it again", error=CheckpointError)
 METADATA_KEY = "scene_geo_loc"
-"""Everything stands under one key: safetensors keeps no order, and equal networks give equal files."""
+"""The one key of the metadata: safetensors does not keep the order of keys, and equal networks must give
+equal files."""
 
-# Format 1 knew the descriptor "rgb" alone, whose pooling stood beside it and whose projection had no bias.
+# In format 1 the only descriptor was "rgb"; its pooling was a module beside it, its projection had no bias.
 _POOLING, _POOLING_1 = "descriptor.poolings.0.", "pooling."
 _PROJECTION = "projection."
 _FIELDS_1 = {"encoder", "pooling", "input_width", "input_height", "descriptor_size"}
 
 
 def save_checkpoint(network: SceneNetwork, path: Path, provenance: dict[str, Any]) -> None:
-    """Writes architecture, weights and provenance, aside first and renamed.
+    """Writes architecture, weights and provenance. The file is replaced atomically.
 
-    The projection of a network that is not fitted says nothing and is left out: it may be most of the file.
+    The projection of a network that is not fitted is left out, since it is zero and may be most of the file.
 
-    Raises SceneGeoLocError where the file cannot be written.
+    Raises SceneGeoLocError if the file cannot be written.
     """
     description = {
         "format_version": FORMAT.version,
@@ -49,16 +50,16 @@ def save_checkpoint(network: SceneNetwork, path: Path, provenance: dict[str, Any
 
 
 def load_checkpoint(path: Path) -> tuple[SceneNetwork, dict[str, Any]]:
-    """The network of a checkpoint, ready for inference, and its provenance.
+    """Returns the network of a checkpoint in inference mode, and its provenance.
 
-    Raises CheckpointError where the file is missing, damaged, of a newer format, or where its weights
-    do not fit the architecture that it names.
+    Raises CheckpointError if the file is missing, damaged or of a newer format, or if its weights do not fit
+    the architecture it names.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             if METADATA_KEY not in metadata:
-                raise CheckpointError(f"{path} is no checkpoint of scene_geo_loc: name one that it wrote.")
+                raise CheckpointError(f"{path} is not a checkpoint of scene_geo_loc: name another file.")
             description = json.loads(metadata[METADATA_KEY])
             version = FORMAT.check_version(description["format_version"], path)
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -72,9 +73,7 @@ def load_checkpoint(path: Path) -> tuple[SceneNetwork, dict[str, Any]]:
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no checkpoint at {path}: name an existing file.") from error
     except ValidationError as error:
-        raise CheckpointError(
-            f"{path} names an architecture that is not known here: update scene_geo_loc."
-        ) from error
+        raise CheckpointError(f"{path} names an unknown architecture: update scene_geo_loc.") from error
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(
@@ -86,15 +85,14 @@ def load_checkpoint(path: Path) -> tuple[SceneNetwork, dict[str, Any]]:
 def imagenet_network(
     config: NetworkConfig, files: Mapping[str, Path] | None = None, seed: int = 0
 ) -> SceneNetwork:
-    """A network with encoders trained on ImageNet; what else it has is at its random beginning, by a seed.
+    """Returns a network whose encoders have ImageNet weights; all other weights are random.
 
     Args:
-        config: what to build.
-        files: an encoder's name to a file with weights for it, where they shall not be ImageNet's or cannot
-            be fetched; see `Encoder.load_weights`.
-        seed: the same one gives the same network.
+        config: of the network.
+        files: by name of the encoder, a file of weights to use instead (`Encoder.load_weights`).
+        seed: of the random weights.
 
-    Raises CheckpointError where weights are not at hand or do not fit.
+    Raises CheckpointError if weights are not available or do not fit.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -108,9 +106,9 @@ def imagenet_network(
 
 
 def digest(network: SceneNetwork) -> str:
-    """SHA-256 of config and weights, in hexadecimal: equal for networks that give equal features.
+    """SHA-256 of config and weights in hexadecimal: equal for networks that compute equal features.
 
-    What format 1 could hold is hashed as it was then, since maps remember the digest of their network.
+    A network that format 1 could hold is hashed as it was then, since maps store the digest of their network.
     """
     config = network.config
     fields = type(config).model_fields
@@ -129,7 +127,7 @@ def digest(network: SceneNetwork) -> str:
 
 
 def _of_format_1(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under the names of today."""
+    """Returns the tensors by their current names."""
     named = {
         _POOLING + key.removeprefix(_POOLING_1) if key.startswith(_POOLING_1) else key: value
         for key, value in tensors.items()

@@ -1,4 +1,4 @@
-"""The network that the package comes with: what describes images where no other is named."""
+"""The default network, which comes with the package and is used unless another one is named."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.checkpoint import imagenet_network, load_checkpoint
 
 CHECKPOINT = Path(__file__).with_name("default.safetensors")
-"""A checkpoint as others are; its input takes the shape of the images, see `SceneNetwork.with_input_for`."""
+"""The checkpoint of the default network. Its input is adapted to the images:
+`SceneNetwork.with_input_for`.
+"""
 FITTED_SIZE = 512
-"""Length of the descriptor of a network that is fitted on a place's own images."""
+"""Length of the descriptor of a network that is fitted to the images of a place."""
 
 
 def default_network() -> tuple[SceneNetwork, dict[str, Any]]:
-    """The network that the package comes with, and its provenance.
+    """Returns the network that comes with the package, and its provenance.
 
-    It may be one whose encoder is trained and whose pooling and projection are not fitted: who uses it then
-    fits it on a place's own images.
+    Its encoder is trained; its pooling and projection may still have to be fitted to images of a place
+    (`SceneNetwork.is_fitted`).
 
-    Raises CheckpointError where it is damaged.
+    Raises CheckpointError if it is damaged.
     """
     return load_checkpoint(CHECKPOINT)
 
 
 def untrained_network() -> SceneNetwork:
-    """EfficientNet-Lite0 with ImageNet's weights, NetVLAD and a projection, to be fitted on a place's images.
+    """Returns EfficientNet-Lite0 with ImageNet weights, NetVLAD and a projection, still to be fitted.
 
-    Raises CheckpointError where the weights are not installed.
+    Raises CheckpointError if the weights are not installed.
     """
     return imagenet_network(NetworkConfig(descriptor_size=FITTED_SIZE))

@@ -121,7 +121,7 @@ def test_a_comparison_of_nothing_is_an_empty_record() -> None:
 @pytest.mark.parametrize("descriptor", ["rgb", "rgb_plus", "hallucination"])
 def test_a_network_that_learned_no_depth_is_one_sentence(descriptor: str, tmp_path: Path) -> None:
     save_checkpoint(network(descriptor), tmp_path / "net.safetensors", {})
-    with pytest.raises(CheckpointError, match=f"tells no depth, for its descriptor is '{descriptor}'"):
+    with pytest.raises(CheckpointError, match=f"infers no depth: its descriptor is '{descriptor}'"):
         DepthEstimator.load(tmp_path / "net.safetensors", "cpu")
 
 

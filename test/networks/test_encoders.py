@@ -18,9 +18,9 @@ from scene_geo_loc.core.errors import CheckpointError
 from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder
 from scene_geo_loc.networks.architecture.encoders.alexnet import AlexNet
 from scene_geo_loc.networks.architecture.encoders.resnet18 import ResNet18, TruncatedResNet18
-from scene_geo_loc.networks.architecture.encoders.weights import METADATA_KEY, save_weights
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
 from scene_geo_loc.networks.checkpoint import save_checkpoint
+from scene_geo_loc.networks.weights import METADATA_KEY, save_weights
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ def test_images_of_imagenet_s_mean_become_zero(name: str) -> None:
 
 def test_weights_come_back_from_their_file_with_what_is_told_of_them(tmp_path: Path) -> None:
     made, again, path = AlexNet(), AlexNet(), tmp_path / "new folder" / "alexnet.safetensors"
-    save_weights(made, path, {"steps": 3})
+    save_weights(made, made.name, path, {"steps": 3})
     again.load_weights(path)
     for key, value in made.state_dict().items():
         assert torch.equal(again.state_dict()[key], value)
@@ -182,7 +182,7 @@ def test_weights_come_back_from_their_file_with_what_is_told_of_them(tmp_path: P
 
 def test_the_truncated_resnet_takes_its_part_from_the_whole_one(tmp_path: Path) -> None:
     whole, truncated = ResNet18(), TruncatedResNet18()
-    save_weights(whole, tmp_path / "whole.safetensors", {})
+    save_weights(whole, whole.name, tmp_path / "whole.safetensors", {})
     truncated.load_weights(tmp_path / "whole.safetensors")
     assert torch.equal(truncated.state_dict()["layer3.1.bn2.weight"], whole.layer3[1].bn2.weight)  # type: ignore[index]
 
@@ -207,7 +207,7 @@ def test_weights_without_counts_of_batches_do_as_well(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
-    save_weights(AlexNet(), tmp_path / "a.safetensors", {})
+    save_weights(AlexNet(), "alexnet", tmp_path / "a.safetensors", {})
     with pytest.raises(CheckpointError, match=r"holds no conv1\.weight, which TruncatedResNet18 needs"):
         TruncatedResNet18().load_weights(tmp_path / "a.safetensors")
 
@@ -226,7 +226,7 @@ def test_weights_of_another_shape_are_refused_and_change_nothing(tmp_path: Path)
 def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
     encoder = AlexNet()
     encoder.features[0].weight.data[0] = torch.nan
-    save_weights(encoder, tmp_path / "a.safetensors", {})
+    save_weights(encoder, encoder.name, tmp_path / "a.safetensors", {})
     with pytest.raises(CheckpointError, match="not finite"):
         AlexNet().load_weights(tmp_path / "a.safetensors")
 
@@ -263,11 +263,11 @@ def test_where_torchvision_s_weights_cannot_be_had_the_way_out_is_named(
         raise error
 
     monkeypatch.setattr(models.AlexNet_Weights, "get_state_dict", fail)
-    with pytest.raises(CheckpointError, match="--weights FILE"):
+    with pytest.raises(CheckpointError, match="name a file of weights"):
         AlexNet().load_imagenet_weights()
 
 
 def test_lite0_keeps_the_names_that_checkpoints_have(encoders: dict[str, Encoder], tmp_path: Path) -> None:
-    save_weights(encoders["efficientnet_lite0"], tmp_path / "a.safetensors", {})
+    save_weights(encoders["efficientnet_lite0"], "efficientnet_lite0", tmp_path / "a.safetensors", {})
     keys = set(load_file(str(tmp_path / "a.safetensors")))
     assert {"conv_stem.weight", "bn0.weight", "blocks.0.depthwise_conv.weight", "blocks.10.bn2.bias"} <= keys

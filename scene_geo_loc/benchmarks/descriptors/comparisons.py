@@ -12,9 +12,15 @@ from numpy.typing import NDArray
 from scene_geo_loc.benchmarks.descriptors.results import Benchmark, RunResult, SystemResult
 from scene_geo_loc.benchmarks.descriptors.systems import KINDS, is_plain, paper_name
 from scene_geo_loc.metrics.paired import RESAMPLES, Difference, compare_paired, paired_difference
+from scene_geo_loc.networks.architecture.descriptors.hallucination import Hallucination
+from scene_geo_loc.networks.architecture.descriptors.rgb import RGB
+from scene_geo_loc.networks.architecture.descriptors.rgbtd import RGBPlus, RGBtD
 
-BASELINES = ("rgb", "rgb_plus", "hallucination")
-"""The descriptors that the paper compares its own, rgbtd, with."""
+PROPOSED = RGBtD.name
+"""The descriptor that the paper proposes."""
+
+BASELINES = (RGB.name, RGBPlus.name, Hallucination.name)
+"""The descriptors that the paper compares with its own."""
 
 ABSTRACT_MEANS = {"sunny and long-term": ("sunny", "long-term"), "snow": ("snow",), "night": ("night",)}
 """The means over scenarios that the paper's abstract reports, by name."""
@@ -177,7 +183,7 @@ def mean_comparisons(benchmark: Benchmark) -> list[MeanComparison]:
                 (first, second)
                 for first, second in _pairs(plain)
                 if first.system.protocol == second.system.protocol == protocol
-                and (first.traits.get("descriptor"), second.traits.get("descriptor")) == ("rgbtd", baseline)
+                and (first.traits.get("descriptor"), second.traits.get("descriptor")) == (PROPOSED, baseline)
             ]
             if len(pairs) > 1:
                 found.append(_mean_comparison(protocol, baseline, pairs))
@@ -253,7 +259,7 @@ def _mean_comparison(
             ]
             means[name] = paired_difference(by_query)
     names = [paper_name(first.traits).split(" + ", 1)[1] for first, _ in pairs]
-    return MeanComparison(protocol, "rgbtd", baseline, names, means)
+    return MeanComparison(protocol, PROPOSED, baseline, names, means)
 
 
 def _pairs(systems: Sequence[SystemResult]) -> Iterator[tuple[SystemResult, SystemResult]]:
@@ -282,7 +288,7 @@ def _is_against_baseline(first: SystemResult, second: SystemResult) -> bool:
     # Systems with an option are compared with RGB only; the plain one is compared with all baselines.
     baselines = BASELINES if is_plain(first.traits) else BASELINES[:1]
     return (
-        first.traits.get("descriptor") == "rgbtd"
+        first.traits.get("descriptor") == PROPOSED
         and second.traits.get("descriptor") in baselines
         and first.traits.get("augmentation", False) == second.traits.get("augmentation", False)
     )

@@ -12,13 +12,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
+from scene_geo_loc.benchmarks.descriptors.comparisons import BASELINES, PROPOSED
 from scene_geo_loc.benchmarks.descriptors.results import Benchmark, SystemResult
 from scene_geo_loc.benchmarks.descriptors.systems import is_plain, paper_name
 from scene_geo_loc.metrics.published import icra2019
 from scene_geo_loc.metrics.recall import DISTANCES_M, MOST, PlaceRecall
+from scene_geo_loc.networks.architecture.descriptors.hallucination import Hallucination
+from scene_geo_loc.networks.architecture.descriptors.rgb import RGB
+from scene_geo_loc.networks.architecture.descriptors.rgbtd import RGBPlus, RGBtD
 from scene_geo_loc.plots.style import INK, MUTED, STYLE, page_svg
 
-_KIND_COLOURS = {"rgb": "#5b7fd6", "rgb_plus": "#e0a01b", "rgbtd": "#12a184", "hallucination": "#d2456b"}
+_KIND_COLOURS = {
+    RGB.name: "#5b7fd6",
+    RGBPlus.name: "#e0a01b",
+    RGBtD.name: "#12a184",
+    Hallucination.name: "#d2456b",
+}
 _COLOURS = (*_KIND_COLOURS.values(), "#7a4fb0", "#8a6d3b", "#3fa9c9")
 _DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))
 MAX_CURVES = 7
@@ -81,7 +90,7 @@ def _split(kind: tuple[str, ...], members: Sequence[SystemResult]) -> list[Figur
     groups = [
         FigureGroup(_slug(title, i), title, part, paper) for i, part in enumerate(_parts(plain, MAX_CURVES))
     ]
-    judges = [result for result in plain if result.traits.get("descriptor") in ("rgb", "rgbtd")][:2]
+    judges = [result for result in plain if result.traits.get("descriptor") in (BASELINES[0], PROPOSED)][:2]
     for part in _parts(switched, MAX_CURVES - len(judges)):
         number = len(groups)
         groups.append(FigureGroup(_slug(title, number), f"{title}, switches", [*judges, *part], ()))

@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.benchmarks.descriptors.scenario_images import Image, Size
+from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS
+from scene_geo_loc.networks.architecture.encoders import ENCODERS
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
+from scene_geo_loc.networks.architecture.pooling import POOLINGS
 from scene_geo_loc.networks.checkpoint import digest
 from scene_geo_loc.networks.default import default_network, untrained_network
 from scene_geo_loc.networks.runtime.image_descriptors import describe_images, fit_extractor
@@ -27,11 +30,8 @@ FIRST = "EfficientNet-Lite0 + NetVLAD, fitted on the references"
 SHIPPED = "shipped default"
 """What the table calls the networks of the package."""
 
-ENCODER_LETTERS = {"alexnet": "A", "resnet18": "R", "resnet18_truncated": "Rt"}
-"""How the paper abbreviates encoders; other ones keep their names."""
-
-KINDS = {"rgb": "RGB", "rgb_plus": "RGB+", "rgbtd": "RGBtD", "hallucination": "Hallucination"}
-_POOLINGS = {"mac": "MAC", "netvlad": "NetVLAD", "centred_netvlad": "centred NetVLAD", "gem": "GeM"}
+KINDS = {name: system.title for name, system in DESCRIPTORS.items()}
+"""The titles of the descriptor systems, in the order of tables."""
 
 PLAIN = {
     "depth_scale": "log",
@@ -182,11 +182,13 @@ def traits_of(config: NetworkConfig) -> dict[str, Any]:
 def paper_name(traits: Mapping[str, Any]) -> str:
     """What the paper calls systems of this kind, encoder and pooling: "RGBtD + MAC (A)"."""
     kind, pooling, encoder = (str(traits.get(key, "")) for key in ("descriptor", "pooling", "encoder"))
-    letters = ENCODER_LETTERS.get(encoder, encoder)
-    return f"{KINDS.get(kind, kind)} + {_POOLINGS.get(pooling, pooling)} ({letters})"
+    letters = (encoder in ENCODERS and ENCODERS[encoder].abbreviation) or encoder
+    title = POOLINGS[pooling].title if pooling in POOLINGS else pooling
+    return f"{KINDS.get(kind, kind)} + {title} ({letters})"
 
 
 def is_plain(traits: Mapping[str, Any]) -> bool:
     """Whether it is as the paper has it but for the depth's scale, with none of the switches."""
-    needed = {"colouring"} if traits.get("descriptor") == "rgb_plus" else set()  # always differentiable
-    return all(traits.get(key, value) == value for key, value in PLAIN.items() if key not in needed)
+    system = DESCRIPTORS.get(str(traits.get("descriptor")))
+    fixed = {"colouring"} if system is not None and system.fixed_colouring else set()
+    return all(traits.get(key, value) == value for key, value in PLAIN.items() if key not in fixed)

@@ -1,1 +1,1 @@
-"""The scene network and its parts, as torch modules."""
+"""The scene network and its parts as torch modules."""

@@ -1,10 +1,9 @@
 """Depth scales: metres to the decoder's 0 to 1, and back.
 
-On the linear scale of the ICRA paper all that is nearer than 20 m lies in the lowest fifth: the L1 loss
-hardly tells the road from a façade, and nor do the colours.  On the logarithmic one a step is a share of
-the depth.
-Perspective-n-Learned-Point has 1 / s - 1 metres, where s is a sigmoid: steps are fine near the camera, as
-rooms ask for.
+On the linear scale of the ICRA paper everything nearer than 20 m lies in the lowest fifth, so that the L1
+loss and the colours hardly separate the road from a façade.  On the logarithmic scale a step is a fixed
+ratio of depths.  Perspective-n-Learned-Point has 1 / s - 1 metres for a sigmoid s, whose steps are finest
+near the camera, which suits rooms.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ MAX_DEPTH_M = 100.0
 """Depth of the linear and the logarithmic scale's 1, in metres."""
 
 MIN_DEPTH_M = 1.0
-"""Depth of the logarithmic scale's 0, in metres: nothing nearer is told apart."""
+"""Depth of the logarithmic scale's 0, in metres; nearer depths are clamped to it."""
 
 
 class DepthScale(ABC):
     """Base of the depth scales.
 
     Attributes:
-        max_m: depth of 1, in metres: nothing farther is told apart.
-        typical_m: depth that a new decoder's begins with, in metres.
+        max_m: depth of 1, in metres; farther depths are clamped to it.
+        typical_m: depth that a new decoder infers before training, in metres.
     """
 
     max_m = MAX_DEPTH_M
@@ -34,10 +33,10 @@ class DepthScale(ABC):
 
     @abstractmethod
     def metres(self, depth: Tensor) -> Tensor:
-        """Metres of normalised depth, 0 to 1."""
+        """Depth in metres of normalised depth, 0 to 1."""
 
     def normalise(self, depth_m: Tensor) -> Tensor:
-        """Depth in metres to 0..1; what is beyond `max_m` or unknown (NaN) is 1."""
+        """Normalised depth, 0 to 1, of depth in metres; beyond `max_m` and unknown (NaN) is 1."""
         return self._share(depth_m.nan_to_num(self.max_m).clamp(max=self.max_m)).clamp(0, 1)
 
     @abstractmethod
@@ -45,7 +44,7 @@ class DepthScale(ABC):
 
 
 class LinearScale(DepthScale):
-    """Shares of `MAX_DEPTH_M`, as the ICRA paper has it."""
+    """Fractions of `MAX_DEPTH_M`, as in the ICRA paper."""
 
     def metres(self, depth: Tensor) -> Tensor:
         """See `DepthScale.metres`."""
@@ -69,10 +68,10 @@ class LogarithmicScale(DepthScale):
 
 
 class InverseScale(DepthScale):
-    """1 / s - 1 metres for s = 1 - depth, bounded: that of Perspective-n-Learned-Point.
+    """Bounded scale of Perspective-n-Learned-Point: 1 / s - 1 metres for s = 1 - depth.
 
-    Its authors bound depth that is learned without supervision, by 20 m indoors and by 200 m outdoors.  What
-    is learned of depth maps they leave unbounded; so is this one for a `max_m` beyond everything in sight.
+    The authors bound depth that is learned without supervision, by 20 m indoors and 200 m outdoors, and leave
+    depth learned from depth maps unbounded, which a large `max_m` comes close to.
     """
 
     def __init__(self, max_m: float, typical_m: float) -> None:
@@ -97,4 +96,4 @@ DEPTH_SCALES: dict[str, DepthScale] = {
     "inverse_20m": InverseScale(20.0, 2.0),
     "inverse_200m": InverseScale(200.0, 12.0),
 }
-"""The depth scales by the names that configs give them."""
+"""The depth scales by their names in configs."""

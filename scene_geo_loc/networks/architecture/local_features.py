@@ -1,4 +1,4 @@
-"""Local features: what of an encoder's maps is matched between images, cell by cell."""
+"""Local features: feature maps of an encoder to the features that are matched cell by cell."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from scene_geo_loc.networks.architecture.encoders import Encoder, FeatureMaps
 
 
 class FeatureHead(nn.Module, ABC):
-    """Base of the local features: maps to features (B, C, h, w) on the grid of the early map.
+    """Base of the local features: feature maps to features (B, C, h, w) on the grid of the early map.
 
     Attributes:
-        name: what configs call it.
+        name: name in configs.
         channels: length C of a feature.
-        sees_around: whether a feature tells of its cell's surroundings already, as the late map does.
+        sees_around: whether a feature already describes the surroundings of its cell, as the late map does.
     """
 
     name: ClassVar[str]
@@ -32,19 +32,19 @@ class FeatureHead(nn.Module, ABC):
 
     @abstractmethod
     def features(self, maps: FeatureMaps) -> Tensor:
-        """Features (B, C, h, w) of any length."""
+        """Returns features (B, C, h, w) that are not normalised."""
 
     def learned(self, maps: FeatureMaps) -> Tensor:
-        """What of the features training looks at, (B, C', h, w) of unit length."""
+        """Returns the trained part of the features, (B, C', h, w) of unit length."""
         return self(maps)  # type: ignore[no-any-return]
 
     def forward(self, maps: FeatureMaps) -> Tensor:
-        """Features (B, C, h, w) of unit length at each cell."""
+        """Returns features (B, C, h, w) of unit length at each cell."""
         return F.normalize(self.features(maps), dim=1)
 
 
 class EarlyMap(FeatureHead):
-    """The early map as it is: Perspective-n-Learned-Point, section 3.2."""
+    """The early map itself (Perspective-n-Learned-Point, section 3.2)."""
 
     name = "early"
     sees_around = False
@@ -59,10 +59,10 @@ class EarlyMap(FeatureHead):
 
 
 class LearnedHead(FeatureHead):
-    """The early map, and beside it what layers that learned to match make of it and of the late map.
+    """The early map concatenated with features that layers trained for matching compute from both maps.
 
-    The learned half tells the place again in another light, the early one where in it.  The encoder, and
-    what describes images, need not change for it.
+    The learned half is robust to changes of light, the early half is accurate in position.  Encoder and
+    global descriptor stay as they are.
     """
 
     name = "learned"
@@ -87,10 +87,10 @@ class LearnedHead(FeatureHead):
         return torch.cat([F.normalize(maps.early, dim=1), self.learned(maps)], dim=1)
 
     def learned(self, maps: FeatureMaps) -> Tensor:
-        """The learned half alone, which training looks at: features (B, C / 2, h, w) of unit length."""
+        """Returns the learned half, the trained part: features (B, C / 2, h, w) of unit length."""
         late = F.interpolate(maps.late, maps.early.shape[2:], mode="bilinear", align_corners=False)
         return F.normalize(self.layers(self.scale(torch.cat([maps.early, late], dim=1))), dim=1)
 
 
 LOCAL_FEATURES: dict[str, type[FeatureHead]] = {kind.name: kind for kind in (EarlyMap, LearnedHead)}
-"""The local features by the names that configs give them."""
+"""The local features by their names in configs."""

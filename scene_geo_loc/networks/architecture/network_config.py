@@ -1,7 +1,8 @@
-"""What a scene network is built from."""
+"""The config of a scene network: the names of its plug-ins and the size of its input."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -9,13 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from scene_geo_loc.networks.architecture.colouring import COLOURINGS
 from scene_geo_loc.networks.architecture.decoders import DECODERS
 from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES
-from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS, FUSIONS
+from scene_geo_loc.networks.architecture.descriptors import (
+    DESCRIPTORS,
+    FUSIONS,
+    DescriptorSystem,
+    SystemParts,
+)
 from scene_geo_loc.networks.architecture.encoders import ENCODERS
 from scene_geo_loc.networks.architecture.local_features import LOCAL_FEATURES
 from scene_geo_loc.networks.architecture.pooling import POOLINGS
 
 INPUT_AREA = 320 * 240
-"""Most pixels of the input made for images of any shape: what a keyframe's features take follows from it."""
+"""Largest input made for images of any shape, pixels; it determines the size of a keyframe's features."""
 _CHOICES: dict[str, dict[str, Any]] = {
     "encoder": ENCODERS,
     "depth_encoder": ENCODERS,
@@ -30,7 +36,7 @@ _CHOICES: dict[str, dict[str, Any]] = {
 
 
 class NetworkConfig(BaseModel):
-    """What a scene network is built from; stored with its weights."""
+    """The config of a scene network; a checkpoint stores it beside the weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,29 +47,31 @@ class NetworkConfig(BaseModel):
     descriptor_size: int | None = Field(
         default=None,
         ge=1,
-        description="length of the global descriptor after its projection; null: what the system gives",
+        description="length of the global descriptor after its projection; null: no projection",
     )
     descriptor: str = Field(default="rgb", description="name of the descriptor system")
     depth_encoder: str = Field(
-        default="alexnet", description="name of the second encoder, of the systems that have one"
+        default="alexnet", description="name of the second encoder, if the descriptor system has one"
     )
     local_features: str = Field(
-        default="early", description="what is matched: the early map, or features learned to match"
+        default="early",
+        description="what is matched: the early map, or learned, features trained to match",
     )
-    decoder: str = Field(default="unet", description="name of the decoder, of the systems that have one")
+    decoder: str = Field(default="unet", description="name of the decoder, if the descriptor system has one")
     depth_scale: str = Field(
         default="log",
-        description="what the decoder's 0 to 1 mean: log, from 1 m to 100 m; linear, up to 100 m; or "
-        "inverse, in steps that are finest near the camera, up to 1000 m, 20 m or 200 m",
+        description="depth that the decoder's 0 to 1 stand for: log, 1 m to 100 m; linear, up to 100 m; "
+        "inverse, inverse_20m and inverse_200m, with the finest steps near the camera, up to 1000 m, "
+        "20 m and 200 m",
     )
     colouring: str = Field(
         default="jet",
-        description="how inferred depth becomes an image: jet, or smooth, which lets gradients through; "
-        "rgb_plus is always smooth",
+        description="how inferred depth becomes an image: jet, or smooth, which is differentiable; a "
+        "descriptor system may have one of its own",
     )
-    fusion: str = Field(default="concatenate", description="how a descriptor's parts are joined")
+    fusion: str = Field(default="concatenate", description="how the parts of a descriptor are joined")
     uncertainty: bool = Field(
-        default=False, description="whether the decoder infers the scale of the depth's error, too"
+        default=False, description="whether the decoder also infers the scale of the depth's error"
     )
 
     @field_validator(*_CHOICES)
@@ -76,22 +84,44 @@ class NetworkConfig(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self) -> NetworkConfig:
-        if self.fusion == "gated" and not DESCRIPTORS[self.descriptor].has_second_encoder:
-            raise ValueError(f"gated fusion needs two parts, and {self.descriptor} has one: concatenate")
-        if self.uncertainty and not DESCRIPTORS[self.descriptor].infers_depth:
-            raise ValueError(f"uncertainty is of inferred depth, which {self.descriptor} has not: leave it")
+        if FUSIONS[self.fusion].needs_two_parts and not self.system.has_second_encoder:
+            raise ValueError(
+                f"fusion {self.fusion} needs two parts and {self.descriptor} has one: choose concatenate"
+            )
+        if self.uncertainty and not self.system.infers_depth:
+            raise ValueError(
+                f"uncertainty needs inferred depth and {self.descriptor} infers none: set it to false"
+            )
         if self.descriptor_size is not None and self.descriptor_size > self.system_size:
             raise ValueError(
-                f"descriptor_size {self.descriptor_size} is more than the {self.system_size} numbers "
-                f"that {self.descriptor} gives with {self.pooling}: take at most these, or null for all"
+                f"descriptor_size {self.descriptor_size} is more than the {self.system_size} numbers of "
+                f"{self.descriptor} with {self.pooling}: choose at most {self.system_size}, or null for all"
             )
         return self
+
+    @property
+    def system(self) -> type[DescriptorSystem]:
+        """The class of the descriptor system, with what it has and needs."""
+        return DESCRIPTORS[self.descriptor]
+
+    @property
+    def parts(self) -> SystemParts:
+        """The plug-ins that the descriptor system is built from."""
+        scale = DEPTH_SCALES[self.depth_scale]
+        return SystemParts(
+            second_encoder=ENCODERS[self.depth_encoder],
+            pooling=POOLINGS[self.pooling],
+            fusion=FUSIONS[self.fusion],
+            decoder=partial(DECODERS[self.decoder], scale=scale, uncertainty=self.uncertainty),
+            depth_scale=scale,
+            colouring=COLOURINGS[self.system.fixed_colouring or self.colouring],
+        )
 
     @property
     def system_size(self) -> int:
         """Length of the descriptor before its projection."""
         encoders = [self.encoder]
-        if DESCRIPTORS[self.descriptor].has_second_encoder:
+        if self.system.has_second_encoder:
             encoders.append(self.depth_encoder)
         return sum(POOLINGS[self.pooling].size_of(ENCODERS[name].late.channels) for name in encoders)
 
@@ -101,7 +131,7 @@ class NetworkConfig(BaseModel):
         return self.descriptor_size or self.system_size
 
     def with_input_for(self, width: int, height: int) -> NetworkConfig:
-        """The same with an input of the shape of these images and `INPUT_AREA` pixels at most."""
+        """Returns a copy with an input of the shape of these images and at most `INPUT_AREA` pixels."""
         multiple = ENCODERS[self.encoder].multiple
         scale = (INPUT_AREA / (width * height)) ** 0.5
         input_height = max(2, round(height * scale / multiple)) * multiple

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import faiss
 import numpy as np
@@ -15,13 +16,16 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 
 
 class Pooling(nn.Module, ABC):
-    """Base of the poolings.
-
-    A pooling is built from the number of channels that it pools.
+    """Base of the poolings, which are built for a number of channels.
 
     Attributes:
+        name: name in configs.
+        title: name in tables.
         output_size: length of the descriptor.
     """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -29,68 +33,75 @@ class Pooling(nn.Module, ABC):
 
     @classmethod
     def size_of(cls, channels: int) -> int:
-        """Length of the descriptor of a map with so many channels."""
+        """Length of the descriptor of a map with this many channels."""
         return channels
 
     @property
     def is_fitted(self) -> bool:
-        """Whether what it gives is of use."""
+        """Whether the descriptors are usable: always, unless the pooling must be fitted first."""
         return True
 
     def local_features(self, features: Tensor) -> Tensor:
-        """The local features (B, H W, C) of feature maps (B, C, H, W), as `fit` takes them."""
+        """Returns the local features (B, H W, C) of feature maps (B, C, H, W) that `fit` expects."""
         return features.flatten(2).transpose(1, 2)
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
-        """Unit descriptors (B, output_size) of feature maps (B, C, H, W)."""
+        """Returns unit descriptors (B, output_size) of feature maps (B, C, H, W)."""
 
     def fit(self, features: NDArray[np.float32], sharpness: float) -> None:
-        """Adapts to local features (N, C) of a place, for poolings that need it before use.
+        """Fits the pooling to local features (N, C) of a place, if it needs that before use.
 
         Args:
-            features: rows that need not have unit length.
-            sharpness: how much nearer than the others a cluster's centre must be to win a feature.
+            features: rows, not necessarily of unit length.
+            sharpness: alpha of the soft assignment to clusters; large values approach a hard assignment.
         """
 
 
 class MAC(Pooling):
-    """The maximum of each channel (Tolias et al., ICLR 2016), without any weights."""
+    """Maximum of each channel (Tolias et al., ICLR 2016), without weights."""
+
+    name = "mac"
+    title = "MAC"
 
     def forward(self, features: Tensor) -> Tensor:
-        """Unit descriptors (B, C) of feature maps (B, C, H, W)."""
+        """Returns unit descriptors (B, C) of feature maps (B, C, H, W)."""
         return F.normalize(features.amax(dim=(2, 3)), dim=1)
 
 
 class GeM(Pooling):
-    """The generalised mean of each channel (Radenović et al., TPAMI 2019), equation 3.
+    """Generalised mean of each channel (Radenović et al., TPAMI 2019, equation 3).
 
-    Its exponent is learned: 1 would be the average, and infinity the maximum.  What is negative in a map
-    counts as nothing.
+    The exponent is learned: 1 is the average, infinity the maximum.  Negative values count as 0.
     """
+
+    name = "gem"
+    title = "GeM"
 
     EXPONENT = 3.0
     SMALLEST = 1e-6
-    """Features are raised to this at least: the root has no slope at 0."""
+    """Smallest value of a feature; the root has no slope at 0."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
         self.exponent = nn.Parameter(torch.tensor(self.EXPONENT))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Unit descriptors (B, C) of feature maps (B, C, H, W)."""
-        # In float32 also in mixed precision: third powers leave what shorter numbers resolve.
+        """Returns unit descriptors (B, C) of feature maps (B, C, H, W)."""
+        # In float32 also in mixed precision, which cannot resolve third powers.
         powers = features.float().clamp(min=self.SMALLEST) ** self.exponent
         return F.normalize(powers.mean(dim=(2, 3)) ** (1 / self.exponent), dim=1)
 
 
 class NetVLAD(Pooling):
-    """Residuals to cluster centres, softly assigned (Arandjelović et al., CVPR 2016).
+    """Softly assigned residuals to cluster centres (Arandjelović et al., CVPR 2016).
 
-    Features are L2-normalised at each location; residuals are summed per cluster, normalised per
-    cluster, flattened and normalised again.  Assignment weights and centres are separate parameters,
-    so that training may part them.
+    Features are L2-normalised at each location; residuals are summed and normalised per cluster, flattened
+    and normalised again.  Assignment weights and centres are separate parameters, as in the paper.
     """
+
+    name = "netvlad"
+    title = "NetVLAD"
 
     CLUSTERS = 64
 
@@ -101,30 +112,30 @@ class NetVLAD(Pooling):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether there are centres."""
+        """Whether the centres are fitted or trained."""
         return bool(self.centres.any())
 
     @classmethod
     def size_of(cls, channels: int) -> int:
-        """A residual of each cluster."""
+        """Length of the residuals of all clusters."""
         return cls.CLUSTERS * channels
 
     def forward(self, features: Tensor) -> Tensor:
-        """Unit descriptors (B, 64 C) of feature maps (B, C, H, W)."""
+        """Returns unit descriptors (B, 64 C) of feature maps (B, C, H, W)."""
         x = F.normalize(self.local_features(features), dim=2)
         weights = self.assignment(x).softmax(dim=2)
         residuals = weights.transpose(1, 2) @ x - weights.sum(1)[:, :, None] * self.centres
         return F.normalize(F.normalize(residuals, dim=2).flatten(1), dim=1)
 
     def fit(self, features: NDArray[np.float32], sharpness: float) -> None:
-        """Centres by k-means on L2-normalised features; w = 2 alpha c, b = -alpha |c|^2, alpha the sharpness.
+        """Fits the centres by k-means on L2-normalised features; w = 2 alpha c, b = -alpha |c|^2.
 
-        Raises SceneGeoLocError where there are fewer features (N, C) than clusters.
+        Raises SceneGeoLocError if there are fewer features (N, C) than clusters.
         """
         if len(features) < self.CLUSTERS:
             raise SceneGeoLocError(
-                f"NetVLAD needs at least {self.CLUSTERS} local features to be fitted to, and there are "
-                f"{len(features)}: take more or larger images."
+                f"NetVLAD cannot be fitted: {len(features)} local features < {self.CLUSTERS} clusters; take "
+                "more or larger images."
             )
         unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
         kmeans = faiss.Kmeans(
@@ -144,11 +155,14 @@ class NetVLAD(Pooling):
 
 
 class CentredNetVLAD(NetVLAD):
-    """NetVLAD of features that have lost half of their image's mean.
+    """NetVLAD of features from which half the mean of their image is subtracted.
 
-    Weather, light and the camera shift all features of an image alike, and shifted features go to other
-    clusters.  The mean tells of the place, too, so that half of it stays.
+    Weather, light and camera shift all features of an image alike, which moves them to other clusters.  The
+    mean also describes the place, so half of it is kept.
     """
+
+    name = "centred_netvlad"
+    title = "centred NetVLAD"
 
     SHARE = 0.5
 
@@ -159,8 +173,6 @@ class CentredNetVLAD(NetVLAD):
 
 
 POOLINGS: dict[str, type[Pooling]] = {
-    "netvlad": NetVLAD,
-    "centred_netvlad": CentredNetVLAD,
-    "mac": MAC,
-    "gem": GeM,
+    pooling.name: pooling for pooling in (NetVLAD, CentredNetVLAD, MAC, GeM)
 }
+"""The poolings by their names in configs."""

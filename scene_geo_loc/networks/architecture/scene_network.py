@@ -1,4 +1,4 @@
-"""One network, one forward pass: global descriptor, local features and depth of an image."""
+"""The scene network: global descriptor, local features and depth of an image in one forward pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES, DepthScale
-from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS, Description
+from scene_geo_loc.networks.architecture.descriptors import Description
 from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder
 from scene_geo_loc.networks.architecture.local_features import LOCAL_FEATURES
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
@@ -25,13 +25,13 @@ __all__ = ["Features", "NetworkConfig", "SceneNetwork"]
 
 
 class Features(NamedTuple):
-    """What one forward pass tells of images.
+    """Output of one forward pass for images.
 
     Attributes:
         local_features: (B, C, h, w), unit length at each cell.
-        late: (B, C', h', w'), the encoder's late map.
-        global_descriptor: (B, D) of unit length; of use where the network is fitted.
-        depth: (B, 1, H, W) in 0..1 of `depth_scale`, or None where the system infers none.
+        late: (B, C', h', w'), the late map of the encoder.
+        global_descriptor: (B, D) of unit length; usable if the network is fitted.
+        depth: (B, 1, H, W) in 0..1 of `depth_scale`, or None if the system infers none.
     """
 
     local_features: Tensor
@@ -41,10 +41,10 @@ class Features(NamedTuple):
 
 
 class SceneNetwork(nn.Module):
-    """An encoder whose early map is matched, and from whose other maps a descriptor system describes images.
+    """An encoder, local features of its maps for matching, and a descriptor system.
 
-    The global descriptor is the system's, or where the config has a `descriptor_size` its projection to so
-    many numbers.  It is of use once everything in it that is fitted is fitted or trained (`is_fitted`).
+    The global descriptor is that of the system, projected if the config has a `descriptor_size`.  It is
+    usable once poolings and projection are fitted or trained (`is_fitted`).
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -52,47 +52,47 @@ class SceneNetwork(nn.Module):
         self.config = config
         self.encoder = ENCODERS[config.encoder]()
         self.local_features = LOCAL_FEATURES[config.local_features](self.encoder)
-        self.descriptor = DESCRIPTORS[config.descriptor](self.encoder, config)
+        self.descriptor = config.system(self.encoder, config.parts)
         self.projection = _empty_projection(config.system_size, config.descriptor_size)
         self.fitted: Tensor
         self.register_buffer("fitted", torch.tensor(self.projection is None and self._poolings_are_fitted()))
 
     @property
     def is_fitted(self) -> bool:
-        """Whether the global descriptor is of use."""
+        """Whether the global descriptor is usable."""
         return bool(self.fitted)
 
     @property
     def encoders(self) -> tuple[Encoder, ...]:
-        """The encoder of each part of the descriptor, the image's first."""
+        """The encoder of each part of the descriptor, that of the image first."""
         second = self.descriptor.second_encoder
         return (self.encoder,) if second is None else (self.encoder, second)
 
     @property
     def depth_scale(self) -> DepthScale:
-        """What 0 to 1 of an inferred depth mean."""
+        """Scale of the inferred depth."""
         return DEPTH_SCALES[self.config.depth_scale]
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of the local features."""
+        """Rows and columns of the local features' cells."""
         early = self.encoder.early
         return early.cells(self.config.input_height), early.cells(self.config.input_width)
 
     def cell_centres(self) -> NDArray[np.float64]:
-        """Pixels (rows * columns, 2) of the network's input at the centres of the local features."""
+        """Pixels (rows * columns, 2) of the network's input at the centres of the cells, row by row."""
         rows, columns = self.grid
         early = self.encoder.early
         y, x = np.mgrid[:rows, :columns]
         return np.stack([x.ravel(), y.ravel()], axis=1) * float(early.stride) + early.offset
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Images (B, H, W, 3) in [0, 255] to the encoder's input (B, 3, H, W)."""
+        """Returns the encoder's input (B, 3, H, W) for images (B, H, W, 3) in [0, 255]."""
         mean, std = pixels.new_tensor(self.encoder.mean), pixels.new_tensor(self.encoder.std)
         return ((pixels - mean) / std).permute(0, 3, 1, 2)
 
     def forward(self, images: Tensor) -> Features:
-        """Everything that the network tells of normalised images (B, 3, H, W)."""
+        """Returns all outputs for normalised images (B, 3, H, W)."""
         maps = self.encoder(images)
         description = self.descriptor(images, maps)
         return Features(
@@ -100,47 +100,49 @@ class SceneNetwork(nn.Module):
         )
 
     def describe_images(self, images: Tensor, trunk_grad: bool = False) -> Description:
-        """What training needs of normalised images (B, 3, H, W); the encoder's trunk has no gradient."""
+        """Returns the description of normalised images (B, 3, H, W), with gradients except in the trunk."""
         with torch.set_grad_enabled(trunk_grad and torch.is_grad_enabled()):
             trunk = self.encoder.trunk(images)
         return self.descriptor(images, self.encoder.head(trunk))
 
     def global_descriptor(self, description: Description) -> Tensor:
-        """Unit global descriptors (B, D), projected where the config has a `descriptor_size`."""
+        """Returns unit global descriptors (B, D), projected if the config has a `descriptor_size`."""
         return self._projected(description.joint)
 
     def describe(self, late: Sequence[Tensor]) -> Tensor:
-        """Unit global descriptors (B, D) of late maps (B, C', h', w'), one for each part."""
+        """Returns unit global descriptors (B, D) of late maps (B, C', h', w'), one map for each part."""
         return self._projected(self.descriptor.fusion(self.descriptor.pool(late)))
 
     def descriptor_parameters(self) -> list[nn.Parameter]:
-        """What the triplet losses train: the encoder's head and the descriptor system without its decoder.
+        """Weights trained by the triplet losses: those of the encoder's head and of the descriptor system.
 
-        Of RGB+ the decoder, too.  The encoder's trunk remains as it is.
+        The decoder is among them only if the system says so.  The trunk of the encoder stays fixed.
         """
         head = [parameter for module in self.encoder.head_modules() for parameter in module.parameters()]
         return head + self.descriptor.descriptor_parameters()
 
     def decoder_parameters(self) -> list[nn.Parameter]:
-        """What the depth loss trains."""
+        """Weights trained by the depth loss."""
         return self.descriptor.decoder_parameters()
 
     def with_input_for(self, width: int, height: int) -> SceneNetwork:
-        """A copy for images of another shape: the weights do not depend on the input's size."""
+        """Returns a copy for images of another shape; the weights do not depend on the input's size."""
         network = copy.deepcopy(self)
         network.config = self.config.with_input_for(width, height)
         return network
 
     def with_descriptor_size(self, size: int | None) -> SceneNetwork:
-        """A copy with a projection to another size, not yet fitted (`fit_projection`), or with none.
+        """Returns a copy with a projection to another size, not yet fitted, or without one.
 
-        Raises SceneGeoLocError where the descriptor has fewer numbers than that.
+        Fit it with `fit_projection` or `fit`.
+
+        Raises SceneGeoLocError if the descriptor has fewer numbers than that.
         """
         system_size = self.config.system_size
         if size is not None and not 1 <= size <= system_size:
             raise SceneGeoLocError(
                 f"A descriptor of {system_size} numbers cannot be projected to {size}: "
-                f"take between 1 and {system_size}."
+                f"choose between 1 and {system_size}."
             )
         network = copy.deepcopy(self)
         network.config = self.config.model_copy(update={"descriptor_size": size})
@@ -150,25 +152,31 @@ class SceneNetwork(nn.Module):
         return network
 
     def without_depth(self) -> SceneNetwork:
-        """What matches and describes as this network does, without depth where nothing else needs it."""
-        if self.config.descriptor != "rgb_depth":
+        """Returns a network with the same features and descriptors, without the decoder if they do not need
+        it.
+        """
+        if (descriptor := self.descriptor.without_depth) is None:
             return self
-        network = SceneNetwork(self.config.model_copy(update={"descriptor": "rgb", "uncertainty": False}))
+        network = SceneNetwork(
+            self.config.model_copy(update={"descriptor": descriptor, "uncertainty": False})
+        )
         weights = self.state_dict()
         network.load_state_dict({key: weights[key] for key in network.state_dict()})
         return network.to(self.fitted.device).train(self.training)
 
     @torch.inference_mode()
     def fit(self, late_maps: Iterable[Sequence[NDArray[np.float32]]]) -> None:
-        """Fits poolings and projection to the late maps of a place's own images.
+        """Fits poolings and projection to the late maps of images of a place.
 
-        Of each image they are what `describe` takes, without its first axis.  The encoders stay as they are,
-        trained or not.  The projection is fitted as by `fit_projection`.
+        The encoders stay as they are.  The projection is fitted as in `fit_projection`.
 
-        Raises SceneGeoLocError where there are too few for a pooling's clusters.
+        Args:
+            late_maps: of each image, the maps (C', h', w') of all parts.
+
+        Raises SceneGeoLocError if there are fewer local features than clusters of a pooling.
         """
         device = self.fitted.device
-        maps = [[np.asarray(one, np.float32) for one in late] for late in late_maps]
+        maps = [[np.asarray(late_map, np.float32) for late_map in late] for late in late_maps]
         for part, (pooling, encoder) in enumerate(zip(self._poolings, self.encoders, strict=True)):
             features = [
                 pooling.local_features(torch.from_numpy(late[part])[None])[0].numpy() for late in maps
@@ -176,19 +184,19 @@ class SceneNetwork(nn.Module):
             pooling.fit(np.concatenate(features), encoder.netvlad_sharpness)
         if self.projection is not None:
             system = self.descriptor
-            tensors = ([torch.from_numpy(one)[None].to(device) for one in late] for late in maps)
+            tensors = ([torch.from_numpy(late_map)[None].to(device) for late_map in late] for late in maps)
             joint = torch.cat([system.fusion(system.pool(late)) for late in tensors])
             self.fit_projection(joint.cpu().numpy())
         self.fitted.fill_(True)
 
     @torch.no_grad()
     def fit_poolings(self, batches: Iterable[Tensor]) -> None:
-        """Fits each part's pooling to normalised images (B, 3, H, W), as training begins.
+        """Fits the pooling of each part to normalised images (B, 3, H, W), before training.
 
-        A few hundred images are enough: k-means takes at most 65,536 local features of a part.
-        Batch norms run with their stored statistics meanwhile, and keep them.
+        A few hundred images are enough: k-means uses at most 65,536 local features of a part.  Batch norms
+        use their running statistics and keep them.
 
-        Raises SceneGeoLocError where there are too few for a pooling's clusters.
+        Raises SceneGeoLocError if there are fewer local features than clusters of a pooling.
         """
         was_training, device = self.training, self.fitted.device
         self.eval()
@@ -205,17 +213,15 @@ class SceneNetwork(nn.Module):
 
     @torch.no_grad()
     def fit_projection(self, joint: NDArray[np.float32]) -> None:
-        """Fits the projection: whitened principal axes (`whitened_axes`) of joint descriptors (N, D).
+        """Fits the projection to joint descriptors (N, D): their whitened principal axes (`whitened_axes`).
 
-        What describes an image is made of unit length afterwards.  Where the descriptors span fewer
-        dimensions than `descriptor_size`, the projection's remaining rows are zero.
+        Projected descriptors are normalised to unit length.  If the descriptors span fewer dimensions than
+        `descriptor_size`, the remaining rows of the projection are zero.
 
-        Raises SceneGeoLocError where the config has no `descriptor_size`, or descriptors are not finite.
+        Raises SceneGeoLocError if the config has no `descriptor_size`, or descriptors are not finite.
         """
         if self.projection is None:
-            raise SceneGeoLocError(
-                "This network has no projection that could be fitted: give it a descriptor_size."
-            )
+            raise SceneGeoLocError("This network has no projection to fit: give it a descriptor_size.")
         axes = torch.from_numpy(whitened_axes(np.asarray(joint), self.projection.out_features))
         self.projection.weight.zero_()
         self.projection.weight[: len(axes)] = axes.to(self.fitted.device)
@@ -234,7 +240,7 @@ class SceneNetwork(nn.Module):
 
 
 def _empty_projection(system_size: int, size: int | None) -> nn.Linear | None:
-    """A projection that is not fitted: of zeros, so that equal networks are equal before, too."""
+    """Returns a projection of zeros, so that equal networks are also equal before they are fitted."""
     if size is None:
         return None
     projection = nn.Linear(system_size, size)

@@ -1,1 +1,1 @@
-"""Runs a network: backends, feature extraction, export."""
+"""Inference: backends, feature extraction and export."""

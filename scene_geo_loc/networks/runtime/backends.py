@@ -1,7 +1,7 @@
-"""Backends: what runs a network's forward pass on this machine.
+"""Backends: they run the forward pass of a network on this machine.
 
-A backend is one small class under one base.  Which of them runs follows from the device and from what is
-installed (`choose_backend`); their numbers agree within 1e-3.
+A backend is a small class under one base.  `choose_backend` chooses one by the device and by what is
+installed; their outputs agree to within 1e-3.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 
 LATE = ("late", "second_late")
-"""What the late map of each part of a descriptor is called."""
+"""Names of the late maps of the parts of a descriptor."""
 
 Outputs = dict[str, NDArray[np.float32]]
-"""What a forward pass tells of an image, by the names of `ForwardPass.outputs`."""
+"""Outputs of a forward pass for an image, by the names of `ForwardPass.outputs`."""
 
 
 class ForwardPass(nn.Module):
-    """What every backend runs: pixels to all that the network tells of them, batch norms merged.
+    """The forward pass that every backend runs: from pixels to all outputs, with batch norms merged.
 
-    The weights are copies: training or fitting the network afterwards does not change them.
+    It holds copies of the weights: later training or fitting of the network does not change them.
 
     Attributes:
-        outputs: names of what it gives: `local_features` (B, h, w, C) of unit length; `coarse_features`
-            (B, h', w', C'), the late map of the image; then `global_descriptor` (B, D) of unit length or,
-            of a network that is not fitted, the late maps (B, C', h', w') that it is fitted to (`LATE`);
-            last, of a network that infers it, `depth` (B, H, W) in metres, up to its scale's `max_m`, and
-            `depth_error` (B, H, W) in metres, how far off it may be, where the network infers that, too.
+        outputs: names of the outputs: `local_features` (B, h, w, C) of unit length; `coarse_features`
+            (B, h', w', C'), the late map of the image; `global_descriptor` (B, D) of unit length or, if the
+            network is not fitted, the late maps (B, C', h', w') to fit it to (`LATE`); if the network infers
+            depth, `depth` (B, H, W) in metres, up to `max_m` of its scale; and if it infers the error too,
+            `depth_error` (B, H, W) in metres, one scale of the error.
     """
 
     def __init__(self, network: SceneNetwork) -> None:
@@ -53,38 +53,38 @@ class ForwardPass(nn.Module):
         self.outputs = ("local_features", "coarse_features", *described, *depth)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """The outputs for images (B, H, W, 3) in [0, 255]."""
+        """Returns the outputs for images (B, H, W, 3) in [0, 255]."""
         network = self._network
         images = network.normalise(pixels.float())
         maps = network.encoder(images)
         inferred = network.descriptor.infer(images, maps)
-        told = [network.local_features(maps).permute(0, 2, 3, 1), maps.late.permute(0, 2, 3, 1)]
-        told += [network.describe(inferred.late)] if self._is_fitted else inferred.late
+        outputs = [network.local_features(maps).permute(0, 2, 3, 1), maps.late.permute(0, 2, 3, 1)]
+        outputs += [network.describe(inferred.late)] if self._is_fitted else inferred.late
         if inferred.depth is not None:
             scale, depth = network.depth_scale, inferred.depth[:, 0]
-            told.append(scale.metres(depth))
+            outputs.append(scale.metres(depth))
             if inferred.log_scale is not None:
                 farther = (depth + inferred.log_scale[:, 0].exp()).clamp(max=1)
-                told.append(scale.metres(farther) - told[-1])
-        return tuple(told)
+                outputs.append(scale.metres(farther) - outputs[-1])
+        return tuple(outputs)
 
 
 class Backend(ABC):
-    """Base of the backends: made from a network, it takes images of the size of the network's input.
+    """Base of the backends, which run a network on images of the size of its input.
 
     Attributes:
-        name: what diagnostics call it.
+        name: name in diagnostics.
     """
 
     name: str
 
     @abstractmethod
     def run(self, image: NDArray[np.uint8]) -> Outputs:
-        """The outputs for an RGB image (H, W, 3), without their first axis, in arrays of their own."""
+        """Returns the outputs for an RGB image (H, W, 3), without the batch axis, in new arrays."""
 
 
 class TorchBackend(Backend):
-    """torch, on any device that it knows."""
+    """torch, on any of its devices."""
 
     name = "torch"
 
@@ -96,12 +96,14 @@ class TorchBackend(Backend):
     def run(self, image: NDArray[np.uint8]) -> Outputs:
         """See `Backend.run`."""
         pixels = torch.from_numpy(np.ascontiguousarray(image))[None].to(self._device)
-        told = self._forward(pixels)
-        return {name: one[0].cpu().numpy() for name, one in zip(self._forward.outputs, told, strict=True)}
+        outputs = self._forward(pixels)
+        return {
+            name: output[0].cpu().numpy() for name, output in zip(self._forward.outputs, outputs, strict=True)
+        }
 
 
 class OpenVinoBackend(Backend):
-    """OpenVINO on the CPU, in float32 also where the processor has shorter numbers."""
+    """OpenVINO on the CPU, in float32 even if the processor supports lower precision."""
 
     name = "openvino"
 
@@ -115,9 +117,9 @@ class OpenVinoBackend(Backend):
         shape = [1, network.config.input_height, network.config.input_width, 3]
         pixels = torch.zeros(shape, dtype=torch.uint8)
         with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of torch: OpenVINO reads traces all the same
+            warnings.simplefilter("ignore", FutureWarning)  # of torch, about traces, which OpenVINO reads
             traced = torch.jit.trace(forward, (pixels,), check_trace=False)
-        # openvino.convert_model does what follows too, and reports each use to its makers over the network.
+        # openvino.convert_model would do the same, and report each use to its makers over the network.
         frontend = FrontEndManager().load_by_framework("pytorch")
         decoder = TorchScriptPythonDecoder(traced)  # the front end does not keep it alive
         model = frontend.convert(frontend.load(decoder))
@@ -125,8 +127,8 @@ class OpenVinoBackend(Backend):
         settings = {
             ov.properties.hint.performance_mode: ov.properties.hint.PerformanceMode.LATENCY,
             ov.properties.hint.inference_precision: ov.Type.f32,
-            # As many threads as torch would take, which the user can set by OMP_NUM_THREADS, and none of
-            # them bound to a core that another node may be using.
+            # As many threads as torch, which users set by OMP_NUM_THREADS, and none of them bound to a core
+            # that another node may be using.
             ov.properties.inference_num_threads: torch.get_num_threads(),
             ov.properties.hint.enable_cpu_pinning: False,
         }
@@ -134,16 +136,16 @@ class OpenVinoBackend(Backend):
 
     def run(self, image: NDArray[np.uint8]) -> Outputs:
         """See `Backend.run`."""
-        told = self._request.infer([image[None]], share_inputs=True).to_tuple()
-        return {name: one[0] for name, one in zip(self._outputs, told, strict=True)}
+        outputs = self._request.infer([image[None]], share_inputs=True).to_tuple()
+        return {name: output[0] for name, output in zip(self._outputs, outputs, strict=True)}
 
 
 @cache
 def openvino_core() -> Any:
-    """The one openvino.Core of this process.
+    """Returns the only openvino.Core of this process.
 
-    Each one moves the stack that signals are handled on, and puts the one before back when it goes.  That may
-    be gone by then, with the core that made it, and the next Ctrl-C ends in a segmentation fault.
+    Each core replaces the stack on which signals are handled and restores the previous one when it is
+    destroyed.  With several cores that one may be gone, and the next Ctrl-C is a segmentation fault.
     """
     import openvino as ov
 
@@ -151,18 +153,18 @@ def openvino_core() -> Any:
 
 
 def choose_backend(network: SceneNetwork, device: torch.device) -> Backend:
-    """The fastest backend that is installed for a device, and that can run the network."""
+    """Returns the fastest installed backend for a device that can run the network."""
     if device.type == "cpu" and find_spec("openvino") is not None:
         try:
             return OpenVinoBackend(network)
-        except Exception as error:  # versions of torch and OpenVINO that misfit do so in many ways
+        except Exception as error:  # incompatible versions of torch and OpenVINO fail in many ways
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            warnings.warn(f"OpenVINO cannot run the network ({reason[0]}): torch does.", stacklevel=2)
+            warnings.warn(f"OpenVINO cannot run the network ({reason[0]}): torch is used.", stacklevel=2)
     return TorchBackend(network, device)
 
 
 def _fuse_batch_norms(module: nn.Module) -> None:
-    """Merges every batch norm into the convolution declared just before it; the outputs stay the same."""
+    """Merges each batch norm into the convolution declared just before it; the outputs stay the same."""
     for parent in list(module.modules()):
         before, name_before = None, ""
         for name, child in list(parent.named_children()):

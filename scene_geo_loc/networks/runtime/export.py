@@ -1,4 +1,4 @@
-"""Writes a network as ONNX, for runtimes such as TensorRT that have no backend here."""
+"""Export of a network as ONNX, for runtimes without a backend here, such as TensorRT."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ IMAGE = "image"
 
 
 def export_onnx(network: SceneNetwork, path: Path) -> tuple[str, ...]:
-    """Writes a network, wherever it lies, as one ONNX file of fixed shapes; returns its outputs' names.
+    """Writes a network as one ONNX file of fixed shapes, and returns the names of its outputs.
 
-    Its input `image` (1, H, W, 3) float32 is RGB in [0, 255] at the size of the network's input.  Its
-    outputs are those of `ForwardPass.outputs`, of one image.
+    The input `image` (1, H, W, 3) float32 is RGB in [0, 255] at the size of the network's input.  The outputs
+    are those of `ForwardPass.outputs`, for one image.
 
-    Raises SceneGeoLocError where the packages that write ONNX are not installed.
+    Raises SceneGeoLocError if the packages that write ONNX are not installed.
     """
     if find_spec("onnx") is None or find_spec("onnxscript") is None:
         raise SceneGeoLocError(
             "The packages that write ONNX are not installed: `pip install 'scene_geo_loc[onnx]'`."
         )
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of operators that are not in use
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of operators that are not used
     network = network.cpu().eval()
     config = network.config
     forward = ForwardPass(network).eval()

@@ -1,4 +1,4 @@
-"""Runs a scene network on single images: from pixels to features in NumPy arrays."""
+"""Feature extraction: a scene network on single images, from pixels to NumPy arrays."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from scene_geo_loc.networks.runtime.backends import LATE, choose_backend
 
 @dataclass(frozen=True)
 class SceneFeatures:
-    """What one forward pass tells of an image.
+    """Features of an image from one forward pass.
 
     Attributes:
         local_features: (rows, columns, C) float32, unit length at each cell.
         coarse_features: (rows', columns', C') float32, the late map.
-        global_descriptor: (D,) float32 of unit length, or None where the network is not yet fitted.
-        depth: (H, W) float32 of the network's input, metres; the largest of its scale is that or more, or
-            sky.  None where the network infers none.
-        depth_error: (H, W) float32 metres, how far off the depth may be, as the network says; None where it
-            does not.
-        late: of a network that is not yet fitted, the maps (C', rows', columns') float32 that it is fitted
-            to, one for each part of the descriptor; else None.
+        global_descriptor: (D,) float32 of unit length; None if the network is not yet fitted.
+        depth: (H, W) float32 at the size of the network's input, metres; the largest depth of its scale also
+            stands for everything farther and for sky.  None if the network infers no depth.
+        depth_error: (H, W) float32, inferred scale of the depth's error, metres; None if the network does not
+            infer it.
+        late: if the network is not yet fitted, the maps (C', rows', columns') float32 to fit it to, one for
+            each part of the descriptor; else None.
     """
 
     local_features: NDArray[np.float32]
@@ -39,7 +39,7 @@ class SceneFeatures:
 
     @property
     def described_by(self) -> tuple[NDArray[np.float32], ...]:
-        """What tells the place: the global descriptor, or the late maps that it will follow from."""
+        """The global descriptor, or the late maps that it will be computed from."""
         if self.global_descriptor is not None:
             return (self.global_descriptor,)
         assert self.late is not None
@@ -47,16 +47,16 @@ class SceneFeatures:
 
 
 MIN_CONTRAST = 2.0
-"""Standard deviation of grey values below which an image shows nothing: a covered or blinded camera."""
+"""Smallest standard deviation of grey values; below it the camera is covered or saturated."""
 
 
 def has_contrast(image: NDArray[np.uint8]) -> bool:
-    """Whether an RGB image shows anything, rather than being black, saturated or of one colour."""
+    """Returns whether an RGB image shows anything, rather than being black, saturated or of one colour."""
     return float(image[::8, ::8].mean(axis=2).std()) >= MIN_CONTRAST
 
 
 def choose_device(name: str) -> torch.device:
-    """The named torch device; "auto" takes a GPU where there is one."""
+    """Returns the torch device of this name; "auto" is a GPU if there is one, else the CPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
@@ -72,9 +72,9 @@ def evenly_spread(count: int, most: int) -> NDArray[np.intp]:
 
 
 class Extractor:
-    """A scene network on a device, made fast for single images.
+    """A scene network on a device, optimised for single images.
 
-    Once it is made, its network is to be fitted by `fit` alone.
+    Fit its network only by `fit`: the backend holds copies of the weights.
     """
 
     def __init__(self, network: SceneNetwork, device: str = "auto") -> None:
@@ -84,36 +84,40 @@ class Extractor:
 
     @property
     def backend_name(self) -> str:
-        """What runs the forward pass: "openvino" or "torch"."""
+        """Name of the backend, "openvino" or "torch"."""
         return self._backend.name
 
     def extract(self, image: NDArray[np.uint8]) -> SceneFeatures:
-        """Features of an RGB image (H, W, 3) uint8 of any size; it is resized to the network's input."""
+        """Returns the features of an RGB image (H, W, 3) uint8 of any size, resized to the network's
+        input.
+        """
         config = self.network.config
         size = (config.input_width, config.input_height)
         if (image.shape[1], image.shape[0]) != size:
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        told = self._backend.run(image)
-        late = tuple(told[name] for name in LATE if name in told)
+        outputs = self._backend.run(image)
+        late = tuple(outputs[name] for name in LATE if name in outputs)
         return SceneFeatures(
-            told["local_features"],
-            told["coarse_features"],
-            told.get("global_descriptor"),
-            told.get("depth"),
-            told.get("depth_error"),
+            outputs["local_features"],
+            outputs["coarse_features"],
+            outputs.get("global_descriptor"),
+            outputs.get("depth"),
+            outputs.get("depth_error"),
             late or None,
         )
 
     def fit(self, late_maps: Iterable[Sequence[NDArray[np.float32]]]) -> None:
         """Fits the network to the late maps of images (`SceneFeatures.late`), see `SceneNetwork.fit`.
 
-        From here on the forward pass gives global descriptors.
+        From then on `extract` returns global descriptors.
         """
         self.network.fit(late_maps)
         self._backend = choose_backend(self.network, self.device)
 
     @torch.inference_mode()
     def describe(self, late: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """The global descriptor (D,) of an image's late maps, extracted before the network was fitted."""
-        maps = [torch.from_numpy(one)[None].to(self.device) for one in late]
+        """Returns the global descriptor (D,) for late maps that were extracted before the network was
+        fitted.
+        """
+        maps = [torch.from_numpy(late_map)[None].to(self.device) for late_map in late]
         return self.network.describe(maps)[0].cpu().numpy()

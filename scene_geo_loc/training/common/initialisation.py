@@ -6,23 +6,19 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.metrics.learned_depth import decoder_of
 from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS
-from scene_geo_loc.networks.architecture.descriptors.rgbtd import RGBPlus, RGBtD, encode_depth
 from scene_geo_loc.networks.architecture.encoders import Encoder
-from scene_geo_loc.networks.architecture.encoders.weights import fill_in
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
-from scene_geo_loc.networks.architecture.pooling import Pooling
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.default import default_network
+from scene_geo_loc.networks.weights import fill_in
 from scene_geo_loc.training.common.config import IMAGENET, NO_WEIGHTS, SystemConfig, load_system
 from scene_geo_loc.training.depth.protocol import Freeze
 from scene_geo_loc.training.scene.protocol import Task
@@ -170,13 +166,14 @@ def _start(start: str, seed: int) -> tuple[SceneNetwork, dict[str, Any]]:
 
 def _with_depth(before: SceneNetwork, changes: Mapping[str, str | bool], start: str) -> SceneNetwork:
     """A network like this one that infers depth, all of its weights new."""
-    if before.config.descriptor == "rgb":
-        changes = {**changes, "descriptor": "rgb_depth"}
+    if (descriptor := before.descriptor.with_depth) is not None:
+        changes = {**changes, "descriptor": descriptor}
     config = _changed(before.config, changes, start)
-    if not DESCRIPTORS[config.descriptor].infers_depth:
+    if not config.system.infers_depth:
+        usable = [name for name, system in DESCRIPTORS.items() if system.infers_depth or system.with_depth]
         raise CheckpointError(
-            f"{start} has the descriptor {config.descriptor!r}, which has no place for depth: name a network "
-            "of rgb, rgb_depth or rgbtd."
+            f"{start} has the descriptor {config.descriptor!r}, which infers no depth: name a network "
+            f"with one of {', '.join(usable)}."
         )
     return SceneNetwork(config)
 
@@ -212,19 +209,6 @@ def fit_poolings(network: SceneNetwork, images: Tensor, depth_m: Tensor | None) 
     """
     device = network.fitted.device
     network.fit_poolings(network.normalise(batch.to(device).float()) for batch in images.split(_BATCH))
-    system = network.descriptor
-    if depth_m is None or not isinstance(system, RGBtD) or isinstance(system, RGBPlus):
-        return
-    assert system.second_encoder is not None
-    pooling = system.poolings[1]
-    assert isinstance(pooling, Pooling)
-    depth = network.depth_scale.normalise(depth_m)[:, None]
-    features = [_depth_features(system, pooling, batch.to(device)) for batch in depth.split(_BATCH)]
-    pooling.fit(np.concatenate(features), system.second_encoder.netvlad_sharpness)
-
-
-@torch.no_grad()
-def _depth_features(system: RGBtD, pooling: Pooling, depth: Tensor) -> NDArray[np.float32]:
-    assert system.second_encoder is not None
-    late = encode_depth(system.second_encoder, system.colouring, depth)
-    return pooling.local_features(late).flatten(0, 1).cpu().numpy()
+    if depth_m is not None:
+        depth = network.depth_scale.normalise(depth_m)[:, None]
+        network.descriptor.fit_to_depth([batch.to(device) for batch in depth.split(_BATCH)])

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from scene_geo_loc.networks.architecture.descriptors import Description
 from scene_geo_loc.networks.architecture.descriptors.hallucination import Hallucination
+from scene_geo_loc.networks.architecture.descriptors.rgb import RGB
 from scene_geo_loc.networks.architecture.pooling import Pooling
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.training.common.config import SystemConfig
@@ -24,13 +25,15 @@ RGB_STAGE, DEPTH_STAGE = "rgb", "depth"
 
 def rgb_stage(system: SystemConfig) -> SystemConfig:
     """The RGB network of the first stage."""
-    network = system.network.model_copy(update={"descriptor": "rgb"})
+    network = system.network.model_copy(update={"descriptor": RGB.name})
     return system.model_copy(update={"name": f"{system.name}: RGB network", "network": network})
 
 
 def depth_stage(system: SystemConfig) -> SystemConfig:
     """The depth network of the first stage: an RGB network whose images are coloured depth maps."""
-    network = system.network.model_copy(update={"descriptor": "rgb", "encoder": system.network.depth_encoder})
+    network = system.network.model_copy(
+        update={"descriptor": RGB.name, "encoder": system.network.depth_encoder}
+    )
     return system.model_copy(
         update={
             "name": f"{system.name}: depth network",
@@ -77,4 +80,4 @@ class HallucinationLearner(Learner):
             wanted = self.teacher.encoder(self.teacher.normalise(colours)).late
         known = depth_m.isfinite().flatten(1).any(dim=1)
         distance = feature_distance(description.hallucinated.float(), wanted.float(), known)
-        return Outputs(named_descriptors(description), {"distance": distance})
+        return Outputs(named_descriptors(self.network.descriptor, description), {"distance": distance})

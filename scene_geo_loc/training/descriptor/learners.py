@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from scene_geo_loc.networks.architecture.colouring import jet
 from scene_geo_loc.networks.architecture.depth_scale import DepthScale
-from scene_geo_loc.networks.architecture.descriptors import Description
+from scene_geo_loc.networks.architecture.descriptors import Description, DescriptorSystem
 from scene_geo_loc.networks.architecture.encoders import Encoder
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.training.common.config import SystemConfig
@@ -73,7 +73,7 @@ class SceneLearner(Learner):
         super().__init__()
         self.network = network
         self._depth_loss = config.depth_loss
-        self.needs_depth = config.network.descriptor == "rgbtd"
+        self.needs_depth = network.descriptor.needs_depth_maps
 
     def describe(self, pixels: Tensor, depth_m: Tensor) -> Description:
         """See `Learner.describe`; depth does not count."""
@@ -82,7 +82,8 @@ class SceneLearner(Learner):
     def forward(self, pixels: Tensor, depth_m: Tensor) -> Outputs:
         """See `Learner.forward`."""
         description = self.describe(pixels, depth_m)
-        return Outputs(named_descriptors(description), self._losses(description, depth_m))
+        descriptors = named_descriptors(self.network.descriptor, description)
+        return Outputs(descriptors, self._losses(description, depth_m))
 
     def _losses(self, description: Description, depth_m: Tensor) -> dict[str, Tensor]:
         if not self.needs_depth:
@@ -123,15 +124,14 @@ def coloured(depth_m: Tensor, scale: DepthScale) -> Tensor:
     return 255 * jet(scale.normalise(depth_m)[:, None]).permute(0, 2, 3, 1)
 
 
-def named_descriptors(description: Description) -> dict[str, Tensor]:
+def named_descriptors(system: DescriptorSystem, description: Description) -> dict[str, Tensor]:
     """The descriptors that have a triplet loss each, in float32: the parts, and the joint one of several."""
     parts = [part.float() for part in description.parts]
     if len(parts) == 1:
         return {"image": parts[0]}
-    second = "hallucination" if description.hallucinated is not None else "depth"
     # Of the authors' length, for their margin: they join unit parts without dividing.
     joint = description.joint.float() * len(parts) ** 0.5
-    return {"image": parts[0], second: parts[1], "joint": joint}
+    return {"image": parts[0], system.second_part: parts[1], "joint": joint}
 
 
 def set_modes(learner: Learner, encoder_batch_norm: str) -> None:

@@ -148,10 +148,10 @@ class TrainingRun:
                 f"{system.name}: descriptor_size {network.descriptor_size} is that of a projection, which is "
                 "fitted after training: train with descriptor_size: null."
             )
-        if network.descriptor in ("rgbtd", "hallucination") and not data.pack.known.any():
+        if network.system.needs_depth_maps and not data.pack.known.any():
             raise SceneGeoLocError(
-                f"{system.name} learns from depth maps, and the triplets have none: make them with "
-                "`scene-geo-loc triplets ... --make-depth`."
+                f"{system.name} is trained with depth maps, and the triplets have none: make the triplets "
+                "with depth maps."
             )
         self.folder = self._run_folder(out, system)
 
@@ -164,7 +164,7 @@ class TrainingRun:
         """
         if (result := self.folder.result) is not None:
             return result
-        if self._system.network.descriptor == "hallucination":
+        if self._system.network.system.is_trained_in_stages:
             return self._run_hallucination()
         network = self._begun(self._system, of_depth=False)
         return self._train(SceneLearner(network, self._system), self.folder, self._system)

@@ -26,8 +26,8 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder
 from scene_geo_loc.networks.architecture.encoders.efficientnet_lite0 import EfficientNetLite0
 from scene_geo_loc.networks.architecture.encoders.resnet18 import TruncatedResNet18
-from scene_geo_loc.networks.architecture.encoders.weights import save_weights
 from scene_geo_loc.networks.runtime.extractor import choose_device
+from scene_geo_loc.networks.weights import save_weights
 from scene_geo_loc.packs.image_pack import ImagePack
 from scene_geo_loc.training.common.run_folder import LOG, RunFolder, TrainingState, versions
 from scene_geo_loc.training.encoder.images import CropBatches
@@ -213,7 +213,8 @@ class EncoderTrainer:
         )
         lines = "".join(json.dumps(record) + "\n" for record in self._records)
         write_aside(self._folder.path / LOG, lines.encode())
-        save_weights(self._student.encoder, self._folder.path / WEIGHTS, self._provenance(step))
+        encoder, path = self._student.encoder, self._folder.path / WEIGHTS
+        save_weights(encoder, encoder.name, path, self._provenance(step))
         tensors = {f"student.{key}": value for key, value in self._student.state_dict().items()}
         for index, moments in self._optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{key}": value for key, value in moments.items()}

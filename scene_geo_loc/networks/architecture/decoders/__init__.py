@@ -1,4 +1,4 @@
-"""Decoders: an encoder's feature maps to the depth of the scene."""
+"""Decoders: feature maps of an encoder to the depth of the scene."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ __all__ = ["DECODERS", "Decoder", "InferredDepth"]
 DECODERS: dict[str, type[Decoder]] = {
     decoder.name: decoder for decoder in (UNet, FullyConvolutional, ConvLSTM)
 }
-"""The decoders by the names that configs give them."""
+"""The decoders by their names in configs."""

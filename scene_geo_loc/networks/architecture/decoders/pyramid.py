@@ -1,4 +1,4 @@
-"""The decoders of Perspective-n-Learned-Point (BMVC 2019, section 4.1): depth, level by level."""
+"""The decoders of Perspective-n-Learned-Point (BMVC 2019, section 4.1), which infer depth level by level."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scene_geo_loc.networks.architecture.encoders import Encoder, FeatureMaps
 
 
 def convolution(channels_in: int, channels: int) -> nn.Sequential:
-    """A convolution of 5 x 5 cells, group norm with two channels a group, and leaky ReLU."""
+    """Convolution of 5 x 5 cells, group norm with two channels a group, and leaky ReLU."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels, 5, padding=2, bias=False),
         nn.GroupNorm(channels // 2, channels),
@@ -23,7 +23,7 @@ def convolution(channels_in: int, channels: int) -> nn.Sequential:
 
 
 class ReNet(nn.Module):
-    """LSTMs along the rows and along the columns of a map, both ways, one beside the other.
+    """Bidirectional LSTMs along the rows and along the columns of a map, concatenated.
 
     After Visin et al., ReNet, 2015: each cell sees its whole row and its whole column.
     """
@@ -36,7 +36,7 @@ class ReNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) to (B, C, H, W)."""
-        # In float32: on CPUs there is no LSTM of shorter numbers that is trained.
+        # In float32: on CPUs torch cannot train LSTMs in lower precision.
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
             batch, channels, height, width = x.shape
@@ -48,17 +48,17 @@ class ReNet(nn.Module):
 
 
 class Level(nn.Module):
-    """Twice the size: the map enlarged, joined with the depth so far and the encoder's map; a new depth."""
+    """Doubles the size of a map, joins it with the depth so far and the encoder's map, and refines depth."""
 
     def __init__(self, enlarged: nn.Module, channels: int, skip_channels: int, outputs: int) -> None:
-        """`enlarged` is what follows the enlargement, and gives `channels`; `outputs` are of the head."""
+        """`enlarged` follows the enlargement and gives `channels`; the head gives `outputs`."""
         super().__init__()
         self.enlarged = enlarged
         self.joined = convolution(channels + 1 + skip_channels, channels)
         self.head = nn.Conv2d(channels, outputs, 3, padding=1)
 
     def forward(self, x: Tensor, logits: Tensor, skip: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The map and the depth's logits, twice as large or as large as the encoder's map."""
+        """Returns the map and the depth's logits, doubled in size or at the size of the encoder's map."""
         size = (2 * x.shape[2], 2 * x.shape[3]) if skip is None else (skip.shape[2], skip.shape[3])
         x = self.enlarged(F.interpolate(x, size, mode="nearest"))
         joined = [x, resized(logits[:, :1].sigmoid(), x), *([] if skip is None else [skip])]
@@ -67,10 +67,10 @@ class Level(nn.Module):
 
 
 class Pyramid(Decoder):
-    """Depth at the late map's level, and at each finer one up to the first skip's.
+    """Infers depth at the level of the late map and at each finer one up to that of the first skip.
 
-    With the encoder `pnlp` these are 14, 28 and 56 cells of 224 pixels: what is localized with is the last.
-    The authors have one more level, of half of the image, which nothing reads.
+    With the encoder `pnlp` these have 14, 28 and 56 cells for 224 pixels; localization uses the last one.
+    The authors' finest level, of half the image's size, is left out, since nothing reads it.
     """
 
     WIDEST = 256
@@ -102,21 +102,21 @@ class Pyramid(Decoder):
 
     @abstractmethod
     def _enlarged(self, channels_in: int, channels: int) -> nn.Module:
-        """What follows the enlargement of a map."""
+        """Makes the layers that follow the enlargement of a map."""
 
     def logits(self, maps: FeatureMaps) -> tuple[Tensor, ...]:
         """See `Decoder.logits`."""
         x = self.first(maps.late)
-        told = [self.first_head(x)]
+        levels = [self.first_head(x)]
         skips = list(maps.skips)
         for level, has_skip in zip(self.levels, self._with_skip, strict=True):
-            x, logits = level(x, told[-1], skips.pop() if has_skip else None)
-            told.append(logits)
-        return tuple(told)
+            x, logits = level(x, levels[-1], skips.pop() if has_skip else None)
+            levels.append(logits)
+        return tuple(levels)
 
 
 class FullyConvolutional(Pyramid):
-    """Convolutions alone: the paper's FC."""
+    """Convolutions only, the paper's FC."""
 
     name = "fc"
 
@@ -125,7 +125,7 @@ class FullyConvolutional(Pyramid):
 
 
 class ConvLSTM(Pyramid):
-    """An LSTM layer over rows and columns after each enlargement: the paper's C+LSTM."""
+    """An LSTM layer over rows and columns after each enlargement, the paper's C+LSTM."""
 
     name = "c_lstm"
 

@@ -11,20 +11,20 @@ from scene_geo_loc.networks.architecture.encoders import Encoder, FeatureMaps
 
 
 class UNet(Decoder):
-    """A U-Net of transposed convolutions with two skip connections, LeakyReLU and batch norm.
+    """U-Net of transposed convolutions with two skip connections, LeakyReLU and batch norm.
 
-    The late map is doubled until it has the second skip's stride, and joined with it; doubled again, and
-    joined with the first; doubled to the stride of the image.  With AlexNet and with the truncated
-    ResNet18 these are the authors' layers and channels.  Other encoders' maps keep their own number of
-    channels, up to `WIDEST`, and take as many doublings as their strides ask for.  Maps whose sides do not
-    double evenly are resized to the skip's, and the output to the image's.
+    The late map is doubled to the stride of the second skip and joined with it, doubled to the stride of the
+    first skip and joined with it, then doubled to the size of the image.  With AlexNet and the truncated
+    ResNet18 these are the authors' layers and channels.  The maps of other encoders keep their number of
+    channels, up to `WIDEST`, and are doubled as often as their strides require.  Maps whose sides do not
+    double evenly are resized to the size of the skip, and the output to that of the image.
     """
 
     name = "unet"
     SLOPE = 0.02
     WIDEST = 256
     FIRST_SPAN = 2.0
-    """What each unit of the last map adds to the depth's logit, before training."""
+    """Change of the depth's logit per unit of the last map, before training."""
 
     def __init__(self, encoder: Encoder, scale: DepthScale, uncertainty: bool = False) -> None:
         """See `Decoder`."""
@@ -41,12 +41,12 @@ class UNet(Decoder):
             *self._doublings(2 * second.channels, first.channels, second.stride // first.stride)
         )
         outputs = 2 if uncertainty else 1
-        # Without the last LeakyReLU: of a single channel it would flatten all that is nearer than the mean.
+        # Without the last LeakyReLU: on a single channel it would flatten all depth nearer than the mean.
         to_depth = self._doublings(2 * first.channels, outputs, first.stride // 2, kernel=6)[:-1]
         self.to_image = nn.Sequential(*to_depth, self._enlargement(outputs, scale))
 
     def logits(self, maps: FeatureMaps) -> tuple[Tensor, ...]:
-        """See `Decoder.logits`: one level, of the image's size but for rounding."""
+        """See `Decoder.logits`: one level, of the image's size up to rounding."""
         first, second = maps.skips
         x = resized(self.to_second(maps.late), second)
         x = resized(self.to_first(torch.cat([x, second], dim=1)), first)
@@ -54,9 +54,9 @@ class UNet(Decoder):
 
     @classmethod
     def _enlargement(cls, channels: int, scale: DepthScale) -> nn.ConvTranspose2d:
-        """The last doubling, of maps that no batch norm follows.
+        """The last doubling, which no batch norm follows.
 
-        It begins as a bilinear one to logits that span near and far around `first_logit`.
+        Before training it is bilinear, to logits that span near and far around `first_logit`.
         """
         up = nn.ConvTranspose2d(channels, channels, 6, stride=2, padding=2)
         side = torch.tensor([0.0, 0.25, 0.75, 0.75, 0.25, 0.0])
@@ -69,7 +69,7 @@ class UNet(Decoder):
 
     @classmethod
     def _doublings(cls, channels_in: int, channels: int, factor: int, kernel: int = 4) -> list[nn.Module]:
-        """Transposed convolutions that make a map's sides `factor` times as long, a power of 2."""
+        """Transposed convolutions that enlarge a map by `factor`, a power of 2."""
         layers: list[nn.Module] = []
         while factor > 1:
             up = nn.ConvTranspose2d(

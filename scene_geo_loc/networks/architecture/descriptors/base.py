@@ -1,30 +1,27 @@
-"""What every descriptor system is: an image's feature maps to the parts of its global descriptor."""
+"""Base of the descriptor systems: the feature maps of an image to the parts of its global descriptor."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from scene_geo_loc.networks.architecture.decoders import DECODERS, Decoder, InferredDepth
-from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES
-from scene_geo_loc.networks.architecture.descriptors.fusion import FUSIONS
-from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder, FeatureMaps
-from scene_geo_loc.networks.architecture.pooling import POOLINGS
-
-if TYPE_CHECKING:
-    from scene_geo_loc.networks.architecture.network_config import NetworkConfig
+from scene_geo_loc.networks.architecture.decoders import Decoder, InferredDepth
+from scene_geo_loc.networks.architecture.depth_scale import DepthScale
+from scene_geo_loc.networks.architecture.encoders import Encoder, FeatureMaps
+from scene_geo_loc.networks.architecture.pooling import Pooling
 
 
 class Description(NamedTuple):
-    """What a descriptor system says of images, all of one forward pass.
+    """Output of a descriptor system for images, all from one forward pass.
 
     Attributes:
-        parts: unit descriptors (B, Di), the image's first; each has a triplet loss of its own.
-        joint: unit descriptors (B, sum of Di), the parts fused: what mining and retrieval compare.
-        depth: inferred depth (B, 1, H, W) of the images' size, in 0..1 of the depth scale, or None.
+        parts: unit descriptors (B, Di), the one of the image first; each has a triplet loss of its own.
+        joint: unit descriptors (B, sum of Di), the fused parts, which mining and retrieval compare.
+        depth: inferred depth (B, 1, H, W) at the size of the images, in 0..1 of the depth scale, or None.
         log_scale: logarithm of the scale of the depth's error (B, 1, H, W), or None.
         hallucinated: late map (B, C, h, w) of the hallucination encoder, or None.
     """
@@ -37,7 +34,7 @@ class Description(NamedTuple):
 
 
 class Inference(NamedTuple):
-    """What a system infers before its poolings.
+    """What a system computes before its poolings.
 
     Attributes:
         late: a map (B, C, h, w) for each pooling.
@@ -52,40 +49,75 @@ class Inference(NamedTuple):
     hallucinated: Tensor | None = None
 
 
-class DescriptorSystem(nn.Module, ABC):
-    """Base of the descriptor systems.
-
-    A system is what follows the image encoder.  It has a pooling for each part, and may have an encoder of
-    its own that gives the second part.
+@dataclass(frozen=True)
+class SystemParts:
+    """The plug-ins that a descriptor system is built from; a system uses those that it declares.
 
     Attributes:
-        name: what configs call it.
-        has_second_encoder: whether it has two parts; else the image's late map is all that it needs.
-        infers_depth: whether its `Description` has a depth.
-        decoder: what infers it; of RGB+, what has the layers of one; else None.
+        second_encoder: makes the encoder of the second part.
+        pooling: makes the pooling of a part from its number of channels.
+        fusion: makes the fusion from the sizes of the parts.
+        decoder: makes the depth decoder for the maps of an encoder.
+        depth_scale: of the inferred depth.
+        colouring: depth (B, 1, H, W) to colours (B, 3, H, W), both in 0..1, for the second encoder.
+    """
+
+    second_encoder: Callable[[], Encoder]
+    pooling: Callable[[int], Pooling]
+    fusion: Callable[[Sequence[int]], nn.Module]
+    decoder: Callable[[Encoder], Decoder]
+    depth_scale: DepthScale
+    colouring: Callable[[Tensor], Tensor]
+
+
+class DescriptorSystem(nn.Module, ABC):
+    """Base of the descriptor systems: everything that follows the image encoder.
+
+    A system has one pooling for each part of its descriptor, and may have a second encoder, which gives the
+    second part.  A subclass declares what it has and needs; nothing else in the package knows its name.
+
+    Attributes:
+        name: name in configs.
+        title: name in tables; the ICRA paper's where it has one.
+        has_second_encoder: whether the descriptor has two parts; else the late map of the image is enough.
+        has_decoder: whether it has the layers of a depth decoder.
+        infers_depth: whether `Description.depth` is set.
+        needs_depth_maps: whether its training needs true depth maps.
+        is_trained_in_stages: whether networks of each part are trained first.
+        second_part: name of the second part in training logs.
+        fixed_colouring: the colouring that the system always uses; None: the one of the config.
+        with_depth: name of the system that describes images in the same way and infers depth; None: there is
+            none.
+        without_depth: name of the system that describes images in the same way without a decoder; None:
+            there is none.
+        decoder: the layers that infer depth; those of RGB+ do not learn depth; None if `has_decoder` is not
+            set.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
     has_second_encoder: ClassVar[bool]
-    infers_depth: ClassVar[bool] = False
     has_decoder: ClassVar[bool] = False
+    infers_depth: ClassVar[bool] = False
+    needs_depth_maps: ClassVar[bool] = False
+    is_trained_in_stages: ClassVar[bool] = False
+    second_part: ClassVar[str] = "depth"
+    fixed_colouring: ClassVar[str | None] = None
+    with_depth: ClassVar[str | None] = None
+    without_depth: ClassVar[str | None] = None
 
-    def __init__(self, encoder: Encoder, config: NetworkConfig) -> None:
+    def __init__(self, encoder: Encoder, parts: SystemParts) -> None:
         super().__init__()
-        self.second_encoder = ENCODERS[config.depth_encoder]() if self.has_second_encoder else None
-        pooling = POOLINGS[config.pooling]
+        self.second_encoder = parts.second_encoder() if self.has_second_encoder else None
         encoders = [encoder, *([self.second_encoder] if self.second_encoder else [])]
-        channels = [one.late.channels for one in encoders]
-        self.poolings = nn.ModuleList(pooling(count) for count in channels)
-        self.fusion = FUSIONS[config.fusion]([pooling.size_of(count) for count in channels])
-        self.decoder: Decoder | None = None
-        if self.has_decoder:
-            scale = DEPTH_SCALES[config.depth_scale]
-            self.decoder = DECODERS[config.decoder](encoder, scale, config.uncertainty)
+        poolings = [parts.pooling(each.late.channels) for each in encoders]
+        self.poolings = nn.ModuleList(poolings)
+        self.fusion = parts.fusion([pooling.output_size for pooling in poolings])
+        self.decoder: Decoder | None = parts.decoder(encoder) if self.has_decoder else None
 
     @abstractmethod
     def infer(self, images: Tensor, maps: FeatureMaps) -> Inference:
-        """The late maps that are pooled, and what else there is, of normalised images (B, 3, H, W)."""
+        """Returns the late maps to pool, and the depth if any, of normalised images (B, 3, H, W)."""
 
     def forward(self, images: Tensor, maps: FeatureMaps) -> Description:
         """Describes normalised images (B, 3, H, W) by their feature maps."""
@@ -96,20 +128,27 @@ class DescriptorSystem(nn.Module, ABC):
         )
 
     def pool(self, late: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The parts, unit descriptors (B, Di), of their late maps."""
-        return tuple(pooling(one) for pooling, one in zip(self.poolings, late, strict=True))
+        """Returns the parts, unit descriptors (B, Di), of their late maps."""
+        return tuple(pooling(late_map) for pooling, late_map in zip(self.poolings, late, strict=True))
 
     def descriptor_parameters(self) -> list[nn.Parameter]:
-        """What the triplet losses train: poolings, fusion and the second encoder, all of it."""
+        """Weights trained by the triplet losses: poolings, fusion and the whole second encoder."""
         modules = [self.poolings, self.fusion, *([self.second_encoder] if self.second_encoder else [])]
         return [parameter for module in modules for parameter in module.parameters()]
 
     def decoder_parameters(self) -> list[nn.Parameter]:
-        """What the depth loss trains."""
+        """Weights trained by the depth loss."""
         return list(self.decoder.parameters()) if self.decoder is not None and self.infers_depth else []
 
+    def fit_to_depth(self, depth: Sequence[Tensor]) -> None:
+        """Fits the pooling of the second part to true depth, if that part describes inferred depth.
+
+        Args:
+            depth: batches (B, 1, H, W) in 0..1 of the depth scale.
+        """
+
     def decode(self, images: Tensor, maps: FeatureMaps) -> InferredDepth:
-        """The depth of images (B, 3, H, W); no gradient goes from it to the encoder that gave the maps."""
+        """Returns the depth of images (B, 3, H, W). Its gradient does not reach the encoder of the maps."""
         assert self.decoder is not None
         first, second = maps.skips
         detached = FeatureMaps(maps.early, maps.late.detach(), (first.detach(), second.detach()))

@@ -1,49 +1,75 @@
-"""Fusions: the parts of a descriptor to the one that images are compared by."""
+"""Fusions: the parts of a descriptor to the joint descriptor that images are compared by."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 
-class Concatenation(nn.Module):
-    """The parts one after another, each of the same weight.
+class Fusion(nn.Module, ABC):
+    """Base of the fusions.
 
-    They are divided by the root of their number, so that the whole has unit length and cosines remain
-    within 1; the authors, who did not, have distances that are longer by that factor.
+    Attributes:
+        name: name in configs.
+        needs_two_parts: whether it is of no use for a descriptor of one part.
     """
 
+    name: ClassVar[str]
+    needs_two_parts: ClassVar[bool] = False
+
+    @abstractmethod
     def __init__(self, sizes: Sequence[int]) -> None:
+        """For parts of these sizes."""
         super().__init__()
 
+    @abstractmethod
     def forward(self, parts: tuple[Tensor, ...]) -> Tensor:
-        """Unit descriptors (B, sum of Di) of unit parts, each (B, Di)."""
+        """Returns unit descriptors (B, sum of Di) of unit parts, each (B, Di)."""
+
+
+class Concatenation(Fusion):
+    """Concatenates the parts with equal weights.
+
+    They are divided by the root of their number, so that the result has unit length and cosines stay within
+    1.  The authors do not divide: their distances are longer by that factor.
+    """
+
+    name = "concatenate"
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__(sizes)
+
+    def forward(self, parts: tuple[Tensor, ...]) -> Tensor:
+        """See `Fusion.forward`."""
         return torch.cat(parts, dim=1) / len(parts) ** 0.5
 
 
-class GatedFusion(nn.Module):
-    """The parts one after another, each weighted by a gate that is learned from all of them.
+class GatedFusion(Fusion):
+    """Concatenates the parts, each weighted by a learned gate that depends on all of them.
 
-    The squares of an image's gates add up to 1, and so the whole has unit length.  Untrained, all are equal:
-    what `Concatenation` gives.
+    The squared gates of an image sum to 1, so the result has unit length.  Untrained gates are equal, which
+    is `Concatenation`.
     """
 
+    name = "gated"
+    needs_two_parts = True
+
     def __init__(self, sizes: Sequence[int]) -> None:
-        super().__init__()
+        super().__init__(sizes)
         self.gates = nn.Linear(sum(sizes), len(sizes))
         nn.init.zeros_(self.gates.weight)
         nn.init.zeros_(self.gates.bias)
 
     def forward(self, parts: tuple[Tensor, ...]) -> Tensor:
-        """Unit descriptors (B, sum of Di) of unit parts, each (B, Di)."""
-        # The root by way of the logarithm: where a gate closes, its slope stays finite.
+        """See `Fusion.forward`."""
+        # The root is taken of the logarithm: its slope stays finite where a gate closes.
         weights = (self.gates(torch.cat(parts, dim=1)).log_softmax(dim=1) / 2).exp()
         return torch.cat([part * weights[:, i : i + 1] for i, part in enumerate(parts)], dim=1)
 
 
-FUSIONS: dict[str, type[Concatenation] | type[GatedFusion]] = {
-    "concatenate": Concatenation,
-    "gated": GatedFusion,
-}
+FUSIONS: dict[str, type[Fusion]] = {fusion.name: fusion for fusion in (Concatenation, GatedFusion)}
+"""The fusions by their names in configs."""

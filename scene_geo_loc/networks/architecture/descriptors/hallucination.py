@@ -1,35 +1,34 @@
-"""Hallucination: an encoder that finds in the image what a depth encoder finds in its depth map.
+"""Hallucination: a second encoder that finds in the image what a depth encoder finds in the depth map.
 
-After Hoffman et al., Learning with Side Information through Modality Hallucination, CVPR 2016; the ICRA
-paper's rival.
+Hoffman et al., Learning with Side Information through Modality Hallucination, CVPR 2016; a baseline of the
+ICRA paper.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
-from scene_geo_loc.networks.architecture.descriptors.base import DescriptorSystem, Inference
+from scene_geo_loc.networks.architecture.descriptors.base import DescriptorSystem, Inference, SystemParts
 from scene_geo_loc.networks.architecture.encoders import Encoder, FeatureMaps
 from scene_geo_loc.networks.architecture.pooling import Pooling
 
-if TYPE_CHECKING:
-    from scene_geo_loc.networks.architecture.network_config import NetworkConfig
-
 
 class Hallucination(DescriptorSystem):
-    """An image descriptor, and one from a second encoder that is given the image, too.
+    """Image descriptor, and one from a second encoder whose input is the image too.
 
-    In training the second encoder starts from one of depth maps (`start_from`), and learns to give the late
-    maps of that one, which stays as it is (`Description.hallucinated`).
+    In training, the second encoder starts from an encoder of depth maps (`start_from`) and learns to
+    reproduce the late maps of that encoder, which stays fixed (`Description.hallucinated`).
     """
 
     name = "hallucination"
+    title = "Hallucination"
     has_second_encoder = True
+    needs_depth_maps = True
+    is_trained_in_stages = True
+    second_part = "hallucination"
 
-    def __init__(self, encoder: Encoder, config: NetworkConfig) -> None:
-        super().__init__(encoder, config)
+    def __init__(self, encoder: Encoder, parts: SystemParts) -> None:
+        super().__init__(encoder, parts)
         self._image_mean, self._image_std = encoder.mean, encoder.std
 
     def infer(self, images: Tensor, maps: FeatureMaps) -> Inference:

@@ -1,6 +1,8 @@
-"""RGB: the image encoder's late map, pooled; and the same with depth beside it."""
+"""RGB: the pooled late map of the image encoder; and the same with depth beside it."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -9,10 +11,12 @@ from scene_geo_loc.networks.architecture.encoders import FeatureMaps
 
 
 class RGB(DescriptorSystem):
-    """The descriptor of the image alone: the baseline of the ICRA paper."""
+    """Descriptor of the image alone, the baseline of the ICRA paper."""
 
     name = "rgb"
+    title = "RGB"
     has_second_encoder = False
+    with_depth: ClassVar[str | None] = "rgb_depth"
 
     def infer(self, images: Tensor, maps: FeatureMaps) -> Inference:
         """See `DescriptorSystem.infer`."""
@@ -20,14 +24,18 @@ class RGB(DescriptorSystem):
 
 
 class RGBDepth(RGB):
-    """The descriptor of the image alone, and the depth inferred by the same pass, which it does not look at.
+    """Descriptor of the image alone, with depth from the same forward pass beside it.
 
-    This is the network of Perspective-n-Learned-Point: the depth is for lifting matches to 3D.
+    This is the network of Perspective-n-Learned-Point (BMVC 2019): the depth lifts matches to 3D and does not
+    enter the descriptor.
     """
 
     name = "rgb_depth"
-    infers_depth = True
+    title = "RGB with depth"
     has_decoder = True
+    infers_depth = True
+    with_depth = None
+    without_depth = RGB.name
 
     def infer(self, images: Tensor, maps: FeatureMaps) -> Inference:
         """See `DescriptorSystem.infer`."""

@@ -1,71 +1,87 @@
-"""RGBtD: the image's descriptor, and one of the depth inferred from it (ICRA paper, section III)."""
+"""RGBtD: a descriptor of the image and one of the depth inferred from it (ICRA paper, section III)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import cast
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
-from scene_geo_loc.networks.architecture.colouring import COLOURINGS, smooth_jet
-from scene_geo_loc.networks.architecture.descriptors.base import DescriptorSystem, Inference
+from scene_geo_loc.networks.architecture.descriptors.base import DescriptorSystem, Inference, SystemParts
 from scene_geo_loc.networks.architecture.encoders import Encoder, FeatureMaps
-
-if TYPE_CHECKING:
-    from scene_geo_loc.networks.architecture.network_config import NetworkConfig
-
-
-def encode_depth(encoder: Encoder, colouring: Callable[[Tensor], Tensor], depth: Tensor) -> Tensor:
-    """Late maps of depth (B, 1, H, W) in 0..1, coloured and normalised as the encoder's images are."""
-    colours = colouring(depth)
-    mean = colours.new_tensor(encoder.mean)[:, None, None]
-    std = colours.new_tensor(encoder.std)[:, None, None]
-    return encoder((255 * colours - mean) / std).late
+from scene_geo_loc.networks.architecture.pooling import Pooling
 
 
 class RGBtD(DescriptorSystem):
-    """An image descriptor, and a depth descriptor of the depth that a decoder infers from the image's maps.
+    """Image descriptor, and a depth descriptor of the depth that a decoder infers from the image's maps.
 
-    No gradient goes from the decoder to the image encoder.  With the colouring "jet" none goes from the
-    depth descriptor to the decoder either, which the depth loss alone trains; with "smooth" it does.
+    No gradient goes from the decoder to the image encoder.  With the colouring "jet", none goes from the
+    depth descriptor to the decoder either, which is then trained by the depth loss alone; with "smooth", the
+    triplet losses reach it too.
     """
 
     name = "rgbtd"
+    title = "RGBtD"
     has_second_encoder = True
-    infers_depth = True
     has_decoder = True
+    infers_depth = True
+    needs_depth_maps = True
 
-    def __init__(self, encoder: Encoder, config: NetworkConfig) -> None:
-        super().__init__(encoder, config)
-        self.colouring = COLOURINGS[config.colouring]
+    def __init__(self, encoder: Encoder, parts: SystemParts) -> None:
+        super().__init__(encoder, parts)
+        self.colouring = parts.colouring
 
     def infer(self, images: Tensor, maps: FeatureMaps) -> Inference:
         """See `DescriptorSystem.infer`."""
         inferred = self.decode(images, maps)
-        assert self.second_encoder is not None
-        late = encode_depth(self.second_encoder, self.colouring, inferred.depth)
+        late = self.encode_depth(inferred.depth)
         return Inference((maps.late, late), inferred.depth, inferred.log_scale)
+
+    def encode_depth(self, depth: Tensor) -> Tensor:
+        """Returns late maps of depth (B, 1, H, W) in 0..1, coloured and normalised for the second encoder."""
+        encoder = self.second_encoder
+        assert encoder is not None
+        colours = self.colouring(depth)
+        mean = colours.new_tensor(encoder.mean)[:, None, None]
+        std = colours.new_tensor(encoder.std)[:, None, None]
+        return cast(Tensor, encoder((255 * colours - mean) / std).late)
+
+    @torch.no_grad()
+    def fit_to_depth(self, depth: Sequence[Tensor]) -> None:
+        """See `DescriptorSystem.fit_to_depth`: an untrained decoder cannot tell where its features will
+        lie.
+        """
+        assert self.second_encoder is not None
+        pooling = cast(Pooling, self.poolings[1])
+        late = (self.encode_depth(batch) for batch in depth)
+        features = [pooling.local_features(batch).flatten(0, 1).cpu().numpy() for batch in late]
+        pooling.fit(np.concatenate(features), self.second_encoder.netvlad_sharpness)
 
 
 class RGBPlus(RGBtD):
-    """The layers of RGBtD trained without depth: what its mere size is worth (ICRA paper, table II).
+    """The layers of RGBtD trained without depth, which shows the effect of their number (ICRA paper, table
+    II).
 
-    The triplet losses train the decoder, by way of a colouring that lets their gradient through.  What it
-    gives is no depth then, and `Description.depth` is None.
+    The triplet losses train the decoder through a differentiable colouring.  The output of the decoder is no
+    depth then, and `Description.depth` is None.
     """
 
     name = "rgb_plus"
+    title = "RGB+"
     infers_depth = False
-
-    def __init__(self, encoder: Encoder, config: NetworkConfig) -> None:
-        super().__init__(encoder, config)
-        self.colouring = smooth_jet
+    needs_depth_maps = False
+    fixed_colouring = "smooth"
 
     def infer(self, images: Tensor, maps: FeatureMaps) -> Inference:
         """See `DescriptorSystem.infer`."""
         return Inference(super().infer(images, maps).late)
 
     def descriptor_parameters(self) -> list[nn.Parameter]:
-        """Of RGBtD, and the decoder."""
+        """Those of RGBtD, and the decoder."""
         assert self.decoder is not None
         return [*super().descriptor_parameters(), *self.decoder.parameters()]
+
+    def fit_to_depth(self, depth: Sequence[Tensor]) -> None:
+        """Does nothing: the second part does not describe depth."""

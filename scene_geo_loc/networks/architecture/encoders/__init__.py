@@ -1,4 +1,4 @@
-"""Encoders: an image to an early, a late and two skip feature maps, all from one forward pass."""
+"""Encoders: an image to an early, a late and two skip feature maps in one forward pass."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ ENCODERS: dict[str, type[Encoder]] = {
     encoder.name: encoder
     for encoder in (EfficientNetLite0, AlexNet, ResNet18, TruncatedResNet18, PnlpEncoder)
 }
-"""The encoders by the names that configs give them."""
+"""The encoders by their names in configs."""

@@ -1,4 +1,4 @@
-"""AlexNet, as the ICRA paper uses it."""
+"""AlexNet as in the ICRA paper."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from scene_geo_loc.networks.architecture.encoders.torchvision_encoder import Tor
 class AlexNet(TorchvisionEncoder):
     """torchvision's AlexNet up to its fifth convolution without the ReLU after it, 2.5 M parameters.
 
-    Its convolutions and poolings are padded too little to cover the image's right and lower border: 224
-    pixels give 55, 27 and 13 cells.  The head is the last two convolutions.
+    The padding does not cover the right and lower border of the image: 224 pixels give 55, 27 and 13
+    cells.  The head is the last two convolutions.
     """
 
     name = "alexnet"
+    title = "AlexNet"
+    abbreviation = "A"
     imagenet_weights = "AlexNet_Weights.IMAGENET1K_V1"
     skips = (Stage(64, 4, offset=3, margin=3), Stage(192, 8, offset=7, margin=7))
     early = skips[1]
     late = Stage(256, 16, offset=15, margin=15)
     multiple = 16
     netvlad_sharpness = 60.0
-    # How many of torchvision's `features` are in each part.
+    # Numbers of layers of torchvision's `features` up to the end of each part.
     SKIPS_END = (2, 5)
     TRUNK_END = 8
     HEAD_END = 11
@@ -32,7 +34,7 @@ class AlexNet(TorchvisionEncoder):
         super().__init__()
         from torchvision.models import alexnet
 
-        # Without memory at first: the classifier, which is not needed, would take 55 M random numbers.
+        # Built without memory: the unused classifier would take 55 M random numbers.
         with torch.device("meta"):
             features = alexnet().features[: self.HEAD_END]
         self.features = features.to_empty(device="cpu")
@@ -41,7 +43,9 @@ class AlexNet(TorchvisionEncoder):
                 layer.reset_parameters()
 
     def trunk(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """After the first three ReLUs: (B, 64, 55, 55), (B, 192, 27, 27), (B, 384, 13, 13) of 224 x 224."""
+        """Maps after the first three ReLUs: (B, 64, 55, 55), (B, 192, 27, 27), (B, 384, 13, 13) of 224 x
+        224.
+        """
         first = self.features[: self.SKIPS_END[0]](images)
         second = self.features[self.SKIPS_END[0] : self.SKIPS_END[1]](first)
         return first, second, self.features[self.SKIPS_END[1] : self.TRUNK_END](second)

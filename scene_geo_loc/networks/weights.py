@@ -1,10 +1,10 @@
-"""Files of weights of a network's part: safetensors that tell what they hold and how it was learned."""
+"""Weights of a part of a network: safetensors files that say what they hold and how it was trained."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,29 +14,27 @@ from torch import Tensor, nn
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import CheckpointError
 
-if TYPE_CHECKING:
-    from scene_geo_loc.networks.architecture.encoders.base import Encoder
-
 METADATA_KEY = "scene_geo_loc_encoder"
-"""Everything stands under one key: safetensors keeps no order, and equal weights give equal files."""
+"""The one key of the metadata: safetensors does not keep the order of keys, and equal weights must give equal
+files."""
 ENCODER = "encoder."
-"""Before the names of an encoder's tensors in a checkpoint of a scene network."""
+"""Prefix of the encoder's tensors in a checkpoint of a scene network."""
 
 
-def save_weights(encoder: Encoder, path: Path, provenance: dict[str, Any]) -> None:
-    """Writes an encoder's weights, its name and how they were learned; aside first and renamed.
+def save_weights(module: nn.Module, name: str, path: Path, provenance: dict[str, Any]) -> None:
+    """Writes the weights of an encoder, its name and how it was trained. The file is replaced atomically.
 
-    Raises SceneGeoLocError where the file cannot be written.
+    Raises SceneGeoLocError if the file cannot be written.
     """
-    description = json.dumps({"encoder": encoder.name, "provenance": provenance})
-    tensors = {key: value.detach().cpu().contiguous() for key, value in encoder.state_dict().items()}
+    description = json.dumps({"encoder": name, "provenance": provenance})
+    tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
     write_aside(path, save(tensors, {METADATA_KEY: description}))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file; of a checkpoint of a scene network those of its encoder.
+    """Returns the tensors of a file; of a checkpoint of a scene network, those of its encoder.
 
-    Raises CheckpointError where the file is missing or is no safetensors file.
+    Raises CheckpointError if the file is missing or is not a safetensors file.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
@@ -52,10 +50,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def fill_in(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Sets a module's weights to the tensors of the same names; others are left unused.
+    """Sets the weights of a module to the tensors of the same names. Other tensors are ignored.
 
-    Raises CheckpointError where one is missing, has another shape or is not finite; the module stays as it
-    was then.
+    Args:
+        module: stays unchanged if an error is raised.
+        tensors: by name, as in `module.state_dict()`.
+        path: file of the tensors, for the messages.
+
+    Raises CheckpointError if a tensor is missing, has another shape or is not finite.
     """
     wanted = module.state_dict()
     for key, value in wanted.items():

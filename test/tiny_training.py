@@ -17,11 +17,13 @@ from torch import Tensor, nn
 
 from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder, FeatureMaps, Stage
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig
-from scene_geo_loc.training.common.config import SystemConfig, TrainingProtocol
+from scene_geo_loc.training.common.config import SystemConfig
 from scene_geo_loc.training.common.initialisation import new_network
+from scene_geo_loc.training.common.loop import TrainingLoop
 from scene_geo_loc.training.common.processes import Processes
+from scene_geo_loc.training.common.protocols import TrainingProtocol
 from scene_geo_loc.training.common.run_folder import RunFolder
-from scene_geo_loc.training.descriptor.batches import Batch
+from scene_geo_loc.training.descriptor.batches import TripletBatch
 from scene_geo_loc.training.descriptor.learners import Learner, SceneLearner
 from scene_geo_loc.training.descriptor.trainer import DescriptorTrainer
 from scene_geo_loc.training.descriptor.validation import Validation
@@ -81,7 +83,7 @@ class RandomBatches:
     def __len__(self) -> int:
         return 3
 
-    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
+    def epoch(self, number: int, first: int = 0) -> Iterator[TripletBatch]:
         for k in range(first, len(self)):
             random = torch.Generator().manual_seed(100 * number + k)
             colours = torch.randint(0, 200, (2, 6, 1, 1, 3), generator=random)
@@ -89,7 +91,7 @@ class RandomBatches:
             noise = torch.randint(0, 50, (2, 6, SIZE, SIZE, 3), generator=random)
             depth = 120 * torch.rand((2, 6, SIZE, SIZE), generator=random)
             depth[depth < 10] = torch.nan
-            yield Batch((2 * k, 2 * k + 1), (colours + noise).to(torch.uint8), depth)
+            yield TripletBatch((2 * k, 2 * k + 1), (colours + noise).to(torch.uint8), depth)
 
 
 class RandomPack:
@@ -107,15 +109,15 @@ def random_validation() -> Validation:
 
 
 class Silent:
-    """A watcher that remembers records."""
+    """A callback that remembers records."""
 
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
 
-    def batch(self, epoch: int, done: int, total: int, losses: dict[str, float]) -> None:
+    def on_batch(self, epoch: int, done: int, total: int, losses: dict[str, float]) -> None:
         pass
 
-    def epoch(self, record: dict[str, Any]) -> None:
+    def on_epoch(self, record: dict[str, Any]) -> None:
         self.records.append(record)
 
 
@@ -136,28 +138,35 @@ def tiny_learner(system: SystemConfig | None = None) -> Learner:
     return SceneLearner(new_network(system, seed=0), system)
 
 
-def tiny_trainer(
+def tiny_loop(
     out: Path,
     learner: Learner | None = None,
     protocol: TrainingProtocol = PROTOCOL,
     batches: Any = None,
     validated: bool = True,
-    watcher: Any = None,
-) -> DescriptorTrainer:
-    """A trainer with everything tiny."""
+    callback: Any = None,
+) -> TrainingLoop:
+    """A training with everything tiny."""
     processes = Processes(torch.device("cpu"))
     config = {"protocol": protocol.model_dump(mode="json")}
     folder = RunFolder(out, config) if processes.is_first else None
     processes.from_first(None)
-    return DescriptorTrainer(
+    trainer = DescriptorTrainer(
         learner or tiny_learner(),
-        batches or RandomBatches(),
         random_validation() if validated else None,
         protocol,
-        folder or RunFolder(out, config),
         {"seed": 0},
         processes,
-        watcher or Silent(),
+    )
+    return TrainingLoop(
+        trainer,
+        batches or RandomBatches(),
+        folder or RunFolder(out, config),
+        epochs=protocol.epochs,
+        patience=protocol.patience,
+        checkpoint_minutes=protocol.checkpoint_minutes,
+        processes=processes,
+        callback=callback or Silent(),
     )
 
 
@@ -178,10 +187,10 @@ def _main() -> None:
     Path.replace = replace_or_die  # type: ignore[method-assign,assignment]
     torch.set_num_threads(1)
     system = tiny_system("rgb") if "WORLD_SIZE" in os.environ else tiny_system()
-    trainer = tiny_trainer(arguments.out, tiny_learner(system))
-    trainer.run()
-    processes = trainer._processes
-    del trainer
+    loop = tiny_loop(arguments.out, tiny_learner(system))
+    loop.run()
+    processes = loop._processes
+    del loop
     processes.close()
 
 

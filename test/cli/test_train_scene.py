@@ -82,9 +82,9 @@ def test_features_learn_to_match_across_sources_and_descriptors_stay(walks: Path
         (("--source", "one", "--decoder", "tree"), "unknown decoder 'tree'; known are unet, fc, c_lstm"),
         (
             ("--source", "one", "--task", "matching", "--local-features", "early"),
-            "nothing of the network learns matching",
+            "no layer is trained for matching",
         ),
-        (("--source", "one", "--baseline", 50), "only 0 images have another one about 50 m beside them"),
+        (("--source", "one", "--baseline", 50), "0 images with a neighbour about 50 m away"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(

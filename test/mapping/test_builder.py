@@ -22,8 +22,7 @@ from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.networks.checkpoint import save_checkpoint
 from scene_geo_loc.networks.default import default_network, untrained_network
 from scene_geo_loc.training.common.initialisation import network_for_scenes
-from scene_geo_loc.training.depth.protocol import Freeze
-from scene_geo_loc.training.scene.protocol import Task
+from scene_geo_loc.training.common.protocols import Freeze, Task
 from scene_geo_loc.traversals.frame import Frame, Scan
 
 EVERY_FRAME = BuilderSettings(keyframe_distance_m=0)

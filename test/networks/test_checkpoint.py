@@ -171,7 +171,7 @@ def test_a_truncated_checkpoint_is_said(network: SceneNetwork, tmp_path: Path) -
 
 def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(2)}, str(tmp_path / "x.safetensors"))
-    with pytest.raises(CheckpointError, match="no checkpoint of scene_geo_loc"):
+    with pytest.raises(CheckpointError, match="not a checkpoint of scene_geo_loc"):
         load_checkpoint(tmp_path / "x.safetensors")
 
 
@@ -179,7 +179,7 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
     ("version", "config", "said"),
     [
         (99, {}, "version 99 and this release reads up to 2: update"),
-        (2, {"descriptor": "telepathy"}, "names an architecture that is not known here"),
+        (2, {"descriptor": "telepathy"}, "names an unknown architecture"),
         (2, {"encoder": "alexnet"}, "does not fit its architecture"),
         (1, {}, "does not fit its architecture"),
     ],

@@ -163,7 +163,7 @@ def test_fitting_the_poolings_leaves_the_batch_norms_alone() -> None:
 
 
 def test_there_is_nothing_to_fit_a_pooling_to_without_images() -> None:
-    with pytest.raises(SceneGeoLocError, match="there are 0: take more"):
+    with pytest.raises(SceneGeoLocError, match="0 local features < 64 clusters"):
         system("rgb", pooling="netvlad").fit_poolings([])
 
 
@@ -226,11 +226,11 @@ def test_the_same_network_takes_images_of_another_shape(encoder: str) -> None:
         ),
         ({"colouring": "hot"}, "unknown colouring 'hot'; known are jet, smooth"),
         ({"fusion": "sum"}, "unknown fusion 'sum'; known are concatenate, gated"),
-        ({"fusion": "gated"}, "gated fusion needs two parts, and rgb has one"),
-        ({"uncertainty": True, "descriptor": "rgb_plus"}, "inferred depth, which rgb_plus has not"),
+        ({"fusion": "gated"}, "fusion gated needs two parts and rgb has one"),
+        ({"uncertainty": True, "descriptor": "rgb_plus"}, "inferred depth and rgb_plus infers none"),
         (
             {"pooling": "mac", "descriptor_size": 113},
-            "113 is more than the 112 numbers that rgb gives with mac",
+            "113 is more than the 112 numbers of rgb with mac",
         ),
         ({"descriptor_size": 0}, "greater than or equal to 1"),
         ({"input_width": 16}, "greater than or equal to 32"),

@@ -122,7 +122,7 @@ def test_poses_of_a_batch_take_an_image_s_points_to_its_neighbours(tmp_path: Pat
 
 
 def test_images_without_others_beside_them_make_no_batch(tmp_path: Path) -> None:
-    with pytest.raises(SceneGeoLocError, match="only 0 images have another one about 50 m beside them"):
+    with pytest.raises(SceneGeoLocError, match="0 images with a neighbour about 50 m away < "):
         SceneBatches(packed(tmp_path, Walk()), 5, 50.0, augmentation=False, seed=0)
 
 

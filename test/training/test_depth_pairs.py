@@ -20,7 +20,8 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.depth.depth_maps import FORMAT, DepthMap, encode_depth
 from scene_geo_loc.packs.image_pack import ImagePack, metres
 from scene_geo_loc.packs.packing import make_pack
-from scene_geo_loc.training.depth.pairs import DepthPairs, PairSettings, pack_pairs
+from scene_geo_loc.packs.sources import pack_pairs
+from scene_geo_loc.training.depth.batches import PairBatches, PairSettings
 
 CAMERAS = ("stereo/centre", "mono_rear")
 
@@ -85,10 +86,10 @@ def test_as_many_pairs_are_taken_as_asked_for_and_the_seed_decides_which(run: Pa
 
 def test_where_there_are_no_pairs_one_sentence_says_what_to_do(run: Path, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(SceneGeoLocError, match=r"there are no depth maps in .*; make them with `depth make`"):
+    with pytest.raises(SceneGeoLocError, match=r"there are no depth maps in .*; make them"):
         pack_pairs([tmp_path / "nothing"], tmp_path / "pack")
     run.rename(tmp_path / "moved")
-    with pytest.raises(SceneGeoLocError, match="which is not there"):
+    with pytest.raises(SceneGeoLocError, match="which does not exist"):
         pack_pairs([tmp_path / "depth"], tmp_path / "pack")
 
 
@@ -96,7 +97,7 @@ def test_depth_maps_of_a_bag_are_refused(run: Path, tmp_path: Path) -> None:
     index = tmp_path / "depth" / RUN / "mono_rear" / "index.json"
     (tmp_path / "night.mcap").touch()
     index.write_text(json.dumps(json.loads(index.read_text()) | {"source": str(tmp_path / "night.mcap")}))
-    with pytest.raises(SceneGeoLocError, match=r"in the bag .*, and only those of folders of image files"):
+    with pytest.raises(SceneGeoLocError, match=r"in the bag .*, and only folders of image files"):
         pack_pairs([index.parent], tmp_path / "pack")
 
 
@@ -126,7 +127,7 @@ def numbers(images: torch.Tensor) -> list[int]:
 
 
 def test_pairs_of_one_pack_have_their_turn_once_an_epoch_in_another_order_each_time(night: ImagePack) -> None:
-    pairs = DepthPairs([night], PairSettings(5), seed=0)
+    pairs = PairBatches([night], PairSettings(5), seed=0)
     orders = []
     for epoch in range(3):
         batches = list(pairs.epoch(epoch))
@@ -142,7 +143,7 @@ def test_pairs_of_one_pack_have_their_turn_once_an_epoch_in_another_order_each_t
 
 
 def test_a_mixture_has_half_of_each_and_a_small_pack_goes_round(night: ImagePack, day: ImagePack) -> None:
-    pairs = DepthPairs([night, day], PairSettings(4), seed=1)
+    pairs = PairBatches([night, day], PairSettings(4), seed=1)
     batches = list(pairs.epoch(0))
     assert len(batches) == 5
     by_night = [i for batch in batches for i in numbers(batch.images)[:2]]
@@ -153,12 +154,12 @@ def test_a_mixture_has_half_of_each_and_a_small_pack_goes_round(night: ImagePack
 
 
 def test_an_odd_batch_has_one_more_of_the_first_pack(night: ImagePack, day: ImagePack) -> None:
-    for batch in DepthPairs([day, night], PairSettings(3), seed=0).epoch(0):
+    for batch in PairBatches([day, night], PairSettings(3), seed=0).epoch(0):
         assert [i >= 100 for i in numbers(batch.images)] == [True, True, False]
 
 
 def test_a_pack_smaller_than_a_batch_still_gives_one(day: ImagePack) -> None:
-    (batch,) = DepthPairs([day], PairSettings(6), seed=0).epoch(0)
+    (batch,) = PairBatches([day], PairSettings(6), seed=0).epoch(0)
     assert set(numbers(batch.images)) == {100, 101, 102, 103}
 
 
@@ -181,16 +182,18 @@ def test_whatever_the_threads_and_wherever_begun_a_batch_follows_from_seed_and_e
     first: int,
     augmentation: Any,
 ) -> None:
-    whole = list(DepthPairs([night, day], PairSettings(size, augmentation), seed).epoch(epoch))
-    rest = list(DepthPairs([night, day], PairSettings(size, augmentation, threads), seed).epoch(epoch, first))
+    whole = list(PairBatches([night, day], PairSettings(size, augmentation), seed).epoch(epoch))
+    rest = list(
+        PairBatches([night, day], PairSettings(size, augmentation, threads), seed).epoch(epoch, first)
+    )
     for expected, batch in zip(whole[first:], rest, strict=True):
         assert torch.equal(batch.images, expected.images)
         torch.testing.assert_close(batch.depth, expected.depth, rtol=0, atol=0, equal_nan=True)
 
 
 def test_what_cannot_be_mixed_is_one_sentence(night: ImagePack, day: ImagePack, tmp_path: Path) -> None:
-    with pytest.raises(SceneGeoLocError, match="1 pairs a batch cannot be shared by 2 sets of pairs"):
-        DepthPairs([night, day], PairSettings(1), seed=0)
+    with pytest.raises(SceneGeoLocError, match="1 pairs a batch < 2 sets of pairs"):
+        PairBatches([night, day], PairSettings(1), seed=0)
     pictures = [
         write_picture(tmp_path / "in", picture.name, graded(30, 40), None)
         for picture in write_pictures(tmp_path / "in", 2, 30, 40)
@@ -199,4 +202,4 @@ def test_what_cannot_be_mixed_is_one_sentence(night: ImagePack, day: ImagePack, 
         tmp_path / "pack", pictures, lambda: readers_for(pictures, 30, 40), source="x", workers=1
     )
     with pytest.raises(SceneGeoLocError, match="the pack has no depth maps"):
-        DepthPairs([night, blind], PairSettings(4), seed=0)
+        PairBatches([night, blind], PairSettings(4), seed=0)

@@ -19,10 +19,11 @@ from scene_geo_loc.networks.architecture.decoders import DECODERS
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
 from scene_geo_loc.training.common.initialisation import network_for_depth
+from scene_geo_loc.training.common.loop import TrainingLoop
+from scene_geo_loc.training.common.protocols import DepthLoss, DepthProtocol, Freeze
 from scene_geo_loc.training.common.run_folder import RunFolder
-from scene_geo_loc.training.depth.pairs import PairBatch
-from scene_geo_loc.training.depth.protocol import DepthLoss, DepthProtocol, Freeze
-from scene_geo_loc.training.depth.trainer import DepthTrainer, best_epoch, train_depth
+from scene_geo_loc.training.depth.batches import PairBatch
+from scene_geo_loc.training.depth.trainer import DepthTrainer
 
 SIDE = 32
 DECODER = "descriptor.decoder."
@@ -102,7 +103,7 @@ def test_frozen_is_frozen_bit_for_bit_batch_norms_too(freeze: Freeze) -> None:
     before = weights(trained)
     trainer = DepthTrainer(trained, freeze, QUICK)
     for _ in range(3):
-        trainer.step(*batch())
+        trainer.learn(*batch())
     moved = changed(before, weights(trained))
     assert all(key.startswith(DECODER) for key in moved)
     assert moved == {key for key in before if key.startswith(DECODER)}
@@ -114,7 +115,7 @@ def test_with_a_frozen_trunk_the_encoders_head_learns_too() -> None:
     before = weights(trained)
     trainer = DepthTrainer(trained, Freeze.TRUNK, QUICK)
     for _ in range(3):
-        trainer.step(*batch())
+        trainer.learn(*batch())
     moved = changed(before, weights(trained))
     head = {id(weight) for module in trained.encoder.head_modules() for weight in module.parameters()}
     head_names = {name for name, weight in trained.named_parameters() if id(weight) in head}
@@ -127,7 +128,7 @@ def test_what_a_frozen_image_descriptor_says_does_not_change() -> None:
     images = trained.eval().normalise(batch().images.float())
     before = trained.describe_images(images).parts[0]
     trainer = DepthTrainer(trained, Freeze.DESCRIPTOR, QUICK)
-    trainer.step(*batch())
+    trainer.learn(*batch())
     after = trained.describe_images(images)
     assert torch.equal(before, after.parts[0])
 
@@ -138,7 +139,7 @@ def by_day() -> dict[str, Tensor]:
     trained = network()
     trainer = DepthTrainer(trained, Freeze.ENCODER, QUICK)
     for images, depth in Toy((False,), 60).epoch(0):
-        trainer.step(images, depth)
+        trainer.learn(images, depth)
     return weights(trained)
 
 
@@ -160,7 +161,7 @@ def test_day_pairs_in_each_batch_keep_the_day_from_being_forgotten(by_day: dict[
         night_before, day_before = errors(tuned)
         trainer = DepthTrainer(tuned, Freeze.DESCRIPTOR, QUICK)
         for images, depth in Toy(nights, 40).epoch(1):
-            trainer.step(images, depth)
+            trainer.learn(images, depth)
         after[name] = errors(tuned)
     assert after["mixed"][0] < 0.5 * night_before
     assert after["mixed"][1] < 1.2 * day_before
@@ -170,35 +171,53 @@ def test_day_pairs_in_each_batch_keep_the_day_from_being_forgotten(by_day: dict[
 def test_an_uncertain_decoder_learns_its_scale(tmp_path: Path) -> None:
     trained = network(uncertainty=True)
     trainer = DepthTrainer(trained, Freeze.ENCODER, QUICK)
-    losses = [trainer.step(images, depth) for images, depth in Toy((False,), 25).epoch(0)]
+    losses = [trainer.learn(images, depth) for images, depth in Toy((False,), 25).epoch(0)]
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
 
 
-def run_in(folder: Path, epochs: int = 3, stop_after: int | None = None) -> dict[str, Any]:
-    """A short run; `stop_after` cuts it off once that epoch is reported."""
-    trainer = DepthTrainer(network(), Freeze.ENCODER, QUICK)
+class StopAfter:
+    """Interrupts a training once the record of an epoch is written."""
 
-    def on_epoch(record: dict[str, Any]) -> None:
-        if record["epoch"] == stop_after:
+    def __init__(self, epoch: int | None) -> None:
+        self._epoch = epoch
+
+    def on_batch(self, epoch: int, done: int, total: int, losses: dict[str, float]) -> None:
+        pass
+
+    def on_epoch(self, record: dict[str, Any]) -> None:
+        if record["epoch"] == self._epoch:
             raise KeyboardInterrupt
 
-    return train_depth(
-        trainer,
+
+def run_in(folder: Path, epochs: int = 3, stop_after: int | None = None) -> dict[str, Any]:
+    """A short run; `stop_after` interrupts it after that epoch."""
+    protocol = QUICK.model_copy(update={"epochs": epochs})
+    validation = {"night": scenes(True, 3, 1)}
+    return TrainingLoop(
+        DepthTrainer(network(), Freeze.ENCODER, protocol, validation, {"trained": "depth"}),
         Toy((True, False), 3),
-        epochs,
         RunFolder(folder, {"trained": "depth"}),
-        {"night": scenes(True, 3, 1)},
-        {"trained": "depth"},
-        on_epoch,
-    )
+        epochs=epochs,
+        callback=StopAfter(stop_after),
+    ).run()
+
+
+def log_of(run: Path) -> list[dict[str, Any]]:
+    """The records of a run without the times it took."""
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [
+        {name: value for name, value in record.items() if name not in ("seconds", "images_a_second")}
+        for record in records
+    ]
 
 
 def test_a_run_that_was_cut_off_goes_on_to_the_same_result(tmp_path: Path) -> None:
     whole = run_in(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         run_in(tmp_path / "cut", stop_after=1)
-    assert run_in(tmp_path / "cut") == whole
-    assert (tmp_path / "cut" / "log.jsonl").read_text() == (tmp_path / "whole" / "log.jsonl").read_text()
+    resumed = run_in(tmp_path / "cut")
+    assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
+    assert log_of(tmp_path / "cut") == log_of(tmp_path / "whole")
     for name in ("best", "last"):
         one, other = (
             load_checkpoint(tmp_path / of / "checkpoints" / f"{name}.safetensors")[0]
@@ -234,17 +253,24 @@ def test_a_run_logs_each_epoch_from_before_training_on_and_keeps_the_best(tmp_pa
     assert (tmp_path / "run" / "curves.png").stat().st_size > 0
 
 
-def test_the_best_epoch_has_most_depth_right_over_the_conditions_and_is_the_last_without_any() -> None:
-    def record(*shares: float) -> dict[str, Any]:
-        return {"validation": {str(i): {"within_1_25": share} for i, share in enumerate(shares)}}
+def test_the_score_of_an_epoch_is_its_share_of_right_depth_over_the_conditions() -> None:
+    def score(*shares: float) -> float | None:
+        return trainer.score(
+            {"validation": {str(i): {"within_1_25": share} for i, share in enumerate(shares)}}
+        )
 
-    assert best_epoch([record(0.4, 0.3), record(0.5, 0.4), record(0.7, 0.1)]) == 1
-    assert best_epoch([record(), record(), record()]) == 2
+    trainer = DepthTrainer(network(), Freeze.ENCODER, QUICK)
+    assert score(0.5, 0.4) == pytest.approx(0.45)
+    assert score() is None
 
 
-def test_a_loss_that_is_no_number_stops_with_one_sentence_and_keeps_the_network_before(
-    tmp_path: Path,
-) -> None:
+def test_without_validation_the_last_epoch_is_the_best(tmp_path: Path) -> None:
+    trainer = DepthTrainer(network(), Freeze.ENCODER, QUICK)
+    folder = RunFolder(tmp_path / "run", {})
+    assert TrainingLoop(trainer, Toy((False,), 1), folder, epochs=2).run()["best_epoch"] == 2
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_network_before(tmp_path: Path) -> None:
     trainer = DepthTrainer(network(), Freeze.ENCODER, QUICK)
 
     class Broken(Toy):
@@ -253,15 +279,9 @@ def test_a_loss_that_is_no_number_stops_with_one_sentence_and_keeps_the_network_
                 broken = number == 2 and k == 1
                 yield PairBatch(images.float() * (float("inf") if broken else 1.0), depth)
 
-    with pytest.raises(SceneGeoLocError, match=r"batch 2 of epoch 2 is nan, so training stopped") as raised:
-        train_depth(
-            trainer,
-            Broken((False,), 3),
-            4,
-            RunFolder(tmp_path / "run", {}),
-            {},
-            {},
-        )
+    loop = TrainingLoop(trainer, Broken((False,), 3), RunFolder(tmp_path / "run", {}), epochs=4)
+    with pytest.raises(SceneGeoLocError, match=r"not finite in epoch 2, batch 2 of 3") as raised:
+        loop.run()
     last = tmp_path / "run" / "checkpoints" / "last.safetensors"
     assert str(last) in str(raised.value)
     kept, provenance = load_checkpoint(last)
@@ -302,7 +322,7 @@ def test_a_network_that_describes_images_gets_depth_beside_it_and_describes_as_b
 @pytest.mark.parametrize("descriptor", ["rgb_plus", "hallucination"])
 def test_a_descriptor_that_has_no_place_for_depth_gets_none(descriptor: str, tmp_path: Path) -> None:
     save_checkpoint(network(descriptor), tmp_path / "net.safetensors", {})
-    with pytest.raises(CheckpointError, match=f"descriptor '{descriptor}', which has no place for depth"):
+    with pytest.raises(CheckpointError, match=f"descriptor '{descriptor}', which infers no depth"):
         begun_from(tmp_path / "net.safetensors", Freeze.ENCODER)
 
 
@@ -334,7 +354,7 @@ def test_a_new_decoder_can_have_another_depth_scale(descriptor: str, tmp_path: P
 @pytest.mark.parametrize(
     ("freeze", "scale", "message"),
     [
-        (Freeze.DESCRIPTOR, "linear", "has the depth scale log, which stays"),
+        (Freeze.DESCRIPTOR, "linear", "has the depth scale log, which fine-tuning keeps"),
         (Freeze.ENCODER, "cubic", "unknown depth_scale 'cubic'; known are linear, log"),
     ],
 )
@@ -370,7 +390,7 @@ def test_depth_in_metres_is_learned_at_each_level(decoder: str) -> None:
     trained = network("rgb_depth", decoder=decoder, depth_scale="inverse")
     trainer = DepthTrainer(trained, Freeze.NOTHING, QUICK.model_copy(update={"depth_loss": DepthLoss.METRES}))
     before = weights(trained)
-    losses = [trainer.step(images, depth) for images, depth in Toy((False,), 40).epoch(0)]
+    losses = [trainer.learn(images, depth) for images, depth in Toy((False,), 40).epoch(0)]
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
     learned = changed(before, weights(trained))
     assert any(key.startswith("encoder.conv_stem") for key in learned)

@@ -13,14 +13,14 @@ import pytest
 import tiny_training
 import torch
 from safetensors.torch import load_file
-from tiny_training import PROTOCOL, RandomBatches, Silent, tiny_learner, tiny_system, tiny_trainer
+from tiny_training import PROTOCOL, RandomBatches, Silent, tiny_learner, tiny_loop, tiny_system
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES
 from scene_geo_loc.networks.checkpoint import load_checkpoint
-from scene_geo_loc.training.common.precision import Precision
-from scene_geo_loc.training.common.run_folder import RunFolder
+from scene_geo_loc.training.common.protocols import Precision
 from scene_geo_loc.training.descriptor.learners import DepthLearner, coloured, set_modes
+from scene_geo_loc.training.descriptor.trainer import DescriptorTrainer
 
 STATE = "checkpoints/training_state.safetensors"
 
@@ -37,7 +37,7 @@ def one_thread() -> None:
 @pytest.fixture
 def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their drawing takes most of a tiny run's time."""
-    monkeypatch.setattr(RunFolder.write_log, "__defaults__", (lambda path, records: None,))
+    monkeypatch.setattr(DescriptorTrainer, "draw", lambda trainer, folder, records: None)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was not interrupted."""
     torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("runs") / "whole"
-    tiny_trainer(out).run()
+    tiny_loop(out).run()
     return out
 
 
@@ -72,9 +72,9 @@ def test_a_run_leaves_config_log_curves_and_result_and_no_more(whole: Path) -> N
 
 
 def test_losses_fall(tmp_path: Path, without_curves: None) -> None:
-    watcher = Silent()
-    tiny_trainer(tmp_path, protocol=PROTOCOL.model_copy(update={"epochs": 6}), watcher=watcher).run()
-    first, last = watcher.records[1]["losses"], watcher.records[-1]["losses"]
+    callback = Silent()
+    tiny_loop(tmp_path, protocol=PROTOCOL.model_copy(update={"epochs": 6}), callback=callback).run()
+    first, last = callback.records[1]["losses"], callback.records[-1]["losses"]
     assert set(first) == {"image", "depth", "joint", "depth map"}
     assert last["joint"] < first["joint"]
     assert last["depth map"] < first["depth map"]
@@ -97,11 +97,11 @@ def test_a_run_that_dies_at_one_file_or_another_comes_to_the_same_weights(
     for at in range(1, 100, 3):
         out, left = tmp_path / str(at), at
         try:
-            tiny_trainer(out).run()
+            tiny_loop(out).run()
             break
         except Death:
             deaths += 1
-        tiny_trainer(out).run()
+        tiny_loop(out).run()
         assert equal(weights(out), weights(whole))
         assert equal(weights(out, "best"), weights(whole, "best"))
     assert deaths > 5
@@ -119,9 +119,9 @@ def test_a_run_that_is_killed_comes_to_the_same_weights(whole: Path, tmp_path: P
 
 
 def test_a_finished_run_is_not_trained_again(whole: Path) -> None:
-    watcher = Silent()
-    assert tiny_trainer(whole, watcher=watcher).run()["epochs"] == 2
-    assert watcher.records == []
+    callback = Silent()
+    assert tiny_loop(whole, callback=callback).run()["epochs"] == 2
+    assert callback.records == []
 
 
 class BrokenBatches(RandomBatches):
@@ -145,7 +145,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_network(
     with pytest.raises(
         SceneGeoLocError, match=r"not finite in epoch 2, batch 2 of 3 .*smaller learning rate"
     ):
-        tiny_trainer(tmp_path, learner, batches=BrokenBatches(learner)).run()
+        tiny_loop(tmp_path, learner, batches=BrokenBatches(learner)).run()
     kept = weights(tmp_path)
     assert all(value.isfinite().all() for value in kept.values())
     assert load_checkpoint(tmp_path / "checkpoints/best.safetensors")[1]["epoch"] == 1
@@ -157,13 +157,13 @@ def test_training_ends_when_patience_does(tmp_path: Path, without_curves: None) 
         update={"epochs": 9, "patience": 2, "learning_rate": 1e-12, "decoder_learning_rate": 1e-12}
     )
     learner = tiny_learner(tiny_system("rgb"))
-    result = tiny_trainer(tmp_path, learner, still).run()
+    result = tiny_loop(tmp_path, learner, still).run()
     assert (result["best_epoch"], result["epochs"]) == (1, 3)
-    assert result["ended"] == "no better recall for 2 epochs"
+    assert result["ended"] == "no better validation for 2 epochs"
 
 
 def test_without_validation_the_last_epoch_is_the_best(tmp_path: Path, without_curves: None) -> None:
-    result = tiny_trainer(tmp_path, validated=False).run()
+    result = tiny_loop(tmp_path, validated=False).run()
     assert result["best_epoch"] == 2
     assert equal(weights(tmp_path, "best"), weights(tmp_path))
 
@@ -192,7 +192,7 @@ def test_by_the_authors_the_encoders_statistics_are_those_of_the_batch(
     tmp_path: Path, without_curves: None
 ) -> None:
     protocol = PROTOCOL.model_copy(update={"encoder_batch_norm": "batch", "epochs": 1})
-    tiny_trainer(tmp_path, protocol=protocol).run()
+    tiny_loop(tmp_path, protocol=protocol).run()
     moved = {
         name for name in changed(tiny_learner().network.state_dict(), weights(tmp_path)) if "running" in name
     }
@@ -234,7 +234,7 @@ def test_rgb_plus_has_no_depth_loss_and_its_decoder_learns_by_triplets() -> None
 @pytest.mark.parametrize("network", [{"uncertainty": True}, {"fusion": "gated"}, {"colouring": "smooth"}])
 def test_each_switch_trains(tmp_path: Path, without_curves: None, network: dict[str, Any]) -> None:
     learner = tiny_learner(tiny_system(**network))
-    result = tiny_trainer(tmp_path, learner, PROTOCOL.model_copy(update={"epochs": 1})).run()
+    result = tiny_loop(tmp_path, learner, PROTOCOL.model_copy(update={"epochs": 1})).run()
     assert result["epochs"] == 1
 
 
@@ -243,7 +243,7 @@ def test_bfloat16_trains_to_finite_float32_weights(
     tmp_path: Path, without_curves: None, mine_before_forward: bool
 ) -> None:
     changes = {"precision": Precision.BFLOAT16, "mine_before_forward": mine_before_forward, "epochs": 1}
-    tiny_trainer(tmp_path, protocol=PROTOCOL.model_copy(update=changes)).run()
+    tiny_loop(tmp_path, protocol=PROTOCOL.model_copy(update=changes)).run()
     kept = [value for value in weights(tmp_path).values() if value.is_floating_point()]
     assert all(value.dtype == torch.float32 and value.isfinite().all() for value in kept)
 
@@ -255,7 +255,7 @@ def test_mining_before_or_after_the_forward_pass_trains_the_same_without_batch_n
     system = tiny_system("rgb")
     for mined in (True, False):
         changes = {"mine_before_forward": mined, "epochs": 1}
-        tiny_trainer(tmp_path / str(mined), tiny_learner(system), PROTOCOL.model_copy(update=changes)).run()
+        tiny_loop(tmp_path / str(mined), tiny_learner(system), PROTOCOL.model_copy(update=changes)).run()
     before, after = weights(tmp_path / "True"), weights(tmp_path / "False")
     assert all(torch.allclose(before[name], after[name], atol=1e-5) for name in before)
 
@@ -265,7 +265,7 @@ def test_a_depth_network_learns_from_coloured_depth_with_all_its_weights(
 ) -> None:
     network = tiny_learner(tiny_system("rgb")).network
     begun = {name: value.clone() for name, value in network.state_dict().items()}
-    tiny_trainer(tmp_path, DepthLearner(network), validated=False).run()
+    tiny_loop(tmp_path, DepthLearner(network), validated=False).run()
     assert any(name.startswith("encoder.first") for name in changed(begun, weights(tmp_path)))
 
 
@@ -284,7 +284,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
         [*command, tiny_training.__file__, str(tmp_path / "two")], env=environment, check=True, timeout=110
     )
     learner = tiny_learner(tiny_system("rgb"))
-    tiny_trainer(tmp_path / "one", learner).run()
+    tiny_loop(tmp_path / "one", learner).run()
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
 
@@ -295,7 +295,7 @@ def test_a_full_disk_leaves_the_last_state_whole(
     class Full(Silent):
         """After the first epoch nothing can be written any more."""
 
-        def epoch(self, record: dict[str, Any]) -> None:
+        def on_epoch(self, record: dict[str, Any]) -> None:
             if record["epoch"] == 1:
                 monkeypatch.setattr(Path, "write_bytes", self.fail)
 
@@ -305,8 +305,8 @@ def test_a_full_disk_leaves_the_last_state_whole(
             raise OSError(28, "No space left on device")
 
     with pytest.raises(SceneGeoLocError, match="cannot be written: No space left on device"):
-        tiny_trainer(tmp_path, watcher=Full()).run()
+        tiny_loop(tmp_path, callback=Full()).run()
     monkeypatch.undo()
-    state = tiny_trainer(tmp_path)._folder.load_state()
+    state = tiny_loop(tmp_path).folder.load_state()
     assert state is not None
     assert state.progress["number"] == 2

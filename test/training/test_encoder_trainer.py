@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,9 +20,10 @@ from scene_geo_loc.networks.architecture.encoders import ENCODERS
 from scene_geo_loc.networks.architecture.encoders.efficientnet_lite0 import EfficientNetLite0
 from scene_geo_loc.networks.weights import METADATA_KEY
 from scene_geo_loc.packs.image_pack import ImagePack
-from scene_geo_loc.training.encoder.images import HELD_OUT, CropBatches, pack_images
-from scene_geo_loc.training.encoder.protocol import EncoderProtocol
-from scene_geo_loc.training.encoder.trainer import WEIGHTS, EncoderTrainer, Student, Teacher
+from scene_geo_loc.packs.sources import pack_images
+from scene_geo_loc.training.common.protocols import EncoderProtocol
+from scene_geo_loc.training.encoder.batches import HELD_OUT, CropBatches
+from scene_geo_loc.training.encoder.trainer import WEIGHTS, Student, Teacher, encoder_training
 
 PROTOCOL = EncoderProtocol(steps=6, images=2, side=96, warm_up=2, record_every=3)
 
@@ -107,14 +110,39 @@ def test_a_student_learns_the_map_of_each_of_its_strides(name: str, shapes: dict
         assert {stride: tuple(map_.shape[1:]) for stride, map_ in given.items()} == shapes
 
 
+class Callback:
+    """Remembers steps and records, and calls `at_step` with the number of each step."""
+
+    def __init__(self, at_step: Callable[[int], None] = lambda step: None) -> None:
+        self.steps: list[int] = []
+        self.records: list[dict[str, Any]] = []
+        self._at_step = at_step
+
+    def on_batch(self, epoch: int, done: int, total: int, losses: dict[str, float]) -> None:
+        self.steps.append((epoch - 1) * total + done)
+        self._at_step(self.steps[-1])
+
+    def on_epoch(self, record: dict[str, Any]) -> None:
+        self.records.append(record)
+
+
+def log_of(run: Path) -> list[dict[str, Any]]:
+    """The records of a run without the times it took."""
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [
+        {name: value for name, value in record.items() if name not in ("seconds", "images_a_second")}
+        for record in records
+    ]
+
+
 def test_a_student_explains_more_of_the_teacher_with_every_record(pack: ImagePack, tmp_path: Path) -> None:
     protocol = PROTOCOL.model_copy(update={"steps": 24, "images": 4, "record_every": 12})
-    records = []
-    weights = EncoderTrainer("alexnet", [pack], tmp_path / "run", protocol, "cpu").run(
-        lambda done, total, record: records.append(record) if record else None
-    )
+    callback = Callback()
+    encoder_training("alexnet", [pack], tmp_path / "run", protocol, "cpu", callback).run()
+    first, second = callback.records
     for stride in ("stride 8", "stride 16"):
-        assert records[1]["losses"][stride] < records[0]["losses"][stride]
+        assert second["losses"][stride] < first["losses"][stride]
+    weights = tmp_path / "run" / WEIGHTS
     with safe_open(str(weights), framework="pt") as file:
         description = json.loads(file.metadata()[METADATA_KEY])
     assert description["encoder"] == "alexnet"
@@ -128,61 +156,60 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(name: str, pack: ImagePa
     class Killed(Exception):
         pass
 
-    def kill(done: int, total: int, record: dict | None) -> None:
-        if done == 5:
+    def kill(step: int) -> None:
+        if step == 5:
             raise Killed
 
-    whole = EncoderTrainer(name, [pack], tmp_path / "whole", PROTOCOL, "cpu").run()
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    encoder_training(name, [pack], whole, PROTOCOL, "cpu").run()
     with pytest.raises(Killed):
-        EncoderTrainer(name, [pack], tmp_path / "killed", PROTOCOL, "cpu").run(kill)
-    resumed = []
-    again = EncoderTrainer(name, [pack], tmp_path / "killed", PROTOCOL, "cpu").run(
-        lambda done, total, record: resumed.append(done)
-    )
-    assert resumed == [4, 5, 6]
+        encoder_training(name, [pack], killed, PROTOCOL, "cpu", Callback(kill)).run()
+    resumed = Callback()
+    encoder_training(name, [pack], killed, PROTOCOL, "cpu", resumed).run()
+    assert resumed.steps == [4, 5, 6]
     expected, got = ENCODERS[name](), ENCODERS[name]()
-    expected.load_weights(whole)
-    got.load_weights(again)
+    expected.load_weights(whole / WEIGHTS)
+    got.load_weights(killed / WEIGHTS)
     for key, value in expected.state_dict().items():
         torch.testing.assert_close(got.state_dict()[key], value, rtol=0, atol=0)
-    assert (tmp_path / "killed" / "log.jsonl").read_text() == (tmp_path / "whole" / "log.jsonl").read_text()
+    assert log_of(killed) == log_of(whole)
 
 
 def test_a_finished_run_is_not_taught_again(pack: ImagePack, tmp_path: Path) -> None:
     protocol = PROTOCOL.model_copy(update={"steps": 1})
-    first = EncoderTrainer("alexnet", [pack], tmp_path / "run", protocol, "cpu").run()
-    before = first.stat().st_mtime_ns
-    told = []
-    EncoderTrainer("alexnet", [pack], tmp_path / "run", protocol, "cpu").run(lambda *step: told.append(step))
-    assert told == []
-    assert first.stat().st_mtime_ns == before
+    encoder_training("alexnet", [pack], tmp_path / "run", protocol, "cpu").run()
+    before = (tmp_path / "run" / WEIGHTS).stat().st_mtime_ns
+    callback = Callback()
+    encoder_training("alexnet", [pack], tmp_path / "run", protocol, "cpu", callback).run()
+    assert callback.steps == []
+    assert (tmp_path / "run" / WEIGHTS).stat().st_mtime_ns == before
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_weights(
     pack: ImagePack, tmp_path: Path
 ) -> None:
-    trainer = EncoderTrainer("alexnet", [pack], tmp_path / "run", PROTOCOL, "cpu")
+    def spoil(step: int) -> None:
+        if step == 3:
+            next(loop.trainer.module.parameters()).data.fill_(torch.nan)
 
-    def spoil(done: int, total: int, record: dict | None) -> None:
-        if done == 3:
-            next(trainer._student.parameters()).data.fill_(torch.nan)
-
-    with pytest.raises(SceneGeoLocError, match="not finite at step 4"):
-        trainer.run(spoil)
-    ENCODERS["alexnet"]().load_weights(tmp_path / "run" / WEIGHTS)
+    loop = encoder_training("alexnet", [pack], tmp_path / "run", PROTOCOL, "cpu", Callback(spoil))
+    with pytest.raises(SceneGeoLocError, match="not finite in epoch 2, batch 1 of 3"):
+        loop.run()
+    # The weights that `spoil` changed are those of the record after step 3.
+    assert (tmp_path / "run" / WEIGHTS).is_file()
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "vgg"])
 def test_who_cannot_be_taught_is_said(name: str, pack: ImagePack, tmp_path: Path) -> None:
-    with pytest.raises(SceneGeoLocError, match="known are alexnet, resnet18, resnet18_truncated"):
-        EncoderTrainer(name, [pack], tmp_path / "run", PROTOCOL, "cpu")
+    with pytest.raises(SceneGeoLocError, match="choose one of alexnet, resnet18, resnet18_truncated"):
+        encoder_training(name, [pack], tmp_path / "run", PROTOCOL, "cpu")
 
 
 def test_the_run_of_another_protocol_is_not_gone_on_with(pack: ImagePack, tmp_path: Path) -> None:
-    EncoderTrainer("alexnet", [pack], tmp_path / "run", PROTOCOL, "cpu").run()
+    encoder_training("alexnet", [pack], tmp_path / "run", PROTOCOL, "cpu").run()
     other = PROTOCOL.model_copy(update={"seed": 1})
     with pytest.raises(SceneGeoLocError, match="another training run"):
-        EncoderTrainer("alexnet", [pack], tmp_path / "run", other, "cpu")
+        encoder_training("alexnet", [pack], tmp_path / "run", other, "cpu")
 
 
 def test_the_command_packs_the_images_and_writes_the_weights(tmp_path: Path) -> None:
@@ -191,7 +218,7 @@ def test_the_command_packs_the_images_and_writes_the_weights(tmp_path: Path) -> 
     command = ["train", "encoder", "alexnet", str(out), str(tmp_path / "photos"), "--steps", "1"]
     result = CliRunner().invoke(app, [*command, "--images", "2", "--side", "96", "--device", "cpu"])
     assert result.exit_code == 0, result.output
-    assert f"{out / WEIGHTS}: weights of alexnet, learned in 1 steps" in result.output
+    assert f"{out / WEIGHTS}: weights of alexnet after 1 steps" in result.output
     ENCODERS["alexnet"]().load_weights(out / WEIGHTS)
 
 

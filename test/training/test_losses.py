@@ -9,13 +9,9 @@ import torch
 from torch import tensor
 
 from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES
-from scene_geo_loc.training.common.losses import (
-    feature_distance,
-    l1_depth_loss,
-    laplace_depth_loss,
-    taught,
-    triplet_loss,
-)
+from scene_geo_loc.training.common.depth_loss import l1_depth_loss, laplace_depth_loss, supervised
+from scene_geo_loc.training.descriptor.hallucination import feature_distance
+from scene_geo_loc.training.descriptor.triplet_loss import triplet_loss
 
 NAN = math.nan
 LINEAR = DEPTH_SCALES["linear"]
@@ -53,7 +49,7 @@ def test_an_image_that_is_its_own_positive_still_has_a_finite_gradient() -> None
 
 def test_the_sky_is_learned_as_far_and_holes_below_what_is_known_are_not_learned() -> None:
     columns = tensor([[[NAN, NAN, 9.0], [NAN, 8.0, NAN], [7.0, NAN, 6.0]]])
-    assert taught(columns).tolist() == [[[True, True, True], [True, True, False], [True, False, True]]]
+    assert supervised(columns).tolist() == [[[True, True, True], [True, True, False], [True, False, True]]]
 
 
 def test_sky_and_100_m_and_more_are_taken_as_1() -> None:

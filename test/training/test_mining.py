@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scene_geo_loc.training.descriptor.mining import mine_hard, take
+from scene_geo_loc.training.descriptor.triplet_loss import mine_hard, take
 
 
 def descriptors(*distances: float) -> torch.Tensor:

@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.plots.training_curves import write_training_curves
 from scene_geo_loc.training.common.run_folder import RunFolder, TrainingState
 
 CONFIG = {"system": {"name": "one", "sizes": [1, 2]}, "seed": 0}
@@ -41,15 +42,15 @@ def test_a_run_that_did_not_begin_gives_way_to_another(tmp_path: Path) -> None:
 
 def test_another_run_is_not_resumed_and_the_first_difference_is_named(tmp_path: Path) -> None:
     RunFolder(tmp_path, CONFIG).write_log(RECORDS)
-    with pytest.raises(SceneGeoLocError, match=r"another training run \(seed is 0 there, and now 1\)"):
+    with pytest.raises(SceneGeoLocError, match=r"another training run \(seed is 0 there and 1 now\)"):
         RunFolder(tmp_path, CONFIG | {"seed": 1})
-    with pytest.raises(SceneGeoLocError, match=r"system\.name is one there, and now two"):
+    with pytest.raises(SceneGeoLocError, match=r"system\.name is one there and two now"):
         RunFolder(tmp_path, {"system": {"name": "two", "sizes": [1, 2]}, "seed": 1})
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(SceneGeoLocError, match="no training run and not empty"):
+    with pytest.raises(SceneGeoLocError, match="not empty and holds no training run"):
         RunFolder(tmp_path, CONFIG)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
@@ -75,19 +76,21 @@ def test_a_torn_state_is_told_of_with_the_best_network_so_far(tmp_path: Path) ->
         run.load_state()
 
 
-def test_the_log_has_a_line_an_epoch_and_curves_beside(tmp_path: Path) -> None:
+def test_the_log_has_a_line_an_epoch(tmp_path: Path) -> None:
     run = RunFolder(tmp_path, CONFIG)
     run.write_log(RECORDS)
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == RECORDS
-    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert run.log(1) == RECORDS[:1]
 
 
-def test_a_run_without_validation_has_curves_too(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path, CONFIG)
-    run.write_log([{"epoch": 0, "losses": {}}, {"epoch": 1, "losses": {"depth": 0.2}}])
-    assert (tmp_path / "curves.png").is_file()
+def test_runs_with_and_without_validation_have_curves(tmp_path: Path) -> None:
+    for name, records in (
+        ("validated", RECORDS),
+        ("not", [{"epoch": 0, "losses": {}}, {"epoch": 1, "losses": {"depth": 0.2}}]),
+    ):
+        write_training_curves(tmp_path / name, records)
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_finished_run_needs_no_state(tmp_path: Path) -> None:

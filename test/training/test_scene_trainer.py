@@ -13,13 +13,18 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.networks.architecture.decoders import InferredDepth
 from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
-from scene_geo_loc.training.depth.protocol import Freeze
+from scene_geo_loc.training.common.protocols import Freeze, SceneProtocol, Task
 from scene_geo_loc.training.scene.batches import SceneBatch
-from scene_geo_loc.training.scene.matching_loss import matching_loss, true_matches
-from scene_geo_loc.training.scene.pinhole import pixel_rays, project
-from scene_geo_loc.training.scene.protocol import SceneProtocol, Task
+from scene_geo_loc.training.scene.losses import (
+    matching_loss,
+    photometric_distance,
+    pixel_rays,
+    project,
+    true_matches,
+    view_synthesis_loss,
+    warped,
+)
 from scene_geo_loc.training.scene.trainer import SceneTrainer
-from scene_geo_loc.training.scene.view_synthesis import photometric_distance, view_synthesis_loss, warped
 
 H, W, F = 48, 64, 50.0
 K = torch.tensor([[F, F, W / 2 - 0.5, H / 2 - 0.5]])
@@ -174,7 +179,7 @@ def test_each_task_trains_its_part_and_what_is_frozen_stays(
     trained = network(local_features="learned")
     before = {key: value.clone() for key, value in trained.named_parameters()}
     trainer = SceneTrainer(trained, freeze, SceneProtocol(tasks=tasks))
-    assert np.isfinite(trainer.step(*batch()))
+    assert np.isfinite(trainer.learn(*batch()))
     changed = {key for key, value in trained.named_parameters() if not torch.equal(value, before[key])}
     assert {".".join(key.split(".")[:2]) for key in changed} >= learns
     if freeze is Freeze.ENCODER:
@@ -186,10 +191,10 @@ def test_a_task_is_learned(task: Task) -> None:
     trained = network(local_features="learned")
     protocol = SceneProtocol(tasks=(task,), learning_rate=3e-3, encoder_learning_rate=1e-3)
     trainer = SceneTrainer(trained, Freeze.NOTHING, protocol)
-    losses = [trainer.step(*batch()) for _ in range(30)]
+    losses = [trainer.learn(*batch()) for _ in range(30)]
     assert np.mean(losses[-3:]) < 0.8 * losses[0]
 
 
 def test_where_nothing_would_learn_that_is_told() -> None:
-    with pytest.raises(SceneGeoLocError, match="freeze encoder nothing of the network learns matching"):
+    with pytest.raises(SceneGeoLocError, match="freeze encoder no layer is trained for matching"):
         SceneTrainer(network(), Freeze.ENCODER, SceneProtocol(tasks=(Task.MATCHING,)))

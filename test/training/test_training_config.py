@@ -10,11 +10,11 @@ import yaml
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.training.common.config import (
     SystemConfig,
-    TrainingProtocol,
     load_protocol,
     load_system,
     names_of,
 )
+from scene_geo_loc.training.common.protocols import TrainingProtocol
 
 
 @pytest.mark.parametrize("name", names_of("systems"))

@@ -20,8 +20,8 @@ from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, Sce
 from scene_geo_loc.networks.checkpoint import load_checkpoint, save_checkpoint
 from scene_geo_loc.training.common.config import SystemConfig
 from scene_geo_loc.training.common.initialisation import fit_poolings, new_network
+from scene_geo_loc.training.common.loop import Position, Step
 from scene_geo_loc.training.common.processes import Processes
-from scene_geo_loc.training.common.run_folder import RunFolder
 from scene_geo_loc.training.descriptor import run as training_run
 from scene_geo_loc.training.descriptor.run import TrainingData, TrainingRun
 from scene_geo_loc.training.descriptor.trainer import DescriptorTrainer
@@ -29,17 +29,17 @@ from scene_geo_loc.training.descriptor.trainer import DescriptorTrainer
 RUNS = SimpleNamespace(runs=["monday", "tuesday"])
 
 
-class Watcher(Silent):
-    """Remembers stages, too."""
+class Callback(Silent):
+    """Remembers stages as well."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stages: list[str] = []
 
-    def packing(self, words: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    def packing(self, title: str) -> AbstractContextManager[Callable[[int, int], None]]:
         return nullcontext(lambda done, total: None)
 
-    def stage(self, name: str) -> None:
+    def on_stage(self, name: str) -> None:
         self.stages.append(name)
 
 
@@ -54,7 +54,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     monkeypatch.setattr(training_run, "INPUT_SIZE", SIZE)
     monkeypatch.setattr(TrainingRun, "_batches", lambda run, augmentation: RandomBatches())
-    monkeypatch.setattr(RunFolder.write_log, "__defaults__", (lambda path, records: None,))
+    monkeypatch.setattr(DescriptorTrainer, "draw", lambda trainer, folder, records: None)
 
 
 def data(known: float = 0.5) -> TrainingData:
@@ -66,12 +66,12 @@ def data(known: float = 0.5) -> TrainingData:
 def run(
     out: Path,
     system: SystemConfig,
-    watcher: Watcher | None = None,
+    callback: Callback | None = None,
     of: TrainingData | None = None,
     seed: int = 0,
 ) -> TrainingRun:
     return TrainingRun(
-        out, system, PROTOCOL, seed, of or data(), Processes(torch.device("cpu")), watcher or Watcher()
+        out, system, PROTOCOL, seed, of or data(), Processes(torch.device("cpu")), callback or Callback()
     )
 
 
@@ -95,10 +95,10 @@ def test_another_seed_gives_another_network_and_the_same_one_the_same(tmp_path: 
 
 
 def test_hallucination_is_trained_in_three_stages(tmp_path: Path) -> None:
-    watcher = Watcher()
-    run(tmp_path, tiny_system("hallucination"), watcher).run()
-    assert watcher.stages == ["tiny: RGB network", "tiny: depth network", "tiny"]
-    assert set(watcher.records[-1]["losses"]) == {"image", "hallucination", "joint", "distance"}
+    callback = Callback()
+    run(tmp_path, tiny_system("hallucination"), callback).run()
+    assert callback.stages == ["tiny: RGB network", "tiny: depth network", "tiny"]
+    assert set(callback.records[-1]["losses"]) == {"image", "hallucination", "joint", "distance"}
     assert (
         load_checkpoint(tmp_path / "stages/depth/checkpoints/best.safetensors")[0].config.descriptor == "rgb"
     )
@@ -112,16 +112,16 @@ def test_a_hallucination_run_that_is_stopped_comes_to_the_same_weights(
         pass
 
     run(tmp_path / "whole", tiny_system("hallucination")).run()
-    step, left = DescriptorTrainer._step, 8  # six steps a stage: in the second one
+    step, left = DescriptorTrainer.step, 8  # six steps a stage: in the second one
 
-    def stop(trainer: DescriptorTrainer, batch: Any) -> dict[str, float]:
+    def stop(trainer: DescriptorTrainer, batch: Any, position: Position) -> Step | None:
         nonlocal left
         left -= 1
         if left == 0:
             raise Stop
-        return step(trainer, batch)
+        return step(trainer, batch, position)
 
-    monkeypatch.setattr(DescriptorTrainer, "_step", stop)
+    monkeypatch.setattr(DescriptorTrainer, "step", stop)
     with pytest.raises(Stop):
         run(tmp_path / "stopped", tiny_system("hallucination")).run()
     run(tmp_path / "stopped", tiny_system("hallucination")).run()
@@ -133,7 +133,7 @@ def test_a_hallucination_run_that_is_stopped_comes_to_the_same_weights(
 
 @pytest.mark.parametrize("descriptor", ["rgbtd", "hallucination"])
 def test_a_system_that_learns_from_depth_refuses_triplets_without(tmp_path: Path, descriptor: str) -> None:
-    with pytest.raises(SceneGeoLocError, match=r"triplets have none: make them .* --make-depth"):
+    with pytest.raises(SceneGeoLocError, match=r"triplets have none: make the triplets with depth maps"):
         run(tmp_path / "run", tiny_system(descriptor), of=data(known=0.0))
     assert not (tmp_path / "run").exists()
 
@@ -146,12 +146,12 @@ def test_other_input_than_the_packed_images_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training_run, "INPUT_SIZE", 224)
-    with pytest.raises(SceneGeoLocError, match="its input is 32 x 32, and training images are 224 x 224"):
+    with pytest.raises(SceneGeoLocError, match="its input is 32 x 32 and training images are 224 x 224"):
         run(tmp_path, tiny_system())
 
 
 def test_a_projection_is_refused_since_it_is_fitted_afterwards(tmp_path: Path) -> None:
-    with pytest.raises(SceneGeoLocError, match="descriptor_size 4 is that of a projection"):
+    with pytest.raises(SceneGeoLocError, match="descriptor_size 4 needs a projection"):
         run(tmp_path, tiny_system("rgb", descriptor_size=4))
 
 
@@ -195,7 +195,7 @@ def test_training_begins_with_the_decoder_of_a_checkpoint(tmp_path: Path) -> Non
     [
         (tiny_system("rgb"), "has no depth decoder, for its descriptor is 'rgb'"),
         (tiny_system("rgb_plus"), "has no depth decoder, for its descriptor is 'rgb_plus'"),
-        (tiny_system(depth_scale="linear"), "depth scale linear, and the system has log"),
+        (tiny_system(depth_scale="linear"), "depth scale linear and the system log"),
     ],
 )
 def test_a_decoder_of_no_use_is_refused(given: SystemConfig, message: str, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from scene_geo_loc.packs.image_pack import ImagePack
 from scene_geo_loc.packs.packing import make_pack
 from scene_geo_loc.places.triplet_settings import TripletSettings
 from scene_geo_loc.places.triplets import Sample, Triplet, TripletInfo, Triplets
-from scene_geo_loc.training.descriptor.batches import Batch, BatchSettings, TripletBatches
+from scene_geo_loc.training.descriptor.batches import BatchSettings, TripletBatch, TripletBatches
 
 COUNT, POSITIVES, NEGATIVES = 5, 3, 4
 EACH = 1 + POSITIVES + NEGATIVES
@@ -45,7 +45,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> ImagePack:
     return make_pack(folder / "pack", pictures, lambda: readers_for(pictures, 30, 40), source="x", workers=1)
 
 
-def names(batch: Batch) -> list[list[int]]:
+def names(batch: TripletBatch) -> list[list[int]]:
     """The numbers of the images of each triplet."""
     return batch.images[:, :, 0, 0, 2].tolist()
 
@@ -80,7 +80,7 @@ def test_depth_is_that_of_the_image_pixel_by_pixel(pack: ImagePack) -> None:
 def test_another_epoch_or_another_seed_has_another_order_other_images_and_other_crops(
     pack: ImagePack,
 ) -> None:
-    def drawn(seed: int, epoch: int) -> Batch:
+    def drawn(seed: int, epoch: int) -> TripletBatch:
         return next(TripletBatches(pack, triplets_of(), BatchSettings(COUNT, 2, 2), seed).epoch(epoch))
 
     first = drawn(0, 0)
@@ -156,16 +156,14 @@ def test_triplets_whose_images_could_not_be_packed_are_left_out_and_counted(tmp_
 
 
 def test_what_cannot_be_drawn_is_one_sentence(pack: ImagePack) -> None:
-    with pytest.raises(
-        SceneGeoLocError, match="4 positives of each triplet are asked for, and the file has 3"
-    ):
+    with pytest.raises(SceneGeoLocError, match="triplets have 3 positives each and the protocol needs 4"):
         TripletBatches(pack, triplets_of(), BatchSettings(2, 4, 2), seed=0)
-    with pytest.raises(SceneGeoLocError, match="5 negatives"):
+    with pytest.raises(SceneGeoLocError, match="negatives each and the protocol needs 5"):
         TripletBatches(pack, triplets_of(), BatchSettings(2, 1, 5), seed=0)
     others = triplets_of()
     renamed = [
         Triplet(Sample("run", "camera", 0, "elsewhere", np.eye(4), None), t.positives, t.negatives)
         for t in others.items
     ]
-    with pytest.raises(SceneGeoLocError, match="of not one of 5 triplets: make it of the same file"):
+    with pytest.raises(SceneGeoLocError, match="of none of the 5 triplets: make the pack from the same file"):
         TripletBatches(pack, Triplets(others.root, others.info, renamed), BatchSettings(2, 1, 1), seed=0)

@@ -24,8 +24,7 @@ from scene_geo_loc.metrics.published import icra2019
 from scene_geo_loc.metrics.recall import DISTANCES_M, PlaceRecall
 from scene_geo_loc.plots.style import write_figure
 from scene_geo_loc.reports.report import template
-from scene_geo_loc.training.common.config import TrainingProtocol
-from scene_geo_loc.training.depth.protocol import DepthProtocol
+from scene_geo_loc.training.common.protocols import DepthProtocol, TrainingProtocol
 
 FULL = "full"
 """The protocol with the authors' own numbers; systems not trained with it get an empty row."""

@@ -64,13 +64,13 @@ def compare(
     from scene_geo_loc.core.atomic import write_json
     from scene_geo_loc.core.errors import SceneGeoLocError
     from scene_geo_loc.metrics.learned_depth import DepthEstimator, PackedPairs, compare_depth
+    from scene_geo_loc.packs.sources import distinct_names, pack_pairs
     from scene_geo_loc.plots.learned_depth_pictures import (
         check_suffix,
         image_rows,
         pair_rows,
         write_depth_pictures,
     )
-    from scene_geo_loc.training.depth.pairs import distinct_names, pack_pairs
 
     folders, images, renderings = pairs or [], image or [], rendering or []
     if not folders and not (images and pictures):

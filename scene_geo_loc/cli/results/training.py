@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
 
-
-def print_depth_epoch(record: dict[str, Any]) -> None:
-    """Prints the record of an epoch of `train depth` or `train scene` to stderr."""
+def depth_epoch_text(record: dict[str, Any]) -> str:
+    """The record of an epoch of `train depth` or `train scene` as one line."""
     parts = [f"{name} loss {value:.4f}" for name, value in record["losses"].items()] or ["before training"]
     for condition, numbers in record["validation"].items():
         parts.append(f"{condition} {100 * numbers['within_1_25']:.1f} % within 1.25")
-    typer.echo(f"epoch {record['epoch']}: {', '.join(parts)}", err=True)
+    return f"epoch {record['epoch']}: {', '.join(parts)}"
 
 
 def losses_text(losses: dict[str, float]) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from scene_geo_loc.cli.options.common import TrainingDevice
 from scene_geo_loc.cli.options.settings import takes_settings
-from scene_geo_loc.training.depth.protocol import DepthProtocol, Freeze
+from scene_geo_loc.training.common.protocols import DepthProtocol, Freeze
 
 if TYPE_CHECKING:
     from scene_geo_loc.packs.image_pack import ImagePack
@@ -99,14 +99,16 @@ def depth(
     Example:  scene-geo-loc train depth rgbtd.safetensors runs/night --pairs depth/night --day depth/day
     """
     from scene_geo_loc.cli.options.progress import progress
-    from scene_geo_loc.cli.results.training import print_depth_epoch
+    from scene_geo_loc.cli.results.training import depth_epoch_text
+    from scene_geo_loc.cli.train.display import TrainingDisplay
     from scene_geo_loc.metrics.learned_depth import PackedPairs
     from scene_geo_loc.networks.runtime.extractor import choose_device
+    from scene_geo_loc.packs.sources import distinct_names, pack_pairs
     from scene_geo_loc.training.common.initialisation import network_for_depth, parent_of
+    from scene_geo_loc.training.common.loop import TrainingLoop
     from scene_geo_loc.training.common.run_folder import RunFolder
-    from scene_geo_loc.training.depth.pairs import DepthPairs, PairSettings, distinct_names, pack_pairs
-    from scene_geo_loc.training.depth.protocol import run_records
-    from scene_geo_loc.training.depth.trainer import DepthTrainer, train_depth
+    from scene_geo_loc.training.depth.batches import PairBatches, PairSettings
+    from scene_geo_loc.training.depth.trainer import DepthTrainer, run_records
 
     seed = protocol.seed
     given = {"decoder": decoder, "depth_scale": depth_scale, "uncertainty": uncertainty or None}
@@ -134,14 +136,13 @@ def depth(
         condition: PackedPairs(pack(f"validation_{condition}", [folder]))
         for condition, folder in conditions.items()
     }
-    result = train_depth(
-        DepthTrainer(network.to(choose_device(device)), freeze, protocol),
-        DepthPairs(training_packs, PairSettings(protocol.pairs_a_batch, protocol.augmentation), seed),
-        protocol.epochs,
+    network = network.to(choose_device(device))
+    settings = PairSettings(protocol.pairs_a_batch, protocol.augmentation)
+    result = TrainingLoop(
+        DepthTrainer(network, freeze, protocol, validation_pairs, provenance),
+        PairBatches(training_packs, settings, seed),
         run,
-        validation_pairs,
-        provenance,
-        print_depth_epoch,
-        progress,
-    )
+        epochs=protocol.epochs,
+        callback=TrainingDisplay(depth_epoch_text),
+    ).run()
     typer.echo(f"{run.best}: network of epoch {result['best_epoch']} of {protocol.epochs}.")

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from scene_geo_loc.cli.options.common import TrainingDevice
-
-if TYPE_CHECKING:
-    from scene_geo_loc.cli.options.progress import AnnotatedProgress
-    from scene_geo_loc.core.progress import ProgressCallback
 
 
 def descriptor(
@@ -65,6 +59,8 @@ def descriptor(
 
     Example:  scene-geo-loc train descriptor triplets.parquet runs/rgbtd --config rgbtd_alexnet_mac
     """
+    from scene_geo_loc.cli.results.training import descriptor_epoch_text
+    from scene_geo_loc.cli.train.display import TrainingDisplay
     from scene_geo_loc.networks.runtime.extractor import choose_device
     from scene_geo_loc.training.common.config import load_protocol, load_system
     from scene_geo_loc.training.common.processes import Processes
@@ -73,7 +69,7 @@ def descriptor(
     system = load_system(config).with_weights(weights, depth_weights, decoder_weights)
     settings = load_protocol(protocol)
     processes = Processes(choose_device(device))
-    display = _Display(processes.is_first)
+    display = TrainingDisplay(descriptor_epoch_text, processes.is_first)
     data = load_training_data(
         triplets, root, packs or triplets.with_name(f"{triplets.name}.packs"), settings, processes, display
     )
@@ -88,53 +84,3 @@ def descriptor(
         if result["recall_at_1"] is not None:
             best += f", validation recall@1 {100 * result['recall_at_1']:.1f} %"
         typer.echo(f"{best}; {result['ended']}.")
-
-
-class _Display:
-    """Shows the progress of each epoch with its losses, then one line that stays (a `RunWatcher`)."""
-
-    def __init__(self, is_shown: bool) -> None:
-        self._is_shown = is_shown
-        self._bar: AbstractContextManager[AnnotatedProgress] | None = None
-        self._on_progress: AnnotatedProgress | None = None
-
-    @contextmanager
-    def packing(self, title: str) -> Iterator[ProgressCallback]:
-        """See `RunWatcher.packing`; shows nothing if the pack is already there."""
-        yield lambda done, total: self._show(title, "images", done, total)
-        self.close()
-
-    def stage(self, name: str) -> None:
-        """See `RunWatcher.stage`."""
-        if self._is_shown:
-            typer.echo(name)
-
-    def batch(self, epoch: int, done: int, total: int, losses: dict[str, float]) -> None:
-        """See `Watcher.batch`."""
-        from scene_geo_loc.cli.results.training import losses_text
-
-        self._show(f"epoch {epoch}", "batches", done, total, losses_text(losses))
-
-    def epoch(self, record: dict[str, Any]) -> None:
-        """See `Watcher.epoch`."""
-        from scene_geo_loc.cli.results.training import descriptor_epoch_text
-
-        self.close()
-        if self._is_shown:
-            typer.echo(descriptor_epoch_text(record))
-
-    def close(self) -> None:
-        """Ends the bar."""
-        if self._bar is not None:
-            self._bar.__exit__(None, None, None)
-            self._bar = self._on_progress = None
-
-    def _show(self, title: str, unit: str, done: int, total: int, note: str = "") -> None:
-        from scene_geo_loc.cli.options.progress import progress
-
-        if not self._is_shown:
-            return
-        if self._on_progress is None:
-            self._bar = progress(title, unit)
-            self._on_progress = self._bar.__enter__()
-        self._on_progress(done, total, note)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scene_geo_loc.cli.options.common import TrainingDevice
 from scene_geo_loc.cli.options.settings import takes_settings
-from scene_geo_loc.training.encoder.protocol import EncoderProtocol
+from scene_geo_loc.training.common.protocols import EncoderProtocol
+
+if TYPE_CHECKING:
+    from scene_geo_loc.cli.options.progress import AnnotatedProgress
 
 
 class Student(str, Enum):
@@ -48,21 +51,30 @@ def encoder(
     Example:  scene-geo-loc train encoder alexnet encoders/alexnet robotcar photos
     """
     from scene_geo_loc.cli.options.progress import progress
-    from scene_geo_loc.training.encoder.images import pack_images
-    from scene_geo_loc.training.encoder.trainer import EncoderTrainer
+    from scene_geo_loc.packs.sources import pack_images
+    from scene_geo_loc.training.encoder.trainer import WEIGHTS, encoder_training
 
     packs = []
     for number, source in enumerate(sources):
         with progress(f"packing {source.name}", "images") as on_progress:
             packs.append(pack_images(source, out.with_name(f"{out.name}.packs") / str(number), on_progress))
-    trainer = EncoderTrainer(name.value, packs, out, protocol, device)
     with progress(f"training {name.value}", "steps") as on_progress:
+        display = _Display(on_progress, protocol)
+        encoder_training(name.value, packs, out, protocol, device, display).run()
+    typer.echo(f"{out / WEIGHTS}: weights of {name.value} after {protocol.steps} steps.")
 
-        def on_step(done: int, total: int, record: dict[str, Any] | None) -> None:
-            on_progress(done, total)
-            if record:
-                errors = ", ".join(f"{share:.3f} at {layer}" for layer, share in record["held_out"].items())
-                typer.echo(f"step {done}: unexplained variance of held-out images: {errors}", err=True)
 
-        weights = trainer.run(on_step)
-    typer.echo(f"{weights}: weights of {name.value} after {protocol.steps} steps.")
+class _Display:
+    """Shows the steps of a training in one bar; a `TrainingCallback`."""
+
+    def __init__(self, on_progress: AnnotatedProgress, protocol: EncoderProtocol) -> None:
+        self._on_progress, self._protocol = on_progress, protocol
+
+    def on_batch(self, epoch: int, done: int, total: int, losses: dict[str, float]) -> None:
+        """See `TrainingCallback.on_batch`."""
+        self._on_progress((epoch - 1) * self._protocol.record_every + done, self._protocol.steps)
+
+    def on_epoch(self, record: dict[str, Any]) -> None:
+        """See `TrainingCallback.on_epoch`."""
+        errors = ", ".join(f"{share:.3f} at {layer}" for layer, share in record["held_out"].items())
+        typer.echo(f"step {record['step']}: unexplained variance of held-out images: {errors}", err=True)

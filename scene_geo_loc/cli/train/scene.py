@@ -9,8 +9,7 @@ import typer
 
 from scene_geo_loc.cli.options.common import TrainingDevice
 from scene_geo_loc.cli.options.settings import takes_settings
-from scene_geo_loc.training.depth.protocol import Freeze
-from scene_geo_loc.training.scene.protocol import SceneProtocol, Task
+from scene_geo_loc.training.common.protocols import Freeze, SceneProtocol, Task
 
 
 @takes_settings(tasks=None, images_a_batch="--batch", margin=None)
@@ -94,14 +93,15 @@ def scene(
     Example:  scene-geo-loc train scene pnlp_fc runs/pnlp --source chess --freeze nothing --depth-loss metres
     """
     from scene_geo_loc.cli.options.progress import progress
-    from scene_geo_loc.cli.results.training import print_depth_epoch
+    from scene_geo_loc.cli.results.training import depth_epoch_text
+    from scene_geo_loc.cli.train.display import TrainingDisplay
     from scene_geo_loc.networks.runtime.extractor import choose_device
     from scene_geo_loc.packs.posed_images import PosedImages, PosedPairs, pack_posed_images
+    from scene_geo_loc.packs.sources import distinct_names
     from scene_geo_loc.training.common.initialisation import network_for_scenes, parent_of
+    from scene_geo_loc.training.common.loop import TrainingLoop
     from scene_geo_loc.training.common.run_folder import RunFolder
-    from scene_geo_loc.training.depth.pairs import distinct_names
-    from scene_geo_loc.training.depth.protocol import run_records
-    from scene_geo_loc.training.depth.trainer import train_depth
+    from scene_geo_loc.training.depth.trainer import run_records
     from scene_geo_loc.training.scene.batches import SceneBatches
     from scene_geo_loc.training.scene.trainer import SceneTrainer, fit_places
     from scene_geo_loc.traversals.opening import open_traversal
@@ -148,9 +148,12 @@ def scene(
     trained = trained.to(choose_device(device))
     if Task.PLACES in protocol.tasks:
         fit_places(trained, images)
-    trainer = SceneTrainer(trained, freeze, protocol)
     batches = SceneBatches(images, protocol.images_a_batch, protocol.baseline_m, protocol.augmentation, seed)
-    result = train_depth(
-        trainer, batches, protocol.epochs, run, pairs, provenance, print_depth_epoch, progress
-    )
+    result = TrainingLoop(
+        SceneTrainer(trained, freeze, protocol, pairs, provenance),
+        batches,
+        run,
+        epochs=protocol.epochs,
+        callback=TrainingDisplay(depth_epoch_text),
+    ).run()
     typer.echo(f"{run.best}: network of epoch {result['best_epoch']} of {protocol.epochs}.")

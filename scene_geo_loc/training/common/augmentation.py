@@ -1,8 +1,8 @@
-"""What changes in an image each time that it is trained with: the crop, and colours and light.
+"""Augmentation: random crops, and changes of colours and light.
 
-The crop is the authors' ("Learning Scene Geometry for Visual Localization in Challenging Conditions",
-ICRA 2019): 224 x 224 pixels of an image whose short side is 280, the same ones of its depth map; no flips,
-for a mirrored street is another one.  The photometric changes are this project's.
+The crop is the authors' ("Learning Scene Geometry for Visual Localization in Challenging Conditions", ICRA
+2019): 224 x 224 pixels of an image whose short side is 280, and the same pixels of its depth map.  There are
+no flips, since a mirrored street is another street.  The photometric changes are this project's.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _GAIN = (0.5, 1.7)
 _GAMMA = (0.6, 1.7)
 _CONTRAST = (0.6, 1.5)
 _TEMPERATURE = 0.25
-"""Most by which red is raised and blue lowered, or the other way round: the logarithm of a factor."""
+"""Largest logarithm of the factor by which red is raised and blue lowered, or the reverse."""
 _GREY_SHARE = 0.15
 _DARK_SHARE = 0.3
 _AMBIENT = (0.05, 0.4)
-"""What is left of the light far from the headlights."""
+"""Fraction of the light that is left far from the headlights."""
 _BLUR_SHARE, _BLUR_PIXELS = 0.3, (0.4, 2.0)
 _NOISE_SHARE, _NOISE_GREY_VALUES = 0.5, (1.0, 12.0)
 
@@ -31,17 +31,17 @@ _NOISE_SHARE, _NOISE_GREY_VALUES = 0.5, (1.0, 12.0)
 def draw_sample(
     pack: ImagePack, i: int, rng: np.random.Generator, augmentation: bool
 ) -> tuple[Image, NDArray[np.float32]]:
-    """An image of a pack as it is trained with once.
+    """Draws a training sample of an image of a pack.
 
     Args:
         pack: of images with a short side of at least 224 pixels.
-        i: the image's number.
-        rng: decides about everything random.
+        i: number of the image.
+        rng: source of everything random.
         augmentation: whether to change colours and light as well.
 
     Returns:
         The image (224, 224, 3) RGB uint8, and its depth (224, 224) in metres, NaN where unknown.  It is
-        224/280 of what the map says: a crop shows everything larger, hence nearer, than the squashed image
+        224/280 of the depth map: a crop shows everything larger, hence nearer, than the squashed image
         in which depth is inferred.
     """
     whole = pack.image(i)
@@ -51,15 +51,15 @@ def draw_sample(
     centimetres = pack.depth_centimetres(i)
     depth = np.full(image.shape[:2], np.nan, np.float32) if centimetres is None else metres(centimetres[crop])
     depth *= np.float32(INPUT_SIZE / SHORT_SIDE)
-    # A generator of its own, so that the crops that follow are the same without augmentation.
+    # From a generator of its own, so that later crops are the same with and without augmentation.
     return (augment(image, rng.spawn(1)[0]) if augmentation else image), depth
 
 
 def augment(image: Image, rng: np.random.Generator) -> Image:
-    """An RGB image (H, W, 3) as another camera might have taken it, at another hour.
+    """Changes an RGB image (H, W, 3) as if taken by another camera at another hour.
 
-    Brightness, contrast, gamma and colour temperature always change; sometimes the image loses its
-    colours, is seen by night in the light of headlights, is blurred, or noisy.
+    Brightness, contrast, gamma and colour temperature always change; sometimes the image becomes grey, a
+    night view in the light of headlights, blurred, or noisy.
     """
     image = _change_tones(image, rng)
     if rng.random() < _GREY_SHARE:
@@ -71,7 +71,7 @@ def augment(image: Image, rng: np.random.Generator) -> Image:
     if rng.random() < _BLUR_SHARE:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(*_BLUR_PIXELS)), np.uint8)
     if rng.random() < _NOISE_SHARE:
-        # After darkness: a sensor's noise is the same in the dark, and there it shows.
+        # After darkening, since the noise of a sensor does not get darker.
         noise = rng.standard_normal(image.shape, np.float32)
         noise *= np.float32(rng.uniform(*_NOISE_GREY_VALUES))
         image = _as_pixels(noise + image)
@@ -79,7 +79,7 @@ def augment(image: Image, rng: np.random.Generator) -> Image:
 
 
 def _change_tones(image: Image, rng: np.random.Generator) -> Image:
-    """Gamma, contrast about the mean, gain and colour temperature, by one table for each colour."""
+    """Changes gamma, contrast about the mean, gain and colour temperature, by a table for each colour."""
     gamma, gain = _log_uniform(rng, *_GAMMA), _log_uniform(rng, *_GAIN)
     contrast, warmth = _log_uniform(rng, *_CONTRAST), rng.uniform(-_TEMPERATURE, _TEMPERATURE)
     tone = np.linspace(0.0, 1.0, 256) ** gamma
@@ -90,7 +90,7 @@ def _change_tones(image: Image, rng: np.random.Generator) -> Image:
 
 
 def _darken(image: Image, rng: np.random.Generator) -> Image:
-    """Night: little light everywhere, and a pool of light on the road ahead that fades away."""
+    """Makes a night view: little light everywhere, and a fading pool of light on the road ahead."""
     height, width = image.shape[:2]
     ambient, reach = rng.uniform(*_AMBIENT), rng.uniform(0.4, 1.0)
     x = np.linspace(0.0, 1.0, width, dtype=np.float32) - np.float32(rng.uniform(0.3, 0.7))

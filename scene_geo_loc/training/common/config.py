@@ -12,71 +12,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.networks.architecture.scene_network import NetworkConfig
-from scene_geo_loc.training.common.precision import Precision
+from scene_geo_loc.networks.architecture.network_config import NetworkConfig
+from scene_geo_loc.training.common.protocols import TrainingProtocol
 
 IMAGENET, NO_WEIGHTS = "imagenet", "none"
 _PACKAGE = "scene_geo_loc"
 _SUFFIX = ".yaml"
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class TrainingProtocol(BaseModel):
-    """How a descriptor is trained; the authors' numbers where no other is said (ICRA 2019, section IV)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(default="full", min_length=1, description="what tables call it")
-    epochs: int = Field(default=50, ge=1, description="most passes over the triplets")
-    patience: int = Field(
-        default=10, ge=1, description="epochs without a better validation recall after which training ends"
-    )
-    triplets: int | None = Field(
-        default=None, ge=1, description="triplets of the file to train with, the first ones; null: all"
-    )
-    triplets_a_batch: int = Field(default=10, ge=1, description="triplets of a mini-batch")
-    positives: int = Field(default=4, ge=1, description="positives of a triplet drawn in an epoch")
-    negatives: int = Field(default=20, ge=1, description="negatives of a triplet drawn in an epoch")
-    hard_negatives: int = Field(
-        default=10, ge=1, description="of the negatives drawn, how many of the nearest enter the losses"
-    )
-    mine_before_forward: bool = Field(
-        default=False,
-        description="whether to choose the hard images by a pass without gradients, in which batch norms use "
-        "their running statistics, and to train on the anchors and the chosen images alone; else all images "
-        "drawn are in one pass, and in the statistics of its batch norms",
-    )
-    encoder_batch_norm: Literal["batch", "running"] = Field(
-        default="batch",
-        description="statistics of the encoders' batch norms in training: those of the mini-batch, as the "
-        "authors', or the running ones of the weights that training begins with, which then stay; the "
-        "decoder's are always those of the mini-batch",
-    )
-    learning_rate: float = Field(default=1e-4, gt=0, description="Adam's, for encoders and poolings")
-    decoder_learning_rate: float = Field(default=2e-4, gt=0, description="Adam's, for the depth decoder")
-    weight_decay: float = Field(default=1e-3, ge=0, description="Adam's, for all weights")
-    margin: float = Field(default=0.1, gt=0, description="margin of the triplet losses")
-    precision: Precision = Field(
-        default=Precision.FLOAT32, description="of convolutions and matrix products while training"
-    )
-    validation_references: int | None = Field(
-        default=None,
-        ge=1,
-        description="most reference images of the validation area, evenly spread; null: all of them",
-    )
-    validation_queries: int = Field(
-        default=200, ge=1, description="most queries of the validation area, evenly along its run"
-    )
-    checkpoint_minutes: float = Field(
-        default=10.0, ge=0, description="longest time between two states to resume from, minutes"
-    )
-
-    @model_validator(mode="after")
-    def _possible(self) -> TrainingProtocol:
-        if self.hard_negatives > self.negatives:
-            raise ValueError(f"hard_negatives {self.hard_negatives} are more than negatives {self.negatives}")
-        return self
 
 
 class SystemConfig(BaseModel):

@@ -1,4 +1,6 @@
-"""What a network begins its training with: weights of its encoders and decoder, centres of its poolings."""
+"""The first weights of a network to be trained: those of encoders and decoder, and the fit of its
+poolings.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +22,17 @@ from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.weights import fill_in
 from scene_geo_loc.training.common.config import IMAGENET, NO_WEIGHTS, SystemConfig, load_system
-from scene_geo_loc.training.depth.protocol import Freeze
-from scene_geo_loc.training.scene.protocol import Task
+from scene_geo_loc.training.common.protocols import Freeze, Task
 
 FIT_IMAGES = 380
-"""Images whose local features centres are sought in: 64,220 features of AlexNet, as many as k-means takes."""
+"""Images that poolings are fitted to: with AlexNet 64,220 local features, about as many as k-means uses."""
 _BATCH = 16
 
 
 def new_network(config: SystemConfig, seed: int) -> SceneNetwork:
-    """The network of a system with the weights that its parts begin with; the rest follows from the seed.
+    """Returns the network of a system with the first weights it names; all others follow from the seed.
 
-    Raises CheckpointError where weights are not at hand or of another architecture.
+    Raises CheckpointError if weights are not available or of another architecture.
     """
     torch.manual_seed(seed)
     network = SceneNetwork(config.network)
@@ -44,9 +45,9 @@ def new_network(config: SystemConfig, seed: int) -> SceneNetwork:
 
 
 def load_encoder(encoder: Encoder, weights: str) -> None:
-    """Fills in the weights of ImageNet, of a file, or leaves them random.
+    """Loads ImageNet weights or those of a file, or leaves them random.
 
-    Raises CheckpointError where they are not at hand or of another architecture.
+    Raises CheckpointError if they are not available or of another architecture.
     """
     if weights == IMAGENET:
         encoder.load_imagenet_weights()
@@ -55,22 +56,22 @@ def load_encoder(encoder: Encoder, weights: str) -> None:
 
 
 def load_decoder(network: SceneNetwork, path: Path) -> None:
-    """Fills in the decoder of a checkpoint, of `train depth` say.
+    """Loads the decoder of a checkpoint.
 
-    Raises CheckpointError where it cannot be read, has no decoder, or one for another encoder or scale.
+    Raises CheckpointError if it cannot be read, has no decoder, or one for another encoder or depth scale.
     """
     given, _ = load_checkpoint(path)
     decoder, wanted = decoder_of(given), decoder_of(network)
     assert wanted is not None
     if decoder is None:
         raise CheckpointError(
-            f"{path} has no depth decoder, for its descriptor is {given.config.descriptor!r}: train one with "
-            "`train depth --freeze encoder`."
+            f"{path} has no depth decoder, for its descriptor is {given.config.descriptor!r}: train the "
+            f"depth of a network with freeze {Freeze.ENCODER.value}, and name that."
         )
     if given.config.depth_scale != network.config.depth_scale:
         raise CheckpointError(
-            f"The decoder of {path} has the depth scale {given.config.depth_scale}, and the system has "
-            f"{network.config.depth_scale}: train one with `train depth --depth-scale`."
+            f"The decoder of {path} has the depth scale {given.config.depth_scale} and the system "
+            f"{network.config.depth_scale}: train a decoder of that depth scale."
         )
     fill_in(wanted, decoder.state_dict(), path)
 
@@ -78,19 +79,19 @@ def load_decoder(network: SceneNetwork, path: Path) -> None:
 def network_for_depth(
     start: str, freeze: Freeze, seed: int, new_decoder: Mapping[str, str | bool]
 ) -> tuple[SceneNetwork, dict[str, Any]]:
-    """The network whose depth is to be trained, and its provenance; the decoder as `freeze` says.
+    """Returns the network whose depth is to be trained, and its provenance.
 
-    A network of the descriptor "rgb" becomes one of "rgb_depth".  What it is used for stays of use where the
-    encoder is frozen; else only the encoder's weights are kept.
+    A network without depth becomes one that describes images in the same way and infers depth.  If the
+    encoder is frozen, all weights but the decoder's are kept; else only those of the encoder.
 
     Args:
-        start: file of a checkpoint, or the name or file of a system's config, of which it begins anew.
-        freeze: what stays as it is.
+        start: file of a checkpoint; or the name or file of a system's config, for a new network.
+        freeze: the part that stays fixed.
         seed: of all new weights.
-        new_decoder: fields of the network's config that a new decoder is to have, such as `depth_scale`.
+        new_decoder: fields of the network's config for a new decoder, such as `depth_scale`.
 
-    Raises CheckpointError where the decoder is to go on and there is none, or is to be another one, or the
-    start is of no use; SceneGeoLocError where there is no such system or decoder.
+    Raises CheckpointError if the decoder is to be fine-tuned and there is none or another one is asked for,
+    or if the network cannot infer depth; SceneGeoLocError if there is no such system or decoder.
     """
     before, origin = _start(start, seed)
     config = before.config
@@ -103,12 +104,12 @@ def network_for_depth(
     if decoder_of(before) is None:
         raise CheckpointError(
             f"{start} has no depth decoder to fine-tune, for its descriptor is {config.descriptor!r}: "
-            f"train a new one with --freeze {Freeze.ENCODER.value}."
+            f"train a new one with freeze {Freeze.ENCODER.value}."
         )
     if changes:
         raise CheckpointError(
-            f"The decoder of {start} has {_in_words(config, changes)}, which stays: "
-            f"train a new one with --freeze {Freeze.ENCODER.value}."
+            f"The decoder of {start} has {_in_words(config, changes)}, which fine-tuning keeps: "
+            f"train a new one with freeze {Freeze.ENCODER.value}."
         )
     return before, origin
 
@@ -116,18 +117,18 @@ def network_for_depth(
 def network_for_scenes(
     start: str, freeze: Freeze, seed: int, changes: Mapping[str, str | bool], tasks: Collection[Task]
 ) -> tuple[SceneNetwork, dict[str, Any]]:
-    """The network that is to be trained by these tasks, and its provenance.
+    """Returns the network to be trained for these tasks, and its provenance.
 
-    What it is asked for and has not, a decoder or learned local features, begins anew; the rest goes on.
-    Where the encoder learns and places are not among the tasks, the descriptor is to be fitted again.
+    A decoder or learned local features that it lacks are new; all other weights are kept.  If the encoder is
+    trained and places are not among the tasks, the descriptor must be fitted again.
 
     Args:
-        start: file of a checkpoint, "default" for the one that comes with the package, or the name or file
-            of a system's config.
-        freeze: what stays as it is.
+        start: file of a checkpoint; "default" for the default network; or the name or file of a system's
+            config, for a new network.
+        freeze: the part that stays fixed.
         seed: of all new weights.
-        changes: fields of the network's config that it is to have, such as `decoder`.
-        tasks: what it is to learn.
+        changes: fields of the network's config to change, such as `decoder`.
+        tasks: to train for.
 
     Raises CheckpointError and SceneGeoLocError as `network_for_depth` does.
     """
@@ -145,7 +146,7 @@ def network_for_scenes(
 
 
 def parent_of(start: str) -> str:
-    """The digest of the network that training begins with; empty where it begins anew."""
+    """Returns the digest of the network that training starts from; empty for a new network."""
     is_trained = start == "default" or Path(start).suffix == ".safetensors"
     return digest(_start(start, seed=0)[0]) if is_trained else ""
 
@@ -154,7 +155,7 @@ _DECODER = "descriptor.decoder."
 
 
 def _start(start: str, seed: int) -> tuple[SceneNetwork, dict[str, Any]]:
-    """The network that training begins with, and its provenance."""
+    """Returns the network that training starts from, and its provenance."""
     torch.manual_seed(seed)
     if start == "default":
         return default_network()
@@ -165,7 +166,7 @@ def _start(start: str, seed: int) -> tuple[SceneNetwork, dict[str, Any]]:
 
 
 def _with_depth(before: SceneNetwork, changes: Mapping[str, str | bool], start: str) -> SceneNetwork:
-    """A network like this one that infers depth, all of its weights new."""
+    """Returns a network that describes images like this one and infers depth, with new weights."""
     if (descriptor := before.descriptor.with_depth) is not None:
         changes = {**changes, "descriptor": descriptor}
     config = _changed(before.config, changes, start)
@@ -187,9 +188,9 @@ def _changed(config: NetworkConfig, changes: Mapping[str, str | bool], start: st
 
 
 def _fill_in_some(network: SceneNetwork, before: SceneNetwork, takes: Callable[[str], bool]) -> None:
-    """Fills in those weights of another network that have a place and are to be taken."""
-    there = network.state_dict().keys()
-    weights = {key: value for key, value in before.state_dict().items() if key in there and takes(key)}
+    """Copies the weights of another network that `takes` accepts and that this network has."""
+    known = network.state_dict().keys()
+    weights = {key: value for key, value in before.state_dict().items() if key in known and takes(key)}
     network.load_state_dict(weights, strict=False)
     network.eval()
 
@@ -199,13 +200,13 @@ def _in_words(config: NetworkConfig, fields: Iterable[str]) -> str:
 
 
 def fit_poolings(network: SceneNetwork, images: Tensor, depth_m: Tensor | None) -> None:
-    """Seeks the centres of poolings that have some by k-means on the local features of images.
+    """Fits the poolings of a network before training.
 
     Args:
         network: not trained yet.
         images: (N, H, W, 3) uint8.
-        depth_m: (N, H, W) true depth in metres, for the pooling of an inferred depth, of which an untrained
-            decoder can give no idea; None: that depth it is, nevertheless.
+        depth_m: (N, H, W) true depth in metres, to which the pooling of inferred depth is fitted, since the
+            decoder is untrained; None: it is fitted to the inferred depth.
     """
     device = network.fitted.device
     network.fit_poolings(network.normalise(batch.to(device).float()) for batch in images.split(_BATCH))

@@ -1,4 +1,4 @@
-"""Training in several processes, one a GPU, as `torchrun` starts them; without it there is one."""
+"""Training in several processes, one for each GPU, as `torchrun` starts them; else there is one."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 _TIMEOUT = timedelta(hours=2)
-"""How long the others wait for the first process to validate or to pack images."""
+"""Time that the others wait for the first process to validate or to pack images."""
 
 
 class Processes:
-    """All processes of a training run; `rank` 0 is the one that validates and writes.
+    """All processes of a training run; the process of rank 0 validates and writes.
 
     Attributes:
         rank: number of this process.
-        count: how many there are.
-        device: where this one computes.
+        count: number of processes.
+        device: of this process.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -38,22 +38,22 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this one validates and writes."""
+        """Whether this process validates and writes."""
         return self.rank == 0
 
     def parallel(self, module: nn.Module) -> nn.Module:
-        """The module with its gradients averaged over all processes."""
+        """Returns the module with its gradients averaged over all processes."""
         if self.count == 1:
             return module
-        # Statistics of batch norms are those of the first process, as the checkpoint's are.
+        # The statistics of batch norms are those of the first process, which writes the checkpoint.
         return DistributedDataParallel(module, find_unused_parameters=True)
 
     def part(self, values: Tensor) -> Tensor:
-        """This process's share of the triplets of a mini-batch."""
+        """Returns this process's share of a mini-batch."""
         return values[self.rank :: self.count]
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
-        """The means over all processes."""
+        """Returns the means of values over all processes."""
         if self.count == 1:
             return values
         tensor = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
@@ -61,7 +61,7 @@ class Processes:
         return dict(zip(values, (tensor / self.count).tolist(), strict=True))
 
     def from_first(self, value: Any) -> Any:
-        """What the first process gives; all others wait for it."""
+        """Returns the value of the first process, for which all others wait."""
         if self.count == 1:
             return value
         box = [value]
@@ -69,8 +69,8 @@ class Processes:
         return box[0]
 
     def close(self) -> None:
-        """Waits for the others and parts from them, once what `parallel` gave is no longer in use."""
+        """Waits for the others and leaves the group; the modules of `parallel` must no longer be in use."""
         if self.count > 1:
-            gc.collect()  # cycles hold parallel modules, and these hold threads, with which torch may abort
+            gc.collect()  # cycles may keep parallel modules alive, with whose threads torch may abort
             dist.barrier()
             dist.destroy_process_group()

@@ -1,23 +1,22 @@
-"""The folder of a training run: what it is, how it went, its networks, and what it resumes from.
+"""The folder of a training run: config, log, networks, and the state to resume from.
 
-    config.yaml                            system, protocol, seed, triplets, versions
-    log.jsonl                              a line an epoch
-    curves.png                             losses and recall over the epochs
-    depth.png                              of depth: what the network makes of a few images by now
+    config.yaml                            system, protocol, seed, training data, versions
+    log.jsonl                              one line for each epoch
+    curves.png                             losses and validation over the epochs
+    depth.png                              for depth: a few images with the depth inferred so far
     checkpoints/best.safetensors           the network of the best epoch
     checkpoints/last.safetensors           the network of the last epoch
-    checkpoints/training_state.safetensors while it runs: weights, the optimiser's moments, how far it is
-    result.json                            why and when it ended; its best epoch
+    checkpoints/training_state.safetensors while it runs: weights, the optimiser's moments, progress
+    result.json                            why it ended; its best epoch
 
-Every file is written aside and renamed, and the state last of all.  Whenever a run is killed, what its state
-does not know yet is done again and comes out as before.
+Every file is replaced atomically, the state last.  If a run is killed, what its state does not include is
+done again with the same result.
 """
 
 from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,60 +26,92 @@ import torch
 import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from scene_geo_loc import __version__
 from scene_geo_loc.core.atomic import write_aside, write_json
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
-from scene_geo_loc.plots.training_curves import write_training_curves
 
-Draw = Callable[[Path, list[dict[str, Any]]], None]
-"""Draws the picture of a run from its log."""
 CONFIG, LOG, CURVES, RESULT = "config.yaml", "log.jsonl", "curves.png", "result.json"
 BEST, LAST = "checkpoints/best.safetensors", "checkpoints/last.safetensors"
 _STATE = "checkpoints/training_state.safetensors"
 _KEY = "scene_geo_loc_training"
 _VERSIONS = "versions"
+_WEIGHTS, _OPTIMISER = "weights.", "optimiser."
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What a run resumes from.
+    """The state that a run resumes from.
 
     Attributes:
         tensors: all weights and the optimiser's moments, by name.
-        progress: how far it is, JSON's types alone.
+        progress: the progress of the run, in types of JSON.
     """
 
     tensors: dict[str, Tensor]
     progress: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls, module: nn.Module, optimiser: torch.optim.Optimizer, progress: dict[str, Any]
+    ) -> TrainingState:
+        """The state of a module and of the optimiser of its weights."""
+        tensors = {f"{_WEIGHTS}{name}": value for name, value in module.state_dict().items()}
+        for index, moments in optimiser.state_dict()["state"].items():
+            tensors |= {f"{_OPTIMISER}{index}.{name}": value for name, value in moments.items()}
+        return cls(tensors, progress)
+
+    def restore(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        """Sets a module and its optimiser to the state. The learning rates stay as they are.
+
+        Raises CheckpointError if the state is that of another module or optimiser.
+        """
+        weights: dict[str, Tensor] = {}
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in self.tensors.items():
+            if name.startswith(_OPTIMISER):
+                index, moment = name.removeprefix(_OPTIMISER).split(".")
+                moments.setdefault(int(index), {})[moment] = value
+            else:
+                # Older versions called the weights "learner.", "network." or "student.".
+                weights[name.partition(".")[2]] = value
+        groups = optimiser.state_dict()["param_groups"]
+        try:
+            module.load_state_dict(weights)
+            optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"The state of the run does not fit its network ({str(error).splitlines()[0]}): train again "
+                "in a new folder."
+            ) from error
 
 
 class RunFolder:
     """The folder of one run, new or to be resumed.
 
     Args:
-        path: the folder; made where there is none.
-        config: what the run is: the same again resumes it.
+        path: the folder, which is made if needed.
+        config: describes the run; only a run of the same config is resumed.
 
-    Raises SceneGeoLocError where the folder holds something else, another run, or cannot be written.
+    Raises SceneGeoLocError if the folder holds something else or another run, or cannot be written.
     """
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path = path
-        there = self._read_config()
-        # What never came to its first epoch, for want of weights say, is no run to be kept.
-        if there is None or not (path / LOG).is_file():
+        found = self._read_config()
+        # A run without a record, for instance because weights were missing, may be replaced.
+        if found is None or not (path / LOG).is_file():
             text = yaml.safe_dump({**config, _VERSIONS: versions()}, sort_keys=False, allow_unicode=True)
             write_aside(path / CONFIG, text.encode())
             return
-        # As the file gives it back: of tuples it makes lists.
+        # As it is read from the file, where tuples become lists.
         wanted = yaml.safe_load(yaml.safe_dump(config, sort_keys=False))
-        there.pop(_VERSIONS, None)
-        if other := _difference(wanted, there):
+        found.pop(_VERSIONS, None)
+        if difference := _difference(wanted, found):
             raise SceneGeoLocError(
-                f"{path} holds another training run ({other}): name a new folder, or repeat that run's "
-                "command to resume it."
+                f"{path} holds another training run ({difference}): name a new folder, or resume that run "
+                "with its own settings."
             )
 
     @property
@@ -95,12 +126,12 @@ class RunFolder:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """How the run ended; None where it has not."""
+        """The result of the run, or None if it has not ended."""
         path = self.path / RESULT
         return _read_json(path) if path.is_file() else None
 
     def finish(self, result: dict[str, Any]) -> None:
-        """Notes how the run ended; what it would resume from is not needed any more."""
+        """Writes the result of the run and removes the state."""
         write_json(self.path / RESULT, result)
         (self.path / _STATE).unlink(missing_ok=True)
         for name in (BEST, LAST, _STATE):  # of a run that was killed while it wrote
@@ -108,7 +139,10 @@ class RunFolder:
                 left.unlink()
 
     def log(self, epochs: int) -> list[dict[str, Any]]:
-        """The records of the first `epochs` epochs, as far as there are."""
+        """Returns the first records of the log, at most `epochs`.
+
+        Raises SceneGeoLocError if the log is damaged.
+        """
         try:
             lines = (self.path / LOG).read_text().splitlines()
             return [json.loads(line) for line in lines[:epochs]]
@@ -119,21 +153,20 @@ class RunFolder:
                 f"{self.path / LOG} is damaged ({error}): train again in a new folder."
             ) from error
 
-    def write_log(self, records: list[dict[str, Any]], draw: Draw = write_training_curves) -> None:
-        """Writes a line for each record, and draws the curves."""
+    def write_log(self, records: list[dict[str, Any]]) -> None:
+        """Writes one line for each record."""
         lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         write_aside(self.path / LOG, lines.encode())
-        draw(self.path / CURVES, records)
 
     def save_state(self, state: TrainingState) -> None:
-        """Writes what the run resumes from; the state before stays whole until this one is."""
+        """Writes the state to resume from, replacing the previous one atomically."""
         tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors.items()}
         write_aside(self.path / _STATE, save(tensors, {_KEY: json.dumps(state.progress)}))
 
     def load_state(self) -> TrainingState | None:
-        """What the run resumes from; None where it has not begun.
+        """Returns the state to resume from, or None if there is none.
 
-        Raises CheckpointError where it is damaged.
+        Raises CheckpointError if it is damaged.
         """
         path = self.path / _STATE
         if not path.is_file():
@@ -155,18 +188,18 @@ class RunFolder:
         except FileNotFoundError:
             if self.path.is_dir() and any(self.path.iterdir()):
                 raise SceneGeoLocError(
-                    f"{self.path} is no training run and not empty: name a new folder."
+                    f"{self.path} is not empty and holds no training run: name a new folder."
                 ) from None
             return None
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise SceneGeoLocError(f"{path} cannot be read ({error}): name a new folder.") from error
         if not isinstance(config, dict):
-            raise SceneGeoLocError(f"{path} is not that of a training run: name a new folder.")
+            raise SceneGeoLocError(f"{path} does not describe a training run: name a new folder.")
         return config
 
 
 def versions() -> dict[str, str]:
-    """What the numbers of a run may depend on besides its config."""
+    """Versions that the numbers of a run may depend on, besides its config."""
     return {
         "scene_geo_loc": __version__,
         "torch": str(torch.__version__),
@@ -176,15 +209,15 @@ def versions() -> dict[str, str]:
     }
 
 
-def _difference(wanted: dict[str, Any], there: dict[str, Any], where: str = "") -> str | None:
-    """The first thing in which two configs differ, in words."""
-    for key in (*wanted, *(key for key in there if key not in wanted)):
-        ours, theirs = wanted.get(key), there.get(key)
+def _difference(wanted: dict[str, Any], found: dict[str, Any], where: str = "") -> str | None:
+    """Describes the first difference between two configs."""
+    for key in (*wanted, *(key for key in found if key not in wanted)):
+        ours, theirs = wanted.get(key), found.get(key)
         if isinstance(ours, dict) and isinstance(theirs, dict):
             if inner := _difference(ours, theirs, f"{where}{key}."):
                 return inner
         elif ours != theirs:
-            return f"{where}{key} is {theirs} there, and now {ours}"
+            return f"{where}{key} is {theirs} there and {ours} now"
     return None
 
 

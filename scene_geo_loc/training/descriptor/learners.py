@@ -1,6 +1,6 @@
-"""What a trainer trains: a network with its losses, and which of its weights learn.
+"""Learners: a network with the losses it is trained by, and the choice of the weights that are trained.
 
-The networks' forward passes are those of inference; a learner adds what is only wanted in training.
+The forward passes of the networks are those of inference; a learner adds what only training needs.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from scene_geo_loc.networks.architecture.descriptors import Description, Descrip
 from scene_geo_loc.networks.architecture.encoders import Encoder
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.training.common.config import SystemConfig
-from scene_geo_loc.training.common.losses import l1_depth_loss, laplace_depth_loss
+from scene_geo_loc.training.common.depth_loss import l1_depth_loss, laplace_depth_loss
 
 
 class Outputs(NamedTuple):
-    """What a learner gives of images.
+    """Output of a learner for images.
 
     Attributes:
-        descriptors: (B, D) by name, each of which has a triplet loss.
-        losses: further losses by name, each of them weighs 1.
+        descriptors: (B, D) by name; each has a triplet loss.
+        losses: further losses by name, each of weight 1.
     """
 
     descriptors: dict[str, Tensor]
@@ -36,8 +36,8 @@ class Learner(nn.Module, ABC):
     """Base of the learners.
 
     Attributes:
-        network: what is trained, and what a checkpoint holds.
-        needs_depth: whether it learns from true depth maps.
+        network: is trained, and stored in checkpoints.
+        needs_depth: whether training needs true depth maps.
     """
 
     network: SceneNetwork
@@ -45,29 +45,29 @@ class Learner(nn.Module, ABC):
 
     @abstractmethod
     def describe(self, pixels: Tensor, depth_m: Tensor) -> Description:
-        """The descriptors of images (B, H, W, 3) uint8 with true depth (B, H, W), metres, NaN unknown."""
+        """Describes images (B, H, W, 3) uint8 with true depth (B, H, W) in metres, NaN where unknown."""
 
     @abstractmethod
     def forward(self, pixels: Tensor, depth_m: Tensor) -> Outputs:
-        """What there is to be learned from these images, see `describe`."""
+        """Returns the descriptors and losses of images, see `describe`."""
 
     def descriptor_parameters(self) -> list[nn.Parameter]:
-        """The weights that the descriptor's learning rate is for."""
+        """Weights trained at the descriptor's learning rate."""
         return self.network.descriptor_parameters()
 
     def decoder_parameters(self) -> list[nn.Parameter]:
-        """The weights that the decoder's learning rate is for."""
+        """Weights trained at the decoder's learning rate."""
         return self.network.decoder_parameters()
 
     def freeze_the_rest(self) -> None:
-        """Lets no gradient be computed for weights that are not trained."""
+        """Turns off the gradients of all weights that are not trained."""
         trained = {id(weight) for weight in (*self.descriptor_parameters(), *self.decoder_parameters())}
         for weight in self.parameters():
             weight.requires_grad_(id(weight) in trained)
 
 
 class SceneLearner(Learner):
-    """A scene network that learns from images, and depth from true depth where its system says so."""
+    """A scene network that is trained on images, and on true depth if its descriptor system needs that."""
 
     def __init__(self, network: SceneNetwork, config: SystemConfig) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class SceneLearner(Learner):
         self.needs_depth = network.descriptor.needs_depth_maps
 
     def describe(self, pixels: Tensor, depth_m: Tensor) -> Description:
-        """See `Learner.describe`; depth does not count."""
+        """See `Learner.describe`; depth is not used."""
         return self.network.describe_images(self.network.normalise(pixels.float()))
 
     def forward(self, pixels: Tensor, depth_m: Tensor) -> Outputs:
@@ -97,7 +97,7 @@ class SceneLearner(Learner):
 
 
 class DepthLearner(Learner):
-    """A network whose images are true depth maps in the colours of the jet table; all its weights learn."""
+    """A network whose images are true depth maps in jet colours; all its weights are trained."""
 
     needs_depth = True
 
@@ -106,7 +106,7 @@ class DepthLearner(Learner):
         self.network = network
 
     def describe(self, pixels: Tensor, depth_m: Tensor) -> Description:
-        """See `Learner.describe`; images do not count."""
+        """See `Learner.describe`; images are not used."""
         colours = coloured(depth_m, self.network.depth_scale)
         return self.network.describe_images(self.network.normalise(colours), trunk_grad=True)
 
@@ -115,27 +115,29 @@ class DepthLearner(Learner):
         return Outputs({"depth": self.describe(pixels, depth_m).joint.float()}, {})
 
     def descriptor_parameters(self) -> list[nn.Parameter]:
-        """All: ImageNet has no depth maps."""
+        """All weights, since ImageNet has no depth maps."""
         return [*self.network.encoder.parameters(), *self.network.descriptor.descriptor_parameters()]
 
 
 def coloured(depth_m: Tensor, scale: DepthScale) -> Tensor:
-    """Images (B, H, W, 3) in [0, 255] of depth (B, H, W) in metres by the jet table; far where unknown."""
+    """Images (B, H, W, 3) in [0, 255] of depth (B, H, W) in metres in jet colours; unknown depth is far."""
     return 255 * jet(scale.normalise(depth_m)[:, None]).permute(0, 2, 3, 1)
 
 
 def named_descriptors(system: DescriptorSystem, description: Description) -> dict[str, Tensor]:
-    """The descriptors that have a triplet loss each, in float32: the parts, and the joint one of several."""
+    """Returns the descriptors that have a triplet loss, in float32: the parts, and the joint one of
+    several.
+    """
     parts = [part.float() for part in description.parts]
     if len(parts) == 1:
         return {"image": parts[0]}
-    # Of the authors' length, for their margin: they join unit parts without dividing.
+    # The authors join unit parts without dividing; their margin is for descriptors of that length.
     joint = description.joint.float() * len(parts) ** 0.5
     return {"image": parts[0], system.second_part: parts[1], "joint": joint}
 
 
 def set_modes(learner: Learner, encoder_batch_norm: str) -> None:
-    """Puts a learner into training, its encoders' batch norms as the protocol says."""
+    """Sets a learner to training mode, with the encoders' batch norms as the protocol says."""
     learner.train()
     if encoder_batch_norm == "running":
         for module in learner.modules():
@@ -145,6 +147,6 @@ def set_modes(learner: Learner, encoder_batch_norm: str) -> None:
 
 @torch.no_grad()
 def joint_descriptors(learner: Learner, pixels: Tensor, depth_m: Tensor) -> Tensor:
-    """The joint descriptors (B, D) that images are told apart by, in inference mode, which stays."""
+    """Returns joint descriptors (B, D) in inference mode; the learner stays in that mode."""
     learner.eval()
     return learner.describe(pixels, depth_m).joint.float()

@@ -1,4 +1,4 @@
-"""A training run of a descriptor system, from a file of triplets to its run folder."""
+"""A training run of a descriptor system, from a file of triplets to the run folder."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from scene_geo_loc.networks.checkpoint import load_checkpoint
 from scene_geo_loc.packs.image_pack import INPUT_SIZE, ImagePack
 from scene_geo_loc.packs.sources import pack_triplets
 from scene_geo_loc.places.triplets import Triplets
-from scene_geo_loc.training.common.config import SystemConfig, TrainingProtocol
+from scene_geo_loc.training.common.config import SystemConfig
 from scene_geo_loc.training.common.initialisation import FIT_IMAGES, fit_poolings, new_network
+from scene_geo_loc.training.common.loop import TrainingCallback, TrainingLoop
 from scene_geo_loc.training.common.processes import Processes
+from scene_geo_loc.training.common.protocols import TrainingProtocol
 from scene_geo_loc.training.common.run_folder import RunFolder
 from scene_geo_loc.training.descriptor.batches import BatchSettings, TripletBatches
 from scene_geo_loc.training.descriptor.hallucination import (
@@ -31,35 +33,35 @@ from scene_geo_loc.training.descriptor.hallucination import (
     rgb_stage,
 )
 from scene_geo_loc.training.descriptor.learners import DepthLearner, Learner, SceneLearner, coloured
-from scene_geo_loc.training.descriptor.trainer import DescriptorTrainer, Watcher
+from scene_geo_loc.training.descriptor.trainer import DescriptorTrainer
 from scene_geo_loc.training.descriptor.validation import Validation, load_validation
 
 STAGES = "stages"
-"""Folder within a hallucination network's run folder, of the runs of its first stage."""
+"""Folder in a run folder with the runs of earlier stages."""
 _PACK = "triplets"
 
 
-class RunWatcher(Watcher, Protocol):
-    """What is told how a run goes."""
+class RunCallback(TrainingCallback, Protocol):
+    """Receives the progress of a run."""
 
-    def packing(self, words: str) -> AbstractContextManager[ProgressCallback]:
-        """Shows how many images of how many are packed."""
+    def packing(self, title: str) -> AbstractContextManager[ProgressCallback]:
+        """Opens the display of packing images."""
         ...
 
-    def stage(self, name: str) -> None:
-        """A network's training begins, or goes on."""
+    def on_stage(self, name: str) -> None:
+        """Called when the training of a network begins or is resumed."""
         ...
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What systems are trained and validated on.
+    """The data that systems are trained and validated on.
 
     Attributes:
-        triplets: those of a file.
+        triplets: of a file.
         digest: SHA-256 of that file, in hexadecimal.
         pack: their images and depth maps.
-        validation: of the validation area.
+        validation: the validation area.
     """
 
     triplets: Triplets
@@ -74,17 +76,17 @@ def load_training_data(
     packs: Path,
     protocol: TrainingProtocol,
     processes: Processes,
-    watcher: RunWatcher,
+    callback: RunCallback,
 ) -> TrainingData:
-    """Triplets and validation area, packed where they are not yet.
+    """Loads triplets and validation area, and packs their images if needed.
 
     Args:
         path: file of triplets.
-        root: folder of the runs, where it is no longer where the file says.
-        packs: folder for the packs, which all runs on these triplets share.
-        protocol: says how many there are to be.
-        processes: of which the first one packs.
-        watcher: is told how it goes.
+        root: folder of the runs, if it is no longer where the file says.
+        packs: folder for the packs, shared by all runs on these triplets.
+        protocol: settings of the training, with the numbers of triplets, references and queries.
+        processes: that train together; the first one packs.
+        callback: receives the progress.
 
     Raises:
         SceneGeoLocError: the file, the runs or the packs cannot be read or written.
@@ -92,9 +94,9 @@ def load_training_data(
     triplets = Triplets.load(path, root)
 
     def packed() -> tuple[ImagePack, Validation]:
-        with watcher.packing("packing images of triplets") as on_progress:
+        with callback.packing("packing images of triplets") as on_progress:
             pack = pack_triplets(triplets, packs / _PACK, on_progress=on_progress)
-        with watcher.packing("packing images of the validation area") as on_progress:
+        with callback.packing("packing images of the validation area") as on_progress:
             references, queries = protocol.validation_references, protocol.validation_queries
             folder = packs / f"validation_{references or 'all'}_{queries}"
             validation = load_validation(triplets.root, folder, references, queries, on_progress)
@@ -110,19 +112,19 @@ def load_training_data(
 
 
 class TrainingRun:
-    """Trains one system into a folder, resuming what is there.
+    """The training of one system in a run folder, from the beginning or from where it was stopped.
 
     Args:
         out: the run folder.
-        system: what to train.
-        protocol: how.
-        seed: decides about everything random.
-        data: what to train on.
-        processes: those that train together.
-        watcher: is told how it goes.
+        system: is trained.
+        protocol: settings of the training.
+        seed: of everything random.
+        data: training and validation data.
+        processes: that train together.
+        callback: receives the progress.
 
-    Raises SceneGeoLocError where the folder holds another run, where the network's input is not what images
-    are packed for, or where depth is needed and the triplets have none.
+    Raises SceneGeoLocError if the folder holds another run, if the network's input has another size than
+    packed images, or if the system needs depth maps and the triplets have none.
     """
 
     def __init__(
@@ -133,20 +135,21 @@ class TrainingRun:
         seed: int,
         data: TrainingData,
         processes: Processes,
-        watcher: RunWatcher,
+        callback: RunCallback,
     ) -> None:
         self._out, self._system, self._protocol, self._seed = out, system, protocol, seed
-        self._data, self._processes, self._watcher = data, processes, watcher
+        self._data, self._processes, self._callback = data, processes, callback
         network = system.network
         if (network.input_width, network.input_height) != (INPUT_SIZE, INPUT_SIZE):
             raise SceneGeoLocError(
-                f"{system.name}: its input is {network.input_width} x {network.input_height}, and training "
-                f"images are {INPUT_SIZE} x {INPUT_SIZE}: give it that input; its weights serve other shapes."
+                f"{system.name}: its input is {network.input_width} x {network.input_height} and training "
+                f"images are {INPUT_SIZE} x {INPUT_SIZE}: set input_width and input_height to {INPUT_SIZE}; "
+                "the weights do not depend on them."
             )
         if network.descriptor_size is not None:
             raise SceneGeoLocError(
-                f"{system.name}: descriptor_size {network.descriptor_size} is that of a projection, which is "
-                "fitted after training: train with descriptor_size: null."
+                f"{system.name}: descriptor_size {network.descriptor_size} needs a projection, which is "
+                "fitted after training: set descriptor_size to null."
             )
         if network.system.needs_depth_maps and not data.pack.known.any():
             raise SceneGeoLocError(
@@ -156,39 +159,41 @@ class TrainingRun:
         self.folder = self._run_folder(out, system)
 
     def run(self) -> dict[str, Any]:
-        """Trains to the end; returns how it ended, see `DescriptorTrainer.run`.
+        """Trains to the end; returns the result, see `TrainingLoop.run`.
 
         Raises:
-            CheckpointError: the encoders' first weights are not at hand or of another architecture.
+            CheckpointError: the first weights of the encoders are not available or of another architecture.
             SceneGeoLocError: a loss is not finite, or the folder cannot be written.
         """
         if (result := self.folder.result) is not None:
             return result
         if self._system.network.system.is_trained_in_stages:
-            return self._run_hallucination()
-        network = self._begun(self._system, of_depth=False)
+            return self._run_stages()
+        network = self._initialised(self._system, of_depth=False)
         return self._train(SceneLearner(network, self._system), self.folder, self._system)
 
-    def _run_hallucination(self) -> dict[str, Any]:
+    def _run_stages(self) -> dict[str, Any]:
+        """Trains a network on images and one on depth maps, then the hallucination network from both."""
         trained: list[SceneNetwork] = []
         for name, system in ((RGB_STAGE, rgb_stage(self._system)), (DEPTH_STAGE, depth_stage(self._system))):
-            self._watcher.stage(system.name)
+            self._callback.on_stage(system.name)
             folder = self._run_folder(self._out / STAGES / name, system)
             of_depth = name == DEPTH_STAGE
             if folder.result is None:
-                network = self._begun(system, of_depth)
+                network = self._initialised(system, of_depth)
                 learner: Learner = DepthLearner(network) if of_depth else SceneLearner(network, system)
-                # The validation images have no depth maps: the depth network's best epoch is the last.
+                # The validation images have no depth maps, so the best epoch of the depth network is the
+                # last.
                 self._train(learner, folder, system, validated=not of_depth)
             self._processes.from_first(None)
             trained.append(load_checkpoint(folder.best)[0])
-        self._watcher.stage(self._system.name)
+        self._callback.on_stage(self._system.name)
         torch.manual_seed(self._seed)
         network = SceneNetwork(self._system.network)
         return self._train(HallucinationLearner(network, *trained), self.folder, self._system)
 
-    def _begun(self, system: SystemConfig, of_depth: bool) -> SceneNetwork:
-        """The network as training begins, its poolings' centres found."""
+    def _initialised(self, system: SystemConfig, of_depth: bool) -> SceneNetwork:
+        """Returns a network with its first weights and fitted poolings."""
         network = new_network(system, self._seed).to(self._processes.device)
         if network.is_fitted:
             return network
@@ -211,15 +216,22 @@ class TrainingRun:
             "triplets": len(self._data.triplets),
             "triplets_sha256": self._data.digest,
         }
-        return DescriptorTrainer(
+        trainer = DescriptorTrainer(
             learner.to(self._processes.device),
-            self._batches(system.augmentation),
             self._data.validation if validated else None,
             self._protocol,
-            folder,
             provenance,
             self._processes,
-            self._watcher,
+        )
+        return TrainingLoop(
+            trainer,
+            self._batches(system.augmentation),
+            folder,
+            epochs=self._protocol.epochs,
+            patience=self._protocol.patience,
+            checkpoint_minutes=self._protocol.checkpoint_minutes,
+            processes=self._processes,
+            callback=self._callback,
         ).run()
 
     def _batches(self, augmentation: bool) -> TripletBatches:
@@ -229,7 +241,9 @@ class TrainingRun:
         return TripletBatches(self._data.pack, self._data.triplets, settings, self._seed)
 
     def _true_depth(self) -> Tensor:
-        """At most `FIT_IMAGES` true depth maps (N, 224, 224) of the triplets, metres, NaN where unknown."""
+        """Returns at most `FIT_IMAGES` true depth maps (N, 224, 224) of the triplets, metres, NaN where
+        unknown.
+        """
         found: list[Tensor] = []
         for batch in self._batches(augmentation=False).epoch(0):
             depth_m = batch.depth.flatten(0, 1)

@@ -1,4 +1,4 @@
-"""The validation area: where the best epoch of a training run is chosen."""
+"""The validation area, in which the best epoch of a training run is chosen."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from scene_geo_loc.places.views import View, open_cameras
 from scene_geo_loc.traversals.skipped import Skipped
 
 REFERENCE_RUNS = (REFERENCE_RUN, *TRAINING_RUNS)
-"""References are of the first of these that passes through the validation area."""
+"""Candidates for the run of the references: the first that passes through the validation area."""
 QUERY_RUNS = (SCENARIOS["sunny"].run, *TRAINING_RUNS)
-"""Queries are of those of these that do, in equal parts, but the references' run."""
+"""Candidates for the runs of the queries: all others that pass through it, in equal parts."""
 
 _BATCH = 32
-"""Images that are described at a time."""
+"""Images described at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """Views of the validation area, packed.
+    """Packed views of the validation area.
 
     Attributes:
         pack: their images, 224 x 224.
-        references, queries: their numbers in the pack.
+        references, queries: numbers in the pack.
         reference_positions, query_positions: (R, 2) and (Q, 2) metres in the map.
     """
 
@@ -53,7 +53,11 @@ class Validation:
     query_positions: NDArray[np.float64]
 
     def recall(self, describe: Callable[[torch.Tensor], torch.Tensor]) -> PlaceRecall:
-        """How well descriptors (B, D) that `describe` gives of images (B, 224, 224, 3) uint8 find places."""
+        """Measures the recall of places by descriptors.
+
+        Args:
+            describe: images (B, 224, 224, 3) uint8 to descriptors (B, D).
+        """
         return measure_recall(
             self._described(describe, self.queries),
             self.query_positions,
@@ -62,8 +66,10 @@ class Validation:
         )
 
     def images(self, most: int) -> torch.Tensor:
-        """At most so many reference images (N, 224, 224, 3) uint8, drawn at random, always the same."""
-        # Not every n-th: views of a place follow each other, so that some cameras would never be among them.
+        """Returns at most `most` reference images (N, 224, 224, 3) uint8, drawn at random, always the
+        same.
+        """
+        # Not every n-th: the views of a place follow each other, so some cameras might never be drawn.
         drawn = np.random.default_rng(0).permutation(len(self.references))[:most]
         return torch.from_numpy(self.pack.images([self.references[i] for i in sorted(drawn)]))
 
@@ -87,18 +93,18 @@ def load_validation(
     most_queries: int,
     on_progress: ProgressCallback = ignore_progress,
 ) -> Validation:
-    """The validation area of a folder of RobotCar runs, real or simulated.
+    """Loads the validation area of a folder of RobotCar runs, real or simulated.
 
     Args:
         root: the folder.
-        folder: the pack of its images, made where it is not there.
-        most_references: that many references at most, all views of places that are evenly spread; None: of
-            a place every 5 m.
-        most_queries: that many queries at most, evenly along their runs, with the cameras in turn.
+        folder: of the pack of its images, which is made if needed.
+        most_references: largest number of references, all views of evenly spread places; None: of a place
+            every 5 m.
+        most_queries: largest number of queries, evenly along their runs and from each camera in turn.
         on_progress: receives the images done and their total.
 
     Raises:
-        SceneGeoLocError: not two of its runs pass through the validation area, or the pack cannot be made.
+        SceneGeoLocError: fewer than two runs pass through the validation area, or the pack cannot be made.
     """
     area = Areas.load(root).validation
 
@@ -114,26 +120,26 @@ def load_validation(
     if reference_run is None or not query_runs:
         runs = ", ".join(dict.fromkeys((*REFERENCE_RUNS, *QUERY_RUNS)))
         raise SceneGeoLocError(
-            f"{root}: no two of the runs {runs} pass through "
-            f"the validation area, by which the best epoch is chosen: check {AREAS_FILE}."
+            f"{root}: fewer than two of the runs {runs} pass through the validation area, in which the best "
+            f"epoch is chosen: check {AREAS_FILE}."
         )
     references = _at_most(of_runs[reference_run], most_references)
     a_run = -(-most_queries // len(query_runs))
     queries = [view for run in query_runs for view in views_in_turn(of_runs[run], a_run)]
     pack = pack_views([*references, *queries], folder, on_progress=on_progress)
     # Views whose image cannot be read are not in the pack.
-    there = [
+    packed = [
         [view for view in views if pack.find(view_name(view)) is not None] for views in (references, queries)
     ]
-    if not all(there):
+    if not all(packed):
         raise SceneGeoLocError(f"{root}: the images of the validation area cannot be read: check its files.")
     number_of = {name: number for number, name in enumerate(pack.names)}
-    numbers = [[number_of[view_name(view)] for view in views] for views in there]
-    positions = [np.array([view.position for view in views]) for views in there]
+    numbers = [[number_of[view_name(view)] for view in views] for views in packed]
+    positions = [np.array([view.position for view in views]) for views in packed]
     return Validation(pack, numbers[0], numbers[1], positions[0], positions[1])
 
 
 def _at_most(places: list[Sequence[View]], most_views: int | None) -> list[View]:
-    """All views of as many places, evenly spread, as have at most so many views."""
+    """Returns all views of evenly spread places, at most `most_views`."""
     count = len(places) if most_views is None else min(len(places), max(1, most_views // len(places[0])))
     return [view for k in range(count) for view in places[k * len(places) // count]]

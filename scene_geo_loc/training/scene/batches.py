@@ -1,4 +1,4 @@
-"""Batches of posed images, each with the views that it is compared with."""
+"""Batches of posed images, each with the views it is compared with."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from torch import Tensor
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.packs.posed_images import PosedImages
 from scene_geo_loc.training.common.augmentation import augment
-from scene_geo_loc.training.descriptor.batches import drawn_ahead
+from scene_geo_loc.training.common.batches import drawn_ahead
 
 NEIGHBOURS = 3
-"""Views that an image is warped to, as in the paper."""
+"""Number of views that an image is warped to, as in the paper."""
 _PARTNERS = 12
-"""An image's partner is drawn from so many that see the same."""
+"""Number of views that show the same, from which the partner of an image is drawn."""
 
 
 class SceneBatch(NamedTuple):
-    """B images and what they are compared with; poses are float32, for they are between near cameras.
+    """B images and the views they are compared with; poses are float32, since the cameras are near each
+    other.
 
     Attributes:
-        images: (B, H, W, 3) uint8 RGB, as the network is given them.
+        images: (B, H, W, 3) uint8 RGB, the input of the network.
         depth: (B, H, W) metres, NaN where unknown.
         K: (B, 4) fx, fy, cx, cy.
-        plain: (B, H, W, 3) uint8, the images as they were taken.
-        neighbours: (B, M, H, W, 3) uint8, views of the same traversal, as they were taken.
+        plain: (B, H, W, 3) uint8, the images without augmentation.
+        neighbours: (B, M, H, W, 3) uint8, views of the same traversal without augmentation.
         K_neighbours: (B, M, 4).
         T_neighbour_image: (B, M, 4, 4).
-        partners: (B, H, W, 3) uint8, views of any traversal, as the network is given them.
+        partners: (B, H, W, 3) uint8, views of any traversal, input of the network.
         partner_depth: (B, H, W).
         K_partners: (B, 4).
         T_partner_image: (B, 4, 4).
-        apart_m: (B, B) from the camera of each image to that of each partner.
+        apart_m: (B, B) distance between the cameras of each image and each partner, metres.
     """
 
     images: Tensor
@@ -56,7 +57,7 @@ class SceneBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class _Draw:
-    """One image with its views, in the order of `SceneBatch`, and its position and its partner's."""
+    """One image with its views, in the order of `SceneBatch`, its position and that of its partner."""
 
     arrays: tuple[NDArray, ...]
     position: NDArray[np.float64]
@@ -64,7 +65,7 @@ class _Draw:
 
 
 class SceneBatches:
-    """Batches of posed images; an epoch takes each image once that has a view to be compared with."""
+    """Batches of posed images; an epoch has each image that has neighbouring views once."""
 
     def __init__(
         self,
@@ -75,17 +76,17 @@ class SceneBatches:
         seed: int,
         threads: int = 1,
     ) -> None:
-        """Finds what can be compared.
+        """Finds the neighbours of each image.
 
         Args:
             images: to draw from.
             images_a_batch: B.
-            baseline_m: about how far from an image those are that it is compared with.
-            augmentation: whether colours and light change, of an image and of its partner each in its way.
-            seed: decides about everything random.
-            threads: that draw ahead; they change nothing of what is drawn.
+            baseline_m: approximate distance of an image to the views it is compared with.
+            augmentation: whether colours and light change, independently for an image and its partner.
+            seed: of everything random.
+            threads: that draw ahead; they do not change what is drawn.
 
-        Raises SceneGeoLocError where too few images for a batch have others beside them.
+        Raises SceneGeoLocError if fewer images have neighbours than a batch has images.
         """
         self._images, self._size, self._baseline_m = images, images_a_batch, baseline_m
         self._augmentation, self._seed, self._threads = augmentation, seed, threads
@@ -95,45 +96,45 @@ class SceneBatches:
         self._usable = np.flatnonzero([len(near) > 0 for near in self._neighbours])
         if len(self._usable) < images_a_batch:
             raise SceneGeoLocError(
-                f"{images.made_of}: only {len(self._usable)} images have another one about {baseline_m:g} m "
-                f"beside them, and a batch takes {images_a_batch}: give more images, or another baseline."
+                f"{images.made_of}: {len(self._usable)} images with a neighbour about {baseline_m:g} m away "
+                f"< {images_a_batch} images a batch: use more images, another baseline or smaller batches."
             )
 
     def __len__(self) -> int:
         """Batches of an epoch."""
         return len(self._usable) // self._size
 
-    def epoch(self, number: int) -> Iterator[SceneBatch]:
-        """The batches of an epoch, the same ones each time."""
+    def epoch(self, number: int, first: int = 0) -> Iterator[SceneBatch]:
+        """Yields the batches of an epoch, from batch `first` on; the next one is drawn in the background."""
         order = np.random.default_rng([self._seed, number]).permutation(self._usable)
         chosen = order[: len(self) * self._size]
-        jobs = [(number, place, int(i)) for place, i in enumerate(chosen)]
+        jobs = [(number, place, int(i)) for place, i in enumerate(chosen)][first * self._size :]
         drawn = drawn_ahead(self._draw, jobs, self._threads, ahead=self._size)
-        for _ in range(len(self)):
+        for _ in range(first, len(self)):
             yield _batch([next(drawn) for _ in range(self._size)])
 
     def _draw(self, job: tuple[int, int, int]) -> _Draw:
         epoch, place, i = job
         images, rng = self._images, np.random.default_rng([self._seed, epoch, place])
         near = np.resize(self._neighbours[i], NEIGHBOURS)
-        # Rarely is there none of another traversal; the image's own neighbours are of any.
+        # Views of any traversal: there may be none of another one.
         partners = images.neighbours(i, self._baseline_m, _PARTNERS, same_source=False)
         partner = int(rng.choice(partners))
         from_image = images.T_map_camera[i]
 
-        def given(k: int) -> NDArray[np.uint8]:
+        def network_input(k: int) -> NDArray[np.uint8]:
             image = np.array(images.images[k])
             return augment(image, rng.spawn(1)[0]) if self._augmentation else image
 
         arrays = (
-            given(i),
+            network_input(i),
             images.depth[i].astype(np.float32),
             images.K[i],
             images.images[i],
             images.images[near],
             images.K[near],
             np.linalg.inv(images.T_map_camera[near]) @ from_image,
-            given(partner),
+            network_input(partner),
             images.depth[partner].astype(np.float32),
             images.K[partner],
             np.linalg.inv(images.T_map_camera[partner]) @ from_image,
@@ -142,9 +143,10 @@ class SceneBatches:
 
 
 def _batch(drawn: list[_Draw]) -> SceneBatch:
-    stacked = [np.stack(of) for of in zip(*(one.arrays for one in drawn), strict=True)]
-    here, there = np.stack([d.position for d in drawn]), np.stack([d.partner_position for d in drawn])
-    arrays = [*stacked, np.linalg.norm(here[:, None] - there, axis=2)]
+    stacked = [np.stack(column) for column in zip(*(draw.arrays for draw in drawn), strict=True)]
+    positions = np.stack([draw.position for draw in drawn])
+    partners = np.stack([draw.partner_position for draw in drawn])
+    arrays = [*stacked, np.linalg.norm(positions[:, None] - partners, axis=2)]
     return SceneBatch._make(
-        torch.from_numpy(one if one.dtype == np.uint8 else one.astype(np.float32)) for one in arrays
+        torch.from_numpy(array if array.dtype == np.uint8 else array.astype(np.float32)) for array in arrays
     )

@@ -1,11 +1,12 @@
-"""Trains one network for depth, matching and places on posed images: Perspective-n-Learned-Point and beyond.
+"""Trains one network for depth, matching and places on posed images, after Perspective-n-Learned-Point.
 
-The paper trains for depth alone and leaves the three together as future work (section 5).
+The paper trains for depth only and leaves the joint training as future work (section 5).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,44 +14,51 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.metrics.learned_depth import Pairs
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.packs.posed_images import PosedImages
+from scene_geo_loc.training.common.depth_loss import depth_loss
 from scene_geo_loc.training.common.initialisation import FIT_IMAGES
-from scene_geo_loc.training.common.losses import depth_loss
-from scene_geo_loc.training.depth.protocol import Freeze
+from scene_geo_loc.training.common.protocols import Freeze, SceneProtocol, Task
 from scene_geo_loc.training.depth.trainer import DepthTrainer
 from scene_geo_loc.training.scene.batches import SceneBatch
-from scene_geo_loc.training.scene.matching_loss import matching_loss, true_matches
-from scene_geo_loc.training.scene.protocol import SceneProtocol, Task
-from scene_geo_loc.training.scene.view_synthesis import view_synthesis_loss
+from scene_geo_loc.training.scene.losses import matching_loss, true_matches, view_synthesis_loss
 
 FAR_BASELINES = 8.0
-"""Images are of different places where they are more than so many baselines apart."""
+"""Images show different places if they are more than this many baselines apart."""
 
 
 class SceneTrainer(DepthTrainer):
-    """A network of which some layers learn, by one or several tasks.
+    """A network of which some layers are trained for one or several tasks.
 
-    Besides what of the encoder is not frozen, it is the decoder that learns depth, the local features that
-    learn matching, where they have layers of their own, and the poolings that learn places.
+    Besides the part of the encoder that is not frozen, the decoder is trained for depth, the local features
+    for matching if they have layers, and the poolings for places.
+
+    Raises SceneGeoLocError if no layer would be trained.
     """
 
     LOSS = "all tasks"
     _protocol: SceneProtocol
 
-    def __init__(self, network: SceneNetwork, freeze: Freeze, protocol: SceneProtocol) -> None:
-        """Raises SceneGeoLocError where nothing of the network would learn."""
-        super().__init__(network, freeze, protocol)
+    def __init__(
+        self,
+        network: SceneNetwork,
+        freeze: Freeze,
+        protocol: SceneProtocol,
+        validation: Mapping[str, Pairs] | None = None,
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(network, freeze, protocol, validation, provenance)
         if not self._weights:
             raise SceneGeoLocError(
-                f"With --freeze {freeze.value} nothing of the network learns "
-                f"{', '.join(task.value for task in protocol.tasks)}: freeze less, or name a network with "
-                "learned local features."
+                f"With freeze {freeze.value} no layer is trained for "
+                f"{', '.join(task.value for task in protocol.tasks)}: freeze less, or choose learned local "
+                "features."
             )
         self._centres = torch.from_numpy(network.cell_centres()).float().to(self._device)
 
-    def learning_parts(self) -> list[nn.Module]:
-        """See `DepthTrainer.learning_parts`."""
+    def trained_parts(self) -> list[nn.Module]:
+        """See `DepthTrainer.trained_parts`."""
         of_task: dict[Task, Callable[[], nn.Module]] = {
             Task.DEPTH: lambda: self.decoder,
             Task.VIEWS: lambda: self.decoder,
@@ -60,7 +68,7 @@ class SceneTrainer(DepthTrainer):
         return list({id(part): part for part in (of_task[task]() for task in self._protocol.tasks)}.values())
 
     def loss(self, *batch: Tensor) -> Tensor:
-        """The sum of the losses of a `SceneBatch`, each task's."""
+        """Returns the sum of the losses of all tasks for a `SceneBatch`."""
         b = SceneBatch(*batch)
         network, tasks = self.network, set(self._protocol.tasks)
         with self._precision.autocast(self._device):
@@ -89,17 +97,17 @@ class SceneTrainer(DepthTrainer):
                 b.depth, b.partner_depth, b.T_partner_image, b.K, b.K_partners, self._centres, network.grid
             )
             with self._precision.autocast(self._device):
-                features, of_others = (network.local_features.learned(one) for one in (maps, others))
+                features, of_others = (network.local_features.learned(each) for each in (maps, others))
             losses.append(matching_loss(features.float(), of_others.float(), cells, known))
         if Task.PLACES in tasks:
             assert others is not None
             pool = network.descriptor.pool
-            one, other = (pool([of.late.float()])[0] for of in (maps, others))
-            losses.append(self._places_loss(one, other, b.apart_m))
+            images, partners = (pool([each.late.float()])[0] for each in (maps, others))
+            losses.append(self._places_loss(images, partners, b.apart_m))
         return torch.stack(losses).sum()
 
     def _places_loss(self, images: Tensor, partners: Tensor, apart_m: Tensor) -> Tensor:
-        """The triplet loss of images and partners (B, D) against the hardest of the batch's other places."""
+        """Triplet loss of images and partners (B, D) against the hardest other place of the batch."""
         distance = torch.cdist(images, partners)
         far = apart_m > FAR_BASELINES * self._protocol.baseline_m
         hardest = torch.where(far, distance, torch.inf).amin(dim=1)
@@ -109,12 +117,12 @@ class SceneTrainer(DepthTrainer):
 
 
 def _as_images(pixels: Tensor) -> Tensor:
-    """Images (..., H, W, 3) in [0, 255] as (..., 3, H, W) in 0..1."""
+    """Converts images (..., H, W, 3) in [0, 255] to (..., 3, H, W) in 0..1."""
     return pixels.movedim(-1, -3).float() / 255
 
 
 def fit_places(network: SceneNetwork, images: PosedImages) -> None:
-    """Fits the poolings of a network that are not fitted yet, to images spread over all."""
+    """Fits the poolings of a network, if they are not fitted yet, to images spread over all."""
     if network.is_fitted or not network.descriptor.poolings:
         return
     chosen = np.unique(np.linspace(0, len(images) - 1, FIT_IMAGES).astype(int))

@@ -1,1 +1,1 @@
-"""Image packs: decoded, resized training data in memory-mapped arrays."""
+"""Packs: decoded, resized training data in memory-mapped arrays."""

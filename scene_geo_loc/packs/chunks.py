@@ -1,4 +1,4 @@
-"""What a worker does to make an image pack: it packs a few images of one camera with their depth maps."""
+"""Chunks of an image pack: a worker packs a few images of one camera with their depth maps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from scene_geo_loc.packs.image_pack import Stack, resize_depth, resize_image, sq
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 
 MIN_MEDIAN_M = 0.1
-"""A depth map whose median is less, or beyond `MAX_DEPTH_M`, is of another unit than centimetres."""
+"""Smallest plausible median of a depth map; below it, or beyond `MAX_DEPTH_M`, its unit is not
+centimetres.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,9 @@ class Picture:
     """An image to pack.
 
     Attributes:
-        name: what it is called in the pack.
+        name: its name in the pack.
         image: its file.
-        depth: the file of its depth map (PNG of 16 bits, centimetres), where there is one.
+        depth: the file of its depth map (16-bit PNG in centimetres), if there is one.
     """
 
     name: str
@@ -41,7 +43,7 @@ class Reader:
 
     Attributes:
         height, width: of the images.
-        read: makes RGB (H, W, 3) of a file, or raises TraversalError.
+        read: returns the RGB image (H, W, 3) of a file, or raises TraversalError.
     """
 
     height: int
@@ -51,7 +53,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class ChunkJob:
-    """What a worker needs to pack a chunk."""
+    """The input of a worker: the pictures of a chunk, and where to write them."""
 
     number: int
     folder: Path
@@ -65,11 +67,12 @@ class ChunkJob:
 
 @dataclass(frozen=True)
 class PackedChunk:
-    """What became of a chunk.
+    """The result of a chunk.
 
     Attributes:
-        known: share of known depth of each picture; None where the image could not be packed.
-        left_out: why images or depth maps were not, and how often.
+        number: of the chunk.
+        known: share of known depth of each picture; None if the image could not be packed.
+        left_out: images and depth maps that were left out, by reason.
     """
 
     number: int
@@ -78,7 +81,7 @@ class PackedChunk:
 
 
 def pack_chunk(job: ChunkJob) -> PackedChunk:
-    """Reads, resizes and writes a chunk. Raises OSError where it cannot be written."""
+    """Reads, resizes and writes a chunk. Raises OSError if it cannot be written."""
     left_out = Skipped()
     count, height, width = len(job.pictures), job.stack.height, job.stack.width
     images = np.zeros((count, height, width, 3), np.uint8)
@@ -112,7 +115,7 @@ def _image(reader: Reader, picture: Picture, left_out: Skipped) -> NDArray[np.ui
 
 
 def _depth(reader: Reader, path: Path, left_out: Skipped) -> NDArray[np.float32] | None:
-    """A depth map in metres; None, and counted, where it is of no use."""
+    """Returns a depth map in metres, or None, counted, if it is unusable."""
     depth = decode_depth(path.read_bytes() if path.is_file() else b"")
     if depth is None:
         left_out.add("depth maps that are missing or no grey PNG of 16 bits")
@@ -134,7 +137,7 @@ def _depth(reader: Reader, path: Path, left_out: Skipped) -> NDArray[np.float32]
 
 
 def write_rows(path: Path, row: int, rows: NDArray) -> None:
-    """Writes rows of an array's file, by plain writes: a mapped file on a full disk would end the process."""
+    """Writes rows of an array file by plain writes: on a full disk, a memory map would end the process."""
     offset = np.load(path, mmap_mode="r").offset
     with path.open("r+b") as file:
         file.seek(offset + row * rows[0].nbytes)

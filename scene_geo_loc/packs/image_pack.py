@@ -1,9 +1,9 @@
-"""Images and depth maps for training, decoded and made small once: a folder of memory-mapped arrays.
+"""Image packs: images and depth maps for training, decoded and resized once, in memory-mapped arrays.
 
-A pack holds `pack.json`, and for each size of images a stack of them, `images_<H>x<W>.npy` (uint8 RGB),
-and where there are depth maps `depth_<H>x<W>.npy` (uint16 centimetres, 0 for unknown).  For training, the
-short side of an image is 280 pixels, for tests an image is squashed to 224 x 224, as the authors of "Learning
-Scene Geometry for Visual Localization in Challenging Conditions" (ICRA 2019) did.
+A pack is a folder with `pack.json` and, for each image size, a stack of images `images_<H>x<W>.npy` (uint8
+RGB) and, if there are depth maps, `depth_<H>x<W>.npy` (uint16 centimetres, 0 for unknown).  For training, the
+short side of an image is 280 pixels; for tests, an image is squashed to 224 x 224, as by the authors of
+"Learning Scene Geometry for Visual Localization in Challenging Conditions" (ICRA 2019).
 `scene_geo_loc.packs.packing` makes packs.
 """
 
@@ -26,14 +26,14 @@ FORMAT = FileFormat("scene_geo_loc image pack", 1, again="remove the folder, and
 INFO = "pack.json"
 
 SHORT_SIDE = 280
-"""Pixels of an image's short side in a pack to train with."""
+"""Pixels of the short side of an image in a pack for training."""
 
 INPUT_SIZE = 224
-"""Pixels of the sides of what networks are trained and tested with."""
+"""Pixels of the sides of the images that networks are trained and tested with."""
 
 
 class Stack(BaseModel):
-    """Images of one size that lie in one array."""
+    """Images of one size, stored in one array."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,12 +53,12 @@ class Stack(BaseModel):
 
 
 class PackedImage(BaseModel):
-    """Where an image lies.
+    """Place of an image in a pack.
 
     Attributes:
-        name: what the pack's maker called it.
-        stack, row: which stack, and where in it.
-        known: share of its pixels that have a depth; 0 where it has no depth map.
+        name: of the image.
+        stack, row: number of the stack, and row in it.
+        known: share of its pixels with a known depth; 0 without a depth map.
     """
 
     name: str
@@ -131,35 +131,35 @@ class ImagePack:
 
     @property
     def names(self) -> list[str]:
-        """The names of the images."""
+        """Names of the images."""
         return [image.name for image in self.info.images]
 
     def find(self, name: str) -> int | None:
-        """The number of the image of this name, or None."""
+        """Returns the number of the image with this name, or None."""
         return self._numbers.get(name)
 
     @property
     def known(self) -> NDArray[np.float32]:
-        """The share (N,) of each image's pixels that have a depth."""
+        """Share (N,) of the pixels of each image with a known depth."""
         return np.array([image.known for image in self.info.images], np.float32)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all images and depth maps."""
+        """Size of all images and depth maps, bytes."""
         return sum(array.nbytes for array in (*self._images, *(self._depth or ())))
 
     def image(self, i: int) -> NDArray[np.uint8]:
-        """An RGB image (H, W, 3), read from the disk where it is touched."""
+        """Returns an RGB image (H, W, 3), read from the disk as it is accessed."""
         at = self.info.images[i]
         return self._images[at.stack][at.row]
 
     def depth_centimetres(self, i: int) -> NDArray[np.uint16] | None:
-        """An image's depth map (H, W) in centimetres, 0 where unknown; None where it has none."""
+        """Returns the depth map (H, W) of an image in centimetres, 0 where unknown; None if it has none."""
         at = self.info.images[i]
         return None if self._depth is None or at.known == 0 else self._depth[at.stack][at.row]
 
     def images(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
-        """Images (N, H, W, 3) that are of one size, such as those of a squashed pack."""
+        """Returns images (N, H, W, 3) of one size, such as those of a squashed pack."""
         return np.stack([self.image(i) for i in numbers])
 
     @cached_property
@@ -180,12 +180,12 @@ class ImagePack:
 
 
 def metres(centimetres: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Depth in metres, NaN where unknown, of centimetres with 0 for unknown, whatever the shape."""
+    """Converts centimetres, 0 for unknown, to metres, NaN for unknown, of any shape."""
     return np.where(centimetres > 0, centimetres / np.float32(100), np.float32(np.nan)).astype(np.float32)
 
 
 def packed_size(height: int, width: int, squashed: bool) -> tuple[int, int]:
-    """Height and width in a pack of an image of this size."""
+    """Returns height and width in a pack of an image of this size."""
     if squashed:
         return INPUT_SIZE, INPUT_SIZE
     short = min(height, width)
@@ -193,22 +193,22 @@ def packed_size(height: int, width: int, squashed: bool) -> tuple[int, int]:
 
 
 def squash(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An RGB image (H, W, 3) as networks are tested with it, (224, 224, 3), whatever its aspect."""
-    # Averaging over areas, as `networks.extractor` does.
+    """Resizes an RGB image (H, W, 3) of any aspect to the input of network tests, (224, 224, 3)."""
+    # By averaging over areas, as in feature extraction.
     return np.asarray(cv2.resize(image, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def resize_image(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """An RGB image of another size, without aliasing where it gets smaller."""
-    way = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
+    """Resizes an RGB image, without aliasing if it gets smaller."""
+    interpolation = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
 
 
 def resize_depth(depth: NDArray[np.float32], height: int, width: int) -> NDArray[np.uint16]:
-    """A depth map (H, W) in metres, NaN unknown, of another size, in centimetres with 0 for unknown.
+    """Resizes a depth map (H, W) in metres, NaN for unknown, to centimetres, 0 for unknown.
 
-    Each pixel takes the depth of the nearest one: a mean over an edge would be a depth where nothing is,
-    and one over known and unknown pixels none at all.
+    Each pixel takes the nearest depth: a mean across an edge would be a depth at which there is nothing, and
+    one over known and unknown pixels would be undefined.
     """
     centimetres = np.nan_to_num(np.rint(depth * np.float32(100)), nan=0.0, posinf=0.0, neginf=0.0)
     whole = np.clip(centimetres, 0, np.iinfo(np.uint16).max).astype(np.uint16)

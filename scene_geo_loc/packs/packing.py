@@ -1,4 +1,4 @@
-"""Makes image packs, see `scene_geo_loc.packs.image_pack`: in parallel, going on where it was stopped."""
+"""Makes image packs (`scene_geo_loc.packs.image_pack`) in parallel; an interrupted pack is resumed."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from scene_geo_loc.packs.image_pack import (
 from scene_geo_loc.traversals.skipped import Skipped
 
 JOURNAL = "journal.jsonl"
-"""In an unfinished pack: what it is made of, and a line for each chunk whose images are on the disk."""
+"""Journal of an unfinished pack: the digest of its sources, and a line for each chunk that is on the disk."""
 
 _CHUNK = 32
-"""Images that a worker packs at a time."""
+"""Images of a chunk."""
 
 
 def make_pack(
@@ -48,23 +48,22 @@ def make_pack(
     workers: int | None = None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> ImagePack:
-    """Opens the pack of these pictures, and makes it first where it is not there or of other files.
+    """Opens the pack of these pictures, and makes it first if it is missing or of other files.
 
-    One that was stopped goes on where it was.  Of two processes that want the same pack one makes it,
-    and the other one waits.
+    An interrupted pack is resumed.  If two processes want the same pack, one makes it and the other waits.
 
     Args:
-        folder: of the pack; an old pack there is replaced when the new one is whole.
-        pictures: those that several times have the same name are packed once.
-        readers: gives the reader of each picture; called only where there is something to make.
-        source: what the pictures are, in words.
-        squashed: make images 224 x 224 instead of 280 pixels of the short side.
+        folder: of the pack; an old pack there is replaced when the new one is complete.
+        pictures: pictures of the same name are packed once.
+        readers: returns the reader of each picture; called only if a pack is made.
+        source: description of the pictures.
+        squashed: resize images to 224 x 224 instead of a short side of 280 pixels.
         workers: processes; by default one for each core.
         on_progress: receives the images done and their total.
 
     Raises:
-        SceneGeoLocError: the folder holds something else or cannot be written, not one image can be
-            read, or more than half of the depth maps are of no use.
+        SceneGeoLocError: the folder holds something else or cannot be written, no image can be read, or more
+            than half of the depth maps are unusable.
     """
     folder = Path(folder)
     digest = _digest(pictures, squashed)
@@ -106,7 +105,7 @@ def _check_replaceable(folder: Path) -> None:
 
 
 def _digest(pictures: Sequence[Picture], squashed: bool) -> str:
-    """What tells packs of other files, or of files that were changed, from this one."""
+    """Digest of the names, sizes and times of the files, which changes with any of them."""
     digest = hashlib.sha256(json.dumps([FORMAT.version, squashed]).encode())
     for picture in pictures:
         digest.update(
@@ -125,11 +124,12 @@ def _state(path: Path | None) -> list[int] | None:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Pictures of one camera whose rows follow one another.
+    """Pictures of one camera in consecutive rows.
 
     Attributes:
-        pictures: their numbers.
-        stack: the number of theirs.
+        reader: of their images.
+        pictures: numbers of the pictures.
+        stack: number of their stack.
         row: of the first.
     """
 
@@ -163,7 +163,7 @@ class _Partial:
         self._done = {done.number: done for done in self.journal.records}
 
     def fill(self, source: str, workers: int | None, on_progress: ProgressCallback) -> PackInfo:
-        """Packs what is not there yet."""
+        """Packs the missing chunks."""
         jobs = [self._job(number) for number in range(len(self._chunks)) if number not in self._done]
         count = sum(len(done.known) for done in self._done.values())
         self.journal.open(self._digest, lambda done: [done.number, done.known, done.left_out])
@@ -191,7 +191,7 @@ class _Partial:
         if not images or 2 * useful < with_map:
             self._output.discard()
             wrong = (
-                f"only {useful} of {with_map} depth maps are of use"
+                f"only {useful} of {with_map} depth maps are usable"
                 if images
                 else f"none of {len(self._pictures)} images can be packed"
             )
@@ -229,7 +229,7 @@ class _Partial:
 
 
 def _arrange(readers: Sequence[Reader], squashed: bool) -> tuple[list[Stack], list[_Chunk]]:
-    """Stacks, and chunks of the pictures that one reader reads."""
+    """Arranges the pictures of each reader in chunks, and all chunks in stacks."""
     rows: dict[tuple[int, int], int] = {}
     chunks: list[_Chunk] = []
     order = {id(reader): k for k, reader in reversed(list(enumerate(readers)))}

@@ -1,12 +1,12 @@
-"""Images of known pose, with depth where it is known: what depth, matching and places are learned from.
+"""Posed images: images of known pose, with depth where it is known, for training depth, matching and places.
 
-A folder of memory-mapped arrays, made once of any traversals: bags, RobotCar, 7-Scenes, the simulator's.
-Lens distortion is undone and images have the size of the network's input, so that views can be warped into
-one another by a pinhole's geometry.
+A folder of memory-mapped arrays, made once from any traversals: bags, RobotCar, 7-Scenes, the simulator's.
+Images are undistorted and have the size of the network's input, so that views can be warped into one another
+by pinhole geometry.
 
 | file | holds |
 |---|---|
-| posed_images.json | format, version, what it was made of, cameras |
+| posed_images.json | format, version, traversals, cameras |
 | images.npy | (N, H, W, 3) uint8 RGB |
 | depth.npy | (N, H, W) float16 metres, NaN where unknown |
 | poses.npy | (N, 4, 4) float64 T_map_camera |
@@ -46,16 +46,16 @@ class PosedImages:
     """Images of known pose.
 
     Attributes:
-        folder: where they lie.
+        folder: of the arrays.
         images: (N, H, W, 3) uint8 RGB, memory-mapped.
         depth: (N, H, W) float16 metres, NaN where unknown, memory-mapped.
         T_map_camera: (N, 4, 4).
-        sources: (N,) the traversal that each is of.
+        sources: (N,) number of the traversal of each image.
         K: (N, 4) fx, fy, cx, cy in pixels of the images.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Opens a folder. Raises SceneGeoLocError where it is none, is damaged, or of another format."""
+        """Opens a folder. Raises SceneGeoLocError if it is missing, damaged or of another format."""
         self.folder = Path(folder)
         try:
             info = json.loads((self.folder / INFO).read_text())
@@ -74,12 +74,16 @@ class PosedImages:
         return len(self.images)
 
     def neighbours(self, i: int, baseline_m: float, count: int, same_source: bool) -> NDArray[np.intp]:
-        """Up to so many images whose cameras saw much the same, those nearest to `baseline_m` away first.
+        """Returns images that overlap with an image, those with a distance closest to `baseline_m` first.
 
-        They are between a quarter and four times as far, and turned by less than `MAX_TURN_DEG`.
+        Their cameras are between a quarter and four times `baseline_m` away and turned by less than
+        `MAX_TURN_DEG`.
 
         Args:
-            same_source: of the same traversal alone, where light and things are the same.
+            i: number of the image.
+            baseline_m: preferred distance between the cameras.
+            count: largest number of images.
+            same_source: only images of the same traversal, in which light and objects are the same.
         """
         apart = np.linalg.norm(self.T_map_camera[:, :3, 3] - self.T_map_camera[i, :3, 3], axis=1)
         cosine = self.T_map_camera[:, :3, 2] @ self.T_map_camera[i, :3, 2]
@@ -91,14 +95,16 @@ class PosedImages:
 
 
 class PosedPairs:
-    """The images of known pose that have depth, to judge depth by."""
+    """The posed images that have depth, to validate inferred depth."""
 
     def __init__(self, images: PosedImages) -> None:
-        """Raises SceneGeoLocError where none has depth."""
+        """Raises SceneGeoLocError if no image has depth."""
         self._images = images
         self._usable = [i for i in range(len(images)) if np.isfinite(images.depth[i]).any()]
         if not self._usable:
-            raise SceneGeoLocError(f"{images.made_of}: no image has depth to judge by: name another source.")
+            raise SceneGeoLocError(
+                f"{images.made_of}: no image has depth to validate by: name another source."
+            )
 
     def __len__(self) -> int:
         return len(self._usable)
@@ -118,28 +124,28 @@ def pack_posed_images(
     size: tuple[int, int],
     on_progress: ProgressCallback = ignore_progress,
 ) -> PosedImages:
-    """Opens the posed images of traversals, and makes them first where they are not there.
+    """Opens the posed images of traversals, and makes them first if they are missing.
 
-    Depth is what came with the images, else dense depth of the traversal's lidar, else unknown.  Frames
-    without a pose and black ones are left out.  They are made aside and renamed.
+    The depth is that of the frames, else dense depth from the traversal's lidar, else unknown.  Frames
+    without a pose and frames without contrast are left out.
 
     Args:
         traversals: at least one; their poses are in one map.
         folder: of the arrays.
-        size: width and height to give the images.
+        size: width and height of the images.
         on_progress: receives the frames done and their total.
 
-    Raises SceneGeoLocError where the folder holds others, cannot be written, or not one frame can be used.
+    Raises SceneGeoLocError if the folder holds other images or cannot be written, or if no frame is usable.
     """
     folder = Path(folder)
     made_of = f"{', '.join(f'{one.name} ({len(one)} frames)' for one in traversals)} at {size[0]}x{size[1]}"
     if (folder / INFO).is_file():
-        there = PosedImages(folder)
-        if there.made_of != made_of:
+        existing = PosedImages(folder)
+        if existing.made_of != made_of:
             raise SceneGeoLocError(
-                f"{folder} holds images of {there.made_of}, and asked for are {made_of}: name another folder."
+                f"{folder} holds images of {existing.made_of}, not of {made_of}: name another folder."
             )
-        return there
+        return existing
 
     def check_empty(folder: Path) -> None:
         check_replaceable(folder, KIND, lambda _: False, ())
@@ -191,7 +197,7 @@ def _write(
     depth.close()
     if not poses:
         names = ", ".join(one.name for one in traversals)
-        raise SceneGeoLocError(f"{names}: there is no image with a pose to learn from; name poses.")
+        raise SceneGeoLocError(f"{names}: there is no image with a pose to train on; name a source of poses.")
     np.save(folder / "poses.npy", np.stack(poses))
     np.save(folder / "sources.npy", np.array(sources, np.int32))
     info = {**FORMAT.header, "made_of": made_of}
@@ -199,7 +205,7 @@ def _write(
 
 
 def _with_depth(traversal: Traversal) -> Iterator[tuple[Frame, NDArray[np.float32] | None]]:
-    """Frames, each with its depth (H, W): from the sensor, else from lidar, else None."""
+    """Yields frames, each with its depth (H, W): from the sensor, else from lidar, else None."""
     first = next(traversal.frames(), None)
     if first is None or first.depth is not None or next(traversal.scans(), None) is None:
         yield from ((frame, frame.depth) for frame in traversal.frames())
@@ -214,13 +220,13 @@ def undistorted(
     camera: Camera,
     size: tuple[int, int],
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], Camera]:
-    """An image and its depth as a pinhole of another size had taken them, and that pinhole.
+    """Converts an image and its depth to those of a pinhole camera of another size.
 
     Args:
         image: RGB (H, W, 3).
         depth: (h, w) metres of the same view, NaN where unknown, of any size; None: unknown.
         camera: of the image.
-        size: width and height to give them.
+        size: width and height of the result.
 
     Returns:
         The image, the depth, NaN where unknown or from beyond the image, and the camera without distortion.
@@ -239,7 +245,7 @@ def undistorted(
     pixels = np.stack([x.ravel(), y.ravel()], axis=1)
     taken = camera.resized(width, height).project(pinhole.rays(pixels))
     at = taken.astype(np.float32).reshape(height, width, 2)
-    # Made small first, and by areas: sampling the large image would alias.
+    # Resized first, by areas: sampling the large image would alias.
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     near = np.asarray(cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT), np.float32)
     moved = cv2.remap(small, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -1,12 +1,11 @@
-"""The parts of a city for training, validation and test, which share no place.
+"""Areas: the disjoint parts of a city for training, validation and test.
 
-The authors trained, validated and tested in disjoint parts of Oxford: about the loop of St Giles,
-Banbury Road and Walton Street; the streets between Worcester College and the castle; and Parks Road,
-Keble Road, South Parks Road, Mansfield Road, Holywell Street and Broad Street.  The thesis of the first
-author draws them on a map without coordinates.  The boxes built in here are this project's choice along
-these streets, read off that map to about 30 m (so near do the centres of the test regions that
-PointNetVLAD published, Uy and Lee, CVPR 2018, lie to its streets), with gaps where the streets meet.
-Whoever knows better puts an areas.json beside the runs.
+The authors trained, validated and tested in disjoint parts of Oxford: about the loop of St Giles, Banbury
+Road and Walton Street; the streets between Worcester College and the castle; and Parks Road, Keble Road,
+South Parks Road, Mansfield Road, Holywell Street and Broad Street.  The thesis of the first author shows them
+on a map without coordinates.  The built-in boxes are this project's choice along these streets, read off that
+map to about 30 m (the centres of the test regions that PointNetVLAD published, Uy and Lee, CVPR 2018, are
+that close to its streets), with gaps where the streets meet.  An areas.json beside the runs replaces them.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from scipy.sparse.csgraph import connected_components
 from scene_geo_loc.core.errors import SceneGeoLocError
 
 AREAS_FILE = "areas.json"
-"""Where a dataset has areas of its own: lists of boxes named "train", "validation" and "test"."""
+"""File in a dataset with areas of its own: lists of boxes named "train", "validation" and "test"."""
 
 _Box = Annotated[list[FiniteFloat], Field(min_length=4, max_length=4)]
 
@@ -40,7 +39,7 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Area:
-    """A part of the map made of boxes.
+    """A part of the map, the union of boxes.
 
     Attributes:
         boxes: (N, 4) metres in the map, x_min, y_min, x_max, y_max, with x east and y north.
@@ -49,21 +48,21 @@ class Area:
     boxes: NDArray[np.float64]
 
     def region_of(self, xy: ArrayLike) -> NDArray[np.intp]:
-        """The number of the region that holds each position (..., 2) in metres, -1 outside of all.
+        """Returns the number of the region of each position (..., 2) in metres, -1 outside all regions.
 
-        Boxes that touch or overlap are one region, such as those along one street.
+        Boxes that touch or overlap form one region, such as those along one street.
         """
         at = np.asarray(xy, np.float64)[..., None, :]
         inside = ((at >= self.boxes[:, :2]) & (at < self.boxes[:, 2:])).all(axis=-1)
         return np.where(inside.any(axis=-1), self._regions[inside.argmax(axis=-1)], -1)
 
     def contains(self, xy: ArrayLike) -> NDArray[np.bool_]:
-        """Whether positions (..., 2) in metres lie in one of the boxes."""
+        """Returns whether positions (..., 2) in metres lie in one of the boxes."""
         return self.region_of(xy) >= 0
 
     @cached_property
     def _regions(self) -> NDArray[np.intp]:
-        """The region of each box (N,)."""
+        """Number (N,) of the region of each box."""
         lowest, highest = self.boxes[:, :2], self.boxes[:, 2:]
         touching = (lowest[:, None] <= highest[None]) & (highest[:, None] >= lowest[None])
         return connected_components(touching.all(axis=-1))[1]
@@ -71,7 +70,7 @@ class Area:
 
 @dataclass(frozen=True)
 class Areas:
-    """Three areas that share no place."""
+    """Three disjoint areas."""
 
     train: Area
     validation: Area
@@ -79,7 +78,7 @@ class Areas:
 
     @classmethod
     def load(cls, root: Path) -> Areas:
-        """The areas of a dataset: of its areas.json, else those built in for RobotCar.
+        """Returns the areas of a dataset: those of its areas.json, else the built-in ones for RobotCar.
 
         Raises:
             SceneGeoLocError: areas.json is damaged, or its areas overlap.
@@ -107,9 +106,9 @@ class Areas:
 
     @classmethod
     def of(cls, train: Sequence[Any], validation: Sequence[Any], test: Sequence[Any]) -> Areas:
-        """Areas of boxes (x_min, y_min, x_max, y_max).
+        """Returns the areas of boxes (x_min, y_min, x_max, y_max).
 
-        Raises ValueError where a box is empty, or two areas overlap.
+        Raises ValueError if a box is empty or two areas overlap.
         """
         parts = {"train": train, "validation": validation, "test": test}
         boxes = {name: np.array(part, np.float64).reshape(-1, 4) for name, part in parts.items()}
@@ -126,7 +125,7 @@ class Areas:
         return cls(*(Area(part) for part in boxes.values()))
 
     def to_json(self) -> dict[str, list[list[float]]]:
-        """The boxes as areas.json has them."""
+        """Returns the boxes in the form of areas.json."""
         return {name: getattr(self, name).boxes.tolist() for name in ("train", "validation", "test")}
 
 
@@ -138,4 +137,4 @@ ROBOTCAR_AREAS = Areas.of(
     # Parks Road and Keble Road; their southern half with South Parks Road, Holywell Street, Broad Street.
     test=[[120, 600, 760, 900], [220, 90, 760, 600]],
 )
-"""For the real RobotCar, in the map frame of its reader: easting less 620000, northing less 5735000."""
+"""Areas of the real RobotCar in the map frame of its reader: easting - 620000, northing - 5735000."""

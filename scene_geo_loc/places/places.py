@@ -1,4 +1,4 @@
-"""Places along a run, and the views that its cameras have of them."""
+"""Places along a run, and the views of its cameras at them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from scene_geo_loc.traversals.robotcar.rows import FASTEST_M_S
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 
 MAX_TIME_APART_NS = 100_000_000
-"""How far apart in time the frames of two cameras may be to show one place; RobotCar's slowest has 11 Hz."""
+"""Largest time between frames of two cameras at one place; RobotCar's slowest camera has 11 Hz."""
 
 _STANDING = 0.1
-"""A move of less than this share of the distance between places is that of a pose that shakes at a stop."""
+"""Fraction of the distance between places below which a move is noise of the pose at a stop."""
 
 
 def along_way(
     stamps_ns: NDArray[np.int64], positions: NDArray[np.float64], distance_m: float
 ) -> NDArray[np.intp]:
-    """Which of the positions (N, 2 or 3) along a run are places: one every `distance_m` of way.
+    """Selects places among the positions (N, 2 or 3) along a run: one every `distance_m` travelled.
 
-    The way is measured along the road, so that a street driven twice gives its places twice, and a
-    stop none.  A jump of the pose is no way.
+    The distance is measured along the road: a street driven twice gives its places twice, a stop none.  A
+    jump of the pose does not count.
     """
     chosen: list[int] = []
     way = distance_m
@@ -41,7 +41,7 @@ def along_way(
         last = i
         if way >= distance_m:
             chosen.append(i)
-            # What is too far is taken off the next stretch, so that the mean distance stays.
+            # The excess counts towards the next place, so that the mean distance is right.
             way = (way - distance_m) % distance_m
     return np.array(chosen, np.intp)
 
@@ -49,7 +49,9 @@ def along_way(
 def nearest_in_time(
     stamps_ns: NDArray[np.int64], wanted_ns: NDArray[np.int64], limit_ns: int = MAX_TIME_APART_NS
 ) -> NDArray[np.intp]:
-    """Which of the increasing stamps (N,) is nearest to each of those wanted (M,); -1 beyond the limit."""
+    """Returns the index of the increasing stamps (N,) nearest to each wanted stamp (M,); -1 beyond the
+    limit.
+    """
     if len(stamps_ns) == 0:
         return np.full(len(wanted_ns), -1, np.intp)
     after = np.searchsorted(stamps_ns, wanted_ns).clip(0, len(stamps_ns) - 1)
@@ -63,16 +65,16 @@ def nearest_in_time(
 def places_of(
     run: str, cameras: Cameras, distance_m: float, area: Area, skipped: Skipped
 ) -> list[Sequence[View]]:
-    """The places of a run inside an area, each with one view of every camera.
+    """Returns the places of a run inside an area, each with one view of every camera.
 
-    Places are chosen along the way of the first camera; a view is the frame of a camera that is
-    nearest in time.  A place that not every camera sees, or not from within the area, is left out.
+    Places are chosen along the positions of the first camera; the view of another camera is its frame nearest
+    in time. A place without a view of each camera, or with a view from outside the area, is left out.
 
     Args:
-        run: its name.
+        run: name of the run.
         cameras: at least one.
-        distance_m: way from one place to the next.
-        area: where to take places.
+        distance_m: distance travelled between places.
+        area: in which places are taken.
         skipped: counts what was left out.
     """
     views = {camera: _posed(run, camera, cameras, skipped) for camera in cameras}
@@ -97,7 +99,7 @@ def places_of(
 
 def _posed(run: str, camera: str, cameras: Cameras, skipped: Skipped) -> list[View]:
     traversal = cameras[camera]
-    # Views outlive the run: with all its files they would hold a hundred thousand of them.
+    # Views outlive the traversal, whose lists of files may be long.
     reader = replace(traversal, frame_files=(), scan_files=())
     views = [
         View(run, camera, files, reader) for files in traversal.frame_files if files.T_map_camera is not None

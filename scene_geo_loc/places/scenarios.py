@@ -1,11 +1,11 @@
 """The four localization scenarios on RobotCar of "Learning Scene Geometry for Visual Localization in
 Challenging Conditions" (ICRA 2019), section IV.
 
-References are a place every 5 m along the overcast run inside the test area, with the four views of
-each.  Of the queries the paper tells only how many there are: 261 of them by sunshine, so not four of
-every place; and its figures show queries of the front, side and rear cameras.  Here, as many places as
-the paper has queries are chosen evenly along the run, with the cameras in turn; where the run has fewer
-places, in a simulated town say, a place gives several views, none of them twice.
+References are the four views of a place every 5 m along the overcast run inside the test area.  The paper
+gives only the number of queries: 261 for the sunny run, hence not four for each place; its figures show
+queries of the front, side and rear cameras.  Here, as many places as the paper has queries are chosen evenly
+along the run, with each camera in turn.  If the run has fewer places, as in a simulated town, a place gives
+several views, none of them twice.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from scene_geo_loc.traversals.skipped import Skipped
 
 REFERENCE_RUN = "2014-06-26-09-31-18"
 TRAINING_RUNS = ("2015-05-19-14-06-38", "2015-08-28-09-50-22", "2015-11-10-14-15-57")
-"""The runs of the triplets; anchors are of the first."""
+"""The runs of the triplets; anchors are from the first."""
 
 PLACE_DISTANCE_M = 5.0
 
 
 @dataclass(frozen=True)
 class QueryRun:
-    """The run that queries are of, and how many the paper has."""
+    """The run of the queries, and their number in the paper."""
 
     run: str
     count: int
@@ -45,13 +45,13 @@ SCENARIOS = {
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is localized against what.
+    """The references and queries of one scenario.
 
     Attributes:
         name: one of `SCENARIOS`.
         references: views of known place.
         queries: views to be localized.
-        skipped: what of the two runs was left out, and why.
+        skipped: what was left out of the two runs, by reason.
     """
 
     name: str
@@ -61,28 +61,28 @@ class Scenario:
 
 
 def references_of(run: str, cameras: Cameras, area: Area, skipped: Skipped) -> list[View]:
-    """All views of the places of a run inside the area."""
+    """Returns all views of the places of a run inside the area."""
     places = places_of(run, cameras, PLACE_DISTANCE_M, area, skipped)
     return [view for place in places for view in place]
 
 
 def queries_of(run: str, cameras: Cameras, area: Area, count: int, skipped: Skipped) -> list[View]:
-    """Up to `count` views of a run inside the area, evenly along it and of each camera in turn."""
+    """Returns at most `count` views of a run inside the area, evenly along it and of each camera in turn."""
     return views_in_turn(places_of(run, cameras, PLACE_DISTANCE_M, area, skipped), count)
 
 
 def views_in_turn(places: Sequence[Sequence[View]], count: int) -> list[View]:
-    """Up to `count` views of places, evenly along them and of each camera in turn, none twice."""
+    """Returns at most `count` views of places, evenly along them and of each camera in turn, none twice."""
     views = len(places[0]) if places else 0
     count = min(count, len(places) * views)
     return [places[k * len(places) // count][k % views] for k in range(count)]
 
 
 def load_scenario(root: Path, name: str) -> Scenario:
-    """One scenario of a folder of RobotCar runs, real or simulated.
+    """Loads one scenario of a folder of RobotCar runs, real or simulated.
 
     Raises:
-        SceneGeoLocError: there is no such scenario, or a run is missing or has nothing in the test area.
+        SceneGeoLocError: there is no such scenario, or a run is missing or has no place in the test area.
     """
     if name not in SCENARIOS:
         raise SceneGeoLocError(f"there is no scenario {name!r}; known are {', '.join(SCENARIOS)}.")
@@ -91,10 +91,10 @@ def load_scenario(root: Path, name: str) -> Scenario:
 
 
 def load_scenarios(root: Path) -> tuple[list[Scenario], list[str]]:
-    """All scenarios that a folder of RobotCar runs has, and a sentence for each that it has not.
+    """Loads all scenarios of a folder of RobotCar runs, and returns a sentence for each missing one.
 
     Raises:
-        SceneGeoLocError: it has not a single one, or no references.
+        SceneGeoLocError: there are no references, or no scenario is complete.
     """
     area = Areas.load(root).test
     references = _references(root, area)
@@ -114,9 +114,9 @@ def load_scenarios(root: Path) -> tuple[list[Scenario], list[str]]:
 
 
 def training_runs(root: Path) -> tuple[dict[str, Cameras], list[str]]:
-    """Those of `TRAINING_RUNS` that are there, and the names of those that are not.
+    """Opens those of `TRAINING_RUNS` that exist, and returns the names of the others.
 
-    Raises SceneGeoLocError where the run of the anchors is not there.
+    Raises SceneGeoLocError if the run of the anchors is missing.
     """
     runs = {TRAINING_RUNS[0]: cameras_of(root, TRAINING_RUNS[0])}
     runs |= {run: cameras for run in TRAINING_RUNS[1:] if (cameras := open_cameras(root, run))}
@@ -124,7 +124,7 @@ def training_runs(root: Path) -> tuple[dict[str, Cameras], list[str]]:
 
 
 def cameras_of(root: Path, run: str) -> Cameras:
-    """The cameras of a run that must be there. Raises SceneGeoLocError where it is not."""
+    """Returns the cameras of a run. Raises SceneGeoLocError if it does not exist."""
     cameras = open_cameras(root, run)
     if not cameras:
         raise SceneGeoLocError(

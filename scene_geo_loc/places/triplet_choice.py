@@ -1,11 +1,11 @@
-"""Which views make a triplet.
+"""The choice of the views of triplets.
 
-After section IV of "Learning Scene Geometry for Visual Localization in Challenging Conditions" (ICRA
-2019) and its authors' code: anchors are of one run, positives and negatives of the others; a positive
-is nearer than 7 m and looks within 10 degrees of the anchor; a negative is farther than 700 m.  Two
-rules are this project's: what lies in another region of the training area is a negative too, since its
-street is another one, and negatives are of the anchor's camera, since a view to the rear is told from
-one to the side too easily.
+After section IV of "Learning Scene Geometry for Visual Localization in Challenging Conditions" (ICRA 2019)
+and its authors' code: anchors are from one run, positives and negatives from the others; a positive is nearer
+than 7 m and turned by less than 10 degrees from the anchor; a negative is farther than 700 m.  Two rules are
+this project's: views in another region of the training area are negatives too, since they show another
+street; and negatives are from the anchor's camera, since views to the rear and to the side are too easy to
+separate.
 """
 
 from __future__ import annotations
@@ -31,26 +31,29 @@ from scene_geo_loc.places.views import Cameras, View
 from scene_geo_loc.traversals.skipped import Skipped
 
 PLACE_DISTANCE_M = 2.0
-"""Way between the views to choose from, so that several of another run lie within 7 m of an anchor."""
+"""Distance along a run between candidate views, so that several of another run lie within 7 m of an
+anchor.
+"""
 
 OTHER_REGION_DISTANCE_M = 50.0
-"""A negative in another region is so far away all the same: twice as far as a right retrieval may be."""
+"""Smallest distance of a negative in another region: twice the largest distance of a correct retrieval."""
 
 
 def make_triplets(
     root: Path, runs: Mapping[str, Cameras], areas: Areas, settings: TripletSettings
 ) -> Triplets:
-    """Makes triplets of the views of some runs inside the training area; which ones follows from the seed.
+    """Makes triplets of the views of runs inside the training area; they follow from the seed.
 
-    There are fewer than asked for where too few anchors have positives and negatives enough.
+    There are fewer than requested if too few anchors have enough positives and negatives.
 
     Args:
-        root: the dataset's folder, which paths are relative to.
-        runs: anchors are of the first, positives and negatives of the others; of one run alone, all are.
-        areas: where to take views.
-        settings: counts, distances and the seed.
+        root: folder of the dataset, to which paths are relative.
+        runs: anchors are from the first, positives and negatives from the others; with one run, all are from
+            it.
+        areas: of the dataset.
+        settings: numbers, distances and the seed.
 
-    Raises SceneGeoLocError where not one triplet can be made.
+    Raises SceneGeoLocError if no triplet can be made.
     """
     left_out = Skipped()
     views: list[list[View]] = []
@@ -105,7 +108,7 @@ def make_triplets(
 
 
 class _Chooser:
-    """Views to choose positives and negatives from."""
+    """Candidates for positives and negatives."""
 
     def __init__(self, views: Sequence[View], areas: Areas, settings: TripletSettings) -> None:
         self.views = views
@@ -116,14 +119,14 @@ class _Chooser:
         self._cameras = np.array([view.camera for view in views])
 
     def positives(self, anchor: View) -> NDArray[np.intp]:
-        """Which of the views may be positives of an anchor."""
+        """Returns the numbers of the views that may be positives of an anchor."""
         turn = np.abs(np.angle(np.exp(1j * (self._headings - anchor.heading_rad))))
         near = self._distances(anchor) < self._settings.positive_distance_m
         near &= turn < np.radians(self._settings.positive_heading_deg)
         return np.array([i for i in np.flatnonzero(near).tolist() if self.views[i] is not anchor], np.intp)
 
     def negatives(self, anchor: View) -> NDArray[np.intp]:
-        """Which of the views may be negatives of an anchor."""
+        """Returns the numbers of the views that may be negatives of an anchor."""
         distances = self._distances(anchor)
         elsewhere = self._regions != self._area.region_of(anchor.position)
         far = (elsewhere & (distances > OTHER_REGION_DISTANCE_M)) | (
@@ -132,7 +135,7 @@ class _Chooser:
         return np.flatnonzero(far & (self._cameras == anchor.camera))
 
     def reach(self, anchor: View) -> float:
-        """Beyond what distance in metres an anchor has negatives enough; 0 where nowhere."""
+        """Returns the distance in metres beyond which an anchor has enough negatives; 0 if there is none."""
         same = np.sort(self._distances(anchor)[self._cameras == anchor.camera])
         count = self._settings.negatives
         return float(same[-count]) if len(same) >= count else 0.0
@@ -147,12 +150,12 @@ def _why_none(
     if few["negatives"]:
         reach = float(np.median([chooser.reach(anchor) for anchor in anchors]))
         return (
-            f"no anchor has {settings.negatives} negatives, farther than {settings.negative_distance_m:g} m "
-            "or in another region of the training area; half of the anchors have so many beyond "
-            f"{int(reach)} m, so ask for a smaller negative distance, or for fewer negatives."
+            f"no anchor has {settings.negatives} negatives farther than {settings.negative_distance_m:g} m "
+            f"or in another region of the training area; half of the anchors have them beyond {int(reach)} "
+            "m: choose a smaller negative distance, or fewer negatives."
         )
     return (
-        f"no anchor has {settings.positives} positives, nearer than {settings.positive_distance_m:g} m and "
-        f"turned by less than {settings.positive_heading_deg:g} degrees; do the runs drive the same streets "
-        "the same way, and are their poses right?"
+        f"no anchor has {settings.positives} positives nearer than {settings.positive_distance_m:g} m and "
+        f"turned by less than {settings.positive_heading_deg:g} degrees: check that the runs drive the same "
+        "streets in the same direction, and that their poses are right."
     )

@@ -1,6 +1,6 @@
-"""The training depth maps of triplets' images: which there are, and how those that are missing are made.
+"""The training depth maps of the images of triplets: finds them, and makes the missing ones.
 
-A folder holds those of each camera in <run>/<camera>, as `scene_geo_loc.depth.make_depth_maps` makes them.
+A folder holds those of each camera in <run>/<camera>, as written by `scene_geo_loc.depth.make_depth_maps`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def make_missing_depth(
     workers: int | None = None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> Skipped:
-    """Makes the depth maps of all images of triplets from the runs' lidar; those that are there are kept.
+    """Makes the depth maps of all images of triplets from the runs' lidar; existing ones are kept.
 
     Args:
-        runs: the cameras of the runs that the triplets are of.
-        folder: where the depth maps of each camera go, in <run>/<camera>.
+        runs: the cameras of the runs of the triplets.
+        folder: of the depth maps, which are written to <run>/<camera> in it.
         workers: processes; by default one for each core.
 
     Returns:
@@ -57,7 +57,7 @@ def make_missing_depth(
 
 
 def attach_depth(triplets: Triplets, folder: Path) -> Triplets:
-    """The triplets with the depth maps that there are named. Raises SceneGeoLocError on a damaged index."""
+    """Returns the triplets with the existing depth maps. Raises SceneGeoLocError if an index is damaged."""
     files = {}
     for run, camera in {(sample.run, sample.camera) for sample in triplets.images.values()}:
         here = folder / run / camera
@@ -69,14 +69,15 @@ def attach_depth(triplets: Triplets, folder: Path) -> Triplets:
         return replace(sample, depth=files.get((sample.run, sample.camera, sample.stamp_ns)))
 
     items = []
-    for of in triplets.items:
-        positives, negatives = ([named(sample) for sample in group] for group in (of.positives, of.negatives))
-        items.append(Triplet(named(of.anchor), positives, negatives))
+    for triplet in triplets.items:
+        positives = [named(sample) for sample in triplet.positives]
+        negatives = [named(sample) for sample in triplet.negatives]
+        items.append(Triplet(named(triplet.anchor), positives, negatives))
     return replace(triplets, items=items)
 
 
 def _chosen(triplets: Triplets, runs: Mapping[str, Cameras]) -> Iterator[tuple[str, str, FolderTraversal]]:
-    """Each camera of each run with the frames that the triplets have of it."""
+    """Yields each camera of each run, reduced to the frames of the triplets."""
     stamps: dict[tuple[str, str], set[int]] = {}
     for sample in triplets.images.values():
         stamps.setdefault((sample.run, sample.camera), set()).add(sample.stamp_ns)

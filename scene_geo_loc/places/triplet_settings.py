@@ -1,4 +1,4 @@
-"""How triplets are made: settings that the command line offers and a file of triplets tells."""
+"""The settings of triplets, apart from their file so that the command line starts without NumPy."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class TripletSettings(BaseModel):
-    """What triplets are made of; the authors' numbers where nothing else is said."""
+    """Settings of triplets. The defaults are the authors' numbers, except for `triplets`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    triplets: int = Field(default=400, ge=1, description="how many triplets to make")
+    triplets: int = Field(default=400, ge=1, description="number of triplets to make")
     positives: int = Field(default=4, ge=1, description="positives of an anchor")
     negatives: int = Field(default=20, ge=1, description="negatives of an anchor")
     positive_distance_m: float = Field(default=7.0, gt=0, description="positives are nearer than this, m")

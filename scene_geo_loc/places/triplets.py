@@ -1,7 +1,7 @@
-"""Triplets of views to train a descriptor with, and their file.
+"""Triplets of views for training a descriptor, and their file.
 
-A triplet is an anchor with positives that show the same place and negatives that show another.  The
-file is Parquet with a row an image, and its metadata tell what it was made with.
+A triplet is an anchor with positives, which show the same place, and negatives, which show another one.  The
+file is Parquet with one row for each image; its metadata hold the settings it was made with.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ SCHEMA = pa.schema(
         ("depth", pa.string()),
     ]
 )
-"""A row an image, the rows of a triplet one after the other.
+"""One row for each image, with the rows of a triplet one after the other.
 
-`role` is one of `ROLES`; x to qw are T_map_camera; `image` and `depth` are files, relative
-to the dataset's folder; `depth` is null where there is no training depth map.
+`role` is one of `ROLES`; x to qw are T_map_camera; `image` and `depth` are files relative to the folder of
+the dataset; `depth` is null if there is no training depth map.
 """
 
 
@@ -57,10 +57,10 @@ class Sample:
     Attributes:
         run, camera: names of the run and of its camera.
         stamp_ns: time of the image.
-        image: its file below the dataset's folder, to be read by the camera's traversal, see
+        image: its file, relative to the folder of the dataset; the camera's traversal reads it, see
             `scene_geo_loc.places.views.open_cameras`.
         T_map_camera: its pose.
-        depth: the file of its training depth map, relative to the dataset's folder, where there is one.
+        depth: the file of its training depth map, relative to the folder of the dataset, if there is one.
     """
 
     run: str
@@ -81,7 +81,7 @@ class Triplet:
 
     @property
     def samples(self) -> list[Sample]:
-        """All of them, the anchor first."""
+        """All samples, the anchor first."""
         return [self.anchor, *self.positives, *self.negatives]
 
 
@@ -89,11 +89,11 @@ class TripletInfo(BaseModel):
     """The metadata of the file, JSON under the key `scene_geo_loc`.
 
     Attributes:
-        root: the dataset's folder, relative to the file's.
-        runs: the runs that the views are of; anchors are of the first.
-        triplets: how many there are.
-        areas: the boxes that kept test and validation out.
-        left_out: what was not used, and how often.
+        root: folder of the dataset, relative to that of the file.
+        runs: runs of the views; anchors are from the first.
+        triplets: number of triplets.
+        areas: boxes of the areas, which keep validation and test apart.
+        left_out: what was not used, by reason.
     """
 
     format: str = FORMAT.name
@@ -109,11 +109,11 @@ class TripletInfo(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Triplets:
-    """Triplets, and what they were made with.
+    """Triplets with the metadata of their file.
 
     Attributes:
-        root: the dataset's folder.
-        info: what the file says of itself.
+        root: folder of the dataset.
+        info: metadata of the file.
         items: the triplets.
     """
 
@@ -125,7 +125,9 @@ class Triplets:
         return len(self.items)
 
     def save(self, path: Path) -> None:
-        """Writes the file; the same triplets give the same bytes. Raises SceneGeoLocError where it cannot."""
+        """Writes the file; equal triplets give equal bytes. Raises SceneGeoLocError if it cannot be
+        written.
+        """
         info = self.info.model_copy(update={"root": relative(self.root, path.parent)})
         rows = [
             _row(number, role, sample)
@@ -141,19 +143,20 @@ class Triplets:
 
     @property
     def images(self) -> dict[str, Sample]:
-        """Every image once, by its file."""
+        """Each image once, by its file."""
         return {sample.image: sample for triplet in self.items for sample in triplet.samples}
 
     @classmethod
     def load(cls, path: Path, root: Path | None = None) -> Triplets:
-        """Reads a file of triplets and checks that the files it names are there.
+        """Reads a file of triplets and checks that the files it names exist.
 
         Args:
             path: the file.
-            root: the dataset's folder, where it is no longer where the file says.
+            root: folder of the dataset, if it is no longer where the file says.
 
         Raises:
-            SceneGeoLocError: it is no such file, is damaged, or names images or depth maps that are missing.
+            SceneGeoLocError: the file is not a file of triplets or damaged, or its images or depth maps are
+                missing.
         """
         try:
             table = pq.read_table(path)
@@ -178,12 +181,12 @@ class Triplets:
             if missing:
                 raise SceneGeoLocError(
                     f"{path}: {len(missing)} of {len(files)} {kind} are missing below {self.root} (first "
-                    f"{missing[0]}); make the triplets again, or say where the dataset is now."
+                    f"{missing[0]}); make the triplets again, or name the folder of the dataset."
                 )
 
 
 def relative(path: Path, folder: Path) -> str:
-    """The path from a folder to a file, with `/` on every system."""
+    """Returns the path of a file relative to a folder, with `/` on every system."""
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
@@ -205,9 +208,7 @@ def _row(number: int, role: str, sample: Sample) -> dict[str, Any]:
 def _info(path: Path, schema: pa.Schema) -> TripletInfo:
     text = (schema.metadata or {}).get(_KEY)
     if text is None or not schema.equals(SCHEMA):
-        raise SceneGeoLocError(
-            f"{path}: this Parquet file does not hold triplets; make them with `triplets`."
-        )
+        raise SceneGeoLocError(f"{path}: this Parquet file does not hold triplets; name another file.")
     try:
         info = TripletInfo.model_validate_json(text)
     except ValidationError as error:
@@ -221,7 +222,7 @@ def _info(path: Path, schema: pa.Schema) -> TripletInfo:
 
 
 def _triplets(rows: Sequence[dict[str, Any]], info: TripletInfo) -> list[Triplet]:
-    """The triplets of a table's rows. Raises ValueError where they are not as the description says."""
+    """Returns the triplets of the rows of a table. Raises ValueError if they do not match the metadata."""
     settings = info.settings
     triplets = []
     for number, group in groupby(rows, lambda row: row["triplet"]):
@@ -230,7 +231,7 @@ def _triplets(rows: Sequence[dict[str, Any]], info: TripletInfo) -> list[Triplet
             if row["role"] not in samples:
                 raise ValueError(f"triplet {number} has an image of the role {row['role']!r}")
             samples[row["role"]].append(_sample(row))
-        counts = tuple(len(of) for of in samples.values())
+        counts = tuple(len(of_role) for of_role in samples.values())
         if counts != (1, settings.positives, settings.negatives):
             raise ValueError(
                 f"triplet {number} has {counts[0]} anchors, {counts[1]} positives and {counts[2]} negatives "
@@ -244,7 +245,7 @@ def _triplets(rows: Sequence[dict[str, Any]], info: TripletInfo) -> list[Triplet
 
 def _sample(row: dict[str, Any]) -> Sample:
     if any(row[name] is None for name in SCHEMA.names if name != "depth"):
-        raise ValueError(f"an image of triplet {row['triplet']} lacks its file, its stamp or its pose")
+        raise ValueError(f"an image of triplet {row['triplet']} has no file, stamp or pose")
     pose = np.array([row[name] for name in ("x", "y", "z", "qx", "qy", "qz", "qw")])
     T = from_quaternion(pose[:3], pose[3:])
     return Sample(row["run"], row["camera"], row["stamp_ns"], row["image"], T, row["depth"])

@@ -1,4 +1,4 @@
-"""One picture of a run with its place in the map, and the cameras of a run."""
+"""A view, which is one image of a run with its pose, and the cameras of a run."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.robotcar.poses import rtk_file
 
 VIEWS = ("stereo/centre", "mono_left", "mono_rear", "mono_right")
-"""The cameras of RobotCar that give the four views of a place, the leading one first."""
+"""The cameras of RobotCar with the four views of a place, the leading one first."""
 
 Cameras = Mapping[str, FolderTraversal]
-"""A run as its cameras see it, by the camera's name; the first one leads."""
+"""The traversals of a run by name of the camera; the first one is the leading camera."""
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A picture of known pose, not read yet.
+    """An image of known pose, not read yet.
 
     Attributes:
-        run: name of the run's folder.
+        run: name of the folder of the run.
         camera: one of `VIEWS`.
-        files: stamp, file of the image, camera, and pose in the map, which is always there.
-        traversal: what reads the image; of its files it need not know any.
+        files: stamp, file of the image, camera, and pose in the map, which is never None.
+        traversal: reads the image; it need not list any files.
     """
 
     run: str
@@ -40,33 +40,33 @@ class View:
 
     @property
     def T_map_camera(self) -> Pose:
-        """The pose of the camera."""
+        """Pose of the camera."""
         assert self.files.T_map_camera is not None
         return self.files.T_map_camera
 
     @property
     def position(self) -> NDArray[np.float64]:
-        """Where the camera is, (2,) metres in the map: x east, y north."""
+        """Position of the camera, (2,) metres in the map: x east, y north."""
         return self.T_map_camera[:2, 3]
 
     @property
     def heading_rad(self) -> float:
-        """Where the camera looks: the angle of its optical axis from x to y, within [-pi, pi]."""
+        """Heading of the optical axis, the angle from x to y, within [-pi, pi]."""
         forward = self.T_map_camera[:3, 2]
         return float(np.arctan2(forward[1], forward[0]))
 
     def read(self) -> NDArray[np.uint8]:
-        """The picture as RGB (H, W, 3). Raises TraversalError where it is missing or damaged."""
+        """Reads the RGB image (H, W, 3). Raises TraversalError if it is missing or damaged."""
         return self.traversal.read_image(self.files.image)
 
 
 def open_cameras(root: Path, run: str) -> Cameras:
-    """The cameras of `VIEWS` that a RobotCar run has; none where the run is not there.
+    """Opens the cameras of `VIEWS` of a RobotCar run; empty if the run does not exist.
 
-    Poses are RTK's or else those of inertial navigation: visual odometry has a map of its own in each run.
+    Poses are those of RTK, else of inertial navigation: visual odometry has its own map frame in each run.
 
     Raises:
-        TraversalError: a camera's folder is there and cannot be read, or the run has no such poses.
+        TraversalError: the folder of a camera cannot be read, or the run has no such poses.
     """
     folder = root / run
     poses = "rtk" if rtk_file(folder) else "ins"

@@ -75,7 +75,7 @@ def test_fewer_triplets_than_asked_for_are_told_with_the_reason(root: Path, tmp_
 
 
 def test_the_authors_700_m_are_not_to_be_had_on_a_short_street(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(SceneGeoLocError, match=r"700 m.*ask for a smaller negative distance"):
+    with pytest.raises(SceneGeoLocError, match=r"700 m.*choose a smaller negative distance"):
         run(root, tmp_path / "triplets.parquet")
     assert list(tmp_path.iterdir()) == []
 

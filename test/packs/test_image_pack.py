@@ -261,7 +261,7 @@ def test_a_useless_depth_map_is_counted_and_where_most_are_the_pack_is_refused(
     assert pack.depth_centimetres(1) is None
     assert (pack.known > 0).tolist() == [True, False, True]
     pictures[2].depth.write_bytes(useless)
-    with pytest.raises(SceneGeoLocError, match=f"only 1 of 3 depth maps are of use.*{why}"):
+    with pytest.raises(SceneGeoLocError, match=f"only 1 of 3 depth maps are usable.*{why}"):
         packed(tmp_path / "pack", pictures)
     assert ImagePack.open(tmp_path / "pack").info.digest == pack.info.digest
 

@@ -87,7 +87,7 @@ def test_without_poses_there_is_nothing_to_learn_from(tmp_path: Path) -> None:
 def test_depth_is_unknown_where_nothing_measured_it_and_cannot_be_judged_by(tmp_path: Path) -> None:
     images = packed(tmp_path, Walk(depth=False))
     assert np.isnan(images.depth).all()
-    with pytest.raises(SceneGeoLocError, match="no image has depth to judge by"):
+    with pytest.raises(SceneGeoLocError, match="no image has depth to validate by"):
         PosedPairs(images)
 
 

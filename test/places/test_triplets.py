@@ -149,7 +149,7 @@ def test_runs_that_never_meet_are_an_error_about_positives(drive: Any) -> None:
     runs = street(drive, Path("data"))
     back = {run: drive(STREET[::-1], Path("data"), run, views=("stereo/centre",)) for run in RUNS[1:]}
     front = {"anchors": {"stereo/centre": runs["anchors"]["stereo/centre"]}}
-    with pytest.raises(SceneGeoLocError, match=r"no anchor has 4 positives.*same way"):
+    with pytest.raises(SceneGeoLocError, match=r"no anchor has 4 positives.*same direction"):
         make_triplets(Path("data"), front | back, AREAS, TripletSettings())
 
 
@@ -295,7 +295,7 @@ def rewrite(path: Path, rows: Any = lambda table: table, **info: Any) -> None:
             lambda path: rewrite(
                 path, lambda table: table.set_column(0, SCHEMA.field(0), pa.nulls(len(table), pa.int32()))
             ),
-            "lacks its file, its stamp or its pose",
+            "has no file, stamp or pose",
         ),
     ],
 )

@@ -46,10 +46,16 @@ class Step:
 
 
 STEPS = (
-    # Each candidate proposes a pose, the best inlier ratio wins, and a tenth of inliers is all it needs.
+    # Five candidates, the pose with the best inlier ratio, accepted from 10 % on (BMVC 2019, section 4.1).
     Step(
         "per candidate (paper)",
-        LocalizerSettings(retrieved=5, refinement="per_candidate", min_coverage=0.0, min_similarity=-1.0),
+        LocalizerSettings(
+            retrieved=5,
+            refinement="per_candidate",
+            min_inlier_ratio=0.1,
+            min_coverage=0.0,
+            min_similarity=-1.0,
+        ),
     ),
     Step("pooled", LocalizerSettings(retrieved=5, final_fit=False)),
     Step("pooled, refined", LocalizerSettings(retrieved=5)),

@@ -142,12 +142,13 @@ def localize_drive(out: Path, condition: str) -> list[QueryRecord]:
     """Localizes every image of a drive in the map of images alone."""
     from scene_geo_loc.benchmarks.localization.run import localize_traversal
     from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.localization.session import Session
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.traversals.opening import open_traversal
 
     localizer = Localizer(ReferenceMap.open(out / OF_IMAGES))
     traversal = open_traversal(out / "bags" / condition)
-    answers = localize_traversal(localizer, traversal)
+    answers = localize_traversal(Session(localizer), traversal)
     return list(track(answers, len(traversal), f"localizing the {condition} drive"))
 
 

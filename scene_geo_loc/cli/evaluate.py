@@ -11,8 +11,7 @@ import typer
 from scene_geo_loc.cli.options.source import Source, takes_source
 
 if TYPE_CHECKING:
-    from scene_geo_loc.localization.localizer import Localizer
-    from scene_geo_loc.localization.tracker import Tracker
+    from scene_geo_loc.localization.session import Session
     from scene_geo_loc.metrics.pose_error import QueryRecord
     from scene_geo_loc.traversals.frame import Traversal
 
@@ -60,6 +59,7 @@ def evaluate(
     from scene_geo_loc.core.atomic import write_json
     from scene_geo_loc.core.errors import TraversalError
     from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.localization.session import Session
     from scene_geo_loc.localization.tracker import Tracker
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.metrics.covariance_calibration import coverage_of
@@ -74,13 +74,14 @@ def evaluate(
         raise TraversalError(
             f"{traversal.name} has no poses to compare with: name them with --poses, or use `localize`."
         )
-    localizer, tracker = Localizer(reference_map, device=device), Tracker() if track else None
+    localizer = Localizer(reference_map, device=device)
+    session = Session(localizer, Tracker() if track else None)
     if live:
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder if report is None else report) / "localization_node.log"
             records = run_live(source.path, map_folder, traversal, log, track)
     else:
-        records = run_offline(localizer, traversal, tracker)
+        records = run_offline(session, traversal)
     summary = summarize(records, wrong_fix_m)
     print_results({source.path.name: summary})
     print_reasons(records)
@@ -92,7 +93,7 @@ def evaluate(
     if coverage is not None:
         print_coverage(coverage)
         numbers["coverage_95"] = coverage.to_dict()
-    kidnapping = kidnap(localizer, traversal, tracker, wrong_fix_m) if tracker and not live else None
+    kidnapping = kidnap(session, traversal, wrong_fix_m) if track and not live else None
     if kidnapping is not None:
         print_kidnapping(kidnapping)
         numbers["kidnapped"] = kidnapping.to_dict()
@@ -127,12 +128,12 @@ def evaluate(
         typer.echo(f"The report is {report / 'index.html'}.")
 
 
-def run_offline(localizer: Localizer, traversal: Traversal, tracker: Tracker | None) -> list[QueryRecord]:
+def run_offline(session: Session, traversal: Traversal) -> list[QueryRecord]:
     """Localizes every frame, with progress."""
     from scene_geo_loc.benchmarks.localization.run import localize_traversal
     from scene_geo_loc.cli.options.progress import track
 
-    return list(track(localize_traversal(localizer, traversal, tracker), len(traversal), "localizing"))
+    return list(track(localize_traversal(session, traversal), len(traversal), "localizing"))
 
 
 def run_live(

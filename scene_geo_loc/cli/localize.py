@@ -37,6 +37,7 @@ def localize(
     from scene_geo_loc.core.atomic import written_aside
     from scene_geo_loc.geometry.trajectory import Trajectory, write_tum
     from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.localization.session import Session
     from scene_geo_loc.localization.tracker import Tracker
     from scene_geo_loc.mapping.reference_map import ReferenceMap
 
@@ -44,7 +45,8 @@ def localize(
     reference_map = ReferenceMap.open(map_folder)
     reference_map.verify()
     localizer = Localizer(reference_map, device=device)
-    answers = localize_traversal(localizer, traversal, Tracker() if tracked else None)
+    session = Session(localizer, Tracker() if tracked else None)
+    answers = localize_traversal(session, traversal)
     records = list(track(answers, len(traversal), "localizing"))
     found = [record for record in records if record.is_localized]
     poses = [record.T_estimated for record in found if record.T_estimated is not None]

@@ -24,7 +24,7 @@ from scene_geo_loc.localization.estimate import (
     Status,
 )
 from scene_geo_loc.localization.pnp import FIT_WIDTH, ideal_pixels, refine_pnp, rerank_inliers, spread
-from scene_geo_loc.localization.query import CameraImage, QueryMatches, Stopwatch, camera_images
+from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, Stopwatch, camera_images
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.solution import Solution, by_camera, by_candidate, propose
 from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -32,7 +32,6 @@ from scene_geo_loc.matchers import LocalFeatures, make_matcher
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.runtime.extractor import Extractor, SceneFeatures, has_contrast
-from scene_geo_loc.traversals.frame import Frame
 
 MIN_RERANK_INLIERS = 12
 """Candidates with fewer re-ranking inliers keep their order by similarity: so few agree by chance.
@@ -82,9 +81,7 @@ class Localizer:
         )
         self.min_coverage = own.min_coverage if asked.min_coverage is None else asked.min_coverage
 
-    def localize(
-        self, query: Frame | CameraImage | Sequence[CameraImage], prior: PosePrior | None = None
-    ) -> PoseEstimate:
+    def localize(self, query: Query, prior: PosePrior | None = None) -> PoseEstimate:
         """Estimates the pose of one image, or of a rig from images that its cameras took at one instant.
 
         Args:

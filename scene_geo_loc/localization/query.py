@@ -37,7 +37,11 @@ class CameraImage:
     T_base_camera: Pose = field(default_factory=lambda: np.eye(4))
 
 
-def camera_images(query: Frame | CameraImage | Sequence[CameraImage]) -> list[CameraImage]:
+Query = Frame | CameraImage | Sequence[CameraImage]
+"""A frame or an image, or one image of each camera of a rig."""
+
+
+def camera_images(query: Query) -> list[CameraImage]:
     """Returns the images of a query, one of each camera.
 
     Raises SceneGeoLocError where there is none, or one of another size than its camera.

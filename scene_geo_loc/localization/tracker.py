@@ -81,6 +81,11 @@ class TrackedPose:
     rejection: Rejection | None = None
 
     @property
+    def kind(self) -> RejectionKind | None:
+        """Kind of the rejection; None where the pose was measured."""
+        return self.rejection.kind if self.rejection else None
+
+    @property
     def reason(self) -> str:
         """One sentence why there is no pose, or only a dead-reckoned one; else empty."""
         return str(self.rejection) if self.rejection else ""

@@ -10,12 +10,13 @@ import pytest
 from scene_geo_loc.benchmarks.localization.run import localize_traversal
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.rejection import RejectionKind
+from scene_geo_loc.localization.session import Session
 from scene_geo_loc.metrics.pose_error import errors_of, summarize
 from scene_geo_loc.reports.examples import choose_examples, draw_examples
 
 
 def test_every_frame_gets_one_record_in_order_of_time(localizer: Any, traversal: Any) -> None:
-    records = list(localize_traversal(localizer, traversal))
+    records = list(localize_traversal(Session(localizer), traversal))
     assert [record.stamp_ns for record in records] == [i * 10**8 for i in range(40)]
     summary = summarize(records)
     assert (summary.queries, summary.localized) == (40, 33)
@@ -23,19 +24,19 @@ def test_every_frame_gets_one_record_in_order_of_time(localizer: Any, traversal:
 
 
 def test_a_retrieved_pose_is_not_kept_as_an_answer(localizer: Any, traversal: Any) -> None:
-    record = list(localize_traversal(localizer, traversal))[30]
+    record = list(localize_traversal(Session(localizer), traversal))[30]
     assert record.status is Status.RETRIEVED_ONLY
     assert record.T_estimated is None
     assert record.kind is RejectionKind.INLIER_RATIO
 
 
 def test_a_frame_that_the_localizer_refuses_is_lost_for_that_reason(localizer: Any, traversal: Any) -> None:
-    record = list(localize_traversal(localizer, traversal))[35]
+    record = list(localize_traversal(Session(localizer), traversal))[35]
     assert (record.status, record.reason) == (Status.LOST, "The image is of another size.")
 
 
 def test_the_worst_the_lost_and_the_best_of_each_stretch_are_chosen(localizer: Any, traversal: Any) -> None:
-    records = list(localize_traversal(localizer, traversal))
+    records = list(localize_traversal(Session(localizer), traversal))
     chosen = choose_examples(records, each=3)
     assert [i for i, kind in chosen.items() if kind == "worst"] == [39, 38, 37]
     assert [i for i, kind in chosen.items() if kind == "lost"] == [20, 23, 35]
@@ -47,14 +48,14 @@ def test_the_worst_the_lost_and_the_best_of_each_stretch_are_chosen(localizer: A
 
 
 def test_few_localized_frames_are_shown_as_best_not_as_worst(localizer: Any, traversal: Any) -> None:
-    records = list(localize_traversal(localizer, traversal))[:3]
+    records = list(localize_traversal(Session(localizer), traversal))[:3]
     assert choose_examples(records, each=4) == {0: "best", 1: "best", 2: "best"}
 
 
 def test_examples_are_drawn_with_the_numbers_of_their_pose(
     localizer: Any, traversal: Any, fake_map: Any
 ) -> None:
-    records = list(localize_traversal(localizer, traversal))
+    records = list(localize_traversal(Session(localizer), traversal))
     chosen = {39: "worst", 4: "best", 21: "lost", 8: "best"}
     examples = draw_examples(records, chosen, localizer, fake_map, traversal)
     assert [example.kind for example in examples] == ["best", "best", "worst", "lost"]

@@ -16,6 +16,7 @@ from scene_geo_loc.geometry.lie import displaced
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.tracker import Tracker
 from scene_geo_loc.metrics.covariance_calibration import coverage_of
 from scene_geo_loc.metrics.pose_error import QueryRecord, summarize
@@ -50,6 +51,10 @@ class Sure:
         if estimate.status is Status.LOCALIZED:
             estimate.covariance = np.diag([0.1**2] * 3 + [0.01**2] * 3)
         return estimate
+
+
+def tracking(localizer: Any) -> Session:
+    return Session(localizer, Tracker())
 
 
 def at(i: int, status: Status, x: float) -> QueryRecord:
@@ -99,7 +104,7 @@ def test_right_covariances_cover_as_often_as_they_say_and_small_ones_do_not() ->
 
 
 def test_a_tracked_run_bridges_what_the_localizer_loses(localizer: Any, traversal: Any) -> None:
-    records = list(localize_traversal(Sure(localizer), WithOdometry(traversal), Tracker()))  # type: ignore[arg-type]
+    records = list(localize_traversal(tracking(Sure(localizer)), WithOdometry(traversal)))  # type: ignore[arg-type]
     assert [record.status for record in records[:3]] == [Status.LOST, Status.LOST, Status.LOCALIZED]
     assert [record.status for record in records[20:25]] == [Status.DEAD_RECKONED] * 5
     assert records[35].status is Status.DEAD_RECKONED
@@ -120,7 +125,7 @@ def test_over_the_cut_stamps_and_odometry_go_on(traversal: Any) -> None:
 
 
 def test_a_camera_that_is_carried_away_is_found_again(localizer: Any, traversal: Any) -> None:
-    found = kidnap(Sure(localizer), WithOdometry(traversal), Tracker(), wrong_fix_m=5.0)  # type: ignore[arg-type]
+    found = kidnap(tracking(Sure(localizer)), WithOdometry(traversal), wrong_fix_m=5.0)  # type: ignore[arg-type]
     assert found is not None
     assert found.to_dict() == {"away_m": 14.0, "recovered_s": pytest.approx(0.2), "wrong_poses": 0}
 
@@ -138,11 +143,11 @@ def test_where_it_is_never_found_again_the_wrong_poses_are_counted(traversal: An
             T: Pose = make_pose(np.eye(3), (float(i), 0.0, 0.0))
             return PoseEstimate(Status.LOCALIZED, T, np.diag([0.1**2] * 3 + [0.01**2] * 3))
 
-    lost = kidnap(Blind(), WithOdometry(traversal), Tracker(), wrong_fix_m=5.0)  # type: ignore[arg-type]
+    lost = kidnap(tracking(Blind()), WithOdometry(traversal), wrong_fix_m=5.0)  # type: ignore[arg-type]
     assert lost is not None
     assert (lost.recovered_s, lost.wrong_poses) == (None, 14)
 
 
 def test_without_truth_nothing_is_told_of_carrying_away(localizer: Any, traversal: Any) -> None:
     traversal.has_truth = False
-    assert kidnap(Sure(localizer), traversal, Tracker(), wrong_fix_m=5.0) is None  # type: ignore[arg-type]
+    assert kidnap(tracking(Sure(localizer)), traversal, wrong_fix_m=5.0) is None  # type: ignore[arg-type]

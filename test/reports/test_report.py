@@ -18,6 +18,7 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.match_picture import INLIER, OUTLIER, match_picture
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.session import Session
 from scene_geo_loc.metrics.pose_error import QueryRecord, summarize
 from scene_geo_loc.metrics.published.bmvc2019 import MedianErrors, scene_table
 from scene_geo_loc.plots.map_view import ground_axes
@@ -41,7 +42,7 @@ class Sources(HTMLParser):
 
 @pytest.fixture
 def report(localizer: Any, traversal: Any, fake_map: Any) -> Report:
-    records = list(localize_traversal(localizer, traversal))
+    records = list(localize_traversal(Session(localizer), traversal))
     examples = draw_examples(records, choose_examples(records), localizer, fake_map, traversal)
     positions = fake_map.T_map_camera[:, :3, 3]
     return Report("A <walk>", "Localized offline.", records, summarize(records), positions, examples)

@@ -19,8 +19,7 @@ from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.metrics.pose_error import QueryRecord
 
 if TYPE_CHECKING:
-    from scene_geo_loc.localization.localizer import Localizer
-    from scene_geo_loc.localization.tracker import Tracker
+    from scene_geo_loc.localization.session import Session
     from scene_geo_loc.traversals.frame import Frame, Traversal
 
 FRAMES_BEFORE = 50
@@ -84,22 +83,20 @@ class Kidnapping:
         return {"away_m": away_m, "recovered_s": recovered_s, "wrong_poses": self.wrong_poses}
 
 
-def kidnap(
-    localizer: Localizer, traversal: Traversal, tracker: Tracker, wrong_fix_m: float
-) -> Kidnapping | None:
+def kidnap(session: Session, traversal: Traversal, wrong_fix_m: float) -> Kidnapping | None:
     """Carries the camera of a run away and looks how soon it is found again.
 
     None where the run is too short or its true poses are not known.
     """
     leave, resume = len(traversal) // 3, 2 * len(traversal) // 3
-    tracker.reset()
+    session.reset()
     before: Frame | None = None
     after: Frame | None = None
     away_m, wrong = 0.0, 0
     for i, frame in enumerate(carried_away(traversal.frames(), leave, resume)):
         if i < leave - FRAMES_BEFORE:
             continue
-        record = localize_frame(localizer, frame, tracker)
+        record = localize_frame(session, frame)
         if i < leave:
             before = frame
             continue

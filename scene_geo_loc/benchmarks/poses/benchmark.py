@@ -39,6 +39,7 @@ from scene_geo_loc.core.errors import MapError, SceneGeoLocError, TraversalError
 from scene_geo_loc.core.progress import ProgressDisplay, no_display
 from scene_geo_loc.localization.localizer import Localizer, network_of
 from scene_geo_loc.localization.query import Stopwatch
+from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.tracker import Tracker
 from scene_geo_loc.mapping.builder import build_map, remove_partial
 from scene_geo_loc.mapping.map_info import sha256_of
@@ -172,7 +173,8 @@ class PoseBenchmarkRun:
         if digest not in self._extractors:
             self._extractors[digest] = SharedExtractor(network_of(opened), self.device)
         localizer = Localizer(opened, step.settings, extractor=self._extractors[digest])
-        return _Row(recipe, step, localizer, self._extractors[digest])
+        session = Session(localizer, Tracker() if step.is_tracked else None)
+        return _Row(recipe, step, session, self._extractors[digest])
 
     def _localize(
         self,
@@ -221,21 +223,20 @@ class _Row:
 
     recipe: Recipe
     step: Step
-    localizer: Localizer
+    session: Session
     extractor: SharedExtractor
-    tracker: Tracker = field(default_factory=Tracker)
 
     @property
     def names(self) -> dict[str, Any]:
-        return {"network": self.recipe.network_name, "keyframes": len(self.localizer.map)}
+        return {"network": self.recipe.network_name, "keyframes": len(self.session.localizer.map)}
 
     def answer(self, frames: Sequence[Frame]) -> QueryRecord:
         """The answer to images of one instant, with the time that their forward passes took."""
         if self.step.is_rig:
-            record = localize_instant(self.localizer, frames)
+            record = localize_instant(self.session, frames)
         else:
             frames = frames[:1]
-            record = localize_frame(self.localizer, frames[0], self.tracker if self.step.is_tracked else None)
+            record = localize_frame(self.session, frames[0])
         if "describe" not in record.timings_ms:
             return replace(record, latency_ms=None)
         passes_ms = sum(self.extractor.pass_ms(frame.image) for frame in frames)

@@ -1,0 +1,129 @@
+"""A session localizes the images of one camera or rig one after the other, tracked or not.
+
+For each image it takes a prior, localizes, and updates the tracker with odometry.  Offline that is one call:
+
+    session = Session(Localizer(reference_map), Tracker())
+    for frame in traversal.frames():
+        answer = session.localize(frame.stamp_ns, frame, frame.T_odom_camera)
+        print(answer.pose.status, answer.pose.T_map_base)
+
+A node localizes in a worker thread while its other threads may reset the session (a jump back in time,
+/initialpose, ~/relocalize), so it makes two calls.  `measure` is slow and changes nothing; `update` is fast,
+and the node makes it, like `reset`, under its lock, after it has checked that the image is not out of date:
+
+    measurement = session.measure(stamp_ns, [CameraImage(image, camera), *others], prior=initial_pose)
+    T_odom_camera = odometry at stamp_ns, which has had time to arrive
+    with lock:
+        if not out_of_date:
+            answer = session.update(measurement, T_odom_camera)
+
+The base whose pose is estimated is then the first camera, as its `T_base_camera` is the identity.  `update`
+with `Session(localizer)`, without a tracker, returns the image's own pose where geometry confirms it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.localization.estimate import PoseEstimate, PosePrior, Status
+from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.localization.query import Query
+from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.tracker import TrackedPose, Tracker
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What an image, or the images of one instant, say of the pose on their own.
+
+    Attributes:
+        stamp_ns: time of the image.
+        estimate: the localizer's.
+        prior: what the search was restricted to, or None.
+    """
+
+    stamp_ns: int
+    estimate: PoseEstimate
+    prior: PosePrior | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The pose of an image as the session knows it.
+
+    Attributes:
+        pose: to use or to publish: of the tracker where there is one, else of the image.
+        estimate: of the image on its own, with its candidates and matches.
+    """
+
+    pose: TrackedPose
+    estimate: PoseEstimate
+
+
+class Session:
+    """Localizes the images of one camera or rig in order of time.
+
+    Args:
+        localizer: estimates the pose of each image.
+        tracker: fuses the estimates over time; None to localize each image on its own.
+    """
+
+    def __init__(self, localizer: Localizer, tracker: Tracker | None = None) -> None:
+        self.localizer = localizer
+        self.tracker = tracker
+
+    @property
+    def is_tracking(self) -> bool:
+        """Whether poses are fused over time, so that odometry is of use."""
+        return self.tracker is not None
+
+    def localize(
+        self, stamp_ns: int, query: Query, T_odom_base: Pose | None = None, prior: PosePrior | None = None
+    ) -> Answer:
+        """Returns the pose of the next image; arguments as of `measure` and `update`.
+
+        An image that the localizer does not take is lost, with the message as the reason.
+        """
+        try:
+            measurement = self.measure(stamp_ns, query, prior)
+        except SceneGeoLocError as error:
+            rejection = Rejection(RejectionKind.INVALID_IMAGE, detail=str(error))
+            measurement = Measurement(stamp_ns, PoseEstimate(Status.LOST, rejection=rejection))
+        return self.update(measurement, T_odom_base)
+
+    def measure(self, stamp_ns: int, query: Query, prior: PosePrior | None = None) -> Measurement:
+        """Localizes an image and leaves the tracker as it is.
+
+        Args:
+            stamp_ns: time of the image, later than that of the last update.
+            query: the image, or one of each camera of a rig at one instant.
+            prior: where to search, as from /initialpose; None for where the tracker says.
+
+        Raises SceneGeoLocError where there is no image, or one of another size than its camera.
+        """
+        if prior is None and self.tracker is not None:
+            prior = self.tracker.prior(stamp_ns)
+        return Measurement(stamp_ns, self.localizer.localize(query, prior), prior)
+
+    def update(self, measurement: Measurement, T_odom_base: Pose | None = None) -> Answer:
+        """Takes a measurement into the track.
+
+        Args:
+            measurement: of the next image.
+            T_odom_base: pose of the base by odometry at the image's stamp, in a frame that may drift but
+                not jump; None where it is not known.
+
+        Raises ValueError where a tracker has already taken an image of this stamp or a later one.
+        """
+        estimate = measurement.estimate
+        if self.tracker is None:
+            return Answer(TrackedPose.of(estimate), estimate)
+        pose = self.tracker.update(measurement.stamp_ns, estimate, T_odom_base, measurement.prior)
+        return Answer(pose, estimate)
+
+    def reset(self) -> None:
+        """Forgets the track."""
+        if self.tracker is not None:
+            self.tracker.reset()

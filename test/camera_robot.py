@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import CameraInfo, CompressedImage
+from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
@@ -24,6 +24,7 @@ from scene_geo_loc.geometry.transform_tree import TransformUnavailable
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.ros.common.counters import BadReason, Event
 from scene_geo_loc.ros.common.messages import (
+    camera_info_message,
     image_message,
     ns_to_stamp,
     pose_from_transform,
@@ -74,10 +75,6 @@ class FakeMap:
         return 7
 
 
-def camera_info(camera: Camera) -> CameraInfo:
-    return CameraInfo(width=camera.width, height=camera.height, k=camera.K.ravel())
-
-
 class Robot:
     """A robot with a camera beside a localization_node, all of whose outputs are kept."""
 
@@ -111,7 +108,7 @@ class Robot:
         self.send_camera_info()
 
     def send_camera_info(self) -> None:
-        self.world.publish("camera/camera_info", camera_info(self.camera))
+        self.world.publish("camera/camera_info", camera_info_message(0, "", self.camera))
         self.world.wait(lambda: self.node._camera_input.has_camera_info, "the camera_info to arrive")
 
     def mount_camera(

@@ -36,7 +36,7 @@ def bench(
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings
-    from scene_geo_loc.ros.harness.load_test import hold_rate
+    from scene_geo_loc.ros.harness.load_test import run_load_test
     from scene_geo_loc.simulation.recordings.drive import DriveSettings, simulate
     from scene_geo_loc.simulation.vehicle.sensors import Rig
     from scene_geo_loc.traversals.opening import open_traversal
@@ -75,7 +75,7 @@ def bench(
         others[matcher] = benchmark.time_queries(with_matcher, frames)["total"]
     depth, points = benchmark.time_depth(traversal, frames[10:-20:5])
     with progress(f"holding {RECORDED_HZ:g} Hz live", "images") as on_progress:
-        load = hold_rate(
+        load = run_load_test(
             maps / "map", frames[10:-10], RECORDED_HZ, minutes * 60, out / "node.log", on_progress
         )
     scratch.cleanup()

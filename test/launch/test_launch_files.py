@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +19,14 @@ pytest.importorskip("launch_ros")
 pytest.importorskip("rclpy")
 
 from domain_coordinator import domain_id
+from rcl_interfaces.srv import GetParameters
+from rclpy.parameter import parameter_value_to_python
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.mapping.builder import build_map
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.ros.harness.node_process import spinning_node
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.rosbag.bag import Bag
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
@@ -99,12 +105,15 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def command(environment: dict[str, str], file: str, **arguments: object) -> list[str]:
+    path = Path(environment["PREFIX"]) / "share" / "scene_geo_loc" / "launch" / file
+    return [sys.executable, "-c", LAUNCH, str(path), *(f"{n}:={value}" for n, value in arguments.items())]
+
+
 def launch(environment: dict[str, str], file: str, **arguments: object) -> str:
     """Starts a launch file and waits for its end; what it said."""
-    path = Path(environment["PREFIX"]) / "share" / "scene_geo_loc" / "launch" / file
-    words = [f"{name}:={value}" for name, value in arguments.items()]
     done = subprocess.run(
-        [sys.executable, "-c", LAUNCH, str(path), *words],
+        command(environment, file, **arguments),
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -114,6 +123,23 @@ def launch(environment: dict[str, str], file: str, **arguments: object) -> str:
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
+
+
+def launched_parameters(
+    environment: dict[str, str], file: str, node: str, names: list[str], **arguments: object
+) -> list[Any]:
+    """The values of some parameters of a node that a launch file starts."""
+    with (
+        spinning_node("parameter_reader", int(environment["ROS_DOMAIN_ID"])) as reader,
+        subprocess.Popen(command(environment, file, **arguments), env=environment) as process,
+    ):
+        try:
+            client = reader.create_client(GetParameters, f"{node}/get_parameters")
+            assert client.wait_for_service(60.0)
+            answer: Any = client.call(GetParameters.Request(names=names))
+        finally:
+            process.send_signal(signal.SIGINT)
+    return [parameter_value_to_python(value) for value in answer.values]
 
 
 def states(bag: Path) -> list[str]:
@@ -165,3 +191,67 @@ def test_localization_says_in_a_sentence_that_the_map_is_missing(
     said = launch(environment, "localization.launch.py", map=tmp_path / "nowhere")
     assert f"{tmp_path / 'nowhere'}" in said
     assert "Traceback" not in said
+
+
+def test_a_parameter_file_wins_over_defaults_and_arguments_win_over_the_file(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    names = ["image_topic", "publish_tf", "map", "use_sim_time", "base_frame", "fix_timeout", "base_T_camera"]
+    mounting = [1.0, 0.0, 0.5, 0.0, 0.0, 0.0, 1.0]
+    ours = {
+        "autostart": False,
+        "image_topic": "/front/image_raw",
+        "publish_tf": "map_to_base",
+        "map": "/maps/street",
+        "use_sim_time": True,
+        "base_T_camera": mounting,
+    }
+    file = tmp_path / "ours.yaml"
+    file.write_text(json.dumps({"/**": {"ros__parameters": ours}}))
+    values = launched_parameters(
+        environment,
+        "localization.launch.py",
+        "localization_node",
+        names,
+        params_file=file,
+        publish_tf="none",
+        fix_timeout="3",
+    )
+    assert [*values[:6], list(values[6])] == [
+        "/front/image_raw",
+        "none",
+        "/maps/street",
+        True,
+        "base_link",
+        3.0,
+        mounting,
+    ]
+
+
+def test_lists_can_be_arguments(environment: dict[str, str]) -> None:
+    (topics,) = launched_parameters(
+        environment,
+        "localization.launch.py",
+        "localization_node",
+        ["rig_image_topics"],
+        autostart="false",
+        rig_image_topics="[/left/image_raw, /rear/image_raw]",
+    )
+    assert list(topics) == ["/left/image_raw", "/rear/image_raw"]
+
+
+def test_replay_takes_the_topics_of_the_parameter_file(
+    environment: dict[str, str], demo: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "ours.yaml"
+    ours = {"map": str(demo / "map"), "image_topic": "/camera/image_raw", "fix_timeout": 5.0}
+    file.write_text(json.dumps({"localization_node": {"ros__parameters": ours}}))
+    launch(
+        environment,
+        "replay.launch.py",
+        bag=demo / "bags" / "sunny",
+        params_file=file,
+        out=tmp_path / "result",
+        rate="4.0",
+    )
+    assert "localized" in states(tmp_path / "result")

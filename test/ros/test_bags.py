@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tf2_msgs.msg import TFMessage
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.ros.bags.playback import Playback
-from scene_geo_loc.ros.common.messages import stamp_to_ns
+from scene_geo_loc.ros.common.messages import ns_to_stamp, stamp_to_ns
 from scene_geo_loc.traversals.rosbag.bag import Bag
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
@@ -44,6 +45,19 @@ def recording(tmp_path: Path, picture: np.ndarray) -> Path:
     return tmp_path / "drive"
 
 
+def test_messages_before_the_clock_are_recorded_at_its_first_time(world: Any, tmp_path: Path) -> None:
+    recorder = start("bag_recorder", out=str(tmp_path / "copy"), topics="[/tf_static]", use_sim_time="true")
+    world.publish("/tf_static", TFMessage(), latched=True)
+    world.publish("/clock", Clock(clock=ns_to_stamp(START)))
+    time.sleep(0.5)
+    world.publish("/tf_static", TFMessage(), latched=True)
+    time.sleep(1.0)
+    recorder.send_signal(signal.SIGINT)
+    said, _ = recorder.communicate(timeout=60)
+    assert "2 messages on 1 topics" in said
+    assert [m.log_time_ns for m in Bag(tmp_path / "copy").messages(["/tf_static"])] == [START, START]
+
+
 def start(program: str, **parameters: str) -> subprocess.Popen[str]:
     code = f"from scene_geo_loc.ros.programs import {program}; raise SystemExit({program}())"
     words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
@@ -61,11 +75,11 @@ def test_what_is_played_and_recorded_is_what_was_there(
     topics = f"[{', '.join(TOPICS)}]"
     recorder = start("bag_recorder", out=str(tmp_path / "copy"), topics=topics)
     player = start("bag_player", bag=str(recording), wait_for=topics, rate="5.0")
-    assert player.wait(30) == 0, player.communicate()[0]
+    assert player.wait(60) == 0, player.communicate()[0]
     assert not (tmp_path / "copy").exists()
     recorder.send_signal(signal.SIGINT)
     recorder.send_signal(signal.SIGINT)
-    said, _ = recorder.communicate(timeout=20)
+    said, _ = recorder.communicate(timeout=60)
     assert recorder.returncode == 0, said
     assert "11 messages on 3 topics" in said
     original, copy = Bag(recording), Bag(tmp_path / "copy")
@@ -108,7 +122,7 @@ def test_what_cannot_work_ends_with_a_sentence(
     context: None, program: str, parameters: dict[str, str], sentence: str
 ) -> None:
     process = start(program, **parameters)
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert sentence in said
     assert "Traceback" not in said

@@ -360,6 +360,6 @@ def test_ctrl_c_ends_the_node_with_exit_code_zero_even_twice(context: None, tmp_
     assert "call ~/save" in said
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert "Traceback" not in said

@@ -12,20 +12,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.ros.common.camera_input import StampOrder
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Event
 from scene_geo_loc.ros.common.diagnostics import Level, Report
 from scene_geo_loc.ros.common.messages import (
+    camera_info_message,
     image_message,
     ns_to_stamp,
     pose_from_message,
     pose_to_message,
     stamp_to_ns,
 )
-from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PendingItems
+from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PoseSynchronizer
 from scene_geo_loc.ros.localization.report import LocalizationFacts
 from scene_geo_loc.ros.localization.worker import NewestWorker
+from scene_geo_loc.traversals.messages.camera_info import camera_of
 from scene_geo_loc.traversals.messages.images import image_of
 
 SECOND = 10**9
@@ -40,6 +43,17 @@ def test_an_image_message_is_read_back_as_it_was(picture: np.ndarray) -> None:
     message = image_message(7, "camera", picture[:, ::-1])
     np.testing.assert_array_equal(image_of(message), picture[:, ::-1])
     assert message.header.frame_id == "camera"
+
+
+@pytest.mark.parametrize(
+    ("model", "distortion"),
+    [("none", ()), ("plumb_bob", (0.1, -0.02, 0.001, 0.002, 0.0)), ("equidistant", (0.1, 0.0, 0.0, 0.01))],
+)
+def test_a_camera_info_message_is_read_back_as_it_was(model: str, distortion: tuple[float, ...]) -> None:
+    camera = Camera(64, 48, 50.0, 51.0, 32.0, 24.0, model, distortion)
+    message = camera_info_message(7, "camera", camera)
+    assert camera_of(message) == camera
+    assert (message.header.frame_id, stamp_to_ns(message.header.stamp)) == ("camera", 7)
 
 
 def test_a_pose_message_is_read_back_as_it_was() -> None:
@@ -94,67 +108,67 @@ def test_stamps_tell_what_comes_twice_late_or_starts_over() -> None:
     assert not order.check(6 * SECOND)
 
 
-def test_pending_items_come_in_order_of_time_once_later_ones_are_there() -> None:
-    pending: PendingItems[str] = PendingItems(timeout_s=100.0, capacity=100)
+def test_items_are_released_in_order_of_time_once_later_ones_are_there() -> None:
+    synchronizer: PoseSynchronizer[str] = PoseSynchronizer(timeout_s=100.0, capacity=100)
     used: list[str] = []
     for stamp_ns, item in ((2, "b"), (1, "a"), (SECOND, "c")):
-        pending.add(stamp_ns, item, 1)
-    while pending.take(used.append, pytest.fail):  # type: ignore[arg-type]
+        synchronizer.add(stamp_ns, item, 1)
+    while synchronizer.take(used.append, pytest.fail):  # type: ignore[arg-type]
         pass
     assert used == ["a", "b"]
-    assert pending.take(used.append, pytest.fail, drain=True)  # type: ignore[arg-type]
+    assert synchronizer.take(used.append, pytest.fail, drain=True)  # type: ignore[arg-type]
     assert used == ["a", "b", "c"]
 
 
-def test_a_pending_item_waits_for_what_it_needs_and_is_given_up_after_a_while() -> None:
+def test_an_item_waits_for_what_it_needs_until_it_times_out() -> None:
     given_up: list[tuple[str, str]] = []
 
     def use(item: str) -> None:
         raise NotYet("no pose")
 
     for timeout_s, expected in ((100.0, []), (0.0, [("a", "no pose")])):
-        pending: PendingItems[str] = PendingItems(timeout_s, capacity=100)
-        pending.add(0, "a", 1)
-        pending.add(SECOND, "b", 1)
-        pending.take(use, lambda item, reason: given_up.append((item, reason)))
+        synchronizer: PoseSynchronizer[str] = PoseSynchronizer(timeout_s, capacity=100)
+        synchronizer.add(0, "a", 1)
+        synchronizer.add(SECOND, "b", 1)
+        synchronizer.take(use, lambda item, reason: given_up.append((item, reason)))
         assert given_up == expected
 
 
-def test_a_pending_item_waits_longer_for_what_is_on_its_way() -> None:
-    pending: PendingItems[str] = PendingItems(0.05, capacity=100)
-    pending.add(0, "a", 1)
+def test_an_item_waits_longer_for_what_is_late() -> None:
+    synchronizer: PoseSynchronizer[str] = PoseSynchronizer(0.05, capacity=100)
+    synchronizer.add(0, "a", 1)
 
     def use(item: str) -> None:
         raise NotYet("the pose is late", lagging=True)
 
     time.sleep(0.1)
-    assert not pending.take(use, pytest.fail)  # type: ignore[arg-type]
-    assert len(pending) == 1
+    assert not synchronizer.take(use, pytest.fail)  # type: ignore[arg-type]
+    assert len(synchronizer) == 1
 
 
-def test_a_pending_item_that_fails_does_not_come_again() -> None:
-    pending: PendingItems[int] = PendingItems(timeout_s=100.0, capacity=100)
-    pending.add(0, 0, 1)
+def test_an_item_that_fails_is_not_released_again() -> None:
+    synchronizer: PoseSynchronizer[int] = PoseSynchronizer(timeout_s=100.0, capacity=100)
+    synchronizer.add(0, 0, 1)
     with pytest.raises(ZeroDivisionError):
-        pending.take(lambda item: 1 // item, pytest.fail, drain=True)  # type: ignore[arg-type]
-    assert len(pending) == 0
+        synchronizer.take(lambda item: 1 // item, pytest.fail, drain=True)  # type: ignore[arg-type]
+    assert len(synchronizer) == 0
 
 
 def test_pending_items_take_a_bounded_memory_that_those_taken_give_back() -> None:
-    pending: PendingItems[int] = PendingItems(timeout_s=100.0, capacity=100)
-    assert [pending.add(i, i, 40) for i in range(3)] == [True, True, False]
-    assert pending.size == 80
-    assert pending.take(lambda _: None, pytest.fail, drain=True)  # type: ignore[arg-type]
-    assert pending.add(3, 3, 40)
-    pending.clear()
-    assert pending.size == 0
+    synchronizer: PoseSynchronizer[int] = PoseSynchronizer(timeout_s=100.0, capacity=100)
+    assert [synchronizer.add(i, i, 40) for i in range(3)] == [True, True, False]
+    assert synchronizer.size == 80
+    assert synchronizer.take(lambda _: None, pytest.fail, drain=True)  # type: ignore[arg-type]
+    assert synchronizer.add(3, 3, 40)
+    synchronizer.clear()
+    assert synchronizer.size == 0
 
 
-def test_some_pending_items_may_use_only_a_share_of_the_memory() -> None:
-    pending: PendingItems[str] = PendingItems(timeout_s=100.0, capacity=100)
-    assert pending.add(0, "image", 40, share=0.5)
-    assert not pending.add(1, "image", 40, share=0.5)
-    assert pending.add(2, "scan", 40)
+def test_some_items_may_use_only_a_share_of_the_memory() -> None:
+    synchronizer: PoseSynchronizer[str] = PoseSynchronizer(timeout_s=100.0, capacity=100)
+    assert synchronizer.add(0, "image", 40, share=0.5)
+    assert not synchronizer.add(1, "image", 40, share=0.5)
+    assert synchronizer.add(2, "scan", 40)
 
 
 def test_the_worst_finding_leads_a_report() -> None:

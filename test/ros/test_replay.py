@@ -15,7 +15,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, inverse, make_pose
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.metrics.pose_error import summarize
-from scene_geo_loc.ros.harness.replay import LiveAnswers, replay
+from scene_geo_loc.ros.harness.replay import ReplayAnswers, replay
 from scene_geo_loc.traversals.frame import Frame, Scan
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
@@ -62,9 +62,9 @@ class Recording:
 
 
 @pytest.fixture
-def answers() -> LiveAnswers:
+def answers() -> ReplayAnswers:
     """Frame 0 and 4 localized, 1 lost, 2 only retrieved, 3 passed over, 5 after the end."""
-    return LiveAnswers(
+    return ReplayAnswers(
         sent_s={i * 10**8: 50.0 + 0.1 * i for i in range(6)},
         poses={
             0: (make_pose(np.eye(3), (0.0, 0.0, 0.0)), 50.03),
@@ -81,7 +81,7 @@ def answers() -> LiveAnswers:
     )
 
 
-def test_a_pose_counts_for_the_image_with_its_stamp(answers: LiveAnswers) -> None:
+def test_a_pose_counts_for_the_image_with_its_stamp(answers: ReplayAnswers) -> None:
     records = live_records(answers, Recording())
     assert [record.stamp_ns for record in records] == [i * 10**8 for i in range(6)]
     assert [record.status for record in records] == [
@@ -94,7 +94,7 @@ def test_a_pose_counts_for_the_image_with_its_stamp(answers: LiveAnswers) -> Non
     ]
 
 
-def test_the_robots_pose_is_compared_at_its_camera(answers: LiveAnswers) -> None:
+def test_the_robots_pose_is_compared_at_its_camera(answers: ReplayAnswers) -> None:
     first, fifth = (live_records(answers, Recording())[i] for i in (0, 4))
     assert first.T_estimated is not None
     assert fifth.T_estimated is not None
@@ -102,14 +102,14 @@ def test_the_robots_pose_is_compared_at_its_camera(answers: LiveAnswers) -> None
     np.testing.assert_allclose(fifth.T_estimated[:3, 3], (5.5, 0.0, 0.5))
 
 
-def test_latency_is_from_sending_the_image_to_receiving_its_pose(answers: LiveAnswers) -> None:
+def test_latency_is_from_sending_the_image_to_receiving_its_pose(answers: ReplayAnswers) -> None:
     records = live_records(answers, Recording())
     assert records[0].latency_ms == pytest.approx(30.0)
     assert records[4].latency_ms == pytest.approx(60.0)
     assert records[1].latency_ms is None
 
 
-def test_an_image_of_unknown_truth_is_kept_without_one(answers: LiveAnswers) -> None:
+def test_an_image_of_unknown_truth_is_kept_without_one(answers: ReplayAnswers) -> None:
     assert live_records(answers, Recording())[5].T_true is None
 
 
@@ -128,7 +128,7 @@ def test_a_recording_is_localized_by_a_node_of_its_own(room: Room, room_map: Pat
     assert summary.latency_p50_ms is not None
 
 
-def test_a_pose_that_is_told_while_the_state_is_dead_reckoned_counts_as_such(answers: LiveAnswers) -> None:
+def test_a_pose_that_is_told_while_the_state_is_dead_reckoned_counts_as_such(answers: ReplayAnswers) -> None:
     answers.states.append((50.465, "dead_reckoned"))
     assert [record.status for record in live_records(answers, Recording())][4] is Status.DEAD_RECKONED
 

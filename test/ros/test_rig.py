@@ -7,14 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from camera_robot import SECOND, START, T_BASE_CAMERA, Robot, camera_info
+from camera_robot import SECOND, START, T_BASE_CAMERA, Robot
 from room import Room
 
 from scene_geo_loc.geometry.pose import inverse, make_pose, position_error_m, rotation_error_deg
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.ros.common.counters import BadReason, Event
-from scene_geo_loc.ros.common.messages import image_message, ns_to_stamp, pose_from_message
+from scene_geo_loc.ros.common.messages import (
+    camera_info_message,
+    image_message,
+    ns_to_stamp,
+    pose_from_message,
+)
 from scene_geo_loc.traversals.frame import Frame
 
 AHEAD = make_pose(np.eye(3), (0.2, 0.0, 0.0))
@@ -45,7 +50,7 @@ class Rig:
         )
         self.robot.mount_camera()
         self.robot.mount_camera("aside_optical_frame", self.T_base_aside)
-        world.publish("aside/camera_info", camera_info(room.camera))
+        world.publish("aside/camera_info", camera_info_message(0, "", room.camera))
         world.wait(lambda: self.inputs[0].has_camera_info, "the second camera_info to arrive")
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from camera_robot import SECOND, START, T_MAP_BASE, Robot
+from camera_robot import SECOND, START, T_MAP_BASE, T_ODOM_BASE, Robot
 from lifecycle_msgs.msg import State as LifecycleState
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -174,6 +174,16 @@ def test_a_transform_farther_than_any_place_is_rejected(robot: Robot) -> None:
     robot.world.wait(lambda: robot.bad(BadReason.INVALID_TRANSFORM), "the transform to be rejected")
     robot.send()
     robot.world.wait(lambda: robot.poses, "a pose")
+
+
+def test_one_odometry_transform_an_hour_ahead_does_not_stop_map_to_odom(robot: Robot) -> None:
+    robot.send_odometry(START)
+    ahead = transform_message(START + 3600 * SECOND, "odom", "base_link", T_ODOM_BASE)
+    robot.world.publish("/tf", TFMessage(transforms=[ahead]))
+    for half_seconds in range(1, 5):
+        robot.send_odometry(START + half_seconds * SECOND // 2)
+    robot.send(stamp_ns=START + 2 * SECOND)
+    robot.world.wait(robot.corrections, "map -> odom")
 
 
 def test_an_initial_pose_of_endless_spread_is_rejected(robot: Robot) -> None:

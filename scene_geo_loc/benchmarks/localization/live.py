@@ -9,14 +9,14 @@ from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.metrics.pose_error import QueryRecord
 
 if TYPE_CHECKING:
-    from scene_geo_loc.ros.harness.replay import LiveAnswers
+    from scene_geo_loc.ros.harness.replay import ReplayAnswers
     from scene_geo_loc.traversals.frame import Traversal
 
 STATE_AFTER_S = 0.02
 """The state of a pose is published at most this long after the pose."""
 
 
-def live_records(answers: LiveAnswers, traversal: Traversal) -> list[QueryRecord]:
+def live_records(answers: ReplayAnswers, traversal: Traversal) -> list[QueryRecord]:
     """Returns one record for each image that was sent, with the traversal's poses as truth.
 
     The node publishes its state when it changes, right after the pose.  An image without a pose has the
@@ -43,7 +43,7 @@ def live_records(answers: LiveAnswers, traversal: Traversal) -> list[QueryRecord
     return records
 
 
-def _last_state(answers: LiveAnswers, until_s: float) -> str:
+def _last_state(answers: ReplayAnswers, until_s: float) -> str:
     """The last state published until a wall time; empty where there was none."""
     before = bisect_right(answers.states, until_s, key=lambda event: event[0])
     return answers.states[before - 1][1] if before else ""

@@ -10,7 +10,7 @@ from rclpy.node import Node
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.ros.bags.playback import Playback
 from scene_geo_loc.ros.common import parameters
-from scene_geo_loc.ros.common.parameters import setting
+from scene_geo_loc.ros.common.parameters import TopicName, setting
 from scene_geo_loc.ros.common.running import run
 from scene_geo_loc.traversals.rosbag.bag import Bag
 
@@ -22,8 +22,8 @@ class BagPlayerSettings(BaseModel):
 
     bag: str = setting("", "The ROS 1 or ROS 2 recording to play.")
     rate: float = setting(1.0, "Speed, times real time.", ge=0.01, le=100)
-    topics: list[str] = setting([], "The topics to play; empty: all.")
-    wait_for: list[str] = setting([], "Topics that must have a subscriber before playing starts.")
+    topics: list[TopicName] = setting([], "The topics to play; empty: all.")
+    wait_for: list[TopicName] = setting([], "Topics that must have a subscriber before playing starts.")
     wait_timeout: float = setting(60.0, "How long to wait for them before giving up.", "s", ge=0.1, le=3600)
     start: float = setting(0.0, "Part of the recording to skip.", "s", ge=0, le=1e6)
     duration: float = setting(0.0, "Part of the recording to play; 0: to its end.", "s", ge=0, le=1e6)
@@ -34,7 +34,7 @@ class BagPlayerSettings(BaseModel):
 
 
 class BagPlayer(Node):
-    """Publishes a recording's messages and `/clock`; topics are remapped as those of any node."""
+    """Publishes a recording's messages and `/clock`; topics can be remapped as those of any node."""
 
     def __init__(self) -> None:
         super().__init__("bag_player")
@@ -42,12 +42,13 @@ class BagPlayer(Node):
         self.settings = parameters.read(self, BagPlayerSettings)
 
     def play(self) -> int:
-        """Plays until the end of the recording; the exit code. Raises SceneGeoLocError."""
+        """Plays until the end of the recording; returns the exit code. Raises SceneGeoLocError."""
         settings = self.settings
         if not settings.bag:
             raise SceneGeoLocError("No recording is given; set the parameter `bag`.")
         playback = Playback(self, Bag(Path(settings.bag)), settings.topics)
-        playback.wait_for_subscribers(settings.wait_for, settings.wait_timeout)
+        wait_for = [self.resolve_topic_name(topic, only_expand=True) for topic in settings.wait_for]
+        playback.wait_for_subscribers(wait_for, settings.wait_timeout)
         while True:
             count = playback.play(settings.rate, settings.start, settings.duration, settings.clock_rate)
             self.get_logger().info(f"Played {count} messages of {settings.bag}.")

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, to_quaternion
 from scene_geo_loc.geometry.pose_series import MAX_TRANSLATION_M
+from scene_geo_loc.traversals.messages.camera_info import camera_info_fields
 
 if TYPE_CHECKING:
     from builtin_interfaces.msg import Time
     from geometry_msgs.msg import Pose as PoseMessage
     from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped, Transform, TransformStamped
-    from sensor_msgs.msg import Image
+    from sensor_msgs.msg import CameraInfo, Image
+
+    from scene_geo_loc.geometry.camera import Camera
 
 
 def stamp_to_ns(stamp: Time) -> int:
@@ -112,4 +115,14 @@ def image_message(stamp_ns: int, frame_id: str, rgb: NDArray[np.uint8]) -> Image
     data = array.array("B")
     data.frombytes(np.ascontiguousarray(rgb, np.uint8).data.cast("B"))
     message.data = data
+    return message
+
+
+def camera_info_message(stamp_ns: int, frame_id: str, camera: Camera) -> CameraInfo:
+    """sensor_msgs/CameraInfo of a camera."""
+    from sensor_msgs.msg import CameraInfo
+
+    fields = camera_info_fields(camera)
+    message = CameraInfo(**fields | {"d": fields["d"].tolist()})
+    message.header.stamp, message.header.frame_id = ns_to_stamp(stamp_ns), frame_id
     return message

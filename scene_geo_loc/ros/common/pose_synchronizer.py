@@ -1,4 +1,4 @@
-"""Holds measurements back until the poses of their stamps are known, and gives them out in order of time."""
+"""Holds measurements until the poses at their stamps are known, and releases them in order of time."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 REORDER_NS = 200_000_000
-"""Sensors deliver up to this much later than others what they measured at the same time."""
-LAG = 10
-"""An item waits so many times longer for what is on its way, but late."""
+"""Largest difference in delay between sensors."""
+LAG_FACTOR = 10
+"""Factor on the timeout of an item whose poses arrive, but late."""
 
 
 class NotYet(Exception):
-    """What an item needs has not come; the message says what.
+    """Something that an item needs has not arrived; the message names it.
 
     Attributes:
-        lagging: whether it is on its way: older ones of its kind came.
+        lagging: whether older ones of its kind arrive, so that it is late rather than missing.
     """
 
     def __init__(self, sentence: str, lagging: bool = False) -> None:
@@ -39,15 +39,15 @@ class _Waiting(Generic[Item]):
     arrived_s: float = field(compare=False)
 
 
-class PendingItems(Generic[Item]):
-    """Items by stamp; safe to use from several threads.
+class PoseSynchronizer(Generic[Item]):
+    """Queue of items in order of their stamps; safe to use from several threads.
 
     Args:
-        timeout_s: how long an item waits, in wall time.
-        capacity: most bytes of items that wait; of more the new one is refused.
+        timeout_s: wall time that an item waits.
+        capacity: limit on the bytes of waiting items; a new item beyond it is refused.
 
     Attributes:
-        size: bytes of the items that wait.
+        size: bytes of the waiting items.
     """
 
     def __init__(self, timeout_s: float, capacity: int) -> None:
@@ -62,10 +62,10 @@ class PendingItems(Generic[Item]):
         return len(self._heap)
 
     def add(self, stamp_ns: int, item: Item, size: int, share: float = 1.0) -> bool:
-        """Takes in an item of `size` bytes; False where there is no room for it.
+        """Adds an item of `size` bytes; returns False where there is no room for it.
 
         Args:
-            share: how much of the capacity may be in use once the item is in.
+            share: share of the capacity that may be in use with the item.
         """
         with self._lock:
             if self.size + size > share * self._capacity:
@@ -88,12 +88,12 @@ class PendingItems(Generic[Item]):
     def take(
         self, use: Callable[[Item], None], on_timeout: Callable[[Item, str], None], drain: bool = False
     ) -> bool:
-        """Gives the earliest item to `use`; whether there was one to give.
+        """Passes the earliest item to `use`; returns whether an item left the queue.
 
         Args:
-            use: raises NotYet where the item must wait on.
-            on_timeout: told an item that waited in vain, and for what.
-            drain: no more items come, so that none is held back for the sake of order.
+            use: raises NotYet where the item must wait longer.
+            on_timeout: called with an item whose wait timed out, and with what it waited for.
+            drain: whether no more items come, so that none is held for the sake of order.
         """
         with self._lock:
             if not self._heap:
@@ -108,7 +108,7 @@ class PendingItems(Generic[Item]):
         try:
             use(first.item)
         except NotYet as reason:
-            if drain or waited_s > self._timeout_s * (LAG if reason.lagging else 1):
+            if drain or waited_s > self._timeout_s * (LAG_FACTOR if reason.lagging else 1):
                 on_timeout(first.item, str(reason))
                 return True
             with self._lock:

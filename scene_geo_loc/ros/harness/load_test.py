@@ -1,4 +1,4 @@
-"""Holds a rate of images against a localization_node of its own, and watches its latency and memory."""
+"""Sends images to a localization_node of its own at a steady rate, and measures its latency and memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scene_geo_loc.core.progress import ProgressCallback
-from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.ros.common.messages import image_message, ns_to_stamp, stamp_to_ns, transform_message
+from scene_geo_loc.ros.common.messages import (
+    camera_info_message,
+    image_message,
+    ns_to_stamp,
+    stamp_to_ns,
+    transform_message,
+)
 from scene_geo_loc.ros.harness.node_process import (
     check_alive,
     own_domain,
@@ -25,20 +30,19 @@ from scene_geo_loc.traversals.frame import Frame
 
 if TYPE_CHECKING:
     from rclpy.node import Node
-    from sensor_msgs.msg import CameraInfo
 
 CAMERA_FRAME = "camera_optical_frame"
 WARM_UP_S = 3.0
-"""What happens before is not counted: the first passes of a network allocate and compile."""
+"""Time that is not counted: the first passes of a network allocate and compile."""
 
 
 @dataclass
-class LiveLoad:
-    """What came of it.
+class LoadTestResult:
+    """Latency and memory of a node under load.
 
     Attributes:
-        images: images published after the warm-up.
-        latencies_ms: from publishing an image to receiving its pose, in order.
+        images: number of images published after the warm-up.
+        latencies_ms: time from publishing an image to receiving its pose, in order.
         resident_mb: resident memory of the node, once a second.
     """
 
@@ -47,21 +51,21 @@ class LiveLoad:
     resident_mb: list[float] = field(default_factory=list)
 
 
-def hold_rate(
+def run_load_test(
     map_folder: Path,
     frames: list[Frame],
     rate_hz: float,
     duration_s: float,
     log: Path,
     on_progress: ProgressCallback,
-) -> LiveLoad:
-    """Publishes raw images to a localization_node at a steady rate, the same ones in turns.
+) -> LoadTestResult:
+    """Publishes raw images to a localization_node at a steady rate, the same ones in rotation.
 
     Args:
         map_folder: the map to localize in.
         frames: images of places that are in the map.
         rate_hz: images a second.
-        duration_s: how long to go on after the warm-up.
+        duration_s: time of the test after the warm-up.
         log: file for the node's output.
         on_progress: receives images sent and images to send.
 
@@ -70,7 +74,7 @@ def hold_rate(
     with (
         own_domain() as domain,
         running_node(map_folder, "raw", log) as process,
-        spinning_node("live_load", domain) as node,
+        spinning_node("load_test", domain) as node,
     ):
         return _publish(node, process, frames, rate_hz, duration_s, log, on_progress)
 
@@ -83,14 +87,14 @@ def _publish(
     duration_s: float,
     log: Path,
     on_progress: ProgressCallback,
-) -> LiveLoad:
+) -> LoadTestResult:
     from geometry_msgs.msg import PoseStamped
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from rosgraph_msgs.msg import Clock
     from sensor_msgs.msg import CameraInfo, Image
     from tf2_msgs.msg import TFMessage
 
-    load, sent_s = LiveLoad(), dict[int, float]()
+    load, sent_s = LoadTestResult(), dict[int, float]()
 
     def on_pose(message: PoseStamped) -> None:
         published = sent_s.get(stamp_to_ns(message.header.stamp))
@@ -113,7 +117,7 @@ def _publish(
         frame, stamp_ns = frames[i % len(frames)], round((1 + i / rate_hz) * 1e9)
         message = image_message(stamp_ns, CAMERA_FRAME, frame.image)
         clocks.publish(Clock(clock=ns_to_stamp(stamp_ns)))
-        infos.publish(_camera_info(stamp_ns, frame.camera))
+        infos.publish(camera_info_message(stamp_ns, CAMERA_FRAME, frame.camera))
         if i >= warm_up:
             sent_s[stamp_ns] = time.monotonic()
             load.images += 1
@@ -126,18 +130,7 @@ def _publish(
     return load
 
 
-def _camera_info(stamp_ns: int, camera: Camera) -> CameraInfo:
-    from sensor_msgs.msg import CameraInfo
-
-    message = CameraInfo(width=camera.width, height=camera.height)
-    message.header.stamp, message.header.frame_id = ns_to_stamp(stamp_ns), CAMERA_FRAME
-    message.distortion_model = "plumb_bob" if camera.model == "none" else camera.model
-    message.d = [float(value) for value in camera.distortion] or [0.0] * 5
-    message.k = camera.K.ravel()
-    return message
-
-
 def _resident_mb(pid: int) -> float:
-    """Resident memory of a process, as Linux tells it in pages."""
+    """Resident memory of a process on Linux."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -27,7 +27,7 @@ LOG_LINES = 12
 
 @contextmanager
 def own_domain() -> Iterator[int]:
-    """A ROS domain of this machine only, that no other user of domain_coordinator has."""
+    """Reserves a ROS domain of this machine, by domain_coordinator, for the block."""
     from domain_coordinator import domain_id  # type: ignore[import-untyped]
 
     with domain_id() as domain:
@@ -45,7 +45,7 @@ def own_domain() -> Iterator[int]:
 
 @contextmanager
 def spinning_node(name: str, domain: int) -> Iterator[Node]:
-    """An rclpy node of this process in a domain, whose callbacks run in a thread of their own."""
+    """Creates an rclpy node of this process in a domain; its callbacks run in a thread of their own."""
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
@@ -76,7 +76,7 @@ def spinning_node(name: str, domain: int) -> Iterator[Node]:
 def running_node(
     map_folder: Path, transport: str, log: Path, tracking: bool = False
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A localization_node in a process of its own, ended as Ctrl-C would on leaving the context."""
+    """Runs a localization_node in a process of its own, which ends with the block as by Ctrl-C."""
     beside = Path(sys.executable).with_name("localization_node")
     program = str(beside) if beside.is_file() else shutil.which("localization_node")
     if program is None:
@@ -127,7 +127,7 @@ def check_alive(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def wait_until_active(publisher: Any, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Waits until the node subscribes to a publisher's images: it is active then.
+    """Waits until the node subscribes to a publisher's images, that is, until it is active.
 
     Raises SceneGeoLocError where it ends, or is not active within 90 s.
     """

@@ -1,4 +1,4 @@
-"""Plays a recording to a localization_node of its own and gathers its answers, as a robot would see them."""
+"""Plays a recording to a localization_node of its own and collects its answers."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 IMAGE, CAMERA_INFO = "/camera/image_raw", "/camera/camera_info"
 SUBSCRIBER_TIMEOUT_S = 10.0
 LAST_ANSWER_S = 2.0
-"""How long to wait for the answer to the last image."""
+"""Time to wait for the answer to the last image."""
 
 
 @dataclass
-class LiveAnswers:
-    """What was sent to the node and what came back; wall times are those of time.monotonic().
+class ReplayAnswers:
+    """Images sent to the node and its answers; times are those of time.monotonic().
 
     Attributes:
-        sent_s: when each image was published, by its stamp.
-        poses: poses of the robot in the map and when they came, by the image's stamp.
-        states: what the state topic said, and when, in order.
-        base_T_camera: the camera's mounting as the recording tells it.
+        sent_s: time at which each image was published, by its stamp.
+        poses: poses of the robot in the map and their times of arrival, by the image's stamp.
+        states: messages of the state topic with their times of arrival, in order.
+        base_T_camera: the camera's mounting in the recording.
     """
 
     sent_s: dict[int, float] = field(default_factory=dict)
@@ -55,8 +55,8 @@ def replay(
     log: Path,
     on_progress: ProgressCallback,
     tracking: bool = False,
-) -> LiveAnswers:
-    """Plays a bag at the rate it was recorded to a localization_node and gathers what the node publishes.
+) -> ReplayAnswers:
+    """Plays a bag to a localization_node at the rate it was recorded, and collects what the node publishes.
 
     Args:
         path: a bag with images, their intrinsics, odometry and the camera's mounting on TF.
@@ -65,14 +65,14 @@ def replay(
         on_progress: receives images sent and images in the bag, with every image.
         tracking: whether the node follows the camera.
 
-    Raises SceneGeoLocError where the bag lacks something, or the node does not start or ends too early.
+    Raises SceneGeoLocError where the bag lacks a topic, or the node does not start or ends too early.
     """
     bag = Bag(path)
     transport = "compressed" if image_topic_of(bag).endswith("/compressed") else "raw"
     with (
         own_domain() as domain,
         running_node(map_folder, transport, log, tracking) as process,
-        spinning_node("live_run", domain) as node,
+        spinning_node("replay", domain) as node,
     ):
         return _play(node, bag, process, log, on_progress)
 
@@ -83,14 +83,14 @@ def _play(
     process: subprocess.Popen[bytes],
     log: Path,
     on_progress: ProgressCallback,
-) -> LiveAnswers:
+) -> ReplayAnswers:
     from geometry_msgs.msg import PoseStamped
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from std_msgs.msg import String
 
     from scene_geo_loc.ros.bags.playback import Playback
 
-    answers = LiveAnswers()
+    answers = ReplayAnswers()
 
     def on_pose(message: PoseStamped) -> None:
         answers.poses[stamp_to_ns(message.header.stamp)] = (pose_from_message(message.pose), time.monotonic())
@@ -134,7 +134,7 @@ def _play(
 
 
 def image_topic_of(bag: Bag) -> str:
-    """The topic of a bag's images, raw or else compressed. Raises SceneGeoLocError where there is none."""
+    """Returns the topic of a bag's images, raw or else compressed. Raises SceneGeoLocError without one."""
     for topic in (IMAGE, f"{IMAGE}/compressed"):
         if topic in bag.topics:
             return topic

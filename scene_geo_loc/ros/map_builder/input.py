@@ -20,7 +20,7 @@ from scene_geo_loc.geometry.transform_tree import TransformTree, TransformUnavai
 from scene_geo_loc.ros.common.camera_input import CameraInput, StampOrder
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Counters, Event
 from scene_geo_loc.ros.common.messages import stamp_to_ns
-from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PendingItems
+from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PoseSynchronizer
 from scene_geo_loc.ros.common.transforms import TransformListener
 from scene_geo_loc.traversals.frame import Frame, Scan
 from scene_geo_loc.traversals.messages.clouds import PointCloud, cloud_of, deskew, last_stamp_ns
@@ -76,7 +76,9 @@ class BuilderInput:
         self._builder, self._counters, self._on_defect = builder, counters, on_defect
         self._order = StampOrder()
         self._tree = TransformTree(CACHE_S)
-        self._pending: PendingItems[Any] = PendingItems(settings.pose_timeout, settings.backlog * 10**6)
+        self._synchronizer: PoseSynchronizer[Any] = PoseSynchronizer(
+            settings.pose_timeout, settings.backlog * 10**6
+        )
         self._depths: dict[int, Any] = {}
         # A topic of poses takes the place of what TF says about the robot.
         own = settings.pose_source != "tf"
@@ -108,12 +110,12 @@ class BuilderInput:
 
     def __len__(self) -> int:
         """How many images and scans wait."""
-        return len(self._pending)
+        return len(self._synchronizer)
 
     @property
     def size(self) -> int:
         """How many bytes of images and scans wait."""
-        return self._pending.size
+        return self._synchronizer.size
 
     def close(self) -> None:
         """Unsubscribes, and gives the builder what waits and has its pose."""
@@ -128,7 +130,7 @@ class BuilderInput:
     def start_over(self) -> None:
         """Drops what waits, after the clock or the stamps jumped back."""
         self._order.reset()
-        self._pending.clear()
+        self._synchronizer.clear()
         self._depths.clear()
         self._tree.clear()
 
@@ -143,14 +145,14 @@ class BuilderInput:
         except BadMessage as bad:
             self._counters.add(bad.reason)
             return
-        if not self._pending.add(stamp_ns, message, len(message.data), IMAGE_SHARE):
+        if not self._synchronizer.add(stamp_ns, message, len(message.data), IMAGE_SHARE):
             self._counters.add(Event.DROPPED)
 
     def _on_scan(self, message: Any) -> None:
         self._counters.add(Event.SCAN_RECEIVED)
         # A beam is a range and an intensity.
         size = 8 * len(message.ranges) if isinstance(message, LaserScan) else len(message.data)
-        if not self._pending.add(stamp_to_ns(message.header.stamp), Sweep(message), size):
+        if not self._synchronizer.add(stamp_to_ns(message.header.stamp), Sweep(message), size):
             self._counters.add(Event.DROPPED)
 
     def _on_depth(self, message: Image) -> None:
@@ -173,7 +175,7 @@ class BuilderInput:
         while True:
             drain = self._closed.is_set()
             try:
-                took = self._pending.take(self._use, self._on_timeout, drain)
+                took = self._synchronizer.take(self._use, self._on_timeout, drain)
             except Exception as error:  # one bad message must not end the node
                 self._on_defect(error)
                 took = False

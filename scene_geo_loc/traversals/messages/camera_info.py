@@ -1,4 +1,4 @@
-"""Cameras from ROS camera_info messages, taken by their fields as in `images`."""
+"""Cameras from and to ROS camera_info messages, by their fields as in `images`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,23 @@ from scene_geo_loc.geometry.camera import DISTORTION_COEFFICIENTS, Camera
 
 _NO_DISTORTION = ("", "none", "no_distortion")
 _FISHEYE = ("fisheye", "equidistant", "kannala_brandt4")
+
+
+def camera_info_fields(camera: Camera) -> dict[str, Any]:
+    """Returns the fields of sensor_msgs/CameraInfo that describe a camera; undone by `camera_of`.
+
+    A camera without distortion is plumb_bob with zeros.
+    The arrays are flat: d (n,), k (9,), r (9,), p (12,).
+    """
+    return {
+        "height": camera.height,
+        "width": camera.width,
+        "distortion_model": "plumb_bob" if camera.model == "none" else camera.model,
+        "d": np.array(camera.distortion or (0.0,) * 5, np.float64),
+        "k": camera.K.reshape(-1),
+        "r": np.eye(3).reshape(-1),
+        "p": np.concatenate([camera.K, np.zeros((3, 1))], axis=1).reshape(-1),
+    }
 
 
 def camera_of(message: Any) -> Camera:

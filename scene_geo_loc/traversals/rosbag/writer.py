@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 
-from scene_geo_loc.core.errors import TraversalError
-from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
-
-if TYPE_CHECKING:
-    from rosbags.interfaces import Connection
+from scene_geo_loc.traversals.messages.camera_info import camera_info_fields
+from scene_geo_loc.traversals.rosbag.bag_file import BagFile
 
 _FLOAT32 = 7
 """The code of sensor_msgs/PointField.FLOAT32."""
@@ -40,23 +33,11 @@ class BagWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._output = PartialFolder(self.path, "recording", hidden=True, error=TraversalError)
-        self._typestore = get_typestore(Stores.ROS2_JAZZY)
-        self._connections: dict[str, Connection] = {}
-        self._writer: Writer | None = None
+        self._file = BagFile(self.path)
+        self._typestore = self._file.typestore
 
     def __enter__(self) -> BagWriter:
-        if os.path.lexists(self.path):
-            raise TraversalError(f"{self.path} exists already; give another name or remove it first.")
-        try:
-            folder = self._output.begin()
-            self._output.restart()  # what a killed process left cannot be continued
-            # The storage file takes the folder's name, so the inner folder has the final one.
-            self._writer = Writer(folder / self.path.name, version=9, storage_plugin=StoragePlugin.MCAP)
-            self._writer.open()
-        except OSError as error:
-            self._output.discard()
-            raise TraversalError(f"{self.path}: the bag cannot be written ({error}).") from error
+        self._file.begin()
         return self
 
     def __exit__(
@@ -65,16 +46,11 @@ class BagWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._writer is not None
         try:
-            self._writer.__exit__(kind, error, traceback)
             if kind is None:
-                self._output.publish(content=self._output.folder / self.path.name)
-        except OSError as failure:
-            raise TraversalError(f"{self.path}: the bag cannot be finished ({failure}).") from failure
+                self._file.publish()
         finally:
-            self._output.discard()
-            self._writer = None
+            self._file.discard()
 
     def image(self, topic: str, stamp_ns: int, frame_id: str, rgb: NDArray[np.uint8]) -> None:
         """An (H, W, 3) RGB image as sensor_msgs/Image, rgb8."""
@@ -105,20 +81,13 @@ class BagWriter:
         self._image(topic, stamp_ns, frame_id, "16UC1", millimetres.astype("<u2"))
 
     def camera_info(self, topic: str, stamp_ns: int, frame_id: str, camera: Camera) -> None:
-        """The camera as sensor_msgs/CameraInfo; one without distortion as plumb_bob with zeros."""
-        K = camera.K
+        """The camera as sensor_msgs/CameraInfo."""
         self._write(
             topic,
             stamp_ns,
             "sensor_msgs/msg/CameraInfo",
             header=self._header(stamp_ns, frame_id),
-            height=camera.height,
-            width=camera.width,
-            distortion_model="plumb_bob" if camera.model == "none" else camera.model,
-            d=np.array(camera.distortion or (0.0,) * 5, np.float64),
-            k=K.reshape(-1),
-            r=np.eye(3).reshape(-1),
-            p=np.concatenate([K, np.zeros((3, 1))], axis=1).reshape(-1),
+            **camera_info_fields(camera),
             binning_x=0,
             binning_y=0,
             roi=self._message(
@@ -338,17 +307,11 @@ class BagWriter:
         return self._typestore.types[kind](**fields)
 
     def _write(self, topic: str, stamp_ns: int, kind: str, **fields: Any) -> None:
-        if self._writer is None:
-            raise RuntimeError("a BagWriter takes messages only inside its `with` block")
-        if topic not in self._connections:
-            self._connections[topic] = self._writer.add_connection(
-                topic, kind, typestore=self._typestore, offered_qos_profiles=[_qos(topic == "/tf_static")]
-            )
+        if topic not in self._file.topics:
+            latched = topic == "/tf_static"
+            self._file.add_topic(topic, kind, latched=latched, depth=1 if latched else 10)
         data = self._typestore.serialize_cdr(self._message(kind, **fields), kind)
-        try:
-            self._writer.write(self._connections[topic], int(stamp_ns), data)
-        except OSError as error:
-            raise TraversalError(f"{self.path}: the bag cannot be written ({error}).") from error
+        self._file.write(topic, int(stamp_ns), data)
 
 
 def jpeg_of(rgb: NDArray[np.uint8], quality: int = 92) -> NDArray[np.uint8]:
@@ -363,19 +326,3 @@ def jpeg_of(rgb: NDArray[np.uint8], quality: int = 92) -> NDArray[np.uint8]:
 def _xyz(values: ArrayLike) -> dict[str, float]:
     x, y, z = np.asarray(values, np.float64)
     return {"x": float(x), "y": float(y), "z": float(z)}
-
-
-def _qos(latched: bool) -> Qos:
-    """Reliable, and transient local for what late subscribers must get, as tf2 has it."""
-    forever = QosTime(9223372036, 854775807)
-    return Qos(
-        history=QosHistory.KEEP_LAST,
-        depth=1 if latched else 10,
-        reliability=QosReliability.RELIABLE,
-        durability=QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
-        deadline=forever,
-        lifespan=forever,
-        liveliness=QosLiveliness.AUTOMATIC,
-        liveliness_lease_duration=forever,
-        avoid_ros_namespace_conventions=False,
-    )

@@ -1,1 +1,1 @@
-"""Errors, files written safely, and work spread over cores: what every other folder may use."""
+"""What every other folder may use: errors, safely written files and folders, work spread over cores."""

@@ -1,12 +1,12 @@
-"""The errors a user can act on.
+"""Errors that a user can act on.
 
-Every message is one sentence that says what was wrong, where, and what to do.  The command line
-prints it without a traceback; the nodes log it.  Anything else that is raised is a defect.
+Every message says in one sentence what was wrong, where, and what to do.  The command line prints it without
+a traceback; the nodes log it.  Any other exception is a defect.
 """
 
 
 class SceneGeoLocError(Exception):
-    """Base of all errors that a user can act on."""
+    """Base class of the errors that a user can act on."""
 
 
 class TraversalError(SceneGeoLocError):
@@ -14,8 +14,8 @@ class TraversalError(SceneGeoLocError):
 
 
 class MapError(SceneGeoLocError):
-    """A reference map is missing, damaged, or does not fit what is asked of it."""
+    """A reference map is missing, damaged, cannot be written, or does not fit the request."""
 
 
 class CheckpointError(SceneGeoLocError):
-    """A network's checkpoint is missing, damaged, or of another architecture."""
+    """A checkpoint of a network is missing, damaged, or of another architecture."""

@@ -1,4 +1,4 @@
-"""A .npy file that grows row by row and loses nothing when its writer is killed."""
+"""A .npy file that grows row by row and keeps its rows if its writer is killed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from numpy.typing import ArrayLike, DTypeLike
 class GrowingArray:
     """Appends rows to a .npy file.
 
-    NumPy's headers keep room for a longer first axis, so the header can be rewritten in place when
-    the array is complete.  Until then the number of rows follows from the file's size.
+    NumPy's headers leave room for a longer first axis, so that the header can be rewritten in place when
+    the array is complete.  Until then the number of rows follows from the size of the file.
+
+    Attributes:
+        path: the file.
+        row_shape: shape of a row.
+        dtype: type of the numbers.
+        row_bytes: size of a row.
     """
 
     def __init__(self, path: Path, row_shape: tuple[int, ...], dtype: DTypeLike) -> None:
-        """Opens the file at `path`, or makes an empty one."""
+        """Opens the file at `path`, or creates it."""
         self.path = path
         self.row_shape = row_shape
         self.dtype = np.dtype(dtype)
@@ -46,17 +52,17 @@ class GrowingArray:
         self._file.write(np.ascontiguousarray(row, self.dtype).reshape(self.row_shape).tobytes())
 
     def flush(self) -> None:
-        """Hands what was appended to the operating system."""
+        """Hands the appended rows to the operating system."""
         self._file.flush()
 
     def truncate(self, rows: int) -> None:
-        """Drops all but the first `rows` rows, and a torn row at the end."""
+        """Keeps the first `rows` rows only."""
         self._file.flush()
         self._file.truncate(self._header_bytes + rows * self.row_bytes)
         self._file.seek(0, 2)
 
     def rows(self) -> np.ndarray:
-        """The rows written so far, memory-mapped and read-only."""
+        """Returns the rows written so far, memory-mapped and read-only."""
         self._file.flush()
         shape = (len(self), *self.row_shape)
         if shape[0] == 0:
@@ -64,7 +70,7 @@ class GrowingArray:
         return np.memmap(self.path, self.dtype, "r", self._header_bytes, shape)
 
     def close(self) -> None:
-        """Writes the final header and closes the file: from here on it is a plain .npy."""
+        """Writes the final header and closes the file, which is then a plain .npy file."""
         rows = len(self)
         self._file.seek(0)
         self._file.write(self._header(rows))

@@ -1,4 +1,4 @@
-"""Work spread over processes or threads, with results in order and little of it under way."""
+"""Work spread over processes or threads, with results in order and few jobs in flight."""
 
 from __future__ import annotations
 
@@ -22,44 +22,45 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 _AHEAD = 2
-"""Jobs a worker that are under way or wait."""
+"""Jobs in flight per worker."""
 
 
 def available_cores() -> int:
-    """The cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(
     pool: Executor, work: Callable[[Job], Result], jobs: Iterable[Job], ahead: int
 ) -> Iterator[Result]:
-    """The results of jobs, in order; jobs are taken from the iterable as earlier ones are done.
+    """Yields the results of jobs in order; a job is taken from the iterable when an earlier one is done.
 
     Args:
-        ahead: how many jobs are under way or wait at most: what is read ahead takes memory.
+        ahead: most jobs in flight; jobs and results that wait take memory.
     """
-    under_way: deque[Future[Result]] = deque()
+    in_flight: deque[Future[Result]] = deque()
     for job in jobs:
-        if len(under_way) == ahead:
-            yield under_way.popleft().result()
-        under_way.append(pool.submit(work, job))
-    while under_way:
-        yield under_way.popleft().result()
+        if len(in_flight) == ahead:
+            yield in_flight.popleft().result()
+        in_flight.append(pool.submit(work, job))
+    while in_flight:
+        yield in_flight.popleft().result()
 
 
 @contextmanager
 def process_pool(workers: int, start: Literal["fork", "spawn"]) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes that end with this one, however it ends.
+    """Yields a pool of worker processes that end with this process, however it ends.
 
     Args:
-        start: "spawn" starts workers afresh; "fork" lets them share what this process has in memory.
+        workers: number of processes.
+        start: "spawn" starts new interpreters; "fork" shares the memory of this process.
 
     Raises SceneGeoLocError where a worker was killed.
     """
     others = set(multiprocessing.active_children())
     threads = cv2.getNumThreads()
     if start == "fork":
-        # OpenCV's threads do not live on in a forked process, which would wait for them for ever.
+        # A forked process has none of OpenCV's threads and would wait for them for ever.
         cv2.setNumThreads(1)
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context(start), initializer=_start_worker)
     try:
@@ -69,7 +70,7 @@ def process_pool(workers: int, start: Literal["fork", "spawn"]) -> Iterator[Proc
             "A worker process was killed, most likely for lack of memory; use fewer workers."
         ) from error
     except BaseException:
-        # A job may take a minute: what is begun is not waited for.
+        # A job may take a minute: jobs in flight are not waited for.
         for worker in set(multiprocessing.active_children()) - others:
             worker.terminate()
         raise
@@ -82,11 +83,12 @@ def process_pool(workers: int, start: Literal["fork", "spawn"]) -> Iterator[Proc
 def ordered_map(
     work: Callable[[Job], Result], jobs: Iterable[Job], workers: int | None = None
 ) -> Iterator[Iterator[Result]]:
-    """Gives the results of jobs, in order, from worker processes that are started afresh.
+    """Yields an iterator over the results of jobs, in order, from new worker processes.
 
     Args:
         work: a function of a module, called in the workers.
-        workers: processes; by default one for each core.  With 1 the work is done in this process.
+        jobs: its arguments.
+        workers: number of processes; default: one per core.  With 1 the work is done in this process.
 
     Raises SceneGeoLocError where a worker was killed.
     """
@@ -99,10 +101,10 @@ def ordered_map(
 
 
 def _start_worker() -> None:
-    # Ctrl-C reaches every process of the terminal: the parent alone decides.
+    # Ctrl-C reaches every process of the terminal: the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # Where the parent is killed, its workers would wait for jobs for ever.
+    # If the parent is killed, its workers would wait for jobs for ever.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
 

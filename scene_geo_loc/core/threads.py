@@ -1,4 +1,4 @@
-"""How numerical libraries share the cores of a robot's computer with everything else on it."""
+"""Threads of numerical libraries on a robot's computer, whose cores have other work to do."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 
 
 def use_cores_sparingly() -> None:
-    """Keeps idle threads asleep, for what is imported from here on.
+    """Lets idle threads sleep, in libraries that are imported afterwards.
 
-    By default OpenMP's threads spin while they wait, and OpenBLAS starts as many as there are cores for
-    products too small to share.  On two busy cores that took five times the CPU time and six times the
-    time a query.  What the user has set in the environment stays.
+    By default OpenMP's threads spin while they wait, and OpenBLAS starts one per core for products too small
+    to share.  On two busy cores a query took five times the CPU time and six times as long.  Variables that
+    the user has set in the environment are kept.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -1,1 +1,1 @@
-"""The reference map and how it is built: keyframes, their features and poses, and the index."""
+"""The reference map and its builder: keyframes with poses, features and depth, and the index over them."""

@@ -36,7 +36,7 @@ def refine_depth(partial: PartialMap, matcher: Matcher, on_keyframes: Callable[[
         on_keyframes: receives the number of keyframes done.
     """
     seen = GrowingArray(partial.folder / WORK / "triangulated.npy", (2, matcher.capacity), np.float32)
-    seen.truncate(0)  # of a build that was stopped here
+    seen.truncate(0)  # of a build that was interrupted here
     for done, row in enumerate(_triangulated(partial, matcher), start=1):
         seen.append(np.stack(row))
         on_keyframes(done)

@@ -1,4 +1,4 @@
-"""A map that is being built: what is known so far, on the disk, so that a stopped build can go on."""
+"""A map that is being built: its keyframes so far are on the disk, so that a build can be resumed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ THUMBNAIL_QUALITY = 50
 
 @dataclass
 class KeyframeRecord:
-    """A line of the journal: everything about a keyframe that is not an array."""
+    """A keyframe in the journal: everything about it that is not an array."""
 
     stamp_ns: int
     T_map_camera: Pose
@@ -43,7 +43,7 @@ class KeyframeRecord:
 
     @classmethod
     def of(cls, frame: Frame, depth_source: str) -> KeyframeRecord:
-        """The record of a frame with a known pose."""
+        """Returns the record of a frame with a known pose."""
         assert frame.T_map_camera is not None
         return cls(frame.stamp_ns, frame.T_map_camera, frame.camera, frame.name, depth_source)
 
@@ -141,7 +141,7 @@ class PartialMap:
         self._arrays = (*self._depth, *self._features.values(), *self._described)
 
     def _open_described(self, network: SceneNetwork) -> tuple[GrowingArray, ...]:
-        """Global descriptors or, of a network that is not fitted, the late maps to fit it to."""
+        """Opens the global descriptors or, for a network that is not fitted, the late maps to fit it on."""
         work, config = self.folder / WORK, network.config
         if network.is_fitted:
             return (GrowingArray(work / "descriptors.npy", (config.global_size,), np.float32),)
@@ -155,17 +155,17 @@ class PartialMap:
         )
 
     def described_rows(self) -> list[NDArray[np.floating]]:
-        """What the keyframes are described by so far, memory-mapped: see `append`."""
+        """Returns the arrays of `described`, see `append`, memory-mapped."""
         return [array.rows() for array in self._described]
 
     def fit_features(self, matcher: FittedMatcher, chosen: Iterable[int]) -> None:
-        """Fits a matcher to the chosen keyframes, and writes the features of all as it has them then."""
+        """Fits a matcher on the chosen keyframes, and writes the features of all in its fitted form."""
         raw = {name: array.rows() for name, array in self._features.items()}
         keyframes = ({name: rows[i] for name, rows in raw.items()} for i in range(len(self.records)))
         matcher.fit([{name: rows[i] for name, rows in raw.items()} for i in chosen])
         fitted = _open_features(self.folder, matcher)
         for array in fitted.values():
-            array.truncate(0)  # of a build that was stopped here
+            array.truncate(0)  # of a build that was interrupted here
         for rows in keyframes:
             for name, row in matcher.fitted_rows(rows).items():
                 fitted[name].append(row)
@@ -175,21 +175,21 @@ class PartialMap:
 
     @property
     def stored_features(self) -> dict[str, NDArray]:
-        """The features of the keyframes (N, ...) by name, as the finished map has them."""
+        """The features of the keyframes (N, ...) by name, as in the finished map."""
         return self._fitted or {name: array.rows() for name, array in self._features.items()}
 
     def depth_rows(self) -> list[NDArray[np.float16]]:
-        """Depth (N, F) at the features and, of a map of images, its errors (N, F), as they were added."""
+        """Returns depth (N, F) at the features and, where it is refined, its relative errors (N, F)."""
         return [array.rows() for array in self._depth]
 
     def write_depth(self, rows: Iterable[tuple[NDArray, NDArray]], matcher: Matcher) -> int:
-        """Writes depth and its errors (F,) of each keyframe as the finished map of images has them.
+        """Writes the refined depth and relative errors (F,) of each keyframe.
 
-        Tells how many keyframes have no depth anywhere.
+        Returns how many keyframes have no depth at all.
         """
         final = _open_depth(self.folder, matcher, True)
         for array in final:
-            array.truncate(0)  # of a build that was stopped here
+            array.truncate(0)  # of a build that was interrupted here
         without_depth = 0
         for row in rows:
             without_depth += not np.isfinite(row[0]).any()
@@ -208,9 +208,15 @@ class PartialMap:
         described: Sequence[NDArray[np.float32]],
         image: NDArray[np.uint8],
     ) -> None:
-        """Adds a keyframe: its row of each array of features, depth and its errors (F,), and its image.
+        """Adds a keyframe.
 
-        It is described by its global descriptor or, by a network that is not fitted, by its late maps.
+        Args:
+            record: its pose, camera and names.
+            features: its row of each array of features.
+            depth: (F,) metres at the features.
+            sigma: (F,) relative errors of the depth.
+            described: its global descriptor or, from a network that is not fitted, its late maps.
+            image: RGB (H, W, 3), stored as a thumbnail.
         """
         thumbnail = _thumbnail(image)
         record.thumbnail_offset = self._thumbnails.tell()
@@ -228,7 +234,7 @@ class PartialMap:
         self._journal.append(record)
 
     def write_keyframes(self) -> list[Camera]:
-        """Writes keyframes.parquet and gives the cameras that its column `camera` counts through."""
+        """Writes keyframes.parquet and returns the cameras that its column `camera` refers to."""
         cameras = list(dict.fromkeys(record.camera for record in self.records))
         poses = np.stack([record.T_map_camera for record in self.records])
         pose_columns = np.concatenate([poses[:, :3, 3], to_quaternion(poses)], axis=1).T

@@ -1,19 +1,19 @@
 """The reference map: a folder that opens in milliseconds, whatever its size.
 
-| file | holds |
+| file | contents |
 |---|---|
-| map.json | format version, map frame, cameras, network digest, provenance, size and SHA-256 of each file |
-| keyframes.parquet | a row a keyframe: stamp, pose, camera, name, source of depth, place of thumbnail |
+| map.json | version, map frame, cameras, provenance, size and SHA-256 of each file, digest of its own |
+| keyframes.parquet | one row per keyframe: stamp, pose, camera, name, source of depth, place of thumbnail |
 | descriptors.npy | (N, D) float16 unit global descriptors |
 | index.faiss | the index over them |
 | local_features.npy | (N, F, C) int8, the directions of F features; see `Matcher.arrays` |
-| coarse_features.npy | (N, F', C') int8, those of the late map; of the matcher encoder, not in format 1 |
-| keypoints.npy | (N, F, 2) uint16, where in the image the features lie; of matchers of keypoints |
+| coarse_features.npy | (N, F', C') int8, features of the late map; matcher "encoder" only, not in version 1 |
+| keypoints.npy | (N, F, 2) uint16, places of the features in the image; matchers of keypoints only |
 | depth.npy | (N, F) float16 metres at the features, NaN where unknown |
-| depth_sigma.npy | (N, F) float16, standard deviations of the depth as parts of it; not of every map |
+| depth_sigma.npy | (N, F) float16, relative standard deviations of the depth; only where it is refined |
 | thumbnails.bin | JPEG pictures, one after the other |
 | network.safetensors | the network that made descriptors and features |
-| matcher.safetensors | what the matcher has learned, of those that have |
+| matcher.safetensors | weights of the matcher, if it has any |
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ class ReferenceMap:
 
     Attributes:
         path: the folder.
-        info: what map.json says.
+        info: contents of map.json.
         map_frame: id of the frame that poses are given in.
         cameras: the cameras of the keyframes.
         T_map_camera: (N, 4, 4) float64.
         stamps_ns: (N,) int64.
         camera_index: (N,) int32 into `cameras`.
         index: search over the global descriptors.
-        features: what the matcher stores of the keyframes, (N, ...), by name, memory-mapped.
+        features: arrays of the matcher (N, ...) by name, memory-mapped.
         depth: (N, F) float16 metres, memory-mapped.
-        depth_sigma: (N, F) float16, parts of the depth, memory-mapped; None where the map does not tell.
+        depth_sigma: (N, F) float16 relative standard deviations, memory-mapped; None where depth is exact.
     """
 
     def __init__(self, path: Path, info: MapInfo) -> None:
@@ -157,17 +157,17 @@ class ReferenceMap:
         return len(self.stamps_ns)
 
     def camera_of(self, keyframe: int) -> Camera:
-        """The camera of a keyframe, at the size of its images."""
+        """Returns the camera of a keyframe, at the size of its images."""
         return self.cameras[self.camera_index[keyframe]]
 
     @property
     def matcher_file(self) -> Path | None:
-        """What the map's matcher has learned, where it is one that learns."""
+        """The weights of the map's matcher, or None if it has none."""
         return self.path / "matcher.safetensors" if "matcher.safetensors" in self.info.files else None
 
     @property
     def array_files(self) -> list[str]:
-        """Names of the files that have a row of features, or of their depth, for each keyframe."""
+        """Names of the files with one row of features, or of their depth, per keyframe."""
         names = ("local_features.npy", *MATCHER_ARRAYS, "depth.npy", "depth_sigma.npy")
         return [name for name in names if name in self.info.files]
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from lidar_room import LidarRoom
 from room import Room
 
 from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.progress import ProgressCallback
 from scene_geo_loc.geometry.pose import transform
-from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
+from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder, build_map
+from scene_geo_loc.mapping.partial_map import PartialMap
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.matchers.sift import SiftMatcher
 from scene_geo_loc.networks.checkpoint import save_checkpoint
 from scene_geo_loc.networks.default import default_network, untrained_network
 from scene_geo_loc.training.common.initialisation import network_for_scenes
@@ -410,3 +417,57 @@ def test_neighbouring_keyframes_show_the_depth_that_none_measured(
     error = np.abs(seen.depth[:] / measured - 1)
     assert np.isfinite(error).mean() > 0.2
     assert np.nanmedian(error) < 0.1
+
+
+def test_a_traversal_becomes_a_map_by_one_call(tmp_path: Path) -> None:
+    shown: list[str] = []
+
+    @contextmanager
+    def display(title: str, unit: str) -> Iterator[ProgressCallback]:
+        yield lambda done, total: shown.append(f"{done} of {total} {unit}")
+
+    opened = build_map(LidarRoom(4), tmp_path / "map", EVERY_FRAME, device="cpu", display=display)
+    assert len(opened) == 4
+    assert opened.info.source == "a room"
+    assert set(opened.depth_source.to_pylist()) == {"lidar"}
+    assert shown[:4] == [f"{done} of 4 frames" for done in (1, 2, 3, 4)]
+    assert shown[-1] == "4 of 4 steps"
+
+
+def test_a_map_is_built_with_a_matcher_of_ones_own(room: Room, tmp_path: Path) -> None:
+    class OwnMatcher(SiftMatcher):
+        """Finds the same features under another name."""
+
+        name = "own"
+
+    own = build(tmp_path / "own", room.drive(2), matcher=OwnMatcher)
+    assert own.info.matcher == "own"
+    settings = BuilderSettings(keyframe_distance_m=0, matcher="sift")
+    builder = MapBuilder(tmp_path / "sift", settings, device="cpu")
+    for frame in room.drive(2):
+        builder.add_frame(frame)
+    assert same_contents(builder.finish(), own.path)
+
+
+def test_a_full_disk_is_one_sentence_and_the_build_resumes_when_there_is_room(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    frames = room.drive(3)
+    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    builder.add_frame(frames[0])
+    no_space = r"map\.partial cannot be written \(No space left on device\)"
+    with monkeypatch.context() as patch:
+        patch.setattr(PartialMap, "append", full)
+        with pytest.raises(MapError, match=no_space):
+            builder.add_frame(frames[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(PartialMap, "write_keyframes", full)
+        with pytest.raises(MapError, match=no_space):
+            builder.finish()
+    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    for frame in frames:
+        builder.add_frame(frame)
+    assert len(ReferenceMap.open(builder.finish())) == 3

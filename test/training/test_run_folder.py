@@ -55,6 +55,13 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
+def test_a_config_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("theme: dark\n")
+    with pytest.raises(SceneGeoLocError, match="not written by a training run"):
+        RunFolder(tmp_path, CONFIG)
+    assert (tmp_path / "config.yaml").read_text() == "theme: dark\n"
+
+
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     run = RunFolder(tmp_path, CONFIG)
     assert run.load_state() is None

@@ -195,6 +195,8 @@ class RunFolder:
             raise SceneGeoLocError(f"{path} cannot be read ({error}): name a new folder.") from error
         if not isinstance(config, dict):
             raise SceneGeoLocError(f"{path} does not describe a training run: name a new folder.")
+        if _VERSIONS not in config and not (self.path / LOG).is_file():
+            raise SceneGeoLocError(f"{path} was not written by a training run: name a new folder.")
         return config
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Makes the virtual environment in which the package runs; returns at once where it is made already.
+"""Sets up the virtual environment of the package; does nothing if it is complete.
 
-Run it as `python3 scripts/bootstrap.py [VENV]`, or through make.  It needs the standard library only, and
-even a Python that is too old for the package can read it, to say so.
-Where a ROS 2 installation is sourced, the environment uses it; elsewhere it gets ROS 2 from wheels.
+Run it as `python3 scripts/bootstrap.py [VENV]`, or through make.  It needs the standard library only.  A
+Python that is too old for the package can still run it and gets an error message.
+The environment uses a sourced ROS 2 installation; without one it gets ROS 2 from wheels.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ ROS_MODULES = (
     "std_srvs",
     "tf2_msgs",
 )
-# What the stamp says while pip installs.  Packages that it left half copied may look complete to it later,
-# so that only a new environment is safe after an interruption then.
+# Content of the stamp file while pip installs.  After an interruption there, packages may be half copied
+# and look complete to pip, so the environment must be created anew.
 UNFINISHED = "unfinished"
 NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ProxyError|Network is unreachable"
@@ -55,25 +55,25 @@ NO_NETWORK = re.compile(
 
 
 class SetupError(Exception):
-    """The environment cannot be made; the message is one sentence that says what to do."""
+    """The environment cannot be set up; the message is one sentence with the way to mend it."""
 
 
 def ros_distro() -> str | None:
-    """The name of the ROS 2 installation that this shell has sourced, if any."""
+    """Returns the name of the sourced ROS 2 distribution, or None."""
     return os.environ.get("ROS_DISTRO")
 
 
 def check_python(version: tuple[int, int]) -> None:
-    """Raises SetupError unless the package runs on this version of Python."""
+    """Raises SetupError if the package does not support this version of Python."""
     if not OLDEST <= version <= NEWEST:
         raise SetupError(
-            "this is Python {}.{}, but one of 3.10 to 3.13 is needed: ".format(*version)
+            "Python {}.{} is not supported, one of 3.10 to 3.13 is needed: ".format(*version)
             + "name the interpreter, as in `make PYTHON=python3.12 setup`"
         )
 
 
 def check_system() -> None:
-    """Raises SetupError, naming the apt packages, unless environments can be made and code compiled."""
+    """Raises SetupError, with the apt packages to install, if venv or a compiler is missing."""
     python = "python{}.{}".format(*sys.version_info[:2])
     missing = {}
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
@@ -81,7 +81,7 @@ def check_system() -> None:
     if ros_distro() is None:
         if platform.machine() != "x86_64":
             raise SetupError(
-                f"the ROS 2 wheels are for x86-64 only and this machine is {platform.machine()}: "
+                f"the ROS 2 wheels are for x86-64 only, and this machine is {platform.machine()}: "
                 "install ROS 2 and source its setup.bash first"
             )
         if not (shutil.which("gcc") and shutil.which("g++")):
@@ -94,7 +94,7 @@ def check_system() -> None:
 
 
 def missing_modules(python: str, modules: tuple[str, ...]) -> list[str]:
-    """Those of the modules that an interpreter cannot import."""
+    """Returns the modules that an interpreter cannot import."""
     code = (
         "import importlib, sys\n"
         "for name in sys.argv[1:]:\n"
@@ -110,13 +110,13 @@ def missing_modules(python: str, modules: tuple[str, ...]) -> list[str]:
 
 
 def check_ros() -> None:
-    """Raises SetupError unless everything that we need of the sourced ROS 2 can be imported."""
+    """Raises SetupError if the sourced ROS 2 lacks a required module."""
     distro = ros_distro()
     missing = missing_modules(sys.executable, ROS_MODULES)
     if "rclpy" in missing:
         raise SetupError(
             f"ROS 2 {distro} is sourced, but {sys.executable} cannot import its rclpy: use the Python it "
-            "was built for, as in `make PYTHON=/usr/bin/python3 setup`, or a shell where it is not sourced"
+            "was built for, as in `make PYTHON=/usr/bin/python3 setup`, or a shell without sourced ROS 2"
         )
     if missing:
         packages = " ".join(f"ros-{distro}-{name.replace('_', '-')}" for name in missing)
@@ -124,13 +124,13 @@ def check_ros() -> None:
 
 
 def environment() -> dict[str, str]:
-    """The environment variables of child processes."""
-    # The wheels of ROS 2 set this once they have set the library path, of another environment maybe.
+    """Returns the environment variables for child processes."""
+    # The ROS 2 wheels set this after they set the library path, possibly that of another environment.
     return {name: value for name, value in os.environ.items() if name != "_ROS_WHEELS_BOOTSTRAP_COMPLETE"}
 
 
 def digest_of_inputs(venv: Path) -> str:
-    """Changes whenever the environment would be made differently."""
+    """Returns a digest of everything that the environment depends on."""
     digest = hashlib.sha256()
     for name in INPUTS:
         digest.update((CHECKOUT / name).read_bytes())
@@ -140,7 +140,7 @@ def digest_of_inputs(venv: Path) -> str:
 
 
 class Progress:
-    """Says what is going on and for how long: on a terminal in place, in a log every ten seconds."""
+    """Prints the current activity and its time: in place on a terminal, every ten seconds in a log."""
 
     def __init__(self) -> None:
         self.doing = "starting"
@@ -160,7 +160,7 @@ class Progress:
             print("\r\033[K", end="", flush=True)
 
     def elapsed_s(self) -> float:
-        """Seconds since the start."""
+        """Returns the seconds since the start."""
         return time.monotonic() - self.started
 
     def tick(self) -> None:
@@ -176,12 +176,12 @@ class Progress:
 
 
 def activity(line: str) -> str | None:
-    """What a line of pip's output means to a reader, or None if nothing new."""
+    """Returns the activity that a line of pip's output reports, or None."""
     for pattern, meaning in (
-        (r"Collecting ([\w.-]+)", r"looking for \1"),
+        (r"Collecting ([\w.-]+)", r"resolving \1"),
         (r"\s*Downloading (?:\S*/)?([\w.]+)-\S+ \((.+)\)", r"downloading \1 (\2)"),
-        (r"\s*Using cached ([\w.]+)-\S+ \((.+)\)", r"taking \1 from the cache (\2)"),
-        (r"WARNING: Retrying .*", "the package index does not answer, trying again"),
+        (r"\s*Using cached ([\w.]+)-\S+ \((.+)\)", r"reading \1 from the cache (\2)"),
+        (r"WARNING: Retrying .*", "the package index does not answer, retrying"),
     ):
         match = re.match(pattern, line)
         if match:
@@ -191,19 +191,19 @@ def activity(line: str) -> str | None:
 
 
 def explain_failure(output: str, log: Path) -> str:
-    """One sentence for pip's failure."""
+    """Returns one sentence for pip's failure."""
     if NO_NETWORK.search(output):
         return (
             "the package index cannot be reached: connect this machine to the network, or set pip's proxy "
             "or package index, and run the command again"
         )
-    errors = re.findall(r"^\s*(?:ERROR|error): (.+)", output, re.MULTILINE) or ["it gives no reason"]
-    return f"pip could not install the dependencies ({errors[0]}): its whole output is in {log}"
+    errors = re.findall(r"^\s*(?:ERROR|error): (.+)", output, re.MULTILINE) or ["no reason given"]
+    return f"pip could not install the dependencies ({errors[0]}): see its output in {log}"
 
 
 def pip_install(venv: Path, requirement: str, stamp: Path, progress: Progress) -> None:
-    """Installs the checkout, editable, with its extras; the stamp says UNFINISHED if that is torn."""
-    # Python compiles on its own the small part of all those packages that is used.
+    """Installs the checkout, editable, with its extras; the stamp is UNFINISHED if interrupted."""
+    # Python compiles the modules that are used at their first import.
     options = ["--progress-bar", "off", "--no-compile", "--editable"]
     command = [str(venv / "bin" / "python"), "-m", "pip", "install", *options, requirement]
     output = []
@@ -220,7 +220,7 @@ def pip_install(venv: Path, requirement: str, stamp: Path, progress: Progress) -
 
 
 def is_usable(venv: Path, state: str) -> bool:
-    """Whether an existing environment can be added to, rather than made anew."""
+    """Returns whether an existing environment can be completed; otherwise it is created anew."""
     settings = venv / "pyvenv.cfg"
     if state == UNFINISHED or not settings.is_file():
         return False
@@ -231,10 +231,10 @@ def is_usable(venv: Path, state: str) -> bool:
 
 
 def create(venv: Path) -> None:
-    """Makes an empty environment in the place of whatever environment is there."""
+    """Creates an empty environment, in place of an existing one."""
     if venv.exists() and any(venv.iterdir()) and not (venv / "pyvenv.cfg").is_file():
         raise SetupError(
-            f"{venv} is a folder but no virtual environment: name another one with `make VENV=...`"
+            f"{venv} is a folder but no virtual environment: name another folder with `make VENV=...`"
         )
     command = [sys.executable, "-m", "venv", "--clear", str(venv)]
     if ros_distro() is not None:
@@ -243,15 +243,16 @@ def create(venv: Path) -> None:
     if result.returncode:
         reason = (result.stderr or result.stdout).strip().splitlines()[-1]
         raise SetupError(
-            f"no virtual environment can be made in {venv} ({reason}): name another with `make VENV=...`"
+            f"no virtual environment can be created in {venv} ({reason}): name another folder with "
+            "`make VENV=...`"
         )
 
 
 def set_up(venv: Path) -> None:
-    """Makes or completes the environment in the folder `venv`; does nothing where it is complete.
+    """Creates or completes the environment in the folder `venv`; does nothing if it is complete.
 
     Raises:
-        SetupError: something is missing that the user has to install.
+        SetupError: a requirement is missing that the user has to install.
     """
     stamp = venv / "scene_geo_loc.setup"
     digest = digest_of_inputs(venv)
@@ -270,7 +271,7 @@ def set_up(venv: Path) -> None:
     )
     with Progress() as progress:
         if not is_usable(venv, state):
-            progress.doing = "making the virtual environment"
+            progress.doing = "creating the virtual environment"
             create(venv)
         extras = "simulation,openvino,onnx,dev" + (",ros-wheels" if wheels else "")
         pip_install(venv, f"{CHECKOUT}[{extras}]", stamp, progress)
@@ -289,9 +290,9 @@ def set_up(venv: Path) -> None:
 
 
 def main() -> int:
-    """Runs the set-up; returns the exit status."""
+    """Runs the setup; returns the exit status."""
     venv = Path(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else CHECKOUT / ".venv"))
-    # Two makes at once take turns: the second finds everything done.
+    # Two setups at once take turns: the second finds the environment complete.
     lock = os.open(str(CHECKOUT), os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -300,7 +301,7 @@ def main() -> int:
         print(f"error: {error}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted: the next run takes the set-up up again.", file=sys.stderr)
+        print("\ninterrupted: the next run continues the setup.", file=sys.stderr)
         return 130
     finally:
         os.close(lock)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Puts the ROS package tf2_msgs (TFMessage only) into the virtual environment that runs this script.
+"""Generates the ROS package tf2_msgs (TFMessage only) into the virtual environment that runs this script.
 
-The ROS 2 wheels on the package index have no tf2_msgs.  They do have ROS's own code generators, so
-the package can be generated from its one-line definition and compiled with gcc.  The result is
-interchangeable with the original: it has the same type hash, which is what peers compare.
+The ROS 2 wheels on the package index lack tf2_msgs but have ROS's code generators.  This script generates
+the package from its one-line definition and compiles it with gcc.  The result is interchangeable with the
+original, because it has the same type hash, which is what ROS 2 nodes compare.
 
 Run it as `VENV/bin/python scripts/generate_tf2_msgs.py`.
 """
@@ -37,11 +37,11 @@ INTROSPECTION = "rosidl_typesupport_introspection_c"
 
 
 class GenerationError(Exception):
-    """The package cannot be made; the message says why and what to do."""
+    """The package cannot be generated; the message says why and what to do."""
 
 
 def generate_sources(share: Path, work: Path) -> Path:
-    """Writes the C and Python sources of the package and returns their folder.
+    """Writes the C and Python sources of the package; returns their folder.
 
     Args:
         share: `share` folder that holds the interface definitions of geometry_msgs.
@@ -65,21 +65,21 @@ def generate_sources(share: Path, work: Path) -> Path:
     generators += load_typesupport_extensions(specs=["c", "fastrtps_c", "introspection_c"])
     with contextlib.redirect_stdout(io.StringIO()):
         for generator in generators:
-            # The structs and their dispatching type support are both named "c" and share a folder.
+            # The structs and their dispatching type support are both named "c", and share a folder.
             target = sources / generator.name
             generator.generate(PACKAGE, [f"{definition}:{INTERFACE}"], [str(share)], output_path=target)
     return sources
 
 
 def check_type_hash(sources: Path) -> None:
-    """Raises GenerationError unless the generated type is the one that every other ROS 2 system knows."""
+    """Raises GenerationError if the type hash differs from that of every other ROS 2 system."""
     description = json.loads((sources / "c" / "msg" / "TFMessage.json").read_text())
     hashes = {entry["type_name"]: entry["hash_string"] for entry in description["type_hashes"]}
     found = hashes.get(f"{PACKAGE}/msg/TFMessage")
     if found != TYPE_HASH:
         raise GenerationError(
             f"the generated TFMessage has type hash {found} instead of {TYPE_HASH}, so other ROS 2 nodes "
-            "would not understand it: install a matching set of ROS 2 Jazzy wheels"
+            "cannot receive it: install a matching set of ROS 2 Jazzy wheels"
         )
 
 
@@ -158,7 +158,7 @@ def build_package(prefix: Path, sources: Path, work: Path) -> tuple[Path, Path]:
 
 
 def replace(source: Path, target: Path) -> None:
-    """Copies a file or folder beside `target`, then renames it, so that no half copy bears the name."""
+    """Copies a file or folder beside `target` and renames it, so that `target` is never half copied."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     if source.is_dir():
@@ -170,7 +170,7 @@ def replace(source: Path, target: Path) -> None:
 
 
 def install(libraries: Path, package: Path, sources: Path, prefix: Path) -> None:
-    """Installs under `prefix`; the importable package comes last, so that a torn run is never importable."""
+    """Installs under `prefix`; the importable package comes last, so an interrupted run is not importable."""
     for library in libraries.iterdir():
         replace(library, prefix / "lib" / library.name)
     share = prefix / "share" / PACKAGE / "msg"

@@ -233,13 +233,13 @@ def test_an_error_is_one_line_and_exit_status_1(
 @pytest.mark.parametrize(
     ("line", "meaning"),
     [
-        ("Collecting numpy>=1.26 (from scene_geo_loc==0.1.0)", "looking for numpy"),
+        ("Collecting numpy>=1.26 (from scene_geo_loc==0.1.0)", "resolving numpy"),
         ("  Downloading torch-2.9.0-cp312-cp312-linux_x86_64.whl (899.8 MB)", "downloading torch (899.8 MB)"),
-        ("  Using cached rich-14.0-py3-none-any.whl.metadata (18 kB)", "taking rich from the cache (18 kB)"),
+        ("  Using cached rich-14.0-py3-none-any.whl.metadata (18 kB)", "reading rich from the cache (18 kB)"),
         ("Requirement already satisfied: pip", None),
     ],
 )
-def test_pips_output_is_told_in_words(bootstrap: ModuleType, line: str, meaning: str | None) -> None:
+def test_lines_of_pip_are_summarised(bootstrap: ModuleType, line: str, meaning: str | None) -> None:
     assert bootstrap.activity(line) == meaning
 
 

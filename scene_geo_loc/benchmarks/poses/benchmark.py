@@ -204,7 +204,7 @@ class PoseBenchmarkRun:
                     records.append(row.answer(frames))
                 on_progress(done, total)
         if not answers[0]:
-            raise TraversalError(f"{queries.name} has no poses to compare with: name them with --poses.")
+            raise TraversalError(f"{queries.name} has no poses to compare with: name their source.")
         return QuerySetResult(
             name=name,
             map_name=course.name,

@@ -255,7 +255,7 @@ def read_benchmark(path: Path) -> PoseBenchmark:
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise SceneGeoLocError(
             f"{path} does not hold the results of a pose benchmark ({str(error).splitlines()[0]}): "
-            "name a file that `benchmark pose --json` wrote."
+            "name the JSON file of a pose benchmark."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""`scene-geo-loc evaluate`: localizes a source whose poses are known and tells how well."""
+"""`scene-geo-loc evaluate`: localizes a source with known poses and measures the errors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scene_geo_loc.cli.options.common import Device, MapFolder, Track
 from scene_geo_loc.cli.options.source import Source, takes_source
 
 if TYPE_CHECKING:
@@ -18,37 +19,37 @@ if TYPE_CHECKING:
 
 @takes_source
 def evaluate(
-    map_folder: Annotated[Path, typer.Argument(metavar="MAP", help="Folder of the reference map.")],
+    map_folder: MapFolder,
     source: Source,
-    json: Annotated[Path | None, typer.Option(help="File to write the numbers to.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Folder to write a report with pictures to.")] = None,
+    json: Annotated[Path | None, typer.Option(help="File to write the numbers to, as JSON.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder to write an HTML report with pictures to.")
+    ] = None,
     live: Annotated[
-        bool, typer.Option("--live", help="Play the source, a bag, to a localization_node of its own.")
+        bool, typer.Option("--live", help="Replay the source, a bag, to a localization node.")
     ] = False,
-    track: Annotated[
-        bool,
-        typer.Option(
-            "--track", help="Follow the camera from image to image, by the odometry of a bag that has one."
-        ),
-    ] = False,
+    track: Track = False,
     wrong_fix_m: Annotated[
-        float, typer.Option(min=0.001, help="A localized pose off by more metres is a wrong fix.")
+        float,
+        typer.Option(
+            min=0.001, help="Position error above which a localized pose is a wrong fix, in metres."
+        ),
     ] = 5.0,
-    device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, ...")] = "auto",
+    device: Device = "auto",
 ) -> None:
-    """Localize a source whose poses are known, and tell how far off the answers are.
+    """Localize a source with known poses and measure the errors.
 
-    Offline the localizer sees every frame. With --track what it finds is fused with odometry, and offline, in
-    a second run, the camera is kidnapped in the middle (frames are left out) to see how soon it is found
-    again. With --live the bag is played as it was recorded to a localization_node in a process of its own,
-    and what the node publishes is scored. Scenes of 7-Scenes, 12-Scenes and Cambridge Landmarks are shown
-    beside the errors that Perspective-n-Learned-Point prints.
+    Offline the localizer receives every frame. --track fuses the pose estimates with odometry; offline, a
+    second run also kidnaps the camera (frames are left out in the middle) and measures the time until it is
+    localized again. --live replays the bag in real time to a localization node in a process of its own and
+    scores the poses that it publishes. Scenes of 7-Scenes, 12-Scenes and Cambridge Landmarks are shown beside
+    the errors printed in Perspective-n-Learned-Point.
 
     Example:  scene-geo-loc evaluate office_map evening.bag --json evening.json --report evening_report
     """
     from scene_geo_loc.benchmarks.localization.tracking import gaps_of, kidnap
     from scene_geo_loc.cli.results.poses import (
-        print_coverage,
+        print_calibration,
         print_gaps,
         print_kidnapping,
         print_reasons,
@@ -62,7 +63,7 @@ def evaluate(
     from scene_geo_loc.localization.session import Session
     from scene_geo_loc.localization.tracker import Tracker
     from scene_geo_loc.mapping.reference_map import ReferenceMap
-    from scene_geo_loc.metrics.covariance_calibration import coverage_of
+    from scene_geo_loc.metrics.covariance_calibration import covariance_calibration
     from scene_geo_loc.metrics.pose_error import summarize
     from scene_geo_loc.metrics.published.bmvc2019 import medians_of, scene_table
     from scene_geo_loc.traversals.opening import format_of
@@ -72,7 +73,7 @@ def evaluate(
     reference_map.verify()
     if all(frame.T_map_camera is None for frame in traversal.frames()):
         raise TraversalError(
-            f"{traversal.name} has no poses to compare with: name them with --poses, or use `localize`."
+            f"{traversal.name} has no ground-truth poses: name them with --poses, or use `localize`."
         )
     localizer = Localizer(reference_map, device=device)
     session = Session(localizer, Tracker() if track else None)
@@ -89,10 +90,10 @@ def evaluate(
     gaps = gaps_of(records)
     print_gaps(gaps)
     numbers |= gaps.to_dict()
-    coverage = coverage_of(records)
-    if coverage is not None:
-        print_coverage(coverage)
-        numbers["coverage_95"] = coverage.to_dict()
+    calibration = covariance_calibration(records)
+    if calibration is not None:
+        print_calibration(calibration)
+        numbers["covariance_calibration"] = calibration.to_dict()
     kidnapping = kidnap(session, traversal, wrong_fix_m) if track and not live else None
     if kidnapping is not None:
         print_kidnapping(kidnapping)
@@ -105,25 +106,25 @@ def evaluate(
     elif medians:
         print_retrieval(medians[0])
     if traversal.skipped:
-        typer.echo(f"Left out by the reader: {traversal.skipped}.")
+        typer.echo(f"Frames skipped by the reader: {traversal.skipped}.")
     if json is not None:
         write_json(json, numbers)
     if report is not None:
         from scene_geo_loc.core.atomic import write_aside
         from scene_geo_loc.reports.examples import choose_examples, draw_examples
         from scene_geo_loc.reports.report import Report, write_report
-        from scene_geo_loc.reports.summary_picture import hero_picture
+        from scene_geo_loc.reports.summary_picture import summary_picture
 
-        how = "Played live to localization_node over DDS" if live else "Localized offline"
-        how += ", tracked," if track else ""
-        how += f" in a map of {len(reference_map)} keyframes, built from {reference_map.info.source}."
+        conditions = "Replayed in real time to the localization node" if live else "Localized offline"
+        conditions += " with tracking" if track else ""
+        conditions += f", in a map of {len(reference_map)} keyframes built from {reference_map.info.source}."
         examples = draw_examples(records, choose_examples(records), localizer, reference_map, traversal)
         positions = reference_map.T_map_camera[:, :3, 3]
-        shown = Report(source.path.name, how, records, summary, positions, examples, table, medians)
-        write_report(report / "index.html", shown)
+        contents = Report(source.path.name, conditions, records, summary, positions, examples, table, medians)
+        write_report(report / "index.html", contents)
         rows = [(example.title, example.picture) for example in examples[:3]]
         if rows:
-            picture = hero_picture(rows, records, summary, positions, source.path.name)
+            picture = summary_picture(rows, records, summary, positions, source.path.name)
             write_aside(report / "picture.png", picture)
         typer.echo(f"The report is {report / 'index.html'}.")
 
@@ -139,7 +140,7 @@ def run_offline(session: Session, traversal: Traversal) -> list[QueryRecord]:
 def run_live(
     bag: Path, map_folder: Path, traversal: Traversal, log: Path, tracking: bool
 ) -> list[QueryRecord]:
-    """Plays a bag to a localization_node of its own, with progress."""
+    """Replays a bag to a localization node, with progress."""
     from scene_geo_loc.benchmarks.localization.live import live_records
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.ros.harness.replay import replay

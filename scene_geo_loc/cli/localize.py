@@ -1,4 +1,4 @@
-"""`scene-geo-loc localize`: finds the poses of a source's images in a map, offline."""
+"""`scene-geo-loc localize`: localizes the images of a source in a map, offline."""
 
 from __future__ import annotations
 
@@ -7,28 +7,24 @@ from typing import Annotated
 
 import typer
 
+from scene_geo_loc.cli.options.common import Device, MapFolder, Track
 from scene_geo_loc.cli.options.source import Source, takes_source
 
 
 @takes_source
 def localize(
-    map_folder: Annotated[Path, typer.Argument(metavar="MAP", help="Folder of the reference map.")],
+    map_folder: MapFolder,
     source: Source,
     out: Annotated[
-        Path, typer.Option(help="Trajectory to write, `stamp_s x y z qx qy qz qw` a line.")
+        Path, typer.Option(help="Trajectory file to write, with lines `stamp_s x y z qx qy qz qw`.")
     ] = Path("poses.tum"),
-    tracked: Annotated[
-        bool,
-        typer.Option(
-            "--track", help="Follow the camera from image to image, by the odometry of a bag that has one."
-        ),
-    ] = False,
-    device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, ...")] = "auto",
+    tracked: Track = False,
+    device: Device = "auto",
 ) -> None:
-    """Localize the images of a source in a map, and write the poses of the camera as a TUM trajectory.
+    """Localize the images of a source in a map and write the camera poses as a TUM trajectory.
 
-    Frames that are not localized are left out of the trajectory, never guessed. With --track, poses are also
-    dead-reckoned from earlier ones while they are certain enough.
+    Frames that are not localized have no line in the trajectory. With --track, poses are also dead-reckoned
+    from earlier ones while they are certain enough.
 
     Example:  scene-geo-loc localize office_map evening.bag --out evening.tum
     """
@@ -55,4 +51,4 @@ def localize(
         write_tum(aside, trajectory)
     typer.echo(f"{len(found)} of {len(records)} frames localized; poses of the camera in {out}.")
     if traversal.skipped:
-        typer.echo(f"Left out by the reader: {traversal.skipped}.")
+        typer.echo(f"Frames skipped by the reader: {traversal.skipped}.")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 ProgressCallback = Callable[[int, int], None]
 """Receives the number of items done and the total number of items."""
@@ -18,3 +21,11 @@ def ignore_progress(done: int, total: int) -> None:
 def no_display(title: str, unit: str) -> AbstractContextManager[ProgressCallback]:
     """Shows nothing: the default `ProgressDisplay`."""
     return nullcontext(ignore_progress)
+
+
+def tracked(items: Iterable[Item], total: int, on_progress: ProgressCallback) -> Iterator[Item]:
+    """Yields the items and reports the number done, 0 first."""
+    on_progress(0, total)
+    for done, item in enumerate(items, start=1):
+        yield item
+        on_progress(done, total)

@@ -1,7 +1,7 @@
-"""Whether stated covariances are as large as the errors: how often the truth lies inside.
+"""Calibration of pose covariances: the share of true poses inside the stated 95 % ellipsoids.
 
-Protocol: over the poses that are given with a covariance and whose truth is known.  A 95 % ellipsoid holds
-the truth in 95 % of the cases where errors are Gaussian and the covariance is right; less means too sure.
+Protocol: all poses with a covariance and known ground truth. If errors are Gaussian and the covariance is
+correct, the ellipsoids contain 95 % of the true poses; a smaller share means too small covariances.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """Shares of the true values that lie inside the `LEVEL` ellipsoids.
+class CovarianceCalibration:
+    """Shares of true poses inside the `LEVEL` ellipsoids.
 
     Attributes:
-        poses: how many they are shares of.
-        position, rotation: of the three numbers each.
-        pose: of all six together.
+        poses: number of poses that were compared.
+        position, rotation: shares by the three degrees of freedom of each.
+        pose: share by all six degrees of freedom together.
     """
 
     poses: int
@@ -39,8 +39,8 @@ class Coverage:
         return {name: round(share, 4) for name, share in shares.items()}
 
 
-def coverage_of(records: Sequence[QueryRecord]) -> Coverage | None:
-    """How often the truth lies inside the stated ellipsoids; None where no covariance is stated."""
+def covariance_calibration(records: Sequence[QueryRecord]) -> CovarianceCalibration | None:
+    """Returns the calibration of a run; None if no pose has a covariance and known ground truth."""
     inside = []
     for record in records:
         if not record.is_localized or record.T_true is None or record.covariance is None:
@@ -57,4 +57,4 @@ def coverage_of(records: Sequence[QueryRecord]) -> Coverage | None:
     if not inside:
         return None
     position, rotation, pose = np.mean(inside, axis=0)
-    return Coverage(len(inside), float(position), float(rotation), float(pose))
+    return CovarianceCalibration(len(inside), float(position), float(rotation), float(pose))

@@ -107,7 +107,8 @@ def group_rejections(records: Sequence[QueryRecord]) -> list[RejectedQueries]:
 class Summary:
     """The numbers of one run over queries with known truth.
 
-    None stands where there was nothing to measure. `without_truth` counts the queries left out.
+    Numbers are None if there was nothing to measure. `without_truth` counts the queries that are excluded,
+    `unanswered` those that the live node gave no answer to; these count as not localized.
     """
 
     queries: int
@@ -123,12 +124,14 @@ class Summary:
     latency_p95_ms: float | None
     wrong_fix_m: float
     without_truth: int
+    unanswered: int
 
     def to_dict(self) -> dict[str, Any]:
         """The record that is written as JSON; numbers rounded to what they mean."""
         return {
             "queries": self.queries,
             "localized": self.localized,
+            "unanswered": self.unanswered,
             "localized_share": _rounded(self.localized_share),
             "position_median_m": _rounded(self.position_median_m),
             "position_p95_m": _rounded(self.position_p95_m),
@@ -181,6 +184,7 @@ def summarize(records: Sequence[QueryRecord], wrong_fix_m: float = WRONG_FIX_M) 
         latency_p95_ms=_percentile(latency, 95),
         wrong_fix_m=wrong_fix_m,
         without_truth=len(records) - len(scored),
+        unanswered=sum(record.status is Status.UNANSWERED for record in scored),
     )
 
 

@@ -1,4 +1,4 @@
-"""The frames worth looking at: the best, the worst and the lost ones, drawn with their matches."""
+"""Example queries of a run, best, worst and not localized, drawn with their matches."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Example:
-    """A query to look at.
+    """A query with its match picture.
 
     Attributes:
         kind: "best", "worst" or "lost".
-        title, details: what the picture shows, in words and numbers.
-        jpeg: the picture.
+        title, details: caption with the query's numbers.
+        jpeg: the compressed picture.
         picture: the same before compression, (H, W, 3) RGB uint8.
     """
 
@@ -47,10 +47,10 @@ class Example:
 
 
 def choose_examples(records: Sequence[QueryRecord], each: int = 4) -> dict[int, str]:
-    """Indices of at most `each` of the best, the worst and the unlocalized queries, with their kind.
+    """Returns indices of at most `each` best, worst and not localized queries, with their kind.
 
-    The best of each stretch of the traversal are taken, and lost ones from all along it, so that the
-    pictures are not all of one place; the worst are simply the worst.
+    The best are taken from different stretches of the traversal and the lost are spread over it, so that the
+    pictures show different places. Images without an answer of a live node are not among the lost ones.
     """
     position, _ = errors_of(records)
     fixed = np.flatnonzero(np.isfinite(position))
@@ -61,7 +61,11 @@ def choose_examples(records: Sequence[QueryRecord], each: int = 4) -> dict[int, 
         if len(stretch):
             chosen[int(stretch[np.argmin(position[stretch])])] = "best"
     chosen |= {int(i): "worst" for i in worst}
-    lost = [i for i, record in enumerate(records) if not record.is_localized and record.T_true is not None]
+    lost = [
+        i
+        for i, record in enumerate(records)
+        if record.T_true is not None and not (record.is_localized or record.status is Status.UNANSWERED)
+    ]
     for i in np.linspace(0, len(lost) - 1, min(each, len(lost))).astype(int):
         chosen[lost[i]] = "lost"
     return chosen
@@ -74,9 +78,9 @@ def draw_examples(
     reference_map: ReferenceMap,
     traversal: Traversal,
 ) -> list[Example]:
-    """Localizes the chosen queries once more, offline, and draws what was matched.
+    """Localizes the chosen queries offline and draws their matches: best, then worst, then lost ones.
 
-    Best first, then the worst, then the lost ones. All numbers are those of the pose that is drawn.
+    All numbers in the captions belong to the pose that is drawn.
     """
     by_stamp = {records[i].stamp_ns: i for i in chosen}
     begin = records[0].stamp_ns if records else 0
@@ -92,7 +96,7 @@ def draw_examples(
                 Status.LOST, rejection=Rejection(RejectionKind.INVALID_IMAGE, detail=str(error))
             )
         picture = match_picture(frame.image, estimate, reference_map)
-        title, details = _words(frame, estimate, reference_map, (frame.stamp_ns - begin) / 1e9)
+        title, details = _caption(frame, estimate, reference_map, (frame.stamp_ns - begin) / 1e9)
         drawn[i] = Example(chosen[i], title, details, jpeg_bytes(picture), picture)
         if not by_stamp:
             break
@@ -107,7 +111,7 @@ def draw_examples(
     return [drawn[i] for i in sorted(drawn, key=rank)]
 
 
-def _words(
+def _caption(
     frame: Frame, estimate: PoseEstimate, reference_map: ReferenceMap, seconds: float
 ) -> tuple[str, str]:
     keyframe = most_supporting_keyframe(estimate)

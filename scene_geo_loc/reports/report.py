@@ -23,21 +23,21 @@ from scene_geo_loc.reports.summary_picture import headline
 
 @dataclass(frozen=True)
 class Report:
-    """What a report shows.
+    """Contents of a report.
 
     Attributes:
-        title: what was localized.
-        how: one sentence: what ran, on which map, over which source.
+        title: name of the queries.
+        conditions: one or two sentences: what ran, in which map, on which machine.
         records: the queries in order of time.
         summary: their numbers.
         keyframe_positions: (N, 3) metres, of the map.
-        examples: pictures to look at.
-        scene_table: what a paper prints for the scene, or None where it prints nothing.
-        medians: our numbers beside it, by the paper's protocol.
+        examples: match pictures.
+        scene_table: errors printed in a paper for the scene, or None.
+        medians: our errors by that paper's protocol.
     """
 
     title: str
-    how: str
+    conditions: str
     records: Sequence[QueryRecord]
     summary: Summary
     keyframe_positions: NDArray[np.float64]
@@ -50,7 +50,7 @@ def write_report(path: Path, report: Report) -> None:
     """Writes the report as one HTML file, aside first and then renamed."""
     records = [record for record in report.records if record.T_true is not None]
     statuses = Counter(record.status for record in records)
-    kinds = ("best", "Best matches"), ("worst", "Worst localized"), ("lost", "Not localized")
+    kinds = ("best", "Smallest errors"), ("worst", "Largest errors"), ("lost", "Not localized")
     html = template("report.html.j2").render(
         report=report,
         headline=headline(report.summary),
@@ -59,14 +59,14 @@ def write_report(path: Path, report: Report) -> None:
         statuses=[(str(status), statuses[status], colour) for status, colour in STATUS_COLOURS.items()],
         rejections=group_rejections(records),
         charts=_charts(records, report),
-        galleries=[(words, [e for e in report.examples if e.kind == kind]) for kind, words in kinds],
+        galleries=[(title, [e for e in report.examples if e.kind == kind]) for kind, title in kinds],
     )
     write_aside(path, html.encode())
 
 
 @dataclass(frozen=True)
 class IndexRow:
-    """One run on the index page: its name, a sentence, the file of its report, its numbers, and a picture."""
+    """One run on the index page: its name, the file of its report, its numbers, and a picture."""
 
     name: str
     file: str
@@ -74,12 +74,14 @@ class IndexRow:
     example: Example | None
 
 
-def write_index(path: Path, title: str, how: str, rows: Sequence[IndexRow], hero_png: bytes) -> None:
-    """Writes a page that leads to the reports of several runs."""
+def write_index(
+    path: Path, title: str, conditions: str, rows: Sequence[IndexRow], summary_png: bytes
+) -> None:
+    """Writes the page that links the reports of several runs."""
     html = template("index.html.j2").render(
         title=title,
-        how=how,
-        hero=hero_png,
+        conditions=conditions,
+        summary_picture=summary_png,
         runs=[(row, dict(table_rows(row.summary))) for row in rows],
         columns=[name for name, _ in table_rows(rows[0].summary)] if rows else [],
     )
@@ -87,7 +89,7 @@ def write_index(path: Path, title: str, how: str, rows: Sequence[IndexRow], hero
 
 
 def table_rows(summary: Summary) -> list[tuple[str, str]]:
-    """The summary as names and values to read."""
+    """Returns the numbers of a run as names and formatted values."""
 
     def number(value: float | None, unit: str, digits: int) -> str:
         return "–" if value is None else f"{value:.{digits}f}{unit}"
@@ -98,6 +100,7 @@ def table_rows(summary: Summary) -> list[tuple[str, str]]:
     return [
         ("queries", str(summary.queries)),
         ("localized", f"{summary.localized} ({share(summary.localized_share)})"),
+        *([("without an answer", str(summary.unanswered))] if summary.unanswered else []),
         ("position, median", number(summary.position_median_m, " m", 3)),
         ("position, 95th percentile", number(summary.position_p95_m, " m", 3)),
         ("rotation, median", number(summary.rotation_median_deg, "°", 2)),
@@ -122,7 +125,7 @@ def _charts(records: Sequence[QueryRecord], report: Report) -> dict[str, str]:
 
 
 def template(name: str) -> jinja2.Template:
-    """A page of this package's, with the filter `base64`."""
+    """Loads a template of this package, with the filter `base64`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("scene_geo_loc.reports"),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),

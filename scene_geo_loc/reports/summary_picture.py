@@ -1,4 +1,4 @@
-"""The picture that sums a run up."""
+"""The picture that summarizes a run."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ from scene_geo_loc.plots.map_view import add_error_bar, draw_trajectory
 from scene_geo_loc.plots.style import STYLE
 
 
-def hero_picture(
+def summary_picture(
     rows: Sequence[tuple[str, NDArray[np.uint8]]],
     records: Sequence[QueryRecord],
     summary: Summary,
     keyframe_positions: NDArray[np.float64],
     title: str,
 ) -> bytes:
-    """One PNG that says what the product does: matches on the left, the trajectory on the right.
+    """Returns a PNG with match pictures on the left and the trajectory on the right.
 
-    `rows` are captions with match pictures of the same run or of several, `records` the run whose
-    trajectory is drawn over the keyframes (N, 3).
+    Args:
+        rows: captions and match pictures, of one run or several.
+        records: the run whose trajectory is drawn.
+        summary: numbers of that run.
+        keyframe_positions: (N, 3) metres, of the map.
+        title: of the picture.
     """
     paper, ink, muted = "#11151b", "#eef2f5", "#93a0ad"
     dark = STYLE | {"text.color": ink, "axes.titlecolor": ink, "axes.labelcolor": muted}
@@ -46,11 +50,11 @@ def hero_picture(
         head, axes = right.subplots(2, 1, height_ratios=[1, 4.2])
         head.axis("off")
         head.text(0, 1, title, fontsize=20, fontweight="bold", va="top")
-        for i, (number, words) in enumerate(headline(summary)):
+        for i, (number, label) in enumerate(headline(summary)):
             head.text(0.25 * i, 0.36, number, fontsize=21, fontweight="bold", color="#2fd6ae", va="center")
-            head.text(0.25 * i, 0.1, words, fontsize=10.5, color=muted, va="center")
+            head.text(0.25 * i, 0.1, label, fontsize=10.5, color=muted, va="center")
         for text in head.texts:
-            # A long title is cut at the border rather than given the room of the pictures.
+            # A long title is cut off at the border, so that it takes no space from the pictures.
             text.set_in_layout(False)
         axes.set_facecolor(paper)
         draw_trajectory(axes, records, keyframe_positions, summary.wrong_fix_m, 26, (0.66, 0.66), ink, muted)
@@ -63,12 +67,12 @@ def hero_picture(
 
 
 def headline(summary: Summary) -> list[tuple[str, str]]:
-    """The four numbers to remember, each with its words."""
+    """Returns the four main numbers of a run, each with its label."""
     share, position = summary.localized_share, summary.position_median_m
     rotation = summary.rotation_median_deg
     return [
         ("–" if share is None else f"{100 * share:.1f} %", "localized"),
         ("–" if position is None else metres(position), "median position"),
         ("–" if rotation is None else f"{rotation:.2f}°", "median rotation"),
-        (str(summary.wrong_fixes), f"wrong by over {summary.wrong_fix_m:g} m"),
+        (str(summary.wrong_fixes), f"poses more than {summary.wrong_fix_m:g} m off"),
     ]

@@ -9,7 +9,7 @@ import pytest
 from lidar_room import LidarRoom
 from room import Room
 
-from scene_geo_loc.benchmarks.speed.costs import (
+from scene_geo_loc.benchmarks.speed.measurements import (
     Times,
     bytes_a_keyframe,
     enlarge_map,

@@ -18,7 +18,7 @@ from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.tracker import Tracker
-from scene_geo_loc.metrics.covariance_calibration import coverage_of
+from scene_geo_loc.metrics.covariance_calibration import covariance_calibration
 from scene_geo_loc.metrics.pose_error import QueryRecord, summarize
 from scene_geo_loc.traversals.frame import Frame
 
@@ -93,14 +93,14 @@ def test_right_covariances_cover_as_often_as_they_say_and_small_ones_do_not() ->
             for i, off in enumerate(offs)
         ]
 
-    right = coverage_of(records(stated))
+    right = covariance_calibration(records(stated))
     assert right is not None
     np.testing.assert_allclose([right.position, right.rotation, right.pose], 0.95, atol=0.025)
-    too_sure = coverage_of(records(np.diag([0.25] * 3 + [1.0] * 3) * stated))
+    too_sure = covariance_calibration(records(np.diag([0.25] * 3 + [1.0] * 3) * stated))
     assert too_sure is not None
     assert too_sure.position < 0.6
     assert too_sure.rotation > 0.92
-    assert coverage_of([at(0, Status.LOCALIZED, 0.0)]) is None
+    assert covariance_calibration([at(0, Status.LOCALIZED, 0.0)]) is None
 
 
 def test_a_tracked_run_bridges_what_the_localizer_loses(localizer: Any, traversal: Any) -> None:

@@ -128,7 +128,7 @@ def test_with_track_the_camera_is_followed(bag: Path, room_map: Path, tmp_path: 
     numbers = json.loads((tmp_path / "track.json").read_text())
     assert numbers["wrong_fixes"] == 0
     assert numbers["dead_reckoned"] >= 1  # the black image at the end
-    assert set(numbers["coverage_95"]) == {"position", "rotation", "pose"}
+    assert set(numbers["covariance_calibration"]) == {"position", "rotation", "pose"}
     assert set(numbers["kidnapped"]) == {"away_m", "recovered_s", "wrong_poses"}
     words = " ".join(result.output.split())
     assert f"{numbers['dead_reckoned']} poses were dead-reckoned" in words
@@ -175,15 +175,15 @@ def test_a_map_without_depth_is_told_as_the_reason_and_its_retrieval_is_scored(
     result = invoke("evaluate", tmp_path / "map", bag, "--device", "cpu")
     assert result.exit_code == 0, result.output
     words = " ".join(result.output.split())
-    assert "Not localized, 7 like this: No keyframe that looks like the image has a depth" in words
-    assert "The keyframe retrieved for a query is 0." in words
+    assert "Not localized (7): No keyframe that looks like the image has a depth" in words
+    assert "Most similar keyframe: 0." in words
 
 
 def test_a_source_without_truth_cannot_be_evaluated(room: Room, room_map: Path, tmp_path: Path) -> None:
     bag = record(tmp_path / "blind", room, with_truth=False)
     result = invoke("evaluate", room_map, bag, "--json", tmp_path / "blind.json")
     assert isinstance(result.exception, TraversalError)
-    assert "has no poses to compare with" in str(result.exception)
+    assert "has no ground-truth poses" in str(result.exception)
     assert not (tmp_path / "blind.json").exists()
 
 
@@ -191,5 +191,5 @@ def test_the_demo_leaves_a_folder_of_others_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     result = invoke("demo", "--out", tmp_path)
     assert isinstance(result.exception, SceneGeoLocError)
-    assert "is not a folder that this command has made" in str(result.exception)
+    assert "was not made by this command" in str(result.exception)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]

@@ -27,15 +27,15 @@ def test_rejections_are_counted_by_kind_with_the_first_as_example(
     print_reasons([*records, QueryRecord(9, Status.LOCALIZED, None)])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
-    assert "3 like this" in lines[0]
+    assert "(3)" in lines[0]
     assert "2.1 % < 13 %" in lines[0]
-    assert "1 like this" in lines[1]
+    assert "(1)" in lines[1]
 
 
 def test_where_half_of_the_queries_retrieve_nothing_their_distance_is_a_dash(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     print_retrieval(MedianErrors("Retrieved", None, None))
-    assert capsys.readouterr().out == "The keyframe retrieved for a query is – m and –° away (median).\n"
+    assert capsys.readouterr().out == "Most similar keyframe: – m and –° from the query (median).\n"
     print_retrieval(MedianErrors("Retrieved", 1.234, 5.67))
-    assert "1.23 m and 5.7° away" in capsys.readouterr().out
+    assert "1.23 m and 5.7° from" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""One line of progress, with the rate and the time left."""
+"""Progress of a task on the terminal, with its rate and the remaining time."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-Item = TypeVar("Item")
+from scene_geo_loc.core.progress import Item, tracked
+
 QUIET_PERIOD_S = 5.0
-"""How often a line is printed where the output is no terminal and cannot be drawn over."""
+"""Seconds between two lines of progress if the output is not a terminal."""
 
 
 class AnnotatedProgress(Protocol):
@@ -21,8 +22,8 @@ class AnnotatedProgress(Protocol):
 
 
 @contextmanager
-def progress(words: str, unit: str = "frames") -> Iterator[AnnotatedProgress]:
-    """Shows on stderr how many of something are done, how fast, and how long the rest will take.
+def progress(title: str, unit: str = "frames") -> Iterator[AnnotatedProgress]:
+    """Shows the number of items done, the rate and the remaining time on stderr.
 
     Yields the callback that takes the progress; the line stays if the work is interrupted.
     """
@@ -32,7 +33,7 @@ def progress(words: str, unit: str = "frames") -> Iterator[AnnotatedProgress]:
     console = Console(stderr=True)
     pace = _Pace()
     if not console.is_terminal:
-        lines = _Lines(words, unit, pace)
+        lines = _Lines(title, unit, pace)
         yield lines.show
         lines.end()
         return
@@ -44,33 +45,30 @@ def progress(words: str, unit: str = "frames") -> Iterator[AnnotatedProgress]:
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console) as shown:
-        task = shown.add_task(words, total=None, rate=0.0, note="")
+    with Progress(*columns, console=console) as display:
+        task = display.add_task(title, total=None, rate=0.0, note="")
 
         def on_progress(done: int, total: int, note: str = "") -> None:
-            shown.update(task, completed=done, total=total or None, rate=pace.after(done), note=note)
+            display.update(task, completed=done, total=total or None, rate=pace.after(done), note=note)
 
         yield on_progress
 
 
-def track(items: Iterable[Item], total: int, words: str, unit: str = "frames") -> Iterator[Item]:
+def track(items: Iterable[Item], total: int, title: str, unit: str = "frames") -> Iterator[Item]:
     """Yields the items and shows their progress."""
-    with progress(words, unit) as on_progress:
-        on_progress(0, total)
-        for done, item in enumerate(items, start=1):
-            yield item
-            on_progress(done, total)
+    with progress(title, unit) as on_progress:
+        yield from tracked(items, total, on_progress)
 
 
 class _Pace:
-    """How many a second, from the first one on: what it takes to get ready is no measure for the rest."""
+    """Rate of items since the first one; the time before it is not counted."""
 
     def __init__(self) -> None:
         self.begin = time.monotonic()
         self._first: tuple[int, float] | None = None
 
     def after(self, done: int) -> float:
-        """The rate when `done` are done; 0 where it cannot be told yet."""
+        """Items a second when `done` are done; 0 if it is not known yet."""
         now = time.monotonic()
         if self._first is None and done > 0:
             self._first = (done, now)
@@ -79,10 +77,10 @@ class _Pace:
 
 
 class _Lines:
-    """Progress as a line now and then."""
+    """Progress as a line every `QUIET_PERIOD_S`."""
 
-    def __init__(self, words: str, unit: str, pace: _Pace) -> None:
-        self._words, self._unit, self._pace = words, unit, pace
+    def __init__(self, title: str, unit: str, pace: _Pace) -> None:
+        self._title, self._unit, self._pace = title, unit, pace
         self._done, self._printed_at = 0, pace.begin
         self._print("...")
 
@@ -98,4 +96,4 @@ class _Lines:
         self._print(f"{self._done} {self._unit} in {time.monotonic() - self._pace.begin:.1f} s")
 
     def _print(self, text: str) -> None:
-        print(f"{self._words}: {text}", file=sys.stderr, flush=True)
+        print(f"{self._title}: {text}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Results of runs on the terminal: one row a run."""
+"""Errors of localized runs on the terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scene_geo_loc.benchmarks.localization.tracking import Gaps, Kidnapping
-    from scene_geo_loc.metrics.covariance_calibration import Coverage
+    from scene_geo_loc.metrics.covariance_calibration import CovarianceCalibration
     from scene_geo_loc.metrics.pose_error import QueryRecord, Summary
     from scene_geo_loc.metrics.published.bmvc2019 import MedianErrors, SceneTable
 
@@ -15,7 +15,7 @@ _REASONS = 3
 
 
 def print_results(runs: Mapping[str, Summary], title: str = "") -> None:
-    """Prints a table of the runs' numbers by name, and the protocol in a line."""
+    """Prints the numbers of runs, one row a run, and the protocol below."""
     from rich.console import Console
     from rich.table import Table
 
@@ -28,8 +28,8 @@ def print_results(runs: Mapping[str, Summary], title: str = "") -> None:
     )
     table.add_column("", no_wrap=True)
     first = next(iter(runs.values()))
-    within = (name.replace(" m ", " m\n") for name in first.within)
-    headings = ("localized", "metres\nmedian\np95", "degrees\nmedian\np95", *within)
+    bounds = (name.replace(" m ", " m\n") for name in first.within)
+    headings = ("localized", "metres\nmedian\np95", "degrees\nmedian\np95", *bounds)
     for heading in (*headings, "wrong\nfixes", "ms\np50\np95"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, summary in runs.items():
@@ -44,11 +44,17 @@ def print_results(runs: Mapping[str, Summary], title: str = "") -> None:
         )
     console = Console(highlight=False)
     console.print(table)
-    bound = f"{first.wrong_fix_m:g} m"
-    notes = [f"Errors over localized queries, shares over all; a wrong fix is off by more than {bound}."]
+    limit = f"{first.wrong_fix_m:g} m"
+    notes = [f"Errors over localized queries, shares over all queries; wrong fix: position error > {limit}."]
     for name, summary in runs.items():
+        if summary.unanswered:
+            notes.append(
+                f"{name}: {summary.unanswered} queries without an answer count as not localized; "
+                f"the live node "
+                "was busy or not ready."
+            )
         if summary.without_truth:
-            notes.append(f"{name}: {summary.without_truth} queries without known truth are left out.")
+            notes.append(f"{name}: {summary.without_truth} queries without ground truth are excluded.")
     console.print("\n".join(notes), style="dim")
 
 
@@ -60,11 +66,11 @@ def print_reasons(records: Sequence[QueryRecord]) -> None:
 
     console = Console(highlight=False)
     for rejected in group_rejections(records)[:_REASONS]:
-        console.print(f"Not localized, {rejected.count} like this: {rejected.example}")
+        console.print(f"Not localized ({rejected.count}): {rejected.example}")
 
 
 def print_gaps(gaps: Gaps) -> None:
-    """Prints how long there was no pose, and how many poses were dead-reckoned."""
+    """Prints the longest gap without a pose and the number of dead-reckoned poses."""
     from rich.console import Console
 
     way = "" if gaps.longest_m is None else f", {gaps.longest_m:.1f} m"
@@ -73,37 +79,42 @@ def print_gaps(gaps: Gaps) -> None:
     Console(highlight=False).print(f"Longest without a pose: {gaps.longest_s:.1f} s{way}.{dead_reckoned}")
 
 
-def print_coverage(coverage: Coverage) -> None:
-    """Prints how often the truth lies inside the stated covariance."""
+def print_calibration(calibration: CovarianceCalibration) -> None:
+    """Prints the shares of true poses inside the stated 95 % ellipsoids."""
     from rich.console import Console
 
-    shares = (coverage.position, coverage.rotation, coverage.pose)
+    shares = (calibration.position, calibration.rotation, calibration.pose)
     position, rotation, pose = (_share(share, 0) for share in shares)
-    inside = f"{position} of the positions, {rotation} of the rotations, {pose} of both together"
-    Console(highlight=False).print(f"Stated 95 % ellipsoids hold {inside}.")
+    Console(highlight=False).print(
+        f"Covariance calibration: the 95 % ellipsoids contain {position} of the true positions, "
+        f"{rotation} of "
+        f"the true rotations and {pose} of the true poses."
+    )
 
 
 def print_kidnapping(kidnapping: Kidnapping) -> None:
-    """Prints how soon a kidnapped camera was found again."""
+    """Prints the time until a kidnapped camera was localized again, and wrong poses until then."""
     from rich.console import Console
 
     found = (
-        "not found again" if kidnapping.recovered_s is None else f"found in {kidnapping.recovered_s:.1f} s"
+        "not localized again"
+        if kidnapping.recovered_s is None
+        else f"localized again after {kidnapping.recovered_s:.1f} s"
     )
-    wrong = f"wrong poses until then: {kidnapping.wrong_poses}"
+    wrong = f"{kidnapping.wrong_poses} wrong poses until then"
     Console(highlight=False).print(f"Kidnapped by {kidnapping.away_m:.0f} m: {found}; {wrong}.")
 
 
 def print_retrieval(medians: MedianErrors) -> None:
-    """Prints how far the keyframes are that look most like the queries."""
+    """Prints the median distance between queries and their most similar keyframes."""
     from rich.console import Console
 
-    found = f"{_number(medians.position_m, 2)} m and {_number(medians.rotation_deg, 1)}°"
-    Console(highlight=False).print(f"The keyframe retrieved for a query is {found} away (median).")
+    distance = f"{_number(medians.position_m, 2)} m and {_number(medians.rotation_deg, 1)}°"
+    Console(highlight=False).print(f"Most similar keyframe: {distance} from the query (median).")
 
 
 def print_scene_table(table: SceneTable, ours: Sequence[MedianErrors]) -> None:
-    """Prints our median errors in a scene of a benchmark beside those that the paper prints."""
+    """Prints our median errors in a scene beside those printed in the paper."""
     from rich.console import Console
     from rich.table import Table
 
@@ -121,8 +132,8 @@ def print_scene_table(table: SceneTable, ours: Sequence[MedianErrors]) -> None:
     console.print(f"{table.benchmark}, {table.scene}: median error over all queries", style="bold")
     console.print(shown)
     console.print(
-        f"Paper: as printed in {table.table} of {PAPER}, over the full test split. This run: over the "
-        "queries above; one without any answer counts as infinitely far off.",
+        f"Paper: printed in {table.table} of {PAPER}, over the full test split. This run: over the queries "
+        "above; a query without an answer counts as infinitely far off.",
         style="dim",
     )
 

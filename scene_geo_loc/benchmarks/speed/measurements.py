@@ -1,8 +1,4 @@
-"""What the package costs: time a query and a keyframe, time to open a map, bytes a keyframe.
-
-Machines differ and are noisy: beside every time stands its ratio to a forward pass of the network,
-measured in the same run.
-"""
+"""Single measurements of time and size: forward passes, queries, map building, dense depth, opening a map."""
 
 from __future__ import annotations
 
@@ -40,13 +36,13 @@ SYSTEMS = (
     "rgbtd_alexnet_mac",
     "hallucination_alexnet_mac",
 )
-"""Those of config/training/systems that are timed."""
+"""The systems of config/training/systems that are timed."""
 SYSTEM_INPUT = {"input_width": 224, "input_height": 224}
 
 
 @dataclass(frozen=True)
 class Times:
-    """Milliseconds that something took, many times over."""
+    """Duration of a repeated step: median and 95th percentile in milliseconds, and number of repetitions."""
 
     p50_ms: float
     p95_ms: float
@@ -54,22 +50,21 @@ class Times:
 
     @classmethod
     def of(cls, times_ms: list[float]) -> Times:
-        """The median and the 95th percentile of some times."""
+        """Returns the percentiles of single durations."""
         p50, p95 = np.percentile(times_ms, [50, 95]) if times_ms else (float("nan"), float("nan"))
         return cls(float(p50), float(p95), len(times_ms))
 
 
 def time_forward(extractor: Extractor, frames: Iterable[Frame]) -> Times:
-    """The forward pass of the network, from an image to its features."""
+    """Times the forward pass of the network, from an image to its features."""
     return Times.of([_ms(lambda frame=frame: extractor.extract(frame.image)) for frame in frames])  # type: ignore[misc]
 
 
 def time_systems(systems: Iterable[str] = SYSTEMS, passes: int = 50) -> dict[str, Times]:
-    """Forward passes of the default network and of descriptor systems over images of `SYSTEM_INPUT`.
+    """Times forward passes of the default network and of descriptor systems on images of `SYSTEM_INPUT`.
 
-    From an image to descriptor, local features and what of depth the descriptor needs.  Descriptors of
-    NetVLAD are projected to `FITTED_SIZE`.  What a network has learned does not change its time: these have
-    learned nothing.
+    A pass leads from an image to descriptor, local features and the depth that the descriptor needs.
+    NetVLAD descriptors are projected to `FITTED_SIZE`. The weights are random: they do not change the time.
     """
     configs = {"shipped default": default_network()[0].without_depth().config}
     for name in systems:
@@ -91,7 +86,7 @@ def time_systems(systems: Iterable[str] = SYSTEMS, passes: int = 50) -> dict[str
 
 
 def time_queries(localizer: Localizer, frames: Iterable[Frame]) -> dict[str, Times]:
-    """The steps of localizing images, and their total."""
+    """Times the steps of localizing images, and their total."""
     steps: dict[str, list[float]] = {}
     for frame in frames:
         for step, spent in localizer.localize(frame).timings_ms.items():
@@ -100,9 +95,9 @@ def time_queries(localizer: Localizer, frames: Iterable[Frame]) -> dict[str, Tim
 
 
 def time_build(traversal: Traversal, out: Path, matcher: MatcherName = "encoder") -> tuple[float, int]:
-    """Seconds to build a map, and its keyframes.
+    """Returns the seconds that the build of a map takes, and its number of keyframes.
 
-    Raises CheckpointError where what the matcher has learned is not at hand.
+    Raises CheckpointError if the matcher's weights are not installed.
     """
     begin = time.perf_counter()
     built = build_map(traversal, out, BuilderSettings(matcher=matcher), overwrite=True)
@@ -110,10 +105,9 @@ def time_build(traversal: Traversal, out: Path, matcher: MatcherName = "encoder"
 
 
 def time_depth(traversal: Traversal, frames: Iterable[Frame]) -> tuple[Times, int]:
-    """Dense depth maps of frames on one core, and how many lidar points each was made of (median).
+    """Times dense depth maps on one core; also returns their median number of lidar points.
 
-    From the points around a frame, in the map, to the dense depth map: projection, hidden points,
-    densification.
+    The time covers projection of the points around a frame, removal of hidden points and densification.
     """
     scans = list(traversal.scans())
     spent, counts = [], []
@@ -135,12 +129,12 @@ def time_depth(traversal: Traversal, frames: Iterable[Frame]) -> tuple[Times, in
 
 
 def time_opening(path: Path, times: int = 5) -> Times:
-    """Opening a map whose files the operating system may have at hand."""
+    """Times opening a map whose files may be in the page cache."""
     return Times.of([_ms(lambda: ReferenceMap.open(path)) for _ in range(times)])
 
 
 def bytes_a_keyframe(path: Path) -> float:
-    """Bytes of a map on the disk for each of its keyframes, but for what all share: network and matcher."""
+    """Returns the size of a map on disk per keyframe, without the weights of network and matcher."""
     opened = ReferenceMap.open(path)
     sizes = {name: record.bytes for name, record in opened.info.files.items()}
     shared = sum(size for name, size in sizes.items() if name.endswith(".safetensors"))
@@ -150,8 +144,8 @@ def bytes_a_keyframe(path: Path) -> float:
 def enlarge_map(source: Path, count: int, out: Path) -> None:
     """Writes a map with `count` keyframes: those of `source`, then ones with random descriptors.
 
-    The random ones have neither features nor depth, and are so unlike any image that they are not
-    retrieved: a query costs what it costs in a real map of that size.
+    The random keyframes have neither features nor depth and are too dissimilar to be retrieved: a query takes
+    as long as in a real map of that size.
     """
     opened = ReferenceMap.open(source)
     more = count - len(opened)

@@ -1,0 +1,49 @@
+"""Times and memory on the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scene_geo_loc.benchmarks.speed.benchmark import SpeedResults
+
+
+def print_speed(results: SpeedResults, minutes: float) -> None:
+    """Prints a table of times, then the speed of building, sizes, and the live node's answers and memory."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from scene_geo_loc.benchmarks.speed.benchmark import LARGE_MAP_KEYFRAMES, QUERIED_MAP_KEYFRAMES, RATE_HZ
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for heading in ("median", "95th percentile", "median in forward passes"):
+        table.add_column(heading, justify="right")
+    rows = {
+        f"forward pass, 640x480 ({results.backend})": results.forward,
+        **{f"forward pass, 224x224: {name}": times for name, times in results.systems.items()},
+        **{f"query: {step}": times for step, times in results.query_steps.items()},
+        **{f"query with {matcher} features: total": times for matcher, times in results.matchers.items()},
+        f"dense depth from {results.lidar_points / 1e6:.2f} M lidar points, 640x480, one core": results.depth,
+        f"live node, image to pose, {QUERIED_MAP_KEYFRAMES} keyframes": results.live_times,
+        "live node, second half": results.late_live_times,
+        f"opening a map of {LARGE_MAP_KEYFRAMES} keyframes": results.opening,
+    }
+    for name, times in rows.items():
+        ratio = times.p50_ms / results.forward.p50_ms
+        table.add_row(name, f"{times.p50_ms:.1f} ms", f"{times.p95_ms:.1f} ms", f"{ratio:.2f}")
+    console = Console(highlight=False)
+    console.print(table)
+    sizes = ", ".join(f"{size / 1e3:.1f} kB ({name})" for name, size in results.bytes_per_keyframe.items())
+    first_mb, last_mb = results.memory_mb
+    for line in (
+        f"Map building with lidar: {results.keyframes} keyframes in {results.build_s:.1f} s, "
+        f"{results.recorded_s / results.build_s:.1f} times the speed of the recording.",
+        f"Map size per keyframe: {sizes}.",
+        f"Live node at {RATE_HZ:g} Hz for {minutes:g} min: poses for {len(results.live.latencies_ms)} of "
+        f"{results.live.images} images.",
+        f"Resident memory of the node: {first_mb:.0f} MB in the first quarter, {last_mb:.0f} MB in the last.",
+        *(f"Not timed: {reason}" for reason in results.not_timed),
+    ):
+        console.print(line)

@@ -1,1 +1,1 @@
-"""Cameras, rigid transforms and trajectories: the ground floor, which knows no other room."""
+"""Cameras, rigid transforms and trajectories; imports no other package but core."""

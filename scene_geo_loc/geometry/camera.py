@@ -15,7 +15,7 @@ DISTORTION_COEFFICIENTS = {
     "rational_polynomial": (8, 12, 14),
     "equidistant": (4,),
 }
-"""The distortion models of sensor_msgs/CameraInfo, with how many coefficients each takes."""
+"""Distortion models of sensor_msgs/CameraInfo, and the numbers of coefficients that each takes."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,13 @@ class Camera:
         counts = DISTORTION_COEFFICIENTS.get(self.model)
         if counts is None:
             raise ValueError(
-                f"unknown distortion model {self.model!r}; known are {', '.join(DISTORTION_COEFFICIENTS)}"
+                f"unknown distortion model {self.model!r}; known models: {', '.join(DISTORTION_COEFFICIENTS)}"
             )
         if len(self.distortion) not in counts:
-            raise ValueError(f"{self.model} takes {counts} coefficients, not {len(self.distortion)}")
+            raise ValueError(
+                f"distortion model {self.model} takes {' or '.join(map(str, counts))} coefficients; "
+                f"{len(self.distortion)} are given"
+            )
         numbers = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
         if (
             self.width <= 0
@@ -56,20 +59,22 @@ class Camera:
             or self.fy <= 0
             or not np.isfinite(numbers).all()
         ):
-            raise ValueError(f"a camera needs a positive size and focal lengths, and finite numbers: {self}")
+            raise ValueError(
+                f"image size and focal lengths must be positive and all numbers finite; given: {self}"
+            )
 
     @property
     def K(self) -> NDArray[np.float64]:
-        """The 3x3 intrinsic matrix."""
+        """Intrinsic matrix (3, 3)."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1.0]])
 
     @property
     def is_distorted(self) -> bool:
-        """Whether pixels differ from those of the ideal pinhole with the same K."""
+        """True where pixels differ from those of an ideal pinhole camera with the same K."""
         return self.model == "equidistant" or any(self.distortion)
 
     def resized(self, width: int, height: int) -> Camera:
-        """The camera of the same image resized to `width` x `height` pixels."""
+        """Returns the camera of the same image, resized to `width` x `height` pixels."""
         sx, sy = width / self.width, height / self.height
         return replace(
             self,
@@ -82,11 +87,11 @@ class Camera:
         )
 
     def cropped(self, x: int, y: int, width: int, height: int) -> Camera:
-        """The camera of the part of the image whose top left pixel is (x, y)."""
+        """Returns the camera of the image cropped to `width` x `height` pixels from (x, y)."""
         return replace(self, width=width, height=height, cx=self.cx - x, cy=self.cy - y)
 
     def project(self, points: NDArray) -> NDArray[np.float64]:
-        """Pixels (N, 2) of points (N, 3) in the optical frame; NaN for points not in front."""
+        """Projects points (N, 3) in the optical frame to pixels (N, 2); NaN for points not in front."""
         points = np.asarray(points, np.float64)
         front = points[:, 2] > 1e-6
         if len(points) == 0 or not front.all():
@@ -101,9 +106,9 @@ class Camera:
         return np.asarray(pixels[:, 0], np.float64)
 
     def rays(self, pixels: NDArray) -> NDArray[np.float64]:
-        """Directions (N, 3) with z = 1 through pixels (N, 2), in the optical frame.
+        """Returns directions (N, 3) with z = 1 through pixels (N, 2), in the optical frame.
 
-        The inverse of `project`, the distortion undone.
+        The inverse of `project`: distortion is removed.
         """
         pixels = np.asarray(pixels, np.float64)
         xy: NDArray
@@ -123,17 +128,17 @@ class Camera:
         return np.concatenate([xy, np.ones((len(xy), 1))], axis=1)
 
     def back_project(self, pixels: NDArray, depth: NDArray) -> NDArray[np.float64]:
-        """Points (N, 3) in the optical frame at pixels (N, 2) with depth (N,) in metres.
+        """Returns points (N, 3) in the optical frame at pixels (N, 2) with depth (N,) in metres.
 
         Equation 2 of Perspective-n-Learned-Point: p = M^(l,m) K^-1 [l, m, 1].
         """
         return self.rays(pixels) * np.asarray(depth, np.float64)[:, None]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and strings, for JSON."""
+        """Returns plain numbers and strings, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Camera:
-        """The inverse of `to_dict`. Raises ValueError or TypeError where the values are no camera."""
+        """Inverse of `to_dict`. Raises ValueError or TypeError where the values are no camera."""
         return cls(**{**values, "distortion": tuple(values.get("distortion", ()))})

@@ -1,6 +1,6 @@
 """Rigid transforms, SE(3), as 4x4 float64 matrices.
 
-`T_a_b` is the pose of frame b in frame a: it takes points of b to a, and transforms compose as
+`T_a_b` is the pose of frame b in frame a: it transforms points of b to a, and transforms compose as
 `T_a_c = T_a_b @ T_b_c`.  Quaternions are (x, y, z, w), as in ROS messages.
 """
 
@@ -14,11 +14,11 @@ Pose = NDArray[np.float64]
 """A 4x4 rigid transform."""
 
 OPTICAL_FROM_BODY = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
-"""Takes body axes (x forward, y left, z up) to optical axes (x right, y down, z forward), REP-103."""
+"""Rotates body axes (x forward, y left, z up) to optical axes (x right, y down, z forward), REP-103."""
 
 
 def make_pose(rotation: ArrayLike, translation: ArrayLike) -> Pose:
-    """A pose from a 3x3 rotation matrix and a translation (3,) in metres."""
+    """Makes a pose from a 3x3 rotation matrix and a translation (3,) in metres."""
     T = np.eye(4)
     T[:3, :3] = rotation
     T[:3, 3] = translation
@@ -26,7 +26,7 @@ def make_pose(rotation: ArrayLike, translation: ArrayLike) -> Pose:
 
 
 def from_quaternion(translation: ArrayLike, quaternion_xyzw: ArrayLike) -> Pose:
-    """A pose from a translation (3,) in metres and a quaternion (4,) of any positive norm.
+    """Makes a pose from a translation (3,) in metres and a quaternion (4,) of any positive norm.
 
     Raises ValueError where the numbers are not finite or the quaternion is zero.
     """
@@ -37,13 +37,26 @@ def from_quaternion(translation: ArrayLike, quaternion_xyzw: ArrayLike) -> Pose:
     return make_pose(Rotation.from_quat(q).as_matrix(), t)
 
 
+def from_xyzrpy(xyzrpy: NDArray[np.float64]) -> Pose:
+    """Makes a pose from x, y, z, roll, pitch and yaw (6,), or poses (N, 4, 4) from rows (N, 6).
+
+    Metres and radians; R = Rz(yaw) Ry(pitch) Rx(roll).
+    """
+    xyzrpy = np.asarray(xyzrpy, np.float64)
+    T = np.zeros((*xyzrpy.shape[:-1], 4, 4))
+    T[..., :3, :3] = Rotation.from_euler("ZYX", xyzrpy[..., :2:-1]).as_matrix()
+    T[..., :3, 3] = xyzrpy[..., :3]
+    T[..., 3, 3] = 1.0
+    return T
+
+
 def to_quaternion(T: Pose) -> NDArray[np.float64]:
-    """The rotation of a pose, or of poses (N, 4, 4), as quaternions (x, y, z, w) with w >= 0."""
+    """Returns the rotation of a pose, or of poses (N, 4, 4), as quaternions (x, y, z, w) with w >= 0."""
     return np.asarray(Rotation.from_matrix(T[..., :3, :3]).as_quat(canonical=True))
 
 
 def inverse(T: Pose) -> Pose:
-    """The inverse of a rigid transform, or of transforms (N, 4, 4)."""
+    """Inverts a rigid transform, or transforms (N, 4, 4)."""
     R_t = np.swapaxes(T[..., :3, :3], -1, -2)
     out = np.zeros_like(T)
     out[..., :3, :3] = R_t
@@ -53,12 +66,12 @@ def inverse(T: Pose) -> Pose:
 
 
 def transform(T: Pose, points: NDArray) -> NDArray:
-    """Takes points (..., 3) of frame b to frame a by `T_a_b`, keeping their floating type."""
+    """Transforms points (..., 3) from frame b to frame a by `T_a_b`; keeps their floating type."""
     return points @ T[:3, :3].T.astype(points.dtype) + T[:3, 3].astype(points.dtype)
 
 
 def rotation_angle_deg(T: Pose) -> NDArray[np.float64]:
-    """The angle of the rotation of a pose, or of poses (N, 4, 4), in degrees within [0, 180]."""
+    """Angle of the rotation of a pose, or of poses (N, 4, 4), in degrees within [0, 180]."""
     return np.degrees(Rotation.from_matrix(T[..., :3, :3]).magnitude())
 
 

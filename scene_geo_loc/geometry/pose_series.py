@@ -1,4 +1,4 @@
-"""Poses that come one by one, kept compactly: of a topic, or of one transform."""
+"""Compact series of poses that grows pose by pose: of a topic, or of one transform."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from scene_geo_loc.geometry.trajectory import Trajectory
 _MAX_NORM_ERROR = 0.01
 
 MAX_TRANSLATION_M = 1e8
-"""Larger translations are refused as damage; it is 16 times the Earth's radius."""
+"""Larger translations are refused; the limit is 16 times the Earth's radius."""
 
 _UNTIDY = 1000
-"""Poses that may arrive before the old ones are dropped."""
+"""Number of poses that may arrive before old ones are dropped."""
 
 
 class PoseSeries:
-    """Poses of one frame in another that grow while they are read, 64 bytes each.
+    """Growing series of the poses of one frame in another, 64 bytes each.
 
     Args:
         cache_s: how long poses are kept; None keeps all.
@@ -41,10 +41,10 @@ class PoseSeries:
         return len(self._stamps_ns)
 
     def add(self, stamp_ns: int, translation: Iterable[float], quaternion_xyzw: Iterable[float]) -> bool:
-        """Takes a pose; of those with one stamp the last given stays.
+        """Adds a pose; of poses with equal stamps the last given stays.
 
-        Returns False where the numbers are no pose: not finite, further away than 1e8 m, or the
-        quaternion's norm differs from 1 by 0.01 or more.
+        Returns False and leaves the pose out where it is not finite, farther away than 1e8 m, or where
+        the quaternion's norm differs from 1 by 0.01 or more.
         """
         numbers = array("d", (*translation, *quaternion_xyzw))
         if not _is_pose(numbers):
@@ -61,12 +61,12 @@ class PoseSeries:
         return True
 
     def trajectory(self) -> Trajectory:
-        """The poses in order of time."""
+        """Returns the poses in order of time."""
         stamps, numbers = self._tidy()
         return _trajectory(stamps, numbers)
 
     def at_many(self, stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Poses (M, 4, 4) at stamps (M,), and where they are known (M,); see `Trajectory.at_many`."""
+        """Returns poses (M, 4, 4) at stamps (M,), and a mask (M,) of the known ones; see `Trajectory`."""
         stamps, numbers = self._tidy()
         around = slice(0, 0)
         if len(stamps) and len(stamps_ns):
@@ -75,7 +75,7 @@ class PoseSeries:
         return _trajectory(stamps[around], numbers[around]).at_many(stamps_ns)
 
     def neighbours(self, stamp_ns: int) -> tuple[int | None, int | None]:
-        """The stamps of the poses before a stamp and at or after it; None where there is none."""
+        """Returns the stamps of the poses before a stamp, and at or after it; None where there is none."""
         stamps, _ = self._tidy()
         after = int(np.searchsorted(stamps, stamp_ns))
         return (
@@ -86,8 +86,8 @@ class PoseSeries:
     def _tidy(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Sorts the poses and drops those beyond the cache.
 
-        Returns views of the stamps (N,) and of positions and quaternions (N, 7); no pose can be added
-        while there is a view.
+        Returns views of the stamps (N,), and of positions and quaternions (N, 7). No pose can be added
+        while a view exists.
         """
         stamps, numbers = np.asarray(self._stamps_ns), np.asarray(self._numbers).reshape(-1, 7)
         if not self._in_order:
@@ -95,7 +95,7 @@ class PoseSeries:
             stamps, last = np.unique(stamps[::-1], return_index=True)
             numbers = numbers[::-1][last]
         if self._cache_ns is not None and len(stamps):
-            # By the middle one of the last three stamps: a single wrong one must not drop all others.
+            # Median of the last three stamps: a single wrong stamp must not drop all others.
             middle = sorted(self._newest_ns)[(len(self._newest_ns) - 1) // 2]
             latest = max(stamp for stamp in self._newest_ns if stamp <= middle + self._cache_ns)
             first = np.searchsorted(stamps, latest - self._cache_ns)
@@ -110,7 +110,7 @@ class PoseSeries:
 
 
 def _is_pose(numbers: Sequence[float]) -> bool:
-    """Whether a position and a quaternion make a pose; see `PoseSeries.add`."""
+    """Returns whether a position and a quaternion (7,) are a valid pose; see `PoseSeries.add`."""
     return (
         all(abs(number) <= MAX_TRANSLATION_M for number in numbers[:3])
         and abs(math.hypot(*numbers[3:]) - 1.0) < _MAX_NORM_ERROR
@@ -118,7 +118,7 @@ def _is_pose(numbers: Sequence[float]) -> bool:
 
 
 def _trajectory(stamps_ns: NDArray[np.int64], numbers: NDArray[np.float64]) -> Trajectory:
-    """The poses of stamps (N,), of positions and quaternions (N, 7); owns its arrays."""
+    """Makes a trajectory, with its own arrays, of stamps (N,) and of positions and quaternions (N, 7)."""
     poses = np.tile(np.eye(4), (len(stamps_ns), 1, 1))
     if len(stamps_ns):
         poses[:, :3, 3] = numbers[:, :3]

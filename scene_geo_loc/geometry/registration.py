@@ -1,4 +1,4 @@
-"""Depth registration: what a depth map would be, had another camera measured it."""
+"""Depth registration: reprojects a depth map into another camera."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scene_geo_loc.geometry.pose import Pose, inverse, transform
 def register_depth(
     depth: NDArray[np.float32], measured_by: Camera, seen_by: Camera, T_measured_seen: Pose
 ) -> NDArray[np.float32]:
-    """Reprojects a depth map into another camera; of the points that fall on a pixel the nearest stays.
+    """Reprojects a depth map into another camera; each pixel gets the nearest of its points.
 
     The pixels of `seen_by` should be no finer than those of `measured_by`, else the map has gaps.
 

@@ -27,7 +27,7 @@ class Trajectory:
 
     @classmethod
     def from_unsorted(cls, stamps_ns: list[int], poses: list[Pose]) -> Trajectory:
-        """Sorts by stamp; of poses with one stamp the last given stays."""
+        """Makes a trajectory of poses in any order; of poses with equal stamps the last given stays."""
         if not stamps_ns:
             return cls(np.zeros(0, np.int64), np.zeros((0, 4, 4)))
         by_stamp = dict(zip(stamps_ns, poses, strict=True))
@@ -38,10 +38,9 @@ class Trajectory:
         return len(self.stamps_ns)
 
     def at(self, stamp_ns: int, max_gap_ns: int = 1_000_000_000) -> Pose | None:
-        """The pose at a stamp: linear in position, slerp in rotation.
+        """Returns the pose at a stamp: linear in position, slerp in rotation.
 
-        None outside the trajectory, and inside a gap longer than `max_gap_ns`, where a straight
-        line would be a guess.
+        None outside the trajectory and inside a gap longer than `max_gap_ns`.
         """
         poses, known = self.at_many(np.array([stamp_ns]), max_gap_ns)
         return poses[0] if known[0] else None
@@ -49,7 +48,7 @@ class Trajectory:
     def at_many(
         self, stamps_ns: NDArray[np.int64], max_gap_ns: int = 1_000_000_000
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Poses (M, 4, 4) at stamps (M,), and where they are known (M,); identity elsewhere."""
+        """Returns poses (M, 4, 4) at stamps (M,), identity if unknown, and a mask (M,) of the known ones."""
         stamps_ns = np.asarray(stamps_ns, np.int64)
         out = np.tile(np.eye(4), (len(stamps_ns), 1, 1))
         if len(self) == 0:

@@ -17,7 +17,7 @@ from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.geometry.pose_series import PoseSeries
 
 MAX_LAG_NS = 5_000_000_000
-"""A transform that is further behind than this is not about to come."""
+"""Waiting makes no sense for a transform that is further ahead of the newest one than this."""
 
 
 class TransformIssue(Enum):
@@ -40,12 +40,12 @@ class TransformUnavailable(Exception):
     """
 
     def __init__(self, issue: TransformIssue, frames: Sequence[str], seconds: float = 0.0) -> None:
-        """Makes the sentence.
+        """Composes the sentence.
 
         Args:
-            frames: the two frames (target and source, or parent and child of the edge that ends the
-                search); of a loop all of them; of a frame that nobody publishes, that one third.
-            seconds: time between what was asked for and the transforms, or length of the gap.
+            frames: target and source, and for NOT_PUBLISHED the missing frame as third; for LOOP all frames
+                of the loop; for the last three issues parent and child of the transform.
+            seconds: time between the stamp and the transforms, or length of the gap.
         """
         self.issue = issue
         self.may_come = issue is TransformIssue.AFTER_LAST and seconds * 1e9 <= MAX_LAG_NS
@@ -64,20 +64,20 @@ class TransformUnavailable(Exception):
 
 
 class _Broken(NamedTuple):
-    """Reason why no chain of transforms connects two frames, at whatever time."""
+    """Reason why no chain of transforms connects two frames at any time."""
 
     issue: TransformIssue
     frames: Sequence[str]
 
 
 class TransformTree:
-    """Named frames with the transforms between them; safe to use from several threads.
+    """Named frames with the transforms between them; thread-safe.
 
-    A frame may have several parents, as where both odometry and a ground truth move the vehicle: a
-    look-up takes the shortest chain.  A static transform goes before moving ones of the same frames.
+    A frame may have several parents, for example where both odometry and ground truth move the vehicle; a
+    lookup takes the shortest chain.  A static transform has priority over moving ones of the same frames.
 
     Args:
-        cache_s: how long moving transforms are kept; None keeps all, as for a recording.
+        cache_s: age in seconds at which moving transforms are dropped; None keeps all, as for a recording.
     """
 
     def __init__(self, cache_s: float | None = None) -> None:
@@ -97,13 +97,14 @@ class TransformTree:
         *,
         static: bool = False,
     ) -> bool:
-        """Takes the pose of `child` in `parent`; of those with one stamp the last given stays.
+        """Adds the pose of `child` in `parent`; of poses with equal stamps the last given stays.
 
         Args:
-            static: whether it holds for all times, as on /tf_static.
+            static: whether it is valid at all times, as on /tf_static.
 
         Returns:
-            False where the numbers are no pose (see `PoseSeries.add`) or there are not two frames.
+            False, with nothing added, where the numbers are no pose (see `PoseSeries.add`), or where the
+            frames are equal or a name is empty.
         """
         if not parent or not child or parent == child:
             return False
@@ -122,18 +123,18 @@ class TransformTree:
         return True
 
     def clear(self) -> None:
-        """Forgets all that depends on time; static transforms stay."""
+        """Removes all moving transforms; static transforms stay."""
         with self._changed:
             self._moving.clear()
             self._paths.clear()
 
     def knows(self, frame: str) -> bool:
-        """Whether any transform leads to or from a frame."""
+        """Returns whether any transform has this frame as parent or child."""
         with self._changed:
             return any(frame in edge for edge in (*self._static, *self._moving))
 
     def root_of(self, frame: str) -> str:
-        """The frame at the end of the chain of parents of `frame`: itself where it has none."""
+        """Returns the last frame of the chain of parents of `frame`: itself where it has no parent."""
         with self._changed:
             parents = {child: parent for parent, child in (*self._moving, *self._static)}
         seen = {frame}
@@ -143,17 +144,17 @@ class TransformTree:
         return frame
 
     def connects(self, target: str, source: str) -> bool:
-        """Whether a chain of transforms leads from one frame to another, at whatever times."""
+        """Returns whether a chain of transforms leads from one frame to another, at any time."""
         with self._changed:
             return isinstance(self._path(target, source), list)
 
     def is_static(self, target: str, source: str) -> bool:
-        """Whether static transforms alone lead from one frame to another."""
+        """Returns whether static transforms alone lead from one frame to another."""
         with self._changed:
             return _shortest(target, source, self._static) is not None
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
-        """`T_target_source` at a stamp, interpolated between the transforms before and after it.
+        """Returns `T_target_source` at a stamp, interpolated between the transforms before and after it.
 
         Raises:
             TransformUnavailable: the frames are not connected, or the time is not covered.
@@ -175,7 +176,7 @@ class TransformTree:
     def lookup_many(
         self, target: str, source: str, stamps_ns: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """`T_target_source` (N, 4, 4) at stamps (N,), and where it is known (N,)."""
+        """Returns `T_target_source` (N, 4, 4) at stamps (N,), and a mask (N,) of the known ones."""
         poses = np.tile(np.eye(4), (len(stamps_ns), 1, 1))
         known = np.ones(len(stamps_ns), bool)
         with self._changed:
@@ -189,7 +190,7 @@ class TransformTree:
         return poses, known
 
     def wait(self, target: str, source: str, stamp_ns: int, timeout_s: float) -> Pose:
-        """As `lookup`, waiting up to `timeout_s` of wall time for a transform that is about to come."""
+        """As `lookup`, but waits up to `timeout_s` of wall time for a transform that is about to arrive."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while True:
@@ -202,7 +203,7 @@ class TransformTree:
                     self._changed.wait(remaining)
 
     def _path(self, target: str, source: str) -> list[str] | _Broken:
-        """The frames from `target` to `source`, or why there are none."""
+        """Returns the frames from `target` to `source`, or the reason why there is no chain."""
         if (target, source) not in self._paths:
             self._paths[target, source] = self._find_path(target, source)
         return self._paths[target, source]
@@ -224,7 +225,7 @@ class TransformTree:
     def _step(
         self, outer: str, inner: str, stamps_ns: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """The poses of a frame in a neighbour of it, parent or child."""
+        """Returns the poses of frame `inner` in its parent or child `outer`, and a mask of the known ones."""
         for key, forward in (((outer, inner), True), ((inner, outer), False)):
             if key in self._static:
                 pose = self._static[key].trajectory().poses[0]
@@ -239,7 +240,7 @@ class TransformTree:
 
 
 def _unknown(edge: tuple[str, str], series: PoseSeries, stamp_ns: int) -> TransformUnavailable:
-    """Reason why the poses of an edge, from parent to child, do not cover a stamp."""
+    """Returns the error for a stamp that the poses of an edge (parent, child) do not cover."""
     before, after = series.neighbours(stamp_ns)
     if after is None:
         assert before is not None
@@ -250,7 +251,7 @@ def _unknown(edge: tuple[str, str], series: PoseSeries, stamp_ns: int) -> Transf
 
 
 def _shortest(target: str, source: str, edges: Iterable[tuple[str, str]]) -> list[str] | None:
-    """The frames of the shortest chain from `target` to `source`; None where there is none."""
+    """Returns the frames of the shortest chain from `target` to `source`; None where there is none."""
     neighbours: dict[str, list[str]] = {}
     for parent, child in edges:
         neighbours.setdefault(parent, []).append(child)
@@ -272,7 +273,7 @@ def _shortest(target: str, source: str, edges: Iterable[tuple[str, str]]) -> lis
 
 
 def _loop_above(frame: str, edges: Iterable[tuple[str, str]]) -> list[str] | None:
-    """The frames of a loop among the ancestors of a frame, the first one repeated; None without one."""
+    """Returns the frames of a loop among the ancestors of a frame, with the first one repeated; or None."""
     parents: dict[str, list[str]] = {}
     for parent, child in edges:
         parents.setdefault(child, []).append(parent)

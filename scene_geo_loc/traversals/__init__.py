@@ -1,1 +1,1 @@
-"""Traversals: one run through a place, as a stream of frames. One small reader a format."""
+"""Traversals: runs through a place as streams of frames, with one reader for each format."""

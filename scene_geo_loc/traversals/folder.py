@@ -1,4 +1,4 @@
-"""Traversals that are folders of image files: what the readers of datasets have in common."""
+"""Traversals of image files in folders: the common part of the readers of datasets."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from scene_geo_loc.traversals.subset import WHOLE, Subset
 from scene_geo_loc.traversals.vehicle import Recording
 
 FIRST_STAMP_NS = 1_000_000_000
-"""Where a dataset's clock begins at zero, it begins here: in ROS, zero means that there is no time."""
+"""First stamp of a dataset whose clock begins at zero: in ROS, zero means that there is no time."""
 
 _FRAME_PERIOD_NS = 100_000_000
 
 
 def stamp_of(number: int) -> int:
-    """The stamp in nanoseconds of a frame of a dataset without stamps: 0.1 s apart."""
+    """Returns the stamp in nanoseconds of a frame of a dataset without stamps: 0.1 s apart."""
     return FIRST_STAMP_NS + number * _FRAME_PERIOD_NS
 
 
 @dataclass(frozen=True)
 class FrameFiles:
-    """The files of one frame, its pose, and its camera."""
+    """Files of a frame, with its camera and pose."""
 
     stamp_ns: int
     image: Path
@@ -43,7 +43,7 @@ class FrameFiles:
 
 @dataclass(frozen=True)
 class ScanFile:
-    """A file of lidar points in the lidar's frame, and the lidar's pose."""
+    """File of lidar points in the lidar's frame, with the lidar's pose."""
 
     stamp_ns: int
     path: Path
@@ -51,7 +51,7 @@ class ScanFile:
 
 
 Each = Callable[[Callable[[FrameFiles], Frame | None], Iterable[FrameFiles]], Iterable[Frame | None]]
-"""Applies a function to items, as `map` does."""
+"""Applies a function to items in order, as `map`."""
 
 
 @dataclass
@@ -59,11 +59,11 @@ class FolderTraversal:
     """Frames and scans in files; see `scene_geo_loc.traversals.frame.Traversal`.
 
     Attributes:
-        frame_files, scan_files: in order of time; what is known before an image is read.
-        read_image: what makes RGB (H, W, 3) of an image file, of the size of its camera.
-        read_depth, read_scan: what makes metres of a depth file (H, W), and points (N, 3) of a scan file.
-        left_out, scans_left_out: what its reader found to be of no use when it opened the source.
-        recording: what else there is for a bag, where the reader knows the vehicle.
+        frame_files, scan_files: files in order of time.
+        read_image: reads an image file as RGB (H, W, 3) of its camera's size.
+        read_depth, read_scan: read a depth file as metres (H, W), and a scan file as points (N, 3).
+        left_out, scans_left_out: items that the reader left out when it opened the source.
+        recording: other measurements for a bag, where the reader knows the vehicle.
     """
 
     name: str
@@ -82,7 +82,7 @@ class FolderTraversal:
         return len(self.frame_files)
 
     def subset(self, subset: Subset) -> FolderTraversal:
-        """This traversal with only some of its frames, and the scans around them."""
+        """Returns this traversal reduced to some of its frames and the scans around them."""
         if subset == WHOLE:
             return self
         stamps = np.array([files.stamp_ns for files in self.frame_files], np.int64)
@@ -99,13 +99,13 @@ class FolderTraversal:
         )
 
     def frames(self, each: Each = map) -> Iterator[Frame]:
-        """The frames in order of time.
+        """Yields the frames in order of time.
 
         Args:
-            each: applies a function to all files, in order; `core.parallel.ReadAhead.map` does so in threads.
+            each: applies a function to all files in order; `core.parallel.ReadAhead.map` uses threads.
 
         Raises:
-            TraversalError: there are frames, and not one of them can be used.
+            TraversalError: there are frames, but none is usable.
         """
         self.skipped = skipped = Skipped(dict(self.left_out.counts))
         given = 0
@@ -117,10 +117,12 @@ class FolderTraversal:
             given += 1
             yield frame
         if self.frame_files and not given:
-            raise TraversalError(f"{self.name}: none of the images can be used ({skipped}).")
+            raise TraversalError(
+                f"{self.name}: none of the {len(self.frame_files)} images is usable ({skipped})."
+            )
 
     def read(self, files: FrameFiles) -> Frame | None:
-        """The frame of some files; None, and counted as skipped, where its image cannot be used."""
+        """Reads a frame; returns None, and counts it as skipped, where its image is unusable."""
         try:
             image = self.read_image(files.image)
         except TraversalError:
@@ -133,7 +135,7 @@ class FolderTraversal:
         return Frame(files.stamp_ns, image, files.camera, files.T_map_camera, depth, files.image.name)
 
     def scans(self) -> Iterator[Scan]:
-        """The lidar's sweeps in order of time, each taken to the map by one pose."""
+        """Yields the lidar's sweeps in order of time, each transformed to the map by one pose."""
         assert self.read_scan is not None or not self.scan_files
         self.skipped.add_all(self.scans_left_out)
         for file in self.scan_files:
@@ -167,7 +169,7 @@ def _stamp(file: ScanFile) -> int:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """An (H, W, 3) uint8 RGB image from a file. Raises TraversalError."""
+    """Reads an (H, W, 3) uint8 RGB image. Raises TraversalError."""
     # OpenCV would print a warning for each file that is not there.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     bgr = cv2.imread(str(path), flags) if path.is_file() else None
@@ -177,7 +179,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def read_depth_millimetres(path: Path) -> NDArray[np.float32]:
-    """An (H, W) float32 depth map in metres from a 16-bit PNG in millimetres.
+    """Reads an (H, W) float32 depth map in metres from a 16-bit PNG in millimetres.
 
     0 and 65535 stand for unknown and become NaN. Raises TraversalError.
     """
@@ -190,10 +192,10 @@ def read_depth_millimetres(path: Path) -> NDArray[np.float32]:
 
 
 def read_numbers(path: Path, columns: int | None = None) -> NDArray[np.float64]:
-    """A text file of numbers as (N, columns); `#` begins a comment.
+    """Reads a text file of numbers as (N, columns); `#` begins a comment.
 
     Raises:
-        TraversalError: it is missing, or its lines are not all of that many numbers.
+        TraversalError: the file is missing, or not all lines have that many numbers.
     """
     try:
         numbers = np.loadtxt(path, ndmin=2)
@@ -207,10 +209,10 @@ def read_numbers(path: Path, columns: int | None = None) -> NDArray[np.float64]:
 
 
 def size_of(images: Iterable[Path]) -> tuple[int, int]:
-    """Width and height of the first image that can be read.
+    """Returns width and height of the first readable image.
 
     Raises:
-        TraversalError: none of them can be read.
+        TraversalError: no image is readable.
     """
     first = None
     for image in images:
@@ -219,11 +221,11 @@ def size_of(images: Iterable[Path]) -> tuple[int, int]:
             return width, height
         except TraversalError:
             first = first or image
-    raise TraversalError(f"{first}: neither this image nor any other here can be read.")
+    raise TraversalError(f"{first}: neither this image nor any other here is readable.")
 
 
 def read_pose(path: Path) -> Pose | None:
-    """The pose in a text file of a 4x4 matrix; None where it is missing, damaged or no rigid transform."""
+    """Reads a pose from a text file with a 4x4 matrix; None where it is missing, damaged or not rigid."""
     try:
         numbers = np.array(path.read_text().split(), np.float64)
     except (OSError, ValueError):  # Windows writes infinity as -1.#INF
@@ -232,15 +234,15 @@ def read_pose(path: Path) -> Pose | None:
 
 
 def pose_of(numbers: NDArray[np.float64]) -> Pose | None:
-    """A pose from the rows of a 3x4 or 4x4 matrix; None where it is no rigid transform.
+    """Makes a pose of the rows of a 3x4 or 4x4 matrix; None where it is no rigid transform.
 
-    Datasets write matrices of NaN or infinity for images that were not registered.
+    Datasets have matrices of NaN or infinity for images that were not registered.
     """
     T = np.eye(4)
     T[:3] = np.asarray(numbers, np.float64).reshape(-1, 4)[:3]
     if not np.isfinite(T).all() or abs(np.linalg.det(T[:3, :3]) - 1.0) > 0.01:
         return None
-    # Written with few digits, a rotation is not quite orthonormal: take the nearest that is.
+    # A rotation written with few digits is not quite orthonormal: use the nearest one that is.
     U, _, Vt = np.linalg.svd(T[:3, :3])
     T[:3, :3] = U @ Vt
     return T

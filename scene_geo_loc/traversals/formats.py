@@ -1,6 +1,6 @@
-"""The formats of sources that can be read: a new one is a file with its `Format` and a line in `FORMATS`.
+"""Registry of the readable formats: a new one is a file with its `Format` and a line in `FORMATS`.
 
-Imports nothing heavy: the command line's help lists the formats.
+It imports nothing heavy, because the command line's help lists the formats.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FORMATS = {
     "colmap": "datasets.colmap:FORMAT",
     "robotcar": "robotcar.traversal:FORMAT",
 }
-"""Name of each format, and where its `Format` is; the first whose files fit is taken for a source's."""
+"""Location of each format's `Format` by name, in the order in which sources are tested."""
 
 
 class Option(str, Enum):
@@ -40,7 +40,7 @@ class Option(str, Enum):
 
 
 class Content(str, Enum):
-    """What the sources of a format may have besides images."""
+    """Data that the sources of a format may have besides images."""
 
     POSES = "poses"
     DEPTH = "depth images"
@@ -49,14 +49,14 @@ class Content(str, Enum):
 
 @dataclass(frozen=True)
 class Format:
-    """A format: how it is recognised and read, and what it declares.
+    """Declaration of a format: how sources are recognised and opened, and what they have.
 
     Attributes:
-        layout: what its files look like, in words.
-        recognise: whether a path looks like that.
-        open: its reader, of a path and those of `options` that are given, by name.
-        options: the options that it takes.
-        content: what its sources may have.
+        layout: description of its files, for messages.
+        recognise: returns whether a path has this layout.
+        open: opens a path; takes `options` as keyword arguments.
+        options: options that `open` takes.
+        content: data that its sources may have.
     """
 
     layout: str
@@ -67,7 +67,7 @@ class Format:
 
 
 def load_format(name: str) -> Format:
-    """The format of a name in `FORMATS`."""
+    """Returns the format with a name in `FORMATS`."""
     module, _, attribute = FORMATS[name].partition(":")
     found = getattr(import_module(f"scene_geo_loc.traversals.{module}"), attribute)
     assert isinstance(found, Format)

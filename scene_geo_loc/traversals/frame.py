@@ -1,4 +1,4 @@
-"""What a traversal is made of: frames and lidar scans, with their poses in the map."""
+"""Frames and lidar scans with their poses in the map, and the traversals that give them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from scene_geo_loc.traversals.subset import Subset
 
 @dataclass(frozen=True)
 class Frame:
-    """One image of a traversal and what is known about it.
+    """An image of a traversal with its camera, pose and depth.
 
     Attributes:
         stamp_ns: time of the image in integer nanoseconds.
         image: (H, W, 3) uint8 RGB, as the camera took it (not undistorted).
-        camera: its intrinsics; the size is the image's.
+        camera: camera of the image; it has the image's size.
         T_map_camera: pose of the optical frame in the map, or None where unknown.
         depth: (H, W) float32 metres along the optical axis, NaN where unknown, or None where no
             sensor measured it together with the image.
-        name: what the source calls it, for messages.
+        name: name of the image in its source, for messages.
         T_odom_camera: pose of the optical frame by odometry alone, in a frame that drifts, or None
             where the source has none.
     """
@@ -42,7 +42,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Scan:
-    """One sweep of a lidar, its points already taken to the map by the pose at each point's time.
+    """A sweep of a lidar in the map, each point transformed by the pose at its own time.
 
     Attributes:
         stamp_ns: time of the sweep.
@@ -54,10 +54,10 @@ class Scan:
 
 
 class Traversal(Protocol):
-    """A run through a place that can be read again and again, in order of time.
+    """A run through a place that can be read repeatedly, in order of time.
 
     Attributes:
-        name: the source, for messages and provenance.
+        name: name of the source, for messages and provenance.
         map_frame: id of the frame that the poses are given in.
     """
 
@@ -66,19 +66,19 @@ class Traversal(Protocol):
 
     @property
     def skipped(self) -> Skipped:
-        """What the last iteration left out, and why."""
+        """Counts of the items that the last iteration left out, by reason."""
         ...
 
     def __len__(self) -> int:
-        """How many frames there are, before any is left out."""
+        """Number of frames, including those that will be left out."""
         ...
 
     def frames(self) -> Iterator[Frame]:
-        """The frames in order of time, decoded one at a time."""
+        """Yields the frames in order of time, decoded one at a time."""
         ...
 
     def scans(self) -> Iterator[Scan]:
-        """The lidar's scans in order of time; nothing where there is no lidar."""
+        """Yields the lidar's scans in order of time; nothing where there is no lidar."""
         ...
 
 
@@ -86,5 +86,5 @@ class SubsettableTraversal(Traversal, Protocol):
     """A traversal that can be reduced to some of its frames."""
 
     def subset(self, subset: Subset) -> SubsettableTraversal:
-        """This traversal with only some of its frames, and the scans around them."""
+        """Returns this traversal reduced to some of its frames and the scans around them."""
         ...

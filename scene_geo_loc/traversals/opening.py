@@ -34,16 +34,16 @@ def open_traversal(
     Args:
         source: a bag, or the folder of a dataset.
         format: one of `FORMATS`; None to recognise it by its files.
-        poses: of a bag: a topic, or a TUM file with poses of the camera; None for the best there is.
+        poses: of a bag: a topic, or a TUM file with poses of the camera; None for the best available.
         split: "train" or "test", where the dataset has splits.
         every, offset: frames number `offset`, `offset + every`, ... only.
         start, end: frames within these seconds from the first frame only.
-        camera: which, where there are several: the image topic of a bag, or a name of the dataset.
-        needs: what the caller cannot do without; refuses formats that never have it.
+        camera: which camera, if there are several: the image topic of a bag, or the dataset's name of it.
+        needs: data that the caller requires; formats that never have it are refused.
 
     Raises:
-        TraversalError: it is not there, of no known format, or cannot be read as that format; or the
-            format takes no option that is given, or has not what is needed.
+        TraversalError: the source is missing, of no known format, or cannot be read as that format; or
+            the format does not take an option that is given, or lacks the needed data.
     """
     source = Path(source)
     subset = Subset(every, offset, start, end)
@@ -69,15 +69,15 @@ def open_traversal(
 
 
 def format_of(source: Path, named: str | None = None) -> str:
-    """The format of a source: as `named` by the user, else recognised by its files.
+    """Returns the format of a source: as `named` by the user, else recognised by its files.
 
     Raises:
-        TraversalError: it is not there, or of no known format.
+        TraversalError: the source is missing or of no known format.
     """
     if not source.exists():
         raise TraversalError(f"{source} does not exist; check the path of the source.")
     if named is not None and named not in FORMATS:
-        raise TraversalError(f"there is no format {named!r}; known are {', '.join(FORMATS)}.")
+        raise TraversalError(f"there is no format {named!r}; known formats: {', '.join(FORMATS)}.")
     found = named or _recognise(source)
     if found is not None:
         return found
@@ -85,7 +85,7 @@ def format_of(source: Path, named: str | None = None) -> str:
     if within:
         names = [f"{path.relative_to(source)} ({kind})" for path, kind in within]
         raise TraversalError(
-            f"{source}: not a source itself, but a folder of sources; name one of them: {_listed(names)}."
+            f"{source}: a folder of sources, not a source; name one of them: {_listed(names)}."
         )
     layouts = "".join(f"\n  {name}: {load_format(name).layout}" for name in FORMATS)
     raise TraversalError(
@@ -94,12 +94,12 @@ def format_of(source: Path, named: str | None = None) -> str:
 
 
 def takes_split(format: str) -> bool:
-    """Whether sources of a format have a split to train with and one to test with."""
+    """Returns whether sources of a format have splits for training and for testing."""
     return Option.SPLIT in load_format(format).options
 
 
 def sources_within(folder: Path, depth: int = 2) -> Iterator[tuple[Path, str]]:
-    """The sources among the folders in a folder, and in those, with their formats."""
+    """Yields the sources among the folders in a folder, `depth` levels deep, with their formats."""
     for child in sorted(filter(Path.is_dir, folder.iterdir())):
         if not os.access(child, os.R_OK | os.X_OK):
             continue

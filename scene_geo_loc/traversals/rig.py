@@ -1,4 +1,4 @@
-"""Several cameras of one source read together: in order of time, or by instants."""
+"""Reads several cameras of one source together: in order of time, or by instants."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
 from scene_geo_loc.traversals.skipped import Skipped
 
 SAME_INSTANT_NS = 50_000_000
-"""Images of several cameras belong together up to this far apart: cameras are often not triggered at once."""
+"""Largest difference of the stamps of images that belong together: cameras are often not synchronized."""
 
 
 @dataclass
 class RigTraversal:
-    """The cameras of a rig; the first is the one that the others are taken to.
+    """The cameras of a rig; the first is the reference.
 
     Attributes:
-        cameras: a traversal of each, of one source, in one map frame.
+        cameras: one traversal for each camera, all of one source and in one map frame.
     """
 
     cameras: Sequence[Traversal]
@@ -29,7 +29,7 @@ class RigTraversal:
 
     @property
     def skipped(self) -> Skipped:
-        """What the cameras left out; scans are the first one's."""
+        """Counts of the items that the cameras left out; those of scans are the first camera's."""
         total = Skipped()
         for camera in self.cameras:
             total.add_all(camera.skipped)
@@ -39,17 +39,17 @@ class RigTraversal:
         return sum(len(camera) for camera in self.cameras)
 
     def frames(self) -> Iterator[Frame]:
-        """The frames of all cameras in order of time."""
+        """Yields the frames of all cameras in order of time."""
         return heapq.merge(*(camera.frames() for camera in self.cameras), key=_stamp)
 
     def scans(self) -> Iterator[Scan]:
-        """The lidar's scans, once."""
+        """Yields the lidar's scans once."""
         return self.cameras[0].scans()
 
     def instants(self) -> Iterator[list[Frame]]:
-        """Each frame of the first camera, and behind it those of the others that were taken with it.
+        """Yields each frame of the first camera followed by the simultaneous frames of the others.
 
-        Of a camera without a frame within `SAME_INSTANT_NS` there is none.
+        A camera without a frame within `SAME_INSTANT_NS` is left out.
         """
         first, *others = (camera.frames() for camera in self.cameras)
         streams = [_Stream(frames) for frames in others]
@@ -59,12 +59,12 @@ class RigTraversal:
 
 
 def one_or_rig(cameras: Sequence[Traversal]) -> Traversal:
-    """The traversal of a single camera as it is, those of several as a rig."""
+    """Returns the traversal of a single camera, or the rig of several."""
     return cameras[0] if len(cameras) == 1 else RigTraversal(cameras)
 
 
 class _Stream:
-    """The frames of a camera, looked up by rising stamps."""
+    """Frames of a camera, looked up by increasing stamps."""
 
     def __init__(self, frames: Iterator[Frame]) -> None:
         self._frames = frames

@@ -1,4 +1,4 @@
-"""Counts of what a reader or a builder left out, by reason."""
+"""Counts of the items that a reader or a map builder left out, by reason."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from enum import Enum
 class SkipReason(str, Enum):
     """Reason for leaving something out of a traversal.
 
-    The value is what is counted, in the plural, as shown to the user and kept in files; `{}` stands for
-    the file or sensor it is of.
+    The value names what is counted, in the plural, as shown to the user and stored in files; `{}` stands
+    for a file or a sensor.
     """
 
     IMAGE_MISSING = "missing images"
@@ -52,27 +52,27 @@ _counting = threading.Lock()
 
 @dataclass
 class Skipped:
-    """Counts of what was left out, by reason; shown to the user as one line.
+    """Counts of items left out, by reason; `str` gives one line for the user.
 
     Attributes:
-        counts: number by reason, the values of an enumeration such as `SkipReason`.
+        counts: number of items by reason, a value of an enumeration such as `SkipReason`.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
 
-    def add(self, reason: str, count: int = 1, of: str = "") -> None:
-        """Counts what was left out for one reason; safe from any thread.
+    def add(self, reason: str, count: int = 1, subject: str = "") -> None:
+        """Counts items left out for one reason; thread-safe.
 
         Args:
-            of: the file or sensor that stands for `{}` in the reason.
+            subject: file or sensor that replaces `{}` in the reason.
         """
         text = reason.value if isinstance(reason, Enum) else reason
         with _counting:
-            key = text.format(of)
+            key = text.format(subject)
             self.counts[key] = self.counts.get(key, 0) + count
 
     def add_all(self, other: Skipped) -> None:
-        """Adds the counts of another."""
+        """Adds all counts of another."""
         with _counting:
             for reason, count in other.counts.items():
                 self.counts[reason] = self.counts.get(reason, 0) + count

@@ -1,4 +1,4 @@
-"""What a dataset's vehicle recorded beside the frames of one camera, for those who write it as a bag."""
+"""Measurements of a dataset's vehicle besides the frames of one camera, to be written to a bag."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ class Record:
     """One measurement.
 
     Attributes:
-        stamp_ns: when it was made.
-        write: writes its messages to a bag.  Raises ValueError or OSError where it is of no use.
-        of: what it is, in the plural, for messages: "scans", "GPS fixes", ...
+        stamp_ns: time of the measurement.
+        write: writes its messages to a bag.  Raises ValueError or OSError where it is unusable.
+        kind: kind of the measurement in the plural, for messages: "scans", "GPS fixes", ...
     """
 
     stamp_ns: int
     write: Callable[[BagWriter], None]
-    of: str
+    kind: str
 
 
 @dataclass(frozen=True)
 class Recording:
-    """The vehicle: where its sensors are, and their measurements.
+    """Mountings of a vehicle's sensors, and their measurements.
 
     Attributes:
-        camera_frame: the id of the optical frame of the camera whose frames the traversal has.
-        T_base: the poses of the sensors' frames, that one among them, in base_link.
-        between: the records from one stamp to another, both included, in order of time; counts what
-            is of no use.
+        camera_frame: id of the optical frame of the traversal's camera.
+        T_base: poses of the sensors' frames, including `camera_frame`, in base_link.
+        between: gives the records between two stamps, both included, in order of time; counts
+            unusable ones.
     """
 
     camera_frame: str

@@ -47,7 +47,7 @@ def test_frames_txt_names_the_frames_of_an_rgbd_folder(tmp_path: Path) -> None:
         (lambda folder: (folder / "poses.txt").write_text("1 2 3\n"), "lines of 16 numbers"),
         (lambda folder: (folder / "poses.txt").write_text("one two\n"), "lines of numbers"),
         (lambda folder: write_rows(folder / "poses.txt", [pose(0)]), "4 frames and 1 poses"),
-        (lambda folder: (folder / "K.txt").write_text("0 0 0\n0 0 0\n0 0 1\n"), "not the intrinsics"),
+        (lambda folder: (folder / "K.txt").write_text("0 0 0\n0 0 0\n0 0 1\n"), "K.txt: invalid intrinsics"),
     ],
 )
 def test_a_damaged_rgbd_folder_is_refused_in_one_sentence(tmp_path: Path, damage: Any, words: str) -> None:

@@ -71,7 +71,7 @@ def test_a_cut_off_velodyne_file_is_left_out_and_counted(tmp_path: Path) -> None
 def test_another_camera_can_be_named_by_its_folder(tmp_path: Path) -> None:
     (frame, *_) = open_traversal(kitti_odometry(tmp_path), camera="image_0").frames()
     np.testing.assert_allclose(frame.T_map_camera, pose(0), atol=1e-9)
-    with pytest.raises(TraversalError, match="no camera 'image_1'; there is image_2, image_0"):
+    with pytest.raises(TraversalError, match=r"no camera 'image_1'.*image_2, image_0"):
         open_traversal(tmp_path / "sequences" / "04", camera="image_1")
     assert len(open_traversal(kitti_raw(tmp_path), camera="image_02")) == 3
 

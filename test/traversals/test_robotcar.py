@@ -30,10 +30,10 @@ from robotcar_run import (
 from trees import open_folder
 
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.pose import inverse, position_error_m, rotation_error_deg, transform
+from scene_geo_loc.geometry.pose import from_xyzrpy, inverse, position_error_m, rotation_error_deg, transform
 from scene_geo_loc.traversals import subset
 from scene_geo_loc.traversals.opening import open_traversal
-from scene_geo_loc.traversals.robotcar.calibration import Calibration, se3
+from scene_geo_loc.traversals.robotcar.calibration import Calibration
 from scene_geo_loc.traversals.robotcar.poses import read_poses
 from scene_geo_loc.traversals.robotcar.rows import in_order, without_jumps
 from scene_geo_loc.traversals.skipped import Skipped
@@ -240,7 +240,7 @@ def test_what_reads_images_can_be_sent_to_another_process(run: Path) -> None:
 @settings(deadline=None)
 @given(st.lists(st.floats(-3.0, 3.0), min_size=6, max_size=6))
 def test_six_numbers_make_the_pose_that_they_come_from(numbers: Any) -> None:
-    T = se3(np.array(numbers))
+    T = from_xyzrpy(np.array(numbers))
     np.testing.assert_allclose(T, rigid(np.array(numbers)), atol=1e-12)
     np.testing.assert_allclose(rigid(numbers_of(T)), T, atol=1e-6)
 

@@ -180,7 +180,7 @@ def test_where_no_row_is_of_use_the_next_best_poses_are_taken(run: Path) -> None
     assert traversal.skipped.counts["rows of ins.csv of a bad solution"] == 600
     expected = open_folder(run, poses="vo").frame_files[5].T_map_camera
     np.testing.assert_array_equal(traversal.frame_files[5].T_map_camera, expected)
-    with pytest.raises(TraversalError, match="none of the rows can be used"):
+    with pytest.raises(TraversalError, match="none of the rows is usable"):
         open_traversal(run, poses="ins")
 
 
@@ -211,9 +211,7 @@ def test_a_gap_breaks_visual_odometry(run: Path) -> None:
 @pytest.mark.parametrize("text", ["", "a,b,c\n1,2,3\n", "\x00\x01"])
 def test_a_table_without_its_columns_is_refused_by_name(run: Path, table: str, text: str) -> None:
     (run / table).write_text(text)
-    with pytest.raises(
-        TraversalError, match=re.escape(Path(table).name) + r": there is no column \w*timestamp"
-    ):
+    with pytest.raises(TraversalError, match=re.escape(Path(table).name) + r": no column \w*timestamp"):
         open_traversal(run, poses=Path(table).stem)
 
 
@@ -226,16 +224,16 @@ def test_a_table_with_nothing_but_the_names_gives_no_poses(run: Path) -> None:
 
 
 def test_poses_that_are_not_there_are_refused(run: Path) -> None:
-    with pytest.raises(TraversalError, match="no poses of rtk here; there are: ins, vo"):
+    with pytest.raises(TraversalError, match=r"no poses of rtk.*: ins, vo"):
         open_traversal(run, poses="rtk")
-    with pytest.raises(TraversalError, match="take rtk, ins, vo"):
+    with pytest.raises(TraversalError, match=r"'slam'.*rtk, ins, vo"):
         open_traversal(run, poses="slam")
 
 
 def test_cameras_that_are_not_there_are_refused(run: Path) -> None:
     with pytest.raises(TraversalError, match="there are images of stereo/centre"):
         open_traversal(run, camera="mono_left")
-    with pytest.raises(TraversalError, match=r"no camera 'left'; take stereo/centre, stereo/left"):
+    with pytest.raises(TraversalError, match=r"no camera 'left'.*stereo/centre, stereo/left"):
         open_traversal(run, camera="left")
 
 
@@ -251,7 +249,7 @@ def test_cameras_that_are_not_there_are_refused(run: Path) -> None:
 def test_calibration_that_is_missing_is_named_with_where_to_get_it(run: Path, name: str) -> None:
     (run.parent / name).unlink()
     with pytest.raises(
-        TraversalError, match=rf"no {re.escape(name)} here or beside it.*robotcar-dataset-sdk"
+        TraversalError, match=rf"{re.escape(name)} is neither here nor beside it.*robotcar-dataset-sdk"
     ):
         open_traversal(run)
 
@@ -260,15 +258,19 @@ def test_calibration_that_is_missing_is_named_with_where_to_get_it(run: Path, na
     ("name", "content", "said"),
     [
         ("models/stereo_narrow_left.txt", "1 2 3\n", "expected lines of 4 numbers"),
-        ("models/stereo_narrow_left.txt", "48 48 32 24\n", "not fx fy cx cy and a 4x4 pose"),
+        ("models/stereo_narrow_left.txt", "48 48 32 24\n", "`fx fy cx cy` and a 4x4 pose"),
         (
             "models/stereo_narrow_left.txt",
             "-1 48 32 24\n" + "0 0 1 0\n1 0 0 0\n0 1 0 0\n0 0 0 1\n",
             "intrinsics",
         ),
-        ("models/stereo_narrow_left_distortion_lut.bin", "x" * 160, "a look-up table of 10 pixels"),
+        (
+            "models/stereo_narrow_left_distortion_lut.bin",
+            "x" * 160,
+            "lookup table has 10 pixels, images 64 x 48",
+        ),
         ("extrinsics/stereo.txt", "0 0 0\n", "expected lines of 6 numbers"),
-        ("extrinsics/stereo.txt", "0 0 0 0 0 nan\n", "not x y z roll pitch yaw"),
+        ("extrinsics/stereo.txt", "0 0 0 0 0 nan\n", "`x y z roll pitch yaw`"),
         ("extrinsics/stereo.txt", "so so\n", "expected lines of numbers"),
     ],
 )
@@ -281,7 +283,7 @@ def test_calibration_that_is_damaged_is_refused(run: Path, name: str, content: A
 def test_a_run_without_any_image_is_refused(run: Path) -> None:
     for path in (run / "stereo" / "centre").iterdir():
         path.unlink()
-    with pytest.raises(TraversalError, match=r"no image that stereo\.timestamps lists"):
+    with pytest.raises(TraversalError, match=r"none of the images in stereo\.timestamps is here"):
         open_traversal(run)
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
+from scene_geo_loc.geometry.pose import Pose, from_xyzrpy, inverse, make_pose
 from scene_geo_loc.simulation.vehicle.sensors import PushbroomLidar
-from scene_geo_loc.traversals.robotcar.calibration import CAMERAS, T_VEHICLE_BASE, CameraKind, se3
+from scene_geo_loc.traversals.robotcar.calibration import CAMERAS, T_VEHICLE_BASE, CameraKind
 
 STEREO_HEIGHT_M = 1.65
 """Height of the stereo camera above the road in metres; the vehicle's frame is there."""
@@ -96,13 +96,14 @@ def views(width: int, height: int) -> tuple[RobotcarView, ...]:
 def lidars() -> dict[str, PushbroomLidar]:
     """Returns the two push-broom lidars by name."""
     return {
-        name: PushbroomLidar(T_base_lidar=T_BASE_VEHICLE @ se3(np.array(EXTRINSICS[name]))) for name in LIDARS
+        name: PushbroomLidar(T_base_lidar=T_BASE_VEHICLE @ from_xyzrpy(np.array(EXTRINSICS[name])))
+        for name in LIDARS
     }
 
 
 def T_base_ins() -> Pose:
     """Returns the pose of the inertial unit in base_link."""
-    return np.asarray(T_BASE_VEHICLE @ se3(np.array(EXTRINSICS["ins"])))
+    return np.asarray(T_BASE_VEHICLE @ from_xyzrpy(np.array(EXTRINSICS["ins"])))
 
 
 def model_text(view: RobotcarView) -> str:
@@ -114,7 +115,7 @@ def model_text(view: RobotcarView) -> str:
 
 def _view(name: str, lens: Camera, pinhole: Camera) -> RobotcarView:
     kind = CAMERAS[name]
-    T_vehicle_unit = inverse(se3(np.array(EXTRINSICS[kind.unit])))
+    T_vehicle_unit = inverse(from_xyzrpy(np.array(EXTRINSICS[kind.unit])))
     return RobotcarView(name, kind, lens, pinhole, T_BASE_VEHICLE @ T_vehicle_unit @ _T_UNIT_IMAGE)
 
 

@@ -1,1 +1,1 @@
-"""Readers of published datasets, one file each."""
+"""Readers of published datasets and plain folders, one file each."""

@@ -2,12 +2,12 @@
 
 A scene has folders `seq1`, `seq2`, ... of frames of videos, 1920x1080, and `dataset_train.txt` and
 `dataset_test.txt`: three lines of header, then `file x y z qw qx qy qz`, the position of the camera in metres
-and the rotation from the world to it.  `reconstruction.nvm` of VisualSFM has the focal length and the
-radial distortion of each image; images that it lacks take f = 1670, which Perspective-n-Learned-Point
-(Piasco et al., BMVC 2019) takes for all.  Axes and origin of the map are those of the reconstruction.
+and the rotation from the world to the camera.  `reconstruction.nvm` of VisualSFM has the focal length and the
+radial distortion of each image; images that it lacks get f = 1670, which Perspective-n-Learned-Point
+(Piasco et al., BMVC 2019) uses for all.  Axes and origin of the map are those of the reconstruction.
 
-VisualSFM undoes distortion by a polynomial of the measured radius, r_u = r_d (1 + k r_d^2), and
-`Camera` makes it by one of the ideal radius.  The latter is the inverse series to the seventh order,
+VisualSFM removes distortion by a polynomial of the measured radius, r_u = r_d (1 + k r_d^2), whereas
+`Camera` adds it by one of the ideal radius: the inverse series to the seventh order,
 1 - k r^2 + 3 k^2 r^4 - 12 k^3 r^6, within 0.1 pixel at the corners while |k| < 0.08.
 """
 
@@ -32,17 +32,17 @@ _HEADER_LINES = 3
 
 
 def is_cambridge(folder: Path) -> bool:
-    """Whether a folder is a scene of the dataset."""
+    """Returns whether a folder is a scene of the dataset."""
     return any((folder / file).is_file() for file in SPLITS.values())
 
 
 def open_cambridge(folder: Path, split: str | None = None) -> FolderTraversal:
     """Opens a scene, or a split of it ("train" or "test").
 
-    Images that were resized are taken as they are, with their cameras resized likewise.
+    Images of another size are used as they are, with resized cameras.
 
     Raises:
-        TraversalError: a list or the reconstruction cannot be read, or there is no such split.
+        TraversalError: a list or the reconstruction cannot be read, or the split is unknown.
     """
     if split is not None and split not in SPLITS:
         raise TraversalError(f"{folder}: no split {split!r}; Cambridge Landmarks has {' and '.join(SPLITS)}.")
@@ -82,12 +82,12 @@ def _camera(f: float, k: float) -> Camera:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """A key that sorts seq2 before seq10."""
+    """Returns a key that sorts seq2 before seq10."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _read_list(path: Path) -> Iterator[tuple[str, Pose | None]]:
-    """Names of images with their poses; None for a pose that is not finite."""
+    """Yields names of images with their poses; None for a pose that is not finite."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -103,16 +103,16 @@ def _read_list(path: Path) -> Iterator[tuple[str, Pose | None]]:
                 f"{path}, line {i}: expected `file x y z qw qx qy qz`, found {line.strip()[:80]!r}."
             ) from error
         try:
-            # The conjugate: from the camera to the world.
+            # Conjugate: from the camera to the world.
             yield name, from_quaternion((x, y, z), (-qx, -qy, -qz, qw))
         except ValueError:
             yield name, None
 
 
 def _read_cameras(path: Path) -> dict[str, tuple[float, float]]:
-    """Focal length in pixels and radial distortion of each image, by its name without suffix.
+    """Reads focal length in pixels and radial distortion of each image, by its name without suffix.
 
-    Only the cameras of the first model of the file (NVM_V3) are read; they stand before its points.
+    Only the cameras of the file's first model (NVM_V3) are read; they precede its points.
     """
     if not path.is_file():
         return {}
@@ -137,4 +137,4 @@ def _read_cameras(path: Path) -> dict[str, tuple[float, float]]:
                 ) from error
             if len(cameras) == count:
                 return cameras
-    raise TraversalError(f"{path}: {count} cameras expected, found {len(cameras)}; the file is cut off.")
+    raise TraversalError(f"{path}: expected {count} cameras, found {len(cameras)}; the file is truncated.")

@@ -1,9 +1,9 @@
-"""A COLMAP model as text: `cameras.txt`, `images.txt`, and the photos in `images/`.
+"""COLMAP models as text: `cameras.txt`, `images.txt`, and the photos in `images/`.
 
-The model lies beside `images/`, or in a folder beside it (`sparse/0`, `sparse`, ...).  Its scale, axes
-and origin are arbitrary unless they were aligned: what is called metres of such a map are its units.
-Photos come in the order of their names; COLMAP's pixels, in which the corner of the image is (0, 0), are
-taken to those of `Camera`, in which the centre of the first pixel is.
+The model is beside `images/`, or in a folder beside it (`sparse/0`, `sparse`, ...).  Its scale, axes and
+origin are arbitrary unless they were aligned: metres of such a map are the model's units.  Photos are
+ordered by name.  COLMAP's pixels, with (0, 0) at the corner of the image, are converted to those of
+`Camera`, with (0, 0) at the centre of the first pixel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scene_geo_loc.geometry.pose import Pose, from_quaternion, inverse
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles, stamp_of
 from scene_geo_loc.traversals.formats import Content, Format
 
-# By the name in COLMAP: the parameters in order; the name in `Camera`, and the coefficients that it takes.
+# By COLMAP's name: the parameters in order, the name in `Camera`, and the coefficients of `Camera`.
 _MODELS = {
     "SIMPLE_PINHOLE": ("f cx cy", "none", ""),
     "PINHOLE": ("fx fy cx cy", "none", ""),
@@ -30,15 +30,15 @@ _MODELS = {
 
 
 def is_colmap(folder: Path) -> bool:
-    """Whether a folder has a model in text."""
+    """Returns whether a folder has a text model."""
     return _model(folder) is not None
 
 
 def open_colmap(folder: Path) -> FolderTraversal:
-    """Opens a model and its photos; there are no stamps, so frames are 0.1 s apart.
+    """Opens a model and its photos; without stamps, frames are 0.1 s apart.
 
     Raises:
-        TraversalError: the model cannot be read, or has a camera of an unknown model.
+        TraversalError: the model cannot be read, or has an unknown camera model.
     """
     model = _model(folder)
     assert model is not None
@@ -73,7 +73,7 @@ def _model(folder: Path) -> Path | None:
 
 
 def _read_cameras(path: Path) -> Iterator[tuple[str, Camera]]:
-    """Lines of `CAMERA_ID MODEL WIDTH HEIGHT PARAMS...`."""
+    """Reads lines `CAMERA_ID MODEL WIDTH HEIGHT PARAMS...`."""
     for i, line in _lines(path):
         if not line.strip():
             continue
@@ -104,9 +104,9 @@ def _read_cameras(path: Path) -> Iterator[tuple[str, Camera]]:
 
 
 def _read_images(path: Path) -> Iterator[tuple[str, str, Pose | None]]:
-    """Name, camera and pose of each image, of lines `IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME`.
+    """Reads name, camera and pose of each image: `IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME`.
 
-    Every other line has the image's features, which may be none: an empty line.
+    Every other line has the features of the image and may be empty.
     """
     for i, line in list(_lines(path))[::2]:
         words = line.split(maxsplit=9)
@@ -125,7 +125,7 @@ def _read_images(path: Path) -> Iterator[tuple[str, str, Pose | None]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a file that are no comments, with their numbers."""
+    """Returns the lines of a file that are no comments, with their numbers."""
     try:
         lines = path.read_text().rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:

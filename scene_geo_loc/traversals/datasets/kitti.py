@@ -1,14 +1,14 @@
-"""KITTI (Geiger et al., CVPR 2012): odometry sequences, raw drives, and drives cut out of them.
+"""KITTI (Geiger et al., CVPR 2012): odometry sequences, raw drives, and excerpts of them.
 
 Odometry: `image_0` or `image_2` (also `image_l`), `calib.txt` (`P0:` ... `Tr:`), `times.txt`, `velodyne/`,
 and the poses of camera 0 in `poses.txt` or `../../poses/NN.txt`.
-Raw: a drive with `image_02/data`, `velodyne_points/data` and `oxts/data`, the calibration in the
+Raw: a drive with `image_02/data`, `velodyne_points/data` and `oxts/data`, with the calibration in the
 folder of the date.
-Cut out: `image_02/`, `velodyne/`, `calib.txt` (`K:`, `t2:`, `R_rect_00:`, `Tr_velo_to_cam:`) and
+Excerpt: `image_02/`, `velodyne/`, `calib.txt` (`K:`, `t2:`, `R_rect_00:`, `Tr_velo_to_cam:`) and
 `poses_velo*.txt` with the poses of the lidar.
 
-`camera` names one of the cameras, by the name of its folder; else colour goes before grey, and left before
-right.  The lidar's clouds are taken as they are: neither is a time given for each point.
+`camera` is the folder of a camera; by default colour is preferred to grey, and left to right.  The
+lidar's clouds are not de-skewed, because their points have no times.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ _RAW_CAMERAS = ("image_02", "image_03", "image_00", "image_01")
 
 
 def is_kitti_odometry(folder: Path) -> bool:
-    """Whether a folder is a sequence of the odometry benchmark."""
+    """Returns whether a folder is a sequence of the odometry benchmark."""
     return any((folder / name).is_dir() for name in _ODOMETRY_CAMERAS) and (folder / "calib.txt").is_file()
 
 
 def is_kitti_raw(folder: Path) -> bool:
-    """Whether a folder is a raw drive."""
+    """Returns whether a folder is a raw drive."""
     return (folder / "oxts" / "data").is_dir() and bool(_raw_cameras(folder))
 
 
 def is_kitti_lidar(folder: Path) -> bool:
-    """Whether a folder is a drive cut out, with the poses of its lidar."""
+    """Returns whether a folder is an excerpt with the poses of its lidar."""
     return (folder / "image_02").is_dir() and any(folder.glob("poses_velo*.txt"))
 
 
@@ -95,7 +95,7 @@ ODOMETRY = Format(
 
 
 def open_kitti_lidar(folder: Path) -> FolderTraversal:
-    """Opens a drive cut out, whose poses are those of its lidar. Raises TraversalError."""
+    """Opens an excerpt with the poses of its lidar. Raises TraversalError."""
     images = _images(folder / "image_02")
     calibration = _read_calibration(folder / "calib.txt")
     K = _entry(calibration, "K", folder, (3, 3))
@@ -161,13 +161,13 @@ def _traversal(
     velodyne: Path,
     T_first_lidar: Pose | None,
 ) -> FolderTraversal:
-    """A traversal from the poses of the rectified camera 0, "first", in the map."""
+    """Makes a traversal of the poses of the rectified camera 0, "first", in the map."""
     width, height = size_of(images)
     (fx, _, cx), (_, fy, cy), _ = K.tolist()
     try:
         camera = Camera(width, height, fx, fy, cx, cy)
     except ValueError as error:
-        raise TraversalError(f"{folder}: the calibration has no intrinsics of a camera ({error}).") from error
+        raise TraversalError(f"{folder}: the calibration has invalid intrinsics ({error}).") from error
     T_first_camera = inverse(T_camera_first)
     frames, scans = [], []
     for image, stamp, T_map_first in zip(images, stamps, poses, strict=True):
@@ -180,7 +180,7 @@ def _traversal(
 
 
 def _read_velodyne(path: Path) -> NDArray[np.float64]:
-    """The points (N, 3) of a file of float32 x, y, z, reflectance. Raises ValueError where it is cut off."""
+    """Reads points (N, 3) of float32 x, y, z, reflectance. Raises ValueError where the file is truncated."""
     return np.fromfile(path, "<f4").reshape(-1, 4)[:, :3].astype(np.float64)
 
 
@@ -189,12 +189,12 @@ def _images(folder: Path) -> list[Path]:
         file for file in folder.iterdir() if file.stem.isdigit() and file.suffix in (".png", ".jpg")
     )
     if not images:
-        raise TraversalError(f"{folder}: there are no images NNNNNN.png here.")
+        raise TraversalError(f"{folder}: no images NNNNNN.png here.")
     return images
 
 
 def _beside(folder: Path) -> Path | None:
-    """The poses of `sequences/NN` in the official tree: `poses/NN.txt`."""
+    """Returns the poses of `sequences/NN` in the official tree: `poses/NN.txt`."""
     return (
         folder.parent.parent / "poses" / f"{folder.name}.txt" if folder.parent.name == "sequences" else None
     )
@@ -206,17 +206,17 @@ def _raw_cameras(folder: Path) -> list[str]:
 
 def _choose(folder: Path, camera: str | None, names: list[str]) -> str:
     if camera is not None and camera not in names:
-        raise TraversalError(f"{folder}: no camera {camera!r}; there is {', '.join(names)}.")
+        raise TraversalError(f"{folder}: no camera {camera!r}; available: {', '.join(names)}.")
     return camera or names[0]
 
 
 def _check_count(file: Path, lines: int, images: int) -> None:
     if lines != images:
-        raise TraversalError(f"{file}: {lines} lines for {images} images; it needs one for each.")
+        raise TraversalError(f"{file}: {lines} lines for {images} images; one line for each image is needed.")
 
 
 def _read_calibration(path: Path) -> dict[str, NDArray[np.float64]]:
-    """The numbers of each `key: numbers` line; lines of numbers without a key are numbered from 0."""
+    """Reads lines `key: numbers`; lines without a key are numbered from 0."""
     entries: dict[str, NDArray[np.float64]] = {}
     try:
         lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
@@ -242,7 +242,7 @@ def _entry(
 
 
 def _split_projection(P: NDArray[np.float64]) -> tuple[NDArray[np.float64], Pose]:
-    """Intrinsics and `T_camera_first` of a projection matrix P = K [I | t] of a rectified camera."""
+    """Returns intrinsics and `T_camera_first` of a projection matrix P = K [I | t] of a rectified camera."""
     return P[:, :3], make_pose(np.eye(3), np.linalg.solve(P[:, :3], P[:, 3]))
 
 
@@ -256,9 +256,9 @@ def _raw_transform(path: Path) -> Pose:
 
 
 def _oxts_poses(folder: Path) -> dict[int, Pose]:
-    """`T_map_imu` by frame from GPS and inertial packets; the map is the unit's frame at the first.
+    """Reads `T_map_imu` by frame of GPS and inertial packets; the map is the unit's frame at the first.
 
-    Latitude and longitude become metres by the Mercator projection of the dataset's devkit.
+    Latitude and longitude are converted to metres by the Mercator projection of the dataset's devkit.
     """
     poses: dict[int, Pose] = {}
     T_first_world, scale = None, 1.0
@@ -283,11 +283,11 @@ def _oxts_poses(folder: Path) -> dict[int, Pose]:
 
 
 def _raw_stamps(path: Path, images: list[Path]) -> list[int]:
-    """Stamps like `2011-09-26 13:02:25.594360375`, as nanoseconds since 1970."""
+    """Reads stamps like `2011-09-26 13:02:25.594360375` as nanoseconds since 1970."""
     if not path.is_file():
         return [stamp_of(int(image.stem)) for image in images]
     lines = path.read_text().split("\n")
-    # Line i is of frame i; of an unsynced drive some frames, and lines, may have been left out.
+    # Line i belongs to frame i; in an unsynced drive frames, and their lines, may be missing.
     by_frame = dict(enumerate(line for line in lines if line.strip()))
     stamps = []
     for image in images:

@@ -1,8 +1,8 @@
-"""A plain folder of RGB-D frames: `images/`, `depth/`, `K.txt`, `poses.txt`, and `frames.txt`.
+"""Plain folders of RGB-D frames: `images/`, `depth/`, `K.txt`, `poses.txt`, and `frames.txt`.
 
-`K.txt` is the 3x3 intrinsic matrix.  Line i of `poses.txt` is the 4x4 matrix that takes points of
-camera i to the map, 16 numbers row by row.  Line i of `frames.txt` names the files of frame i;
-without it they are all the images in alphabetical order.  Depth is 16-bit PNG in millimetres.
+`K.txt` is the 3x3 intrinsic matrix.  Line i of `poses.txt` is the 4x4 pose of camera i in the map, 16
+numbers row by row.  Line i of `frames.txt` names the files of frame i; without it, all images are used
+in alphabetical order.  Depth is 16-bit PNG in millimetres.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def is_rgbd_folder(folder: Path) -> bool:
-    """Whether a folder has this layout."""
+    """Returns whether a folder has this layout."""
     return (folder / "images").is_dir() and (folder / "K.txt").is_file() and (folder / "poses.txt").is_file()
 
 
 def open_rgbd_folder(folder: Path) -> FolderTraversal:
-    """Opens a folder of RGB-D frames; there are no stamps, so frames are 0.1 s apart.
+    """Opens a folder of RGB-D frames; without stamps, frames are 0.1 s apart.
 
     Raises:
-        TraversalError: files are missing, or the poses are not as many as the frames.
+        TraversalError: files are missing, or the numbers of poses and frames differ.
     """
     listed = folder / "frames.txt"
     if listed.is_file():
@@ -53,7 +53,7 @@ def open_rgbd_folder(folder: Path) -> FolderTraversal:
     try:
         camera = Camera(width, height, K[0][0], K[1][1], K[0][2], K[1][2])
     except (ValueError, IndexError) as error:
-        raise TraversalError(f"{folder / 'K.txt'}: not the intrinsics of a camera ({error}).") from error
+        raise TraversalError(f"{folder / 'K.txt'}: invalid intrinsics ({error}).") from error
     files = []
     for i, name in enumerate(names):
         depth = (folder / "depth" / name).with_suffix(".png")

@@ -4,14 +4,14 @@ A scene has folders `seq-01`, `seq-02`, ... of `frame-NNNNNN.color.png`, `.depth
 millimetres, 65535 unknown) and `.pose.txt` (4x4, camera to world), and `TrainSplit.txt` and
 `TestSplit.txt` with lines like `sequence1`.
 
-The images come from two cameras of a Kinect, and the dataset registers neither to the other.  Its poses
-are those of the depth camera, f = 585, c = (320, 240).  Two readings are usual, and `camera` chooses:
+Colour and depth come from two cameras of a Kinect and are not registered to each other.  The poses are
+those of the depth camera, f = 585, c = (320, 240).  Two interpretations are usual; `camera` selects one:
 
-"color": the colour image has its own camera, f = 525 and 25 mm to the right, as scene coordinate
-    regression takes it (Brachmann et al., ICCV 2021).  The depth map is registered to it, and the poses
-    are those of this camera.  It is the geometry of the device, and localizes best: the default.
-"depth": the colour image is taken as if the depth camera had seen it, as Perspective-n-Learned-Point
-    (Piasco et al., BMVC 2019) and most learned pose regression do.
+"color" (default): the colour image has its own camera, f = 525 and 25 mm to the right, as in scene
+    coordinate regression (Brachmann et al., ICCV 2021).  The depth map is registered to it, and the
+    poses are those of this camera.  It is the geometry of the device, and localizes best.
+"depth": the colour image is used as if it were the depth camera's, as in Perspective-n-Learned-Point
+    (Piasco et al., BMVC 2019) and most learned pose regression.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ SPLITS = {"train": "TrainSplit.txt", "test": "TestSplit.txt"}
 DEPTH_CAMERA = Camera(640, 480, 585.0, 585.0, 320.0, 240.0)
 COLOR_CAMERA = Camera(640, 480, 525.0, 525.0, 320.0, 240.0)
 T_DEPTH_COLOR = make_pose(np.eye(3), [0.025, 0.0, 0.0])
-"""Pose of the colour camera in the depth camera: nominal values of the first Kinect."""
+"""Pose of the colour camera in the depth camera: nominal values of the Kinect v1."""
 
 PAUSE = 20
-"""Frames left out between sequences: 2 s, too long for poses to be interpolated from one to the next."""
+"""Gap between sequences in frames: 2 s, over which poses are not interpolated."""
 
 _CAMERAS: dict[str, tuple[Camera, Pose]] = {
     "color": (COLOR_CAMERA, T_DEPTH_COLOR),
@@ -52,7 +52,7 @@ _CAMERAS: dict[str, tuple[Camera, Pose]] = {
 
 
 def is_seven_scenes(folder: Path) -> bool:
-    """Whether a folder is a scene, or one sequence of a scene."""
+    """Returns whether a folder is a scene, or one sequence of a scene."""
     return bool(_color_images(folder)) or any(_color_images(sequence) for sequence in _sequences(folder))
 
 
@@ -60,12 +60,12 @@ def open_seven_scenes(folder: Path, split: str | None = None, camera: str = "col
     """Opens a scene, a split of it ("train" or "test"), or one of its sequences.
 
     Args:
-        folder: of the scene or the sequence.
+        folder: folder of the scene or the sequence.
         split: "train" or "test"; None for all sequences.
         camera: "color" or "depth", see above.
 
     Raises:
-        TraversalError: there are no sequences, or no such split or camera.
+        TraversalError: sequences are missing, or the split or camera is unknown.
     """
     if camera not in _CAMERAS:
         raise TraversalError(f"{folder}: no camera {camera!r}; 7-Scenes has {' and '.join(_CAMERAS)}.")

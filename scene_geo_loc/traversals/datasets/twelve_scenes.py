@@ -6,7 +6,7 @@ with the intrinsics of the colour camera, and `split.txt` with a line for each s
 `sequence0 [frames=357]  [start=0 ; end=356]`.  The first sequence is the test split, the others are the
 training split.
 
-Depth is registered to colour already, in fewer pixels: each pixel of the image takes the depth nearest to it.
+Depth is already registered to colour, with fewer pixels: each pixel of the image gets the nearest depth.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from scene_geo_loc.traversals.formats import Content, Format, Option
 
 
 def is_twelve_scenes(folder: Path) -> bool:
-    """Whether a folder is a room of the dataset."""
+    """Returns whether a folder is a room of the dataset."""
     return (folder / "info.txt").is_file() and bool(_images(folder))
 
 
@@ -40,7 +40,7 @@ def open_twelve_scenes(folder: Path, split: str | None = None) -> FolderTraversa
     """Opens a room, or a split of it ("train" or "test").
 
     Raises:
-        TraversalError: the intrinsics or the split cannot be read, or have no frames.
+        TraversalError: the intrinsics or the split cannot be read, or the split has no frames.
     """
     camera = _camera(folder / "info.txt")
     sequences = _sequences(folder / "split.txt") if split or (folder / "split.txt").is_file() else []
@@ -70,7 +70,7 @@ def open_twelve_scenes(folder: Path, split: str | None = None) -> FolderTraversa
             )
         )
     if not files:
-        raise TraversalError(f"{folder}: split.txt leaves no frames of data/ in the split {split!r}.")
+        raise TraversalError(f"{folder}: by split.txt, no frame of data/ is in the split {split!r}.")
 
     def read_depth(path: Path) -> NDArray[np.float32]:
         size = (camera.width, camera.height)
@@ -100,7 +100,7 @@ def _number(image: Path) -> int:
 
 
 def _camera(path: Path) -> Camera:
-    """The colour camera from lines like `m_colorWidth = 1296`."""
+    """Reads the colour camera of lines like `m_colorWidth = 1296`."""
     try:
         lines = path.read_text().splitlines()
         values = {key.strip(): value.split() for key, _, value in (line.partition("=") for line in lines)}
@@ -115,7 +115,7 @@ def _camera(path: Path) -> Camera:
 
 
 def _sequences(path: Path) -> list[tuple[int, float]]:
-    """The first and the last frame of each sequence, in the file's order."""
+    """Reads the first and the last frame of each sequence, in the file's order."""
     text = path.read_text() if path.is_file() else ""
     found = re.findall(r"sequence\d+.*start\s*=\s*(\d+)\s*;\s*end\s*=\s*(\d+)", text)
     if not found:

@@ -1,1 +1,1 @@
-"""Decodes sensor messages, live and recorded alike."""
+"""Decodes sensor messages of running nodes and of recordings by the same code."""

@@ -30,29 +30,29 @@ def camera_info_fields(camera: Camera) -> dict[str, Any]:
 
 
 def camera_of(message: Any) -> Camera:
-    """The camera of a sensor_msgs/CameraInfo (of ROS 2 or ROS 1), for the images as they are sent.
+    """Returns the camera of a sensor_msgs/CameraInfo of ROS 2 or ROS 1, for the images as sent.
 
-    Intrinsics are given for the whole sensor; binning and a region of interest are taken into account.
+    Intrinsics refer to the full sensor; binning and a region of interest are applied.
 
     Raises:
-        ValueError: K is zero, as of an uncalibrated camera, or the distortion model is unknown.
+        ValueError: K is zero (uncalibrated camera), or the distortion model is unknown.
     """
     k = np.asarray(message.k if hasattr(message, "k") else message.K, np.float64).reshape(3, 3)
     d = tuple(float(value) for value in (message.d if hasattr(message, "d") else message.D))
     if not k.any():
-        raise ValueError("camera_info has K = 0, as of a camera that was not calibrated; calibrate it")
+        raise ValueError("camera_info has K = 0: the camera is not calibrated; calibrate it")
     model = message.distortion_model.lower()
     if not any(d) and model not in _FISHEYE:
         model, d = "none", ()
     elif model in _NO_DISTORTION:
-        raise ValueError(f"camera_info names no distortion model for the coefficients {d}")
+        raise ValueError(f"camera_info has the distortion coefficients {d} but no distortion model")
     elif model in _FISHEYE:
-        # Four zeros are a fisheye still; drivers may leave them away or pad them.
+        # Four zeros are still a fisheye; drivers may omit or pad them.
         model, d = "equidistant", (d[:4] if any(d) else (0.0,) * 4)
     elif model not in DISTORTION_COEFFICIENTS:
         known = ", ".join(DISTORTION_COEFFICIENTS)
         raise ValueError(
-            f"camera_info has the distortion model {message.distortion_model!r}; known are {known}"
+            f"camera_info has the distortion model {message.distortion_model!r}; known models: {known}"
         )
     fx, fy, cx, cy = (float(k[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2)))
     camera = Camera(message.width, message.height, fx, fy, cx, cy, model, d)

@@ -1,6 +1,6 @@
-"""Points of ROS lidar messages, live and recorded alike: decoded, and freed of the motion within a sweep.
+"""Points of ROS lidar messages: decoding and de-skewing, the same for live and recorded messages.
 
-Messages are taken by their fields, as in `images`.
+Messages are read by their fields, as in `images`.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 _DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
-"""The codes of sensor_msgs/PointField."""
+"""Values of sensor_msgs/PointField."""
 
 _TIME_FIELDS = ("time", "t", "timestamp", "time_stamp", "offset_time", "timeOffset")
-"""What drivers call a point's time: Velodyne, Ouster, Hesai and RoboSense, Livox and others."""
+"""Names of the field of a point's time: Velodyne, Ouster, Hesai and RoboSense, Livox and others."""
 
 _LONGEST_SWEEP_S = 10.0
 
 _KNOT_NS = 1_000_000
-"""Poses of a sweep are looked up this far apart, and points interpolated between them.
+"""Interval of the poses of a sweep, between which points are interpolated linearly.
 
-The chord of a turn of 3 rad/s within it is 0.1 mm off at 100 m."""
+Turning at 3 rad/s, a point at 100 m is 0.1 mm off its arc."""
 
 PosesAt = Callable[[NDArray[np.int64]], tuple[NDArray[np.float64], NDArray[np.bool_]]]
-"""Gives the poses (N, 4, 4) of a sensor at stamps (N,) in nanoseconds, and where they are known (N,)."""
+"""Returns the poses (N, 4, 4) of a sensor at stamps (N,) in nanoseconds, and a mask (N,) of known ones."""
 
 
 @dataclass(frozen=True)
 class PointCloud:
-    """The points of one sweep in the sensor's frame; none is NaN, infinite or the origin.
+    """Points of a sweep in the sensor's frame; none is NaN, infinite or the origin.
 
     Attributes:
         xyz: (N, 3) float64 metres.
-        time_s: (N,) float64 seconds after the message's stamp, or None where the message does not say.
+        time_s: (N,) float64 seconds after the message's stamp, or None where the message has no times.
     """
 
     xyz: NDArray[np.float64]
@@ -46,13 +46,13 @@ class PointCloud:
 
 
 def decode_point_cloud(message: Any) -> PointCloud:
-    """The points of a sensor_msgs/PointCloud2, with the time of each where there is a field for it.
+    """Returns the points of a sensor_msgs/PointCloud2, with their times where there is a field for them.
 
-    Integer times are nanoseconds, floating ones seconds; absolute times are taken relative to the
-    stamp.  Times that make no sweep (beyond 10 s) are of a driver unknown here, and left out.
+    Integer times are nanoseconds, floating-point times seconds; absolute times become relative to the
+    stamp.  Times more than 10 s from the stamp are those of an unknown driver and are left out.
 
     Raises:
-        ValueError: no fields x, y and z, or data of another size than the message says.
+        ValueError: the fields x, y and z are missing, or the data do not have the message's size.
     """
     fields = {field.name: field for field in message.fields}
     if not {"x", "y", "z"} <= fields.keys():
@@ -92,7 +92,7 @@ def decode_point_cloud(message: Any) -> PointCloud:
 
 
 def laser_scan_points(message: Any) -> PointCloud:
-    """The points of a sensor_msgs/LaserScan, in its plane z = 0, with the time of each beam."""
+    """Returns the points of a sensor_msgs/LaserScan, in its plane z = 0, with the time of each beam."""
     ranges = np.asarray(message.ranges, np.float64)
     beams = np.arange(len(ranges))
     angles = message.angle_min + beams * message.angle_increment
@@ -105,26 +105,26 @@ def laser_scan_points(message: Any) -> PointCloud:
 
 
 def cloud_of(message: Any) -> PointCloud:
-    """The points of a PointCloud2 or a LaserScan. Raises ValueError."""
+    """Returns the points of a PointCloud2 or a LaserScan. Raises ValueError."""
     return laser_scan_points(message) if hasattr(message, "ranges") else decode_point_cloud(message)
 
 
 def last_stamp_ns(cloud: PointCloud, stamp_ns: int) -> int:
-    """The time of a sweep's last point, in nanoseconds; `stamp_ns` is the message's stamp."""
+    """Returns the time of a sweep's last point in nanoseconds; `stamp_ns` is the message's stamp."""
     return int(_stamps_ns(cloud, stamp_ns).max(initial=stamp_ns))
 
 
 def deskew(cloud: PointCloud, stamp_ns: int, poses_at: PosesAt) -> NDArray[np.float64]:
-    """Points (M, 3) of a sweep in the map, each taken there by the sensor's pose at its own time.
+    """Returns the points (M, 3) of a sweep in the map, each transformed by the pose at its own time.
 
-    Poses are looked up every millisecond; between two of them a point moves on a straight line.
+    Poses are looked up every millisecond; in between, a transformed point is interpolated linearly.
 
     Args:
         stamp_ns: the message's stamp.
-        poses_at: the poses of the sensor in the map.
+        poses_at: gives the poses of the sensor in the map.
 
     Returns:
-        The points of those times at which the pose is known, in their order.
+        The points at whose time the pose is known, in their order.
     """
     stamps_ns = _stamps_ns(cloud, stamp_ns)
     if len(stamps_ns) == 0:
@@ -162,5 +162,5 @@ def _relative_seconds(times: NDArray[Any], stamp: Any) -> NDArray[np.float64] | 
 
 
 def _is_sweep(seconds: NDArray[np.float64]) -> bool:
-    """Whether times of points (N,), relative to the stamp, are those of one sweep."""
+    """Returns whether times of points (N,), relative to the stamp, can be those of a sweep."""
     return bool((abs(seconds) <= _LONGEST_SWEEP_S).all())

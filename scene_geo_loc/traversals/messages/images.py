@@ -1,6 +1,6 @@
 """Pixels of ROS image messages, without cv_bridge.
 
-The messages are taken by their fields, so those of rclpy and those of rosbags do alike.
+Messages are read by their fields, so that those of rclpy and of rosbags both work.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LAYOUTS: dict[str, tuple[str, int]] = {
         for bits in (8, 16)
     },
 }
-"""Type and channels of the encodings in sensor_msgs/image_encodings.hpp that are understood."""
+"""Type and channels of the supported encodings of sensor_msgs/image_encodings.hpp."""
 
 # OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first four.
 _TO_RGB: dict[str, int] = {
@@ -61,16 +61,16 @@ DEPTH_ENCODINGS = ("16UC1", "32FC1")
 def decode_image(
     encoding: str, width: int, height: int, step: int, is_bigendian: bool, data: Any
 ) -> NDArray[np.uint8]:
-    """An (H, W, 3) uint8 RGB image from the fields of sensor_msgs/Image.
+    """Decodes an (H, W, 3) uint8 RGB image from the fields of sensor_msgs/Image.
 
-    Grey becomes RGB, Bayer patterns are interpolated, 16 bits are cut to their upper eight.
+    Grey becomes RGB, Bayer patterns are interpolated, 16 bits are reduced to their upper eight.
 
     Raises:
-        ValueError: the encoding is not one of colours or grey, or the data are not of its size.
+        ValueError: the encoding is neither colour nor grey, or the data do not have the message's size.
     """
     name = encoding if encoding in _TO_RGB else encoding.rstrip("0123456789")
     if encoding not in _LAYOUTS or (name not in _TO_RGB and name != "rgb"):
-        raise ValueError(f"image encoding {encoding!r} is not one that can be shown as RGB")
+        raise ValueError(f"image encoding {encoding!r} cannot be converted to RGB")
     pixels = _pixels(encoding, width, height, step, is_bigendian, data)
     if pixels.dtype.itemsize == 2:
         pixels = (pixels >> 8).astype(np.uint8)
@@ -82,12 +82,12 @@ def decode_image(
 def decode_depth(
     encoding: str, width: int, height: int, step: int, is_bigendian: bool, data: Any
 ) -> NDArray[np.float32]:
-    """An (H, W) float32 depth map in metres, NaN where unknown, from the fields of sensor_msgs/Image.
+    """Decodes an (H, W) float32 depth map in metres, NaN where unknown, from sensor_msgs/Image fields.
 
     16UC1 (also called mono16) is millimetres with 0 for unknown, 32FC1 is metres (REP-118).
 
     Raises:
-        ValueError: another encoding, or the data are not of its size.
+        ValueError: another encoding, or the data do not have the message's size.
     """
     if encoding not in (*DEPTH_ENCODINGS, "mono16"):
         raise ValueError(
@@ -102,17 +102,17 @@ def decode_depth(
 
 
 def decode_compressed(data: Any, format: str = "") -> NDArray[np.uint8]:
-    """An (H, W, 3) uint8 RGB image from the data of sensor_msgs/CompressedImage (JPEG, PNG, ...).
+    """Decodes an (H, W, 3) uint8 RGB image from the data of sensor_msgs/CompressedImage (JPEG, PNG, ...).
 
     Raises:
-        ValueError: the data are no image that OpenCV can read.
+        ValueError: OpenCV cannot decode the data.
     """
     bgr = _imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, format)
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def decode_compressed_depth(data: Any, format: str) -> NDArray[np.float32]:
-    """An (H, W) float32 depth map in metres from compressed_depth_image_transport, NaN where unknown.
+    """Decodes an (H, W) float32 depth map in metres of compressed_depth_image_transport, NaN where unknown.
 
     The data are 12 bytes of header and a PNG: millimetres for 16UC1, and for 32FC1 quantized
     inverse depth, `depth = A / (value - B)`, with A and B in the header.
@@ -136,14 +136,14 @@ def decode_compressed_depth(data: Any, format: str) -> NDArray[np.float32]:
 
 
 def image_of(message: Any) -> NDArray[np.uint8]:
-    """The (H, W, 3) uint8 RGB image of a sensor_msgs Image or CompressedImage. Raises ValueError."""
+    """Returns the (H, W, 3) uint8 RGB image of an Image or CompressedImage message. Raises ValueError."""
     if hasattr(message, "encoding"):
         return decode_image(*_fields(message))
     return decode_compressed(message.data, message.format)
 
 
 def depth_of(message: Any) -> NDArray[np.float32]:
-    """The (H, W) float32 metres of a depth image, raw or of compressed_depth_image_transport.
+    """Returns the (H, W) float32 metres of a depth image, raw or of compressed_depth_image_transport.
 
     Raises ValueError.
     """
@@ -164,12 +164,12 @@ def _fields(message: Any) -> tuple[str, int, int, int, bool, Any]:
 
 
 def _pixels(encoding: str, width: int, height: int, step: int, is_bigendian: bool, data: Any) -> NDArray[Any]:
-    """The pixels (H, W) or (H, W, C) as they lie in the data, in the byte order of this machine."""
+    """Returns the pixels (H, W) or (H, W, C) of the data, in the byte order of this machine."""
     kind, channels = _LAYOUTS[encoding]
     dtype = np.dtype((">" if is_bigendian else "<") + kind)
     row = width * channels * dtype.itemsize
     raw = np.frombuffer(data, np.uint8)
-    # Some drivers leave the padding of the last row away.
+    # Some drivers omit the padding of the last row.
     if width <= 0 or height <= 0 or step < row or len(raw) < step * (height - 1) + row:
         raise ValueError(
             f"an image of {width} x {height} pixels in {encoding} with rows of {step} bytes does not fit "

@@ -1,4 +1,4 @@
-"""Transforms of TF messages, taken by their fields as in `images`."""
+"""Transforms of TF messages, read by their fields as in `images`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def add_transforms(
     static: bool,
     accept: Callable[[str, str], bool] | None = None,
 ) -> int:
-    """Puts the transforms of a TFMessage, live or recorded, into a tree; returns how many were invalid.
+    """Adds the transforms of a TFMessage, live or recorded, to a tree; returns the number of invalid ones.
 
     Args:
         static: whether the message is of /tf_static.
-        accept: which (parent, child) to take; all where None.
+        accept: returns whether to add the transform of a (parent, child); None accepts all.
     """
     invalid = 0
     for item in message.transforms:
@@ -33,5 +33,5 @@ def add_transforms(
 
 
 def frame_name(frame_id: str) -> str:
-    """A frame's name as tf2 has it, without the leading slash of ROS 1."""
+    """Returns a frame's name without the leading slash of ROS 1, as tf2 has it."""
     return frame_id.lstrip("/")

@@ -1,7 +1,7 @@
-"""What the Oxford RobotCar recorded beside its images, as ROS messages.
+"""Records of the Oxford RobotCar besides its images, as ROS messages.
 
-The frames are base_link (the vehicle's, x forward, y left, z up), one for each sensor with the
-sensor's own axes, and for each camera its optical frame.  Scans of all lidars go to /lidar/points,
+The frames are base_link (the vehicle, x forward, y left, z up), a frame for each sensor with the
+sensor's own axes, and the optical frame of each camera.  Scans of all lidars go to /lidar/points,
 each in its lidar's frame, with reflectance as intensity.  /ground_truth/pose has base_link in the map
 at the stamps of the RTK or inertial solution; the motion of visual odometry is on /odom and on /tf,
 from odom to base_link.
@@ -38,11 +38,11 @@ _FIX_COLUMNS = ("latitude", "longitude", "altitude", "latitude_sigma", "longitud
 
 _POSE_VARIANCES = (1.0, 1.0, 1.0, 0.01, 0.01, 0.01)
 _TWIST_VARIANCES = (0.05**2, 0.05**2, 0.05**2, 0.01**2, 0.01**2, 0.01**2)
-"""The owners give none with their odometry: those of good visual odometry in a car."""
+"""The dataset has none for its odometry: values of good visual odometry in a car."""
 
 
 def optical_frame(camera: str) -> str:
-    """The id of a camera's optical frame."""
+    """Returns the id of a camera's optical frame."""
     return f"{camera.replace('/', '_')}_optical_frame"
 
 
@@ -54,7 +54,7 @@ def recording_of(
     poses: VehiclePoses | None,
     map_frame: str,
 ) -> Recording:
-    """The recording of a run, the frames being those of one camera. Raises TraversalError."""
+    """Returns the recording of a run beside the frames of one camera. Raises TraversalError."""
     T_base_vehicle = inverse(T_VEHICLE_BASE)
     mounts = {optical_frame(camera): T_base_vehicle @ calibration.T_vehicle_camera(camera)}
     for other in CAMERAS:
@@ -74,7 +74,7 @@ class _Records:
     map_frame: str
 
     def between(self, first_ns: int, last_ns: int, skipped: Skipped) -> Iterator[Record]:
-        """All records from one stamp to another, in order of time."""
+        """Yields all records between two stamps, in order of time."""
         streams = (self._truth(), self._odometry(skipped), self._fixes(skipped), self._scans())
         for record in heapq.merge(*streams, key=lambda record: record.stamp_ns):
             if record.stamp_ns > last_ns:
@@ -96,7 +96,7 @@ class _Records:
             try:
                 odometry = read_vo(path, skipped) if path.is_file() else None
             except TraversalError:
-                skipped.add(SkipReason.TABLE_UNREADABLE, of="odometry")
+                skipped.add(SkipReason.TABLE_UNREADABLE, subject="odometry")
                 return
         if odometry is None:
             return
@@ -116,7 +116,7 @@ class _Records:
         try:
             stamps, table = read_table(path, "timestamp", _FIX_COLUMNS, skipped, position=_FIX_COLUMNS[:2])
         except TraversalError:
-            skipped.add(SkipReason.TABLE_UNREADABLE, of="GPS fixes")
+            skipped.add(SkipReason.TABLE_UNREADABLE, subject="GPS fixes")
             return
         for stamp, row in zip(stamps.tolist(), table.tolist(), strict=True):
             yield Record(stamp, partial(_write_fix, stamp, row), "GPS fixes")
@@ -135,7 +135,7 @@ def _write_pose(stamp_ns: int, map_frame: str, T: Pose, bag: BagWriter) -> None:
 def _write_odometry(stamp_ns: int, T: Pose, motion: Pose, seconds: float, bag: BagWriter) -> None:
     linear, angular = np.zeros(3), np.zeros(3)
     if seconds > 0:
-        # The motion seen from the pose before; a step turns so little that it serves for this one too.
+        # In the frame of the previous pose; a step rotates so little that it holds for this one, too.
         linear = motion[:3, 3] / seconds
         angular = Rotation.from_matrix(motion[:3, :3]).as_rotvec() / seconds
     bag.odometry(

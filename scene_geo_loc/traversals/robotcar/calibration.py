@@ -1,12 +1,12 @@
-"""Calibration of the Oxford RobotCar: where its sensors are, its cameras, and what makes images of raw ones.
+"""Calibration of the Oxford RobotCar: mountings of the sensors, intrinsics, and undistortion of raw images.
 
 The vehicle's frame is that of the stereo camera: x forward, y right, z down.  A file of `extrinsics/`
-holds x, y, z (metres), roll, pitch and yaw (radians), applied as R = Rz(yaw) Ry(pitch) Rx(roll): of a
-lidar and of the inertial unit their pose in the vehicle, of a camera the vehicle's pose in the camera.
+holds x, y, z (metres), roll, pitch and yaw (radians), applied as R = Rz(yaw) Ry(pitch) Rx(roll): the
+pose of a lidar or of the inertial unit in the vehicle, but the vehicle's pose in a camera.
 A camera's frame is also x forward, y right, z down; its file in `models/` has the focal lengths and
 the principal point, and the 4x4 pose of the image frame (x right, y down, z forward) of one lens in it.
-A look-up table says where in the raw image a pixel of the undistorted image is: float64, first x and
-then y of all pixels, row by row, from 0 at the centre of the top left pixel.
+A lookup table has the position in the raw image of each pixel of the undistorted image: float64, first
+x and then y of all pixels, row by row, from 0 at the centre of the top left pixel.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
+from scene_geo_loc.geometry.pose import Pose, from_xyzrpy, inverse, make_pose
 from scene_geo_loc.traversals.folder import pose_of, read_numbers
 from scene_geo_loc.traversals.messages.images import decode_image
 
 T_VEHICLE_BASE = make_pose(np.diag([1.0, -1.0, -1.0]), np.zeros(3))
-"""base_link has the vehicle's origin, but x forward, y left and z up (REP-103)."""
+"""base_link has the vehicle's origin, with x forward, y left and z up (REP-103)."""
 
 
 @dataclass(frozen=True)
 class CameraKind:
-    """One of the cameras.
+    """Properties of one of the cameras.
 
     Attributes:
-        unit: the camera whose extrinsics and `.timestamps` it has.
-        model: the name of its files in `models/`.
-        bayer: the colours of the first four pixels of a raw image.
-        turn_deg: by how much images are turned, counter-clockwise.
+        unit: name of its extrinsics and of its `.timestamps`.
+        model: name of its files in `models/`.
+        bayer: colours of the first four pixels of a raw image.
+        turn_deg: counter-clockwise rotation of its images, in degrees.
     """
 
     unit: str
@@ -51,26 +51,26 @@ CAMERAS = {
     "stereo/centre": CameraKind("stereo", "stereo_narrow_left", "gbrg"),
     "stereo/left": CameraKind("stereo", "stereo_wide_left", "gbrg"),
     "stereo/right": CameraKind("stereo", "stereo_wide_right", "gbrg"),
-    # Mounted askew: the authors turned their images by these angles and kept the inner part.
+    # Mounted askew: the authors rotated their images by these angles and kept the inner part.
     "mono_left": CameraKind("mono_left", "mono_left", "rggb", 11.0),
     "mono_right": CameraKind("mono_right", "mono_right", "rggb", -11.4),
     "mono_rear": CameraKind("mono_rear", "mono_rear", "rggb"),
 }
 
 INNER_PART = 0.72
-"""The sides of what the authors kept of a turned image, as a share of the turned image's bounding box."""
+"""Sides of the part that the authors kept of a rotated image, as a share of its bounding box."""
 
 _ADVICE = "copy it there from the dataset's SDK (github.com/ori-mrg/robotcar-dataset-sdk)"
 
 
 @dataclass(frozen=True)
 class ImageMaker:
-    """Makes undistorted RGB images of raw ones.
+    """Converts raw images to undistorted RGB images.
 
     Attributes:
-        bayer: the colours of the first four pixels of a raw image.
-        width, height: the raw image's size.
-        maps: where the pixels of the image are in the raw one, as `cv2.convertMaps` gives it.
+        bayer: colours of the first four pixels of a raw image.
+        width, height: size of raw images in pixels.
+        maps: positions of the undistorted image's pixels in the raw image, of `cv2.convertMaps`.
     """
 
     bayer: str
@@ -79,11 +79,11 @@ class ImageMaker:
     maps: tuple[NDArray[np.int16], NDArray[np.uint16]]
 
     def __call__(self, path: Path) -> NDArray[np.uint8]:
-        """An (H, W, 3) uint8 RGB image from a raw image's file. Raises TraversalError."""
+        """Reads a raw image as undistorted (H, W, 3) uint8 RGB. Raises TraversalError."""
         raw = read_raw(path)
         if raw.shape != (self.height, self.width):
             raise TraversalError(
-                f"{path}: {raw.shape[1]} x {raw.shape[0]} pixels, and others {self.width} x {self.height}."
+                f"{path}: {raw.shape[1]} x {raw.shape[0]} pixels; others have {self.width} x {self.height}."
             )
         rgb = decode_image(f"bayer_{self.bayer}8", self.width, self.height, self.width, False, raw)
         return np.asarray(
@@ -93,12 +93,12 @@ class ImageMaker:
 
 @dataclass(frozen=True)
 class CalibratedCamera:
-    """A camera of the vehicle, as its undistorted images show it.
+    """A camera of the vehicle, for its undistorted images.
 
     Attributes:
-        camera: a pinhole without distortion.
-        T_vehicle_camera: the pose of its optical frame in the vehicle.
-        read_image: makes such images of raw ones.
+        camera: pinhole camera without distortion.
+        T_vehicle_camera: pose of its optical frame in the vehicle.
+        read_image: reads a raw image as an undistorted one.
     """
 
     camera: Camera
@@ -107,25 +107,13 @@ class CalibratedCamera:
 
 
 def read_raw(path: Path) -> NDArray[np.uint8]:
-    """A raw image, (H, W) uint8 with the colours in a Bayer pattern. Raises TraversalError."""
+    """Reads a raw image, (H, W) uint8 with a Bayer pattern. Raises TraversalError."""
     raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if raw is None:
         raise TraversalError(f"{path}: the image is missing or damaged.")
     if raw.ndim != 2 or raw.dtype != np.uint8:
-        raise TraversalError(
-            f"{path}: a raw image should be grey with 8 bits, its colours in a Bayer pattern."
-        )
+        raise TraversalError(f"{path}: a raw image must be grey with 8 bits, with a Bayer pattern.")
     return np.asarray(raw, np.uint8)
-
-
-def se3(xyzrpy: NDArray[np.float64]) -> Pose:
-    """The pose of x, y, z, roll, pitch and yaw (6,), or poses (N, 4, 4) of rows (N, 6)."""
-    xyzrpy = np.asarray(xyzrpy, np.float64)
-    T = np.zeros((*xyzrpy.shape[:-1], 4, 4))
-    T[..., :3, :3] = Rotation.from_euler("ZYX", xyzrpy[..., :2:-1]).as_matrix()
-    T[..., :3, 3] = xyzrpy[..., :3]
-    T[..., 3, 3] = 1.0
-    return T
 
 
 @dataclass(frozen=True)
@@ -133,33 +121,33 @@ class Calibration:
     """The folders `extrinsics/` and `models/`, each in the run's folder or beside it.
 
     Attributes:
-        run: the run's folder.
+        run: folder of the run.
     """
 
     run: Path
 
     def extrinsics(self, sensor: str) -> Pose:
-        """The pose of a lidar or of the inertial unit in the vehicle; of a camera, the vehicle's pose in it.
+        """Returns the pose of a lidar or the inertial unit in the vehicle, or the vehicle's pose in a camera.
 
         Raises TraversalError.
         """
         path = self._required("extrinsics", f"{sensor}.txt")
         numbers = read_numbers(path, 6)
         if len(numbers) != 1 or not np.isfinite(numbers).all():
-            raise TraversalError(f"{path}: not x y z roll pitch yaw in one line; {_ADVICE}.")
-        return se3(numbers[0])
+            raise TraversalError(f"{path}: expected one line `x y z roll pitch yaw`; {_ADVICE}.")
+        return from_xyzrpy(numbers[0])
 
     def has(self, sensor: str) -> bool:
-        """Whether there are extrinsics of a sensor."""
+        """Returns whether there are extrinsics of a sensor."""
         return self._find("extrinsics", f"{sensor}.txt") is not None
 
     def has_camera(self, name: str) -> bool:
-        """Whether it is known where a camera of `CAMERAS` is."""
+        """Returns whether the mounting of a camera of `CAMERAS` is known."""
         kind = CAMERAS[name]
         return self.has(kind.unit) and self._find("models", f"{kind.model}.txt") is not None
 
     def T_vehicle_camera(self, name: str) -> Pose:
-        """The pose of the optical frame of a camera's images in the vehicle.
+        """Returns the pose of the optical frame of a camera's images in the vehicle.
 
         Args:
             name: one of `CAMERAS`.
@@ -173,13 +161,13 @@ class Calibration:
         return inverse(self.extrinsics(kind.unit)) @ T_unit_image @ turn
 
     def camera(self, name: str, width: int, height: int) -> CalibratedCamera:
-        """A camera whose raw images have this size.
+        """Returns a camera whose raw images have this size.
 
         Args:
             name: one of `CAMERAS`.
 
         Raises:
-            TraversalError: files are missing or damaged, or the look-up table is of another size.
+            TraversalError: files are missing or damaged, or the lookup table has another size.
         """
         kind = CAMERAS[name]
         (fx, fy, cx, cy), _ = self._model(kind)
@@ -187,41 +175,42 @@ class Calibration:
         try:
             camera = Camera(width, height, fx, fy, cx, cy)
         except ValueError as error:
-            raise TraversalError(f"{path}: not the intrinsics of a camera ({error}).") from error
+            raise TraversalError(f"{path}: invalid intrinsics ({error}).") from error
         lut = self._lut(kind.model, width, height)
         if kind.turn_deg:
             if fx != fy:
-                raise TraversalError(f"{path}: images of {name} are turned, so that fx has to equal fy.")
+                raise TraversalError(
+                    f"{path}: images of {name} are rotated, so fx must equal fy; given {fx:g} and {fy:g}."
+                )
             camera, lut = _turned(camera, lut, np.radians(kind.turn_deg))
         maps = cv2.convertMaps(lut[0].astype(np.float32), lut[1].astype(np.float32), cv2.CV_16SC2)
         maker = ImageMaker(kind.bayer, width, height, maps)
         return CalibratedCamera(camera, self.T_vehicle_camera(name), maker)
 
     def _model(self, kind: CameraKind) -> tuple[tuple[float, float, float, float], Pose]:
-        """fx, fy, cx, cy, and the pose of the lens's image frame in the camera's frame."""
+        """Returns fx, fy, cx, cy, and the pose of the lens's image frame in the camera's frame."""
         path = self._required("models", f"{kind.model}.txt")
         numbers = read_numbers(path, 4)
         T_unit_image = pose_of(numbers[1:]) if len(numbers) == 5 else None
         if T_unit_image is None:
-            raise TraversalError(f"{path}: not fx fy cx cy and a 4x4 pose; {_ADVICE}.")
+            raise TraversalError(f"{path}: expected `fx fy cx cy` and a 4x4 pose; {_ADVICE}.")
         fx, fy, cx, cy = (float(number) for number in numbers[0])
         return (fx, fy, cx, cy), T_unit_image
 
     def _lut(self, model: str, width: int, height: int) -> NDArray[np.float64]:
-        """Where in the raw image, x and y from 0, the pixels of the undistorted one are (2, H, W)."""
+        """Returns the positions x, y (2, H, W) in the raw image of the undistorted image's pixels."""
         path = self._required("models", f"{model}_distortion_lut.bin")
         lut = np.fromfile(path, "<f8")
         if lut.size != 2 * width * height:
             raise TraversalError(
-                f"{path}: a look-up table of {lut.size // 2} pixels for images of {width} x {height} pixels; "
-                f"{_ADVICE}."
+                f"{path}: the lookup table has {lut.size // 2} pixels, images {width} x {height}; {_ADVICE}."
             )
         return lut.reshape(2, height, width)
 
     def _required(self, folder: str, name: str) -> Path:
         path = self._find(folder, name)
         if path is None:
-            raise TraversalError(f"{self.run}: there is no {folder}/{name} here or beside it; {_ADVICE}.")
+            raise TraversalError(f"{self.run}: {folder}/{name} is neither here nor beside it; {_ADVICE}.")
         return path
 
     def _find(self, folder: str, name: str) -> Path | None:
@@ -230,10 +219,10 @@ class Calibration:
 
 
 def _turned(camera: Camera, lut: NDArray[np.float64], angle: float) -> tuple[Camera, NDArray[np.float64]]:
-    """The camera and look-up table of the inner part of the image turned counter-clockwise.
+    """Returns the camera and lookup table of the inner part of the image rotated counter-clockwise.
 
-    To turn the image about its centre is to turn the camera about its optical axis, and to move
-    the principal point.
+    Rotating the image about its centre rotates the camera about its optical axis and moves the
+    principal point.
     """
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.array([[cos, sin], [-sin, cos]])  # y is down

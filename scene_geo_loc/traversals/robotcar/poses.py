@@ -1,13 +1,13 @@
-"""Where the Oxford RobotCar was: RTK ground truth, inertial navigation, or visual odometry.
+"""Poses of the Oxford RobotCar: RTK ground truth, inertial navigation, or visual odometry.
 
 `gps/ins.csv` and `rtk.csv` have the pose of the inertial unit in north, east, down: UTM metres, and
 roll, pitch, yaw.  The map's axes are east, north, up, its origin is `ORIGIN`, so that all runs share
 coordinates.  `vo/vo.csv` has the vehicle's motion between images, each row the pose at the first
-stamp seen from that of the row before; its map is base_link at the beginning, one for each run.
+stamp in the frame of the row before; its map is base_link at the first row, one for each run.
 
 Poses are interpolated as the dataset's SDK does: of the inertial unit, linear in position and
-spherical in rotation; only then are they taken to the vehicle.  RTK files whose yaw is 90 degrees more
-than the car's heading are corrected, which the SDK does not do.
+slerp in rotation; only then they are transformed to the vehicle.  RTK files whose yaw is 90 degrees
+more than the car's heading are corrected, which the SDK does not do.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.core.errors import TraversalError
-from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
+from scene_geo_loc.geometry.pose import Pose, from_xyzrpy, inverse, make_pose
 from scene_geo_loc.geometry.trajectory import Trajectory
-from scene_geo_loc.traversals.robotcar.calibration import T_VEHICLE_BASE, Calibration, se3
+from scene_geo_loc.traversals.robotcar.calibration import T_VEHICLE_BASE, Calibration
 from scene_geo_loc.traversals.robotcar.rows import (
     FASTEST_M_S,
     LATEST_STAMP,
@@ -40,21 +40,21 @@ ORIGIN = np.array([5_735_000.0, 620_000.0, 0.0])
 """Northing, easting (UTM zone 30U) and down of the map's origin in metres, in the south-west of Oxford."""
 
 T_MAP_NED = make_pose([[0, 1, 0], [1, 0, 0], [0, 0, -1]], np.zeros(3))
-"""East, north, up of north, east, down."""
+"""Transforms north, east, down to east, north, up."""
 
 LONGEST_BREAK_NS = 500_000_000
-"""Over a longer time than this without rows of visual odometry, the motion is not known."""
+"""Over a longer gap in the rows of visual odometry the motion is unknown."""
 
 _GOOD_SOLUTIONS = (
     "INS_SOLUTION_GOOD",
     "INS_ALIGNMENT_COMPLETE",
-    "INS_BAD_GPS_AGREEMENT",  # satellites are not believed, the inertial solution is; later called
+    "INS_BAD_GPS_AGREEMENT",  # the inertial solution is trusted, GPS is not; later renamed to the next
     "INS_SOLUTION_FREE",
 )
-"""What NovAtel's receivers call a solution that they trust."""
+"""Status of the solutions that NovAtel's receivers trust."""
 
 _DRIVING_M_S = 2.0
-"""Slower than this, steps of position are noise and no course."""
+"""At lower speed, steps of the position are noise and give no course."""
 
 _UTM = ("northing", "easting", "down")
 _ANGLES = ("roll", "pitch", "yaw")
@@ -67,7 +67,7 @@ class VehiclePoses:
     Attributes:
         origin: "rtk", "ins" or "vo".
         trajectory: poses of a unit of the vehicle in the map.
-        T_unit_vehicle: the vehicle's pose in that unit.
+        T_unit_vehicle: pose of the vehicle in that unit.
     """
 
     origin: str
@@ -75,19 +75,19 @@ class VehiclePoses:
     T_unit_vehicle: Pose
 
     def at_many(self, stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """`T_map_vehicle` (N, 4, 4) at stamps (N,), and where it is known (N,)."""
+        """Returns `T_map_vehicle` (N, 4, 4) at stamps (N,), and a mask (N,) of the known ones."""
         poses, known = self.trajectory.at_many(stamps_ns)
         return poses @ self.T_unit_vehicle, known
 
     def of_base(self) -> Trajectory:
-        """`T_map_base` at the stamps of the rows."""
+        """Returns `T_map_base` at the stamps of the rows."""
         return Trajectory(
             self.trajectory.stamps_ns, self.trajectory.poses @ self.T_unit_vehicle @ T_VEHICLE_BASE
         )
 
 
 def rtk_file(run: Path) -> Path | None:
-    """The RTK ground truth: in the run, or in `rtk/` beside the runs as the owners publish it."""
+    """Finds the RTK ground truth: in the run, or in `rtk/` beside the runs as it is published."""
     whole = run.absolute()
     inside = (run / "rtk.csv", run / "rtk" / "rtk.csv", run / "gps" / "rtk.csv")
     places = (*inside, whole.parent / "rtk" / whole.name / "rtk.csv")
@@ -95,12 +95,12 @@ def rtk_file(run: Path) -> Path | None:
 
 
 def read_rtk(path: Path, calibration: Calibration, skipped: Skipped) -> VehiclePoses | None:
-    """The RTK ground truth; None where no row is of use. Raises TraversalError."""
+    """Reads the RTK ground truth; None where no row is usable. Raises TraversalError."""
     return _read_navigation("rtk", path, calibration, skipped)
 
 
 def read_ins(path: Path, calibration: Calibration, skipped: Skipped) -> VehiclePoses | None:
-    """The inertial navigation's solution; None where no row is of use. Raises TraversalError."""
+    """Reads the solution of the inertial navigation; None where no row is usable. Raises TraversalError."""
     return _read_navigation(
         "ins",
         path,
@@ -111,7 +111,7 @@ def read_ins(path: Path, calibration: Calibration, skipped: Skipped) -> VehicleP
 
 
 def read_vo(path: Path, skipped: Skipped) -> VehiclePoses | None:
-    """The visual odometry, its longest stretch without a break; None where no row is of use.
+    """Reads the longest part of the visual odometry without a break; None where no row is usable.
 
     Raises TraversalError.
     """
@@ -121,13 +121,13 @@ def read_vo(path: Path, skipped: Skipped) -> VehiclePoses | None:
         return None
     steps = np.diff(stamps, prepend=stamps[0])
     covered = stamps - np.clip(table[:, 0], 0, LATEST_STAMP).astype(np.int64) * NS_PER_STAMP
-    motions = _over_holes(se3(table[:, 1:]), steps, covered)
+    motions = _over_holes(from_xyzrpy(table[:, 1:]), steps, covered)
     jumps = np.linalg.norm(motions[:, :3, 3], axis=1) > FASTEST_M_S * steps / 1e9
     breaks = np.flatnonzero(jumps[1:] | (steps[1:] > LONGEST_BREAK_NS)) + 1
-    stretches = zip([0, *breaks], [*breaks, len(stamps)], strict=True)
-    first, end = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
+    segments = zip([0, *breaks], [*breaks, len(stamps)], strict=True)
+    first, end = max(segments, key=lambda segment: segment[1] - segment[0])
     if end - first < len(stamps):
-        skipped.add(SkipReason.ROW_BEYOND_BREAK, len(stamps) - (end - first), of=path.name)
+        skipped.add(SkipReason.ROW_BEYOND_BREAK, len(stamps) - (end - first), subject=path.name)
     poses = np.empty((end - first, 4, 4))
     poses[0] = T_VEHICLE_BASE  # its own inverse, so that base_link is at the map's origin
     for i in range(1, end - first):
@@ -138,11 +138,11 @@ def read_vo(path: Path, skipped: Skipped) -> VehiclePoses | None:
 def _over_holes(
     motions: NDArray[np.float64], steps: NDArray[np.int64], covered: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The motions (N, 4, 4), each since the row before, at the same speed where rows between are missing.
+    """Extends motions (N, 4, 4) over missing rows before them, at constant speed.
 
     Args:
-        steps: (N,) nanoseconds since the row before.
-        covered: (N,) nanoseconds that each motion is measured over.
+        steps: (N,) nanoseconds since the previous row.
+        covered: (N,) nanoseconds that each motion was measured over.
     """
     holes = np.flatnonzero((covered > 0) & (covered < steps))
     if len(holes):
@@ -165,39 +165,37 @@ def _read_navigation(
     )
     believed = without_jumps(stamps, table[:, :3])
     if not believed.all():
-        skipped.add(SkipReason.ROW_JUMP, int((~believed).sum()), of=path.name)
+        skipped.add(SkipReason.ROW_JUMP, int((~believed).sum()), subject=path.name)
     stamps, table = stamps[believed], table[believed]
     if len(stamps) == 0:
         return None
     if origin == "rtk" and _is_turned(stamps, table):
-        logger.info(
-            "%s: the car drives to its left by the angles given; yaw is corrected by 90 degrees", path
-        )
+        logger.info("%s: by its yaw the car would drive to its left; yaw is corrected by 90 degrees", path)
         table[:, 5] -= np.pi / 2
-    poses = T_MAP_NED @ se3(table - np.concatenate([ORIGIN, np.zeros(3)]))
+    poses = T_MAP_NED @ from_xyzrpy(table - np.concatenate([ORIGIN, np.zeros(3)]))
     return VehiclePoses(origin, Trajectory(stamps, poses), inverse(calibration.extrinsics("ins")))
 
 
 def _is_turned(stamps: NDArray[np.int64], table: NDArray[np.float64]) -> bool:
-    """Whether yaw is a right angle more than the course, as in the RTK files that the owners publish.
+    """Returns whether yaw is 90 degrees more than the course, as in the published RTK files.
 
-    Users found and reported that (issues 30 and 40 of the SDK), so it is looked for rather than presumed.
+    Users reported that (issues 30 and 40 of the SDK); it is detected, not presumed.
     """
     steps = np.diff(table[:, :2], axis=0)
     moving = np.linalg.norm(steps, axis=1) > _DRIVING_M_S * np.diff(stamps) / 1e9
     ahead = np.arctan2(steps[moving, 1], steps[moving, 0])
     if len(ahead) == 0:
         return False
-    # Of a car, whose yaw is along its course or at one angle to it, the mean is on the unit circle.
+    # With a constant angle between yaw and course, the mean is on the unit circle.
     return bool(abs(np.exp(1j * (table[:-1, 5][moving] - ahead)).mean() - 1j) < 0.3)
 
 
 SOURCES = ("rtk", "ins", "vo")
-"""The sources of poses, the best first."""
+"""Sources of poses, the best first."""
 
 
 def files_of(run: Path) -> dict[str, Path]:
-    """The files of poses that a run has, the best first."""
+    """Returns the files of poses of a run by source, the best first."""
     files = {"rtk": rtk_file(run), "ins": run / "gps" / "ins.csv", "vo": run / "vo" / "vo.csv"}
     return {origin: path for origin, path in files.items() if path is not None and path.is_file()}
 
@@ -205,17 +203,17 @@ def files_of(run: Path) -> dict[str, Path]:
 def read_poses(
     run: Path, calibration: Calibration, skipped: Skipped, wanted: str | None = None
 ) -> VehiclePoses | None:
-    """The poses that are wanted, else the best there are; None where there are none.
+    """Reads the wanted poses, else the best available; None where there are none.
 
     Raises:
-        TraversalError: what is wanted is not there, or no row of it is of use.
+        TraversalError: the wanted poses are missing, or none of their rows is usable.
     """
     if wanted is not None and wanted not in SOURCES:
-        raise TraversalError(f"{run}: there are no poses {wanted!r}; take {', '.join(SOURCES)}.")
+        raise TraversalError(f"{run}: unknown poses {wanted!r}; the dataset has {', '.join(SOURCES)}.")
     files = files_of(run)
     if wanted is not None and wanted not in files:
         there = ", ".join(files) or "none"
-        raise TraversalError(f"{run}: there are no poses of {wanted} here; there are: {there}.")
+        raise TraversalError(f"{run}: no poses of {wanted} here; available: {there}.")
     for origin in [wanted] if wanted is not None else files:
         path = files[origin]
         if origin == "vo":
@@ -227,5 +225,5 @@ def read_poses(
         if poses is not None:
             return poses
         if wanted is not None:
-            raise TraversalError(f"{path}: none of the rows can be used ({skipped or 'the table is empty'}).")
+            raise TraversalError(f"{path}: none of the rows is usable ({skipped or 'the table is empty'}).")
     return None

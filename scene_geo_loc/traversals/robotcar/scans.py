@@ -1,4 +1,4 @@
-"""Lidar scans of the Oxford RobotCar: two that sweep one plane each, and one of four planes.
+"""Lidar scans of the Oxford RobotCar: two lidars with one plane each, and one with four planes.
 
 A file `<stamp>.bin` holds float64 numbers, three for each beam: x, y and reflectance of `lms_front`
 and `lms_rear`, whose plane is z = 0; x, y and z of `ldmrs`.
@@ -27,23 +27,23 @@ _BEAM_BYTES = 24
 
 @dataclass(frozen=True)
 class ScanTimes:
-    """Which scans there are, in order of time.
+    """Stamps and lidars of scans, in order of time.
 
     Attributes:
         stamps: (N,) int64 microseconds.
-        lidars: (N,) uint8, places in `LIDARS`.
+        lidars: (N,) uint8, indices in `LIDARS`.
     """
 
     stamps: NDArray[np.int64]
     lidars: NDArray[np.uint8]
 
     def path(self, run: Path, i: int) -> Path:
-        """The file of one of them."""
+        """Returns the file of scan `i`."""
         return run / LIDARS[self.lidars[i]] / f"{self.stamps[i]}.bin"
 
 
 def find_scans(run: Path, calibration: Calibration, skipped: Skipped) -> ScanTimes:
-    """The scans of the lidars that the run has and whose place on the vehicle is known.
+    """Finds the scans of the lidars whose mounting is known.
 
     Raises TraversalError where a list of stamps cannot be read.
     """
@@ -56,29 +56,31 @@ def find_scans(run: Path, calibration: Calibration, skipped: Skipped) -> ScanTim
             continue
         if not (has_scans and has_stamps and calibration.has(lidar)):
             lacking = "scans" if not has_scans else "stamps" if not has_stamps else "extrinsics"
-            skipped.add(SkipReason.LIDAR_INCOMPLETE, of=lacking)
+            skipped.add(SkipReason.LIDAR_INCOMPLETE, subject=lacking)
             continue
-        of_lidar = read_stamps(listed, skipped)
-        there = present(run / lidar, of_lidar, ".bin")
-        if not there.all():
-            skipped.add(SkipReason.SCAN_MISSING, int((~there).sum()), of=lidar)
-        stamps.append(of_lidar[there])
-        lidars.append(np.full(int(there.sum()), place, np.uint8))
+        lidar_stamps = read_stamps(listed, skipped)
+        exists = present(run / lidar, lidar_stamps, ".bin")
+        if not exists.all():
+            skipped.add(SkipReason.SCAN_MISSING, int((~exists).sum()), subject=lidar)
+        stamps.append(lidar_stamps[exists])
+        lidars.append(np.full(int(exists.sum()), place, np.uint8))
     together = np.concatenate(stamps)
     order = np.argsort(together, kind="stable")
     return ScanTimes(together[order], np.concatenate(lidars)[order])
 
 
 def read_beams(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Points (N, 3) in metres in the lidar's frame, and reflectance (N,) where the lidar measures it.
+    """Reads points (N, 3) in metres in the lidar's frame, and reflectance (N,) where it is measured.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is empty, or ends within a beam.
+        ValueError: the file is empty, or ends within a beam.
     """
     size = path.stat().st_size
     if size == 0 or size % _BEAM_BYTES:
-        raise ValueError(f"{path}: {size} bytes are not a number of beams of {_BEAM_BYTES} bytes")
+        raise ValueError(
+            f"{path}: its {size} bytes are no positive multiple of {_BEAM_BYTES} bytes, a beam's"
+        )
     beams = np.fromfile(path, "<f8").reshape(-1, 3)
     if path.parent.name == "ldmrs":
         return beams, None
@@ -88,14 +90,14 @@ def read_beams(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | N
 
 
 def read_points(path: Path) -> NDArray[np.float64]:
-    """Points (N, 3) in metres in the lidar's frame. Raises OSError or ValueError."""
+    """Reads points (N, 3) in metres in the lidar's frame. Raises OSError or ValueError."""
     return read_beams(path)[0]
 
 
 class ScanFiles(Sequence[ScanFile]):
-    """The scans at times at which the vehicle's pose is known, made when they are asked for.
+    """Scans at times of known poses, as a sequence that makes its items on demand.
 
-    A run has some hundred thousand, so that they are kept as arrays.
+    A run has hundreds of thousands of scans, which are kept as arrays.
     """
 
     def __init__(
@@ -125,7 +127,7 @@ class ScanFiles(Sequence[ScanFile]):
 def place_scans(
     run: Path, times: ScanTimes, calibration: Calibration, poses: VehiclePoses | None, skipped: Skipped
 ) -> Sequence[ScanFile]:
-    """The scans with the lidars' poses; those at times without a pose are left out and counted.
+    """Returns the scans with the lidars' poses; those at times without a pose are left out and counted.
 
     Raises TraversalError where extrinsics are damaged.
     """

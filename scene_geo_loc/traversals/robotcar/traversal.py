@@ -1,12 +1,12 @@
-"""The Oxford RobotCar dataset (Maddern et al., 1 Year, 1000 km, IJRR 2017), a run in its owners' layout.
+"""Runs of the Oxford RobotCar dataset (Maddern et al., 1 Year, 1000 km, IJRR 2017), in its official layout.
 
-`stereo/{left,centre,right}`, `mono_{left,right,rear}`: raw images `<stamp>.png` with the colours in a
-Bayer pattern, listed in `stereo.timestamps` and so on; `lms_front`, `lms_rear`, `ldmrs`: scans
-`<stamp>.bin`, listed likewise; `gps/ins.csv`, `gps/gps.csv`, `vo/vo.csv`; `rtk.csv`, or `rtk/<run>/rtk.csv`
+`stereo/{left,centre,right}`, `mono_{left,right,rear}`: raw images `<stamp>.png` with a Bayer pattern,
+listed in `stereo.timestamps` etc.; `lms_front`, `lms_rear`, `ldmrs`: scans `<stamp>.bin`, listed
+likewise; `gps/ins.csv`, `gps/gps.csv`, `vo/vo.csv`; `rtk.csv`, or `rtk/<run>/rtk.csv`
 beside the runs.  `models/` and `extrinsics/` are looked for in the run and beside it.
 
-Frames are undistorted; those of the left and the right camera are turned upright and cut as the
-authors of Scene Geometry (ICRA 2019) did.  The map is described in `robotcar_poses`.
+Frames are undistorted; those of the left and the right camera are rotated upright and cropped as the
+authors of Scene Geometry (ICRA 2019) did.  `robotcar.poses` describes the map.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from scene_geo_loc.traversals.robotcar.scans import find_scans, place_scans, rea
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 
 MAIN_CAMERA = "stereo/centre"
-"""The camera that is read where none is named."""
+"""Camera that is read by default."""
 
 
 def is_robotcar(folder: Path) -> bool:
-    """Whether a folder is a run of this dataset."""
+    """Returns whether a folder is a run of this dataset."""
     return any(
         (folder / f"{kind.unit}.timestamps").is_file() or (folder / name).is_dir()
         for name, kind in CAMERAS.items()
@@ -38,36 +38,36 @@ def is_robotcar(folder: Path) -> bool:
 
 
 def open_robotcar(folder: Path, camera: str | None = None, poses: str | None = None) -> FolderTraversal:
-    """Opens one camera of a run, and the lidars.
+    """Opens a camera of a run, and the lidars.
 
     Args:
-        folder: the run.
-        camera: one of `CAMERAS`; None for the main one.
-        poses: "rtk", "ins" or "vo"; None for the best that there are.
+        folder: folder of the run.
+        camera: one of `CAMERAS`; None for stereo/centre.
+        poses: "rtk", "ins" or "vo"; None for the best available.
 
     Raises:
-        TraversalError: the camera, its calibration or what was asked for is not there, or of no use.
+        TraversalError: the camera, its calibration or the wanted poses are missing or unusable.
     """
     name = camera or MAIN_CAMERA
     if name not in CAMERAS:
-        raise TraversalError(f"{folder}: there is no camera {name!r}; take {', '.join(CAMERAS)}.")
+        raise TraversalError(f"{folder}: no camera {name!r}; the dataset has {', '.join(CAMERAS)}.")
     listed = folder / f"{CAMERAS[name].unit}.timestamps"
     if not (folder / name).is_dir() or not listed.is_file():
         there = [other for other in CAMERAS if (folder / other).is_dir()]
         raise TraversalError(
-            f"{folder}: {name} needs the folder {name} and the file {listed.name}; here there are images of "
+            f"{folder}: camera {name} needs the folder {name} and the file {listed.name}; here are images of "
             f"{', '.join(there) or 'no camera'}."
         )
     calibration = Calibration(folder)
     left_out = Skipped()
     stamps = read_stamps(listed, left_out)
-    there_are = present(folder / name, stamps, ".png")
-    if not there_are.all():
-        left_out.add(SkipReason.IMAGE_MISSING, int((~there_are).sum()))
-    stamps = stamps[there_are]
+    exists = present(folder / name, stamps, ".png")
+    if not exists.all():
+        left_out.add(SkipReason.IMAGE_MISSING, int((~exists).sum()))
+    stamps = stamps[exists]
     images = [folder / name / f"{stamp}.png" for stamp in stamps]
     if not images:
-        raise TraversalError(f"{folder / name}: there is no image that {listed.name} lists.")
+        raise TraversalError(f"{folder / name}: none of the images in {listed.name} is here.")
     calibrated = calibration.camera(name, *size_of(images))
     vehicle = read_poses(folder, calibration, left_out, poses)
     stamps_ns = stamps * NS_PER_STAMP

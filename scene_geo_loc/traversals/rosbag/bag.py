@@ -1,4 +1,4 @@
-"""Recordings of ROS 1 and ROS 2, opened for reading whatever they are stored in."""
+"""Recordings of ROS 1 and ROS 2 in any of their storage formats, opened for reading."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ SUFFIXES = (".bag", ".mcap", ".db3")
 
 @dataclass(frozen=True)
 class BagMessage:
-    """A message of a recording, not yet decoded.
+    """Message of a recording, not yet decoded.
 
     Attributes:
-        log_time_ns: when it was recorded.
+        log_time_ns: time of recording.
         raw: its serialized bytes, beginning with a std_msgs/Header for all stamped messages.
     """
 
@@ -37,18 +37,18 @@ class BagMessage:
     reader: AnyReader
 
     def decode(self) -> Any:
-        """The message with its fields. Raises ValueError where the bytes do not fit its type."""
+        """Returns the message with its fields. Raises ValueError where the bytes do not fit its type."""
         try:
             return self.reader.deserialize(self.raw, self.kind)
-        except Exception as error:  # whatever the bytes make the library's generated code raise
+        except Exception as error:  # the library's generated code raises any exception
             raise ValueError(f"a message on {self.topic} cannot be decoded ({error})") from error
 
     @property
     def stamp_ns(self) -> int:
-        """The header's stamp, without decoding the rest; the time of recording where it is zero.
+        """Stamp of the header, read without decoding the rest; the time of recording where it is zero.
 
         In both serializations four bytes precede the stamp: CDR's encapsulation header, whose
-        second byte says little endian, and ROS 1's sequence number.
+        second byte is 1 for little endian, and ROS 1's sequence number.
         """
         if len(self.raw) < 12:
             return self.log_time_ns
@@ -58,18 +58,18 @@ class BagMessage:
 
 
 def is_bag(path: Path) -> bool:
-    """Whether a path looks like a recording: a storage file, or a folder with one."""
+    """Returns whether a path looks like a recording: a storage file, or a folder with one."""
     if path.is_dir():
         return (path / "metadata.yaml").is_file() or bool(_storage_files(path))
     return path.suffix in SUFFIXES
 
 
 class Bag:
-    """A recording: ROS 1 (.bag), or ROS 2 as a folder or a single file (MCAP, sqlite3).
+    """Recording of ROS 1 (.bag), or of ROS 2 as a folder or a single file (MCAP, sqlite3).
 
     Attributes:
-        topics: the message type of each topic, as `package/msg/Name`.
-        counts: how many messages each topic has.
+        topics: message type of each topic, as `package/msg/Name`.
+        counts: number of messages of each topic.
 
     Raises TraversalError where it cannot be opened.
     """
@@ -84,17 +84,17 @@ class Bag:
                 self.counts[connection.topic] = self.counts.get(connection.topic, 0) + connection.msgcount
 
     def of_kind(self, *kinds: str) -> list[str]:
-        """The topics of some message types, in alphabetical order."""
+        """Returns the topics of some message types, in alphabetical order."""
         return sorted(topic for topic, kind in self.topics.items() if kind in kinds)
 
     def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
-        """The messages of some topics in the order of recording.
+        """Yields the messages of some topics in the order of recording.
 
-        Where the recording turns out to be damaged, what comes before is given and the rest is
-        left out with a warning.
+        Of a damaged recording the messages before the damage are given; a warning tells that the rest
+        is left out.
 
         Raises:
-            TraversalError: not even the first message can be read.
+            TraversalError: the first message cannot be read.
         """
         count = 0
         with closing(_opened(self._sources)) as reader:
@@ -107,25 +107,28 @@ class Bag:
                     count += 1
             except (GeneratorExit, TraversalError):
                 raise
-            except Exception as error:  # whatever the damage makes the storage libraries raise
+            except Exception as error:  # the storage libraries raise any exception
                 if count == 0:
                     raise TraversalError(f"{self.path}: the bag is damaged ({error}).") from error
                 logger.warning(
-                    "%s is damaged after %d messages (%s); what comes before is used", self.path, count, error
+                    "%s is damaged after %d messages (%s); the messages before are used",
+                    self.path,
+                    count,
+                    error,
                 )
 
 
 def _open_first(path: Path) -> tuple[list[Any], AnyReader]:
-    """What rosbags takes for a path, which is more than the path where a file is cut off, and its reader."""
+    """Returns what rosbags opens for a path, with repaired ends of truncated files, and the first reader."""
     sources: list[Any] = _sources(path)
     try:
         return sources, _opened(sources)
-    except Exception as error:  # damaged files make the libraries raise almost anything
+    except Exception as error:  # damaged files make the libraries raise any exception
         files = _storage_files(path) if path.is_dir() else [path]
         cut = [file for file in files if file.suffix == ".mcap" and ends_early(file)]
         if not cut:
             raise TraversalError(f"{path}: {_why_not(files, error)}") from error
-        logger.warning("%s ends early, as if its recorder was killed; what is there is used", cut[0])
+        logger.warning("%s has no end, as if its recorder was killed; the messages before are used", cut[0])
         sources = [RecoveredMcap(file) if file in cut else file for file in files]
     try:
         return sources, _opened(sources)
@@ -155,7 +158,7 @@ def _sources(path: Path) -> list[Path]:
 
 
 def _storage_files(folder: Path) -> list[Path]:
-    """The storage files in a folder, all of one kind."""
+    """Returns the storage files in a folder, all of one kind."""
     for suffix in SUFFIXES:
         files = sorted(file for file in folder.glob(f"*{suffix}") if not file.name.startswith("."))
         if files:

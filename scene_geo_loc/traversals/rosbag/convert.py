@@ -30,29 +30,29 @@ POINTS_TOPIC = "/lidar/points"
 POSE_TOPIC = "/ground_truth/pose"
 
 T_BASE_CAMERA = make_pose(OPTICAL_FROM_BODY.T, np.zeros(3))
-"""The vehicle's frame is put at the camera: of a traversal, no more than the camera's pose is known."""
+"""base_link is placed at the camera, because only the camera's pose is known."""
 
 _MARGIN_NS = 1_000_000_000
-"""What a vehicle recorded this long before the first frame and after the last one is written too."""
+"""Records of a vehicle up to this long before the first and after the last frame are written, too."""
 
 
 @dataclass
 class Converted:
-    """What was written.
+    """Counts of what `convert` wrote.
 
     Attributes:
-        frames: how many.
-        others: how many of everything else, by what it is in the plural: "scans", ...
-        left_out: what was not, and why.
+        frames: number of frames.
+        others: number of other records by their kind in the plural: "scans", ...
+        left_out: counts of what was not written, by reason.
     """
 
     frames: int = 0
     others: dict[str, int] = field(default_factory=dict)
     left_out: Skipped = field(default_factory=Skipped)
 
-    def count(self, of: str) -> None:
-        """Counts something written."""
-        self.others[of] = self.others.get(of, 0) + 1
+    def count(self, kind: str) -> None:
+        """Counts a record that was written."""
+        self.others[kind] = self.others.get(kind, 0) + 1
 
 
 def convert(
@@ -64,42 +64,41 @@ def convert(
 ) -> Converted:
     """Writes a traversal as a rosbag2 (MCAP) with the topics that the nodes take by default.
 
-    Where the traversal knows its vehicle (`FolderTraversal.recording`), everything that the vehicle
-    recorded around the frames is written as it was measured.  Else there are the camera and the
-    lidar: poses go to /ground_truth/pose, not to TF, where the localizer's own answer belongs, and
-    scans are written in the vehicle's frame at their stamp, without the motion within a sweep, which
-    the reader has taken out.
+    Where the traversal knows its vehicle (`FolderTraversal.recording`), all records around the frames are
+    written as they were measured.  Otherwise camera and lidar are written: poses go to
+    /ground_truth/pose, not to TF, where the localizer publishes its own, and scans are written in the
+    vehicle's frame at their stamp, already de-skewed by the reader.
 
     Args:
-        traversal: of one camera, or a rig of a vehicle that is known; then the first camera has the topics
-            that the nodes take by default, and the others' have their names in them.
-        out: the new bag's folder.
-        compressed: whether images are written as JPEG, a tenth of the size but not quite the same.
+        traversal: of one camera, or a rig whose vehicle is known; its first camera has the topics that the
+            nodes take by default, the topics of the others have the cameras' names in them.
+        out: folder of the new bag.
+        compressed: whether images are written as JPEG, a tenth of the size but lossy.
         track: wraps the images, to show progress.
 
     Raises:
-        TraversalError: the source cannot be read, of a rig it is not known where its cameras are on the
-            vehicle, or the bag exists already or cannot be written.
+        TraversalError: the source cannot be read, the mounting of a rig's cameras is unknown, or the bag
+            exists already or cannot be written.
     """
     done = Converted()
     cameras = _cameras(traversal)
     first = cameras[0].traversal
-    beside: _Beside = _Scans(first, done)
+    records: _RecordWriter = _Scans(first, done)
     mounts: Mapping[str, Pose] = {CAMERA_FRAME: T_BASE_CAMERA}
     if isinstance(first, FolderTraversal) and first.recording is not None:
-        beside, mounts = _Records(first.recording, first, done), first.recording.T_base
+        records, mounts = _Records(first.recording, first, done), first.recording.T_base
     with BagWriter(out) as bag, ReadAhead() as ahead:
         images = heapq.merge(
-            *(camera.images(ahead) for camera in cameras), key=lambda one: one.frame.stamp_ns
+            *(camera.images(ahead) for camera in cameras), key=lambda image: image.frame.stamp_ns
         )
         for (camera, frame), jpeg in ahead.map(partial(_encoded, compressed), track(images)):
             if done.frames == 0:
                 fixed = {(BASE_FRAME, sensor): T for sensor, T in mounts.items()}
-                bag.static_transforms(beside.start(frame), fixed)
-            beside.write(bag, frame)
+                bag.static_transforms(records.start(frame), fixed)
+            records.write(bag, frame)
             camera.write(bag, frame, jpeg)
             done.frames += 1
-        beside.finish(bag)
+        records.finish(bag)
     done.left_out.add_all(traversal.skipped)
     return done
 
@@ -111,7 +110,7 @@ class _Image(NamedTuple):
 
 @dataclass(frozen=True)
 class _Camera:
-    """A camera, and where its images go."""
+    """A camera with the namespace of its topics."""
 
     traversal: Traversal
     namespace: str
@@ -134,7 +133,7 @@ class _Camera:
 
 
 def _cameras(traversal: Traversal) -> list[_Camera]:
-    """The cameras of a traversal, of which the first has the topics that the nodes take by default."""
+    """Returns the cameras of a traversal; the first has the topics that the nodes take by default."""
     parts = traversal.cameras if isinstance(traversal, RigTraversal) else [traversal]
     cameras: list[_Camera] = []
     for part in parts:
@@ -154,29 +153,29 @@ def _encoded(compressed: bool, image: _Image) -> tuple[_Image, NDArray[np.uint8]
     return image, jpeg_of(image.frame.image) if compressed else None
 
 
-class _Beside(Protocol):
-    """What is written between the images."""
+class _RecordWriter(Protocol):
+    """Writer of the records between the images."""
 
     def start(self, first: Frame) -> int:
-        """The stamp at which the bag begins."""
+        """Returns the first stamp of the bag."""
         ...
 
     def write(self, bag: BagWriter, frame: Frame) -> None:
-        """Writes everything up to a frame, its pose included."""
+        """Writes the records up to a frame, its pose included."""
         ...
 
     def finish(self, bag: BagWriter) -> None:
-        """Writes everything after the last frame."""
+        """Writes the records after the last frame."""
         ...
 
 
 class _Records:
-    """Everything that the vehicle recorded."""
+    """Writes all records of the vehicle."""
 
     def __init__(self, recording: Recording, traversal: FolderTraversal, done: Converted) -> None:
         stamps = [files.stamp_ns for files in traversal.frame_files] or [0]
         self._first, self._last = stamps[0] - _MARGIN_NS, stamps[-1] + _MARGIN_NS
-        self._records = _Waiting(recording.between(self._first, self._last, done.left_out))
+        self._records = _StampedStream(recording.between(self._first, self._last, done.left_out))
         self._done = done
 
     def start(self, first: Frame) -> int:
@@ -193,17 +192,17 @@ class _Records:
             try:
                 record.write(bag)
             except (OSError, ValueError):
-                self._done.left_out.add(SkipReason.RECORD_UNREADABLE, of=record.of)
+                self._done.left_out.add(SkipReason.RECORD_UNREADABLE, subject=record.kind)
                 continue
-            self._done.count(record.of)
+            self._done.count(record.kind)
 
 
 class _Scans:
-    """The poses of the frames, and the scans where the pose is known."""
+    """Writes the poses of the frames, and the scans where the pose is known."""
 
     def __init__(self, traversal: Traversal, done: Converted) -> None:
         self._map_frame = traversal.map_frame
-        self._scans = _Waiting(traversal.scans())
+        self._scans = _StampedStream(traversal.scans())
         self._done = done
         self._before: Frame | None = None
 
@@ -233,7 +232,7 @@ class _Scans:
 
 
 def _path(before: Frame | None, frame: Frame) -> Trajectory:
-    """The vehicle's path from one frame to the next, as far as its poses are known."""
+    """Returns the vehicle's poses at two successive frames, as far as they are known."""
     known = [f for f in (before, frame) if f is not None and f.T_map_camera is not None]
     stamps = [f.stamp_ns for f in known]
     poses = [f.T_map_camera @ inverse(T_BASE_CAMERA) for f in known if f.T_map_camera is not None]
@@ -248,15 +247,15 @@ class _Stamped(Protocol):
 _Item = TypeVar("_Item", bound=_Stamped)
 
 
-class _Waiting(Generic[_Item]):
-    """Things in order of time that wait for the frame after them."""
+class _StampedStream(Generic[_Item]):
+    """Stream of items in order of time, taken up to a given stamp."""
 
     def __init__(self, items: Iterator[_Item]) -> None:
         self._items = items
         self._next: _Item | None = next(items, None)
 
     def until(self, stamp_ns: int) -> Iterator[_Item]:
-        """Those up to a stamp, that one included."""
+        """Yields the next items up to a stamp, that stamp included."""
         while self._next is not None and self._next.stamp_ns <= stamp_ns:
             yield self._next
             self._next = next(self._items, None)

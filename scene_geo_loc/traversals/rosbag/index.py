@@ -1,4 +1,4 @@
-"""The first pass over a recording: everything in it that is small, and when its images are."""
+"""First pass over a recording: its small messages, and the stamps of its images."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ TRANSFORMS = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 
 @dataclass
 class ImageTopic:
-    """What is known of a topic of images.
+    """Images of a topic, without their pixels.
 
     Attributes:
-        encoding: of the first whole message; the format where it is compressed.
-        frame_id: of the first whole message.
+        encoding: of the first undamaged message; the format of compressed images.
+        frame_id: of the first undamaged message.
         stamps_ns: of all messages, in the order of recording.
     """
 
@@ -43,28 +43,28 @@ class ImageTopic:
 
     @property
     def is_depth(self) -> bool:
-        """Whether it holds depth, not colours."""
+        """True for depth images."""
         return self.encoding.startswith(DEPTH_ENCODINGS) or "compressedDepth" in self.encoding
 
     @property
     def is_grey(self) -> bool:
-        """Whether it holds grey images."""
+        """True for grey images."""
         return self.encoding.startswith(("mono", "8UC1"))
 
     @property
     def namespace(self) -> str:
-        """Where its camera_info is: the topic without `image_raw` or `image_raw/compressed`."""
+        """Namespace of its camera_info: the topic without `image_raw` or `image_raw/compressed`."""
         parts = self.topic.split("/")
         return "/".join(parts[: -2 if self.compressed else -1])
 
 
 @dataclass
 class PoseTopic:
-    """The poses of an Odometry, PoseStamped or PoseWithCovarianceStamped topic.
+    """Poses of an Odometry, PoseStamped or PoseWithCovarianceStamped topic.
 
     Attributes:
-        frame_id: the frame that they are given in.
-        child_frame_id: the frame whose pose it is, empty where the message does not say.
+        frame_id: frame that the poses are given in.
+        child_frame_id: frame whose poses they are; empty where the messages have none.
     """
 
     topic: str
@@ -79,10 +79,10 @@ class BagIndex:
     Attributes:
         bag: the recording.
         images, poses: by topic.
-        cameras: the first usable camera of each camera_info topic.
-        bad_cameras: why the camera_info topics without one are of no use.
+        cameras: first usable camera of each camera_info topic.
+        bad_cameras: reason why a camera_info topic has no usable camera, by topic.
         tree: all transforms.
-        invalid_poses: how many transforms and poses were not finite.
+        invalid_poses: number of transforms and poses that are invalid, see `PoseSeries.add`.
     """
 
     def __init__(self, bag: Bag) -> None:
@@ -113,7 +113,7 @@ class BagIndex:
             try:
                 decoded = message.decode()
             except ValueError:
-                return  # the next one may be whole
+                return  # the next one may be undamaged
             known.encoding = decoded.format if compressed else decoded.encoding
             known.frame_id = frame_name(decoded.header.frame_id)
 

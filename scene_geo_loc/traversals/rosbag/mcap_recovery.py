@@ -1,7 +1,7 @@
-"""Reads MCAP files that end in the middle, as a recorder that was killed leaves them.
+"""Reads truncated MCAP files, such as those of a recorder that was killed.
 
-An MCAP file carries its index at its end (https://mcap.dev/spec). Where the end is missing, the
-records before are scanned and an index of them is appended in memory; the file is left as it is.
+An MCAP file has its index at its end (https://mcap.dev/spec). Where the end is missing, the records
+before are scanned and an index of them is appended in memory; the file stays unchanged.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from scene_geo_loc.core.errors import TraversalError
 _MAGIC = b"\x89MCAP0\r\n"
 _FOOTER, _CHUNK, _MESSAGE_INDEX, _CHUNK_INDEX, _STATISTICS, _DATA_END = 0x02, 0x06, 0x07, 0x08, 0x0B, 0x0F
 _LAST_OPCODE = 0x7F
-"""Opcodes from 0x80 on are for applications; zero is never valid."""
+"""Opcodes from 0x80 are for applications; zero is invalid."""
 
 
 class RecoveredMcap:
-    """Stands for the path of an MCAP file without its end, as far as rosbags asks of a path."""
+    """Stand-in for the path of a truncated MCAP file, with the methods that rosbags uses."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -31,20 +31,20 @@ class RecoveredMcap:
         return str(self.path)
 
     def exists(self) -> bool:
-        """Whether the file is there."""
+        """Returns whether the file exists."""
         return self.path.exists()
 
     def is_dir(self) -> bool:
-        """Never: it is a file."""
+        """Returns False: it is a file."""
         return False
 
     def open(self, mode: str = "rb") -> BinaryIO:
-        """The whole records of the file, followed by their index; read only, whatever the mode."""
+        """Opens the complete records of the file, followed by their index; always read-only."""
         return io.BufferedReader(_FileWithTail(self.path.open("rb", buffering=0), self.end, self.tail))
 
 
 def ends_early(path: Path) -> bool:
-    """Whether a file is MCAP and lacks the end of one."""
+    """Returns whether a file is an MCAP file without its end."""
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             return False
@@ -53,7 +53,7 @@ def ends_early(path: Path) -> bool:
 
 
 class _FileWithTail(io.RawIOBase):
-    """The first `end` bytes of a file, then the tail."""
+    """File made of the first `end` bytes of a file and a tail."""
 
     def __init__(self, file: io.RawIOBase, end: int, tail: bytes) -> None:
         self._file = file
@@ -91,7 +91,7 @@ class _FileWithTail(io.RawIOBase):
 
 
 def _index(path: Path) -> tuple[int, bytes]:
-    """Where the last whole record ends, and the records that make a whole file of what is before."""
+    """Returns where the last complete record ends, and the records that complete the file there."""
     chunk_indexes: list[_ChunkIndex] = []
     size = path.stat().st_size
     position = len(_MAGIC)
@@ -110,17 +110,15 @@ def _index(path: Path) -> tuple[int, bytes]:
                 chunk_indexes[-1].indexes_end = following
             position = following
     if position == len(_MAGIC):
-        raise TraversalError(
-            f"{path}: the file ends before its first whole record, so there is nothing to read."
-        )
+        raise TraversalError(f"{path}: the file ends within its first record, so there is nothing to read.")
     data_end = _record(_DATA_END, struct.pack("<I", 0))
-    # Without chunks there is nothing to index: readers then go through the messages from the start.
+    # Without chunks there is nothing to index: readers then scan the messages from the start.
     summary = b"".join(_record(_CHUNK_INDEX, index.body()) for index in chunk_indexes)
     summary_start = position + len(data_end) if chunk_indexes else 0
     if chunk_indexes:
         first = min(index.start_time for index in chunk_indexes)
         last = max(index.end_time for index in chunk_indexes)
-        # The counts are not known without reading the chunks; readers count where there are no schemas.
+        # Counts are unknown without reading the chunks; without schemas, readers count themselves.
         summary += _record(
             _STATISTICS, struct.pack("<QHIIIIQQI", 0, 0, 0, 0, 0, len(chunk_indexes), first, last, 0)
         )
@@ -129,7 +127,7 @@ def _index(path: Path) -> tuple[int, bytes]:
 
 
 class _ChunkIndex:
-    """What the index says of a chunk, from the chunk's own header."""
+    """Index entry of a chunk, made of the chunk's header."""
 
     def __init__(self, start: int, end: int, header: bytes) -> None:
         self.start, self.end = start, end

@@ -1,4 +1,4 @@
-"""Where a recording's sensors are in the map: from a topic, from TF, or from a file."""
+"""Poses of a recording's sensors in the map: from a topic, from TF, or from a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scene_geo_loc.geometry.transform_tree import TransformTree
 from scene_geo_loc.traversals.rosbag.index import TRANSFORMS, BagIndex, PoseTopic
 
 BASE_FRAMES = ("base_link", "base_footprint")
-"""Names of a vehicle's own frame, REP-105 and REP-120."""
+"""Names of the frame of a vehicle, REP-105 and REP-120."""
 
 _MAP, _ODOM = "map", "odom"
 
@@ -24,10 +24,10 @@ class BagPoses:
     """Poses of any of a recording's frames in the map.
 
     Attributes:
-        map_frame: the frame that the poses are given in.
-        origin: where they come from, for messages.
-        body: the frame that `trajectory` moves, or the map itself where TF holds everything.
-        trajectory: poses of `body` in the map, or None where TF holds everything.
+        map_frame: frame that the poses are given in.
+        origin: source of the poses, for messages.
+        body: frame whose poses `trajectory` has, or the map itself where all poses are on TF.
+        trajectory: poses of `body` in the map, or None where all poses are on TF.
     """
 
     map_frame: str
@@ -37,7 +37,7 @@ class BagPoses:
     trajectory: Trajectory | None
 
     def of(self, frame: str, stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """`T_map_frame` (N, 4, 4) at stamps (N,), and where it is known (N,)."""
+        """Returns `T_map_frame` (N, 4, 4) at stamps (N,), and a mask (N,) of the known ones."""
         stamps_ns = np.asarray(stamps_ns, np.int64)
         poses, known = self.tree.lookup_many(self.body, frame, stamps_ns)
         if self.trajectory is None:
@@ -47,19 +47,19 @@ class BagPoses:
 
 
 def choose_poses(index: BagIndex, camera_frame: str, wanted: str | None) -> BagPoses | None:
-    """The source of poses: the one that is wanted, else the best that there is.
+    """Returns the source of poses: the one that is wanted, else the best.
 
-    Best is a topic of poses that is not of the odometry (ground truth first), then TF from `map`
-    to the camera, then odometry, then TF from the camera's root frame.
+    The order is: a topic of poses that is not odometry (ground truth first), TF from `map` to the
+    camera, odometry, TF from the camera's root frame.
 
     Args:
         wanted: None for the best; a topic; or a TUM file with poses of the camera's optical frame.
 
     Returns:
-        None where there is nothing.
+        None where there is no source of poses.
 
     Raises:
-        TraversalError: what is wanted is not there.
+        TraversalError: the wanted source is missing.
     """
     if wanted is not None:
         return _wanted(index, camera_frame, wanted)
@@ -82,9 +82,9 @@ def choose_poses(index: BagIndex, camera_frame: str, wanted: str | None) -> BagP
 
 
 def choose_odometry(index: BagIndex, camera_frame: str, poses: BagPoses | None) -> BagPoses | None:
-    """Poses by odometry alone, to carry fixes on: the richest topic of odometry, else TF from `odom`.
+    """Returns poses by odometry alone, for dead reckoning: its largest topic, else TF from `odom`.
 
-    None where there is none besides the poses themselves.
+    None where there is no odometry other than `poses`.
     """
     taken = poses.origin if poses else ""
     topics = [
@@ -110,8 +110,8 @@ def _wanted(index: BagIndex, camera_frame: str, wanted: str) -> BagPoses:
         return BagPoses(_MAP, wanted, index.tree, camera_frame, read_tum(Path(wanted)))
     there = ", ".join([*sorted(index.poses), *index.bag.of_kind(*TRANSFORMS)]) or "none"
     raise TraversalError(
-        f"{index.bag.path}: poses {wanted!r} are neither a trajectory file nor a topic of poses; "
-        f"the bag's are: {there}."
+        f"{index.bag.path}: {wanted!r} is neither a trajectory file nor a topic of poses; "
+        f"topics of poses in the bag: {there}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Which of a recording's topics are the camera, its depth and its lidar."""
+"""Chooses a recording's topics of the camera, of depth images and of lidar."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from scene_geo_loc.traversals.rosbag.index import LASER_SCAN, POINT_CLOUD, BagIn
 
 
 def choose_image(index: BagIndex, wanted: str | None) -> ImageTopic:
-    """The camera that is wanted, else the best: with a camera_info, in colour, raw, first by name.
+    """Returns the wanted topic of images, else the best: with camera_info, in colour, raw, first by name.
 
     Raises:
-        TraversalError: there is none.
+        TraversalError: there are no images, or none on the wanted topic.
     """
     pictures = {name: topic for name, topic in sorted(index.images.items()) if not topic.is_depth}
     if wanted is not None:
@@ -30,10 +30,12 @@ def choose_image(index: BagIndex, wanted: str | None) -> ImageTopic:
 
 
 def camera_topic(index: BagIndex, image: ImageTopic, *, required: bool = True) -> str:
-    """The camera_info topic of an image topic: beside it, or the only one that there is.
+    """Returns the camera_info topic of an image topic: beside it, or the only one.
+
+    Where it is missing or unusable and not `required`, the name is empty.
 
     Raises:
-        TraversalError: it is required, and missing or of no use; else that is an empty name.
+        TraversalError: it is required, and missing or unusable.
     """
     beside = f"{image.namespace}/camera_info"
     if beside in index.cameras:
@@ -46,7 +48,7 @@ def camera_topic(index: BagIndex, image: ImageTopic, *, required: bool = True) -
         raise TraversalError(f"{index.bag.path}, {beside}: {index.bad_cameras[beside]}.")
     raise TraversalError(
         f"{index.bag.path}: {len(image.stamps_ns)} images on {image.topic} but no camera_info on {beside}, "
-        "so the camera's intrinsics are unknown; record the camera_info too."
+        "so the camera's intrinsics are unknown; record camera_info too."
     )
 
 
@@ -55,7 +57,7 @@ def _namespaces(index: BagIndex) -> set[str]:
 
 
 def choose_depth(index: BagIndex, image: ImageTopic) -> ImageTopic | None:
-    """The depth images that are registered to the images: those in the same optical frame."""
+    """Returns the depth images that are registered to the images: those in the same optical frame."""
     registered = [
         topic for topic in index.images.values() if topic.is_depth and topic.frame_id == image.frame_id
     ]
@@ -63,6 +65,6 @@ def choose_depth(index: BagIndex, image: ImageTopic) -> ImageTopic | None:
 
 
 def lidar_topic(bag: Bag) -> str | None:
-    """The topic with the most clouds; where there are none, the one with the most laser scans."""
+    """Returns the topic with the most point clouds, or without any the one with the most laser scans."""
     topics = bag.of_kind(POINT_CLOUD) or bag.of_kind(LASER_SCAN)
     return max(topics, key=lambda topic: bag.counts[topic], default=None)

@@ -1,4 +1,4 @@
-"""Traversals recorded with ROS: images, cameras, poses and lidar out of a bag."""
+"""Traversals of ROS recordings: images, cameras, poses, depth and lidar."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Slot:
-    """An image that is to become a frame: its place on its topic, and its depth image's."""
+    """An image that becomes a frame: its index on its topic, and that of its depth image."""
 
     ordinal: int
     stamp_ns: int
@@ -42,18 +42,18 @@ class _Slot:
 
 
 class RosbagTraversal:
-    """The frames and scans of a recording; see `scene_geo_loc.traversals.frame.Traversal`.
+    """Frames and scans of a recording; see `scene_geo_loc.traversals.frame.Traversal`.
 
     The recording is read once for its small topics, and again for each iteration, so that memory
-    stays flat however long it is.
+    does not grow with its length.
 
     Args:
         path: a .bag, .mcap or .db3 file, or the folder of a rosbag2.
-        poses: where poses come from, see `choose_poses`.
-        camera: topic of the images to read; None for the first in colour that has a camera_info.
+        poses: source of the poses, see `choose_poses`.
+        camera: topic of the images; None for the first in colour with a camera_info.
 
     Raises:
-        TraversalError: the bag cannot be opened, or has no images or no camera_info for them.
+        TraversalError: the bag cannot be opened, or lacks images or their camera_info.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class RosbagTraversal:
         self.map_frame = self._poses.map_frame if self._poses else "map"
         if self._poses and not self._index.tree.connects(self._poses.body, self._image.frame_id):
             logger.warning(
-                "%s: no transform leads from %s, whose poses are on %s, to the camera's frame %s; record its "
-                "mounting on /tf_static",
+                "%s: no transform leads from %s, whose poses are on %s, to the camera's frame %s; record the "
+                "camera's mounting on /tf_static",
                 path,
                 self._poses.body,
                 self._poses.origin,
@@ -99,7 +99,7 @@ class RosbagTraversal:
         return len(self._stamps)
 
     def subset(self, subset: Subset) -> RosbagTraversal:
-        """This traversal with only some of its frames, and the scans around them."""
+        """Returns this traversal reduced to some of its frames and the scans around them."""
         selected = copy(self)
         selected._select(subset)
         return selected
@@ -115,16 +115,16 @@ class RosbagTraversal:
 
     @property
     def skipped(self) -> Skipped:
-        """What the last iterations over frames and over scans left out, and why."""
+        """Counts of the items that the last iterations over frames and scans left out, by reason."""
         both = Skipped(dict(self._skipped_frames.counts))
         both.add_all(self._skipped_scans)
         return both
 
     def frames(self) -> Iterator[Frame]:
-        """The frames in order of time.
+        """Yields the frames in order of time.
 
         Raises:
-            TraversalError: there are images, and not one of them can be used.
+            TraversalError: there are images, but none is usable.
         """
         self._skipped_frames = skipped = Skipped()
         if unordered := len(self._image.stamps_ns) - len(self._in_order):
@@ -144,11 +144,11 @@ class RosbagTraversal:
             yield frame
         if trouble and not given:
             raise TraversalError(
-                f"{self.name}: none of the images of {self._image.topic} can be used: {trouble}."
+                f"{self.name}: none of the images on {self._image.topic} is usable: {trouble}."
             )
 
     def scans(self) -> Iterator[Scan]:
-        """The lidar's sweeps in order of time, each point taken to the map by the pose at its own time."""
+        """Yields the lidar's sweeps in order of time, each point transformed by the pose at its own time."""
         self._skipped_scans = skipped = Skipped()
         topic = lidar_topic(self._bag)
         if topic is None:
@@ -177,7 +177,7 @@ class RosbagTraversal:
             yield Scan(stamp, points)
 
     def _frame(self, slot: _Slot, image: BagMessage, depth: BagMessage | None) -> Frame:
-        """Decodes an image and its depth. Raises ValueError, counted, where the image is of no use."""
+        """Decodes an image and its depth. Raises ValueError, and counts it, where the image is unusable."""
         try:
             pixels = image_of(image.decode())
         except ValueError:
@@ -187,8 +187,7 @@ class RosbagTraversal:
         if pixels.shape[1::-1] != size:
             self._skipped_frames.add(SkipReason.IMAGE_SIZE_OF_INFO)
             raise ValueError(
-                f"they are {pixels.shape[1]} x {pixels.shape[0]} pixels "
-                f"and camera_info says {size[0]} x {size[1]}"
+                f"they have {pixels.shape[1]} x {pixels.shape[0]} pixels, camera_info {size[0]} x {size[1]}"
             )
         depth_map = None
         if depth is not None:
@@ -219,14 +218,14 @@ class RosbagTraversal:
         }
 
     def _camera_poses(self, source: BagPoses | None) -> list[Pose | None]:
-        """The camera's pose at each frame, where the source knows it."""
+        """Returns the camera's pose at each frame, None where the source does not know it."""
         if source is None:
             return [None] * len(self)
         poses, known = source.of(self._image.frame_id, self._stamps)
         return [pose if is_known else None for pose, is_known in zip(poses, known, strict=True)]
 
     def _matched(self) -> Iterator[tuple[_Slot, BagMessage, BagMessage | None]]:
-        """The images in order, each with its depth image, which may be recorded before or after it."""
+        """Yields the images in order, each with its depth image, which may be recorded before or after it."""
         slots = self._slots()
         needed = {slot.depth_ordinal for slot in slots.values() if slot.depth_ordinal is not None}
         waiting: deque[tuple[_Slot, BagMessage]] = deque()
@@ -244,7 +243,7 @@ class RosbagTraversal:
                 yield slot, image, None if slot.depth_ordinal is None else depths[slot.depth_ordinal]
                 for used in [key for key in depths if key < (slot.depth_ordinal or 0)]:
                     del depths[used]
-        for slot, image in waiting:  # their depth images were lost with the damaged end of the bag
+        for slot, image in waiting:  # their depth images are missing at the damaged end of the bag
             yield slot, image, None
 
 
@@ -260,7 +259,7 @@ FORMAT = Format(
 def _nearest(
     stamps_ns: NDArray[np.int64], others_ns: NDArray[np.int64], tolerance_ns: float
 ) -> list[int | None]:
-    """For each stamp the place of the nearest other, or None beyond the tolerance."""
+    """Returns for each stamp the index of the nearest other stamp, or None beyond the tolerance."""
     if len(others_ns) == 0:
         return [None] * len(stamps_ns)
     order = np.argsort(others_ns, kind="stable")

@@ -17,7 +17,7 @@ from scene_geo_loc.traversals.messages.camera_info import camera_info_fields
 from scene_geo_loc.traversals.rosbag.bag_file import BagFile
 
 _FLOAT32 = 7
-"""The code of sensor_msgs/PointField.FLOAT32."""
+"""Value of sensor_msgs/PointField.FLOAT32."""
 
 
 class BagWriter:
@@ -53,15 +53,15 @@ class BagWriter:
             self._file.discard()
 
     def image(self, topic: str, stamp_ns: int, frame_id: str, rgb: NDArray[np.uint8]) -> None:
-        """An (H, W, 3) RGB image as sensor_msgs/Image, rgb8."""
+        """Writes an (H, W, 3) RGB image as sensor_msgs/Image, rgb8."""
         self._image(topic, stamp_ns, frame_id, "rgb8", np.asarray(rgb, np.uint8))
 
     def compressed_image(self, topic: str, stamp_ns: int, frame_id: str, rgb: NDArray[np.uint8]) -> None:
-        """An (H, W, 3) RGB image as sensor_msgs/CompressedImage, JPEG."""
+        """Writes an (H, W, 3) RGB image as sensor_msgs/CompressedImage, JPEG."""
         self.jpeg(topic, stamp_ns, frame_id, jpeg_of(rgb))
 
     def jpeg(self, topic: str, stamp_ns: int, frame_id: str, data: NDArray[np.uint8]) -> None:
-        """The bytes of a JPEG as sensor_msgs/CompressedImage."""
+        """Writes the bytes of a JPEG as sensor_msgs/CompressedImage."""
         self._write(
             topic,
             stamp_ns,
@@ -72,16 +72,16 @@ class BagWriter:
         )
 
     def depth_image(self, topic: str, stamp_ns: int, frame_id: str, depth_m: NDArray[np.float32]) -> None:
-        """An (H, W) depth map in metres as sensor_msgs/Image, 16UC1 in millimetres (REP-118).
+        """Writes an (H, W) depth map in metres as sensor_msgs/Image, 16UC1 in millimetres (REP-118).
 
-        Zero stands for unknown; what does not fit, at 65.535 m and beyond, is unknown too.
+        Zero stands for unknown; depths of 65.535 m and more do not fit and become unknown.
         """
         millimetres = np.nan_to_num(np.asarray(depth_m, np.float32) * 1000.0, nan=0.0).round()
         millimetres[(millimetres < 0) | (millimetres > 65534)] = 0
         self._image(topic, stamp_ns, frame_id, "16UC1", millimetres.astype("<u2"))
 
     def camera_info(self, topic: str, stamp_ns: int, frame_id: str, camera: Camera) -> None:
-        """The camera as sensor_msgs/CameraInfo."""
+        """Writes a camera as sensor_msgs/CameraInfo."""
         self._write(
             topic,
             stamp_ns,
@@ -109,7 +109,7 @@ class BagWriter:
         intensity: ArrayLike | None = None,
         time_offset_s: ArrayLike | None = None,
     ) -> None:
-        """Points (N, 3) in metres as sensor_msgs/PointCloud2 of float32 fields.
+        """Writes points (N, 3) in metres as sensor_msgs/PointCloud2 with float32 fields.
 
         Args:
             intensity: (N,), the field `intensity`.
@@ -156,7 +156,7 @@ class BagWriter:
         range_min: float,
         range_max: float,
     ) -> None:
-        """One sweep as sensor_msgs/LaserScan: ranges (N,) in metres from `angle_min` on, radians."""
+        """Writes a sweep as sensor_msgs/LaserScan: ranges (N,) in metres from `angle_min`, in radians."""
         r = np.asarray(ranges, np.float32)
         self._write(
             topic,
@@ -186,11 +186,11 @@ class BagWriter:
         pose_variances: Sequence[float],
         twist_variances: Sequence[float],
     ) -> None:
-        """nav_msgs/Odometry: the pose of the child in the frame, its velocities in the child.
+        """Writes nav_msgs/Odometry: pose of the child in the frame, velocities in the child frame.
 
         Args:
-            linear, angular: (3,) metres and radians a second.
-            pose_variances, twist_variances: six each, the diagonals in the order x y z rx ry rz.
+            linear, angular: (3,) m/s and rad/s.
+            pose_variances, twist_variances: (6,) diagonals in the order x y z rx ry rz.
         """
         self._write(
             topic,
@@ -213,11 +213,11 @@ class BagWriter:
         )
 
     def transform(self, stamp_ns: int, parent: str, child: str, T: Pose) -> None:
-        """The pose of `child` in `parent` at a time, on /tf."""
+        """Writes the pose of `child` in `parent` at a time to /tf."""
         self._transforms("/tf", stamp_ns, {(parent, child): T})
 
     def static_transforms(self, stamp_ns: int, transforms: Mapping[tuple[str, str], Pose]) -> None:
-        """Poses that never change, keyed by (parent, child), in one message on /tf_static."""
+        """Writes constant poses by (parent, child) as one message to /tf_static."""
         self._transforms("/tf_static", stamp_ns, transforms)
 
     def nav_sat_fix(
@@ -230,7 +230,7 @@ class BagWriter:
         altitude: float,
         variances: Sequence[float],
     ) -> None:
-        """sensor_msgs/NavSatFix: degrees, metres above the ellipsoid, east north up variances in m^2."""
+        """Writes sensor_msgs/NavSatFix: degrees, metres above the ellipsoid, (3,) variances of ENU in m^2."""
         self._write(
             topic,
             stamp_ns,
@@ -245,7 +245,7 @@ class BagWriter:
         )
 
     def pose(self, topic: str, stamp_ns: int, frame_id: str, T: Pose) -> None:
-        """geometry_msgs/PoseStamped: a pose in `frame_id`."""
+        """Writes a pose in `frame_id` as geometry_msgs/PoseStamped."""
         self._write(
             topic,
             stamp_ns,
@@ -315,7 +315,7 @@ class BagWriter:
 
 
 def jpeg_of(rgb: NDArray[np.uint8], quality: int = 92) -> NDArray[np.uint8]:
-    """The bytes of an (H, W, 3) RGB image as JPEG of the given quality."""
+    """Encodes an (H, W, 3) RGB image as JPEG of the given quality."""
     bgr = cv2.cvtColor(np.ascontiguousarray(rgb, np.uint8), cv2.COLOR_RGB2BGR)
     done, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:

@@ -107,7 +107,7 @@ def test_images_that_are_missing_or_have_no_finite_pose_are_counted(tmp_path: Pa
         ),
         ("dataset_test.txt", lambda text: "\n".join(text.splitlines()[:3]), "lists of images are empty"),
         ("reconstruction.nvm", lambda text: "NVM_V2" + text[6:], "begins with NVM_V3"),
-        ("reconstruction.nvm", lambda text: text[: text.index("seq2")], "4 cameras expected, found 3"),
+        ("reconstruction.nvm", lambda text: text[: text.index("seq2")], "expected 4 cameras, found 3"),
         ("reconstruction.nvm", lambda text: text.replace("1620 1", "f 1"), "line 6: expected a camera"),
         ("reconstruction.nvm", lambda text: text.replace("\n4\n", "\nfour\n"), "line 3: expected a camera"),
     ],

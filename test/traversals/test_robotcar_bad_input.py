@@ -231,7 +231,7 @@ def test_poses_that_are_not_there_are_refused(run: Path) -> None:
 
 
 def test_cameras_that_are_not_there_are_refused(run: Path) -> None:
-    with pytest.raises(TraversalError, match="there are images of stereo/centre"):
+    with pytest.raises(TraversalError, match="here are images of stereo/centre"):
         open_traversal(run, camera="mono_left")
     with pytest.raises(TraversalError, match=r"no camera 'left'.*stereo/centre, stereo/left"):
         open_traversal(run, camera="left")
@@ -290,7 +290,7 @@ def test_a_run_without_any_image_is_refused(run: Path) -> None:
 def test_a_run_without_any_good_image_is_refused(run: Path) -> None:
     for path in (run / "stereo" / "centre").iterdir():
         path.write_bytes(b"no PNG")
-    with pytest.raises(TraversalError, match="neither this image nor any other here can be read"):
+    with pytest.raises(TraversalError, match="neither this image nor any other"):
         open_traversal(run)
 
 

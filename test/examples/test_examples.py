@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 from room import Room, write_rgbd
 
+from scene_geo_loc import matchers
+
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -44,11 +48,12 @@ def test_a_map_is_built_from_a_folder(office_map: Path) -> None:
     assert (office_map / "map.json").is_file()
 
 
-def test_an_image_is_localized(
+def test_an_image_is_localized_with_one_readable_line(
     office_map: Path, evening: Path, room: Room, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("localize_image.py", office_map, evening / "images" / "1.png", "--focal-length", room.camera.fx)
-    assert "LOCALIZED" in capsys.readouterr().out
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("localized at")
 
 
 def test_errors_are_printed_for_frames_with_known_poses(
@@ -60,6 +65,19 @@ def test_errors_are_printed_for_frames_with_known_poses(
     median = re.search(r"median error ([\d.]+) cm", printed)
     assert median is not None
     assert float(median[1]) < 5
+
+
+def test_a_map_is_built_and_matched_by_features_of_ones_own(
+    office: Path,
+    evening: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(matchers, "MATCHERS", dict(matchers.MATCHERS))  # the example adds its own
+    run("own_matcher.py", office, tmp_path / "orb_map", evening)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(": localized at" in line for line in lines) == 4
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))

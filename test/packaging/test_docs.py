@@ -9,7 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *(path for path in DOCS.rglob("*.md") if "site" not in path.parts)])
+MADE_BY_THE_BUILD = DOCS / "api"
+PAGES = sorted(
+    page for page in (*ROOT.glob("*.md"), *DOCS.rglob("*.md")) if not page.is_relative_to(MADE_BY_THE_BUILD)
+)
 LINK = re.compile(r"\]\((?!https?://)([^)\s]*)\)")
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 

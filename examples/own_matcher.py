@@ -7,7 +7,6 @@ described, and how many of its matches must agree with a pose; the package store
 """
 
 import argparse
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -42,9 +41,6 @@ class OrbMatcher(KeypointMatcher):
         bits = np.unpackbits(np.asarray(bytes_of, np.uint8), axis=1)
         descriptors = np.where(bits[strongest], 1 / 16, -1 / 16)
         return pixels[strongest], descriptors.astype(np.float32)
-
-    def save(self, path: Path) -> None:
-        """Writes nothing, since nothing is learned."""
 
 
 MATCHERS[OrbMatcher.name] = OrbMatcher  # so that maps built with it can be opened

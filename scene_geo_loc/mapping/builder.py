@@ -87,7 +87,7 @@ class MapBuilder:
         *,
         map_frame: str = "map",
         source: str = "",
-        network: Path | None = None,
+        network: Path | str | None = None,
         matcher: type[Matcher] | None = None,
         device: str = "auto",
         overwrite: bool = False,
@@ -101,7 +101,8 @@ class MapBuilder:
             source: where the frames come from, for the map's provenance.
             network: a checkpoint; default: the network of the package, with its input resized to the shape
                 of the images.  A network that is not fitted is fitted on the images of the map.
-            matcher: a matcher of one's own, used instead of the one that `settings.matcher` names.
+            matcher: a matcher of one's own, used instead of the one that `settings.matcher` names; it must be
+                among `scene_geo_loc.matchers.MATCHERS` when the map is localized in.
             device: torch device, or "auto".
             overwrite: whether a map at `out` is replaced once the new one is complete.
 
@@ -123,7 +124,7 @@ class MapBuilder:
             check_replaceable_map(self.out)
         self.progress = BuildProgress()
         self._device = device
-        self._network, self._provenance = load_checkpoint(network) if network else default_network()
+        self._network, self._provenance = load_checkpoint(Path(network)) if network else default_network()
         if self.settings.depth == "learned" and not self._network.descriptor.infers_depth:
             raise MapError(
                 "The network infers no depth, and depth is to be learned: set `depth` to `auto`, which "
@@ -345,7 +346,7 @@ def build_map(
     settings: BuilderSettings | None = None,
     *,
     source: str | None = None,
-    network: Path | None = None,
+    network: Path | str | None = None,
     matcher: type[Matcher] | None = None,
     device: str = "auto",
     overwrite: bool = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 import cv2
@@ -75,6 +76,9 @@ class KeypointMatcher(Matcher):
         chosen = slice(len(self.rerank_subset)) if is_subset else slice(None)
         pixels = (rows["keypoints"][chosen] + 0.5) * (self.input_size / PLACE_SCALE) - 0.5
         return LocalFeatures(pixels, unit(rows["local_features"][chosen]))
+
+    def save(self, path: Path) -> None:
+        """See `Matcher.save`; by default nothing is written."""
 
 
 def _working_image(image: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:

@@ -34,6 +34,3 @@ class SiftMatcher(KeypointMatcher):
         strongest = np.argsort([-keypoint.response for keypoint in keypoints], kind="stable")
         pixels = np.array([keypoint.pt for keypoint in keypoints], np.float64)
         return pixels[strongest], unit(np.sqrt(histograms[strongest]))
-
-    def save(self, path: Path) -> None:
-        """Nothing is learned."""

@@ -102,7 +102,7 @@ def test_the_same_image_is_the_most_similar_one(folder: Path, tmp_path: Path) ->
 
 
 def test_a_folder_that_gives_nothing_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SceneGeoLocError, match="is no folder"):
+    with pytest.raises(SceneGeoLocError, match="is not a folder"):
         run(tmp_path / "nowhere", "--out", tmp_path / "out.npz")
     with pytest.raises(SceneGeoLocError, match="no image files"):
         run(tmp_path, "--out", tmp_path / "out.npz")
@@ -147,11 +147,11 @@ def test_a_network_whose_images_are_all_broken_describes_nothing(folder: Path, t
 @pytest.mark.parametrize(
     ("arrays", "reason"),
     [
-        ({"names": np.array(["a"])}, "no archive with the arrays"),
+        ({"names": np.array(["a"])}, "not an archive with the arrays"),
         ({"names": np.array(["a", "b"]), "descriptors": np.ones((1, 4))}, "should be"),
         ({"names": np.array(["a"]), "descriptors": np.zeros((1, 4))}, "zero or not finite"),
         ({"names": np.array(["a"]), "descriptors": np.full((1, 4), np.inf)}, "zero or not finite"),
-        ({"names": np.array([{}], object), "descriptors": np.ones((1, 4))}, "no archive with the arrays"),
+        ({"names": np.array([{}], object), "descriptors": np.ones((1, 4))}, "not an archive with the arrays"),
     ],
 )
 def test_an_archive_without_usable_descriptors_is_refused(
@@ -165,7 +165,7 @@ def test_an_archive_without_usable_descriptors_is_refused(
 @pytest.mark.parametrize("data", [b"", b"text", b"PK\x03\x04 a damaged archive"])
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.npz").write_bytes(data)
-    with pytest.raises(SceneGeoLocError, match="no archive with the arrays"):
+    with pytest.raises(SceneGeoLocError, match="not an archive with the arrays"):
         Descriptors.load(tmp_path / "x.npz")
 
 

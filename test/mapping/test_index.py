@@ -44,5 +44,5 @@ def test_it_round_trips_through_its_file(descriptors: np.ndarray, tmp_path: Path
 
 def test_a_file_that_is_no_index_is_said(tmp_path: Path) -> None:
     (tmp_path / "index.faiss").write_bytes(b"nothing of the kind")
-    with pytest.raises(MapError, match="no index"):
+    with pytest.raises(MapError, match="not an index"):
         DescriptorIndex.read(tmp_path / "index.faiss")

@@ -105,7 +105,7 @@ class _Campaign:
             output.begin()
             output.restart()
             for sensor in (*self.views, *self.lidars):
-                (output.folder / sensor).mkdir()
+                (output.folder / sensor).mkdir(parents=True)
 
     def finish(self, number: int) -> None:
         """Writes the files of a run that need no rays, and gives the run its name."""

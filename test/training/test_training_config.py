@@ -16,6 +16,38 @@ from scene_geo_loc.training.common.config import (
 )
 from scene_geo_loc.training.common.protocols import TrainingProtocol
 
+COMPOSED = {
+    "rgb_alexnet_gem": "RGB, AlexNet, GeM",
+    "rgb_efficientnet_lite0_netvlad": "RGB, EfficientNet-Lite0, NetVLAD",
+    "rgb_alexnet_mac_augmented": "RGB, AlexNet, MAC, photometric augmentation",
+    "rgb_plus_resnet18_truncated_netvlad": "RGB+, truncated ResNet18, NetVLAD",
+    "rgbtd_alexnet_mac_gated": "RGBtD, AlexNet, MAC, gated fusion",
+    "rgbtd_alexnet_mac_linear": "RGBtD, AlexNet, MAC, linear depth",
+    "rgbtd_alexnet_mac_smooth": "RGBtD, AlexNet, MAC, differentiable colouring",
+    "rgbtd_alexnet_mac_uncertainty": "RGBtD, AlexNet, MAC, uncertainty-weighted depth loss",
+    "hallucination_resnet18_mac": "Hallucination, ResNet18, MAC",
+}
+
+
+@pytest.mark.parametrize(("name", "title"), COMPOSED.items())
+def test_a_name_of_parts_is_a_system_of_the_paper(name: str, title: str) -> None:
+    system = load_system(name)
+    assert system.name == title
+    assert (system.network.input_width, system.network.input_height) == (224, 224)
+    assert system.augmentation == name.endswith("augmented")
+    assert system.network.fusion == ("gated" if name.endswith("gated") else "concatenate")
+    assert system.network.depth_scale == ("linear" if name.endswith("linear") else "log")
+    smooth = name.endswith("smooth") or name.startswith("rgb_plus")
+    assert system.network.colouring == ("smooth" if smooth else "jet")
+    assert system.depth_loss == ("uncertainty" if name.endswith("uncertainty") else "l1")
+
+
+def test_parts_that_do_not_go_together_are_one_sentence() -> None:
+    with pytest.raises(
+        SceneGeoLocError, match="rgb_alexnet_mac_gated: network: fusion gated needs two parts"
+    ):
+        load_system("rgb_alexnet_mac_gated")
+
 
 @pytest.mark.parametrize("name", names_of("systems"))
 def test_every_system_that_comes_with_the_package_can_be_loaded(name: str) -> None:
@@ -27,7 +59,7 @@ def test_every_system_that_comes_with_the_package_can_be_loaded(name: str) -> No
 
 
 def test_systems_have_names_of_their_own() -> None:
-    names = [load_system(name).name for name in names_of("systems")]
+    names = [load_system(name).name for name in (*COMPOSED, *names_of("systems"))]
     assert len(set(names)) == len(names)
 
 

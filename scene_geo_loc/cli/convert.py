@@ -1,4 +1,4 @@
-"""`scene-geo-loc convert`: writes any source as a rosbag2."""
+"""`scene-geo-loc convert`: writes a source as a rosbag2."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def convert(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new bag.")],
     compressed: Annotated[
         bool,
-        typer.Option("--compressed", help="Write images as JPEG: a tenth of the size, not quite the same."),
+        typer.Option("--compressed", help="Write images as JPEG: a tenth of the size, with small errors."),
     ] = False,
 ) -> None:
-    """Write any source as a rosbag2 (MCAP), so that it can be replayed through the nodes.
+    """Write a source as a rosbag2 (MCAP), to replay it to the nodes.
 
     The bag has /camera/image_raw, /camera/camera_info, /camera/depth/image_raw, /lidar/points and
     /ground_truth/pose, as far as the source has them.  A run of the Oxford RobotCar also gives
@@ -38,7 +38,7 @@ def convert(
         compressed=compressed,
         track=lambda frames: track(frames, len(traversal), f"Writing {out}"),
     )
-    written = [f"{done.frames} frames", *(f"{count} {of}" for of, count in sorted(done.others.items()))]
-    typer.echo(f"{out}: {', '.join(written)}")
+    written = [f"{done.frames} frames", *(f"{count} {topic}" for topic, count in sorted(done.others.items()))]
+    typer.echo(f"{out}: {', '.join(written)}.")
     if done.left_out:
-        typer.echo(f"left out: {done.left_out}")
+        typer.echo(f"Skipped: {done.left_out}.")

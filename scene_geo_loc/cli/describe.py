@@ -13,27 +13,27 @@ if TYPE_CHECKING:
 
 
 def describe(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Images, in folders as deep as you like.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of images, with any sub-folders.")],
     out: Annotated[Path, typer.Option(help="File to write, a NumPy archive (.npz).")],
     fit: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Fit the network on these images, not on those described."),
+        typer.Option(metavar="FOLDER", help="Fit the network on these images instead of those in FOLDER."),
     ] = None,
     network: Annotated[
         Path | None,
-        typer.Option(help="Checkpoint of a network, such as a map's; else the package's own."),
+        typer.Option(help="Checkpoint of a network, for example a map's. Default: the package's."),
     ] = None,
-    save_network: Annotated[Path | None, typer.Option(help="File to keep the fitted network in.")] = None,
+    save_network: Annotated[Path | None, typer.Option(help="File to write the fitted network to.")] = None,
     device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, ...")] = "auto",
 ) -> None:
-    """Write the global descriptor of every image in a folder, for retrieval by cosine.
+    """Write the global descriptor of every image in a folder, for retrieval by cosine similarity.
 
-    A network that is not fitted to any place is fitted on these images first.
+    A network that is not fitted yet is fitted on these images first.
 
-    The archive holds `names` (relative to FOLDER, sorted), `descriptors` (one unit vector a row), the
-    digest of the `network` and its `input_size`; np.load(FILE, allow_pickle=False) reads it.
+    The archive holds `names` (relative to FOLDER, sorted), `descriptors` (one unit vector per row), the
+    digest of the `network` and its `input_size`. Read it with np.load(FILE, allow_pickle=False).
 
-    Queries and database are comparable if one network described them, in one folder or with --network:
+    Descriptors can be compared only if they are from the same network:
 
         scene-geo-loc describe database --out database.npz --save-network fitted.safetensors
 
@@ -55,17 +55,17 @@ def describe(
         with written_aside(save_network) as aside:
             save_checkpoint(extractor.network, aside, provenance)
     count, size = described.descriptors.shape
-    typer.echo(f"{out}: descriptors of {count} images, {size} numbers each.")
+    typer.echo(f"{out}: {count} descriptors of size {size}.")
     if skipped:
-        typer.echo(f"Left out: {skipped}.")
+        typer.echo(f"Skipped: {skipped}.")
 
 
 def _ready(
     path: Path | None, folder: Path, fit: Path | None, device: str
 ) -> tuple[Extractor, dict[str, Any]]:
-    """The network of a checkpoint or of the package, fitted if it was not, and its provenance.
+    """Returns the network of a checkpoint or of the package, fitted if it was not, and its provenance.
 
-    Raises CheckpointError where it would be fitted once more.
+    Raises CheckpointError if the network is fitted already and images to fit it on are given.
     """
     from scene_geo_loc.cli.options.progress import track
     from scene_geo_loc.core.errors import CheckpointError
@@ -78,7 +78,7 @@ def _ready(
     network, provenance = load_checkpoint(path) if path else default_network()
     network = network.without_depth()
     if network.is_fitted and fit is not None:
-        raise CheckpointError(f"{path or 'The network of the package'} is fitted already: leave out --fit.")
+        raise CheckpointError(f"{path or 'The network of the package'} is fitted already: omit --fit.")
     source = fit or folder
     names = image_names(source)
     taken: Iterable[str] = names

@@ -1,4 +1,4 @@
-"""`scene-geo-loc export`: a network for other runtimes."""
+"""`scene-geo-loc export`: exports a network for other runtimes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import typer
 
 def export(
     network: Annotated[
-        Path, typer.Argument(metavar="NETWORK", help="Checkpoint of a network, such as a map's.")
+        Path, typer.Argument(metavar="NETWORK", help="Checkpoint of a network, for example a map's.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="ONNX file to write.")],
 ) -> None:
     """Write a network as ONNX, for TensorRT or another runtime.
 
-    The input `image` is one RGB image (1, height, width, 3) in float32 from 0 to 255, of the size that the
-    command prints. The outputs are `local_features` (1, rows, columns, channels), `global_descriptor`
-    (1, length) and, where the network infers it, `depth` (1, height, width) in metres; a network that is not
-    fitted gives the maps that it would be fitted to instead of a descriptor. All shapes are fixed.
+    The input `image` is one RGB image (1, height, width, 3) in float32 from 0 to 255; the command prints its
+    size. The outputs are `local_features` (1, rows, columns, channels), `global_descriptor` (1, length)
+    and, if the network infers depth, `depth` (1, height, width) in metres. A network that is not fitted
+    outputs the feature maps that it would be fitted on instead of a descriptor. All shapes are fixed.
 
     Example:  scene-geo-loc export street_map/network.safetensors street.onnx
     """
@@ -31,4 +31,4 @@ def export(
     with written_aside(out) as aside:
         outputs = export_onnx(loaded, aside)
     size = f"{loaded.config.input_width}x{loaded.config.input_height}"
-    typer.echo(f"{out}: takes images of {size}, gives {', '.join(outputs)}.")
+    typer.echo(f"{out}: input {size}, outputs {', '.join(outputs)}.")

@@ -1,4 +1,4 @@
-"""`scene-geo-loc simulate`: drives through a made-up town, as a bag or in a dataset's layout."""
+"""`scene-geo-loc simulate`: simulates drives through a town, as a bag or in the layout of RobotCar."""
 
 from __future__ import annotations
 
@@ -10,37 +10,36 @@ import typer
 from scene_geo_loc.cli.options.progress import progress
 
 _OF_ROBOTCAR = ("out", "layout", "seed", "length", "speed", "rate", "width", "height", "workers")
-"""The options that a campaign in RobotCar's layout takes; the rest is as that car has it."""
+"""Options of a campaign in RobotCar's layout; everything else is as on that vehicle."""
 
 
 def simulate(
     ctx: typer.Context,
-    out: Annotated[Path, typer.Argument(help="Where to write the bag (rosbag2 MCAP), or the dataset.")],
+    out: Annotated[Path, typer.Argument(help="Path of the new bag (rosbag2 MCAP) or dataset.")],
     layout: Annotated[
         str,
         typer.Option(
-            help="bag: one drive.  robotcar: the runs of the papers' experiments, as RobotCar has them."
+            help="bag: one drive; robotcar: the runs of the papers' experiments in RobotCar's layout."
         ),
     ] = "bag",
     condition: Annotated[str, typer.Option(help="overcast, sunny, long-term, snow or night.")] = "overcast",
     seed: Annotated[int, typer.Option(help="Seed of the town.")] = 7,
     drive_seed: Annotated[
         int | None,
-        typer.Option(
-            help="Seed of the line, the speed and the noise; follows from the condition if left out."
-        ),
+        typer.Option(help="Seed of driving line, speed and noise. Default: derived from the condition."),
     ] = None,
-    start: Annotated[float, typer.Option(help="Where on the loop to start, in metres.")] = 0.0,
+    start: Annotated[float, typer.Option(help="Start of the drive along the loop, in metres.")] = 0.0,
     length: Annotated[
         float | None,
         typer.Option(
-            help="How far to drive, in metres; with --layout robotcar the test area's street, at most 2110.",
+            help="Length of the drive in metres; with --layout robotcar, of the test area's street, "
+            "at most 2110.",
             show_default="320; robotcar: 300",
         ),
     ] = None,
-    speed: Annotated[float, typer.Option(help="Cruising speed in metres a second.")] = 8.0,
+    speed: Annotated[float, typer.Option(help="Cruising speed in m/s.")] = 8.0,
     rate: Annotated[
-        float | None, typer.Option(help="Images a second.", show_default="10; robotcar: 2.5")
+        float | None, typer.Option(help="Images per second.", show_default="10; robotcar: 2.5")
     ] = None,
     width: Annotated[
         int | None, typer.Option(help="Width of an image in pixels.", show_default="640; robotcar: 320")
@@ -54,26 +53,30 @@ def simulate(
     model: Annotated[
         str, typer.Option(help="Distortion model: none, plumb_bob, rational_polynomial or equidistant.")
     ] = "none",
-    distortion: Annotated[str, typer.Option(help="Coefficients of the model, separated by commas.")] = "",
-    compressed: Annotated[bool, typer.Option("--compressed/--raw", help="Images as JPEG, or raw.")] = True,
+    distortion: Annotated[str, typer.Option(help="Distortion coefficients, separated by commas.")] = "",
+    compressed: Annotated[
+        bool, typer.Option("--compressed/--raw", help="Write images as JPEG or raw.")
+    ] = True,
     depth: Annotated[bool, typer.Option("--depth", help="Also write the true depth of each image.")] = False,
-    lidar: Annotated[bool, typer.Option("--lidar/--no-lidar", help="With both lidars, or without.")] = True,
-    workers: Annotated[int | None, typer.Option(help="Processes; one for each core if left out.")] = None,
+    lidar: Annotated[bool, typer.Option("--lidar/--no-lidar", help="Simulate both lidars, or none.")] = True,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of processes. Default: one for each core.")
+    ] = None,
 ) -> None:
-    """Drives through a made-up town and records a bag: camera, lidars, odometry, GPS, ground truth.
+    """Simulate a drive through a town and record a bag: camera, lidars, odometry, GPS, ground truth.
 
-    The town is a closed street of more than 2 km.  The same seed gives the same houses in every
-    condition; paint, parked cars, foliage and light change.  The same arguments give the same bag.
+    The town is a closed street of more than 2 km. The same seed gives the same houses in every condition;
+    paint, parked cars, foliage and light change. The same arguments give the same bag.
 
-    A map drive, and the same street in the snow half a year later:
+    A drive to map, and the same street in the snow half a year later:
 
         scene-geo-loc simulate bags/overcast --condition overcast --length 320
 
         scene-geo-loc simulate bags/snow --condition snow --length 320 --no-lidar
 
-    With --layout robotcar it writes nine runs over a larger town, four cameras and two lidars each,
-    with disjoint areas for training, validation and test; started again, it goes on with the runs
-    that are missing.  At the papers' scale:
+    --layout robotcar simulates nine runs in a larger town, with four cameras, two lidars and disjoint areas
+    for training, validation and test. The same command simulates the runs that are still missing. At the
+    papers' scale:
 
         scene-geo-loc simulate data/robotcar-twin --layout robotcar --length 2110
     """
@@ -91,7 +94,7 @@ def simulate(
         _simulate_robotcar(out, {"seed": seed, "speed": speed, **given}, workers)
         return
     if layout != "bag":
-        raise SceneGeoLocError(f"There is no layout {layout!r}; name bag or robotcar.")
+        raise SceneGeoLocError(f"unknown layout {layout!r}: choose bag or robotcar.")
     from dataclasses import replace
 
     from scene_geo_loc.simulation.recordings.drive import DriveSettings
@@ -107,7 +110,7 @@ def simulate(
     try:
         coefficients = tuple(float(value) for value in distortion.split(",") if value.strip())
         if not 1 <= fov <= 170:
-            raise ValueError("the field of view must lie between 1 and 170 degrees")
+            raise ValueError(f"field of view {fov:g}° is not within 1° to 170°")
         camera = replace(
             pinhole(given.pop("width", 640), given.pop("height", 480), fov),
             model=model,
@@ -143,18 +146,18 @@ def _simulate_robotcar(out: Path, values: dict[str, Any], workers: int | None) -
 
     with progress("simulating the runs", "images") as on_progress:
         summary = simulate_robotcar(out, CampaignSettings(**values), workers=workers, on_progress=on_progress)
-    there = f", {summary.kept} of them were there already" if summary.kept else ""
-    typer.echo(f"{out}: {summary.runs} runs{there}; {summary.images} images simulated.")
+    kept = f", {summary.kept} of them from an earlier call" if summary.kept else ""
+    typer.echo(f"{out}: {summary.runs} runs{kept}; {summary.images} images simulated.")
 
 
 def _refuse_others(ctx: typer.Context) -> None:
-    """Refuses options that a campaign does not take."""
+    """Raises SceneGeoLocError if an option was given that a campaign does not have."""
     from scene_geo_loc.core.errors import SceneGeoLocError
 
     for name in ctx.params:
         source = ctx.get_parameter_source(name)
         if name not in _OF_ROBOTCAR and source is not None and source.name != "DEFAULT":
             raise SceneGeoLocError(
-                f"--layout robotcar does not take --{name.replace('_', '-')}: its runs, sensors and formats "
-                "are RobotCar's; leave it out."
+                f"--{name.replace('_', '-')} cannot be used with --layout robotcar, whose runs, sensors and "
+                "formats are fixed: omit it."
             )

@@ -1,4 +1,4 @@
-"""`scene-geo-loc triplets`: chooses the images that a descriptor is trained with."""
+"""`scene-geo-loc triplets`: chooses the triplets of images to train a descriptor on."""
 
 from __future__ import annotations
 
@@ -19,19 +19,17 @@ def triplets(
     settings: TripletSettings,
     depth: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder with the training depth maps of each camera, in RUN/CAMERA; ROOT/depth if left out."
-        ),
+        typer.Option(help="Folder of the depth maps of each camera, in RUN/CAMERA. Default: ROOT/depth."),
     ] = None,
     make_depth: Annotated[
-        bool, typer.Option("--make-depth", help="Make the depth maps that are missing there, from lidar.")
+        bool, typer.Option("--make-depth", help="Make missing depth maps from lidar.")
     ] = False,
 ) -> None:
     """Choose triplets (anchor, positives, negatives) in the training area of RobotCar runs.
 
-    Anchors are of the run 2015-05-19-14-06-38, positives and negatives of 2015-08-28-09-50-22 and
-    2015-11-10-14-15-57.  The training area is that of ROOT/areas.json, else a part of Oxford; no image
-    of the validation or the test area is taken.
+    Anchors are from the run 2015-05-19-14-06-38, positives and negatives from 2015-08-28-09-50-22 and
+    2015-11-10-14-15-57. The training area is that of ROOT/areas.json, else a part of Oxford; images of the
+    validation and test areas are not used.
 
     Example:  scene-geo-loc triplets robotcar robotcar/triplets.parquet --make-depth
     """
@@ -56,13 +54,13 @@ def triplets(
     typer.echo(
         f"{out}: {len(made)} triplets of an anchor, {settings.positives} positives and "
         f"{settings.negatives} negatives; "
-        f"{len(images)} images of {len(runs)} runs, {with_depth} of them with a training depth map"
+        f"{len(images)} images of {len(runs)} runs, {with_depth} of them with a depth map."
     )
     for run in missing:
-        typer.echo(f"there is no run {run}: fewer positives and negatives to choose from", err=True)
+        typer.echo(f"The run {run} is missing: there are fewer positives and negatives.", err=True)
     if len(made) < settings.triplets:
-        typer.echo(f"only {len(made)} of {settings.triplets} triplets could be made", err=True)
+        typer.echo(f"Only {len(made)} of {settings.triplets} triplets could be made.", err=True)
     if made.info.left_out:
-        typer.echo(f"left out: {Skipped(made.info.left_out)}")
+        typer.echo(f"Skipped: {Skipped(made.info.left_out)}.")
     if without_depth:
-        typer.echo(f"without a depth map: {without_depth}")
+        typer.echo(f"Without a depth map: {without_depth}.")

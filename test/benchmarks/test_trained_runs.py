@@ -62,7 +62,7 @@ def test_a_run_that_is_not_finished_is_left_out_and_named(tmp_path: Path) -> Non
     make_run(tmp_path / "rgb_1", seed=1, finished=False)
     found = find_runs([tmp_path])
     assert [run.seed for run in found.runs] == [0]
-    assert found.left_out == ["RGB with seed 1 is left out: it is not finished."]
+    assert found.left_out == ["RGB with seed 1 is excluded: its training is not finished."]
 
 
 def test_stages_inside_a_run_are_no_runs_of_their_own(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_run_that_trained_a_decoder_alone_is_left_out(tmp_path: Path) -> None:
     make_run(tmp_path / "depth", name="RGB, depth", protocol={"name": "depth", "freeze": "encoder"})
     found = find_runs([tmp_path])
     assert [run.system.name for run in found.runs] == ["RGB"]
-    assert found.left_out == ["RGB, depth is left out: its decoder alone is trained, not its descriptor."]
+    assert found.left_out == ["RGB, depth is excluded: only its decoder was trained, not its descriptor."]
 
 
 def test_a_seed_that_is_there_twice_is_refused(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_images_that_cannot_be_read_are_left_out_and_counted(folder: Path, tmp_p
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing more")
     (folder / "empty.png").write_bytes(b"")
     shown = run(folder, "--out", tmp_path / "out.npz")
-    assert "Left out: 2 images that cannot be read." in shown
+    assert "Skipped: 2 images that cannot be read." in shown
     assert len(Descriptors.load(tmp_path / "out.npz").names) == 4
 
 

@@ -24,12 +24,12 @@ def refused(result: Result) -> str:
 
 def test_an_option_that_is_not_for_robotcar_is_refused_rather_than_ignored(tmp_path: Path) -> None:
     result = simulate(tmp_path / "twin", "--layout", "robotcar", "--drive-seed", "3")
-    assert "does not take --drive-seed" in refused(result)
+    assert "--drive-seed cannot be used with --layout robotcar" in refused(result)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_layout_is_named_with_those_that_there_are(tmp_path: Path) -> None:
-    assert "no layout 'kitti'; name bag or robotcar" in refused(simulate(tmp_path, "--layout", "kitti"))
+    assert "layout 'kitti': choose bag or robotcar" in refused(simulate(tmp_path, "--layout", "kitti"))
 
 
 def test_the_lengths_that_robotcar_can_have_are_said(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_depth_maps_that_are_missing_are_made_once_and_named(root: Path, tmp_pat
 def test_fewer_triplets_than_asked_for_are_told_with_the_reason(root: Path, tmp_path: Path) -> None:
     told = run(root, tmp_path / "triplets.parquet", *SMALL)
     made = Triplets.load(tmp_path / "triplets.parquet")
-    assert f"only {len(made)} of 400 triplets could be made" in told
+    assert f"Only {len(made)} of 400 triplets could be made" in told
     assert "anchors with fewer than 3 negatives" in told
 
 
@@ -84,7 +84,7 @@ def test_a_run_that_is_missing_is_told_but_anchors_must_be_there(tmp_path: Path)
     write_run(tmp_path, TRAINING_RUNS[0], VIEWS[:1])
     (tmp_path / "areas.json").write_text(json.dumps(AREAS))
     told = run(tmp_path, tmp_path / "triplets.parquet", *SMALL, "--positives", 2)
-    assert all(f"there is no run {name}" in told for name in TRAINING_RUNS[1:])
+    assert all(f"The run {name} is missing" in told for name in TRAINING_RUNS[1:])
     (tmp_path / TRAINING_RUNS[0]).rename(tmp_path / TRAINING_RUNS[1])
     with pytest.raises(SceneGeoLocError, match=f"no RobotCar run {TRAINING_RUNS[0]}"):
         run(tmp_path, tmp_path / "triplets.parquet")

@@ -244,7 +244,7 @@ def test_the_command_says_what_is_in_the_bag(run: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     expected = "23 frames, 60 GPS fixes, 191 odometry steps, 120 poses, 360 scans"
     assert f"{tmp_path / 'bag'}: {expected}" in result.output.replace("\n", "")
-    assert "left out: 1 missing images" in result.output
+    assert "Skipped: 1 missing images" in result.output
 
 
 def test_several_cameras_are_written_side_by_side_and_read_again(run: Path, tmp_path: Path) -> None:

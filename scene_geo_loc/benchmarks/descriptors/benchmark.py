@@ -1,7 +1,7 @@
-"""Global descriptors on the ICRA paper's four scenarios, system by system.
+"""Measures recall of global descriptors in the ICRA paper's four scenarios.
 
-All systems see the same images, which are decoded once.  One system's networks and descriptors are in
-memory at a time; what is kept of them is which references they found.
+All systems receive the same images, which are decoded once. Networks and descriptors of one system at a time
+are in memory; of each system only the ranked references are kept.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from scene_geo_loc.places.views import View
 
 _BATCH = 16
-"""Images that are in memory at a time."""
+"""Number of images in memory at a time."""
 
 _SIMULATION = "simulation.json"
-"""What the simulator writes beside the runs that it makes."""
+"""File that the simulator writes beside its runs."""
 
 
 def benchmark_descriptors(
@@ -53,15 +53,16 @@ def benchmark_descriptors(
     protocols: Protocols | None = None,
     show: ProgressDisplay = no_display,
 ) -> Benchmark:
-    """Scores runs of systems on all scenarios that a folder of RobotCar runs has.
+    """Measures the recall of systems in all scenarios of a folder of RobotCar runs.
 
     Args:
-        cache: folder that images and scores are kept in, so that the same again with another run costs
-            that run alone; without it, images are in a temporary folder meanwhile.
-        protocols: the settings of the protocols that runs name, for the record.
+        cache: folder to keep images and scores in, so that the next call measures only new runs; without
+            it, images are in a temporary folder meanwhile.
+        protocols: settings of the runs' training protocols, for the record.
+        show: displays progress.
 
-    Raises SceneGeoLocError where there is no scenario, where none of its images can be read, or where the
-    cache cannot be written.
+    Raises SceneGeoLocError if there is no scenario, none of its images can be read, or the cache cannot be
+    written.
     """
     from scene_geo_loc.places.scenarios import load_scenarios
 
@@ -85,10 +86,10 @@ def score_runs(
     cache: Path | None = None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> list[SystemResult]:
-    """Runs of systems by system, in the order in which each is first met, with one row a whitened size.
+    """Measures runs and gathers them by system, in order of first appearance; each whitened size is a row.
 
     Args:
-        shape: width and height of the images, which the sizes of inputs follow from.
+        shape: width and height of the images, from which the sizes of inputs follow.
     """
     rows: dict[SystemName, SystemResult] = {}
     total = len(images.rows()) * len(runs)
@@ -130,7 +131,7 @@ def whiten(
 
 @dataclass
 class _Scores:
-    """The results of one run, as itself and whitened, from the cache where it has them."""
+    """Measures one run, as it is and whitened, or reads its results from the cache."""
 
     images: ScenarioImages
     run: SystemRun
@@ -167,7 +168,7 @@ class _Scores:
             if not np.isfinite(described).all():
                 raise SceneGeoLocError(
                     f"{self.run.system} with seed {self.run.seed} gives descriptors that are not finite: "
-                    "leave it out, or train it again."
+                    "exclude it, or train it again."
                 )
             if descriptors is None:
                 descriptors = np.zeros((len(pixels), described.shape[1]), np.float32)
@@ -208,7 +209,7 @@ class _Scores:
         return np.array(list(dict.fromkeys(np.concatenate(rows).tolist())), np.int64)
 
     def _file(self, size: int | None, shape: Size) -> Path | None:
-        """Named by what the result follows from: images, network and input, and for its speed the machine."""
+        """Cache file, named by everything that the result depends on: images, network, input, machine."""
         if self.cache is None or not self.run.digest:
             return None
         width, height = self.run.input_size(*shape)
@@ -223,7 +224,7 @@ class _Scores:
         try:
             return run_from_dict(json.loads(file.read_text()), self.run.seed, self.run.parent)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None  # damaged: scored again, and written anew
+            return None  # damaged: measured again and replaced
 
     def _keep(self, size: int | None, shape: Size, result: RunResult) -> None:
         if (file := self._file(size, shape)) is not None:
@@ -235,6 +236,6 @@ def _positions(views: Sequence[View]) -> NDArray[np.float64]:
 
 
 def _first_shape(references: Sequence[View]) -> tuple[int, int]:
-    """Height and width of the images, as the first reference's camera has them."""
+    """Height and width of the first reference's camera."""
     camera = references[0].files.camera
     return camera.height, camera.width

@@ -1,4 +1,4 @@
-"""What a descriptor benchmark found: recall of each run, rows of systems over their seeds."""
+"""Results of the descriptor benchmark: recall of each run, and of systems over their seeds."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from scene_geo_loc.metrics.published.icra2019 import DAYTIME
 from scene_geo_loc.metrics.recall import PROTOCOL, PlaceRecall
 
 Protocols = Mapping[str, Mapping[str, Any]]
-"""The settings of training protocols, by their names."""
+"""Settings of training protocols, by name."""
 
 Number = Callable[[PlaceRecall], float]
-"""One number of a scenario, recall@1 say."""
+"""Computes one number of a scenario, for example recall@1."""
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run of a system in all scenarios, by their names, and what it costs.
+    """Recall of one run in all scenarios, and its costs.
 
     Attributes:
-        seed: of its training; None where it has none.
-        digest, parent: of its network, and of the one that it was fine-tuned from; empty where not known.
+        seed: of its training, or None.
+        digest, parent: of its network and of the network that it was fine-tuned from; empty if unknown.
         parameters: numbers in its networks.
         bytes_an_image: of a descriptor in float32.
         ms_an_image: median over batches, one image at a time, from pixels at the size of the network's
@@ -46,11 +46,11 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Spread:
-    """A number over seeds.
+    """Mean and spread of a number over seeds.
 
     Attributes:
         mean: over the seeds.
-        deviation: sample standard deviation; None of a single seed.
+        deviation: sample standard deviation; None for a single seed.
     """
 
     mean: float
@@ -58,14 +58,14 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Of one or more values."""
+        """Returns the spread of one or more values."""
         deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
         return cls(float(np.mean(values)), deviation)
 
 
 @dataclass(frozen=True)
 class SystemResult:
-    """A row: one system, with all its seeds.
+    """Results of one system with all its seeds: a row of the table.
 
     Attributes:
         traits: encoder, pooling and so on, by name.
@@ -77,11 +77,11 @@ class SystemResult:
     runs: list[RunResult]
 
     def over_seeds(self, scenario: str, number: Number) -> Spread:
-        """A number in one scenario."""
+        """A number in one scenario over the seeds."""
         return Spread.of([number(run.recalls[scenario]) for run in self.runs])
 
     def mean_over(self, scenarios: Sequence[str], number: Number) -> Spread | None:
-        """The mean of a number over scenarios; None where one of them is missing."""
+        """The mean of a number over scenarios; None if one of them is missing."""
         if not set(scenarios) <= set(self.runs[0].recalls):
             return None
         return Spread.of(
@@ -94,27 +94,27 @@ class SystemResult:
 
     @property
     def ms_an_image(self) -> float:
-        """The median over seeds, which do not differ in it but by chance."""
+        """Median over the seeds, which differ only by noise."""
         return float(np.median([run.ms_an_image for run in self.runs]))
 
     @property
     def seeds(self) -> list[int]:
-        """Those of its runs that have one."""
+        """Seeds of the runs that have one."""
         return [run.seed for run in self.runs if run.seed is not None]
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Systems on the scenarios of a folder of runs.
+    """Results of systems in the scenarios of a folder of runs.
 
     Attributes:
         name: of the folder.
-        scenarios: what was asked.
-        systems: at least one; the first is what all others are compared with.
-        left_out: a sentence for each scenario and each run that could not be had.
-        protocols: settings of the training protocols that systems name.
-        is_simulated: whether the simulator made the runs.
-        begun_with: a sentence for each file of weights that training began with in place of ImageNet's.
+        scenarios: queries and references.
+        systems: at least one; all others are compared with the first.
+        left_out: a sentence for each scenario and each run that is excluded.
+        protocols: settings of the systems' training protocols.
+        is_simulated: whether the runs are simulated.
+        begun_with: a sentence for each file of initial weights other than ImageNet's.
     """
 
     name: str
@@ -126,7 +126,7 @@ class Benchmark:
     begun_with: Sequence[str] = field(default_factory=list)
 
     def recall(self, scenario: str) -> PlaceRecall:
-        """The first system's recall: what does not depend on the system is the same in all."""
+        """The first system's recall, for the numbers that are the same for all systems."""
         return self.systems[0].runs[0].recalls[scenario]
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,7 +151,7 @@ class Benchmark:
 
 
 def run_to_dict(result: RunResult) -> dict[str, Any]:
-    """All of a result but what its run tells itself, to be read back by `run_from_dict`."""
+    """Returns a result as a record for `run_from_dict`, without seed and parent."""
     return {
         "digest": result.digest,
         "parameters": result.parameters,
@@ -173,7 +173,7 @@ def run_to_dict(result: RunResult) -> dict[str, Any]:
 
 
 def run_from_dict(record: dict[str, Any], seed: int | None, parent: str) -> RunResult:
-    """Reads such a record. Raises KeyError, TypeError or ValueError where it is none."""
+    """Reads a record of `run_to_dict`. Raises KeyError, TypeError or ValueError if it is not one."""
     recalls = {
         name: PlaceRecall(
             int(values["references"]),

@@ -1,6 +1,6 @@
-"""What a descriptor benchmark compares: systems, of which there may be a run for each of several seeds.
+"""Systems that the descriptor benchmark compares, each with one run per seed.
 
-A run of a system is small: its networks are loaded when it is its turn, and go when it is done.
+A run is small: its networks are loaded when it is measured and released afterwards.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FIRST = "EfficientNet-Lite0 + NetVLAD, fitted on the references"
 SHIPPED = "shipped default"
-"""What the table calls the networks of the package."""
+"""Names of the package's networks in the table."""
 
 KINDS = {name: system.title for name, system in DESCRIPTORS.items()}
 """The titles of the descriptor systems, in the order of tables."""
@@ -41,14 +41,14 @@ PLAIN = {
     "augmentation": False,
     "depth_loss": "l1",
 }
-"""The traits of the paper's systems as they are here, beside encoder, pooling and descriptor."""
+"""Traits of the paper's systems, besides encoder, pooling and descriptor."""
 
 
 class DescriptorSystem(Protocol):
-    """What makes a descriptor of an image, its networks in memory."""
+    """Computes descriptors of images, with its networks in memory."""
 
     def fit(self, images: Iterable[Image]) -> None:
-        """Adapts to at most `FIT_KEYFRAMES` reference images, spread over the place, where it needs that."""
+        """Fits the system to at most `FIT_KEYFRAMES` reference images, if it needs that."""
         ...
 
     def describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
@@ -57,23 +57,23 @@ class DescriptorSystem(Protocol):
 
     @property
     def parameters(self) -> int:
-        """Numbers in its networks, once it is fitted."""
+        """Number of parameters of its networks, once it is fitted."""
         ...
 
     @property
     def backend_name(self) -> str:
-        """What runs its networks, once it is fitted."""
+        """Name of the backend that runs its networks, once it is fitted."""
         ...
 
 
 @dataclass(frozen=True)
 class SystemName:
-    """What a row of the table is: equal for runs that differ in nothing but the seed.
+    """Identity of a row of the table: equal for runs that differ only in the seed.
 
     Attributes:
-        name: of the system, as its config has it.
-        protocol: name of the protocol of its training; empty where it was not trained by one.
-        whitened: to how many numbers its descriptors are PCA-whitened; None where they are not.
+        name: of the system in its config.
+        protocol: name of its training protocol; empty if it was not trained with one.
+        whitened: size that its descriptors are PCA-whitened to, or None.
     """
 
     name: str
@@ -86,17 +86,17 @@ class SystemName:
 
 @dataclass(frozen=True)
 class SystemRun:
-    """A system as one seed made it.
+    """A system trained with one seed.
 
     Attributes:
-        system: what row it belongs to.
-        load: gives the system for images of a width and height, its networks in memory.
-        input_size: what images of a width and height are resized to for it.
-        seed: of its training; None where it has none.
-        traits: what distinguishes systems: encoder, pooling, descriptor and so on, by name.
-        digest: of what the system's descriptors follow from; empty where that is not known beforehand.
-        parent: digest of the network that it was fine-tuned from; empty where there is none.
-        whiten: the sizes that its descriptors are PCA-whitened to besides.
+        system: the row that it belongs to.
+        load: loads the system for images of a width and height.
+        input_size: size that images of a width and height are resized to.
+        seed: of its training, or None.
+        traits: encoder, pooling, descriptor and so on, by name.
+        digest: of everything that the descriptors depend on; empty if it is not known beforehand.
+        parent: digest of the network that it was fine-tuned from; empty if there is none.
+        whiten: sizes to also PCA-whiten its descriptors to.
     """
 
     system: SystemName
@@ -110,28 +110,28 @@ class SystemRun:
 
 
 class NetworkSystem:
-    """A scene network as maps are built with it; fitted on the references where it is not yet."""
+    """A scene network as it is used in maps; fitted on the references if it is not fitted yet."""
 
     def __init__(self, network: SceneNetwork, device: str = "auto") -> None:
         self._network, self._device = network, device
         self._extractor: Extractor | None = None
 
     def fit(self, images: Iterable[Image]) -> None:
-        """Fits poolings and projection of a network that is not fitted; leaves another one as it is."""
+        """Fits pooling and projection of a network that is not fitted; leaves a fitted one unchanged."""
         self._extractor = fit_extractor(images, lambda width, height: self._network, self._device)
 
     def describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """Unit descriptors (N, D), each of the whole pass over an image."""
+        """Unit descriptors (N, D); each takes a full forward pass."""
         return describe_images(self._fitted, images)
 
     @property
     def parameters(self) -> int:
-        """Those of all its parts."""
+        """Number of parameters of all parts."""
         return sum(parameter.numel() for parameter in self._fitted.network.parameters())
 
     @property
     def backend_name(self) -> str:
-        """What runs the network."""
+        """Name of the backend that runs the network."""
         return self._fitted.backend_name
 
     @property
@@ -141,10 +141,10 @@ class NetworkSystem:
 
 
 def runs_of_the_package(device: str = "auto") -> list[SystemRun]:
-    """The networks of the package, which have neither seed nor protocol: the first one, then the default.
+    """Returns the runs of the package's networks, which have neither seed nor protocol.
 
-    The first is an ImageNet encoder with NetVLAD and a projection, both fitted on the references, nothing
-    trained.  Where the default is that one, too, it stands there once.
+    The first is an ImageNet encoder with NetVLAD and a projection, both fitted on the references, without
+    training. The second is the default network, unless it is the same.
     """
     first, default = untrained_network(), default_network()[0].without_depth()
     runs = [_of_any_shape(FIRST, first, "untrained", device)]
@@ -154,7 +154,7 @@ def runs_of_the_package(device: str = "auto") -> list[SystemRun]:
 
 
 def _of_any_shape(name: str, network: SceneNetwork, descriptor: str, device: str) -> SystemRun:
-    """The run of a network whose input gets the shape of the images, as in a map."""
+    """Returns the run of a network whose input takes the aspect ratio of the images, as in a map."""
 
     def input_size(width: int, height: int) -> Size:
         config = network.config.with_input_for(width, height)
@@ -173,14 +173,14 @@ def _of_any_shape(name: str, network: SceneNetwork, descriptor: str, device: str
 
 
 def traits_of(config: NetworkConfig) -> dict[str, Any]:
-    """What of a network distinguishes systems: all but the size of its input."""
+    """Returns the settings of a network that distinguish systems: all but the size of its input."""
     return {
         key: value for key, value in config.model_dump().items() if key not in ("input_width", "input_height")
     }
 
 
 def paper_name(traits: Mapping[str, Any]) -> str:
-    """What the paper calls systems of this kind, encoder and pooling: "RGBtD + MAC (A)"."""
+    """Returns the paper's name of such a system: "RGBtD + MAC (A)"."""
     kind, pooling, encoder = (str(traits.get(key, "")) for key in ("descriptor", "pooling", "encoder"))
     letters = (encoder in ENCODERS and ENCODERS[encoder].abbreviation) or encoder
     title = POOLINGS[pooling].title if pooling in POOLINGS else pooling
@@ -188,7 +188,7 @@ def paper_name(traits: Mapping[str, Any]) -> str:
 
 
 def is_plain(traits: Mapping[str, Any]) -> bool:
-    """Whether it is as the paper has it but for the depth's scale, with none of the switches."""
+    """Whether a system is as in the paper except for the depth scale, without further options."""
     system = DESCRIPTORS.get(str(traits.get("descriptor")))
     fixed = {"colouring"} if system is not None and system.fixed_colouring else set()
     return all(traits.get(key, value) == value for key, value in PLAIN.items() if key not in fixed)

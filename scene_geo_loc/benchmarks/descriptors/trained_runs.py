@@ -1,4 +1,4 @@
-"""Run folders of trained systems and single checkpoints, as runs of a descriptor benchmark."""
+"""Finds run folders of trained systems and single checkpoints for the descriptor benchmark."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from scene_geo_loc.training.common.run_folder import BEST, CONFIG, RESULT
 
 @dataclass(frozen=True)
 class FoundRuns:
-    """What there is to benchmark.
+    """Runs to benchmark.
 
     Attributes:
-        runs: those that are finished; what is to be compared with each other stands together.
-        protocols: by name, the settings of each protocol that they were trained by.
-        left_out: a sentence for each one that is not finished.
-        begun_with: a sentence for each file of weights that runs began with in place of ImageNet's.
+        runs: finished runs, ordered so that systems to compare stand together.
+        protocols: settings of each training protocol, by name.
+        left_out: a sentence for each run that is excluded.
+        begun_with: a sentence for each file of initial weights other than ImageNet's.
     """
 
     runs: Sequence[SystemRun]
@@ -43,11 +43,11 @@ class FoundRuns:
 
 
 def find_runs(folders: Sequence[Path], device: str = "auto", whiten: Sequence[int] = ()) -> FoundRuns:
-    """All run folders that are, or lie in, the folders.
+    """Finds all run folders in the given folders, or the folders themselves.
 
     Raises:
-        SceneGeoLocError: a folder has none; a config cannot be read; two runs are of one system, protocol
-            and seed; or runs that bear one name differ in more than the seed.
+        SceneGeoLocError: a folder has no run; a config cannot be read; two runs have the same system,
+            protocol and seed; or runs of one name differ in more than the seed.
         CheckpointError: a checkpoint cannot be read.
     """
     runs: list[SystemRun] = []
@@ -59,24 +59,30 @@ def find_runs(folders: Sequence[Path], device: str = "auto", whiten: Sequence[in
     for folder in _run_folders(folders):
         config = _read(folder / CONFIG)
         if not ((folder / BEST).is_file() and (folder / RESULT).is_file()):
-            left_out.append(f"{config.name} with seed {config.seed} is left out: it is not finished.")
+            left_out.append(
+                f"{config.name} with seed {config.seed} is excluded: its training is not finished."
+            )
             continue
         if config.protocol.get("freeze", "descriptor") != "descriptor":
-            left_out.append(f"{config.name} is left out: its decoder alone is trained, not its descriptor.")
+            left_out.append(f"{config.name} is excluded: only its decoder was trained, not its descriptor.")
             continue
         system, seed = SystemName(config.name, config.protocol_name), config.seed
         if (other := seeds.setdefault((system, seed), folder)) != folder:
-            raise SceneGeoLocError(f"{other} and {folder} are both {system.name} with seed {seed}: name one.")
+            raise SceneGeoLocError(
+                f"{other} and {folder} both hold {system.name} with seed {seed}: name only one."
+            )
         first, same = configs.setdefault(system, (folder, config.without_seed))
         if protocols.setdefault(system.protocol, config.protocol) != config.protocol:
             raise SceneGeoLocError(
-                f"{folder} is trained by another protocol {system.protocol} than the runs before it: give "
-                "protocols that differ names of their own."
+                f"{folder}: its protocol {system.protocol} differs from that of other runs with the "
+                f"same name: give "
+                "different protocols different names."
             )
         if same != config.without_seed:
             raise SceneGeoLocError(
-                f"{first} and {folder} go by one name, {system.name}, and their configs differ in more than "
-                "the seed: give systems that differ names of their own."
+                f"{first} and {folder} have the same name, {system.name}, but their configs differ "
+                f"in more than the "
+                "seed: give different systems different names."
             )
         for key in config.files:
             files.setdefault(key, {})[system.name] = None
@@ -88,7 +94,7 @@ def find_runs(folders: Sequence[Path], device: str = "auto", whiten: Sequence[in
 
 
 def checkpoint_run(checkpoint: Path, device: str = "auto", whiten: Sequence[int] = ()) -> SystemRun:
-    """A checkpoint alone, named by its file. Raises CheckpointError where it cannot be read."""
+    """Returns the run of a single checkpoint, named by its file. Raises CheckpointError."""
     return _run(checkpoint, SystemName(checkpoint.stem), None, {}, device, whiten)
 
 
@@ -123,15 +129,16 @@ def _run_folders(folders: Sequence[Path]) -> list[Path]:
         inside = list(_outermost(folder)) if folder.is_dir() else []
         if not inside:
             raise SceneGeoLocError(
-                f"{folder} is no run folder of `train descriptor` and has none in it, with a {CONFIG}: "
-                "name one that is or has."
+                f"{folder} is not a run folder of a trained descriptor and contains none (no "
+                f"{CONFIG}): name a run "
+                "folder, or a folder of run folders."
             )
         found |= dict.fromkeys(inside)
     return list(found)
 
 
 def _outermost(folder: Path) -> Iterator[Path]:
-    """The run folders in a folder; what lies in a run folder, its earlier stages say, is part of that run."""
+    """The outermost run folders in a folder; folders inside a run folder, such as stages, belong to it."""
     if (folder / CONFIG).is_file():
         yield folder
     else:
@@ -154,23 +161,24 @@ def _read(path: Path) -> _RunConfig:
         )
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise SceneGeoLocError(
-            f"{path} is no config of a run of `train descriptor`, with a system, a protocol and a seed: "
-            "restore it, or name another folder."
+            f"{path} is not the config of a trained descriptor with system, protocol and seed: "
+            f"restore it, or "
+            "name another folder."
         ) from error
 
 
 def _comparable(system: dict[str, Any]) -> dict[str, Any]:
-    """A system as it may be compared with another one of its name.
+    """Returns a system's settings in a form to compare with another system of the same name.
 
-    Files of weights are named without their folders, which may differ between runs.  Settings of the network
-    that a run's version of this package did not have yet are what they were then: the defaults.
+    Weight files are named without their folders, which may differ between runs. Network settings that an
+    older version of this package did not have get their defaults.
     """
     named = {key: Path(value).name if key.endswith("_weights") else value for key, value in system.items()}
     return named | {"network": NetworkConfig.model_validate(system["network"]).model_dump()}
 
 
 def _files_of(system: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What began with weights of a file, and that file."""
+    """Returns the parts of a system that began with the weights of a file, each with its file."""
     parts = ("encoder", "depth_encoder", "decoder")
     given = {part: system.get(f"{part}_weights") for part in parts}
     used = {"encoder"}
@@ -184,7 +192,7 @@ def _files_of(system: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _short(file: Path) -> str:
-    """A file without its folders, but for a run's, whose checkpoints all bear the same names."""
+    """A file's name; for a checkpoint of a run, whose names are all the same, with the run's folder."""
     return "/".join(file.parts[-3:]) if file.parent.name == Path(BEST).parent.name else file.name
 
 
@@ -196,7 +204,7 @@ def _run(
     device: str,
     whiten: Sequence[int],
 ) -> SystemRun:
-    """The run of a checkpoint, which is looked into now, so that a damaged one ends no benchmark midway."""
+    """Returns the run of a checkpoint, which is read at once to find a damaged one before the benchmark."""
     from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 
     network, provenance = load_checkpoint(checkpoint)

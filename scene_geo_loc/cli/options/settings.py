@@ -1,4 +1,4 @@
-"""Options of commands that are declared elsewhere: as the fields of a pydantic model of settings."""
+"""Options made from the fields of a pydantic model of settings, so that each is declared only once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNIT = re.compile("_(m|deg)$")
 
 
 def setting(settings: type[BaseModel], name: str, option: str) -> Any:
-    """An option `option` with the description and limits of the field `name`."""
+    """Returns the option `option` with the description and limits of the field `name`."""
     field = settings.model_fields[name]
     limits = {type(limit).__name__: limit for limit in field.metadata}
     lowest = limits["Ge"].ge if "Ge" in limits else None
@@ -30,9 +30,8 @@ def setting(settings: type[BaseModel], name: str, option: str) -> Any:
 def takes_settings(**options: str | None) -> Callable[[Command], Command]:
     """Gives a command an option for each field of its parameter that is a model of settings.
 
-    They are called as the fields are, without the unit; of those that are not, `options` has the option, or
-    None where the command does not offer it.  The command raises SceneGeoLocError where a value is out of
-    bounds.
+    An option has the name of its field without the unit. `options` gives other names, or None for fields that
+    the command does not offer. The command raises SceneGeoLocError if a value is out of bounds.
     """
 
     def decorate(command: Command) -> Command:
@@ -77,7 +76,7 @@ def in_place_of(
     parameters: list[inspect.Parameter],
     make: Callable[[dict[str, Any]], Any],
 ) -> Command:
-    """A command that takes some parameters in place of the one called `name`, which they make."""
+    """Returns a command with `parameters` in place of the parameter `name`, whose value `make` returns."""
     hints = get_type_hints(command, include_extras=True)
     taken: list[inspect.Parameter] = []
     for parameter in inspect.signature(command).parameters.values():

@@ -22,16 +22,16 @@ _PANEL = "Source"
 Format = Annotated[
     str | None,
     typer.Option(
-        help=f"Format of the source, where it is not recognised: {', '.join(FORMATS)}.",
+        help=f"Format of the source, if it is not recognised: {', '.join(FORMATS)}.",
         rich_help_panel=_PANEL,
     ),
 ]
 Poses = Annotated[
     str | None,
     typer.Option(
-        help="Where a bag's poses are: a topic, or a TUM file with poses of the camera's optical frame; "
-        "by default ground truth, TF or odometry, in this order. Of a dataset with several sources of poses, "
-        "one of them (docs/datasets).",
+        help="Source of the poses. Bag: a topic, or a TUM file with poses of the camera's optical frame. "
+        "Default: ground truth, TF or odometry, in this order. Dataset with several sources of poses: one of "
+        "them (docs/datasets).",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -39,12 +39,12 @@ Poses = Annotated[
 
 @dataclass(frozen=True)
 class Source:
-    """What the user said of a source: where it is, and which part of it to take."""
+    """A source of frames as the user names it: its path and the part to use."""
 
     path: Annotated[
         Path,
         typer.Argument(
-            metavar="SOURCE", help="A bag (.bag, .mcap, .db3, or a rosbag2 folder) or a dataset's folder."
+            metavar="SOURCE", help="Bag (.bag, .mcap, .db3, or a rosbag2 folder) or folder of a dataset."
         ),
     ]
     format: Format = None
@@ -52,42 +52,41 @@ class Source:
     camera: Annotated[
         list[str] | None,
         typer.Option(
-            help="Which camera, where there are several: the image topic of a bag, or the dataset's name of "
-            "it (docs/datasets). `map build` and `convert` take it more than once.",
+            help="Camera, if there are several: the image topic of a bag, or its name in the dataset "
+            "(docs/datasets). May be repeated for `map build` and `convert`.",
             rich_help_panel=_PANEL,
         ),
     ] = None
     split: Annotated[
         str | None,
         typer.Option(
-            help="train or test, where the dataset has splits; else all of it.", rich_help_panel=_PANEL
+            help="train or test, if the dataset has splits. Default: all frames.", rich_help_panel=_PANEL
         ),
     ] = None
-    every: Annotated[int, typer.Option(min=1, help="Take every so many frames.", rich_help_panel=_PANEL)] = 1
-    offset: Annotated[
-        int, typer.Option(min=0, help="Leave out this many frames first.", rich_help_panel=_PANEL)
-    ] = 0
+    every: Annotated[int, typer.Option(min=1, help="Use every n-th frame.", rich_help_panel=_PANEL)] = 1
+    offset: Annotated[int, typer.Option(min=0, help="Skip the first n frames.", rich_help_panel=_PANEL)] = 0
     start: Annotated[
         float | None,
-        typer.Option(help="Take frames from this second after the first.", rich_help_panel=_PANEL),
+        typer.Option(help="Use frames from this many seconds after the first one.", rich_help_panel=_PANEL),
     ] = None
     end: Annotated[
         float | None,
-        typer.Option(help="Take frames up to this second after the first.", rich_help_panel=_PANEL),
+        typer.Option(help="Use frames until this many seconds after the first one.", rich_help_panel=_PANEL),
     ] = None
 
     def open(self) -> Traversal:
-        """The traversal of one camera. Raises TraversalError."""
+        """Opens the traversal of one camera. Raises TraversalError."""
         from scene_geo_loc.core.errors import TraversalError
 
         if len(self._cameras) > 1:
             raise TraversalError(
-                f"{self.path}: {len(self._cameras)} cameras are named, and this command takes one."
+                f"{self.path}: {len(self._cameras)} cameras are named, but this command uses one: "
+                f"give one --camera."
             )
         return self._of_camera(self._cameras[0])
 
     def open_cameras(self) -> Traversal:
-        """The traversal of one camera, or of all that are named together. Raises TraversalError."""
+        """Opens the traversal of one camera, or of all named cameras as a rig. Raises TraversalError."""
         from scene_geo_loc.traversals.rig import one_or_rig
 
         return one_or_rig([self._of_camera(camera) for camera in self._cameras])

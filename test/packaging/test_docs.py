@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
+
+from scene_geo_loc.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -43,6 +49,31 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def command_lines() -> Iterator[tuple[str, list[str]]]:
+    """The command lines in code blocks, each with the name of its page."""
+    for page in PAGES:
+        text = page.read_text().replace("\\\n", " ")
+        for line in re.findall(r"^ {4,}(scene-geo-loc .+)$", text, re.MULTILINE):
+            yield name_of(page), shlex.split(line, comments=True)[1:]
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), [pytest.param(*line, id=f"{line[0]}: {' '.join(line[1])}") for line in command_lines()]
+)
+def test_every_command_line_names_a_command_and_its_options(page: str, words: list[str]) -> None:
+    command: Any = get_command(app)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
+
+
 def test_every_page_can_be_reached_from_the_index() -> None:
     reached = {file for page in DOCS.rglob("README.md") for file, _ in links_of(page)}
     assert {page.resolve() for page in PAGES if DOCS in page.parents} <= reached | {(DOCS / "README.md")}
+
+
+def test_the_picture_of_the_house_has_every_folder() -> None:
+    picture = (DOCS / "images" / "house.svg").read_text()
+    folders = {path.parent.name for path in (ROOT / "scene_geo_loc").glob("*/__init__.py")}
+    assert set(re.findall(r'<text class="name"[^>]*>(\w+)</text>', picture)) == folders

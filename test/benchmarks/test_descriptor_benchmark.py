@@ -25,6 +25,8 @@ from scene_geo_loc.places.views import View
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles
 from scene_geo_loc.traversals.skipped import Skipped
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (64, 48)
 CAMERA = Camera(*SHAPE, 50.0, 50.0, 31.5, 23.5)
 SPACING_M = 30.0

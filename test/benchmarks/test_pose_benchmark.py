@@ -18,6 +18,8 @@ from scene_geo_loc.traversals.frame import Frame, Scan
 from scene_geo_loc.traversals.rig import RigTraversal
 from scene_geo_loc.traversals.skipped import Skipped
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Camera:

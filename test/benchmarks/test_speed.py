@@ -21,6 +21,8 @@ from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_enlarged_map_is_whole_and_localizes_as_before(room: Room, room_map: Path, tmp_path: Path) -> None:
     enlarge_map(room_map, 500, tmp_path / "map")

@@ -15,6 +15,8 @@ from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.checkpoint import digest, save_checkpoint
 from scene_geo_loc.training.common.run_folder import BEST, RunFolder
 
+pytestmark = pytest.mark.slow
+
 NETWORK = NetworkConfig(encoder="efficientnet_lite0", pooling="mac", input_width=64, input_height=64)
 
 

@@ -21,6 +21,8 @@ from scene_geo_loc.places.views import View
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles
 from scene_geo_loc.traversals.skipped import Skipped
 
+pytestmark = pytest.mark.slow
+
 
 def run(*arguments: object) -> str:
     command = [str(argument) for argument in arguments]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,8 @@ from scene_geo_loc.networks.checkpoint import save_checkpoint
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.runtime.extractor import Extractor
 
+pytestmark = pytest.mark.slow
+
 
 def invoke(*arguments: object) -> Result:
     command = ["benchmark", "pose", *(str(argument) for argument in arguments)]
@@ -36,8 +42,8 @@ def evening(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_rgbd(tmp_path_factory.mktemp("sources") / "evening", room, 0.15)
 
 
-@pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+@contextmanager
+def counted_passes() -> Iterator[list[Any]]:
     """The forward passes of networks."""
     done: list[Any] = []
     extract = Extractor.extract
@@ -46,19 +52,34 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         done.append(image)
         return extract(self, image)
 
-    monkeypatch.setattr(Extractor, "extract", counted)
-    return done
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Extractor, "extract", counted)
+        yield done
 
 
-def test_one_source_is_mapped_by_its_even_frames_and_localized_by_its_odd_ones(
-    morning: Path, tmp_path: Path, passes: list[Any]
-) -> None:
-    out = ("--json", tmp_path / "poses.json", "--curves", tmp_path / "curves", "--cache", tmp_path / "maps")
-    result = invoke(morning, *out, "--device", "cpu")
+@dataclass(frozen=True)
+class Run:
+    """A benchmark of one source: `folder` holds poses.json, curves and the cache of maps."""
+
+    folder: Path
+    output: str
+    passes: int
+
+
+@pytest.fixture(scope="module")
+def one_source(morning: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("one_source")
+    out = ("--json", folder / "poses.json", "--curves", folder / "curves", "--cache", folder / "maps")
+    with counted_passes() as passes:
+        result = invoke(morning, *out, "--device", "cpu")
     assert result.exit_code == 0, result.output
+    return Run(folder, result.output, len(passes))
+
+
+def test_one_source_is_mapped_by_its_even_frames_and_localized_by_its_odd_ones(one_source: Run) -> None:
     # The keyframes for maps of sensor and of learned depth; each query once, whatever is done with it.
-    assert len(passes) == 2 * 6 + 6
-    (queries,) = read_benchmark(tmp_path / "poses.json").sets
+    assert one_source.passes == 2 * 6 + 6
+    (queries,) = read_benchmark(one_source.folder / "poses.json").sets
     assert (queries.queries, queries.place) == (6, Place.INDOORS)
     retrieval, *methods = queries.methods
     assert retrieval.is_retrieval
@@ -67,43 +88,39 @@ def test_one_source_is_mapped_by_its_even_frames_and_localized_by_its_odd_ones(
     assert best.median_m is not None
     assert retrieval.median_m is not None
     assert best.median_m < 0.5 * retrieval.median_m
-    assert "The map's source has no lidar." in result.output
-    assert "against retrieval: position -" in result.output
-    (curves,) = (tmp_path / "curves").iterdir()
+    assert "The map's source has no lidar." in one_source.output
+    assert "against retrieval: position -" in one_source.output
+    (curves,) = (one_source.folder / "curves").iterdir()
     assert cv2.imread(str(curves)).shape[0] > 300
 
 
-def test_a_map_in_the_cache_is_not_built_again(
-    morning: Path, evening: Path, tmp_path: Path, passes: list[Any]
-) -> None:
+def test_a_map_in_the_cache_is_not_built_again(morning: Path, evening: Path, tmp_path: Path) -> None:
     options = ("--cache", tmp_path / "maps", "--keyframe-distance", 0.4, "--device", "cpu")
     assert invoke(morning, evening, *options, "--json", tmp_path / "first.json").exit_code == 0
-    first = len(passes)
-    assert invoke(morning, evening, *options, "--json", tmp_path / "again.json").exit_code == 0
-    assert len(passes) - first == 8  # the queries alone
+    with counted_passes() as passes:
+        assert invoke(morning, evening, *options, "--json", tmp_path / "again.json").exit_code == 0
+    assert len(passes) == 8  # the queries alone
     (before,), (after,) = (read_benchmark(tmp_path / f"{name}.json").sets for name in ("first", "again"))
     assert [method.position_m for method in before.methods] == [method.position_m for method in after.methods]
     assert len(list((tmp_path / "maps").iterdir())) == 2
 
 
-def test_a_damaged_map_in_the_cache_is_built_anew(morning: Path, tmp_path: Path) -> None:
-    options = ("--cache", tmp_path / "maps", "--device", "cpu")
-    assert invoke(morning, *options).exit_code == 0
+def test_a_damaged_map_in_the_cache_is_built_anew(morning: Path, one_source: Run, tmp_path: Path) -> None:
+    shutil.copytree(one_source.folder / "maps", tmp_path / "maps")
     built = next((tmp_path / "maps").iterdir())
     (built / "depth.npy").write_bytes(b"broken")
-    result = invoke(morning, *options)
+    result = invoke(morning, "--cache", tmp_path / "maps", "--device", "cpu")
     assert result.exit_code == 0, result.output
     remade = {line.partition(":")[0] for line in result.output.splitlines() if line.startswith("mapping")}
     assert len(remade) == 1
 
 
 def test_a_page_shows_these_results_and_earlier_ones_and_leaves_what_was_not_run_empty(
-    morning: Path, evening: Path, tmp_path: Path
+    morning: Path, evening: Path, one_source: Run, tmp_path: Path
 ) -> None:
-    assert invoke(morning, "--json", tmp_path / "first.json", "--device", "cpu").exit_code == 0
     page = tmp_path / "docs" / "poses.md"
     result = invoke(
-        *(morning, evening, "--outdoors", "--device", "cpu", "--also", tmp_path / "first.json"),
+        *(morning, evening, "--outdoors", "--device", "cpu", "--also", one_source.folder / "poses.json"),
         *("--write", page),
     )
     assert result.exit_code == 0, result.output

@@ -18,6 +18,8 @@ from scene_geo_loc.networks.architecture.scene_network import NetworkConfig
 from scene_geo_loc.networks.checkpoint import digest, imagenet_network, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.runtime.image_descriptors import Descriptors
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def untrained_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ from scene_geo_loc.geometry.trajectory import read_tum
 from scene_geo_loc.traversals.datasets.seven_scenes import DEPTH_CAMERA
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
+pytestmark = pytest.mark.slow
+
 T_BASE_CAMERA = make_pose(OPTICAL_FROM_BODY.T, (0.3, 0.0, 0.5))
 T_ODOM_MAP = make_pose(np.eye(3), (5.0, 2.0, 0.0))
 

@@ -11,6 +11,8 @@ from scene_geo_loc import __version__
 from scene_geo_loc.cli import main
 from scene_geo_loc.core.errors import MapError
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = (
     "simulate",
     "convert",

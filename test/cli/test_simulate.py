@@ -12,6 +12,8 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 
 pytest.importorskip("embreex")
 
+pytestmark = pytest.mark.slow
+
 
 def simulate(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, ["simulate", *(str(argument) for argument in arguments)])

@@ -21,6 +21,8 @@ from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_chec
 from scene_geo_loc.packs.sources import distinct_names
 from scene_geo_loc.traversals.opening import open_traversal
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ from scene_geo_loc.cli.main import app
 from scene_geo_loc.cli.results.training import descriptor_epoch_text
 from scene_geo_loc.core.errors import SceneGeoLocError
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_epoch_is_one_line_with_losses_recall_and_pace() -> None:
     record = {

@@ -15,6 +15,8 @@ from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.default import default_network
 
+pytestmark = pytest.mark.slow
+
 
 def run(*arguments: object) -> str:
     result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)

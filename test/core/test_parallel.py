@@ -31,6 +31,7 @@ def counted(taken: list[int]) -> Iterator[int]:
         yield i
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_order_and_jobs_are_taken_as_they_are_needed(workers: int) -> None:
     taken: list[int] = []

@@ -16,6 +16,8 @@ from scene_geo_loc.depth.make_depth_maps import make_depth_maps
 from scene_geo_loc.depth.window import SPINNING, ScanWindow
 from scene_geo_loc.traversals.opening import open_traversal
 
+pytestmark = pytest.mark.slow
+
 NARROW = ScanWindow(0.05, 0.05)
 
 

@@ -20,6 +20,8 @@ from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame
 
+pytestmark = pytest.mark.slow
+
 T_MAP_CAMERA = make_pose(np.eye(3), np.array([1.0, 2.0, 3.0]))
 
 

@@ -32,6 +32,8 @@ from scene_geo_loc.training.common.initialisation import network_for_scenes
 from scene_geo_loc.training.common.protocols import Freeze, Task
 from scene_geo_loc.traversals.frame import Frame, Scan
 
+pytestmark = pytest.mark.slow
+
 EVERY_FRAME = BuilderSettings(keyframe_distance_m=0)
 
 

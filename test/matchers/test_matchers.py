@@ -25,6 +25,8 @@ from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.checkpoint import save_checkpoint
 from scene_geo_loc.networks.default import untrained_network
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def published(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,8 @@ from scene_geo_loc.networks.runtime.backends import (
 )
 from scene_geo_loc.networks.runtime.extractor import Extractor
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

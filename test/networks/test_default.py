@@ -17,6 +17,8 @@ from scene_geo_loc.networks.architecture.scene_network import NetworkConfig
 from scene_geo_loc.networks.checkpoint import digest, imagenet_network, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.default import default_network
 
+pytestmark = pytest.mark.slow
+
 TRAINED = {"system": "RGBtD", "seed": 3}
 
 

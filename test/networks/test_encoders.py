@@ -22,6 +22,8 @@ from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, Sce
 from scene_geo_loc.networks.checkpoint import save_checkpoint
 from scene_geo_loc.networks.weights import METADATA_KEY, save_weights
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def encoders() -> dict[str, Encoder]:

@@ -18,6 +18,8 @@ from scene_geo_loc.networks.runtime import export
 from scene_geo_loc.networks.runtime.backends import openvino_core
 from scene_geo_loc.networks.runtime.extractor import Extractor
 
+pytestmark = pytest.mark.slow
+
 
 def read_by_openvino(path: Path, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
     """What OpenVINO's own reader makes of an ONNX file, by the names of its outputs."""

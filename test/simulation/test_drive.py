@@ -13,6 +13,8 @@ from scene_geo_loc.simulation.recordings.drive import DriveSettings, simulate
 from scene_geo_loc.simulation.vehicle.sensors import MountedCamera, PushbroomLidar, Rig, SpinningLidar
 from scene_geo_loc.traversals.opening import open_traversal
 
+pytestmark = pytest.mark.slow
+
 RIG = Rig(
     cameras=(MountedCamera(CAMERA),),
     camera_rate_hz=5.0,

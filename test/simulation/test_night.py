@@ -25,6 +25,8 @@ from scene_geo_loc.simulation.vehicle.motion import Motion
 from scene_geo_loc.simulation.vehicle.sensors import CameraView
 from scene_geo_loc.simulation.vehicle.traffic import Traffic
 
+pytestmark = pytest.mark.slow
+
 NIGHT = CONDITIONS["night"]
 NOBODY = np.zeros((0, 4, 4))
 FORWARD = make_pose(OPTICAL_FROM_BODY.T, (0.9, 0.0, 1.6))

@@ -16,6 +16,8 @@ from scene_geo_loc.simulation.rendering.render import Scene
 from scene_geo_loc.simulation.town.city import City
 from scene_geo_loc.simulation.vehicle.sensors import CameraView
 
+pytestmark = pytest.mark.slow
+
 
 def wall(ahead_m: float, colour: tuple[int, int, int] = (200, 200, 200)) -> Scene:
     """A wall across the x axis, and nothing else."""

@@ -21,6 +21,8 @@ from scene_geo_loc.traversals.folder import FolderTraversal
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.robotcar.calibration import read_raw
 
+pytestmark = pytest.mark.slow
+
 REFERENCE, SUNNY = "2014-06-26-09-31-18", "2014-06-24-14-47-45"
 SETTINGS = CampaignSettings(length=6.0, width=80, height=60, sight=20.0, lead=5.0, runs=(REFERENCE,))
 VIEWS = {view.name: view for view in robotcar_rig.views(SETTINGS.width, SETTINGS.height)}

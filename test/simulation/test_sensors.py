@@ -23,6 +23,8 @@ from scene_geo_loc.simulation.vehicle.sensors import (
     sweep,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_deskewed_lidar_points_lie_on_the_surfaces_that_the_camera_sees(
     overcast: Scene, motion: Motion

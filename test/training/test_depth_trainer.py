@@ -25,6 +25,8 @@ from scene_geo_loc.training.common.run_folder import RunFolder
 from scene_geo_loc.training.depth.batches import PairBatch
 from scene_geo_loc.training.depth.trainer import DepthTrainer
 
+pytestmark = pytest.mark.slow
+
 SIDE = 32
 DECODER = "descriptor.decoder."
 QUICK = DepthProtocol(learning_rate=2e-3, encoder_learning_rate=1e-3, weight_decay=0.0)

@@ -22,6 +22,8 @@ from scene_geo_loc.training.common.protocols import Precision
 from scene_geo_loc.training.descriptor.learners import DepthLearner, coloured, set_modes
 from scene_geo_loc.training.descriptor.trainer import DescriptorTrainer
 
+pytestmark = pytest.mark.slow
+
 STATE = "checkpoints/training_state.safetensors"
 
 

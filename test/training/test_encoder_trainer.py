@@ -25,6 +25,8 @@ from scene_geo_loc.training.common.protocols import EncoderProtocol
 from scene_geo_loc.training.encoder.batches import HELD_OUT, CropBatches
 from scene_geo_loc.training.encoder.trainer import WEIGHTS, Student, Teacher, encoder_training
 
+pytestmark = pytest.mark.slow
+
 PROTOCOL = EncoderProtocol(steps=6, images=2, side=96, warm_up=2, record_every=3)
 
 

@@ -26,6 +26,8 @@ from scene_geo_loc.training.scene.losses import (
 )
 from scene_geo_loc.training.scene.trainer import SceneTrainer
 
+pytestmark = pytest.mark.slow
+
 H, W, F = 48, 64, 50.0
 K = torch.tensor([[F, F, W / 2 - 0.5, H / 2 - 0.5]])
 SCALE = DEPTH_SCALES["inverse_20m"]

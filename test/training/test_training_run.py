@@ -26,6 +26,8 @@ from scene_geo_loc.training.descriptor import run as training_run
 from scene_geo_loc.training.descriptor.run import TrainingData, TrainingRun
 from scene_geo_loc.training.descriptor.trainer import DescriptorTrainer
 
+pytestmark = pytest.mark.slow
+
 RUNS = SimpleNamespace(runs=["monday", "tuesday"])
 
 

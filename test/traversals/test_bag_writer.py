@@ -41,6 +41,7 @@ def written(path: Path, write: Any) -> Any:
     return message
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     image=hnp.arrays(np.uint8, st.tuples(st.integers(1, 8), st.integers(1, 8), st.just(3))),
@@ -57,6 +58,7 @@ def test_images_and_stamps_come_back_as_they_were(
     assert message.header.frame_id == "camera"
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     depth=hnp.arrays(
@@ -98,6 +100,7 @@ def test_cameras_come_back_as_they_were(tmp_path: Path, camera: Any) -> None:
     assert camera_of(message) == camera
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     xyz=hnp.arrays(np.float32, st.tuples(st.integers(0, 20), st.just(3)), elements=st.floats(1, 99, width=32))

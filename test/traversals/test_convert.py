@@ -72,6 +72,7 @@ def test_a_source_that_breaks_leaves_no_bag(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_command_converts_a_part_of_a_source(tmp_path: Path, drive: Path) -> None:
     arguments = ["convert", str(drive), str(tmp_path / "out"), "--every", "3", "--end", "0.6", "--compressed"]
     result = CliRunner().invoke(app, arguments)

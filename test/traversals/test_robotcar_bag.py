@@ -31,6 +31,8 @@ from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.rosbag.bag import Bag
 from scene_geo_loc.traversals.rosbag.convert import convert
 
+pytestmark = pytest.mark.slow
+
 BASE = np.diag([1.0, -1.0, -1.0, 1.0])
 """base_link (forward, left, up) in the vehicle (forward, right, down), and the other way round."""
 

@@ -21,6 +21,8 @@ from scene_geo_loc.traversals.robotcar.calibration import Calibration
 from scene_geo_loc.traversals.robotcar.poses import VehiclePoses, read_poses
 from scene_geo_loc.traversals.skipped import Skipped
 
+pytestmark = pytest.mark.slow
+
 ORIGIN_US = stamp_us(5.25)
 POSES_AT = (1.0371, 3.333333, 7.0109, 9.87654)
 SCANS_FROM, SCANS_TO = 1.003, 8.985

@@ -218,6 +218,7 @@ def sweep(bag: BagWriter, i: int, *, points: np.ndarray | None = None) -> Any:
     )
 
 
+@pytest.mark.slow
 def test_scans_are_freed_of_the_motion_within_a_sweep(tmp_path: Path) -> None:
     scans = list(RosbagTraversal(write_drive(tmp_path / "drive", extra=sweep)).scans())
     assert [scan.stamp_ns for scan in scans] == [stamp(i) for i in range(10)]
@@ -227,6 +228,7 @@ def test_scans_are_freed_of_the_motion_within_a_sweep(tmp_path: Path) -> None:
     assert len(scans[9].points_map) < 500
 
 
+@pytest.mark.slow
 def test_scans_without_a_valid_point_or_without_a_pose_are_counted(tmp_path: Path) -> None:
     def empty(bag: BagWriter, i: int) -> Any:
         sweep(bag, i, points=np.full((500, 3), np.nan))

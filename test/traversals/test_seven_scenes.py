@@ -73,6 +73,7 @@ def test_frames_whose_pose_is_damaged_are_counted(tmp_path: Path, text: Any) -> 
     assert traversal.skipped.counts == {"images without a pose": 1}
 
 
+@pytest.mark.slow
 def test_edges_of_the_registered_depth_of_the_real_scene_lie_on_edges_of_the_images(data_dir: Path) -> None:
     """Registration at least doubles the images' contrast where the depth jumps."""
 

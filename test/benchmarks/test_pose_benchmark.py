@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from room import Room
 
-from scene_geo_loc.benchmarks.poses.benchmark import Course, PoseBenchmarkRun
-from scene_geo_loc.benchmarks.poses.methods import Recipe
+from scene_geo_loc.benchmarks.poses.benchmark import Experiment, PoseBenchmarkRun
+from scene_geo_loc.benchmarks.poses.methods import MapConfig
 from scene_geo_loc.benchmarks.poses.results import Place
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.networks.runtime.extractor import Extractor
@@ -57,8 +57,10 @@ def test_a_rig_is_localized_together_and_its_first_camera_alone(
     passes = []
     extract = Extractor.extract
     monkeypatch.setattr(Extractor, "extract", lambda self, image: passes.append(0) or extract(self, image))
-    course = Course("morning", rig(room, 0.0), {"evening": rig(room, 0.2)}, BuilderSettings(), Place.INDOORS)
-    (queries,) = PoseBenchmarkRun(cache=tmp_path, device="cpu").run(course)
+    experiment = Experiment(
+        "morning", rig(room, 0.0), {"evening": rig(room, 0.2)}, BuilderSettings(), Place.INDOORS
+    )
+    (queries,) = PoseBenchmarkRun(cache=tmp_path, device="cpu").run(experiment)
     assert len(passes) == 2 * 8 + 16  # for maps of sensor and learned depth, and of the queries
     assert queries.queries == 8
     assert queries.methods[0].keyframes == 8  # of each camera's images, half a metre apart, every second one
@@ -79,14 +81,14 @@ def test_a_first_camera_without_poses_is_left_out_and_counted(room: Room) -> Non
             for i, frame in enumerate(super().frames()):
                 yield frame if i % 2 else Frame(frame.stamp_ns, frame.image, frame.camera)
 
-    course = Course(
+    experiment = Experiment(
         "morning",
         Camera(room, 0.0, 10.0, 0),
         {"evening": Blind(room, 0.2, 10.0, 0)},
         BuilderSettings(),
         Place.INDOORS,
     )
-    (queries,) = PoseBenchmarkRun(device="cpu").run(course)
+    (queries,) = PoseBenchmarkRun(device="cpu").run(experiment)
     assert (queries.queries, queries.without_truth) == (4, 4)
 
 
@@ -100,5 +102,5 @@ def test_a_first_camera_without_poses_is_left_out_and_counted(room: Room) -> Non
     ],
 )
 def test_a_network_is_called_by_what_tells_it_from_others(checkpoint: str | None, name: str) -> None:
-    recipe = Recipe.of(Path(checkpoint) if checkpoint else None, None, "encoder", BuilderSettings())
-    assert recipe.network_name == name
+    config = MapConfig.of(Path(checkpoint) if checkpoint else None, None, "encoder", BuilderSettings())
+    assert config.network_name == name

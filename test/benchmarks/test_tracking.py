@@ -1,4 +1,4 @@
-"""Rows of a tracked run: gaps, how often covariances hold, and a camera that is carried away."""
+"""Rows of a tracked run: gaps, how often covariances hold, and a kidnapped camera."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from scene_geo_loc.benchmarks.localization.run import localize_traversal
-from scene_geo_loc.benchmarks.localization.tracking import carried_away, gaps_of, kidnap
+from scene_geo_loc.benchmarks.localization.tracking import gaps_of, kidnap, without_middle
 from scene_geo_loc.geometry.lie import displaced
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
@@ -116,7 +116,7 @@ def test_a_tracked_run_bridges_what_the_localizer_loses(localizer: Any, traversa
 
 
 def test_over_the_cut_stamps_and_odometry_go_on(traversal: Any) -> None:
-    frames = list(carried_away(WithOdometry(traversal).frames(), 13, 26))
+    frames = list(without_middle(WithOdometry(traversal).frames(), 13, 26))
     assert len(frames) == 27
     assert np.diff([frame.stamp_ns for frame in frames]).tolist() == [10**8] * 26
     ways = [inverse(a.T_odom_camera) @ b.T_odom_camera for a, b in pairwise(frames)]
@@ -124,7 +124,7 @@ def test_over_the_cut_stamps_and_odometry_go_on(traversal: Any) -> None:
     assert frames[13].T_map_camera[0, 3] - frames[12].T_map_camera[0, 3] == 14.0
 
 
-def test_a_camera_that_is_carried_away_is_found_again(localizer: Any, traversal: Any) -> None:
+def test_a_camera_that_is_without_middle_is_found_again(localizer: Any, traversal: Any) -> None:
     found = kidnap(tracking(Sure(localizer)), WithOdometry(traversal), wrong_fix_m=5.0)  # type: ignore[arg-type]
     assert found is not None
     assert found.to_dict() == {"away_m": 14.0, "recovered_s": pytest.approx(0.2), "wrong_poses": 0}

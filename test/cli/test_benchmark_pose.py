@@ -16,7 +16,7 @@ import pytest
 from room import Room, write_rgbd
 from typer.testing import CliRunner, Result
 
-from scene_geo_loc.benchmarks.poses.experiments import find_courses
+from scene_geo_loc.benchmarks.poses.experiments import find_experiments
 from scene_geo_loc.benchmarks.poses.results import Place, read_benchmark
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import TraversalError
@@ -153,19 +153,19 @@ def test_without_any_depth_there_is_retrieval_alone(room: Room, tmp_path: Path) 
 
 def test_scenes_of_the_paper_are_run_one_by_one_by_their_splits(data_dir: Path, tmp_path: Path) -> None:
     scenes = data_dir / "7scenes_stairs_sample"
-    (course,) = find_courses(scenes, [])
-    assert course.table is not None
-    assert (course.table.benchmark, course.table.scene) == ("7-Scenes", "Stairs")
-    assert (len(course.reference), [len(queries) for queries in course.queries.values()]) == (6, [6])
-    assert course.settings.keyframe_distance_m == 0.0
+    (experiment,) = find_experiments(scenes, [])
+    assert experiment.table is not None
+    assert (experiment.table.benchmark, experiment.table.scene) == ("7-Scenes", "Stairs")
+    assert (len(experiment.reference), [len(queries) for queries in experiment.queries.values()]) == (6, [6])
+    assert experiment.settings.keyframe_distance_m == 0.0
 
 
 def test_query_sources_have_names_of_their_own(morning: Path, evening: Path) -> None:
-    (course,) = find_courses(morning, [evening], query_every=2, place=Place.OUTDOORS)
-    assert [(name, len(queries)) for name, queries in course.queries.items()] == [("evening", 4)]
-    assert course.settings.keyframe_distance_m == 1.0
+    (experiment,) = find_experiments(morning, [evening], query_every=2, place=Place.OUTDOORS)
+    assert [(name, len(queries)) for name, queries in experiment.queries.items()] == [("evening", 4)]
+    assert experiment.settings.keyframe_distance_m == 1.0
     with pytest.raises(TraversalError, match="named twice"):
-        find_courses(morning, [evening, evening])
+        find_experiments(morning, [evening, evening])
 
 
 def test_queries_without_poses_cannot_be_scored(morning: Path, room: Room, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_between_two_places_that_look_alike_there_is_no_pose_until_one_dies() ->
     assert position_error_m(drive.here, answers[-1].T_map_base) < 0.01
 
 
-def test_a_camera_that_was_carried_away_is_found_again_without_a_wrong_pose() -> None:
+def test_a_kidnapped_camera_is_found_again_without_a_wrong_pose() -> None:
     drive = Drive()
     drive.followed()
     answers = [drive.next(fix(far(on_a_circle(drive.i + 1)))) for _ in range(5)]

@@ -1,7 +1,7 @@
-"""How well a camera is followed: gaps without a pose, and how soon it is found where it was carried away.
+"""Scores tracking: gaps without a pose, and recovery from a kidnapping.
 
-Protocol of the carrying away: the frames between a third and two thirds of a run are cut out, as if the
-camera had been lifted from one place to the other; stamps and odometry go on as if nothing had happened.
+Protocol of the kidnapping: the frames between a third and two thirds of a run are left out, as if the
+camera had been moved unnoticed; stamps and odometry continue as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from scene_geo_loc.traversals.frame import Frame, Traversal
 
 FRAMES_BEFORE = 50
-"""So many frames are tracked before the camera is carried away."""
+"""Number of frames that are tracked before the kidnapping."""
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """What lies between poses.
+    """Gaps between poses.
 
     Attributes:
         dead_reckoned: number of poses that their own image did not confirm.
         longest_s: the longest time without a pose, from the first image to the last.
-        longest_m: the longest way without a pose, along the true one; None where that is not known.
+        longest_m: the longest true distance without a pose; None where the truth is not known.
     """
 
     dead_reckoned: int
@@ -51,7 +51,7 @@ class Gaps:
 
 
 def gaps_of(records: Sequence[QueryRecord]) -> Gaps:
-    """The gaps of a run, of one record at least, in order of time."""
+    """Returns the gaps of a run of at least one record, in order of time."""
     ends = [0, *(i for i, record in enumerate(records) if record.is_localized), len(records) - 1]
     longest_s = max(records[b].stamp_ns - records[a].stamp_ns for a, b in pairwise(ends)) / 1e9
     places = [record.T_true[:3, 3] for record in records if record.T_true is not None]
@@ -64,12 +64,12 @@ def gaps_of(records: Sequence[QueryRecord]) -> Gaps:
 
 @dataclass(frozen=True)
 class Kidnapping:
-    """What became of a camera that was carried away.
+    """Recovery of a kidnapped camera.
 
     Attributes:
-        away_m: how far it was carried.
-        recovered_s: time until the first right pose, or None where there was none.
-        wrong_poses: wrong ones until then.
+        away_m: distance of the kidnapping.
+        recovered_s: time until the first correct pose, or None where there was none.
+        wrong_poses: number of wrong poses until then.
     """
 
     away_m: float
@@ -84,16 +84,16 @@ class Kidnapping:
 
 
 def kidnap(session: Session, traversal: Traversal, wrong_fix_m: float) -> Kidnapping | None:
-    """Carries the camera of a run away and looks how soon it is found again.
+    """Kidnaps the camera of a run and measures how soon it is localized again.
 
-    None where the run is too short or its true poses are not known.
+    Returns None where the run is too short or its true poses are not known.
     """
     leave, resume = len(traversal) // 3, 2 * len(traversal) // 3
     session.reset()
     before: Frame | None = None
     after: Frame | None = None
     away_m, wrong = 0.0, 0
-    for i, frame in enumerate(carried_away(traversal.frames(), leave, resume)):
+    for i, frame in enumerate(without_middle(traversal.frames(), leave, resume)):
         if i < leave - FRAMES_BEFORE:
             continue
         record = localize_frame(session, frame)
@@ -112,8 +112,8 @@ def kidnap(session: Session, traversal: Traversal, wrong_fix_m: float) -> Kidnap
     return None if after is None else Kidnapping(away_m, None, wrong)
 
 
-def carried_away(frames: Iterable[Frame], leave: int, resume: int) -> Iterator[Frame]:
-    """The frames without numbers `leave` to `resume`; stamps and odometry go on over the cut."""
+def without_middle(frames: Iterable[Frame], leave: int, resume: int) -> Iterator[Frame]:
+    """Yields the frames without numbers `leave` to `resume`; stamps and odometry continue over the cut."""
     last: list[Frame] = []
     pause_ns, T_new_old = 0, np.eye(4)
     for i, frame in enumerate(frames):

@@ -1,6 +1,6 @@
-"""Poses of queries by every method of a benchmark, in maps that are each built once.
+"""Localizes queries by every method of a benchmark, in maps that are each built once.
 
-Each image is decoded once, and each network sees it once, however many methods and maps there are.
+Each image is decoded once and passes each network once, whatever the number of methods and maps.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from scene_geo_loc.benchmarks.localization.run import localize_frame, localize_i
 from scene_geo_loc.benchmarks.poses.methods import (
     DEPTHS,
     LEARNED,
-    RIG_STEP,
-    STEPS,
-    TRACKED_STEP,
+    METHODS,
+    RIG_METHOD,
+    TRACKED_METHOD,
     Depth,
+    MapConfig,
+    Method,
     OnlyDepth,
-    Recipe,
-    Step,
     has_odometry,
     infers_depth,
     measured_depths,
@@ -58,17 +58,17 @@ _MOST_CAMERAS = 16
 
 
 @dataclass(frozen=True)
-class Course:
+class Experiment:
     """A source to map, and sources to localize in it.
 
     Attributes:
         name: of the map's source, with the part of it that is taken.
-        reference: what is mapped.
-        queries: what is localized, by name.
+        reference: source of the map.
+        queries: sources to localize, by name.
         settings: of the builder.
-        place: what size errors matter at.
-        table: what the paper prints for it, or None.
-        origin: whatever else a map of it depends on, to tell whether one in the cache is of the same.
+        place: indoors or outdoors, which sets the error bounds.
+        table: table of the paper for it, or None.
+        origin: what else its map depends on, part of the key in the cache.
     """
 
     name: str
@@ -82,14 +82,14 @@ class Course:
 
 @dataclass
 class PoseBenchmarkRun:
-    """Runs courses.
+    """Runs experiments.
 
     Attributes:
         networks: checkpoints, or None for the network that the package comes with.
         matchers: names of local features, as `BuilderSettings.matcher` has them.
         cache: folder to keep maps in, whole or unfinished; without it they are made anew.
         device: torch device, or "auto".
-        steps: what is done with each query.
+        methods: how each query is localized.
         show: makes lines of progress.
     """
 
@@ -97,7 +97,7 @@ class PoseBenchmarkRun:
     matchers: Sequence[str] = ("encoder",)
     cache: Path | None = None
     device: str = "auto"
-    steps: Sequence[Step] = STEPS
+    methods: Sequence[Method] = METHODS
     show: ProgressDisplay = no_display
     _extractors: dict[str, SharedExtractor] = field(default_factory=dict)
 
@@ -106,12 +106,12 @@ class PoseBenchmarkRun:
             if matcher not in MATCHERS:
                 raise SceneGeoLocError(f"There is no matcher {matcher!r}; name {', '.join(MATCHERS)}.")
 
-    def run(self, course: Course) -> list[QuerySetResult]:
-        """The results of every set of queries.
+    def run(self, experiment: Experiment) -> list[QuerySetResult]:
+        """Returns the results of every set of queries.
 
         Raises SceneGeoLocError where a source has no poses, or a map cannot be built.
         """
-        measured = measured_depths(course.reference)
+        measured = measured_depths(experiment.reference)
         depths: dict[Path | None, list[Depth]] = {
             network: [*measured, *([LEARNED] if infers_depth(network) else [])] for network in self.networks
         }
@@ -119,28 +119,28 @@ class PoseBenchmarkRun:
         not_run = {f"{depth.name} depth": depth.missing for depth in DEPTHS if depth not in found}
         with ExitStack() as stack:
             folder = self.cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scene_geo_")))
-            recipes = [
-                Recipe.of(network, depth, matcher, course.settings)
+            configs = [
+                MapConfig.of(network, depth, matcher, experiment.settings)
                 for network in self.networks
                 for matcher in self.matchers
                 for depth in tuple(depths[network]) or (None,)
             ]
-            maps = [(recipe, self._map(course, recipe, folder)) for recipe in recipes]
+            maps = [(config, self._map(experiment, config, folder)) for config in configs]
             return [
-                self._localize(course, name, queries, maps, not_run)
-                for name, queries in course.queries.items()
+                self._localize(experiment, name, queries, maps, not_run)
+                for name, queries in experiment.queries.items()
             ]
 
-    def _map(self, course: Course, recipe: Recipe, folder: Path) -> ReferenceMap:
-        """The map of a recipe, from the cache if it is there undamaged."""
-        traversal = OnlyDepth(course.reference, recipe.depth)
-        network = recipe.network or default.CHECKPOINT
+    def _map(self, experiment: Experiment, config: MapConfig, folder: Path) -> ReferenceMap:
+        """Returns the map of a configuration, from the cache if it is there undamaged."""
+        traversal = OnlyDepth(experiment.reference, config.depth)
+        network = config.network or default.CHECKPOINT
         origin = {
-            **course.origin,
-            "name": course.name,
+            **experiment.origin,
+            "name": experiment.name,
             "frames": len(traversal),
-            "depth": recipe.depth_name,
-            "settings": recipe.settings.model_dump(),
+            "depth": config.depth_name,
+            "settings": config.settings.model_dump(),
             "network": sha256_of(network) if network.is_file() else str(network),
             "version": __version__,
         }
@@ -154,44 +154,44 @@ class PoseBenchmarkRun:
             except MapError:
                 remove_partial(out)
         title = (
-            f"mapping {course.name} with {recipe.depth_name or 'no'} depth "
-            f"and {recipe.settings.matcher} features"
+            f"mapping {experiment.name} with {config.depth_name or 'no'} depth "
+            f"and {config.settings.matcher} features"
         )
         return build_map(
             traversal,
             out,
-            recipe.settings,
-            source=course.name,
-            network=recipe.network,
+            config.settings,
+            source=experiment.name,
+            network=config.network,
             device=self.device,
             overwrite=True,
             display=lambda _, unit: self.show(title, unit),
         )
 
-    def _row(self, recipe: Recipe, opened: ReferenceMap, step: Step) -> _Row:
+    def _row(self, config: MapConfig, opened: ReferenceMap, method: Method) -> _Row:
         digest = opened.info.network_digest
         if digest not in self._extractors:
             self._extractors[digest] = SharedExtractor(network_of(opened), self.device)
-        localizer = Localizer(opened, step.settings, extractor=self._extractors[digest])
-        session = Session(localizer, Tracker() if step.is_tracked else None)
-        return _Row(recipe, step, session, self._extractors[digest])
+        localizer = Localizer(opened, method.settings, extractor=self._extractors[digest])
+        session = Session(localizer, Tracker() if method.is_tracked else None)
+        return _Row(config, method, session, self._extractors[digest])
 
     def _localize(
         self,
-        course: Course,
+        experiment: Experiment,
         name: str,
         queries: Traversal,
-        maps: Sequence[tuple[Recipe, ReferenceMap]],
+        maps: Sequence[tuple[MapConfig, ReferenceMap]],
         not_run: dict[str, str],
     ) -> QuerySetResult:
-        steps = list(self.steps)
+        methods = list(self.methods)
         if has_odometry(queries):
-            steps.append(TRACKED_STEP)
+            methods.append(TRACKED_METHOD)
         else:
-            not_run = {**not_run, TRACKED_STEP.name: "The queries have no odometry to be followed by."}
+            not_run = {**not_run, TRACKED_METHOD.name: "The queries have no odometry to be followed by."}
         if isinstance(queries, RigTraversal):
-            steps.append(RIG_STEP)
-        rows = [self._row(recipe, opened, step) for recipe, opened in maps for step in steps]
+            methods.append(RIG_METHOD)
+        rows = [self._row(config, opened, method) for config, opened in maps for method in methods]
         answers: list[list[QueryRecord]] = [[] for _ in rows]
         without_truth = 0
         with self.show(f"localizing {name}", "frames") as on_progress:
@@ -207,10 +207,10 @@ class PoseBenchmarkRun:
             raise TraversalError(f"{queries.name} has no poses to compare with: name their source.")
         return QuerySetResult(
             name=name,
-            map_name=course.name,
-            place=course.place,
-            benchmark=course.table.benchmark if course.table else "",
-            scene=course.table.scene if course.table else "",
+            map_name=experiment.name,
+            place=experiment.place,
+            benchmark=experiment.table.benchmark if experiment.table else "",
+            scene=experiment.table.scene if experiment.table else "",
             without_truth=without_truth,
             methods=_results(rows, answers),
             not_run=not_run,
@@ -219,20 +219,20 @@ class PoseBenchmarkRun:
 
 @dataclass(frozen=True)
 class _Row:
-    """A method, ready to answer."""
+    """A method in one map."""
 
-    recipe: Recipe
-    step: Step
+    config: MapConfig
+    method: Method
     session: Session
     extractor: SharedExtractor
 
     @property
     def names(self) -> dict[str, Any]:
-        return {"network": self.recipe.network_name, "keyframes": len(self.session.localizer.map)}
+        return {"network": self.config.network_name, "keyframes": len(self.session.localizer.map)}
 
     def answer(self, frames: Sequence[Frame]) -> QueryRecord:
-        """The answer to images of one instant, with the time that their forward passes took."""
-        if self.step.is_rig:
+        """Returns the record of images of one instant, with the time of their forward passes."""
+        if self.method.is_rig:
             record = localize_instant(self.session, frames)
         else:
             frames = frames[:1]
@@ -246,25 +246,25 @@ class _Row:
 
 
 def _instants(queries: Traversal) -> Iterator[list[Frame]]:
-    """The images of each instant: of a rig several, the first camera's first."""
+    """Returns the images of each instant: several of a rig, the first camera's first."""
     if isinstance(queries, RigTraversal):
         return queries.instants()
     return ([frame] for frame in queries.frames())
 
 
 def _results(rows: Sequence[_Row], answers: Sequence[list[QueryRecord]]) -> list[MethodResult]:
-    """A row for each method that verifies, after one for the poses that it began with."""
+    """Returns a result for each method that verifies, after one for retrieval alone."""
     results: list[MethodResult] = []
     for row, records in zip(rows, answers, strict=True):
-        if not any(result.is_retrieval and result.network == row.recipe.network_name for result in results):
+        if not any(result.is_retrieval and result.network == row.config.network_name for result in results):
             results.append(MethodResult.retrieved(records, **row.names))
-        if row.recipe.depth:
+        if row.config.depth:
             results.append(
                 MethodResult.of(
                     records,
-                    depth=row.recipe.depth_name,
-                    matcher=row.recipe.settings.matcher,
-                    step=row.step.name,
+                    depth=row.config.depth_name,
+                    matcher=row.config.settings.matcher,
+                    step=row.method.name,
                     **row.names,
                 )
             )
@@ -272,14 +272,14 @@ def _results(rows: Sequence[_Row], answers: Sequence[list[QueryRecord]]) -> list
 
 
 class SharedExtractor(Extractor):
-    """An extractor that several localizers ask one after the other about the same images."""
+    """An extractor that several localizers share, which keeps the features of the last images."""
 
     def __init__(self, network: SceneNetwork, device: str = "auto") -> None:
         super().__init__(network, device)
         self._last: deque[_Pass] = deque(maxlen=_MOST_CAMERAS)
 
     def extract(self, image: NDArray[np.uint8]) -> SceneFeatures:
-        """As that of every extractor; of an image it was asked about lately, without another pass."""
+        """Returns the features of an image, without another forward pass if it was among the last ones."""
         known = self._find(image)
         if known is None:
             stopwatch = Stopwatch()
@@ -290,7 +290,7 @@ class SharedExtractor(Extractor):
         return known.features
 
     def pass_ms(self, image: NDArray[np.uint8]) -> float:
-        """What the forward pass of an image took that it was asked about lately; 0 of any other."""
+        """Returns the time of the forward pass of one of the last images; 0 for any other."""
         known = self._find(image)
         return 0.0 if known is None else known.ms
 
@@ -300,7 +300,7 @@ class SharedExtractor(Extractor):
 
 @dataclass(frozen=True)
 class _Pass:
-    """A forward pass: of which image, what it gave, and how long it took."""
+    """A forward pass: its image, features and time."""
 
     image: NDArray[np.uint8]
     features: SceneFeatures

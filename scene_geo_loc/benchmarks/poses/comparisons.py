@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.benchmarks.poses.methods import RIG_STEP, TRACKED_STEP
+from scene_geo_loc.benchmarks.poses.methods import RIG_METHOD, TRACKED_METHOD
 from scene_geo_loc.benchmarks.poses.results import MethodResult, QuerySetResult
 from scene_geo_loc.benchmarks.poses.table import label
 from scene_geo_loc.metrics.paired import RESAMPLES, Interval, difference_along
@@ -24,13 +24,13 @@ NOTE = (
 def pairs(queries: QuerySetResult) -> Iterator[tuple[MethodResult, MethodResult]]:
     """Methods that differ in one thing: the step before, or else depth, matcher or network; later first."""
     verified = [method for method in queries.methods if not method.is_retrieval]
-    recipes = dict.fromkeys((m.network, m.matcher, m.depth) for m in verified)
+    configs = dict.fromkeys((m.network, m.matcher, m.depth) for m in verified)
     last = []
-    for recipe in recipes:
-        own = [m for m in verified if (m.network, m.matcher, m.depth) == recipe]
+    for config in configs:
+        own = [m for m in verified if (m.network, m.matcher, m.depth) == config]
         for before, after in pairwise([queries.retrieval_of(own[0]), *own]):
             yield after, before
-        alone = [method for method in own if method.step not in (TRACKED_STEP.name, RIG_STEP.name)]
+        alone = [method for method in own if method.step not in (TRACKED_METHOD.name, RIG_METHOD.name)]
         last.append(alone[-1])
     for i, before in enumerate(last):
         for after in last[i + 1 :]:

@@ -1,4 +1,4 @@
-"""What is mapped and what is localized in it, from the sources that a user names."""
+"""Experiments from the sources that a user names: what is mapped and what is localized in it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scene_geo_loc.benchmarks.poses.benchmark import Course
+from scene_geo_loc.benchmarks.poses.benchmark import Experiment
 from scene_geo_loc.benchmarks.poses.results import Place
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.mapping.settings import BuilderSettings
@@ -22,7 +22,7 @@ _INDOORS = ("7scenes", "12scenes", "rgbd")
 _EVERY_FRAME: dict[str, Any] = {"keyframe_distance_m": 0.0, "keyframe_angle_deg": 0.0}
 
 
-def find_courses(
+def find_experiments(
     map_source: Path,
     query_sources: Sequence[Path],
     *,
@@ -33,18 +33,18 @@ def find_courses(
     format: str | None = None,
     poses: str | None = None,
     cameras: Sequence[str] = (),
-) -> list[Course]:
-    """The courses of a source: one, or of a folder of scenes of the paper's benchmarks one a scene.
+) -> list[Experiment]:
+    """Returns the experiments of a source: one, or one for each scene of a folder of the paper's benchmarks.
 
     Args:
-        map_source: what is mapped.
-        query_sources: what is localized; where there is none, or the map's own source, a part of that one.
-        query_every: of the queries, one of so many is taken.
+        map_source: source of the map.
+        query_sources: sources to localize; if empty, a part of the map's own source.
+        query_every: every n-th query is localized.
         keyframe_distance_m, keyframe_angle_deg: between keyframes.  If not given, all frames of a split or
             of a half are keyframes, as in the paper, and those of another source as `map build` takes them.
-        place: what size errors matter at; None for what the format says.
+        place: indoors or outdoors; None: by the format.
         poses: as `open_traversal` takes them.
-        cameras: names of the cameras; several are a rig, whose first one's pose is asked for.
+        cameras: names of the cameras; several are a rig, whose first camera's pose is estimated.
 
     Raises TraversalError where a source cannot be opened.
     """
@@ -62,7 +62,7 @@ def find_courses(
 
 @dataclass(frozen=True)
 class _Sources:
-    """How sources are to be opened and mapped."""
+    """How sources are opened and mapped."""
 
     given: dict[str, Any]
     query_every: int
@@ -71,8 +71,8 @@ class _Sources:
     poses: str | None
     cameras: Sequence[str]
 
-    def own(self, path: Path) -> Course:
-        """A source whose one part is mapped and whose other part is localized."""
+    def own(self, path: Path) -> Experiment:
+        """Returns the experiment of a source, one part of which is mapped and the other localized."""
         kind = format_of(path, self.format)
         if takes_split(kind):
             reference = self._reference(path, split="train")
@@ -84,7 +84,7 @@ class _Sources:
             mapped, localized = "even frames", "odd frames"
         settings = BuilderSettings.model_validate({**_EVERY_FRAME, **self.given})
         name = path.resolve().name
-        return Course(
+        return Experiment(
             f"{name}, {mapped}",
             reference,
             {f"{name}, {localized}": queries},
@@ -94,14 +94,14 @@ class _Sources:
             self._origin(path),
         )
 
-    def others(self, path: Path, query_sources: Sequence[Path]) -> Course:
-        """A source that others are localized in."""
+    def others(self, path: Path, query_sources: Sequence[Path]) -> Experiment:
+        """Returns the experiment of localizing sources in the map of another."""
         kind = format_of(path, self.format)
         queries = {}
         for source in query_sources:
             name = source.stem if source.stem not in queries else str(source)
             queries[name] = self._queries(source, self.query_every)
-        return Course(
+        return Experiment(
             path.resolve().stem,
             self._reference(path),
             queries,
@@ -111,11 +111,11 @@ class _Sources:
         )
 
     def _reference(self, path: Path, **part: Any) -> Traversal:
-        """What is mapped: the part of every camera."""
+        """Opens the source of the map: the part of every camera."""
         return one_or_rig([self._open(path, camera, **part) for camera in self.cameras or (None,)])
 
     def _queries(self, path: Path, every: int, offset: int = 0, **part: Any) -> Traversal:
-        """What is localized: some frames of the first camera, and what others took at the same time."""
+        """Opens the queries: some frames of the first camera, and those of the others at the same time."""
         first, *others = self.cameras or (None,)
         return one_or_rig(
             [
@@ -140,7 +140,7 @@ class _Sources:
 
 
 def _scenes(folder: Path, format: str | None) -> list[Path]:
-    """The scenes of the paper's benchmarks in a folder that is no source itself."""
+    """Returns the scenes of the paper's benchmarks in a folder that is no source itself."""
     if format is not None or not folder.is_dir():
         return []
     try:

@@ -1,6 +1,6 @@
-"""The rows of a pose benchmark, as data: what a map is built with, and how queries are localized in it.
+"""Rows of a pose benchmark, as data: how a map is built, and how queries are localized in it.
 
-A new row is a new `Step`, `Depth` or matcher here; running, tables, curves and pages follow from these.
+A new row is a new `Method`, `Depth` or matcher; runs, tables, curves and pages follow from these.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
 from scene_geo_loc.traversals.skipped import Skipped
 
 RETRIEVAL = "retrieval"
-"""The row of the poses of the most similar keyframes, which need no step: every step tells them."""
+"""Row of the poses of the most similar keyframes, which every method finds on its way."""
 
 PACKAGE = "package's own"
 """The name of the network that the package comes with."""
 
 
 _LOOKED_AT = 20
-"""Frames among which one has depth, where a source's frames have any."""
+"""Number of first frames that are searched for depth and odometry."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """How a query is taken further than to the retrieved keyframe.
+class Method:
+    """How a query is localized from the retrieved keyframes.
 
     Attributes:
         name: of the row.
         settings: of the localizer.
         is_rig: whether all cameras of a rig are localized together, or the first one alone.
-        is_tracked: whether the camera is followed from image to image, or each is localized on its own.
+        is_tracked: whether the camera is tracked from image to image, or each is localized on its own.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Step:
     is_tracked: bool = False
 
 
-STEPS = (
+METHODS = (
     # Five candidates, the pose with the best inlier ratio, accepted from 10 % on (BMVC 2019, section 4.1).
-    Step(
+    Method(
         "per candidate (paper)",
         LocalizerSettings(
             retrieved=5,
@@ -57,23 +57,23 @@ STEPS = (
             min_similarity=-1.0,
         ),
     ),
-    Step("pooled", LocalizerSettings(retrieved=5, final_fit=False)),
-    Step("pooled, refined", LocalizerSettings(retrieved=5)),
-    Step("re-ranked, pooled, refined", LocalizerSettings()),
+    Method("pooled", LocalizerSettings(retrieved=5, final_fit=False)),
+    Method("pooled, refined", LocalizerSettings(retrieved=5)),
+    Method("re-ranked, pooled, refined", LocalizerSettings()),
 )
 """From the paper's rule to the package's own, each compared with the one before."""
 
 
-TRACKED_STEP = Step("tracked", LocalizerSettings(), is_tracked=True)
-"""The last step of one camera, of queries with odometry."""
+TRACKED_METHOD = Method("tracked", LocalizerSettings(), is_tracked=True)
+"""Last method of a single camera, for queries with odometry."""
 
-RIG_STEP = Step("all cameras together", LocalizerSettings(), is_rig=True)
-"""The last step where the source has several cameras."""
+RIG_METHOD = Method("all cameras together", LocalizerSettings(), is_rig=True)
+"""Last method of a source with several cameras."""
 
 
 @dataclass(frozen=True)
 class Depth:
-    """Where the keyframes' depth comes from.
+    """Source of the keyframes' depth.
 
     Attributes:
         name: of the source, as the map records it.
@@ -94,8 +94,8 @@ DEPTHS = (SENSOR, LIDAR, LEARNED)
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What a map is built with besides its source.
+class MapConfig:
+    """How a map is built from its source.
 
     Attributes:
         network: a checkpoint, or None for the network that the package comes with.
@@ -108,8 +108,10 @@ class Recipe:
     settings: BuilderSettings
 
     @classmethod
-    def of(cls, network: Path | None, depth: Depth | None, matcher: str, settings: BuilderSettings) -> Recipe:
-        """What settings come to with a matcher and a source of depth."""
+    def of(
+        cls, network: Path | None, depth: Depth | None, matcher: str, settings: BuilderSettings
+    ) -> MapConfig:
+        """Returns the settings with a matcher and a source of depth."""
         chosen = {"matcher": matcher, "depth": "measured" if depth is None else depth.wanted}
         return cls(network, depth, settings.model_copy(update=chosen))
 

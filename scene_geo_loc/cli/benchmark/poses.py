@@ -92,14 +92,14 @@ def pose(
     """
     from scene_geo_loc.benchmarks.machine import describe_machine
     from scene_geo_loc.benchmarks.poses.benchmark import PoseBenchmarkRun
-    from scene_geo_loc.benchmarks.poses.experiments import find_courses
+    from scene_geo_loc.benchmarks.poses.experiments import find_experiments
     from scene_geo_loc.benchmarks.poses.results import Place, PoseBenchmark, read_benchmark, write_benchmark
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.cli.results.pose_benchmark import print_pose_benchmark
 
     earlier = [queries for path in also or () for queries in read_benchmark(path).sets]
     place = None if indoors is None else Place.INDOORS if indoors else Place.OUTDOORS
-    courses = find_courses(
+    experiments = find_experiments(
         map_source,
         query_sources or [],
         query_every=query_every,
@@ -112,7 +112,8 @@ def pose(
     )
     run = PoseBenchmarkRun(network or [None], matcher or ["encoder"], cache, device, show=progress)
     done = PoseBenchmark(
-        machine=describe_machine(), sets=[queries for course in courses for queries in run.run(course)]
+        machine=describe_machine(),
+        sets=[queries for experiment in experiments for queries in run.run(experiment)],
     )
     print_pose_benchmark(done)
     if json is not None:

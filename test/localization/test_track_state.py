@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.lie import difference, displaced, motion_of, twist_of
 from scene_geo_loc.geometry.pose import Pose, make_pose
-from scene_geo_loc.localization.track_state import SHARED, Belief
+from scene_geo_loc.localization.track_state import SHARED, TrackState
 
 HERE = make_pose(Rotation.from_euler("zyx", [70, 10, -5], degrees=True).as_matrix(), (30.0, -4.0, 2.0))
 STEP = make_pose(Rotation.from_euler("y", 8, degrees=True).as_matrix(), (0.1, -0.05, 3.0))
@@ -48,7 +48,7 @@ def test_a_twist_moves_as_it_was_measured(motion: Pose, seconds: float) -> None:
 def test_after_a_measured_motion_the_covariance_is_that_of_many_tries() -> None:
     rng = np.random.default_rng(1)
     noise = np.array([0.05, 0.05, 0.05, 0.004, 0.004, 0.004])
-    stated = Belief.of_fix(HERE, FIX).moved(STEP, noise, 0.5).covariance
+    stated = TrackState.from_estimate(HERE, FIX).predict_odometry(STEP, noise, 0.5).covariance
     errors = [
         difference(
             HERE @ STEP,
@@ -67,8 +67,8 @@ def test_after_coasting_the_covariance_is_that_of_many_tries() -> None:
     twist = np.array([0.3, 0.0, 8.0, 0.0, 0.4, 0.0])
     own = np.zeros((12, 12))
     own[:6, :6], own[6:, 6:] = FIX, velocity
-    belief = Belief(HERE, twist, own, np.zeros((12, 6)))
-    stated = belief.coasted(0.5, 1e-9, 1e-9).covariance
+    state = TrackState(HERE, twist, own, np.zeros((12, 6)))
+    stated = state.predict(0.5, 1e-9, 1e-9).covariance
     errors = [
         difference(
             HERE @ motion_of(twist, 0.5),
@@ -85,24 +85,24 @@ def test_after_coasting_the_covariance_is_that_of_many_tries() -> None:
 def test_whatever_is_composed_a_covariance_stays_one(
     start: Pose, steps: list[tuple[Pose, np.ndarray, float]]
 ) -> None:
-    belief = Belief.of_fix(start, FIX)
+    state = TrackState.from_estimate(start, FIX)
     for motion, root, seconds in steps:
-        moved = belief.moved(motion, np.full(6, 0.1), seconds)
-        for after in (moved, belief.coasted(seconds, 2.0, 0.5)):
+        moved = state.predict_odometry(motion, np.full(6, 0.1), seconds)
+        for after in (moved, state.predict(seconds, 2.0, 0.5)):
             np.testing.assert_allclose(after.own, after.own.T, rtol=1e-6, atol=1e-9)
             assert np.linalg.eigvalsh(after.own).min() >= -1e-6 * np.abs(after.own).max()
-        belief = moved.fused(displaced(moved.T_map_camera, 0.1 * root[0]), root @ root.T + 1e-4 * np.eye(6))
-        assert np.linalg.eigvalsh(belief.covariance).min() > 0
+        state = moved.update(displaced(moved.T_map_base, 0.1 * root[0]), root @ root.T + 1e-4 * np.eye(6))
+        assert np.linalg.eigvalsh(state.covariance).min() > 0
 
 
 def test_the_error_that_fixes_share_is_never_averaged_away() -> None:
-    belief = Belief.of_fix(HERE, FIX)
+    state = TrackState.from_estimate(HERE, FIX)
     for _ in range(200):
-        belief = belief.moved(np.eye(4), np.full(6, 1e-6), 0.1).fused(HERE, FIX)
-    np.testing.assert_allclose(belief.covariance, SHARED * FIX, rtol=0.05, atol=1e-6)
+        state = state.predict_odometry(np.eye(4), np.full(6, 1e-6), 0.1).update(HERE, FIX)
+    np.testing.assert_allclose(state.covariance, SHARED * FIX, rtol=0.05, atol=1e-6)
 
 
 def test_a_much_better_fix_wins_over_what_was_believed() -> None:
     there = displaced(HERE, np.array([0.3, -0.2, 0.1, 0.02, 0.0, -0.01]))
-    fused = Belief.of_fix(HERE, FIX).fused(there, 1e-6 * FIX)
-    np.testing.assert_allclose(fused.T_map_camera, there, atol=1e-3)
+    fused = TrackState.from_estimate(HERE, FIX).update(there, 1e-6 * FIX)
+    np.testing.assert_allclose(fused.T_map_base, there, atol=1e-3)

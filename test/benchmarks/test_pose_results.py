@@ -26,6 +26,8 @@ from scene_geo_loc.metrics.paired import difference_along
 from scene_geo_loc.metrics.pose_error import QueryRecord
 from scene_geo_loc.metrics.published.bmvc2019 import Gain, benchmark_tables
 
+pytestmark = pytest.mark.slow
+
 NAMES = {"network": "net", "keyframes": 9}
 TIMES = {"describe": 10.0, "retrieve": 2.0, "solve": 5.0, "total": 17.0}
 

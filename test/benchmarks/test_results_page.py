@@ -19,6 +19,8 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.metrics.published import icra2019
 from scene_geo_loc.plots.style import write_figure
 
+pytestmark = pytest.mark.slow
+
 SEEDS = (0, 1, 2)
 
 

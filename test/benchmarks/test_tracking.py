@@ -22,6 +22,8 @@ from scene_geo_loc.metrics.covariance_calibration import covariance_calibration
 from scene_geo_loc.metrics.pose_error import QueryRecord, summarize
 from scene_geo_loc.traversals.frame import Frame
 
+pytestmark = pytest.mark.slow
+
 T_ODOM_MAP = make_pose([[0, -1, 0], [1, 0, 0], [0, 0, 1]], (3.0, 4.0, 0.0))
 
 

@@ -15,6 +15,8 @@ from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
 from scene_geo_loc.depth.depth_maps import DepthMaps
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
+pytestmark = pytest.mark.slow
+
 
 def run(*arguments: object) -> str:
     return CliRunner().invoke(app, ["depth", *map(str, arguments)], catch_exceptions=False).output

@@ -14,6 +14,8 @@ import pytest
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.parallel import ordered_map
 
+pytestmark = pytest.mark.slow
+
 WAITS = """
 import sys, time
 from scene_geo_loc.core.parallel import ordered_map
@@ -31,7 +33,6 @@ def counted(taken: list[int]) -> Iterator[int]:
         yield i
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_order_and_jobs_are_taken_as_they_are_needed(workers: int) -> None:
     taken: list[int] = []

@@ -23,6 +23,8 @@ from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def localizer(room_map: Path) -> Localizer:
@@ -46,7 +48,6 @@ def test_a_view_from_beside_the_mapped_line_is_localized(estimate: PoseEstimate,
     assert rotation_error_deg(query.T_map_camera, estimate.T_map_camera) < 1
 
 
-@pytest.mark.slow
 def test_the_paper_s_rule_localizes_it_too(room_map: Path, query: Frame) -> None:
     settings = LocalizerSettings(refinement="per_candidate")
     estimate = Localizer(ReferenceMap.open(room_map), settings, "cpu").localize(query)
@@ -187,7 +188,6 @@ def test_an_image_of_another_size_than_its_camera_is_an_error(localizer: Localiz
         localizer.localize(CameraImage(query.image, replace(query.camera, width=320)))
 
 
-@pytest.mark.slow
 def test_a_map_with_the_network_of_another_is_refused(room: Room, room_map: Path, tmp_path: Path) -> None:
     other = MapBuilder(tmp_path / "other", BuilderSettings(keyframe_distance_m=0), device="cpu")
     for frame in room.drive(3):

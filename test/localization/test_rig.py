@@ -18,6 +18,8 @@ from scene_geo_loc.localization.rejection import RejectionKind
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame
 
+pytestmark = pytest.mark.slow
+
 T_BASE_CAMERA = make_pose(np.eye(3), (0.1, 0.2, 0.4))
 
 

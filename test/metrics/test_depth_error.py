@@ -21,6 +21,8 @@ from scene_geo_loc.plots.depth_pictures import (
     example_picture,
 )
 
+pytestmark = pytest.mark.slow
+
 HEIGHT, WIDTH = 96, 128
 NAN = np.float32(np.nan)
 
@@ -79,7 +81,6 @@ def test_blocks_are_held_out_whole() -> None:
     assert set(np.unique(blocks.mean(axis=(1, 3)))) == {0.0, 1.0}
 
 
-@pytest.mark.slow
 def test_held_out_points_do_not_reach_the_methods() -> None:
     asked_of: list[np.ndarray] = []
     sparse = sparse_of(road())
@@ -95,7 +96,6 @@ def test_held_out_points_do_not_reach_the_methods() -> None:
         assert np.isfinite(rest).sum() < 0.9 * np.isfinite(sparse).sum()
 
 
-@pytest.mark.slow
 def test_all_methods_are_judged_on_the_same_pixels() -> None:
     report = DepthReport()
     report.add(sparse_of(road()), GREY, None, seed=0)
@@ -105,7 +105,6 @@ def test_all_methods_are_judged_on_the_same_pixels() -> None:
         assert methods["nearest point"].summary()["coverage"] == 1.0
 
 
-@pytest.mark.slow
 def test_a_road_is_made_dense_better_than_by_the_nearest_point() -> None:
     report = DepthReport()
     report.add(sparse_of(road()), GREY, None, seed=0)
@@ -115,7 +114,6 @@ def test_a_road_is_made_dense_better_than_by_the_nearest_point() -> None:
         assert ours["coverage"] > 0.9
 
 
-@pytest.mark.slow
 def test_depth_in_the_sky_counts_as_invented() -> None:
     truth = road()
     truth[:40] = NAN

@@ -33,6 +33,8 @@ from scene_geo_loc.plots.learned_depth_pictures import (
 )
 from scene_geo_loc.plots.style import STYLE
 
+pytestmark = pytest.mark.slow
+
 NAN = np.float32(np.nan)
 GREY = np.full((48, 64, 3), 120, np.uint8)
 
@@ -89,7 +91,6 @@ def test_an_output_of_one_tenth_is_ten_metres_at_every_pixel_of_the_image() -> N
     np.testing.assert_allclose(depth, 10.0, atol=0.01)
 
 
-@pytest.mark.slow
 def test_estimators_are_compared_on_the_same_pairs_condition_by_condition() -> None:
     far, near = np.full((48, 64), 20.0, np.float32), np.full((48, 64), 10.0, np.float32)
     near[:24] = NAN

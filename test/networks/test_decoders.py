@@ -12,6 +12,8 @@ from scene_geo_loc.networks.architecture.decoders.unet import UNet
 from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES
 from scene_geo_loc.networks.architecture.encoders import ENCODERS
 
+pytestmark = pytest.mark.slow
+
 LINEAR = DEPTH_SCALES["linear"]
 
 

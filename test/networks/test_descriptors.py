@@ -15,6 +15,8 @@ from scene_geo_loc.networks.architecture.descriptors.hallucination import Halluc
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
 from scene_geo_loc.networks.checkpoint import imagenet_network
 
+pytestmark = pytest.mark.slow
+
 SIZE = (64, 96)
 
 

@@ -18,6 +18,8 @@ from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, Sce
 from scene_geo_loc.networks.checkpoint import imagenet_network
 from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def network() -> SceneNetwork:

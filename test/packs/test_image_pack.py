@@ -28,6 +28,8 @@ from scene_geo_loc.places.triplet_settings import TripletSettings
 from scene_geo_loc.places.triplets import Sample, Triplet, TripletInfo, Triplets
 from scene_geo_loc.places.views import View, open_cameras
 
+pytestmark = pytest.mark.slow
+
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}

@@ -16,6 +16,8 @@ from scene_geo_loc.training.scene.batches import NEIGHBOURS, SceneBatches
 from scene_geo_loc.traversals.frame import Frame, Scan
 from scene_geo_loc.traversals.skipped import Skipped
 
+pytestmark = pytest.mark.slow
+
 CAMERA = Camera(80, 60, 60.0, 60.0, 39.5, 29.5)
 
 

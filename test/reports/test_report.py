@@ -26,6 +26,8 @@ from scene_geo_loc.reports.examples import choose_examples, draw_examples
 from scene_geo_loc.reports.report import IndexRow, Report, write_index, write_report
 from scene_geo_loc.reports.summary_picture import summary_picture
 
+pytestmark = pytest.mark.slow
+
 
 class Sources(HTMLParser):
     """Everything that a browser would load."""

@@ -28,6 +28,8 @@ from scene_geo_loc.ros.common.messages import ns_to_stamp, stamp_to_ns
 from scene_geo_loc.traversals.rosbag.bag import Bag
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
+pytestmark = pytest.mark.slow
+
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
 CAMERA = Camera(64, 48, 50.0, 50.0, 32.0, 24.0)

@@ -38,6 +38,8 @@ from scene_geo_loc.traversals.rosbag.bag import Bag
 from scene_geo_loc.traversals.rosbag.traversal import RosbagTraversal
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
+pytestmark = pytest.mark.slow
+
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
 OPTICAL = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]

@@ -10,6 +10,8 @@ import pytest
 
 from scene_geo_loc.ros import programs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["localization_node", "map_builder_node"])
 def test_ctrl_c_during_the_imports_ends_a_node_without_a_traceback(name: str) -> None:

@@ -21,6 +21,8 @@ from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 from scene_geo_loc.traversals.skipped import Skipped
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 24
 T_BASE_CAMERA = make_pose(np.eye(3), (1.0, 0.0, 0.5))
 

@@ -22,6 +22,8 @@ from scene_geo_loc.ros.common.messages import (
 )
 from scene_geo_loc.traversals.frame import Frame
 
+pytestmark = pytest.mark.slow
+
 AHEAD = make_pose(np.eye(3), (0.2, 0.0, 0.0))
 """What the robot moves between two images."""
 

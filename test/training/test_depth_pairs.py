@@ -23,6 +23,8 @@ from scene_geo_loc.packs.packing import make_pack
 from scene_geo_loc.packs.sources import pack_pairs
 from scene_geo_loc.training.depth.batches import PairBatches, PairSettings
 
+pytestmark = pytest.mark.slow
+
 CAMERAS = ("stereo/centre", "mono_rear")
 
 

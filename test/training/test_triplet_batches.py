@@ -20,6 +20,8 @@ from scene_geo_loc.places.triplet_settings import TripletSettings
 from scene_geo_loc.places.triplets import Sample, Triplet, TripletInfo, Triplets
 from scene_geo_loc.training.descriptor.batches import BatchSettings, TripletBatch, TripletBatches
 
+pytestmark = pytest.mark.slow
+
 COUNT, POSITIVES, NEGATIVES = 5, 3, 4
 EACH = 1 + POSITIVES + NEGATIVES
 

@@ -18,6 +18,8 @@ from scene_geo_loc.places.views import VIEWS, Cameras
 from scene_geo_loc.training.descriptor import validation
 from scene_geo_loc.training.descriptor.validation import load_validation
 
+pytestmark = pytest.mark.slow
+
 SUNNY = SCENARIOS["sunny"].run
 AREAS = {"train": [[500, 0, 600, 10]], "validation": [[0, -5, 100, 5]], "test": [[700, 0, 800, 10]]}
 

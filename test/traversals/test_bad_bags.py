@@ -23,6 +23,8 @@ from scene_geo_loc.traversals.rosbag.bag import Bag
 from scene_geo_loc.traversals.rosbag.traversal import RosbagTraversal
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def copied(drive: Path, tmp_path: Path) -> Path:

@@ -25,6 +25,8 @@ from scene_geo_loc.traversals.messages.clouds import cloud_of
 from scene_geo_loc.traversals.messages.images import depth_of, image_of
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
+pytestmark = pytest.mark.slow
+
 T = make_pose(Rotation.from_euler("xyz", [10, 20, 30], degrees=True).as_matrix(), [1.0, 2.0, 3.0])
 
 
@@ -41,7 +43,6 @@ def written(path: Path, write: Any) -> Any:
     return message
 
 
-@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     image=hnp.arrays(np.uint8, st.tuples(st.integers(1, 8), st.integers(1, 8), st.just(3))),
@@ -58,7 +59,6 @@ def test_images_and_stamps_come_back_as_they_were(
     assert message.header.frame_id == "camera"
 
 
-@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     depth=hnp.arrays(
@@ -100,7 +100,6 @@ def test_cameras_come_back_as_they_were(tmp_path: Path, camera: Any) -> None:
     assert camera_of(message) == camera
 
 
-@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     xyz=hnp.arrays(np.float32, st.tuples(st.integers(0, 20), st.just(3)), elements=st.floats(1, 99, width=32))

@@ -18,6 +18,8 @@ from scene_geo_loc.traversals.rig import RigTraversal
 from scene_geo_loc.traversals.rosbag.convert import T_BASE_CAMERA, convert
 from scene_geo_loc.traversals.skipped import Skipped
 
+pytestmark = pytest.mark.slow
+
 POINTS = np.random.default_rng(1).uniform(-30, 30, (50, 3))
 
 
@@ -72,7 +74,6 @@ def test_a_source_that_breaks_leaves_no_bag(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 def test_the_command_converts_a_part_of_a_source(tmp_path: Path, drive: Path) -> None:
     arguments = ["convert", str(drive), str(tmp_path / "out"), "--every", "3", "--end", "0.6", "--compressed"]
     result = CliRunner().invoke(app, arguments)

@@ -38,6 +38,8 @@ from scene_geo_loc.traversals.robotcar.poses import read_poses
 from scene_geo_loc.traversals.robotcar.rows import in_order, without_jumps
 from scene_geo_loc.traversals.skipped import Skipped
 
+pytestmark = pytest.mark.slow
+
 OPTICAL = np.array([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 """The optical frame (right, down, forward) in a camera's frame (forward, right, down)."""
 

@@ -28,6 +28,8 @@ from scene_geo_loc.traversals.rosbag.traversal import RosbagTraversal
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 from scene_geo_loc.traversals.subset import Subset
 
+pytestmark = pytest.mark.slow
+
 
 def test_frames_have_their_image_camera_pose_and_depth(drive: Any) -> None:
     traversal = RosbagTraversal(drive)
@@ -218,7 +220,6 @@ def sweep(bag: BagWriter, i: int, *, points: np.ndarray | None = None) -> Any:
     )
 
 
-@pytest.mark.slow
 def test_scans_are_freed_of_the_motion_within_a_sweep(tmp_path: Path) -> None:
     scans = list(RosbagTraversal(write_drive(tmp_path / "drive", extra=sweep)).scans())
     assert [scan.stamp_ns for scan in scans] == [stamp(i) for i in range(10)]
@@ -228,7 +229,6 @@ def test_scans_are_freed_of_the_motion_within_a_sweep(tmp_path: Path) -> None:
     assert len(scans[9].points_map) < 500
 
 
-@pytest.mark.slow
 def test_scans_without_a_valid_point_or_without_a_pose_are_counted(tmp_path: Path) -> None:
     def empty(bag: BagWriter, i: int) -> Any:
         sweep(bag, i, points=np.full((500, 3), np.nan))

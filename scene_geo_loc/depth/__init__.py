@@ -1,1 +1,1 @@
-"""Depth maps: from lidar scans, sparse and dense."""
+"""Sparse and dense depth maps of lidar scans."""

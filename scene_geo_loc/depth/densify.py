@@ -1,4 +1,4 @@
-"""Dense depth maps from sparse ones."""
+"""Densification of sparse depth maps."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 
 _SCALES = ((1.0, 2.0), (2.0, 2.0), (4.0, 3.0), (8.0, 3.0))
-"""Widths of the windows in pixels of an image 640 wide, and the points, weighted by the Gaussian with
-1 in its middle, that a plane must rest on: the narrowest window with enough points is taken."""
+"""Widths of the windows in pixels of an image 640 wide, and the number of points, weighted by a Gaussian
+with 1 in its middle, that a plane needs: the narrowest window with enough points is used."""
 
 _REACH = 8
-"""Pixels of an image 640 wide: gaps twice as wide are closed, and nothing is said beyond the points."""
+"""Pixels of an image 640 wide: gaps twice as wide are closed; beyond the points depth stays unknown."""
 
 _MIXED = 0.04
-"""Relative deviation of the points from the plane beyond which there is more than one surface."""
+"""Relative deviation of the points from the plane above which there is more than one surface."""
 
 _RIDGE = 0.005
-"""Keeps a plane through points on one line level across it; in units of the window's width squared."""
+"""Regularization that keeps a plane through collinear points level across their line; in window widths^2."""
 
 _SKY_SIGMA = 3.0
 _SKY_GREY = 40.0
 _SKY_SPREADS = 1.5
-"""A pixel is taken for sky, seen between leaves, say, that is brighter than the points around it by so
-many grey levels and so many times as much as these differ among themselves."""
+"""A pixel is classified as sky, for example between leaves, if it is brighter than the points around it by
+this many grey levels and this many times their standard deviation."""
 
 _RADIUS = 4
 _SIGMA_PIXELS = 2.0
@@ -39,10 +39,10 @@ def densify(sparse: NDArray[np.float32], image: NDArray[np.uint8] | None = None)
 
     Around each pixel a plane is fitted to the inverse depth by normalized convolution of first order
     (Knutsson and Westin, CVPR 1993): the inverse depth of a plane in space is linear in the image,
-    so that roads and walls go on in gaps as they are.  Where the points lie on no plane, two surfaces
-    meet, and anything between them would hang in the air; there each pixel takes the depth of one,
-    the one whose points are near and, where the image is given, alike in brightness.  Pixels that are
-    brighter than whatever was measured around them stay unknown: sky gives no points.
+    so that roads and walls continue across gaps.  Where the points lie on no plane, two surfaces
+    meet, and a mean would lie between them in the air; there each pixel gets the depth of the surface
+    whose points are closer and, if the image is given, more similar in brightness.  Pixels that are
+    brighter than the measured ones around them stay unknown, because sky gives no points.
 
     Args:
         sparse: (H, W) float32 metres, NaN where unknown.
@@ -74,7 +74,7 @@ def densify(sparse: NDArray[np.float32], image: NDArray[np.uint8] | None = None)
         dense[v, u] = value.clip(farthest, nearest)
         mixed[v, u] = deviation > _MIXED * value
         wanted[v, u] = False
-        if number == 0:  # only a pixel close among points of one plane is certainly of it, however bright
+        if number == 0:  # only close points of one plane prove that a bright pixel belongs to it
             wanted &= ~sky
     dense[mixed & sky] = np.nan
     mixed &= ~sky
@@ -87,10 +87,10 @@ class _Planes:
     """Planes fitted to values around the middles of square cells of pixels.
 
     Attributes:
-        cell: pixels in the side of a cell.
-        level, right, down: the plane at the cell's middle, and how it rises a pixel.
-        deviation: root of the mean square distance of the values from the plane.
-        support: how many values it rests on, weighted by the Gaussian with 1 in its middle.
+        cell: side of a cell in pixels.
+        level, right, down: value of the plane at the cell's middle, and its slopes per pixel.
+        deviation: RMS distance of the values from the plane.
+        support: number of values, weighted by a Gaussian with 1 in its middle.
     """
 
     cell: int
@@ -102,12 +102,12 @@ class _Planes:
 
     @classmethod
     def fit(cls, sums: tuple[F32, F32, F32], sigma: float) -> _Planes:
-        """Least squares with Gaussian weights.
+        """Fits planes by least squares with Gaussian weights.
 
         Args:
-            sums: (H, W) each: the number of values at a pixel, their sum, the sum of their squares.
-            sigma: width of the Gaussian in pixels.  Wide ones are worked out on cells of up to half
-                of it, for speed.
+            sums: (H, W) each: number of values at a pixel, their sum, and the sum of their squares.
+            sigma: width of the Gaussian in pixels.  Wide ones are computed on cells of up to half of
+                it, for speed.
         """
         cell = max(1, int(sigma / 2))
         count, total, squares = (_cell_sums(values, cell) for values in sums)
@@ -117,7 +117,7 @@ class _Planes:
         g = np.exp(-0.5 * (x / width) ** 2)
 
         def moment(values: F32, across: int, along: int) -> F32:
-            """The weighted sum of values times powers of their offsets to the right and down."""
+            """Returns the weighted sum of values times powers of their offsets to the right and down."""
             filtered = cv2.sepFilter2D(
                 values, cv2.CV_32F, g * x**across, g * x**along, borderType=cv2.BORDER_CONSTANT
             )
@@ -147,7 +147,7 @@ class _Planes:
         )
 
     def at(self, v: NDArray[np.intp], u: NDArray[np.intp]) -> tuple[F32, F32, F32]:
-        """The planes' values at pixels in rows v and columns u, their deviations and supports."""
+        """Returns the planes' values at pixels in rows v and columns u, their deviations and supports."""
         row, column = v // self.cell, u // self.cell
         middle = np.float32((self.cell - 1) / 2)
         value = self.level[row, column]
@@ -158,7 +158,7 @@ class _Planes:
 
 
 def _cell_sums(values: F32, cell: int) -> F32:
-    """Sums over square cells; the last row and column of cells may reach beyond the image."""
+    """Returns sums over square cells; the last row and column of cells may extend beyond the image."""
     if cell == 1:
         return values
     height, width = values.shape
@@ -171,13 +171,13 @@ def _cell_sums(values: F32, cell: int) -> F32:
 
 
 def _between(known: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """Which pixels lie between known ones: the morphological closing, so that outlines do not grow."""
+    """Returns a mask of the pixels between known ones: the morphological closing, which keeps outlines."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     return cv2.morphologyEx(known.astype(np.uint8), cv2.MORPH_CLOSE, disc).astype(bool)
 
 
 def _brighter(grey: F32, count: F32, sigma: float) -> NDArray[np.bool_]:
-    """Which pixels are brighter than the points around them."""
+    """Returns a mask of the pixels that are brighter than the points around them."""
     support, total, squares = (
         cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
         for values in (count, count * grey, count * grey * grey)
@@ -189,12 +189,12 @@ def _brighter(grey: F32, count: F32, sigma: float) -> NDArray[np.bool_]:
 
 
 def _likelier_surface(inverse: F32, where: NDArray[np.bool_], grey: F32) -> F32:
-    """For each pixel of `where`, the mean inverse depth of that surface of two which it likely is of.
+    """Returns for each pixel of `where` the mean inverse depth of the likelier of two surfaces.
 
-    The points in a small window are parted into near and far ones half-way between the extremes, and
-    weigh by how near they are and how alike in brightness.  To take a near surface for a far one makes
-    a greater relative error than the reverse, the reverse a greater one in metres: the weights times
-    the root of the inverse depth are a balance.  NaN where the window holds no point.
+    The points in a small window are divided into near and far ones halfway between the extremes, and
+    weighted by their distance in the image and their similarity in brightness.  Mistaking near for far
+    makes a larger relative error, mistaking far for near a larger error in metres: weights times the
+    root of the inverse depth are a compromise.  NaN where the window has no point.
     """
     v, u = np.nonzero(where)
     square = np.ones((2 * _RADIUS + 1, 2 * _RADIUS + 1), np.uint8)
@@ -213,13 +213,13 @@ def _likelier_surface(inverse: F32, where: NDArray[np.bool_], grey: F32) -> F32:
             at = place + (down * width + right)
             value = values[at]
             distance = np.float32((down**2 + right**2) / (2 * _SIGMA_PIXELS**2))
-            one = np.exp(-np.abs(brightness[at] - own) - distance) * (value > 0)
-            weight += one
-            total += one * value
-            one *= value > half_way
-            weight_near += one
-            total_near += one * value
-    # What rounding leaves of a sum without terms is no surface.
+            similarity = np.exp(-np.abs(brightness[at] - own) - distance) * (value > 0)
+            weight += similarity
+            total += similarity * value
+            similarity *= value > half_way
+            weight_near += similarity
+            total_near += similarity * value
+    # The rounding error of an empty sum is no surface.
     far = np.maximum(weight - weight_near, np.float32(1e-6) * weight)
     level_far = (total - total_near) / far
     level_near = total_near / np.maximum(weight_near, np.float32(1e-12))

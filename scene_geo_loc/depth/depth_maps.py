@@ -1,6 +1,6 @@
-"""Folders of training depth maps: how they are read, and how a depth map becomes a file.
+"""Folders of training depth maps, and the file format of a depth map.
 
-A folder holds `<stamp>.png` for each image, 16 bits, in centimetres, 0 for unknown, and `index.json`.
+A folder has `<stamp>.png` for each image, 16 bits, in centimetres, 0 for unknown, and `index.json`.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ FORMAT = FileFormat("scene_geo_loc depth maps", 1, again="make the depth maps ag
 
 INDEX = "index.json"
 JOURNAL = "index.partial.jsonl"
-"""Lists the maps, one a line, until all are made."""
+"""File that lists the depth maps, one on each line, until all are made."""
 
 
 @dataclass(frozen=True)
 class DepthMap:
-    """What the index says of one depth map.
+    """Entry of a depth map in the index.
 
     Attributes:
         stamp_ns: time of the image.
-        image: what the source calls the image: a path in its folder, or a topic and a time.
+        image: name of the image in the source: a path in its folder, or a topic and a time.
         T_map_camera: pose of the optical frame in the map.
-        camera: the image's camera; the depth map has its size.
-        png: name of the depth map's file.
-        known: share of its pixels that have a depth.
+        camera: camera of the image; the depth map has its size.
+        png: file name of the depth map.
+        known: share of pixels with a depth.
     """
 
     stamp_ns: int
@@ -50,7 +50,7 @@ class DepthMap:
     known: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and strings, for JSON."""
+        """Returns plain numbers and strings, for JSON."""
         return {
             "stamp_ns": self.stamp_ns,
             "image": self.image,
@@ -62,19 +62,19 @@ class DepthMap:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DepthMap:
-        """The inverse of `to_dict`. Raises ValueError, TypeError or KeyError."""
+        """Inverse of `to_dict`. Raises ValueError, TypeError or KeyError."""
         pose = np.array(values["T_map_camera"], np.float64).reshape(4, 4)
         camera = Camera.from_dict(values["camera"])
-        png = Path(str(values["png"])).name  # never outside of the folder
+        png = Path(str(values["png"])).name  # never outside the folder
         return cls(int(values["stamp_ns"]), str(values["image"]), pose, camera, png, float(values["known"]))
 
 
 class DepthMaps:
-    """A folder of training depth maps.
+    """Folder of training depth maps.
 
     Attributes:
-        maps: what is there, in order of time.
-        source: what the images are of, as it was named when the maps were made.
+        maps: entries of the depth maps, in order of time.
+        source: source of the images, as given when the depth maps were made.
     """
 
     def __init__(self, folder: Path, maps: list[DepthMap], source: Path) -> None:
@@ -89,7 +89,9 @@ class DepthMaps:
         folder = Path(folder)
         if not (folder / INDEX).is_file():
             unfinished = (
-                " but an unfinished one: make it again, to go on" if (folder / JOURNAL).is_file() else ""
+                " but an unfinished one: make them again to complete it"
+                if (folder / JOURNAL).is_file()
+                else ""
             )
             raise SceneGeoLocError(f"{folder} has no {INDEX} of depth maps{unfinished}.")
         try:
@@ -107,11 +109,11 @@ class DepthMaps:
         return len(self.maps)
 
     def find(self, stamp_ns: int) -> int | None:
-        """The place of the map of the image with this stamp, or None."""
+        """Returns the index of the depth map of the image with this stamp, or None."""
         return self._places.get(stamp_ns)
 
     def depth(self, i: int) -> NDArray[np.float32]:
-        """A depth map (H, W) in metres, NaN where unknown.
+        """Reads a depth map (H, W) in metres, NaN where unknown.
 
         Raises SceneGeoLocError where its file is missing, damaged, or of another size than the camera.
         """
@@ -119,18 +121,18 @@ class DepthMaps:
         path = self.folder / depth_map.png
         depth = decode_depth(path.read_bytes() if path.is_file() else b"")
         if depth is None:
-            raise SceneGeoLocError(f"{path} is missing or no grey PNG of 16 bits: make the depth maps again.")
+            raise SceneGeoLocError(f"{path} is missing or is no grey 16-bit PNG: make the depth maps again.")
         camera = depth_map.camera
         if depth.shape != (camera.height, camera.width):
             raise SceneGeoLocError(
-                f"{path} has {depth.shape[1]} x {depth.shape[0]} pixels and its camera {camera.width} x "
+                f"{path} has {depth.shape[1]} x {depth.shape[0]} pixels, its camera {camera.width} x "
                 f"{camera.height}: make the depth maps again."
             )
         return depth
 
 
 def encode_depth(depth: NDArray[np.float32]) -> bytes:
-    """A depth map (H, W) in metres as a PNG of 16 bits in centimetres; 0 for NaN and beyond 100 m."""
+    """Encodes a depth map (H, W) in metres as a 16-bit PNG in centimetres; 0 for NaN and above 100 m."""
     centimetres = np.nan_to_num(np.rint(depth * np.float32(100)), nan=0.0, posinf=0.0, neginf=0.0)
     centimetres[(centimetres < 0) | (centimetres > 100 * MAX_DEPTH_M)] = 0
     _, data = cv2.imencode(".png", centimetres.astype(np.uint16))
@@ -138,7 +140,7 @@ def encode_depth(depth: NDArray[np.float32]) -> bytes:
 
 
 def decode_depth(data: bytes) -> NDArray[np.float32] | None:
-    """The inverse of `encode_depth`; None where it is no such PNG."""
+    """Inverse of `encode_depth`; None where the data are no such PNG."""
     if not data:
         return None
     centimetres = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

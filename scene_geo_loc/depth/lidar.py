@@ -1,4 +1,4 @@
-"""Lidar to depth: scans gathered around an image, seen by its camera, hidden points removed."""
+"""Sparse depth maps of the lidar scans around an image, without hidden points."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from scene_geo_loc.traversals.frame import Scan
 
 MIN_DEPTH_M = 0.3
 MAX_DEPTH_M = 100.0
-"""Farther points, metres, say little about parallax and much about errors of the poses."""
+"""Limit in metres: farther points have little parallax, and errors of the poses dominate."""
 
 _WINDOW = 2
-"""Cells to each side of a point's cell in which occluders are looked for."""
+"""Cells to each side of a point's cell that are searched for occluders."""
 
 _LEVELS = 5
-"""Sizes of cells, each twice the one before, in which farther occluders are looked for."""
+"""Number of cell sizes, each twice the previous one, that are searched for farther occluders."""
 
 _CELLS_ACROSS = 240
-"""Cells in the width of the image: wide enough for the gaps between a lidar's rings."""
+"""Cells across the image: large enough to close the gaps between a lidar's rings."""
 
 _MIN_OPENING_DEG = 15.0
 """Mean opening of a visible point's eight sectors; see `_visible`."""
@@ -33,10 +33,10 @@ _SLACK_NS = 1_000_000_000
 
 
 class LidarAccumulator:
-    """Keeps the scans that images still to come may need, and no older ones.
+    """Keeps the scans that following images may need, and no older ones.
 
     Args:
-        window: which scans belong to an image; None to tell by how the first scans look.
+        window: scans that belong to an image; None to choose it by the first scans.
     """
 
     def __init__(self, window: ScanWindow | None) -> None:
@@ -45,19 +45,19 @@ class LidarAccumulator:
 
     @property
     def window(self) -> ScanWindow:
-        """Which scans belong to an image, as far as the scans so far tell."""
+        """Window of the scans that belong to an image, as chosen by the scans so far."""
         return self._window or window_for(self._scans)
 
     def __len__(self) -> int:
-        """How many scans are kept."""
+        """Number of scans that are kept."""
         return len(self._scans)
 
     def add(self, scan: Scan) -> None:
-        """Takes a scan; scans come in order of time. One from long before the last starts anew."""
+        """Adds a scan; scans must come in order of time. A jump back in time restarts the accumulation."""
         window = self.window
         keep_ns = round((window.before_s + window.after_s) * 1e9) + _SLACK_NS
         if self._scans and scan.stamp_ns < self._scans[-1].stamp_ns - keep_ns:
-            self._scans.clear()  # the clock was set back: a bag in a loop
+            self._scans.clear()  # the clock jumped back, as with a bag in a loop
         self._scans.append(scan)
         if self._window is None and len(self._scans) >= LOOKED_AT:
             self._window = self.window
@@ -65,7 +65,7 @@ class LidarAccumulator:
             self._scans.popleft()
 
     def points_around(self, stamp_ns: int) -> NDArray[np.float64]:
-        """The points (N, 3) in the map, metres, of all scans around a stamp."""
+        """Returns the points (N, 3) in the map, metres, of all scans around a stamp."""
         window = self.window
         first, last = stamp_ns - round(window.before_s * 1e9), stamp_ns + round(window.after_s * 1e9)
         near = [scan.points_map for scan in self._scans if first <= scan.stamp_ns <= last]
@@ -75,19 +75,19 @@ class LidarAccumulator:
 def project_depth(
     points_map: NDArray[np.float64], T_map_camera: Pose, camera: Camera, occluder_m: float = 0.0
 ) -> NDArray[np.float32]:
-    """The sparse depth map of points as a camera sees them, without those that others hide.
+    """Projects points to a sparse depth map, without those that are hidden by others.
 
     Args:
         points_map: (N, 3) metres in the map.
         T_map_camera: pose of the optical frame in the map.
-        occluder_m: how far, in metres, from the line of sight to a point others are taken for a sign
-            of a surface that hides it.  With 0 only those within a few pixels are: enough for points
-            that were measured from near the camera.  Lines gathered over a long way also show what
-            the camera cannot see, and show the surfaces before it sparsely.
+        occluder_m: distance in metres from the line of sight to a point within which other points
+            indicate a surface that hides it.  With 0 only those within a few pixels do, which suffices
+            for points measured near the camera.  The lines of a push-broom lidar also have points that
+            the camera cannot see, and few on the surfaces in front of them.
 
     Returns:
-        (H, W) float32 metres along the optical axis, the nearest of each pixel's points; NaN
-        where there is none within 0.3 and 100 m.
+        (H, W) float32 metres along the optical axis of the nearest point of each pixel; NaN where
+        there is none between 0.3 and 100 m.
     """
     return sparse_depth(points_in_view(points_map, T_map_camera, camera), camera, occluder_m)
 
@@ -95,14 +95,14 @@ def project_depth(
 def points_in_view(
     points_map: NDArray[np.float64], T_map_camera: Pose, camera: Camera
 ) -> NDArray[np.float32]:
-    """Those points of the map (N, 3) that are within view and within 0.3 and 100 m of the camera.
+    """Returns the points of the map (N, 3) that are in view, between 0.3 and 100 m from the camera.
 
-    It spares the lens model most points, and the model holds only here: polynomials take points far
-    outside the view back into the image.
+    The lens model is valid only there: its polynomials project points far outside the view back into
+    the image.
 
     Returns:
-        (M, 3) float32 metres in the optical frame, within the directions of the image's border or
-        just outside.
+        (M, 3) float32 metres in the optical frame, within the directions of the image's border and a
+        small margin.
     """
     across, down = np.linspace(0, camera.width - 1, 16), np.linspace(0, camera.height - 1, 16)
     border = np.concatenate(
@@ -111,7 +111,7 @@ def points_in_view(
     )
     rays = camera.rays(border)[:, :2]
     (left, top), (right, bottom) = (rays.min(axis=0) - 0.02).tolist(), (rays.max(axis=0) + 0.02).tolist()
-    # Maps may lie thousands of kilometres from their origin: single precision only from here on.
+    # Points may be thousands of kilometres from the map's origin: single precision only from here.
     from_camera = (points_map - T_map_camera[:3, 3]).astype(np.float32)
     x, y, z = T_map_camera[:3, :3].T.astype(np.float32) @ from_camera.T
     within = (z > MIN_DEPTH_M) & (z < MAX_DEPTH_M)
@@ -121,7 +121,7 @@ def points_in_view(
 
 
 def sparse_depth(points: NDArray[np.float32], camera: Camera, occluder_m: float = 0.0) -> NDArray[np.float32]:
-    """The sparse depth map (H, W) of `points_in_view`; see `project_depth`."""
+    """Returns the sparse depth map (H, W) of `points_in_view`; see `project_depth`."""
     u, v = np.rint(camera.project(points)).T
     inside = (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
     pixels = (v[inside] * camera.width + u[inside]).astype(np.intp)
@@ -140,20 +140,20 @@ def lidar_depth(
     image: NDArray[np.uint8] | None = None,
     occluder_m: float = 0.0,
 ) -> NDArray[np.float32]:
-    """The dense depth map (H, W) of lidar points around an image: `project_depth`, then `densify`."""
+    """Returns the dense depth map (H, W) of lidar points around an image: `project_depth`, then `densify`."""
     return densify(project_depth(points_map, T_map_camera, camera, occluder_m), image)
 
 
 def _visible(depth: NDArray[np.float32], camera: Camera, occluder_m: float) -> NDArray[np.bool_]:
-    """Which of the depth map's points (finite pixels, row by row) no other point hides.
+    """Returns a mask of the depth map's points (finite pixels, row by row) that no other point hides.
 
     The screen space operator of Pintus, Gobbetti and Agus, "Real-time rendering of massive
     unstructured raw point clouds using screen-space operators" (VAST 2011): around the line of
     sight of a point, each of eight sectors is open up to the angle of its nearest occluder; a
-    point is visible where the sectors are open enough on average.  So a slanted road, which only
-    its nearer part occludes, stays, and a wall behind the dots of a lidar on a car goes.  The
-    occluders are the nearest points of coarse cells, which closes the gaps between lidar rings,
-    and of ever coarser ones as far as `occluder_m` from the line of sight.
+    point is visible where the sectors are open enough on average.  A slanted road, which only its
+    nearer part occludes, therefore stays, and a wall behind the lidar's points on a car is removed.
+    The occluders are the nearest points of coarse cells, which closes the gaps between lidar rings,
+    and of increasingly coarse ones up to `occluder_m` from the line of sight.
     """
     v, u = np.nonzero(np.isfinite(depth))
     z = depth[v, u]
@@ -176,7 +176,7 @@ def _visible(depth: NDArray[np.float32], camera: Camera, occluder_m: float) -> N
                 opening = aside / np.maximum(z - other, 1e-6)
                 if level:
                     opening[aside > occluder_m] = np.inf
-                # A cell on the border of two sectors closes both, else every other would have two cells only.
+                # A cell on the border of two sectors closes both, else every other sector had only two cells.
                 turn = np.arctan2(down, right) / (np.pi / 4)
                 for sector in {round(turn - 0.1) % 8, round(turn + 0.1) % 8}:
                     np.minimum(tangent[sector], opening, out=tangent[sector])
@@ -184,7 +184,7 @@ def _visible(depth: NDArray[np.float32], camera: Camera, occluder_m: float) -> N
 
 
 def _nearest_of_cells(depth: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """The least depth of each square cell; infinite where there is none."""
+    """Returns the least depth of each square cell; infinite where there is none."""
     rows, columns = -(-depth.shape[0] // size), -(-depth.shape[1] // size)
     padded = np.full((rows * size, columns * size), np.inf, np.float32)
     padded[: depth.shape[0], : depth.shape[1]] = depth

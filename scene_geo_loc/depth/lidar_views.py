@@ -1,4 +1,4 @@
-"""The images of a traversal, each with the lidar points that its camera sees."""
+"""Images of a traversal, each with the lidar points in view of its camera."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 
 @dataclass(frozen=True)
 class LidarView:
-    """A frame and the points before its camera.
+    """A frame and the lidar points in view of its camera.
 
     Attributes:
         points: (N, 3) float32 metres in the optical frame.
@@ -28,24 +28,24 @@ class LidarView:
     points: NDArray[np.float32]
 
     def sparse(self, window: ScanWindow) -> NDArray[np.float32]:
-        """The sparse depth map (H, W) of the points that nothing hides, metres, NaN elsewhere."""
+        """Returns the sparse depth map (H, W) of the visible points, metres, NaN elsewhere."""
         return sparse_depth(self.points, self.frame.camera, window.occluder_m)
 
     def dense(self, window: ScanWindow) -> NDArray[np.float32]:
-        """The dense depth map (H, W) in metres, NaN where unknown."""
+        """Returns the dense depth map (H, W) in metres, NaN where unknown."""
         return densify(self.sparse(window), self.frame.image)
 
 
 def lidar_views(
     traversal: Traversal, window: ScanWindow, skipped: Skipped, done: Container[int] = ()
 ) -> Iterator[LidarView]:
-    """The frames that have a pose and lidar points within view, in order of time.
+    """Yields the frames with a pose and lidar points in view, in order of time.
 
-    Frames and scans are read side by side, so that memory holds the scans of one window only.
+    Frames and scans are read in parallel, so that memory holds the scans of one window only.
 
     Args:
-        skipped: counts the frames without points; those without a pose the traversal counts itself.
-        done: stamps of frames to pass over.
+        skipped: counts the frames without points; the traversal counts those without a pose.
+        done: stamps of frames to skip.
     """
     lidar = LidarAccumulator(window)
     scans = traversal.scans()
@@ -68,10 +68,8 @@ def lidar_views(
 
 
 def choose_window(traversal: Traversal) -> ScanWindow:
-    """The window for a traversal's lidar. Raises TraversalError where it has no scans."""
+    """Returns the window for a traversal's lidar. Raises TraversalError where it has no scans."""
     if next(traversal.scans(), None) is None:
         left_out = f" ({traversal.skipped})" if traversal.skipped else ""
-        raise TraversalError(
-            f"{traversal.name}: there are no lidar scans with poses{left_out}; depth maps need them."
-        )
+        raise TraversalError(f"{traversal.name}: no lidar scans with poses{left_out}; depth maps need them.")
     return window_for(traversal.scans())

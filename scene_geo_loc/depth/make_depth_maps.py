@@ -1,4 +1,4 @@
-"""Makes training depth maps: one dense depth map for each image of a traversal with lidar, as files."""
+"""Makes a dense depth map, as a file, for each image of a traversal with lidar."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from scene_geo_loc.traversals.skipped import Skipped
 
 @dataclass(frozen=True)
 class MadeMaps:
-    """What `make_depth_maps` did.
+    """Counts of what `make_depth_maps` did.
 
     Attributes:
-        made, kept: how many depth maps it made, and how many an earlier run had left.
+        made, kept: numbers of depth maps made now and by earlier runs.
         known: mean share of pixels with a depth, over all of them.
-        skipped: what was left out, by reason.
+        skipped: images and scans left out, by reason.
     """
 
     made: int
@@ -52,15 +52,15 @@ def make_depth_maps(
 ) -> MadeMaps:
     """Makes the depth maps of all images of a traversal that have scans around them.
 
-    Each is complete on the disk before it is listed, so that a run that was stopped, however hard,
-    goes on where it was when it is started again; maps that are there are kept.
+    Each file is complete before it is listed, so that an interrupted run continues when it is started
+    again; existing depth maps are kept.
 
     Args:
-        window: which scans, see `scene_geo_loc.depth.lidar_views.choose_window`.
-        workers: processes; by default one for each core.
+        window: scans to use, see `scene_geo_loc.depth.lidar_views.choose_window`.
+        workers: number of processes; by default one for each core.
 
     Raises:
-        SceneGeoLocError: `out` holds other depth maps or cannot be written, or there is none to make.
+        SceneGeoLocError: `out` has other depth maps or cannot be written, or no depth map can be made.
         TraversalError: the source cannot be read.
     """
     skipped = Skipped()
@@ -115,7 +115,7 @@ def _jobs(
 
 
 def _remaining(traversal: Traversal, kept: dict[int, DepthMap], window: ScanWindow) -> Traversal:
-    """A folder without the frames that need not be read again, nor the scans before all others."""
+    """Returns a traversal without the finished frames and the scans that only they need."""
     if not isinstance(traversal, FolderTraversal) or not kept:
         return traversal
     frames = [files for files in traversal.frame_files if files.stamp_ns not in kept]
@@ -125,14 +125,14 @@ def _remaining(traversal: Traversal, kept: dict[int, DepthMap], window: ScanWind
 
 
 def _check_same_images(traversal: Traversal, kept: dict[int, DepthMap], folder: Path) -> None:
-    """Refuses to keep depth maps of another camera with the same stamps, or for other poses."""
+    """Raises where the existing depth maps are of another camera with the same stamps, or of other poses."""
     first = next(traversal.frames(), None) if kept else None
     there = kept.get(first.stamp_ns) if first else None
     if first is None or there is None or first.T_map_camera is None:
         return
     if first.camera != there.camera or not np.allclose(first.T_map_camera, there.T_map_camera, atol=1e-6):
         raise SceneGeoLocError(
-            f"{folder} holds depth maps of another camera or for other poses: name another folder."
+            f"{folder} has depth maps of another camera or of other poses: name another folder."
         )
 
 

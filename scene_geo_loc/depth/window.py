@@ -1,6 +1,6 @@
-"""Which scans are gathered around an image: it depends on how the lidar sweeps.
+"""Windows of the lidar scans around an image, which depend on the kind of lidar.
 
-Imports nothing heavy: the command line's options take their defaults from here.
+Imports nothing heavy, because the command line's options take their defaults from here.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from scene_geo_loc.traversals.frame import Scan
 
 LOOKED_AT = 20
-"""How many scans tell what kind of lidar they come from."""
+"""Number of scans by which the kind of lidar is recognised."""
 
 _LINE_POINTS = 2000
-"""A scan with fewer points is a line: a 2D scanner gives hundreds, a spinning lidar tens of thousands."""
+"""A scan with fewer points is a line: a 2D scanner has hundreds, a spinning lidar tens of thousands."""
 
 
 @dataclass(frozen=True)
 class ScanWindow:
-    """The scans around an image, and how far what they see hides what lies behind it.
+    """Window of the scans around an image, and reach of the search for occluders.
 
     Attributes:
-        before_s, after_s: how far before and after the image's stamp the scans lie, in seconds.
-        occluder_m: how far, in metres, from the line of sight to a point others are taken for a sign
-            of a surface that hides it; see `scene_geo_loc.depth.lidar.project_depth`.
+        before_s, after_s: limits in seconds before and after the image's stamp.
+        occluder_m: distance in metres from the line of sight to a point within which other points
+            indicate a surface that hides it; see `scene_geo_loc.depth.lidar.project_depth`.
     """
 
     before_s: float
@@ -37,17 +37,17 @@ class ScanWindow:
 
 
 SPINNING = ScanWindow(1.0, 2.0)
-"""A lidar that turns sees all around at once: scans from near the image see what the image sees."""
+"""For a spinning lidar, which sees all around: scans close in time see what the image shows."""
 
 PUSHBROOM = ScanWindow(10.0, 50.0, 1.0)
-"""A line across the road becomes a surface as the vehicle moves on: what the camera has before it is
-scanned later (the window of the ICRA 2019 paper), and what it cannot see is scanned as well."""
+"""For a push-broom lidar, whose line becomes a surface as the vehicle moves: it scans later what the camera
+sees (the window of the ICRA 2019 paper), and also what the camera cannot see."""
 
 
 WINDOWS = {"spinning": SPINNING, "pushbroom": PUSHBROOM}
 
 
 def window_for(scans: Iterable[Scan]) -> ScanWindow:
-    """The window for the kind of lidar that a traversal's first scans come from."""
+    """Returns the window for the kind of lidar of a traversal's first scans."""
     sizes = [len(scan.points_map) for scan in islice(scans, LOOKED_AT)]
     return PUSHBROOM if sizes and median(sizes) < _LINE_POINTS else SPINNING

@@ -44,7 +44,7 @@ class Content(str, Enum):
 
     POSES = "poses"
     DEPTH = "depth images"
-    LIDAR = "lidar"
+    LIDAR = "lidar scans"
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def test_a_damaged_or_missing_png_is_told(folder: Path) -> None:
     (folder / maps.maps[1].png).unlink()
     cv2.imwrite(str(folder / maps.maps[2].png), np.zeros((120, 160), np.uint8))
     for i in range(3):
-        with pytest.raises(SceneGeoLocError, match="missing or no grey PNG of 16 bits"):
+        with pytest.raises(SceneGeoLocError, match="missing or is no grey 16-bit PNG"):
             maps.depth(i)
 
 

@@ -43,7 +43,7 @@ def test_a_new_format_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_a_format_never_has_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(TraversalError, match=r"rgbd has no lidar; take one of rosbag, .*kitti"):
+    with pytest.raises(TraversalError, match=r"rgbd has no lidar scans; take one of rosbag, .*kitti"):
         open_traversal(rgbd(tmp_path / "office"), needs=Content.LIDAR)
     assert len(open_traversal(kitti_odometry(tmp_path), needs=Content.LIDAR))
 

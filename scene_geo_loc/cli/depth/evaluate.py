@@ -10,6 +10,7 @@ import typer
 from scene_geo_loc.cli.options.common import JsonFile
 from scene_geo_loc.cli.options.scan_window import After, Before, window_of
 from scene_geo_loc.cli.options.source import Source, takes_source
+from scene_geo_loc.traversals.formats import Content
 
 
 @takes_source
@@ -39,7 +40,7 @@ def evaluate(
     from scene_geo_loc.plots.depth_pictures import example_picture
     from scene_geo_loc.traversals.skipped import Skipped
 
-    traversal = source.open()
+    traversal = source.open(needs=Content.LIDAR)
     window = window_of(traversal, before, after)
     skipped, errors = Skipped(), DepthReport()
     for view in track(lidar_views(traversal, window, skipped), len(traversal), "measuring depth errors"):

@@ -9,6 +9,7 @@ import typer
 
 from scene_geo_loc.cli.options.scan_window import After, Before, window_of
 from scene_geo_loc.cli.options.source import Source, takes_source
+from scene_geo_loc.traversals.formats import Content
 
 
 @takes_source
@@ -31,7 +32,7 @@ def make(
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.depth.make_depth_maps import make_depth_maps
 
-    traversal = source.open()
+    traversal = source.open(needs=Content.LIDAR)
     window = window_of(traversal, before, after)
     with progress("depth maps", "images") as on_progress:
         done = make_depth_maps(traversal, out, window, workers=workers, on_progress=on_progress)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, get_type_hints
 import typer
 
 from scene_geo_loc.cli.options.settings import Command, in_place_of
-from scene_geo_loc.traversals.formats import FORMATS
+from scene_geo_loc.traversals.formats import FORMATS, Content
 
 if TYPE_CHECKING:
     from scene_geo_loc.traversals.frame import Traversal
@@ -74,8 +74,12 @@ class Source:
         typer.Option(help="Use frames until this many seconds after the first one.", rich_help_panel=_PANEL),
     ] = None
 
-    def open(self) -> Traversal:
-        """Opens the traversal of one camera. Raises TraversalError."""
+    def open(self, needs: Content | None = None) -> Traversal:
+        """Opens the traversal of one camera. Raises TraversalError.
+
+        Args:
+            needs: data that the command requires.
+        """
         from scene_geo_loc.core.errors import TraversalError
 
         if len(self._cameras) > 1:
@@ -83,7 +87,7 @@ class Source:
                 f"{self.path}: {len(self._cameras)} cameras are named, but this command uses one: "
                 f"give one --camera."
             )
-        return self._of_camera(self._cameras[0])
+        return self._of_camera(self._cameras[0], needs)
 
     def open_cameras(self) -> Traversal:
         """Opens the traversal of one camera, or of all named cameras as a rig. Raises TraversalError."""
@@ -95,7 +99,7 @@ class Source:
     def _cameras(self) -> Sequence[str | None]:
         return self.camera or (None,)
 
-    def _of_camera(self, camera: str | None) -> Traversal:
+    def _of_camera(self, camera: str | None, needs: Content | None = None) -> Traversal:
         from scene_geo_loc.traversals.opening import open_traversal
 
         return open_traversal(
@@ -108,6 +112,7 @@ class Source:
             start=self.start,
             end=self.end,
             camera=camera,
+            needs=needs,
         )
 
 

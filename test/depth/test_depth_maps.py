@@ -99,7 +99,7 @@ def test_a_damaged_or_missing_png_is_told(folder: Path) -> None:
 def test_a_depth_map_of_another_size_than_its_image_is_told(folder: Path) -> None:
     maps = DepthMaps.load(folder)
     (folder / maps.maps[0].png).write_bytes(encode_depth(np.ones((5, 4), np.float32)))
-    with pytest.raises(SceneGeoLocError, match="4 x 5 pixels and its camera 160 x 120"):
+    with pytest.raises(SceneGeoLocError, match="4 x 5 pixels, its camera 160 x 120"):
         maps.depth(0)
 
 

@@ -107,16 +107,20 @@ class Robot:
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         self.send_camera_info()
 
+    @property
+    def pipeline(self) -> Any:
+        return self.node.pipeline
+
     def send_camera_info(self) -> None:
         self.world.publish("camera/camera_info", camera_info_message(0, "", self.camera))
-        self.world.wait(lambda: self.node._camera_input.has_camera_info, "the camera_info to arrive")
+        self.world.wait(lambda: self.pipeline.inputs.camera.has_camera_info, "the camera_info to arrive")
 
     def mount_camera(
         self, frame: str = "camera_optical_frame", T_base_camera: np.ndarray = T_BASE_CAMERA
     ) -> None:
         mounting = transform_message(0, "base_link", frame, T_base_camera)
         self.world.publish("/tf_static", TFMessage(transforms=[mounting]), latched=True)
-        self.world.wait(lambda: self.node._tree.knows(frame), "the mounting to arrive")
+        self.world.wait(lambda: self.pipeline.transforms.tree.knows(frame), "the mounting to arrive")
 
     def send_odometry(self, stamp_ns: int, T_odom_base: np.ndarray = T_ODOM_BASE) -> None:
         """Sends odometry on TF until the node has it."""
@@ -125,7 +129,7 @@ class Robot:
         def arrives() -> bool:
             self.world.publish("/tf", TFMessage(transforms=[moved]))
             with suppress(TransformUnavailable):
-                self.node._tree.lookup("odom", "base_link", stamp_ns)
+                self.pipeline.transforms.tree.lookup("odom", "base_link", stamp_ns)
                 return True
             return False
 

@@ -83,12 +83,12 @@ class World:
     def call(self, kind: Any, name: str, request: Any) -> Any:
         """The answer of a service."""
         client = self.node.create_client(kind, name)
-        assert client.wait_for_service(10.0), f"no service {name}"
+        assert client.wait_for_service(60.0), f"no service {name}"
         future = client.call_async(request)
         self.wait(future.done, f"an answer of {name}")
         return future.result()
 
-    def wait(self, condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
         """Waits for something to come true; fails the test where it does not."""
         deadline = time.monotonic() + timeout_s
         while not (value := condition()):

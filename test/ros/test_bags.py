@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,37 @@ def recording(tmp_path: Path, picture: np.ndarray) -> Path:
     return tmp_path / "drive"
 
 
-def test_messages_before_the_clock_are_recorded_at_its_first_time(world: Any, tmp_path: Path) -> None:
+class Programs:
+    """Console scripts in processes of their own; those that still run are killed at the end of the test."""
+
+    def __init__(self) -> None:
+        self.started: list[subprocess.Popen[str]] = []
+
+    def __call__(self, program: str, **parameters: str) -> subprocess.Popen[str]:
+        code = f"from scene_geo_loc.ros.programs import {program}; raise SystemExit({program}())"
+        words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, "--ros-args", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+
+@pytest.fixture
+def start() -> Iterator[Programs]:
+    programs = Programs()
+    yield programs
+    for process in programs.started:
+        process.kill()
+        process.communicate()
+
+
+def test_messages_before_the_clock_are_recorded_at_its_first_time(
+    world: Any, start: Programs, tmp_path: Path
+) -> None:
     recorder = start("bag_recorder", out=str(tmp_path / "copy"), topics="[/tf_static]", use_sim_time="true")
     world.publish("/tf_static", TFMessage(), latched=True)
     world.publish("/clock", Clock(clock=ns_to_stamp(START)))
@@ -60,19 +91,8 @@ def test_messages_before_the_clock_are_recorded_at_its_first_time(world: Any, tm
     assert [m.log_time_ns for m in Bag(tmp_path / "copy").messages(["/tf_static"])] == [START, START]
 
 
-def start(program: str, **parameters: str) -> subprocess.Popen[str]:
-    code = f"from scene_geo_loc.ros.programs import {program}; raise SystemExit({program}())"
-    words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "--ros-args", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 def test_what_is_played_and_recorded_is_what_was_there(
-    context: None, recording: Path, tmp_path: Path
+    context: None, start: Programs, recording: Path, tmp_path: Path
 ) -> None:
     topics = f"[{', '.join(TOPICS)}]"
     recorder = start("bag_recorder", out=str(tmp_path / "copy"), topics=topics)
@@ -94,7 +114,7 @@ def test_what_is_played_and_recorded_is_what_was_there(
 
 
 def test_what_a_killed_recorder_left_is_kept_by_the_next_one(
-    context: None, recording: Path, tmp_path: Path
+    context: None, start: Programs, recording: Path, tmp_path: Path
 ) -> None:
     rest = tmp_path / ".copy.partial" / "copy"
     rest.mkdir(parents=True)
@@ -121,7 +141,7 @@ def test_what_a_killed_recorder_left_is_kept_by_the_next_one(
     ],
 )
 def test_what_cannot_work_ends_with_a_sentence(
-    context: None, program: str, parameters: dict[str, str], sentence: str
+    context: None, start: Programs, program: str, parameters: dict[str, str], sentence: str
 ) -> None:
     process = start(program, **parameters)
     said, _ = process.communicate(timeout=60)

@@ -171,7 +171,7 @@ def test_bad_images_are_counted_by_reason_and_the_node_goes_on(robot: Robot, pic
 
 def test_images_without_usable_intrinsics_are_counted(robot: Robot) -> None:
     robot.world.publish("camera/camera_info", CameraInfo(width=64, height=48))
-    robot.world.wait(lambda: not robot.node._camera_input._info.k.any(), "the zero camera_info")
+    robot.world.wait(lambda: not robot.pipeline.inputs.camera._info.k.any(), "the zero camera_info")
     robot.send()
     assert robot.bad(BadReason.UNUSABLE_CAMERA_INFO) == 1
     robot.send_camera_info()
@@ -237,7 +237,7 @@ def test_an_initial_pose_is_the_prior_until_the_first_localized_image(robot: Rob
     robot.world.publish(
         "initialpose", pose_with_covariance(0, "map", T_MAP_BASE, np.diag([16.0, 4, 0, 0, 0, 0]))
     )
-    robot.world.wait(lambda: robot.node._initial_poses.newest, "the initial pose")
+    robot.world.wait(lambda: robot.pipeline.initial_poses.newest, "the initial pose")
     robot.send()
     robot.localizer.answer = None
     robot.send()
@@ -269,7 +269,7 @@ def test_stamps_that_jump_back_start_the_node_over(robot: Robot) -> None:
     robot.world.wait(robot.corrections, "map -> odom")
     robot.send(stamp_ns=START)
     robot.states_end_with("localized", "initializing", "localized")
-    assert "begins" not in robot.node._fixes.problem
+    assert "begins" not in robot.pipeline.publisher.problem
 
 
 def test_a_clock_that_jumps_back_starts_the_node_over(world: Any, picture: np.ndarray) -> None:
@@ -325,5 +325,5 @@ def test_a_tolerance_can_be_changed_while_the_node_runs_and_the_map_cannot(robot
         [Parameter("transform_tolerance", value=0.5), Parameter("map", value="another")]
     )
     assert live.successful
-    assert robot.node._fixes.settings.transform_tolerance == 0.5
+    assert robot.pipeline.publisher._tolerance_ns == SECOND // 2
     assert not fixed.successful

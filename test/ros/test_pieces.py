@@ -27,6 +27,7 @@ from scene_geo_loc.ros.common.messages import (
 )
 from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PoseSynchronizer
 from scene_geo_loc.ros.localization.report import LocalizationFacts
+from scene_geo_loc.ros.localization.state import State
 from scene_geo_loc.ros.localization.worker import NewestWorker
 from scene_geo_loc.traversals.messages.camera_info import camera_of
 from scene_geo_loc.traversals.messages.images import image_of
@@ -181,15 +182,15 @@ def test_the_worst_finding_leads_a_report() -> None:
 
 HEALTHY: dict[str, Any] = {
     "active": True,
-    "state": "localized",
+    "state": State.LOCALIZED,
     "reason": "",
     "camera_problem": "",
     "transform_problem": "",
     "image_topic": "image",
     "info_topic": "info",
     "has_camera_info": True,
-    "since_image_s": 0.1,
-    "since_fix_s": 0.1,
+    "image_age_s": 0.1,
+    "pose_age_s": 0.1,
     "stamp_age_s": 0.1,
     "fix_timeout_s": 2.0,
     "recent": Counter(),
@@ -211,11 +212,11 @@ HEALTHY: dict[str, Any] = {
     [
         ({}, Level.OK, "Localized."),
         ({"active": False}, Level.WARN, "Inactive"),
-        ({"state": "suspended"}, Level.WARN, "call ~/resume"),
-        ({"state": "lost", "reason": "Too dark."}, Level.WARN, "Not localized (lost). Too dark."),
+        ({"state": State.SUSPENDED}, Level.WARN, "call ~/resume"),
+        ({"state": State.LOST, "reason": "Too dark."}, Level.WARN, "Not localized (lost). Too dark."),
         ({"has_camera_info": False}, Level.ERROR, "No camera_info on info yet."),
-        ({"since_image_s": 5.0}, Level.ERROR, "No image on image for 5 s."),
-        ({"camera_problem": "Wrong QoS.", "since_image_s": 5.0}, Level.ERROR, "Wrong QoS."),
+        ({"image_age_s": 5.0}, Level.ERROR, "No image on image for 5 s."),
+        ({"camera_problem": "Wrong QoS.", "image_age_s": 5.0}, Level.ERROR, "Wrong QoS."),
         ({"transform_problem": "No odometry."}, Level.WARN, "No odometry."),
         ({"recent": Counter({Event.FAILED: 2})}, Level.ERROR, "2 frames failed with a defect"),
         ({"recent": Counter({BadReason.NO_CONTRAST: 3})}, Level.WARN, "3 x black or saturated image"),

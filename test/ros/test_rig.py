@@ -53,11 +53,11 @@ class Rig:
         self.robot.mount_camera()
         self.robot.mount_camera("aside_optical_frame", self.T_base_aside)
         world.publish("aside/camera_info", camera_info_message(0, "", room.camera))
-        world.wait(lambda: self.inputs[0].has_camera_info, "the second camera_info to arrive")
+        world.wait(lambda: self.cameras.has_camera_infos, "the second camera_info to arrive")
 
     @property
-    def inputs(self) -> list[Any]:
-        return self.robot.node._further_cameras._inputs
+    def cameras(self) -> Any:
+        return self.robot.pipeline.inputs.rig
 
     def aside(self, T_map_base: np.ndarray | None = None) -> Frame:
         """What the second camera sees from where the robot is, or is by now."""
@@ -94,7 +94,7 @@ def test_an_image_waits_for_the_other_camera_s_that_is_about_to_come(rig: Rig) -
     rig.send_aside(START)
     rig.robot.send(stamp_ns=START)
     rig.pose_is_right()
-    alone = rig.robot.node._localizer.localize(rig.front)
+    alone = rig.robot.pipeline.session.localizer.localize(rig.front)
     stamp_ns = START + SECOND // 2
     message = image_message(0, "camera_optical_frame", rig.front.image)
     message.header.stamp = ns_to_stamp(stamp_ns)
@@ -104,7 +104,7 @@ def test_an_image_waits_for_the_other_camera_s_that_is_about_to_come(rig: Rig) -
     )
     rig.send_aside(stamp_ns)
     rig.robot.world.wait(lambda: len(rig.robot.poses) == 2, "a second pose")
-    assert rig.robot.node._estimate.inliers > 1.3 * alone.inliers
+    assert rig.robot.pipeline._progress.estimate.inliers > 1.3 * alone.inliers
     assert rig.robot.bad(BadReason.NO_RIG_IMAGE) == 0
 
 
@@ -148,7 +148,7 @@ def test_a_source_that_starts_over_is_localized_with_both_cameras_again(rig: Rig
     rig.robot.send(stamp_ns=START)
     again_ns = START - 100 * SECOND
     rig.robot.send(stamp_ns=again_ns)
-    assert not any(rig.robot.node._further_cameras._kept)
+    assert not any(rig.cameras._kept)
     rig.send_aside(again_ns + SECOND)
     rig.robot.send(black(rig.front), stamp_ns=again_ns + SECOND)
     rig.robot.world.wait(lambda: len(rig.robot.poses) == 3, "a third pose")

@@ -116,7 +116,7 @@ def test_an_error_in_a_transition_releases_everything_and_the_node_can_start_aga
 def test_a_callback_that_fails_is_reported_and_the_node_lives(
     robot: Robot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(robot.node._order, "check", lambda stamp_ns: 1 // 0)
+    monkeypatch.setattr(robot.pipeline._order, "check", lambda stamp_ns: 1 // 0)
     robot.world.publish("camera/image_raw", image_message(START, "camera_optical_frame", robot.picture))
     assert robot.diagnosed("1 callbacks failed").level == b"\x02"
     monkeypatch.undo()
@@ -125,7 +125,7 @@ def test_a_callback_that_fails_is_reported_and_the_node_lives(
 
 
 def test_a_service_that_fails_answers(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(robot.node, "_forget", lambda: 1 // 0)
+    monkeypatch.setattr(robot.pipeline, "_forget", lambda: 1 // 0)
     assert not robot.call("relocalize").success
     monkeypatch.undo()
     assert robot.call("relocalize").success

@@ -102,7 +102,7 @@ def test_who_asks_to_relocalize_or_tells_a_pose_starts_the_tracker_over(robot: R
     follow(robot)
     robot.states_end_with("initializing", "lost", "localized")
     robot.world.publish("initialpose", pose_with_covariance(0, "map", T_MAP_BASE, np.eye(6)))
-    robot.world.wait(lambda: robot.node._initial_poses.newest, "the initial pose")
+    robot.world.wait(lambda: robot.pipeline.initial_poses.newest, "the initial pose")
     robot.send()
     robot.state_becomes("lost")
 

@@ -1,4 +1,4 @@
-"""Subscribes to a camera and its intrinsics, and makes an image and a camera of each message."""
+"""Subscriptions to a camera's images and intrinsics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Counters
+from scene_geo_loc.ros.common.counters import BadMessage, BadReason
 from scene_geo_loc.traversals.messages.camera_info import camera_of
 from scene_geo_loc.traversals.messages.images import image_of
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 MAX_STAMP_NS = (2**31 - 3600) * 1_000_000_000
 """Later stamps leave no room in a message's 32 bits for the tolerances that are added to them."""
 RESTART_NS = 1_000_000_000
-"""Stamps that go back by more than this mean that the source started over; by less, that one came late."""
+"""A stamp further back than this means that the source started over; nearer, that a message is late."""
 
 
 class StampOrder:
-    """Tells frames that come twice, late, or from a source that started over, by their stamps."""
+    """Detects by their stamps images that are duplicates, late, or of a source that started over."""
 
     def __init__(self) -> None:
         self._newest_ns: int | None = None
@@ -52,32 +52,31 @@ class StampOrder:
         raise BadMessage(BadReason.DUPLICATE_STAMP if duplicate else BadReason.STAMP_OUT_OF_ORDER)
 
     def reset(self) -> None:
-        """Takes the next stamp, whatever it is."""
+        """Accepts any stamp next."""
         self._newest_ns = None
 
 
 class CameraInput:
-    """The camera of a node.
+    """Camera of a node.
 
     Args:
-        on_image: called in the executor with each message, which is not decoded yet.
-        depth: how many images wait for the executor; 1 where only the newest matters.
+        on_image: called in the executor with each message, not decoded.
+        depth: number of images that wait for the executor; 1 where only the newest matters.
 
     Attributes:
-        problem: a sentence on why no image can come, or "".
-        image_topic: where images are awaited.
+        problem: sentence on why no image can arrive, or "".
+        image_topic: topic of the images.
     """
 
     def __init__(
         self,
         node: Node,
         settings: CameraSettings,
-        counters: Counters,
         on_image: Callable[[Any], None],
         depth: int = 1,
     ) -> None:
         self.problem = ""
-        self._node, self._counters = node, counters
+        self._node = node
         self._info: CameraInfo | None = None
         self._camera: Camera | None = None
         topic, kind = settings.image_topic, Image
@@ -107,7 +106,7 @@ class CameraInput:
 
     @property
     def has_camera_info(self) -> bool:
-        """Whether intrinsics have come."""
+        """Whether intrinsics have arrived."""
         return self._info is not None
 
     def _on_incompatible(self, topic: str) -> None:
@@ -119,12 +118,12 @@ class CameraInput:
             self._info, self._camera = message, None
 
     def frame_id(self, message: Any) -> str:
-        """The camera's frame: the image's, or else the intrinsics'."""
+        """Returns the camera's frame: of the image, or else of the intrinsics."""
         info = self._info
         return str(message.header.frame_id or (info.header.frame_id if info else "")).lstrip("/")
 
     def decode(self, message: Any) -> tuple[NDArray[np.uint8], Camera]:
-        """The image (H, W, 3) RGB of a message and its camera. Raises BadMessage."""
+        """Returns the image (H, W, 3) RGB of a message, and its camera. Raises BadMessage."""
         info = self._info
         if info is None:
             raise BadMessage(BadReason.NO_CAMERA_INFO)

@@ -1,4 +1,4 @@
-"""What localization_node says on /diagnostics: findings from worst to least, and the numbers behind them."""
+"""Diagnostics of localization_node: findings, worst first, and numbers."""
 
 from __future__ import annotations
 
@@ -7,40 +7,41 @@ from dataclasses import dataclass
 
 from scene_geo_loc.ros.common.counters import Counted, Event
 from scene_geo_loc.ros.common.diagnostics import Level, Report, rejected_values
+from scene_geo_loc.ros.localization.state import State
 
 STALE_STAMP_S = 10.0
-"""Image stamps further than this from the node's clock mean that the two do not belong together."""
+"""Largest difference between image stamps and the node's clock where both are of one time source."""
 
 
 @dataclass(frozen=True)
 class LocalizationFacts:
-    """What the report is made of.
+    """Facts that the report is made of.
 
     Attributes:
         active: whether the lifecycle state is active.
         state: as on localization/state.
-        reason: a sentence on why it is not localized, or "".
+        reason: sentence on why it is not localized, or "".
         camera_problem, transform_problem: sentences, or "".
-        image_topic, info_topic: where images and intrinsics are awaited.
-        has_camera_info: whether intrinsics have come.
-        since_image_s: wall time since the last image came, or since activation.
-        since_fix_s: wall time since the last fix, or None where there is none.
+        image_topic, info_topic: topics of images and intrinsics.
+        has_camera_info: whether intrinsics have arrived.
+        image_age_s: wall time since the last image arrived, or since activation.
+        pose_age_s: wall time since the last published pose, or None where there is none.
         stamp_age_s: the node's time minus the last image's stamp, or None before the first image.
-        fix_timeout_s: how long no image may come.
+        fix_timeout_s: longest time without an image.
         recent, totals: counts since the last report and since the node was configured.
         latency_p50_ms, latency_p95_ms: from an image's arrival to its pose, over the last 200 frames.
     """
 
     active: bool
-    state: str
+    state: State
     reason: str
     camera_problem: str
     transform_problem: str
     image_topic: str
     info_topic: str
     has_camera_info: bool
-    since_image_s: float
-    since_fix_s: float | None
+    image_age_s: float
+    pose_age_s: float | None
     stamp_age_s: float | None
     fix_timeout_s: float
     recent: Counter[Counted]
@@ -61,8 +62,8 @@ class LocalizationFacts:
         report.find_failed_callbacks(self.recent)
         if not self.active:
             report.find(Level.WARN, "Inactive: activate the node to localize.")
-        elif self.state == "suspended":
-            report.find(Level.WARN, "Suspended: call ~/resume to go on.")
+        elif self.state is State.SUSPENDED:
+            report.find(Level.WARN, "Suspended: call ~/resume to continue.")
         else:
             self._find_problems(report)
         if report.level is Level.OK:
@@ -74,16 +75,16 @@ class LocalizationFacts:
             report.find(Level.ERROR, f"{self.recent[Event.FAILED]} frames failed with a defect, see the log.")
         if self.camera_problem:
             report.find(Level.ERROR, self.camera_problem)
-        elif self.since_image_s > self.fix_timeout_s:
-            report.find(Level.ERROR, f"No image on {self.image_topic} for {self.since_image_s:.0f} s.")
+        elif self.image_age_s > self.fix_timeout_s:
+            report.find(Level.ERROR, f"No image on {self.image_topic} for {self.image_age_s:.0f} s.")
         if not self.has_camera_info:
             report.find(Level.ERROR, f"No camera_info on {self.info_topic} yet.")
         if self.transform_problem:
             report.find(Level.WARN, self.transform_problem)
-        if self.state == "dead_reckoned":
+        if self.state is State.DEAD_RECKONED:
             report.find(Level.WARN, self.reason)
-        elif self.state != "localized":
-            report.find(Level.WARN, f"Not localized ({self.state}). {self.reason}".strip())
+        elif self.state is not State.LOCALIZED:
+            report.find(Level.WARN, f"Not localized ({self.state.value}). {self.reason}".strip())
         report.find_rejected(self.recent)
         if self.stamp_age_s is not None and abs(self.stamp_age_s) > STALE_STAMP_S:
             report.find(
@@ -94,7 +95,7 @@ class LocalizationFacts:
 
     def _values(self) -> dict[str, str]:
         values: dict[str, object] = {
-            "state": self.state,
+            "state": self.state.value,
             "map": self.map_path,
             "map_frame": self.map_frame,
             "keyframes": self.keyframes,
@@ -109,7 +110,7 @@ class LocalizationFacts:
             "latency_p95_ms": _number(self.latency_p95_ms, 1),
             "inlier_ratio": _number(self.inlier_ratio, 3),
             "inliers": "" if self.inliers is None else self.inliers,
-            "age_of_last_fix_s": _number(self.since_fix_s, 2),
+            "age_of_last_fix_s": _number(self.pose_age_s, 2),
         }
         return {key: str(value) for key, value in values.items()} | rejected_values(self.totals)
 

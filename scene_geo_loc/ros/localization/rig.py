@@ -1,4 +1,4 @@
-"""The further cameras of a rig: their images that go with one of the first camera."""
+"""The cameras of a rig besides the first, and their images at the time of one of the first."""
 
 from __future__ import annotations
 
@@ -10,64 +10,64 @@ from typing import TYPE_CHECKING, Any
 from scene_geo_loc.geometry.transform_tree import TransformUnavailable
 from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.ros.common.camera_input import CameraInput
-from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Counters
+from scene_geo_loc.ros.common.counters import BadMessage, BadReason
 from scene_geo_loc.ros.common.messages import stamp_to_ns
 
 if TYPE_CHECKING:
-    from rclpy.node import Node
-
+    from scene_geo_loc.ros.common.managed_node import ManagedNode
     from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
-    from scene_geo_loc.ros.localization.pose_publisher import FixPublisher
+    from scene_geo_loc.ros.localization.robot_transforms import RobotTransforms
 
 KEPT = 8
-"""Images of each camera that are kept for one of the first camera, which is localized a little later."""
+"""Images of each camera that are kept, as the first camera's are localized a little later."""
 
 SILENT_NS = 1_000_000_000
-"""A camera that is further behind than this is not waited for."""
+"""A camera whose last image is older than this is not waited for."""
 
 
-class FurtherCameras:
-    """Keeps the last images of all cameras but the first, and finds those that go with one of the first.
-
-    Args:
-        fixes: tells where cameras are in each other's frames.
-    """
+class RigCameras:
+    """Keeps the last images of all cameras but the first, and finds those that belong to one of the first."""
 
     def __init__(
-        self, node: Node, settings: LocalizationNodeSettings, counters: Counters, fixes: FixPublisher
+        self, node: ManagedNode, settings: LocalizationNodeSettings, transforms: RobotTransforms
     ) -> None:
-        self._counters, self._fixes = counters, fixes
+        self._counters, self._transforms = node.counters, transforms
         self._tolerance_s = settings.rig_tolerance
         self._changed = threading.Condition()
         self._kept: list[deque[Any]] = [deque(maxlen=KEPT) for _ in settings.rig_image_topics]
         self._inputs = [
-            CameraInput(node, _settings_of(settings, topic), counters, partial(self._on_image, kept), depth=2)
+            CameraInput(node, _settings_of(settings, topic), partial(self._on_image, kept), depth=2)
             for topic, kept in zip(settings.rig_image_topics, self._kept, strict=True)
         ]
 
     @property
     def problem(self) -> str:
-        """A sentence on why no image of one of the cameras can come, or ""."""
-        return next((one.problem for one in self._inputs if one.problem), "")
+        """Sentence on why no image of one of the cameras can arrive, or ""."""
+        return next((camera.problem for camera in self._inputs if camera.problem), "")
+
+    @property
+    def has_camera_infos(self) -> bool:
+        """Whether the intrinsics of all cameras have arrived."""
+        return all(camera.has_camera_info for camera in self._inputs)
 
     def _on_image(self, kept: deque[Any], message: Any) -> None:
         with self._changed:
             kept.append(message)
             self._changed.notify_all()
 
-    def beside(self, camera_frame: str, stamp_ns: int) -> list[CameraImage]:
-        """The images that go with one of the first camera, in whose frame and at whose time they are placed.
+    def synchronous(self, camera_frame: str, stamp_ns: int) -> list[CameraImage]:
+        """Returns the images that belong to one of the first camera, placed in its frame at its time.
 
-        Waits for those that are about to come.  A camera is left out, and counted, where it has no image
-        near enough in time, or where TF does not tell its place.
+        Waits for those that are about to arrive.  A camera is left out, and counted, where no image of it is
+        near enough in time, or where TF does not have its mounting.
         """
 
-        def has_come(kept: deque[Any]) -> bool:
+        def has_arrived(kept: deque[Any]) -> bool:
             behind_ns = stamp_ns - _stamp(kept[-1]) if kept else SILENT_NS + 1
             return behind_ns <= 0 or behind_ns > SILENT_NS
 
         with self._changed:
-            self._changed.wait_for(lambda: all(map(has_come, self._kept)), self._tolerance_s)
+            self._changed.wait_for(lambda: all(map(has_arrived, self._kept)), self._tolerance_s)
             nearest = [
                 min(kept, key=lambda message: abs(_stamp(message) - stamp_ns), default=None)
                 for kept in self._kept
@@ -79,8 +79,10 @@ class FurtherCameras:
                     raise BadMessage(BadReason.NO_RIG_IMAGE)
                 image, camera = camera_input.decode(message)
                 frame = camera_input.frame_id(message)
-                place = self._fixes.camera_T_other(camera_frame, stamp_ns, frame, _stamp(message))
-                images.append(CameraImage(image, camera, place))
+                T_first_camera = self._transforms.camera_T_other(
+                    camera_frame, stamp_ns, frame, _stamp(message)
+                )
+                images.append(CameraImage(image, camera, T_first_camera))
             except BadMessage as bad:
                 self._counters.add(bad.reason)
             except TransformUnavailable:
@@ -88,7 +90,7 @@ class FurtherCameras:
         return images
 
     def forget(self) -> None:
-        """Drops all images, as those of a time that has not come yet."""
+        """Drops all images, as after a jump back in time."""
         with self._changed:
             for kept in self._kept:
                 kept.clear()
@@ -100,7 +102,7 @@ class FurtherCameras:
 
 
 def _settings_of(settings: LocalizationNodeSettings, image_topic: str) -> LocalizationNodeSettings:
-    """Settings with the topics of a further camera: its intrinsics are beside its images."""
+    """Settings with the topics of a rig camera: its camera_info is beside its images."""
     beside, _, _ = image_topic.rpartition("/")
     info_topic = f"{beside}/camera_info" if beside else "camera_info"
     return settings.model_copy(update={"image_topic": image_topic, "camera_info_topic": info_topic})

@@ -1,4 +1,4 @@
-"""The state of localization: published as it changes, and changed by services."""
+"""State of localization, published when it changes; services change it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class State(str, Enum):
-    """What is published on localization/state."""
+    """Values of localization/state."""
 
     INITIALIZING = "initializing"
     LOCALIZED = "localized"
@@ -29,16 +29,17 @@ class StatePublisher:
     """Keeps the state, publishes and logs its changes, and serves ~/relocalize, ~/suspend and ~/resume.
 
     Args:
-        on_asked: given the state that a service asks for, and a sentence; whether it was gone to.
+        on_request: called with the state that a service asks for and a sentence; returns whether the node
+            went to that state.
 
     Attributes:
-        state: the state now.
-        reason: a sentence on why it is not localized, or "".
+        state: present state.
+        reason: sentence on why it is not localized, or "".
     """
 
-    def __init__(self, node: Node, on_asked: Callable[[State, str], bool]) -> None:
+    def __init__(self, node: Node, on_request: Callable[[State, str], bool]) -> None:
         self.state, self.reason = State.INITIALIZING, ""
-        self._node, self._on_asked = node, on_asked
+        self._node, self._on_request = node, on_request
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._publisher = node.create_publisher(String, "localization/state", latched)
         self._services = [
@@ -52,7 +53,7 @@ class StatePublisher:
         self._publish()
 
     def set(self, state: State, reason: str) -> None:
-        """Goes to a state; publishes and logs it where it is another one."""
+        """Goes to a state; publishes and logs it where it changes."""
         changed, self.state, self.reason = state is not self.state, state, reason
         if changed:
             self._node.get_logger().info(f"{state.value}. {reason}".strip())
@@ -71,7 +72,7 @@ class StatePublisher:
         return self._answer(response, self.state is State.SUSPENDED, State.INITIALIZING, "Resumed.")
 
     def _answer(self, response: Trigger.Response, allowed: bool, state: State, text: str) -> Trigger.Response:
-        response.success = allowed and self._on_asked(state, text)
+        response.success = allowed and self._on_request(state, text)
         response.message = (
             text if response.success else f"Not possible while the state is {self.state.value}."
         )

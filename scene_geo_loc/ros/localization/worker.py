@@ -1,4 +1,4 @@
-"""A thread that works on the newest item and drops those that it did not get to."""
+"""A worker thread that takes the newest item and drops older ones."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class NewestWorker(Generic[Item]):
     """Calls `process` with the newest item submitted, one at a time, in a thread of its own.
 
     Args:
-        process: what to do with an item.
-        on_error: called with what `process` raised; the thread goes on.
+        process: called with each item.
+        on_error: called with an exception of `process`; the thread continues.
     """
 
     def __init__(self, process: Callable[[Item], None], on_error: Callable[[Exception], None]) -> None:
@@ -26,7 +26,7 @@ class NewestWorker(Generic[Item]):
         self._thread.start()
 
     def submit(self, item: Item) -> bool:
-        """Hands over an item; returns whether it took the place of one that was still waiting."""
+        """Submits an item; returns whether it replaces one that was still waiting."""
         with self._changed:
             replaced = self._waiting is not None
             self._waiting = item
@@ -39,7 +39,7 @@ class NewestWorker(Generic[Item]):
             self._waiting = None
 
     def close(self) -> None:
-        """Ends the thread after the item it works on."""
+        """Ends the thread after its present item."""
         with self._changed:
             self._closed = True
             self._changed.notify()

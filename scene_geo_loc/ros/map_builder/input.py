@@ -88,7 +88,7 @@ class BuilderInput:
             accept=(lambda parent, child: child != settings.base_frame) if own else None,
             on_invalid=lambda: counters.add(BadReason.INVALID_TRANSFORM),
         )
-        self.camera = CameraInput(node, settings, counters, self._on_image, IMAGE_DEPTH)
+        self.camera = CameraInput(node, settings, self._on_image, IMAGE_DEPTH)
         self._subscriptions: list[Any] = []
         if own:
             kind = Odometry if settings.pose_source == "odometry" else PoseStamped

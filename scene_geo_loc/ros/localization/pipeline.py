@@ -1,0 +1,324 @@
+"""From image messages to published poses."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from numpy.typing import NDArray
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
+from sensor_msgs.msg import Image
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.geometry.transform_tree import TransformTree
+from scene_geo_loc.localization.estimate import PoseEstimate
+from scene_geo_loc.localization.query import CameraImage
+from scene_geo_loc.localization.session import Session
+from scene_geo_loc.localization.tracker import TrackedPose, Tracker
+from scene_geo_loc.networks.runtime.extractor import has_contrast
+from scene_geo_loc.ros.common.camera_input import CameraInput, StampOrder
+from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Event
+from scene_geo_loc.ros.common.diagnostics import DiagnosticsPublisher, LatencyWindow, Report
+from scene_geo_loc.ros.common.managed_node import LOG_PERIOD_S, ManagedNode
+from scene_geo_loc.ros.common.messages import image_message, stamp_to_ns
+from scene_geo_loc.ros.common.transforms import TransformListener
+from scene_geo_loc.ros.localization.initial_pose import InitialPoses
+from scene_geo_loc.ros.localization.pose_publisher import PosePublisher
+from scene_geo_loc.ros.localization.report import LocalizationFacts
+from scene_geo_loc.ros.localization.rig import RigCameras
+from scene_geo_loc.ros.localization.robot_transforms import RobotTransforms
+from scene_geo_loc.ros.localization.state import State, StatePublisher
+from scene_geo_loc.ros.localization.worker import NewestWorker
+
+if TYPE_CHECKING:
+    from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
+
+TF_CACHE_S = 30.0
+"""Transforms are kept this long for images that are still being localized."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An image message.
+
+    Attributes:
+        arrived_s: time.monotonic() of its arrival.
+        generation: number of the time line that it belongs to; those of an earlier one are dropped.
+    """
+
+    message: Any
+    arrived_s: float
+    generation: int
+
+
+@dataclass
+class Progress:
+    """What was received and found since the last start or reset.
+
+    Attributes:
+        stamp_ns: stamp of the newest image, or None.
+        estimate: of the last image on its own, or None.
+        pose_s: time.monotonic() of the last published pose, or None.
+    """
+
+    stamp_ns: int | None = None
+    estimate: PoseEstimate | None = None
+    pose_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What exists while the node is active: its cameras, and the worker that localizes their images."""
+
+    camera: CameraInput
+    rig: RigCameras
+    worker: NewestWorker[Arrival]
+
+
+class LocalizationPipeline:
+    """Takes images from the executor's thread, localizes the newest in a worker's, and publishes its pose.
+
+    Everything that it creates is released with the node's `while_configured` and `while_active`.
+
+    Args:
+        settings: returns the node's settings, of which some change while it runs.
+
+    Attributes:
+        inputs: cameras and worker, or None while the node is inactive.
+    """
+
+    def __init__(
+        self,
+        node: ManagedNode,
+        settings: Callable[[], LocalizationNodeSettings],
+        localizer: Localizer,
+        reference_map: ReferenceMap,
+    ) -> None:
+        close = node.while_configured.callback
+        self.inputs: Inputs | None = None
+        self.map_frame = settings().map_frame or reference_map.map_frame
+        self._node, self._settings, self._map = node, settings, reference_map
+        self.session = Session(localizer, Tracker(settings().tracker) if settings().tracking else None)
+        self._lock = threading.Lock()
+        self._generation = 0
+        self._progress, self._order, self._latency = Progress(), StampOrder(), LatencyWindow()
+        self._image_s = time.monotonic()
+        self.transforms = RobotTransforms(TransformTree(TF_CACHE_S), settings)
+        listener = TransformListener(
+            node,
+            self.transforms.tree,
+            on_invalid=lambda: node.counters.add(BadReason.INVALID_TRANSFORM),
+        )
+        close(listener.close)
+        self.publisher = PosePublisher(node, settings, self.map_frame, self.transforms)
+        close(self.publisher.close)
+        self.initial_poses = InitialPoses(node, settings, self.map_frame)
+        self._debug_publisher = node.create_publisher(Image, "localization/debug_image", 1)
+        close(node.destroy_publisher, self._debug_publisher)
+        self._state = StatePublisher(node, self._on_request)
+        close(self._state.close)
+        close(DiagnosticsPublisher(node, "localization", self._report).close)
+        jumps = node.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
+            post_callback=lambda _: self._start_over("The clock jumped back."),
+        )
+        close(jumps.unregister)
+
+    def activate(self) -> None:
+        """Subscribes to the cameras and localizes their images from now on."""
+        node, settings = self._node, self._settings()
+        close = node.while_active.callback
+        self._image_s = time.monotonic()
+        close(self._on_stopped)
+        worker = NewestWorker(self._localize, self._on_defect)
+        close(worker.close)
+        close(self._drop_images)
+        rig = RigCameras(node, settings, self.transforms)
+        close(rig.close)
+        initial_poses = node.create_subscription(
+            PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, 1
+        )
+        close(node.destroy_subscription, initial_poses)
+        if settings.transform_rate:
+            timer = node.create_timer(1.0 / settings.transform_rate, self.publisher.repeat)
+            close(node.destroy_timer, timer)
+        self._state.set(State.INITIALIZING, "No image was localized yet.")
+        camera = CameraInput(node, settings, self._on_image)
+        close(camera.close)
+        self.inputs = Inputs(camera, rig, worker)
+
+    def _drop_images(self) -> None:
+        self.inputs = None
+        with self._lock:
+            self._generation += 1
+
+    def _on_stopped(self) -> None:
+        self._forget()
+        self._state.set(State.SUSPENDED, "The node is inactive.")
+
+    # Messages, in the executor's thread.
+
+    def _on_image(self, message: Any) -> None:
+        self._image_s = time.monotonic()
+        self._node.counters.add(Event.RECEIVED)
+        if self.inputs is None or self._state.state is State.SUSPENDED:
+            return
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        try:
+            if self._order.check(stamp_ns):
+                self._start_over("The images' stamps jumped back.")
+        except BadMessage as bad:
+            self._reject(bad)
+            return
+        self._progress.stamp_ns = stamp_ns
+        if self.inputs.worker.submit(Arrival(message, self._image_s, self._generation)):
+            self._node.counters.add(Event.DROPPED)
+
+    def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
+        if self.initial_poses.take(message):
+            with self._lock:
+                self.session.reset()
+
+    def _on_request(self, state: State, reason: str) -> bool:
+        """Goes to the state that a service asked for, and drops images under way; False while inactive."""
+        if self.inputs is None:
+            return False
+        with self._lock:
+            self._generation += 1
+            if state is State.INITIALIZING:
+                self._forget()
+            self._state.set(state, reason)
+        return True
+
+    def _start_over(self, reason: str) -> None:
+        """Forgets everything of a time that is now in the future."""
+        with self._lock:
+            self._generation += 1
+            self.transforms.tree.clear()
+            self._order.reset()
+            self._forget()
+            if self.inputs is not None:
+                self.inputs.rig.forget()
+                if self._state.state is not State.SUSPENDED:
+                    self._state.set(State.INITIALIZING, f"{reason} Starting over.")
+
+    def _forget(self) -> None:
+        """Drops the prior, the track and the last pose: map -> odom is withheld until the next one."""
+        self.initial_poses.forget()
+        self.session.reset()
+        self.publisher.forget()
+        self._progress = Progress()
+
+    def _reject(self, bad: BadMessage) -> None:
+        self._node.counters.add(bad.reason)
+        self._node.get_logger().warning(f"Rejected an image: {bad}.", throttle_duration_sec=LOG_PERIOD_S)
+
+    # Images, in the worker's thread.
+
+    def _localize(self, arrival: Arrival) -> None:
+        inputs, message = self.inputs, arrival.message
+        if inputs is None or arrival.generation != self._generation:
+            return
+        try:
+            image, camera = inputs.camera.decode(message)
+        except BadMessage as bad:
+            self._reject(bad)
+            return
+        if not has_contrast(image):
+            self._reject(BadMessage(BadReason.NO_CONTRAST))
+        stamp_ns, frame = stamp_to_ns(message.header.stamp), inputs.camera.frame_id(message)
+        # The first camera is the rig's base: its pose is estimated.
+        query = [CameraImage(image, camera), *inputs.rig.synchronous(frame, stamp_ns)]
+        prior = self.initial_poses.prior(lambda: self.transforms.base_T_camera(frame, stamp_ns))
+        measurement = self.session.measure(stamp_ns, query, prior)
+        T_odom_camera = self.transforms.odom_T_camera(frame, stamp_ns) if self.session.is_tracking else None
+        with self._lock:
+            if arrival.generation != self._generation:
+                return
+            self._progress.estimate = measurement.estimate
+            self._publish(self.session.update(measurement, T_odom_camera).pose, stamp_ns, frame)
+        self._node.counters.add(Event.PROCESSED)
+        self._latency.add((time.monotonic() - arrival.arrived_s) * 1e3)
+        if self._debug_publisher.get_subscription_count():
+            self._publish_debug_image(stamp_ns, frame, image, measurement.estimate)
+
+    def _publish(self, pose: TrackedPose, stamp_ns: int, camera_frame: str) -> None:
+        """Publishes the state, and the pose where there is one."""
+        state = State(pose.status.value)
+        if not pose.status.has_pose:
+            self._state.set(state, pose.reason)
+            return
+        assert pose.T_map_base is not None
+        assert pose.covariance is not None
+        if not self.publisher.publish(stamp_ns, camera_frame, pose.T_map_base, pose.covariance):
+            self._state.set(State.LOST, self.publisher.problem)
+            return
+        self.initial_poses.forget()
+        self._progress.pose_s = time.monotonic()
+        self._state.set(state, pose.reason)
+
+    def _publish_debug_image(
+        self, stamp_ns: int, frame: str, image: NDArray[np.uint8], estimate: PoseEstimate
+    ) -> None:
+        from scene_geo_loc.localization.match_picture import match_picture
+
+        picture = match_picture(image, estimate, self._map)
+        self._debug_publisher.publish(image_message(stamp_ns, frame, picture))
+
+    def _on_defect(self, error: Exception) -> None:
+        if not self._node.context.ok():
+            return  # Ctrl-C came during this image, and nothing can be published any more.
+        self._node.counters.add(Event.FAILED)
+        report = (
+            str(error) if isinstance(error, SceneGeoLocError) else "".join(traceback.format_exception(error))
+        )
+        self._node.get_logger().error(f"A frame failed: {report}", throttle_duration_sec=LOG_PERIOD_S)
+
+    # Diagnostics, in the executor's thread.
+
+    def _report(self) -> Report:
+        now_s, settings, inputs = time.monotonic(), self._settings(), self.inputs
+        with self._lock:
+            progress = self._progress
+            pose_age_s = None if progress.pose_s is None else now_s - progress.pose_s
+            has_pose = self._state.state in (State.LOCALIZED, State.DEAD_RECKONED)
+            if has_pose and pose_age_s is not None and pose_age_s > settings.fix_timeout:
+                self._state.set(State.LOST, f"No pose for {settings.fix_timeout:g} s.")
+        stamp_age_s = None
+        if progress.stamp_ns is not None:
+            stamp_age_s = (self._node.get_clock().now().nanoseconds - progress.stamp_ns) / 1e9
+        extractor = self.session.localizer.extractor
+        return LocalizationFacts(
+            active=inputs is not None,
+            state=self._state.state,
+            reason=self._state.reason,
+            camera_problem=(inputs.camera.problem or inputs.rig.problem) if inputs else "",
+            transform_problem=self.publisher.problem,
+            image_topic=inputs.camera.image_topic if inputs else "",
+            info_topic=settings.camera_info_topic,
+            has_camera_info=inputs is not None and inputs.camera.has_camera_info,
+            image_age_s=now_s - self._image_s,
+            pose_age_s=pose_age_s,
+            stamp_age_s=stamp_age_s,
+            fix_timeout_s=settings.fix_timeout,
+            recent=self._node.counters.take_recent(),
+            totals=self._node.counters.totals(),
+            latency_p50_ms=self._latency.percentile(50),
+            latency_p95_ms=self._latency.percentile(95),
+            inlier_ratio=progress.estimate.inlier_ratio if progress.estimate else None,
+            inliers=progress.estimate.inliers if progress.estimate else None,
+            map_path=str(self._map.path),
+            map_frame=self.map_frame,
+            keyframes=len(self._map),
+            device=str(extractor.device),
+            backend=extractor.backend_name,
+        ).report()

@@ -1,4 +1,4 @@
-"""Shows a drive that `make demo` made being localized, in RViz.
+"""Shows in RViz how a drive of `make demo` is localized.
 
 ros2 launch scene_geo_loc demo.launch.py drive:=snow
 """
@@ -13,9 +13,9 @@ from launch import LaunchDescription
 
 SHARE = Path(__file__).resolve().parents[1]
 ARGUMENTS = {
-    "demo": ("demo", "the folder that `make demo` left"),
+    "demo": ("demo", "output folder of `make demo`"),
     "drive": ("sunny", "sunny, snow or night"),
-    "image_transport": ("compressed", "how the drive was recorded: raw or compressed"),
+    "image_transport": ("compressed", "images of the drive: raw or compressed"),
     "out": ("", "folder of the recording to write; empty: none"),
     "rate": ("1.0", "speed, times real time"),
     "rviz": ("true", "whether to open RViz"),

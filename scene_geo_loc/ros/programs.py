@@ -1,4 +1,4 @@
-"""The console scripts of the nodes: light, so that Ctrl-C is heeded while the rest is still imported."""
+"""Console scripts of the nodes; they import little, so that Ctrl-C works while the rest is imported."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from importlib import import_module
 
 
 def localization_node() -> int:
-    """Localizes a camera's images in a reference map."""
+    """Runs the node that localizes a camera's images in a reference map."""
     return _run("localization.node")
 
 
 def map_builder_node() -> int:
-    """Builds a reference map from live topics or a recording."""
+    """Runs the node that builds a reference map from live topics or a recording."""
     return _run("map_builder.node")
 
 
@@ -28,7 +28,7 @@ def bag_recorder() -> int:
 
 
 def _run(module: str) -> int:
-    # Nothing is begun yet that would have to be ended, and an exception would come out of the midst of torch.
+    # Nothing is started yet that has to be ended, and an exception would be raised inside torch's import.
     before = signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     main = import_module(f"scene_geo_loc.ros.{module}").main
     signal.signal(signal.SIGINT, before)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,19 +111,31 @@ def command(environment: dict[str, str], file: str, **arguments: object) -> list
     return [sys.executable, "-c", LAUNCH, str(path), *(f"{n}:={value}" for n, value in arguments.items())]
 
 
-def launch(environment: dict[str, str], file: str, **arguments: object) -> str:
-    """Starts a launch file and waits for its end; what it said."""
-    done = subprocess.run(
+@contextmanager
+def started(environment: dict[str, str], file: str, **arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Starts a launch file; whatever of it still runs at the end of the block is killed."""
+    process = subprocess.Popen(
         command(environment, file, **arguments),
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=100,
-        check=False,
+        start_new_session=True,
     )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def launch(environment: dict[str, str], file: str, **arguments: object) -> str:
+    """Starts a launch file and waits for its end; what it said."""
+    with started(environment, file, **arguments) as process:
+        said, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    return said
 
 
 def launched_parameters(
@@ -131,14 +144,11 @@ def launched_parameters(
     """The values of some parameters of a node that a launch file starts."""
     with (
         spinning_node("parameter_reader", int(environment["ROS_DOMAIN_ID"])) as reader,
-        subprocess.Popen(command(environment, file, **arguments), env=environment) as process,
+        started(environment, file, **arguments),
     ):
-        try:
-            client = reader.create_client(GetParameters, f"{node}/get_parameters")
-            assert client.wait_for_service(60.0)
-            answer: Any = client.call(GetParameters.Request(names=names))
-        finally:
-            process.send_signal(signal.SIGINT)
+        client = reader.create_client(GetParameters, f"{node}/get_parameters")
+        assert client.wait_for_service(100.0)
+        answer: Any = client.call(GetParameters.Request(names=names))
     return [parameter_value_to_python(value) for value in answer.values]
 
 

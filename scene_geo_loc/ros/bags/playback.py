@@ -1,4 +1,4 @@
-"""Publishes the messages of a recording as they were recorded, with the time they were recorded at."""
+"""Publishes the messages of a recording at the times at which they were recorded."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 DEPTH = 100
 """Messages kept for a slow subscriber, and for a late one of a latched topic."""
 LARGE_BYTES, LARGE_PAUSE_S = 50_000, 0.005
-"""After a large message others wait so long.
+"""Pause after a large message.
 
 Fast DDS loses what is published while its subscribers' buffers still hold a lidar's sweep, and a reliable
 topic then stands still until the loss is noticed: small messages were measured to come up to 2 s late.
 """
 MATCHING_S = 0.5
-"""The other topics are matched a moment after those that were waited for."""
+"""Time in which the other topics find their subscribers after those waited for."""
 
 
 class Playback:
-    """The publishers of a recording's topics.
+    """Publishers of a recording's topics.
 
     Args:
         bag: the recording.
-        topics: those to publish; all where empty.
+        topics: topics to publish; empty: all.
 
     Raises SceneGeoLocError where a named topic is not in the recording or of an unknown type. Without
     names, topics of unknown types are left out with a warning.
@@ -74,12 +74,14 @@ class Playback:
         return self._publishers
 
     def wait_for_subscribers(self, topics: Collection[str], timeout_s: float) -> None:
-        """Waits until somebody listens to each of some topics. Raises SceneGeoLocError where nobody does."""
+        """Waits for a subscriber of each of some topics. Raises SceneGeoLocError after the timeout."""
         deadline = time.monotonic() + timeout_s
         for topic in topics:
             publisher = self._publishers.get(topic)
             if publisher is None:
-                raise SceneGeoLocError(f"{topic} is waited for, but not among the topics played.")
+                raise SceneGeoLocError(
+                    f"{topic} is waited for, but it is not among the topics that are played."
+                )
             while publisher.get_subscription_count() == 0:
                 self._check_context()
                 if time.monotonic() > deadline:
@@ -95,14 +97,14 @@ class Playback:
         clock_hz: float = 40.0,
         on_message: Callable[[BagMessage], None] | None = None,
     ) -> int:
-        """Publishes everything once; returns how many messages that were.
+        """Publishes the recording once; returns the number of messages.
 
         Args:
             rate: times real time.
-            start_s: seconds of the recording to skip; of latched topics nothing is skipped.
+            start_s: seconds of the recording to skip, except on latched topics.
             duration_s: seconds to play; 0 for all.
-            clock_hz: how often /clock is published, in recording time.
-            on_message: told each message just before it is published.
+            clock_hz: rate of /clock, in recording time.
+            on_message: called with each message just before it is published.
 
         Raises ExternalShutdownException where the node's context ends before the recording.
         """
@@ -145,13 +147,13 @@ class Playback:
             raise ExternalShutdownException
 
     def flush(self) -> None:
-        """Waits until the subscribers have got what was published."""
+        """Waits until subscribers have acknowledged all messages."""
         for publisher in self._publishers.values():
             publisher.wait_for_all_acked(Duration(seconds=2.0))
 
 
 def message_class(kind: str) -> Any:
-    """The rclpy class of a message type `package/msg/Name`, or None where it is not installed."""
+    """Returns the rclpy class of a message type `package/msg/Name`, or None where it is not installed."""
     package, _, name = kind.split("/")
     try:
         return getattr(import_module(f"{package}.msg"), name, None)
@@ -160,7 +162,7 @@ def message_class(kind: str) -> Any:
 
 
 def _latched_topics(bag: Bag) -> set[str]:
-    """The topics that late subscribers should get, too: transient local ones, and latched ones of ROS 1."""
+    """Returns the topics for late subscribers: transient local ones, and latched ones of ROS 1."""
     first = next(bag.messages(bag.topics), None)
     latched = {"/tf_static"}
     for connection in first.reader.connections if first else ():

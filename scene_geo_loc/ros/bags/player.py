@@ -22,15 +22,13 @@ class BagPlayerSettings(BaseModel):
 
     bag: str = setting("", "The ROS 1 or ROS 2 recording to play.")
     rate: float = setting(1.0, "Speed, times real time.", ge=0.01, le=100)
-    topics: list[TopicName] = setting([], "The topics to play; empty: all.")
+    topics: list[TopicName] = setting([], "Topics to play; empty: all.")
     wait_for: list[TopicName] = setting([], "Topics that must have a subscriber before playing starts.")
-    wait_timeout: float = setting(60.0, "How long to wait for them before giving up.", "s", ge=0.1, le=3600)
-    start: float = setting(0.0, "Part of the recording to skip.", "s", ge=0, le=1e6)
-    duration: float = setting(0.0, "Part of the recording to play; 0: to its end.", "s", ge=0, le=1e6)
-    loop: bool = setting(False, "Whether to start over at the end.")
-    clock_rate: float = setting(
-        40.0, "How often /clock is published, in recording time.", "Hz", ge=1, le=1000
-    )
+    wait_timeout: float = setting(60.0, "Time to wait for them.", "s", ge=0.1, le=3600)
+    start: float = setting(0.0, "Time of the recording to skip.", "s", ge=0, le=1e6)
+    duration: float = setting(0.0, "Time of the recording to play; 0: to its end.", "s", ge=0, le=1e6)
+    loop: bool = setting(False, "Whether to play again from the start at the end.")
+    clock_rate: float = setting(40.0, "Rate of /clock, in recording time.", "Hz", ge=1, le=1000)
 
 
 class BagPlayer(Node):

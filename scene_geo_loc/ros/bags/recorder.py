@@ -31,7 +31,7 @@ class BagRecorderSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     out: str = setting("", "Folder of the recording to write; it must not exist.")
-    topics: list[TopicName] = setting([], "The topics to record; empty: all.")
+    topics: list[TopicName] = setting([], "Topics to record; empty: all.")
 
 
 class BagRecorder(Node):

@@ -1,4 +1,4 @@
-"""What a node says about itself on `/diagnostics`, once a second."""
+"""Diagnostics of a node on `/diagnostics`, once a second."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Level(Enum):
-    """The levels of diagnostic_msgs/DiagnosticStatus."""
+    """Levels of diagnostic_msgs/DiagnosticStatus."""
 
     OK = b"\x00"
     WARN = b"\x01"
@@ -26,14 +26,14 @@ class Level(Enum):
 
 @dataclass
 class Report:
-    """The state of a node: the worst finding gives the level and the message."""
+    """Health of a node: the worst finding gives the level and the message."""
 
     level: Level = Level.OK
     message: str = ""
     values: dict[str, str] = field(default_factory=dict)
 
     def find(self, level: Level, sentence: str) -> None:
-        """Adds a finding; of those of one level the first one stays in front."""
+        """Adds a finding; the first one of the worst level comes first in the message."""
         if level.value > self.level.value:
             self.level, self.message = level, f"{sentence} {self.message}".strip()
         else:
@@ -59,25 +59,25 @@ def rejected_values(totals: Counter[Counted]) -> dict[str, str]:
 
 
 class LatencyWindow:
-    """The latencies of the last frames, in milliseconds."""
+    """Latencies of the last frames, in milliseconds."""
 
     def __init__(self, length: int = 200) -> None:
         self._values: deque[float] = deque(maxlen=length)
 
     def add(self, latency_ms: float) -> None:
-        """Takes the latency of a frame; the oldest is forgotten."""
+        """Adds the latency of a frame; the oldest is dropped."""
         self._values.append(latency_ms)
 
     def percentile(self, q: float) -> float | None:
-        """The q-th percentile, or None before the first frame."""
+        """Returns the q-th percentile, or None before the first frame."""
         values = list(self._values)
         return float(np.percentile(values, q)) if values else None
 
 
 class DiagnosticsPublisher:
-    """Publishes the report that `make_report` gives, once a second of wall time.
+    """Publishes the report of `make_report` once a second.
 
-    Wall time, because a simulated clock that stands still is a thing to report, too.
+    The period is wall time, so that a simulated clock that stands still is reported, too.
     """
 
     def __init__(self, node: Node, name: str, make_report: Callable[[], Report]) -> None:

@@ -1,7 +1,7 @@
-"""ROS messages out of numpy arrays, and back.
+"""ROS messages from and to numpy arrays.
 
-Images, clouds and camera intrinsics are read by the functions of `traversals`, which take the messages of
-rclpy as they take those of a bag.
+Images, clouds and camera intrinsics are read by the functions of `traversals`, which take messages of rclpy
+and of bags alike.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def stamp_to_ns(stamp: Time) -> int:
-    """A stamp in integer nanoseconds."""
+    """Returns a stamp in integer nanoseconds."""
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def ns_to_stamp(stamp_ns: int) -> Time:
-    """Integer nanoseconds as a stamp; those before 1970 have negative seconds."""
+    """Returns the stamp of integer nanoseconds; before 1970 its seconds are negative."""
     from builtin_interfaces.msg import Time
 
     seconds, nanoseconds = divmod(int(stamp_ns), 1_000_000_000)
@@ -39,12 +39,12 @@ def ns_to_stamp(stamp_ns: int) -> Time:
 
 
 def pose_from_message(pose: PoseMessage) -> Pose:
-    """A 4x4 pose. Raises ValueError where its numbers are no pose."""
+    """Returns a 4x4 pose. Raises ValueError where the numbers are not finite or no unit quaternion."""
     return _rigid(pose.position, pose.orientation)
 
 
 def pose_from_transform(transform: Transform) -> Pose:
-    """A 4x4 pose. Raises ValueError where its numbers are no pose."""
+    """Returns a 4x4 pose. Raises ValueError where the numbers are not finite or no unit quaternion."""
     return _rigid(transform.translation, transform.rotation)
 
 
@@ -82,7 +82,7 @@ def pose_stamped(stamp_ns: int, frame_id: str, T: Pose) -> PoseStamped:
 def pose_with_covariance(
     stamp_ns: int, frame_id: str, T: Pose, covariance: NDArray[np.float64]
 ) -> PoseWithCovarianceStamped:
-    """The pose with its (6, 6) covariance, order x y z and rotations about x y z."""
+    """geometry_msgs/PoseWithCovarianceStamped; covariance (6, 6), order x y z and rotations about x y z."""
     from geometry_msgs.msg import PoseWithCovarianceStamped
 
     message = PoseWithCovarianceStamped()

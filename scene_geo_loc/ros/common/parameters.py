@@ -1,4 +1,4 @@
-"""ROS parameters out of pydantic settings, so that each is declared, described and bounded once.
+"""ROS parameters from pydantic settings: each is declared, described and bounded once.
 
 A node's settings are a pydantic model; a nested model, such as the localizer's own settings, becomes
 parameters with a dotted name.
@@ -49,13 +49,13 @@ OptionalTopicName = Annotated[str, AfterValidator(lambda name: _check_topic(name
 
 
 def setting(default: Any, description: str, unit: str = "", live: bool = False, **bounds: Any) -> Any:
-    """A field of a node's settings.
+    """Returns a field of a node's settings.
 
     Args:
-        default: its value where the user gives none.
+        default: value of a parameter that is not set.
         description: one sentence for `ros2 param describe` and the documentation.
         unit: of the number.
-        live: whether it can be changed while the node runs; all others are read-only.
+        live: whether it can be changed while the node runs; else it is read-only.
         bounds: pydantic's ge, gt, le, lt.
     """
     extra: dict[str, Any] = {"unit": unit, "live": live}
@@ -64,13 +64,13 @@ def setting(default: Any, description: str, unit: str = "", live: bool = False, 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter as ROS sees it.
+    """A parameter as ROS declares it.
 
     Attributes:
         name: dotted name.
         kind: bool, int, float, str, list[str] or list[float].
         default: of that kind.
-        choices: the strings it takes, where they are few.
+        choices: allowed strings; empty where any is allowed.
         low, high: inclusive range of a number, or of each number of a list.
         is_optional: whether it is a number that `UNSET` leaves unset.
     """
@@ -93,14 +93,14 @@ class Parameter:
 
     @property
     def kind_name(self) -> str:
-        """Its type, as Python writes it."""
+        """Its type in Python notation."""
         return (
             self.kind.__name__ if isinstance(self.kind, type) and not get_args(self.kind) else str(self.kind)
         )
 
 
 def parameters_of(settings: type[BaseModel], prefix: str = "") -> Iterator[Parameter]:
-    """The parameters that a settings model stands for, those of nested models with a dotted name."""
+    """Yields the parameters of a settings model, those of nested models with a dotted name."""
     for name, field in settings.model_fields.items():
         annotation: Any = field.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -138,7 +138,7 @@ def _description(words: str, is_optional: bool) -> str:
 
 
 def _ros_kind(annotation: Any) -> tuple[Any, tuple[str, ...]]:
-    """The ROS type of a field's annotation, and the strings it is restricted to."""
+    """Returns the ROS type of a field's annotation, and the strings that it is restricted to."""
     if get_origin(annotation) is Literal:
         return str, tuple(get_args(annotation))
     if get_origin(annotation) in (Union, types.UnionType):

@@ -1,4 +1,4 @@
-"""Starts a node, spins it, and ends it cleanly."""
+"""Runs a node from its start to a clean end."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ AnyNode = TypeVar("AnyNode", bound="Node")
 def run(
     make_node: Callable[[], AnyNode], work: Callable[[AnyNode], int], args: list[str] | None = None
 ) -> int:
-    """Makes a node, does its work and destroys it; returns the exit code of the process.
+    """Creates a node, does its work and destroys it; returns the exit code of the process.
 
     Ctrl-C is a normal end: exit code 0.  A SceneGeoLocError is printed as one sentence: exit code 1.
 
     Args:
-        work: what the process is for, in the main thread; `spin` for a node that reacts only.
+        work: called with the node in the main thread, returns the exit code; `spin` where the node only
+            reacts.
     """
-    # rclpy's own handlers end the context from another thread, under the feet of what is running: that
-    # was seen to crash a recorder before it had closed its file.
+    # rclpy's own handlers end the context from another thread while callbacks run, which crashed a
+    # recorder before it had closed its file.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, signal.default_int_handler)
@@ -47,7 +48,7 @@ def run(
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     except RCLError:
-        # Whatever is published or waited for while Ctrl-C ends the context.
+        # Publishing or waiting failed because Ctrl-C ended the context.
         if rclpy.ok():
             raise
         return 0
@@ -55,7 +56,7 @@ def run(
         print(error, file=sys.stderr)
         return 1
     finally:
-        # A launch file passes Ctrl-C on, so that it can come twice, the second time in the middle of this.
+        # A launch file forwards Ctrl-C, so that it can come twice, the second time during this block.
         for kind in (signal.SIGINT, signal.SIGTERM):
             signal.signal(kind, signal.SIG_IGN)
         if node is not None:
@@ -67,16 +68,16 @@ def spin(node: Node, begin: Callable[[], bool] | None = None) -> int:
     """Serves the node's callbacks until the context ends; returns the exit code.
 
     Args:
-        begin: what to do first; where it returns False, the exit code is 1 at once.
+        begin: called first; where it returns False, the exit code is 1.
 
-    In this thread alone: rclpy's executor of several threads was measured to take three times the CPU.
+    All callbacks run in this thread: rclpy's multi-threaded executor took three times the CPU time.
     """
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
         if begin is not None and not begin():
             return 1
-        # From here on Ctrl-C waits for the end of a callback: none is torn in the middle.
+        # From here on Ctrl-C waits for the end of a callback, so that none is interrupted.
         asked_to_end = threading.Event()
         for kind in (signal.SIGINT, signal.SIGTERM):
             signal.signal(kind, lambda *_: asked_to_end.set())
@@ -96,7 +97,7 @@ def spin(node: Node, begin: Callable[[], bool] | None = None) -> int:
 
 
 def autostart(node: LifecycleNode) -> bool:
-    """Configures and activates a lifecycle node; whether both went well."""
+    """Configures and activates a lifecycle node; returns whether both succeeded."""
     return (
         node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         and node.trigger_activate() == TransitionCallbackReturn.SUCCESS

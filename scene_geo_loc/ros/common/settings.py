@@ -1,4 +1,4 @@
-"""The settings of the two nodes: each becomes a ROS parameter of the same name."""
+"""Settings of the two nodes: each becomes a ROS parameter of the same name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIN_RATE_HZ = 0.01
 
 
 class CameraSettings(BaseModel):
-    """What both nodes need to read a camera."""
+    """Parameters of the camera, which both nodes have."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -24,24 +24,24 @@ class CameraSettings(BaseModel):
         True, "Whether the node configures and activates itself; false under a lifecycle manager."
     )
     image_topic: TopicName = setting(
-        "camera/image_raw", "The camera's images; for compressed ones without the suffix."
+        "camera/image_raw", "The camera's images; for compressed ones the topic without /compressed."
     )
     image_transport: Literal["raw", "compressed"] = setting(
         "raw",
         "raw for sensor_msgs/Image, compressed for sensor_msgs/CompressedImage on IMAGE_TOPIC/compressed.",
     )
     camera_info_topic: TopicName = setting(
-        "camera/camera_info", "The camera's intrinsics; the latest message counts."
+        "camera/camera_info", "The camera's intrinsics; the latest message is used."
     )
     reliability: Literal["reliable", "best_effort"] = setting(
         "reliable",
-        "Reliability asked of the sensors' topics; a best effort subscriber loses most images above 450 KB "
+        "Reliability of the sensors' subscriptions; a best effort subscriber loses most images above 450 KB "
         "between processes with Fast DDS's default transport.",
     )
     map_frame: str = setting(
-        "", "The frame of the map; empty: the one that the map names, or `map` for a new one."
+        "", "Frame of the map; empty: the one stored in the map, or `map` for a new one."
     )
-    base_frame: str = setting("base_link", "The frame of the robot.")
+    base_frame: str = setting("base_link", "Frame of the robot.")
     base_T_camera: list[float] = setting(
         [], "Pose of the camera's optical frame in base_frame, x y z qx qy qz qw; empty: from TF.", "m, 1"
     )
@@ -63,26 +63,26 @@ class LocalizationNodeSettings(CameraSettings):
     device: str = setting("auto", "Where the network runs: auto, cpu, cuda, ...")
     rig_image_topics: list[TopicName] = setting(
         [],
-        "Images of further cameras, localized together with the first one's as one; each with its "
-        "camera_info beside it and its mounting on TF.",
+        "Image topics of the other cameras of a rig, which are localized together with the first one; each "
+        "needs a camera_info topic beside it and its mounting on TF.",
     )
     rig_tolerance: float = setting(
         0.05,
-        "How far images of the cameras may be apart, and how long one waits for those of the others; more "
-        "than 5 ms apart they need odometry on TF.",
+        "Largest time between images of a rig, and time to wait for those of the other cameras; images more "
+        "than 5 ms apart need odometry on TF.",
         "s",
         ge=0,
         le=1,
     )
-    odom_frame: str = setting("odom", "The frame that odometry moves the robot in, REP-105.")
+    odom_frame: str = setting("odom", "Frame of the odometry (REP-105).")
     publish_tf: Literal["map_to_odom", "map_to_base", "none"] = setting(
         "map_to_odom",
-        "What to broadcast: map_to_odom where odom_frame to base_frame is on TF (REP-105), "
+        "Transform to broadcast: map_to_odom where odom_frame to base_frame is on TF (REP-105), "
         "map_to_base where there is no odometry.",
     )
     transform_tolerance: float = setting(
         0.1,
-        "How far into the future map_to_odom is dated, so that listeners need not wait.",
+        "Time by which map_to_odom is dated ahead, so that listeners need not wait.",
         "s",
         True,
         ge=0,
@@ -90,20 +90,20 @@ class LocalizationNodeSettings(CameraSettings):
     )
     transform_rate: float = setting(
         20.0,
-        "How often map_to_odom is sent between two fixes, at least 0.01; 0: with fixes only.",
+        "Rate at which map_to_odom is repeated between poses, at least 0.01; 0: with poses only.",
         "Hz",
         ge=0,
         le=1000,
     )
     transform_timeout: float = setting(
-        0.2, "How long a fix waits for the TF of its image's stamp.", "s", True, ge=0, le=10
+        0.2, "Time that a pose waits for the transforms at its image's stamp.", "s", True, ge=0, le=10
     )
     fix_timeout: float = setting(
-        2.0, "After this long without a pose the state is lost.", "s", True, ge=0.1, le=3600
+        2.0, "Time without a pose after which the state is lost.", "s", True, ge=0.1, le=3600
     )
     prior_min_radius: float = setting(
         5.0,
-        "Keyframes within this distance of /initialpose are candidates even where its covariance is smaller.",
+        "Least radius around /initialpose within which keyframes are searched, whatever its covariance.",
         "m",
         True,
         ge=0.1,
@@ -111,7 +111,7 @@ class LocalizationNodeSettings(CameraSettings):
     )
     prior_timeout: float = setting(
         30.0,
-        "/initialpose is forgotten after this long, or with the first localized frame.",
+        "Time after which /initialpose is dropped, unless an image is localized before.",
         "s",
         True,
         ge=0.1,
@@ -129,14 +129,14 @@ class LocalizationNodeSettings(CameraSettings):
     @classmethod
     def _zero_or_a_rate(cls, value: float) -> float:
         if 0 < value < MIN_RATE_HZ:
-            raise ValueError(f"the least rate is {MIN_RATE_HZ:g} Hz; 0 sends with fixes only")
+            raise ValueError(f"the least rate is {MIN_RATE_HZ:g} Hz; 0 sends with poses only")
         return value
 
 
 class MapBuilderNodeSettings(CameraSettings):
     """Parameters of map_builder_node."""
 
-    out: str = setting("", "Folder of the map to build; an unfinished one of this name is continued.")
+    out: str = setting("", "Folder of the map to build; an unfinished map of this name is continued.")
     bag: str = setting("", "A recording to build from as fast as it can be read; empty: live topics.")
     network: str | None = setting(
         None,
@@ -146,10 +146,10 @@ class MapBuilderNodeSettings(CameraSettings):
     device: str = setting("auto", "Where the network runs: auto, cpu, cuda, ...")
     pose_source: Literal["tf", "odometry", "pose"] = setting(
         "tf",
-        "Where poses come from: TF from map_frame to the camera, or pose_topic (Odometry or PoseStamped).",
+        "Source of the poses: TF from map_frame to the camera, or pose_topic (Odometry or PoseStamped).",
     )
     pose_topic: TopicName = setting(
-        "odom", "The nav_msgs/Odometry or geometry_msgs/PoseStamped topic of pose_source."
+        "odom", "Topic of pose_source, nav_msgs/Odometry or geometry_msgs/PoseStamped."
     )
     points_topic: OptionalTopicName = setting("", "A sensor_msgs/PointCloud2 topic of a lidar; empty: none.")
     scan_topic: OptionalTopicName = setting("", "A sensor_msgs/LaserScan topic of a lidar; empty: none.")
@@ -158,16 +158,16 @@ class MapBuilderNodeSettings(CameraSettings):
     )
     pose_timeout: float = setting(
         1.0,
-        "How long a frame or scan waits for its pose and depth image before it is left out; "
-        "ten times as long while poses come, but late.",
+        "Time that an image or scan waits for its pose and depth image before it is dropped; "
+        "ten times as long while poses arrive, but late.",
         "s",
         ge=0.1,
         le=60,
     )
     backlog: int = setting(
         1000,
-        "Most memory for images and scans that wait for their poses and for the builder; images may fill "
-        "half of it. What comes beyond is left out and counted.",
+        "Memory for images and scans that wait for their poses and for the builder; images may fill half of "
+        "it. Messages beyond it are dropped and counted.",
         "MB",
         ge=1,
         le=1_000_000,

@@ -1,4 +1,4 @@
-"""Makes frames and scans with poses of live messages, and gives them to a map builder in order of time."""
+"""Feeds a map builder with frames and scans of live messages, posed and in order of time."""
 
 from __future__ import annotations
 
@@ -34,32 +34,32 @@ if TYPE_CHECKING:
     from scene_geo_loc.ros.common.settings import MapBuilderNodeSettings
 
 IMAGE_SHARE = 0.5
-"""Images leave so much of the backlog to scans: a keyframe less hurts less than a scan less."""
+"""Share of the backlog that images may fill: losing a keyframe hurts less than losing a scan."""
 CACHE_S = 600.0
-"""Poses are kept so long for what waits for the builder."""
+"""Poses are kept this long for messages that wait for the builder."""
 IMAGE_DEPTH, SCAN_DEPTH, POSE_DEPTH = 50, 100, 1000
 """Messages that wait for the executor while the builder has the processor."""
 DEPTH_IMAGES = 200
-"""Most depth images that wait for their images."""
+"""Limit on depth images that wait for their images."""
 IDLE_S = 0.02
 
 
 @dataclass
 class Sweep:
-    """A scan's message, and its points once somebody needed them."""
+    """Message of a scan, and its points once they are decoded."""
 
     message: PointCloud2 | LaserScan
     cloud: PointCloud | None = None
 
 
 class BuilderInput:
-    """The subscriptions of map_builder_node, and the thread that feeds its builder.
+    """Subscriptions of map_builder_node, and the thread that feeds its builder.
 
     Args:
-        on_defect: called with whatever else goes wrong with an image or scan; the thread goes on.
+        on_defect: called with an unexpected exception of an image or scan; the thread continues.
 
     Attributes:
-        problem: the sentence of what was last waited for in vain, or "".
+        problem: sentence on what an image or scan last waited for and did not get, or "".
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class BuilderInput:
             settings.pose_timeout, settings.backlog * 10**6
         )
         self._depths: dict[int, Any] = {}
-        # A topic of poses takes the place of what TF says about the robot.
+        # A topic of poses replaces the transforms of the robot's base on TF.
         own = settings.pose_source != "tf"
         self._listener = TransformListener(
             node,
@@ -109,16 +109,16 @@ class BuilderInput:
         self._subscriptions.append(self._node.create_subscription(kind, topic, callback, qos))
 
     def __len__(self) -> int:
-        """How many images and scans wait."""
+        """Number of images and scans that wait."""
         return len(self._synchronizer)
 
     @property
     def size(self) -> int:
-        """How many bytes of images and scans wait."""
+        """Bytes of the images and scans that wait."""
         return self._synchronizer.size
 
     def close(self) -> None:
-        """Unsubscribes, and gives the builder what waits and has its pose."""
+        """Unsubscribes, and passes to the builder the waiting messages that have their poses."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
@@ -128,7 +128,7 @@ class BuilderInput:
         self._thread.join()
 
     def start_over(self) -> None:
-        """Drops what waits, after the clock or the stamps jumped back."""
+        """Drops all waiting messages, after the clock or the stamps jumped back."""
         self._order.reset()
         self._synchronizer.clear()
         self._depths.clear()

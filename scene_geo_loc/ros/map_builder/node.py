@@ -26,9 +26,9 @@ from scene_geo_loc.traversals.opening import open_traversal
 
 
 def make_builder(settings: MapBuilderNodeSettings, map_frame: str, source: str) -> MapBuilder:
-    """The builder that the settings ask for. Raises SceneGeoLocError."""
+    """Returns the builder of some settings. Raises SceneGeoLocError."""
     if not settings.out:
-        raise SceneGeoLocError("No map is named; set the parameter `out` to the folder it shall have.")
+        raise SceneGeoLocError("No map is named; set the parameter `out` to the folder of the map.")
     return MapBuilder(
         Path(settings.out),
         settings.builder,
@@ -40,7 +40,7 @@ def make_builder(settings: MapBuilderNodeSettings, map_frame: str, source: str) 
 
 
 class MapBuilderNode(ManagedNode):
-    """Images, poses and scans in, a reference map out; docs/nodes.md describes the interface.
+    """Builds a reference map from images, poses and scans; docs/nodes.md describes its interface.
 
     Args:
         make: makes the builder when the node is configured.
@@ -85,7 +85,7 @@ class MapBuilderNode(ManagedNode):
         self.get_logger().info(f"Building {self.settings.out}; call ~/save when the drive is over.")
 
     def _abandon(self) -> None:
-        """Leaves an unfinished build for another time."""
+        """Leaves an unfinished build to be continued."""
         builder, self._builder = self._builder, None
         if builder is None:
             return
@@ -134,7 +134,7 @@ class MapBuilderNode(ManagedNode):
         self.get_logger().error(f"A message failed: {report}", throttle_duration_sec=LOG_PERIOD_S)
 
     def _report(self) -> Report:
-        """What docs/nodes.md describes under Diagnostics."""
+        """Returns the report that docs/nodes.md describes under Diagnostics."""
         report, recent, totals = Report(), self.counters.take_recent(), self.counters.totals()
         builder, builder_input = self._builder, self._input
         if recent[Event.RECEIVED]:
@@ -188,7 +188,7 @@ class MapBuilderNode(ManagedNode):
 
 
 def build_from_bag(node: MapBuilderNode) -> int:
-    """Builds from the recording that `bag` names, as fast as it can be read; the exit code."""
+    """Builds from the recording `bag` as fast as it can be read; returns the exit code."""
     settings, logger = node.settings, node.get_logger()
     poses = None if settings.pose_source == "tf" else settings.pose_topic
     traversal = open_traversal(Path(settings.bag), poses=poses)
@@ -207,7 +207,7 @@ def build_from_bag(node: MapBuilderNode) -> int:
         logger.info(f"{builder.finish()}: {builder.progress.keyframes} keyframes.")
     except (KeyboardInterrupt, ExternalShutdownException):
         builder.abandon()
-        print("Stopped: start again with the same `out` to go on.")
+        print("Stopped: start again with the same `out` to continue.")
         return 130
     return 0
 

@@ -1,4 +1,4 @@
-"""A robot with a camera beside a localization_node, whose localizer answers as it is told."""
+"""A robot with a camera and a localization_node, with a fake localizer."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ T_MAP_BASE = make_pose(np.eye(3), (100.0, 50.0, 0.0))
 
 
 class FakeLocalizer:
-    """Says that the camera is where the robot at T_MAP_BASE carries it, or what `answer` holds."""
+    """Answers with the camera's pose on the robot at T_MAP_BASE, or with `answer` where that is set."""
 
     extractor = SimpleNamespace(device="cpu", backend_name="torch")
 
@@ -86,7 +86,7 @@ class Robot:
         camera: Camera = CAMERA,
         **parameters: Any,
     ) -> None:
-        """`localizer` is one that answers as it is told, if none is given."""
+        """`localizer` is a FakeLocalizer, if none is given."""
         self.world, self.picture, self.camera = world, picture, camera
         self.localizer = localizer or FakeLocalizer()
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
@@ -96,13 +96,16 @@ class Robot:
         )
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         world.spin(self.node)
-        self.states = world.listen(String, "localization/state", latched=True)
-        self.poses = world.listen(PoseStamped, "localization/pose")
-        self.poses_with_covariance = world.listen(
-            PoseWithCovarianceStamped, "localization/pose_with_covariance"
+        topics = {
+            "localization/state": String,
+            "localization/pose": PoseStamped,
+            "localization/pose_with_covariance": PoseWithCovarianceStamped,
+            "/tf": TFMessage,
+            "/diagnostics": DiagnosticArray,
+        }
+        self.states, self.poses, self.poses_with_covariance, self.transforms, self.diagnostics = (
+            world.listen_to(topics, latched=["localization/state"])
         )
-        self.transforms = world.listen(TFMessage, "/tf")
-        self.diagnostics = world.listen(DiagnosticArray, "/diagnostics")
         self.stamps = itertools.count(START, SECOND // 10)
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         self.send_camera_info()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,15 +71,25 @@ class World:
 
     def listen(self, kind: Any, topic: str, latched: bool = False) -> list[Any]:
         """The list that fills with the messages of a topic."""
-        durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
-        messages = self.received.setdefault(topic, [])
-        subscription = self.node.create_subscription(
-            kind, topic, messages.append, QoSProfile(depth=100, durability=durability)
-        )
-        self.wait(lambda: self.node.count_publishers(subscription.topic_name) > 0, f"a publisher of {topic}")
-        # The publisher may not know of this subscription yet.
-        time.sleep(0.1)
+        (messages,) = self.listen_to({topic: kind}, latched=[topic] if latched else [])
         return messages
+
+    def listen_to(self, kinds: dict[str, Any], latched: Collection[str] = ()) -> list[list[Any]]:
+        """The lists that fill with the messages of some topics."""
+        for topic, kind in kinds.items():
+            durability = DurabilityPolicy.TRANSIENT_LOCAL if topic in latched else DurabilityPolicy.VOLATILE
+            self.node.create_subscription(
+                kind,
+                topic,
+                self.received.setdefault(topic, []).append,
+                QoSProfile(depth=100, durability=durability),
+            )
+        for topic in kinds:
+            count = partial(self.node.count_publishers, self.node.resolve_topic_name(topic))
+            self.wait(count, f"a publisher of {topic}")
+        # The publishers may not know of these subscriptions yet.
+        time.sleep(0.1)
+        return [self.received[topic] for topic in kinds]
 
     def call(self, kind: Any, name: str, request: Any) -> Any:
         """The answer of a service."""

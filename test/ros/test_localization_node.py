@@ -1,4 +1,4 @@
-"""localization_node over DDS, with a localizer that answers as it is told."""
+"""localization_node over DDS, with a fake localizer."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def test_the_covariance_is_that_of_the_robot_and_not_of_the_camera(robot: Robot)
     np.testing.assert_allclose(np.diag(covariance)[3:], 1e-4)
 
 
-def test_map_to_odom_takes_odometry_to_the_fix_and_is_dated_ahead_by_the_tolerance(robot: Robot) -> None:
+def test_map_to_odom_corrects_odometry_to_the_estimate_and_is_dated_ahead_by_the_tolerance(
+    robot: Robot,
+) -> None:
     stamp_ns = START + SECOND
     robot.send_odometry(stamp_ns - SECOND // 20)
     robot.send_odometry(stamp_ns + SECOND // 20)
@@ -78,7 +80,7 @@ def test_map_to_odom_takes_odometry_to_the_fix_and_is_dated_ahead_by_the_toleran
     np.testing.assert_allclose(poses[0] @ T_ODOM_BASE, T_MAP_BASE, atol=1e-9)
 
 
-def test_map_to_odom_is_repeated_between_fixes_dated_now(robot: Robot) -> None:
+def test_map_to_odom_is_repeated_between_poses_with_the_present_time(robot: Robot) -> None:
     now_ns = robot.node.get_clock().now().nanoseconds
     robot.send_odometry(now_ns)
     robot.send(stamp_ns=now_ns)
@@ -88,7 +90,7 @@ def test_map_to_odom_is_repeated_between_fixes_dated_now(robot: Robot) -> None:
     assert stamps[-1] > now_ns + SECOND // 10
 
 
-def test_map_to_odom_is_withheld_until_the_first_fix(robot: Robot) -> None:
+def test_map_to_odom_is_withheld_until_the_first_pose(robot: Robot) -> None:
     robot.localizer.answer = PoseEstimate(Status.LOST, rejection=FEW_INLIERS)
     stamp_ns = START
     robot.send_odometry(stamp_ns)
@@ -197,7 +199,7 @@ def test_a_defect_in_the_localizer_is_reported_and_the_next_image_is_localized(r
     robot.world.wait(lambda: robot.poses, "a pose")
 
 
-def test_without_fixes_for_a_while_the_state_is_lost(world: Any, picture: np.ndarray) -> None:
+def test_without_poses_for_a_while_the_state_is_lost(world: Any, picture: np.ndarray) -> None:
     robot = Robot(world, picture, fix_timeout=0.3)
     robot.mount_camera()
     robot.send()
@@ -220,7 +222,7 @@ def test_a_suspended_node_localizes_nothing_until_it_is_resumed(robot: Robot) ->
     robot.state_becomes("localized")
 
 
-def test_relocalize_forgets_the_last_fix_and_withholds_map_to_odom(robot: Robot) -> None:
+def test_relocalize_drops_the_last_pose_and_withholds_map_to_odom(robot: Robot) -> None:
     robot.send_odometry(START)
     robot.send(stamp_ns=START)
     robot.world.wait(robot.corrections, "map -> odom")

@@ -1,4 +1,4 @@
-"""Parameters out of settings."""
+"""Parameters from settings."""
 
 from __future__ import annotations
 

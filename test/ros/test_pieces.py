@@ -1,4 +1,4 @@
-"""The smaller pieces that the nodes are made of."""
+"""The smaller parts of the nodes."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_worker_survives_what_its_work_raises() -> None:
     assert isinstance(errors[0], ZeroDivisionError)
 
 
-def test_stamps_tell_what_comes_twice_late_or_starts_over() -> None:
+def test_stamps_show_duplicates_late_images_and_restarts() -> None:
     order = StampOrder()
     assert not order.check(10 * SECOND)
     with pytest.raises(BadMessage, match="duplicate stamp"):
@@ -155,7 +155,7 @@ def test_an_item_that_fails_is_not_released_again() -> None:
     assert len(synchronizer) == 0
 
 
-def test_pending_items_take_a_bounded_memory_that_those_taken_give_back() -> None:
+def test_waiting_items_take_a_bounded_memory_that_released_ones_free() -> None:
     synchronizer: PoseSynchronizer[int] = PoseSynchronizer(timeout_s=100.0, capacity=100)
     assert [synchronizer.add(i, i, 40) for i in range(3)] == [True, True, False]
     assert synchronizer.size == 80

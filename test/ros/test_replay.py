@@ -1,4 +1,4 @@
-"""Playing a recording to a localization_node of its own, and what its answers count as."""
+"""Replay of a recording to a localization_node, and the records of its answers."""
 
 from __future__ import annotations
 
@@ -130,12 +130,12 @@ def test_a_recording_is_localized_by_a_node_of_its_own(room: Room, room_map: Pat
     assert summary.latency_p50_ms is not None
 
 
-def test_a_pose_that_is_told_while_the_state_is_dead_reckoned_counts_as_such(answers: ReplayAnswers) -> None:
+def test_a_pose_in_the_state_dead_reckoned_counts_as_such(answers: ReplayAnswers) -> None:
     answers.states.append((50.465, "dead_reckoned"))
     assert [record.status for record in live_records(answers, Recording())][4] is Status.DEAD_RECKONED
 
 
-def test_a_node_that_follows_the_camera_does_not_believe_its_first_fix(
+def test_a_tracking_node_does_not_publish_its_first_estimate(
     room: Room, room_map: Path, tmp_path: Path
 ) -> None:
     bag = record(tmp_path / "evening", room)
@@ -145,7 +145,7 @@ def test_a_node_that_follows_the_camera_does_not_believe_its_first_fix(
     assert summarize(live_records(answers, open_traversal(bag))).wrong_fixes == 0
 
 
-def test_a_node_that_does_not_start_tells_why(room: Room, tmp_path: Path) -> None:
+def test_a_node_that_does_not_start_gives_the_reason(room: Room, tmp_path: Path) -> None:
     bag = record(tmp_path / "evening", room)
     with pytest.raises(SceneGeoLocError, match="localization_node ended with status") as error:
         replay(bag, tmp_path / "no_map", tmp_path / "node.log", lambda done, total: None)

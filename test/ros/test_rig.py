@@ -83,14 +83,14 @@ def black(frame: Frame) -> Any:
     return image_message(0, "", np.zeros_like(frame.image))
 
 
-def test_what_the_second_camera_sees_tells_the_pose_where_the_first_sees_nothing(rig: Rig) -> None:
+def test_the_second_camera_gives_the_pose_where_the_first_sees_nothing(rig: Rig) -> None:
     rig.send_aside(START)
     rig.robot.send(black(rig.front), stamp_ns=START)
     rig.pose_is_right()
     rig.robot.state_becomes("localized")
 
 
-def test_an_image_waits_for_the_other_camera_s_that_is_about_to_come(rig: Rig) -> None:
+def test_an_image_waits_for_that_of_the_other_camera_which_is_about_to_arrive(rig: Rig) -> None:
     rig.send_aside(START)
     rig.robot.send(stamp_ns=START)
     rig.pose_is_right()
@@ -108,7 +108,7 @@ def test_an_image_waits_for_the_other_camera_s_that_is_about_to_come(rig: Rig) -
     assert rig.robot.bad(BadReason.NO_RIG_IMAGE) == 0
 
 
-def test_a_camera_that_says_nothing_is_left_out_and_diagnosed(rig: Rig) -> None:
+def test_a_silent_camera_is_left_out_and_diagnosed(rig: Rig) -> None:
     rig.robot.send(stamp_ns=START)
     rig.pose_is_right()
     assert rig.robot.bad(BadReason.NO_RIG_IMAGE) == 1

@@ -1,4 +1,4 @@
-"""localization_node with tracking, over DDS: what it publishes of a camera that it follows."""
+"""localization_node with tracking, over DDS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AHEAD = make_pose(np.eye(3), (1.0, 0.0, 0.0))
 LOST = PoseEstimate(Status.LOST, rejection=Rejection(RejectionKind.UNKNOWN_PLACE, 0.0, 0.1))
 
 
-def fix_at(T_map_base: np.ndarray) -> PoseEstimate:
+def estimate_at(T_map_base: np.ndarray) -> PoseEstimate:
     covariance = np.diag([0.01] * 3 + [0.0001] * 3)
     return PoseEstimate(Status.LOCALIZED, T_map_base @ T_BASE_CAMERA, covariance)
 
@@ -38,7 +38,7 @@ def follow(robot: Robot, images: int = 3) -> None:
     robot.state_becomes("localized")
 
 
-def test_a_pose_is_published_once_three_fixes_agree(robot: Robot) -> None:
+def test_a_pose_is_published_once_three_estimates_agree(robot: Robot) -> None:
     follow(robot)
     robot.states_end_with("initializing", "lost", "localized")
     robot.world.wait(lambda: robot.poses, "a pose")
@@ -46,7 +46,7 @@ def test_a_pose_is_published_once_three_fixes_agree(robot: Robot) -> None:
     np.testing.assert_allclose(pose_from_message(robot.poses[0].pose), T_MAP_BASE, atol=1e-9)
 
 
-def test_an_image_that_is_lost_has_the_pose_that_odometry_carries_on(robot: Robot) -> None:
+def test_an_image_that_is_lost_gets_a_dead_reckoned_pose(robot: Robot) -> None:
     follow(robot)
     robot.localizer.answer = LOST
     stamp_ns = next(robot.stamps)
@@ -62,7 +62,7 @@ def test_an_image_that_is_lost_has_the_pose_that_odometry_carries_on(robot: Robo
     assert robot.diagnosed("Dead-reckoned by odometry").level == b"\x01"
 
 
-def test_map_to_odom_stays_while_odometry_carries_the_pose(robot: Robot) -> None:
+def test_map_to_odom_stays_while_the_pose_is_dead_reckoned(robot: Robot) -> None:
     follow(robot)
     robot.localizer.answer = LOST
     stamp_ns = next(robot.stamps)
@@ -75,7 +75,7 @@ def test_map_to_odom_stays_while_odometry_carries_the_pose(robot: Robot) -> None
 
 def test_a_fix_elsewhere_is_not_published(robot: Robot) -> None:
     follow(robot)
-    robot.localizer.answer = fix_at(make_pose(np.eye(3), (40.0, 50.0, 0.0)))
+    robot.localizer.answer = estimate_at(make_pose(np.eye(3), (40.0, 50.0, 0.0)))
     stamp_ns = next(robot.stamps)
     robot.send_odometry(stamp_ns)
     robot.send(stamp_ns=stamp_ns)
@@ -95,7 +95,7 @@ def test_after_an_image_that_is_lost_the_next_is_searched_for_around_the_camera(
     np.testing.assert_allclose(robot.localizer.priors[5].T_map_camera, T_MAP_BASE @ T_BASE_CAMERA, atol=1e-9)
 
 
-def test_who_asks_to_relocalize_or_tells_a_pose_starts_the_tracker_over(robot: Robot) -> None:
+def test_relocalize_and_an_initial_pose_reset_the_tracker(robot: Robot) -> None:
     follow(robot)
     assert robot.call("relocalize").success
     robot.state_becomes("initializing")
@@ -107,7 +107,7 @@ def test_who_asks_to_relocalize_or_tells_a_pose_starts_the_tracker_over(robot: R
     robot.state_becomes("lost")
 
 
-def test_stamps_that_jump_back_start_the_tracker_over(robot: Robot) -> None:
+def test_stamps_that_jump_back_reset_the_tracker(robot: Robot) -> None:
     follow(robot)
     robot.send(stamp_ns=START - 100 * SECOND)
     robot.states_end_with("localized", "initializing", "lost")

@@ -69,7 +69,11 @@ def test_every_pixel_takes_the_depth_nearest_to_it(tmp_path: Path) -> None:
             "16 numbers",
         ),
         ("split.txt", "sequence one\n", "expected a line for each sequence"),
-        ("split.txt", "sequence0 [frames=9] [start=90 ; end=98]\n", "no frames of data/ in the split 'test'"),
+        (
+            "split.txt",
+            "sequence0 [frames=9] [start=90 ; end=98]\n",
+            "no frame of data/ is in the split 'test'",
+        ),
     ],
 )
 def test_a_damaged_room_is_refused_in_one_sentence(tmp_path: Path, file: str, text: str, words: str) -> None:

@@ -191,9 +191,9 @@ class BuilderInput:
             self._use_image(item)
 
     def _use_scan(self, sweep: Sweep, is_last_chance: bool = False) -> None:
-        """Gives the builder the points of a sweep whose poses are known, as those of a recording.
+        """Gives the builder the points of a sweep at times of known poses, as the reader of a recording does.
 
-        Raises NotYet where the pose at its last point is unknown, unless it is the last chance.
+        Raises NotYet where the pose at the sweep's last point is unknown, unless it is the last chance.
         """
         message = sweep.message
         if sweep.cloud is None:

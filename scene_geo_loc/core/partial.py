@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, TypeVar
@@ -24,6 +27,8 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 
 MARKER = ".scene_geo_loc_partial"
 """File that marks a folder as an unfinished output, or as one that is being replaced."""
+_TEMPORARY = re.compile(r"partial\.[0-9a-f]{8}|[0-9a-f]{8}\.replaced")
+"""Ends of the names that a folder has for an instant while it is created or replaced."""
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """Errors of file systems without locks: two writers at a time are not noticed there."""
 
@@ -196,14 +201,14 @@ class PartialFolder:
 
     def _create(self) -> None:
         """Creates the folder with its marker in one step, unless another process is faster."""
-        aside = self.folder.with_name(f".{self.folder.name.lstrip('.')}.{secrets.token_hex(4)}")
+        aside = self._temporary("partial.{}")
         aside.mkdir()
         try:
             self._write_marker(aside)
             lock = OutputLock.acquire(aside / MARKER)
             rename_new(aside, self.folder)
-        except FileExistsError:
-            shutil.rmtree(aside)
+        except (FileExistsError, FileNotFoundError):
+            shutil.rmtree(aside, ignore_errors=True)
             return
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
@@ -222,7 +227,10 @@ class PartialFolder:
     def discard(self) -> None:
         """Removes the folder, if it is taken up or begun."""
         if self._lock is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            with suppress(OSError):
+                aside = self._temporary("partial.{}")
+                self.folder.rename(aside)
+                _remove(aside)
             self.release()
 
     def release(self) -> None:
@@ -246,6 +254,8 @@ class PartialFolder:
         assert self._lock is not None
         source = content or self.folder
         try:
+            for left in source.rglob(".*.partial"):  # of files that a killed process was writing
+                left.unlink()
             sync_tree(source)
             if os.path.lexists(self.out):
                 if check_replaced is None:
@@ -265,22 +275,42 @@ class PartialFolder:
             self.discard()
             return
         (self.out / MARKER).unlink()
+        self._remove_rests()
         self.release()
 
     def _replace(self, source: Path) -> None:
         """Puts `source` in the place of `out`, and removes what was there."""
         self._write_marker(self.out, replaced=True)
+        aside = self._temporary("{}.replaced")
         if exchange(source, self.out):
-            shutil.rmtree(source)
-            return
-        aside = self.out.with_name(f".{self.out.name}.{secrets.token_hex(4)}.replaced")
-        rename_new(self.out, aside)
-        rename_new(source, self.out)
-        shutil.rmtree(aside)
+            rename_new(source, aside)
+        else:
+            rename_new(self.out, aside)
+            rename_new(source, self.out)
+        _remove(aside)
+
+    def _temporary(self, name: str) -> Path:
+        """Returns a unique path that matches `_TEMPORARY`."""
+        return self.out.with_name(f".{self.out.name}.{name.format(secrets.token_hex(4))}")
+
+    def _remove_rests(self) -> None:
+        """Removes the folders that killed processes left under temporary names."""
+        prefix = f".{self.out.name}."
+        for folder in self.out.parent.glob(f"{glob.escape(prefix)}*"):
+            if not _TEMPORARY.fullmatch(folder.name, len(prefix)) or folder.is_symlink():
+                continue
+            with suppress(OSError):
+                if self._read_marker(folder) is None:
+                    folder.rmdir()  # killed before its last step: the folder is empty
+                    continue
+                lock = OutputLock.acquire(folder / MARKER, create=False)
+                _remove(folder)
+                lock.release()
 
     def _write_marker(self, folder: Path, *, replaced: bool = False) -> None:
+        """Writes the marker in place: one that a kill tears is not read, and written again."""
         (folder / MARKER).unlink(missing_ok=True)  # a symbolic link would be followed
-        write_aside(folder / MARKER, json.dumps({"kind": self._kind, "replaced": replaced}).encode())
+        (folder / MARKER).write_text(json.dumps({"kind": self._kind, "replaced": replaced}))
 
     def _read_marker(self, folder: Path) -> dict[str, Any] | None:
         """What the marker of a folder says; None where there is none of this kind."""
@@ -301,6 +331,17 @@ class PartialFolder:
                     raise self._error(
                         f"{Path(root, name)} is neither a regular file nor a folder: remove {self.folder}."
                     )
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder, its marker last: whenever this is interrupted, it can be continued."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != MARKER:
+            entry.unlink()
+    (folder / MARKER).unlink(missing_ok=True)
+    folder.rmdir()
 
 
 def check_replaceable(

@@ -160,6 +160,19 @@ def test_what_a_kill_left_of_a_replaced_output_is_removed(tmp_path: Path) -> Non
     assert contents(tmp_path / "out") == {"thing.txt": "newer"}
 
 
+def test_what_kills_left_under_temporary_names_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".out.partial.0123abcd", ".out.0123abcd.replaced"):
+        begin(tmp_path / "other").folder.rename(tmp_path / name)
+    for name in (".out.partial.4567abcd", ".out.partial.89abcdef", ".out.notes"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".out.partial.4567abcd" / "photo.jpg").write_text("mine")
+    partial = begin(tmp_path / "out")
+    (partial.folder / ".thing.txt.99-0123abcd.partial").write_text("torn")
+    partial.publish()
+    assert contents(tmp_path / "out") == {"thing.txt": "new"}
+    assert sorted(os.listdir(tmp_path)) == [".out.notes", ".out.partial.4567abcd", "out"]
+
+
 def test_two_writers_of_one_output_are_one_too_many(tmp_path: Path) -> None:
     partial = begin(tmp_path / "out")
     second = PartialFolder(tmp_path / "out", KIND)

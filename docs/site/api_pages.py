@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
+from sphinx.ext.autodoc.mock import mock
 from typer import Context
 from typer.cli import get_docs_for_click
 from typer.main import get_command
@@ -39,9 +40,10 @@ WHAT_EACH_DOES = {
 
 def write_pages(app: Sphinx) -> None:
     """Writes the pages whose content has changed, and removes those of folders that are gone."""
-    for path in PACKAGE.rglob("[!_]*.py"):
-        # All at once, and before autodoc adds annotations to pydantic's classes that fit no later model.
-        import_module(name_of(path))
+    with mock(app.config.autodoc_mock_imports):
+        for path in PACKAGE.rglob("[!_]*.py"):
+            # All at once, and before autodoc adds annotations to pydantic's classes that fit no later model.
+            import_module(name_of(path))
     out = Path(app.srcdir) / "api"
     out.mkdir(exist_ok=True)
     pages = {name_of(folder): page_of(folder) for folder in folders()}

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,8 @@ autodoc_default_options = {
     "ignore-module-all": True,  # a name is described where it is defined
 }
 autodoc_typehints_format = "short"
+# A whole ROS 2 has these; the wheels that stand in for it have not.
+autodoc_mock_imports = [] if find_spec("launch_ros") else ["launch", "launch_ros"]
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 napoleon_numpy_docstring = False

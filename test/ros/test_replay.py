@@ -117,10 +117,10 @@ def test_an_image_of_unknown_truth_is_kept_without_one(answers: ReplayAnswers) -
 
 def test_a_recording_is_localized_by_a_node_of_its_own(room: Room, room_map: Path, tmp_path: Path) -> None:
     bag = record(tmp_path / "evening", room)
-    told: list[tuple[int, int]] = []
-    answers = replay(bag, room_map, tmp_path / "node.log", lambda done, total: told.append((done, total)))
+    progress: list[tuple[int, int]] = []
+    answers = replay(bag, room_map, tmp_path / "node.log", lambda done, total: progress.append((done, total)))
     records = live_records(answers, open_traversal(bag))
-    assert told == [(done, FRAMES) for done in range(1, FRAMES + 1)]
+    assert progress == [(done, FRAMES) for done in range(1, FRAMES + 1)]
     assert len(records) == FRAMES
     summary = summarize(records)
     assert summary.localized > 0

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
+import rclpy
 from camera_robot import SECOND, START, T_MAP_BASE, T_ODOM_BASE, Robot
 from lifecycle_msgs.msg import State as LifecycleState
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from tf2_msgs.msg import TFMessage
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.ros.common.counters import BadReason
+from scene_geo_loc.ros.common.counters import BadReason, Event
 from scene_geo_loc.ros.common.messages import (
     image_message,
     ns_to_stamp,
     pose_with_covariance,
     transform_message,
 )
+from scene_geo_loc.ros.common.running import spin
 from scene_geo_loc.ros.localization.node import LocalizationNode
 from scene_geo_loc.ros.map_builder.node import MapBuilderNode
 
@@ -122,6 +129,21 @@ def test_a_callback_that_fails_is_reported_and_the_node_lives(
     monkeypatch.undo()
     robot.send()
     robot.world.wait(lambda: robot.poses, "a pose")
+
+
+def test_a_callback_of_rclpy_that_fails_does_not_end_the_process(context: None) -> None:
+    node = LocalizationNode()
+    Node.create_timer(node, 0.05, lambda: 1 // 0)  # past the guards of the node's own callbacks
+    handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+    threading.Timer(1.0, rclpy.try_shutdown).start()
+    try:
+        with suppress(ExternalShutdownException):
+            spin(node)
+    finally:
+        for kind, handler in handlers.items():
+            signal.signal(kind, handler)
+    assert node.counters.totals()[Event.CALLBACK_FAILED] > 0
+    node.destroy_node()
 
 
 def test_a_service_that_fails_answers(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,6 @@ class Summary:
         return {
             "queries": self.queries,
             "localized": self.localized,
-            "unanswered": self.unanswered,
             "localized_share": _rounded(self.localized_share),
             "position_median_m": _rounded(self.position_median_m),
             "position_p95_m": _rounded(self.position_p95_m),

@@ -92,7 +92,7 @@ def test_a_run_that_trained_a_decoder_alone_is_left_out(tmp_path: Path) -> None:
 def test_a_seed_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     for name in ("one", "two"):
         make_run(tmp_path / name)
-    with pytest.raises(SceneGeoLocError, match="are both RGB with seed 0"):
+    with pytest.raises(SceneGeoLocError, match="RGB with seed 0"):
         find_runs([tmp_path])
 
 
@@ -130,7 +130,7 @@ def test_files_that_training_began_with_are_told_without_their_machines_folders(
 def test_two_protocols_of_one_name_are_refused_whichever_systems_they_trained(tmp_path: Path) -> None:
     make_run(tmp_path / "one")
     make_run(tmp_path / "two", name="RGBtD", protocol={"name": "reduced", "epochs": 6})
-    with pytest.raises(SceneGeoLocError, match="two is trained by another protocol reduced"):
+    with pytest.raises(SceneGeoLocError, match="two: its protocol reduced differs"):
         find_runs([tmp_path])
 
 
@@ -144,12 +144,12 @@ def test_weights_in_another_folder_are_the_same_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "system: 3", "system: {name: a}\nseed: x\n", ": :", "\0"])
 def test_a_config_that_is_none_is_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.yaml").write_text(text)
-    with pytest.raises(SceneGeoLocError, match="is no config of a run"):
+    with pytest.raises(SceneGeoLocError, match="is not the config of a trained descriptor"):
         find_runs([tmp_path])
 
 
 def test_a_folder_without_runs_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SceneGeoLocError, match="is no run folder"):
+    with pytest.raises(SceneGeoLocError, match="is not a run folder"):
         find_runs([tmp_path / "nothing"])
 
 

@@ -61,7 +61,7 @@ def test_every_image_below_the_folder_is_described_under_its_sorted_name(
         assert np.linalg.norm(archive["descriptors"], axis=1) == pytest.approx(np.ones(4), abs=1e-5)
         assert str(archive["input_size"]) == "320x240"
         assert len(str(archive["network"])) == 64
-    assert "4 images, 512 numbers each" in shown
+    assert "4 descriptors of size 512" in shown
 
 
 def test_images_that_cannot_be_read_are_left_out_and_counted(folder: Path, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_named_network_that_is_not_fitted_is_fitted_on_the_images(folder: Path
 
 def test_a_network_that_would_be_fitted_twice_is_refused(folder: Path, tmp_path: Path) -> None:
     run(folder, "--out", tmp_path / "out.npz", "--save-network", tmp_path / "fitted.safetensors")
-    with pytest.raises(CheckpointError, match="fitted already: leave out --fit"):
+    with pytest.raises(CheckpointError, match="fitted already: omit --fit"):
         run(
             folder, "--out", tmp_path / "o.npz", "--network", tmp_path / "fitted.safetensors", "--fit", folder
         )

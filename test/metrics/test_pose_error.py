@@ -134,3 +134,13 @@ def test_rejections_are_grouped_by_kind_and_those_with_a_pose_are_left_out() -> 
 
 def test_older_files_name_a_dead_reckoned_pose_carried() -> None:
     assert Status("carried") is Status.DEAD_RECKONED
+
+
+def test_images_without_an_answer_of_the_node_are_counted_apart() -> None:
+    records = [
+        QueryRecord(0, Status.UNANSWERED, np.eye(4)),
+        QueryRecord(1, Status.LOST, np.eye(4)),
+        QueryRecord(2, Status.UNANSWERED, None),
+    ]
+    summary = summarize(records)
+    assert (summary.queries, summary.localized, summary.unanswered) == (2, 0, 1)

@@ -182,3 +182,17 @@ def test_pictures_survive_their_jpeg(report: Report) -> None:
     assert decoded is not None
     error = np.abs(decoded[..., ::-1].astype(int) - example.picture)
     assert np.median(error) < 3
+
+
+def test_images_without_an_answer_are_no_examples_and_are_named_in_the_report(
+    traversal: Any, tmp_path: Path
+) -> None:
+    statuses = [Status.UNANSWERED, Status.LOST] * 20
+    records = [
+        QueryRecord(frame.stamp_ns, status, frame.T_map_camera)
+        for frame, status in zip(traversal.frames(), statuses, strict=False)
+    ]
+    assert all(records[i].status is Status.LOST for i in choose_examples(records))
+    write_report(tmp_path / "busy.html", report_of(records))
+    count = sum(record.status is Status.UNANSWERED for record in records)
+    assert f"no answer to {count} images" in (tmp_path / "busy.html").read_text()

@@ -1,4 +1,4 @@
-"""One HTML file that shows a descriptor benchmark: table, curves, comparisons, and matches to look at."""
+"""HTML report of the descriptor benchmark: table, curves, comparisons and example matches."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from scene_geo_loc.plots.style import write_figure
 from scene_geo_loc.reports.report import template
 
 _EACH = 3
-"""Right and wrong matches that are shown of a system in a scenario."""
+"""Number of correct and of wrong matches shown for a system in a scenario."""
 
 _HEIGHT = 200
 
 
 @dataclass(frozen=True)
 class Match:
-    """A query beside the reference that a system finds most similar.
+    """A query beside the most similar reference of a system.
 
     Attributes:
-        is_right: whether it lies within 25 m.
-        title, details: in words and numbers.
-        jpeg: the picture.
+        is_right: whether the reference lies within 25 m of the query.
+        title, details: caption.
+        jpeg: the picture, compressed.
     """
 
     is_right: bool
@@ -60,14 +60,14 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture as an SVG element, and what stands above it."""
+    """A figure as an SVG element, with its title."""
 
     title: str
     svg: str
 
 
 def write_descriptor_report(folder: Path, benchmark: Benchmark) -> Path:
-    """Writes index.html, and its curves once more as .svg and .png; returns the page's path."""
+    """Writes index.html, and the curves also as .svg and .png files; returns the page's path."""
     groups = figure_groups(benchmark)
     galleries = [
         Gallery(f"{views.name}: {result.system}", draw_matches(views, result.runs[0].recalls[views.name]))
@@ -105,31 +105,34 @@ def write_descriptor_report(folder: Path, benchmark: Benchmark) -> Path:
 
 
 def draw_matches(views: ScenarioViews, recall: PlaceRecall) -> list[Match]:
-    """Right and wrong top-1 matches, of each kind a few from all along the queries; right ones first."""
+    """Draws a few correct and a few wrong top-1 matches, spread over the queries; correct ones first."""
     matches = []
     for is_right in (True, False):
         for i in _spread(np.flatnonzero(recall.right == is_right)):
             query, reference = views.queries[i], views.references[recall.top1[i]]
             try:
                 picture = side_by_side(query.read(), reference.read(), _HEIGHT)
-            except TraversalError:  # removed since it was described
+            except TraversalError:  # the file was removed after it was described
                 continue
             away = metres(float(recall.top1_distance_m[i]))
             rank = int(recall.first_right[i])
-            found = f"the first right one is number {rank}" if rank else "none of the first 25 is right"
+            found = f"the first correct one has rank {rank}" if rank else "none of the first 25 is correct"
             details = f"query of {query.camera}, reference of {reference.camera}"
             if not is_right:
                 details += f"; {found}"
             matches.append(
                 Match(
-                    is_right, f"{'right' if is_right else 'wrong'}, {away} off", details, jpeg_bytes(picture)
+                    is_right,
+                    f"{'correct' if is_right else 'wrong'}, {away} off",
+                    details,
+                    jpeg_bytes(picture),
                 )
             )
     return matches
 
 
 def _shown(benchmark: Benchmark) -> list[SystemResult]:
-    """The systems whose matches are shown: the first one, and the one with the best recall@1 on average."""
+    """The systems whose matches are shown: the first one and the one with the best mean recall@1."""
     scenarios = [views.name for views in benchmark.scenarios]
 
     def recall_at_1(result: SystemResult) -> float:
@@ -141,6 +144,6 @@ def _shown(benchmark: Benchmark) -> list[SystemResult]:
 
 
 def _spread(indices: NDArray[np.int64]) -> list[int]:
-    """A few of the indices, evenly along them and away from both ends."""
+    """Chooses a few indices, evenly spaced and away from both ends."""
     parts = np.array_split(indices, min(_EACH, len(indices))) if len(indices) else []
     return [int(part[len(part) // 2]) for part in parts]

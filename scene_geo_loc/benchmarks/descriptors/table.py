@@ -1,4 +1,4 @@
-"""The table of a descriptor benchmark: our systems, and the paper's printed numbers below them."""
+"""The table of the descriptor benchmark: our systems, with the paper's printed numbers below."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ NOTES = (
     f"Scenarios: recall@{RANKS[0]}, @{RANKS[1]} and @{RANKS[2]} in per cent: one of the N most similar "
     f"references lies within {RADIUS_M:g} m. By day: the mean over {', '.join(icra2019.DAYTIME)} of the "
     "share of queries whose most similar reference lies within D metres, true thresholds.",
-    "Of several seeds: their mean, and after ± their sample standard deviation.",
-    "The paper's rows are what it prints for the real RobotCar runs, for orientation; its distances are "
-    "corrected by the metre that its plots are off, and its curves end at 49 m.",
+    "Several seeds: mean ± sample standard deviation.",
+    "The paper's rows are its printed numbers for the real RobotCar runs, for orientation. Its distances are "
+    "corrected by the 1 m offset of its plots; its curves end at 49 m.",
 )
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: a system and, column by column, what to write one below the other.
+    """Row of a system; a cell has several lines.
 
     Attributes:
-        training: protocol and seeds, in words; empty where it was not trained.
-        cells: recall, by `headings`.
-        costs: by `COSTS`; empty where they are not known.
+        training: protocol and seeds as text; empty if it was not trained.
+        cells: lines of recall, by the columns of `headings`.
+        costs: by `COSTS`; empty if unknown.
     """
 
     name: str
@@ -42,17 +42,17 @@ class Row:
     is_paper: bool = False
 
 
-COSTS = ("million parameters", "bytes an image", "ms an image")
+COSTS = ("million parameters", "bytes per image", "ms per image")
 
 
 def headings(benchmark: Benchmark) -> list[list[str]]:
-    """The columns of recall: what they are, and what stands in their lines."""
+    """Headings of the recall columns: the name, then one label for each line of a cell."""
     scenarios = [[views.name, *(f"@{n}" for n in RANKS)] for views in benchmark.scenarios]
     return [*scenarios, ["by day", *(f"{metres} m" for metres in THRESHOLDS_M)]]
 
 
 def rows(benchmark: Benchmark) -> list[Row]:
-    """Our systems, then the paper's best one on images alone and its best one with depth."""
+    """Rows of our systems, then of the paper's best system on images alone and its best one with depth."""
     scenarios = [views.name for views in benchmark.scenarios]
     ours = [_ours(result, scenarios) for result in benchmark.systems]
     papers = [_papers(system, scenarios) for system in (icra2019.BASELINE, icra2019.PROPOSED)]
@@ -60,20 +60,20 @@ def rows(benchmark: Benchmark) -> list[Row]:
 
 
 def training_of(result: SystemResult) -> str:
-    """By which protocol and with which seeds a system was trained: "reduced, seeds 1, 2"."""
+    """Returns training protocol and seeds of a system: "reduced, seeds 1, 2"."""
     seeds = ", ".join(map(str, result.seeds))
     counted = f"{'seed' if len(result.seeds) == 1 else 'seeds'} {seeds}" if seeds else ""
     return ", ".join(words for words in (result.system.protocol, counted) if words)
 
 
 def costs_of(result: SystemResult) -> tuple[str, str, str]:
-    """What `COSTS` says."""
+    """Returns the costs of a system, formatted by `COSTS`."""
     run = result.runs[0]
     return f"{run.parameters / 1e6:.1f}", str(run.bytes_an_image), f"{result.ms_an_image:.1f}"
 
 
 def percent(share: float | Spread | None) -> str:
-    """A share, with its spread where it has one: "64.0 ±1.9"."""
+    """Formats a share with its spread, if it has one: "64.0 ±1.9"."""
     if share is None:
         return UNKNOWN
     if isinstance(share, Spread):

@@ -93,8 +93,8 @@ class ImagePack:
     """A pack; images are numbered from 0 to len(pack) - 1.
 
     Attributes:
-        folder: where it lies.
-        info: what it says of itself.
+        folder: of the pack.
+        info: the content of `pack.json`.
     """
 
     def __init__(self, folder: Path, info: PackInfo) -> None:
@@ -111,7 +111,7 @@ class ImagePack:
     def open(cls, folder: Path) -> ImagePack:
         """Opens a pack in milliseconds, whatever its size.
 
-        Raises SceneGeoLocError where it is missing, damaged or of another format.
+        Raises SceneGeoLocError if it is missing, damaged or of another format.
         """
         path = Path(folder) / INFO
         try:
@@ -150,13 +150,13 @@ class ImagePack:
 
     def image(self, i: int) -> NDArray[np.uint8]:
         """Returns an RGB image (H, W, 3), read from the disk as it is accessed."""
-        at = self.info.images[i]
-        return self._images[at.stack][at.row]
+        packed = self.info.images[i]
+        return self._images[packed.stack][packed.row]
 
     def depth_centimetres(self, i: int) -> NDArray[np.uint16] | None:
         """Returns the depth map (H, W) of an image in centimetres, 0 where unknown; None if it has none."""
-        at = self.info.images[i]
-        return None if self._depth is None or at.known == 0 else self._depth[at.stack][at.row]
+        packed = self.info.images[i]
+        return None if self._depth is None or packed.known == 0 else self._depth[packed.stack][packed.row]
 
     def images(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
         """Returns images (N, H, W, 3) of one size, such as those of a squashed pack."""

@@ -235,11 +235,11 @@ def _arrange(readers: Sequence[Reader], squashed: bool) -> tuple[list[Stack], li
     order = {id(reader): k for k, reader in reversed(list(enumerate(readers)))}
     numbers = sorted(range(len(readers)), key=lambda i: order[id(readers[i])])
     for _, group in groupby(numbers, key=lambda i: id(readers[i])):
-        of = list(group)
-        reader = readers[of[0]]
+        of_reader = list(group)
+        reader = readers[of_reader[0]]
         size = packed_size(reader.height, reader.width, squashed)
-        for begin in range(0, len(of), _CHUNK):
-            part = of[begin : begin + _CHUNK]
+        for begin in range(0, len(of_reader), _CHUNK):
+            part = of_reader[begin : begin + _CHUNK]
             row = rows.setdefault(size, 0)
             chunks.append(_Chunk(reader, part, list(rows).index(size), row))
             rows[size] = row + len(part)

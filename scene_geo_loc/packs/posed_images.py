@@ -138,7 +138,9 @@ def pack_posed_images(
     Raises SceneGeoLocError if the folder holds other images or cannot be written, or if no frame is usable.
     """
     folder = Path(folder)
-    made_of = f"{', '.join(f'{one.name} ({len(one)} frames)' for one in traversals)} at {size[0]}x{size[1]}"
+    made_of = (
+        f"{', '.join(f'{each.name} ({len(each)} frames)' for each in traversals)} at {size[0]}x{size[1]}"
+    )
     if (folder / INFO).is_file():
         existing = PosedImages(folder)
         if existing.made_of != made_of:
@@ -173,7 +175,7 @@ def _write(
     on_progress: ProgressCallback,
 ) -> None:
     width, height = size
-    total, done = sum(len(one) for one in traversals), 0
+    total, done = sum(map(len, traversals)), 0
     cameras: dict[tuple[float, ...], int] = {}
     camera_of: list[int] = []
     poses: list[NDArray[np.float64]] = []
@@ -196,7 +198,7 @@ def _write(
     images.close()
     depth.close()
     if not poses:
-        names = ", ".join(one.name for one in traversals)
+        names = ", ".join(traversal.name for traversal in traversals)
         raise SceneGeoLocError(f"{names}: there is no image with a pose to train on; name a source of poses.")
     np.save(folder / "poses.npy", np.stack(poses))
     np.save(folder / "sources.npy", np.array(sources, np.int32))
@@ -244,11 +246,11 @@ def undistorted(
     y, x = np.mgrid[:height, :width]
     pixels = np.stack([x.ravel(), y.ravel()], axis=1)
     taken = camera.resized(width, height).project(pinhole.rays(pixels))
-    at = taken.astype(np.float32).reshape(height, width, 2)
+    maps = taken.astype(np.float32).reshape(height, width, 2)
     # Resized first, by areas: sampling the large image would alias.
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     near = np.asarray(cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT), np.float32)
-    moved = cv2.remap(small, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.remap(small, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     unknown = (float("nan"),)
-    far = cv2.remap(near, at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderValue=unknown)
+    far = cv2.remap(near, maps[..., 0], maps[..., 1], cv2.INTER_NEAREST, borderValue=unknown)
     return np.asarray(moved, np.uint8), np.asarray(far, np.float32), pinhole

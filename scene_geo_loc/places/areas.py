@@ -52,8 +52,8 @@ class Area:
 
         Boxes that touch or overlap form one region, such as those along one street.
         """
-        at = np.asarray(xy, np.float64)[..., None, :]
-        inside = ((at >= self.boxes[:, :2]) & (at < self.boxes[:, 2:])).all(axis=-1)
+        positions = np.asarray(xy, np.float64)[..., None, :]
+        inside = ((positions >= self.boxes[:, :2]) & (positions < self.boxes[:, 2:])).all(axis=-1)
         return np.where(inside.any(axis=-1), self._regions[inside.argmax(axis=-1)], -1)
 
     def contains(self, xy: ArrayLike) -> NDArray[np.bool_]:

@@ -80,7 +80,7 @@ def places_of(
     views = {camera: _posed(run, camera, cameras, skipped) for camera in cameras}
     stamps = {camera: _stamps(of) for camera, of in views.items()}
     leading = next(iter(cameras))
-    # The leading one's only: bad rows of the poses were counted for each camera.
+    # Only those of the leading camera, since bad rows of the poses are counted for each camera.
     skipped.add_all(cameras[leading].left_out)
     positions = np.array([view.position for view in views[leading]]).reshape(-1, 2)
     chosen = along_way(stamps[leading], positions, distance_m)

@@ -66,7 +66,7 @@ def make_triplets(
                 f"{root / run}: no place lies in the training area{because}; check its poses and the areas."
             )
     anchors = views[0]
-    chooser = _Chooser([view for of in views[1:] for view in of] or anchors, areas, settings)
+    chooser = _Chooser([view for of_run in views[1:] for view in of_run] or anchors, areas, settings)
 
     def sample(view: View) -> Sample:
         files = view.files

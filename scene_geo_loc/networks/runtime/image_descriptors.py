@@ -1,4 +1,4 @@
-"""Global descriptors of a folder of images, in a file that other programs can read and write."""
+"""Global descriptors of a folder of images, and their archive, which other programs can read and write."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGE_SUFFIXES = frozenset(
 UNREADABLE = "images that cannot be read"
 _NO_IMAGE = "None of the images can be read: name a folder with whole image files."
 _NO_ARCHIVE = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, zipfile.BadZipFile)
-"""What NumPy raises for files that are damaged or of another kind."""
+"""Exceptions of NumPy for files that are damaged or of another kind."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Descriptors:
     input_size: str = ""
 
     def save(self, path: Path) -> None:
-        """Writes a NumPy archive of these four arrays. Raises SceneGeoLocError where it cannot."""
+        """Writes a NumPy archive of these four arrays. Raises SceneGeoLocError if it cannot be written."""
         with written_aside(path) as aside, aside.open("wb") as file:
             np.savez(
                 file,
@@ -57,7 +57,7 @@ class Descriptors:
     def load(cls, path: Path) -> Descriptors:
         """Reads an archive with the arrays `names` and `descriptors`, which are normalised to unit length.
 
-        Raises SceneGeoLocError where it is missing or damaged, or a descriptor is zero or not finite.
+        Raises SceneGeoLocError if it is missing or damaged, or if a descriptor is zero or not finite.
         """
         try:
             with np.load(path, allow_pickle=False) as archive:
@@ -84,7 +84,7 @@ class Descriptors:
 def image_names(folder: Path) -> list[str]:
     """Returns the image files below a folder, as sorted relative names with forward slashes.
 
-    Raises SceneGeoLocError where there are none.
+    Raises SceneGeoLocError if there are none.
     """
     if not folder.is_dir():
         raise SceneGeoLocError(f"{folder} is not a folder: name one with images.")
@@ -116,17 +116,17 @@ def read_images(
 def fit_extractor(
     images: Iterable[NDArray[np.uint8]], network_for: Callable[[int, int], SceneNetwork], device: str = "auto"
 ) -> Extractor:
-    """Returns an extractor whose network is fitted: on the images, unless it is fitted already.
+    """Returns an extractor with a fitted network, fitted to the images if it is not fitted already.
 
-    A fitted network needs the first image alone.  Until the end 130 kB of an image are kept with
-    EfficientNet-Lite0, its late maps.
+    A fitted network needs only the first image.  Otherwise the late maps of all images are kept until the
+    end, with EfficientNet-Lite0 130 kB for each image.
 
     Args:
         images: RGB, each (H, W, 3).
         network_for: makes the network for images of a width and height, those of the first image.
         device: torch device, or "auto".
 
-    Raises SceneGeoLocError where there is no image.
+    Raises SceneGeoLocError if there is no image.
     """
     extractor: Extractor | None = None
     late = []
@@ -162,7 +162,7 @@ def describe_folder(
         digest: of that network.
         images: names and RGB images.
 
-    Raises SceneGeoLocError where there is no image.
+    Raises SceneGeoLocError if there is no image.
     """
     names, rows = [], []
     for name, image in images:

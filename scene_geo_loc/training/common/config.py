@@ -1,6 +1,6 @@
 """The configuration of a training run: a system, and the protocol by which it is trained.
 
-A system is named by its parts, such as `rgbtd_alexnet_mac`, or told by a YAML file; a protocol is a YAML
+A system is named by its parts, such as `rgbtd_alexnet_mac`, or described by a YAML file; a protocol is a YAML
 file.  The files of the package are called by their names.
 """
 

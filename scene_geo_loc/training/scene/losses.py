@@ -73,7 +73,7 @@ def view_synthesis_loss(
 
 
 def warped(image: Tensor, points: Tensor, T_camera_points: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
-    """Samples an image where points project to, and tells which of them lie in it.
+    """Samples an image at the projections of points, with a mask of the points that lie in it.
 
     Args:
         image: (B, 3, h, w) of the camera.
@@ -186,7 +186,8 @@ def rays_through(K: Tensor, pixels: Tensor) -> Tensor:
 
 
 def project(points: Tensor, T_camera_points: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
-    """Projects points (B, ..., 3) to pixels (B, ..., 2), and tells which are in front of the camera (B, ...).
+    """Projects points (B, ..., 3) to pixels (B, ..., 2), with a mask (B, ...) of those in front of the
+    camera.
 
     Args:
         points: metres.

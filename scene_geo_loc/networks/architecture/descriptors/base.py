@@ -78,7 +78,7 @@ class DescriptorSystem(nn.Module, ABC):
 
     Attributes:
         name: name in configs.
-        title: name in tables; the ICRA paper's where it has one.
+        title: name in tables; that of the ICRA paper, if it has the system.
         has_second_encoder: whether the descriptor has two parts; else the late map of the image is enough.
         has_decoder: whether it has the layers of a depth decoder.
         infers_depth: whether `Description.depth` is set.

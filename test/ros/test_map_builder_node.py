@@ -342,7 +342,7 @@ def test_a_map_is_built_from_a_recording_at_once(context: None, street: Path, tm
     code = "from scene_geo_loc.ros.map_builder.node import main; raise SystemExit(main())"
     words = ["--ros-args", "-p", f"bag:={street}", "-p", f"out:={tmp_path / 'map'}"]
     done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=250, check=False
     )
     assert done.returncode == 0, done.stderr
     reference_map = ReferenceMap.open(tmp_path / "map")

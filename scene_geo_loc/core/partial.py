@@ -20,9 +20,9 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO
 
-from scene_geo_loc.core.atomic import exchange, rename_new, sync, sync_tree, write_aside
+from scene_geo_loc.core.atomic import exchange, rename_new, sync, sync_tree
 from scene_geo_loc.core.errors import SceneGeoLocError
 
 MARKER = ".scene_geo_loc_partial"
@@ -31,8 +31,6 @@ _TEMPORARY = re.compile(r"partial\.[0-9a-f]{8}|[0-9a-f]{8}\.replaced")
 """Ends of the names that a folder has for an instant while it is created or replaced."""
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """Errors of file systems without locks: two writers at a time are not noticed there."""
-
-Record = TypeVar("Record")
 
 
 class OutputLock:
@@ -370,70 +368,3 @@ def check_replaceable(
             f"{folder} is not replaced, because it also holds {foreign[0]}, which is not part of a {kind}: "
             "move that away, or name another folder."
         )
-
-
-class Journal(Generic[Record]):
-    """A file of JSON lines: what a piece of work began with, then a record of each part that is done.
-
-    The first line that cannot be read ends the journal: its writer was killed, and that part is done again.
-
-    Attributes:
-        path: the file.
-        head: what the work began with; None where there is no journal yet.
-        records: the parts that are done.
-    """
-
-    def __init__(self, path: Path, decode: Callable[[Any], Record]) -> None:
-        """Reads what an earlier process wrote.
-
-        Args:
-            path: the file.
-            decode: makes a record of a line's JSON; may raise ValueError, TypeError or KeyError.
-        """
-        self.path = path
-        self.head: Any = None
-        self.records: list[Record] = []
-        self._file: BinaryIO | None = None
-        try:
-            lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn
-        except FileNotFoundError:
-            return
-        for number, line in enumerate(lines):
-            try:
-                values = json.loads(line)
-                if number:
-                    self.records.append(decode(values))
-                else:
-                    self.head = values
-            except (ValueError, TypeError, KeyError):
-                break
-
-    def open(self, head: Any, encode: Callable[[Record], Any]) -> None:
-        """Writes the head and the records read, whole lines only, and opens the file to append.
-
-        Args:
-            head: what the work begins with.
-            encode: makes JSON values of a record.
-        """
-        self.head, self._encode = head, encode
-        lines = (json.dumps(values) for values in (head, *map(encode, self.records)))
-        write_aside(self.path, "".join(f"{line}\n" for line in lines).encode())
-        self._file = self.path.open("ab")
-
-    def append(self, record: Record) -> None:
-        """Adds a part whose files are written."""
-        assert self._file is not None
-        self._file.write(json.dumps(self._encode(record)).encode() + b"\n")
-        self._file.flush()
-        self.records.append(record)
-
-    def close(self) -> None:
-        """Closes the file, which stays."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def remove(self) -> None:
-        """Closes and removes the file."""
-        self.close()
-        self.path.unlink(missing_ok=True)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.growing_array import GrowingArray
-from scene_geo_loc.core.partial import Journal, PartialFolder
+from scene_geo_loc.core.journal import Journal
+from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
 from scene_geo_loc.mapping.map_info import KEYFRAME_SCHEMA, KIND, WORK, check_replaceable_map

@@ -15,8 +15,9 @@ import numpy as np
 
 from scene_geo_loc.core.atomic import write_json
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.journal import Journal
 from scene_geo_loc.core.parallel import ordered_map
-from scene_geo_loc.core.partial import Journal, PartialFolder, check_replaceable
+from scene_geo_loc.core.partial import PartialFolder, check_replaceable
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.packs.chunks import ChunkJob, PackedChunk, Picture, Reader, pack_chunk
 from scene_geo_loc.packs.image_pack import (

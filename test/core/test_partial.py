@@ -12,7 +12,8 @@ import pytest
 import scene_geo_loc.core.partial as partial_module
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError
-from scene_geo_loc.core.partial import MARKER, Journal, PartialFolder, check_replaceable
+from scene_geo_loc.core.journal import Journal
+from scene_geo_loc.core.partial import MARKER, PartialFolder, check_replaceable
 
 KIND = "thing"
 

@@ -1,0 +1,79 @@
+"""Journal of work that is done in parts, so that it can be resumed after a kill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, Generic, TypeVar
+
+from scene_geo_loc.core.atomic import write_aside
+
+Record = TypeVar("Record")
+
+
+class Journal(Generic[Record]):
+    """A file of JSON lines: what a piece of work began with, then a record of each part that is done.
+
+    The first line that cannot be read ends the journal: its writer was killed, and that part is done again.
+
+    Attributes:
+        path: the file.
+        head: what the work began with; None where there is no journal yet.
+        records: the parts that are done.
+    """
+
+    def __init__(self, path: Path, decode: Callable[[Any], Record]) -> None:
+        """Reads what an earlier process wrote.
+
+        Args:
+            path: the file.
+            decode: makes a record of a line's JSON; may raise ValueError, TypeError or KeyError.
+        """
+        self.path = path
+        self.head: Any = None
+        self.records: list[Record] = []
+        self._file: BinaryIO | None = None
+        try:
+            lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn
+        except FileNotFoundError:
+            return
+        for number, line in enumerate(lines):
+            try:
+                values = json.loads(line)
+                if number:
+                    self.records.append(decode(values))
+                else:
+                    self.head = values
+            except (ValueError, TypeError, KeyError):
+                break
+
+    def open(self, head: Any, encode: Callable[[Record], Any]) -> None:
+        """Writes the head and the records read, whole lines only, and opens the file to append.
+
+        Args:
+            head: what the work begins with.
+            encode: makes JSON values of a record.
+        """
+        self.head, self._encode = head, encode
+        lines = (json.dumps(values) for values in (head, *map(encode, self.records)))
+        write_aside(self.path, "".join(f"{line}\n" for line in lines).encode())
+        self._file = self.path.open("ab")
+
+    def append(self, record: Record) -> None:
+        """Adds a part whose files are written."""
+        assert self._file is not None
+        self._file.write(json.dumps(self._encode(record)).encode() + b"\n")
+        self._file.flush()
+        self.records.append(record)
+
+    def close(self) -> None:
+        """Closes the file, which stays."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def remove(self) -> None:
+        """Closes and removes the file."""
+        self.close()
+        self.path.unlink(missing_ok=True)

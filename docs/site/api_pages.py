@@ -27,6 +27,7 @@ PACKAGE = Path(scene_geo_loc.__file__).parent
 TRAILING_UNDERSCORE = re.compile(r"_\b(?!\w)")
 ARRAY = re.compile(r"~?numpy\.ndarray\[tuple\[[^\]]*\], ~?numpy\.dtype\[([^\]]*)\]\]")
 COLON = "\ue000"  # a character of private use, which no docstring has
+CODE_FOLLOWS = re.compile(r"( *)\S.*[^:]:\n\n\1 {4,}\S.*")
 FIELD_OF_SEVERAL = re.compile(r":(?:ivar|param) (\w+(?:, \w+)+):")
 WHAT_EACH_DOES = {
     "open_traversal": "opens a bag or a dataset",
@@ -140,18 +141,20 @@ def hide_colon(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines:
 def escape_lines(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Mends what reads well in a docstring and means something else in reStructuredText.
 
-    Bars are bars, tables are shown as they stand, several names of one entry stay together, and types such
-    as `numpy.str_` are no links.
+    Bars are bars, tables and indented code are shown as they stand, several names of one entry stay together,
+    and types such as `numpy.str_` are no links.
     """
     escaped = []
     in_table = False
-    for line in lines:
+    for line, *following in zip(lines, [*lines[1:], ""], [*lines[2:], "", ""], strict=False):
         if line.startswith("|"):
             if not in_table:
                 escaped += ["", "::", ""]
             escaped.append("   " + line)
         else:
             line = line.replace(COLON, ":")
+            if CODE_FOLLOWS.fullmatch("\n".join([line, *following])):
+                line += ":"
             names = FIELD_OF_SEVERAL.match(line)
             line = line.replace(names[1], names[1].replace(", ", ",")) if names else line
             if line.startswith((":type", ":vartype")):

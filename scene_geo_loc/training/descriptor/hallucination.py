@@ -3,8 +3,8 @@
 1. An RGB network is trained on images, and a network on true depth maps, each by its own triplet loss.
 2. The hallucination encoder starts from the depth network.
 3. Both encoders of the image are trained together: by triplet losses on both descriptors and on the joint
-one, and by
-   the distance of the hallucination encoder's final maps to those of the depth network, which stays fixed.
+   one, and by the distance of the hallucination encoder's final maps to those of the depth network, which
+   stays fixed.
 """
 
 from __future__ import annotations

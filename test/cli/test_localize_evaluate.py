@@ -177,7 +177,7 @@ def test_a_map_without_depth_is_told_as_the_reason_and_its_retrieval_is_scored(
     result = invoke("evaluate", tmp_path / "map", bag, "--device", "cpu")
     assert result.exit_code == 0, result.output
     words = " ".join(result.output.split())
-    assert "Not localized (7): No keyframe that looks like the image has a depth" in words
+    assert "Not localized (7): No match has a depth" in words
     assert "Most similar keyframe: 0." in words
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
-from scene_geo_loc.networks.runtime.backends import LATE, choose_backend
+from scene_geo_loc.networks.runtime.backends import LATE, Backend, choose_backend
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ class Extractor:
     def __init__(self, network: SceneNetwork, device: str = "auto") -> None:
         self.device = choose_device(device)
         self.network = network.eval().to(self.device)
-        self._backend = choose_backend(self.network, self.device)
+        self._backend: Backend | None = choose_backend(self.network, self.device)
 
     @property
     def backend_name(self) -> str:
         """Name of the backend, "openvino" or "torch"."""
-        return self._backend.name
+        return self._compiled().name
 
     def extract(self, image: NDArray[np.uint8]) -> SceneFeatures:
         """Returns the features of an RGB image (H, W, 3) uint8 of any size, resized to the network's
@@ -95,7 +95,7 @@ class Extractor:
         size = (config.input_width, config.input_height)
         if (image.shape[1], image.shape[0]) != size:
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        outputs = self._backend.run(image)
+        outputs = self._compiled().run(image)
         late = tuple(outputs[name] for name in LATE if name in outputs)
         return SceneFeatures(
             outputs["local_features"],
@@ -112,7 +112,13 @@ class Extractor:
         From then on `extract` returns global descriptors.
         """
         self.network.fit(late_maps)
-        self._backend = choose_backend(self.network, self.device)
+        # Compiled only at the next `extract`: the builder of a map needs no more than `describe`.
+        self._backend = None
+
+    def _compiled(self) -> Backend:
+        if self._backend is None:
+            self._backend = choose_backend(self.network, self.device)
+        return self._backend
 
     @torch.inference_mode()
     def describe(self, late: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -12,6 +12,8 @@ from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import MapError, TraversalError
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
+pytestmark = pytest.mark.slow
+
 
 def run(*arguments: object) -> str:
     return CliRunner().invoke(app, ["map", *map(str, arguments)], catch_exceptions=False).output

@@ -16,6 +16,8 @@ from scene_geo_loc.places.scenarios import TRAINING_RUNS
 from scene_geo_loc.places.triplets import Triplets
 from scene_geo_loc.places.views import VIEWS
 
+pytestmark = pytest.mark.slow
+
 app = typer.Typer()
 app.command()(triplets)
 

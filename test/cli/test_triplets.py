@@ -50,7 +50,7 @@ def test_triplets_of_three_runs_are_written_and_summed_up_in_a_line(root: Path, 
     assert {s.run for t in made.items for s in t.positives} == set(TRAINING_RUNS[1:])
     assert (
         f"{out}: 10 triplets of an anchor, 4 positives and 3 negatives; {len(made.images)} images of 3 runs, "
-        "0 of them with a training depth map"
+        "0 of them with a depth map"
     ) in told
 
 

@@ -28,6 +28,7 @@ def scene(
     source: Annotated[
         list[Path],
         typer.Option(
+            "--source",
             metavar="SOURCE",
             help="Bag or dataset folder with poses to train on. May be repeated; all poses are in "
             "one map frame.",

@@ -94,6 +94,7 @@ def test_an_image_that_is_not_taken_is_lost_offline_and_an_error_where_measured(
         session_of(error).measure(0, [])
 
 
+@pytest.mark.slow
 def test_a_frame_and_a_rig_of_one_camera_are_the_same_session(room: Room, room_map: Path) -> None:
     localizer = Localizer(ReferenceMap.open(room_map), device="cpu")
     frame = room.frame(-2.1, 0.4, 7.0)

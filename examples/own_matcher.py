@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from scene_geo_loc import Localizer, build_map, open_traversal
 from scene_geo_loc.mapping.settings import BuilderSettings
-from scene_geo_loc.matchers import MATCHERS
 from scene_geo_loc.matchers.keypoints import QUERY_KEYPOINTS, KeypointMatcher
 
 
@@ -43,9 +42,6 @@ class OrbMatcher(KeypointMatcher):
         return pixels[strongest], descriptors.astype(np.float32)
 
 
-MATCHERS[OrbMatcher.name] = OrbMatcher  # so that maps built with it can be opened
-
-
 def main() -> None:
     """Builds the map and prints an estimate for each image."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -56,7 +52,7 @@ def main() -> None:
 
     settings = BuilderSettings(keyframe_distance_m=0.1)
     reference_map = build_map(open_traversal(arguments.source), arguments.out, settings, matcher=OrbMatcher)
-    localizer = Localizer(reference_map)
+    localizer = Localizer(reference_map, matcher=OrbMatcher)
     for frame in open_traversal(arguments.queries).frames():
         print(f"{frame.name}: {localizer.localize(frame)}")
 

@@ -28,7 +28,9 @@ from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, S
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.solution import Solution, by_camera, by_candidate, propose
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-from scene_geo_loc.matchers import LocalFeatures, make_matcher
+from scene_geo_loc.matchers import make_matcher
+from scene_geo_loc.matchers.base import Matcher
+from scene_geo_loc.matchers.features import LocalFeatures
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.runtime.extractor import Extractor, SceneFeatures, has_contrast
@@ -62,10 +64,14 @@ class Localizer:
         settings: LocalizerSettings | None = None,
         device: str = "auto",
         extractor: Extractor | None = None,
+        matcher: type[Matcher] | None = None,
     ) -> None:
         """Loads the map's network, or takes an `extractor` of it (`network_of`) that others share.
 
-        Raises CheckpointError where the network is damaged, MapError where the map was built with another.
+        A map that was built with a `matcher` of one's own needs the same here.
+
+        Raises CheckpointError where the network is damaged, MapError where the map was built with another
+        network or matcher.
         """
         self.map = reference_map
         self.settings = settings or LocalizerSettings()
@@ -74,7 +80,7 @@ class Localizer:
         config = network.config
         self._input_size = (config.input_width, config.input_height)
         self._map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
-        self.matcher = make_matcher(reference_map.info.matcher, network, reference_map.matcher_file)
+        self.matcher = make_matcher(reference_map.info.matcher, network, reference_map.matcher_file, matcher)
         asked, own = self.settings, self.matcher
         self.min_inlier_ratio = (
             own.min_inlier_ratio if asked.min_inlier_ratio is None else asked.min_inlier_ratio
@@ -188,7 +194,7 @@ class Localizer:
 
         Pixels are those of the network's input.
         """
-        keyframe = self.matcher.read(self.map.features_of(k), is_subset)
+        keyframe = self.matcher.storage.read(self.map.features_of(k), is_subset)
         query_pixels, in_keyframe = self.matcher.match(query, keyframe)
         stored = self.matcher.rerank_subset[in_keyframe] if is_subset else in_keyframe
         depth = self.map.depth[k][stored].astype(np.float64)

@@ -29,7 +29,7 @@ from scene_geo_loc.mapping.multi_view_depth import REFINED_SOURCES
 from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings
-from scene_geo_loc.matchers import make_matcher
+from scene_geo_loc.matchers import matcher_class
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.default import default_network
@@ -101,8 +101,8 @@ class MapBuilder:
             source: where the frames come from, for the map's provenance.
             network: a checkpoint; default: the network of the package, with its input resized to the shape
                 of the images.  A network that is not fitted is fitted on the images of the map.
-            matcher: a matcher of one's own, used instead of the one that `settings.matcher` names; it must be
-                among `scene_geo_loc.matchers.MATCHERS` when the map is localized in.
+            matcher: a matcher of one's own, used instead of the one that `settings.matcher` names;
+                `Localizer` needs the same.
             device: torch device, or "auto".
             overwrite: whether a map at `out` is replaced once the new one is complete.
 
@@ -262,10 +262,8 @@ class MapBuilder:
         if not self._keeps_input:
             self._network = self._network.with_input_for(camera.width, camera.height)
         self._extractor = Extractor(self._network, self._device)
-        if self._matcher_class is not None:
-            self._matcher: Matcher = self._matcher_class(self._network)
-        else:
-            self._matcher = make_matcher(self.settings.matcher, self._network)
+        matcher = self._matcher_class or matcher_class(self.settings.matcher)
+        self._matcher = matcher(self._network)
         begun_with = {
             "settings": self.settings.model_dump(),
             "map_frame": self.map_frame,

@@ -23,7 +23,8 @@ from scene_geo_loc.mapping.map_info import (
 )
 from scene_geo_loc.mapping.multi_view_depth import refine_depth
 from scene_geo_loc.mapping.partial_map import PartialMap
-from scene_geo_loc.matchers.base import FittedMatcher, Matcher
+from scene_geo_loc.matchers.base import Matcher
+from scene_geo_loc.matchers.storage import FittedStorage
 from scene_geo_loc.networks.checkpoint import digest, save_checkpoint
 from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, Extractor, evenly_spread
 
@@ -60,8 +61,8 @@ def complete_map(
     np.save(folder / "descriptors.npy", descriptors.astype(np.float16))
     DescriptorIndex.build(descriptors).write(folder / "index.faiss")
     save_checkpoint(extractor.network, folder / "network.safetensors", dict(provenance))
-    if isinstance(matcher, FittedMatcher):
-        partial.fit_features(matcher, evenly_spread(count, FIT_MATCHER_KEYFRAMES))
+    if isinstance(matcher.storage, FittedStorage):
+        partial.fit_features(matcher.storage, evenly_spread(count, FIT_MATCHER_KEYFRAMES))
     matcher.save(folder / "matcher.safetensors")
     without_depth = None
     if partial.refines_depth:

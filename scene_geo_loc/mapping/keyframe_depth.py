@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator, lidar_depth
 from scene_geo_loc.mapping.settings import DepthSource
-from scene_geo_loc.matchers.base import nearest_pixels
+from scene_geo_loc.matchers.storage import nearest_pixels
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 from scene_geo_loc.traversals.frame import Frame

@@ -35,7 +35,7 @@ def refine_depth(partial: PartialMap, matcher: Matcher, on_keyframes: Callable[[
         matcher: fitted, if it is one that is.
         on_keyframes: receives the number of keyframes done.
     """
-    seen = GrowingArray(partial.folder / WORK / "triangulated.npy", (2, matcher.capacity), np.float32)
+    seen = GrowingArray(partial.folder / WORK / "triangulated.npy", (2, matcher.storage.capacity), np.float32)
     seen.truncate(0)  # of a build that was interrupted here
     for done, row in enumerate(_triangulated(partial, matcher), start=1):
         seen.append(np.stack(row))
@@ -49,11 +49,11 @@ def _triangulated(partial: PartialMap, matcher: Matcher) -> Iterator[InverseDept
     """Yields each keyframe's triangulated depth (F,); unknown for keyframes with measured depth."""
     stored, size = partial.stored_features, tuple(matcher.input_size.tolist())
     T_map_camera = np.stack([record.T_map_camera for record in partial.records])
-    nothing = np.full(matcher.capacity, np.nan)
+    nothing = np.full(matcher.storage.capacity, np.nan)
 
     @lru_cache(maxsize=4 * NEIGHBOURS)
     def posed(k: int) -> PosedFeatures:
-        features = matcher.read({name: rows[k] for name, rows in stored.items()})
+        features = matcher.storage.read({name: rows[k] for name, rows in stored.items()})
         return PosedFeatures(features, partial.records[k].camera.resized(*size), T_map_camera[k])
 
     for k, record in enumerate(partial.records):

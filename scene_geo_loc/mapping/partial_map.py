@@ -21,7 +21,8 @@ from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
 from scene_geo_loc.mapping.map_info import KEYFRAME_SCHEMA, KIND, WORK, check_replaceable_map
-from scene_geo_loc.matchers.base import FittedMatcher, Matcher, Rows
+from scene_geo_loc.matchers.base import Matcher
+from scene_geo_loc.matchers.storage import FeatureStorage, FittedStorage, Rows
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.runtime.backends import LATE
 from scene_geo_loc.traversals.frame import Frame
@@ -132,7 +133,7 @@ class PartialMap:
 
     def _open_arrays(self, network: SceneNetwork, matcher: Matcher) -> None:
         self._features = _open_features(
-            self.folder / WORK if isinstance(matcher, FittedMatcher) else self.folder, matcher
+            self.folder / WORK if isinstance(matcher.storage, FittedStorage) else self.folder, matcher.storage
         )
         self._fitted: dict[str, NDArray] = {}
         self._depth = _open_depth(
@@ -159,16 +160,16 @@ class PartialMap:
         """Returns the arrays of `described`, see `append`, memory-mapped."""
         return [array.rows() for array in self._described]
 
-    def fit_features(self, matcher: FittedMatcher, chosen: Iterable[int]) -> None:
-        """Fits a matcher on the chosen keyframes, and writes the features of all in its fitted form."""
+    def fit_features(self, storage: FittedStorage, chosen: Iterable[int]) -> None:
+        """Fits a storage to the chosen keyframes, and rewrites the features of all in its fitted form."""
         raw = {name: array.rows() for name, array in self._features.items()}
         keyframes = ({name: rows[i] for name, rows in raw.items()} for i in range(len(self.records)))
-        matcher.fit([{name: rows[i] for name, rows in raw.items()} for i in chosen])
-        fitted = _open_features(self.folder, matcher)
+        storage.fit([{name: rows[i] for name, rows in raw.items()} for i in chosen])
+        fitted = _open_features(self.folder, storage)
         for array in fitted.values():
             array.truncate(0)  # of a build that was interrupted here
         for rows in keyframes:
-            for name, row in matcher.fitted_rows(rows).items():
+            for name, row in storage.fitted_rows(rows).items():
                 fitted[name].append(row)
         self._fitted = {name: array.rows() for name, array in fitted.items()}
         for array in fitted.values():
@@ -279,16 +280,16 @@ class PartialMap:
         shutil.rmtree(self._output.out / WORK)
 
 
-def _open_features(folder: Path, matcher: Matcher) -> dict[str, GrowingArray]:
+def _open_features(folder: Path, storage: FeatureStorage) -> dict[str, GrowingArray]:
     return {
         name: GrowingArray(folder / f"{name}.npy", shape, dtype)
-        for name, (shape, dtype) in matcher.arrays.items()
+        for name, (shape, dtype) in storage.arrays.items()
     }
 
 
 def _open_depth(folder: Path, matcher: Matcher, has_sigma: bool) -> list[GrowingArray]:
     names = ("depth.npy", "depth_sigma.npy") if has_sigma else ("depth.npy",)
-    return [GrowingArray(folder / name, (matcher.capacity,), np.float16) for name in names]
+    return [GrowingArray(folder / name, (matcher.storage.capacity,), np.float16) for name in names]
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> bytes:

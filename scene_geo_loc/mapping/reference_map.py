@@ -172,7 +172,7 @@ class ReferenceMap:
         return [name for name in names if name in self.info.files]
 
     def features_of(self, keyframe: int) -> dict[str, NDArray]:
-        """Returns the features that the matcher has stored of a keyframe, for `Matcher.read`."""
+        """Returns the features that the matcher has stored of a keyframe, for `FeatureStorage.read`."""
         return {name: array[keyframe] for name, array in self.features.items()}
 
     def thumbnail(self, keyframe: int) -> NDArray[np.uint8]:

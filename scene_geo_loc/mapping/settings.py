@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from scene_geo_loc.matchers import MATCHERS
+
 Lidar = Literal["auto", "spinning", "pushbroom"]
 DepthSource = Literal["measured", "auto", "learned"]
-MatcherName = Literal["encoder", "sift", "xfeat"]
-MATCHERS: tuple[MatcherName, ...] = get_args(MatcherName)
+if TYPE_CHECKING:
+    MatcherName = str
+else:
+    MatcherName = Literal[tuple(MATCHERS)]  # the choices of the command line and the node
 
 
 class BuilderSettings(BaseModel):

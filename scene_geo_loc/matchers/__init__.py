@@ -1,39 +1,59 @@
-"""Matchers: local features of images, and which of two images' features show one point."""
+"""Matchers: local features of images, and which features of two images show the same point."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.matchers.base import LocalFeatures, Matched, Matcher
-from scene_geo_loc.matchers.encoder import EncoderMatcher
-from scene_geo_loc.matchers.sift import SiftMatcher
-from scene_geo_loc.matchers.xfeat import XFeatMatcher
-from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 
-__all__ = ["MATCHERS", "LocalFeatures", "Matched", "Matcher", "make_matcher"]
+if TYPE_CHECKING:
+    from scene_geo_loc.matchers.base import Matcher
+    from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 
-MATCHERS: dict[str, type[Matcher]] = {
-    matcher.name: matcher for matcher in (EncoderMatcher, SiftMatcher, XFeatMatcher)
+MATCHERS = {
+    "encoder": "encoder.EncoderMatcher",
+    "sift": "sift.SiftMatcher",
+    "xfeat": "xfeat.XFeatMatcher",
 }
-"""The matchers by the names that settings and maps give them."""
+"""Class of each matcher in this folder, by the name that settings and maps use, imported when it is used.
+
+A new matcher is one file and one line here.  A matcher outside the package is given to `MapBuilder` and to
+`Localizer` as a class.
+"""
 
 
-def make_matcher(name: str, network: SceneNetwork, learned: Path | None = None) -> Matcher:
-    """The matcher of a name, for images that `network` describes.
-
-    Args:
-        name: one of `MATCHERS`.
-        network: whose input's pixels the features are told in.
-        learned: what `Matcher.save` has written, where that is not to come from what is installed.
-
-    Raises:
-        MapError: the name is not known.
-        CheckpointError: what the matcher has learned is not at hand.
-    """
+def matcher_class(name: str) -> type[Matcher]:
+    """Returns the matcher of a name. Raises MapError where there is none."""
     if name not in MATCHERS:
         raise MapError(
-            f"The map was built with the matcher {name!r}, which is not known here: update scene_geo_loc, "
-            "or build the map again."
+            f"There is no matcher {name!r}; there are {', '.join(MATCHERS)}. Update scene_geo_loc, or give "
+            "the class of the matcher that the map was built with."
         )
-    return MATCHERS[name](network, learned)
+    module, attribute = MATCHERS[name].split(".")
+    found: type[Matcher] = getattr(import_module(f"{__name__}.{module}"), attribute)
+    return found
+
+
+def make_matcher(
+    name: str,
+    network: SceneNetwork,
+    weights_path: Path | None = None,
+    matcher: type[Matcher] | None = None,
+) -> Matcher:
+    """Returns the matcher of a map.
+
+    Args:
+        name: that the map gives it.
+        network: describes the map's images.
+        weights_path: file that `Matcher.save` wrote, or None for a new map.
+        matcher: a matcher of one's own, used instead of the one of that name in the package.
+
+    Raises:
+        MapError: there is no such matcher, or `matcher` has another name.
+        CheckpointError: weights that the matcher needs are not there.
+    """
+    if matcher is not None and matcher.name != name:
+        raise MapError(f"The map was built with the matcher {name!r}, and {matcher.name!r} is given.")
+    return (matcher or matcher_class(name))(network, weights_path)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.matchers.base import unit
+from scene_geo_loc.matchers.features import unit
 from scene_geo_loc.matchers.keypoints import QUERY_KEYPOINTS, KeypointMatcher
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 
@@ -22,12 +22,12 @@ class SiftMatcher(KeypointMatcher):
     capacity = 400
     channels = 128
 
-    def __init__(self, network: SceneNetwork, learned: Path | None = None) -> None:
-        super().__init__(network)
+    def __init__(self, network: SceneNetwork, weights_path: Path | None = None) -> None:
+        super().__init__(network, weights_path)
         self._sift = cv2.SIFT.create(nfeatures=QUERY_KEYPOINTS)
 
     def detect(self, grey: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """See `KeypointMatcher.detect`; the roots of histograms have Hellinger's kernel as their cosine."""
+        """See `KeypointMatcher.detect`; the cosine of the histograms' roots is the Hellinger kernel."""
         keypoints, histograms = self._sift.detectAndCompute(grey, None)
         if not keypoints:
             return np.zeros((0, 2)), np.zeros((0, self.channels), np.float32)

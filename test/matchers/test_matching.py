@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scene_geo_loc.matchers.base import mutual_nearest
+from scene_geo_loc.matchers.features import mutual_nearest
 
 
 def unit(seed: int, count: int) -> np.ndarray:

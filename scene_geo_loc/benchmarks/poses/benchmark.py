@@ -44,7 +44,8 @@ from scene_geo_loc.localization.tracker import Tracker
 from scene_geo_loc.mapping.builder import build_map, remove_partial
 from scene_geo_loc.mapping.map_info import sha256_of
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings
+from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.matchers import MATCHERS
 from scene_geo_loc.metrics.pose_error import QueryRecord
 from scene_geo_loc.metrics.published.bmvc2019 import SceneTable
 from scene_geo_loc.networks import default

@@ -24,7 +24,8 @@ from scene_geo_loc.core.errors import CheckpointError
 from scene_geo_loc.core.progress import ProgressDisplay, no_display
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings
+from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.matchers import MATCHERS
 from scene_geo_loc.ros.harness.load_test import LoadTestResult, run_load_test
 from scene_geo_loc.simulation.recordings.drive import DriveSettings, simulate
 from scene_geo_loc.simulation.vehicle.sensors import Rig

@@ -10,7 +10,8 @@ import typer
 from scene_geo_loc.cli.options.common import JsonFile
 from scene_geo_loc.cli.options.settings import setting
 from scene_geo_loc.cli.options.source import Format, Poses
-from scene_geo_loc.mapping.settings import MATCHERS, BuilderSettings
+from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.matchers import MATCHERS
 
 
 def pose(

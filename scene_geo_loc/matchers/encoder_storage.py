@@ -1,0 +1,151 @@
+"""How a map stores the encoder's features: along their principal axes, as int8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import DTypeLike, NDArray
+
+from scene_geo_loc.core.atomic import write_aside
+from scene_geo_loc.matchers.features import LocalFeatures, unit
+from scene_geo_loc.matchers.storage import FittedStorage, Rows, to_int8
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.runtime.extractor import SceneFeatures
+from scene_geo_loc.networks.weights import read_weights
+
+COARSE_WEIGHT = 0.5
+"""Weight of the late map's cosine relative to the early map's.
+
+Of 0.3, 0.5, 1 and 2 it measured best: with a larger one more matches agree and are less precise.
+"""
+RERANK_STRIDE = 2
+"""Candidates are re-ranked by one in so many cells along both sides."""
+AXES, COARSE_AXES = 40, 32
+"""Principal axes of the local features that a map keeps, and of the late map's where it is stored."""
+
+
+class EncoderStorage(FittedStorage):
+    """Features of the cells of the early map, and of the late map where the network's do not contain it.
+
+    A map keeps the principal axes of both, fitted to its keyframes.  Maps of format 1 have no late map.
+    """
+
+    def __init__(self, network: SceneNetwork, weights_path: Path | None = None) -> None:
+        config, early, late = network.config, network.encoder.early, network.encoder.late
+        grid = network.grid
+        self.cells = network.cell_centres()
+        self.capacity = len(self.cells)
+        self.rerank_subset = np.arange(self.capacity).reshape(grid)[::RERANK_STRIDE, ::RERANK_STRIDE].ravel()
+        self._channels = (network.local_features.channels, late.channels)
+        self._has_coarse = not network.local_features.sees_around
+        self._most_axes = (COARSE_AXES if self._has_coarse else AXES, COARSE_AXES)
+        sizes = (config.input_height, config.input_width)
+        self._coarse_grid = (late.cells(sizes[0]), late.cells(sizes[1]))
+        self._from_coarse = [
+            _interpolation(
+                (np.arange(fine) * early.stride + early.offset - late.offset) / late.stride, coarse
+            )
+            for fine, coarse in zip(grid, self._coarse_grid, strict=True)
+        ]
+        self._axes: dict[str, NDArray[np.float32]] | None = None
+        if weights_path is not None:
+            self._axes = {name: tensor.numpy() for name, tensor in read_weights(weights_path).items()}
+
+    def project(self, features: SceneFeatures) -> NDArray[np.float32]:
+        """Returns descriptors (cells, C) of an image as those of the stored features; before the fit, raw."""
+        fine = features.local_features.reshape(self.capacity, -1)
+        if self._axes is None:
+            return fine
+        if not self._has_coarse:
+            return unit(fine @ self._axes["fine"])
+        coarse = features.coarse_features.reshape(-1, self._channels[1])
+        return _joined(fine @ self._axes["fine"], self._spread(self._coarse(coarse)))
+
+    @property
+    def arrays(self) -> dict[str, tuple[tuple[int, ...], DTypeLike]]:
+        """See `FeatureStorage.arrays`."""
+        fine, coarse = (min(most, of) for most, of in zip(self._most_axes, self._channels, strict=True))
+        if self._axes is None:
+            fine, coarse = self._channels
+        arrays: dict[str, tuple[tuple[int, ...], DTypeLike]] = {
+            "local_features": ((self.capacity, fine), np.int8)
+        }
+        if self._has_coarse:
+            arrays["coarse_features"] = ((int(np.prod(self._coarse_grid)), coarse), np.int8)
+        return arrays
+
+    def rows(self, features: SceneFeatures) -> dict[str, NDArray]:
+        """Returns the rows of a keyframe before the fit."""
+        fine = features.local_features.reshape(self.capacity, -1)
+        rows = {"local_features": to_int8(fine)}
+        if self._has_coarse:
+            rows["coarse_features"] = to_int8(features.coarse_features.reshape(-1, self._channels[1]))
+        return rows
+
+    def read(self, rows: Rows, is_subset: bool = False) -> LocalFeatures:
+        """See `FeatureStorage.read`."""
+        chosen = self.rerank_subset if is_subset else slice(None)
+        fine = rows["local_features"][chosen]
+        if "coarse_features" not in rows:
+            return LocalFeatures(self.cells[chosen], unit(fine))
+        spread = self._spread(rows["coarse_features"], RERANK_STRIDE if is_subset else 1)
+        return LocalFeatures(self.cells[chosen], _joined(fine, spread))
+
+    def fit(self, keyframes: Sequence[Rows]) -> None:
+        """Fits the axes of the features, and of the late map and its mean, to those of keyframes."""
+        fine = np.concatenate([unit(rows["local_features"]) for rows in keyframes])
+        self._axes = {"fine": _principal_axes(fine, self._most_axes[0])}
+        if not self._has_coarse:
+            return
+        coarse = np.concatenate([unit(rows["coarse_features"]) for rows in keyframes])
+        mean = coarse.mean(axis=0)
+        axes = _principal_axes(unit(coarse - mean), self._most_axes[1])
+        self._axes |= {"coarse": axes, "coarse_mean": mean}
+
+    def fitted_rows(self, rows: Rows) -> dict[str, NDArray]:
+        """See `FittedStorage.fitted_rows`."""
+        assert self._axes is not None
+        fine = unit(rows["local_features"]) @ self._axes["fine"]
+        fitted = {"local_features": to_int8(fine)}
+        if self._has_coarse:
+            fitted["coarse_features"] = to_int8(self._coarse(rows["coarse_features"]))
+        return fitted
+
+    def save(self, path: Path) -> None:
+        """Writes the axes."""
+        assert self._axes is not None, "the storage of a map is fitted"
+        write_aside(path, safetensors.numpy.save(self._axes))
+
+    def _coarse(self, late: NDArray) -> NDArray[np.float32]:
+        """Returns the late map's features (cells', C') along the axes, of unit length."""
+        assert self._axes is not None
+        return unit(unit(unit(late) - self._axes["coarse_mean"]) @ self._axes["coarse"])
+
+    def _spread(self, coarse: NDArray, stride: int = 1) -> NDArray[np.float32]:
+        """Interpolates the late map's features (cells', C) at the early map's cells, or at every n-th."""
+        rows, columns = self._coarse_grid
+        by_row, by_column = (weights[::stride] for weights in self._from_coarse)
+        spread = np.tensordot(by_column, unit(coarse).reshape(rows, columns, -1), axes=(1, 1))
+        spread = np.tensordot(by_row, spread, axes=(1, 1))
+        return spread.reshape(-1, spread.shape[-1])
+
+
+def _joined(fine: NDArray, coarse: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns unit features (N, C + C') of the early map's (N, C) and the late one's (N, C')."""
+    joined = np.concatenate([unit(fine), unit(coarse) * np.float32(COARSE_WEIGHT**0.5)], axis=1)
+    return joined / np.float32((1 + COARSE_WEIGHT) ** 0.5)
+
+
+def _principal_axes(features: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """Returns the principal axes (C, at most `most`) of features (N, C), the strongest first."""
+    _, axes = np.linalg.eigh(features.T @ features)
+    return np.ascontiguousarray(axes[:, ::-1][:, :most], np.float32)
+
+
+def _interpolation(places: NDArray[np.float64], cells: int) -> NDArray[np.float32]:
+    """Returns the matrix (N, cells) of linear interpolation between cells at places (N,); ends are kept."""
+    places = np.clip(places, 0, cells - 1)
+    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells))).astype(np.float32)

@@ -1,0 +1,110 @@
+"""How a map stores local features: compact arrays, apart from how features are detected and matched."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from scene_geo_loc.matchers.features import LocalFeatures, unit
+
+Rows = Mapping[str, NDArray]
+"""Stored features of one keyframe: a row of each array by the array's name."""
+
+PLACE_SCALE = 65536
+"""A keypoint is stored as this multiple of its place in the image, 0 to 1 from the left and upper border."""
+
+
+class FeatureStorage(ABC):
+    """Base of the storages.
+
+    Attributes:
+        capacity: number of features of a keyframe that a map has room for.
+    """
+
+    capacity: int
+
+    @property
+    @abstractmethod
+    def arrays(self) -> dict[str, tuple[tuple[int, ...], DTypeLike]]:
+        """Shape and type of a row of each array."""
+
+    @abstractmethod
+    def read(self, rows: Rows, is_subset: bool = False) -> LocalFeatures:
+        """Returns the features of a keyframe, or only those of `Matcher.rerank_subset`."""
+
+
+class FittedStorage(FeatureStorage):
+    """Base of the storages that are fitted to each map: then the features of all keyframes are rewritten."""
+
+    @abstractmethod
+    def fit(self, keyframes: Sequence[Rows]) -> None:
+        """Fits to some of a map's keyframes; `arrays` change with it."""
+
+    @abstractmethod
+    def fitted_rows(self, rows: Rows) -> dict[str, NDArray]:
+        """Returns the rows of a keyframe after the fit, from those before it."""
+
+
+class KeypointStorage(FeatureStorage):
+    """Keypoints with their descriptors as int8: those of known depth, the strongest first.
+
+    Args:
+        capacity: most keypoints of a keyframe.
+        channels: length of a descriptor.
+        subset: number of keypoints that candidates are re-ranked by.
+        input_size: width and height (2,) of the network's input.
+    """
+
+    def __init__(self, capacity: int, channels: int, subset: int, input_size: NDArray[np.int64]) -> None:
+        self.capacity = capacity
+        self._channels, self._subset, self._input_size = channels, subset, input_size
+
+    @property
+    def arrays(self) -> dict[str, tuple[tuple[int, ...], DTypeLike]]:
+        """See `FeatureStorage.arrays`."""
+        return {
+            "local_features": ((self.capacity, self._channels), np.int8),
+            "keypoints": ((self.capacity, 2), np.uint16),
+        }
+
+    def rows(
+        self, found: LocalFeatures, known: NDArray[np.bool_]
+    ) -> tuple[dict[str, NDArray], NDArray[np.float64]]:
+        """Returns the rows of a keyframe and the pixels of its features; arguments as of `Matcher.rows`."""
+        column, row = nearest_pixels(found.pixels, self._input_size, known)
+        kept = np.flatnonzero(known[row, column])[: self.capacity]
+        rows = {name: np.zeros(shape, dtype) for name, (shape, dtype) in self.arrays.items()}
+        rows["local_features"][: len(kept)] = to_int8(found.descriptors[kept])
+        places = (found.pixels[kept] + 0.5) / self._input_size
+        rows["keypoints"][: len(kept)] = np.clip(places * PLACE_SCALE, 0, PLACE_SCALE - 1)
+        pixels = np.full((self.capacity, 2), np.nan)
+        pixels[: len(kept)] = found.pixels[kept]
+        return rows, pixels
+
+    def read(self, rows: Rows, is_subset: bool = False) -> LocalFeatures:
+        """See `FeatureStorage.read`."""
+        chosen = slice(self._subset) if is_subset else slice(None)
+        pixels = (rows["keypoints"][chosen] + 0.5) * (self._input_size / PLACE_SCALE) - 0.5
+        return LocalFeatures(pixels, unit(rows["local_features"][chosen]))
+
+
+def to_int8(features: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Returns features (..., C) as integers that keep their directions; each one's largest becomes 127."""
+    largest = np.abs(features).max(axis=-1, keepdims=True, initial=1e-9)
+    return np.round(features * (127 / largest)).astype(np.int8)
+
+
+def nearest_pixels(
+    pixels: NDArray[np.float64], size: NDArray[np.int64], image: NDArray
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Returns the columns and rows (N,) of an image (H, W) at pixels (N, 2) of it resized to `size`.
+
+    `size` is width and height.  Pixels that are NaN lie in the first column and row.
+    """
+    shape = np.array([image.shape[1], image.shape[0]])
+    places = np.nan_to_num(np.round((pixels + 0.5) * (shape / size) - 0.5))
+    x, y = np.clip(places, 0, shape - 1).astype(np.intp).T
+    return x, y

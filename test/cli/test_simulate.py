@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,10 @@ def test_a_bag_keeps_its_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(drive, "simulate", record)
     assert "10 frames, 320 m in 1 s" in simulate(tmp_path / "bag", "--start", "5").output
+
+
+def test_a_simulator_without_its_ray_caster_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "embreex.mesh_construction", None)
+    monkeypatch.delitem(sys.modules, "scene_geo_loc.simulation.rendering.render", raising=False)
+    with pytest.raises(SceneGeoLocError, match="extra `simulation`"):
+        importlib.import_module("scene_geo_loc.simulation.rendering.render")

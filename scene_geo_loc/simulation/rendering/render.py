@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.simulation.conditions import Condition, Light
 from scene_geo_loc.simulation.materials.patterns import noise
 from scene_geo_loc.simulation.materials.textures import TextureBank
@@ -26,6 +25,15 @@ from scene_geo_loc.simulation.rendering.night import (
     add_traffic_light,
     wet_ground,
 )
+
+try:
+    from embreex.mesh_construction import TriangleMesh
+    from embreex.rtcore_scene import EmbreeScene
+except ImportError as error:
+    raise SceneGeoLocError(
+        f"The simulator casts rays with embreex, which cannot be imported ({error}): install scene_geo_loc "
+        "with the extra `simulation`."
+    ) from error
 
 _LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
 _COLOUR_LOSS = 0.5

@@ -1,4 +1,4 @@
-"""The command line: what the user says, handed to the rooms below."""
+"""Command line: parses arguments, calls the library and shows its results."""
 
 from scene_geo_loc.core.threads import use_cores_sparingly
 

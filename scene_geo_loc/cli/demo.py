@@ -1,4 +1,4 @@
-"""`scene-geo-loc demo`: from a simulated drive to a map to three drives localized live."""
+"""`scene-geo-loc demo`: maps a simulated drive and localizes three other drives live."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `scene-geo-loc`: its sub-commands, and how errors reach the user.
+"""The command `scene-geo-loc`: its sub-commands, and the display of errors.
 
 The modules imported here import heavy libraries inside their functions, so that help appears at once.
 """

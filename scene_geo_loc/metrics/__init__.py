@@ -1,1 +1,1 @@
-"""Numbers that say how good poses, retrieval and depth are."""
+"""Metrics of poses, retrieval and depth, and the numbers printed in papers."""

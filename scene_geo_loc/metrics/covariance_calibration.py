@@ -34,7 +34,7 @@ class CovarianceCalibration:
     pose: float
 
     def to_dict(self) -> dict[str, float]:
-        """The record that is written as JSON."""
+        """Returns the record that is written as JSON."""
         shares = {"position": self.position, "rotation": self.rotation, "pose": self.pose}
         return {name: round(share, 4) for name, share in shares.items()}
 

@@ -1,10 +1,11 @@
-"""How good dense depth maps are: judged by lidar points held out, and by the true depth where it is known.
+"""Errors of dense depth maps against held-out lidar points, and against the true depth where it is known.
 
-Protocol.  Of a sparse depth map a share of the points is held out, the rest made dense, and the dense
-map compared with the held-out points: of single points drawn at random, whose neighbours mostly stay,
-and of all points in square blocks, so that what is said across gaps is judged too.  Coverage is the
-share of the held-out pixels that get a depth; errors are over those that every method but the sparse
-map itself gives a depth, so that saying little does not pay.
+Protocol: a share of the points of a sparse depth map is held out, the other points are densified, and the
+dense map is compared with the held-out points.  The held-out points are either single points drawn at
+random, most of whose neighbours remain, or all points in randomly drawn square blocks, which also measures
+the depth inside gaps.  Coverage is the share of held-out pixels that get a depth.  Errors are over the
+held-out pixels that all methods except the sparse map itself give a depth, so that a method does not gain
+by leaving out difficult pixels.
 """
 
 from __future__ import annotations
@@ -25,20 +26,23 @@ Mask = NDArray[np.bool_]
 
 HELD_OUT_SHARE = 0.2
 BLOCK = 12
-"""Side of a held-out block, pixels of an image 640 wide."""
+"""Side of a held-out block in pixels, for an image 640 pixels wide."""
 
 TRUE_DEPTH_END_M = 65.0
-"""Recorded true depth ends here, at 16 bits of millimetres: beyond, sky and far walls look alike."""
+"""Largest recorded true depth, limited by 16 bits of millimetres; sky and farther surfaces have none."""
 
 
 def nearest_point(sparse: F32, image: NDArray[np.uint8]) -> F32:
-    """Each pixel takes the depth of the nearest point in the image."""
+    """Returns a depth map (H, W) in which each pixel has the depth of the nearest point in the image."""
     v, u = distance_transform_edt(~np.isfinite(sparse), return_distances=False, return_indices=True)
     return sparse[v, u]
 
 
 def linear(sparse: F32, image: NDArray[np.uint8]) -> F32:
-    """Linear interpolation of the inverse depth over the Delaunay triangulation of the points."""
+    """Returns a depth map (H, W) with inverse depth interpolated linearly over the points' triangulation.
+
+    The triangulation is Delaunay's; pixels outside it are NaN.
+    """
     v, u = np.nonzero(np.isfinite(sparse))
     rows, columns = np.mgrid[: sparse.shape[0], : sparse.shape[1]]
     return (1.0 / LinearNDInterpolator((v, u), 1.0 / sparse[v, u])(rows, columns)).astype(np.float32)
@@ -57,10 +61,11 @@ class DepthErrors:
     """Errors pooled over pixels of many depth maps.
 
     Attributes:
-        asked, given: pixels whose depth is known, and how many of these got a depth.
-        compared: those of them that errors are over.
-        relative, square, close: sums of |estimate - truth| / truth, of squared errors in metres, and of
-            pixels whose ratio, or its inverse, is below 1.25.
+        asked, given: number of pixels whose depth is known, and number of these with an estimate.
+        compared: number of these that the errors are computed over.
+        relative: sum of |estimate - truth| / truth.
+        square: sum of squared errors, square metres.
+        close: number of pixels whose ratio of estimate to truth lies between 1 / 1.25 and 1.25.
     """
 
     asked: int = 0
@@ -71,7 +76,13 @@ class DepthErrors:
     close: int = 0
 
     def add(self, estimate: F32, truth: F32, asked: Mask, compared: Mask) -> None:
-        """Adds the pixels of one depth map (H, W)."""
+        """Adds the pixels of one depth map.
+
+        Args:
+            estimate, truth: (H, W) metres, NaN where unknown.
+            asked: (H, W) mask of the pixels that coverage is computed over.
+            compared: (H, W) mask of the pixels that errors may be computed over.
+        """
         self.asked += int(asked.sum())
         self.given += int((asked & np.isfinite(estimate)).sum())
         rows = asked & compared & np.isfinite(estimate)
@@ -82,7 +93,10 @@ class DepthErrors:
         self.close += int(((guess < 1.25 * true) & (true < 1.25 * guess)).sum())
 
     def summary(self) -> dict[str, float | None]:
-        """Coverage, mean absolute relative error, RMSE in metres, share within 1.25; None of no pixels."""
+        """Returns coverage, mean absolute relative error, RMSE in metres and share within a factor of 1.25.
+
+        A number is None if it has no pixels.
+        """
         n = self.compared
         return {
             "coverage": self.given / self.asked if self.asked else None,
@@ -94,13 +108,13 @@ class DepthErrors:
 
 @dataclass
 class DepthReport:
-    """The errors of every method, by what they are judged on.
+    """Errors of every densification method, by the kind of depth that they are computed against.
 
     Attributes:
-        maps: how many depth maps were judged.
+        maps: number of depth maps evaluated.
         errors: by "points", "blocks" and "truth", then by method.
-        sky: pixels without true depth, that is, sky and what is farther than 65 m.
-        invented: of these, by method, those that got a depth below that.
+        sky: number of pixels without true depth: sky, and surfaces beyond `TRUE_DEPTH_END_M`.
+        invented: number of these pixels that a method gives a depth below `TRUE_DEPTH_END_M`, by method.
     """
 
     maps: int = 0
@@ -109,11 +123,11 @@ class DepthReport:
     invented: dict[str, int] = field(default_factory=dict)
 
     def add(self, sparse: F32, image: NDArray[np.uint8], truth: F32 | None, seed: int) -> None:
-        """Judges one sparse depth map (H, W) of an image (H, W, 3).
+        """Adds the errors of one sparse depth map (H, W) of an image (H, W, 3).
 
         Args:
             truth: (H, W) metres, NaN where unknown, or None.
-            seed: of what is held out.
+            seed: of the random choice of held-out points.
         """
         self.maps += 1
         rng = np.random.default_rng(seed)
@@ -131,7 +145,7 @@ class DepthReport:
     def _judge(
         self, kind: str, sparse: F32, image: NDArray[np.uint8], truth: F32, asked: Mask
     ) -> dict[str, F32]:
-        if np.isfinite(sparse).sum() < 4:  # nothing can be interpolated between fewer
+        if np.isfinite(sparse).sum() < 4:  # too few points to interpolate between
             return {}
         dense = {name: method(sparse, image) for name, method in METHODS.items()}
         compared = np.logical_and.reduce(
@@ -143,7 +157,7 @@ class DepthReport:
         return dense
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and strings, for JSON."""
+        """Returns the record that is written as JSON."""
         return {
             "protocol": {
                 "held_out_share": HELD_OUT_SHARE,
@@ -160,12 +174,12 @@ class DepthReport:
 
 
 def held_out_points(sparse: F32, rng: np.random.Generator) -> Mask:
-    """A random share of the points of a sparse depth map (H, W)."""
+    """Mask (H, W) of a random share of the points of a sparse depth map (H, W)."""
     return np.isfinite(sparse) & (rng.random(sparse.shape) < HELD_OUT_SHARE)
 
 
 def held_out_blocks(sparse: F32, rng: np.random.Generator) -> Mask:
-    """The points of a sparse depth map (H, W) in a random share of square blocks."""
+    """Mask (H, W) of the points of a sparse depth map (H, W) in a random share of square blocks."""
     side = max(1, round(BLOCK * sparse.shape[1] / 640))
     rows, columns = -(-sparse.shape[0] // side), -(-sparse.shape[1] // side)
     blocks = rng.random((rows, columns)) < HELD_OUT_SHARE

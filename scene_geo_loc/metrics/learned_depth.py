@@ -1,10 +1,10 @@
-"""How good the depth is that a decoder tells of a single image: judged against depth maps from lidar.
+"""Errors of the depth that networks infer from single images, against depth maps from lidar.
 
-Protocol.  Image and depth map have a short side of 280 pixels.  The image is squashed to the network's
-input, as it is to be described; the depth that comes out is brought back to the image's size and compared,
-in metres, with every known pixel of the depth map within 80 m.  It is never scaled to the median of the
-truth, as depth up to scale would be: the decoder learns metres.  Errors are pooled over the pixels of all
-images of a condition.
+Protocol: image and depth map have a short side of 280 pixels.  The image is resized to the network's input
+without regard to its aspect ratio, as for descriptors.  The inferred depth is resized to the image and
+compared with the depth map in metres, at all pixels whose depth is known and at most 80 m.  The inferred
+depth is metric, so it is not scaled to the median of the truth, unlike depth up to scale.  Errors are pooled
+over the pixels of all images of a condition.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ PROTOCOL = {
     "rmse_m": "root of the mean squared error over the same pixels, metres",
     "within_1_25": "share of them whose ratio, or its inverse, is below 1.25",
 }
-"""What the numbers mean, in words that are written beside them."""
+"""Definitions of the numbers, written beside them."""
 
 
 def decoder_of(network: SceneNetwork) -> Decoder | None:
-    """The part of a network that tells depth, or None: that of RGB+ learned no depth."""
+    """Returns the depth decoder of a network, or None if its descriptor infers no depth, as RGB+ does not."""
     return network.descriptor.decoder if network.descriptor.infers_depth else None
 
 
 class Pairs(Protocol):
-    """Pairs that can be gone through, more than once."""
+    """Image and depth pairs that can be iterated over repeatedly."""
 
     def __len__(self) -> int: ...
 
@@ -59,7 +59,7 @@ class Pairs(Protocol):
 
 
 class PackedPairs:
-    """The pairs of an image pack, of images and depth maps as they are, neither cropped nor changed."""
+    """Pairs of an image pack that have known depth, without cropping or augmentation."""
 
     def __init__(self, pack: ImagePack) -> None:
         self._pack = pack
@@ -79,12 +79,12 @@ class PackedPairs:
 
 
 class DepthEstimator:
-    """What a network with a decoder says of how far things in an image are.
+    """Infers depth in metres from single images with a network that has a depth decoder.
 
     Attributes:
-        name: what tables and pictures call it.
+        name: heading in tables and pictures.
 
-    Raises CheckpointError where the network has no decoder.
+    Raises CheckpointError if the network infers no depth.
     """
 
     def __init__(self, name: str, network: SceneNetwork, device: str = "auto") -> None:
@@ -102,16 +102,16 @@ class DepthEstimator:
 
     @classmethod
     def load(cls, path: Path, device: str = "auto", name: str | None = None) -> DepthEstimator:
-        """The estimator of a checkpoint, called after its file where no name is given.
+        """Returns the estimator of a checkpoint, named after its file if no name is given.
 
-        Raises CheckpointError.
+        Raises CheckpointError if the file is not a checkpoint or its network infers no depth.
         """
         network, _ = load_checkpoint(path)
         return cls(name or path.stem, network, device)
 
     @torch.inference_mode()
     def depth(self, image: Image) -> F32:
-        """The depth (H, W) in metres of an RGB image (H, W, 3): 100 m is that or more, or sky."""
+        """Returns the depth (H, W) in metres of an RGB image (H, W, 3); 100 m also means farther, or sky."""
         config = self._network.config
         size = (config.input_width, config.input_height)
         pixels = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
@@ -124,10 +124,10 @@ class DepthEstimator:
 
 @dataclass
 class DepthComparison:
-    """The errors of estimators on the same pairs.
+    """Errors of several estimators on the same pairs.
 
     Attributes:
-        pairs: how many pairs were compared, by condition.
+        pairs: number of pairs, by condition.
         errors: by condition, then by estimator.
     """
 
@@ -135,7 +135,7 @@ class DepthComparison:
     errors: dict[str, dict[str, DepthErrors]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that is written as JSON."""
+        """Returns the record that is written as JSON."""
         return {
             "protocol": PROTOCOL,
             "conditions": {
@@ -154,13 +154,13 @@ def compare_depth(
     conditions: Mapping[str, Pairs],
     on_progress: ProgressCallback = ignore_progress,
 ) -> DepthComparison:
-    """Compares what each estimator says with depth maps.
+    """Compares the depth that each estimator infers with depth maps.
 
     Args:
-        conditions: pairs by the name of what they were taken in.
-        on_progress: receives the pairs done and their total.
+        conditions: pairs by the name of their condition, for example "night".
+        on_progress: receives the number of pairs done and their total.
 
-    Raises SceneGeoLocError where a condition has no pixel to compare.
+    Raises SceneGeoLocError if a condition has no pixel to compare.
     """
     comparison = DepthComparison()
     done, total = 0, sum(map(len, conditions.values()))
@@ -182,9 +182,11 @@ def compare_depth(
 
 
 def add_depth_error(errors: DepthErrors, estimate: F32, truth: F32) -> None:
-    """Adds the pixels of one depth map to errors: those known within 80 m, in metres as they are.
+    """Adds to errors the pixels of one depth map whose true depth is known and at most `COMPARED_WITHIN_M`.
 
-    `estimate` and `truth` are (H, W) of one size, `truth` NaN where unknown.
+    Args:
+        errors: updated in place.
+        estimate, truth: (H, W) metres, `truth` NaN where unknown.
     """
     compared = (truth > 0) & (truth <= COMPARED_WITHIN_M)
     errors.add(estimate, truth, compared, compared)
@@ -192,5 +194,5 @@ def add_depth_error(errors: DepthErrors, estimate: F32, truth: F32) -> None:
 
 def _numbers(errors: DepthErrors) -> dict[str, float | None]:
     numbers = errors.summary()
-    del numbers["coverage"]  # a decoder gives every pixel a depth
+    del numbers["coverage"]  # always 1: a decoder gives every pixel a depth
     return numbers

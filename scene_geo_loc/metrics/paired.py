@@ -34,7 +34,7 @@ class PairedComparison:
     p_value: float
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that is written as JSON."""
+        """Returns the record that is written as JSON."""
         return {"better": len(self.better), "worse": len(self.worse), "p_value": round(self.p_value, 4)}
 
 
@@ -68,7 +68,7 @@ class Interval:
 
     @property
     def is_significant(self) -> bool:
-        """Whether the interval does not contain 0."""
+        """True if the interval does not contain 0."""
         return self.low > 0 or self.high < 0
 
 
@@ -77,11 +77,11 @@ class Difference(Interval):
 
     @property
     def points(self) -> float:
-        """The difference for the given queries."""
+        """Difference for the given queries, percentage points."""
         return self.value
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that is written as JSON."""
+        """Returns the record that is written as JSON."""
         return {"points": round(self.points, 2), "interval_95": [round(self.low, 2), round(self.high, 2)]}
 
 
@@ -119,7 +119,7 @@ def difference_along(
 ) -> Interval | None:
     """Returns a statistic of `first` (Q,) minus that of `second` (Q,) for queries along a drive.
 
-    Neighbouring images of a drive are similar, so that stretches of queries are resampled, not single
+    Neighbouring images of a drive are similar, so stretches of consecutive queries are resampled, not single
     queries. Both systems' answers to a query stay together.
 
     Args:

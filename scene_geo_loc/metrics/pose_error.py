@@ -1,10 +1,10 @@
-"""How far the answers to queries are from the truth.
+"""Pose errors of localized queries, and their summary.
 
-Protocol: position error is the distance between the origins of the estimated and the true pose,
-rotation error the angle between their orientations.  Medians, percentiles (linear interpolation)
-and wrong fixes are taken over the localized queries; shares are taken over all queries, so that a
-query without an answer counts as missed.  A retrieved pose that was not verified is no answer.
-Queries whose true pose is unknown are left out of everything, and counted as left out.
+Protocol: the position error is the distance between the origins of the estimated and the true pose; the
+rotation error is the angle between their orientations.  Medians, percentiles (linear interpolation) and the
+number of wrong poses are over the localized queries.  Shares are over all queries: a query without a pose
+counts as missed.  A retrieved pose that is not verified does not count as a pose.  Queries whose true pose
+is unknown are excluded from all numbers and counted separately.
 """
 
 from __future__ import annotations
@@ -21,32 +21,33 @@ from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 
 WITHIN = {"0.1 m 5°": (0.1, 5.0), "0.25 m 2°": (0.25, 2.0), "0.5 m 5°": (0.5, 5.0), "5 m 10°": (5.0, 10.0)}
-"""Bounds on position (metres) and rotation (degrees) that shares are given for.
+"""Bounds on the position error (metres) and rotation error (degrees) whose shares are reported.
 
-The middle two and the last are those of the long-term visual localization benchmark (Sattler et al.,
-CVPR 2018), the first is for rooms.
+The first is for rooms. The others are those of the long-term visual localization benchmark (Sattler et al.,
+CVPR 2018).
 """
 
 WRONG_FIX_M = 5.0
-"""A localized pose farther than this from the truth is a wrong fix; meant for streets."""
+"""Position error above which a localized pose counts as wrong, metres; suited to streets."""
 
 
 @dataclass(frozen=True)
 class QueryRecord:
-    """One query and its answer.
+    """A query with its true and its estimated pose.
 
     Attributes:
         stamp_ns: time of the image.
-        status: what is known of its pose.
-        T_true: pose of the camera in the map, or None where the source does not know it.
-        T_estimated: the answer, in the same frame; None unless localized or dead-reckoned.
-        latency_ms: from the image's arrival to the answer, or None where there was no answer.
-        timings_ms: the steps of it, by name.
-        inliers, inlier_ratio: the support of the answer, 0 where there was none.
-        rejection: why the query has no pose, or only a dead-reckoned one; None where that is not known.
-        name: what the source calls the image.
-        T_retrieved: pose of the keyframe that looks most like the query, or None where that is not known.
-        covariance: (6, 6) of the answer, or None where none is stated.
+        status: outcome of the localization.
+        T_true: true pose of the camera in the map, or None if the source does not contain it.
+        T_estimated: estimated pose in the same frame; None unless localized or dead-reckoned.
+        latency_ms: time from the image's arrival to the answer, or None if there was no answer.
+        timings_ms: duration of each step of the localization, by name.
+        inliers, inlier_ratio: number and share of the matches that agree with the pose; 0 without a pose.
+        rejection: reason why the query has no pose, or only a dead-reckoned one; None if there is none or it
+            is unknown.
+        name: name of the image in the source.
+        T_retrieved: pose of the most similar keyframe, or None if it is unknown.
+        covariance: (6, 6) of the estimated pose, or None if it has none.
     """
 
     stamp_ns: int
@@ -64,28 +65,28 @@ class QueryRecord:
 
     @property
     def is_localized(self) -> bool:
-        """Whether there is a pose, verified or dead-reckoned."""
+        """True if there is a pose, verified or dead-reckoned."""
         return self.status.has_pose and self.T_estimated is not None
 
     @property
     def kind(self) -> RejectionKind | None:
-        """What spoke against a pose; None where nothing did, or it is not known."""
+        """Kind of the rejection; None if the query was not rejected or the reason is unknown."""
         return self.rejection.kind if self.rejection else None
 
     @property
     def reason(self) -> str:
-        """One sentence why there is no pose, or only a dead-reckoned one; else empty."""
+        """Sentence with the reason for the rejection; empty if there is none."""
         return str(self.rejection) if self.rejection else ""
 
 
 @dataclass(frozen=True)
 class RejectedQueries:
-    """Queries that were rejected for the same kind of reason.
+    """Number of queries that were rejected for the same kind of reason.
 
     Attributes:
-        kind: of their rejections.
-        count: their number.
-        example: the sentence of the first of them.
+        kind: kind of the rejections.
+        count: number of queries.
+        example: reason of the first query, as a sentence.
     """
 
     kind: RejectionKind
@@ -105,7 +106,7 @@ def group_rejections(records: Sequence[QueryRecord]) -> list[RejectedQueries]:
 
 @dataclass(frozen=True)
 class Summary:
-    """The numbers of one run over queries with known truth.
+    """Numbers of one run over the queries with a known true pose.
 
     Numbers are None if there was nothing to measure. `without_truth` counts the queries that are excluded,
     `unanswered` those that the live node gave no answer to; these count as not localized.
@@ -127,7 +128,7 @@ class Summary:
     unanswered: int
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that is written as JSON; numbers rounded to what they mean."""
+        """Returns the record that is written as JSON, with rounded numbers."""
         return {
             "queries": self.queries,
             "localized": self.localized,
@@ -143,9 +144,9 @@ class Summary:
 
 
 def errors_of(records: Sequence[QueryRecord]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Position errors (N,) in metres and rotation errors (N,) in degrees.
+    """Returns the position errors (N,) in metres and rotation errors (N,) in degrees.
 
-    NaN for records that are not localized or whose truth is unknown.
+    Errors are NaN for records that are not localized or whose true pose is unknown.
     """
     position, rotation = np.full(len(records), np.nan), np.full(len(records), np.nan)
     for i, record in enumerate(records):
@@ -156,14 +157,18 @@ def errors_of(records: Sequence[QueryRecord]) -> tuple[NDArray[np.float64], NDAr
 
 
 def summarize(records: Sequence[QueryRecord], wrong_fix_m: float = WRONG_FIX_M) -> Summary:
-    """The numbers of a run, by the protocol at the head of this module."""
+    """Returns the numbers of a run, by the protocol at the head of this module.
+
+    Args:
+        wrong_fix_m: position error above which a localized pose counts as wrong, metres.
+    """
     scored = [record for record in records if record.T_true is not None]
     position, rotation = errors_of(scored)
     fixed = np.isfinite(position)
     latency = np.array([record.latency_ms for record in scored if record.latency_ms is not None])
 
     def within(metres: float, degrees: float) -> float | None:
-        # NaN compares as False: a query without an answer is within nothing.
+        # NaN compares as False, so a query without a pose is within no bounds.
         return share((position <= metres) & (rotation <= degrees))
 
     def share(hits: NDArray[np.bool_]) -> float | None:

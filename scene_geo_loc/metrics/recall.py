@@ -1,15 +1,14 @@
-"""How often a query's place is found by its global descriptor.
+"""Recall of place recognition by global descriptors.
 
-Protocol of Learning Scene Geometry for Visual Localization (ICRA 2019, section IV-A): references are
-ranked by the cosine between their descriptor and the query's, all of them for every query.
+Protocol of Learning Scene Geometry for Visual Localization (ICRA 2019, section IV-A): for every query, all
+references are ranked by the cosine between their descriptor and the query's.
 
-- recall@N: the share of queries of which one of the N most similar references lies within 25 m.
-- top-1 recall@D: the share of queries of which the most similar reference lies within D metres.
+- recall@N: share of queries with at least one of the N most similar references within 25 m.
+- top-1 recall@D: share of queries whose most similar reference lies within D metres.
 
-Distances are between the positions of the cameras on the ground; which way they look does not count.
-Shares are over all queries: one that has no reference within 25 m can only be missed, as in the paper,
-and such queries are counted, so that what could be reached at best is known.  References that are
-equally similar are ranked in the order in which they were given.
+Distances are between camera positions on the ground; viewing directions are ignored.  Shares are over all
+queries.  As in the paper, a query without a reference within 25 m counts as missed; the number of such
+queries is reported, since it limits the recall.  Equally similar references are ranked in the given order.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from numpy.typing import NDArray
 
 RADIUS_M = 25.0
 MOST = 25
-"""recall@N is given for N = 1 .. MOST."""
+"""Largest N of recall@N."""
 
 DISTANCES_M = tuple(range(15, 51))
-"""The D of recall@D, metres."""
+"""Values of D in recall@D, metres."""
 
 PROTOCOL = {
     "recall_at_n": f"recall@N: share of queries of which one of the N most similar references lies within "
@@ -39,26 +38,26 @@ PROTOCOL = {
     "chance_at_1": "recall@1 to expect of a reference picked at random",
     "shares": f"over all queries; one without a reference within {RADIUS_M:g} m is missed",
 }
-"""What the numbers mean, in words that are written beside them."""
+"""Definitions of the numbers, written beside them."""
 
 _CHUNK = 256
-"""Queries that are compared at a time: memory follows from it and the number of references."""
+"""Number of queries ranked at a time, to bound memory."""
 
 TIE_DIGITS = 10
-"""Cosines that agree to so many digits are equal: sums over equal descriptors differ in the last ones."""
+"""Decimal places that cosines are rounded to: equal descriptors differ in the last digits of their cosine."""
 
 
 @dataclass(frozen=True)
 class PlaceRecall:
-    """The recall of one set of queries.
+    """Recall of one set of queries.
 
     Attributes:
-        references: how many there are.
-        without_reference: queries that have no reference within 25 m.
-        chance: recall@1 to expect of a reference picked at random.
+        references: number of references.
+        without_reference: number of queries without a reference within 25 m.
+        chance: expected recall@1 of a reference drawn at random.
         top1: (Q,) index of the most similar reference of each query.
-        top1_distance_m: (Q,) how far it lies from the query.
-        first_right: (Q,) rank from 1 of the first reference within 25 m; 0 where the first 25 have none.
+        top1_distance_m: (Q,) distance from each query to that reference.
+        first_right: (Q,) rank, from 1, of the first reference within 25 m; 0 if none of the first 25 is.
     """
 
     references: int
@@ -70,45 +69,45 @@ class PlaceRecall:
 
     @property
     def queries(self) -> int:
-        """How many there are."""
+        """Number of queries."""
         return len(self.first_right)
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """(Q,) whether the most similar reference lies within 25 m."""
+        """Mask (Q,) of the queries whose most similar reference lies within 25 m."""
         return self.first_right == 1
 
     @property
     def recall_at_n(self) -> NDArray[np.float64]:
-        """(25,) shares for N = 1 .. 25."""
+        """Recall@N (25,) for N = 1 .. 25, as shares."""
         ranks = np.arange(1, MOST + 1)
         return ((self.first_right[:, None] > 0) & (self.first_right[:, None] <= ranks)).mean(axis=0)
 
     @property
     def recall_at_d(self) -> NDArray[np.float64]:
-        """(36,) shares for D = 15 .. 50 m, distance <= D."""
+        """Top-1 recall@D (36,) for D = 15 .. 50 m, as shares; distance <= D."""
         return (self.top1_distance_m[:, None] <= np.array(DISTANCES_M)).mean(axis=0)
 
     @property
     def recall_at_d_as_plotted(self) -> NDArray[np.float64]:
-        """(36,) what the paper plots at D = 15 .. 50: the shares with a distance < D - 1 m."""
+        """Top-1 recall (36,) as the paper plots it at D = 15 .. 50: shares with a distance < D - 1 m."""
         return (self.top1_distance_m[:, None] < np.array(DISTANCES_M) - 1).mean(axis=0)
 
     @property
     def mean_recall_1_to_5(self) -> float:
-        """The mean of recall@1 to recall@5, by which the paper's authors chose among networks."""
+        """Mean of recall@1 to recall@5, the number by which the paper's authors selected networks."""
         return float(self.recall_at_n[:5].mean())
 
     def at_n(self, n: int) -> float:
-        """recall@N for one N of 1 .. 25."""
+        """Returns recall@N for one N of 1 .. 25."""
         return float(self.recall_at_n[n - 1])
 
     def at_d(self, metres: int) -> float:
-        """top-1 recall@D for one D of 15 .. 50."""
+        """Returns top-1 recall@D for one D of 15 .. 50 metres."""
         return float(self.recall_at_d[DISTANCES_M.index(metres)])
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that is written as JSON."""
+        """Returns the record that is written as JSON."""
         return {
             "queries": self.queries,
             "references": self.references,
@@ -128,9 +127,13 @@ def measure_recall(
     reference_descriptors: NDArray[np.float32],
     reference_positions: NDArray[np.float64],
 ) -> PlaceRecall:
-    """Scores unit descriptors (Q, D) and (R, D) of images at positions (Q, 2) and (R, 2) in metres.
+    """Measures the recall of unit descriptors by the protocol at the head of this module.
 
-    Raises ValueError where there are no queries or no references, or where shapes do not fit.
+    Args:
+        query_descriptors, reference_descriptors: (Q, D) and (R, D).
+        query_positions, reference_positions: (Q, 2) and (R, 2) metres, on the ground.
+
+    Raises ValueError if there are no queries or no references, or if shapes do not fit.
     """
     if len(query_descriptors) == 0 or len(reference_descriptors) == 0:
         raise ValueError("recall needs at least one query and one reference")
@@ -157,10 +160,10 @@ def measure_recall(
 def rank_references(
     query_descriptors: NDArray[np.float32], reference_descriptors: NDArray[np.float32], count: int
 ) -> NDArray[np.int64]:
-    """The `count` references most similar to each query, best first, as indices (Q, count).
+    """Returns the indices (Q, count) of the references most similar to each query, best first.
 
-    Fewer where there are no more; the earlier of two that are equally similar comes first.
-    Raises ValueError where the descriptors differ in length, or are not finite.
+    There are fewer columns if there are fewer references. Equally similar references stay in the given order.
+    Raises ValueError if the descriptors differ in length or are not finite.
     """
     queries = query_descriptors.astype(np.float64)
     references = reference_descriptors.astype(np.float64)

@@ -1,4 +1,4 @@
-"""The report's charts of errors and latency, as SVG that takes its colours from the page it stands in."""
+"""Charts of errors and latency for the report, as SVG in the colours of the page that contains it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STEP_COLOURS = ("#5b7fd6", "#12a184", "#e0a01b", "#d2456b", "#8c95a3")
 
 
 def errors_over_time_svg(records: Sequence[QueryRecord], wrong_fix_m: float) -> str:
-    """Position and rotation error by time, over bands that tell where there was no answer."""
+    """Returns the chart of position and rotation error over time, with bands for the status of queries."""
     stamps = np.array([record.stamp_ns for record in records], np.int64)
     seconds = (stamps - stamps[0]) / 1e9
     position, rotation = errors_of(records)
@@ -60,7 +60,7 @@ def errors_over_time_svg(records: Sequence[QueryRecord], wrong_fix_m: float) -> 
 
 
 def log_limits(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Limits of a logarithmic axis around values, of which some or all may be NaN or zero."""
+    """Returns limits of a logarithmic axis around values; NaN and values up to 0 are ignored."""
     values = values[np.isfinite(values) & (values > 0)]
     if len(values) == 0:
         return 0.01, 10.0
@@ -70,7 +70,10 @@ def log_limits(values: NDArray[np.float64]) -> tuple[float, float]:
 def status_bands(
     records: Sequence[QueryRecord], seconds: NDArray[np.float64]
 ) -> list[tuple[Status, float, float]]:
-    """Runs of one status as (status, begin, end) in seconds; a record lasts until the next one."""
+    """Returns intervals of equal status as (status, begin, end) in seconds.
+
+    A record lasts until the next one; the last record lasts for the median time between records.
+    """
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
     bands: list[tuple[Status, float, float]] = []
     for i, record in enumerate(records):
@@ -84,7 +87,7 @@ def status_bands(
 
 
 def cumulative_svg(records: Sequence[QueryRecord]) -> str:
-    """The share of all queries whose error is below a bound, for position and rotation."""
+    """Returns the chart of the cumulative position and rotation errors, as shares of all queries."""
     scored = [record for record in records if record.T_true is not None]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 3.3), layout="constrained")
@@ -106,7 +109,7 @@ def cumulative_svg(records: Sequence[QueryRecord]) -> str:
 
 
 def latency_svg(records: Sequence[QueryRecord]) -> str:
-    """How long answers took, and where the time went; empty where nothing was timed."""
+    """Returns the chart of the latencies and the median time of each step; empty if nothing was timed."""
     latency = np.array([record.latency_ms for record in records if record.latency_ms is not None])
     if len(latency) == 0:
         return ""

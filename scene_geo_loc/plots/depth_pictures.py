@@ -1,4 +1,4 @@
-"""Pictures of depth maps: image, points, dense depth and its error in one."""
+"""Pictures of depth maps: image, points, dense depth and its error side by side."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from scene_geo_loc.depth.densify import densify
 from scene_geo_loc.metrics.depth_error import TRUE_DEPTH_END_M, held_out_points
 
 NEAR_M, FAR_M = 0.5, 100.0
-"""Depths of the first and of the last colour; between them equal steps are equal ratios."""
+"""Depths of the first and the last colour, metres; the scale between them is logarithmic."""
 UNKNOWN = (44, 47, 52)
 INVENTED = (60, 214, 240)
 WORST = 0.25
-"""The relative error, to either side, that is drawn as the worst."""
+"""Absolute relative error of the last colour; larger errors have the same colour."""
 
 
 def depth_colours(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A depth map (H, W) as RGB: near is red, far is blue, unknown is dark grey."""
+    """Returns a depth map (H, W) as RGB (H, W, 3): near is red, far is blue, unknown is dark grey."""
     known = np.isfinite(depth)
     levels = np.zeros(depth.shape, np.uint8)
     levels[known] = np.rint(255 * nearness(depth[known].clip(NEAR_M, FAR_M)))
@@ -28,17 +28,18 @@ def depth_colours(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def nearness(depth: NDArray) -> NDArray[np.float64]:
-    """Where depths in metres lie on the scale of the colours: 0 at `FAR_M`, 1 at `NEAR_M`."""
+    """Returns the positions of depths in metres on the colour scale: 0 at `FAR_M`, 1 at `NEAR_M`."""
     return np.log(FAR_M / depth) / np.log(FAR_M / NEAR_M)
 
 
 def error_colours(
     depth: NDArray[np.float32], truth: NDArray[np.float32], invented: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
-    """Relative errors (H, W) as RGB, from black to light yellow at 25 %; dark grey where there is none.
+    """Returns relative errors as RGB (H, W, 3), from black to light yellow at 25 %; dark grey if unknown.
 
     Args:
-        invented: pixels that have a depth and should have none, drawn light blue.
+        depth, truth: (H, W) metres, NaN where unknown.
+        invented: (H, W) mask of the pixels that have a depth but should have none, drawn light blue.
     """
     both = np.isfinite(depth) & np.isfinite(truth)
     error = np.zeros(depth.shape)
@@ -56,14 +57,16 @@ def example_picture(
     truth: NDArray[np.float32] | None,
     height: int = 360,
 ) -> NDArray[np.uint8]:
-    """Image, points, dense depth and its error as one RGB picture of two rows.
+    """Returns image, points, dense depth and its error as one RGB picture with two rows.
 
-    The error is that of every pixel where the true depth is known, with sky that got a depth in
-    light blue; else that of held-out points, made without them.
+    With a true depth, the error is shown at all pixels whose true depth is known, and sky that has a depth is
+    light blue. Otherwise some points are held out, and the error of the depth made without them is shown.
 
     Args:
-        sparse, truth: (H, W) metres, NaN where unknown.
-        height: of each of the four.
+        image: RGB (H, W, 3).
+        sparse: (H, W) metres, NaN where unknown.
+        truth: the same, or None.
+        height: height of each of the four pictures, pixels.
     """
     dense = densify(sparse, image)
     if truth is not None:
@@ -82,7 +85,7 @@ def example_picture(
 
 
 def _grown(sparse: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The points two pixels wide, the nearer over the farther, so that they are seen when made smaller."""
+    """Returns the points enlarged to two pixels, nearer ones on top, so that they survive downscaling."""
     filled = np.where(np.isfinite(sparse), sparse, np.float32(np.inf))
     grown = cv2.erode(filled, np.ones((2, 2), np.uint8), borderType=cv2.BORDER_REPLICATE)
     return np.where(np.isfinite(grown), grown, np.float32(np.nan)).astype(np.float32)

@@ -165,7 +165,7 @@ def _draw(cell: Axes, tile: NDArray[np.uint8] | None) -> None:
 
 
 def _draw_bar(figure: Figure, grid: NDArray[np.object_]) -> None:
-    """Draws the colour bar, spaced as the colours change."""
+    """Draws the colour bar in metres, on the logarithmic scale of the colours."""
     depth = np.geomspace(FAR_M, NEAR_M, 256)
     bar = figure.colorbar(
         ScalarMappable(

@@ -1,4 +1,4 @@
-"""A run seen from above: the map's keyframes, the truth, and the estimates coloured by their error."""
+"""Top view of a run: the map's keyframes, the true positions, and the estimates coloured by their error."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ ERROR_COLOURS = LinearSegmentedColormap.from_list(
     "error", ["#12a184", "#9bbf3b", "#f0b429", "#e8743b", "#d2456b"]
 )
 MOST_VECTOR_MARKS = 4000
-"""With more queries than this, marks are drawn as one picture, so that the page stays light."""
+"""Number of queries above which markers are rasterized, to keep the SVG small."""
 
 
 def ground_axes(positions: NDArray[np.float64]) -> tuple[int, int]:
-    """The two axes of the map in which positions (N, 3) spread most: seen along the third, from above."""
+    """Returns the two map axes along which positions (N, 3) extend farthest; the third is vertical."""
     upright = int(np.argmin(np.ptp(positions, axis=0))) if len(positions) else 2
     across, along = (axis for axis in range(3) if axis != upright)
     return across, along
 
 
 def error_norm(wrong_fix_m: float) -> LogNorm:
-    """Errors to colours: two decades up to a wrong fix."""
+    """Returns the logarithmic colour scale of position errors: the two decades up to `wrong_fix_m`."""
     return LogNorm(wrong_fix_m / 100, wrong_fix_m, clip=True)
 
 
@@ -56,11 +56,17 @@ def draw_trajectory(
     ink: str = INK,
     muted: str = MUTED,
 ) -> None:
-    """Draws keyframes (N, 3), truth and estimates from above, with equal axes.
+    """Draws keyframes, true positions and estimates from above, with equal scales on both axes.
 
-    Estimates are coloured by their error; wrong fixes are joined to the truth, and queries without
-    an answer are marked where they were. As much ground around is shown as it takes for a picture whose
-    height over width lies within `shapes`.
+    Estimates are coloured by their error and joined to their true position. Wrong estimates have a marker of
+    their own; queries without a pose are marked at their true position.
+
+    Args:
+        keyframe_positions: (N, 3) metres.
+        wrong_fix_m: position error above which an estimate is drawn as wrong, metres.
+        mark_size: area of a marker, square points.
+        shapes: smallest and largest ratio of height to width; the limits of the axes are widened to reach it.
+        ink, muted: colours of the true positions and of the keyframes.
     """
     known = [record for record in records if record.T_true is not None]
     truth = np.array([record.T_true[:3, 3] for record in known if record.T_true is not None]).reshape(-1, 3)
@@ -92,7 +98,7 @@ def draw_trajectory(
         [r.T_estimated[:3, 3] for r in known if r.T_estimated is not None and r.is_localized]
     )
     if len(estimates):
-        # A fix out of sight is shown on the border rather than made the measure of the picture.
+        # An estimate outside the limits is drawn at the border, so that it does not set the scale.
         shown = np.clip(estimates.reshape(-1, 3)[:, [a, b]], low, high)
         error = position[fixed]
         wrong = error > wrong_fix_m
@@ -146,7 +152,7 @@ def draw_trajectory(
 def trajectory_svg(
     records: Sequence[QueryRecord], keyframe_positions: NDArray[np.float64], wrong_fix_m: float
 ) -> str:
-    """The trajectory from above, as high as its shape asks for."""
+    """Returns the top view of a run as SVG, with a height that suits the extent of the trajectory."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11.2, 5), layout="constrained")
         axes = figure.add_subplot()
@@ -162,7 +168,7 @@ def trajectory_svg(
 def add_error_bar(
     figure: Figure | SubFigure, axes: Axes, wrong_fix_m: float, colour: str, **place: Any
 ) -> None:
-    """Adds the scale of the estimates' colours beside or below the axes."""
+    """Adds the colour scale of the estimates beside or below the axes."""
     scale = mpl.cm.ScalarMappable(error_norm(wrong_fix_m), ERROR_COLOURS)
     bar = figure.colorbar(scale, ax=axes, ticks=[wrong_fix_m / by for by in (100, 50, 10, 5, 1)], **place)
     bar.outline.set_visible(False)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Colours and fonts of all figures, and how figures are written to pages and files."""
+"""Colours and fonts of all figures, and functions that write figures to pages and files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STATUS_COLOURS = {
 }
 WRONG_COLOUR = "#b3123f"
 PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"}
-"""Colours of the drawing that are replaced by the page's, so that one chart serves light and dark."""
+"""CSS variables that replace colours of a chart, so that it suits light and dark pages."""
 
 STYLE = {
     "svg.fonttype": "none",
@@ -55,9 +55,9 @@ PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 
 
 def page_svg(figure: Figure, name: str) -> str:
-    """The figure as an SVG element as wide as its place on the page, in the page's font and colours."""
+    """Returns the figure as an SVG element of the available width, in the page's font and colours."""
     out = io.StringIO()
-    # The salt keeps the ids of one chart apart from another's on the same page.
+    # The salt makes the ids of the charts of one page unique.
     with mpl.rc_context({"svg.hashsalt": name}):
         nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(out, format="svg", transparent=True, metadata=nothing)

@@ -19,7 +19,7 @@ from scene_geo_loc.plots.style import MUTED, STYLE
 def write_training_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
     """Draws the records of `log.jsonl` of a descriptor as a PNG: losses above, recall below.
 
-    The first record, epoch 0, is of the network before training: it has no losses and is never the best.
+    The first record, epoch 0, belongs to the network before training: it has no losses and is never the best.
     """
     out = io.BytesIO()
     with mpl.rc_context(STYLE):

@@ -1,4 +1,4 @@
-"""Example queries of a run, best, worst and not localized, drawn with their matches."""
+"""Example queries of a run with their matches: best, worst and not localized."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def choose_examples(records: Sequence[QueryRecord], each: int = 4) -> dict[int, 
     """Returns indices of at most `each` best, worst and not localized queries, with their kind.
 
     The best are taken from different stretches of the traversal and the lost are spread over it, so that the
-    pictures show different places. Images without an answer of a live node are not among the lost ones.
+    pictures show different places. Images that a live node did not answer are not among the lost ones.
     """
     position, _ = errors_of(records)
     fixed = np.flatnonzero(np.isfinite(position))

@@ -1,4 +1,4 @@
-"""One HTML file that shows how well a run was localized: numbers, charts and pictures, nothing external."""
+"""HTML report of a localized run in one file: numbers, charts and pictures, without external resources."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Report:
 
     Attributes:
         title: name of the queries.
-        conditions: one or two sentences: what ran, in which map, on which machine.
+        conditions: one or two sentences on how the queries were localized, and in which map.
         records: the queries in order of time.
-        summary: their numbers.
+        summary: numbers over these queries.
         keyframe_positions: (N, 3) metres, of the map.
         examples: match pictures.
         scene_table: errors printed in a paper for the scene, or None.
@@ -47,7 +47,7 @@ class Report:
 
 
 def write_report(path: Path, report: Report) -> None:
-    """Writes the report as one HTML file, aside first and then renamed."""
+    """Writes the report as one HTML file; it replaces an older file only when complete."""
     records = [record for record in report.records if record.T_true is not None]
     statuses = Counter(record.status for record in records)
     kinds = ("best", "Smallest errors"), ("worst", "Largest errors"), ("lost", "Not localized")
@@ -66,7 +66,7 @@ def write_report(path: Path, report: Report) -> None:
 
 @dataclass(frozen=True)
 class IndexRow:
-    """One run on the index page: its name, the file of its report, its numbers, and a picture."""
+    """Entry of a run on the index page: its name, the file of its report, its numbers and a picture."""
 
     name: str
     file: str

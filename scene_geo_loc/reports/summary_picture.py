@@ -1,4 +1,4 @@
-"""The picture that summarizes a run."""
+"""Summary picture of a run: example matches, main numbers and trajectory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def summary_picture(
         records: the run whose trajectory is drawn.
         summary: numbers of that run.
         keyframe_positions: (N, 3) metres, of the map.
-        title: of the picture.
+        title: title of the picture.
     """
     paper, ink, muted = "#11151b", "#eef2f5", "#93a0ad"
     dark = STYLE | {"text.color": ink, "axes.titlecolor": ink, "axes.labelcolor": muted}

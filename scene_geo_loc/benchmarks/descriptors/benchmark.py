@@ -1,7 +1,7 @@
 """Measures recall of global descriptors in the ICRA paper's four scenarios.
 
-All systems receive the same images, which are decoded once. Networks and descriptors of one system at a time
-are in memory; of each system only the ranked references are kept.
+All systems receive the same images, which are decoded once. Only one system's networks and descriptors are in
+memory at a time; only the ranked references of each system are kept.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def benchmark_descriptors(
     """Measures the recall of systems in all scenarios of a folder of RobotCar runs.
 
     Args:
-        cache: folder to keep images and scores in, so that the next call measures only new runs; without
-            it, images are in a temporary folder meanwhile.
-        protocols: settings of the runs' training protocols, for the record.
+        cache: folder for images and scores, so that the next call measures only new runs; if None, images are
+            kept in a temporary folder.
+        protocols: settings of the runs' training protocols, stored with the results.
         show: displays progress.
 
     Raises SceneGeoLocError if there is no scenario, none of its images can be read, or the cache cannot be
@@ -86,10 +86,10 @@ def score_runs(
     cache: Path | None = None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> list[SystemResult]:
-    """Measures runs and gathers them by system, in order of first appearance; each whitened size is a row.
+    """Measures runs and groups them by system in order of first appearance; each whitened size is a row.
 
     Args:
-        shape: width and height of the images, from which the sizes of inputs follow.
+        shape: width and height of the images, which determine the input sizes.
     """
     rows: dict[SystemName, SystemResult] = {}
     total = len(images.rows()) * len(runs)
@@ -114,7 +114,7 @@ def whiten(
     Args:
         descriptors: (N, D).
         references: rows of the references.
-        size: of the whitened descriptors.
+        size: length of the whitened descriptors.
 
     Returns the unit descriptors (N, size) and the number of parameters of the projection.
     Raises SceneGeoLocError if the references span fewer than `size` dimensions.
@@ -131,7 +131,7 @@ def whiten(
 
 @dataclass
 class _Scores:
-    """Measures one run, as it is and whitened, or reads its results from the cache."""
+    """Measures one run, without and with whitening, or reads its results from the cache."""
 
     images: ScenarioImages
     run: SystemRun
@@ -154,7 +154,7 @@ class _Scores:
     def _describe(
         self, system: DescriptorSystem, shape: Size, on_images: Callable[[int], None]
     ) -> NDArray[np.float32]:
-        """Descriptors (N, D) of all rows that scenarios need; other rows are zero."""
+        """Returns the descriptors (N, D) of all rows that scenarios need; other rows are zero."""
         pixels = self.images.open(self.run.input_size(*shape))
         references = self._references()
         system.fit(np.array(pixels[references[i]]) for i in evenly_spread(len(references), FIT_IMAGES))
@@ -209,7 +209,7 @@ class _Scores:
         return np.array(list(dict.fromkeys(np.concatenate(rows).tolist())), np.int64)
 
     def _file(self, size: int | None, shape: Size) -> Path | None:
-        """Cache file, named by everything that the result depends on: images, network, input, machine."""
+        """Returns the cache file of a result, named by images, network, input size and machine."""
         if self.cache is None or not self.run.digest:
             return None
         width, height = self.run.input_size(*shape)

@@ -17,13 +17,13 @@ from scene_geo_loc.networks.architecture.descriptors.rgb import RGB
 from scene_geo_loc.networks.architecture.descriptors.rgbtd import RGBPlus, RGBtD
 
 PROPOSED = RGBtD.name
-"""The descriptor that the paper proposes."""
+"""Descriptor that the paper proposes."""
 
 BASELINES = (RGB.name, RGBPlus.name, Hallucination.name)
-"""The descriptors that the paper compares with its own."""
+"""Descriptors that the paper compares with the proposed one."""
 
 ABSTRACT_MEANS = {"sunny and long-term": ("sunny", "long-term"), "snow": ("snow",), "night": ("night",)}
-"""The means over scenarios that the paper's abstract reports, by name."""
+"""Means over scenarios that the paper's abstract reports, by name."""
 
 NOTE = (
     "Differences of recall@1 in percentage points, averaged over seeds. The 95 % confidence interval (CI) is "
@@ -33,12 +33,12 @@ NOTE = (
     "system answer it correctly. p is from the exact McNemar test of the two runs of one seed."
 )
 _EQUAL_SHARES = 1e-9
-"""Shares of seeds that differ by less are equal."""
+"""Tolerance below which two shares of seeds are equal."""
 
 
 @dataclass(frozen=True)
 class SeedDifference:
-    """Two runs of one seed: the queries that only one of them answers, and the exact McNemar test."""
+    """Difference between two runs of one seed, with the exact McNemar test."""
 
     seed: int | None
     points: float
@@ -53,9 +53,9 @@ class SystemDifference:
 
     Attributes:
         recall_at_1: difference averaged over seeds, with its interval over the queries.
-        better, worse: numbers of queries that a larger or smaller share of the first system's seeds answers
-            correctly.
-        seeds: differences of the seeds that both systems have, or of their only runs.
+        better, worse: number of queries that the first system answers correctly with a larger, or a smaller,
+            share of its seeds than the second.
+        seeds: differences between runs with the same seed, or between the only run of each system.
     """
 
     recall_at_1: Difference
@@ -64,7 +64,7 @@ class SystemDifference:
     seeds: Sequence[SeedDifference]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that is written as JSON."""
+        """Returns the record that is written as JSON."""
         return self.recall_at_1.to_dict() | {
             "better": self.better,
             "worse": self.worse,
@@ -88,7 +88,7 @@ class Comparison:
     Attributes:
         first, second: the systems; differences are first minus second.
         scenarios: difference in each scenario.
-        means: differences by the names of `ABSTRACT_MEANS`, as far as their scenarios were measured.
+        means: differences by the names of `ABSTRACT_MEANS` whose scenarios were measured.
     """
 
     first: SystemResult
@@ -97,7 +97,7 @@ class Comparison:
     means: dict[str, SystemDifference]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that is written as JSON."""
+        """Returns the record that is written as JSON."""
         return {
             "system": str(self.first.system),
             "against": str(self.second.system),
@@ -124,7 +124,7 @@ class MeanComparison:
     means: dict[str, Difference]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that is written as JSON."""
+        """Returns the record that is written as JSON."""
         return {
             "descriptor": self.first,
             "against": self.second,
@@ -159,22 +159,25 @@ def compare_systems(first: SystemResult, second: SystemResult) -> Comparison:
 
 
 def baseline_comparisons(benchmark: Benchmark) -> list[Comparison]:
-    """Compares every further system with the first one."""
+    """Compares every other system with the first one."""
     return [compare_systems(result, benchmark.systems[0]) for result in benchmark.systems[1:]]
 
 
 def paper_comparisons(benchmark: Benchmark) -> list[Comparison]:
-    """Compares the systems that differ in one thing, with one protocol and descriptors of one size.
+    """Compares pairs of systems that differ in one respect, with equal protocol and descriptor size.
 
-    These are the depth-aware descriptor and the paper's baselines, of the same encoder, pooling and
-    augmentation; the same descriptor with and without one of this package's options; and a network after
+    The pairs are: the depth-aware descriptor and each of the paper's baselines with the same encoder, pooling
+    and augmentation; the same descriptor with and without one of this package's options; and a network after
     and before fine-tuning.
     """
     return [compare_systems(first, _parents(second, first)) for first, second in _pairs(benchmark.systems)]
 
 
 def mean_comparisons(benchmark: Benchmark) -> list[MeanComparison]:
-    """Compares the plain depth-aware descriptor with each baseline that several pairs have in common."""
+    """Compares the plain depth-aware descriptor with baselines, averaged over pairs of encoder and pooling.
+
+    A baseline is included if it was measured with at least two of these pairs.
+    """
     plain = [r for r in benchmark.systems if r.system.whitened is None and is_plain(r.traits)]
     found = []
     for protocol in dict.fromkeys(result.system.protocol for result in plain if result.system.protocol):
@@ -191,7 +194,7 @@ def mean_comparisons(benchmark: Benchmark) -> list[MeanComparison]:
 
 
 def to_record(benchmark: Benchmark) -> dict[str, Any]:
-    """The benchmark and its comparisons, as they are written as JSON."""
+    """Returns the record of the benchmark and its comparisons that is written as JSON."""
     return benchmark.to_dict() | {
         "comparisons": [comparison.to_dict() for comparison in paper_comparisons(benchmark)],
         "over_pairs": [comparison.to_dict() for comparison in mean_comparisons(benchmark)],
@@ -200,7 +203,7 @@ def to_record(benchmark: Benchmark) -> dict[str, Any]:
 
 
 def comparison_texts(benchmark: Benchmark) -> list[ComparisonText]:
-    """All comparisons of a benchmark as text: means over pairs of encoder and pooling, then single pairs."""
+    """Returns all comparisons as text: means over pairs of encoder and pooling, then single pairs."""
     return [
         *map(mean_comparison_text, mean_comparisons(benchmark)),
         *map(comparison_text, paper_comparisons(benchmark)),
@@ -208,7 +211,7 @@ def comparison_texts(benchmark: Benchmark) -> list[ComparisonText]:
 
 
 def comparison_text(comparison: Comparison) -> ComparisonText:
-    """A comparison as text: the means of the paper's abstract, or each scenario where these are missing."""
+    """Returns a comparison as text: the means of the paper's abstract, or each scenario without them."""
     first, second = comparison.first.system, comparison.second.system
     protocol = f", protocol {first.protocol}" if first.protocol else ""
     differences = comparison.means or comparison.scenarios
@@ -219,7 +222,7 @@ def comparison_text(comparison: Comparison) -> ComparisonText:
 
 
 def mean_comparison_text(comparison: MeanComparison) -> ComparisonText:
-    """A comparison averaged over pairs of encoder and pooling as text."""
+    """Returns a comparison averaged over pairs of encoder and pooling as text."""
     return ComparisonText(
         f"{KINDS[comparison.first]} against {KINDS[comparison.second]}, mean over {len(comparison.pairs)} "
         f"pairs ({', '.join(comparison.pairs)}), protocol {comparison.protocol}",
@@ -228,7 +231,7 @@ def mean_comparison_text(comparison: MeanComparison) -> ComparisonText:
 
 
 def difference_text(name: str, difference: SystemDifference) -> str:
-    """A difference as a sentence: "snow: +4.2 points (95 % CI +0.9 to +7.6, significant); ..."."""
+    """Returns a difference as a sentence: "snow: +4.2 points (95 % CI +0.9 to +7.6, significant); ..."."""
     text = f"{name}: {points_text(difference.recall_at_1)}; {difference.better} queries better"
     text += f", {difference.worse} worse"
     if difference.seeds:
@@ -240,7 +243,7 @@ def difference_text(name: str, difference: SystemDifference) -> str:
 
 
 def points_text(difference: Difference) -> str:
-    """A difference with its interval: "+4.2 points (95 % CI +0.9 to +7.6, significant)"."""
+    """Returns a difference with its interval: "+4.2 points (95 % CI +0.9 to +7.6, significant)"."""
     significance = "significant" if difference.is_significant else "not significant"
     interval = f"95 % CI {difference.low:+.1f} to {difference.high:+.1f}"
     return f"{difference.points:+.1f} points ({interval}, {significance})"
@@ -276,7 +279,7 @@ def _pairs(systems: Sequence[SystemResult]) -> Iterator[tuple[SystemResult, Syst
 
 
 def _are_alike(first: SystemResult, second: SystemResult) -> bool:
-    """Whether protocol, encoder, pooling and whitened size are the same."""
+    """Returns True if protocol, encoder, pooling and whitened size are equal."""
     return (
         bool(first.system.protocol)
         and (first.system.protocol, first.system.whitened) == (second.system.protocol, second.system.whitened)
@@ -308,7 +311,7 @@ def _is_tuned_from(first: SystemResult, second: SystemResult) -> bool:
 
 
 def _parents(second: SystemResult, first: SystemResult) -> SystemResult:
-    """The second system, restricted to the runs that the first was fine-tuned from, if it was."""
+    """Returns the second system with only the runs that the first was fine-tuned from, if there are any."""
     digests = {run.parent for run in first.runs if run.parent}
     parents = [run for run in second.runs if run.digest in digests]
     return replace(second, runs=parents) if parents else second
@@ -326,13 +329,13 @@ def _difference(first: SystemResult, second: SystemResult, scenarios: Sequence[s
 
 
 def _shares(result: SystemResult, scenario: str) -> NDArray[np.float64]:
-    """The share of seeds that answer each query correctly (Q,)."""
+    """Returns the share of seeds (Q,) that answer each query correctly."""
     shares: NDArray[np.float64] = np.mean([run.recalls[scenario].right for run in result.runs], axis=0)
     return shares
 
 
 def _runs_by_seed(first: SystemResult, second: SystemResult) -> Iterator[tuple[RunResult, RunResult]]:
-    """Pairs of runs with the same seed; the only runs if each system has just one."""
+    """Yields the pairs of runs with the same seed, or the only runs if each system has just one."""
     if len(first.runs) == len(second.runs) == 1:
         yield first.runs[0], second.runs[0]
         return

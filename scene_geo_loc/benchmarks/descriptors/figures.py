@@ -1,4 +1,4 @@
-"""Pictures of a descriptor benchmark: curves of recall@N and top-1 recall@D, and recall@1 at a glance."""
+"""Figures of the descriptor benchmark: curves of recall@N and top-1 recall@D, and an overview of recall@1."""
 
 from __future__ import annotations
 
@@ -31,19 +31,20 @@ _KIND_COLOURS = {
 _COLOURS = (*_KIND_COLOURS.values(), "#7a4fb0", "#8a6d3b", "#3fa9c9")
 _DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))
 MAX_CURVES = 7
-"""Systems whose curves can be told apart in one picture."""
+"""Maximum number of systems whose curves are distinguishable in one figure."""
 
 PAPER = (icra2019.BASELINE, icra2019.PROPOSED, icra2019.NIGHT)
 
 
 @dataclass(frozen=True)
 class FigureGroup:
-    """Systems of one picture of curves.
+    """Systems of one figure of curves.
 
     Attributes:
-        slug: for a file's name.
-        title: what they have in common; empty where they are all there are.
-        paper: the paper's systems that stand beside them.
+        slug: stem of the figure's file name.
+        title: properties that the systems share; empty if the group contains all systems.
+        systems: our systems.
+        paper: the paper's systems that are drawn for comparison.
     """
 
     slug: str
@@ -53,10 +54,11 @@ class FigureGroup:
 
 
 def figure_groups(benchmark: Benchmark) -> list[FigureGroup]:
-    """All systems where they are few; else by protocol, encoder and pooling.
+    """Groups systems by protocol, encoder and pooling; at most `MAX_CURVES` systems form one group.
 
-    Those with one of this package's switches stand in a picture of their own, beside the plain ones that
-    they are to be judged by; whitened ones stand in none, for their curves run along the plain ones.
+    If a group is too large, systems with one of this package's options are drawn in separate figures, with
+    the plain systems that they are compared with. Whitened systems are left out: their curves are almost the
+    same as those of the plain systems.
     """
     systems = [result for result in benchmark.systems if result.system.whitened is None]
     if len(systems) <= MAX_CURVES:
@@ -64,7 +66,7 @@ def figure_groups(benchmark: Benchmark) -> list[FigureGroup]:
     protocols = {run.digest: result.system.protocol for result in systems for run in result.runs}
     by_kind: dict[tuple[str, ...], list[SystemResult]] = {}
     for result in systems:
-        # What was fine-tuned stands beside what it was before.
+        # A fine-tuned network is drawn beside the network that it was fine-tuned from.
         protocol = protocols.get(result.runs[0].parent or "none", result.system.protocol)
         by_kind.setdefault(_kind(protocol, result), []).append(result)
     groups = []
@@ -102,7 +104,7 @@ def _parts(systems: Sequence[SystemResult], most: int) -> list[Sequence[SystemRe
 
 
 def _paper(encoder_and_pooling: str) -> list[str]:
-    """The paper's systems on images alone and with depth, of the same encoder and pooling, if it has them."""
+    """Returns the paper's RGB and RGBtD systems with this encoder and pooling, as far as it has them."""
     names = [f"{kind} + {encoder_and_pooling}" for kind in ("RGB", "RGBtD")]
     return [name for name in names if name in icra2019.systems("sunny")]
 
@@ -113,11 +115,11 @@ def _slug(title: str, number: int = 0) -> str:
 
 
 def curves_figure(group: FigureGroup) -> Figure:
-    """One column a scenario; above recall@N, below top-1 recall@D with true thresholds.
+    """Returns the figure of recall@N (above) and top-1 recall@D (below), one column per scenario.
 
-    Lines are means over seeds, bands reach from the lowest seed to the highest.  Of the paper's systems
-    those that it has in a scenario are drawn as thin grey lines; what it plots at D stands where it
-    belongs, a metre before.
+    Lines are means over seeds; bands extend from the lowest seed to the highest.  The paper's systems are
+    thin grey lines, in the scenarios that it has.  Thresholds D are true distances: the values that the paper
+    plots at D are drawn at D - 1 m.
     """
     scenarios = list(group.systems[0].runs[0].recalls)
     figure = Figure(figsize=(11.2, 5.4), layout="constrained")
@@ -150,9 +152,10 @@ def curves_figure(group: FigureGroup) -> Figure:
 
 
 def overview_figure(benchmark: Benchmark) -> Figure:
-    """recall@1 of every system, one column a scenario: a bar at the mean, a dot a seed.
+    """Returns the figure of recall@1 of every system, one column per scenario.
 
-    The paper's number for a system of the same kind, on the real runs, is a grey diamond.
+    A bar is the mean over seeds, a dot is one seed. A grey diamond is the number that the paper prints for a
+    system of the same kind, on the real runs.
     """
     systems = benchmark.systems
     scenarios = [views.name for views in benchmark.scenarios]
@@ -183,7 +186,7 @@ def overview_figure(benchmark: Benchmark) -> Figure:
 
 
 def figure_svg(draw: Callable[[], Figure], name: str) -> str:
-    """A picture as an SVG element that takes its colours from the page it stands in."""
+    """Returns a figure as an SVG element in the colours of the page that contains it."""
     with mpl.rc_context(STYLE):
         return page_svg(draw(), name)
 
@@ -203,7 +206,7 @@ def _draw(
 
 
 def _colours_of(systems: Sequence[SystemResult]) -> list[str]:
-    """Each its own: that of its descriptor where no system before it has that."""
+    """Returns a different colour for each system: that of its descriptor unless an earlier system has it."""
     colours: list[str] = []
     for result in systems:
         own = _KIND_COLOURS.get(str(result.traits.get("descriptor")))
@@ -213,7 +216,7 @@ def _colours_of(systems: Sequence[SystemResult]) -> list[str]:
 
 
 def _label(result: SystemResult, among: Sequence[SystemResult] = ()) -> str:
-    """The system's name, with its protocol where others were trained by another one."""
+    """Returns the system's name, with its protocol if systems of several protocols are shown."""
     several = len({other.system.protocol for other in among if other.system.protocol}) > 1
     protocol = f" ({result.system.protocol})" if several and result.system.protocol else ""
     return f"{result.system}{protocol}"

@@ -1,4 +1,4 @@
-"""Scores descriptors on pairs of images of which it is known whether they show one place."""
+"""Scores descriptors on pairs of images labelled as showing the same place or different places."""
 
 from __future__ import annotations
 
@@ -20,14 +20,19 @@ PROTOCOL = {
     "best_is_match": "share of the queries with a match of which the most similar labelled image is one; "
     "a tie with an image that is none is no match",
 }
-"""What the numbers mean, in words that are written beside them."""
+"""Definitions of the numbers, written beside them."""
 
 _LABELS = {"1": True, "true": True, "0": False, "false": False}
 
 
 @dataclass(frozen=True)
 class LabelledPairs:
-    """Pairs of a query and a database image by name, and whether they match (P,)."""
+    """Pairs of a query and a database image.
+
+    Attributes:
+        queries, database: names of the images, P each.
+        match: (P,) labels, True if both images show the same place.
+    """
 
     queries: list[str]
     database: list[str]
@@ -35,9 +40,9 @@ class LabelledPairs:
 
     @classmethod
     def load(cls, path: Path) -> LabelledPairs:
-        """Reads a CSV file with the columns query, database and one of labels, 1 or 0.
+        """Reads a CSV file with the columns query, database and a label, which is 1 or 0.
 
-        Raises SceneGeoLocError with the line where it is something else.
+        Raises SceneGeoLocError if the file cannot be read or is invalid, with the line if it is known.
         """
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
@@ -64,14 +69,14 @@ class LabelledPairs:
 
 @dataclass(frozen=True)
 class PairScores:
-    """How descriptors did on labelled pairs.
+    """Scores of descriptors on labelled pairs.
 
     Attributes:
-        pairs, matches: how many were scored, and how many of them are matches.
-        left_out: pairs of which an image has no descriptor.
+        pairs, matches: number of pairs scored, and number of these that are matches.
+        left_out: number of pairs with an image that has no descriptor.
         average_precision: see `PROTOCOL`.
-        queries: those that have a match.
-        best_is_match: how many of these have one as their most similar labelled image.
+        queries: number of queries that have a match.
+        best_is_match: number of these queries whose most similar labelled image is a match.
     """
 
     pairs: int
@@ -82,7 +87,7 @@ class PairScores:
     best_is_match: int
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that is written as JSON."""
+        """Returns the record that is written as JSON."""
         return {
             "protocol": PROTOCOL,
             "pairs": self.pairs,
@@ -99,7 +104,7 @@ def score_pairs(pairs: LabelledPairs, descriptors: Descriptors) -> PairScores:
     """Scores descriptors on labelled pairs.
 
     Raises:
-        SceneGeoLocError: no pair has both descriptors, or none that has is a match.
+        SceneGeoLocError: no pair has both descriptors, or no pair with both descriptors is a match.
     """
     rows = {name: i for i, name in enumerate(descriptors.names.tolist())}
     both = [
@@ -135,7 +140,7 @@ def score_pairs(pairs: LabelledPairs, descriptors: Descriptors) -> PairScores:
 
 
 def average_precision(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
-    """The area under the stepwise curve of precision over recall; equal scores are one step.
+    """Returns the area under the stepwise curve of precision over recall; equal scores form one step.
 
     `scores` and `labels` are (P,); at least one label is true.
     """

@@ -1,4 +1,4 @@
-"""The results of a descriptor benchmark as a Markdown page with pictures beside it."""
+"""Results of a descriptor benchmark as a Markdown page with figures."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from scene_geo_loc.reports.report import template
 from scene_geo_loc.training.common.protocols import DepthProtocol, TrainingProtocol
 
 FULL = "full"
-"""The protocol with the authors' own numbers; systems not trained with it get an empty row."""
+"""Name of the protocol with the authors' settings; systems not trained with it get an empty row."""
 
 PLOTTED_M = (15, 30, 50)
 """Distances in the paper's tables, as plotted there, in metres."""
 
 _CAPACITY = "RGB+ + MAC (A)"
-"""A system that the paper lists in Table II only, without curves."""
+"""System that the paper lists in Table II only, without curves."""
 
 _OVERVIEW = "results_overview.png"
 
@@ -65,12 +65,12 @@ class ProtocolSection:
 
     @property
     def is_run(self) -> bool:
-        """Whether any system was trained with it."""
+        """True if any system was trained with the protocol."""
         return self.systems > 0
 
 
 def write_results(path: Path, benchmark: Benchmark) -> list[Path]:
-    """Writes the page, and its pictures to the folder `images` beside it; returns the paths of all files.
+    """Writes the page, and its figures to the folder `images` beside it; returns the paths of all files.
 
     Raises SceneGeoLocError if a file cannot be written.
     """
@@ -110,7 +110,7 @@ def _left_out(benchmark: Benchmark, scenario: str) -> str:
 
 
 def _means(scenarios: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The means of the paper's abstract over several scenarios, as far as these were measured."""
+    """Returns the means of the paper's abstract over several scenarios, as far as these were measured."""
     return {
         name: parts
         for name, parts in comparisons.ABSTRACT_MEANS.items()
@@ -141,7 +141,7 @@ def _as_plotted(recall: PlaceRecall, metres: int) -> float:
 
 
 def _missing(benchmark: Benchmark, scenarios: Sequence[str]) -> list[ResultRow]:
-    """Empty rows for the systems that were not trained with the full protocol; one row if that is all."""
+    """Returns empty rows for the systems not trained with the full protocol; a single row if that is all."""
     tuned = {result.system.name for result in benchmark.systems if result.runs[0].parent}
     trained = [system for system in _trained(benchmark) if system.name not in tuned]
     full = {system.name for system in trained if system.protocol == FULL}
@@ -153,7 +153,7 @@ def _missing(benchmark: Benchmark, scenarios: Sequence[str]) -> list[ResultRow]:
 
 
 def _protocols(benchmark: Benchmark) -> list[ProtocolSection]:
-    """The protocols that systems were trained with, then the full one if none was."""
+    """Returns the protocols that systems were trained with, then the full protocol if none used it."""
     trained = [system.protocol for system in _trained(benchmark)]
     names = [*dict.fromkeys(trained), *([FULL] if trained and FULL not in trained else [])]
     return [
@@ -163,7 +163,7 @@ def _protocols(benchmark: Benchmark) -> list[ProtocolSection]:
 
 
 def _trained(benchmark: Benchmark) -> list[SystemName]:
-    """The trained systems, each once, without whitened variants."""
+    """Returns the trained systems, each once, without whitened variants."""
     names = [result.system for result in benchmark.systems]
     return [system for system in names if system.protocol and system.whitened is None]
 
@@ -178,7 +178,7 @@ def _settings(settings: Any) -> list[tuple[str, Any, str]]:
 
 
 def _paper(scenarios: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """The paper's systems, each with its recall@1 in the scenarios, "–" if it has none."""
+    """Returns the paper's systems, each with its recall@1 in the scenarios, "–" if it has none."""
     drawn = [name for scenario in scenarios for name in icra2019.systems(scenario)]
     names = dict.fromkeys([*drawn, _CAPACITY])
     rows = [(name, [_printed(name, scenario) for scenario in scenarios]) for name in names]

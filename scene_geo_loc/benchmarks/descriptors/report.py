@@ -36,10 +36,10 @@ _HEIGHT = 200
 
 @dataclass(frozen=True)
 class Match:
-    """A query beside the most similar reference of a system.
+    """Picture of a query and its most similar reference in a system.
 
     Attributes:
-        is_right: whether the reference lies within 25 m of the query.
+        is_right: True if the reference lies within 25 m of the query.
         title, details: caption.
         jpeg: the picture, compressed.
     """
@@ -132,7 +132,7 @@ def draw_matches(views: ScenarioViews, recall: PlaceRecall) -> list[Match]:
 
 
 def _shown(benchmark: Benchmark) -> list[SystemResult]:
-    """The systems whose matches are shown: the first one and the one with the best mean recall@1."""
+    """Returns the systems whose matches are shown: the first one and the one with the best mean recall@1."""
     scenarios = [views.name for views in benchmark.scenarios]
 
     def recall_at_1(result: SystemResult) -> float:

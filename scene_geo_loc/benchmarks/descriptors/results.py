@@ -25,13 +25,13 @@ class RunResult:
     """Recall of one run in all scenarios, and its costs.
 
     Attributes:
-        seed: of its training, or None.
-        digest, parent: of its network and of the network that it was fine-tuned from; empty if unknown.
-        parameters: numbers in its networks.
-        bytes_an_image: of a descriptor in float32.
-        ms_an_image: median over batches, one image at a time, from pixels at the size of the network's
-            input to the descriptor, with all else that the same pass gives.
-        backend: what ran the network.
+        seed: seed of its training, or None.
+        digest, parent: digests of its network and of the one that it was fine-tuned from; empty if unknown.
+        parameters: number of parameters of its networks.
+        bytes_an_image: size of a descriptor in float32.
+        ms_an_image: median time per image over batches, from pixels at the size of the network's input to the
+            descriptor, including the other outputs of the same pass.
+        backend: name of the backend that ran the network.
     """
 
     seed: int | None
@@ -77,11 +77,11 @@ class SystemResult:
     runs: list[RunResult]
 
     def over_seeds(self, scenario: str, number: Number) -> Spread:
-        """A number in one scenario over the seeds."""
+        """Returns the spread of a number in one scenario over the seeds."""
         return Spread.of([number(run.recalls[scenario]) for run in self.runs])
 
     def mean_over(self, scenarios: Sequence[str], number: Number) -> Spread | None:
-        """The mean of a number over scenarios; None if one of them is missing."""
+        """Returns the spread of a number's mean over scenarios; None if one of them is missing."""
         if not set(scenarios) <= set(self.runs[0].recalls):
             return None
         return Spread.of(
@@ -89,12 +89,12 @@ class SystemResult:
         )
 
     def by_day(self, number: Number) -> Spread | None:
-        """The mean over the three scenarios by day, as in the paper's Table I."""
+        """Returns the spread of the mean over the three scenarios by day, as in the paper's Table I."""
         return self.mean_over(DAYTIME, number)
 
     @property
     def ms_an_image(self) -> float:
-        """Median over the seeds, which differ only by noise."""
+        """Median time per image over the seeds, which differ only by noise, in milliseconds."""
         return float(np.median([run.ms_an_image for run in self.runs]))
 
     @property
@@ -108,12 +108,12 @@ class Benchmark:
     """Results of systems in the scenarios of a folder of runs.
 
     Attributes:
-        name: of the folder.
+        name: name of the folder.
         scenarios: queries and references.
         systems: at least one; all others are compared with the first.
         left_out: a sentence for each scenario and each run that is excluded.
         protocols: settings of the systems' training protocols.
-        is_simulated: whether the runs are simulated.
+        is_simulated: True if the runs are simulated.
         begun_with: a sentence for each file of initial weights other than ImageNet's.
     """
 
@@ -126,11 +126,11 @@ class Benchmark:
     begun_with: Sequence[str] = field(default_factory=list)
 
     def recall(self, scenario: str) -> PlaceRecall:
-        """The first system's recall, for the numbers that are the same for all systems."""
+        """Returns the first system's recall, for the numbers that are the same for all systems."""
         return self.systems[0].runs[0].recalls[scenario]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that is written as JSON."""
+        """Returns the record that is written as JSON."""
         return {
             "runs": self.name,
             "is_simulated": self.is_simulated,

@@ -1,6 +1,6 @@
-"""The images of the scenarios, decoded once for all systems and kept at the size of each one's input.
+"""Images of the scenarios, decoded once for all systems and resized to the input size of each.
 
-A file of them is memory-mapped, so that memory does not grow with the images, nor with the systems.
+The files are memory-mapped, so that memory does not grow with the number of images or systems.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from scene_geo_loc.traversals.skipped import Skipped
 
 Image = NDArray[np.uint8]
 Size = tuple[int, int]
-"""Width and height, pixels."""
+"""Width and height in pixels."""
 
 
 @dataclass(frozen=True)
 class ScenarioViews:
-    """What all systems are asked: the views of a scenario that could be read.
+    """Readable views of a scenario, the same for all systems.
 
     Attributes:
-        name: of the scenario.
-        references, queries: the views.
-        reference_rows, query_rows: where their images are among `ScenarioImages`.
-        skipped: what was left out, and why.
+        name: name of the scenario.
+        references, queries: the R and Q views.
+        reference_rows, query_rows: (R,) and (Q,) rows of their images in `ScenarioImages`.
+        skipped: number of views left out, by reason.
     """
 
     name: str
@@ -53,12 +53,12 @@ class ScenarioViews:
 
 @dataclass(frozen=True)
 class ScenarioImages:
-    """Images by their row, of each size that was asked for.
+    """Images of all scenarios as arrays on disk, one file per size.
 
     Attributes:
-        digest: of the files, their places and scenarios: equal for the same task.
-        scenarios: the views, without those that cannot be read.
-        files: of each size, an array (N, H, W, 3) uint8 on disk.
+        digest: digest of the image files, their positions and scenarios; equal for the same images.
+        scenarios: the readable views of each scenario.
+        files: .npy file of each size, an array (N, H, W, 3) of uint8.
     """
 
     digest: str
@@ -66,11 +66,11 @@ class ScenarioImages:
     files: dict[Size, Path]
 
     def open(self, size: Size) -> NDArray[np.uint8]:
-        """The RGB images (N, H, W, 3) of a size, read from disk as they are looked at."""
+        """Returns the RGB images (N, H, W, 3) of a size, memory-mapped."""
         return np.load(self.files[size], mmap_mode="r", allow_pickle=False)
 
     def rows(self) -> NDArray[np.int64]:
-        """The rows that scenarios need, each once, in order."""
+        """Returns the rows that scenarios need, each once, in ascending order."""
         needed = [rows for views in self.scenarios for rows in (views.reference_rows, views.query_rows)]
         return np.unique(np.concatenate(needed))
 
@@ -81,10 +81,10 @@ def pack_images(
     folder: Path,
     on_progress: ProgressCallback = ignore_progress,
 ) -> ScenarioImages:
-    """Reads all images once and squashes them to each size; what the folder has already is kept.
+    """Reads all images once and writes them resized to each size; files already in the folder are used again.
 
-    Raises SceneGeoLocError where the folder cannot be written, or where none of the references or of a
-    scenario's queries can be read.
+    Raises SceneGeoLocError if the folder cannot be written, or if no reference or no query of a scenario can
+    be read.
     """
     views = list({view.files.image: view for s in scenarios for view in (*s.references, *s.queries)}.values())
     digest = _digest(scenarios)
@@ -99,7 +99,7 @@ def pack_images(
 
 
 def _pack(views: Sequence[View], files: dict[Size, Path], on_progress: ProgressCallback) -> list[int]:
-    """Writes the images; returns the rows of those that cannot be read, which stay black."""
+    """Writes the images and returns the rows that cannot be read; these are black."""
     unreadable = []
 
     def squash(view: View) -> list[Image] | None:

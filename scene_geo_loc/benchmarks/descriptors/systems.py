@@ -1,6 +1,6 @@
 """Systems that the descriptor benchmark compares, each with one run per seed.
 
-A run is small: its networks are loaded when it is measured and released afterwards.
+The networks of a run are loaded only while it is measured.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SHIPPED = "shipped default"
 """Names of the package's networks in the table."""
 
 KINDS = {name: system.title for name, system in DESCRIPTORS.items()}
-"""The titles of the descriptor systems, in the order of tables."""
+"""Titles of the descriptor systems, in the order of tables."""
 
 PLAIN = {
     "depth_scale": "log",
@@ -41,7 +41,7 @@ PLAIN = {
     "augmentation": False,
     "depth_loss": "l1",
 }
-"""Traits of the paper's systems, besides encoder, pooling and descriptor."""
+"""Traits of the paper's systems besides encoder, pooling and descriptor, except for the depth scale."""
 
 
 class DescriptorSystem(Protocol):
@@ -52,7 +52,7 @@ class DescriptorSystem(Protocol):
         ...
 
     def describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """Unit descriptors (N, D) of RGB images, each (H, W, 3)."""
+        """Returns the unit descriptors (N, D) of RGB images, each (H, W, 3)."""
         ...
 
     @property
@@ -71,7 +71,7 @@ class SystemName:
     """Identity of a row of the table: equal for runs that differ only in the seed.
 
     Attributes:
-        name: of the system in its config.
+        name: name of the system in its config.
         protocol: name of its training protocol; empty if it was not trained with one.
         whitened: size that its descriptors are PCA-whitened to, or None.
     """
@@ -92,9 +92,9 @@ class SystemRun:
         system: the row that it belongs to.
         load: loads the system for images of a width and height.
         input_size: size that images of a width and height are resized to.
-        seed: of its training, or None.
+        seed: seed of its training, or None.
         traits: encoder, pooling, descriptor and so on, by name.
-        digest: of everything that the descriptors depend on; empty if it is not known beforehand.
+        digest: digest of everything that the descriptors depend on; empty if it is not known beforehand.
         parent: digest of the network that it was fine-tuned from; empty if there is none.
         whiten: sizes to also PCA-whiten its descriptors to.
     """
@@ -110,7 +110,7 @@ class SystemRun:
 
 
 class NetworkSystem:
-    """A scene network as it is used in maps; fitted on the references if it is not fitted yet."""
+    """Scene network as used in maps; fitted on the references if it is not fitted yet."""
 
     def __init__(self, network: SceneNetwork, device: str = "auto") -> None:
         self._network, self._device = network, device
@@ -121,7 +121,7 @@ class NetworkSystem:
         self._extractor = fit_extractor(images, lambda width, height: self._network, self._device)
 
     def describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """Unit descriptors (N, D); each takes a full forward pass."""
+        """Returns the unit descriptors (N, D) of images, with a full forward pass for each."""
         return describe_images(self._fitted, images)
 
     @property
@@ -188,7 +188,7 @@ def paper_name(traits: Mapping[str, Any]) -> str:
 
 
 def is_plain(traits: Mapping[str, Any]) -> bool:
-    """Whether a system is as in the paper except for the depth scale, without further options."""
+    """Returns True if a system has the traits of `PLAIN`: the paper's, except for the depth scale."""
     system = DESCRIPTORS.get(str(traits.get("descriptor")))
     fixed = {"colouring"} if system is not None and system.fixed_colouring else set()
     return all(traits.get(key, value) == value for key, value in PLAIN.items() if key not in fixed)

@@ -1,4 +1,4 @@
-"""The table of the descriptor benchmark: our systems, with the paper's printed numbers below."""
+"""Table of the descriptor benchmark: our systems, then the numbers printed in the paper."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ COSTS = ("million parameters", "bytes per image", "ms per image")
 
 
 def headings(benchmark: Benchmark) -> list[list[str]]:
-    """Headings of the recall columns: the name, then one label for each line of a cell."""
+    """Returns the headings of the recall columns: the name, then one label for each line of a cell."""
     scenarios = [[views.name, *(f"@{n}" for n in RANKS)] for views in benchmark.scenarios]
     return [*scenarios, ["by day", *(f"{metres} m" for metres in THRESHOLDS_M)]]
 
 
 def rows(benchmark: Benchmark) -> list[Row]:
-    """Rows of our systems, then of the paper's best system on images alone and its best one with depth."""
+    """Returns rows of our systems, then of the paper's best ones trained on images alone and with depth."""
     scenarios = [views.name for views in benchmark.scenarios]
     ours = [_ours(result, scenarios) for result in benchmark.systems]
     papers = [_papers(system, scenarios) for system in (icra2019.BASELINE, icra2019.PROPOSED)]

@@ -138,7 +138,7 @@ def _run_folders(folders: Sequence[Path]) -> list[Path]:
 
 
 def _outermost(folder: Path) -> Iterator[Path]:
-    """The outermost run folders in a folder; folders inside a run folder, such as stages, belong to it."""
+    """Yields the outermost run folders in a folder; folders inside them, such as stages, are skipped."""
     if (folder / CONFIG).is_file():
         yield folder
     else:
@@ -192,7 +192,7 @@ def _files_of(system: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _short(file: Path) -> str:
-    """A file's name; for a checkpoint of a run, whose names are all the same, with the run's folder."""
+    """Returns a file's name; for a checkpoint of a run, with the run's folder, since the names are equal."""
     return "/".join(file.parts[-3:]) if file.parent.name == Path(BEST).parent.name else file.name
 
 
@@ -204,7 +204,7 @@ def _run(
     device: str,
     whiten: Sequence[int],
 ) -> SystemRun:
-    """Returns the run of a checkpoint, which is read at once to find a damaged one before the benchmark."""
+    """Returns the run of a checkpoint; reads the checkpoint at once, so that damage is found early."""
     from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 
     network, provenance = load_checkpoint(checkpoint)

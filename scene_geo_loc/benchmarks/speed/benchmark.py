@@ -37,15 +37,15 @@ QUERIED_MAP_KEYFRAMES = 10_000
 RATE_HZ = 10.0
 """Rate of the images of the drive, and of those that the live node receives."""
 _WARM_UP = 10
-"""Queries whose time is not counted: the first passes allocate memory."""
+"""Number of queries whose time is not counted: the first passes allocate memory."""
 
 
 @dataclass(frozen=True)
 class SpeedResults:
-    """What the speed benchmark measured.
+    """Results of the speed benchmark.
 
     Attributes:
-        backend: what ran the network.
+        backend: name of the backend that ran the network.
         forward: forward pass of the network at 640 x 480 pixels.
         systems: forward passes of descriptor systems at 224 x 224 pixels.
         query_steps: steps of a query in a map of `QUERIED_MAP_KEYFRAMES`, and their total.
@@ -82,7 +82,7 @@ class SpeedResults:
 
     @property
     def late_live_times(self) -> Times:
-        """The same for the second half of the images."""
+        """Time from an image to its pose in the live node, for the second half of the images."""
         return Times.of(self.live.latencies_ms[len(self.live.latencies_ms) // 2 :])
 
     @property
@@ -98,7 +98,7 @@ def measure_speed(out: Path, minutes: float, show: ProgressDisplay = no_display)
 
     Args:
         out: folder for the recording, which is made only once, and for the node's log.
-        minutes: how long the live node receives images.
+        minutes: duration for which the live node receives images.
         show: displays the progress of the long steps.
 
     Raises SceneGeoLocError if a file cannot be written, or the node does not start or ends early.

@@ -105,7 +105,7 @@ def time_build(traversal: Traversal, out: Path, matcher: MatcherName = "encoder"
 
 
 def time_depth(traversal: Traversal, frames: Iterable[Frame]) -> tuple[Times, int]:
-    """Times dense depth maps on one core; also returns their median number of lidar points.
+    """Returns the times of dense depth maps on one core, and their median number of lidar points.
 
     The time covers projection of the points around a frame, removal of hidden points and densification.
     """
@@ -129,7 +129,7 @@ def time_depth(traversal: Traversal, frames: Iterable[Frame]) -> tuple[Times, in
 
 
 def time_opening(path: Path, times: int = 5) -> Times:
-    """Times opening a map whose files may be in the page cache."""
+    """Times the opening of a map; its files may be in the page cache."""
     return Times.of([_ms(lambda: ReferenceMap.open(path)) for _ in range(times)])
 
 
@@ -142,10 +142,10 @@ def bytes_a_keyframe(path: Path) -> float:
 
 
 def enlarge_map(source: Path, count: int, out: Path) -> None:
-    """Writes a map with `count` keyframes: those of `source`, then ones with random descriptors.
+    """Writes a map with `count` keyframes: those of `source`, then keyframes with random descriptors.
 
-    The random keyframes have neither features nor depth and are too dissimilar to be retrieved: a query takes
-    as long as in a real map of that size.
+    The random keyframes have neither features nor depth and are too dissimilar to be retrieved, so a query
+    takes as long as in a real map of that size.
     """
     opened = ReferenceMap.open(source)
     more = count - len(opened)
@@ -158,7 +158,7 @@ def enlarge_map(source: Path, count: int, out: Path) -> None:
             header = {"descr": npy.dtype_to_descr(array.dtype), "fortran_order": False}
             npy.write_array_header_1_0(file, {**header, "shape": (count, *array.shape[1:])})
             file.write(array.tobytes())
-            file.truncate(file.tell() + more * array[0].nbytes)  # zeros that take no room on the disk
+            file.truncate(file.tell() + more * array[0].nbytes)  # a sparse file: zeros use no disk space
     descriptors = np.load(source / "descriptors.npy", allow_pickle=False).astype(np.float32)
     random = np.random.default_rng(0).normal(size=(more, descriptors.shape[1])).astype(np.float32)
     random /= np.linalg.norm(random, axis=1, keepdims=True)

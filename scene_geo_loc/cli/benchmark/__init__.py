@@ -1,1 +1,1 @@
-"""The `benchmark` commands: tables of recall and pose errors beside the papers'."""
+"""The `benchmark` commands: recall and pose errors, with the numbers printed in the papers."""

@@ -1,4 +1,4 @@
-"""`scene-geo-loc benchmark pose`: an ablation of pose errors, beside the tables of the papers."""
+"""`scene-geo-loc benchmark pose`: ablation of pose errors, with the numbers printed in the papers."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The `map` commands: build reference maps and look into them."""
+"""The `map` commands: build, inspect and verify reference maps."""

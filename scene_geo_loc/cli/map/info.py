@@ -1,4 +1,4 @@
-"""`scene-geo-loc map info`: shows what a reference map contains."""
+"""`scene-geo-loc map info`: shows the contents of a reference map."""
 
 from __future__ import annotations
 

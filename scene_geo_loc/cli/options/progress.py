@@ -68,7 +68,7 @@ class _Pace:
         self._first: tuple[int, float] | None = None
 
     def after(self, done: int) -> float:
-        """Items a second when `done` are done; 0 if it is not known yet."""
+        """Returns the items per second after `done` items; 0 if it is not known yet."""
         now = time.monotonic()
         if self._first is None and done > 0:
             self._first = (done, now)
@@ -77,7 +77,7 @@ class _Pace:
 
 
 class _Lines:
-    """Progress as a line every `QUIET_PERIOD_S`."""
+    """Shows progress as a line every `QUIET_PERIOD_S`."""
 
     def __init__(self, title: str, unit: str, pace: _Pace) -> None:
         self._title, self._unit, self._pace = title, unit, pace

@@ -1,4 +1,4 @@
-"""Options of the commands that make depth maps from lidar: which scans belong to an image."""
+"""Options for the lidar scans that belong to an image, for commands that make depth maps."""
 
 from __future__ import annotations
 

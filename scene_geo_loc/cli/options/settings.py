@@ -1,4 +1,4 @@
-"""Options made from the fields of a pydantic model of settings, so that each is declared only once."""
+"""Command-line options generated from the fields of a pydantic model, so that each is declared only once."""
 
 from __future__ import annotations
 

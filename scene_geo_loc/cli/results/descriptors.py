@@ -1,4 +1,4 @@
-"""Recall of descriptors as a table on the terminal."""
+"""Tables of descriptor recall on the terminal."""
 
 from __future__ import annotations
 

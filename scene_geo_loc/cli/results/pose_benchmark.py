@@ -1,4 +1,4 @@
-"""Pose errors by method as tables on the terminal."""
+"""Tables of pose errors by method on the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of localized runs on the terminal."""
+"""Tables of pose errors of localized runs on the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times and memory on the terminal."""
+"""Tables of times and memory on the terminal."""
 
 from __future__ import annotations
 

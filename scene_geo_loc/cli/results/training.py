@@ -6,7 +6,7 @@ from typing import Any
 
 
 def depth_epoch_text(record: dict[str, Any]) -> str:
-    """The record of an epoch of `train depth` or `train scene` as one line."""
+    """Returns the record of an epoch of `train depth` or `train scene` as one line."""
     parts = [f"{name} loss {value:.4f}" for name, value in record["losses"].items()] or ["before training"]
     for condition, numbers in record["validation"].items():
         parts.append(f"{condition} {100 * numbers['within_1_25']:.1f} % within 1.25")
@@ -14,12 +14,12 @@ def depth_epoch_text(record: dict[str, Any]) -> str:
 
 
 def losses_text(losses: dict[str, float]) -> str:
-    """Losses as text: "losses triplet 0.1234, depth 0.5678"."""
+    """Returns losses as text: "losses triplet 0.1234, depth 0.5678"."""
     return "losses " + ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
 
 
 def descriptor_epoch_text(record: dict[str, Any]) -> str:
-    """The record of an epoch of `train descriptor` as one line."""
+    """Returns the record of an epoch of `train descriptor` as one line."""
     parts = []
     if record["losses"]:
         parts.append(losses_text(record["losses"]))

@@ -18,7 +18,7 @@ class TrainingDisplay:
 
     Args:
         epoch_text: makes the line of an epoch from its record.
-        is_shown: whether this process shows anything.
+        is_shown: True if this process shows the progress.
     """
 
     def __init__(self, epoch_text: Callable[[dict[str, Any]], str], is_shown: bool = True) -> None:

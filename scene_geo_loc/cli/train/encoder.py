@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Student(str, Enum):
-    """The encoders that can be trained."""
+    """Encoders that can be trained."""
 
     alexnet = "alexnet"
     resnet18 = "resnet18"

@@ -1,9 +1,9 @@
-"""The printed numbers of Perspective-n-Learned-Point (Piasco et al., BMVC 2019), to stand beside ours.
+"""Numbers printed in Perspective-n-Learned-Point (Piasco et al., BMVC 2019), for comparison with ours.
 
 Its Tables 1 and 2 give the median position and rotation error in each scene of 7-Scenes, 12-Scenes and
-Cambridge Landmarks.  Protocol: the training split is the map, the whole test split the queries; every
-query has an answer, since where no pose is verified the retrieved one is kept.  `medians_of` gives our
-errors by that protocol, which is not that of `pose_error.summarize`.
+Cambridge Landmarks.  Protocol: the training split is the map and the whole test split the queries.  Every
+query has a pose: if none is verified, the retrieved pose counts.  `medians_of` computes our errors by this
+protocol, which differs from that of `pose_error.summarize`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ PAPER = "Perspective-n-Learned-Point (BMVC 2019)"
 
 @dataclass(frozen=True)
 class MedianErrors:
-    """Median errors of one method over all queries; None where half of them or more have no answer."""
+    """Median errors of one method over all queries; None if at least half of the queries have no pose."""
 
     method: str
     position_m: float | None
     rotation_deg: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that is written as JSON."""
+        """Returns the record that is written as JSON."""
         return {
             "method": self.method,
             "position_median_m": None if self.position_m is None else round(self.position_m, 4),
@@ -43,7 +43,7 @@ class MedianErrors:
 
 @dataclass(frozen=True)
 class Gain:
-    """How many times smaller median errors become from the retrieved pose to the refined one."""
+    """Ratios of the median errors of retrieved poses to those of refined poses."""
 
     position: float
     rotation: float
@@ -54,12 +54,12 @@ class Gain:
 
 @dataclass(frozen=True)
 class SceneTable:
-    """What the paper prints for one scene of a benchmark.
+    """Errors that the paper prints for one scene of a benchmark.
 
     Attributes:
-        benchmark, scene: their names as printed.
-        table: of the paper.
-        printed: a row for each method.
+        benchmark, scene: names as printed.
+        table: name of the table in the paper.
+        printed: errors of each method.
     """
 
     benchmark: str
@@ -68,7 +68,7 @@ class SceneTable:
     printed: tuple[MedianErrors, ...]
 
     def to_dict(self, ours: Sequence[MedianErrors]) -> dict[str, Any]:
-        """The record that is written as JSON, ours beside the printed ones."""
+        """Returns the record that is written as JSON, with our errors beside the printed ones."""
         return {
             "paper": PAPER,
             "table": self.table,
@@ -81,13 +81,13 @@ class SceneTable:
 
 @dataclass(frozen=True)
 class BenchmarkTable:
-    """What the paper prints for one benchmark.
+    """Errors that the paper prints for one benchmark.
 
     Attributes:
-        benchmark: its name as printed.
-        table: of the paper.
+        benchmark: name as printed.
+        table: name of the table in the paper.
         scenes: in the paper's order.
-        gains: by network, the gain in the mean over the scenes of the median errors, as its text gives it.
+        gains: by network, the gain in the mean of the median errors over the scenes, from the paper's text.
     """
 
     benchmark: str
@@ -97,12 +97,12 @@ class BenchmarkTable:
 
     @property
     def methods(self) -> list[str]:
-        """Those that have a number in any scene, in the paper's order."""
+        """Methods that have a number in any scene, in the paper's order."""
         return list(dict.fromkeys(row.method for scene in self.scenes for row in scene.printed))
 
 
 def benchmark_tables() -> list[BenchmarkTable]:
-    """All that the paper prints: 7-Scenes, 12-Scenes and Cambridge Landmarks."""
+    """Returns the tables of all benchmarks in the paper: 7-Scenes, 12-Scenes and Cambridge Landmarks."""
     return [
         BenchmarkTable(
             table["benchmark"],
@@ -115,10 +115,11 @@ def benchmark_tables() -> list[BenchmarkTable]:
 
 
 def scene_table(format: str, folder: Path) -> SceneTable | None:
-    """What the paper prints for a source, by its format and the name of the scene's folder.
+    """Returns the errors that the paper prints for the scene of a source, or None if it has no such scene.
 
-    `folder` is that of the scene (of 12-Scenes, of the room within its scene) or of a sequence in it.
-    None where the paper has no such scene.
+    Args:
+        format: format of the source.
+        folder: folder of the scene (for 12-Scenes, of the room within the scene) or of a sequence in it.
     """
     if format not in _tables():
         return None
@@ -137,9 +138,9 @@ def _scene(table: dict[str, Any], folder: str) -> SceneTable:
 
 
 def medians_of(records: Sequence[QueryRecord]) -> list[MedianErrors]:
-    """Our median errors by the paper's protocol: of the poses retrieved, and of those refined from them.
+    """Returns our median errors by the paper's protocol: of the retrieved poses, and of the refined poses.
 
-    Empty where no record tells what was retrieved, as in a live run.
+    The list is empty if no record has a retrieved pose, as in a live run.
     """
     scored = [record for record in records if record.T_true is not None]
     if all(record.T_retrieved is None for record in scored):
@@ -152,7 +153,7 @@ def medians_of(records: Sequence[QueryRecord]) -> list[MedianErrors]:
     }
     rows = []
     for method, poses in answers.items():
-        errors = np.full((len(scored), 2), np.inf)  # without an answer, as far off as can be
+        errors = np.full((len(scored), 2), np.inf)  # infinite error without a pose
         for i, (record, pose) in enumerate(zip(scored, poses, strict=True)):
             if pose is not None and record.T_true is not None:
                 errors[i] = position_error_m(record.T_true, pose), rotation_error_deg(record.T_true, pose)
@@ -164,7 +165,7 @@ def medians_of(records: Sequence[QueryRecord]) -> list[MedianErrors]:
 
 @cache
 def _tables() -> dict[str, Any]:
-    """By format: benchmark, table, gains, and by scene its name and each method's errors (m, degrees)."""
+    """Returns by format: benchmark, table, gains, and each scene's name and errors by method (m, degrees)."""
     text = files("scene_geo_loc.metrics.published").joinpath("bmvc2019.json").read_text(encoding="utf-8")
     tables: dict[str, Any] = json.loads(text)
     return tables

@@ -1,4 +1,4 @@
-"""A small made-up run: a map, a traversal along it, and a localizer that knows the answers."""
+"""A small synthetic run: a map, a traversal along it, and a localizer with prescribed poses."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FakeMap:
 
 @dataclass
 class FakeTraversal:
-    """Forty frames a metre and a tenth of a second apart; each image tells its number in its first pixel."""
+    """Forty frames a metre and a tenth of a second apart; the first pixel of each image is its number."""
 
     name: str = "walk"
     map_frame: str = "map"

@@ -1,4 +1,4 @@
-"""Images whose pixels tell where they are, with depth maps that tell the same, as files to pack."""
+"""Images whose pixels encode their position, with depth maps that encode the same, as files to pack."""
 
 from __future__ import annotations
 

@@ -91,14 +91,14 @@ def scan_at(lidar: str, seconds: float) -> NDArray[np.float64]:
 
 
 def distorted(x: NDArray, y: NDArray, width: int, height: int) -> NDArray[np.float64]:
-    """Where in the raw image pixels of the undistorted one are (2, ...): a barrel distortion."""
+    """Positions (2, ...) in the raw image of pixels of the undistorted one: a barrel distortion."""
     dx, dy = x - width / 2, y - height / 2
     bend = 1 - 0.1 * (dx**2 + dy**2) / (width**2 + height**2)
     return np.stack([width / 2 + dx * bend, height / 2 + dy * bend])
 
 
 def look_up_table(width: int, height: int) -> NDArray[np.float64]:
-    """That of all pixels (2, H, W), x before y."""
+    """Lookup table (2, H, W) of the raw positions of all pixels, x before y."""
     return distorted(*np.meshgrid(np.arange(width), np.arange(height)), width, height)
 
 

@@ -42,7 +42,7 @@ class Room:
         return wall
 
     def frame(self, x: float, y: float, heading_deg: float, stamp_ns: int = 0) -> Frame:
-        """What a level camera at (x, y, 0) sees, with its true pose and depth."""
+        """Returns the frame of a level camera at (x, y, 0), with its true pose and depth."""
         turn = np.radians(heading_deg)
         R_map_body = np.array(
             [[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1.0]]
@@ -51,7 +51,7 @@ class Room:
         return self.view(T_map_camera, stamp_ns)
 
     def view(self, T_map_camera: Pose, stamp_ns: int = 0) -> Frame:
-        """What the camera sees from a pose inside the room."""
+        """Returns the camera's frame at a pose inside the room."""
         v, u = np.mgrid[: self.camera.height, : self.camera.width]
         rays = self.camera.rays(np.stack([u.ravel(), v.ravel()], axis=1))
         directions = rays @ T_map_camera[:3, :3].T

@@ -1,4 +1,4 @@
-"""A camera, and points of a map that it sees."""
+"""A camera, and points of a map in its view."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scene_geo_loc.geometry.pose import Pose, transform
 
 CAMERA = Camera(320, 240, 250.0, 260.0, 158.0, 121.0)
 FAR_AWAY = np.array([620_000.0, 5_735_000.0, 60.0])
-"""Where a map in UTM coordinates lies."""
+"""A position in UTM coordinates, far from the origin."""
 
 
 def seen_points(

@@ -95,7 +95,7 @@ class RandomBatches:
 
 
 class RandomPack:
-    """What validation reads images of."""
+    """Pack of random images for the validation."""
 
     def images(self, numbers: list[int]) -> Any:
         random = torch.Generator().manual_seed(7)

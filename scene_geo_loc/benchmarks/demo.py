@@ -30,7 +30,7 @@ from scene_geo_loc.traversals.opening import open_traversal
 MAPPED = "overcast"
 DRIVES = ("sunny", "snow", "night")
 SEED, SPEED_M_S = 11, 10.0
-"""Of a town that the network of the package was not trained in."""
+"""Seed of the town, which the default network was not trained in, and speed of the drives."""
 STREET_M = {MAPPED: (0.0, 320.0), **dict.fromkeys(DRIVES, (60.0, 200.0))}
 """Start of each drive along the town's loop, and its length: the queries lie well inside the map."""
 LIDAR_MAP, IMAGE_MAP = "map", "map_of_images"

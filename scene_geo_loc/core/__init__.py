@@ -1,1 +1,1 @@
-"""What every other folder may use: errors, safely written files and folders, work spread over cores."""
+"""Common base of all other folders: errors, safely written files and folders, work spread over cores."""

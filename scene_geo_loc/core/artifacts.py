@@ -14,7 +14,7 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 
 
 class ArtifactCache:
-    """Folders below `root`, each remembered with what it was made from and with the sizes of its files.
+    """Folders below `root`, each with a record of its inputs and of the sizes of its files.
 
     The records are in `made.json`.  Only folders that have a record are ever removed.
 

@@ -13,13 +13,13 @@ Record = TypeVar("Record")
 
 
 class Journal(Generic[Record]):
-    """A file of JSON lines: what a piece of work began with, then a record of each part that is done.
+    """A file of JSON lines: the inputs of a piece of work, then a record of each part that is done.
 
     The first line that cannot be read ends the journal: its writer was killed, and that part is done again.
 
     Attributes:
         path: the file.
-        head: what the work began with; None where there is no journal yet.
+        head: inputs of the work; None where there is no journal yet.
         records: the parts that are done.
     """
 
@@ -52,7 +52,7 @@ class Journal(Generic[Record]):
         """Writes the head and the records read, whole lines only, and opens the file to append.
 
         Args:
-            head: what the work begins with.
+            head: inputs of the work.
             encode: makes JSON values of a record.
         """
         self.head, self._encode = head, encode

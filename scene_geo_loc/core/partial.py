@@ -106,7 +106,7 @@ class PartialFolder:
         wait: bool = False,
         error: type[SceneGeoLocError] = SceneGeoLocError,
     ) -> None:
-        """Nothing is read or written yet.
+        """Prepares an output; nothing is read or written yet.
 
         Args:
             out: final name of the output.
@@ -311,7 +311,7 @@ class PartialFolder:
         (folder / MARKER).write_text(json.dumps({"kind": self._kind, "replaced": replaced}))
 
     def _read_marker(self, folder: Path) -> dict[str, Any] | None:
-        """What the marker of a folder says; None where there is none of this kind."""
+        """Returns the content of a folder's marker; None where there is no marker of this kind."""
         marker = folder / MARKER
         try:
             if folder.is_symlink() or not stat.S_ISREG(marker.lstat().st_mode):

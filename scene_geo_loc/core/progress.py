@@ -1,4 +1,4 @@
-"""How far a long task is: the one type of callback that all of them report to."""
+"""Progress of long tasks: the one type of callback that all of them report to."""
 
 from __future__ import annotations
 

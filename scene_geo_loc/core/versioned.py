@@ -15,7 +15,7 @@ class FileFormat:
     """A file format, and the versions of it that this release reads.
 
     Attributes:
-        name: what a file of this format says it is.
+        name: name of the format, stored in each file.
         version: the version that is written, the newest that can be read.
         oldest: the oldest version that can be read.
         again: how to get a file that can be read, such as "build the map again".
@@ -30,15 +30,15 @@ class FileFormat:
 
     @property
     def header(self) -> dict[str, Any]:
-        """The values by which a JSON object says what it is."""
+        """Values in a JSON object that identify its format and version."""
         return {"format": self.name, "format_version": self.version}
 
     def is_format_of(self, values: Any) -> bool:
-        """Returns whether JSON values say that they are of this format, in whatever version."""
+        """Returns whether JSON values are of this format, in any version."""
         return isinstance(values, Mapping) and values.get("format") == self.name
 
     def check(self, values: Any, path: Path) -> int:
-        """Returns the version that JSON values say they have.
+        """Returns the version of JSON values.
 
         Args:
             values: the file's JSON, with the keys of `header`.

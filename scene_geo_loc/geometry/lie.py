@@ -38,8 +38,8 @@ def displaced(T: Pose, step: NDArray[np.float64]) -> Pose:
 def motion_of(twist: NDArray[np.float64], seconds: float) -> Pose:
     """Motion of a constant twist (6,), m/s and rad/s, over some time.
 
-    The chord of the arc points halfway between the directions at its ends.  It is given the arc's length,
-    which for an angle a is longer by the share a^2 / 24 than the exponential map's.
+    The translation points along the chord of the arc, halfway between the directions at its ends.  Its length
+    is that of the arc, which for an angle a is longer than the exponential map's by a fraction of a^2 / 24.
     """
     turn = twist[3:] * seconds
     half = Rotation.from_rotvec(turn / 2).as_matrix()

@@ -15,7 +15,7 @@ from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 
 
 class LocalizerSettings(BaseModel):
-    """How poses are found, and what a pose must satisfy to be accepted."""
+    """Settings of the localizer: the search for a pose, and the conditions for accepting it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,7 +64,7 @@ class LocalizerSettings(BaseModel):
 
 
 class Status(str, Enum):
-    """What is known of the pose of an image."""
+    """Status of the pose of an image: confirmed, dead-reckoned, only retrieved, or unknown."""
 
     LOCALIZED = "localized"
     """Geometry confirms the pose."""
@@ -83,7 +83,7 @@ class Status(str, Enum):
 
     @property
     def has_pose(self) -> bool:
-        """Whether the pose is measured, or predicted from measured ones."""
+        """True if the pose is measured, or predicted from measured ones."""
         return self in (Status.LOCALIZED, Status.DEAD_RECKONED)
 
     def __str__(self) -> str:
@@ -167,7 +167,7 @@ class Matches:
 
 @dataclass(frozen=True)
 class CameraEstimate:
-    """What the image of one camera contributed to a pose estimate.
+    """Contribution of one camera's image to a pose estimate.
 
     Attributes:
         T_base_camera: pose of the camera in the base.
@@ -196,7 +196,7 @@ class PoseEstimate:
             when pooled, else of the best one; of a rig, of the cameras that confirm the pose.
         inliers: number of inliers of those cameras.
         rejection: why the pose is not accepted; None when localized.
-        cameras: what each image contributed, in the order of the images.
+        cameras: contribution of each image, in the order of the images.
         timings_ms: milliseconds by step, over all cameras, and their "total".
     """
 
@@ -228,7 +228,7 @@ class PoseEstimate:
 
     @property
     def kind(self) -> RejectionKind | None:
-        """What spoke against the pose; None when localized."""
+        """Kind of the rejection; None when localized."""
         return self.rejection.kind if self.rejection else None
 
     @property

@@ -13,28 +13,29 @@ from scene_geo_loc.geometry.lie import skew
 from scene_geo_loc.geometry.pose import Pose
 
 STEPS = 5
-"""Gauss-Newton steps, from a pose that is nearly there."""
+"""Number of Gauss-Newton steps; the initial pose is close to the solution."""
 
 SCALE = 0.7
-"""Width of the loss, times the median error of the inliers.
+"""Width of the loss as a multiple of the inliers' median error.
 
-Of 0.5, 0.7, 1 and 1.5 it measured best with SIFT and as good as others with the other matchers.
+Of 0.5, 0.7, 1 and 1.5 this value gave the best poses with SIFT, and as good ones as the others with the other
+matchers.
 """
 
 FINEST_PX = 0.1
-"""Errors below this, in pixels of the network's input, are not told from none."""
+"""Lower bound of the error scale, in pixels of the network's input."""
 
 
 Linearised = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Reprojections at a pose: residuals (M, 2) and their Jacobian (M, 2, 6) by the pose, weighed."""
+"""Reprojections at a pose: weighted residuals (M, 2) and their Jacobian (M, 2, 6) by the pose."""
 
 
 def fit_pose(pose: Pose, linearise: Callable[[Pose, float], Linearised], max_error_px: float) -> Pose:
-    """A pose by Gauss-Newton steps with Cauchy's loss, whose width follows the inliers' errors.
+    """Returns a pose by Gauss-Newton steps with Cauchy's loss, whose width follows the inliers' errors.
 
     Args:
-        pose: where to begin.
-        linearise: the reprojections at a pose, weighed in units of so many pixels; see `linearised`.
+        pose: initial value.
+        linearise: returns the reprojections at a pose, whitened for a scale in pixels; see `linearised`.
         max_error_px: largest reprojection error of an inlier.
     """
     T, scale = pose.copy(), max_error_px
@@ -52,7 +53,7 @@ def fit_pose(pose: Pose, linearise: Callable[[Pose, float], Linearised], max_err
 
 
 def error_scale(errors: NDArray[np.float64]) -> float:
-    """The median of reprojection errors (M,), pixels, and no less than `FINEST_PX`."""
+    """Returns the median of reprojection errors (M,) in pixels, at least `FINEST_PX`."""
     return max(FINEST_PX, float(np.median(errors))) if len(errors) else FINEST_PX
 
 
@@ -64,13 +65,15 @@ def linearised(
     points_sigma: NDArray[np.float64] | None = None,
     scale: float = 1.0,
 ) -> Linearised:
-    """The reprojections of (M, 3) points at a pose, against (M, 2) ideal pixels.
+    """Returns residuals (M, 2) of points (M, 3) against ideal pixels (M, 2) at a pose, and their Jacobian.
 
-    The Jacobian is by a shift of the camera and a turn about the map's axes.  Both are whitened by the root
-    of the residual's covariance, in units of `scale` pixels: unchanged where the depth is exact; a depth's
-    error moves the projection along a line, and along that line they become less.  Points behind the camera
-    have no residual and no Jacobian.  `points_sigma` (M, 3) is how far a point moves by a standard deviation
-    of its depth; see `Matches`.
+    The Jacobian is by a translation of the camera and a rotation, both along the map's axes.  Residuals and
+    Jacobian are whitened by the inverse root of the residual's covariance, in units of `scale` pixels.  Where
+    the depth is exact, whitening changes nothing.  An error of the depth moves the projection along a line;
+    whitening reduces the residual along that line.  Points behind the camera have zero residual and Jacobian.
+
+    Args:
+        points_sigma: (M, 3) metres, shift of a point by one standard deviation of its depth; see `Matches`.
     """
     R_camera_map = T_map_camera[:3, :3].T
     arm = points_map - T_map_camera[:3, 3]
@@ -85,7 +88,8 @@ def linearised(
         axis=1,
     )
     by_point = np.nan_to_num(projection @ R_camera_map)
-    # A shift d of the camera and a turn w about the map's axes take a point to R (X - c - d + [X - c]x w).
+    # A translation d of the camera and a rotation w along the map's axes move a point to
+    # R (X - c - d + [X - c]x w).
     J = np.concatenate([-by_point, by_point @ skew(arm)], axis=2)
     residuals = np.stack([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy], axis=1) - pixels
     residuals = np.nan_to_num(residuals)

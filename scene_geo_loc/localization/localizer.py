@@ -36,9 +36,9 @@ from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.runtime.extractor import Extractor, SceneFeatures, has_contrast
 
 MIN_RERANK_INLIERS = 12
-"""Candidates with fewer re-ranking inliers keep their order by similarity: so few agree by chance.
+"""Candidates with fewer re-ranking inliers keep their order by similarity: so few can agree by chance.
 
-Re-ranked by fewer, too, SIFT localized 44 of 47 images of a walk indoors, and all 47 otherwise.
+With this limit SIFT localized all 47 images of a walk indoors, without it 44.
 """
 RERANK_WIDTH = 2.0
 """Re-ranking takes this multiple of an inlier's largest error: its matches are few and coarse."""
@@ -220,10 +220,11 @@ class Localizer:
     def _solve(self, queries: Sequence[QueryMatches]) -> Solution | None:
         """Returns the pose that most matches agree with (section 3.4).
 
-        Per candidate, each candidate proposes a pose from its own matches and the best inlier ratio wins:
-        the paper's rule.  Pooled, all matches propose one pose together, which the known poses of the
-        keyframes allow.  Only where that pose is rejected, because too few candidates show the place, each
-        camera and then each candidate proposes its own, and the pose with most inliers of all wins.
+        With the refinement "per_candidate", the paper's rule, a pose is solved from the matches of each
+        candidate, and the one with the best inlier ratio is taken.  With "pooled", one pose is solved from
+        all matches together, which the known poses of the keyframes allow.  If that pose is rejected, because
+        too few candidates show the place, a pose is solved for each camera and then for each candidate, and
+        the one with most inliers is taken.
         """
         limit = self.settings.max_reprojection_error_px
         matches = [query.geometry for query in queries]
@@ -249,10 +250,10 @@ class Localizer:
     def _reject(self, solution: Solution, queries: Sequence[QueryMatches]) -> Rejection | None:
         """Returns why a pose is not accepted, or None.
 
-        Besides the paper's inlier ratio, the inliers must cover the image wherever it has features: streets
-        look alike in their middle, where the road meets the sky.  Cameras whose inlier ratio is too low, as
-        they are in the dark or wrong keyframes were retrieved for them, speak neither for nor against the
-        pose; the others together must cover as much as is asked of a single one.
+        Besides the paper's inlier ratio, the inliers must cover the part of the image that has features:
+        streets look alike in the middle of the image, where the road meets the sky.  Cameras whose inlier
+        ratio is too low, because they are in the dark or wrong keyframes were retrieved, do not count for or
+        against the pose; the other cameras together must reach the coverage required of a single one.
         """
         best = max(solution.ratios)
         if best < self.min_inlier_ratio:
@@ -270,7 +271,7 @@ class Localizer:
         return None
 
     def _verify(self, solution: Solution | None, queries: Sequence[QueryMatches]) -> PoseEstimate:
-        """Accepts the pose if nothing speaks against it; else returns the pose retrieved, with the reason."""
+        """Returns the pose if it passes all checks, else the retrieved pose with the reason."""
         similar = max(
             (query for query in queries if query.rejection is None),
             key=lambda query: query.candidates[0].similarity,

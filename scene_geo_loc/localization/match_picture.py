@@ -18,7 +18,7 @@ SUBPIXEL_BITS = 4
 
 
 def most_supporting_keyframe(estimate: PoseEstimate) -> int | None:
-    """The keyframe to show for an answer: most inliers, else most matches, else most similar."""
+    """Returns the keyframe to show for an estimate: most inliers, else most matches, else most similar."""
     matches = estimate.matches
     for chosen in (matches.keyframe[matches.inlier], matches.keyframe):
         if len(chosen):
@@ -34,10 +34,10 @@ def match_picture(
     most_lines: int = 90,
     gap: int = 6,
 ) -> NDArray[np.uint8]:
-    """The query (H, W, 3) on the left, its best keyframe on the right, matches as lines; RGB uint8.
+    """Returns a picture of the query (H, W, 3) left of its best keyframe, with matches as lines; RGB uint8.
 
-    Inliers are green, outliers a thin red. At most `most_lines` of each are drawn, spread evenly.
-    The query alone where no keyframe was retrieved.
+    Inliers are green, outliers thin and red.  At most `most_lines` of each are drawn, evenly spread.  The
+    picture shows the query alone where no keyframe was retrieved.
     """
     query_scale = height / query.shape[0]
     left = _resized(query, height)
@@ -71,13 +71,13 @@ def match_picture(
 def side_by_side(
     left: NDArray[np.uint8], right: NDArray[np.uint8], height: int, gap: int = 6
 ) -> NDArray[np.uint8]:
-    """Two RGB images of any size at one height, with a dark gap between them."""
+    """Returns two RGB images of any size side by side at one height, with a dark gap between them."""
     left, right = _resized(left, height), _resized(right, height)
     return np.hstack([left, np.full((height, gap, 3), GAP, np.uint8), right])
 
 
 def jpeg_bytes(image: NDArray[np.uint8], quality: int = 86) -> bytes:
-    """An RGB image as JPEG."""
+    """Returns an RGB image encoded as JPEG."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
@@ -86,7 +86,7 @@ def jpeg_bytes(image: NDArray[np.uint8], quality: int = 86) -> bytes:
 
 
 def metres(value: float) -> str:
-    """A length in the unit it is best read in."""
+    """Returns a length as text, in a unit that suits its size."""
     return f"{100 * value:.1f} cm" if value < 1 else f"{value:.2f} m"
 
 

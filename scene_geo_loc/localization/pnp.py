@@ -19,19 +19,19 @@ from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, transform
 from scene_geo_loc.localization.least_squares import Linearised, fit_pose, linearised
 
 MIN_MATCHES = 4
-"""Three points leave up to four poses; a fourth decides between them."""
+"""Least number of matches: three points allow up to four poses, a fourth point selects one of them."""
 
 ITERATIONS = 1000
-"""Most RANSAC iterations, as in the paper."""
+"""Largest number of RANSAC iterations, as in the paper."""
 
 RANSAC_MATCHES = 1000
-"""Matches of all cameras that RANSAC uses, evenly taken where there are more; all take part in the fit."""
+"""Largest number of matches of all cameras in RANSAC, evenly sampled; the final fit uses all matches."""
 
 RERANK_ITERATIONS = 100
-"""Most RANSAC iterations where candidates are re-ranked."""
+"""Largest number of RANSAC iterations to re-rank a candidate."""
 
 FIT_WIDTH = 2.0
-"""The final fit takes matches up to this many times the error of an inlier."""
+"""Largest error of a match in the final fit, as a multiple of an inlier's largest error."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def reprojection_errors(
 
 
 def _poselib_camera(camera: Camera) -> dict[str, Any]:
-    """A camera without distortion as PoseLib describes it."""
+    """Returns PoseLib's description of a camera without distortion."""
     return {
         "model": "PINHOLE",
         "width": camera.width,
@@ -199,7 +199,7 @@ def _ransac_options(max_error_px: float) -> dict[str, Any]:
         "max_reproj_error": max_error_px,
         "max_iterations": ITERATIONS,
         "min_iterations": 100,
-        "dyn_num_trials_mult": 1.0,  # no more trials than the confidence asks for: each good one is refined
+        "dyn_num_trials_mult": 1.0,  # no extra iterations beyond the confidence: each good sample is refined
         "seed": 0,
     }
 

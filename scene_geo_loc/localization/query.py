@@ -1,4 +1,4 @@
-"""What a localizer is given, and what it finds in each image before it solves for a pose."""
+"""Input of the localizer, and the matches of each image that a pose is solved from."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Stopwatch:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Times what is done inside."""
+        """Adds the duration of the block to a step and to the total."""
         start = time.perf_counter()
         yield
         spent_ms = (time.perf_counter() - start) * 1e3
@@ -81,7 +81,7 @@ class Stopwatch:
 
 @dataclass
 class QueryMatches:
-    """What one image of a query matched in the map.
+    """Matches of one image of a query with the map.
 
     Attributes:
         T_base_camera: pose of its camera in the base.
@@ -101,7 +101,7 @@ class QueryMatches:
 
     @cached_property
     def geometry(self) -> CameraMatches:
-        """The matches as the solver takes them: ideal pixels and points of the map."""
+        """Input of the solver: ideal pixels and points of the map."""
         matches = self.matches
         return CameraMatches(
             self.T_base_camera,

@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class RejectionKind(str, Enum):
-    """What spoke against a pose; each kind has one sentence."""
+    """Kind of a rejection; each kind has one sentence."""
 
     INVALID_IMAGE = "invalid_image"
     NO_CONTRAST = "no_contrast"

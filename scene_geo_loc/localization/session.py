@@ -36,12 +36,12 @@ from scene_geo_loc.localization.tracker import TrackedPose, Tracker
 
 @dataclass(frozen=True)
 class Measurement:
-    """What an image, or the images of one instant, say of the pose on their own.
+    """Pose estimate of an image, or of the images of one instant, before tracking.
 
     Attributes:
         stamp_ns: time of the image.
-        estimate: the localizer's.
-        prior: what the search was restricted to, or None.
+        estimate: result of the localizer.
+        prior: restriction of the search, or None.
     """
 
     stamp_ns: int
@@ -51,11 +51,11 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Answer:
-    """The pose of an image as the session knows it.
+    """Pose of an image, with the estimate that it is based on.
 
     Attributes:
-        pose: to use or to publish: of the tracker where there is one, else of the image.
-        estimate: of the image on its own, with its candidates and matches.
+        pose: the pose to use or to publish: of the tracker where there is one, else of the image.
+        estimate: estimate of the image on its own, with its candidates and matches.
     """
 
     pose: TrackedPose
@@ -76,7 +76,7 @@ class Session:
 
     @property
     def is_tracking(self) -> bool:
-        """Whether poses are fused over time, so that odometry is of use."""
+        """True if poses are fused over time, which makes use of odometry."""
         return self.tracker is not None
 
     def localize(
@@ -84,7 +84,7 @@ class Session:
     ) -> Answer:
         """Returns the pose of the next image; arguments as of `measure` and `update`.
 
-        An image that the localizer does not take is lost, with the message as the reason.
+        An image that the localizer refuses gets the status LOST, with the error's message as the reason.
         """
         try:
             measurement = self.measure(stamp_ns, query, prior)
@@ -99,7 +99,7 @@ class Session:
         Args:
             stamp_ns: time of the image, later than that of the last update.
             query: the image, or one of each camera of a rig at one instant.
-            prior: where to search, as from /initialpose; None for where the tracker says.
+            prior: where to search, for example from /initialpose; None: the tracker's prior is used.
 
         Raises SceneGeoLocError where there is no image, or one of another size than its camera.
         """
@@ -108,10 +108,10 @@ class Session:
         return Measurement(stamp_ns, self.localizer.localize(query, prior), prior)
 
     def update(self, measurement: Measurement, T_odom_base: Pose | None = None) -> Answer:
-        """Takes a measurement into the track.
+        """Updates the track with a measurement, and returns the pose of its image.
 
         Args:
-            measurement: of the next image.
+            measurement: result of `measure` for the next image.
             T_odom_base: pose of the base by odometry at the image's stamp, in a frame that may drift but
                 not jump; None where it is not known.
 

@@ -47,7 +47,7 @@ class Solution:
         return [i for i in voting if ratios[i] >= min_inlier_ratio] or voting
 
     def at(self, T_map_base: Pose, matches: Sequence[CameraMatches], limit: float) -> Solution:
-        """Returns another pose, judged by the same voters."""
+        """Returns the solution of another pose with the same voters."""
         inliers = [
             voter & (camera.errors(T_map_base) <= limit)
             for voter, camera in zip(self.voters, matches, strict=True)
@@ -61,7 +61,10 @@ def propose(
     limit: float,
     only_voters: bool = False,
 ) -> Solution | None:
-    """Solves for a pose from the chosen matches; all matches vote on it, or `only_voters` the chosen ones."""
+    """Returns the pose solved from the chosen matches, or None.
+
+    Its inlier ratio is over all matches, or with `only_voters` over the chosen ones.
+    """
     pose = solve_pnp([camera.where(mask) for camera, mask in zip(matches, chosen, strict=True)], limit)
     if pose is None:
         return None

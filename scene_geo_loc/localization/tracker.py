@@ -33,7 +33,7 @@ ELSEWHERE_M = 15.0
 
 
 class TrackerSettings(BaseModel):
-    """When pose estimates are trusted over time, and how far poses are dead-reckoned without them."""
+    """Settings of the tracker: confirmation of pose estimates over time, and limits of dead reckoning."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -142,9 +142,10 @@ class Tracker:
         """Returns where to search for the image of a stamp, or None for the whole map.
 
         While images confirm the track, the whole map is searched, so that a kidnapping is noticed at once.
-        After an image that did not, every other image is searched for around the track only, where similar
-        places cannot mislead: never all of them, so that a wrong track cannot confirm itself, and none once
-        an image looked like another place.
+        After an image that did not confirm it, the search for every other image is restricted to the
+        surroundings of the track, which excludes similar places elsewhere.  It is never restricted for all
+        images, so that a wrong track cannot confirm itself, and not after an image that looked like another
+        place.
         """
         confirmed = self._confirmed_track()
         if confirmed is None or self._stamp_ns is None or confirmed.elsewhere or self._unconfirmed % 2 == 0:
@@ -223,7 +224,7 @@ class Tracker:
         nearest = self._tracks[int(np.argmin(distances))] if any(explains) else None
         for track in others:
             track.score -= 1
-        # Of several tracks with the estimate in their gates the nearest stays: they mean the same place.
+        # Several tracks with the estimate in their gates describe the same place: only the nearest is kept.
         self._tracks = [track for track in others if track.score >= 0]
         if nearest is not None:
             nearest.state = nearest.state.update(estimate.T_map_base, estimate.covariance)
@@ -240,7 +241,7 @@ class Tracker:
         return None if off_m is None else float(off_m)
 
     def _compare(self, T_map_keyframe: Pose) -> None:
-        """Counts against the tracks that the image looks most like a keyframe elsewhere."""
+        """Counts the image against each track that is far from the most similar keyframe, else for it."""
         for track in self._tracks:
             is_far = position_error_m(track.state.T_map_base, T_map_keyframe) > ELSEWHERE_M
             step = 1 if is_far else -1

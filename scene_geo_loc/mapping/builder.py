@@ -39,7 +39,7 @@ from scene_geo_loc.traversals.skipped import Skipped
 
 
 class FrameRejection(str, Enum):
-    """Why a frame cannot become a keyframe; the value completes "3 frames ..."."""
+    """Reason why a frame cannot become a keyframe; the value completes "3 frames ..."."""
 
     NO_POSE = "without a pose"
     WRONG_SIZE = "of another size than their camera says"
@@ -50,7 +50,7 @@ class FrameRejection(str, Enum):
 
 @dataclass
 class BuildProgress:
-    """How far a build is.
+    """Progress of a build.
 
     Attributes:
         frames: frames given so far.
@@ -76,8 +76,8 @@ class MapBuilder:
 
     Attributes:
         out: folder of the map.
-        settings: how it is built.
-        progress: how far it is.
+        settings: settings of the build.
+        progress: progress of the build.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class MapBuilder:
             source: where the frames come from, for the map's provenance.
             network: a checkpoint; default: the network of the package, with its input resized to the shape
                 of the images.  A network that is not fitted is fitted on the images of the map.
-            matcher: a matcher of one's own, used instead of the one that `settings.matcher` names;
+            matcher: a custom matcher, used instead of the one that `settings.matcher` names;
                 `Localizer` needs the same.
             device: torch device, or "auto".
             overwrite: whether a map at `out` is replaced once the new one is complete.
@@ -254,7 +254,7 @@ class MapBuilder:
 
     @property
     def _refines_depth(self) -> bool:
-        """Whether depth that was not measured is refined from neighbouring keyframes in the end."""
+        """True if depth that was not measured is refined from neighbouring keyframes in the end."""
         return self.settings.depth != "measured"
 
     def _start(self, camera: Camera) -> Extractor:
@@ -332,7 +332,7 @@ class MapBuilder:
 
 
 def _is_among(frame: Frame, earlier: Sequence[Frame | KeyframeRecord]) -> bool:
-    """Whether a frame is one of the last ones again; cameras of a rig may share a stamp."""
+    """Returns whether a frame repeats one of the last ones; cameras of a rig may share a stamp."""
     same_stamp = takewhile(lambda item: item.stamp_ns == frame.stamp_ns, reversed(earlier))
     poses = [item.T_map_camera for item in same_stamp if item.T_map_camera is not None]
     return frame.T_map_camera is not None and any(np.array_equal(T, frame.T_map_camera) for T in poses)

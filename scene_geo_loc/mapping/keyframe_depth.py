@@ -78,7 +78,7 @@ def depth_of(
 
 
 def reliable_depth(features: SceneFeatures, network: SceneNetwork) -> KeyframeDepth | None:
-    """Returns the reliable part of a network's depth; None of a network that infers none.
+    """Returns the reliable part of a network's depth; None for a network that infers none.
 
     Depth at the end of the depth scale, such as the sky's, and depth with a relative error above
     `MAX_DEPTH_ERROR` is unknown.

@@ -21,7 +21,7 @@ KIND = "reference map"
 FORMAT = FileFormat(
     "scene_geo_loc reference map", 2, again="copy the map again, or build it again", error=MapError
 )
-"""Version 1 knew the matcher "encoder" alone; its maps are opened all the same."""
+"""Format of maps; version 1, which had only the matcher "encoder", can still be read."""
 ARRAYS = ("descriptors.npy", "local_features.npy", "depth.npy")
 FILES = ("keyframes.parquet", *ARRAYS, "index.faiss", "thumbnails.bin", "network.safetensors")
 MATCHER_ARRAYS = ("coarse_features.npy", "keypoints.npy")
@@ -43,7 +43,7 @@ class MapInfo(BaseModel):
 
     Attributes:
         map_frame: id of the frame that poses are given in.
-        keyframes: how many there are.
+        keyframes: number of keyframes.
         cameras: `Camera.to_dict` of each.
         network_digest: of the network that made descriptors and features.
         matcher: name of the matcher whose features are stored.
@@ -147,6 +147,6 @@ def _is_map(path: Path) -> bool:
 
 
 def _digest(values: Mapping[str, Any]) -> str:
-    """SHA-256 of JSON values, whatever their order and white space; a digest among them does not count."""
+    """Returns the SHA-256 of JSON values, independent of order and white space; it excludes their digest."""
     counted = {key: value for key, value in values.items() if key != "digest"}
     return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()

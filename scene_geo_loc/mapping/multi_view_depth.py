@@ -24,15 +24,15 @@ from scene_geo_loc.matchers.base import Matcher
 REFINED_SOURCES = ("learned", "none")
 """Sources of depth that neighbouring keyframes refine."""
 COMPARED_KEYFRAMES = 1000
-"""About the most keyframes that the network's depth is compared with triangulated depth on."""
+"""Approximate largest number of keyframes to compare the network's depth with triangulated depth on."""
 
 
 def refine_depth(partial: PartialMap, matcher: Matcher, on_keyframes: Callable[[int], None]) -> int:
-    """Refines the depth of all keyframes without measured depth; returns how many are left without any.
+    """Refines the depth of all keyframes without measured depth; returns how many have no depth after it.
 
     Args:
         partial: the map, with its features as they are stored in the end.
-        matcher: fitted, if it is one that is.
+        matcher: its matcher, already fitted if its storage needs that.
         on_keyframes: receives the number of keyframes done.
     """
     seen = GrowingArray(partial.folder / WORK / "triangulated.npy", (2, matcher.storage.capacity), np.float32)

@@ -66,9 +66,9 @@ def _decode(values: dict[str, Any]) -> KeyframeRecord:
 class PartialMap:
     """A map that is being built, in the folder `<map>.partial`.
 
-    The journal `work/journal.jsonl` has a line for what the build began with and a line for each
-    keyframe, written after the keyframe's arrays.  What a killed build has written past its last
-    whole line is cut off when the build continues.
+    The journal `work/journal.jsonl` has a line for the inputs of the build and a line for each keyframe,
+    written after the keyframe's arrays.  Data that a killed build has written beyond its last complete
+    line is removed when the build continues.
 
     Attributes:
         folder: where the files are.
@@ -100,7 +100,7 @@ class PartialMap:
         """Opens the files to append to them.
 
         Args:
-            begun_with: what the build depends on; an earlier build is resumed only with the same.
+            begun_with: inputs of the build; an earlier build is resumed only with the same inputs.
             network: describes the keyframes.
             matcher: gives their features.
             refines_depth: whether depth is refined in the end: then its errors are stored too, and

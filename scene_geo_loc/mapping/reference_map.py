@@ -1,4 +1,4 @@
-"""The reference map: a folder that opens in milliseconds, whatever its size.
+"""The reference map: a folder that opens in milliseconds, independent of its size.
 
 | file | contents |
 |---|---|
@@ -143,7 +143,7 @@ class ReferenceMap:
             return cls(path, info)
         except MapError:
             raise
-        except Exception as error:  # whatever the damage makes the libraries raise
+        except Exception as error:  # damaged files make the libraries raise any exception
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise MapError(f"{path} cannot be read ({reason}): {FORMAT.again}.") from error
 

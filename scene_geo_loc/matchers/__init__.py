@@ -1,4 +1,4 @@
-"""Matchers: local features of images, and which features of two images show the same point."""
+"""Matchers: detection of local features in images, and matching of the features of two images."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def make_matcher(
     """Returns the matcher of a map.
 
     Args:
-        name: that the map gives it.
+        name: name of the matcher in the map.
         network: describes the map's images.
         weights_path: file that `Matcher.save` wrote, or None for a new map.
-        matcher: a matcher of one's own, used instead of the one of that name in the package.
+        matcher: a custom matcher, used instead of the package's matcher of that name.
 
     Raises:
         MapError: there is no such matcher, or `matcher` has another name.

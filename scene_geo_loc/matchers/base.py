@@ -21,13 +21,13 @@ class Matcher(ABC):
     A subclass declares the attributes.
 
     Attributes:
-        name: that maps and settings give it.
+        name: name in maps and settings.
         min_inlier_ratio, min_coverage: least shares of its matches and of the image that must support a
             pose, see `LocalizerSettings`.  Those of the package were chosen on simulated drives in sun, snow
-            and night, so that hardly a query passes whose place is left out of the candidates: of the
-            encoder's 1 in 354.
+            and night, so that almost no query is accepted when its place is not among the candidates: 1 in
+            354 with the encoder.
         rerank_subset: rows of the few features that candidates are re-ranked by.
-        storage: how a map stores its features.
+        storage: storage of its features in a map.
         input_size: width and height (2,) of the network's input.
     """
 
@@ -47,7 +47,11 @@ class Matcher(ABC):
 
     @abstractmethod
     def extract(self, image: NDArray[np.uint8], features: SceneFeatures) -> LocalFeatures:
-        """Returns the local features of an RGB image (H, W, 3); `features` are the network's of it."""
+        """Returns the local features of an RGB image (H, W, 3).
+
+        Args:
+            features: the network's output for the image.
+        """
 
     def match(self, query: LocalFeatures, reference: LocalFeatures) -> Matched:
         """Returns the mutual nearest neighbours by cosine."""
@@ -62,9 +66,9 @@ class Matcher(ABC):
 
         Args:
             image: RGB (H, W, 3).
-            features: the network's of it.
-            known: (H', W') where the image, at whatever size, has depth: features elsewhere are of no use.
+            features: the network's output for the image.
+            known: mask (H', W'), of any size, of the pixels with depth; features elsewhere cannot be lifted.
         """
 
-    def save(self, path: Path) -> None:  # noqa: B027 - most have nothing to save
+    def save(self, path: Path) -> None:  # noqa: B027 - most matchers have no weights to save
         """Writes the weights that the map is to keep; nothing if there are none."""

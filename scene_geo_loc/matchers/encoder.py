@@ -15,12 +15,13 @@ from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 
 
 class EncoderMatcher(Matcher):
-    """A feature at each cell of the early map: nothing is computed besides the forward pass.
+    """Matcher with a feature at each cell of the early map, from the forward pass alone.
 
-    A cell's feature is the network's local feature.  Where that is the early map alone, the late map's around
-    it is appended: the late map recognises the place in another weather, the early one where in it.
+    A cell's feature is the network's local feature.  Where that is the early map alone, the surrounding
+    feature of the late map is appended.  The late map identifies the place in different weather; the early
+    map gives the exact position.
 
-    A match's pixel in the query is finer than a cell: it is interpolated from the similarities of the
+    A match's pixel in the query is more precise than a cell: it is interpolated from the similarities of the
     neighbouring cells.
     """
 
@@ -43,7 +44,7 @@ class EncoderMatcher(Matcher):
         """Returns the mutual nearest neighbours by cosine, with interpolated pixels."""
         similarity = query.descriptors @ reference.descriptors.T
         in_query, in_reference = mutual_nearest(similarity)
-        if len(query.pixels) < len(self.cells):  # not all cells beside a match are there
+        if len(query.pixels) < len(self.cells):  # a subset lacks the neighbouring cells
             return Matched(query.pixels[in_query], in_reference)
         shift = self._shift(similarity, in_query, in_reference)
         return Matched(query.pixels[in_query] + self._stride * shift, in_reference)

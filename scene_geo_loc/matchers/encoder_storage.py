@@ -1,4 +1,4 @@
-"""How a map stores the encoder's features: along their principal axes, as int8."""
+"""Storage of the encoder's features in a map: along their principal axes, as int8."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from scene_geo_loc.networks.weights import read_weights
 COARSE_WEIGHT = 0.5
 """Weight of the late map's cosine relative to the early map's.
 
-Of 0.3, 0.5, 1 and 2 it measured best: with a larger one more matches agree and are less precise.
+Of 0.3, 0.5, 1 and 2 this value gave the best results: with a larger weight more matches agree, but they are
+less precise.
 """
 RERANK_STRIDE = 2
-"""Candidates are re-ranked by one in so many cells along both sides."""
+"""Candidates are re-ranked by every n-th cell along both sides."""
 AXES, COARSE_AXES = 40, 32
 """Principal axes of the local features that a map keeps, and of the late map's where it is stored."""
 
@@ -55,7 +56,7 @@ class EncoderStorage(FittedStorage):
             self._axes = {name: tensor.numpy() for name, tensor in read_weights(weights_path).items()}
 
     def project(self, features: SceneFeatures) -> NDArray[np.float32]:
-        """Returns descriptors (cells, C) of an image as those of the stored features; before the fit, raw."""
+        """Returns descriptors (cells, C) of an image along the stored axes; raw ones before the fit."""
         fine = features.local_features.reshape(self.capacity, -1)
         if self._axes is None:
             return fine

@@ -12,8 +12,8 @@ class LocalFeatures(NamedTuple):
     """Local features of an image.
 
     Attributes:
-        pixels: (N, 2) positions in pixels of the network's input, whatever image they were detected in, so
-            that errors in pixels mean the same with every matcher.
+        pixels: (N, 2) positions in pixels of the network's input, also where they were detected in another
+            image size, so that errors in pixels are comparable between matchers.
         descriptors: (N, C) float32 of unit length.
     """
 
@@ -43,7 +43,7 @@ def mutual_nearest(similarity: NDArray[np.float32]) -> tuple[NDArray[np.intp], N
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
     best_column = similarity.argmax(axis=1)
     greatest_of_row = similarity[np.arange(len(similarity)), best_column]
-    # Down the columns numpy finds the greatest value nine times as fast as its place.
+    # Along columns, numpy's max is nine times as fast as its argmax.
     rows = np.flatnonzero(greatest_of_row == similarity.max(axis=0)[best_column])
     return rows, best_column[rows]
 

@@ -1,4 +1,4 @@
-"""How a map stores local features: compact arrays, apart from how features are detected and matched."""
+"""Storage of local features in a map: compact arrays, independent of detection and matching."""
 
 from __future__ import annotations
 

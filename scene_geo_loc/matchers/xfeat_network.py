@@ -1,6 +1,6 @@
 """XFeat: a small network for local features (Potje et al., CVPR 2024).
 
-The layers and their names are those of the published weights, but for a head that would refine matches.
+The layers and their names are those of the published weights, except for the head that refines matches.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CELL = 8
 MIN_SCORE = 0.05
 """Least probability of a keypoint."""
 NEIGHBOURHOOD = 5
-"""A keypoint is the most probable in a square of so many pixels."""
+"""Side in pixels of the square in which a keypoint has the largest probability."""
 
 
 class XFeatMaps(NamedTuple):

@@ -68,14 +68,14 @@ class PackedImage(BaseModel):
 
 
 class PackInfo(BaseModel):
-    """What a pack says of itself, `pack.json`.
+    """Description of a pack, `pack.json`.
 
     Attributes:
-        source: what it was made of, in words.
-        digest: SHA-256 of names, sizes and times of the files it was made of, and of how.
+        source: description of its source.
+        digest: SHA-256 of the settings, and of the names, sizes and times of the packed files.
         squashed: whether images are 224 x 224; else their short side is 280.
         with_depth: whether there are stacks of depth maps.
-        left_out: what was not packed, and how often.
+        left_out: counts of the items that were not packed, by reason.
     """
 
     format: str = FORMAT.name
@@ -109,7 +109,7 @@ class ImagePack:
 
     @classmethod
     def open(cls, folder: Path) -> ImagePack:
-        """Opens a pack in milliseconds, whatever its size.
+        """Opens a pack in milliseconds, independent of its size.
 
         Raises SceneGeoLocError if it is missing, damaged or of another format.
         """

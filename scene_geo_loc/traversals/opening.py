@@ -1,4 +1,4 @@
-"""Opens any source of frames, whatever its format."""
+"""Opens sources of frames in any supported format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Systems on scenarios: who sees which images, what is counted, and what a repeated benchmark costs."""
+"""The descriptor benchmark: images given to each system, counts, and cost of a repeated benchmark."""
 
 from __future__ import annotations
 

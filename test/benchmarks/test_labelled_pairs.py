@@ -1,4 +1,4 @@
-"""Descriptors scored on pairs of which it is known whether they match."""
+"""Descriptors scored on labelled pairs."""
 
 from __future__ import annotations
 

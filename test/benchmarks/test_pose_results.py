@@ -110,7 +110,7 @@ def test_the_gain_over_scenes_is_that_of_the_means_of_their_medians() -> None:
 
 
 def test_the_printed_gains_follow_from_the_printed_errors() -> None:
-    """As far as their two digits tell: this is what "gain" means here and there."""
+    """The printed gains follow from the printed medians within rounding: both define "gain" the same way."""
     for table in benchmark_tables():
         for network, printed in table.gains.items():
             sums = np.zeros((2, 2))
@@ -188,7 +188,7 @@ def test_a_difference_that_chance_might_make_is_told_from_one_that_it_would_not(
 
 
 def test_alike_neighbours_make_a_difference_less_certain() -> None:
-    """Twenty stretches of ten alike queries tell about as much as twenty queries."""
+    """Twenty stretches of ten alike queries have about as wide an interval as twenty queries."""
     random = np.random.default_rng(1)
     single = random.normal(0.3, 1.0, 20)
     few = difference_along(single, np.zeros(20), median)

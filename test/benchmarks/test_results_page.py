@@ -1,4 +1,4 @@
-"""What is written of a benchmark: pictures, the HTML report, and the page of results."""
+"""Output of a benchmark: pictures, the HTML report, and the page of results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which systems are compared, and what is said of the difference."""
+"""Choice of the systems that are compared, and the texts on their differences."""
 
 from __future__ import annotations
 

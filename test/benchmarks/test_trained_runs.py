@@ -1,4 +1,4 @@
-"""Run folders of training as runs of the benchmark: what is found, and what is refused."""
+"""Run folders of training as runs of the benchmark: runs that are found, and runs that are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache of a command's folders: what counts as made, and what is never removed."""
+"""The cache of a command's folders: complete folders, and folders that are never removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which versions of a file are read, and what is said of the others."""
+"""Versions of a file that are read, and errors for all others."""
 
 from __future__ import annotations
 

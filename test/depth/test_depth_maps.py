@@ -1,4 +1,4 @@
-"""Folders of depth maps: what is written is read, and what is damaged is told."""
+"""Folders of depth maps: round trips, and errors for damaged files."""
 
 from __future__ import annotations
 

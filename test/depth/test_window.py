@@ -1,4 +1,4 @@
-"""Which scans are gathered for which lidar."""
+"""Choice of the scans that are gathered for each lidar."""
 
 from __future__ import annotations
 

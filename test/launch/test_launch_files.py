@@ -1,4 +1,4 @@
-"""Each launch file is really started, in a process of its own; where there is no launch_ros, none can be."""
+"""Each launch file, started in a process of its own; skipped where launch_ros is not installed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `make demo` leaves, on a small scale: ten images a metre apart, and the map of them."""
+    """Output of `make demo` on a small scale: ten images a metre apart, and the map of them."""
     folder = tmp_path_factory.mktemp("demo")
     rng = np.random.default_rng(0)
     camera = Camera(128, 96, 100.0, 100.0, 64.0, 48.0)
@@ -113,7 +113,7 @@ def command(environment: dict[str, str], file: str, **arguments: object) -> list
 
 @contextmanager
 def started(environment: dict[str, str], file: str, **arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Starts a launch file; whatever of it still runs at the end of the block is killed."""
+    """Starts a launch file; its processes that still run at the end of the block are killed."""
     process = subprocess.Popen(
         command(environment, file, **arguments),
         env=environment,

@@ -1,4 +1,4 @@
-"""How sure a pose is: as far as repeated measurements scatter, and no surer for matches that err together."""
+"""Covariance of a pose: it matches the scatter of repeated measurements, also for correlated matches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Input that fixes no pose: the status says so, and no pose is confident."""
+"""Input that does not determine a pose: it is not localized, and gets no small covariance."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rng() -> np.random.Generator:
 
 
 def judge(localizer: Localizer, pixels: np.ndarray, depth: np.ndarray | None = None) -> PoseEstimate:
-    """What is said of exact matches at these pixels, of points at some depth; or of matches at random."""
+    """Returns the estimate from matches at these pixels, with points at a depth or at random."""
     camera = Camera(320, 240, 240.0, 240.0, 159.5, 119.5)
     rng = np.random.default_rng(1)
     points = rng.uniform(-5, 5, (len(pixels), 3))

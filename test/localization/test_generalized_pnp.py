@@ -1,4 +1,4 @@
-"""A rig's pose from the matches of all its cameras: known geometry, and what one camera alone cannot tell."""
+"""A rig's pose from the matches of all its cameras: known geometry, and cases beyond a single camera."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REAR = make_pose(Rotation.from_euler("y", 180, degrees=True).as_matrix(), (0.0, 
 
 
 def seen(rng: np.random.Generator, T_base_camera: Pose, count: int, noise_px: float = 0.0) -> CameraMatches:
-    """What a camera of the rig sees of points before it."""
+    """Returns matches of a camera of the rig with points in front of it."""
     pixels, points = seen_points(rng, T_MAP_BASE @ T_base_camera, count)
     return CameraMatches(T_base_camera, CAMERA, pixels + rng.normal(0, noise_px, (count, 2)), points)
 
@@ -102,7 +102,7 @@ def test_a_second_camera_makes_the_pose_surer() -> None:
 
 
 def test_but_for_the_excess_the_covariance_tells_how_far_poses_scatter() -> None:
-    """Of many draws of independent noise: a match in each block, so that each counts."""
+    """Scatter over many draws of independent noise, with one match in each block, so that each counts."""
     rng = np.random.default_rng(5)
     grid = np.stack(np.meshgrid(np.arange(20, 320, 40), np.arange(20, 240, 40)), -1).reshape(-1, 2)
     exact = [(mount, *seen_points(rng, T_MAP_BASE @ mount, grid)) for mount in (AHEAD, LEFT)]

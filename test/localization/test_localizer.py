@@ -1,4 +1,4 @@
-"""The localizer in a small known world: right where it is sure, and sure only where it is right."""
+"""The localizer in a small known world: accepted poses are correct, and wrong ones are rejected."""
 
 from __future__ import annotations
 

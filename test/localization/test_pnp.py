@@ -1,4 +1,4 @@
-"""Pose from matches: exact where the matches are, robust where they lie."""
+"""Pose from matches: exact for exact matches, robust against wrong ones."""
 
 from __future__ import annotations
 

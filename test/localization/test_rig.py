@@ -1,4 +1,4 @@
-"""A rig in a small known world: cameras together find what one alone does not."""
+"""A rig in a small known world: several cameras are localized where a single one is not."""
 
 from __future__ import annotations
 

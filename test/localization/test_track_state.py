@@ -1,4 +1,4 @@
-"""Covariances on SE(3): what chance errors do to poses, and what stays a covariance whatever is composed."""
+"""State of a track: covariances on SE(3) match the scatter of random errors, and stay valid when composed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Following a camera: no lag, no belief in a wrong fix, no pose where there is doubt."""
+"""Tracking a camera: no lag, no acceptance of wrong estimates, no pose while tracks are ambiguous."""
 
 from __future__ import annotations
 

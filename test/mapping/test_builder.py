@@ -1,4 +1,4 @@
-"""Building: what becomes a map, what is left out, and how a stopped build goes on."""
+"""Building a map: its contents, the frames left out, and the resumption of an interrupted build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The depth of a keyframe: which source is taken, what of it is reliable, and what a map stores of it."""
+"""The depth of a keyframe: choice of the source, its reliable part, and the part that a map stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which frames become keyframes."""
+"""Selection of keyframes."""
 
 from __future__ import annotations
 

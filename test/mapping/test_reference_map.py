@@ -1,4 +1,4 @@
-"""The map's folder: what it holds, how it opens, and what is said of a damaged one."""
+"""The map's folder: its contents, opening it, and errors for a damaged one."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_a_changed_digit_in_map_json_is_found_and_a_map_without_digest_still_ope
 
 
 def rewrite_keyframes(folder: Path, column: str, value: float) -> None:
-    """Changes a value of the second keyframe, as its checksum alone would tell."""
+    """Changes a value of the second keyframe, which only the checksum reveals."""
     table = pq.read_table(folder / "keyframes.parquet")
     values = table[column].to_pylist()
     values[1] = value

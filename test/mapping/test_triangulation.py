@@ -1,4 +1,4 @@
-"""Depth of features from the keyframes around: known geometry, mismatches, and what a network infers."""
+"""Depth of features from neighbouring keyframes: known geometry, mismatches, fusion with inferred depth."""
 
 from __future__ import annotations
 

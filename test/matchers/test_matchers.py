@@ -1,4 +1,4 @@
-"""Matchers: features keep their places, matches are finer than cells, and a map brings its matcher along."""
+"""Matchers: positions of features, matches finer than cells, and the matcher that a map stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Depth that decoders tell: known errors, metres as they are, and the pictures."""
+"""Errors of inferred depth: known errors, depth in metres without rescaling, and the pictures."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def network(descriptor: str = "rgbtd") -> SceneNetwork:
 
 
 def telling(share: float) -> DepthEstimator:
-    """An estimator that tells one depth everywhere, a share of 100 m."""
+    """An estimator that infers one depth everywhere, a share of 100 m."""
     told = network()
     decoder = decoder_of(told)
     assert decoder is not None

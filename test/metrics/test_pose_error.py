@@ -1,4 +1,4 @@
-"""What the summary of a run counts, and what it leaves out."""
+"""Summary of a run: the records that it counts and those that it leaves out."""
 
 from __future__ import annotations
 

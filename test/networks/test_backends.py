@@ -1,4 +1,4 @@
-"""Backends: whichever runs the network, the numbers are the same."""
+"""Backends: all of them give the same numbers for a network."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def of_system(
 
 
 def by_the_network_itself(network: SceneNetwork, image: NDArray[np.uint8]) -> Outputs:
-    """What training and its validation see."""
+    """Returns the outputs as training and its validation compute them."""
     with torch.inference_mode():
         told = network(network.normalise(torch.from_numpy(image)[None].float()))
     outputs = {

@@ -1,4 +1,4 @@
-"""Checkpoints: one file that gives the same network back, also of older formats, or says why not."""
+"""Checkpoints: round trips, older formats, and errors for unusable files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network that the package comes with, whatever it is, serves where no other is named."""
+"""The default network of the package is used where no other is named."""
 
 from __future__ import annotations
 

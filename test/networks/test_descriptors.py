@@ -1,4 +1,4 @@
-"""Descriptor systems: their sizes, what their parts see, and where each loss's gradient goes."""
+"""Descriptor systems: their sizes, the input of their parts, and the weights that each loss trains."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 def read_by_openvino(path: Path, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    """What OpenVINO's own reader makes of an ONNX file, by the names of its outputs."""
+    """Returns the outputs of an ONNX file by name, as read and run by OpenVINO."""
     core = openvino_core()
     model = core.read_model(path)
     assert [port.get_any_name() for port in model.inputs] == ["image"]

@@ -1,4 +1,4 @@
-"""Poolings: what each one makes of a map, by its definition."""
+"""Poolings: their output against their definitions."""
 
 from __future__ import annotations
 

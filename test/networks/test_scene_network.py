@@ -1,4 +1,4 @@
-"""The network: where its cells lie, what it is fitted on, and what one pass of it gives."""
+"""The scene network: positions of its cells, its fit, and the outputs of one forward pass."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_fitted_network_gives_each_image_the_descriptor_of_its_late_map(images
     extractor.fit(late)
     descriptors = np.stack([extractor.describe(one) for one in late])
     np.testing.assert_allclose(np.linalg.norm(descriptors, axis=1), 1, atol=1e-5)
-    # Images alike and unlike stay so, and on the whole they are told apart better than before.
+    # On average, different images are less similar than before the projection.
     pooling = network.descriptor.poolings[0]
     pooled = torch.cat([pooling(torch.from_numpy(one)[None]) for (one,) in late]).detach().numpy()
     others = ~np.eye(len(images), dtype=bool)

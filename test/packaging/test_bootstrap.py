@@ -1,4 +1,4 @@
-"""The set-up says plainly what is missing, does nothing twice, and takes nothing torn for whole."""
+"""The set-up names missing requirements, repeats no finished step, and detects incomplete files."""
 
 from __future__ import annotations
 

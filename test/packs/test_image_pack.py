@@ -1,4 +1,4 @@
-"""Image packs: what lies in them, how they are made and made anew, and what is refused."""
+"""Image packs: their contents, making and remaking them, and errors for unusable input."""
 
 from __future__ import annotations
 

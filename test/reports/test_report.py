@@ -1,4 +1,4 @@
-"""The report: one file, everything in it, readable in light and dark."""
+"""The report: a single self-contained file, readable in light and dark."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from scene_geo_loc.traversals.frame import Frame
 pytestmark = pytest.mark.slow
 
 AHEAD = make_pose(np.eye(3), (0.2, 0.0, 0.0))
-"""What the robot moves between two images."""
+"""Motion of the robot between two images."""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ class Rig:
         return self.robot.pipeline.inputs.rig
 
     def aside(self, T_map_base: np.ndarray | None = None) -> Frame:
-        """What the second camera sees from where the robot is, or is by now."""
+        """Returns the second camera's frame at the robot's pose, or at another one."""
         return self.room.view((self.T_map_base if T_map_base is None else T_map_base) @ self.T_base_aside)
 
     def send_aside(self, stamp_ns: int, frame: Frame | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Nodes that get bad requests, bad messages and bad parameters over DDS: they say so, and live."""
+"""Nodes with bad requests, messages and parameters over DDS: they report them and keep running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which runs and areas a simulated RobotCar dataset has."""
+"""Runs and areas of a simulated RobotCar dataset."""
 
 from __future__ import annotations
 

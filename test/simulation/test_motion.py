@@ -1,4 +1,4 @@
-"""How the vehicle drives."""
+"""Motion of the simulated vehicle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is lit at night, and what a camera makes of it."""
+"""Lights of the town at night, and the camera's images of them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def looked_at(scene: Scene, moment: Moment | None = None) -> np.ndarray:
 
 
 def lit_windows(drive: str, is_night: bool = True) -> list[np.ndarray]:
-    """Where the fronts of some houses glow by night, or shine by day."""
+    """Masks of the lit windows on the fronts of some houses, or by day of the shining ones."""
     fronts = []
     for plot in [p for p in City(SEED).plan.plots if p.kind == "building"][:12]:
         house = design_house(SEED, plot)

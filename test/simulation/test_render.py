@@ -1,4 +1,4 @@
-"""What the cameras see."""
+"""Images of the simulated cameras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the writer of RobotCar's layout is made of: grids, errors, colour filters."""
+"""Parts of the writer of RobotCar's layout: grids, errors, colour filters."""
 
 from __future__ import annotations
 

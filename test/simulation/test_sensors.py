@@ -1,4 +1,4 @@
-"""What the lidars, the odometry and the GPS give."""
+"""Measurements of the simulated lidars, odometry and GPS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes in an image each time that it is trained with."""
+"""Random changes of an image each time that it is used in training."""
 
 from __future__ import annotations
 

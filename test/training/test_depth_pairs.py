@@ -1,4 +1,4 @@
-"""Pairs of image and depth map without a place: where they are found, and how they are mixed."""
+"""Pairs of image and depth map without a location: their discovery and mixing."""
 
 from __future__ import annotations
 

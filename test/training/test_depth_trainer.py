@@ -1,4 +1,4 @@
-"""Training a decoder: what is frozen stays, the day is not forgotten, and a run that is cut off goes on."""
+"""Training a decoder: frozen weights stay, day images keep their accuracy, and a stopped run is resumed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ QUICK = DepthProtocol(learning_rate=2e-3, encoder_learning_rate=1e-3, weight_dec
 
 
 def network(descriptor: str = "rgbtd", **config: Any) -> SceneNetwork:
-    """A network whose encoder learned nothing and tells bright from dark, its batch norms set to scenes."""
+    """A network whose untrained encoder separates bright from dark, with batch norms set to scenes."""
     torch.manual_seed(0)
     made = SceneNetwork(
         NetworkConfig(

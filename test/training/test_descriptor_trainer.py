@@ -202,7 +202,7 @@ def test_by_the_authors_the_encoders_statistics_are_those_of_the_batch(
 
 
 def gradients(system: Any, wanted: str) -> dict[str, bool]:
-    """Whether each weight of the decoder and of the encoder's head has a gradient of one loss alone."""
+    """Returns which weights of the decoder and of the encoder's head have a gradient of one loss alone."""
     learner = tiny_learner(system)
     learner.freeze_the_rest()
     set_modes(learner, "running")

@@ -1,4 +1,4 @@
-"""Teaching an encoder: what it is shown, that it learns, and that an interrupted run goes on."""
+"""Training an encoder by distillation: its crops, the decrease of the loss, and resumed runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mini-batches of triplets: what is in them, and that they can be drawn again."""
+"""Mini-batches of triplets: their contents and their reproducibility."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ PIXELS = {
         ],
     ),
 }
-"""How many points of lms_front are in the image, and x, y and depth of number 0, 100 and the last of them."""
+"""Number of points of lms_front in the image, and x, y and depth of the points 0, 100 and the last one."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Scores what a live node answered, against the truth that the recording holds."""
+"""Scores the answers of a live node against the ground truth of the recording."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ def live_records(answers: ReplayAnswers, traversal: Traversal) -> list[QueryReco
 
 
 def _last_state(answers: ReplayAnswers, until_s: float) -> str:
-    """The last state published until a wall time; empty where there was none."""
+    """Returns the last state published until a wall time; empty where there was none."""
     before = bisect_right(answers.states, until_s, key=lambda event: event[0])
     return answers.states[before - 1][1] if before else ""

@@ -84,7 +84,7 @@ class Kidnapping:
 
 
 def kidnap(session: Session, traversal: Traversal, wrong_fix_m: float) -> Kidnapping | None:
-    """Kidnaps the camera of a run and measures how soon it is localized again.
+    """Simulates a kidnapping in a run and measures the time until the camera is localized again.
 
     Returns None where the run is too short or its true poses are not known.
     """

@@ -1,6 +1,6 @@
 """Localizes queries by every method of a benchmark, in maps that are each built once.
 
-Each image is decoded once and passes each network once, whatever the number of methods and maps.
+Each image is decoded once and passes each network once, for any number of methods and maps.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from scene_geo_loc.traversals.frame import Frame, Traversal
 from scene_geo_loc.traversals.rig import RigTraversal
 
 _MOST_CAMERAS = 16
-"""Images of one instant whose forward passes are remembered."""
+"""Number of forward passes that are kept: the largest number of images of one instant."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Experiment:
         settings: of the builder.
         place: indoors or outdoors, which sets the error bounds.
         table: table of the paper for it, or None.
-        origin: what else its map depends on, part of the key in the cache.
+        origin: further inputs of its map, part of the key in the cache.
     """
 
     name: str
@@ -88,10 +88,10 @@ class PoseBenchmarkRun:
     Attributes:
         networks: checkpoints, or None for the network that the package comes with.
         matchers: names of local features, as `BuilderSettings.matcher` has them.
-        cache: folder to keep maps in, whole or unfinished; without it they are made anew.
+        cache: folder for finished and unfinished maps; without it all maps are built again.
         device: torch device, or "auto".
-        methods: how each query is localized.
-        show: makes lines of progress.
+        methods: methods that each query is localized by.
+        show: displays progress.
     """
 
     networks: Sequence[Path | None] = (None,)

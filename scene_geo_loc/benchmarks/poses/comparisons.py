@@ -22,7 +22,7 @@ NOTE = (
 
 
 def pairs(queries: QuerySetResult) -> Iterator[tuple[MethodResult, MethodResult]]:
-    """Methods that differ in one thing: the step before, or else depth, matcher or network; later first."""
+    """Yields pairs of methods that differ in one step, depth, matcher or network; the later one first."""
     verified = [method for method in queries.methods if not method.is_retrieval]
     configs = dict.fromkeys((m.network, m.matcher, m.depth) for m in verified)
     last = []
@@ -40,7 +40,7 @@ def pairs(queries: QuerySetResult) -> Iterator[tuple[MethodResult, MethodResult]
 
 
 def comparisons_in_words(queries: QuerySetResult) -> list[str]:
-    """A sentence for each pair."""
+    """Returns a sentence for each pair."""
     return [_sentence(queries, after, before) for after, before in pairs(queries)]
 
 
@@ -60,7 +60,7 @@ def _sentence(queries: QuerySetResult, first: MethodResult, second: MethodResult
 
 
 def _in_words(form: str, difference: Interval | None, digits: int) -> str:
-    """A difference with its interval: `position -3.1 cm (95 % CI -4.4 to -2.0, significant)`."""
+    """Returns a difference with its interval: `position -3.1 cm (95 % CI -4.4 to -2.0, significant)`."""
     if difference is None:
         return f"{form.split()[0]}: too many queries are without an answer"
     if difference.low == difference.high == 0:

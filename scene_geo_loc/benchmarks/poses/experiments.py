@@ -17,7 +17,7 @@ from scene_geo_loc.traversals.opening import format_of, open_traversal, sources_
 from scene_geo_loc.traversals.rig import one_or_rig
 
 _INDOORS = ("7scenes", "12scenes", "rgbd")
-"""Formats of datasets taken in rooms."""
+"""Formats of indoor datasets."""
 
 _EVERY_FRAME: dict[str, Any] = {"keyframe_distance_m": 0.0, "keyframe_angle_deg": 0.0}
 
@@ -62,7 +62,7 @@ def find_experiments(
 
 @dataclass(frozen=True)
 class _Sources:
-    """How sources are opened and mapped."""
+    """Options to open and to map sources."""
 
     given: dict[str, Any]
     query_every: int

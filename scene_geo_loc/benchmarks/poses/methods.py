@@ -1,4 +1,4 @@
-"""Rows of a pose benchmark, as data: how a map is built, and how queries are localized in it.
+"""Rows of a pose benchmark as data: configurations of maps, and methods that localize queries in them.
 
 A new row is a new `Method`, `Depth` or matcher; runs, tables, curves and pages follow from these.
 """
@@ -18,7 +18,7 @@ from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
 from scene_geo_loc.traversals.skipped import Skipped
 
 RETRIEVAL = "retrieval"
-"""Row of the poses of the most similar keyframes, which every method finds on its way."""
+"""Row of retrieval alone: the poses of the most similar keyframes, which every method retrieves first."""
 
 PACKAGE = "package's own"
 """The name of the network that the package comes with."""
@@ -30,7 +30,7 @@ _LOOKED_AT = 20
 
 @dataclass(frozen=True)
 class Method:
-    """How a query is localized from the retrieved keyframes.
+    """Method that localizes a query from the retrieved keyframes.
 
     Attributes:
         name: of the row.
@@ -61,7 +61,7 @@ METHODS = (
     Method("pooled, refined", LocalizerSettings(retrieved=5)),
     Method("re-ranked, pooled, refined", LocalizerSettings()),
 )
-"""From the paper's rule to the package's own, each compared with the one before."""
+"""Methods from the paper's rule to the package's default, each compared with the previous one."""
 
 
 TRACKED_METHOD = Method("tracked", LocalizerSettings(), is_tracked=True)
@@ -78,7 +78,7 @@ class Depth:
     Attributes:
         name: of the source, as the map records it.
         wanted: as `BuilderSettings.depth` has it.
-        missing: one sentence for where there is none.
+        missing: one sentence for maps whose source has no such depth.
     """
 
     name: str
@@ -90,12 +90,12 @@ SENSOR = Depth("sensor", "measured", "The frames of the map's source have no dep
 LIDAR = Depth("lidar", "measured", "The map's source has no lidar.")
 LEARNED = Depth("learned", "learned", "The network infers no depth.")
 DEPTHS = (SENSOR, LIDAR, LEARNED)
-"""Those that a map can be built with; of the simulator's bags, sensor depth is the true one."""
+"""Sources of depth that a map can be built with; in the simulator's bags, sensor depth is the true depth."""
 
 
 @dataclass(frozen=True)
 class MapConfig:
-    """How a map is built from its source.
+    """Configuration of a map: its network, its depth, and the settings of the builder.
 
     Attributes:
         network: a checkpoint, or None for the network that the package comes with.
@@ -117,12 +117,12 @@ class MapConfig:
 
     @property
     def depth_name(self) -> str:
-        """That of its source of depth; empty without one."""
+        """Name of the source of depth; empty without one."""
         return "" if self.depth is None else self.depth.name
 
     @property
     def network_name(self) -> str:
-        """The checkpoint's name, with that of its map, or of its run's folder, where that says more."""
+        """Name of the checkpoint, with its map's or run's folder where the name is the same for all."""
         if self.network is None:
             return PACKAGE
         stem, folder = self.network.stem, self.network.absolute().parent
@@ -132,12 +132,12 @@ class MapConfig:
 
 
 def has_odometry(traversal: Traversal) -> bool:
-    """Whether a source's frames tell where odometry alone has the camera."""
+    """Returns whether the frames of a source have a pose by odometry alone."""
     return any(frame.T_odom_camera is not None for frame in islice(traversal.frames(), _LOOKED_AT))
 
 
 def measured_depths(traversal: Traversal) -> list[Depth]:
-    """Those of the `DEPTHS` that a source has."""
+    """Returns the measured `DEPTHS` that a source has."""
     found = []
     if any(frame.depth is not None for frame in islice(traversal.frames(), _LOOKED_AT)):
         found.append(SENSOR)
@@ -147,14 +147,14 @@ def measured_depths(traversal: Traversal) -> list[Depth]:
 
 
 def infers_depth(network: Path | None) -> bool:
-    """Whether a network, or the package's own, tells depth. Raises CheckpointError."""
+    """Returns whether a network, or the default one, infers depth. Raises CheckpointError."""
     loaded, _ = default_network() if network is None else load_checkpoint(network)
     return loaded.descriptor.infers_depth
 
 
 @dataclass
 class OnlyDepth:
-    """A traversal with one of its sources of depth, and none of the others."""
+    """A traversal with at most one of its sources of depth."""
 
     traversal: Traversal
     depth: Depth | None
@@ -166,17 +166,17 @@ class OnlyDepth:
 
     @property
     def skipped(self) -> Skipped:
-        """That of the traversal."""
+        """Counts of the items that the traversal left out, by reason."""
         return self.traversal.skipped
 
     def __len__(self) -> int:
         return len(self.traversal)
 
     def frames(self) -> Iterator[Frame]:
-        """The frames, without their depth if it is not to be used."""
+        """Yields the frames, without their depth if it is not to be used."""
         for frame in self.traversal.frames():
             yield frame if self.depth is SENSOR else replace(frame, depth=None)
 
     def scans(self) -> Iterator[Scan]:
-        """The scans; none if they are not to be used."""
+        """Yields the scans; none if they are not to be used."""
         return self.traversal.scans() if self.depth is LIDAR else iter(())

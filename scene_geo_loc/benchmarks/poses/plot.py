@@ -20,7 +20,7 @@ from scene_geo_loc.plots.style import MUTED, PLAIN, write_figure
 
 _COLOURS = ("#e0a01b", "#12a184", "#d2456b", "#5b7fd6", "#7a4fb0")
 _EDGES = (0.5, 99.5)
-"""Percentiles of the errors that the axes reach from and to."""
+"""Percentiles of the errors at the ends of the axes."""
 
 
 def write_curves(folder: Path, benchmark: PoseBenchmark, prefix: str = "") -> list[Path]:
@@ -39,9 +39,10 @@ def write_curves(folder: Path, benchmark: PoseBenchmark, prefix: str = "") -> li
 
 
 def curves_figure(queries: QuerySetResult) -> Figure:
-    """A row of panels a map, position to the left and rotation to the right, both logarithmic.
+    """Returns a figure with two panels for each map: position on the left, rotation on the right.
 
-    Retrieved poses are grey: they are no claims.  Dotted lines are the bounds that shares are given for.
+    Both axes are logarithmic.  Retrieved poses are grey, since nothing verifies them.  Dotted lines are the
+    bounds that shares are given for.
     """
     maps = _by_map(queries)
     figure = Figure(figsize=(9.6, 0.7 + 3.2 * len(maps)), layout="constrained")
@@ -73,7 +74,7 @@ def curves_figure(queries: QuerySetResult) -> Figure:
 
 
 def _by_map(queries: QuerySetResult) -> dict[str, list[MethodResult]]:
-    """The methods of each map, with the retrieval that they began with, by what tells the maps apart."""
+    """Returns the methods of each map, after the retrieval row, by the settings that distinguish the maps."""
     verified = [method for method in queries.methods if not method.is_retrieval]
     maps: dict[str, list[MethodResult]] = {}
     for method in verified:
@@ -89,7 +90,7 @@ def _colours_of(queries: QuerySetResult) -> dict[str, str]:
 
 
 def _span(queries: QuerySetResult, of: str, limits: list[float]) -> tuple[float, float]:
-    """From where to where an axis reaches: most of the errors of all methods, and the limits."""
+    """Returns the range of an axis, which contains most errors of all methods, and the limits."""
     errors = np.concatenate([getattr(method, of) for method in queries.methods])
     finite = errors[np.isfinite(errors) & (errors > 0)]
     low, high = np.percentile(finite, _EDGES) if len(finite) else (min(limits), max(limits))

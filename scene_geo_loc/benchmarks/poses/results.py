@@ -1,4 +1,4 @@
-"""What a pose benchmark found: the error of every query by every method, and the numbers that follow.
+"""Results of a pose benchmark: the error of every query by every method, and the numbers derived from them.
 
 Protocol: medians are the paper's, over all queries, where one that is not localized keeps the pose of the
 keyframe retrieved, and one for which nothing was retrieved is infinitely far off.  Shares are over all
@@ -29,7 +29,7 @@ from scene_geo_loc.metrics.published.bmvc2019 import Gain
 
 
 class Place(str, Enum):
-    """What size errors matter at."""
+    """Kind of place, which sets the error bounds."""
 
     INDOORS = "indoors"
     OUTDOORS = "outdoors"
@@ -41,22 +41,23 @@ BOUNDS = {
 }
 """Bounds on position (metres) and rotation (degrees) that shares are given for.
 
-Outdoors those of the long-term visual localization benchmark (Sattler et al., CVPR 2018); indoors those
-usual on 7-Scenes.  Methods are compared by the first.
+Outdoors they are those of the long-term visual localization benchmark (Sattler et al., CVPR 2018), indoors
+those usual on 7-Scenes.  Methods are compared by the first bound.
 """
 
 WRONG_FIX_M = {Place.INDOORS: 0.5, Place.OUTDOORS: 5.0}
 
 
 class MethodResult(BaseModel):
-    """A row: the answers to all queries of a set, in order of time.
+    """Results of one method on all queries of a set, in order of time: a row of the table.
 
     Attributes:
-        network, depth, matcher, step: what was done; `RETRIEVAL` is a step without depth.
-        keyframes: of its map.
-        localized: whether each query was; None of retrieval, which verifies nothing.
-        position_m, rotation_deg: error of each answer, retrieved where not localized; None without any.
-        ms: from image to answer of each query, None where there was none.
+        network, depth, matcher, step: names of the settings; `RETRIEVAL` is a step without depth.
+        keyframes: number of keyframes of the map.
+        localized: whether each query was localized; None for retrieval, which verifies nothing.
+        position_m, rotation_deg: error of each query's pose, or of the retrieved pose where it was not
+            localized; None without a pose.
+        ms: time from image to pose of each query; None without a pose.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,7 +74,7 @@ class MethodResult(BaseModel):
 
     @classmethod
     def of(cls, records: Sequence[QueryRecord], **names: Any) -> MethodResult:
-        """The answers of a method that verifies."""
+        """Returns the results of a method that verifies its poses."""
         poses = [r.T_estimated if r.is_localized else r.T_retrieved for r in records]
         latency = [record.latency_ms for record in records]
         names["localized"] = [record.is_localized for record in records]
@@ -81,7 +82,7 @@ class MethodResult(BaseModel):
 
     @classmethod
     def retrieved(cls, records: Sequence[QueryRecord], **names: Any) -> MethodResult:
-        """The poses retrieved on the way to such answers."""
+        """Returns the results of the retrieved poses, which such a method starts from."""
         poses = [record.T_retrieved for record in records]
         spent = [record.timings_ms for record in records]
         ms = [one["describe"] + one["retrieve"] if "retrieve" in one else None for one in spent]
@@ -90,7 +91,7 @@ class MethodResult(BaseModel):
 
     @property
     def is_retrieval(self) -> bool:
-        """Whether it takes retrieved poses as they are."""
+        """True if the poses are the retrieved ones, without verification."""
         return self.step == RETRIEVAL
 
     @property
@@ -105,11 +106,11 @@ class MethodResult(BaseModel):
 
     @property
     def counts(self) -> NDArray[np.bool_]:
-        """Which answers (Q,) shares count."""
+        """Mask (Q,) of the poses that count in shares."""
         return np.isfinite(self.position) if self.localized is None else np.array(self.localized, bool)
 
     def within(self, bound: tuple[float, float]) -> NDArray[np.bool_]:
-        """Which queries (Q,) have an answer within a bound on position (metres) and rotation (degrees)."""
+        """Returns a mask (Q,) of the queries within a bound on position (metres) and rotation (degrees)."""
         return self.counts & (self.position <= bound[0]) & (self.rotation <= bound[1])
 
     @property
@@ -119,12 +120,12 @@ class MethodResult(BaseModel):
 
     @property
     def median_deg(self) -> float | None:
-        """Median rotation error, likewise."""
+        """Median rotation error; None where half of the queries or more have no answer."""
         return _median(self.rotation)
 
     @property
     def localized_share(self) -> float | None:
-        """Share of the queries that were localized; None of retrieval."""
+        """Share of the queries that were localized; None for retrieval."""
         return None if self.localized is None else float(np.mean(self.localized))
 
     @property
@@ -134,21 +135,21 @@ class MethodResult(BaseModel):
         return float(np.median(spent)) if spent else None
 
     def wrong_fixes(self, place: Place) -> int | None:
-        """How many localized poses are wrong; None of retrieval."""
+        """Returns the number of localized poses with an error above `WRONG_FIX_M`; None for retrieval."""
         if self.localized is None:
             return None
         return int((self.counts & (self.position > WRONG_FIX_M[place])).sum())
 
 
 class QuerySetResult(BaseModel):
-    """All methods on the queries of one source, in the maps of another.
+    """Results of all methods on the queries of one source, in the maps of another.
 
     Attributes:
-        name, map_name: of the two sources.
-        benchmark, scene: in the paper's words; empty where it has no such scene.
-        without_truth: queries left out.
+        name, map_name: names of the two sources.
+        benchmark, scene: the paper's names; empty where it has no such scene.
+        without_truth: number of queries left out.
         methods: rows that were run, each on the same queries.
-        not_run: by row, why it was not.
+        not_run: the reason for each row that was not run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -164,26 +165,26 @@ class QuerySetResult(BaseModel):
 
     @property
     def queries(self) -> int:
-        """How many there are with known truth."""
+        """Number of queries with known truth."""
         return len(self.methods[0].position_m)
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
-        """Those that shares are given for."""
+        """Bounds that shares are given for."""
         return BOUNDS[self.place]
 
     def retrieval_of(self, method: MethodResult) -> MethodResult:
-        """The row of the poses that a method began with."""
+        """Returns the row of the retrieved poses that a method starts from."""
         return next(m for m in self.methods if m.is_retrieval and m.network == method.network)
 
     def gain(self, method: MethodResult) -> Gain | None:
-        """How many times smaller a method's median errors are than the retrieved poses'."""
+        """Returns the ratio of the retrieved poses' median errors to a method's; None for retrieval."""
         if method.is_retrieval:
             return None
         return gain_of([self.retrieval_of(method)], [method])
 
     def summary_of(self, method: MethodResult) -> dict[str, Any]:
-        """A row's numbers, as they are written beside its errors."""
+        """Returns the numbers of a row that are written beside its errors."""
         gain = self.gain(method)
         return {
             "position_median_m": _rounded(method.median_m),
@@ -199,11 +200,11 @@ class QuerySetResult(BaseModel):
 
 
 class PoseBenchmark(BaseModel):
-    """Methods on one or more sets of queries; what is written as JSON, and read again.
+    """Results of methods on one or more sets of queries, as they are written to JSON and read again.
 
     Attributes:
-        version: of the package.
-        machine: what it ran on.
+        version: version of the package.
+        machine: description of the machine that it ran on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -214,7 +215,7 @@ class PoseBenchmark(BaseModel):
 
 
 def gain_of(before: Sequence[MethodResult], after: Sequence[MethodResult]) -> Gain | None:
-    """The gain in the means over scenes of the median errors, as the paper gives it.
+    """Returns the gain in the means over scenes of the median errors, as the paper defines it.
 
     None where a scene has no median.
     """
@@ -231,7 +232,7 @@ def gain_of(before: Sequence[MethodResult], after: Sequence[MethodResult]) -> Ga
 
 
 def write_benchmark(path: Path, benchmark: PoseBenchmark) -> None:
-    """Writes everything as JSON, with the numbers that follow from the errors. Raises SceneGeoLocError."""
+    """Writes a benchmark as JSON, with the numbers derived from the errors. Raises SceneGeoLocError."""
     record = benchmark.model_dump(mode="json")
     record["protocol"] = " ".join(str(__doc__).split("Protocol: ")[1].split())
     for queries, written in zip(benchmark.sets, record["sets"], strict=True):
@@ -245,7 +246,7 @@ def write_benchmark(path: Path, benchmark: PoseBenchmark) -> None:
 
 
 def read_benchmark(path: Path) -> PoseBenchmark:
-    """Reads what `write_benchmark` wrote. Raises SceneGeoLocError where it is nothing like that."""
+    """Reads a file of `write_benchmark`. Raises SceneGeoLocError where it is not such a file."""
     try:
         record = json.loads(path.read_text())
         del record["protocol"]
@@ -260,7 +261,7 @@ def read_benchmark(path: Path) -> PoseBenchmark:
 
 
 def _printed(queries: QuerySetResult) -> Any:
-    """What the paper prints for the scene, or None."""
+    """Returns the numbers that the paper prints for the scene, or None."""
     for table in bmvc2019.benchmark_tables():
         for scene in table.scenes:
             if (table.benchmark, scene.scene) == (queries.benchmark, queries.scene):
@@ -271,7 +272,7 @@ def _printed(queries: QuerySetResult) -> Any:
 def _errors(
     records: Sequence[QueryRecord], poses: Sequence[Pose | None], ms: Sequence[float | None]
 ) -> dict[str, list[float | None]]:
-    """The errors of poses whose truth is known, as a result keeps them."""
+    """Returns the errors of poses whose truth is known, as fields of `MethodResult`."""
     position: list[float | None] = []
     rotation: list[float | None] = []
     for record, pose in zip(records, poses, strict=True):

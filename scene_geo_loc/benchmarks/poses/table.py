@@ -25,7 +25,7 @@ PAPER_NOTE = (
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a table; without cells it was not run, and the note says why."""
+    """A line of a table; without cells the method was not run, and the note gives the reason."""
 
     name: str
     cells: Sequence[str] = ()
@@ -33,7 +33,7 @@ class Line:
 
 
 def notes(benchmark: PoseBenchmark) -> str:
-    """What the columns of the ablation mean."""
+    """Returns the explanation of the ablation's columns."""
     bounds = sorted({WRONG_FIX_M[queries.place] for queries in benchmark.sets})
     wrong = " m or ".join(f"{bound:g}" for bound in bounds)
     return (
@@ -46,19 +46,19 @@ def notes(benchmark: PoseBenchmark) -> str:
 
 
 def headings(queries: QuerySetResult) -> list[str]:
-    """The columns of the ablation behind the method's name."""
+    """Returns the headings of the ablation's columns after the method's name."""
     within = [f"within {name}" for name in queries.bounds]
     return ["metres", "degrees", "gain", *within, "localized", "wrong fixes", "ms"]
 
 
 def ablation(queries: QuerySetResult) -> list[Line]:
-    """A line for each method, then one for each that was not run."""
+    """Returns a line for each method, then one for each that was not run."""
     lines = [Line(label(method, queries.methods), _cells(queries, method)) for method in queries.methods]
     return lines + [Line(name, note=reason) for name, reason in queries.not_run.items()]
 
 
 def label(method: MethodResult, among: Sequence[MethodResult]) -> str:
-    """The step, and what else tells the method from others: "pooled, refined, lidar depth"."""
+    """Returns the step with the settings that distinguish the method: "pooled, refined, lidar depth"."""
     words = [method.step]
     if method.depth:
         words.append(f"{method.depth} depth")
@@ -99,7 +99,7 @@ class PaperComparison:
 
 
 def paper_comparisons(benchmark: PoseBenchmark, all_tables: bool = False) -> list[PaperComparison]:
-    """The paper's tables of which there is a scene here; `all_tables` for the others as well."""
+    """Returns the paper's tables that contain a measured scene; with `all_tables` all of its tables."""
     compared = []
     for table in benchmark_tables():
         by_scene = {
@@ -131,7 +131,7 @@ def _compare(table: BenchmarkTable, by_scene: dict[str, QuerySetResult]) -> Pape
 
 
 def _gain(name: str, by_scene: dict[str, QuerySetResult], among: Sequence[MethodResult]) -> str:
-    """The gain of one of our columns over the scenes that have it."""
+    """Returns the gain of one of our columns over the scenes that have it."""
     pairs = [
         (queries.retrieval_of(method), method)
         for queries in by_scene.values()
@@ -149,10 +149,10 @@ def _errors(row: MedianErrors | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """A share in per cent, without the sign."""
+    """Returns a share in per cent, without the sign."""
     return UNKNOWN if value is None else f"{100 * value:.1f}"
 
 
 def number(value: float | None, digits: int) -> str:
-    """A number, or a dash where it is not known."""
+    """Returns a number as text, or a dash where it is not known."""
     return UNKNOWN if value is None else f"{value:.{digits}f}"

@@ -38,7 +38,7 @@ class Pooling(nn.Module, ABC):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether the descriptors are usable: always, unless the pooling must be fitted first."""
+        """True if the descriptors are usable: always, unless the pooling must be fitted first."""
         return True
 
     def local_features(self, features: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class NetVLAD(Pooling):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether the centres are fitted or trained."""
+        """True if the centres are fitted or trained."""
         return bool(self.centres.any())
 
     @classmethod

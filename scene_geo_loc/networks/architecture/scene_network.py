@@ -59,7 +59,7 @@ class SceneNetwork(nn.Module):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether the global descriptor is usable."""
+        """True if the global descriptor is usable."""
         return bool(self.fitted)
 
     @property

@@ -26,11 +26,11 @@ DEPTH = 100
 LARGE_BYTES, LARGE_PAUSE_S = 50_000, 0.005
 """Pause after a large message.
 
-Fast DDS loses what is published while its subscribers' buffers still hold a lidar's sweep, and a reliable
-topic then stands still until the loss is noticed: small messages were measured to come up to 2 s late.
+Fast DDS loses messages that are published while its subscribers' buffers still hold a lidar's sweep, and a
+reliable topic then stops until the loss is noticed: small messages arrived up to 2 s late.
 """
 MATCHING_S = 0.5
-"""Time in which the other topics find their subscribers after those waited for."""
+"""Time for the other topics to be matched with their subscribers, after those that were waited for."""
 
 
 class Playback:

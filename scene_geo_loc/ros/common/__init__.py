@@ -1,1 +1,1 @@
-"""What the nodes share: parameters, messages, transforms, diagnostics."""
+"""Common parts of the nodes: parameters, messages, transforms, diagnostics."""

@@ -38,7 +38,7 @@ class StampOrder:
     def check(self, stamp_ns: int) -> bool:
         """Returns whether the source started over.
 
-        Raises BadMessage for a stamp that no message can carry on, or a frame that comes twice or late.
+        Raises BadMessage for a stamp out of the range of messages, or a frame that comes twice or late.
         """
         if not 0 <= stamp_ns <= MAX_STAMP_NS:
             raise BadMessage(BadReason.INVALID_STAMP, f"{stamp_ns / 1e9:.3f} s")
@@ -106,7 +106,7 @@ class CameraInput:
 
     @property
     def has_camera_info(self) -> bool:
-        """Whether intrinsics have arrived."""
+        """True if intrinsics have arrived."""
         return self._info is not None
 
     def _on_incompatible(self, topic: str) -> None:

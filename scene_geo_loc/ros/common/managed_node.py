@@ -1,4 +1,4 @@
-"""A lifecycle node that outlives bad requests and failing callbacks, and that ends everything it started."""
+"""A lifecycle node that survives bad requests and failing callbacks, and that releases what it created."""
 
 from __future__ import annotations
 

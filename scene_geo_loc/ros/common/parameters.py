@@ -88,7 +88,7 @@ class Parameter:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether it is a number with a range."""
+        """True if it is a number with a range."""
         return math.isfinite(self.low) or math.isfinite(self.high)
 
     @property

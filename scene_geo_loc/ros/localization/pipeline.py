@@ -62,7 +62,7 @@ class Arrival:
 
 @dataclass
 class Progress:
-    """What was received and found since the last start or reset.
+    """Inputs and results since the last start or reset.
 
     Attributes:
         stamp_ns: stamp of the newest image, or None.
@@ -77,7 +77,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What exists while the node is active: its cameras, and the worker that localizes their images."""
+    """Resources of an active node: its cameras, and the worker that localizes their images."""
 
     camera: CameraInput
     rig: RigCameras

@@ -47,7 +47,7 @@ class RigCameras:
 
     @property
     def has_camera_infos(self) -> bool:
-        """Whether the intrinsics of all cameras have arrived."""
+        """True if the intrinsics of all cameras have arrived."""
         return all(camera.has_camera_info for camera in self._inputs)
 
     def _on_image(self, kept: deque[Any], message: Any) -> None:

@@ -1,1 +1,1 @@
-"""What all trainings share: run folders, configuration, losses, augmentation."""
+"""Common parts of all trainings: run folders, configuration, losses, augmentation."""

@@ -1,7 +1,7 @@
 """The training loop: epochs of mini-batches, a record for each, and a state to resume from.
 
-All trainings run in it.  A trainer says what a step is, how the network is validated and how it is saved; the
-loop does the rest.  Nothing in a training is random except the batches, which follow from seed and epoch, so
+All trainings run in it.  A trainer defines a step, the validation and the saved weights; the loop does the
+rest.  Nothing in a training is random except the batches, which follow from seed and epoch, so
 that a run that is stopped and resumed gives the same weights, bit for bit on a CPU.
 """
 

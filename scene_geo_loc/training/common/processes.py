@@ -38,7 +38,7 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process validates and writes."""
+        """True if this process validates and writes."""
         return self.rank == 0
 
     def parallel(self, module: nn.Module) -> nn.Module:

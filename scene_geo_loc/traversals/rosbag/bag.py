@@ -90,8 +90,8 @@ class Bag:
     def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
         """Yields the messages of some topics in the order of recording.
 
-        Of a damaged recording the messages before the damage are given; a warning tells that the rest
-        is left out.
+        A damaged recording gives the messages before the damage; a warning reports that the rest is left
+        out.
 
         Raises:
             TraversalError: the first message cannot be read.

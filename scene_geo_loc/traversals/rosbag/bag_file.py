@@ -30,7 +30,7 @@ class BagFile:
     """
 
     def __init__(self, path: Path, error: type[SceneGeoLocError] = TraversalError) -> None:
-        """Nothing is written yet.
+        """Prepares a recording; nothing is written yet.
 
         Args:
             error: class of the errors that are raised.

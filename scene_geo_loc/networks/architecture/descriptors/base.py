@@ -34,7 +34,7 @@ class Description(NamedTuple):
 
 
 class Inference(NamedTuple):
-    """What a system computes before its poolings.
+    """Output of a descriptor system before its poolings.
 
     Attributes:
         late: a map (B, C, h, w) for each pooling.

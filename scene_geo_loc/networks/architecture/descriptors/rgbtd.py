@@ -50,9 +50,7 @@ class RGBtD(DescriptorSystem):
 
     @torch.no_grad()
     def fit_to_depth(self, depth: Sequence[Tensor]) -> None:
-        """See `DescriptorSystem.fit_to_depth`: an untrained decoder cannot tell where its features will
-        lie.
-        """
+        """See `DescriptorSystem.fit_to_depth`; true depth is needed since the decoder is untrained."""
         assert self.second_encoder is not None
         pooling = cast(Pooling, self.poolings[1])
         late = (self.encode_depth(batch) for batch in depth)

@@ -1,4 +1,4 @@
-"""Runs made of nothing but poses, to choose places and views from."""
+"""Runs of poses without images, to choose places and views from."""
 
 from __future__ import annotations
 

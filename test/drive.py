@@ -1,4 +1,4 @@
-"""A short drive as a bag, of which every pose, pixel and point is known."""
+"""A short drive as a bag with known poses, pixels and points."""
 
 from __future__ import annotations
 

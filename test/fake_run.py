@@ -42,7 +42,7 @@ class FakeMap:
 
 @dataclass
 class FakeTraversal:
-    """Forty frames a metre and a tenth of a second apart; the first pixel of each image is its number."""
+    """Forty frames, one metre and 0.1 s apart; the first pixel of each image is the frame's number."""
 
     name: str = "walk"
     map_frame: str = "map"

@@ -1,4 +1,4 @@
-"""A drive through the room of `room` with a lidar, of which every depth is known."""
+"""A drive with a lidar through the room of `room`, with known depth everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made-up results of a descriptor benchmark: which queries each seed gets right is chosen, not measured."""
+"""Synthetic results of a descriptor benchmark: the correct queries of each seed are prescribed."""
 
 from __future__ import annotations
 

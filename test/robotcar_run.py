@@ -1,4 +1,4 @@
-"""Writes a small Oxford RobotCar run in its owners' layout: twelve seconds along a bend, every sensor."""
+"""Writes a small Oxford RobotCar run in the official layout: twelve seconds along a bend, every sensor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that a test run makes once, however many processes it has."""
+"""Files that a test run makes once for all of its processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The piece of town that the tests of this room look at."""
+"""The part of a simulated town that the tests of this folder use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tiny datasets in their owners' layouts, of grey images and known poses."""
+"""Tiny datasets in their official layouts, of grey images and known poses."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Journal(Generic[Record]):
         self.records.append(record)
 
     def close(self) -> None:
-        """Closes the file, which stays."""
+        """Closes the file and keeps it."""
         if self._file is not None:
             self._file.close()
             self._file = None

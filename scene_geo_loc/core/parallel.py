@@ -60,7 +60,7 @@ def process_pool(workers: int, start: Literal["fork", "spawn"]) -> Iterator[Proc
     others = set(multiprocessing.active_children())
     threads = cv2.getNumThreads()
     if start == "fork":
-        # A forked process has none of OpenCV's threads and would wait for them for ever.
+        # A forked process lacks OpenCV's threads and would wait for them forever.
         cv2.setNumThreads(1)
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context(start), initializer=_start_worker)
     try:
@@ -104,7 +104,7 @@ def _start_worker() -> None:
     # Ctrl-C reaches every process of the terminal: the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # If the parent is killed, its workers would wait for jobs for ever.
+    # If the parent is killed, its workers would wait for jobs forever.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
 

@@ -1,8 +1,8 @@
 """Output folders that are written beside their final name: under that name is a complete one or none.
 
-While `street` is being written its files are in `street.partial`.  A marker file in there says what it will
-be; the process that writes it holds a lock on that file.  A folder without the marker belongs to somebody
-else and is never changed.
+While `street` is being written, its files are in `street.partial`.  A marker file in that folder names the
+kind of output; the process that writes the output holds a lock on the marker.  A folder without a marker is
+never changed.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Status(str, Enum):
     RETRIEVED_ONLY = "retrieved_only"
     """The pose is that of the most similar keyframe; geometry does not confirm it."""
     LOST = "lost"
-    """Nothing in the map looks like the image."""
+    """There is no pose: no keyframe is similar, the image is invalid, or the tracker rejects the estimate."""
     UNANSWERED = "unanswered"
     """A live node gave no answer for the image."""
 

@@ -68,7 +68,7 @@ class Localizer:
     ) -> None:
         """Loads the map's network, or takes an `extractor` of it (`network_of`) that others share.
 
-        A map that was built with a `matcher` of one's own needs the same here.
+        A map that was built with a custom `matcher` needs the same matcher here.
 
         Raises CheckpointError where the network is damaged, MapError where the map was built with another
         network or matcher.

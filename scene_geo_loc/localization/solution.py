@@ -41,7 +41,7 @@ class Solution:
         ]
 
     def confirming(self, min_inlier_ratio: float) -> list[int]:
-        """Returns the cameras with voters whose inlier ratio suffices; of all with voters where none does."""
+        """Returns the cameras whose inlier ratio suffices; where none does, all cameras with voters."""
         voting = [i for i, voter in enumerate(self.voters) if voter.any()]
         ratios = self.ratios
         return [i for i in voting if ratios[i] >= min_inlier_ratio] or voting

@@ -67,10 +67,10 @@ class TrackerSettings(BaseModel):
 
 @dataclass(frozen=True)
 class TrackedPose:
-    """Pose of one image as the tracker knows it.
+    """Pose of one image after tracking.
 
     Attributes:
-        status: LOCALIZED where a confirmed track takes in the image's own estimate, DEAD_RECKONED where it
+        status: LOCALIZED where the image's own estimate updates a confirmed track, DEAD_RECKONED where it
             only predicts the pose; else the status of that estimate, or LOST where it is not trusted.
         T_map_base: the pose, or None where no track is confirmed.
         covariance: (6, 6) of it, order and axes as in PoseEstimate.

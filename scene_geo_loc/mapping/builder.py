@@ -216,7 +216,7 @@ class MapBuilder:
         return None
 
     def _advance(self, stamp_ns: int) -> None:
-        """Adds the waiting keyframes to the map whose scans have all been given by now."""
+        """Adds the waiting keyframes whose scans are complete to the map."""
         self._latest_ns = max(self._latest_ns, stamp_ns)
         after_ns = round(self._lidar.window.after_s * 1e9)
         while self._waiting:

@@ -45,7 +45,7 @@ def complete_map(
     Args:
         partial: the map, with at least one keyframe.
         extractor: its network, which is fitted on the keyframes unless it is already.
-        matcher: its matcher, fitted on the keyframes if it is one that is.
+        matcher: its matcher, which is fitted on the keyframes if its storage needs that.
         provenance: where the network comes from.
         on_progress: receives the steps done and their total.
         description: `map_frame`, `source`, `settings` and `skipped` of `MapInfo`.
@@ -91,7 +91,7 @@ def complete_map(
 def _describe(
     partial: PartialMap, extractor: Extractor, on_keyframes: Callable[[int], None]
 ) -> NDArray[np.float32]:
-    """Global descriptors (N, D) of the keyframes; fits the network on them unless it is fitted."""
+    """Returns the keyframes' global descriptors (N, D); fits the network on them unless it is fitted."""
     rows, count = partial.described_rows(), len(partial.records)
     if extractor.network.is_fitted:
         on_keyframes(count)

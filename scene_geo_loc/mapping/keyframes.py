@@ -23,7 +23,7 @@ class KeyframeSelector:
     """
 
     def __init__(self, distance_m: float, angle_deg: float, recent: Iterable[Pose] = ()) -> None:
-        """`recent` are the poses of the last keyframes of a build that is resumed."""
+        """Starts after the poses `recent` of the last keyframes of a build that is resumed."""
         self.distance_m = distance_m
         self.angle_deg = angle_deg
         self._recent = deque(recent, RECENT)

@@ -274,7 +274,7 @@ class PartialMap:
     def publish(self, *, overwrite: bool) -> None:
         """Gives the complete map its final name; with `overwrite` a map that had it is removed.
 
-        Raises MapError where something else has that name by now, or it cannot be written.
+        Raises MapError where something else has that name, or it cannot be written.
         """
         self._output.publish(check_replaceable_map if overwrite else None)
         shutil.rmtree(self._output.out / WORK)

@@ -207,8 +207,8 @@ def resize_image(image: NDArray[np.uint8], height: int, width: int) -> NDArray[n
 def resize_depth(depth: NDArray[np.float32], height: int, width: int) -> NDArray[np.uint16]:
     """Resizes a depth map (H, W) in metres, NaN for unknown, to centimetres, 0 for unknown.
 
-    Each pixel takes the nearest depth: a mean across an edge would be a depth at which there is nothing, and
-    one over known and unknown pixels would be undefined.
+    Each pixel takes the nearest depth: a mean across an edge would be a depth without a surface, and a mean
+    of known and unknown pixels is undefined.
     """
     centimetres = np.nan_to_num(np.rint(depth * np.float32(100)), nan=0.0, posinf=0.0, neginf=0.0)
     whole = np.clip(centimetres, 0, np.iinfo(np.uint16).max).astype(np.uint16)

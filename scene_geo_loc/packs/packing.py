@@ -106,7 +106,7 @@ def _check_replaceable(folder: Path) -> None:
 
 
 def _digest(pictures: Sequence[Picture], squashed: bool) -> str:
-    """Digest of the names, sizes and times of the files, which changes with any of them."""
+    """Returns the digest of the names, sizes and times of the files."""
     digest = hashlib.sha256(json.dumps([FORMAT.version, squashed]).encode())
     for picture in pictures:
         digest.update(

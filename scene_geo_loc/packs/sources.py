@@ -205,7 +205,7 @@ def _image_readers(paths: Sequence[Path]) -> list[Reader]:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """Height and width from the header; any size if there is no header, since the file is not packed then."""
+    """Returns height and width by the header; without one any size, since the file is not packed then."""
     try:
         with Image.open(path) as image:
             return image.height, image.width

@@ -28,7 +28,7 @@ def bag_recorder() -> int:
 
 
 def _run(module: str) -> int:
-    # Nothing is started yet that has to be ended, and an exception would be raised inside torch's import.
+    # Nothing has started yet that must be closed, and an exception would be raised inside torch's import.
     before = signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     main = import_module(f"scene_geo_loc.ros.{module}").main
     signal.signal(signal.SIGINT, before)

@@ -63,7 +63,7 @@ class FolderTraversal:
         read_image: reads an image file as RGB (H, W, 3) of its camera's size.
         read_depth, read_scan: read a depth file as metres (H, W), and a scan file as points (N, 3).
         left_out, scans_left_out: items that the reader left out when it opened the source.
-        recording: other measurements for a bag, where the reader knows the vehicle.
+        recording: further measurements for a bag; None where the dataset has no vehicle.
     """
 
     name: str

@@ -42,7 +42,7 @@ class Subset:
             )
 
     def select(self, stamps_ns: NDArray[np.int64]) -> NDArray[np.intp]:
-        """Indices (M,) of the selected among the stamps (N,) of all frames, which are in order of time."""
+        """Returns the indices (M,) of the selected frames; stamps (N,) are those of all, in order of time."""
         if len(stamps_ns) == 0:
             return np.zeros(0, np.intp)
         first, last = self._limits(int(stamps_ns[0]))
@@ -50,7 +50,7 @@ class Subset:
         return inside[self.offset :: self.every]
 
     def span(self, stamps_ns: NDArray[np.int64]) -> tuple[int, int]:
-        """The first and last stamp of scans around the frames (N,), with a margin of 60 s."""
+        """Returns the first and last stamp of scans around the frames (N,), with a margin of 60 s."""
         if len(stamps_ns) == 0:
             return 0, 0
         first, last = self._limits(int(stamps_ns[0]))

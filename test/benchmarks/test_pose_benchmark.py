@@ -1,4 +1,4 @@
-"""Running a pose benchmark: a rig beside its first camera alone."""
+"""A run of the pose benchmark, with a rig compared with its first camera."""
 
 from __future__ import annotations
 

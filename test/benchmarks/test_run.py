@@ -1,4 +1,4 @@
-"""Running a localizer over a traversal, and choosing what to look at."""
+"""Localization of a traversal, and the choice of frames to show."""
 
 from __future__ import annotations
 

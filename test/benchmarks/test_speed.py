@@ -1,4 +1,4 @@
-"""The maps and numbers of the benchmark."""
+"""The maps and numbers of the speed benchmark."""
 
 from __future__ import annotations
 

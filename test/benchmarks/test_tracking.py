@@ -1,4 +1,4 @@
-"""Rows of a tracked run: gaps, how often covariances hold, and a kidnapped camera."""
+"""Scores of a tracked run: gaps, calibration of covariances, and a kidnapped camera."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scene-geo-loc depth`: from a bag with lidar to depth maps, and how good they are."""
+"""`scene-geo-loc depth`: depth maps from a bag with lidar, and their errors."""
 
 from __future__ import annotations
 

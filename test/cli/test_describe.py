@@ -1,4 +1,4 @@
-"""`scene-geo-loc describe`: a folder of images becomes an archive that anyone can score."""
+"""`scene-geo-loc describe`: an archive of the descriptors of a folder of images, and its scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scene-geo-loc map`: from a source to a map, and what is said of maps."""
+"""`scene-geo-loc map`: building, showing and verifying maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scene-geo-loc train descriptor`: what it shows and refuses."""
+"""`scene-geo-loc train descriptor`: its output and its errors."""
 
 from __future__ import annotations
 

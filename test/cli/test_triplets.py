@@ -1,4 +1,4 @@
-"""The command that chooses triplets, on small runs in the owners' layout."""
+"""The command that chooses triplets, on small runs in the official layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs get their name when they are complete, and nothing of the user's is removed for them."""
+"""Output folders: they get their final name when they are complete, and no other files are removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work that is done ahead, in threads."""
+"""Work that threads do ahead of its use."""
 
 from __future__ import annotations
 

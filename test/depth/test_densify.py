@@ -1,4 +1,4 @@
-"""Dense depth out of sparse depth."""
+"""Dense depth from sparse depth."""
 
 from __future__ import annotations
 

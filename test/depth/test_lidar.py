@@ -1,4 +1,4 @@
-"""Lidar points as a camera sees them."""
+"""Lidar points in a camera's image: scans around it, projection, and removal of hidden points."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_no_points_give_an_empty_map() -> None:
 def test_the_real_lidar_predicts_what_it_measured_from_elsewhere(data_dir: Path) -> None:
     """Depth made of the other scans of a real drive, against the scan taken with the image.
 
-    Vehicles in it move, so that some points are wrong whatever is done.
+    Vehicles in it move, so that some points are wrong with any method.
     """
     traversal = open_traversal(data_dir / "kitti_lidar_camera")
     scans = list(traversal.scans())

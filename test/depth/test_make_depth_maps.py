@@ -1,4 +1,4 @@
-"""Making depth maps: all at once, in parts, after an interruption, and where there is nothing to make."""
+"""Making depth maps: in one run, in parts, after an interruption, and without lidar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The programs in examples/ run on made data, as a reader would start them."""
+"""The programs in examples/, started as a user would, on synthetic data."""
 
 from __future__ import annotations
 

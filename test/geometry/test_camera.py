@@ -1,4 +1,4 @@
-"""Cameras: projection with known answers, and the inverse that undoes every lens."""
+"""Cameras: projection with known results, and its inverse for every distortion model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rigid transforms: known answers and round trips."""
+"""Rigid transforms: known results and round trips."""
 
 from __future__ import annotations
 

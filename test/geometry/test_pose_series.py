@@ -1,4 +1,4 @@
-"""Poses that come one by one."""
+"""Series of poses that are added one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The transform tree, live and over a recording, with times and poses that can be worked out by hand."""
+"""The transform tree, live and over a recording, with times and poses computed by hand."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def test_every_other_image_is_searched_for_around_a_track_that_is_sure_and_not_c
     drive.next(NOTHING)
     assert prior() is None
     drive.followed()
-    assert prior() is None  # an image that shows another place is believed to
+    assert prior() is None  # the whole map is searched, so that another place is noticed
     given = []
     for _ in range(4):
         drive.next(NOTHING, prior())

@@ -1,4 +1,4 @@
-"""The index: exact cosines, in half precision."""
+"""The index: exact cosine similarities within half precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of dense depth: known answers, and what a fair comparison needs."""
+"""Errors of dense depth: known results, and conditions of a fair comparison."""
 
 from __future__ import annotations
 

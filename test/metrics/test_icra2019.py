@@ -1,4 +1,4 @@
-"""The paper's printed numbers: its tables follow from its curves, as the shift by a metre says."""
+"""The paper's printed numbers: its tables agree with its curves, shifted by one metre."""
 
 from __future__ import annotations
 

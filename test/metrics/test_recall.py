@@ -1,4 +1,4 @@
-"""Recall of places: known answers, and what must hold for any ranking."""
+"""Recall of places: known results, and properties of any ranking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decoders: the authors' layers, and the depth that they give."""
+"""The decoders: the authors' layers, and the inferred depth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoders: the shapes and places of their maps, their two parts, and the files of their weights."""
+"""Encoders: shapes and cell positions of their maps, their two parts, and files of weights."""
 
 from __future__ import annotations
 

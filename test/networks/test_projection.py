@@ -1,4 +1,4 @@
-"""Projections, against principal axes worked out by hand."""
+"""Projections, against principal axes computed by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_what_all_descriptors_have_in_common_counts_least_once_whitened() -> Non
 
 
 def test_images_fewer_than_the_size_keep_likenesses_with_others() -> None:
-    """Without shrinkage each image fitted on would be as unlike the others as can be, whatever it shows."""
+    """Without shrinkage all images of the fit would be equally dissimilar, for any content."""
     rng = np.random.default_rng(0)
     place = rng.normal(size=64)
     descriptors = np.stack(

@@ -1,4 +1,4 @@
-"""tf2_msgs, generated here or the distribution's, is what other ROS 2 systems understand."""
+"""tf2_msgs, generated here or from the distribution, is compatible with other ROS 2 systems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images of known pose, made ready to be compared with one another."""
+"""Packs of images of known pose, and their neighbouring views."""
 
 from __future__ import annotations
 

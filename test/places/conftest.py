@@ -1,3 +1,3 @@
-"""The car whose runs places are chosen from."""
+"""Runs of a car to choose places from."""
 
 from car_runs import drive  # noqa: F401 - a fixture

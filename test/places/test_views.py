@@ -1,4 +1,4 @@
-"""The cameras of RobotCar runs, read from small ones in their owners' layout."""
+"""The cameras of RobotCar runs, read from small runs in the official layout."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""The car whose runs descriptors are trained on."""
+"""Runs of a car to train descriptors on."""
 
 from car_runs import drive  # noqa: F401 - a fixture

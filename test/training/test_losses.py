@@ -1,4 +1,4 @@
-"""Losses, against numbers worked out by hand."""
+"""Losses, against numbers computed by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning depth, matching and places of images of known pose, with answers that geometry gives."""
+"""Training depth, matching and places on images of known pose, against results known from geometry."""
 
 from __future__ import annotations
 

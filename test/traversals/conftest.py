@@ -1,4 +1,4 @@
-"""Bags that several tests read."""
+"""Bags for several tests."""
 
 from __future__ import annotations
 

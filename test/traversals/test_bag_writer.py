@@ -1,4 +1,4 @@
-"""Bags that are written."""
+"""The writer of bags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cameras out of camera_info messages."""
+"""Cameras from camera_info messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formats as plug-ins, and how a source is opened."""
+"""Formats as plug-ins, and opening a source."""
 
 from __future__ import annotations
 

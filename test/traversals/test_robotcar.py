@@ -1,4 +1,4 @@
-"""Oxford RobotCar runs in their owners' layout."""
+"""Oxford RobotCar runs in the official layout."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class PoseBenchmarkRun:
 
     Attributes:
         networks: checkpoints, or None for the network that the package comes with.
-        matchers: names of local features, as `BuilderSettings.matcher` has them.
+        matchers: values of `BuilderSettings.matcher`.
         cache: folder for finished and unfinished maps; without it all maps are built again.
         device: torch device, or "auto".
         methods: methods that each query is localized by.

@@ -77,7 +77,7 @@ class Depth:
 
     Attributes:
         name: of the source, as the map records it.
-        wanted: as `BuilderSettings.depth` has it.
+        wanted: value of `BuilderSettings.depth`.
         missing: one sentence for maps whose source has no such depth.
     """
 

@@ -1,4 +1,4 @@
-"""The tables of a pose benchmark in words: an ablation a set of queries, and the paper's tables with ours."""
+"""Tables of a pose benchmark as text: an ablation of each set of queries, and the paper's tables and ours."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class FeatureHead(nn.Module, ABC):
 
     @abstractmethod
     def __init__(self, encoder: Encoder) -> None:
-        """For the maps of an encoder."""
+        """Creates the layers for the maps of an encoder."""
         super().__init__()
 
     @abstractmethod

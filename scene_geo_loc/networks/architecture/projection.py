@@ -20,9 +20,9 @@ has rows, all images become equally dissimilar."""
 def whitened_axes(descriptors: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Returns whitened principal axes (at most `size`, D) of descriptors (N, D), without centring.
 
-    Each axis is divided by the root mean square of the descriptors along it, with `SHRINKAGE`: what all
-    images of a place have in common says least about where one was taken.  There are fewer than `size` axes
-    if the descriptors span fewer dimensions.
+    Each axis is divided by the root mean square of the descriptors along it, with `SHRINKAGE`: components
+    that all images of a place share distinguish them least.  There are fewer than `size` axes if the
+    descriptors span fewer dimensions.
 
     Raises SceneGeoLocError if descriptors are not finite.
 

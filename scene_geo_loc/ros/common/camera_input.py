@@ -142,7 +142,7 @@ class CameraInput:
         return image, camera
 
     def close(self) -> None:
-        """Unsubscribes."""
+        """Destroys the subscriptions."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []

@@ -56,7 +56,7 @@ class BadMessage(Exception):
 
     Attributes:
         reason: what it is counted as.
-        detail: one sentence with what was wrong, or "" where the reason says it all.
+        detail: one sentence with what was wrong, or "" where the reason is enough.
     """
 
     def __init__(self, reason: BadReason, detail: str = "") -> None:

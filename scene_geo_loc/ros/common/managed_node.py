@@ -26,7 +26,7 @@ class ManagedNode(LifecycleNode):
     A subclass implements `configure` and `activate`; each registers what it creates on `while_configured`
     and `while_active`, which are closed in reverse order, also when the transition fails half-way.  Every
     callback of a subscription, timer or service is guarded: an exception is logged and counted, and the node
-    goes on.
+    continues.
 
     Attributes:
         while_configured: closed by cleanup, shutdown, an error and the end of the node.

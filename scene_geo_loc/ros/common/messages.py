@@ -58,7 +58,7 @@ def _rigid(t: Any, q: Any) -> Pose:
 
 
 def pose_to_message(T: Pose) -> PoseMessage:
-    """geometry_msgs/Pose of a 4x4 pose."""
+    """Returns the geometry_msgs/Pose of a 4x4 pose."""
     from geometry_msgs.msg import Point, Quaternion
     from geometry_msgs.msg import Pose as PoseMessage
 
@@ -71,7 +71,7 @@ def _xyz(T: Pose) -> dict[str, float]:
 
 
 def pose_stamped(stamp_ns: int, frame_id: str, T: Pose) -> PoseStamped:
-    """geometry_msgs/PoseStamped of a 4x4 pose."""
+    """Returns the geometry_msgs/PoseStamped of a 4x4 pose."""
     from geometry_msgs.msg import PoseStamped
 
     message = PoseStamped(pose=pose_to_message(T))
@@ -82,7 +82,7 @@ def pose_stamped(stamp_ns: int, frame_id: str, T: Pose) -> PoseStamped:
 def pose_with_covariance(
     stamp_ns: int, frame_id: str, T: Pose, covariance: NDArray[np.float64]
 ) -> PoseWithCovarianceStamped:
-    """geometry_msgs/PoseWithCovarianceStamped; covariance (6, 6), order x y z and rotations about x y z."""
+    """Returns a geometry_msgs/PoseWithCovarianceStamped; covariance (6, 6): x, y, z, rotations about them."""
     from geometry_msgs.msg import PoseWithCovarianceStamped
 
     message = PoseWithCovarianceStamped()
@@ -93,7 +93,7 @@ def pose_with_covariance(
 
 
 def transform_message(stamp_ns: int, parent: str, child: str, T_parent_child: Pose) -> TransformStamped:
-    """geometry_msgs/TransformStamped of the pose of `child` in `parent`."""
+    """Returns the geometry_msgs/TransformStamped of the pose of `child` in `parent`."""
     from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 
     message = TransformStamped(child_frame_id=child)
@@ -105,7 +105,7 @@ def transform_message(stamp_ns: int, parent: str, child: str, T_parent_child: Po
 
 
 def image_message(stamp_ns: int, frame_id: str, rgb: NDArray[np.uint8]) -> Image:
-    """sensor_msgs/Image, rgb8, of an (H, W, 3) image."""
+    """Returns the sensor_msgs/Image, rgb8, of an (H, W, 3) image."""
     from sensor_msgs.msg import Image
 
     height, width = rgb.shape[:2]
@@ -119,7 +119,7 @@ def image_message(stamp_ns: int, frame_id: str, rgb: NDArray[np.uint8]) -> Image
 
 
 def camera_info_message(stamp_ns: int, frame_id: str, camera: Camera) -> CameraInfo:
-    """sensor_msgs/CameraInfo of a camera."""
+    """Returns the sensor_msgs/CameraInfo of a camera."""
     from sensor_msgs.msg import CameraInfo
 
     fields = camera_info_fields(camera)

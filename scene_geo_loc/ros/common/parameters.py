@@ -206,7 +206,7 @@ def _descriptor(parameter: Parameter) -> ParameterDescriptor:
 
 
 def read(node: Node, settings: type[Settings]) -> Settings:
-    """Returns the settings as the node's parameters stand now.
+    """Returns the settings with the present values of the node's parameters.
 
     Raises SceneGeoLocError, one sentence, where a value is not allowed.
     """

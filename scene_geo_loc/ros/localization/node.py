@@ -39,7 +39,7 @@ class LocalizationNode(ManagedNode):
         make_localizer: opens the map and makes its localizer when the node is configured.
 
     Attributes:
-        settings: the parameters as they stand now.
+        settings: the present values of the parameters.
         pipeline: from images to poses; None until the node is configured.
     """
 

@@ -57,7 +57,7 @@ class LocalizationFacts:
     backend: str
 
     def report(self) -> Report:
-        """The findings and the values, as docs/nodes.md describes them."""
+        """Returns the findings and the values that docs/nodes.md describes."""
         report = Report(values=self._values())
         report.find_failed_callbacks(self.recent)
         if not self.active:

@@ -58,8 +58,8 @@ class RigCameras:
     def synchronous(self, camera_frame: str, stamp_ns: int) -> list[CameraImage]:
         """Returns the images that belong to one of the first camera, placed in its frame at its time.
 
-        Waits for those that are about to arrive.  A camera is left out, and counted, where no image of it is
-        near enough in time, or where TF does not have its mounting.
+        Waits for images that are about to arrive.  A camera is left out, and counted, where it has no image
+        close enough in time, or where TF lacks its mounting.
         """
 
         def has_arrived(kept: deque[Any]) -> bool:

@@ -42,7 +42,7 @@ class RobotTransforms:
         return self._wait(self._settings().odom_frame, self._settings().base_frame, stamp_ns)
 
     def odom_T_camera(self, camera_frame: str, stamp_ns: int) -> Pose | None:
-        """Returns the pose of the first camera by odometry, or None where TF does not have it."""
+        """Returns the pose of the first camera by odometry, or None where TF lacks it."""
         try:
             return self.odom_T_base(stamp_ns) @ self.base_T_camera(camera_frame, stamp_ns)
         except TransformUnavailable:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from scene_geo_loc.ros.common.settings import MapBuilderNodeSettings
 
 IMAGE_SHARE = 0.5
-"""Share of the backlog that images may fill: losing a keyframe hurts less than losing a scan."""
+"""Share of the backlog that images may fill: the loss of a keyframe matters less than that of a scan."""
 CACHE_S = 600.0
 """Poses are kept this long for messages that wait for the builder."""
 IMAGE_DEPTH, SCAN_DEPTH, POSE_DEPTH = 50, 100, 1000

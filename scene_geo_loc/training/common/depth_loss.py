@@ -39,8 +39,7 @@ def l1_depth_loss(inferred: Tensor, depth_m: Tensor, scale: DepthScale) -> Tenso
 
 
 def metric_depth_loss(inferred: Tensor, depth_m: Tensor, scale: DepthScale) -> Tensor:
-    """Mean absolute error in metres of inferred depth (B, 1, H, W), 0 to 1, against depth (B, H, W) in
-    metres.
+    """Mean absolute error in metres of inferred depth (B, 1, H, W), 0 to 1, against (B, H, W) in metres.
 
     Perspective-n-Learned-Point, section 4.1: pixels of unknown depth do not count.
     """
@@ -51,7 +50,7 @@ def metric_depth_loss(inferred: Tensor, depth_m: Tensor, scale: DepthScale) -> T
 def resized_depth(depth_m: Tensor, like: Tensor) -> Tensor:
     """Resizes depth maps (B, H, W) to a map (B, C, h, w); each cell takes the depth at its centre.
 
-    A mean across an edge would be a depth at which there is nothing.
+    A mean across an edge would be a depth without a surface.
     """
     return F.interpolate(depth_m[:, None], like.shape[2:], mode="nearest-exact")[:, 0]
 

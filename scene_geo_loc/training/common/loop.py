@@ -237,7 +237,7 @@ class TrainingLoop:
         )
 
     def _close_epoch(self, record: Record) -> None:
-        """Validates and writes an epoch, the state last: if killed before, the epoch is done again."""
+        """Validates and writes an epoch, the state last: after a kill before that, the epoch is repeated."""
         validated = self.trainer.validate(record["epoch"]) if self._processes.is_first else {}
         record |= self._processes.from_first(validated)
         self._records.append(record)

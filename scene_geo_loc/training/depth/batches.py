@@ -2,7 +2,7 @@
 
 "Learning Scene Geometry for Visual Localization in Challenging Conditions" (ICRA 2019), section IV,
 fine-tunes the depth decoder for the night on about 1000 such pairs; the journal version mixes in about as
-many by day, so that the day is not forgotten.
+many by day, to preserve the accuracy by day.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Trains the depth decoder of a network on pairs of an image and a depth map, which need no location.
 
-This is the adaptation to the night (ICRA 2019, section IV-D): on about 1000 pairs of a night run the decoder
-learns the geometry of the scene in the dark, and everything else stays as the day's triplets trained it.  Day
-pairs in each mini-batch keep it from forgetting the day, as in the journal version.
+This is the adaptation to the night (ICRA 2019, section IV-D): the decoder is fine-tuned on about 1000 pairs
+of a night run, and all other weights stay as they were trained on triplets by day.  Day pairs in each
+mini-batch preserve the accuracy by day, as in the journal version.
 """
 
 from __future__ import annotations
@@ -154,8 +154,8 @@ class DepthTrainer(Trainer):
     def score(self, record: Record) -> float | None:
         """See `Trainer.score`: the share of depth within a factor of 1.25, averaged over the conditions.
 
-        The mean relative error would not do: a constant depth of 2 m is never wrong by more than 100 %, and a
-        road that blends into the sky by much more.
+        The mean relative error is unsuitable: a constant depth of 2 m is never wrong by more than 100 %, but
+        a road with the depth of the sky is wrong by much more.
         """
         conditions = record["validation"].values()
         return sum(errors["within_1_25"] for errors in conditions) / len(conditions) if conditions else None

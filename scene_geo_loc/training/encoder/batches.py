@@ -13,14 +13,14 @@ from scene_geo_loc.training.common.augmentation import augment
 from scene_geo_loc.training.common.batches import drawn_ahead
 
 HELD_OUT = 50
-"""One image in so many is held out to measure the student's error."""
+"""Every n-th image is held out to measure the student's error."""
 
 
 class CropBatches:
     """Random square crops of the images of several packs, with changed colours and light.
 
-    A pack is drawn from in proportion to the root of its number of images: a small one more often than its
-    size says, but less often than a large one.  A batch follows from seed and number.
+    A pack is drawn from in proportion to the root of its number of images: small packs more often than in
+    proportion to their size, but less often than large ones.  A batch follows from seed and number.
 
     Args:
         packs: of images.

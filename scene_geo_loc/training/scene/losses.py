@@ -161,7 +161,7 @@ def matching_loss(features: Tensor, other: Tensor, cells: Tensor, known: Tensor)
     first, second = features.flatten(2).transpose(1, 2), other.flatten(2).transpose(1, 2)
     logits = first @ second.transpose(1, 2) / TEMPERATURE
     forth = F.cross_entropy(logits[known], cells[known], reduction="sum")
-    # Back: if several cells of the image lie in one cell of the other, each of them is a correct answer.
+    # Reverse direction: if several cells of the image lie in one cell of the other, each is a correct match.
     batch, cell = known.nonzero(as_tuple=True)
     target = cells[batch, cell]
     of_target = logits[batch, :, target]

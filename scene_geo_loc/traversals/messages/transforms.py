@@ -33,5 +33,5 @@ def add_transforms(
 
 
 def frame_name(frame_id: str) -> str:
-    """Returns a frame's name without the leading slash of ROS 1, as tf2 has it."""
+    """Returns a frame's name without the leading slash of ROS 1, as tf2 uses it."""
     return frame_id.lstrip("/")

@@ -114,7 +114,7 @@ class BagFile:
         """Removes what was written, unless it is published."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            with suppress(OSError):  # of a full disk, say; the files are removed all the same
+            with suppress(OSError):  # for example of a full disk; the files are removed anyway
                 writer.close()
         self._output.discard()
 

@@ -218,7 +218,7 @@ class RosbagTraversal:
         }
 
     def _camera_poses(self, source: BagPoses | None) -> list[Pose | None]:
-        """Returns the camera's pose at each frame, None where the source does not know it."""
+        """Returns the camera's pose at each frame, None where the source has none."""
         if source is None:
             return [None] * len(self)
         poses, known = source.of(self._image.frame_id, self._stamps)

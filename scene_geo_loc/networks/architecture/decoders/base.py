@@ -39,7 +39,7 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def __init__(self, encoder: Encoder, scale: DepthScale, uncertainty: bool = False) -> None:
-        """For the maps of an encoder.
+        """Creates the decoder for the maps of an encoder.
 
         Args:
             encoder: gives the maps.

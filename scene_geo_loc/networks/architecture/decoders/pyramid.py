@@ -29,13 +29,13 @@ class ReNet(nn.Module):
     """
 
     def __init__(self, channels_in: int, channels: int) -> None:
-        """`channels`: of the output, a multiple of 4."""
+        """Creates the layers; the output has `channels` channels, a multiple of 4."""
         super().__init__()
         self.along_rows = nn.LSTM(channels_in, channels // 4, bidirectional=True, batch_first=True)
         self.along_columns = nn.LSTM(channels_in, channels // 4, bidirectional=True, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, H, W) to (B, C, H, W)."""
+        """Returns (B, C, H, W) for maps (B, C_in, H, W)."""
         # In float32: on CPUs torch cannot train LSTMs in lower precision.
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
@@ -51,7 +51,7 @@ class Level(nn.Module):
     """Doubles the size of a map, joins it with the depth so far and the encoder's map, and refines depth."""
 
     def __init__(self, enlarged: nn.Module, channels: int, skip_channels: int, outputs: int) -> None:
-        """`enlarged` follows the enlargement and gives `channels`; the head gives `outputs`."""
+        """Takes the layers `enlarged`, with `channels` channels, and makes a head with `outputs` channels."""
         super().__init__()
         self.enlarged = enlarged
         self.joined = convolution(channels + 1 + skip_channels, channels)

@@ -54,7 +54,7 @@ class UNet(Decoder):
 
     @classmethod
     def _enlargement(cls, channels: int, scale: DepthScale) -> nn.ConvTranspose2d:
-        """The last doubling, which no batch norm follows.
+        """Returns the last doubling, without a batch norm after it.
 
         Before training it is bilinear, to logits that span near and far around `first_logit`.
         """
@@ -69,7 +69,7 @@ class UNet(Decoder):
 
     @classmethod
     def _doublings(cls, channels_in: int, channels: int, factor: int, kernel: int = 4) -> list[nn.Module]:
-        """Transposed convolutions that enlarge a map by `factor`, a power of 2."""
+        """Returns transposed convolutions that enlarge a map by `factor`, a power of 2."""
         layers: list[nn.Module] = []
         while factor > 1:
             up = nn.ConvTranspose2d(

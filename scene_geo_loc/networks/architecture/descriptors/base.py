@@ -74,7 +74,7 @@ class DescriptorSystem(nn.Module, ABC):
     """Base of the descriptor systems: everything that follows the image encoder.
 
     A system has one pooling for each part of its descriptor, and may have a second encoder, which gives the
-    second part.  A subclass declares what it has and needs; nothing else in the package knows its name.
+    second part.  A subclass declares what it has and needs; no other code refers to it by name.
 
     Attributes:
         name: name in configs.

@@ -23,7 +23,7 @@ class Fusion(nn.Module, ABC):
 
     @abstractmethod
     def __init__(self, sizes: Sequence[int]) -> None:
-        """For parts of these sizes."""
+        """Creates the fusion for parts of these sizes."""
         super().__init__()
 
     @abstractmethod

@@ -77,7 +77,7 @@ class RGBPlus(RGBtD):
         return Inference(super().infer(images, maps).late)
 
     def descriptor_parameters(self) -> list[nn.Parameter]:
-        """Those of RGBtD, and the decoder."""
+        """Weights trained by the triplet losses: those of RGBtD, and the decoder."""
         assert self.decoder is not None
         return [*super().descriptor_parameters(), *self.decoder.parameters()]
 

@@ -51,7 +51,7 @@ class AlexNet(TorchvisionEncoder):
         return first, second, self.features[self.SKIPS_END[1] : self.TRUNK_END](second)
 
     def head(self, trunk: tuple[Tensor, ...]) -> FeatureMaps:
-        """The late map is (B, 256, 13, 13) of 224 x 224 pixels."""
+        """Returns the feature maps; the late map is (B, 256, 13, 13) for 224 x 224 pixels."""
         first, second, third = trunk
         return FeatureMaps(second, self.features[self.TRUNK_END :](third), (first, second))
 

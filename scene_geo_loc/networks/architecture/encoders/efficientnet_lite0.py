@@ -51,7 +51,7 @@ class InvertedResidual(nn.Module):
         self.is_residual = stride == 1 and channels_in == channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, H, W) to (B, C, H / stride, W / stride)."""
+        """Returns (B, C, H / stride, W / stride) for maps (B, C_in, H, W)."""
         y = F.relu6(self.bn0(self.expand_conv(x)), inplace=True) if self.expands else x
         y = F.relu6(self.bn1(self.depthwise_conv(y)), inplace=True)
         y = self.bn2(self.project_conv(y))
@@ -107,7 +107,7 @@ class EfficientNetLite0(Encoder):
         return first, self.blocks[self.SKIPS_END[0] : self.SKIPS_END[1]](first)
 
     def head(self, trunk: tuple[Tensor, ...]) -> FeatureMaps:
-        """The late map is (B, 112, H / 16, W / 16)."""
+        """Returns the feature maps; the late map is (B, 112, H / 16, W / 16)."""
         first, second = trunk
         return FeatureMaps(second, self.blocks[self.SKIPS_END[1] :](second), (first, second))
 

@@ -48,7 +48,7 @@ class PnlpEncoder(Encoder):
         return early, self.layers[self.EARLY : self.TRUNK_END](early)
 
     def head(self, trunk: tuple[Tensor, ...]) -> FeatureMaps:
-        """The late map is (B, 256, 14, 14) of 224 x 224 pixels."""
+        """Returns the feature maps; the late map is (B, 256, 14, 14) for 224 x 224 pixels."""
         early, second = trunk
         return FeatureMaps(early, self.layers[self.TRUNK_END :](second), (early, second))
 

@@ -65,7 +65,7 @@ class ResNet18(TorchvisionEncoder):
         return pooled, self.layer2(self.layer1(pooled))
 
     def head(self, trunk: tuple[Tensor, ...]) -> FeatureMaps:
-        """The late map is (B, 512, H / 32, W / 32)."""
+        """Returns the feature maps; the late map is (B, 512, H / 32, W / 32)."""
         pooled, second = trunk
         return FeatureMaps(second, _without_last_relu(self.layer4, self.layer3(second)), (pooled, second))
 
@@ -90,7 +90,7 @@ class TruncatedResNet18(ResNet18):
     LAYERS = ResNet18.LAYERS[:-1]
 
     def head(self, trunk: tuple[Tensor, ...]) -> FeatureMaps:
-        """The late map is (B, 256, H / 16, W / 16)."""
+        """Returns the feature maps; the late map is (B, 256, H / 16, W / 16)."""
         pooled, second = trunk
         return FeatureMaps(second, _without_last_relu(self.layer3, second), (pooled, second))
 

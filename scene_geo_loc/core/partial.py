@@ -110,7 +110,7 @@ class PartialFolder:
 
         Args:
             out: final name of the output.
-            kind: what it will be, such as "reference map"; another kind is never taken up.
+            kind: kind of the output, such as "reference map"; another kind is never taken up.
             hidden: whether the name of the partial folder begins with a dot.
             wait: whether to wait for another process that writes the same output, else it is an error.
             error: class of the errors that are raised.

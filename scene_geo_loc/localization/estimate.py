@@ -172,8 +172,8 @@ class CameraEstimate:
     Attributes:
         T_base_camera: pose of the camera in the base.
         candidates: retrieved keyframes, best first.
-        matches: with the candidates that were matched in full, in the images' own pixels.
-        rejection: why the image has no matches, or None.
+        matches: matches with the candidates that were matched in full, in pixels of the original images.
+        rejection: reason why the image has no matches, or None.
     """
 
     T_base_camera: Pose = field(default_factory=lambda: np.eye(4))
@@ -192,10 +192,10 @@ class PoseEstimate:
             itself where a single image is localized.  None when lost.
         covariance: (6, 6) of the pose when localized, else None: x, y, z, rotation about x, y, z; metres
             and radians along the map's axes, as in geometry_msgs/PoseWithCovariance.
-        inlier_ratio: share of inliers of the matches that the pose was solved from: of all candidates
-            when pooled, else of the best one; of a rig, of the cameras that confirm the pose.
+        inlier_ratio: share of inliers among the matches that the pose was solved from: those of all
+            candidates when pooled, else of the best one; for a rig, of the cameras that confirm the pose.
         inliers: number of inliers of those cameras.
-        rejection: why the pose is not accepted; None when localized.
+        rejection: reason why the pose is not accepted; None when localized.
         cameras: contribution of each image, in the order of the images.
         timings_ms: milliseconds by step, over all cameras, and their "total".
     """

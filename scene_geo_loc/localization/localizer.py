@@ -52,9 +52,9 @@ class Localizer:
 
     Attributes:
         map: the reference map.
-        settings: as given.
+        settings: the given settings.
         extractor: runs the map's network.
-        matcher: of the map's local features.
+        matcher: matcher of the map's local features.
         min_inlier_ratio, min_coverage: those of the settings, or else of the matcher.
     """
 

@@ -87,9 +87,9 @@ class QueryMatches:
         T_base_camera: pose of its camera in the base.
         camera: intrinsics at the size of the network's input.
         candidates: retrieved keyframes, best first.
-        matches: with the first candidates, in pixels of the network's input.
+        matches: matches with the first candidates, in pixels of the network's input.
         blocks: number of the image's blocks that have local features, see `covariance.block_count`.
-        rejection: why there are no matches to solve for, or None.
+        rejection: reason why there are no matches, or None.
     """
 
     T_base_camera: Pose

@@ -57,9 +57,9 @@ class Rejection:
     `str()` of it is one sentence, made here and nowhere else.
 
     Attributes:
-        kind: what to count and group by.
+        kind: kind of the reason, to count and group by.
         value: the number found, in the unit of its sentence; None where the kind has none.
-        limit: what it is compared with; None where the kind has none.
+        limit: limit that the value is compared with; None where the kind has none.
         detail: the message of an `INVALID_IMAGE`.
     """
 

@@ -74,7 +74,7 @@ class TrackedPose:
             only predicts the pose; else the status of that estimate, or LOST where it is not trusted.
         T_map_base: the pose, or None where no track is confirmed.
         covariance: (6, 6) of it, order and axes as in PoseEstimate.
-        rejection: why there is no pose, or only a dead-reckoned one; None where it was measured.
+        rejection: reason why there is no pose, or only a dead-reckoned one; None where it was measured.
     """
 
     status: Status
@@ -168,7 +168,7 @@ class Tracker:
             estimate: of the image on its own.
             T_odom_base: pose of the base by odometry, in a frame that may drift but not jump; None
                 where it is not known.
-            prior: what the search for the image was restricted to.
+            prior: restriction of the search for the image.
 
         Raises ValueError where the stamp is not later.
         """

@@ -96,7 +96,7 @@ class MapBuilder:
 
         Args:
             out: folder of the map, which must not exist.
-            settings: how to build; default: `BuilderSettings()`.
+            settings: settings of the build; default: `BuilderSettings()`.
             map_frame: id of the frame that the poses are given in.
             source: where the frames come from, for the map's provenance.
             network: a checkpoint; default: the network of the package, with its input resized to the shape

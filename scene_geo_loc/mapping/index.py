@@ -57,7 +57,7 @@ class DescriptorIndex:
 
         Args:
             descriptor: (D,) of unit length.
-            count: how many to return; fewer where there are fewer.
+            count: number of keyframes to return; all where there are fewer.
             among: restricts the search to these keyframes.
         """
         parameters = None

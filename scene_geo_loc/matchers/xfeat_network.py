@@ -116,7 +116,7 @@ def wheel_weights() -> Path:
 def load_saved(path: Path) -> XFeatNetwork:
     """Returns the network with weights that `save` wrote.
 
-    Raises CheckpointError where they cannot be read or are others.
+    Raises CheckpointError where they cannot be read or do not fit the network.
     """
     return _with(read_weights(path), path)
 
@@ -129,7 +129,7 @@ def save(network: XFeatNetwork, path: Path) -> None:
 def load_published(path: Path) -> XFeatNetwork:
     """Returns the network with the weights of a file as published.
 
-    Raises CheckpointError where they cannot be read or are others.
+    Raises CheckpointError where they cannot be read or do not fit the network.
     """
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)

@@ -70,7 +70,7 @@ def test_images_that_are_damaged_in_colour_or_of_another_size_are_counted(run: P
     image(run, 0).write_bytes(image(run, 0).read_bytes()[:40])
     cv2.imwrite(str(image(run, 1)), np.zeros((48, 64, 3), np.uint8))
     cv2.imwrite(str(image(run, 2)), np.zeros((24, 64), np.uint8))
-    # The first readable image sets the size of all images, also if it is grey.
+    # The first readable image sets the size of all images, also if it has the wrong number of channels.
     traversal = open_traversal(run)
     assert len(list(traversal.frames())) == 21
     assert traversal.skipped.counts == {"images that cannot be read": 3}

@@ -33,8 +33,8 @@ class Method:
     """Method that localizes a query from the retrieved keyframes.
 
     Attributes:
-        name: of the row.
-        settings: of the localizer.
+        name: name of the row.
+        settings: settings of the localizer.
         is_rig: whether all cameras of a rig are localized together, or the first one alone.
         is_tracked: whether the camera is tracked from image to image, or each is localized on its own.
     """

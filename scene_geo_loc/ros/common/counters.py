@@ -55,7 +55,7 @@ class BadMessage(Exception):
     """A message that cannot be used.
 
     Attributes:
-        reason: what it is counted as.
+        reason: reason that it is counted by.
         detail: one sentence with what was wrong, or "" where the reason is enough.
     """
 

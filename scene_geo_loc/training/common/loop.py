@@ -125,8 +125,8 @@ class TrainingLoop:
     """One training run, from the beginning or from where it was stopped.
 
     Args:
-        trainer: what is trained.
-        batches: what it is trained on.
+        trainer: the trainer, with the network.
+        batches: batches to train on.
         folder: the run folder.
         epochs: largest number of epochs.
         patience: epochs without a better score after which training ends; None: all epochs are done.

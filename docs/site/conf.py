@@ -38,6 +38,7 @@ html_title = f"scene_geo_loc {version}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
+smartquotes = False  # dashes of options stay as they are typed
 html_theme_options = {
     # The fonts of the reader's machine: the site loads nothing from elsewhere.
     "light_css_variables": {"font-stack": "system-ui, sans-serif", "font-stack--monospace": "monospace"},

@@ -16,7 +16,7 @@ def bench(
 ) -> None:
     """Measure time and memory of networks, queries, map building, dense depth and the live node.
 
-    Machines differ: beside each time stands its ratio to a forward pass of the network on this machine.
+    Machines differ: each time is also given as a multiple of a forward pass of the network on this machine.
 
     Example:  scene-geo-loc bench --minutes 10
     """

@@ -139,8 +139,8 @@ class DepthReport:
         unknown = ~np.isfinite(truth)
         self.sky += int(unknown.sum())
         for method, dense in self._judge("truth", sparse, image, truth, ~unknown).items():
-            said = int((dense[unknown] < TRUE_DEPTH_END_M).sum())
-            self.invented[method] = self.invented.get(method, 0) + said
+            invented = int((dense[unknown] < TRUE_DEPTH_END_M).sum())
+            self.invented[method] = self.invented.get(method, 0) + invented
 
     def _judge(
         self, kind: str, sparse: F32, image: NDArray[np.uint8], truth: F32, asked: Mask

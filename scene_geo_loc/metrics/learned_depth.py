@@ -37,7 +37,7 @@ COMPARED_WITHIN_M = 80.0
 PROTOCOL = {
     "compared": f"pixels that the depth map knows within {COMPARED_WITHIN_M:g} m",
     "size": f"short side of {SHORT_SIDE} pixels",
-    "scale": "metres as the decoder tells them, never scaled to the truth",
+    "scale": "metres of the decoder, never scaled to the truth",
     "abs_rel": "mean of |estimate - truth| / truth over all pixels of a condition",
     "rmse_m": "root of the mean squared error over the same pixels, metres",
     "within_1_25": "share of them whose ratio, or its inverse, is below 1.25",
@@ -117,9 +117,9 @@ class DepthEstimator:
         pixels = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         images = self._network.normalise(torch.from_numpy(pixels)[None].to(self._device).float())
         depth = self._decoder(self._network.encoder(images), (config.input_height, config.input_width)).depth
-        told = self._network.depth_scale.metres(depth[0, 0]).cpu().numpy()
+        metres = self._network.depth_scale.metres(depth[0, 0]).cpu().numpy()
         height, width = image.shape[:2]
-        return np.asarray(cv2.resize(told, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+        return np.asarray(cv2.resize(metres, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 @dataclass
@@ -174,7 +174,7 @@ def compare_depth(
             on_progress(done, total)
         if not next(iter(errors.values())).compared:
             raise SceneGeoLocError(
-                f"{condition}: none of the {len(pairs)} depth maps knows a pixel within "
+                f"{condition}: none of the {len(pairs)} depth maps has a known pixel within "
                 f"{COMPARED_WITHIN_M:g} m; make them again from lidar."
             )
         comparison.pairs[condition], comparison.errors[condition] = len(pairs), errors

@@ -112,7 +112,7 @@ def test_estimators_are_compared_on_the_same_pairs_condition_by_condition() -> N
 
 
 def test_a_condition_without_a_known_pixel_is_told() -> None:
-    with pytest.raises(SceneGeoLocError, match=r"night: none of the 1 depth maps knows a pixel within 80 m"):
+    with pytest.raises(SceneGeoLocError, match=r"night: none of the 1 depth maps .* within 80 m"):
         compare_depth([telling(0.1)], {"night": [(GREY, np.full((48, 64), NAN))]})
 
 

@@ -45,7 +45,7 @@ def descriptors(
 
     References are images of the overcast run; queries are of the runs sunny, long-term, snow and night. A
     scenario without its run is left out. Runs of one system and protocol that differ only in their seed
-    make one row. The numbers printed in the paper stand below.
+    make one row. The numbers printed in the paper follow below.
 
     Example:  scene-geo-loc benchmark descriptors robotcar --runs runs --cache cache --report recall_report
     """

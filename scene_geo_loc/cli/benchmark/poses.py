@@ -84,7 +84,7 @@ def pose(
     Without a QUERY_SOURCE the training split is mapped and the test split is localized; if the source has no
     splits, even frames are mapped and odd frames are localized. In both cases every frame becomes a keyframe
     unless a keyframe distance or angle is given. A folder of scenes of 7-Scenes, 12-Scenes or Cambridge
-    Landmarks is run scene by scene, and the errors printed in Perspective-n-Learned-Point stand beside.
+    Landmarks is run scene by scene, and compared with the errors printed in Perspective-n-Learned-Point.
 
     Examples:
         scene-geo-loc benchmark pose 7scenes --cache maps --write poses.md

@@ -120,9 +120,9 @@ def check_alive(process: subprocess.Popen[bytes], log: Path) -> None:
     """Raises SceneGeoLocError, with the end of the log, where the process has ended."""
     if process.poll() is not None:
         lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
-        said = "\n".join(f"  {line}" for line in lines)
+        ending = "\n".join(f"  {line}" for line in lines)
         raise SceneGeoLocError(
-            f"localization_node ended with status {process.returncode}; its last lines, from {log}:\n{said}"
+            f"localization_node ended with status {process.returncode}; its last lines, from {log}:\n{ending}"
         )
 
 

@@ -81,8 +81,9 @@ def test_messages_before_the_clock_are_recorded_at_its_first_time(
 ) -> None:
     recorder = start("bag_recorder", out=str(tmp_path / "copy"), topics="[/tf_static]", use_sim_time="true")
     world.publish("/tf_static", TFMessage(), latched=True)
-    world.publish("/clock", Clock(clock=ns_to_stamp(START)))
-    time.sleep(0.5)
+    for _ in range(30):  # the recorder's own subscription to the clock may take its time
+        world.publish("/clock", Clock(clock=ns_to_stamp(START)))
+        time.sleep(0.1)
     world.publish("/tf_static", TFMessage(), latched=True)
     time.sleep(1.0)
     recorder.send_signal(signal.SIGINT)

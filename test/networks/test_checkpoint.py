@@ -175,6 +175,7 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "x.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("version", "config", "said"),
     [

@@ -54,6 +54,7 @@ def street(drive: Any, root: Path, **options: Any) -> dict:
     }
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 2**32),
     positives=st.integers(1, 5),
@@ -102,6 +103,7 @@ def test_every_triplet_keeps_the_rules_and_no_image_is_of_another_area(
         assert {sample.run for sample in (*triplet.positives, *triplet.negatives)} <= {"second", "third"}
 
 
+@pytest.mark.slow
 def test_at_the_paper_s_scale_the_authors_numbers_give_400_triplets(drive: Any) -> None:
     loop = [(0.0, 0.0), (LOOP_WIDTH, 0.0), (LOOP_WIDTH, 100.0), (0.0, 100.0)]
     areas = Areas.of([[-9, -9, 950, 150]], [[2000, 0, 2001, 1]], [[3000, 0, 3001, 1]])
@@ -210,6 +212,7 @@ def test_depth_maps_are_named_where_they_are(made: Triplets) -> None:
     assert all((made.root / s.depth).is_file() for s in images if s.depth is not None)
 
 
+@pytest.mark.slow
 @given(
     poses=st.lists(
         st.tuples(

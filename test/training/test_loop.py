@@ -31,6 +31,7 @@ def stepped(module: nn.Module, optimiser: torch.optim.Optimizer) -> torch.Tensor
     return module.weight.detach().clone()  # type: ignore[operator,union-attr]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["weights.", "learner.", "network.", "student."])
 def test_a_state_is_restored_whatever_its_version_called_the_weights(prefix: str) -> None:
     module, optimiser = trained(0, steps=3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -20,7 +21,7 @@ LOG_PERIOD_S = 5.0
 """A repeated message is logged at most this often."""
 
 
-class ManagedNode(LifecycleNode):
+class ManagedNode(LifecycleNode, ABC):
     """Lifecycle node whose resources are released by the transition that ends their use.
 
     A subclass implements `configure` and `activate`; each registers what it creates on `while_configured`
@@ -42,13 +43,13 @@ class ManagedNode(LifecycleNode):
         self._change_state = self._service_change_state.callback
         self._service_change_state.callback = self._on_change_state
 
+    @abstractmethod
     def configure(self) -> None:
         """Prepares the node. Raises SceneGeoLocError where it cannot work."""
-        raise NotImplementedError
 
+    @abstractmethod
     def activate(self) -> None:
         """Starts the work. Raises SceneGeoLocError where it cannot work."""
-        raise NotImplementedError
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Prepares the node; fails, and stays unconfigured, where it cannot work."""

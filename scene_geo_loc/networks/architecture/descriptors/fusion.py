@@ -15,7 +15,7 @@ class Fusion(nn.Module, ABC):
 
     Attributes:
         name: name in configs.
-        needs_two_parts: whether it is of no use for a descriptor of one part.
+        needs_two_parts: true if it fuses only descriptors of two parts.
     """
 
     name: ClassVar[str]

@@ -84,8 +84,9 @@ def normal_equations(
     """
     scale = error_scale(reprojection_errors(T_map_camera, pixels, points_map, camera))
     residuals, J = linearised(T_map_camera, pixels, points_map, camera, points_sigma, scale)
-    information = np.einsum("mij,mik->jk", J, J)
-    gradients = np.einsum("mij,mi->mj", J, residuals)
+    flat = J.reshape(6, -1)
+    information = flat @ flat.T
+    gradients = (J * residuals).sum(axis=1)
     blocks = _block_numbers(pixels)
     variance = (residuals**2).sum() / max(residuals.size - 6, 1)
     all_shared = variance * len(pixels) / max(len(np.unique(blocks)), 1) * information
@@ -153,17 +154,16 @@ def block_count(pixels: NDArray) -> int:
 
 
 def _scatter(gradients: NDArray[np.float64], cluster: NDArray[np.int64], fitted: int) -> NDArray[np.float64]:
-    """Returns the cluster-robust covariance (6, 6) of the sum of gradients (M, 6), by cluster (M,).
+    """Returns the cluster-robust covariance (6, 6) of the sum of gradients (6, M), by cluster (M,).
 
     Small-sample correction G / (G − fitted) for G clusters.
     """
     clusters, number = np.unique(cluster, return_inverse=True)
-    sums = np.zeros((len(clusters), 6))
-    np.add.at(sums, number, gradients)
-    return len(clusters) / max(len(clusters) - fitted, 1) * sums.T @ sums
+    sums = np.stack([np.bincount(number, row, len(clusters)) for row in gradients])
+    return np.asarray(len(clusters) / max(len(clusters) - fitted, 1) * sums @ sums.T)
 
 
 def _block_numbers(pixels: NDArray) -> NDArray[np.int64]:
     """Returns the number (N,) of the block that each of the pixels (N, 2) lies in."""
-    columns, rows = np.floor(pixels / BLOCK_PX).astype(np.int64).T
+    columns, rows = np.floor(pixels.T / BLOCK_PX).astype(np.int64)
     return (columns << 32) + rows

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.lie import skew
 from scene_geo_loc.geometry.pose import Pose
 
 STEPS = 5
@@ -27,7 +26,10 @@ FINEST_PX = 0.1
 
 
 Linearised = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Reprojections at a pose: weighted residuals (M, 2) and their Jacobian (M, 2, 6) by the pose."""
+"""Reprojections at a pose: weighted residuals (2, M) and their Jacobian (6, 2, M) by the pose.
+
+The matches are the last axis, along which memory is contiguous, as all steps go over the matches.
+"""
 
 
 def fit_pose(pose: Pose, linearise: Callable[[Pose, float], Linearised], max_error_px: float) -> Pose:
@@ -41,12 +43,11 @@ def fit_pose(pose: Pose, linearise: Callable[[Pose, float], Linearised], max_err
     T, scale = pose.copy(), max_error_px
     for _ in range(STEPS):
         residuals, J = linearise(T, scale)
-        errors = np.linalg.norm(residuals, axis=1)
-        scale = SCALE * error_scale(errors[errors <= max_error_px])
-        loss = np.repeat(1 / (1 + (errors / scale) ** 2), 2)
-        flat = J.reshape(-1, 6)
-        weighed = (flat * loss[:, None]).T
-        step = np.linalg.lstsq(weighed @ flat, -weighed @ residuals.ravel(), rcond=None)[0]
+        squared = residuals[0] ** 2 + residuals[1] ** 2
+        scale = SCALE * error_scale(np.sqrt(squared[squared <= max_error_px**2]))
+        loss = 1 / (1 + squared / scale**2)
+        weighed, flat = (J * loss).reshape(6, -1), J.reshape(6, -1)
+        step = np.linalg.lstsq(weighed @ flat.T, -weighed @ residuals.ravel(), rcond=None)[0]
         T[:3, 3] += step[:3]
         T[:3, :3] = Rotation.from_rotvec(step[3:]).as_matrix() @ T[:3, :3]
     return T if np.isfinite(T).all() else pose
@@ -65,39 +66,40 @@ def linearised(
     points_sigma: NDArray[np.float64] | None = None,
     scale: float = 1.0,
 ) -> Linearised:
-    """Returns residuals (M, 2) of points (M, 3) against ideal pixels (M, 2) at a pose, and their Jacobian.
+    """Returns residuals (2, M) of points (M, 3) against ideal pixels (M, 2) at a pose, and their Jacobian.
 
-    The Jacobian is by a translation of the camera and a rotation, both along the map's axes.  Residuals and
-    Jacobian are whitened by the inverse root of the residual's covariance, in units of `scale` pixels.  Where
-    the depth is exact, whitening changes nothing.  An error of the depth moves the projection along a line;
-    whitening reduces the residual along that line.  Points behind the camera have zero residual and Jacobian.
+    The Jacobian (6, 2, M) is by a translation of the camera and a rotation, both along the map's axes.
+    Residuals and Jacobian are whitened by the inverse root of the residual's covariance, in units of `scale`
+    pixels.  Where the depth is exact, whitening changes nothing.  An error of the depth moves the projection
+    along a line; whitening reduces the residual along that line.  Points behind the camera have zero residual
+    and Jacobian.
 
     Args:
         points_sigma: (M, 3) metres, shift of a point by one standard deviation of its depth; see `Matches`.
     """
-    R_camera_map = T_map_camera[:3, :3].T
-    arm = points_map - T_map_camera[:3, 3]
-    x, y, z = (arm @ R_camera_map.T).T
-    z = np.where(z > 1e-6, z, np.nan)
-    zero = np.zeros_like(z)
-    projection = np.stack(
-        [
-            np.stack([camera.fx / z, zero, -camera.fx * x / z**2], axis=1),
-            np.stack([zero, camera.fy / z, -camera.fy * y / z**2], axis=1),
-        ],
-        axis=1,
-    )
-    by_point = np.nan_to_num(projection @ R_camera_map)
-    # A translation d of the camera and a rotation w along the map's axes move a point to
-    # R (X - c - d + [X - c]x w).
-    J = np.concatenate([-by_point, by_point @ skew(arm)], axis=2)
-    residuals = np.stack([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy], axis=1) - pixels
-    residuals = np.nan_to_num(residuals)
+    R = T_map_camera[:3, :3].T
+    arm = points_map.T - T_map_camera[:3, 3, None]
+    x, y, z = R @ arm
+    is_before = z > 1e-6
+    per_z = is_before / np.where(is_before, z, 1.0)
+    x, y = x * per_z, y * per_z
+    J = np.empty((6, 2, len(points_map)))
+    for row, (focal, axis, at) in enumerate(((camera.fx, R[0], x), (camera.fy, R[1], y))):
+        by_point = focal * per_z * (axis[:, None] - at * R[2, :, None])
+        # A translation d of the camera and a rotation w along the map's axes move a point to
+        # R (X - c - d + [X - c]x w).
+        J[:3, row] = -by_point
+        J[3, row] = by_point[1] * arm[2] - by_point[2] * arm[1]
+        J[4, row] = by_point[2] * arm[0] - by_point[0] * arm[2]
+        J[5, row] = by_point[0] * arm[1] - by_point[1] * arm[0]
+    residuals = np.stack([camera.fx * x + camera.cx, camera.fy * y + camera.cy]) - pixels.T
+    residuals *= is_before
     if points_sigma is None or not points_sigma.any():
         return residuals, J
-    moved = (by_point @ points_sigma[:, :, None]) / scale
-    squared = (moved**2).sum(axis=1, keepdims=True)
+    moved = np.einsum("arm,ma->rm", J[:3], points_sigma) / -scale
+    squared = (moved**2).sum(axis=0)
     # The inverse root of I + m mT.
-    shrink = (1 / np.sqrt(1 + squared) - 1) / np.maximum(squared, 1e-12)
-    whitener = np.eye(2) + shrink * (moved @ moved.transpose(0, 2, 1))
-    return (whitener @ residuals[:, :, None])[:, :, 0], whitener @ J
+    shrunk = moved * ((1 / np.sqrt(1 + squared) - 1) / np.maximum(squared, 1e-12))
+    residuals += shrunk * (moved * residuals).sum(axis=0)
+    J += shrunk * (moved * J).sum(axis=1, keepdims=True)
+    return residuals, J

@@ -75,7 +75,7 @@ class CameraMatches:
         )
         by_base = np.eye(6)
         by_base[:3, 3:] = skew((T_map_base[:3, 3] - T_map_camera[:3, 3])[None])[0]
-        return residuals, J @ by_base
+        return residuals, (by_base.T @ J.reshape(6, -1)).reshape(J.shape)
 
 
 def solve_pnp(matches: Sequence[CameraMatches], max_error_px: float) -> Pose | None:
@@ -127,7 +127,7 @@ def refine_pnp(T_map_base: Pose, matches: Sequence[CameraMatches], max_error_px:
 
     def linearise(T: Pose, scale: float) -> Linearised:
         residuals, J = zip(*(camera.linearised(T, scale) for camera in near), strict=True)
-        return np.concatenate(residuals), np.concatenate(J)
+        return np.concatenate(residuals, axis=-1), np.concatenate(J, axis=-1)
 
     return fit_pose(T_map_base, linearise, max_error_px)
 
@@ -170,11 +170,11 @@ def reprojection_errors(
     T_map_camera: Pose, pixels: NDArray[np.float64], points_map: NDArray[np.float64], camera: Camera
 ) -> NDArray[np.float64]:
     """Returns distances (M,) of ideal pixels from the points' projections; infinite behind the camera."""
-    points = transform(inverse(T_map_camera), points_map)
-    z = points[:, 2]
+    x, y, z = transform(inverse(T_map_camera), points_map).T
     with np.errstate(divide="ignore", invalid="ignore"):
-        projected = points[:, :2] / z[:, None] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
-        errors = np.linalg.norm(projected - pixels, axis=1)
+        errors = np.hypot(
+            camera.fx * x / z + camera.cx - pixels[:, 0], camera.fy * y / z + camera.cy - pixels[:, 1]
+        )
     return np.where(z > 1e-6, errors, np.inf)
 
 

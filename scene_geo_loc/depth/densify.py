@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +27,17 @@ _SKY_SPREADS = 1.5
 """A pixel is classified as sky, for example between leaves, if it is brighter than the points around it by
 this many grey levels and this many times their standard deviation."""
 
+_GATHERED = 20
+"""A filter of the whole image takes about as long as gathering the windows of one in this many pixels."""
+
 _RADIUS = 4
 _SIGMA_PIXELS = 2.0
 _SIGMA_GREY = 12.0
 
 
-def densify(sparse: NDArray[np.float32], image: NDArray[np.uint8] | None = None) -> NDArray[np.float32]:
+def densify(
+    sparse: F32, image: NDArray[np.uint8] | None = None, wanted: NDArray[np.bool_] | None = None
+) -> F32:
     """Fills the gaps between the points of a sparse depth map.
 
     Around each pixel a plane is fitted to the inverse depth by normalized convolution of first order
@@ -47,114 +50,132 @@ def densify(sparse: NDArray[np.float32], image: NDArray[np.uint8] | None = None)
     Args:
         sparse: (H, W) float32 metres, NaN where unknown.
         image: (H, W, 3) uint8 RGB of the same size.
+        wanted: (H, W) mask of the pixels whose depth is needed; None for all.  A few are much faster.
 
     Returns:
-        (H, W) float32 metres, NaN where no point is near, as in the sky.
+        (H, W) float32 metres, NaN where no point is near, as in the sky, and where depth is not wanted.
     """
     known = np.isfinite(sparse)
     if not known.any():
         return np.full(sparse.shape, np.nan, np.float32)
     inverse = np.zeros(sparse.shape, np.float32)
-    inverse[known] = 1.0 / sparse[known]
+    np.divide(np.float32(1), sparse, out=inverse, where=known)
     sums = (known.astype(np.float32), inverse, inverse * inverse)
-    farthest, nearest = inverse[known].min(), inverse[known].max()
+    farthest, nearest = np.float32(1) / np.nanmax(sparse), np.float32(1) / np.nanmin(sparse)
     scale = max(0.5, sparse.shape[1] / 640)
     dense = np.full(sparse.shape, np.nan, np.float32)
     mixed = np.zeros(sparse.shape, bool)
-    wanted = _between(known, round(_REACH * scale))
+    missing = _between(known, round(_REACH * scale))
+    if wanted is not None:
+        missing &= wanted
     grey, sky = np.zeros(sparse.shape, np.float32), np.zeros(sparse.shape, bool)
     if image is not None:
         grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY).astype(np.float32)
         sky = ~known & _brighter(grey, sums[0], _SKY_SIGMA * scale)
+    v, u = np.nonzero(missing)
     for number, (sigma, least) in enumerate(_SCALES):
-        v, u = np.nonzero(wanted)
-        value, deviation, support = _Planes.fit(sums, sigma * scale).at(v, u)
+        value, deviation, support = _planes_at(v, u, sums, sigma * scale)
         found = support > least
-        v, u, value, deviation = v[found], u[found], value[found], deviation[found]
-        dense[v, u] = value.clip(farthest, nearest)
-        mixed[v, u] = deviation > _MIXED * value
-        wanted[v, u] = False
+        at = v[found], u[found]
+        dense[at] = value[found].clip(farthest, nearest)
+        mixed[at] = deviation[found] > _MIXED * value[found]
+        left = ~found
         if number == 0:  # only close points of one plane prove that a bright pixel belongs to it
-            wanted &= ~sky
+            left &= ~sky[v, u]
+        v, u = v[left], u[left]
     dense[mixed & sky] = np.nan
     mixed &= ~sky
     dense[mixed] = _likelier_surface(inverse, mixed, grey).clip(farthest, nearest)
-    return 1.0 / dense
+    return np.float32(1) / dense
 
 
-@dataclass(frozen=True)
-class _Planes:
-    """Planes fitted to values around the middles of square cells of pixels.
+def _planes_at(
+    v: NDArray[np.intp], u: NDArray[np.intp], sums: tuple[F32, F32, F32], sigma: float
+) -> tuple[F32, F32, F32]:
+    """Returns values at pixels (N,) in rows v and columns u of planes fitted around them.
 
-    Attributes:
-        cell: side of a cell in pixels.
-        level, right, down: value of the plane at the cell's middle, and its slopes per pixel.
-        deviation: RMS distance of the values from the plane.
-        support: number of values, weighted by a Gaussian with 1 in its middle.
+    The planes are fitted by least squares with Gaussian weights around the middles of square cells of pixels.
+
+    Args:
+        sums: (H, W) each: number of values at a pixel, their sum, and the sum of their squares.
+        sigma: width of the Gaussian in pixels.  Wide ones are computed on cells of up to half of it, for
+            speed.
+
+    Returns:
+        Value of the plane at each pixel (N,); RMS distance of the values around it from the plane; and the
+        number of these values, weighted by a Gaussian with 1 in its middle.
     """
-
-    cell: int
-    level: F32
-    right: F32
-    down: F32
-    deviation: F32
-    support: F32
-
-    @classmethod
-    def fit(cls, sums: tuple[F32, F32, F32], sigma: float) -> _Planes:
-        """Fits planes by least squares with Gaussian weights.
-
-        Args:
-            sums: (H, W) each: number of values at a pixel, their sum, and the sum of their squares.
-            sigma: width of the Gaussian in pixels.  Wide ones are computed on cells of up to half of
-                it, for speed.
-        """
-        cell = max(1, int(sigma / 2))
-        count, total, squares = (_cell_sums(values, cell) for values in sums)
-        width = sigma / cell
-        reach = int(np.ceil(2.5 * width))
-        x = np.arange(-reach, reach + 1, dtype=np.float32)
-        g = np.exp(-0.5 * (x / width) ** 2)
-
-        def moment(values: F32, across: int, along: int) -> F32:
-            """Returns the weighted sum of values times powers of their offsets to the right and down."""
-            filtered = cv2.sepFilter2D(
-                values, cv2.CV_32F, g * x**across, g * x**along, borderType=cv2.BORDER_CONSTANT
-            )
-            return np.asarray(filtered, np.float32)
-
-        support = moment(count, 0, 0)
-        each = np.float32(1) / np.maximum(support, np.float32(1e-6))
-        mean_x, mean_y = moment(count, 1, 0) * each, moment(count, 0, 1) * each
-        mean = moment(total, 0, 0) * each
-        ridge = np.float32(_RIDGE * width**2)
-        xx = moment(count, 2, 0) * each - mean_x * mean_x + ridge
-        yy = moment(count, 0, 2) * each - mean_y * mean_y + ridge
-        xy = moment(count, 1, 1) * each - mean_x * mean_y
-        zx = moment(total, 1, 0) * each - mean * mean_x
-        zy = moment(total, 0, 1) * each - mean * mean_y
-        determinant = np.maximum(xx * yy - xy * xy, ridge * ridge)
-        right = (zx * yy - zy * xy) / determinant
-        down = (zy * xx - zx * xy) / determinant
-        variance = moment(squares, 0, 0) * each - mean * mean - right * zx - down * zy
-        return cls(
-            cell,
-            mean - right * mean_x - down * mean_y,
-            right / cell,
-            down / cell,
-            np.sqrt(np.maximum(variance, 0.0)),
-            support,
+    cell = max(1, int(sigma / 2))
+    width = sigma / cell
+    row, column = v // cell, u // cell
+    images = [_cell_sums(values, cell) for values in sums]
+    is_few = len(row) * _GATHERED < images[0].size
+    places = (row, column) if is_few else None
+    counts, totals, squares = _moments(images, width, places)
+    support = counts[0]
+    each = np.float32(1) / np.maximum(support, np.float32(1e-6))
+    mean_x, mean_y, mean = counts[1] * each, counts[2] * each, totals[0] * each
+    ridge = np.float32(_RIDGE * width**2)
+    xx = counts[3] * each - mean_x * mean_x + ridge
+    yy = counts[4] * each - mean_y * mean_y + ridge
+    xy = counts[5] * each - mean_x * mean_y
+    zx = totals[1] * each - mean * mean_x
+    zy = totals[2] * each - mean * mean_y
+    determinant = np.maximum(xx * yy - xy * xy, ridge * ridge)
+    right = (zx * yy - zy * xy) / determinant
+    down = (zy * xx - zx * xy) / determinant
+    variance = squares[0] * each - mean * mean - right * zx - down * zy
+    deviation = np.sqrt(np.maximum(variance, 0.0))
+    level = mean - right * mean_x - down * mean_y
+    if not is_few:
+        level, deviation, support = (image[row, column] for image in (level, deviation, support))
+    if cell > 1:
+        if not is_few:
+            right, down = right[row, column], down[row, column]
+        middle = (cell - 1) / 2
+        level = (
+            level + right * ((u - column * cell - middle) / cell) + down * ((v - row * cell - middle) / cell)
         )
+    return level.astype(np.float32), deviation, support
 
-    def at(self, v: NDArray[np.intp], u: NDArray[np.intp]) -> tuple[F32, F32, F32]:
-        """Returns the planes' values at pixels in rows v and columns u, their deviations and supports."""
-        row, column = v // self.cell, u // self.cell
-        middle = np.float32((self.cell - 1) / 2)
-        value = self.level[row, column]
-        if self.cell > 1:
-            value = value + self.right[row, column] * (u - column * self.cell - middle)
-            value = value + self.down[row, column] * (v - row * self.cell - middle)
-        return value.astype(np.float32), self.deviation[row, column], self.support[row, column]
+
+_POWERS = (((0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1)), ((0, 0), (1, 0), (0, 1)), ((0, 0),))
+"""Moments of the number of values, of their sum and of the sum of their squares that a plane needs: powers of
+the offsets to the right and down."""
+
+
+def _moments(
+    images: list[F32], width: float, places: tuple[NDArray[np.intp], NDArray[np.intp]] | None
+) -> list[list[F32]]:
+    """Returns the moments `_POWERS` of each image (H, W), weighted by a Gaussian of a width.
+
+    Args:
+        places: rows and columns (N,) where they are computed, which suits a few places; None for images of
+            the moments.
+    """
+    reach = int(np.ceil(2.5 * width))
+    x = np.arange(-reach, reach + 1, dtype=np.float32)
+    g = np.exp(-0.5 * (x / width) ** 2)
+    kernels = [[(g * x**right, g * x**down) for right, down in powers] for powers in _POWERS]
+    if places is None:
+        return [
+            [
+                np.asarray(
+                    cv2.sepFilter2D(image, cv2.CV_32F, *kernel, borderType=cv2.BORDER_CONSTANT), np.float32
+                )
+                for kernel in of_image
+            ]
+            for image, of_image in zip(images, kernels, strict=True)
+        ]
+    stride = images[0].shape[1] + 2 * reach
+    offsets = (np.arange(len(x))[:, None] * stride + np.arange(len(x))).ravel()
+    windows = (places[0] * stride + places[1])[:, None] + offsets
+    moments = []
+    for image, of_image in zip(images, kernels, strict=True):
+        padded = cv2.copyMakeBorder(image, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
+        weights = np.stack([np.outer(along, across).ravel() for across, along in of_image], axis=1)
+        moments.append(list((padded.ravel().take(windows) @ weights).T))
+    return moments
 
 
 def _cell_sums(values: F32, cell: int) -> F32:

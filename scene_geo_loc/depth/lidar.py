@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,9 +16,17 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.frame import Scan
 
+F32 = NDArray[np.float32]
+
 MIN_DEPTH_M = 0.3
 MAX_DEPTH_M = 100.0
 """Limit in metres: farther points have little parallax, and errors of the poses dominate."""
+
+_MARGIN = 0.02
+"""Margin around the directions of the image's border, at depth 1."""
+
+_CHUNK = 1 << 15
+"""Points that are projected at a time, so that they stay in the processor's cache."""
 
 _WINDOW = 2
 """Cells to each side of a point's cell that are searched for occluders."""
@@ -32,6 +43,30 @@ _MIN_OPENING_DEG = 15.0
 _SLACK_NS = 1_000_000_000
 
 
+@dataclass(frozen=True)
+class MapPoints:
+    """Points of the map in single precision, which is exact to 0.01 mm near their own origin.
+
+    The map's coordinates may be those of the Earth, thousands of kilometres from its origin.
+
+    Attributes:
+        origin: (3,) float64 metres in the map.
+        offsets: (3, N) float32 metres from `origin`.
+    """
+
+    origin: NDArray[np.float64]
+    offsets: F32
+
+    @classmethod
+    def of(cls, points_map: NDArray[np.float64]) -> MapPoints:
+        """Returns the points (N, 3), metres in the map; the first one is the origin."""
+        origin = np.array(points_map[0] if len(points_map) else np.zeros(3), np.float64)
+        return cls(origin, (points_map - origin).T.astype(np.float32, order="C"))
+
+    def __len__(self) -> int:
+        return self.offsets.shape[1]
+
+
 class LidarAccumulator:
     """Keeps the scans that following images may need, and no older ones.
 
@@ -41,12 +76,13 @@ class LidarAccumulator:
 
     def __init__(self, window: ScanWindow | None) -> None:
         self._window = window
-        self._scans: deque[Scan] = deque()
+        self._first: list[Scan] = []
+        self._scans: deque[tuple[int, MapPoints]] = deque()
 
     @property
     def window(self) -> ScanWindow:
         """Window of the scans that belong to an image, as chosen by the scans so far."""
-        return self._window or window_for(self._scans)
+        return self._window or window_for(self._first)
 
     def __len__(self) -> int:
         """Number of scans that are kept."""
@@ -56,29 +92,31 @@ class LidarAccumulator:
         """Adds a scan; scans must come in order of time. A jump back in time restarts the accumulation."""
         window = self.window
         keep_ns = round((window.before_s + window.after_s) * 1e9) + _SLACK_NS
-        if self._scans and scan.stamp_ns < self._scans[-1].stamp_ns - keep_ns:
+        if self._scans and scan.stamp_ns < self._scans[-1][0] - keep_ns:
             self._scans.clear()  # the clock jumped back, as with a bag in a loop
-        self._scans.append(scan)
-        if self._window is None and len(self._scans) >= LOOKED_AT:
-            self._window = self.window
-        while self._scans[0].stamp_ns < scan.stamp_ns - keep_ns:
+            self._first.clear()
+        self._scans.append((scan.stamp_ns, MapPoints.of(scan.points_map)))
+        if self._window is None:
+            self._first.append(scan)
+            if len(self._first) >= LOOKED_AT:
+                self._window, self._first = self.window, []
+        while self._scans[0][0] < scan.stamp_ns - keep_ns:
             self._scans.popleft()
 
-    def points_around(self, stamp_ns: int) -> NDArray[np.float64]:
-        """Returns the points (N, 3) in the map, metres, of all scans around a stamp."""
+    def points_around(self, stamp_ns: int) -> list[MapPoints]:
+        """Returns the points of all scans around a stamp, scan by scan."""
         window = self.window
         first, last = stamp_ns - round(window.before_s * 1e9), stamp_ns + round(window.after_s * 1e9)
-        near = [scan.points_map for scan in self._scans if first <= scan.stamp_ns <= last]
-        return np.concatenate(near) if near else np.zeros((0, 3))
+        return [points for at_ns, points in self._scans if first <= at_ns <= last]
 
 
 def project_depth(
-    points_map: NDArray[np.float64], T_map_camera: Pose, camera: Camera, occluder_m: float = 0.0
-) -> NDArray[np.float32]:
+    points: Sequence[MapPoints], T_map_camera: Pose, camera: Camera, occluder_m: float = 0.0
+) -> F32:
     """Projects points to a sparse depth map, without those that are hidden by others.
 
     Args:
-        points_map: (N, 3) metres in the map.
+        points: points in the map, for example scan by scan.
         T_map_camera: pose of the optical frame in the map.
         occluder_m: distance in metres from the line of sight to a point within which other points
             indicate a surface that hides it.  With 0 only those within a few pixels do, which suffices
@@ -89,13 +127,11 @@ def project_depth(
         (H, W) float32 metres along the optical axis of the nearest point of each pixel; NaN where
         there is none between 0.3 and 100 m.
     """
-    return sparse_depth(points_in_view(points_map, T_map_camera, camera), camera, occluder_m)
+    return sparse_depth(points_in_view(points, T_map_camera, camera), camera, occluder_m)
 
 
-def points_in_view(
-    points_map: NDArray[np.float64], T_map_camera: Pose, camera: Camera
-) -> NDArray[np.float32]:
-    """Returns the points of the map (N, 3) that are in view, between 0.3 and 100 m from the camera.
+def points_in_view(points: Sequence[MapPoints], T_map_camera: Pose, camera: Camera) -> F32:
+    """Returns the points of the map that are in view, between 0.3 and 100 m from the camera.
 
     The lens model is valid only there: its polynomials project points far outside the view back into
     the image.
@@ -110,23 +146,38 @@ def points_in_view(
         + [np.stack([np.full(16, x), down], axis=1) for x in (0, camera.width - 1)]
     )
     rays = camera.rays(border)[:, :2]
-    (left, top), (right, bottom) = (rays.min(axis=0) - 0.02).tolist(), (rays.max(axis=0) + 0.02).tolist()
-    # Points may be thousands of kilometres from the map's origin: single precision only from here.
-    from_camera = (points_map - T_map_camera[:3, 3]).astype(np.float32)
-    x, y, z = T_map_camera[:3, :3].T.astype(np.float32) @ from_camera.T
-    within = (z > MIN_DEPTH_M) & (z < MAX_DEPTH_M)
-    within &= (x >= left * z) & (x <= right * z)
-    within &= (y >= top * z) & (y <= bottom * z)
-    return np.stack([x[within], y[within], z[within]], axis=1)
+    first, last = rays.min(axis=0) - _MARGIN, rays.max(axis=0) + _MARGIN
+    middle, half = (first + last) / 2, (last - first) / 2
+    # Sheared and scaled so that a point is between the borders where |x| <= z and |y| <= z.
+    shear = np.array(
+        [[1 / half[0], 0, -middle[0] / half[0]], [0, 1 / half[1], -middle[1] / half[1]], [0, 0, 1]]
+    )
+    sheared = shear @ T_map_camera[:3, :3].T
+    single = sheared.astype(np.float32)
+    parts = [np.zeros((3, 0), np.float32)]
+    for part in points:
+        at = single @ part.offsets
+        at += (sheared @ (part.origin - T_map_camera[:3, 3])).astype(np.float32)[:, None]
+        aside, z = np.abs(at[:2]), at[2]
+        within = np.maximum(aside[0], aside[1]) <= z
+        within &= z > MIN_DEPTH_M
+        within &= z < MAX_DEPTH_M
+        parts.append(np.compress(within, at, axis=1))
+    seen = np.concatenate(parts, axis=1)
+    seen[:2] *= half.astype(np.float32)[:, None]
+    seen[:2] += middle.astype(np.float32)[:, None] * seen[2]
+    return seen.T
 
 
-def sparse_depth(points: NDArray[np.float32], camera: Camera, occluder_m: float = 0.0) -> NDArray[np.float32]:
+def sparse_depth(points: F32, camera: Camera, occluder_m: float = 0.0) -> F32:
     """Returns the sparse depth map (H, W) of `points_in_view`; see `project_depth`."""
-    u, v = np.rint(camera.project(points)).T
-    inside = (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
-    pixels = (v[inside] * camera.width + u[inside]).astype(np.intp)
     depth = np.full((camera.height, camera.width), np.inf, np.float32)
-    np.minimum.at(depth.reshape(-1), pixels, points[inside, 2])
+    for begin in range(0, len(points), _CHUNK):
+        part = points[begin : begin + _CHUNK]
+        u, v = _pixels(part, camera)
+        # Unsigned, negative numbers are large.
+        inside = (u.view(np.uint32) < camera.width) & (v.view(np.uint32) < camera.height)
+        np.minimum.at(depth.reshape(-1), (v * camera.width + u)[inside], part[:, 2][inside])
     hidden = np.isfinite(depth)
     hidden[hidden] = ~_visible(depth, camera, occluder_m)
     depth[hidden | np.isinf(depth)] = np.nan
@@ -134,17 +185,30 @@ def sparse_depth(points: NDArray[np.float32], camera: Camera, occluder_m: float 
 
 
 def lidar_depth(
-    points_map: NDArray[np.float64],
+    points: Sequence[MapPoints],
     T_map_camera: Pose,
     camera: Camera,
     image: NDArray[np.uint8] | None = None,
     occluder_m: float = 0.0,
-) -> NDArray[np.float32]:
+    wanted: NDArray[np.bool_] | None = None,
+) -> F32:
     """Returns the dense depth map (H, W) of lidar points around an image: `project_depth`, then `densify`."""
-    return densify(project_depth(points_map, T_map_camera, camera, occluder_m), image)
+    return densify(project_depth(points, T_map_camera, camera, occluder_m), image, wanted)
 
 
-def _visible(depth: NDArray[np.float32], camera: Camera, occluder_m: float) -> NDArray[np.bool_]:
+def _pixels(points: F32, camera: Camera) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Returns the columns and rows (N,) of the pixels that points (N, 3) in view are projected to."""
+    if camera.is_distorted:
+        u, v = np.rint(camera.project(points)).T.astype(np.int32)
+        return u, v
+    x, y, z = points.T  # in single precision, twice as fast as `Camera.project`
+    inverse = np.float32(1) / z
+    u = x * inverse * np.float32(camera.fx) + np.float32(camera.cx)
+    v = y * inverse * np.float32(camera.fy) + np.float32(camera.cy)
+    return np.rint(u).astype(np.int32), np.rint(v).astype(np.int32)
+
+
+def _visible(depth: F32, camera: Camera, occluder_m: float) -> NDArray[np.bool_]:
     """Returns a mask of the depth map's points (finite pixels, row by row) that no other point hides.
 
     The screen space operator of Pintus, Gobbetti and Agus, "Real-time rendering of massive
@@ -155,36 +219,108 @@ def _visible(depth: NDArray[np.float32], camera: Camera, occluder_m: float) -> N
     The occluders are the nearest points of coarse cells, which closes the gaps between lidar rings,
     and of increasingly coarse ones up to `occluder_m` from the line of sight.
     """
-    v, u = np.nonzero(np.isfinite(depth))
-    z = depth[v, u]
+    pixels = np.flatnonzero(np.isfinite(depth))
+    z = depth.ravel()[pixels]
     size = max(1, round(camera.width / _CELLS_ACROSS))
-    nearest = _nearest_of_cells(depth, size)
-    tangent = np.full((8, len(z)), np.inf, np.float32)
+    levels, nearest = [], _nearest_of_cells(depth, size)
     for level in range(_LEVELS if occluder_m > 0 else 1):
         if level:
             size *= 2
             nearest = _nearest_of_cells(nearest, 2)
-        padded = np.pad(nearest, _WINDOW, constant_values=np.inf)
-        width, cells = padded.shape[1], padded.ravel()
-        first = (v // size) * width + u // size  # the top left cell of the window
+        levels.append(_Cells(np.float32(1) / nearest, size, camera.fx, occluder_m if level else np.inf))
+    is_visible = _surely_visible(levels, depth.shape, pixels, z)
+    rest = np.flatnonzero(~is_visible)
+    cotangent = np.zeros((8, len(rest)), np.float32)
+    for cells in levels:
+        cells.close(cotangent, *np.divmod(pixels[rest], depth.shape[1]), z[rest])
+    opening = np.pi / 2 - np.arctan(cotangent).mean(axis=0)
+    is_visible[rest] = opening >= np.radians(_MIN_OPENING_DEG)
+    return is_visible
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Square cells of a depth map, in which occluders are searched.
+
+    Attributes:
+        closeness: (rows, columns) inverse of the least depth of each cell, 0 where there is none.
+        size: side of a cell in pixels.
+        focal: focal length in pixels.
+        reach_m: distance from the line of sight within which a point is an occluder.
+    """
+
+    closeness: F32
+    size: int
+    focal: float
+    reach_m: float
+
+    def close(self, cotangent: F32, v: NDArray[np.intp], u: NDArray[np.intp], z: F32) -> None:
+        """Raises the cotangents (8, N) of the openings of sectors around points, where there are occluders.
+
+        Args:
+            v, u, z: row, column and depth of the points (N,).
+        """
+        padded = np.pad(self.closeness, _WINDOW)
+        width, closeness = padded.shape[1], padded.ravel()
+        first = (v // self.size) * width + u // self.size  # the top left cell of the window
         for down in range(-_WINDOW, _WINDOW + 1):
             for right in range(-_WINDOW, _WINDOW + 1):
                 if down == right == 0:
                     continue
-                other = cells[(down + _WINDOW) * width + right + _WINDOW :].take(first)
-                aside = other * np.float32(size * np.hypot(down, right) / camera.fx)
-                opening = aside / np.maximum(z - other, 1e-6)
-                if level:
-                    opening[aside > occluder_m] = np.inf
+                other = closeness[(down + _WINDOW) * width + right + _WINDOW :].take(first)
+                aside = np.float32(self.size * np.hypot(down, right) / self.focal)  # at depth 1
+                steepness = (z * other - 1) / aside
+                if np.isfinite(self.reach_m):
+                    steepness[other * self.reach_m < aside] = 0
                 # A cell on the border of two sectors closes both, else every other sector had only two cells.
                 turn = np.arctan2(down, right) / (np.pi / 4)
                 for sector in {round(turn - 0.1) % 8, round(turn + 0.1) % 8}:
-                    np.minimum(tangent[sector], opening, out=tangent[sector])
-    return np.degrees(np.arctan(tangent).mean(axis=0)) >= _MIN_OPENING_DEG
+                    np.maximum(cotangent[sector], steepness, out=cotangent[sector])
+
+    def at(self, pixels: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.intp]:
+        """Returns the cells (N,) of pixels (N,) of an image of a shape; both are counted row by row."""
+        if self.size == 1:
+            return pixels
+        rows, columns = (np.arange(length) // self.size for length in shape)
+        return (rows[:, None] * self.closeness.shape[1] + columns).ravel().take(pixels)
+
+    def closest_halves(self) -> Iterator[F32]:
+        """Yields images of the closest cell above, below, left and right of each in its window."""
+        padded = np.pad(self.closeness, _WINDOW)
+        side = np.ones(2 * _WINDOW + 1, np.uint8)
+        rows = cv2.dilate(padded, side[None])[:, _WINDOW:-_WINDOW]
+        columns = cv2.dilate(padded, side[:, None])[_WINDOW:-_WINDOW]
+        yield np.maximum(rows[: -2 * _WINDOW], rows[1 : 1 - 2 * _WINDOW])
+        yield np.maximum(rows[2 * _WINDOW :], rows[2 * _WINDOW - 1 : -1])
+        yield np.maximum(columns[:, : -2 * _WINDOW], columns[:, 1 : 1 - 2 * _WINDOW])
+        yield np.maximum(columns[:, 2 * _WINDOW :], columns[:, 2 * _WINDOW - 1 : -1])
 
 
-def _nearest_of_cells(depth: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+def _surely_visible(
+    levels: Sequence[_Cells], shape: tuple[int, ...], pixels: NDArray[np.intp], z: F32
+) -> NDArray[np.bool_]:
+    """Returns a mask of the points that three sectors alone make visible, which are most; see `_visible`.
+
+    Above a point, as below and beside it, there are three whole sectors.  The closest cell of that half of
+    the window, as if it was the next one, limits how far they are closed.
+
+    Args:
+        shape: of the depth map.
+        pixels, z: place and depth of the points (N,); pixels are counted row by row.
+    """
+    steepest = np.zeros((4, len(z)), np.float32)
+    for cells in levels:
+        at, beside = cells.at(pixels, shape), np.float32(cells.size / cells.focal)
+        for half, steepness in zip(cells.closest_halves(), steepest, strict=True):
+            np.maximum(steepness, (z * half.ravel().take(at) - 1) / beside, out=steepness)
+    least_opening = np.radians(8 * _MIN_OPENING_DEG / 3)
+    return steepest.min(axis=0) <= np.float32(1 / np.tan(least_opening))
+
+
+def _nearest_of_cells(depth: F32, size: int) -> F32:
     """Returns the least depth of each square cell; infinite where there is none."""
+    if size == 1:
+        return depth
     rows, columns = -(-depth.shape[0] // size), -(-depth.shape[1] // size)
     padded = np.full((rows * size, columns * size), np.inf, np.float32)
     padded[: depth.shape[0], : depth.shape[1]] = depth

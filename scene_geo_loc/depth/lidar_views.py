@@ -57,9 +57,9 @@ def lidar_views(
         while scan is not None and scan.stamp_ns <= frame.stamp_ns + after_ns:
             lidar.add(scan)
             scan = next(scans, None)
-        points_map = lidar.points_around(frame.stamp_ns)
-        points = points_in_view(points_map, frame.T_map_camera, frame.camera)
-        if len(points_map) == 0:
+        around = lidar.points_around(frame.stamp_ns)
+        points = points_in_view(around, frame.T_map_camera, frame.camera)
+        if not around:
             skipped.add(SkipReason.IMAGE_WITHOUT_SCANS)
         elif len(points) == 0:
             skipped.add(SkipReason.IMAGE_WITHOUT_POINTS)

@@ -239,7 +239,8 @@ class MapBuilder:
         assert frame.T_map_camera is not None
         extractor = self._extractor or self._start(frame.camera)
         features = extractor.extract(frame.image)
-        dense = depth_of(frame, features, extractor.network, self._lidar, self.settings.depth)
+        cells = self._matcher.depth_pixels
+        dense = depth_of(frame, features, extractor.network, self._lidar, self.settings.depth, cells)
         # Where neighbouring keyframes may give the depth later, every feature counts as having one.
         is_refined = self._refines_depth and dense.source in REFINED_SOURCES
         known = np.ones((1, 1), bool) if is_refined else dense.known

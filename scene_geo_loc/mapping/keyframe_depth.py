@@ -55,11 +55,19 @@ class KeyframeDepth:
 
 
 def depth_of(
-    frame: Frame, features: SceneFeatures, network: SceneNetwork, lidar: LidarAccumulator, wanted: DepthSource
+    frame: Frame,
+    features: SceneFeatures,
+    network: SceneNetwork,
+    lidar: LidarAccumulator,
+    wanted: DepthSource,
+    cells: NDArray[np.float64] | None = None,
 ) -> KeyframeDepth:
     """Returns the depth of a keyframe from the first source that has it: sensor, lidar, network.
 
-    With `wanted` "measured" the network is left out; with "learned" it comes first.
+    Args:
+        wanted: with "measured" the network is left out; with "learned" it comes first.
+        cells: (F, 2) pixels of the network's input where depth is needed; None for all.  Depth of the lidar
+            is computed there only.
     """
     learned = None if wanted == "measured" else reliable_depth(features, network)
     if wanted == "learned" and learned is not None:
@@ -68,13 +76,18 @@ def depth_of(
         return KeyframeDepth("sensor", frame.depth)
     assert frame.T_map_camera is not None
     points = lidar.points_around(frame.stamp_ns)
-    if len(points) == 0:
+    if not points:
         return learned or KeyframeDepth("none", np.full((1, 1), np.nan, np.float32))
     # At the size of the network's input: fine enough, and a quarter of the work.
     size = (network.config.input_width, network.config.input_height)
     image = np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8)
     camera, occluder_m = frame.camera.resized(*size), lidar.window.occluder_m
-    return KeyframeDepth("lidar", lidar_depth(points, frame.T_map_camera, camera, image, occluder_m))
+    needed = None
+    if cells is not None:
+        needed = np.zeros(image.shape[:2], bool)
+        x, y = nearest_pixels(cells, np.array(size), needed)
+        needed[y, x] = True
+    return KeyframeDepth("lidar", lidar_depth(points, frame.T_map_camera, camera, image, occluder_m, needed))
 
 
 def reliable_depth(features: SceneFeatures, network: SceneNetwork) -> KeyframeDepth | None:

@@ -29,6 +29,8 @@ class Matcher(ABC):
         rerank_subset: rows of the few features that candidates are re-ranked by.
         storage: storage of its features in a map.
         input_size: width and height (2,) of the network's input.
+        depth_pixels: pixels (F, 2) of its features in the network's input where they are the same in every
+            image; None for keypoints.
     """
 
     name: ClassVar[str]
@@ -36,6 +38,7 @@ class Matcher(ABC):
     min_coverage: ClassVar[float]
     rerank_subset: NDArray[np.intp]
     storage: FeatureStorage
+    depth_pixels: NDArray[np.float64] | None = None
 
     def __init__(self, network: SceneNetwork, weights_path: Path | None = None) -> None:
         """Takes the network that describes the map's images, and the file that `save` wrote, or None.

@@ -34,6 +34,7 @@ class EncoderMatcher(Matcher):
         super().__init__(network, weights_path)
         self.storage = EncoderStorage(network, weights_path)
         self.cells, self.rerank_subset = self.storage.cells, self.storage.rerank_subset
+        self.depth_pixels = self.cells
         self._grid, self._stride = network.grid, network.encoder.early.stride
 
     def extract(self, image: NDArray[np.uint8], features: SceneFeatures) -> LocalFeatures:

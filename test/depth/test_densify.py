@@ -77,6 +77,23 @@ def test_the_image_tells_where_the_edge_runs() -> None:
     assert wrong(densify(sparse, image)) < 0.5 * wrong(densify(sparse))
 
 
+@pytest.mark.parametrize("step", [2, 8])
+def test_the_depth_of_some_pixels_is_that_of_all(step: int) -> None:
+    """Few pixels are computed in another way than many; with gaps, an edge and a sky."""
+    depth, image = two_surfaces()
+    image[:20] = 255
+    sparse = sparse_of(depth, 0.15)
+    sparse[:20] = np.nan
+    sparse[40:48, 10:30] = np.nan
+    wanted = np.zeros(sparse.shape, bool)
+    wanted[3::step, 1::step] = True
+    dense = densify(sparse, image)
+    dense[~wanted] = np.nan
+    some = densify(sparse, image, wanted)
+    assert 0.5 < np.isfinite(some[wanted]).mean() < 1
+    np.testing.assert_allclose(some, dense, rtol=1e-5)
+
+
 def test_sky_between_leaves_stays_unknown() -> None:
     leaves = np.random.default_rng(1).random((HEIGHT, WIDTH)) < 0.5
     image = np.where(leaves[..., None], 60, 230) * np.ones(3)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from scene_geo_loc.depth.lidar import LidarAccumulator, lidar_depth, project_depth
+from scene_geo_loc.depth.lidar import LidarAccumulator, MapPoints, lidar_depth
+from scene_geo_loc.depth.lidar import project_depth as project_points
 from scene_geo_loc.depth.window import PUSHBROOM, ScanWindow
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.pose import inverse, make_pose, transform
+from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, transform
 from scene_geo_loc.traversals.frame import Scan
 from scene_geo_loc.traversals.opening import open_traversal
 
@@ -25,6 +26,12 @@ def wall(distance: float, half_width: float, half_height: float, step: float) ->
     return np.stack([x.ravel(), y.ravel(), np.full(x.size, distance)], axis=1)
 
 
+def project_depth(
+    points_map: np.ndarray, T_map_camera: Pose, camera: Camera, occluder_m: float = 0.0
+) -> np.ndarray:
+    return project_points([MapPoints.of(points_map)], T_map_camera, camera, occluder_m)
+
+
 def scan(second: float) -> Scan:
     return Scan(round(second * SECOND), np.full((2, 3), second))
 
@@ -33,7 +40,9 @@ def test_scans_around_an_image_are_those_before_and_after_it() -> None:
     lidar = LidarAccumulator(ScanWindow(before_s=2.0, after_s=1.0))
     for second in range(10):
         lidar.add(scan(second))
-    np.testing.assert_array_equal(lidar.points_around(8 * SECOND)[:, 0], [6, 6, 7, 7, 8, 8, 9, 9])
+    around = lidar.points_around(8 * SECOND)
+    assert [points.origin[0] for points in around] == [6, 7, 8, 9]
+    assert [len(points) for points in around] == [2] * 4
 
 
 def test_the_accumulator_holds_no_more_than_its_window_needs() -> None:
@@ -44,7 +53,7 @@ def test_the_accumulator_holds_no_more_than_its_window_needs() -> None:
 
 
 def test_nothing_around_gives_no_points() -> None:
-    assert LidarAccumulator(ScanWindow(1.0, 1.0)).points_around(0).shape == (0, 3)
+    assert LidarAccumulator(ScanWindow(1.0, 1.0)).points_around(0) == []
 
 
 def test_a_clock_that_jumps_back_starts_anew() -> None:
@@ -52,7 +61,7 @@ def test_a_clock_that_jumps_back_starts_anew() -> None:
     lidar.add(scan(100.0))
     lidar.add(scan(5.0))
     assert len(lidar) == 1
-    assert len(lidar.points_around(5 * SECOND)) == 2
+    assert [len(points) for points in lidar.points_around(5 * SECOND)] == [2]
 
 
 def test_a_lidar_that_is_not_named_is_known_by_its_first_scans_and_keeps_its_window() -> None:
@@ -72,6 +81,15 @@ def test_a_point_lands_on_its_pixel_with_its_depth_whatever_the_pose() -> None:
     assert np.isfinite(depth).sum() == 1
     u, v = np.round(CAMERA.project(np.array([[1.02, -0.53, 10.0]]))[0]).astype(int)
     assert depth[v, u] == pytest.approx(10.0)
+
+
+def test_points_far_from_the_origin_of_the_map_are_projected_as_near_ones() -> None:
+    near, away = wall(5.0, 3.0, 2.0, 0.05), np.array([3_500_000.0, 5_400_000.0, 200.0])
+    T = np.eye(4)
+    T[:3, 3] = away
+    depth = project_points([MapPoints.of(near + away), MapPoints.of(near + away + 1e-3)], T, CAMERA)
+    here = project_points([MapPoints.of(near), MapPoints.of(near + 1e-3)], np.eye(4), CAMERA)
+    np.testing.assert_allclose(depth, here, atol=1e-5)
 
 
 def test_of_points_on_one_pixel_the_nearest_stays() -> None:
@@ -134,7 +152,8 @@ def test_points_far_outside_the_view_are_not_folded_into_it_by_the_lens_model() 
 
 
 def test_no_points_give_an_empty_map() -> None:
-    assert np.isnan(lidar_depth(np.zeros((0, 3)), np.eye(4), CAMERA)).all()
+    for nothing in ([], [MapPoints.of(np.zeros((0, 3)))]):
+        assert np.isnan(lidar_depth(nothing, np.eye(4), CAMERA)).all()
 
 
 def test_the_real_lidar_predicts_what_it_measured_from_elsewhere(data_dir: Path) -> None:
@@ -148,7 +167,7 @@ def test_the_real_lidar_predicts_what_it_measured_from_elsewhere(data_dir: Path)
     others = np.concatenate([scan.points_map for scan in scans if scan.stamp_ns != frame.stamp_ns])
     own = next(scan.points_map for scan in scans if scan.stamp_ns == frame.stamp_ns)
     own = own[np.linalg.norm(transform(inverse(frame.T_map_camera), own), axis=1) > 3.0]
-    predicted = lidar_depth(others, frame.T_map_camera, frame.camera, frame.image)
+    predicted = lidar_depth([MapPoints.of(others)], frame.T_map_camera, frame.camera, frame.image)
     measured = project_depth(own, frame.T_map_camera, frame.camera)
     both = np.isfinite(predicted) & np.isfinite(measured)
     ratio = predicted[both] / measured[both]

@@ -163,6 +163,8 @@ def test_points_of_times_without_a_pose_are_left_out() -> None:
     cloud = PointCloud(np.arange(30.0).reshape(10, 3), np.linspace(0.0, 0.09, 10))
     points = deskew(cloud, STAMP_NS, poses_at)
     assert len(points) == 6
+    backwards = deskew(PointCloud(cloud.xyz[::-1], cloud.time_s[::-1]), STAMP_NS, poses_at)
+    np.testing.assert_array_equal(backwards, points[::-1])
     np.testing.assert_allclose(points[5], transform(pose_at(STAMP_NS + 50_000_000), cloud.xyz[5]), atol=1e-9)
     assert last_stamp_ns(cloud, STAMP_NS) == STAMP_NS + 90_000_000
 

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from trees import POINTS, TR, kitti_odometry, kitti_raw, pose, write_rows
 
 from scene_geo_loc.core.errors import TraversalError
-from scene_geo_loc.depth.lidar import project_depth
+from scene_geo_loc.depth.lidar import MapPoints, project_depth
 from scene_geo_loc.geometry.pose import inverse, make_pose
 from scene_geo_loc.traversals.opening import open_traversal
 
@@ -104,7 +104,7 @@ def test_lidar_and_camera_of_the_real_drive_agree(data_dir: Path) -> None:
         for frame, scan in pairs:
             grey = cv2.GaussianBlur(cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY), (0, 0), 2.0)
             contrast = np.abs(cv2.Sobel(grey.astype(np.float32), cv2.CV_32F, 1, 0))
-            sparse = project_depth(scan.points_map, frame.T_map_camera @ turn, frame.camera)
+            sparse = project_depth([MapPoints.of(scan.points_map)], frame.T_map_camera @ turn, frame.camera)
             v, u = np.nonzero(np.isfinite(sparse))
             z = sparse[v, u]
             nearer = np.minimum(z[1:], z[:-1])

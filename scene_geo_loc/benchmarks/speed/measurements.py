@@ -121,7 +121,7 @@ def time_depth(traversal: Traversal, frames: Iterable[Frame]) -> tuple[Times, in
                     lidar.add(scan)
             points, T = lidar.points_around(frame.stamp_ns), frame.T_map_camera
             assert T is not None
-            counts.append(len(points))
+            counts.append(sum(map(len, points)))
             spent.append(_ms(lambda: lidar_depth(points, T, frame.camera, frame.image)))  # noqa: B023 called at once
     finally:
         cv2.setNumThreads(threads)

@@ -85,10 +85,10 @@ def decode_point_cloud(message: Any) -> PointCloud:
         return PointCloud(np.zeros((0, 3)), None)
     rows = np.lib.stride_tricks.as_strided(raw, (height, width * step), (row_step, 1), writeable=False)
     table = np.ascontiguousarray(rows).view(dtype).reshape(-1)
-    xyz = np.stack([table[name].astype(np.float64) for name in ("x", "y", "z")], axis=1)
-    good = np.isfinite(xyz).all(axis=1) & (xyz != 0).any(axis=1)
+    x, y, z = (table[name].astype(np.float64) for name in ("x", "y", "z"))
+    good = np.isfinite(x) & np.isfinite(y) & np.isfinite(z) & ((x != 0) | (y != 0) | (z != 0))
     time_s = _relative_seconds(table[time_name][good], message.header.stamp) if time_name else None
-    return PointCloud(xyz[good], time_s)
+    return PointCloud(np.stack([x[good], y[good], z[good]]).T, time_s)
 
 
 def laser_scan_points(message: Any) -> PointCloud:
@@ -136,11 +136,23 @@ def deskew(cloud: PointCloud, stamp_ns: int, poses_at: PosesAt) -> NDArray[np.fl
     after = np.minimum(before + 1, len(knots) - 1)
     since = stamps_ns - knots[before]
     usable = known[before] & (known[after] | (since == 0))
-    before, after, since, xyz = before[usable], after[usable], since[usable], cloud.xyz[usable]
-    fraction = since / np.maximum(knots[after] - knots[before], 1)
-    points = np.einsum("nij,nj->ni", poses[before, :3, :3], xyz) + poses[before, :3, 3]
-    moved = np.einsum("nij,nj->ni", poses[after, :3, :3], xyz) + poses[after, :3, 3]
-    return points + fraction[:, None] * (moved - points)
+    order = np.flatnonzero(usable)
+    # All points between two knots at once; most lidars send them in order of time.
+    is_ordered = bool((before[1:] >= before[:-1]).all())
+    by_time = np.arange(len(order)) if is_ordered else np.argsort(before[order], kind="stable")
+    order = order[by_time]
+    before, xyz = before[order], cloud.xyz.T.take(order, axis=1)
+    fraction = since[order] / np.maximum(knots[after[order]] - knots[before], 1)
+    next_knot = np.minimum(np.arange(len(knots)) + 1, len(knots) - 1)
+    T_map_sensors = np.concatenate([poses[:, :3], poses[next_knot, :3]], axis=1)
+    ends = np.searchsorted(before, np.arange(len(knots) + 1))
+    for knot in np.flatnonzero(np.diff(ends)):
+        part = slice(ends[knot], ends[knot + 1])
+        moved = T_map_sensors[knot, :, :3] @ xyz[:, part] + T_map_sensors[knot, :, 3:]
+        xyz[:, part] = moved[:3] + fraction[part] * (moved[3:] - moved[:3])
+    points = np.empty_like(xyz)
+    points[:, by_time] = xyz
+    return points.T
 
 
 def _stamps_ns(cloud: PointCloud, stamp_ns: int) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ FILES = ("keyframes.parquet", *ARRAYS, "index.faiss", "thumbnails.bin", "network
 MATCHER_ARRAYS = ("coarse_features.npy", "keypoints.npy")
 OPTIONAL_FILES = (*MATCHER_ARRAYS, "matcher.safetensors", "depth_sigma.npy")
 """Files of some maps."""
+READ_WHOLE = ("keyframes.parquet", "index.faiss", "network.safetensors", "matcher.safetensors")
+"""Files that are read whole when a map is opened to localize; of the others some rows are read by a query."""
 WORK = "work"
 """Folder of a map that is being built for what the finished map does not need."""
 
@@ -88,12 +90,17 @@ KEYFRAME_SCHEMA = pa.schema(
 """The columns of keyframes.parquet; poses are T_map_camera."""
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
+def sha256_of(path: Path, after_block: Callable[[], None] = lambda: None) -> str:
+    """Returns the SHA-256 of a file in hexadecimal.
+
+    Args:
+        after_block: called after every megabyte; it may pause, or raise to stop.
+    """
     with path.open("rb") as file:
         total = hashlib.sha256()
-        while block := file.read(1 << 22):
+        while block := file.read(1 << 20):
             total.update(block)
+            after_block()
     return total.hexdigest()
 
 

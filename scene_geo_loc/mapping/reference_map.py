@@ -19,6 +19,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import cv2
@@ -34,6 +35,7 @@ from scene_geo_loc.mapping.map_info import (
     FORMAT,
     KEYFRAME_SCHEMA,
     MATCHER_ARRAYS,
+    READ_WHOLE,
     MapInfo,
     read_info,
     sha256_of,
@@ -121,11 +123,15 @@ class ReferenceMap:
             raise MapError(f"The depth of {self.path} is not of 16-bit floats: {FORMAT.again}.")
 
     @classmethod
-    def open(cls, path: Path | str) -> ReferenceMap:
+    def open(cls, path: Path | str, *, verified: Collection[str] = ()) -> ReferenceMap:
         """Opens a map; the large arrays stay on the disk.
 
         Checks that every file is there with its right size and that their values fit together; `verify`
         checks every byte.
+
+        Args:
+            verified: files that are compared with their checksums before anything is read of them, for
+                example `READ_WHOLE`.
 
         Raises MapError where the folder is no map, is damaged, or has a version that cannot be read.
         """
@@ -139,6 +145,7 @@ class ReferenceMap:
                 raise MapError(
                     f"{file} has {file.stat().st_size} bytes and should have {record.bytes}: {FORMAT.again}."
                 )
+        _verify(path, info, verified)
         try:
             return cls(path, info)
         except MapError:
@@ -147,11 +154,21 @@ class ReferenceMap:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise MapError(f"{path} cannot be read ({reason}): {FORMAT.again}.") from error
 
-    def verify(self) -> None:
-        """Compares every file with its checksum. Raises MapError at the first that differs."""
-        for name, record in self.info.files.items():
-            if sha256_of(self.path / name) != record.sha256:
-                raise MapError(f"{self.path / name} has changed since the map was built: {FORMAT.again}.")
+    def verify(
+        self, names: Collection[str] | None = None, after_block: Callable[[], None] = lambda: None
+    ) -> None:
+        """Compares files with their checksums. Raises MapError at the first that differs.
+
+        Args:
+            names: the files; default: all.
+            after_block: called after every megabyte; it may pause, or raise to stop.
+        """
+        _verify(self.path, self.info, self.info.files if names is None else names, after_block)
+
+    @property
+    def large_files(self) -> list[str]:
+        """Names of the files of which a query reads some rows only."""
+        return [name for name in self.info.files if name not in READ_WHOLE]
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
@@ -192,6 +209,15 @@ class ReferenceMap:
         if picture is None:
             raise MapError(f"The thumbnail of keyframe {keyframe} of {self.path} is damaged: {FORMAT.again}.")
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _verify(
+    path: Path, info: MapInfo, names: Collection[str], after_block: Callable[[], None] = lambda: None
+) -> None:
+    for name in names:
+        record = info.files.get(name)
+        if record is not None and sha256_of(path / name, after_block) != record.sha256:
+            raise MapError(f"{path / name} has changed since the map was built: {FORMAT.again}.")
 
 
 def _array(path: Path) -> NDArray:

@@ -14,7 +14,7 @@ import pytest
 from room import Room
 
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.mapping.map_info import FILES
+from scene_geo_loc.mapping.map_info import FILES, READ_WHOLE
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 
@@ -99,6 +99,16 @@ def test_verify_finds_a_changed_byte_in_each_file(copy: Path, name: str) -> None
     (copy / name).write_bytes(content)
     with pytest.raises(MapError, match=f"{name} has changed"):
         opened.verify()
+
+
+@pytest.mark.parametrize("name", READ_WHOLE)
+def test_opening_can_verify_files_before_it_reads_them(copy: Path, name: str) -> None:
+    ReferenceMap.open(copy, verified=READ_WHOLE)
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(MapError, match=f"{name} has changed"):
+        ReferenceMap.open(copy, verified=READ_WHOLE)
 
 
 def change_info(path: Path, **values: object) -> None:

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 def open_localizer(settings: LocalizationNodeSettings) -> tuple[Localizer, ReferenceMap]:
     """Returns the localizer and its map. Raises SceneGeoLocError."""
     from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.mapping.map_info import READ_WHOLE
     from scene_geo_loc.mapping.reference_map import ReferenceMap
 
     if not settings.map:
         raise SceneGeoLocError("No map is given; set the parameter `map` to the folder of a reference map.")
-    reference_map = ReferenceMap.open(Path(settings.map))
-    reference_map.verify()
+    # The large files are verified while the node localizes, see `MapCheck`.
+    reference_map = ReferenceMap.open(Path(settings.map), verified=READ_WHOLE)
     return Localizer(reference_map, settings.localizer, settings.device), reference_map
 
 

@@ -30,6 +30,7 @@ from scene_geo_loc.ros.common.managed_node import LOG_PERIOD_S, ManagedNode
 from scene_geo_loc.ros.common.messages import image_message, stamp_to_ns
 from scene_geo_loc.ros.common.transforms import TransformListener
 from scene_geo_loc.ros.localization.initial_pose import InitialPoses
+from scene_geo_loc.ros.localization.map_check import MapCheck
 from scene_geo_loc.ros.localization.pose_publisher import PosePublisher
 from scene_geo_loc.ros.localization.report import LocalizationFacts
 from scene_geo_loc.ros.localization.rig import RigCameras
@@ -126,6 +127,8 @@ class LocalizationPipeline:
         close(node.destroy_publisher, self._debug_publisher)
         self._state = StatePublisher(node, self._on_request)
         close(self._state.close)
+        self._map_check = MapCheck(reference_map, node.get_logger().error)
+        close(self._map_check.close)
         close(DiagnosticsPublisher(node, "localization", self._report).close)
         jumps = node.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
@@ -155,6 +158,7 @@ class LocalizationPipeline:
         camera = CameraInput(node, settings, self._on_image)
         close(camera.close)
         self.inputs = Inputs(camera, rig, worker)
+        self._map_check.start()
 
     def _drop_images(self) -> None:
         self.inputs = None
@@ -318,6 +322,8 @@ class LocalizationPipeline:
             inliers=progress.estimate.inliers if progress.estimate else None,
             map_path=str(self._map.path),
             map_frame=self.map_frame,
+            map_check=self._map_check.status.value,
+            map_problem=self._map_check.problem,
             keyframes=len(self._map),
             device=str(extractor.device),
             backend=extractor.backend_name,

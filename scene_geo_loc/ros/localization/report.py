@@ -21,7 +21,8 @@ class LocalizationFacts:
         active: whether the lifecycle state is active.
         state: as on localization/state.
         reason: sentence on why it is not localized, or "".
-        camera_problem, transform_problem: sentences, or "".
+        camera_problem, transform_problem, map_problem: sentences, or "".
+        map_check: progress of the verification of the map's large files.
         image_topic, info_topic: topics of images and intrinsics.
         has_camera_info: whether intrinsics have arrived.
         image_age_s: wall time since the last image arrived, or since activation.
@@ -52,6 +53,8 @@ class LocalizationFacts:
     inliers: int | None
     map_path: str
     map_frame: str
+    map_check: str
+    map_problem: str
     keyframes: int
     device: str
     backend: str
@@ -60,6 +63,8 @@ class LocalizationFacts:
         """Returns the findings and the values that docs/nodes.md describes."""
         report = Report(values=self._values())
         report.find_failed_callbacks(self.recent)
+        if self.map_problem:
+            report.find(Level.ERROR, self.map_problem)
         if not self.active:
             report.find(Level.WARN, "Inactive: activate the node to localize.")
         elif self.state is State.SUSPENDED:
@@ -98,6 +103,7 @@ class LocalizationFacts:
             "state": self.state.value,
             "map": self.map_path,
             "map_frame": self.map_frame,
+            "map_check": self.map_check,
             "keyframes": self.keyframes,
             "device": self.device,
             "backend": self.backend,

@@ -1,0 +1,107 @@
+"""What is checked of a map when the node is configured, and what in the background."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from camera_robot import FakeLocalizer, FakeMap, Robot
+
+from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.mapping.map_info import READ_WHOLE
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
+from scene_geo_loc.ros.localization.map_check import CheckStatus, MapCheck
+from scene_geo_loc.ros.localization.node import open_localizer
+
+
+@pytest.fixture
+def copy(room_map: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(room_map, tmp_path / "map"))
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def finished(check: MapCheck) -> MapCheck:
+    check.start()
+    while check.status is CheckStatus.RUNNING:
+        time.sleep(0.01)
+    check.close()
+    return check
+
+
+def test_an_intact_map_passes(room_map: Path) -> None:
+    failures: list[str] = []
+    check = finished(MapCheck(ReferenceMap.open(room_map), failures.append))
+    assert (check.status, check.problem, failures) == (CheckStatus.PASSED, "", [])
+
+
+@pytest.mark.parametrize("name", READ_WHOLE)
+def test_a_changed_byte_in_what_is_read_whole_fails_configure(copy: Path, name: str) -> None:
+    flip_a_byte(copy / name)
+    with pytest.raises(MapError, match=f"{name} has changed"):
+        open_localizer(LocalizationNodeSettings(map=str(copy)))
+
+
+@pytest.mark.parametrize("name", ["local_features.npy", "depth.npy", "thumbnails.bin"])
+def test_a_changed_byte_in_a_large_file_is_found_in_the_background(copy: Path, name: str) -> None:
+    flip_a_byte(copy / name)
+    _, reference_map = open_localizer(LocalizationNodeSettings(map=str(copy), device="cpu"))
+    failures: list[str] = []
+    check = finished(MapCheck(reference_map, failures.append))
+    assert check.status is CheckStatus.FAILED
+    assert failures == [check.problem]
+    assert f"{name} has changed" in check.problem
+    with pytest.raises(MapError, match=f"{name} has changed"):
+        reference_map.verify()
+
+
+def test_a_large_file_that_is_gone_is_found_as_well(copy: Path) -> None:
+    reference_map = ReferenceMap.open(copy)
+    (copy / "thumbnails.bin").unlink()
+    check = finished(MapCheck(reference_map, lambda problem: None))
+    assert check.status is CheckStatus.FAILED
+    assert "thumbnails.bin" in check.problem
+
+
+def test_closing_ends_a_check_that_has_begun() -> None:
+    class EndlessMap:
+        large_files = ("depth.npy",)
+
+        def verify(self, names: Any, after_block: Any) -> None:
+            while True:
+                after_block()
+
+    check = MapCheck(EndlessMap(), lambda problem: None)  # type: ignore[arg-type]
+    check.close()
+    check = MapCheck(EndlessMap(), lambda problem: None)  # type: ignore[arg-type]
+    check.start()
+    check.close()
+    assert check.status is CheckStatus.RUNNING
+    assert not check._thread.is_alive()
+
+
+def test_diagnostics_name_the_damaged_file_and_images_are_still_localized(
+    world: Any, picture: np.ndarray
+) -> None:
+    class DamagedMap(FakeMap):
+        def verify(self, names: Any, after_block: Any) -> None:
+            raise MapError("depth.npy has changed since the map was built.")
+
+    localizer = FakeLocalizer()
+    localizer.map = DamagedMap()  # type: ignore[attr-defined]
+    robot = Robot(world, picture, localizer)
+    robot.mount_camera()
+    robot.send()
+    robot.state_becomes("localized")
+    report = robot.diagnosed("depth.npy has changed")
+    assert report.level == b"\x02"
+    assert {item.key: item.value for item in report.values}["map_check"] == "failed"

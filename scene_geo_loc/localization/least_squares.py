@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.lie import displaced
 from scene_geo_loc.geometry.pose import Pose
 
 STEPS = 5
 """Number of Gauss-Newton steps; the initial pose is close to the solution."""
+
+INLIER_STEPS = 10
+"""Largest number of Gauss-Newton steps to the inliers; they end where the inliers stay the same."""
 
 SCALE = 0.7
 """Width of the loss as a multiple of the inliers' median error.
@@ -40,17 +44,42 @@ def fit_pose(pose: Pose, linearise: Callable[[Pose, float], Linearised], max_err
         linearise: returns the reprojections at a pose, whitened for a scale in pixels; see `linearised`.
         max_error_px: largest reprojection error of an inlier.
     """
-    T, scale = pose.copy(), max_error_px
+    T, scale = pose, max_error_px
     for _ in range(STEPS):
         residuals, J = linearise(T, scale)
         squared = residuals[0] ** 2 + residuals[1] ** 2
         scale = SCALE * error_scale(np.sqrt(squared[squared <= max_error_px**2]))
-        loss = 1 / (1 + squared / scale**2)
-        weighed, flat = (J * loss).reshape(6, -1), J.reshape(6, -1)
-        step = np.linalg.lstsq(weighed @ flat.T, -weighed @ residuals.ravel(), rcond=None)[0]
-        T[:3, 3] += step[:3]
-        T[:3, :3] = Rotation.from_rotvec(step[3:]).as_matrix() @ T[:3, :3]
+        T = stepped(T, residuals, J, 1 / (1 + squared / scale**2))
     return T if np.isfinite(T).all() else pose
+
+
+def fit_pose_to_inliers(
+    pose: Pose, linearise: Callable[[Pose, float], Linearised], max_error_px: float
+) -> Pose:
+    """Returns a nearby pose with the least sum of truncated squared errors, by Gauss-Newton steps.
+
+    Each step fits the pose to the matches that are inliers at the pose before it, all with the same weight.
+
+    Args:
+        pose: initial value.
+        linearise: see `fit_pose`; not whitened.
+        max_error_px: largest reprojection error of an inlier.
+    """
+    T, inliers = pose, None
+    for _ in range(INLIER_STEPS):
+        residuals, J = linearise(T, 1.0)
+        earlier, inliers = inliers, residuals[0] ** 2 + residuals[1] ** 2 <= max_error_px**2
+        T = stepped(T, residuals, J, inliers)
+        if earlier is not None and (inliers == earlier).all():
+            break
+    return T if np.isfinite(T).all() else pose
+
+
+def stepped(T: Pose, residuals: NDArray[np.float64], J: NDArray[np.float64], weights: NDArray[Any]) -> Pose:
+    """Returns a pose after a Gauss-Newton step, from reprojections at it and their weights (M,)."""
+    weighed, flat = (J * weights).reshape(6, -1), J.reshape(6, -1)
+    step = np.linalg.lstsq(weighed @ flat.T, -weighed @ residuals.ravel(), rcond=None)[0]
+    return displaced(T, step)
 
 
 def error_scale(errors: NDArray[np.float64]) -> float:

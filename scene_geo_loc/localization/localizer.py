@@ -23,9 +23,10 @@ from scene_geo_loc.localization.estimate import (
     PosePrior,
     Status,
 )
-from scene_geo_loc.localization.pnp import FIT_WIDTH, ideal_pixels, refine_pnp, rerank_inliers, spread
+from scene_geo_loc.localization.pnp import FIT_WIDTH, ideal_pixels, refine_pnp, spread
 from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, Stopwatch, camera_images
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.robust_pnp import rerank_inliers
 from scene_geo_loc.localization.solution import Solution, by_camera, by_candidate, propose
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers import make_matcher

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.localization.pnp import CameraMatches, solve_pnp
+from scene_geo_loc.localization.pnp import CameraMatches
 from scene_geo_loc.localization.query import QueryMatches
+from scene_geo_loc.localization.robust_pnp import solve_pnp
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,9 @@ from scene_geo_loc.localization.covariance import (
     normal_equations,
     pose_covariance,
 )
-from scene_geo_loc.localization.pnp import CameraMatches, refine_pnp, solve_pnp
+from scene_geo_loc.localization.pnp import CameraMatches, refine_pnp
+from scene_geo_loc.localization.robust_pnp import solve_pnp
+from scene_geo_loc.localization.solvers.base import PnpSolver
 
 T_MAP_BASE = make_pose(Rotation.from_euler("zyx", (80, 5, -3), degrees=True).as_matrix(), FAR_AWAY)
 AHEAD = make_pose(np.eye(3), (0.0, -0.2, 1.5))
@@ -40,45 +42,50 @@ def seen(rng: np.random.Generator, T_base_camera: Pose, count: int, noise_px: fl
     return CameraMatches(T_base_camera, CAMERA, pixels + rng.normal(0, noise_px, (count, 2)), points)
 
 
-def test_two_cameras_with_two_points_each_fix_the_pose_that_neither_fixes_alone() -> None:
+def test_two_cameras_with_two_points_each_fix_the_pose_that_neither_fixes_alone(solver: PnpSolver) -> None:
     rng = np.random.default_rng(3)
     both = [seen(rng, AHEAD, 2), seen(rng, LEFT, 2)]
-    assert all(solve_pnp([one], 4.0) is None for one in both)
-    found = solve_pnp(both, 4.0)
+    assert all(solve_pnp([one], 4.0, solver) is None for one in both)
+    found = solve_pnp(both, 4.0, solver)
     assert found is not None
     assert position_error_m(T_MAP_BASE, found) < 1e-3
     assert rotation_error_deg(T_MAP_BASE, found) < 1e-2
 
 
 @settings(deadline=None, max_examples=15)
-@given(st.integers(0, 10_000), st.integers(4, 40), st.integers(0, 40), st.integers(0, 40))
+@given(
+    seed=st.integers(0, 10_000), ahead=st.integers(4, 40), left=st.integers(0, 40), rear=st.integers(0, 40)
+)
 def test_exact_matches_give_the_exact_pose_however_they_are_shared_out(
-    seed: int, ahead: int, left: int, rear: int
+    solver: PnpSolver, seed: int, ahead: int, left: int, rear: int
 ) -> None:
     rng = np.random.default_rng(seed)
     matches = [seen(rng, AHEAD, ahead), seen(rng, LEFT, left), seen(rng, REAR, rear)]
-    found = solve_pnp(matches, 4.0)
+    found = solve_pnp(matches, 4.0, solver)
     assert found is not None
     refined = refine_pnp(found, matches, 4.0)
     assert position_error_m(T_MAP_BASE, refined) < 1e-3
     assert rotation_error_deg(T_MAP_BASE, refined) < 1e-2
 
 
-def test_six_of_ten_matches_may_be_wrong_and_one_camera_may_be_wrong_altogether() -> None:
+def test_six_of_ten_matches_may_be_wrong_and_one_camera_may_be_wrong_altogether(solver: PnpSolver) -> None:
     rng = np.random.default_rng(1)
     matches = [seen(rng, mount, 100, 0.5) for mount in (AHEAD, LEFT, REAR)]
     for one, wrong in zip(matches, (40, 40, 100), strict=True):
         one.pixels[:wrong] = rng.uniform((0, 0), (320, 240), (wrong, 2))
-    found = solve_pnp(matches, 4.0)
+    found = solve_pnp(matches, 4.0, solver)
     assert found is not None
     refined = refine_pnp(found, matches, 4.0)
     assert position_error_m(T_MAP_BASE, refined) < 0.05
     assert (matches[0].errors(refined)[40:] <= 4.0).all()
 
 
-def test_a_rig_of_one_camera_has_that_camera_s_pose_and_covariance() -> None:
+def test_a_rig_of_one_camera_has_that_camera_s_pose_and_covariance(solver: PnpSolver) -> None:
     one = seen(np.random.default_rng(2), AHEAD, 80, 0.7)
-    alone, rig = solve_pnp([replace(one, T_base_camera=np.eye(4))], 4.0), solve_pnp([one], 4.0)
+    alone, rig = (
+        solve_pnp([replace(one, T_base_camera=np.eye(4))], 4.0, solver),
+        solve_pnp([one], 4.0, solver),
+    )
     assert alone is not None
     assert rig is not None
     np.testing.assert_allclose(rig @ AHEAD, alone, atol=1e-6)
@@ -133,11 +140,11 @@ def test_points_on_one_line_through_all_cameras_fix_no_pose() -> None:
     assert pose_covariance(T_MAP_BASE, matches) is None
 
 
-def test_too_few_matches_and_none_at_all_give_no_pose() -> None:
+def test_too_few_matches_and_none_at_all_give_no_pose(solver: PnpSolver) -> None:
     rng = np.random.default_rng(6)
-    assert solve_pnp([], 4.0) is None
-    assert solve_pnp([seen(rng, AHEAD, 0), seen(rng, LEFT, 0)], 4.0) is None
-    assert solve_pnp([seen(rng, AHEAD, 2), seen(rng, LEFT, 1)], 4.0) is None
+    assert solve_pnp([], 4.0, solver) is None
+    assert solve_pnp([seen(rng, AHEAD, 0), seen(rng, LEFT, 0)], 4.0, solver) is None
+    assert solve_pnp([seen(rng, AHEAD, 2), seen(rng, LEFT, 1)], 4.0, solver) is None
 
 
 def test_errors_are_those_of_each_camera_s_own_image() -> None:

@@ -15,10 +15,12 @@ from room import Room
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import inverse, position_error_m, rotation_error_deg, transform
+from scene_geo_loc.localization import robust_pnp
 from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, PosePrior, Status
 from scene_geo_loc.localization.localizer import MIN_RERANK_INLIERS, Localizer
 from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.localization.rejection import RejectionKind
+from scene_geo_loc.localization.solvers.base import PnpSolver
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame
@@ -44,6 +46,16 @@ def estimate(localizer: Localizer, query: Frame) -> PoseEstimate:
 def test_a_view_from_beside_the_mapped_line_is_localized(estimate: PoseEstimate, query: Frame) -> None:
     assert estimate.status is Status.LOCALIZED
     assert estimate.reason == ""
+    assert position_error_m(query.T_map_camera, estimate.T_map_camera) < 0.1
+    assert rotation_error_deg(query.T_map_camera, estimate.T_map_camera) < 1
+
+
+def test_either_solver_localizes_it(
+    localizer: Localizer, query: Frame, solver: PnpSolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(robust_pnp, "pnp_solver", lambda: solver)
+    estimate = localizer.localize(query)
+    assert estimate.status is Status.LOCALIZED
     assert position_error_m(query.T_map_camera, estimate.T_map_camera) < 0.1
     assert rotation_error_deg(query.T_map_camera, estimate.T_map_camera) < 1
 

@@ -20,33 +20,34 @@ from scene_geo_loc.localization.pnp import (
     ideal_pixels,
     refine_pnp,
     reprojection_errors,
-    solve_pnp,
 )
+from scene_geo_loc.localization.robust_pnp import solve_pnp
+from scene_geo_loc.localization.solvers.base import PnpSolver
 
 
 def pose() -> Pose:
     return make_pose(cv2.Rodrigues(np.array([0.2, -0.5, 0.1]))[0], FAR_AWAY)
 
 
-def solved(pixels: np.ndarray, points: np.ndarray) -> Pose | None:
-    return solve_pnp([CameraMatches(np.eye(4), CAMERA, pixels, points)], 4.0)
+def solved(pixels: np.ndarray, points: np.ndarray, solver: PnpSolver) -> Pose | None:
+    return solve_pnp([CameraMatches(np.eye(4), CAMERA, pixels, points)], 4.0, solver)
 
 
-def test_exact_matches_give_the_exact_pose_even_far_from_the_origin() -> None:
+def test_exact_matches_give_the_exact_pose_even_far_from_the_origin(solver: PnpSolver) -> None:
     pixels, points = seen_points(np.random.default_rng(0), pose(), 60)
-    solution = solved(pixels, points)
+    solution = solved(pixels, points, solver)
     assert solution is not None
     assert position_error_m(pose(), solution) < 1e-5
     assert rotation_error_deg(pose(), solution) < 1e-4
     assert (reprojection_errors(solution, pixels, points, CAMERA) <= 4.0).all()
 
 
-def test_seven_of_ten_matches_may_be_wrong() -> None:
+def test_seven_of_ten_matches_may_be_wrong(solver: PnpSolver) -> None:
     rng = np.random.default_rng(1)
     pixels, points = seen_points(rng, pose(), 300)
     pixels[:210] = rng.uniform((0, 0), (320, 240), (210, 2))
     pixels[210:] += rng.normal(0, 0.5, (90, 2))
-    solution = solved(pixels, points)
+    solution = solved(pixels, points, solver)
     assert solution is not None
     assert position_error_m(pose(), solution) < 0.1
     inlier = reprojection_errors(solution, pixels, points, CAMERA) <= 4.0
@@ -55,9 +56,9 @@ def test_seven_of_ten_matches_may_be_wrong() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 3])
-def test_fewer_than_four_matches_give_nothing(count: int) -> None:
+def test_fewer_than_four_matches_give_nothing(solver: PnpSolver, count: int) -> None:
     pixels, points = seen_points(np.random.default_rng(2), pose(), count)
-    assert solved(pixels, points) is None
+    assert solved(pixels, points, solver) is None
 
 
 def test_refining_brings_a_rough_pose_to_the_least_squares_one() -> None:

@@ -206,6 +206,7 @@ HEALTHY: dict[str, Any] = {
     "keyframes": 1,
     "device": "cpu",
     "backend": "torch",
+    "pnp_solver": "PoseLib",
 }
 
 
@@ -236,4 +237,4 @@ def test_the_report_of_localization_says_what_is_wrong(
 
 def test_the_report_of_localization_names_what_runs_the_network() -> None:
     values = LocalizationFacts(**(HEALTHY | {"device": "cpu", "backend": "openvino"})).report().values
-    assert (values["device"], values["backend"]) == ("cpu", "openvino")
+    assert (values["device"], values["backend"], values["pnp_solver"]) == ("cpu", "openvino", "PoseLib")

@@ -20,6 +20,7 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.transform_tree import TransformTree
 from scene_geo_loc.localization.estimate import PoseEstimate
 from scene_geo_loc.localization.query import CameraImage
+from scene_geo_loc.localization.robust_pnp import pnp_solver
 from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.tracker import TrackedPose, Tracker
 from scene_geo_loc.networks.runtime.extractor import has_contrast
@@ -327,4 +328,5 @@ class LocalizationPipeline:
             keyframes=len(self._map),
             device=str(extractor.device),
             backend=extractor.backend_name,
+            pnp_solver=pnp_solver().name,
         ).report()

@@ -58,6 +58,7 @@ class LocalizationFacts:
     keyframes: int
     device: str
     backend: str
+    pnp_solver: str
 
     def report(self) -> Report:
         """Returns the findings and the values that docs/nodes.md describes."""
@@ -107,6 +108,7 @@ class LocalizationFacts:
             "keyframes": self.keyframes,
             "device": self.device,
             "backend": self.backend,
+            "pnp_solver": self.pnp_solver,
             "frames_received": self.totals[Event.RECEIVED],
             "frames_processed": self.totals[Event.PROCESSED],
             "frames_dropped": self.totals[Event.DROPPED],

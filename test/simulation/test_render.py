@@ -10,9 +10,11 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, make_pose
 from scene_geo_loc.simulation.conditions import CONDITIONS
 from scene_geo_loc.simulation.materials.textures import TextureBank
+from scene_geo_loc.simulation.rendering.lattice import PixelLattice
 from scene_geo_loc.simulation.rendering.mesh import MeshBuilder
 from scene_geo_loc.simulation.rendering.night import Moment
 from scene_geo_loc.simulation.rendering.render import Scene
+from scene_geo_loc.simulation.rendering.surfaces import Surfaces
 from scene_geo_loc.simulation.town.city import City
 from scene_geo_loc.simulation.vehicle.sensors import CameraView
 
@@ -65,7 +67,7 @@ def test_a_point_of_the_town_is_seen_where_the_distorted_camera_projects_it(
 
 
 def test_the_colour_of_a_wall_comes_through() -> None:
-    picture, _ = CameraView(wall(12.0, (200, 60, 60)), CAMERA).take(FORWARD, 0)
+    picture = CameraView(wall(12.0, (200, 60, 60)), CAMERA).take(FORWARD, 0)
     red, green, blue = picture.reshape(-1, 3).mean(0)
     assert red > 1.5 * green
     assert green == pytest.approx(blue, rel=0.2)
@@ -82,6 +84,7 @@ def test_a_fine_texture_far_away_shows_its_mean_and_does_not_shimmer() -> None:
         texture, u, v, np.full(500, 0.002, np.float32), np.full(500, 0.002, np.float32), 0 * dither
     )
     far = bank.sample(texture, u, v, np.full(500, 0.4, np.float32), np.full(500, 0.4, np.float32), dither)
+    assert near.shape == far.shape == (500, 4)
     assert near[:, 0].std() > 25
     assert far[:, 0] == pytest.approx(100, abs=2)
 
@@ -94,7 +97,10 @@ def pictures(city: City, T_map_camera: Pose, overcast: Scene) -> dict[str, tuple
         scenes[name] = city.scene(CONDITIONS[name], START_M, LENGTH_M, sight=SIGHT_M)
     base = T_map_camera @ np.linalg.inv(make_pose(OPTICAL_FROM_BODY.T, (0.9, 0.0, 1.6)))
     moment = Moment(base, np.array([8.0, 0, 0]), np.zeros(3), np.zeros((0, 4, 4)))
-    return {name: CameraView(scene, CAMERA).take(T_map_camera, 0, moment) for name, scene in scenes.items()}
+    views = {name: CameraView(scene, CAMERA) for name, scene in scenes.items()}
+    return {
+        name: (view.take(T_map_camera, 0, moment), view.depth(T_map_camera)) for name, view in views.items()
+    }
 
 
 @pytest.mark.parametrize("name", ["sunny", "long-term", "snow", "night"])
@@ -125,3 +131,30 @@ def test_the_sun_casts_shadows(city: City) -> None:
     under = -3.5 * sunny.sun_direction[:2] / sunny.sun_direction[2]
     points = np.array([(*under, 0.01), (20.0, 20.0, 0.01)], np.float32)
     assert scene.is_shadowed(points, sunny.sun_direction).tolist() == [True, False]
+
+
+def test_rays_that_neighbours_save_change_nothing_but_the_narrowest_details(
+    overcast: Scene, T_map_camera: Pose
+) -> None:
+    u, v = np.meshgrid(np.arange(CAMERA.width), np.arange(CAMERA.height))
+    rays = CAMERA.rays(np.stack([u.ravel(), v.ravel()], 1)) @ T_map_camera[:3, :3].T
+    directions = (rays / np.linalg.norm(rays, axis=1, keepdims=True)).astype(np.float32)
+    eye, dither = T_map_camera[:3, 3].astype(np.float32), np.full(len(rays), 0.5, np.float32)
+    every, all_hits = overcast.radiance(eye, directions, 1 / CAMERA.fx, dither)
+    lattice = PixelLattice(CAMERA.width, CAMERA.height)
+    saved, hits = overcast.radiance(eye, directions, 1 / CAMERA.fx, dither, lattice=lattice)
+    same = hits.surface == all_hits.surface
+    assert same.mean() > 0.97
+    seen = same & np.isfinite(all_hits.distance)
+    np.testing.assert_allclose(hits.distance[seen], all_hits.distance[seen], rtol=1e-3)
+    assert np.abs(saved - every)[same].mean() < 0.005
+
+
+def test_triangles_of_one_polygon_are_one_surface_and_neighbouring_boxes_are_not() -> None:
+    bank, mesh = TextureBank(), MeshBuilder()
+    grey = bank.add(np.full((8, 8, 3), 200, np.uint8), 0.1)
+    mesh.polygon([(0, 0, 0), (2, 0, 0), (3, 2, 0), (1, 3, 0)], grey)
+    mesh.boxes([(0, 0, 1), (2, 0, 1)], [(1, 1, 2), (3, 1, 2)], grey)
+    surfaces = Surfaces(mesh.mesh()).of_triangle
+    assert surfaces[0] == surfaces[1]
+    assert len(np.unique(surfaces)) == 1 + 2 * 6

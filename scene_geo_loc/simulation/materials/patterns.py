@@ -14,27 +14,36 @@ Image = NDArray[np.uint8]
 
 def noise(rng: np.random.Generator, h: int, w: int, cell: float, octaves: int = 3) -> NDArray[np.float32]:
     """Returns smooth noise (h, w) of about unit variance, with coarsest cells of `cell` pixels."""
-    out = np.zeros((h, w), np.float32)
-    weight = 0.0
-    for octave in range(octaves):
-        size = max(cell / 2**octave, 1.0)
+    sizes = [max(cell / 2**octave, 1.0) for octave in range(octaves)]
+    weight = sum(0.6 ** (2 * octave) for octave in range(octaves))
+    # Coarse octaves are enlarged to the cells of the finest, and their sum once to pixels.
+    finest = sizes[-1]
+    rows, columns = int(h / finest) + 2, int(w / finest) + 2
+    total = np.zeros((rows, columns), np.float32)
+    for octave, size in enumerate(sizes):
         grid = rng.standard_normal((int(h / size) + 3, int(w / size) + 3), dtype=np.float32)
-        big = cv2.resize(grid, None, fx=size, fy=size, interpolation=cv2.INTER_CUBIC)
-        amplitude = 0.6**octave
-        out += amplitude * big[:h, :w]
-        weight += amplitude**2
-    return out / np.float32(0.75 * weight**0.5)
+        scale = size / finest
+        if scale > 1:
+            grid = np.asarray(cv2.resize(grid, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC))
+        total += np.float32(0.6**octave) * grid[:rows, :columns]
+    total /= np.float32(0.75 * weight**0.5)
+    if finest == 1:
+        return total[:h, :w]
+    big = cv2.resize(total, None, fx=finest, fy=finest, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(big[:h, :w], np.float32)
 
 
 def shade(colour: ArrayLike, brightness: NDArray) -> Image:
     """Returns an image of one colour times a brightness (h, w) around 1."""
-    return np.clip(np.asarray(colour, np.float32) * brightness[..., None], 0, 255).astype(np.uint8)
+    bright = np.asarray(brightness, np.float32)
+    coloured = np.asarray(cv2.merge([bright * np.float32(value) for value in np.asarray(colour)]))
+    return np.clip(coloured, 0, 255, out=coloured).astype(np.uint8)
 
 
 def modulate(image: Image, brightness: NDArray) -> Image:
     """Returns an image times a brightness (h, w) around 1."""
-    bright = image * np.asarray(brightness, np.float32)[..., None]
-    return np.clip(bright, 0, 255, out=bright).astype(np.uint8)
+    bright = cv2.merge([np.asarray(brightness, np.float32)] * 3)
+    return np.asarray(cv2.multiply(image, bright, dtype=cv2.CV_8U), np.uint8)
 
 
 def blend(image: Image, other: ArrayLike, share: NDArray) -> Image:
@@ -61,21 +70,29 @@ def courses(
         contrast: spread of the stones' brightness.
     """
     bw, bh = size
-    y = np.arange(h, dtype=np.float32)[:, None]
+    y = np.arange(h, dtype=np.float32)
     row = (y / bh).astype(np.int32)
-    x = np.arange(w, dtype=np.float32)[None] + (row % 2) * (bw / 2)
+    # Every second row is shifted by half a stone.
+    x = np.arange(w, dtype=np.float32) + np.array([[0], [bw / 2]], np.float32)
     column = (x / bw).astype(np.int32)
     tones = 1 + contrast * rng.standard_normal((int(row.max()) + 1, int(column.max()) + 1)).astype(np.float32)
     hues = rng.normal(0, contrast * 26, (*tones.shape, 3)).astype(np.float32)
     hues -= hues.mean(2, keepdims=True)
-    stones = (np.asarray(colour, np.float32) * tones[..., None] + hues)[row, column]
+    stones = np.asarray(colour, np.float32) * tones[..., None] + hues
     # A joint thinner than a pixel is drawn fainter, as its area average.
-    cover_x = np.clip(joint - (x - column * bw), 0, 1)
-    cover_y = np.clip(joint - (y - row * bh), 0, 1)
-    cover = np.maximum(cover_x, np.broadcast_to(cover_y, cover_x.shape))[..., None]
-    stones += (np.asarray(joint_colour, np.float32) - stones) * cover
-    stones *= (1 + 0.05 * rng.standard_normal((h, w), dtype=np.float32))[..., None]
-    return np.clip(stones, 0, 255, out=stones).astype(np.uint8)
+    cover_x, cover_y = np.clip(joint - (x - column * bw), 0, 1), np.clip(joint - (y - row * bh), 0, 1)
+    mortar = np.asarray(joint_colour, np.float32)
+    painted = np.empty((len(stones), w, 3), np.float32)
+    for parity in range(2):
+        part = stones[parity::2].take(column[parity], axis=1)
+        painted[parity::2] = part + (mortar - part) * cover_x[parity][:, None]
+    wall = painted.take(row, axis=0)
+    for line in np.flatnonzero(cover_y):
+        parity = row[line] % 2
+        plain = stones[row[line]].take(column[parity], axis=0)
+        wall[line] = plain + (mortar - plain) * np.maximum(cover_x[parity], cover_y[line])[:, None]
+    grain = 1 + np.float32(0.05) * rng.standard_normal((h, w), dtype=np.float32)
+    return np.asarray(cv2.multiply(wall, cv2.merge([grain] * 3), dtype=cv2.CV_8U), np.uint8)
 
 
 def plaster(rng: np.random.Generator, h: int, w: int, texel_m: float, colour: ArrayLike) -> Image:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 V_LEVELS = 6
 U_EXTRA_LEVELS = 4
 _LEVELS = V_LEVELS * U_EXTRA_LEVELS
+_EVEN, _BYTE = np.uint32(0x00FF00FF), np.uint32(8)
+"""Mask of every other byte of a packed texel, and a byte in bits."""
 
 
 class TextureBank:
@@ -76,15 +78,11 @@ class TextureBank:
         texels = np.concatenate(self._chunks)
         self._chunks = [texels]
         table = np.concatenate(self._tables)
-        sizes = table[:, 1:3].astype(np.int32)
         self._frozen = (
             texels,
             table[:, 0].astype(np.int64),
-            np.ascontiguousarray(sizes[:, 0]),
-            np.ascontiguousarray(sizes[:, 1]),
-            table[:, 3].astype(np.float32),
-            table[:, 4].astype(np.float32),
-            np.log2(table[::_LEVELS, 4]).astype(np.float32),
+            np.ascontiguousarray(table[:, 1:], np.float32),
+            np.ascontiguousarray(table[::_LEVELS, 4], np.float32),
         )
 
     def sample(
@@ -95,8 +93,8 @@ class TextureBank:
         footprint_u: NDArray[np.float32],
         footprint_v: NDArray[np.float32],
         dither: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """Returns filtered texels (N, 4), RGB and extra in [0, 255]; textures repeat.
+    ) -> NDArray[np.uint8]:
+        """Returns filtered texels (N, 4), RGB and extra; textures repeat.
 
         Args:
             texture: (N,) indices.
@@ -107,28 +105,45 @@ class TextureBank:
         if self._frozen is None:
             self.freeze()
         assert self._frozen is not None
-        texels, start, width, height, scale_u, scale_v, log_density = self._frozen
-        density = log_density[texture] + dither
-        j = np.clip(np.log2(footprint_v) + density, 0, V_LEVELS - 1).astype(np.int32)
-        i = np.clip(np.log2(footprint_u) + density, 0, 16).astype(np.int32)
-        row = texture * _LEVELS + j * U_EXTRA_LEVELS + np.clip(i - j, 0, U_EXTRA_LEVELS - 1)
-        w, h, base = width[row], height[row], start[row]
-        x = u * scale_u[row] - np.float32(0.5)
-        y = v * scale_v[row] - np.float32(0.5)
-        x_low, y_low = np.floor(x), np.floor(y)
-        fx, fy = (x - x_low)[:, None], (y - y_low)[:, None]
-        x0, y0 = x_low.astype(np.int32) % w, y_low.astype(np.int32) % h
-        x1, y1 = x0 + 1, y0 + 1
-        x1[x1 == w] = 0
-        y1[y1 == h] = 0
-        below, above = base + y0 * w, base + y1 * w
+        texels, start, sizes, density = self._frozen
+        # The exponent of a number is its logarithm to base 2, rounded down.
+        density_now = density.take(texture) * np.exp2(dither)
+        j = np.clip(_exponent(footprint_v * density_now), 0, V_LEVELS - 1)
+        k = np.clip(_exponent(footprint_u * density_now), 0, 16)
+        k -= j
+        row = texture * np.int32(_LEVELS) + j * np.int32(U_EXTRA_LEVELS) + np.clip(k, 0, U_EXTRA_LEVELS - 1)
+        width, height, scale_u, scale_v = cv2.transpose(sizes.take(row, axis=0))
+        x0, x1, wx = _neighbours(u * scale_u, width)
+        y0, y1, wy = _neighbours(v * scale_v, height)
+        w = width.astype(np.int64)
+        below, above = start.take(row) + y0 * w, start.take(row) + y1 * w
+        red_blue = np.zeros(len(x0), np.uint32)
+        green_extra = np.zeros(len(x0), np.uint32)
+        for line, weight in ((below, 16 - wy), (above, wy)):
+            for column, share in ((x0, 16 - wx), (x1, wx)):
+                texel, part = texels.take(line + column), weight * share
+                red_blue += (texel & _EVEN) * part
+                green_extra += ((texel >> _BYTE) & _EVEN) * part
+        packed = ((red_blue >> _BYTE) & _EVEN) | (green_extra & ~_EVEN)
+        return packed.view(np.uint8).reshape(-1, 4)
 
-        def texel(index: NDArray) -> NDArray[np.float32]:
-            return texels[index].view(np.uint8).reshape(-1, 4).astype(np.float32)
 
-        low = texel(below + x0)
-        low += (texel(below + x1) - low) * fx
-        high = texel(above + x0)
-        high += (texel(above + x1) - high) * fx
-        low += (high - low) * fy
-        return low
+def _exponent(values: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Returns the logarithm to base 2 of positive numbers, rounded down."""
+    return (values.view(np.int32) >> np.int32(23)) - np.int32(127)
+
+
+def _neighbours(
+    position: NDArray[np.float32], size: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]]:
+    """Returns the texels before and after positions in a repeating row, and the weight of the latter.
+
+    The weight is in sixteenths of a texel, so that four weighted bytes fit 16 bits.
+    """
+    position = position - np.float32(0.5)
+    low = np.floor(position)
+    weight = ((position - low) * np.float32(16)).astype(np.uint32)
+    before = np.clip(low - np.floor(low / size) * size, 0, size - 1)
+    after = before + 1
+    after[after >= size] = 0
+    return before.astype(np.int64), after.astype(np.int64), weight

@@ -154,8 +154,9 @@ class Drive:
             return line_scan(self.scene, rig.pushbroom, T_map_base, rng)
         T_map_camera = T_map_base @ rig.cameras[shot.index].T_base_camera
         moment = self.traffic.moment(seconds) if self.condition.is_night else None
-        picture, depth = self.views[shot.index].take(T_map_camera, shot.number, moment)
-        return picture, depth if self.settings.depth else None
+        view = self.views[shot.index]
+        picture = view.take(T_map_camera, shot.number, moment)
+        return picture, view.depth(T_map_camera) if self.settings.depth else None
 
 
 def simulate(

@@ -93,7 +93,7 @@ class _Campaign:
                 continue
             view = self.views[shot.sensor]
             moment = drive.traffic.moment(drive.seconds([shot.stamp_us])[0]) if condition.is_night else None
-            picture, _ = cameras[shot.sensor].take(T_map_base @ view.T_base_camera, shot.number, moment)
+            picture = cameras[shot.sensor].take(T_map_base @ view.T_base_camera, shot.number, moment)
             path = folder / shot.sensor / f"{shot.stamp_us}.png"
             robotcar_layout.write_image(path, picture, view.kind.bayer)
             with self.done.get_lock():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,6 +41,37 @@ class Mesh:
         )
 
 
+class _Part(NamedTuple):
+    """Triangles in the map, with one texture and tint or one of each; without normals the shading is flat."""
+
+    corners: NDArray
+    uv: NDArray
+    texture: int | NDArray
+    tint: NDArray
+    normal: NDArray | None
+
+
+_BOX_FACES = np.array(
+    (
+        ((0, 0, 0), (1, 0, 0), (1, 0, 1), (0, 0, 1)),
+        ((0, 1, 0), (1, 1, 0), (1, 1, 1), (0, 1, 1)),
+        ((0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1)),
+        ((1, 0, 0), (1, 1, 0), (1, 1, 1), (1, 0, 1)),
+        ((0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1)),
+        ((0, 0, 0), (0, 1, 0), (1, 1, 0), (1, 0, 0)),
+    )
+)
+"""Corners of a box's faces: on each axis the low (0) or the high (1) end."""
+_BOX_AXES = np.array(((0, 2), (0, 2), (1, 2), (1, 2), (0, 1), (0, 1)))
+"""Axes of a box's faces that are the texture's u and v."""
+
+
+def _cross(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """Returns the cross product of two vectors (3,), faster than NumPy's."""
+    (ax, ay, az), (bx, by, bz) = np.asarray(a).tolist(), np.asarray(b).tolist()
+    return np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
+
+
 def flat_normals(corners: NDArray) -> NDArray[np.float32]:
     """Returns unit normals (T, 3) of triangles (T, 3, 3); the z axis for degenerate ones."""
     n = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -51,7 +83,7 @@ class MeshBuilder:
     """Collects triangles given in the current local frame (x right, y away from the viewer, z up)."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[NDArray, NDArray, NDArray, NDArray, NDArray]] = []
+        self._parts: list[_Part] = []
         self._origin = np.zeros(3)
         self._rotation = np.eye(3)
 
@@ -76,17 +108,13 @@ class MeshBuilder:
     ) -> None:
         """Adds triangles (T, 3, 3) with uv (T, 3, 2), one texture, a tint (3,) or (T, 3)."""
         world = np.asarray(corners, np.float64) @ self._rotation.T + self._origin
-        count = len(world)
-        normals = np.zeros((count, 3), np.float32) if normal is None else normal @ self._rotation.T
-        self._parts.append(
-            (
-                world.astype(np.float32),
-                np.asarray(uv, np.float32),
-                np.full(count, texture, np.int32),
-                np.broadcast_to(np.asarray(tint, np.float32), (count, 3)),
-                normals.astype(np.float32, copy=False),
-            )
-        )
+        turned = None if normal is None else normal @ self._rotation.T
+        self._parts.append(_Part(world, np.asarray(uv), texture, np.asarray(tint), turned))
+
+    def add(self, mesh: Mesh) -> None:
+        """Adds a copy of a mesh, built in a frame of its own, to the current frame."""
+        world = mesh.corners.astype(np.float64) @ self._rotation.T + self._origin
+        self._parts.append(_Part(world, mesh.uv, mesh.texture, mesh.tint, mesh.normal @ self._rotation.T))
 
     def quads(self, corners: NDArray, uv: NDArray, texture: int, tint: ArrayLike = WHITE) -> None:
         """Adds quadrilaterals (Q, 4, 3), corners in order around, with uv (Q, 4, 2)."""
@@ -118,12 +146,13 @@ class MeshBuilder:
         Its normal points upwards for either order of the corners.
         """
         points = np.asarray(corners, float)
-        if np.cross(points[1] - points[0], points[2] - points[0])[2] < 0:
+        n = _cross(points[1] - points[0], points[2] - points[0])
+        if n[2] < 0:
             points = points[::-1]
-        n = np.cross(points[1] - points[0], points[2] - points[0])
-        u = np.cross((0.0, 0.0, 1.0), n)
-        u = np.array([1.0, 0.0, 0.0]) if np.linalg.norm(u) < 1e-9 else u / np.linalg.norm(u)
-        v = np.cross(n / np.linalg.norm(n), u)
+            n = _cross(points[1] - points[0], points[2] - points[0])
+        level = np.hypot(n[0], n[1])
+        u = np.array([1.0, 0.0, 0.0]) if level < 1e-9 else np.array([-n[1], n[0], 0.0]) / level
+        v = _cross(n / np.linalg.norm(n), u)
         uv = np.stack([points @ u, points @ v], 1)
         fan = [[0, i, i + 1] for i in range(1, len(points) - 1)]
         self.triangles(points[fan], uv[fan], texture, tint)
@@ -131,19 +160,9 @@ class MeshBuilder:
     def boxes(self, low: ArrayLike, high: ArrayLike, texture: int, tint: ArrayLike = WHITE) -> None:
         """Adds boxes from `low` (N, 3) to `high` (N, 3); the normals of their undersides point down."""
         low, high = np.atleast_2d(np.asarray(low, float)), np.atleast_2d(np.asarray(high, float))
-        ends = np.stack([low, high], 1)
-        faces = (
-            ((0, 0, 0), (1, 0, 0), (1, 0, 1), (0, 0, 1)),
-            ((0, 1, 0), (1, 1, 0), (1, 1, 1), (0, 1, 1)),
-            ((0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1)),
-            ((1, 0, 0), (1, 1, 0), (1, 1, 1), (1, 0, 1)),
-            ((0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1)),
-            ((0, 0, 0), (0, 1, 0), (1, 1, 0), (1, 0, 0)),
-        )
-        for index, face in enumerate(faces):
-            corners = np.stack([np.stack([ends[:, c[a], a] for a in range(3)], 1) for c in face], 1)
-            axes = [0, 2] if index < 2 else [1, 2] if index < 4 else [0, 1]
-            self.quads(corners, corners[..., axes], texture, tint)
+        corners = np.stack([low, high], 1)[:, _BOX_FACES, np.arange(3)].swapaxes(0, 1)
+        uv = np.take_along_axis(corners, _BOX_AXES[:, None, None], axis=3)
+        self.quads(corners.reshape(-1, 4, 3), uv.reshape(-1, 4, 2), texture, tint)
 
     def cylinder(
         self,
@@ -158,10 +177,10 @@ class MeshBuilder:
         """Adds a cone frustum between two points, its radius from `radius[0]` to `radius[1]`."""
         a, b = np.asarray(start, float), np.asarray(end, float)
         axis = (b - a) / np.linalg.norm(b - a)
-        side = np.cross(axis, (1.0, 0.0, 0.0) if abs(axis[0]) < 0.9 else (0.0, 1.0, 0.0))
+        side = _cross(axis, (1.0, 0.0, 0.0) if abs(axis[0]) < 0.9 else (0.0, 1.0, 0.0))
         side /= np.linalg.norm(side)
         angle = np.linspace(0, 2 * np.pi, sides + 1)
-        ring = np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * np.cross(axis, side)
+        ring = np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * _cross(axis, side)
         low, high = a + radius[0] * ring, b + radius[1] * ring
         corners = np.stack([low[:-1], low[1:], high[1:], high[:-1]], 1)
         around, height = angle * max(radius), np.linalg.norm(b - a)
@@ -207,7 +226,22 @@ class MeshBuilder:
                 np.zeros((0, 3), np.float32),
                 np.zeros((0, 3), np.float32),
             )
-        mesh = Mesh(*(np.concatenate(column) for column in zip(*self._parts, strict=True)))
+        counts = [len(part.corners) for part in self._parts]
+        count = sum(counts)
+        mesh = Mesh(
+            np.concatenate([part.corners for part in self._parts], dtype=np.float32, casting="same_kind"),
+            np.concatenate([part.uv for part in self._parts], dtype=np.float32, casting="same_kind"),
+            np.empty(count, np.int32),
+            np.empty((count, 3), np.float32),
+            np.zeros((count, 3), np.float32),
+        )
+        end = 0
+        for part, size in zip(self._parts, counts, strict=True):
+            rows = slice(end, end + size)
+            mesh.texture[rows], mesh.tint[rows] = part.texture, part.tint
+            if part.normal is not None:
+                mesh.normal[rows] = part.normal
+            end += size
         flat = ~mesh.normal.any(1)
         mesh.normal[flat] = flat_normals(mesh.corners[flat])
         return mesh

@@ -95,7 +95,7 @@ def add_lamp_light(light: F32, points: Columns, normal: Columns, lamps: Lamps, w
     """Adds the light of lamps at points, and on wet ground their mirror images, stretched by roughness.
 
     Args:
-        light: (N, 3), light on a white surface; changed in place.
+        light: (3, N), light on a white surface; changed in place.
     """
     low = [p.min() - LAMP_RANGE_M for p in points]
     high = [p.max() + LAMP_RANGE_M for p in points]
@@ -112,7 +112,7 @@ def add_lamp_light(light: F32, points: Columns, normal: Columns, lamps: Lamps, w
         down = np.clip(tz / away + np.float32(0.12), 0, 1)
         strength = np.maximum(tx * nx + ty * ny + tz * nz, 0) / away * down
         strength *= (1 - square * np.float32(1 / LAMP_RANGE_M**2)) * (48 / (square + 2))
-        light[reached] += np.outer(strength, colour)
+        light[:, reached] += np.outer(colour, strength)
         _add_gloss(light, wet, place, colour * np.float32(9))
 
 
@@ -123,7 +123,7 @@ def _add_gloss(light: F32, wet: WetGround, place: F32, colour: F32) -> None:
     half = to / np.sqrt(square) + wet.to_eye
     lean = (half[0] ** 2 + half[1] ** 2) / np.maximum(half[2] ** 2, 1e-6)
     strength = np.exp(lean * np.float32(-1 / 0.12**2)) * wet.wetness * (40 / (square + 40))
-    light[wet.row] += np.outer(strength, colour)
+    light[:, wet.row] += np.outer(colour, strength)
 
 
 def add_headlights(light: F32, points: Columns, normal: Columns, T_map_base: Pose) -> None:
@@ -142,7 +142,7 @@ def add_headlights(light: F32, points: Columns, normal: Columns, T_map_base: Pos
     beam += np.float32(0.05) * np.exp(-np.square(across * np.float32(1 / 0.9)))
     cosine = -(x * normal[0][near] + y * normal[1][near] + z * normal[2][near]) / np.sqrt(square)
     cosine = np.clip(cosine, 0, 1) * np.float32(0.8) + np.float32(0.2)
-    light[near] += np.outer(beam * cosine * (60 / (square + 12)), np.array(HEADLIGHT, np.float32))
+    light[:, near] += np.outer(np.array(HEADLIGHT, np.float32), beam * cosine * (60 / (square + 12)))
 
 
 def add_traffic_light(

@@ -28,7 +28,8 @@ class Photographer:
         self.seed = seed
         x = (np.arange(width, dtype=np.float32) - width / 2) / (width / 2)
         y = (np.arange(height, dtype=np.float32) - height / 2) / (width / 2)
-        self._vignette = (1 - 0.22 * (x[None] ** 2 + y[:, None] ** 2))[..., None]
+        vignette = 1 - np.float32(0.22) * (x[None] ** 2 + y[:, None] ** 2)
+        self._vignette = np.repeat(vignette[..., None], 3, axis=2)
         tile = stream(seed, "noise").standard_normal((height + 256, width + 256, 3), dtype=np.float32)
         # A Bayer sensor's noise is coarser than a pixel once the colours are interpolated.
         self._noise = cv2.GaussianBlur(tile, (0, 0), 0.6) * np.float32(1.7)
@@ -46,13 +47,14 @@ class Photographer:
             light = self._snowflakes(light, rng)
         if self.condition.is_night:
             light = _scattered(light)
-        sharp = np.asarray(cv2.GaussianBlur(light, (0, 0), 0.55) * self._vignette, np.float32)
+        sharp = np.asarray(cv2.GaussianBlur(light, (0, 0), 0.55), np.float32)
+        sharp *= self._vignette
         if self.condition.gain > 1:
             sharp = self._amplified(sharp, rng)
-        tones = self._curve[np.clip(sharp * (_TONES / 4), 0, _TONES - 1).astype(np.int32)]
-        # In good light, noise is nearly even in gamma-encoded values.
-        tones += self._grain(rng) * np.float32(1.5)
-        return np.clip(tones, 0, 255).astype(np.uint8)
+        sharp *= np.float32(_TONES / 4)
+        tones = self._curve.take(sharp.astype(np.intp), mode="clip")
+        # In good light, noise is nearly even in gamma-encoded values.  The sum is rounded down.
+        return np.asarray(cv2.addWeighted(tones, 1, self._grain(rng), 1.5, -0.5, dtype=cv2.CV_8U))
 
     def _grain(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """Noise (H, W, 3) of about unit variance: a different part of the tile for each frame."""

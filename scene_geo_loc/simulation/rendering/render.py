@@ -14,6 +14,7 @@ from scene_geo_loc.simulation.conditions import Condition, Light
 from scene_geo_loc.simulation.materials.patterns import noise
 from scene_geo_loc.simulation.materials.textures import TextureBank
 from scene_geo_loc.simulation.randomness import stream
+from scene_geo_loc.simulation.rendering.lattice import PixelLattice
 from scene_geo_loc.simulation.rendering.mesh import Mesh
 from scene_geo_loc.simulation.rendering.night import (
     F32,
@@ -25,6 +26,7 @@ from scene_geo_loc.simulation.rendering.night import (
     add_traffic_light,
     wet_ground,
 )
+from scene_geo_loc.simulation.rendering.surfaces import SKY, SurfacePoints, Surfaces
 
 try:
     from embreex.mesh_construction import TriangleMesh
@@ -37,30 +39,29 @@ except ImportError as error:
 
 _LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
 _COLOUR_LOSS = 0.5
+_BLOCK = 12_288
+_FAR_M = 1e4
 _HOUSING_M = 0.7
 """A surface within this distance of a light in metres is the light's own housing."""
 
 
 @dataclass(frozen=True)
 class Hits:
-    """Ends of rays: distance (N,) in metres, inf for the sky; triangle (N,); barycentric u, v (N,)."""
+    """Ends of rays: distance (N,), inf for the sky, and surface (N,), SKY for none."""
 
     distance: F32
-    triangle: NDArray[np.int32]
-    u: F32
-    v: F32
+    surface: NDArray[np.int32]
 
 
 class _Seen(NamedTuple):
-    """Rays that hit a surface: direction x, y, z, distance, triangle, barycentric u, v; (N,) each."""
+    """Rays that hit a surface, (N,) each: direction x, y, z, distance, dither, and True where in the sun."""
 
     dx: F32
     dy: F32
     dz: F32
     distance: F32
-    triangle: NDArray[np.int32]
-    u: F32
-    v: F32
+    dither: F32
+    in_sun: NDArray[np.bool_] | None
 
 
 class Scene:
@@ -74,88 +75,135 @@ class Scene:
         self.mesh = mesh
         self.lamps = lamps
         bank.freeze()
-        self._embree = EmbreeScene()
+        self._surfaces = Surfaces(mesh)
+        # Without Embree's watertight mode, which is slower: a gap would be narrower than a pixel.
+        self._embree = EmbreeScene(robust=False)
         TriangleMesh(self._embree, np.ascontiguousarray(mesh.corners))
         # Embree builds its tree at the first ray: cast one before worker processes are forked.
         self.cast(np.array([[0, 0, 50]], np.float32), np.array([[0, 0, -1]], np.float32))
-        self._columns = _shading_columns(mesh)
         self._sky = _paint_sky(condition, seed)
 
     def cast(self, origins: F32, directions: F32) -> Hits:
-        """Returns the first surface on each ray; directions (N, 3) are unit vectors."""
+        """Returns the first surface on each ray; directions (N, 3) are unit vectors, origins (N, 3)."""
         found = self._embree.run(origins, directions, output=1)
-        distance = np.where(found["primID"] < 0, np.float32(np.inf), found["tfar"])
-        return Hits(distance, found["primID"], found["u"], found["v"])
+        triangle = found["primID"]
+        is_sky = triangle < 0
+        distance = np.where(is_sky, np.float32(np.inf), found["tfar"])
+        return Hits(distance, np.where(is_sky, np.int32(SKY), self._surfaces.of_triangle.take(triangle)))
+
+    def _cast_image(self, eye: F32, directions: F32, lattice: PixelLattice) -> Hits:
+        """Returns the hits of all pixels; casts rays for the first ones, and where neighbours differ."""
+        distance = np.empty(len(directions), np.float32)
+        surface = np.empty(len(directions), np.int32)
+
+        def cast(pixels: NDArray[np.intp]) -> None:
+            hits = self.cast(_repeated(eye, len(pixels)), directions.take(pixels, axis=0))
+            distance[pixels], surface[pixels] = hits.distance, hits.surface
+
+        cast(lattice.first)
+        for stage in lattice.later:
+            agreed, around = stage.agreed(surface)
+            sky = stage.pixels[agreed & (around == SKY)]
+            distance[sky], surface[sky] = np.inf, SKY
+            flat = agreed & (around != SKY)
+            pixels, found = stage.pixels[flat], around[flat]
+            away = self._surfaces.distance(eye, directions.take(pixels, axis=0), found)
+            distance[pixels], surface[pixels] = away, found
+            # A plane that is seen edge-on has no distance.
+            doubtful = pixels[~((away > 0) & (away < _FAR_M))]
+            cast(np.concatenate([stage.pixels[~agreed], doubtful]))
+        return Hits(distance, surface)
 
     def is_shadowed(self, points: F32, direction: F32) -> NDArray[np.bool_]:
         """Returns a mask (N,) of points (N, 3) in the shadow of a far light in a direction (3,)."""
-        directions = np.ascontiguousarray(np.broadcast_to(direction.astype(np.float32), points.shape))
-        return self._embree.run(points, directions, query="OCCLUDED") >= 0
+        towards = np.ascontiguousarray(direction, np.float32)[None]
+        return self._embree.run(np.ascontiguousarray(points, np.float32), towards, query="OCCLUDED") >= 0
 
     def radiance(
         self,
-        origins: F32,
+        eye: F32,
         directions: F32,
         pixel_angle: float,
         dither: F32,
         moment: Moment | None = None,
+        lattice: PixelLattice | None = None,
     ) -> tuple[F32, Hits]:
-        """Returns linear light (N, 3) along rays from one point, and their hits.
+        """Returns linear light (N, 3) along rays from one point (3,), and their hits.
 
         Args:
-            origins: (N, 3), all the same.
+            directions: (N, 3) unit vectors.
             pixel_angle: angle in radians between the rays of neighbouring pixels.
             dither: (N,) in [0, 1), see TextureBank.sample.
             moment: the vehicle with lit headlights at night, and the traffic around it; None for none.
+            lattice: of the image whose pixels the rays are; saves rays where neighbours see one surface.
         """
-        hits = self.cast(origins, directions)
-        solid, sky = np.flatnonzero(hits.triangle >= 0), np.flatnonzero(hits.triangle < 0)
+        if lattice is None:
+            hits = self.cast(_repeated(eye, len(directions)), directions)
+        else:
+            hits = self._cast_image(eye, directions, lattice)
+        in_sun = self._in_sun(eye, directions, hits, lattice) if self.condition.has_sun else None
         light = np.empty((len(directions), 3), np.float32)
-        light[sky] = self._sky_light(directions[sky])
-        seen = _Seen(
-            directions[solid, 0],
-            directions[solid, 1],
-            directions[solid, 2],
-            hits.distance[solid],
-            hits.triangle[solid],
-            hits.u[solid],
-            hits.v[solid],
-        )
-        light[solid] = self._surface(origins[0], seen, np.float32(pixel_angle), dither[solid], moment)
+        # Blocks whose arrays fit the processor's cache are several times as fast.
+        for start in range(0, len(directions), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            surface, d = hits.surface[block], directions[block]
+            is_solid = surface != SKY
+            solid = np.flatnonzero(is_solid)
+            if len(solid) < len(d):
+                light[block][~is_solid] = self._sky_light(d[~is_solid])
+            if len(solid):
+                dx, dy, dz = np.asarray(cv2.transpose(d.take(solid, axis=0)), np.float32).reshape(3, -1)
+                seen = _Seen(
+                    dx,
+                    dy,
+                    dz,
+                    hits.distance[block].take(solid),
+                    dither[block].take(solid),
+                    None if in_sun is None else in_sun[block].take(solid),
+                )
+                points = self._surfaces.at(surface.take(solid))
+                shown = self._surface(eye, seen, points, np.float32(pixel_angle), moment)
+                light[block][solid] = cv2.transpose(shown).reshape(-1, 3)
         return light, hits
 
     def _surface(
-        self, eye: F32, seen: _Seen, pixel_angle: np.float32, dither: F32, moment: Moment | None
+        self, eye: F32, seen: _Seen, at: SurfacePoints, pixel_angle: np.float32, moment: Moment | None
     ) -> F32:
+        """Returns the light (3, N) from points on surfaces."""
         condition = self.condition
-        dx, dy, dz, distance, triangle, u, v = seen
-        nx, ny, nz, gx, gy, gz, u0, v0, u1, v1, u2, v2 = (column[triangle] for column in self._columns)
-        facing = nx * dx + ny * dy + nz * dz
-        slant = np.maximum(np.abs(facing), np.float32(0.02))
-        spot = distance * pixel_angle
+        dx, dy, dz, distance = seen.dx, seen.dy, seen.dz, seen.distance
+        points = eye[0] + dx * distance, eye[1] + dy * distance, eye[2] + dz * distance
+        facing = at.nx * dx + at.ny * dy + at.nz * dz
         # Footprint of a pixel along the texture's axes: foreshortening of the plane, split by axis.
-        along_u = (gx * dx + gy * dy + gz * dz) / slant
-        along_v = np.maximum(1 / (slant * slant) - 1 - along_u * along_u, 0)
+        stretch = 1 / np.maximum(np.abs(facing), np.float32(0.02))
+        along_u = (at.ux * dx + at.uy * dy + at.uz * dz) * stretch
+        along_u *= along_u
+        along_v = np.maximum(stretch * stretch - 1 - along_u, 0)
+        spot = distance * pixel_angle
         texel = self.bank.sample(
-            self.mesh.texture[triangle],
-            u0 + u * u1 + v * u2,
-            v0 + u * v1 + v * v2,
-            spot * np.sqrt(1 + along_u * along_u),
+            at.texture,
+            at.u + at.ux * points[0] + at.uy * points[1] + at.uz * points[2],
+            at.v + at.vx * points[0] + at.vy * points[1] + at.vz * points[2],
+            spot * np.sqrt(1 + along_u),
             spot * np.sqrt(1 + along_v),
-            dither,
+            seen.dither,
         )
-        colour = _LINEAR[texel[:, :3].astype(np.uint8)] * self.mesh.tint[triangle]
+        red, green, blue = (
+            _LINEAR.take(texel[:, channel]) * tint for channel, tint in enumerate((at.red, at.green, at.blue))
+        )
+        colour = np.stack([red, green, blue])
         if condition.is_night:
             # Sodium lamps are almost monochromatic: surfaces keep little colour of their own.
-            grey = colour @ np.array([0.45, 0.45, 0.1], np.float32)
-            colour += (grey[:, None] - colour) * np.float32(_COLOUR_LOSS)
+            grey = np.float32(0.45) * (red + green) + np.float32(0.1) * blue
+            colour += (grey - colour) * np.float32(_COLOUR_LOSS)
         extra = texel[:, 3] * np.float32(1 / 255)
         flip = -np.sign(facing)
-        normal = nx * flip, ny * flip, nz * flip
-        points = eye[0] + dx * distance, eye[1] + dy * distance, eye[2] + dz * distance
+        normal = at.nx * flip, at.ny * flip, at.nz * flip
         light = self._skylight(points[2], normal)
-        if condition.has_sun:
-            self._add_sunlight(light, points, normal)
+        if seen.in_sun is not None:
+            sun = condition.sun_direction.astype(np.float32)
+            cosine = normal[0] * sun[0] + normal[1] * sun[1] + normal[2] * sun[2]
+            light += _rgb(condition.sun)[:, None] * (np.maximum(cosine, 0) * seen.in_sun)
         if condition.is_night:
             wet = wet_ground(eye, points, normal[2], condition.wetness)
             add_lamp_light(light, points, normal, self.lamps, wet)
@@ -163,12 +211,13 @@ class Scene:
                 add_traffic_light(light, eye, points, normal, moment, wet)
         light *= colour
         if condition.is_night:
-            light += colour * (extra * np.float32(0.9))[:, None]
+            light += colour * (extra * np.float32(0.9))
         else:
             self._add_shine(light, dz, normal[2], facing, extra)
-        haze = np.exp(distance * np.float32(-1 / condition.haze_m))[:, None]
-        light *= haze
-        light += (1 - haze) * _rgb(condition.horizon)
+        horizon = _rgb(condition.horizon)[:, None]
+        light -= horizon
+        light *= np.exp(distance * np.float32(-1 / condition.haze_m))
+        light += horizon
         return light
 
     def _skylight(self, height: F32, normal: Columns) -> F32:
@@ -178,18 +227,41 @@ class Scene:
         up = nz * np.float32(0.5) + np.float32(0.5) + np.float32(0.13) * (nx * sx + ny * sy)
         upright = 1 - np.abs(nz)
         up *= 1 - upright * np.float32(0.34) * (1 - np.clip(height * np.float32(1 / 11), 0, 1))
-        return np.outer(up, _rgb(condition.sky)) + np.outer(1 - up, _rgb(condition.bounce))
+        sky, bounce = _rgb(condition.sky)[:, None], _rgb(condition.bounce)[:, None]
+        return bounce + (sky - bounce) * up
 
-    def _add_sunlight(self, light: F32, points: Columns, normal: Columns) -> None:
+    def _in_sun(
+        self, eye: F32, directions: F32, hits: Hits, lattice: PixelLattice | None
+    ) -> NDArray[np.bool_]:
+        """Returns a mask (N,) of the rays that end where the sun shines."""
+        in_sun = np.zeros(len(directions), bool)
         sun = self.condition.sun_direction.astype(np.float32)
-        cosine = normal[0] * sun[0] + normal[1] * sun[1] + normal[2] * sun[2]
-        lit = np.flatnonzero(cosine > 0.01)
-        # Rays start off the surface, so that it does not shade itself.
-        start = np.stack(
-            [p[lit] + np.float32(0.012) * n[lit] for p, n in zip(points, normal, strict=True)], 1
-        )
-        lit = lit[~self.is_shadowed(start, sun)]
-        light[lit] += np.outer(cosine[lit], _rgb(self.condition.sun))
+
+        def cast(pixels: NDArray[np.intp]) -> None:
+            pixels = pixels[hits.surface.take(pixels) != SKY]
+            for start in range(0, len(pixels), _BLOCK):
+                part = pixels[start : start + _BLOCK]
+                d = directions.take(part, axis=0)
+                at = self._surfaces.at(hits.surface.take(part))
+                normal = np.stack([at.nx, at.ny, at.nz], 1)
+                normal *= -np.sign(np.einsum("ni,ni->n", normal, d))[:, None]
+                lit = np.flatnonzero(normal @ sun > 0.01)
+                # Rays start off the surface, so that it does not shade itself.
+                start_at = eye + d[lit] * hits.distance.take(part[lit])[:, None]
+                start_at += np.float32(0.012) * normal[lit]
+                in_sun[part[lit]] = ~self.is_shadowed(start_at, sun)
+
+        if lattice is None:
+            cast(np.arange(len(directions)))
+            return in_sun
+        cast(lattice.first)
+        for stage in lattice.later:
+            agreed, lit = stage.agreed(in_sun)
+            same, surface = stage.agreed(hits.surface)
+            agreed &= same & (hits.surface.take(stage.pixels) == surface)
+            in_sun[stage.pixels[agreed]] = lit[agreed]
+            cast(stage.pixels[~agreed])
+        return in_sun
 
     def _add_shine(self, light: F32, dz: F32, nz: F32, facing: F32, shine: F32) -> None:
         """Adds the reflection of the sky, or of the houses opposite, in glass and paint."""
@@ -197,18 +269,18 @@ class Scene:
         cosine = np.abs(facing[shiny])
         mirrored = dz[shiny] + 2 * cosine * nz[shiny]
         fresnel = (np.float32(0.1) + np.float32(0.9) * (1 - cosine) ** 4) * shine[shiny]
-        seen = np.clip((mirrored - np.float32(0.2)) * np.float32(1.8), 0, 1)[:, None]
-        sky = _rgb(self.condition.horizon) * seen + _rgb(self.condition.bounce) * (1 - seen) * np.float32(0.7)
-        light[shiny] += (sky - light[shiny]) * np.minimum(fresnel * np.float32(1.6), np.float32(0.85))[
-            :, None
-        ]
+        seen = np.clip((mirrored - np.float32(0.2)) * np.float32(1.8), 0, 1)
+        sky = _rgb(self.condition.horizon)[:, None] * seen
+        sky += _rgb(self.condition.bounce)[:, None] * ((1 - seen) * np.float32(0.7))
+        share = np.minimum(fresnel * np.float32(1.6), np.float32(0.85))
+        for channel, mirror in zip(light, sky, strict=True):
+            channel[shiny] += (mirror - channel[shiny]) * share
 
     def shines_through(self, eye: F32, places: F32) -> NDArray[np.bool_]:
         """Returns a mask (N,) of the lights at places (N, 3) that are visible from a point (3,)."""
         to = places - eye
         away = np.linalg.norm(to, axis=1)
-        origins = np.ascontiguousarray(np.broadcast_to(eye, to.shape), np.float32)
-        hits = self.cast(origins, np.ascontiguousarray(to / away[:, None], np.float32))
+        hits = self.cast(_repeated(eye, len(to)), np.ascontiguousarray(to / away[:, None], np.float32))
         return np.asarray(hits.distance > away - _HOUSING_M)
 
     def _sky_light(self, d: F32) -> F32:
@@ -225,17 +297,9 @@ def _rgb(light: Light) -> F32:
     return np.array(light, np.float32)
 
 
-def _shading_columns(mesh: Mesh) -> tuple[F32, ...]:
-    """Columns (T,) for shading: normal, unit direction of the texture's u, and uv as an affine function."""
-    e1, e2 = mesh.corners[:, 1] - mesh.corners[:, 0], mesh.corners[:, 2] - mesh.corners[:, 0]
-    d1, d2 = mesh.uv[:, 1] - mesh.uv[:, 0], mesh.uv[:, 2] - mesh.uv[:, 0]
-    # Gradient of u in the plane: orthogonal to the combination of edges along which u is constant.
-    flat = d2[:, :1] * e1 - d1[:, :1] * e2
-    gradient = np.cross(np.cross(e1, e2), flat)
-    length = np.linalg.norm(gradient, axis=1, keepdims=True)
-    gradient = np.where(length > 1e-12, gradient / np.maximum(length, 1e-12), 0)
-    columns = (*mesh.normal.T, *gradient.T, *mesh.uv[:, 0].T, *d1.T, *d2.T)
-    return tuple(np.ascontiguousarray(column, np.float32) for column in columns)
+def _repeated(point: F32, count: int) -> F32:
+    """Returns a point (3,) as origins (count, 3) that take no memory."""
+    return np.broadcast_to(np.asarray(point, np.float32), (count, 3))
 
 
 def _paint_sky(condition: Condition, seed: int) -> F32:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.simulation.materials.stock import Stock, tint_of
-from scene_geo_loc.simulation.rendering.mesh import MeshBuilder
+from scene_geo_loc.simulation.rendering.mesh import Mesh, MeshBuilder
 
 # Side views: (x, height of the belt line) of the body and (x, z) of the greenhouse, rear to front.
 _BODIES = {
@@ -24,11 +26,35 @@ _PAINTS = (
 HALF_WIDTH_M = 0.87
 
 
-def add_car(mesh: MeshBuilder, stock: Stock, rng: np.random.Generator, has_snow: bool) -> None:
-    """Adds a car at the origin of the current frame, its front along x."""
-    name = str(rng.choice(list(_BODIES), p=[0.34, 0.24, 0.2, 0.1, 0.12]))
+class ParkedCars:
+    """Cars of one scene; each body is built once.
+
+    Args:
+        stock: the scene's textures.
+        has_snow: snow lies on bonnets and roofs.
+    """
+
+    def __init__(self, stock: Stock, has_snow: bool) -> None:
+        self._stock, self._has_snow = stock, has_snow
+        self._bodies: dict[str, Mesh] = {}
+
+    def add(self, mesh: MeshBuilder, rng: np.random.Generator) -> None:
+        """Adds a car of a random body and paint at the origin of the current frame, its front along x."""
+        name = str(rng.choice(list(_BODIES), p=[0.34, 0.24, 0.2, 0.1, 0.12]))
+        paint = tint_of(_PAINTS[int(rng.integers(len(_PAINTS)))])
+        if name not in self._bodies:
+            builder = MeshBuilder()
+            _build_car(builder, self._stock, name, self._has_snow)
+            self._bodies[name] = builder.mesh()
+        car = self._bodies[name]
+        is_painted = car.texture == self._stock["paint"]
+        mesh.add(replace(car, tint=np.where(is_painted[:, None], paint, car.tint)))
+
+
+def _build_car(mesh: MeshBuilder, stock: Stock, name: str, has_snow: bool) -> None:
+    """Adds a white car."""
     length, belt, roof = _BODIES[name]
-    paint = tint_of(_PAINTS[int(rng.integers(len(_PAINTS)))])
+    paint = np.ones(3)
     half, body = length / 2, stock["paint"]
     profile = np.array(
         [

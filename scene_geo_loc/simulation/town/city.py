@@ -14,7 +14,7 @@ from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.rendering.mesh import Mesh, MeshBuilder
 from scene_geo_loc.simulation.rendering.night import NO_LAMPS, Lamps, burning_lamps
 from scene_geo_loc.simulation.rendering.render import Scene
-from scene_geo_loc.simulation.town.cars import add_car
+from scene_geo_loc.simulation.town.cars import ParkedCars
 from scene_geo_loc.simulation.town.furniture import FURNITURE, LAMP_HEIGHT_M, LAMP_REACH_M, add_lamp
 from scene_geo_loc.simulation.town.gaps import SNOW_TINT, add_gap
 from scene_geo_loc.simulation.town.ground import KERB_M, PIECE_M, RoadUse, add_ground, piece_count
@@ -28,7 +28,7 @@ from scene_geo_loc.simulation.town.trees import add_tree
 SIGHT_M = 240.0
 """Distance from the drive within which the town is built, in metres; haze and houses hide the rest."""
 
-_NEAR_M = 90.0
+_CLOSE_M, _NEAR_M = 30.0, 90.0
 _LAMP_SPACING_M = 27.0
 _LANDMARK_SPACING_M = 110.0
 _KERB_SPACING_M = 6.5
@@ -52,6 +52,9 @@ class _Site:
     stock: Stock
     mesh: MeshBuilder = field(default_factory=MeshBuilder)
     snowed: MeshBuilder = field(default_factory=MeshBuilder)
+
+    def __post_init__(self) -> None:
+        self.cars = ParkedCars(self.stock, self.condition.has_snow)
 
     def distance(self, point: NDArray) -> float:
         """Returns the distance in metres from the path to a point (2,)."""
@@ -107,7 +110,7 @@ class City:
         for plot in self._front_plots:
             away = site.distance(plot.origin + plot.width / 2 * plot.along)
             if away < sight and plot.kind == "building":
-                self._house(site, plot, 0.03 if away < _NEAR_M else 0.09)
+                self._house(site, plot, 0.03 if away < _CLOSE_M else 0.045 if away < _NEAR_M else 0.09)
             elif away < sight:
                 add_gap(site.mesh, site.snowed, site.stock, plot, condition, _leaves(away))
         for plot in self._back_plots:
@@ -140,9 +143,8 @@ class City:
         middles = self.plan.at((pieces + 0.5) * self.plan.length / len(pieces))
         away = np.array([site.distance(middle) for middle in middles])
         seen = away < site.sight + PIECE_M
-        add_ground(
-            site.mesh, site.stock, self.plan, pieces[seen], away[seen] < 2 * PIECE_M, use, site.condition
-        )
+        near = away[seen] < 1.5 * PIECE_M
+        add_ground(site.mesh, site.stock, self.plan, pieces[seen], near, use, site.condition)
         reach = site.sight + 60
         (x0, y0), (x1, y1) = site.path.min(0) - reach, site.path.max(0) + reach
         # Slightly below the road, so that it is visible only behind and between the houses.
@@ -184,7 +186,7 @@ class City:
         rng = stream(self.seed, "car", slot, key)
         heading = float(self.plan.heading(distance)) + (np.pi if lateral > 0 else 0) + rng.normal(0, 0.025)
         with site.mesh.frame(self.plan.at(distance, lateral), (np.cos(heading), np.sin(heading))):
-            add_car(site.mesh, site.stock, rng, site.condition.has_snow)
+            site.cars.add(site.mesh, rng)
 
     def _lamp_positions(self) -> NDArray[np.float64]:
         lateral = self._lamp_sides * (self.plan.half_road(self._lamps) + 0.45 - LAMP_REACH_M - 0.3)

@@ -13,6 +13,7 @@ from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, make_pose
 from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.rendering.blur import MotionBlur
 from scene_geo_loc.simulation.rendering.glare import add_glints
+from scene_geo_loc.simulation.rendering.lattice import PixelLattice
 from scene_geo_loc.simulation.rendering.night import Moment
 from scene_geo_loc.simulation.rendering.photo import Photographer
 from scene_geo_loc.simulation.rendering.render import Scene
@@ -99,23 +100,25 @@ class CameraView:
         pixels = np.stack([u.ravel(), v.ravel()], 1).astype(np.float64)
         self._directions, self._cosine = _unit(camera.rays(pixels))
         self._corners, _ = _unit(camera.rays(pixels + 0.5))
+        self._lattice = PixelLattice(camera.width, camera.height)
         exposure_s = scene.condition.exposure_s
         self._blur = MotionBlur(camera, exposure_s) if exposure_s > 0 else None
         self._photographer = Photographer(scene.condition, camera.width, camera.height, seed)
 
-    def take(
-        self, T_map_camera: Pose, number: int, moment: Moment | None = None
-    ) -> tuple[NDArray[np.uint8], F32]:
-        """Returns the image (H, W, 3) and the depth (H, W) in metres along the optical axis, NaN for the sky.
+    def take(self, T_map_camera: Pose, number: int, moment: Moment | None = None) -> NDArray[np.uint8]:
+        """Returns the image (H, W, 3).
+
+        Rays are saved where the pixels around see one surface: details narrower than two pixels may lack in
+        places. `depth` has them all.
 
         Args:
             number: of the frame; seeds its noise.
             moment: the vehicle, with headlights at night and a motion that blurs long exposures; None for
                 neither.
         """
-        origins, directions = self._rays(T_map_camera, self._directions)
+        eye, directions = self._rays(T_map_camera, self._directions)
         dither = stream(self.seed, "dither", number).random(len(directions), dtype=np.float32)
-        light, hits = self.scene.radiance(origins, directions, 1 / self.camera.fx, dither, moment)
+        light, hits = self.scene.radiance(eye, directions, 1 / self.camera.fx, dither, moment, self._lattice)
         shape = self.camera.height, self.camera.width
         distance = hits.distance.reshape(shape)
         light = self._smooth_edges(light.reshape(*shape, 3), distance, T_map_camera, dither, moment)
@@ -124,45 +127,46 @@ class CameraView:
         if self._blur is not None and moment is not None:
             flow = self._blur.flow(distance, T_map_camera, moment)
             light = self._blur.smear(light, flow, dither.reshape(shape))
-        picture = self._photographer.develop(light, number)
-        return picture, self._depth(hits.distance)
+        return self._photographer.develop(light, number)
 
     def _smooth_edges(
         self, light: F32, distance: F32, T_map_camera: Pose, dither: F32, moment: Moment | None
     ) -> F32:
-        """Antialiases edges: averages their pixels with rays through the pixels' four corners."""
-        edge = _is_edge(distance)
-        cast = edge.copy()
-        cast[:-1] |= edge[1:]
-        cast[:, :-1] |= cast[:, 1:]
-        chosen = np.flatnonzero(cast)
-        if not len(chosen):
+        """Antialiases edges: averages their pixels with rays through two of the pixels' corners.
+
+        Every other corner of the image serves all four pixels around it.
+        """
+        rows, columns = np.nonzero(_is_edge(distance))
+        if not len(rows):
             return light
-        corners = light.copy()
-        origins, directions = self._rays(T_map_camera, self._corners[chosen])
-        found, _ = self.scene.radiance(origins, directions, 1 / self.camera.fx, dither[chosen], moment)
-        corners.reshape(-1, 3)[chosen] = found
-        rows, columns = np.nonzero(edge)
-        above, before = np.maximum(rows - 1, 0), np.maximum(columns - 1, 0)
-        around = (
-            corners[rows, columns] + corners[above, columns] + corners[rows, before] + corners[above, before]
-        )
-        light[rows, columns] = light[rows, columns] * np.float32(0.5) + around * np.float32(0.125)
+        # Two opposite corners of each pixel, of those whose row and column have an even sum.
+        left = np.maximum(columns - 1, 0)
+        above = np.maximum(rows - 1, 0)
+        is_even = (rows + columns) % 2 == 0
+        width = self.camera.width
+        one = np.where(is_even, rows, above) * width + columns
+        other = np.where(is_even, above, rows) * width + left
+        cast = np.zeros(distance.size, bool)
+        cast[one] = cast[other] = True
+        chosen = np.flatnonzero(cast)
+        eye, directions = self._rays(T_map_camera, self._corners[chosen])
+        found, _ = self.scene.radiance(eye, directions, 1 / self.camera.fx, dither[chosen], moment)
+        corners = np.empty((distance.size, 3), np.float32)
+        corners[chosen] = found
+        around = corners.take(one, axis=0) + corners.take(other, axis=0)
+        light[rows, columns] = light[rows, columns] * np.float32(0.5) + around * np.float32(0.25)
         return light
 
     def depth(self, T_map_camera: Pose) -> F32:
         """Returns the true depth (H, W) in metres along the optical axis, NaN for the sky."""
-        return self._depth(self.scene.cast(*self._rays(T_map_camera, self._directions)).distance)
-
-    def _rays(self, T: Pose, directions: F32) -> tuple[F32, F32]:
-        directions = np.ascontiguousarray(directions @ T[:3, :3].T.astype(np.float32))
-        return np.ascontiguousarray(
-            np.broadcast_to(T[:3, 3].astype(np.float32), directions.shape)
-        ), directions
-
-    def _depth(self, distance: F32) -> F32:
+        eye, directions = self._rays(T_map_camera, self._directions)
+        distance = self.scene.cast(np.broadcast_to(eye, directions.shape), directions).distance
         depth = np.where(np.isfinite(distance), distance * self._cosine, np.float32(np.nan))
         return depth.reshape(self.camera.height, self.camera.width).astype(np.float32)
+
+    def _rays(self, T: Pose, directions: F32) -> tuple[F32, F32]:
+        """Returns the camera's position (3,) and directions (N, 3) of the camera in the map."""
+        return T[:3, 3].astype(np.float32), directions @ T[:3, :3].T.astype(np.float32)
 
 
 def _unit(rays: NDArray) -> tuple[F32, F32]:
@@ -230,8 +234,8 @@ def _measure(
     """Returns noisy ranges and intensities; grazing and far beams return an echo less often."""
     d = np.ascontiguousarray(directions, np.float32)
     hits = scene.cast(np.ascontiguousarray(origins, np.float32), d)
-    cosine = np.abs(np.einsum("ij,ij->i", scene.mesh.normal[hits.triangle], d))
-    reflectivity = np.clip(scene.mesh.tint[hits.triangle].mean(1), 0.05, 1)
+    cosine = np.abs(np.einsum("ij,ij->i", scene.mesh.normal[hits.surface], d))
+    reflectivity = np.clip(scene.mesh.tint[hits.surface].mean(1), 0.05, 1)
     intensity = (100 * reflectivity * cosine).astype(np.float32)
     ranges = hits.distance + rng.normal(0, noise_m, len(d)).astype(np.float32)
     lost = 0.01 + 0.5 * np.square(np.minimum(hits.distance, 1e4) / max_range_m) * (1 - cosine)

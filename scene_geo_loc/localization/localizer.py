@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.geometry.pose import inverse, transform
+from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.localization.covariance import block_count, pose_covariance
 from scene_geo_loc.localization.estimate import (
     CameraEstimate,
@@ -23,11 +23,11 @@ from scene_geo_loc.localization.estimate import (
     PosePrior,
     Status,
 )
-from scene_geo_loc.localization.pnp import FIT_WIDTH, ideal_pixels, refine_pnp, spread
+from scene_geo_loc.localization.pnp import FIT_WIDTH, CameraMatches, refine_pnp, spread
 from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, Stopwatch, camera_images
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.robust_pnp import rerank_inliers
-from scene_geo_loc.localization.solution import Solution, by_camera, by_candidate, propose
+from scene_geo_loc.localization.solution import Solution, all_of, by_camera, by_candidate, propose
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers import make_matcher
 from scene_geo_loc.matchers.base import Matcher
@@ -42,7 +42,10 @@ MIN_RERANK_INLIERS = 12
 With this limit SIFT localized all 47 images of a walk indoors, without it 44.
 """
 RERANK_WIDTH = 2.0
-"""Re-ranking takes this multiple of an inlier's largest error: its matches are few and coarse."""
+"""Re-ranking of single candidates takes this multiple of an inlier's largest error: their matches are few."""
+
+RERANK_MATCHES = 400
+"""Largest number of matches of all candidates together that a first pose is searched with."""
 
 MIN_SPREAD = 0.05
 """Least standard deviation of the inliers' pixels across their principal axis, in heights of the input."""
@@ -139,14 +142,10 @@ class Localizer:
             local = self.matcher.extract(image.image, features)
             query.blocks = block_count(local.pixels)
         with stopwatch.step("rerank"):
-            query.candidates = self._rerank(local, query)
+            self._rerank(local, query)
         with stopwatch.step("match"):
-            query.matches = Matches.concatenate(
-                [
-                    self._match_keyframe(local, candidate.keyframe)
-                    for candidate in query.candidates[: self.settings.candidates]
-                ]
-            )
+            best = query.candidates[: self.settings.candidates]
+            query.matches = self._match(local, [candidate.keyframe for candidate in best])
         return query
 
     def _retrieve(
@@ -167,56 +166,91 @@ class Localizer:
         similarity, limit = query.candidates[0].similarity, self.settings.min_similarity
         return Rejection(RejectionKind.UNKNOWN_PLACE, similarity, limit) if similarity < limit else None
 
-    def _rerank(self, local: LocalFeatures, query: QueryMatches) -> list[Candidate]:
-        """Orders the candidates by the inliers of a pose from a subset of the features, most first.
+    def _rerank(self, local: LocalFeatures, query: QueryMatches) -> None:
+        """Orders the candidates by their inliers among matches of a subset of the features, most first.
 
-        Candidates below `MIN_RERANK_INLIERS` stay in order of similarity, and so do all where no more are
-        retrieved than are matched in full.
+        One pose is searched for all candidates together, as all of them show the place if retrieval is right.
+        If it passes the checks, it counts the inliers, and it is the first pose of `_solve`.  Else a pose is
+        searched for each candidate.  Candidates below `MIN_RERANK_INLIERS` stay in order of similarity, and
+        so do all where no more are retrieved than are matched in full.
         """
         if len(query.candidates) <= self.settings.candidates:
-            return query.candidates
-        subset = self.matcher.rerank_subset[self.matcher.rerank_subset < len(local.pixels)]
+            return
+        subset = self.matcher.rerank_subset
         few = LocalFeatures(local.pixels[subset], local.descriptors[subset])
+        keyframes = [candidate.keyframe for candidate in query.candidates]
+        rough = replace(query, matches=self._match(few, keyframes, is_subset=True))
+        solution = None
+        if self.settings.refinement == "pooled":
+            solution = self._first_pose(rough)
         limit = RERANK_WIDTH * self.settings.max_reprojection_error_px
-
-        def rated(candidate: Candidate) -> Candidate:
-            matches = self._match_keyframe(few, candidate.keyframe, is_subset=True)
-            pixels = ideal_pixels(query.camera, matches.query_pixels)
-            inliers = rerank_inliers(pixels, matches.points_map, query.camera, limit)
-            return replace(candidate, rerank_inliers=inliers)
+        if solution is not None:
+            query.first_T_map_base = solution.T_map_base
+            inlier = solution.inliers[0]
+            inliers = [int(inlier[part].sum()) for part in rough.parts(keyframes)]
+        else:
+            pixels, points_map = rough.geometry.pixels, rough.matches.points_map
+            inliers = [
+                rerank_inliers(pixels[part], points_map[part], query.camera, limit)
+                for part in rough.parts(keyframes)
+            ]
+        rated = [
+            replace(candidate, rerank_inliers=count)
+            for candidate, count in zip(query.candidates, inliers, strict=True)
+        ]
 
         def rank(candidate: Candidate) -> int:
             return candidate.rerank_inliers if candidate.rerank_inliers >= MIN_RERANK_INLIERS else 0
 
-        return sorted(map(rated, query.candidates), key=rank, reverse=True)
+        query.candidates = sorted(rated, key=rank, reverse=True)
 
-    def _match_keyframe(self, query: LocalFeatures, k: int, is_subset: bool = False) -> Matches:
-        """Matches with a keyframe, or with a subset of its features, lifted by their depth (eq. 2).
+    def _first_pose(self, rough: QueryMatches) -> Solution | None:
+        """Returns a pose from some of the matches with all candidates if it passes the checks, else None."""
+        matches, limit = [rough.geometry], self.settings.max_reprojection_error_px
+        some = np.zeros(len(rough.matches), bool)
+        some[:: -(-len(some) // RERANK_MATCHES) or 1] = True
+        solution = propose(matches, [some], limit)
+        if solution is None or self._reject(solution, [rough]) is not None:
+            return None
+        return solution
+
+    def _match(self, query: LocalFeatures, keyframes: Sequence[int], is_subset: bool = False) -> Matches:
+        """Matches with keyframes, or with a subset of their features, lifted by their depth (eq. 2).
 
         Pixels are those of the network's input.
         """
-        keyframe = self.matcher.storage.read(self.map.features_of(k), is_subset)
-        query_pixels, in_keyframe = self.matcher.match(query, keyframe)
-        stored = self.matcher.rerank_subset[in_keyframe] if is_subset else in_keyframe
-        depth = self.map.depth[k][stored].astype(np.float64)
-        known = np.isfinite(depth)
-        pixels = keyframe.pixels[in_keyframe[known]]
-        lifted = self._map_cameras[self.map.camera_index[k]].back_project(pixels, depth[known])
+        storage, world = self.matcher.storage, self.map
+        stored = storage.rerank_rows if is_subset else slice(None)
+        found = []
+        for k in keyframes:
+            features = storage.read(world.features_of(k), is_subset)
+            query_pixels, rows = self.matcher.match(query, features)
+            depth = world.depth[k][stored][rows]
+            sigma = np.zeros_like(depth) if world.depth_sigma is None else world.depth_sigma[k][stored][rows]
+            known = np.isfinite(depth)
+            found.append((query_pixels[known], features.pixels[rows[known]], depth[known], sigma[known]))
+        query_pixels, pixels, depth, sigma = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+        keyframe = np.repeat(np.asarray(keyframes, np.int64), [len(pixels) for _, pixels, _, _ in found])
+        rays = self._rays(pixels, world.camera_index[keyframe])
+        T = world.T_map_camera[keyframe]
+        lifted = (T[:, :3, :3] @ (rays * depth.astype(np.float64)[:, None])[:, :, None])[:, :, 0]
         return Matches(
-            query_pixels=query_pixels[known],
-            keyframe=np.full(len(pixels), k),
+            query_pixels=query_pixels,
+            keyframe=keyframe,
             keyframe_pixels=pixels,
-            points_map=transform(self.map.T_map_camera[k], lifted),
-            points_sigma=self._sigma(k, stored[known], lifted),
+            points_map=lifted + T[:, :3, 3],
+            points_sigma=sigma.astype(np.float64)[:, None] * lifted,
             inlier=np.zeros(len(pixels), bool),
         )
 
-    def _sigma(self, k: int, stored: NDArray[np.intp], lifted: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Returns `Matches.points_sigma` of points (M, 3) in the camera of keyframe k."""
-        if self.map.depth_sigma is None:
-            return np.zeros_like(lifted)
-        relative = self.map.depth_sigma[k][stored].astype(np.float64)
-        return (relative[:, None] * lifted) @ self.map.T_map_camera[k][:3, :3].T
+    def _rays(self, pixels: NDArray[np.float64], camera: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Returns the rays (M, 3) through pixels (M, 2) of the map's cameras of the numbers `camera` (M,)."""
+        if len(self._map_cameras) == 1:
+            return self._map_cameras[0].rays(pixels)
+        rays = np.zeros((len(pixels), 3))
+        for number in np.unique(camera):
+            rays[camera == number] = self._map_cameras[number].rays(pixels[camera == number])
+        return rays
 
     def _solve(self, queries: Sequence[QueryMatches]) -> Solution | None:
         """Returns the pose that most matches agree with (section 3.4).
@@ -235,18 +269,36 @@ class Localizer:
             ]
             found = [proposal for proposal in proposals if proposal is not None]
             return max(found, key=lambda proposal: max(proposal.ratios), default=None)
-        best = propose(matches, [np.ones(len(camera), bool) for camera in matches], limit)
+        if self.settings.final_fit:
+            first = [query.first_T_map_base for query in queries if query.first_T_map_base is not None]
+            fitted = [self._fitted(self._widely_fitted(T, matches), matches) for T in first]
+            best = max(fitted, key=lambda solution: solution.count, default=None)
+            if best is not None and self._reject(best, queries) is None:
+                return best
+        best = propose(matches, all_of(matches), limit)
         for groups in (by_camera(matches), by_candidate(queries)):
             if best is not None and self._reject(best, queries) is None:
                 break
             proposals = [best, *(propose(matches, voters, limit) for voters in groups)]
             found = [proposal for proposal in proposals if proposal is not None]
             best = max(found, key=lambda proposal: proposal.count, default=None)
-        if best is None or not self.settings.final_fit:
-            return best
-        confirming = [matches[i] for i in best.confirming(self.min_inlier_ratio)]
-        refined = best.at(refine_pnp(best.T_map_base, confirming, limit), matches, limit)
-        return refined if refined.count else best
+        return self._fitted(best, matches) if best is not None and self.settings.final_fit else best
+
+    def _widely_fitted(self, T_map_base: Pose, matches: Sequence[CameraMatches]) -> Solution:
+        """Returns the solution of a fit to all matches near a first pose, which is less precise than theirs.
+
+        Matches with near points are off by more than an inlier may be: a narrow fit would leave them out.
+        """
+        limit = self.settings.max_reprojection_error_px
+        T = refine_pnp(T_map_base, matches, RERANK_WIDTH * limit)
+        return Solution(T, all_of(matches), []).at(T, matches, limit)
+
+    def _fitted(self, solution: Solution, matches: Sequence[CameraMatches]) -> Solution:
+        """Returns the solution of a robust fit to the matches of the cameras that confirm a pose."""
+        limit = self.settings.max_reprojection_error_px
+        confirming = [matches[i] for i in solution.confirming(self.min_inlier_ratio)]
+        refined = solution.at(refine_pnp(solution.T_map_base, confirming, limit), matches, limit)
+        return refined if refined.count else solution
 
     def _reject(self, solution: Solution, queries: Sequence[QueryMatches]) -> Rejection | None:
         """Returns why a pose is not accepted, or None.

@@ -90,6 +90,8 @@ class QueryMatches:
         matches: matches with the first candidates, in pixels of the network's input.
         blocks: number of the image's blocks that have local features, see `covariance.block_count`.
         rejection: reason why there are no matches, or None.
+        first_T_map_base: pose of the base from a subset of the features of all candidates, if it passes the
+            checks; else None.
     """
 
     T_base_camera: Pose
@@ -98,6 +100,7 @@ class QueryMatches:
     matches: Matches = field(default_factory=Matches.none)
     blocks: int = 0
     rejection: Rejection | None = None
+    first_T_map_base: Pose | None = None
 
     @cached_property
     def geometry(self) -> CameraMatches:
@@ -112,9 +115,13 @@ class QueryMatches:
             matches.keyframe,
         )
 
+    def parts(self, keyframes: Sequence[int]) -> list[NDArray[np.bool_]]:
+        """Returns masks (M,) of the matches with each of some keyframes."""
+        return [self.matches.keyframe == keyframe for keyframe in keyframes]
+
     def counted(self, inlier: NDArray[np.bool_]) -> list[Candidate]:
         """Returns the candidates with the numbers of their matches and inliers (M,)."""
-        own = [self.matches.keyframe == candidate.keyframe for candidate in self.candidates]
+        own = self.parts([candidate.keyframe for candidate in self.candidates])
         return [
             replace(candidate, matches=int(mask.sum()), inliers=int((mask & inlier).sum()))
             for candidate, mask in zip(self.candidates, own, strict=True)

@@ -69,8 +69,13 @@ def propose(
     pose = solve_pnp([camera.where(mask) for camera, mask in zip(matches, chosen, strict=True)], limit)
     if pose is None:
         return None
-    voters = chosen if only_voters else [np.ones(len(camera), bool) for camera in matches]
+    voters = chosen if only_voters else all_of(matches)
     return Solution(pose, voters, []).at(pose, matches, limit)
+
+
+def all_of(matches: Sequence[CameraMatches]) -> list[NDArray[np.bool_]]:
+    """Returns masks of all matches of each camera."""
+    return [np.ones(len(camera), bool) for camera in matches]
 
 
 def by_camera(matches: Sequence[CameraMatches]) -> Iterator[list[NDArray[np.bool_]]]:

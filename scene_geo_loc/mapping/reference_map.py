@@ -221,7 +221,8 @@ def _verify(
 
 
 def _array(path: Path) -> NDArray:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    # A plain array of the same memory: rows of np.memmap are slow to take.
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:

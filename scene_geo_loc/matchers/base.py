@@ -26,7 +26,7 @@ class Matcher(ABC):
             pose, see `LocalizerSettings`.  Those of the package were chosen on simulated drives in sun, snow
             and night, so that almost no query is accepted when its place is not among the candidates: 1 in
             354 with the encoder.
-        rerank_subset: rows of the few features that candidates are re-ranked by.
+        rerank_subset: rows of the few features of a query that candidates are re-ranked by.
         storage: storage of its features in a map.
         input_size: width and height (2,) of the network's input.
         depth_pixels: pixels (F, 2) of its features in the network's input where they are the same in every
@@ -36,7 +36,7 @@ class Matcher(ABC):
     name: ClassVar[str]
     min_inlier_ratio: ClassVar[float]
     min_coverage: ClassVar[float]
-    rerank_subset: NDArray[np.intp]
+    rerank_subset: slice | NDArray[np.intp]
     storage: FeatureStorage
     depth_pixels: NDArray[np.float64] | None = None
 
@@ -58,7 +58,7 @@ class Matcher(ABC):
 
     def match(self, query: LocalFeatures, reference: LocalFeatures) -> Matched:
         """Returns the mutual nearest neighbours by cosine."""
-        in_query, in_reference = mutual_nearest(query.descriptors @ reference.descriptors.T)
+        in_reference, in_query = mutual_nearest(reference.descriptors @ query.descriptors.T)
         return Matched(query.pixels[in_query], in_reference)
 
     @abstractmethod

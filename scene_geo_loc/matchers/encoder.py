@@ -28,12 +28,13 @@ class EncoderMatcher(Matcher):
     name = "encoder"
     min_inlier_ratio = 0.13
     min_coverage = 0.5
+    rerank_subset = slice(None)
     storage: EncoderStorage
 
     def __init__(self, network: SceneNetwork, weights_path: Path | None = None) -> None:
         super().__init__(network, weights_path)
         self.storage = EncoderStorage(network, weights_path)
-        self.cells, self.rerank_subset = self.storage.cells, self.storage.rerank_subset
+        self.cells = self.storage.cells
         self.depth_pixels = self.cells
         self._grid, self._stride = network.grid, network.encoder.early.stride
 
@@ -43,11 +44,11 @@ class EncoderMatcher(Matcher):
 
     def match(self, query: LocalFeatures, reference: LocalFeatures) -> Matched:
         """Returns the mutual nearest neighbours by cosine, with interpolated pixels."""
-        similarity = query.descriptors @ reference.descriptors.T
-        in_query, in_reference = mutual_nearest(similarity)
+        similarity = reference.descriptors @ query.descriptors.T
+        in_reference, in_query = mutual_nearest(similarity)
         if len(query.pixels) < len(self.cells):  # a subset lacks the neighbouring cells
             return Matched(query.pixels[in_query], in_reference)
-        shift = self._shift(similarity, in_query, in_reference)
+        shift = self._shift(similarity, in_reference, in_query)
         return Matched(query.pixels[in_query] + self._stride * shift, in_reference)
 
     def rows(
@@ -61,7 +62,7 @@ class EncoderMatcher(Matcher):
         self.storage.save(path)
 
     def _shift(
-        self, similarity: NDArray[np.float32], in_query: NDArray[np.intp], in_reference: NDArray[np.intp]
+        self, similarity: NDArray[np.float32], in_reference: NDArray[np.intp], in_query: NDArray[np.intp]
     ) -> NDArray[np.float64]:
         """Returns the cells (M, 2) right and down to the vertices of parabolas through neighbouring cells.
 
@@ -70,11 +71,11 @@ class EncoderMatcher(Matcher):
         rows, columns = self._grid
         row, column = np.divmod(in_query, columns)
         shift = np.zeros((len(in_query), 2))
-        centre = similarity[in_query, in_reference]
+        centre = similarity[in_reference, in_query]
         for axis, (at, cells, step) in enumerate(((column, columns, 1), (row, rows, columns))):
             inside = (at > 0) & (at < cells - 1)
-            before = similarity[in_query[inside] - step, in_reference[inside]]
-            after = similarity[in_query[inside] + step, in_reference[inside]]
+            before = similarity[in_reference[inside], in_query[inside] - step]
+            after = similarity[in_reference[inside], in_query[inside] + step]
             curvature = before + after - 2 * centre[inside]
             top = np.divide(before - after, 2 * curvature, out=np.zeros_like(before), where=curvature < 0)
             shift[inside, axis] = np.clip(top, -0.5, 0.5)

@@ -39,7 +39,7 @@ class EncoderStorage(FittedStorage):
         grid = network.grid
         self.cells = network.cell_centres()
         self.capacity = len(self.cells)
-        self.rerank_subset = np.arange(self.capacity).reshape(grid)[::RERANK_STRIDE, ::RERANK_STRIDE].ravel()
+        self.rerank_rows = np.arange(self.capacity).reshape(grid)[::RERANK_STRIDE, ::RERANK_STRIDE].ravel()
         self._channels = (network.local_features.channels, late.channels)
         self._has_coarse = not network.local_features.sees_around
         self._most_axes = (COARSE_AXES if self._has_coarse else AXES, COARSE_AXES)
@@ -88,7 +88,7 @@ class EncoderStorage(FittedStorage):
 
     def read(self, rows: Rows, is_subset: bool = False) -> LocalFeatures:
         """See `FeatureStorage.read`."""
-        chosen = self.rerank_subset if is_subset else slice(None)
+        chosen = self.rerank_rows if is_subset else slice(None)
         fine = rows["local_features"][chosen]
         if "coarse_features" not in rows:
             return LocalFeatures(self.cells[chosen], unit(fine))

@@ -35,7 +35,7 @@ class KeypointMatcher(Matcher):
         multiple: the sides of the image that keypoints are detected in are multiples of it.
     """
 
-    rerank_subset = np.arange(RERANK_KEYPOINTS)
+    rerank_subset = slice(RERANK_KEYPOINTS)
     storage: KeypointStorage
     capacity: ClassVar[int]
     channels: ClassVar[int]

@@ -22,9 +22,11 @@ class FeatureStorage(ABC):
 
     Attributes:
         capacity: number of features of a keyframe that a map has room for.
+        rerank_rows: rows of the few features of a keyframe that candidates are re-ranked by.
     """
 
     capacity: int
+    rerank_rows: slice | NDArray[np.intp]
 
     @property
     @abstractmethod
@@ -33,7 +35,7 @@ class FeatureStorage(ABC):
 
     @abstractmethod
     def read(self, rows: Rows, is_subset: bool = False) -> LocalFeatures:
-        """Returns the features of a keyframe, or only those of `Matcher.rerank_subset`."""
+        """Returns the features of a keyframe, or only those of `rerank_rows`."""
 
 
 class FittedStorage(FeatureStorage):
@@ -60,7 +62,8 @@ class KeypointStorage(FeatureStorage):
 
     def __init__(self, capacity: int, channels: int, subset: int, input_size: NDArray[np.int64]) -> None:
         self.capacity = capacity
-        self._channels, self._subset, self._input_size = channels, subset, input_size
+        self.rerank_rows = slice(subset)
+        self._channels, self._input_size = channels, input_size
 
     @property
     def arrays(self) -> dict[str, tuple[tuple[int, ...], DTypeLike]]:
@@ -86,7 +89,7 @@ class KeypointStorage(FeatureStorage):
 
     def read(self, rows: Rows, is_subset: bool = False) -> LocalFeatures:
         """See `FeatureStorage.read`."""
-        chosen = slice(self._subset) if is_subset else slice(None)
+        chosen = self.rerank_rows if is_subset else slice(None)
         pixels = (rows["keypoints"][chosen] + 0.5) * (self._input_size / PLACE_SCALE) - 0.5
         return LocalFeatures(pixels, unit(rows["local_features"][chosen]))
 

@@ -15,7 +15,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, make_pose
 from scene_geo_loc.localization.estimate import CameraEstimate, Matches, PoseEstimate, Status
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
-from scene_geo_loc.traversals.frame import Frame, Scan
+from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
 from scene_geo_loc.traversals.skipped import Skipped
 
 CAMERA = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
@@ -52,7 +52,7 @@ class FakeTraversal:
     def __len__(self) -> int:
         return 40
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
         for i in range(len(self)):
             image = np.full((48, 64, 3), 60, np.uint8)
             image[0, 0] = i

@@ -9,7 +9,7 @@ import numpy as np
 from room import Room
 
 from scene_geo_loc.geometry.pose import transform
-from scene_geo_loc.traversals.frame import Frame, Scan
+from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
 from scene_geo_loc.traversals.skipped import Skipped
 
 
@@ -39,15 +39,18 @@ class LidarRoom:
     def __len__(self) -> int:
         return self.count
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
         self.skipped = Skipped()
         for i, frame in enumerate(self._frames):
-            if i in self.blind:
+            T_map_camera = None if i in self.blind else frame.T_map_camera
+            if pass_over(frame.stamp_ns, T_map_camera):
+                continue
+            if T_map_camera is None:
                 self.skipped.add("images without a pose")
             yield replace(
                 frame,
                 depth=frame.depth if self.with_depth else None,
-                T_map_camera=None if i in self.blind else frame.T_map_camera,
+                T_map_camera=T_map_camera,
             )
 
     def scans(self) -> Iterator[Scan]:

@@ -100,6 +100,28 @@ def ordered_map(
         yield in_order(pool, work, jobs, _AHEAD * count)
 
 
+@contextmanager
+def read_ahead(items: Iterable[Job], count: int) -> Iterator[Iterator[Job]]:
+    """Yields an iterator over items that a thread takes from the iterable before they are asked for.
+
+    Args:
+        count: most items that wait; they take memory.
+    """
+    source, end = iter(items), object()
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+        waiting = deque(pool.submit(next, source, end) for _ in range(count))
+
+        def taken() -> Iterator[Job]:
+            while (item := waiting.popleft().result()) is not end:
+                waiting.append(pool.submit(next, source, end))
+                yield item  # type: ignore[misc]
+
+        try:
+            yield taken()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def _start_worker() -> None:
     # Ctrl-C reaches every process of the terminal: the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -122,7 +122,7 @@ def _remaining(traversal: Traversal, kept: dict[int, DepthMap], window: ScanWind
     frames = [files for files in traversal.frame_files if files.stamp_ns not in kept]
     first = frames[0].stamp_ns - round(window.before_s * 1e9) if frames else 0
     skip = bisect_left(traversal.scan_files, first, key=attrgetter("stamp_ns"))
-    return replace(traversal, frame_files=frames, scan_files=traversal.scan_files[skip:], skipped=Skipped())
+    return replace(traversal, frame_files=frames, scan_files=traversal.scan_files[skip:])
 
 
 def _check_same_images(traversal: Traversal, kept: dict[int, DepthMap], folder: Path) -> None:

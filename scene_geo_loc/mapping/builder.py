@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import heapq
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import takewhile
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.parallel import available_cores, in_order, read_ahead
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.core.progress import ProgressCallback, ProgressDisplay, ignore_progress, no_display
-from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator
+from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator, MapPoints
 from scene_geo_loc.depth.window import WINDOWS
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.mapping.finishing import complete_map
-from scene_geo_loc.mapping.keyframe_depth import depth_of
+from scene_geo_loc.mapping.keyframe_depth import choose_depth, measured_depth
 from scene_geo_loc.mapping.keyframes import RECENT, KeyframeSelector
 from scene_geo_loc.mapping.map_info import KIND, check_replaceable_map
 from scene_geo_loc.mapping.multi_view_depth import REFINED_SOURCES
@@ -31,11 +36,15 @@ from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.matchers import matcher_class
 from scene_geo_loc.matchers.base import Matcher
+from scene_geo_loc.matchers.storage import Rows
 from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
 from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
 from scene_geo_loc.traversals.skipped import Skipped
+
+SCANS_AHEAD = 8
+"""Most scans of a recording that are decoded ahead of their use."""
 
 
 class FrameRejection(str, Enum):
@@ -133,6 +142,7 @@ class MapBuilder:
         self._keeps_input = network is not None
         self._matcher_class = matcher
         self._extractor: Extractor | None = None
+        self._computing = threading.Lock()  # extractor and matcher serve one keyframe at a time
         self._waiting: deque[Frame] = deque()
         self._lidar = LidarAccumulator(WINDOWS.get(self.settings.lidar))
         self._latest_ns = -(2**63)
@@ -158,17 +168,29 @@ class MapBuilder:
         Args:
             on_progress: receives the frames added and the number of frames of the traversal.
         """
-        items: Iterator[Frame | Scan] = heapq.merge(
-            traversal.scans(), traversal.frames(), key=lambda item: item.stamp_ns
-        )
-        total, done = len(traversal), 0
-        for item in items:
-            if isinstance(item, Scan):
-                self.add_scan(item)
-            else:
-                self.add_frame(item)
-                done += 1
-                on_progress(done, total)
+        total, before = len(traversal), self.progress.frames
+
+        def pass_over(stamp_ns: int, T_map_camera: Pose | None) -> bool:
+            is_near = T_map_camera is not None and self._selector.stays_near(T_map_camera)
+            if not is_near and stamp_ns >= self._resume_ns:
+                return False
+            self.progress.frames += 1
+            on_progress(self.progress.frames - before, total)
+            return True
+
+        def jobs() -> Iterator[_Job]:
+            with read_ahead(traversal.scans(), SCANS_AHEAD) as scans:
+                frames = traversal.frames(pass_over)
+                items: Iterator[Frame | Scan] = heapq.merge(scans, frames, key=lambda item: item.stamp_ns)
+                for item in items:
+                    if isinstance(item, Scan):
+                        self._lidar.add(item)
+                    else:
+                        self._consider(item)
+                        on_progress(self.progress.frames - before, total)
+                    yield from self._complete(item.stamp_ns)
+
+        self._add_in_parallel(jobs())
 
     def add_scan(self, scan: Scan) -> None:
         """Adds a lidar scan."""
@@ -180,6 +202,11 @@ class MapBuilder:
 
         Raises MapError where the map cannot be written, or was begun with other settings.
         """
+        self._consider(frame)
+        self._advance(frame.stamp_ns)
+
+    def _consider(self, frame: Frame) -> None:
+        """Lets a frame wait for its scans if it is a keyframe."""
         self.progress.frames += 1
         if frame.stamp_ns < self._resume_ns or _is_among(frame, self._resumed_last):
             return
@@ -189,7 +216,6 @@ class MapBuilder:
         elif frame.T_map_camera is not None and self._selector.accept(frame.T_map_camera):
             self._waiting.append(frame)
             self.progress.waiting += 1
-        self._advance(frame.stamp_ns)
 
     def pass_over(self, stamp_ns: int, T_map_camera: Pose) -> bool:
         """Counts a frame whose pose is too near to the last keyframes; returns False where it is not.
@@ -217,6 +243,11 @@ class MapBuilder:
 
     def _advance(self, stamp_ns: int) -> None:
         """Adds the waiting keyframes whose scans are complete to the map."""
+        for job in self._complete(stamp_ns):
+            self._append(self._compute(job))
+
+    def _complete(self, stamp_ns: int) -> Iterator[_Job]:
+        """Yields the waiting keyframes whose scans are complete when a frame or scan was added."""
         self._latest_ns = max(self._latest_ns, stamp_ns)
         after_ns = round(self._lidar.window.after_s * 1e9)
         while self._waiting:
@@ -231,27 +262,52 @@ class MapBuilder:
                 and distance <= MAX_DEPTH_M
             ):
                 break
-            self._add_next()
+            yield self._next_job()
 
-    def _add_next(self) -> None:
-        """Adds the first of the waiting keyframes to the partial map."""
+    def _next_job(self) -> _Job:
         frame = self._waiting.popleft()
-        assert frame.T_map_camera is not None
-        extractor = self._extractor or self._start(frame.camera)
-        features = extractor.extract(frame.image)
-        cells = self._matcher.depth_pixels
-        dense = depth_of(frame, features, extractor.network, self._lidar, self.settings.depth, cells)
-        # Where neighbouring keyframes may give the depth later, every feature counts as having one.
-        is_refined = self._refines_depth and dense.source in REFINED_SOURCES
-        known = np.ones((1, 1), bool) if is_refined else dense.known
-        rows, pixels = self._matcher.rows(frame.image, features, known)
-        depth, sigma = dense.at(pixels, self._matcher.input_size)
+        if self._extractor is None:
+            self._extractor = self._start(frame.camera)
+        return _Job(frame, self._lidar.points_around(frame.stamp_ns), self._lidar.window.occluder_m)
+
+    def _add_in_parallel(self, jobs: Iterator[_Job]) -> None:
+        """Adds the keyframes of jobs in order, several of which are computed at a time."""
+        workers = available_cores()
+        with ThreadPoolExecutor(workers, thread_name_prefix="keyframe") as pool:
+            try:
+                for keyframe in in_order(pool, self._compute, jobs, workers + 1):
+                    self._append(keyframe)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _compute(self, job: _Job) -> _Keyframe:
+        """Computes what the map stores of a keyframe; thread-safe."""
+        extractor, frame, size = self._extractor, job.frame, self._matcher.input_size
+        assert extractor is not None
+        measured = None
+        if self.settings.depth != "learned":
+            measured = measured_depth(
+                frame, job.points, job.occluder_m, (int(size[0]), int(size[1])), self._matcher.depth_pixels
+            )
+        with self._computing:
+            features = extractor.extract(frame.image)
+            dense = choose_depth(measured, features, extractor.network, self.settings.depth)
+            # Where neighbouring keyframes may give the depth later, every feature counts as having one.
+            is_refined = self._refines_depth and dense.source in REFINED_SOURCES
+            known = np.ones((1, 1), bool) if is_refined else dense.known
+            rows, pixels = self._matcher.rows(frame.image, features, known)
+        depth, sigma = dense.at(pixels, size)
         record = KeyframeRecord.of(frame, dense.source)
+        return _Keyframe(record, rows, depth, sigma, features.described_by, frame.image)
+
+    def _append(self, keyframe: _Keyframe) -> None:
+        """Adds a keyframe to the partial map."""
         with self._writing():
-            self._partial.append(record, rows, depth, sigma, features.described_by, frame.image)
+            self._partial.append(*keyframe)
         self.progress.keyframes += 1
         self.progress.waiting -= 1
-        self.progress.without_depth += not np.isfinite(depth).any()
+        self.progress.without_depth += not np.isfinite(keyframe.depth).any()
 
     @property
     def _refines_depth(self) -> bool:
@@ -285,8 +341,7 @@ class MapBuilder:
 
         Raises MapError where there is no keyframe, or the map cannot be written.
         """
-        while self._waiting:
-            self._add_next()
+        self._add_in_parallel(self._next_job() for _ in range(len(self._waiting)))
         records = self._partial.records
         if not records:
             skipped = f" ({self.progress.skipped})" if self.progress.skipped else ""
@@ -330,6 +385,30 @@ class MapBuilder:
                 f"{self._partial.folder} cannot be written ({error.strerror or error}): make room, and build "
                 "again to resume."
             ) from error
+
+
+class _Job(NamedTuple):
+    """A keyframe whose scans are complete.
+
+    Attributes:
+        points: lidar points around the frame.
+        occluder_m: reach of the search for occluders among them, see `ScanWindow`.
+    """
+
+    frame: Frame
+    points: list[MapPoints]
+    occluder_m: float
+
+
+class _Keyframe(NamedTuple):
+    """What the map stores of a keyframe; see `PartialMap.append`."""
+
+    record: KeyframeRecord
+    rows: Rows
+    depth: NDArray[np.float32]
+    sigma: NDArray[np.float32]
+    described: Sequence[NDArray[np.float32]]
+    image: NDArray[np.uint8]
 
 
 def _is_among(frame: Frame, earlier: Sequence[Frame | KeyframeRecord]) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator, lidar_depth
+from scene_geo_loc.depth.lidar import MAX_DEPTH_M, MapPoints, lidar_depth
 from scene_geo_loc.mapping.settings import DepthSource
 from scene_geo_loc.matchers.storage import nearest_pixels
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
@@ -54,40 +55,49 @@ class KeyframeDepth:
         return depth, np.asarray(error / depth, np.float32)
 
 
-def depth_of(
+def measured_depth(
     frame: Frame,
-    features: SceneFeatures,
-    network: SceneNetwork,
-    lidar: LidarAccumulator,
-    wanted: DepthSource,
-    cells: NDArray[np.float64] | None = None,
+    points: Sequence[MapPoints],
+    occluder_m: float,
+    size: tuple[int, int],
+    pixels: NDArray[np.float64] | None = None,
+) -> KeyframeDepth | None:
+    """Returns the depth that a sensor measured of a keyframe: its depth image, else the lidar; None without.
+
+    Args:
+        points: lidar points around the frame.
+        occluder_m: see `scene_geo_loc.depth.lidar.project_depth`.
+        size: width and height of the lidar's depth.  That of the network's input is fine enough, and a
+            quarter of the work.
+        pixels: (F, 2) where the lidar's depth is needed, in the image resized to `size`; None for all.
+    """
+    if frame.depth is not None:
+        return KeyframeDepth("sensor", frame.depth)
+    if not points:
+        return None
+    assert frame.T_map_camera is not None
+    image = np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    wanted = None
+    if pixels is not None:
+        wanted = np.zeros(image.shape[:2], bool)
+        x, y = nearest_pixels(pixels, np.array(size), wanted)
+        wanted[y, x] = True
+    camera = frame.camera.resized(*size)
+    return KeyframeDepth("lidar", lidar_depth(points, frame.T_map_camera, camera, image, occluder_m, wanted))
+
+
+def choose_depth(
+    measured: KeyframeDepth | None, features: SceneFeatures, network: SceneNetwork, wanted: DepthSource
 ) -> KeyframeDepth:
-    """Returns the depth of a keyframe from the first source that has it: sensor, lidar, network.
+    """Returns the depth of a keyframe from the first source that has it: sensor or lidar, then the network.
 
     Args:
         wanted: with "measured" the network is left out; with "learned" it comes first.
-        cells: (F, 2) pixels of the network's input where depth is needed; None for all.  Depth of the lidar
-            is computed there only.
     """
     learned = None if wanted == "measured" else reliable_depth(features, network)
     if wanted == "learned" and learned is not None:
         return learned
-    if frame.depth is not None:
-        return KeyframeDepth("sensor", frame.depth)
-    assert frame.T_map_camera is not None
-    points = lidar.points_around(frame.stamp_ns)
-    if not points:
-        return learned or KeyframeDepth("none", np.full((1, 1), np.nan, np.float32))
-    # At the size of the network's input: fine enough, and a quarter of the work.
-    size = (network.config.input_width, network.config.input_height)
-    image = np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    camera, occluder_m = frame.camera.resized(*size), lidar.window.occluder_m
-    needed = None
-    if cells is not None:
-        needed = np.zeros(image.shape[:2], bool)
-        x, y = nearest_pixels(cells, np.array(size), needed)
-        needed[y, x] = True
-    return KeyframeDepth("lidar", lidar_depth(points, frame.T_map_camera, camera, image, occluder_m, needed))
+    return measured or learned or KeyframeDepth("none", np.full((1, 1), np.nan, np.float32))
 
 
 def reliable_depth(features: SceneFeatures, network: SceneNetwork) -> KeyframeDepth | None:

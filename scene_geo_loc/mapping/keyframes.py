@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 
 from scene_geo_loc.geometry.pose import Pose, position_error_m, rotation_error_deg
 
@@ -28,13 +29,17 @@ class KeyframeSelector:
         self.angle_deg = angle_deg
         self._recent = deque(recent, RECENT)
 
-    def is_near(self, T_map_camera: Pose) -> bool:
-        """Returns whether a pose is too near to one of the last keyframes."""
+    def is_near(self, T_map_camera: Pose, last: int = RECENT) -> bool:
+        """Returns whether a pose is too near to one of the `last` keyframes."""
         return any(
             position_error_m(keyframe, T_map_camera) < self.distance_m
             and rotation_error_deg(keyframe, T_map_camera) < self.angle_deg
-            for keyframe in reversed(self._recent)
+            for keyframe in islice(reversed(self._recent), last)
         )
+
+    def stays_near(self, T_map_camera: Pose) -> bool:
+        """Returns whether a pose is too near, and is so still when half of `RECENT` keyframes are added."""
+        return self.is_near(T_map_camera, RECENT // 2)
 
     def accept(self, T_map_camera: Pose) -> bool:
         """Returns whether the frame at this pose is a keyframe, and remembers it if so."""

@@ -84,4 +84,4 @@ def _chosen(triplets: Triplets, runs: Mapping[str, Cameras]) -> Iterator[tuple[s
     for (run, camera), of in sorted(stamps.items()):
         traversal = runs[run][camera]
         frames = [files for files in traversal.frame_files if files.stamp_ns in of]
-        yield run, camera, replace(traversal, frame_files=frames, skipped=Skipped())
+        yield run, camera, replace(traversal, frame_files=frames)

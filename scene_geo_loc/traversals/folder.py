@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, transform
-from scene_geo_loc.traversals.frame import Frame, Scan
+from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 from scene_geo_loc.traversals.subset import WHOLE, Subset
 from scene_geo_loc.traversals.vehicle import Recording
@@ -76,7 +76,15 @@ class FolderTraversal:
     left_out: Skipped = field(default_factory=Skipped)
     scans_left_out: Skipped = field(default_factory=Skipped)
     recording: Recording | None = None
-    skipped: Skipped = field(default_factory=Skipped)
+    _skipped_frames: Skipped = field(default_factory=Skipped, init=False)
+    _skipped_scans: Skipped = field(default_factory=Skipped, init=False)
+
+    @property
+    def skipped(self) -> Skipped:
+        """Counts of the items that the last iterations over frames and scans left out, by reason."""
+        both = Skipped(dict(self._skipped_frames.counts))
+        both.add_all(self._skipped_scans)
+        return both
 
     def __len__(self) -> int:
         return len(self.frame_files)
@@ -95,28 +103,37 @@ class FolderTraversal:
                     self.scan_files, last, key=_stamp
                 )
             ],
-            skipped=Skipped(),
         )
 
-    def frames(self, each: Each = map) -> Iterator[Frame]:
+    def frames(self, pass_over: PassOver = read_all, each: Each = map) -> Iterator[Frame]:
         """Yields the frames in order of time.
 
         Args:
+            pass_over: see `Traversal.frames`.
             each: applies a function to all files in order; `core.parallel.ReadAhead.map` uses threads.
 
         Raises:
             TraversalError: there are frames, but none is usable.
         """
-        self.skipped = skipped = Skipped(dict(self.left_out.counts))
-        given = 0
-        for frame in each(self.read, self.frame_files):
+        self._skipped_frames = skipped = Skipped(dict(self.left_out.counts))
+        usable = 0
+
+        def needed() -> Iterator[FrameFiles]:
+            nonlocal usable
+            for files in self.frame_files:
+                if pass_over(files.stamp_ns, files.T_map_camera):
+                    usable += 1
+                else:
+                    yield files
+
+        for frame in each(self.read, needed()):
             if frame is None:
                 continue
             if frame.T_map_camera is None:
                 skipped.add(SkipReason.IMAGE_WITHOUT_POSE)
-            given += 1
+            usable += 1
             yield frame
-        if self.frame_files and not given:
+        if self.frame_files and not usable:
             raise TraversalError(
                 f"{self.name}: none of the {len(self.frame_files)} images is usable ({skipped})."
             )
@@ -126,10 +143,10 @@ class FolderTraversal:
         try:
             image = self.read_image(files.image)
         except TraversalError:
-            self.skipped.add(SkipReason.IMAGE_UNREADABLE)
+            self._skipped_frames.add(SkipReason.IMAGE_UNREADABLE)
             return None
         if image.shape[1::-1] != (files.camera.width, files.camera.height):
-            self.skipped.add(SkipReason.IMAGE_SIZE)
+            self._skipped_frames.add(SkipReason.IMAGE_SIZE)
             return None
         depth = self._depth(files, image.shape[:2])
         return Frame(files.stamp_ns, image, files.camera, files.T_map_camera, depth, files.image.name)
@@ -137,16 +154,16 @@ class FolderTraversal:
     def scans(self) -> Iterator[Scan]:
         """Yields the lidar's sweeps in order of time, each transformed to the map by one pose."""
         assert self.read_scan is not None or not self.scan_files
-        self.skipped.add_all(self.scans_left_out)
+        self._skipped_scans = skipped = Skipped(dict(self.scans_left_out.counts))
         for file in self.scan_files:
             try:
                 points = self.read_scan(file.path)  # type: ignore[misc]
             except (OSError, ValueError):
-                self.skipped.add(SkipReason.SCAN_UNREADABLE)
+                skipped.add(SkipReason.SCAN_UNREADABLE)
                 continue
             points = points[np.isfinite(points).all(axis=1) & (points != 0).any(axis=1)]
             if len(points) == 0:
-                self.skipped.add(SkipReason.SCAN_EMPTY)
+                skipped.add(SkipReason.SCAN_EMPTY)
                 continue
             yield Scan(file.stamp_ns, transform(file.T_map_lidar, points))
 
@@ -156,10 +173,10 @@ class FolderTraversal:
         try:
             depth = self.read_depth(files.depth)
         except TraversalError:
-            self.skipped.add(SkipReason.DEPTH_UNREADABLE)
+            self._skipped_frames.add(SkipReason.DEPTH_UNREADABLE)
             return None
         if depth.shape != size:
-            self.skipped.add(SkipReason.DEPTH_SIZE)
+            self._skipped_frames.add(SkipReason.DEPTH_SIZE)
             return None
         return depth
 

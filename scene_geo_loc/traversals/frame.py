@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,6 +53,15 @@ class Scan:
     points_map: NDArray[np.float64]
 
 
+PassOver = Callable[[int, Pose | None], bool]
+"""Returns whether the frame with a stamp and a pose is not needed; called before its image is read."""
+
+
+def read_all(stamp_ns: int, T_map_camera: Pose | None) -> bool:
+    """A `PassOver` that needs every frame."""
+    return False
+
+
 class Traversal(Protocol):
     """A run through a place that can be read repeatedly, in order of time.
 
@@ -73,8 +82,13 @@ class Traversal(Protocol):
         """Number of frames, including those that will be left out."""
         ...
 
-    def frames(self) -> Iterator[Frame]:
-        """Yields the frames in order of time, decoded one at a time."""
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
+        """Yields the frames in order of time, decoded one at a time.
+
+        Args:
+            pass_over: called with each frame in order of time, when the earlier frames have been yielded;
+                frames for which it returns True are left out and not decoded.
+        """
         ...
 
     def scans(self) -> Iterator[Scan]:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
+from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, Traversal, read_all
 from scene_geo_loc.traversals.skipped import Skipped
 
 SAME_INSTANT_NS = 50_000_000
@@ -38,9 +38,12 @@ class RigTraversal:
     def __len__(self) -> int:
         return sum(len(camera) for camera in self.cameras)
 
-    def frames(self) -> Iterator[Frame]:
-        """Yields the frames of all cameras in order of time."""
-        return heapq.merge(*(camera.frames() for camera in self.cameras), key=_stamp)
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
+        """Yields the frames of all cameras in order of time.
+
+        `pass_over` may be called while one earlier frame of each other camera is still to be yielded.
+        """
+        return heapq.merge(*(camera.frames(pass_over) for camera in self.cameras), key=_stamp)
 
     def scans(self) -> Iterator[Scan]:
         """Yields the lidar's scans once."""

@@ -14,7 +14,7 @@ from scene_geo_loc.benchmarks.poses.methods import MapConfig
 from scene_geo_loc.benchmarks.poses.results import Place
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.networks.runtime.extractor import Extractor
-from scene_geo_loc.traversals.frame import Frame, Scan
+from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
 from scene_geo_loc.traversals.rig import RigTraversal
 from scene_geo_loc.traversals.skipped import Skipped
 
@@ -37,7 +37,7 @@ class Camera:
     def __len__(self) -> int:
         return self.count
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
         for i in range(self.count):
             stamp_ns = 10**9 * (i + 1) + self.delay_ns
             x = -4.0 + 0.5 * stamp_ns / 1e9
@@ -77,7 +77,7 @@ def test_a_rig_is_localized_together_and_its_first_camera_alone(
 
 def test_a_first_camera_without_poses_is_left_out_and_counted(room: Room) -> None:
     class Blind(Camera):
-        def frames(self) -> Iterator[Frame]:
+        def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
             for i, frame in enumerate(super().frames()):
                 yield frame if i % 2 else Frame(frame.stamp_ns, frame.image, frame.camera)
 

@@ -20,7 +20,7 @@ from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.tracker import Tracker
 from scene_geo_loc.metrics.covariance_calibration import covariance_calibration
 from scene_geo_loc.metrics.pose_error import QueryRecord, summarize
-from scene_geo_loc.traversals.frame import Frame
+from scene_geo_loc.traversals.frame import Frame, PassOver, read_all
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ class WithOdometry:
     def __len__(self) -> int:
         return len(self.traversal)
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
         for frame in self.traversal.frames():
             yield replace(frame, T_odom_camera=T_ODOM_MAP @ frame.T_map_camera)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from scene_geo_loc.core.parallel import ReadAhead
+from scene_geo_loc.core.parallel import ReadAhead, read_ahead
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -53,3 +54,34 @@ def test_an_error_is_raised_where_its_result_is_due() -> None:
 def test_one_stage_can_feed_the_next() -> None:
     with ReadAhead(1) as ahead:
         assert list(ahead.map(abs, ahead.map(int, "123456789"))) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+
+def test_items_are_read_ahead_in_their_order_and_no_more_than_asked_for() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for i in range(20):
+            taken.append(i)
+            yield i
+
+    with read_ahead(items(), 3) as ahead:
+        for i in range(20):
+            assert next(ahead) == i
+            assert len(taken) <= i + 4
+        assert list(ahead) == []
+
+
+def test_an_error_of_the_source_is_raised_after_the_items_before_it() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise ValueError("damaged")
+
+    with read_ahead(items(), 4) as ahead:
+        assert next(ahead) == 1
+        with pytest.raises(ValueError, match="damaged"):
+            next(ahead)
+
+
+def test_a_reader_that_stops_early_does_not_wait_for_the_rest() -> None:
+    with read_ahead(itertools.count(), 2) as ahead:
+        assert next(ahead) == 0

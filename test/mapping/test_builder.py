@@ -73,6 +73,30 @@ def test_passing_frames_over_by_their_pose_gives_the_same_map(room: Room, tmp_pa
     assert same_contents(tmp_path / "a", tmp_path / "b")
 
 
+@pytest.mark.parametrize("distance_m", [0.0, 0.7])
+def test_a_traversal_gives_the_map_that_its_frames_and_scans_give_one_by_one(
+    tmp_path: Path, distance_m: float
+) -> None:
+    """Several keyframes at a time, of which the last ones wait for scans; frames in between are not read."""
+    settings = BuilderSettings(keyframe_distance_m=distance_m)
+    traversal = LidarRoom()
+    one_by_one = MapBuilder(tmp_path / "a", settings, device="cpu")
+    items: list[Frame | Scan] = [*traversal.scans(), *traversal.frames()]
+    for item in sorted(items, key=lambda item: item.stamp_ns):
+        if isinstance(item, Scan):
+            one_by_one.add_scan(item)
+        else:
+            one_by_one.add_frame(item)
+    together = MapBuilder(tmp_path / "b", settings, device="cpu")
+    shown: list[tuple[int, int]] = []
+    together.add_traversal(traversal, lambda *progress: shown.append(progress))
+    assert together.progress == one_by_one.progress
+    assert shown == [(i + 1, len(traversal)) for i in range(len(traversal))]
+    one_by_one.finish()
+    together.finish()
+    assert same_contents(tmp_path / "a", tmp_path / "b")
+
+
 def test_nothing_is_under_the_final_name_before_the_map_is_whole(room: Room, tmp_path: Path) -> None:
     builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
     for frame in room.drive(3):

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from room import Room
 
-from scene_geo_loc.depth.lidar import LidarAccumulator
-from scene_geo_loc.mapping.keyframe_depth import KeyframeDepth, depth_of, reliable_depth
+from scene_geo_loc.mapping.keyframe_depth import KeyframeDepth, choose_depth, measured_depth, reliable_depth
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
@@ -53,12 +52,13 @@ def test_learned_depth_is_reliable_where_it_is_neither_far_nor_uncertain(network
 def test_measured_depth_goes_before_what_is_learned_unless_that_alone_is_wanted(
     network: SceneNetwork, room: Room
 ) -> None:
-    with_sensor, no_lidar = room.drive(1)[0], LidarAccumulator(None)
+    with_sensor = room.drive(1)[0]
     without = replace(with_sensor, depth=None)
     blind = replace(INFERRED, depth=None)
 
     def source(*of: object) -> str:
-        return depth_of(of[0], of[1], network, no_lidar, of[2]).source  # type: ignore[arg-type]
+        measured = measured_depth(of[0], [], 0.0, (320, 240))  # type: ignore[arg-type]
+        return choose_depth(measured, of[1], network, of[2]).source  # type: ignore[arg-type]
 
     assert source(with_sensor, INFERRED, "auto") == "sensor"
     assert source(with_sensor, INFERRED, "learned") == "learned"

@@ -13,7 +13,7 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.packs.posed_images import PosedImages, PosedPairs, pack_posed_images, undistorted
 from scene_geo_loc.training.scene.batches import NEIGHBOURS, SceneBatches
-from scene_geo_loc.traversals.frame import Frame, Scan
+from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
 from scene_geo_loc.traversals.skipped import Skipped
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ class Walk:
     def __len__(self) -> int:
         return self._count
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
         rng = np.random.default_rng(0)
         for k in range(self._count):
             image = rng.integers(0, 256, (60, 80, 3)).astype(np.uint8)

@@ -16,7 +16,7 @@ from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, inverse, make_pose
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.metrics.pose_error import summarize
 from scene_geo_loc.ros.harness.replay import ReplayAnswers, replay
-from scene_geo_loc.traversals.frame import Frame, Scan
+from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 from scene_geo_loc.traversals.skipped import Skipped
@@ -53,7 +53,7 @@ class Recording:
     def __len__(self) -> int:
         return 6
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
         for i in range(6):
             truth = make_pose(np.eye(3), (i + 1.0, 0.0, 0.5)) if i < 5 else None
             image = np.zeros((2, 2, 3), np.uint8)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import TraversalError
-from scene_geo_loc.traversals.frame import Frame, Scan
+from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.rig import RigTraversal
 from scene_geo_loc.traversals.rosbag.convert import T_BASE_CAMERA, convert
@@ -33,7 +33,7 @@ class Made:
     def __len__(self) -> int:
         return 5
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
         for i in range(5):
             depth = np.full((48, 64), np.nan if i == 1 else 2.5, np.float32)
             pose = None if i == 2 else base_at(i) @ T_BASE_CAMERA
@@ -65,7 +65,7 @@ def test_what_is_written_is_what_is_read_again(tmp_path: Path) -> None:
 
 def test_a_source_that_breaks_leaves_no_bag(tmp_path: Path) -> None:
     class Broken(Made):
-        def frames(self) -> Iterator[Frame]:
+        def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
             yield next(super().frames())
             raise TraversalError("the disk is gone.")
 

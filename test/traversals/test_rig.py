@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.traversals.frame import Frame, Scan
+from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
 from scene_geo_loc.traversals.rig import RigTraversal
 from scene_geo_loc.traversals.skipped import Skipped
 
@@ -24,7 +24,7 @@ class Clock:
     def __len__(self) -> int:
         return len(self.times_ms)
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
         for ms in self.times_ms:
             image = np.zeros((4, 6, 3), np.uint8)
             yield Frame(ms * MS, image, Camera(6, 4, 5.0, 5.0, 2.5, 1.5), name=f"{self.name} {ms}")

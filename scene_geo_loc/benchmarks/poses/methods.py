@@ -14,7 +14,7 @@ from scene_geo_loc.localization.estimate import LocalizerSettings
 from scene_geo_loc.mapping.settings import BuilderSettings, DepthSource
 from scene_geo_loc.networks.checkpoint import load_checkpoint
 from scene_geo_loc.networks.default import default_network
-from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
+from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, Traversal, read_all
 from scene_geo_loc.traversals.skipped import Skipped
 
 RETRIEVAL = "retrieval"
@@ -172,9 +172,9 @@ class OnlyDepth:
     def __len__(self) -> int:
         return len(self.traversal)
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
         """Yields the frames, without their depth if it is not to be used."""
-        for frame in self.traversal.frames():
+        for frame in self.traversal.frames(pass_over):
             yield frame if self.depth is SENSOR else replace(frame, depth=None)
 
     def scans(self) -> Iterator[Scan]:

@@ -118,7 +118,7 @@ class _Camera:
 
     def images(self, ahead: ReadAhead) -> Iterator[_Image]:
         folder = self.traversal if isinstance(self.traversal, FolderTraversal) else None
-        frames = self.traversal.frames() if folder is None else folder.frames(ahead.map)
+        frames = self.traversal.frames() if folder is None else folder.frames(each=ahead.map)
         return (_Image(self, frame) for frame in frames)
 
     def write(self, bag: BagWriter, frame: Frame, jpeg: NDArray[np.uint8] | None) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.formats import Content, Format, Option
-from scene_geo_loc.traversals.frame import Frame, Scan
+from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
 from scene_geo_loc.traversals.messages.clouds import cloud_of, deskew
 from scene_geo_loc.traversals.messages.images import depth_of, image_of
 from scene_geo_loc.traversals.messages.transforms import frame_name
@@ -120,8 +120,8 @@ class RosbagTraversal:
         both.add_all(self._skipped_scans)
         return both
 
-    def frames(self) -> Iterator[Frame]:
-        """Yields the frames in order of time.
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
+        """Yields the frames in order of time; see `Traversal.frames`.
 
         Raises:
             TraversalError: there are images, but none is usable.
@@ -133,6 +133,9 @@ class RosbagTraversal:
             skipped.add(SkipReason.POSE_INVALID, self._index.invalid_poses)
         given, trouble = 0, ""
         for slot, image, depth in self._matched():
+            if pass_over(slot.stamp_ns, slot.T_map_camera):
+                given += 1
+                continue
             try:
                 frame = self._frame(slot, image, depth)
             except ValueError as error:

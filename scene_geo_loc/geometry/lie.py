@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.pose import Pose, make_pose
+from scene_geo_loc.geometry.rotation import matrix_of_vector, vector_of_matrix
 
 
 def skew(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -25,14 +25,12 @@ def difference(T_0: Pose, T_1: Pose) -> NDArray[np.float64]:
     axes of the covariance in geometry_msgs/PoseWithCovariance.
     """
     rotation = T_1[..., :3, :3] @ np.swapaxes(T_0[..., :3, :3], -1, -2)
-    return np.concatenate(
-        [T_1[..., :3, 3] - T_0[..., :3, 3], Rotation.from_matrix(rotation).as_rotvec()], axis=-1
-    )
+    return np.concatenate([T_1[..., :3, 3] - T_0[..., :3, 3], vector_of_matrix(rotation)], axis=-1)
 
 
 def displaced(T: Pose, step: NDArray[np.float64]) -> Pose:
     """The pose that differs by `step` (6,) from another; the inverse of `difference`."""
-    return make_pose(Rotation.from_rotvec(step[3:]).as_matrix() @ T[:3, :3], T[:3, 3] + step[:3])
+    return make_pose(matrix_of_vector(step[3:]) @ T[:3, :3], T[:3, 3] + step[:3])
 
 
 def motion_of(twist: NDArray[np.float64], seconds: float) -> Pose:
@@ -42,12 +40,12 @@ def motion_of(twist: NDArray[np.float64], seconds: float) -> Pose:
     is that of the arc, which for an angle a is longer than the exponential map's by a fraction of a^2 / 24.
     """
     turn = twist[3:] * seconds
-    half = Rotation.from_rotvec(turn / 2).as_matrix()
+    half = matrix_of_vector(turn / 2)
     return make_pose(half @ half, half @ twist[:3] * seconds)
 
 
 def twist_of(motion: Pose, seconds: float) -> NDArray[np.float64]:
     """Constant twist (6,), m/s and rad/s, of a motion over some time; the inverse of `motion_of`."""
-    turn = Rotation.from_matrix(motion[:3, :3]).as_rotvec()
-    back = Rotation.from_rotvec(-turn / 2).as_matrix()
+    turn = vector_of_matrix(motion[:3, :3])
+    back = matrix_of_vector(-turn / 2)
     return np.concatenate([back @ motion[:3, 3], turn]) / seconds

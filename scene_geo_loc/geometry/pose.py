@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.transform import Rotation, Slerp
+
+from scene_geo_loc.geometry.rotation import (
+    angle_of_matrix,
+    matrix_of_quaternion,
+    quaternion_of_matrix,
+    slerp,
+)
 
 Pose = NDArray[np.float64]
 """A 4x4 rigid transform."""
@@ -34,7 +40,7 @@ def from_quaternion(translation: ArrayLike, quaternion_xyzw: ArrayLike) -> Pose:
     t = np.asarray(translation, dtype=np.float64)
     if not (np.isfinite(q).all() and np.isfinite(t).all()) or np.linalg.norm(q) < 1e-6:
         raise ValueError("a pose must be finite and its quaternion must not be zero")
-    return make_pose(Rotation.from_quat(q).as_matrix(), t)
+    return make_pose(matrix_of_quaternion(q), t)
 
 
 def from_xyzrpy(xyzrpy: NDArray[np.float64]) -> Pose:
@@ -44,7 +50,10 @@ def from_xyzrpy(xyzrpy: NDArray[np.float64]) -> Pose:
     """
     xyzrpy = np.asarray(xyzrpy, np.float64)
     T = np.zeros((*xyzrpy.shape[:-1], 4, 4))
-    T[..., :3, :3] = Rotation.from_euler("ZYX", xyzrpy[..., :2:-1]).as_matrix()
+    (sr, sp, sy), (cr, cp, cy) = (np.moveaxis(f(xyzrpy[..., 3:]), -1, 0) for f in (np.sin, np.cos))
+    T[..., 0, :3] = np.stack([cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr], axis=-1)
+    T[..., 1, :3] = np.stack([sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr], axis=-1)
+    T[..., 2, :3] = np.stack([-sp, cp * sr, cp * cr], axis=-1)
     T[..., :3, 3] = xyzrpy[..., :3]
     T[..., 3, 3] = 1.0
     return T
@@ -52,7 +61,7 @@ def from_xyzrpy(xyzrpy: NDArray[np.float64]) -> Pose:
 
 def to_quaternion(T: Pose) -> NDArray[np.float64]:
     """Returns the rotation of a pose, or of poses (N, 4, 4), as quaternions (x, y, z, w) with w >= 0."""
-    return np.asarray(Rotation.from_matrix(T[..., :3, :3]).as_quat(canonical=True))
+    return quaternion_of_matrix(T[..., :3, :3])
 
 
 def inverse(T: Pose) -> Pose:
@@ -72,7 +81,7 @@ def transform(T: Pose, points: NDArray) -> NDArray:
 
 def rotation_angle_deg(T: Pose) -> NDArray[np.float64]:
     """Angle of the rotation of a pose, or of poses (N, 4, 4), in degrees within [0, 180]."""
-    return np.degrees(Rotation.from_matrix(T[..., :3, :3]).magnitude())
+    return np.degrees(angle_of_matrix(T[..., :3, :3]))
 
 
 def position_error_m(T_true: Pose, T_estimated: Pose) -> NDArray[np.float64]:
@@ -87,6 +96,5 @@ def rotation_error_deg(T_true: Pose, T_estimated: Pose) -> NDArray[np.float64]:
 
 def interpolate(T_0: Pose, T_1: Pose, fraction: float) -> Pose:
     """The pose at `fraction` of the way from `T_0` to `T_1`: linear in position, slerp in rotation."""
-    slerp = Slerp([0.0, 1.0], Rotation.from_matrix(np.stack([T_0[:3, :3], T_1[:3, :3]])))
     t = (1.0 - fraction) * T_0[:3, 3] + fraction * T_1[:3, 3]
-    return make_pose(slerp(fraction).as_matrix(), t)
+    return make_pose(slerp(T_0[:3, :3], T_1[:3, :3], fraction), t)

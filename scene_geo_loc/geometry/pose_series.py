@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
+from scene_geo_loc.geometry.rotation import matrix_of_quaternion
 from scene_geo_loc.geometry.trajectory import Trajectory
 
 _MAX_NORM_ERROR = 0.01
@@ -122,5 +122,5 @@ def _trajectory(stamps_ns: NDArray[np.int64], numbers: NDArray[np.float64]) -> T
     poses = np.tile(np.eye(4), (len(stamps_ns), 1, 1))
     if len(stamps_ns):
         poses[:, :3, 3] = numbers[:, :3]
-        poses[:, :3, :3] = Rotation.from_quat(numbers[:, 3:]).as_matrix()
+        poses[:, :3, :3] = matrix_of_quaternion(numbers[:, 3:])
     return Trajectory(stamps_ns.astype(np.int64), poses)

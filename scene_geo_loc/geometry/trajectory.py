@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation, Slerp
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, to_quaternion
+from scene_geo_loc.geometry.rotation import slerp
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,7 @@ class Trajectory:
             lo, hi = before[inner], after[inner]
             w = ((t - self.stamps_ns[lo]) / gap[inner])[:, None]
             out[inner, :3, 3] = (1 - w) * self.poses[lo, :3, 3] + w * self.poses[hi, :3, 3]
-            first, last = int(lo.min()), int(hi.max())
-            # Relative to the first stamp, so that float64 keeps the nanoseconds.
-            knots = (self.stamps_ns[first : last + 1] - self.stamps_ns[first]).astype(np.float64)
-            slerp = Slerp(knots, Rotation.from_matrix(self.poses[first : last + 1, :3, :3]))
-            out[inner, :3, :3] = slerp((t - self.stamps_ns[first]).astype(np.float64)).as_matrix()
+            out[inner, :3, :3] = slerp(self.poses[lo, :3, :3], self.poses[hi, :3, :3], w[:, 0])
         return out, known
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.lie import difference, displaced, motion_of, skew, twist_of
 from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.geometry.rotation import matrix_of_vector
 from scene_geo_loc.localization.covariance import move_covariance
 
 SHARED = 0.7
@@ -94,7 +94,7 @@ class TrackState:
         motion = motion_of(self.twist, seconds)
         T = self.T_map_base @ motion
         R = self.T_map_base[:3, :3]
-        half_rotated = R @ Rotation.from_rotvec(self.twist[3:] * seconds / 2).as_matrix()
+        half_rotated = R @ matrix_of_vector(self.twist[3:] * seconds / 2)
         lever = T[:3, 3] - self.T_map_base[:3, 3]
         F = np.eye(12)
         F[:3, 3:6] = -skew(lever[None])[0]

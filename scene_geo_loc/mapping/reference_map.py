@@ -26,10 +26,10 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.rotation import matrix_of_quaternion
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.map_info import (
     FORMAT,
@@ -81,7 +81,7 @@ class ReferenceMap:
         self.T_map_camera = np.tile(np.eye(4), (len(table), 1, 1))
         if len(table):
             quaternions = np.stack([column[name] for name in ("qx", "qy", "qz", "qw")], axis=1)
-            self.T_map_camera[:, :3, :3] = Rotation.from_quat(quaternions).as_matrix()
+            self.T_map_camera[:, :3, :3] = matrix_of_quaternion(quaternions)
         self.T_map_camera[:, :3, 3] = np.stack([column[name] for name in "xyz"], axis=1)
         self._thumbnail_offset = column["thumbnail_offset"]
         self._thumbnail_bytes = column["thumbnail_bytes"]

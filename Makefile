@@ -11,15 +11,18 @@ JOBS ?= 2
 PYTEST = $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint docs bench clean
+.PHONY: help setup light demo check test lint docs bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## make the virtual environment with everything in it
-	@$(PYTHON) scripts/bootstrap.py $(VENV)
+	@$(PYTHON) scripts/bootstrap.py $(VENV) full
 
-demo: setup ## map a simulated drive, localize three others through the live node, and report
+light: ## make the virtual environment without training and tests
+	@$(PYTHON) scripts/bootstrap.py $(VENV) light
+
+demo: light ## map a simulated drive, localize three others through the live node, and report
 	@$(VENV)/bin/scene-geo-loc demo
 
 check: setup ## run the fast tests, in a minute
@@ -40,7 +43,7 @@ docs: setup ## build the documentation as a site in build/docs
 	@$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going -c docs/site docs build/docs
 	@echo "open build/docs/README.html"
 
-bench: setup ## measure speed and memory
+bench: light ## measure speed and memory
 	@$(VENV)/bin/scene-geo-loc bench
 
 clean: ## remove what was built, but not the virtual environment

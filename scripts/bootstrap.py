@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Sets up the virtual environment of the package; does nothing if it is complete.
 
-Run it as `python3 scripts/bootstrap.py [VENV]`, or through make.  It needs the standard library only.  A
-Python that is too old for the package can still run it and gets an error message.
+Run it as `python3 scripts/bootstrap.py [VENV] [TIER]`, or through make.  It needs the standard library only.
+A Python that is too old for the package can still run it and gets an error message.
 The environment uses a sourced ROS 2 installation; without one it gets ROS 2 from wheels.
+The tier "light" has what the demo needs; "full", the default, has what training and the tests need as well.
 """
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import hashlib
 import importlib.util
@@ -31,7 +33,13 @@ INPUTS = (
     "scripts/generate_tf2_msgs.py",
     "scene_geo_loc/__init__.py",
 )
-OLDEST, NEWEST = (3, 10), (3, 13)
+OLDEST, NEWEST = (3, 10), (3, 14)
+LIGHT, FULL = "light", "full"
+EXTRAS = {
+    LIGHT: "reports,simulation,training",  # "training" goes as soon as the run time needs no torch
+    FULL: "dev,onnxruntime,reports,simulation,training",
+}
+SIZES = {LIGHT: "1.1 GB", FULL: "7 GB"}
 ROS_MODULES = (
     "rclpy",
     "diagnostic_msgs",
@@ -48,6 +56,9 @@ ROS_MODULES = (
 # Content of the stamp file while pip installs.  After an interruption there, packages may be half copied
 # and look complete to pip, so the environment must be created anew.
 UNFINISHED = "unfinished"
+PIP_SETTINGS = re.compile(
+    r"[.:](cert|constraint|find-links|(extra-)?index-url|no-index|proxy|trusted-host)'?\b"
+)
 NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ProxyError|Network is unreachable"
     r"|Temporary failure in name resolution|Name or service not known|Connection refused|Read timed out"
@@ -67,7 +78,7 @@ def check_python(version: tuple[int, int]) -> None:
     """Raises SetupError if the package does not support this version of Python."""
     if not OLDEST <= version <= NEWEST:
         raise SetupError(
-            "Python {}.{} is not supported, one of 3.10 to 3.13 is needed: ".format(*version)
+            "Python {}.{} is not supported, one of 3.10 to 3.14 is needed: ".format(*version)
             + "name the interpreter, as in `make PYTHON=python3.12 setup`"
         )
 
@@ -190,6 +201,19 @@ def activity(line: str) -> str | None:
     return f"installing {match[1].count(',') + 1} packages, which takes a minute or two" if match else None
 
 
+def find_uv(venv: Path) -> str | None:
+    """Returns the path of uv, which downloads packages side by side; None where pip has to install.
+
+    uv reads neither pip's settings nor the packages of a sourced ROS 2.
+    """
+    uv = shutil.which("uv")
+    if uv is None or ros_distro() is not None:
+        return None
+    command = [str(venv / "bin" / "python"), "-m", "pip", "config", "list"]
+    settings = subprocess.run(command, env=environment(), capture_output=True, text=True).stdout
+    return None if PIP_SETTINGS.search(settings) else uv
+
+
 def explain_failure(output: str, log: Path) -> str:
     """Returns one sentence for pip's failure."""
     if NO_NETWORK.search(output):
@@ -201,11 +225,20 @@ def explain_failure(output: str, log: Path) -> str:
     return f"pip could not install the dependencies ({errors[0]}): see its output in {log}"
 
 
-def pip_install(venv: Path, requirement: str, stamp: Path, progress: Progress) -> None:
+def install(venv: Path, requirement: str, stamp: Path, progress: Progress) -> None:
     """Installs the checkout, editable, with its extras; the stamp is UNFINISHED if interrupted."""
+    python = str(venv / "bin" / "python")
+    uv = find_uv(venv)
+    if uv is not None:
+        progress.doing = "downloading and installing packages with uv"
+        stamp.write_text(UNFINISHED)
+        command = [uv, "pip", "install", "--quiet", "--python", python, "--editable", requirement]
+        if subprocess.run(command, env=environment(), capture_output=True).returncode == 0:
+            return
+        progress.doing = "uv has failed: starting pip"
     # Python compiles the modules that are used at their first import.
     options = ["--progress-bar", "off", "--no-compile", "--editable"]
-    command = [str(venv / "bin" / "python"), "-m", "pip", "install", *options, requirement]
+    command = [python, "-m", "pip", "install", *options, requirement]
     output = []
     with Popen(command, env=environment(), stdout=PIPE, stderr=STDOUT, text=True) as pip:
         for line in pip.stdout or ():
@@ -248,8 +281,10 @@ def create(venv: Path) -> None:
         )
 
 
-def set_up(venv: Path) -> None:
+def set_up(venv: Path, tier: str = FULL) -> None:
     """Creates or completes the environment in the folder `venv`; does nothing if it is complete.
+
+    A full environment serves the light tier as well, and stays full.
 
     Raises:
         SetupError: a requirement is missing that the user has to install.
@@ -257,7 +292,9 @@ def set_up(venv: Path) -> None:
     stamp = venv / "scene_geo_loc.setup"
     digest = digest_of_inputs(venv)
     state = stamp.read_text() if stamp.is_file() else ""
-    if state == digest:
+    if state.startswith(FULL):
+        tier = FULL
+    if state == f"{tier} {digest}":
         return
     check_python(sys.version_info[:2])
     check_system()
@@ -266,15 +303,16 @@ def set_up(venv: Path) -> None:
         check_ros()
     source = "ROS 2 from wheels" if wheels else f"ROS 2 {ros_distro()} of this machine"
     print(
-        f"setting up {venv} with Python {platform.python_version()} and {source}; several GB the first time",
+        f"setting up {venv} with Python {platform.python_version()} and {source}; "
+        f"{SIZES[tier]} the first time",
         flush=True,
     )
     with Progress() as progress:
         if not is_usable(venv, state):
             progress.doing = "creating the virtual environment"
             create(venv)
-        extras = "simulation,openvino,onnx,dev" + (",ros-wheels" if wheels else "")
-        pip_install(venv, f"{CHECKOUT}[{extras}]", stamp, progress)
+        extras = EXTRAS[tier] + (",ros-wheels" if wheels else "")
+        install(venv, f"{CHECKOUT}[{extras}]", stamp, progress)
         stamp.unlink()
         python = str(venv / "bin" / "python")
         if wheels and missing_modules(python, ("tf2_msgs",)):
@@ -284,19 +322,22 @@ def set_up(venv: Path) -> None:
             if result.returncode:
                 raise SetupError(result.stderr.strip().replace("error: ", "", 1))
     finished = stamp.with_suffix(".new")
-    finished.write_text(digest)
+    finished.write_text(f"{tier} {digest}")
     finished.replace(stamp)
     print(f"set up in {progress.elapsed_s():.0f} s", flush=True)
 
 
 def main() -> int:
     """Runs the setup; returns the exit status."""
-    venv = Path(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else CHECKOUT / ".venv"))
+    parser = argparse.ArgumentParser(description="Sets up the virtual environment of the package.")
+    parser.add_argument("venv", nargs="?", type=os.path.abspath, default=CHECKOUT / ".venv")
+    parser.add_argument("tier", nargs="?", choices=[LIGHT, FULL], default=FULL)
+    arguments = parser.parse_args()
     # Two setups at once take turns: the second finds the environment complete.
     lock = os.open(str(CHECKOUT), os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        set_up(venv)
+        set_up(Path(arguments.venv), arguments.tier)
     except SetupError as error:
         print(f"error: {error}.", file=sys.stderr)
         return 1

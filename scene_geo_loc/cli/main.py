@@ -62,6 +62,16 @@ GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
     "train": ("Train networks.", (descriptor, depth, encoder, scene)),
 }
 
+EXTRAS = {
+    "PIL": "training",
+    "jinja2": "reports",
+    "matplotlib": "reports",
+    "onnxscript": "training",
+    "torch": "training",
+    "torchvision": "training",
+}
+"""Extra of the package that installs a module which only some commands need."""
+
 app = typer.Typer(
     help="Localizes a vehicle by camera: drive once to build a map, then localize in it.",
     no_args_is_help=True,
@@ -101,3 +111,11 @@ def main() -> None:
         app()
     except SceneGeoLocError as error:
         sys.exit(f"error: {error}")
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRAS:
+            raise
+        sys.exit(
+            f"error: This command needs {module}, which is not installed: "
+            f"`pip install 'scene_geo_loc[{EXTRAS[module]}]'`."
+        )

@@ -72,6 +72,27 @@ def test_an_error_that_the_user_can_act_on_is_one_line(
     )
 
 
+@pytest.mark.parametrize(("module", "extra"), [("torch", "training"), ("jinja2", "reports")])
+def test_a_missing_optional_module_names_the_extra_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, module: str, extra: str
+) -> None:
+    def app() -> None:
+        raise ModuleNotFoundError(f"No module named '{module}.nn'", name=f"{module}.nn")
+
+    monkeypatch.setattr(main, "app", app)
+    with pytest.raises(SystemExit, match=rf"needs {module}, .*scene_geo_loc\[{extra}\]"):
+        main.main()
+
+
+def test_another_missing_module_is_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    def app() -> None:
+        raise ModuleNotFoundError("No module named 'numpyy'", name="numpyy")
+
+    monkeypatch.setattr(main, "app", app)
+    with pytest.raises(ModuleNotFoundError):
+        main.main()
+
+
 def test_an_unknown_command_is_refused() -> None:
     assert run("fly").returncode == 2
 

@@ -87,6 +87,6 @@ def test_without_what_writes_onnx_the_extra_is_named(monkeypatch: pytest.MonkeyP
     save_checkpoint(network, tmp_path / "a.safetensors", {})
     monkeypatch.setattr(export, "find_spec", lambda name: None)
     arguments = ["export", str(tmp_path / "a.safetensors"), str(tmp_path / "a.onnx")]
-    with pytest.raises(SceneGeoLocError, match=r"pip install 'scene_geo_loc\[onnx\]'"):
+    with pytest.raises(SceneGeoLocError, match=r"pip install 'scene_geo_loc\[training\]'"):
         CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert not (tmp_path / "a.onnx").exists()

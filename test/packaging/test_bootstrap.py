@@ -48,10 +48,12 @@ class FakeMachine:
         self.venv = folder / "venv"
         self.pip = folder / "pip.sh"
         self.calls = folder / "calls"
+        self.installs = folder / "installs"
         self.created = 0
         self.calls.touch()
         monkeypatch.setattr(bootstrap, "check_system", lambda: None)
         monkeypatch.setattr(bootstrap, "create", self.create)
+        monkeypatch.setattr(bootstrap, "find_uv", lambda venv: None)
 
     def create(self, venv: Path) -> None:
         self.created += 1
@@ -59,14 +61,15 @@ class FakeMachine:
         (venv / "pyvenv.cfg").write_text("include-system-site-packages = false\n")
         python = venv / "bin" / "python"
         python.parent.mkdir(exist_ok=True)
-        python.write_text(f'#!/bin/sh\necho >> {self.calls}\nif [ "$2" = pip ]; then . {self.pip}; fi\n')
+        run_pip = f'echo "$@" >> {self.installs}; . {self.pip}'
+        python.write_text(f'#!/bin/sh\necho >> {self.calls}\nif [ "$2" = pip ]; then {run_pip}; fi\n')
         python.chmod(0o755)
 
-    def set_up(self, pip: str = INSTALLS) -> int:
+    def set_up(self, pip: str = INSTALLS, tier: str = "full") -> int:
         """Runs the set-up with a pip that behaves so; returns how often it ran the fake Python."""
         self.pip.write_text(pip)
         before = len(self.calls.read_text())
-        self.bootstrap.set_up(self.venv)
+        self.bootstrap.set_up(self.venv, tier)
         return len(self.calls.read_text()) - before
 
 
@@ -78,11 +81,11 @@ def machine(bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     signal.signal(signal.SIGINT, handler)
 
 
-@pytest.mark.parametrize("version", [(3, 9), (3, 14)])
+@pytest.mark.parametrize("version", [(3, 9), (3, 15)])
 def test_another_python_is_refused_with_the_way_to_name_one(
     bootstrap: ModuleType, version: tuple[int, int]
 ) -> None:
-    with pytest.raises(bootstrap.SetupError, match=r"one of 3\.10 to 3\.13 .*make PYTHON=python3\.12"):
+    with pytest.raises(bootstrap.SetupError, match=r"one of 3\.10 to 3\.14 .*make PYTHON=python3\.12"):
         bootstrap.check_python(version)
 
 
@@ -90,7 +93,7 @@ def test_a_python_that_is_too_old_can_read_the_script() -> None:
     ast.parse(SCRIPT.read_text(), feature_version=(3, 7))
 
 
-@pytest.mark.parametrize("version", [(3, 10), (3, 13)])
+@pytest.mark.parametrize("version", [(3, 10), (3, 14)])
 def test_the_oldest_and_the_newest_python_are_accepted(
     bootstrap: ModuleType, version: tuple[int, int]
 ) -> None:
@@ -172,6 +175,66 @@ def test_the_second_start_does_nothing(machine: FakeMachine) -> None:
     assert machine.set_up() > 0
     assert machine.set_up() == 0
     assert machine.created == 1
+
+
+def test_the_light_tier_is_completed_in_the_same_environment(machine: FakeMachine) -> None:
+    assert machine.set_up(tier="light") > 0
+    assert machine.set_up(tier="light") == 0
+    assert machine.set_up(tier="full") > 0
+    light, full = machine.installs.read_text().splitlines()
+    assert "dev" not in light
+    assert "dev" in full
+    assert machine.created == 1
+
+
+def test_a_full_environment_serves_the_light_tier_and_stays_full(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.set_up(tier="full")
+    assert machine.set_up(tier="light") == 0
+    monkeypatch.setattr(machine.bootstrap, "INPUTS", ("package.xml",))
+    assert machine.set_up(tier="light") > 0
+    assert "dev" in machine.installs.read_text().splitlines()[-1]
+    assert machine.set_up(tier="full") == 0
+
+
+@pytest.mark.parametrize(("status", "by_pip"), [(0, 0), (1, 1)])
+def test_uv_installs_and_pip_where_uv_fails(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, by_pip: int
+) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/uv_arguments\nexit {status}\n')
+    uv.chmod(0o755)
+    monkeypatch.setattr(machine.bootstrap, "find_uv", lambda venv: str(uv))
+    machine.set_up()
+    assert (tmp_path / "uv_arguments").read_text().startswith("pip install")
+    assert machine.installs.exists() == bool(by_pip)
+    assert machine.set_up() == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_used"),
+    [
+        ("", True),
+        ("global.disable-pip-version-check='1'", True),
+        ("global.index-url='https://mirror.invalid/simple'", False),
+        ("global.extra-index-url='https://mirror.invalid/simple'", False),
+        (":env:.find-links='/wheels'", False),
+        ("global.proxy='http://proxy.invalid'", False),
+    ],
+)
+def test_uv_is_used_where_pip_has_no_settings_of_its_own(
+    bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str, is_used: bool
+) -> None:
+    for name, text in (("uv", "exit 0"), ("python", f'echo "{settings}"')):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert (bootstrap.find_uv(tmp_path) is not None) == is_used
+    monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    assert bootstrap.find_uv(tmp_path) is None
 
 
 def test_changed_inputs_complete_the_same_environment(

@@ -25,7 +25,7 @@ def export_onnx(network: SceneNetwork, path: Path) -> tuple[str, ...]:
     """
     if find_spec("onnx") is None or find_spec("onnxscript") is None:
         raise SceneGeoLocError(
-            "The packages that write ONNX are not installed: `pip install 'scene_geo_loc[onnx]'`."
+            "The packages that write ONNX are not installed: `pip install 'scene_geo_loc[training]'`."
         )
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of operators that are not used
     network = network.cpu().eval()

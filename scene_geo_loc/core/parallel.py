@@ -139,9 +139,9 @@ def _end_with_parent() -> None:
 
 
 class ReadAhead:
-    """Threads that decode or encode images ahead of their use; a context manager.
+    """Threads that do work ahead of its use; a context manager.
 
-    OpenCV releases Python's lock meanwhile.
+    OpenCV, NumPy and hashlib release Python's lock while they work on large arrays.
 
     Args:
         workers: number of threads; None for one for each core that this process may use.

@@ -7,7 +7,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.core.parallel import available_cores, in_order, read_ahead
+from scene_geo_loc.core.parallel import ReadAhead, read_ahead
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.core.progress import ProgressCallback, ProgressDisplay, ignore_progress, no_display
 from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator, MapPoints
@@ -272,14 +271,9 @@ class MapBuilder:
 
     def _add_in_parallel(self, jobs: Iterator[_Job]) -> None:
         """Adds the keyframes of jobs in order, several of which are computed at a time."""
-        workers = available_cores()
-        with ThreadPoolExecutor(workers, thread_name_prefix="keyframe") as pool:
-            try:
-                for keyframe in in_order(pool, self._compute, jobs, workers + 1):
-                    self._append(keyframe)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        with ReadAhead() as ahead:
+            for keyframe in ahead.map(self._compute, jobs):
+                self._append(keyframe)
 
     def _compute(self, job: _Job) -> _Keyframe:
         """Computes what the map stores of a keyframe; thread-safe."""

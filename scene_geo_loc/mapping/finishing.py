@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc import __version__
+from scene_geo_loc.core.parallel import ReadAhead
 from scene_geo_loc.core.progress import ProgressCallback
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.map_info import (
@@ -78,14 +80,20 @@ def complete_map(
         matcher=matcher.name,
         built=datetime.now(timezone.utc),
         package_version=__version__,
-        files={
-            name: FileRecord(bytes=(folder / name).stat().st_size, sha256=sha256_of(folder / name))
-            for name in (*FILES, *OPTIONAL_FILES)
-            if (folder / name).exists()
-        },
+        files=_records([folder / name for name in (*FILES, *OPTIONAL_FILES) if (folder / name).exists()]),
     )
     write_info(folder, info)
     return without_depth
+
+
+def _records(files: Sequence[Path]) -> dict[str, FileRecord]:
+    """Returns the sizes and checksums of files, by their names."""
+    with ReadAhead() as ahead:
+        sums = list(ahead.map(sha256_of, files))
+    return {
+        file.name: FileRecord(bytes=file.stat().st_size, sha256=sha256)
+        for file, sha256 in zip(files, sums, strict=True)
+    }
 
 
 def _describe(
@@ -98,7 +106,12 @@ def _describe(
         return np.asarray(rows[0], np.float32)
     extractor.fit([maps[i] for maps in rows] for i in evenly_spread(count, FIT_IMAGES))
     descriptors = np.zeros((count, extractor.network.config.global_size), np.float32)
-    for i in range(count):
-        descriptors[i] = extractor.describe([maps[i].astype(np.float32) for maps in rows])
-        on_keyframes(i + 1)
+
+    def describe(keyframe: int) -> NDArray[np.float32]:
+        return extractor.describe([maps[keyframe].astype(np.float32) for maps in rows])
+
+    with ReadAhead() as ahead:
+        for i, descriptor in enumerate(ahead.map(describe, range(count))):
+            descriptors[i] = descriptor
+            on_keyframes(i + 1)
     return descriptors

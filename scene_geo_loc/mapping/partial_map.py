@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.growing_array import GrowingArray
 from scene_geo_loc.core.journal import Journal
+from scene_geo_loc.core.parallel import ReadAhead
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
@@ -168,9 +169,10 @@ class PartialMap:
         fitted = _open_features(self.folder, storage)
         for array in fitted.values():
             array.truncate(0)  # of a build that was interrupted here
-        for rows in keyframes:
-            for name, row in storage.fitted_rows(rows).items():
-                fitted[name].append(row)
+        with ReadAhead() as ahead:
+            for rows in ahead.map(storage.fitted_rows, keyframes):
+                for name, row in rows.items():
+                    fitted[name].append(row)
         self._fitted = {name: array.rows() for name, array in fitted.items()}
         for array in fitted.values():
             array.close()

@@ -39,9 +39,9 @@ def _networks_compiled_once(request: pytest.FixtureRequest, monkeypatch: pytest.
     """Compiles equal networks once, but in the tests of the networks themselves."""
     extractor = sys.modules.get("scene_geo_loc.networks.runtime.extractor")
     if extractor is not None and request.path.parent.name != "networks":
-        from compiled_networks import choose_backend_once
+        from compiled_networks import start_backend_once
 
-        monkeypatch.setattr(extractor, "choose_backend", choose_backend_once)
+        monkeypatch.setattr(extractor, "start_backend", start_backend_once)
 
 
 @pytest.fixture(scope="session")

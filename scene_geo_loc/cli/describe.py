@@ -41,7 +41,7 @@ def describe(
     """
     from scene_geo_loc.cli.options.progress import track
     from scene_geo_loc.core.atomic import written_aside
-    from scene_geo_loc.networks.checkpoint import digest, save_checkpoint
+    from scene_geo_loc.networks.checkpoint import save_network as write_network
     from scene_geo_loc.networks.runtime.image_descriptors import describe_folder, image_names, read_images
     from scene_geo_loc.traversals.skipped import Skipped
 
@@ -49,11 +49,11 @@ def describe(
     extractor, provenance = _ready(network, folder, fit, device)
     skipped = Skipped()
     images = read_images(folder, track(names, len(names), "describing", "images"), skipped)
-    described = describe_folder(extractor, digest(extractor.network), images)
+    described = describe_folder(extractor, images)
     described.save(out)
     if save_network is not None:
         with written_aside(save_network) as aside:
-            save_checkpoint(extractor.network, aside, provenance)
+            write_network(extractor.network, aside, provenance)
     count, size = described.descriptors.shape
     typer.echo(f"{out}: {count} descriptors of size {size}.")
     if skipped:
@@ -69,13 +69,13 @@ def _ready(
     """
     from scene_geo_loc.cli.options.progress import track
     from scene_geo_loc.core.errors import CheckpointError
-    from scene_geo_loc.networks.checkpoint import load_checkpoint
+    from scene_geo_loc.networks.checkpoint import load_network
     from scene_geo_loc.networks.default import default_network
     from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, evenly_spread
     from scene_geo_loc.networks.runtime.image_descriptors import fit_extractor, image_names, read_images
     from scene_geo_loc.traversals.skipped import Skipped
 
-    network, provenance = load_checkpoint(path) if path else default_network()
+    network, provenance = load_network(path) if path else default_network()
     network = network.without_depth()
     if network.is_fitted and fit is not None:
         raise CheckpointError(f"{path or 'The network of the package'} is fitted already: omit --fit.")

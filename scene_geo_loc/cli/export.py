@@ -24,8 +24,8 @@ def export(
     Example:  scene-geo-loc export street_map/network.safetensors street.onnx
     """
     from scene_geo_loc.core.atomic import written_aside
-    from scene_geo_loc.networks.checkpoint import load_checkpoint
-    from scene_geo_loc.networks.runtime.export import export_onnx
+    from scene_geo_loc.networks.architecture.checkpoint import load_checkpoint
+    from scene_geo_loc.networks.architecture.export import export_onnx
 
     loaded, _ = load_checkpoint(network)
     with written_aside(out) as aside:

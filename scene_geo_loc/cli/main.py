@@ -34,6 +34,7 @@ from scene_geo_loc.cli.train.descriptor import descriptor
 from scene_geo_loc.cli.train.encoder import encoder
 from scene_geo_loc.cli.train.scene import scene
 from scene_geo_loc.cli.triplets import triplets
+from scene_geo_loc.cli.upgrade import upgrade
 from scene_geo_loc.core.errors import SceneGeoLocError
 
 Command = Callable[..., Any]
@@ -45,6 +46,7 @@ COMMANDS: tuple[Command, ...] = (
     evaluate,
     describe,
     export,
+    upgrade,
     triplets,
     demo,
     bench,

@@ -32,8 +32,8 @@ from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers import make_matcher
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.features import LocalFeatures
-from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
-from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
+from scene_geo_loc.networks.checkpoint import load_network
+from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import Extractor, SceneFeatures, has_contrast
 
 MIN_RERANK_INLIERS = 12
@@ -81,8 +81,7 @@ class Localizer:
         self.settings = settings or LocalizerSettings()
         self.extractor = extractor or Extractor(network_of(reference_map), device)
         network = self.extractor.network
-        config = network.config
-        self._input_size = (config.input_width, config.input_height)
+        self._input_size = (network.input_width, network.input_height)
         self._map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
         self.matcher = make_matcher(reference_map.info.matcher, network, reference_map.matcher_file, matcher)
         asked, own = self.settings, self.matcher
@@ -364,13 +363,13 @@ class Localizer:
         )
 
 
-def network_of(reference_map: ReferenceMap) -> SceneNetwork:
+def network_of(reference_map: ReferenceMap) -> InferenceNetwork:
     """Returns the network that a map was built with, without its depth decoder, which queries do not need.
 
     Raises CheckpointError where it is damaged, MapError where the map was built with another.
     """
-    network, _ = load_checkpoint(reference_map.path / "network.safetensors")
-    if digest(network) != reference_map.info.network_digest:
+    network, _ = load_network(reference_map.path / "network.safetensors")
+    if network.digest != reference_map.info.network_digest:
         raise MapError(
             f"{reference_map.path} was built with another network than its network.safetensors: "
             "copy the map again, or build it again."

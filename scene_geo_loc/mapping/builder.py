@@ -36,7 +36,7 @@ from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.matchers import matcher_class
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.storage import Rows
-from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
+from scene_geo_loc.networks.checkpoint import load_network
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
 from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
@@ -111,7 +111,7 @@ class MapBuilder:
                 of the images.  A network that is not fitted is fitted on the images of the map.
             matcher: a custom matcher, used instead of the one that `settings.matcher` names;
                 `Localizer` needs the same.
-            device: torch device, or "auto".
+            device: "auto", "cpu" or "cuda", see `Extractor`.
             overwrite: whether a map at `out` is replaced once the new one is complete.
 
         Raises:
@@ -132,8 +132,8 @@ class MapBuilder:
             check_replaceable_map(self.out)
         self.progress = BuildProgress()
         self._device = device
-        self._network, self._provenance = load_checkpoint(Path(network)) if network else default_network()
-        if self.settings.depth == "learned" and not self._network.descriptor.infers_depth:
+        self._network, self._provenance = load_network(Path(network)) if network else default_network()
+        if self.settings.depth == "learned" and not self._network.infers_depth:
             raise MapError(
                 "The network infers no depth, and depth is to be learned: set `depth` to `auto`, which "
                 "triangulates it from neighbouring keyframes, or name a network that was trained for depth."
@@ -319,7 +319,7 @@ class MapBuilder:
             "settings": self.settings.model_dump(),
             "map_frame": self.map_frame,
             "source": self.source,
-            "network": digest(self._network),
+            "network": self._network.digest,
             "matcher": self._matcher.name,
         }
         with self._writing():

@@ -27,7 +27,7 @@ from scene_geo_loc.mapping.multi_view_depth import refine_depth
 from scene_geo_loc.mapping.partial_map import PartialMap
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.storage import FittedStorage
-from scene_geo_loc.networks.checkpoint import digest, save_checkpoint
+from scene_geo_loc.networks.checkpoint import save_network
 from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, Extractor, evenly_spread
 
 FIT_MATCHER_KEYFRAMES = 100
@@ -62,7 +62,7 @@ def complete_map(
     descriptors = _describe(partial, extractor, lambda done: on_progress(done, total))
     np.save(folder / "descriptors.npy", descriptors.astype(np.float16))
     DescriptorIndex.build(descriptors).write(folder / "index.faiss")
-    save_checkpoint(extractor.network, folder / "network.safetensors", dict(provenance))
+    save_network(extractor.network, folder / "network.safetensors", dict(provenance))
     if isinstance(matcher.storage, FittedStorage):
         partial.fit_features(matcher.storage, evenly_spread(count, FIT_MATCHER_KEYFRAMES))
     matcher.save(folder / "matcher.safetensors")
@@ -76,7 +76,7 @@ def complete_map(
         **description,
         keyframes=count,
         cameras=[camera.to_dict() for camera in cameras],
-        network_digest=digest(extractor.network),
+        network_digest=extractor.network.digest,
         matcher=matcher.name,
         built=datetime.now(timezone.utc),
         package_version=__version__,
@@ -105,7 +105,7 @@ def _describe(
         on_keyframes(count)
         return np.asarray(rows[0], np.float32)
     extractor.fit([maps[i] for maps in rows] for i in evenly_spread(count, FIT_IMAGES))
-    descriptors = np.zeros((count, extractor.network.config.global_size), np.float32)
+    descriptors = np.zeros((count, extractor.network.global_size), np.float32)
 
     def describe(keyframe: int) -> NDArray[np.float32]:
         return extractor.describe([maps[keyframe].astype(np.float32) for maps in rows])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.depth.lidar import MAX_DEPTH_M, MapPoints, lidar_depth
 from scene_geo_loc.mapping.settings import DepthSource
 from scene_geo_loc.matchers.storage import nearest_pixels
-from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 from scene_geo_loc.traversals.frame import Frame
 
@@ -87,7 +87,7 @@ def measured_depth(
 
 
 def choose_depth(
-    measured: KeyframeDepth | None, features: SceneFeatures, network: SceneNetwork, wanted: DepthSource
+    measured: KeyframeDepth | None, features: SceneFeatures, network: InferenceNetwork, wanted: DepthSource
 ) -> KeyframeDepth:
     """Returns the depth of a keyframe from the first source that has it: sensor or lidar, then the network.
 
@@ -100,7 +100,7 @@ def choose_depth(
     return measured or learned or KeyframeDepth("none", np.full((1, 1), np.nan, np.float32))
 
 
-def reliable_depth(features: SceneFeatures, network: SceneNetwork) -> KeyframeDepth | None:
+def reliable_depth(features: SceneFeatures, network: InferenceNetwork) -> KeyframeDepth | None:
     """Returns the reliable part of a network's depth; None for a network that infers none.
 
     Depth at the end of the depth scale, such as the sky's, and depth with a relative error above
@@ -108,7 +108,7 @@ def reliable_depth(features: SceneFeatures, network: SceneNetwork) -> KeyframeDe
     """
     if features.depth is None:
         return None
-    unknown = features.depth >= 0.95 * min(network.depth_scale.max_m, MAX_DEPTH_M)
+    unknown = features.depth >= 0.95 * min(network.signature.max_depth_m or MAX_DEPTH_M, MAX_DEPTH_M)
     if features.depth_error is not None:
         unknown |= features.depth_error > MAX_DEPTH_ERROR * features.depth
     return KeyframeDepth(

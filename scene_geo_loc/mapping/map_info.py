@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.partial import check_replaceable
 from scene_geo_loc.core.versioned import FileFormat
@@ -108,7 +109,7 @@ def write_info(folder: Path, info: MapInfo) -> None:
     """Writes `map.json` with a digest of its own contents."""
     values = info.model_dump(mode="json", exclude={"digest"})
     values["digest"] = _digest(values)
-    (folder / MAP_JSON).write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    write_aside(folder / MAP_JSON, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def read_info(path: Path) -> MapInfo:

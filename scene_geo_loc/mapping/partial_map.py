@@ -24,8 +24,8 @@ from scene_geo_loc.geometry.pose import Pose, to_quaternion
 from scene_geo_loc.mapping.map_info import KEYFRAME_SCHEMA, KIND, WORK, check_replaceable_map
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.storage import FeatureStorage, FittedStorage, Rows
-from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
-from scene_geo_loc.networks.runtime.backends import LATE
+from scene_geo_loc.networks.forward_pass import LATE
+from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.traversals.frame import Frame
 
 THUMBNAIL_WIDTH = 200
@@ -96,7 +96,7 @@ class PartialMap:
         return self._journal.records
 
     def begin(
-        self, begun_with: dict[str, Any], network: SceneNetwork, matcher: Matcher, *, refines_depth: bool
+        self, begun_with: dict[str, Any], network: InferenceNetwork, matcher: Matcher, *, refines_depth: bool
     ) -> None:
         """Opens the files to append to them.
 
@@ -132,7 +132,7 @@ class PartialMap:
         self._thumbnails.seek(0, 2)
         self._journal.open(begun_with, _encode)
 
-    def _open_arrays(self, network: SceneNetwork, matcher: Matcher) -> None:
+    def _open_arrays(self, network: InferenceNetwork, matcher: Matcher) -> None:
         self._features = _open_features(
             self.folder / WORK if isinstance(matcher.storage, FittedStorage) else self.folder, matcher.storage
         )
@@ -143,18 +143,14 @@ class PartialMap:
         self._described = self._open_described(network)
         self._arrays = (*self._depth, *self._features.values(), *self._described)
 
-    def _open_described(self, network: SceneNetwork) -> tuple[GrowingArray, ...]:
+    def _open_described(self, network: InferenceNetwork) -> tuple[GrowingArray, ...]:
         """Opens the global descriptors or, for a network that is not fitted, the late maps to fit it on."""
-        work, config = self.folder / WORK, network.config
+        work = self.folder / WORK
         if network.is_fitted:
-            return (GrowingArray(work / "descriptors.npy", (config.global_size,), np.float32),)
-        shapes = [
-            (late.channels, late.cells(config.input_height), late.cells(config.input_width))
-            for late in (encoder.late for encoder in network.encoders)
-        ]
+            return (GrowingArray(work / "descriptors.npy", (network.global_size,), np.float32),)
         return tuple(
-            GrowingArray(work / f"{name}.npy", shape, np.float16)
-            for name, shape in zip(LATE, shapes, strict=False)
+            GrowingArray(work / f"late_{name}.npy", shape, np.float16)
+            for name, shape in zip(LATE, network.late_shapes(), strict=False)
         )
 
     def described_rows(self) -> list[NDArray[np.floating]]:

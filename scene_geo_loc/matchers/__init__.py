@@ -10,7 +10,7 @@ from scene_geo_loc.core.errors import MapError
 
 if TYPE_CHECKING:
     from scene_geo_loc.matchers.base import Matcher
-    from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+    from scene_geo_loc.networks.inference_network import InferenceNetwork
 
 MATCHERS = {
     "encoder": "encoder.EncoderMatcher",
@@ -38,7 +38,7 @@ def matcher_class(name: str) -> type[Matcher]:
 
 def make_matcher(
     name: str,
-    network: SceneNetwork,
+    network: InferenceNetwork,
     weights_path: Path | None = None,
     matcher: type[Matcher] | None = None,
 ) -> Matcher:

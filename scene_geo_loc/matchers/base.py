@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.matchers.features import LocalFeatures, Matched, mutual_nearest
 from scene_geo_loc.matchers.storage import FeatureStorage
-from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 
 
@@ -40,13 +40,12 @@ class Matcher(ABC):
     storage: FeatureStorage
     depth_pixels: NDArray[np.float64] | None = None
 
-    def __init__(self, network: SceneNetwork, weights_path: Path | None = None) -> None:
+    def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:
         """Takes the network that describes the map's images, and the file that `save` wrote, or None.
 
         Raises CheckpointError where weights that the matcher needs are not there.
         """
-        config = network.config
-        self.input_size = np.array([config.input_width, config.input_height])
+        self.input_size = np.array([network.input_width, network.input_height])
 
     @abstractmethod
     def extract(self, image: NDArray[np.uint8], features: SceneFeatures) -> LocalFeatures:

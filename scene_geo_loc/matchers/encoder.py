@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.encoder_storage import EncoderStorage
 from scene_geo_loc.matchers.features import LocalFeatures, Matched, mutual_nearest
-from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 
 
@@ -31,12 +31,12 @@ class EncoderMatcher(Matcher):
     rerank_subset = slice(None)
     storage: EncoderStorage
 
-    def __init__(self, network: SceneNetwork, weights_path: Path | None = None) -> None:
+    def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:
         super().__init__(network, weights_path)
         self.storage = EncoderStorage(network, weights_path)
         self.cells = self.storage.cells
         self.depth_pixels = self.cells
-        self._grid, self._stride = network.grid, network.encoder.early.stride
+        self._grid, self._stride = network.grid, network.signature.local_features.stride
 
     def extract(self, image: NDArray[np.uint8], features: SceneFeatures) -> LocalFeatures:
         """See `Matcher.extract`."""

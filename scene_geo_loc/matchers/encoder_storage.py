@@ -12,9 +12,9 @@ from numpy.typing import DTypeLike, NDArray
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.matchers.features import LocalFeatures, unit
 from scene_geo_loc.matchers.storage import FittedStorage, Rows, to_int8
-from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.checkpoint import read_tensors
+from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
-from scene_geo_loc.networks.weights import read_weights
 
 COARSE_WEIGHT = 0.5
 """Weight of the late map's cosine relative to the early map's.
@@ -34,16 +34,16 @@ class EncoderStorage(FittedStorage):
     A map keeps the principal axes of both, fitted to its keyframes.  Maps of format 1 have no late map.
     """
 
-    def __init__(self, network: SceneNetwork, weights_path: Path | None = None) -> None:
-        config, early, late = network.config, network.encoder.early, network.encoder.late
+    def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:
+        early, late = network.signature.local_features, network.signature.parts[0].stage
         grid = network.grid
         self.cells = network.cell_centres()
         self.capacity = len(self.cells)
         self.rerank_rows = np.arange(self.capacity).reshape(grid)[::RERANK_STRIDE, ::RERANK_STRIDE].ravel()
-        self._channels = (network.local_features.channels, late.channels)
-        self._has_coarse = not network.local_features.sees_around
+        self._channels = (early.channels, late.channels)
+        self._has_coarse = not network.signature.sees_around
         self._most_axes = (COARSE_AXES if self._has_coarse else AXES, COARSE_AXES)
-        sizes = (config.input_height, config.input_width)
+        sizes = (network.input_height, network.input_width)
         self._coarse_grid = (late.cells(sizes[0]), late.cells(sizes[1]))
         self._from_coarse = [
             _interpolation(
@@ -53,7 +53,7 @@ class EncoderStorage(FittedStorage):
         ]
         self._axes: dict[str, NDArray[np.float32]] | None = None
         if weights_path is not None:
-            self._axes = {name: tensor.numpy() for name, tensor in read_weights(weights_path).items()}
+            self._axes = read_tensors(weights_path)
 
     def project(self, features: SceneFeatures) -> NDArray[np.float32]:
         """Returns descriptors (cells, C) of an image along the stored axes; raw ones before the fit."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.features import LocalFeatures
 from scene_geo_loc.matchers.storage import KeypointStorage
-from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 
 MAX_PIXELS = 640 * 480
@@ -41,7 +41,7 @@ class KeypointMatcher(Matcher):
     channels: ClassVar[int]
     multiple: ClassVar[int] = 1
 
-    def __init__(self, network: SceneNetwork, weights_path: Path | None = None) -> None:
+    def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:
         super().__init__(network, weights_path)
         self.storage = KeypointStorage(self.capacity, self.channels, RERANK_KEYPOINTS, self.input_size)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.matchers.features import unit
 from scene_geo_loc.matchers.keypoints import QUERY_KEYPOINTS, KeypointMatcher
-from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.inference_network import InferenceNetwork
 
 
 class SiftMatcher(KeypointMatcher):
@@ -22,7 +22,7 @@ class SiftMatcher(KeypointMatcher):
     capacity = 400
     channels = 128
 
-    def __init__(self, network: SceneNetwork, weights_path: Path | None = None) -> None:
+    def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:
         super().__init__(network, weights_path)
         self._sift = cv2.SIFT.create(nfeatures=QUERY_KEYPOINTS)
 

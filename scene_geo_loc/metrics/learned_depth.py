@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.metrics.depth_error import DepthErrors
+from scene_geo_loc.networks.architecture.checkpoint import load_checkpoint
 from scene_geo_loc.networks.architecture.decoders import Decoder
 from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS
+from scene_geo_loc.networks.architecture.devices import choose_device
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
-from scene_geo_loc.networks.checkpoint import load_checkpoint
-from scene_geo_loc.networks.runtime.extractor import choose_device
 from scene_geo_loc.packs.image_pack import SHORT_SIDE, ImagePack, metres
 
 F32 = NDArray[np.float32]

@@ -1,38 +1,147 @@
-"""Checkpoints: the weights of a network in one safetensors file that describes itself."""
+"""Checkpoints: a network in one safetensors file that describes itself and carries its forward pass.
+
+| part | contents |
+|---|---|
+| metadata `scene_geo_loc` | JSON: version, config, provenance, and the signature of the forward pass |
+| tensor `forward_pass.onnx` | the forward pass as ONNX, uint8; see `networks.forward_pass` |
+| other tensors | the weights by the names of the layers that trained them |
+
+Formats 1 and 2 have no forward pass: torch has to make it, see `architecture.export`.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
+from safetensors.numpy import save
 
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import CheckpointError
 from scene_geo_loc.core.versioned import FileFormat
-from scene_geo_loc.networks.architecture.network_config import NetworkConfig
-from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.descriptor_head import FUSION_HEADS, POOLING_HEADS
+from scene_geo_loc.networks.forward_pass import IMAGE, Signature, check_graph
+from scene_geo_loc.networks.inference_network import POOLING_1, InferenceNetwork, weights_digest
 
-FORMAT = FileFormat("scene_geo_loc checkpoint", 2, again="get it again", error=CheckpointError)
+FORMAT = FileFormat("scene_geo_loc checkpoint", 3, again="get it again", error=CheckpointError)
+FIRST_WITH_GRAPH = 3
 METADATA_KEY = "scene_geo_loc"
 """The one key of the metadata: safetensors does not keep the order of keys, and equal networks must give
 equal files."""
-
-# In format 1 the only descriptor was "rgb"; its pooling was a module beside it, its projection had no bias.
-_POOLING, _POOLING_1 = "descriptor.poolings.0.", "pooling."
-_PROJECTION = "projection."
-_FIELDS_1 = {"encoder", "pooling", "input_width", "input_height", "descriptor_size"}
+GRAPH = "forward_pass.onnx"
 
 
-def save_checkpoint(network: SceneNetwork, path: Path, provenance: dict[str, Any]) -> None:
-    """Writes architecture, weights and provenance. The file is replaced atomically.
+@dataclass(frozen=True)
+class CheckpointFile:
+    """The contents of a checkpoint.
+
+    Attributes:
+        path: the file.
+        version: of its format.
+        config: as `NetworkConfig` writes it.
+        provenance: where the network comes from.
+        signature: of the graph; None before format 3.
+        graph: the forward pass; None before format 3.
+        tensors: the weights by name, by their present names.
+    """
+
+    path: Path
+    version: int
+    config: Mapping[str, Any]
+    provenance: dict[str, Any]
+    signature: Mapping[str, Any] | None
+    graph: bytes | None
+    tensors: dict[str, NDArray]
+
+    def damaged(self, reason: str) -> CheckpointError:
+        """Returns the error for contents that contradict each other."""
+        return CheckpointError(
+            f"{self.path} is damaged or does not fit its architecture ({reason}): get it again."
+        )
+
+
+def read_tensors(path: Path) -> dict[str, NDArray]:
+    """Returns the tensors of a safetensors file. Raises CheckpointError if it is missing or damaged."""
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise CheckpointError(f"There are no weights at {path}: name an existing file.") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as a safetensors file ({str(error).splitlines()[0]}): get it again."
+        ) from error
+
+
+def read_checkpoint(path: Path) -> CheckpointFile:
+    """Returns the contents of a checkpoint of any format.
+
+    Raises CheckpointError if the file is missing, damaged or of a newer format.
+    """
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if METADATA_KEY not in metadata:
+                raise CheckpointError(f"{path} is not a checkpoint of scene_geo_loc: name another file.")
+            description = json.loads(metadata[METADATA_KEY])
+            version = FORMAT.check_version(description["format_version"], path)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        graph = tensors.pop(GRAPH, None)
+        return CheckpointFile(
+            path,
+            version,
+            description["config"],
+            description["provenance"],
+            description.get("forward_pass"),
+            None if graph is None else graph.tobytes(),
+            _of_format_1(tensors) if version == 1 else tensors,
+        )
+    except FileNotFoundError as error:
+        raise CheckpointError(f"There is no checkpoint at {path}: name an existing file.") from error
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f"{path} is damaged or does not fit its architecture ({reason}): get it again."
+        ) from error
+
+
+def load_network(path: Path) -> tuple[InferenceNetwork, dict[str, Any]]:
+    """Returns the network of a checkpoint as it is run, and its provenance.
+
+    Raises CheckpointError if the file is missing, damaged or of a newer format, if its graph cannot be run or
+    does not belong to its weights, or if it is of a format without a graph and torch is not installed.
+    """
+    file = read_checkpoint(path)
+    if file.version < FIRST_WITH_GRAPH:
+        return _converted(file), file.provenance
+    config = file.config
+    if config.get("pooling") not in POOLING_HEADS or config.get("fusion") not in FUSION_HEADS:
+        raise CheckpointError(f"{path} names an unknown architecture: update scene_geo_loc.")
+    if file.graph is None or file.signature is None:
+        raise file.damaged("it has no forward pass")
+    try:
+        signature = Signature.model_validate(file.signature)
+        network = InferenceNetwork(config, signature, file.graph, file.tensors)
+        fault = _fault_of(network)
+    except ValidationError as error:
+        raise CheckpointError(f"{path} names an unknown architecture: update scene_geo_loc.") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise file.damaged(str(error)) from error
+    if fault:
+        raise file.damaged(fault)
+    check_graph(file.graph, [IMAGE], signature.outputs, str(path))
+    return network, file.provenance
+
+
+def save_network(network: InferenceNetwork, path: Path, provenance: Mapping[str, Any]) -> None:
+    """Writes a network and its provenance. The file is replaced atomically.
 
     The projection of a network that is not fitted is left out, since it is zero and may be most of the file.
 
@@ -40,96 +149,51 @@ def save_checkpoint(network: SceneNetwork, path: Path, provenance: dict[str, Any
     """
     description = {
         "format_version": FORMAT.version,
-        "config": network.config.model_dump(),
-        "provenance": provenance,
+        "config": dict(network.config),
+        "provenance": dict(provenance),
+        "forward_pass": network.signature.model_dump(),
     }
-    tensors = {key: value.contiguous().cpu() for key, value in network.state_dict().items()}
-    if not network.is_fitted:
-        tensors = {key: value for key, value in tensors.items() if not key.startswith(_PROJECTION)}
+    tensors = {name: np.asarray(value, order="C") for name, value in network.tensors.items()}
+    tensors[GRAPH] = np.frombuffer(network.graph, np.uint8)
     write_aside(path, save(tensors, {METADATA_KEY: json.dumps(description)}))
 
 
-def load_checkpoint(path: Path) -> tuple[SceneNetwork, dict[str, Any]]:
-    """Returns the network of a checkpoint in inference mode, and its provenance.
+def _fault_of(network: InferenceNetwork) -> str:
+    """Returns what contradicts itself in a network; "" where nothing does."""
+    if network.signature.weights_sha256 != weights_digest(network.tensors):
+        return "its forward pass was made from other weights"
+    stages = [part.stage for part in network.signature.parts]
+    pooling = POOLING_HEADS[network.config["pooling"]]
+    for number, stage in enumerate(stages):
+        centres = network.tensors.get(f"descriptor.poolings.{number}.centres")
+        if centres is not None and centres.size != pooling.size_of(stage.channels):
+            return f"pooling {number} has {centres.size} numbers"
+    size, projection = network.config["descriptor_size"], network.tensors.get("projection.weight")
+    if size is not None and network.is_fitted and projection is None:
+        return "it has no projection"
+    if projection is not None and projection.shape != (size, network.system_size):
+        return f"its projection has the shape {projection.shape}"
+    return ""
 
-    Raises CheckpointError if the file is missing, damaged or of a newer format, or if its weights do not fit
-    the architecture it names.
-    """
+
+def _converted(file: CheckpointFile) -> InferenceNetwork:
+    """Returns the network of a file without a graph, which torch makes."""
     try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            if METADATA_KEY not in metadata:
-                raise CheckpointError(f"{path} is not a checkpoint of scene_geo_loc: name another file.")
-            description = json.loads(metadata[METADATA_KEY])
-            version = FORMAT.check_version(description["format_version"], path)
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if version == 1:
-            tensors = _of_format_1(tensors)
-        network = SceneNetwork(NetworkConfig.model_validate(description["config"]))
-        if not tensors["fitted"]:
-            empty = network.state_dict()
-            tensors |= {key: empty[key] for key in empty if key.startswith(_PROJECTION)}
-        network.load_state_dict(tensors)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"There is no checkpoint at {path}: name an existing file.") from error
-    except ValidationError as error:
-        raise CheckpointError(f"{path} names an unknown architecture: update scene_geo_loc.") from error
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        from scene_geo_loc.networks.architecture.checkpoint import scene_network_of
+        from scene_geo_loc.networks.architecture.export import inference_network
+    except ImportError as error:
         raise CheckpointError(
-            f"{path} is damaged or does not fit its architecture ({reason}): get it again."
+            f"{file.path} is of format {file.version}, whose forward pass only torch can make ({error}): "
+            "install the extra `training`, or upgrade the file on a machine that has it."
         ) from error
-    return network.eval(), description["provenance"]
+    return inference_network(scene_network_of(file))
 
 
-def imagenet_network(
-    config: NetworkConfig, files: Mapping[str, Path] | None = None, seed: int = 0
-) -> SceneNetwork:
-    """Returns a network whose encoders have ImageNet weights; all other weights are random.
-
-    Args:
-        config: of the network.
-        files: by name of the encoder, a file of weights to use instead (`Encoder.load_weights`).
-        seed: of the random weights.
-
-    Raises CheckpointError if weights are not available or do not fit.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = SceneNetwork(config)
-    for encoder in network.encoders:
-        if files and encoder.name in files:
-            encoder.load_weights(files[encoder.name])
-        else:
-            encoder.load_imagenet_weights()
-    return network.eval()
-
-
-def digest(network: SceneNetwork) -> str:
-    """SHA-256 of config and weights in hexadecimal: equal for networks that compute equal features.
-
-    A network that format 1 could hold is hashed as it was then, since maps store the digest of their network.
-    """
-    config = network.config
-    fields = type(config).model_fields
-    later = {name for name in fields if name not in _FIELDS_1}
-    unused = {name for name in later if getattr(config, name) == fields[name].default}
-    total = hashlib.sha256(config.model_dump_json(exclude=unused).encode())
-    tensors = network.state_dict()
-    if unused == later:
-        tensors = {key.replace(_POOLING, _POOLING_1): value for key, value in tensors.items()}
-        if "projection.bias" in tensors and not tensors["projection.bias"].any():
-            del tensors["projection.bias"]
-    for key, value in sorted(tensors.items()):
-        total.update(key.encode())
-        total.update(value.cpu().numpy().tobytes())
-    return total.hexdigest()
-
-
-def _of_format_1(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _of_format_1(tensors: dict[str, NDArray]) -> dict[str, NDArray]:
     """Returns the tensors by their current names."""
+    pooling = "descriptor.poolings.0."
     named = {
-        _POOLING + key.removeprefix(_POOLING_1) if key.startswith(_POOLING_1) else key: value
+        pooling + key.removeprefix(POOLING_1) if key.startswith(POOLING_1) else key: value
         for key, value in tensors.items()
     }
-    return named | {"projection.bias": torch.zeros(len(named["projection.weight"]))}
+    return named | {"projection.bias": np.zeros(len(named["projection.weight"]), np.float32)}

@@ -19,7 +19,7 @@ from scene_geo_loc.benchmarks.descriptors.systems import SystemName, SystemRun, 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
-from scene_geo_loc.networks.architecture.projection import whitened_axes
+from scene_geo_loc.networks.projection import whitened_axes
 from scene_geo_loc.places.scenarios import Scenario
 from scene_geo_loc.places.views import View
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles

@@ -10,9 +10,9 @@ import torch
 
 from scene_geo_loc.benchmarks.descriptors.trained_runs import checkpoint_run, find_runs
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.networks.architecture.checkpoint import digest, save_checkpoint
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
-from scene_geo_loc.networks.checkpoint import digest, save_checkpoint
 from scene_geo_loc.training.common.run_folder import BEST, RunFolder
 
 pytestmark = pytest.mark.slow

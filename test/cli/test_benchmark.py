@@ -15,7 +15,7 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.networks import default
-from scene_geo_loc.networks.checkpoint import save_checkpoint
+from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint, untrained_network
 from scene_geo_loc.places import scenarios
 from scene_geo_loc.places.views import View
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles
@@ -58,7 +58,7 @@ def test_the_four_scenarios_are_scored_by_one_command(
 
     monkeypatch.setattr(scenarios, "load_scenarios", load_scenarios)
     monkeypatch.setattr(default, "CHECKPOINT", tmp_path / "default.safetensors")
-    save_checkpoint(default.untrained_network(), default.CHECKPOINT, {})
+    save_checkpoint(untrained_network(), default.CHECKPOINT, {})
     trained(tmp_path / "runs", seeds=(4, 5))
     report, numbers, page = tmp_path / "report", tmp_path / "recall.json", tmp_path / "docs" / "results.md"
     command = ["benchmark", "descriptors", tmp_path / "city", "--runs", tmp_path / "runs", "--whiten", 3]
@@ -86,9 +86,9 @@ def test_the_four_scenarios_are_scored_by_one_command(
 
 def trained(folder: Path, seeds: tuple[int, ...]) -> None:
     """Finished run folders of a tiny system of random weights."""
+    from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint
     from scene_geo_loc.networks.architecture.network_config import NetworkConfig
     from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
-    from scene_geo_loc.networks.checkpoint import save_checkpoint
     from scene_geo_loc.training.common.run_folder import BEST, RunFolder
 
     network = NetworkConfig(pooling="mac", input_width=64, input_height=64)

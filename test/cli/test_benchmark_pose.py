@@ -20,7 +20,7 @@ from scene_geo_loc.benchmarks.poses.experiments import find_experiments
 from scene_geo_loc.benchmarks.poses.results import Place, read_benchmark
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import TraversalError
-from scene_geo_loc.networks.checkpoint import save_checkpoint
+from scene_geo_loc.networks.checkpoint import save_network
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.runtime.extractor import Extractor
 
@@ -143,7 +143,7 @@ def test_a_source_without_depth_is_mapped_by_what_the_network_infers(room: Room,
 
 def test_without_any_depth_there_is_retrieval_alone(room: Room, tmp_path: Path) -> None:
     mono, network = write_rgbd(tmp_path / "mono", room, 0.0, with_depth=False), tmp_path / "rgb.safetensors"
-    save_checkpoint(default_network()[0].without_depth(), network, {})
+    save_network(default_network()[0].without_depth(), network, {})
     result = invoke(mono, "--network", network, "--json", tmp_path / "mono.json", "--device", "cpu")
     assert result.exit_code == 0, result.output
     (queries,) = json.loads((tmp_path / "mono.json").read_text())["sets"]

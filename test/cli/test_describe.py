@@ -14,8 +14,14 @@ from typer.testing import CliRunner
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.networks import default
+from scene_geo_loc.networks.architecture.checkpoint import (
+    digest,
+    imagenet_network,
+    load_checkpoint,
+    save_checkpoint,
+    untrained_network,
+)
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig
-from scene_geo_loc.networks.checkpoint import digest, imagenet_network, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.runtime.image_descriptors import Descriptors
 
 pytestmark = pytest.mark.slow
@@ -25,7 +31,7 @@ pytestmark = pytest.mark.slow
 def untrained_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network of the package is one that is to be fitted on the images."""
     monkeypatch.setattr(default, "CHECKPOINT", tmp_path / "default.safetensors")
-    save_checkpoint(default.untrained_network(), default.CHECKPOINT, {})
+    save_checkpoint(untrained_network(), default.CHECKPOINT, {})
 
 
 def run(*arguments: object) -> str:

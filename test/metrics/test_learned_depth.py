@@ -21,8 +21,8 @@ from scene_geo_loc.metrics.learned_depth import (
     compare_depth,
     decoder_of,
 )
+from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
-from scene_geo_loc.networks.checkpoint import save_checkpoint
 from scene_geo_loc.plots.depth_pictures import depth_colours
 from scene_geo_loc.plots.learned_depth_pictures import (
     MEASURED,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,24 +13,22 @@ import torch
 from numpy.typing import NDArray
 from room import Room
 
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.networks.architecture.checkpoint import imagenet_network, scene_network_from
 from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES
 from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS
+from scene_geo_loc.networks.architecture.export import ForwardPass, inference_network
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
-from scene_geo_loc.networks.checkpoint import imagenet_network
-from scene_geo_loc.networks.runtime import backends
-from scene_geo_loc.networks.runtime.backends import (
-    LATE,
-    ForwardPass,
-    OpenVinoBackend,
-    Outputs,
-    TorchBackend,
-    choose_backend,
-)
+from scene_geo_loc.networks.forward_pass import LATE
+from scene_geo_loc.networks.inference_network import InferenceNetwork
+from scene_geo_loc.networks.runtime import backends, extractor, onnxruntime_backend, openvino_backend
+from scene_geo_loc.networks.runtime.backends import Outputs
 from scene_geo_loc.networks.runtime.extractor import Extractor
+from scene_geo_loc.networks.runtime.torch_backend import TorchBackend
 
 pytestmark = pytest.mark.slow
 
-CPU = torch.device("cpu")
+KINDS = ("torch", "openvino", "onnxruntime")
 
 
 @pytest.fixture(scope="module")
@@ -42,23 +42,24 @@ def others(room: Room) -> list[NDArray[np.uint8]]:
     return [room.frame(x + 0.5, 1.5, 40 * x).image[:112] for x in range(-2, 2)]
 
 
+def fitted(network: SceneNetwork, images: list[NDArray[np.uint8]]) -> InferenceNetwork:
+    """Returns a network fitted on images."""
+    running = inference_network(network)
+    backend = TorchBackend(running, "cpu")
+    late = [backend.run(image[:112]) for image in images]
+    return running.fit([maps[name] for name in LATE if name in maps] for maps in late)
+
+
 @pytest.fixture(scope="module")
-def network(images: list[NDArray[np.uint8]]) -> SceneNetwork:
+def network(images: list[NDArray[np.uint8]]) -> InferenceNetwork:
     """An ImageNet encoder for images of their size, fitted on them."""
     network = imagenet_network(NetworkConfig(input_width=160, input_height=112, descriptor_size=16))
-    backend = TorchBackend(network, CPU)
-    network.fit([backend.run(image[:112])["late"]] for image in images)
-    return network
-
-
-@pytest.fixture
-def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "find_spec", lambda name: None)
+    return fitted(network, images)
 
 
 def of_system(
     descriptor: str, pooling: str, images: list[NDArray[np.uint8]], depth_scale: str = "log"
-) -> SceneNetwork:
+) -> InferenceNetwork:
     """A network with every layer at work, fitted on images."""
     config = NetworkConfig(
         descriptor=descriptor,
@@ -74,13 +75,12 @@ def of_system(
     for module in network.descriptor.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.add_(0.1 * torch.rand(module.running_mean.shape, generator=generator))
-    late = [TorchBackend(network, CPU).run(image[:112]) for image in images]
-    network.fit([maps[name] for name in LATE if name in maps] for maps in late)
-    return network
+    return fitted(network, images)
 
 
-def by_the_network_itself(network: SceneNetwork, image: NDArray[np.uint8]) -> Outputs:
+def by_the_layers(fitted_network: InferenceNetwork, image: NDArray[np.uint8]) -> Outputs:
     """Returns the outputs as training and its validation compute them."""
+    network = scene_network_from(fitted_network)
     with torch.inference_mode():
         told = network(network.normalise(torch.from_numpy(image)[None].float()))
     outputs = {
@@ -95,41 +95,33 @@ def by_the_network_itself(network: SceneNetwork, image: NDArray[np.uint8]) -> Ou
 
 @pytest.mark.parametrize(
     ("descriptor", "pooling"),
-    [*((name, "netvlad") for name in DESCRIPTORS), ("rgb", "mac"), ("rgbtd", "gem")],
+    [
+        *((name, "netvlad") for name in DESCRIPTORS),
+        ("rgb", "mac"),
+        ("rgb", "centred_netvlad"),
+        ("rgbtd", "gem"),
+    ],
 )
 def test_every_backend_gives_all_numbers_of_every_system(
     descriptor: str, pooling: str, images: list[NDArray[np.uint8]], others: list[NDArray[np.uint8]]
 ) -> None:
-    pytest.importorskip("openvino")
     network = of_system(descriptor, pooling, images)
-    wanted = [by_the_network_itself(network, image) for image in others]
-    for kind in ("torch", "openvino"):
-        backend = _backend(network, kind)
-        for image, by_network in zip(others, wanted, strict=True):
+    wanted = [by_the_layers(network, image) for image in others]
+    for kind in KINDS:
+        backend = backend_of(network, kind)
+        for image, by_layers in zip(others, wanted, strict=True):
             ours = backend.run(image)
-            assert ours.keys() == by_network.keys()
-            for name, value in by_network.items():
+            assert tuple(ours) == network.signature.outputs
+            late = [ours[name] for name in LATE if name in ours]
+            given = {**ours, "global_descriptor": network.describe(late)}
+            for name, value in by_layers.items():
                 np.testing.assert_allclose(
-                    ours[name], value, atol=1e-3, rtol=1e-4, err_msg=f"{name} by {kind}"
+                    given[name], value, atol=1e-3, rtol=1e-4, err_msg=f"{name} by {kind}"
                 )
 
 
-@pytest.mark.parametrize("kind", ["torch", "openvino"])
-def test_a_network_that_is_not_fitted_gives_the_maps_to_fit_it_to(
-    images: list[NDArray[np.uint8]], others: list[NDArray[np.uint8]], kind: str
-) -> None:
-    network = of_system("rgbtd", "mac", images)
-    wanted = by_the_network_itself(network, others[0])
-    network.fitted.fill_(False)
-    told = _backend(network, kind).run(others[0])
-    assert list(told) == ["local_features", "coarse_features", "late", "second_late", "depth"]
-    with torch.inference_mode():
-        described = network.describe([torch.from_numpy(told[name])[None] for name in LATE])[0]
-    np.testing.assert_allclose(described, wanted["global_descriptor"], atol=1e-3)
-
-
 def test_no_batch_norm_is_left(images: list[NDArray[np.uint8]]) -> None:
-    modules = ForwardPass(of_system("rgbtd", "mac", images)).modules()
+    modules = ForwardPass(scene_network_from(of_system("rgbtd", "mac", images))).modules()
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in modules)
 
 
@@ -137,7 +129,7 @@ def test_an_extractor_gives_descriptors_from_its_fitting_on(
     images: list[NDArray[np.uint8]], others: list[NDArray[np.uint8]]
 ) -> None:
     config = NetworkConfig(input_width=160, input_height=112, pooling="mac", descriptor_size=8)
-    extractor = Extractor(imagenet_network(config), "cpu")
+    extractor = Extractor(inference_network(imagenet_network(config)), "cpu")
     before = extractor.extract(others[0])
     assert before.global_descriptor is None
     assert before.late is not None
@@ -151,7 +143,7 @@ def test_a_network_that_knows_how_far_off_its_depth_may_be_says_so(images: list[
     config = NetworkConfig(
         descriptor="rgb_depth", pooling="mac", input_width=160, input_height=112, uncertainty=True
     )
-    network = imagenet_network(config)
+    network = inference_network(imagenet_network(config))
     features = Extractor(network, "cpu").extract(images[0])
     assert features.depth is not None
     assert features.depth_error is not None
@@ -183,13 +175,13 @@ def test_depth_is_in_metres_at_the_size_of_the_input(images: list[NDArray[np.uin
 
 
 def test_opening_openvino_reports_nothing_to_its_makers(
-    network: SceneNetwork, monkeypatch: pytest.MonkeyPatch
+    network: InferenceNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("openvino")
     telemetry = pytest.importorskip("openvino_telemetry").Telemetry
     reports: list[object] = []
     monkeypatch.setattr(telemetry, "init", lambda *arguments: reports.append(arguments))
-    OpenVinoBackend(network)
+    backend_of(network, "openvino")
     assert reports == []
 
 
@@ -198,10 +190,10 @@ def test_ctrl_c_arrives_after_networks_have_come_and_gone() -> None:
     code = (
         "import signal\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
-        "from scene_geo_loc.networks.runtime.backends import OpenVinoBackend\n"
-        "from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork\n"
-        "network = SceneNetwork(NetworkConfig(input_width=32, input_height=32))\n"
-        "first, second = OpenVinoBackend(network), OpenVinoBackend(network)\n"
+        "from scene_geo_loc.networks.default import default_network\n"
+        "from scene_geo_loc.networks.runtime.extractor import Extractor\n"
+        "network, _ = default_network()\n"
+        "first, second = Extractor(network, 'cpu'), Extractor(network, 'cpu')\n"
         "del first\n"
         "del second\n"
         "try: signal.raise_signal(signal.SIGINT)\n"
@@ -211,47 +203,172 @@ def test_ctrl_c_arrives_after_networks_have_come_and_gone() -> None:
     assert (done.returncode, done.stdout) == (0, "interrupted\n")
 
 
-def test_a_cpu_runs_torch_where_openvino_is_not_installed(
-    network: SceneNetwork, without_openvino: None
+def test_a_network_runs_without_torch(tmp_path: Path, room_map: Path) -> None:
+    code = (
+        "import importlib.util, sys\n"
+        "found = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *more: None if name == 'torch' else found(name, *more)\n"
+        "class NotInstalled:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('torch', 'torchvision'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, NotInstalled())\n"
+        "from scene_geo_loc.localization.localizer import Localizer\n"
+        "from scene_geo_loc.mapping.builder import MapBuilder\n"
+        "from scene_geo_loc.mapping.reference_map import ReferenceMap\n"
+        "import scene_geo_loc.ros.localization.node, scene_geo_loc.ros.map_builder.node\n"
+        "sys.path.insert(0, sys.argv[3])\n"
+        "from room import Room\n"
+        "room, builder = Room(), MapBuilder(sys.argv[1], device='cpu')\n"
+        "for frame in room.drive(8): builder.add_frame(frame)\n"
+        "for path in (builder.finish(), sys.argv[2]):\n"
+        "    estimate = Localizer(ReferenceMap.open(path)).localize(room.frame(-2.1, 0.4, 7.0))\n"
+        "    print(estimate.status.value)\n"
+    )
+    tests = str(Path(__file__).resolve().parents[1])
+    arguments = [sys.executable, "-c", code, str(tmp_path / "map"), str(room_map), tests]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "localized\nlocalized\n"), done.stderr
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    """Makes the backends believe that of their libraries only some are installed."""
+    for place in (openvino_backend, onnxruntime_backend, extractor):
+        monkeypatch.setattr(place, "find_spec", lambda name: name if name in modules else None)
+
+
+@pytest.mark.parametrize(
+    ("modules", "name"),
+    [
+        (("openvino", "onnxruntime", "torch"), "openvino"),
+        (("onnxruntime", "torch"), "onnxruntime"),
+        (("torch",), "torch"),
+    ],
+)
+def test_the_best_installed_backend_is_chosen(
+    network: InferenceNetwork, modules: tuple[str, ...], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert Extractor(network, "cpu").backend_name == "torch"
+    for module in modules:
+        pytest.importorskip(module)
+    installed(monkeypatch, *modules)
+    assert Extractor(network, "cpu").backend_name == name
+    assert Extractor(network, "auto").backend_name == name
 
 
-def test_torch_stands_in_where_openvino_fails(
-    network: SceneNetwork, images: list[NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+def test_no_backend_at_all_is_said(network: InferenceNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch)
+    with pytest.raises(SceneGeoLocError, match=r"'auto' is installed: install openvino or onnxruntime\."):
+        Extractor(network)
+    with pytest.raises(SceneGeoLocError, match="onnxruntime-gpu"):
+        Extractor(network, "cuda")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "CPU", ""])
+def test_a_device_that_there_is_not_is_said(network: InferenceNetwork, device: str) -> None:
+    with pytest.raises(SceneGeoLocError, match=r"no device .*: name auto, cpu"):
+        Extractor(network, device)
+
+
+def test_the_next_backend_stands_in_for_one_that_fails(
+    network: InferenceNetwork,
+    images: list[NDArray[np.uint8]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    class Misfit:
-        def __init__(self, network: SceneNetwork) -> None:
-            raise RuntimeError("no such operator\n  at a place nobody knows")
+    pytest.importorskip("onnxruntime")
 
-    monkeypatch.setattr(backends, "find_spec", lambda name: name)
-    monkeypatch.setattr(backends, "OpenVinoBackend", Misfit)
-    with pytest.warns(match=r"^OpenVINO cannot run the network \(no such operator\): torch is used\.$"):
-        extractor = Extractor(network, "cpu")
-    assert extractor.backend_name == "torch"
-    assert extractor.extract(images[0]).global_descriptor is not None
+    def fail(self: object, work: object) -> None:
+        raise RuntimeError("at a place nobody knows\nthis processor lacks AVX2")
+
+    monkeypatch.setattr(openvino_backend, "is_installed", lambda: True)
+    monkeypatch.setattr(openvino_backend.OpenVinoBackend, "__init__", fail)
+    chosen = Extractor(network, "cpu")
+    assert chosen.backend_name == "onnxruntime"
+    assert caplog.messages == [
+        "openvino cannot run the network (this processor lacks AVX2): onnxruntime is used."
+    ]
+    assert chosen.extract(images[0]).global_descriptor is not None
 
 
-def test_another_device_is_left_to_torch(network: SceneNetwork) -> None:
-    assert isinstance(choose_backend(network, torch.device("meta")), TorchBackend)
+def test_where_every_backend_fails_the_last_reason_is_given(network: InferenceNetwork) -> None:
+    def fail() -> backends.Backend:
+        raise backends.BackendError("no driver")
+
+    with pytest.raises(SceneGeoLocError, match=r"^No backend can run .* B fails last \(no driver\)"):
+        backends.start_first([("A", fail), ("B", fail)], "auto")
 
 
-@pytest.mark.parametrize("kind", ["torch", "openvino"])
+class NoGpu:
+    """ONNX Runtime as built for NVIDIA GPUs, on a machine without one: sessions go on with the CPU."""
+
+    class SessionOptions:
+        intra_op_num_threads = log_severity_level = 0
+
+    class InferenceSession:
+        def __init__(self, graph: bytes, options: object, providers: list) -> None:
+            NoGpu.asked.append(providers)
+
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]
+
+    asked: ClassVar[list] = []
+    __version__ = "1.22.0"
+
+    @staticmethod
+    def get_available_providers() -> list[str]:
+        return ["CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"]
+
+
+def test_tensorrt_goes_before_cuda_before_the_cpu_and_keeps_its_engine_in_a_folder(
+    network: InferenceNetwork,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setitem(sys.modules, "onnxruntime", NoGpu)  # type: ignore[arg-type]
+    monkeypatch.setattr(onnxruntime_backend, "is_installed", lambda: True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    NoGpu.asked.clear()
+    assert Extractor(network).backend_name == "openvino"
+    (((first, engine),), ((second, options),)) = NoGpu.asked
+    assert (first, second) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+    (kept,) = (tmp_path / "scene_geo_loc" / "engines").iterdir()
+    assert engine["trt_engine_cache_path"] == str(kept)
+    assert options["use_tf32"] == "0"
+    building, *fallbacks = caplog.messages
+    assert str(kept) in building
+    assert [sentence.split(" cannot")[0] for sentence in fallbacks] == [
+        "onnxruntime TensorRT",
+        "onnxruntime CUDA",
+    ]
+    # An engine that was kept is announced no more.
+    (kept / "engine").write_bytes(b"")
+    caplog.clear()
+    Extractor(network)
+    assert len(caplog.messages) == 2
+    monkeypatch.setattr(extractor, "find_spec", lambda name: None)
+    with pytest.raises(SceneGeoLocError, match="onnxruntime CUDA fails last"):
+        Extractor(network, "cuda:1")
+    assert NoGpu.asked[-1][0][1]["device_id"] == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_view_of_an_image_gives_what_its_copy_gives(
-    network: SceneNetwork, images: list[NDArray[np.uint8]], kind: str
+    network: InferenceNetwork, images: list[NDArray[np.uint8]], kind: str
 ) -> None:
-    backend = _backend(network, kind)
+    backend = backend_of(network, kind)
     view = images[0][4:116, ::-1]
     of_view, of_copy = backend.run(view), backend.run(view.copy())
     for name, array in of_copy.items():
         np.testing.assert_array_equal(of_view[name], array)
 
 
-@pytest.mark.parametrize("kind", ["torch", "openvino"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_next_image_leaves_the_features_of_the_last_alone(
-    network: SceneNetwork, images: list[NDArray[np.uint8]], kind: str
+    network: InferenceNetwork, images: list[NDArray[np.uint8]], kind: str
 ) -> None:
-    backend = _backend(network, kind)
+    backend = backend_of(network, kind)
     first = backend.run(images[0][:112])
     kept = {name: array.copy() for name, array in first.items()}
     backend.run(images[1][:112])
@@ -259,20 +376,12 @@ def test_the_next_image_leaves_the_features_of_the_last_alone(
         np.testing.assert_array_equal(first[name], before)
 
 
-@pytest.mark.parametrize("kind", ["torch", "openvino"])
-def test_later_training_does_not_change_what_a_backend_gives(
-    images: list[NDArray[np.uint8]], kind: str
-) -> None:
-    network = imagenet_network(NetworkConfig(input_width=160, input_height=112))
-    backend = _backend(network, kind)
-    before = backend.run(images[0][:112])["late"]
-    with torch.no_grad():
-        network.encoder.conv_stem.weight.zero_()  # type: ignore[operator]
-    np.testing.assert_array_equal(backend.run(images[0][:112])["late"], before)
-
-
-def _backend(network: SceneNetwork, kind: str) -> backends.Backend:
+def backend_of(network: InferenceNetwork, kind: str) -> backends.Backend:
     if kind == "torch":
-        return TorchBackend(network, CPU)
-    pytest.importorskip("openvino")
-    return OpenVinoBackend(network)
+        return TorchBackend(network, "cpu")
+    pytest.importorskip(kind)
+    shape = (1, network.input_height, network.input_width, 3)
+    work = backends.Work(network.graph, network.signature.outputs, shape)
+    if kind == "openvino":
+        return openvino_backend.OpenVinoBackend(work)
+    return onnxruntime_backend.CpuBackend(work, 0)

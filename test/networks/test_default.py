@@ -13,8 +13,14 @@ from scene_geo_loc.core.errors import CheckpointError
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.networks import default
+from scene_geo_loc.networks.architecture.checkpoint import (
+    digest,
+    imagenet_network,
+    load_checkpoint,
+    save_checkpoint,
+)
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig
-from scene_geo_loc.networks.checkpoint import digest, imagenet_network, load_checkpoint, save_checkpoint
+from scene_geo_loc.networks.checkpoint import load_network, save_network
 from scene_geo_loc.networks.default import default_network
 
 pytestmark = pytest.mark.slow
@@ -45,7 +51,7 @@ def test_a_map_is_built_with_it_at_the_shape_of_the_camera(shipped: Path, room: 
     opened = build(tmp_path / "map", room)
     network, provenance = load_checkpoint(opened.path / "network.safetensors")
     assert (network.config.input_width, network.config.input_height) == (320, 240)
-    assert digest(network) == digest(default_network()[0].with_input_for(160, 120))
+    assert digest(network) == default_network()[0].with_input_for(160, 120).digest
     assert provenance == TRAINED
     assert opened.index.size == network.config.global_size == 224
 
@@ -54,14 +60,14 @@ def test_one_that_is_not_fitted_is_fitted_on_the_map_and_keeps_what_it_learned(
     shipped: Path, room: Room, tmp_path: Path
 ) -> None:
     network, _ = default_network()
-    save_checkpoint(network.with_descriptor_size(16), shipped, TRAINED)
+    save_network(network.with_descriptor_size(16), shipped, TRAINED)
     opened = build(tmp_path / "map", room)
-    fitted, provenance = load_checkpoint(opened.path / "network.safetensors")
+    fitted, provenance = load_network(opened.path / "network.safetensors")
     assert fitted.is_fitted
     assert provenance == {**TRAINED, "fitted_on": ""}
-    for key, value in network.state_dict().items():
+    for key, value in network.tensors.items():
         if key.startswith(("encoder.", "descriptor.second_encoder.", "descriptor.decoder.")):
-            np.testing.assert_array_equal(fitted.state_dict()[key], value)
+            np.testing.assert_array_equal(fitted.tensors[key], value)
 
 
 def test_a_named_network_keeps_its_own_input(shipped: Path, room: Room, tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scene_geo_loc.networks.architecture.checkpoint import imagenet_network
 from scene_geo_loc.networks.architecture.colouring import jet
 from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS, FUSIONS, Description
 from scene_geo_loc.networks.architecture.descriptors.hallucination import Hallucination
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
-from scene_geo_loc.networks.checkpoint import imagenet_network
 
 pytestmark = pytest.mark.slow
 

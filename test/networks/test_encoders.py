@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from scene_geo_loc.core.errors import CheckpointError
+from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint
 from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder
 from scene_geo_loc.networks.architecture.encoders.alexnet import AlexNet
 from scene_geo_loc.networks.architecture.encoders.resnet18 import ResNet18, TruncatedResNet18
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
-from scene_geo_loc.networks.checkpoint import save_checkpoint
-from scene_geo_loc.networks.weights import METADATA_KEY, save_weights
+from scene_geo_loc.networks.architecture.weights import METADATA_KEY, save_weights
 
 pytestmark = pytest.mark.slow
 

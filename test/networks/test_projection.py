@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.networks.architecture.projection import SHRINKAGE, whitened_axes
+from scene_geo_loc.networks.projection import SHRINKAGE, whitened_axes
 
 
 def test_what_all_descriptors_have_in_common_counts_least_once_whitened() -> None:

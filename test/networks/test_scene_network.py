@@ -10,12 +10,13 @@ import torch
 from pydantic import ValidationError
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.networks.architecture.checkpoint import imagenet_network
 from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS
 from scene_geo_loc.networks.architecture.encoders.efficientnet_lite0 import EfficientNetLite0
-from scene_geo_loc.networks.architecture.network_config import INPUT_AREA
-from scene_geo_loc.networks.architecture.projection import whitened_axes
+from scene_geo_loc.networks.architecture.export import inference_network
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
-from scene_geo_loc.networks.checkpoint import imagenet_network
+from scene_geo_loc.networks.inference_network import INPUT_AREA
+from scene_geo_loc.networks.projection import whitened_axes
 from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
 
 pytestmark = pytest.mark.slow
@@ -64,7 +65,7 @@ def test_the_input_has_the_shape_of_the_images(size: tuple, expected: tuple) -> 
 def test_local_features_have_unit_length_and_a_cell_every_eight_pixels(
     network: SceneNetwork, images: np.ndarray
 ) -> None:
-    features = Extractor(network, "cpu").extract(images[0]).local_features
+    features = Extractor(inference_network(network), "cpu").extract(images[0]).local_features
     assert features.shape == (8, 12, 40)
     np.testing.assert_allclose(np.linalg.norm(features, axis=2), 1, atol=1e-5)
 
@@ -79,7 +80,7 @@ def test_cells_are_centred_on_the_pixels_they_cover(network: SceneNetwork) -> No
 
 def test_shifting_the_image_by_a_cell_shifts_the_features(network: SceneNetwork, images: np.ndarray) -> None:
     big = np.tile(images[0], (2, 2, 1))
-    extractor = Extractor(network, "cpu")
+    extractor = Extractor(inference_network(network), "cpu")
     first = extractor.extract(np.ascontiguousarray(big[:64, :96])).local_features
     shifted = extractor.extract(np.ascontiguousarray(big[16:80, 16:112])).local_features
     # Away from the borders, where padding changes them.
@@ -97,15 +98,15 @@ def test_imagenet_weights_are_those_of_the_wheel() -> None:
 
 def test_a_fitted_network_gives_each_image_the_descriptor_of_its_late_map(images: np.ndarray) -> None:
     network = imagenet_network(NetworkConfig(input_width=96, input_height=64, descriptor_size=32))
-    extractor = Extractor(network, "cpu")
+    extractor = Extractor(inference_network(network), "cpu")
     assert extractor.extract(images[0]).global_descriptor is None
     late = [extractor.extract(image).late or () for image in images]
     extractor.fit(late)
     descriptors = np.stack([extractor.describe(one) for one in late])
     np.testing.assert_allclose(np.linalg.norm(descriptors, axis=1), 1, atol=1e-5)
     # On average, different images are less similar than before the projection.
-    pooling = network.descriptor.poolings[0]
-    pooled = torch.cat([pooling(torch.from_numpy(one)[None]) for (one,) in late]).detach().numpy()
+    unprojected = extractor.network.with_descriptor_size(None)
+    pooled = np.stack([unprojected.describe(one) for one in late])
     others = ~np.eye(len(images), dtype=bool)
     assert (descriptors @ descriptors.T)[others].mean() < (pooled @ pooled.T)[others].mean()
     np.testing.assert_allclose(extractor.extract(images[0]).global_descriptor, descriptors[0], atol=1e-5)
@@ -195,13 +196,14 @@ def test_a_projection_is_fitted_only_where_there_is_one() -> None:
 def test_both_parts_are_fitted_to_their_own_late_maps(descriptor: str) -> None:
     network = system(descriptor, pooling="netvlad", depth_encoder="alexnet", descriptor_size=6)
     rng = np.random.default_rng(0)
-    shapes = [(encoder.late.channels, 4, 5) for encoder in network.encoders]
+    shapes = [(4, 5, encoder.late.channels) for encoder in network.encoders]
     late = [[rng.normal(size=shape).astype(np.float32) for shape in shapes] for _ in range(12)]
-    network.fit(late)
-    assert network.is_fitted
-    described = network.describe([torch.from_numpy(np.stack(maps)) for maps in zip(*late, strict=True)])
-    np.testing.assert_allclose(described.detach().norm(dim=1), 1, atol=1e-5)
-    assert [pooling.is_fitted for pooling in network.descriptor.poolings] == [True, True]
+    fitted = inference_network(network).fit(late)
+    assert fitted.is_fitted
+    described = np.stack([fitted.describe(maps) for maps in late])
+    np.testing.assert_allclose(np.linalg.norm(described, axis=1), 1, atol=1e-5)
+    for number in (0, 1):
+        assert fitted.tensors[f"descriptor.poolings.{number}.centres"].any()
 
 
 @pytest.mark.parametrize("encoder", ["efficientnet_lite0", "alexnet"])

@@ -20,7 +20,7 @@ def test_ctrl_c_during_the_imports_ends_a_node_without_a_traceback(name: str) ->
         [sys.executable, "-X", "importtime", "-c", code], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
-    imported = next(line for line in process.stderr if line.split()[-1].startswith("torch."))
+    imported = next(line for line in process.stderr if line.split()[-1].startswith("rclpy."))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 0

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.metrics.learned_depth import DepthEstimator, Pair, compare_depth, decoder_of
+from scene_geo_loc.networks.architecture.checkpoint import digest, load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.architecture.decoders import DECODERS
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
-from scene_geo_loc.networks.checkpoint import digest, load_checkpoint, save_checkpoint
 from scene_geo_loc.training.common.initialisation import network_for_depth
 from scene_geo_loc.training.common.loop import TrainingLoop
 from scene_geo_loc.training.common.protocols import DepthLoss, DepthProtocol, Freeze

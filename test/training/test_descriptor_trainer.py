@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from tiny_training import PROTOCOL, RandomBatches, Silent, tiny_learner, tiny_loop, tiny_system
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.networks.architecture.checkpoint import load_checkpoint
 from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES
-from scene_geo_loc.networks.checkpoint import load_checkpoint
+from scene_geo_loc.networks.checkpoint import GRAPH
 from scene_geo_loc.training.common.protocols import Precision
 from scene_geo_loc.training.descriptor.learners import DepthLearner, coloured, set_modes
 from scene_geo_loc.training.descriptor.trainer import DescriptorTrainer
@@ -52,7 +53,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def weights(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
-    return load_file(run / f"checkpoints/{name}.safetensors")
+    tensors = load_file(run / f"checkpoints/{name}.safetensors")
+    return {key: value for key, value in tensors.items() if key != GRAPH}
 
 
 def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:

@@ -18,7 +18,7 @@ from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.networks.architecture.encoders import ENCODERS
 from scene_geo_loc.networks.architecture.encoders.efficientnet_lite0 import EfficientNetLite0
-from scene_geo_loc.networks.weights import METADATA_KEY
+from scene_geo_loc.networks.architecture.weights import METADATA_KEY
 from scene_geo_loc.packs.image_pack import ImagePack
 from scene_geo_loc.packs.sources import pack_images
 from scene_geo_loc.training.common.protocols import EncoderProtocol

@@ -16,8 +16,8 @@ from tiny_training import PROTOCOL, SIZE, RandomBatches, Silent, random_validati
 
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.metrics.learned_depth import decoder_of
+from scene_geo_loc.networks.architecture.checkpoint import load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
-from scene_geo_loc.networks.checkpoint import load_checkpoint, save_checkpoint
 from scene_geo_loc.training.common.config import SystemConfig
 from scene_geo_loc.training.common.initialisation import fit_poolings, new_network
 from scene_geo_loc.training.common.loop import Position, Step

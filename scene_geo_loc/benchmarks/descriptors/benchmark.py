@@ -33,7 +33,7 @@ from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.progress import ProgressCallback, ProgressDisplay, ignore_progress, no_display
 from scene_geo_loc.metrics.recall import measure_recall
-from scene_geo_loc.networks.architecture.projection import whitened_axes
+from scene_geo_loc.networks.projection import whitened_axes
 from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, evenly_spread
 
 if TYPE_CHECKING:

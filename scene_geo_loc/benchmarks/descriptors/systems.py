@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.benchmarks.descriptors.scenario_images import Image, Size
+from scene_geo_loc.networks.architecture.checkpoint import untrained_network
 from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS
 from scene_geo_loc.networks.architecture.encoders import ENCODERS
-from scene_geo_loc.networks.architecture.network_config import NetworkConfig
+from scene_geo_loc.networks.architecture.export import inference_network
 from scene_geo_loc.networks.architecture.pooling import POOLINGS
-from scene_geo_loc.networks.checkpoint import digest
-from scene_geo_loc.networks.default import default_network, untrained_network
+from scene_geo_loc.networks.default import default_network
+from scene_geo_loc.networks.inference_network import input_size_for
 from scene_geo_loc.networks.runtime.image_descriptors import describe_images, fit_extractor
 
 if TYPE_CHECKING:
-    from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+    from scene_geo_loc.networks.inference_network import InferenceNetwork
     from scene_geo_loc.networks.runtime.extractor import Extractor
 
 FIRST = "EfficientNet-Lite0 + NetVLAD, fitted on the references"
@@ -112,7 +113,7 @@ class SystemRun:
 class NetworkSystem:
     """Scene network as used in maps; fitted on the references if it is not fitted yet."""
 
-    def __init__(self, network: SceneNetwork, device: str = "auto") -> None:
+    def __init__(self, network: InferenceNetwork, device: str = "auto") -> None:
         self._network, self._device = network, device
         self._extractor: Extractor | None = None
 
@@ -127,7 +128,7 @@ class NetworkSystem:
     @property
     def parameters(self) -> int:
         """Number of parameters of all parts."""
-        return sum(parameter.numel() for parameter in self._fitted.network.parameters())
+        return self._fitted.network.parameters
 
     @property
     def backend_name(self) -> str:
@@ -146,19 +147,19 @@ def runs_of_the_package(device: str = "auto") -> list[SystemRun]:
     The first is an ImageNet encoder with NetVLAD and a projection, both fitted on the references, without
     training. The second is the default network, unless it is the same.
     """
-    first, default = untrained_network(), default_network()[0].without_depth()
+    first = inference_network(untrained_network())
+    default = default_network()[0].without_depth()
     runs = [_of_any_shape(FIRST, first, "untrained", device)]
-    if digest(default) != digest(first):
+    if default.digest != first.digest:
         runs.append(_of_any_shape(SHIPPED, default, "shipped", device))
     return runs
 
 
-def _of_any_shape(name: str, network: SceneNetwork, descriptor: str, device: str) -> SystemRun:
+def _of_any_shape(name: str, network: InferenceNetwork, descriptor: str, device: str) -> SystemRun:
     """Returns the run of a network whose input takes the aspect ratio of the images, as in a map."""
 
     def input_size(width: int, height: int) -> Size:
-        config = network.config.with_input_for(width, height)
-        return config.input_width, config.input_height
+        return input_size_for(width, height, network.signature.multiple)
 
     def load(width: int, height: int) -> DescriptorSystem:
         return NetworkSystem(network.with_input_for(width, height), device)
@@ -168,15 +169,13 @@ def _of_any_shape(name: str, network: SceneNetwork, descriptor: str, device: str
         load,
         input_size,
         traits=traits_of(network.config) | {"descriptor": descriptor},
-        digest=digest(network) if network.is_fitted else "",
+        digest=network.digest if network.is_fitted else "",
     )
 
 
-def traits_of(config: NetworkConfig) -> dict[str, Any]:
+def traits_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings of a network that distinguish systems: all but the size of its input."""
-    return {
-        key: value for key, value in config.model_dump().items() if key not in ("input_width", "input_height")
-    }
+    return {key: value for key, value in config.items() if key not in ("input_width", "input_height")}
 
 
 def paper_name(traits: Mapping[str, Any]) -> str:

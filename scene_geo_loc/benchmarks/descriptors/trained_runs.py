@@ -205,17 +205,17 @@ def _run(
     whiten: Sequence[int],
 ) -> SystemRun:
     """Returns the run of a checkpoint; reads the checkpoint at once, so that damage is found early."""
-    from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
+    from scene_geo_loc.networks.checkpoint import load_network
 
-    network, provenance = load_checkpoint(checkpoint)
-    size: Size = (network.config.input_width, network.config.input_height)
+    network, provenance = load_network(checkpoint)
+    size: Size = (network.input_width, network.input_height)
     return SystemRun(
         system,
-        lambda width, height: NetworkSystem(load_checkpoint(checkpoint)[0], device),
+        lambda width, height: NetworkSystem(load_network(checkpoint)[0], device),
         lambda width, height: size,
         seed,
         traits_of(network.config) | dict(traits),
-        digest(network) if network.is_fitted else "",
+        network.digest if network.is_fitted else "",
         str(provenance.get("parent", "")) if isinstance(provenance, dict) else "",
         whiten,
     )

@@ -49,7 +49,7 @@ from scene_geo_loc.matchers import MATCHERS
 from scene_geo_loc.metrics.pose_error import QueryRecord
 from scene_geo_loc.metrics.published.bmvc2019 import SceneTable
 from scene_geo_loc.networks import default
-from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import Extractor, SceneFeatures
 from scene_geo_loc.traversals.frame import Frame, Traversal
 from scene_geo_loc.traversals.rig import RigTraversal
@@ -89,7 +89,7 @@ class PoseBenchmarkRun:
         networks: checkpoints, or None for the network that the package comes with.
         matchers: values of `BuilderSettings.matcher`.
         cache: folder for finished and unfinished maps; without it all maps are built again.
-        device: torch device, or "auto".
+        device: "auto", "cpu" or "cuda", see `Extractor`.
         methods: methods that each query is localized by.
         show: displays progress.
     """
@@ -275,7 +275,7 @@ def _results(rows: Sequence[_Row], answers: Sequence[list[QueryRecord]]) -> list
 class SharedExtractor(Extractor):
     """An extractor that several localizers share, which keeps the features of the last images."""
 
-    def __init__(self, network: SceneNetwork, device: str = "auto") -> None:
+    def __init__(self, network: InferenceNetwork, device: str = "auto") -> None:
         super().__init__(network, device)
         self._last: deque[_Pass] = deque(maxlen=_MOST_CAMERAS)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scene_geo_loc.localization.estimate import LocalizerSettings
 from scene_geo_loc.mapping.settings import BuilderSettings, DepthSource
-from scene_geo_loc.networks.checkpoint import load_checkpoint
+from scene_geo_loc.networks.checkpoint import load_network
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, Traversal, read_all
 from scene_geo_loc.traversals.skipped import Skipped
@@ -148,8 +148,8 @@ def measured_depths(traversal: Traversal) -> list[Depth]:
 
 def infers_depth(network: Path | None) -> bool:
     """Returns whether a network, or the default one, infers depth. Raises CheckpointError."""
-    loaded, _ = default_network() if network is None else load_checkpoint(network)
-    return loaded.descriptor.infers_depth
+    loaded, _ = default_network() if network is None else load_network(network)
+    return loaded.infers_depth
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -21,11 +22,8 @@ from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.map_info import FileRecord, sha256_of, write_info
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import MatcherName
-from scene_geo_loc.networks.architecture.pooling import POOLINGS, NetVLAD
-from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
-from scene_geo_loc.networks.default import FITTED_SIZE, default_network
+from scene_geo_loc.networks.default import FITTED_SIZE
 from scene_geo_loc.networks.runtime.extractor import Extractor
-from scene_geo_loc.training.common.config import load_system
 from scene_geo_loc.traversals.frame import Frame, Traversal
 
 SYSTEMS = (
@@ -65,8 +63,17 @@ def time_systems(systems: Iterable[str] = SYSTEMS, passes: int = 50) -> dict[str
 
     A pass leads from an image to descriptor, local features and the depth that the descriptor needs.
     NetVLAD descriptors are projected to `FITTED_SIZE`. The weights are random: they do not change the time.
+    Returns none where torch, which makes the networks, is not installed.
     """
-    configs = {"shipped default": default_network()[0].without_depth().config}
+    if find_spec("torch") is None:
+        return {}
+    from scene_geo_loc.networks.architecture.checkpoint import default_scene_network
+    from scene_geo_loc.networks.architecture.export import inference_network
+    from scene_geo_loc.networks.architecture.pooling import POOLINGS, NetVLAD
+    from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+    from scene_geo_loc.training.common.config import load_system
+
+    configs = {"shipped default": default_scene_network()[0].without_depth().config}
     for name in systems:
         system = load_system(name)
         size = FITTED_SIZE if issubclass(POOLINGS[system.network.pooling], NetVLAD) else None
@@ -79,7 +86,7 @@ def time_systems(systems: Iterable[str] = SYSTEMS, passes: int = 50) -> dict[str
     for name, config in configs.items():
         network = SceneNetwork(config.model_copy(update=SYSTEM_INPUT))
         network.fitted.fill_(True)
-        extractor = Extractor(network)
+        extractor = Extractor(inference_network(network))
         spent = [_ms(lambda extractor=extractor: extractor.extract(image)) for _ in range(passes + 10)]  # type: ignore[misc]
         times[name] = Times.of(spent[10:])  # the first passes allocate
     return times

@@ -102,7 +102,7 @@ def depth(
     from scene_geo_loc.cli.results.training import depth_epoch_text
     from scene_geo_loc.cli.train.display import TrainingDisplay
     from scene_geo_loc.metrics.learned_depth import PackedPairs
-    from scene_geo_loc.networks.runtime.extractor import choose_device
+    from scene_geo_loc.networks.architecture.devices import choose_device
     from scene_geo_loc.packs.sources import distinct_names, pack_pairs
     from scene_geo_loc.training.common.initialisation import network_for_depth, parent_of
     from scene_geo_loc.training.common.loop import TrainingLoop

@@ -61,7 +61,7 @@ def descriptor(
     """
     from scene_geo_loc.cli.results.training import descriptor_epoch_text
     from scene_geo_loc.cli.train.display import TrainingDisplay
-    from scene_geo_loc.networks.runtime.extractor import choose_device
+    from scene_geo_loc.networks.architecture.devices import choose_device
     from scene_geo_loc.training.common.config import load_protocol, load_system
     from scene_geo_loc.training.common.processes import Processes
     from scene_geo_loc.training.descriptor.run import TrainingRun, load_training_data

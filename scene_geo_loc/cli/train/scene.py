@@ -96,7 +96,7 @@ def scene(
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.cli.results.training import depth_epoch_text
     from scene_geo_loc.cli.train.display import TrainingDisplay
-    from scene_geo_loc.networks.runtime.extractor import choose_device
+    from scene_geo_loc.networks.architecture.devices import choose_device
     from scene_geo_loc.packs.posed_images import PosedImages, PosedPairs, pack_posed_images
     from scene_geo_loc.packs.sources import distinct_names
     from scene_geo_loc.training.common.initialisation import network_for_scenes, parent_of

@@ -19,9 +19,8 @@ from scene_geo_loc.networks.architecture.descriptors import (
 from scene_geo_loc.networks.architecture.encoders import ENCODERS
 from scene_geo_loc.networks.architecture.local_features import LOCAL_FEATURES
 from scene_geo_loc.networks.architecture.pooling import POOLINGS
+from scene_geo_loc.networks.inference_network import input_size_for
 
-INPUT_AREA = 320 * 240
-"""Largest input made for images of any shape, pixels; it determines the size of a keyframe's features."""
 _CHOICES: dict[str, dict[str, Any]] = {
     "encoder": ENCODERS,
     "depth_encoder": ENCODERS,
@@ -132,9 +131,5 @@ class NetworkConfig(BaseModel):
 
     def with_input_for(self, width: int, height: int) -> NetworkConfig:
         """Returns a copy with an input of the shape of these images and at most `INPUT_AREA` pixels."""
-        multiple = ENCODERS[self.encoder].multiple
-        scale = (INPUT_AREA / (width * height)) ** 0.5
-        input_height = max(2, round(height * scale / multiple)) * multiple
-        fitting_width = min(INPUT_AREA // input_height, round(input_height * width / height))
-        input_width = max(2, fitting_width // multiple) * multiple
+        input_width, input_height = input_size_for(width, height, ENCODERS[self.encoder].multiple)
         return self.model_copy(update={"input_width": input_width, "input_height": input_height})

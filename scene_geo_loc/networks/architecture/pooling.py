@@ -5,14 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-import faiss
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.networks.descriptor_head import NetVLADHead
 
 
 class Pooling(nn.Module, ABC):
@@ -132,26 +131,11 @@ class NetVLAD(Pooling):
 
         Raises SceneGeoLocError if there are fewer features (N, C) than clusters.
         """
-        if len(features) < self.CLUSTERS:
-            raise SceneGeoLocError(
-                f"NetVLAD cannot be fitted: {len(features)} local features < {self.CLUSTERS} clusters; take "
-                "more or larger images."
-            )
-        unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
-        kmeans = faiss.Kmeans(
-            unit.shape[1],
-            self.CLUSTERS,
-            niter=25,
-            seed=1,
-            min_points_per_centroid=1,
-            max_points_per_centroid=1024,
-        )
-        kmeans.train(np.ascontiguousarray(unit, np.float32))
-        centres = torch.from_numpy(np.array(kmeans.centroids).reshape(self.CLUSTERS, -1))
+        fitted = NetVLADHead.fit(features, sharpness)
         with torch.no_grad():
-            self.centres.copy_(centres)
-            self.assignment.weight.copy_(2 * sharpness * centres)
-            self.assignment.bias.copy_(-sharpness * centres.square().sum(1))
+            self.centres.copy_(torch.from_numpy(fitted["centres"]))
+            self.assignment.weight.copy_(torch.from_numpy(fitted["assignment.weight"]))
+            self.assignment.bias.copy_(torch.from_numpy(fitted["assignment.bias"]))
 
 
 class CentredNetVLAD(NetVLAD):

@@ -19,7 +19,7 @@ from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder
 from scene_geo_loc.networks.architecture.local_features import LOCAL_FEATURES
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
 from scene_geo_loc.networks.architecture.pooling import Pooling
-from scene_geo_loc.networks.architecture.projection import whitened_axes
+from scene_geo_loc.networks.projection import whitened_axes
 
 __all__ = ["Features", "NetworkConfig", "SceneNetwork"]
 
@@ -163,31 +163,6 @@ class SceneNetwork(nn.Module):
         weights = self.state_dict()
         network.load_state_dict({key: weights[key] for key in network.state_dict()})
         return network.to(self.fitted.device).train(self.training)
-
-    @torch.inference_mode()
-    def fit(self, late_maps: Iterable[Sequence[NDArray[np.float32]]]) -> None:
-        """Fits poolings and projection to the late maps of images of a place.
-
-        The encoders stay as they are.  The projection is fitted as in `fit_projection`.
-
-        Args:
-            late_maps: of each image, the maps (C', h', w') of all parts.
-
-        Raises SceneGeoLocError if there are fewer local features than clusters of a pooling.
-        """
-        device = self.fitted.device
-        maps = [[np.asarray(late_map, np.float32) for late_map in late] for late in late_maps]
-        for part, (pooling, encoder) in enumerate(zip(self._poolings, self.encoders, strict=True)):
-            features = [
-                pooling.local_features(torch.from_numpy(late[part])[None])[0].numpy() for late in maps
-            ]
-            pooling.fit(np.concatenate(features), encoder.netvlad_sharpness)
-        if self.projection is not None:
-            system = self.descriptor
-            tensors = ([torch.from_numpy(late_map)[None].to(device) for late_map in late] for late in maps)
-            joint = torch.cat([system.fusion(system.pool(late)) for late in tensors])
-            self.fit_projection(joint.cpu().numpy())
-        self.fitted.fill_(True)
 
     @torch.no_grad()
     def fit_poolings(self, batches: Iterable[Tensor]) -> None:

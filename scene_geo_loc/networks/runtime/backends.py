@@ -1,76 +1,50 @@
 """Backends: they run the forward pass of a network on this machine.
 
-A backend is a small class under one base.  `choose_backend` chooses one by the device and by what is
-installed; their outputs agree to within 1e-3.
+A backend is a small class under one base.  `start_backend` takes the first that starts, in the order of
+`backends_for`; their outputs agree to within 1e-3.
 """
 
 from __future__ import annotations
 
-import copy
-import warnings
+import logging
+import os
 from abc import ABC, abstractmethod
-from functools import cache
-from importlib.util import find_spec
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.parallel import available_cores
 
-LATE = ("late", "second_late")
-"""Names of the late maps of the parts of a descriptor."""
+_log = logging.getLogger(__name__)
 
 Outputs = dict[str, NDArray[np.float32]]
-"""Outputs of a forward pass for an image, by the names of `ForwardPass.outputs`."""
+"""Outputs of a forward pass for an image, by name, without the batch axis."""
 
 
-class ForwardPass(nn.Module):
-    """The forward pass that every backend runs: from pixels to all outputs, with batch norms merged.
+class BackendError(Exception):
+    """A backend cannot run on this machine; the message is a part of a sentence."""
 
-    It holds copies of the weights: later training or fitting of the network does not change them.
+
+@dataclass(frozen=True)
+class Work:
+    """What a backend runs.
 
     Attributes:
-        outputs: names of the outputs: `local_features` (B, h, w, C) of unit length; `coarse_features`
-            (B, h', w', C'), the late map of the image; `global_descriptor` (B, D) of unit length or, if the
-            network is not fitted, the late maps (B, C', h', w') to fit it to (`LATE`); if the network infers
-            depth, `depth` (B, H, W) in metres, up to `max_m` of its scale; and if it infers the error too,
-            `depth_error` (B, H, W) in metres, one scale of the error.
+        graph: the forward pass as ONNX, whose height and width are free.
+        outputs: names of its outputs.
+        shape: shape of the input, uint8, with the batch axis of 1.
     """
 
-    def __init__(self, network: SceneNetwork) -> None:
-        super().__init__()
-        self._network = copy.deepcopy(network).eval()
-        _fuse_batch_norms(self._network)
-        self._is_fitted = network.is_fitted
-        described = ("global_descriptor",) if self._is_fitted else LATE[: len(network.encoders)]
-        depth: tuple[str, ...] = ("depth",) if network.descriptor.infers_depth else ()
-        if network.config.uncertainty:
-            depth += ("depth_error",)
-        self.outputs = ("local_features", "coarse_features", *described, *depth)
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Returns the outputs for images (B, H, W, 3) in [0, 255]."""
-        network = self._network
-        images = network.normalise(pixels.float())
-        maps = network.encoder(images)
-        inferred = network.descriptor.infer(images, maps)
-        outputs = [network.local_features(maps).permute(0, 2, 3, 1), maps.late.permute(0, 2, 3, 1)]
-        outputs += [network.describe(inferred.late)] if self._is_fitted else inferred.late
-        if inferred.depth is not None:
-            scale, depth = network.depth_scale, inferred.depth[:, 0]
-            outputs.append(scale.metres(depth))
-            if inferred.log_scale is not None:
-                farther = (depth + inferred.log_scale[:, 0].exp()).clamp(max=1)
-                outputs.append(scale.metres(farther) - outputs[-1])
-        return tuple(outputs)
+    graph: bytes
+    outputs: tuple[str, ...]
+    shape: tuple[int, ...]
 
 
 class Backend(ABC):
-    """Base of the backends, which run a network on images of the size of its input.
+    """Base of the backends, which run a graph on images of one size.
 
     Attributes:
         name: name in diagnostics.
@@ -80,96 +54,81 @@ class Backend(ABC):
 
     @abstractmethod
     def run(self, image: NDArray[np.uint8]) -> Outputs:
-        """Returns the outputs for an RGB image (H, W, 3), without the batch axis, in new arrays."""
+        """Returns the outputs for an image, (H, W, 3) or (H, W), in new arrays."""
 
 
-class TorchBackend(Backend):
-    """torch, on any of its devices."""
-
-    name = "torch"
-
-    def __init__(self, network: SceneNetwork, device: torch.device) -> None:
-        self._device = device
-        self._forward = ForwardPass(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    @torch.inference_mode()
-    def run(self, image: NDArray[np.uint8]) -> Outputs:
-        """See `Backend.run`."""
-        pixels = torch.from_numpy(np.ascontiguousarray(image))[None].to(self._device)
-        outputs = self._forward(pixels)
-        return {
-            name: output[0].cpu().numpy() for name, output in zip(self._forward.outputs, outputs, strict=True)
-        }
+Start = Callable[[], Backend]
+"""Starts a backend. Raises BackendError, or whatever its library raises, where it cannot run."""
 
 
-class OpenVinoBackend(Backend):
-    """OpenVINO on the CPU, in float32 even if the processor supports lower precision."""
-
-    name = "openvino"
-
-    def __init__(self, network: SceneNetwork) -> None:
-        import openvino as ov
-        from openvino.frontend import FrontEndManager
-        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
-        forward = ForwardPass(network)
-        self._outputs = forward.outputs
-        shape = [1, network.config.input_height, network.config.input_width, 3]
-        pixels = torch.zeros(shape, dtype=torch.uint8)
-        with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of torch, about traces, which OpenVINO reads
-            traced = torch.jit.trace(forward, (pixels,), check_trace=False)
-        # openvino.convert_model would do the same, and report each use to its makers over the network.
-        frontend = FrontEndManager().load_by_framework("pytorch")
-        decoder = TorchScriptPythonDecoder(traced)  # the front end does not keep it alive
-        model = frontend.convert(frontend.load(decoder))
-        model.reshape(shape)
-        settings = {
-            ov.properties.hint.performance_mode: ov.properties.hint.PerformanceMode.LATENCY,
-            ov.properties.hint.inference_precision: ov.Type.f32,
-            # As many threads as torch, which users set by OMP_NUM_THREADS, and none of them bound to a core
-            # that another node may be using.
-            ov.properties.inference_num_threads: torch.get_num_threads(),
-            ov.properties.hint.enable_cpu_pinning: False,
-        }
-        self._request = openvino_core().compile_model(model, "CPU", settings).create_infer_request()
-
-    def run(self, image: NDArray[np.uint8]) -> Outputs:
-        """See `Backend.run`."""
-        outputs = self._request.infer([image[None]], share_inputs=True).to_tuple()
-        return {name: output[0] for name, output in zip(self._outputs, outputs, strict=True)}
+def threads() -> int:
+    """Returns the number of threads of a forward pass: OMP_NUM_THREADS, else one for each core."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdigit() and int(wanted) else available_cores()
 
 
-@cache
-def openvino_core() -> Any:
-    """Returns the only openvino.Core of this process.
+def graph_backends(work: Work, device: str) -> list[tuple[str, Start]]:
+    """Returns the installed backends that run graphs on a device, by name, the preferred first.
 
-    Each core replaces the stack on which signals are handled and restores the previous one when it is
-    destroyed.  With several cores that one may be gone, and the next Ctrl-C is a segmentation fault.
+    Args:
+        work: the graph.
+        device: "auto", "cpu", or "cuda" with an optional number, as "cuda:1".
+
+    Raises SceneGeoLocError where there is no such device.
     """
-    import openvino as ov
+    from scene_geo_loc.networks.runtime import onnxruntime_backend as ort
+    from scene_geo_loc.networks.runtime import openvino_backend as openvino
 
-    return ov.Core()
+    kind, number = _parsed(device)
+    found: list[tuple[str, Start]] = []
+    if kind in ("auto", "cuda"):
+        for provider in ort.gpu_providers():
+            found.append(
+                (provider.name, lambda provider=provider: provider(work, number))  # type: ignore[misc]
+            )
+    if kind in ("auto", "cpu"):
+        if openvino.is_installed():
+            found.append((openvino.OpenVinoBackend.name, lambda: openvino.OpenVinoBackend(work)))
+        if ort.is_installed():
+            found.append((ort.CpuBackend.name, lambda: ort.CpuBackend(work, number)))
+    return found
 
 
-def choose_backend(network: SceneNetwork, device: torch.device) -> Backend:
-    """Returns the fastest installed backend for a device that can run the network."""
-    if device.type == "cpu" and find_spec("openvino") is not None:
+def start_first(backends: Sequence[tuple[str, Start]], device: str) -> Backend:
+    """Starts the first backend that can run; one warning tells of each that fails and of the next.
+
+    Raises SceneGeoLocError where none is installed or none can run.
+    """
+    if not backends:
+        raise SceneGeoLocError(
+            f"No backend for the device {device!r} is installed: install {_INSTALL[_parsed(device)[0]]}."
+        )
+    reason = ""
+    for number, (name, start) in enumerate(backends):
         try:
-            return OpenVinoBackend(network)
-        except Exception as error:  # incompatible versions of torch and OpenVINO fail in many ways
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            warnings.warn(f"OpenVINO cannot run the network ({reason[0]}): torch is used.", stacklevel=2)
-    return TorchBackend(network, device)
+            return start()
+        except Exception as error:  # libraries and drivers that do not fit each other fail in many ways
+            # The first lines of a library name places in its code, the last one the reason.
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            if number + 1 < len(backends):
+                following = backends[number + 1][0]
+                _log.warning("%s cannot run the network (%s): %s is used.", name, reason, following)
+    raise SceneGeoLocError(
+        f"No backend can run the network; {backends[-1][0]} fails last ({reason}): install another, or name "
+        "another device."
+    )
 
 
-def _fuse_batch_norms(module: nn.Module) -> None:
-    """Merges each batch norm into the convolution declared just before it; the outputs stay the same."""
-    for parent in list(module.modules()):
-        before, name_before = None, ""
-        for name, child in list(parent.named_children()):
-            if isinstance(before, nn.Conv2d | nn.ConvTranspose2d) and isinstance(child, nn.BatchNorm2d):
-                transposed = isinstance(before, nn.ConvTranspose2d)
-                setattr(parent, name_before, fuse_conv_bn_eval(before, child, transpose=transposed))
-                setattr(parent, name, nn.Identity())
-            before, name_before = child, name
+_INSTALL = {
+    "auto": "openvino or onnxruntime",
+    "cpu": "openvino or onnxruntime",
+    "cuda": "onnxruntime-gpu, or set the device to auto",
+}
+
+
+def _parsed(device: str) -> tuple[str, int]:
+    """Returns kind and number of a device. Raises SceneGeoLocError where there is none of that name."""
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (number and not number.isdigit()):
+        raise SceneGeoLocError(f"There is no device {device!r}: name auto, cpu, cuda, or cuda:1 and so on.")
+    return kind, int(number or 0)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
-from scene_geo_loc.networks.runtime.backends import LATE, Backend, choose_backend
+from scene_geo_loc.networks.forward_pass import COARSE, DEPTH, DEPTH_ERROR, LATE, LOCAL
+from scene_geo_loc.networks.inference_network import InferenceNetwork
+from scene_geo_loc.networks.runtime.backends import (
+    Backend,
+    Work,
+    graph_backends,
+    start_first,
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class SceneFeatures:
             stands for everything farther and for sky.  None if the network infers no depth.
         depth_error: (H, W) float32, inferred scale of the depth's error, metres; None if the network does not
             infer it.
-        late: if the network is not yet fitted, the maps (C', rows', columns') float32 to fit it to, one for
+        late: if the network is not yet fitted, the maps (rows', columns', C') float32 to fit it to, one for
             each part of the descriptor; else None.
     """
 
@@ -55,13 +61,6 @@ def has_contrast(image: NDArray[np.uint8]) -> bool:
     return float(image[::8, ::8].mean(axis=2).std()) >= MIN_CONTRAST
 
 
-def choose_device(name: str) -> torch.device:
-    """Returns the torch device of this name; "auto" is a GPU if there is one, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
 FIT_IMAGES = 1000
 """Most images that pooling and projection of a network are fitted on."""
 
@@ -72,58 +71,89 @@ def evenly_spread(count: int, most: int) -> NDArray[np.intp]:
 
 
 class Extractor:
-    """A scene network on a device, optimised for single images.
+    """A network on a device, optimised for single images.
 
-    Fit its network only by `fit`: the backend holds copies of the weights.
+    Fit its network only by `fit`.
+
+    Attributes:
+        network: the network, fitted or not.
+        device: the device that was asked for.
     """
 
-    def __init__(self, network: SceneNetwork, device: str = "auto") -> None:
-        self.device = choose_device(device)
-        self.network = network.eval().to(self.device)
-        self._backend: Backend | None = choose_backend(self.network, self.device)
+    def __init__(self, network: InferenceNetwork, device: str = "auto") -> None:
+        """Starts the first backend that runs on a device.
+
+        Args:
+            network: the network.
+            device: "auto", a GPU if there is one, else the CPU; "cpu"; "cuda", or "cuda:1" and so on.
+
+        Raises SceneGeoLocError where there is no such device, or no backend runs.
+        """
+        self.device = device
+        self.network = network
+        self._backend = start_backend(network, device)
 
     @property
     def backend_name(self) -> str:
-        """Name of the backend, "openvino" or "torch"."""
-        return self._compiled().name
+        """Name of the backend, such as "openvino" or "onnxruntime CUDA"."""
+        return self._backend.name
 
     def extract(self, image: NDArray[np.uint8]) -> SceneFeatures:
         """Returns the features of an RGB image (H, W, 3) uint8 of any size, resized to the network's
         input.
         """
-        config = self.network.config
-        size = (config.input_width, config.input_height)
+        size = (self.network.input_width, self.network.input_height)
         if (image.shape[1], image.shape[0]) != size:
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        outputs = self._compiled().run(image)
+        outputs = self._backend.run(image)
         late = tuple(outputs[name] for name in LATE if name in outputs)
+        is_fitted = self.network.is_fitted
         return SceneFeatures(
-            outputs["local_features"],
-            outputs["coarse_features"],
-            outputs.get("global_descriptor"),
-            outputs.get("depth"),
-            outputs.get("depth_error"),
-            late or None,
+            outputs[LOCAL],
+            outputs[COARSE],
+            self.network.describe(late) if is_fitted else None,
+            outputs.get(DEPTH),
+            outputs.get(DEPTH_ERROR),
+            None if is_fitted else late,
         )
 
     def fit(self, late_maps: Iterable[Sequence[NDArray[np.float32]]]) -> None:
-        """Fits the network to the late maps of images (`SceneFeatures.late`), see `SceneNetwork.fit`.
+        """Fits the network to the late maps of images (`SceneFeatures.late`), see `InferenceNetwork.fit`.
 
         From then on `extract` returns global descriptors.
         """
-        self.network.fit(late_maps)
-        # Compiled only at the next `extract`: the builder of a map needs no more than `describe`.
-        self._backend = None
+        self.network = self.network.fit(late_maps)
 
-    def _compiled(self) -> Backend:
-        if self._backend is None:
-            self._backend = choose_backend(self.network, self.device)
-        return self._backend
-
-    @torch.inference_mode()
     def describe(self, late: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Returns the global descriptor (D,) for late maps that were extracted before the network was
         fitted.
         """
-        maps = [torch.from_numpy(late_map)[None].to(self.device) for late_map in late]
-        return self.network.describe(maps)[0].cpu().numpy()
+        return self.network.describe(late)
+
+
+def start_backend(network: InferenceNetwork, device: str) -> Backend:
+    """Returns the first backend that runs a network on a device; torch is the last.
+
+    Raises SceneGeoLocError where there is no such device, or no backend runs.
+    """
+    shape = (1, network.input_height, network.input_width, 3)
+    found = graph_backends(Work(network.graph, network.signature.outputs, shape), device)
+    if find_spec("torch") is not None:
+        found += _torch_backends(network, device, has_others=bool(found))
+    return start_first(found, device)
+
+
+def _torch_backends(
+    network: InferenceNetwork, device: str, has_others: bool
+) -> list[tuple[str, Callable[[], Backend]]]:
+    def start(on: str) -> Backend:
+        from scene_geo_loc.networks.runtime.torch_backend import TorchBackend
+
+        return TorchBackend(network, on)
+
+    if device == "auto" and not has_others:
+        from scene_geo_loc.networks.runtime.torch_backend import has_cuda
+
+        device = "cuda" if has_cuda() else "cpu"
+    on = "cpu" if device == "auto" else device
+    return [("torch", lambda: start(on))]

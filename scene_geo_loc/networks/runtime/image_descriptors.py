@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.atomic import written_aside
 from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
-from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import Extractor
 from scene_geo_loc.traversals.folder import read_image
 from scene_geo_loc.traversals.skipped import Skipped
@@ -114,7 +114,9 @@ def read_images(
 
 
 def fit_extractor(
-    images: Iterable[NDArray[np.uint8]], network_for: Callable[[int, int], SceneNetwork], device: str = "auto"
+    images: Iterable[NDArray[np.uint8]],
+    network_for: Callable[[int, int], InferenceNetwork],
+    device: str = "auto",
 ) -> Extractor:
     """Returns an extractor with a fitted network, fitted to the images if it is not fitted already.
 
@@ -124,7 +126,7 @@ def fit_extractor(
     Args:
         images: RGB, each (H, W, 3).
         network_for: makes the network for images of a width and height, those of the first image.
-        device: torch device, or "auto".
+        device: "auto", "cpu" or "cuda", see `Extractor`.
 
     Raises SceneGeoLocError if there is no image.
     """
@@ -146,20 +148,17 @@ def fit_extractor(
 
 def describe_images(extractor: Extractor, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Returns unit descriptors (N, D) of images in memory; the network must be fitted."""
-    descriptors = np.zeros((len(images), extractor.network.config.global_size), np.float32)
+    descriptors = np.zeros((len(images), extractor.network.global_size), np.float32)
     for i, image in enumerate(images):
         descriptors[i] = extractor.extract(image).global_descriptor
     return descriptors
 
 
-def describe_folder(
-    extractor: Extractor, digest: str, images: Iterable[tuple[str, NDArray[np.uint8]]]
-) -> Descriptors:
+def describe_folder(extractor: Extractor, images: Iterable[tuple[str, NDArray[np.uint8]]]) -> Descriptors:
     """Returns the descriptors of named images, which are read one at a time.
 
     Args:
         extractor: with a fitted network.
-        digest: of that network.
         images: names and RGB images.
 
     Raises SceneGeoLocError if there is no image.
@@ -170,5 +169,6 @@ def describe_folder(
         rows.append(describe_images(extractor, [image])[0])
     if not names:
         raise SceneGeoLocError(_NO_IMAGE)
-    config = extractor.network.config
-    return Descriptors(np.array(names), np.stack(rows), digest, f"{config.input_width}x{config.input_height}")
+    network = extractor.network
+    size = f"{network.input_width}x{network.input_height}"
+    return Descriptors(np.array(names), np.stack(rows), network.digest, size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -54,6 +55,9 @@ class ManagedNode(LifecycleNode, ABC):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Prepares the node; fails, and stays unconfigured, where it cannot work."""
         self.counters = Counters()
+        library, handler = logging.getLogger(__name__.partition(".")[0]), _NodeLog(self.get_logger())
+        library.addHandler(handler)
+        self.while_configured.callback(library.removeHandler, handler)
         if not self._succeeds(self.configure, self.while_configured):
             return TransitionCallbackReturn.FAILURE
         return super().on_configure(state)
@@ -159,6 +163,18 @@ class ManagedNode(LifecycleNode, ABC):
             self.get_logger().warning(f"Refused the transition {asked}: the node is {state}.")
             response.success = False
             return response
+
+
+class _NodeLog(logging.Handler):
+    """Passes warnings of the library, such as a backend that does not start, on to the log of a node."""
+
+    def __init__(self, logger: Any) -> None:
+        super().__init__(logging.WARNING)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Logs a record's sentence."""
+        self._logger.warning(record.getMessage())
 
 
 def _traceback(error: Exception) -> str:

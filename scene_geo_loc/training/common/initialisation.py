@@ -14,13 +14,12 @@ from torch import Tensor
 
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.metrics.learned_depth import decoder_of
+from scene_geo_loc.networks.architecture.checkpoint import default_scene_network, digest, load_checkpoint
 from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS
 from scene_geo_loc.networks.architecture.encoders import Encoder
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
-from scene_geo_loc.networks.checkpoint import digest, load_checkpoint
-from scene_geo_loc.networks.default import default_network
-from scene_geo_loc.networks.weights import fill_in
+from scene_geo_loc.networks.architecture.weights import fill_in
 from scene_geo_loc.training.common.config import IMAGENET, NO_WEIGHTS, SystemConfig, load_system
 from scene_geo_loc.training.common.protocols import Freeze, Task
 
@@ -158,7 +157,7 @@ def _start(start: str, seed: int) -> tuple[SceneNetwork, dict[str, Any]]:
     """Returns the network that training starts from, and its provenance."""
     torch.manual_seed(seed)
     if start == "default":
-        return default_network()
+        return default_scene_network()
     if Path(start).suffix == ".safetensors":
         return load_checkpoint(Path(start))
     system = load_system(start)

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from scene_geo_loc.metrics.learned_depth import DepthEstimator, Pairs, compare_depth, decoder_of
+from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint
 from scene_geo_loc.networks.architecture.decoders import Decoder, InferredDepth
 from scene_geo_loc.networks.architecture.encoders import FeatureMaps
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
-from scene_geo_loc.networks.checkpoint import save_checkpoint
 from scene_geo_loc.plots.learned_depth_pictures import DepthRow, write_depth_pictures
 from scene_geo_loc.plots.training_curves import write_depth_curves
 from scene_geo_loc.training.common.depth_loss import depth_loss

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.progress import ProgressCallback
+from scene_geo_loc.networks.architecture.checkpoint import load_checkpoint
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
-from scene_geo_loc.networks.checkpoint import load_checkpoint
 from scene_geo_loc.packs.image_pack import INPUT_SIZE, ImagePack
 from scene_geo_loc.packs.sources import pack_triplets
 from scene_geo_loc.places.triplets import Triplets

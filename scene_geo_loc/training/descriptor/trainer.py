@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scene_geo_loc.networks.checkpoint import save_checkpoint
+from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint
 from scene_geo_loc.plots.training_curves import write_training_curves
 from scene_geo_loc.training.common.loop import Losses, Position, Record, Step, Trainer
 from scene_geo_loc.training.common.processes import Processes

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.networks.architecture.devices import choose_device
 from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder
 from scene_geo_loc.networks.architecture.encoders.efficientnet_lite0 import EfficientNetLite0
 from scene_geo_loc.networks.architecture.encoders.resnet18 import TruncatedResNet18
-from scene_geo_loc.networks.runtime.extractor import choose_device
-from scene_geo_loc.networks.weights import save_weights
+from scene_geo_loc.networks.architecture.weights import save_weights
 from scene_geo_loc.packs.image_pack import ImagePack
 from scene_geo_loc.training.common.loop import Position, Record, Step, Trainer, TrainingCallback, TrainingLoop
 from scene_geo_loc.training.common.protocols import EncoderProtocol

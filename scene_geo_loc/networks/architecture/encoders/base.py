@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from scene_geo_loc.networks.weights import fill_in, read_weights
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A feature map of an encoder and the position of its cells on the input, the same along both sides.
-
-    Attributes:
-        channels: length of a feature.
-        stride: pixels of the input between neighbouring cells.
-        offset: pixel of the input, counted from 0, at the centre of the first cell.
-        margin: pixels of a side that are too few for one more cell; negative if padding adds a cell.
-    """
-
-    channels: int
-    stride: int
-    offset: float
-    margin: int = 0
-
-    def cells(self, pixels: int) -> int:
-        """Number of cells along a side of the input with this many pixels."""
-        return (pixels - self.margin) // self.stride
+from scene_geo_loc.networks.architecture.weights import fill_in, read_weights
+from scene_geo_loc.networks.stage import Stage
 
 
 class FeatureMaps(NamedTuple):
@@ -98,7 +77,7 @@ class Encoder(nn.Module, ABC):
     def load_weights(self, path: Path) -> None:
         """Loads the weights of a safetensors file.
 
-        The file may hold weights of an encoder (`scene_geo_loc.networks.weights`), a checkpoint of a scene
+        The file may hold weights of an encoder (`networks.architecture.weights`), a checkpoint of a scene
         network with this encoder, or torchvision's own weights.  A shorter encoder takes its layers from the
         weights of a longer one.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from scene_geo_loc.core.errors import CheckpointError
 from scene_geo_loc.networks.architecture.encoders.base import Encoder, FeatureMaps, Stage
-from scene_geo_loc.networks.weights import fill_in
+from scene_geo_loc.networks.architecture.weights import fill_in
 
 
 class SamePadConv(nn.Conv2d):

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from scene_geo_loc.core.errors import CheckpointError
 from scene_geo_loc.networks.architecture.encoders.base import Encoder
-from scene_geo_loc.networks.weights import fill_in
+from scene_geo_loc.networks.architecture.weights import fill_in
 
 
 class TorchvisionEncoder(Encoder):

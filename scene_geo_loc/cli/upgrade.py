@@ -1,0 +1,24 @@
+"""`scene-geo-loc upgrade`: lets files of older releases run without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def upgrade(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Checkpoint, or folder of a map.")],
+) -> None:
+    """Give a checkpoint or a map of an older release the forward pass that runs without torch.
+
+    Needs torch itself (the extra `training`). The file, or the network in the map, is replaced; poses stay
+    the same.
+
+    Example:  scene-geo-loc upgrade street_map
+    """
+    from scene_geo_loc.mapping.upgrade import upgrade as upgrade_files
+
+    done = upgrade_files(path)
+    typer.echo(f"{path}: {'upgraded' if done else 'is up to date'}.")

@@ -1,0 +1,286 @@
+"""A scene network as a robot runs it: a graph, the head that is fitted to a place, and their description."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.networks.descriptor_head import FUSION_HEADS, POOLING_HEADS, PoolingHead, project
+from scene_geo_loc.networks.forward_pass import Signature, with_outputs
+from scene_geo_loc.networks.projection import whitened_axes
+
+INPUT_AREA = 320 * 240
+"""Largest input made for images of any shape, pixels; it determines the size of a keyframe's features."""
+
+_POOLING, _FUSION, _PROJECTION = "descriptor.poolings.{}.", "descriptor.fusion.", "projection."
+_FITTED = "fitted"
+_HEAD = ("descriptor.poolings.", _FUSION, _PROJECTION, _FITTED)
+"""Prefixes of the weights outside of the graph."""
+_DECODER = "descriptor.decoder."
+_NOT_LEARNED = ("running_mean", "running_var", "num_batches_tracked", _FITTED)
+
+# In format 1 the only descriptor was "rgb"; its pooling was a module beside it, its projection had no bias.
+POOLING_1 = "pooling."
+_FIELDS_1 = ("encoder", "pooling", "input_width", "input_height", "descriptor_size")
+LATER_FIELDS = {
+    "descriptor": "rgb",
+    "depth_encoder": "alexnet",
+    "local_features": "early",
+    "decoder": "unet",
+    "depth_scale": "log",
+    "colouring": "jet",
+    "fusion": "concatenate",
+    "uncertainty": False,
+}
+"""Fields of a config that format 1 lacked, and the values that stand for what it had."""
+
+
+@dataclass(frozen=True)
+class InferenceNetwork:
+    """A scene network that runs without the code that trained it.
+
+    The graph computes local features and feature maps; the head, in NumPy, makes the global descriptor of the
+    maps.  It is usable once the head is fitted or trained (`is_fitted`).
+
+    Attributes:
+        config: names of its parts and size of its input, as `NetworkConfig` writes them.
+        signature: what the graph takes and gives.
+        graph: the forward pass as ONNX, see `networks.forward_pass`.
+        tensors: all weights by name: those of the graph, as they were trained, and those of the head.
+    """
+
+    config: Mapping[str, Any]
+    signature: Signature
+    graph: bytes
+    tensors: Mapping[str, NDArray]
+
+    @property
+    def input_width(self) -> int:
+        """Width that images are resized to, pixels."""
+        return int(self.config["input_width"])
+
+    @property
+    def input_height(self) -> int:
+        """Height that images are resized to, pixels."""
+        return int(self.config["input_height"])
+
+    @property
+    def is_fitted(self) -> bool:
+        """True if the global descriptor is usable."""
+        return bool(self.tensors[_FITTED])
+
+    @property
+    def infers_depth(self) -> bool:
+        """True if the graph gives depth."""
+        return self.signature.max_depth_m is not None
+
+    @property
+    def parameters(self) -> int:
+        """Number of learned numbers."""
+        return sum(
+            value.size for name, value in self._all_tensors().items() if not name.endswith(_NOT_LEARNED)
+        )
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the local features' cells."""
+        local = self.signature.local_features
+        return local.cells(self.input_height), local.cells(self.input_width)
+
+    def cell_centres(self) -> NDArray[np.float64]:
+        """Pixels (rows * columns, 2) of the network's input at the centres of the cells, row by row."""
+        rows, columns = self.grid
+        local = self.signature.local_features
+        y, x = np.mgrid[:rows, :columns]
+        return np.stack([x.ravel(), y.ravel()], axis=1) * float(local.stride) + local.offset
+
+    def late_shapes(self) -> list[tuple[int, int, int]]:
+        """Shapes (h', w', C') of the late map of each part of the descriptor."""
+        stages = (part.stage for part in self.signature.parts)
+        return [
+            (late.cells(self.input_height), late.cells(self.input_width), late.channels) for late in stages
+        ]
+
+    @property
+    def system_size(self) -> int:
+        """Length of the descriptor before its projection."""
+        return sum(self._pooling.size_of(part.stage.channels) for part in self.signature.parts)
+
+    @property
+    def global_size(self) -> int:
+        """Length of the global descriptor."""
+        return int(self.config["descriptor_size"] or self.system_size)
+
+    def with_input_for(self, width: int, height: int) -> InferenceNetwork:
+        """Returns the network for images of another shape; the weights do not depend on the input's size.
+
+        The input has the shape of these images and at most `INPUT_AREA` pixels.
+        """
+        input_width, input_height = input_size_for(width, height, self.signature.multiple)
+        config = {**self.config, "input_width": input_width, "input_height": input_height}
+        return replace(self, config=config)
+
+    def with_descriptor_size(self, size: int | None) -> InferenceNetwork:
+        """Returns the network with a projection to another size, not yet fitted, or without one.
+
+        Raises SceneGeoLocError if the descriptor has fewer numbers than that.
+        """
+        if size is not None and not 1 <= size <= self.system_size:
+            raise SceneGeoLocError(
+                f"A descriptor of {self.system_size} numbers cannot be projected to {size}: "
+                f"choose between 1 and {self.system_size}."
+            )
+        tensors = {name: value for name, value in self.tensors.items() if not name.startswith(_PROJECTION)}
+        centres = [value for name, value in tensors.items() if name.endswith(".centres") and _is_head(name)]
+        tensors[_FITTED] = np.array(size is None and all(value.any() for value in centres))
+        return replace(self, config={**self.config, "descriptor_size": size}, tensors=tensors)
+
+    def without_depth(self) -> InferenceNetwork:
+        """Returns a network with the same features and descriptors, without the layers that infer depth.
+
+        Where the descriptor needs these layers, that is the network itself.
+        """
+        name = self.signature.name_without_depth
+        if name is None:
+            return self
+        tensors = {key: value for key, value in self.tensors.items() if not key.startswith(_DECODER)}
+        signature = self.signature.model_copy(
+            update={
+                "max_depth_m": None,
+                "has_depth_error": False,
+                "name_without_depth": None,
+                "weights_sha256": weights_digest(tensors),
+            }
+        )
+        config = {**self.config, "descriptor": name, "uncertainty": False}
+        return InferenceNetwork(config, signature, with_outputs(self.graph, signature.outputs), tensors)
+
+    def describe(self, late: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Returns the global descriptor (D,) of unit length of the late maps (h', w', C') of all parts."""
+        return project(self._joint(late), self._projection)
+
+    def fit(self, late_maps: Iterable[Sequence[NDArray[np.float32]]]) -> InferenceNetwork:
+        """Returns the network with poolings and projection fitted to the late maps of images of a place.
+
+        The projection is along the whitened principal axes of the descriptors, see `whitened_axes`; where
+        they span fewer dimensions than it has rows, the remaining rows are zero.
+
+        Args:
+            late_maps: of each image, the maps (h', w', C') of all parts.
+
+        Raises SceneGeoLocError if there are fewer local features than clusters of a pooling, or descriptors
+        are not finite.
+        """
+        maps = [[np.asarray(late_map, np.float32) for late_map in late] for late in late_maps]
+        tensors = dict(self.tensors)
+        for number, part in enumerate(self.signature.parts):
+            cells = np.concatenate([self._pooling.local_features(_cells(late[number])) for late in maps])
+            fitted = self._pooling.fit(cells, part.netvlad_sharpness)
+            tensors |= {_POOLING.format(number) + name: value for name, value in fitted.items()}
+        tensors[_FITTED] = np.array(True)
+        size = self.config["descriptor_size"]
+        fitted_network = replace(self, tensors=tensors)
+        if size is None:
+            return fitted_network
+        axes = whitened_axes(np.stack([fitted_network._joint(late) for late in maps]), size)
+        weight = np.zeros((size, self.system_size), np.float32)
+        weight[: len(axes)] = axes
+        projection = {"projection.weight": weight, "projection.bias": np.zeros(size, np.float32)}
+        return replace(self, tensors={**tensors, **projection})
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of config and weights in hexadecimal: equal for networks that compute equal features."""
+        return digest_of(self.config, self._all_tensors())
+
+    @property
+    def _pooling(self) -> type[PoolingHead]:
+        return POOLING_HEADS[self.config["pooling"]]
+
+    @cached_property
+    def _poolings(self) -> list[dict[str, NDArray]]:
+        count = len(self.signature.parts)
+        return [_below(self.tensors, _POOLING.format(number)) for number in range(count)]
+
+    @cached_property
+    def _fusion(self) -> dict[str, NDArray]:
+        return _below(self.tensors, _FUSION)
+
+    @cached_property
+    def _projection(self) -> dict[str, NDArray]:
+        return _below(self.tensors, _PROJECTION)
+
+    def _joint(self, late: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        parts = [
+            self._pooling.describe(_cells(late_map), weights)
+            for late_map, weights in zip(late, self._poolings, strict=True)
+        ]
+        return FUSION_HEADS[self.config["fusion"]](parts, self._fusion)
+
+    def _all_tensors(self) -> dict[str, NDArray]:
+        """Returns all weights, with the projection, which is zero until it is fitted."""
+        size = self.config["descriptor_size"]
+        if size is None or "projection.weight" in self.tensors:
+            return dict(self.tensors)
+        zeros = {
+            "projection.weight": np.zeros((size, self.system_size), np.float32),
+            "projection.bias": np.zeros(size, np.float32),
+        }
+        return {**self.tensors, **zeros}
+
+
+def input_size_for(width: int, height: int, multiple: int) -> tuple[int, int]:
+    """Returns width and height of the input for images of a shape: multiples, at most `INPUT_AREA` pixels."""
+    scale = (INPUT_AREA / (width * height)) ** 0.5
+    input_height = max(2, round(height * scale / multiple)) * multiple
+    fitting_width = min(INPUT_AREA // input_height, round(input_height * width / height))
+    return max(2, fitting_width // multiple) * multiple, input_height
+
+
+def digest_of(config: Mapping[str, Any], tensors: Mapping[str, NDArray]) -> str:
+    """SHA-256 of a config and all weights in hexadecimal.
+
+    A network that format 1 could hold is hashed as it was then, since maps store the digest of their network.
+    """
+    unused = {name for name, value in LATER_FIELDS.items() if config[name] == value}
+    hashed = {name: value for name, value in config.items() if name not in unused}
+    total = hashlib.sha256(json.dumps(hashed, separators=(",", ":")).encode())
+    named = dict(tensors)
+    if unused == set(LATER_FIELDS):
+        named = {name.replace(_POOLING.format(0), POOLING_1): value for name, value in tensors.items()}
+        if "projection.bias" in named and not named["projection.bias"].any():
+            del named["projection.bias"]
+    for name, value in sorted(named.items()):
+        total.update(name.encode())
+        total.update(np.ascontiguousarray(value).tobytes())
+    return total.hexdigest()
+
+
+def weights_digest(tensors: Mapping[str, NDArray]) -> str:
+    """SHA-256 in hexadecimal of the weights that are part of the graph: all but those of the head."""
+    total = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        if not _is_head(name):
+            total.update(name.encode())
+            total.update(np.ascontiguousarray(value).tobytes())
+    return total.hexdigest()
+
+
+def _is_head(name: str) -> bool:
+    return name.startswith(_HEAD)
+
+
+def _below(tensors: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _cells(late_map: NDArray[np.float32]) -> NDArray[np.float32]:
+    return late_map.reshape(-1, late_map.shape[-1])

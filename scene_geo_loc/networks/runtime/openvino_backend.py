@@ -1,0 +1,55 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.networks.runtime.backends import Backend, Outputs, Work, threads
+
+
+class OpenVinoBackend(Backend):
+    """OpenVINO on the CPU, in float32 even if the processor supports lower precision."""
+
+    name = "openvino"
+
+    def __init__(self, work: Work) -> None:
+        import openvino as ov
+
+        model = openvino_core().read_model(work.graph)
+        model.reshape(list(work.shape))
+        settings = {
+            ov.properties.hint.performance_mode: ov.properties.hint.PerformanceMode.LATENCY,
+            ov.properties.hint.inference_precision: ov.Type.f32,
+            # None of the threads is bound to a core that another node may be using.
+            ov.properties.inference_num_threads: threads(),
+            ov.properties.hint.enable_cpu_pinning: False,
+        }
+        self._outputs = work.outputs
+        self._request = openvino_core().compile_model(model, "CPU", settings).create_infer_request()
+
+    def run(self, image: NDArray[np.uint8]) -> Outputs:
+        """See `Backend.run`."""
+        outputs = self._request.infer([image[None]], share_inputs=True).to_tuple()
+        return {name: output[0] for name, output in zip(self._outputs, outputs, strict=True)}
+
+
+def is_installed() -> bool:
+    """Returns whether OpenVINO is installed; it is not imported."""
+    return find_spec("openvino") is not None
+
+
+@cache
+def openvino_core() -> Any:
+    """Returns the only openvino.Core of this process.
+
+    Each core replaces the stack on which signals are handled and restores the previous one when it is
+    destroyed.  With several cores that one may be gone, and the next Ctrl-C is a segmentation fault.
+    """
+    import openvino as ov
+
+    return ov.Core()

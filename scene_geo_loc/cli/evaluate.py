@@ -41,9 +41,9 @@ def evaluate(
 
     Offline the localizer receives every frame. --track fuses the pose estimates with odometry; offline, a
     second run also kidnaps the camera (frames are left out in the middle) and measures the time until it is
-    localized again. --live replays the bag in real time to a localization node in a process of its own and
-    scores the poses that it publishes. Scenes of 7-Scenes, 12-Scenes and Cambridge Landmarks are shown beside
-    the errors printed in Perspective-n-Learned-Point.
+    localized again. --live replays the bag to a localization node in a process of its own, in real time or
+    as fast as the node keeps up, and scores the poses that it publishes. Scenes of 7-Scenes, 12-Scenes and
+    Cambridge Landmarks are shown beside the errors printed in Perspective-n-Learned-Point.
 
     Example:  scene-geo-loc evaluate office_map evening.bag --json evening.json --report evening_report
     """
@@ -143,8 +143,9 @@ def run_live(
     """Replays a bag to a localization node, with progress."""
     from scene_geo_loc.benchmarks.localization.live import live_records
     from scene_geo_loc.cli.options.progress import progress
-    from scene_geo_loc.ros.harness.replay import replay
+    from scene_geo_loc.ros.harness.replay import describe_pace, replay
 
     with progress("replaying") as on_progress:
         answers = replay(bag, map_folder, log, on_progress, tracking)
+    typer.echo(describe_pace(answers.slowdown))
     return live_records(answers, traversal)

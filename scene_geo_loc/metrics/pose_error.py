@@ -2,9 +2,9 @@
 
 Protocol: the position error is the distance between the origins of the estimated and the true pose; the
 rotation error is the angle between their orientations.  Medians, percentiles (linear interpolation) and the
-number of wrong poses are over the localized queries.  Shares are over all queries: a query without a pose
-counts as missed.  A retrieved pose that is not verified does not count as a pose.  Queries whose true pose
-is unknown are excluded from all numbers and counted separately.
+number of wrong poses are over the localized queries.  Shares are over the answered queries: a query without
+a pose counts as missed.  A retrieved pose that is not verified does not count as a pose.  Queries that a live
+node gave no answer to, and queries whose true pose is unknown, are excluded and counted separately.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Summary:
     """Numbers of one run over the queries with a known true pose.
 
     Numbers are None if there was nothing to measure. `without_truth` counts the queries that are excluded,
-    `unanswered` those that the live node gave no answer to; these count as not localized.
+    `unanswered` those of `queries` that the live node gave no answer to; shares are over the others.
     """
 
     queries: int
@@ -127,9 +127,14 @@ class Summary:
     without_truth: int
     unanswered: int
 
+    @property
+    def answered(self) -> int:
+        """Number of queries with an answer: a pose, or that there is none."""
+        return self.queries - self.unanswered
+
     def to_dict(self) -> dict[str, Any]:
-        """Returns the record that is written as JSON, with rounded numbers."""
-        return {
+        """Returns the record that is written as JSON, with rounded numbers; `unanswered` where there are any."""
+        return ({"unanswered": self.unanswered} if self.unanswered else {}) | {
             "queries": self.queries,
             "localized": self.localized,
             "localized_share": _rounded(self.localized_share),
@@ -163,7 +168,8 @@ def summarize(records: Sequence[QueryRecord], wrong_fix_m: float = WRONG_FIX_M) 
         wrong_fix_m: position error above which a localized pose counts as wrong, metres.
     """
     scored = [record for record in records if record.T_true is not None]
-    position, rotation = errors_of(scored)
+    answered = [record for record in scored if record.status is not Status.UNANSWERED]
+    position, rotation = errors_of(answered)
     fixed = np.isfinite(position)
     latency = np.array([record.latency_ms for record in scored if record.latency_ms is not None])
 
@@ -172,7 +178,7 @@ def summarize(records: Sequence[QueryRecord], wrong_fix_m: float = WRONG_FIX_M) 
         return share((position <= metres) & (rotation <= degrees))
 
     def share(hits: NDArray[np.bool_]) -> float | None:
-        return float(hits.mean()) if len(scored) else None
+        return float(hits.mean()) if len(answered) else None
 
     return Summary(
         queries=len(scored),
@@ -188,7 +194,7 @@ def summarize(records: Sequence[QueryRecord], wrong_fix_m: float = WRONG_FIX_M) 
         latency_p95_ms=_percentile(latency, 95),
         wrong_fix_m=wrong_fix_m,
         without_truth=len(records) - len(scored),
-        unanswered=sum(record.status is Status.UNANSWERED for record in scored),
+        unanswered=len(scored) - len(answered),
     )
 
 

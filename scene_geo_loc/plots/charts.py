@@ -87,8 +87,10 @@ def status_bands(
 
 
 def cumulative_svg(records: Sequence[QueryRecord]) -> str:
-    """Returns the chart of the cumulative position and rotation errors, as shares of all queries."""
-    scored = [record for record in records if record.T_true is not None]
+    """Returns the chart of the cumulative position and rotation errors, as shares of the answered queries."""
+    scored = [
+        record for record in records if record.T_true is not None and record.status is not Status.UNANSWERED
+    ]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 3.3), layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)
@@ -104,7 +106,7 @@ def cumulative_svg(records: Sequence[QueryRecord]) -> str:
             axis.xaxis.set_major_formatter(PLAIN)
             axis.xaxis.set_minor_formatter(NullFormatter())
         axes[0].yaxis.set_major_formatter(PercentFormatter(1.0))
-        axes[0].set_ylabel("share of all queries")
+        axes[0].set_ylabel("share of queries")
         return page_svg(figure, "cumulative")
 
 

@@ -99,8 +99,8 @@ def table_rows(summary: Summary) -> list[tuple[str, str]]:
 
     return [
         ("queries", str(summary.queries)),
+        *([("answered by the node", str(summary.answered))] if summary.unanswered else []),
         ("localized", f"{summary.localized} ({share(summary.localized_share)})"),
-        *([("without an answer", str(summary.unanswered))] if summary.unanswered else []),
         ("position, median", number(summary.position_median_m, " m", 3)),
         ("position, 95th percentile", number(summary.position_p95_m, " m", 3)),
         ("rotation, median", number(summary.rotation_median_deg, "°", 2)),

@@ -70,8 +70,9 @@ def headline(summary: Summary) -> list[tuple[str, str]]:
     """Returns the four main numbers of a run, each with its label."""
     share, position = summary.localized_share, summary.position_median_m
     rotation = summary.rotation_median_deg
+    of_answered = f" of {summary.answered} answered" if summary.unanswered else ""
     return [
-        ("–" if share is None else f"{100 * share:.1f} %", "localized"),
+        ("–" if share is None else f"{100 * share:.1f} %", f"localized{of_answered}"),
         ("–" if position is None else metres(position), "median position"),
         ("–" if rotation is None else f"{rotation:.2f}°", "median rotation"),
         (str(summary.wrong_fixes), f"poses more than {summary.wrong_fix_m:g} m off"),

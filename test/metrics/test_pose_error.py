@@ -144,3 +144,10 @@ def test_images_without_an_answer_of_the_node_are_counted_apart() -> None:
     ]
     summary = summarize(records)
     assert (summary.queries, summary.localized, summary.unanswered) == (2, 0, 1)
+    assert summary.to_dict()["unanswered"] == 1
+
+
+def test_shares_are_over_the_answered_images() -> None:
+    summary = summarize([localized(0.1), missed(), missed(Status.UNANSWERED), missed(Status.UNANSWERED)])
+    assert (summary.answered, summary.localized_share) == (2, 0.5)
+    assert summary.within["0.5 m 5°"] == 0.5

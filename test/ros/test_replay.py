@@ -15,7 +15,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, inverse, make_pose
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.metrics.pose_error import summarize
-from scene_geo_loc.ros.harness.replay import ReplayAnswers, replay
+from scene_geo_loc.ros.harness.replay import ReplayAnswers, describe_pace, replay
 from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
@@ -65,9 +65,10 @@ class Recording:
 
 @pytest.fixture
 def answers() -> ReplayAnswers:
-    """Frame 0 and 4 localized, 1 lost, 2 only retrieved, 3 passed over, 5 after the end."""
+    """Frame 0 and 4 localized, 1 lost, 2 only retrieved, 3 dropped, 5 after the end."""
     return ReplayAnswers(
         sent_s={i * 10**8: 50.0 + 0.1 * i for i in range(6)},
+        processed_s={i * 10**8: 50.04 + 0.1 * i for i in (0, 1, 2, 4)},
         poses={
             0: (make_pose(np.eye(3), (0.0, 0.0, 0.0)), 50.03),
             4 * 10**8: (make_pose(np.eye(3), (4.5, 0.0, 0.0)), 50.46),
@@ -75,9 +76,9 @@ def answers() -> ReplayAnswers:
         states=[
             (49.0, "initializing"),
             (50.03, "localized"),
-            (50.15, "lost"),
-            (50.25, "retrieved_only"),
-            (50.31, "localized"),
+            (50.13, "lost"),
+            (50.23, "retrieved_only"),
+            (50.46, "localized"),
         ],
         base_T_camera=T_BASE_CAMERA,
     )
@@ -115,6 +116,14 @@ def test_an_image_of_unknown_truth_is_kept_without_one(answers: ReplayAnswers) -
     assert live_records(answers, Recording())[5].T_true is None
 
 
+def test_the_slowdown_is_the_time_of_the_replay_over_that_of_the_recording(answers: ReplayAnswers) -> None:
+    assert answers.slowdown == pytest.approx(1.0)
+    answers.sent_s = {stamp_ns: 50 + 3 * (sent_s - 50) for stamp_ns, sent_s in answers.sent_s.items()}
+    assert answers.slowdown == pytest.approx(3.0)
+    assert "3.0 times" in describe_pace(answers.slowdown)
+    assert "real time" in describe_pace(1.01)
+
+
 def test_a_recording_is_localized_by_a_node_of_its_own(room: Room, room_map: Path, tmp_path: Path) -> None:
     bag = record(tmp_path / "evening", room)
     progress: list[tuple[int, int]] = []
@@ -122,6 +131,8 @@ def test_a_recording_is_localized_by_a_node_of_its_own(room: Room, room_map: Pat
     records = live_records(answers, open_traversal(bag))
     assert progress == [(done, FRAMES) for done in range(1, FRAMES + 1)]
     assert len(records) == FRAMES
+    assert set(answers.processed_s) == set(answers.sent_s)
+    assert Status.UNANSWERED not in {record.status for record in records}
     summary = summarize(records)
     assert summary.localized > 0
     assert summary.wrong_fixes == 0

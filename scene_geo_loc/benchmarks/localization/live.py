@@ -13,20 +13,19 @@ if TYPE_CHECKING:
     from scene_geo_loc.traversals.frame import Traversal
 
 STATE_AFTER_S = 0.02
-"""The state of a pose is published at most this long after the pose."""
+"""The state of an image is published at most this long after its pose and the report of its processing."""
 
 
 def live_records(answers: ReplayAnswers, traversal: Traversal) -> list[QueryRecord]:
     """Returns one record for each image that was sent, with the traversal's poses as truth.
 
-    The node publishes its state when it changes, right after the pose.  An image without a pose has the
-    state in force when the next image was sent; where that has a pose, the node dropped the image.
+    The node publishes its state when it changes.  An image that was processed without a pose has the state
+    in force then; one that was not processed is unanswered.
     """
     truth = {frame.stamp_ns: frame.T_map_camera for frame in traversal.frames()}
-    stamps = sorted(answers.sent_s)
     records = []
-    for stamp_ns, next_ns in zip(stamps, [*stamps[1:], None], strict=True):
-        answer = answers.poses.get(stamp_ns)
+    for stamp_ns in sorted(answers.sent_s):
+        answer, processed_s = answers.poses.get(stamp_ns), answers.processed_s.get(stamp_ns)
         if answer is not None and answers.base_T_camera is not None:
             T_map_base, received_s = answer
             latency_ms = 1e3 * (received_s - answers.sent_s[stamp_ns])
@@ -34,12 +33,12 @@ def live_records(answers: ReplayAnswers, traversal: Traversal) -> list[QueryReco
             state = _last_state(answers, received_s + STATE_AFTER_S)
             status = Status.DEAD_RECKONED if state == Status.DEAD_RECKONED else Status.LOCALIZED
             records.append(QueryRecord(stamp_ns, status, truth.get(stamp_ns), T_map_camera, latency_ms))
-        else:
-            until_s = answers.sent_s[next_ns] if next_ns is not None else float("inf")
-            state = _last_state(answers, until_s)
-            unsure = state in (Status.LOST, Status.RETRIEVED_ONLY)
-            status = Status(state) if unsure else Status.UNANSWERED
-            records.append(QueryRecord(stamp_ns, status, truth.get(stamp_ns)))
+            continue
+        status = Status.UNANSWERED
+        if processed_s is not None:
+            state = _last_state(answers, processed_s + STATE_AFTER_S)
+            status = Status.RETRIEVED_ONLY if state == Status.RETRIEVED_ONLY else Status.LOST
+        records.append(QueryRecord(stamp_ns, status, truth.get(stamp_ns)))
     return records
 
 

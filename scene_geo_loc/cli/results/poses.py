@@ -35,7 +35,7 @@ def print_results(runs: Mapping[str, Summary], title: str = "") -> None:
     for name, summary in runs.items():
         table.add_row(
             name,
-            f"{_share(summary.localized_share, 1)}\n{summary.localized}/{summary.queries}",
+            f"{_share(summary.localized_share, 1)}\n{summary.localized}/{summary.answered}",
             f"{_number(summary.position_median_m, 3)}\n{_number(summary.position_p95_m, 3)}",
             f"{_number(summary.rotation_median_deg, 2)}\n{_number(summary.rotation_p95_deg, 2)}",
             *(_share(share, 0) for share in summary.within.values()),
@@ -49,9 +49,8 @@ def print_results(runs: Mapping[str, Summary], title: str = "") -> None:
     for name, summary in runs.items():
         if summary.unanswered:
             notes.append(
-                f"{name}: {summary.unanswered} queries without an answer count as not localized; "
-                f"the live node "
-                "was busy or not ready."
+                f"{name}: {summary.unanswered} of {summary.queries} queries got no answer and are in no "
+                "other number; the live node was busy or not ready."
             )
         if summary.without_truth:
             notes.append(f"{name}: {summary.without_truth} queries without ground truth are excluded.")

@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 
 IMAGE, CAMERA_INFO = "/camera/image_raw", "/camera/camera_info"
 SUBSCRIBER_TIMEOUT_S = 10.0
-LAST_ANSWER_S = 2.0
-"""Time to wait for the answer to the last image."""
+REAL_TIME_SLOWDOWN = 1.05
+"""Slowdown up to which a replay ran in real time."""
+ANSWER_TIMEOUT_S = 10.0
+"""Time to wait for an image to be processed."""
+POSE_DELAY_S = 0.05
+"""Time that a pose may arrive after the report that its image was processed."""
 
 
 @dataclass
@@ -38,15 +42,26 @@ class ReplayAnswers:
 
     Attributes:
         sent_s: time at which each image was published, by its stamp.
+        processed_s: time at which the node reported each image as processed, by its stamp.
         poses: poses of the robot in the map and their times of arrival, by the image's stamp.
         states: messages of the state topic with their times of arrival, in order.
         base_T_camera: the camera's mounting in the recording.
     """
 
     sent_s: dict[int, float] = field(default_factory=dict)
+    processed_s: dict[int, float] = field(default_factory=dict)
     poses: dict[int, tuple[Pose, float]] = field(default_factory=dict)
     states: list[tuple[float, str]] = field(default_factory=list)
     base_T_camera: Pose | None = None
+
+    @property
+    def slowdown(self) -> float:
+        """Duration of the replay as a multiple of the recording's; 1 where the node kept up."""
+        stamps = list(self.sent_s)
+        if len(stamps) < 2:
+            return 1.0
+        recorded_s = (stamps[-1] - stamps[0]) / 1e9
+        return max(1.0, (self.sent_s[stamps[-1]] - self.sent_s[stamps[0]]) / recorded_s)
 
 
 def replay(
@@ -56,7 +71,11 @@ def replay(
     on_progress: ProgressCallback,
     tracking: bool = False,
 ) -> ReplayAnswers:
-    """Plays a bag to a localization_node at the rate it was recorded, and collects what the node publishes.
+    """Plays a bag to a localization_node and collects what the node publishes.
+
+    An image is sent when it is due, as recorded, and the node has processed the one before: where the node
+    does not keep up, the replay waits for it. An image that is not processed within 10 s counts as lost on
+    the way.
 
     Args:
         path: a bag with images, their intrinsics, odometry and the camera's mounting on TF.
@@ -86,7 +105,7 @@ def _play(
 ) -> ReplayAnswers:
     from geometry_msgs.msg import PoseStamped
     from rclpy.qos import DurabilityPolicy, QoSProfile
-    from std_msgs.msg import String
+    from std_msgs.msg import Header, String
 
     from scene_geo_loc.ros.bags.playback import Playback
 
@@ -95,12 +114,16 @@ def _play(
     def on_pose(message: PoseStamped) -> None:
         answers.poses[stamp_to_ns(message.header.stamp)] = (pose_from_message(message.pose), time.monotonic())
 
+    def on_processed(message: Header) -> None:
+        answers.processed_s[stamp_to_ns(message.stamp)] = time.monotonic()
+
     def on_state(message: String) -> None:
         answers.states.append((time.monotonic(), message.data))
 
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     node.create_subscription(PoseStamped, "localization/pose", on_pose, 10)
     node.create_subscription(String, "localization/state", on_state, latched)
+    node.create_subscription(Header, "localization/processed", on_processed, 10)
     image_topic = image_topic_of(bag)
     topics = [t for t in (image_topic, CAMERA_INFO, "/tf", "/tf_static") if t in bag.topics]
     playback = Playback(node, bag, topics)
@@ -109,10 +132,21 @@ def _play(
 
     mounting, camera_frame = TransformTree(), ""
 
+    def wait_for_answer() -> None:
+        """Waits until the last image that was sent is processed."""
+        last_ns = next(reversed(answers.sent_s), None)
+        if last_ns is None:
+            return
+        deadline = answers.sent_s[last_ns] + ANSWER_TIMEOUT_S
+        while last_ns not in answers.processed_s and time.monotonic() < deadline:
+            check_alive(process, log)
+            time.sleep(0.002)
+
     def on_message(message: BagMessage) -> None:
         nonlocal camera_frame
         if message.topic == image_topic:
             check_alive(process, log)
+            wait_for_answer()
             answers.sent_s[message.stamp_ns] = time.monotonic()
             on_progress(len(answers.sent_s), bag.counts[image_topic])
         elif message.topic == CAMERA_INFO:
@@ -121,9 +155,8 @@ def _play(
             add_transforms(mounting, message.decode(), static=True)
 
     playback.play(on_message=on_message)
-    deadline = time.monotonic() + LAST_ANSWER_S
-    while answers.sent_s and max(answers.sent_s) not in answers.poses and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for_answer()
+    time.sleep(POSE_DELAY_S)
     try:
         answers.base_T_camera = mounting.lookup("base_link", camera_frame, 0)
     except TransformUnavailable as unavailable:
@@ -141,3 +174,10 @@ def image_topic_of(bag: Bag) -> str:
     raise SceneGeoLocError(
         f"{bag.path} has no images on {IMAGE}: convert the recording, which gives its images that topic."
     )
+
+
+def describe_pace(slowdown: float) -> str:
+    """Returns a sentence on the speed of a replay, from ReplayAnswers.slowdown."""
+    if slowdown < REAL_TIME_SLOWDOWN:
+        return "The replay ran in real time."
+    return f"The replay ran {slowdown:.1f} times slower than real time, as the node needed on this machine."

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.transform_tree import TransformTree
@@ -126,6 +127,8 @@ class LocalizationPipeline:
         self.initial_poses = InitialPoses(node, settings, self.map_frame)
         self._debug_publisher = node.create_publisher(Image, "localization/debug_image", 1)
         close(node.destroy_publisher, self._debug_publisher)
+        self._processed_publisher = node.create_publisher(Header, "localization/processed", 10)
+        close(node.destroy_publisher, self._processed_publisher)
         self._state = StatePublisher(node, self._on_request)
         close(self._state.close)
         self._map_check = MapCheck(reference_map, node.get_logger().error)
@@ -230,9 +233,16 @@ class LocalizationPipeline:
     # Images, in the worker's thread.
 
     def _localize(self, arrival: Arrival) -> None:
-        inputs, message = self.inputs, arrival.message
+        inputs = self.inputs
         if inputs is None or arrival.generation != self._generation:
             return
+        try:
+            self._localize_image(arrival, inputs)
+        finally:
+            self._processed_publisher.publish(arrival.message.header)
+
+    def _localize_image(self, arrival: Arrival, inputs: Inputs) -> None:
+        message = arrival.message
         try:
             image, camera = inputs.camera.decode(message)
         except BadMessage as bad:

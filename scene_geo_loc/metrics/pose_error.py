@@ -133,7 +133,7 @@ class Summary:
         return self.queries - self.unanswered
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the record that is written as JSON, with rounded numbers; `unanswered` where there are any."""
+        """Returns the record that is written as JSON, rounded; `unanswered` where there are any."""
         return ({"unanswered": self.unanswered} if self.unanswered else {}) | {
             "queries": self.queries,
             "localized": self.localized,

@@ -15,9 +15,10 @@ def demo(
 ) -> None:
     """Map a simulated drive, localize three others with the live node, and report how well.
 
-    An overcast drive is mapped. A sunny, a snowy and a night drive along the same street are replayed in real
-    time to a localization node in a process of its own. Then they are localized offline in a map built from
-    the images alone, without the lidar. Files of an earlier call are used again.
+    An overcast drive is mapped. A sunny, a night and a snowy drive along the same street are replayed to a
+    localization node in a process of its own, in real time or as fast as the node keeps up. Then they are
+    localized offline in a map built from the images alone, without the lidar. Files of an earlier call are
+    used again; the replays are repeated.
 
     Example:  scene-geo-loc demo --out demo
     """
@@ -37,6 +38,8 @@ def demo(
         signal.signal(signal.SIGTERM, earlier)
     print_results(result.live, f"Map of the {MAPPED} drive with lidar depth, localized live")
     print_results(result.images_only, f"Map of the {MAPPED} drive from images alone, localized offline")
+    for name, pace in result.paces.items():
+        typer.echo(f"{name}: {pace}")
     typer.echo(f"The report is {result.report}; that took {time.monotonic() - begin:.0f} s.")
     if result.missed_goals:
         typer.echo(f"The sunny drive misses its goals: {'; '.join(result.missed_goals)}.", err=True)

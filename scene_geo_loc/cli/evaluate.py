@@ -80,9 +80,10 @@ def evaluate(
     if live:
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder if report is None else report) / "localization_node.log"
-            records = run_live(source.path, map_folder, traversal, log, track)
+            records, pace = run_live(source.path, map_folder, traversal, log, track)
+        typer.echo(pace)
     else:
-        records = run_offline(session, traversal)
+        records, pace = run_offline(session, traversal), ""
     summary = summarize(records, wrong_fix_m)
     print_results({source.path.name: summary})
     print_reasons(records)
@@ -115,12 +116,16 @@ def evaluate(
         from scene_geo_loc.reports.report import Report, write_report
         from scene_geo_loc.reports.summary_picture import summary_picture
 
-        conditions = "Replayed in real time to the localization node" if live else "Localized offline"
+        conditions = "Replayed to the localization node" if live else "Localized offline"
         conditions += " with tracking" if track else ""
-        conditions += f", in a map of {len(reference_map)} keyframes built from {reference_map.info.source}."
+        conditions += (
+            f", in a map of {len(reference_map)} keyframes built from {reference_map.info.source}. {pace}"
+        )
         examples = draw_examples(records, choose_examples(records), localizer, reference_map, traversal)
         positions = reference_map.T_map_camera[:, :3, 3]
-        contents = Report(source.path.name, conditions, records, summary, positions, examples, table, medians)
+        contents = Report(
+            source.path.name, conditions.strip(), records, summary, positions, examples, table, medians
+        )
         write_report(report / "index.html", contents)
         rows = [(example.title, example.picture) for example in examples[:3]]
         if rows:
@@ -139,13 +144,12 @@ def run_offline(session: Session, traversal: Traversal) -> list[QueryRecord]:
 
 def run_live(
     bag: Path, map_folder: Path, traversal: Traversal, log: Path, tracking: bool
-) -> list[QueryRecord]:
-    """Replays a bag to a localization node, with progress."""
+) -> tuple[list[QueryRecord], str]:
+    """Replays a bag to a localization node, with progress; returns a sentence on the replay's speed too."""
     from scene_geo_loc.benchmarks.localization.live import live_records
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.ros.harness.replay import describe_pace, replay
 
     with progress("replaying") as on_progress:
         answers = replay(bag, map_folder, log, on_progress, tracking)
-    typer.echo(describe_pace(answers.slowdown))
-    return live_records(answers, traversal)
+    return live_records(answers, traversal), describe_pace(answers.slowdown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from town import CAMERA
 
 from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
-from scene_geo_loc.simulation.recordings.drive import DriveSettings, simulate
+from scene_geo_loc.simulation.recordings.drive import DriveSettings, simulate, simulate_drives
 from scene_geo_loc.simulation.vehicle.sensors import MountedCamera, PushbroomLidar, Rig, SpinningLidar
 from scene_geo_loc.traversals.opening import open_traversal
 
@@ -109,4 +110,26 @@ def test_an_interrupted_drive_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         simulate(tmp_path / "cut", SETTINGS, workers=2, on_progress=interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_drives_that_are_simulated_at_once_give_the_same_messages(bag: Path, tmp_path: Path) -> None:
+    night = replace(SETTINGS, condition="night", depth=False)
+    done: list[tuple[int, int]] = []
+    simulate_drives(
+        {tmp_path / "overcast": SETTINGS, tmp_path / "night": night},
+        lambda count, total: done.append((count, total)),
+    )
+    assert messages(tmp_path / "overcast") == messages(bag)
+    frames = len(messages(tmp_path / "night")["/camera/image_raw"])
+    total = frames + len(messages(bag)["/camera/image_raw"])
+    assert done[-1] == (total, total)
+
+
+def test_drives_that_are_interrupted_leave_nothing(tmp_path: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate_drives({tmp_path / name: SETTINGS for name in ("one", "other")}, interrupt)
     assert list(tmp_path.iterdir()) == []

@@ -20,7 +20,7 @@ def live_records(answers: ReplayAnswers, traversal: Traversal) -> list[QueryReco
     """Returns one record for each image that was sent, with the traversal's poses as truth.
 
     The node publishes its state when it changes.  An image that was processed without a pose has the state
-    in force then; one that was not processed is unanswered.
+    in force then.  One that was dropped, or rejected while the node was not ready, is unanswered.
     """
     truth = {frame.stamp_ns: frame.T_map_camera for frame in traversal.frames()}
     records = []
@@ -37,7 +37,8 @@ def live_records(answers: ReplayAnswers, traversal: Traversal) -> list[QueryReco
         status = Status.UNANSWERED
         if processed_s is not None:
             state = _last_state(answers, processed_s + STATE_AFTER_S)
-            status = Status.RETRIEVED_ONLY if state == Status.RETRIEVED_ONLY else Status.LOST
+            if state in (Status.LOST, Status.RETRIEVED_ONLY):
+                status = Status(state)
         records.append(QueryRecord(stamp_ns, status, truth.get(stamp_ns)))
     return records
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,8 @@ _ODOMETRY_HZ = 50.0
 _GPS_HZ = 5.0
 _EPOCH_NS = 1_700_000_000 * 10**9
 _DAY_NS = 86_400 * 10**9
+_AHEAD = 12
+"""Measurements under way for each worker: a frame with both lidars has seven."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +115,22 @@ class Drive:
         self.name = f"{settings.condition} {self.drive_seed}"
         self.motion = Motion(self.city.plan, settings.start, settings.length, settings.speed, self.drive_seed)
         self.traffic = Traffic(self.city.plan, self.motion, self.drive_seed)
-        self.scene: Scene = self.city.scene(
-            self.condition, settings.start, settings.length, self.name, settings.sight
-        )
-        self.views = [CameraView(self.scene, m.camera, self.drive_seed) for m in settings.rig.cameras]
         self.start_ns = _EPOCH_NS + self.condition.day * _DAY_NS
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The town in the drive's condition, built at first use."""
+        settings = self.settings
+        return self.city.scene(self.condition, settings.start, settings.length, self.name, settings.sight)
+
+    @cached_property
+    def views(self) -> list[CameraView]:
+        """The cameras."""
+        return [CameraView(self.scene, m.camera, self.drive_seed) for m in self.settings.rig.cameras]
+
+    def prepare(self) -> None:
+        """Builds the town before the first measurement, so that forked workers share it."""
+        _ = self.views
 
     def stamps(self, rate_hz: float) -> list[int]:
         """Returns the stamps in nanoseconds of a sensor with this rate, over the whole drive."""
@@ -177,28 +193,109 @@ def simulate(
     settings = settings or DriveSettings()
     with BagWriter(out) as bag:
         drive = Drive(settings)
-        shots = drive.shots()
-        frames = sum(shot.sensor == "camera" for shot in shots)
-        light = _light_messages(bag, drive)
-        waiting = next(light, None)
-        done = 0
-        with _measurements(drive, shots, workers or available_cores()) as results:
-            for shot, result in zip(shots, results, strict=True):
-                while waiting and waiting[0] <= shot.stamp_ns:
-                    waiting[1]()
-                    waiting = next(light, None)
-                _record(bag, drive, shot, result)
-                if shot.sensor == "camera":
-                    done += 1
-                    on_progress(done, frames)
+        recorder = _Recorder(bag, drive)
+        with _measurements(drive, recorder.shots, workers or available_cores()) as results:
+            for result in results:
+                if recorder.record(result):
+                    on_progress(recorder.done, recorder.frames)
+        recorder.finish()
+    return DriveSummary(recorder.frames, drive.motion.duration, settings.length)
+
+
+def simulate_drives(
+    drives: Mapping[Path, DriveSettings], on_progress: ProgressCallback = ignore_progress
+) -> None:
+    """Simulates several drives at once, each in a process of its own, and records each as rosbag2.
+
+    The messages are those of `simulate`.
+
+    Args:
+        drives: settings by the path of the bag.
+        on_progress: receives the camera frames of all drives done and their total.
+
+    Raises TraversalError where a bag exists or cannot be written; then no bag is left of those at work.
+    """
+    with ExitStack() as stack:
+        recorders, prepared = list[_Recorder](), list[Future[None]]()
+        waiting: dict[Future[Any], tuple[_Recorder, _Ahead]] = {}
+        for out, settings in drives.items():
+            bag = stack.enter_context(BagWriter(out))
+            pool = stack.enter_context(process_pool(1, "fork"))
+            prepared.append(pool.submit(_prepare, settings))
+            recorder = _Recorder(bag, Drive(settings))
+            ahead = _Ahead(pool, recorder.shots)
+            recorders.append(recorder)
+            if (first := ahead.next()) is not None:
+                waiting[first] = recorder, ahead
+        for built in prepared:
+            built.result()
+        frames = sum(recorder.frames for recorder in recorders)
         while waiting:
-            waiting[1]()
-            waiting = next(light, None)
-    return DriveSummary(frames, drive.motion.duration, settings.length)
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                recorder, ahead = waiting.pop(future)
+                recorder.record(future.result())
+                if (following := ahead.next()) is not None:
+                    waiting[following] = recorder, ahead
+                else:
+                    recorder.finish()
+            on_progress(sum(recorder.done for recorder in recorders), frames)
+
+
+class _Ahead:
+    """Measurements in order, of which some are under way in a pool."""
+
+    def __init__(self, pool: ProcessPoolExecutor, shots: Iterable[_Shot]) -> None:
+        self._pool, self._shots = pool, iter(shots)
+        self._futures: deque[Future[Any]] = deque()
+
+    def next(self) -> Future[Any] | None:
+        """Returns the next measurement, or None after the last."""
+        for shot in islice(self._shots, _AHEAD - len(self._futures)):
+            self._futures.append(self._pool.submit(_measure, shot))
+        return self._futures.popleft() if self._futures else None
+
+
+class _Recorder:
+    """Writes a drive's messages in order of time, as its measurements come in.
+
+    Attributes:
+        shots: the measurements to make, in order.
+        frames, done: camera frames, and those recorded.
+    """
+
+    def __init__(self, bag: BagWriter, drive: Drive) -> None:
+        self._bag, self._drive = bag, drive
+        self.shots = drive.shots()
+        self.frames = sum(shot.sensor == "camera" for shot in self.shots)
+        self.done = 0
+        self._left = iter(self.shots)
+        self._light = _light_messages(bag, drive)
+        self._waiting = next(self._light, None)
+
+    def record(self, result: tuple[Any, ...]) -> bool:
+        """Records the next measurement, and the messages without ray casting that come before it.
+
+        Returns True for a camera frame.
+        """
+        shot = next(self._left)
+        self._record_light(shot.stamp_ns)
+        _record(self._bag, self._drive, shot, result)
+        is_frame = shot.sensor == "camera"
+        self.done += is_frame
+        return is_frame
+
+    def finish(self) -> None:
+        """Records the messages after the last measurement."""
+        self._record_light(None)
+
+    def _record_light(self, until_ns: int | None) -> None:
+        while self._waiting and (until_ns is None or self._waiting[0] <= until_ns):
+            self._waiting[1]()
+            self._waiting = next(self._light, None)
 
 
 _drive: Drive | None = None
-"""Drive that forked workers inherit, since its scene is too large to send."""
+"""Drive that forked workers inherit, since its scene is too large to send, or that a worker has prepared."""
 
 
 @contextmanager
@@ -208,12 +305,20 @@ def _measurements(drive: Drive, shots: list[_Shot], workers: int) -> Iterator[It
     if workers == 1:
         yield map(drive.measure, shots)
         return
+    drive.prepare()
     _drive = drive
     try:
         with process_pool(workers, "fork") as pool:
-            yield in_order(pool, _measure, shots, 12 * workers)  # a frame with both lidars has seven shots
+            yield in_order(pool, _measure, shots, _AHEAD * workers)
     finally:
         _drive = None
+
+
+def _prepare(settings: DriveSettings) -> None:
+    """Builds a drive in a worker of its own."""
+    global _drive
+    _drive = Drive(settings)
+    _drive.prepare()
 
 
 def _measure(shot: _Shot) -> tuple[Any, ...]:
@@ -243,8 +348,9 @@ def _record(bag: BagWriter, drive: Drive, shot: _Shot, result: tuple[Any, ...]) 
             if drive.settings.compressed
             else (bag.image, "image_raw")
         )
-        write(f"/{mounted.name}/{topic}", stamp, mounted.frame_id, picture)
+        # The intrinsics come first, so that a node knows them when the first image arrives.
         bag.camera_info(f"/{mounted.name}/camera_info", stamp, mounted.frame_id, mounted.camera)
+        write(f"/{mounted.name}/{topic}", stamp, mounted.frame_id, picture)
         if depth is not None:
             bag.depth_image(f"/{mounted.name}/depth/image_raw", stamp, mounted.frame_id, depth)
 

@@ -1,4 +1,4 @@
-"""Adds to pyproject.toml the files that colcon (ament_python) installs under share/."""
+"""Adds to pyproject.toml what colcon (ament_python) reads and installs."""
 
 from pathlib import Path
 
@@ -15,9 +15,10 @@ def files_of(folder: str) -> list[str]:
 
 setup(
     license="Apache-2.0",
+    python_requires=">=3.10,<3.15",
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
-        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}", ["LICENSE", "NOTICE", "package.xml"]),
         (f"share/{NAME}/launch", files_of("launch")),
         *((f"share/{NAME}/{folder}", files_of(folder)) for folder in CONFIG_FOLDERS),
     ],

@@ -55,14 +55,13 @@ def test_every_machine_has_an_engine_that_runs_networks(machine: str, engine: st
     assert ("poselib" in names(required(machine, "3.12"))) == (machine == "x86_64")
 
 
-def test_the_versions_of_python_that_are_named_are_those_that_are_allowed() -> None:
+def test_every_version_of_python_that_is_allowed_is_named() -> None:
     named = {
         line.rpartition(" ")[2]
         for line in PROJECT["classifiers"]
         if re.fullmatch(r"Programming Language :: Python :: 3\.\d+", line)
     }
     assert named == {f"3.{minor}" for minor in range(10, 15)}
-    assert PROJECT["requires-python"] == ">=3.10,<3.15"
 
 
 @pytest.mark.slow

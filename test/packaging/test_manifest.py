@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,7 @@ import scene_geo_loc
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
+NAME = "scene_geo_loc"
 ROS_PYTHON = ("rclpy", "launch", "launch_ros", "tf2_ros")
 
 
@@ -26,6 +30,22 @@ def imports_of(folder: Path) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 found.add(node.module.split(".")[0])
     return found
+
+
+@pytest.fixture(scope="module")
+def setup_values() -> dict[str, Any]:
+    """What setup.py and pyproject.toml say, as colcon reads it: all of it has to be literals of Python."""
+    pytest.importorskip("setuptools")
+    code = (
+        "import setuptools\n"
+        "from distutils.core import run_setup\n"
+        "made = run_setup('setup.py', script_args=('--dry-run',), stop_after='config')\n"
+        "left_out = ('cmdclass', 'distclass', 'ext_modules', 'metadata')\n"
+        "print({key: value for key, value in made.__dict__.items() if not key.startswith('_')\n"
+        "    and not callable(value) and key not in left_out and key not in made.display_option_names})\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    return ast.literal_eval(result.stdout.splitlines()[-1])  # fails as colcon does
 
 
 def commands() -> list[EntryPoint]:
@@ -43,6 +63,30 @@ def test_the_licence_named_is_the_licence_shipped() -> None:
     assert licence is not None
     assert licence.text == "Apache-2.0"
     assert "Apache License" in (ROOT / licence.get("file", "")).read_text()
+
+
+def test_the_notice_names_all_weights_and_is_installed(setup_values: dict[str, Any]) -> None:
+    notice = (ROOT / "NOTICE").read_text()
+    weights = [path for ending in ("*.safetensors", "*.onnx") for path in (ROOT / NAME).rglob(ending)]
+    assert weights
+    assert [str(path.relative_to(ROOT)) for path in weights if str(path.relative_to(ROOT)) not in notice] == []
+    assert "NOTICE" in dict(setup_values["data_files"])[f"share/{NAME}"]
+
+
+def test_colcon_can_read_the_set_up(setup_values: dict[str, Any]) -> None:
+    assert setup_values["python_requires"] == ">=3.10,<3.15"
+    assert len(setup_values["entry_points"]["console_scripts"]) == 5
+
+
+def test_every_file_that_is_no_module_is_installed(setup_values: dict[str, Any]) -> None:
+    patterns = setup_values["package_data"][NAME]
+    installed = {path for pattern in patterns for path in (ROOT / NAME).glob(pattern)}
+    others = {
+        path
+        for path in (ROOT / NAME).rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc") and "__pycache__" not in path.parts
+    }
+    assert others == installed
 
 
 def test_the_five_commands_are_installed() -> None:

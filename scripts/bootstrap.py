@@ -36,7 +36,7 @@ INPUTS = (
 OLDEST, NEWEST = (3, 10), (3, 14)
 LIGHT, FULL = "light", "full"
 EXTRAS = {
-    LIGHT: "reports,simulation,training",  # "training" goes as soon as the run time needs no torch
+    LIGHT: "reports,simulation",
     FULL: "dev,onnxruntime,reports,simulation,training",
 }
 SIZES = {LIGHT: "1.1 GB", FULL: "7 GB"}

@@ -60,7 +60,6 @@ def complete_map(
     if not extractor.network.is_fitted:
         provenance = {**provenance, "fitted_on": description["source"]}
     descriptors = _describe(partial, extractor, lambda done: on_progress(done, total))
-    np.save(folder / "descriptors.npy", descriptors.astype(np.float16))
     DescriptorIndex.build(descriptors).write(folder / "index.faiss")
     save_network(extractor.network, folder / "network.safetensors", dict(provenance))
     if isinstance(matcher.storage, FittedStorage):
@@ -69,6 +68,8 @@ def complete_map(
     without_depth = None
     if partial.refines_depth:
         without_depth = refine_depth(partial, matcher, lambda done: on_progress(count + done, total))
+    if isinstance(matcher.storage, FittedStorage):
+        partial.write_features(matcher.storage)
     cameras = partial.write_keyframes()
     partial.close_files()
     info = MapInfo(

@@ -20,13 +20,17 @@ from scene_geo_loc.core.versioned import FileFormat
 MAP_JSON = "map.json"
 KIND = "reference map"
 FORMAT = FileFormat(
-    "scene_geo_loc reference map", 2, again="copy the map again, or build it again", error=MapError
+    "scene_geo_loc reference map", 3, again="copy the map again, or build it again", error=MapError
 )
-"""Format of maps; version 1, which had only the matcher "encoder", can still be read."""
-ARRAYS = ("descriptors.npy", "local_features.npy", "depth.npy")
+"""Format of maps.
+
+Older versions can still be read: version 2, whose keyframes have the features of all cells and whose
+descriptors are stored twice, and version 1, which had only the matcher "encoder".
+"""
+ARRAYS = ("local_features.npy", "depth.npy")
 FILES = ("keyframes.parquet", *ARRAYS, "index.faiss", "thumbnails.bin", "network.safetensors")
-MATCHER_ARRAYS = ("coarse_features.npy", "keypoints.npy")
-OPTIONAL_FILES = (*MATCHER_ARRAYS, "matcher.safetensors", "depth_sigma.npy")
+MATCHER_ARRAYS = ("cells.npy", "coarse_features.npy", "keypoints.npy")
+OPTIONAL_FILES = (*MATCHER_ARRAYS, "matcher.safetensors", "depth_sigma.npy", "descriptors.npy")
 """Files of some maps."""
 READ_WHOLE = ("keyframes.parquet", "index.faiss", "network.safetensors", "matcher.safetensors")
 """Files that are read whole when a map is opened to localize; of the others some rows are read by a query."""

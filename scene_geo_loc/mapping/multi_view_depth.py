@@ -31,11 +31,11 @@ def refine_depth(partial: PartialMap, matcher: Matcher, on_keyframes: Callable[[
     """Refines the depth of all keyframes without measured depth; returns how many have no depth after it.
 
     Args:
-        partial: the map, with its features as they are stored in the end.
+        partial: the map, with the features of all keyframes.
         matcher: its matcher, already fitted if its storage needs that.
         on_keyframes: receives the number of keyframes done.
     """
-    seen = GrowingArray(partial.folder / WORK / "triangulated.npy", (2, matcher.storage.capacity), np.float32)
+    seen = GrowingArray(partial.folder / WORK / "triangulated.npy", (2, partial.capacity), np.float32)
     seen.truncate(0)  # of a build that was interrupted here
     for done, row in enumerate(_triangulated(partial, matcher), start=1):
         seen.append(np.stack(row))
@@ -47,13 +47,13 @@ def refine_depth(partial: PartialMap, matcher: Matcher, on_keyframes: Callable[[
 
 def _triangulated(partial: PartialMap, matcher: Matcher) -> Iterator[InverseDepth]:
     """Yields each keyframe's triangulated depth (F,); unknown for keyframes with measured depth."""
-    stored, size = partial.stored_features, tuple(matcher.input_size.tolist())
+    size = tuple(matcher.input_size.tolist())
     T_map_camera = np.stack([record.T_map_camera for record in partial.records])
-    nothing = np.full(matcher.storage.capacity, np.nan)
+    nothing = np.full(partial.capacity, np.nan)
 
     @lru_cache(maxsize=4 * NEIGHBOURS)
     def posed(k: int) -> PosedFeatures:
-        features = matcher.storage.read({name: rows[k] for name, rows in stored.items()})
+        features = partial.features_of(k, matcher.storage)
         return PosedFeatures(features, partial.records[k].camera.resized(*size), T_map_camera[k])
 
     for k, record in enumerate(partial.records):

@@ -23,6 +23,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
 from scene_geo_loc.mapping.map_info import KEYFRAME_SCHEMA, KIND, WORK, check_replaceable_map
 from scene_geo_loc.matchers.base import Matcher
+from scene_geo_loc.matchers.features import LocalFeatures
 from scene_geo_loc.matchers.storage import FeatureStorage, FittedStorage, Rows
 from scene_geo_loc.networks.forward_pass import LATE
 from scene_geo_loc.networks.inference_network import InferenceNetwork
@@ -75,9 +76,11 @@ class PartialMap:
         folder: where the files are.
         refines_depth: whether depth that was not measured is refined when the map is completed; known from
             `begin` on.
+        capacity: number of features of a keyframe while the map is built; known from `begin` on.
     """
 
     refines_depth: bool
+    capacity: int
 
     def __init__(self, out: Path) -> None:
         """Takes up and locks what an earlier build of the map `out` left; creates nothing before `begin`.
@@ -136,9 +139,11 @@ class PartialMap:
         self._features = _open_features(
             self.folder / WORK if isinstance(matcher.storage, FittedStorage) else self.folder, matcher.storage
         )
-        self._fitted: dict[str, NDArray] = {}
+        self.capacity = matcher.storage.capacity
+        self._refined: list[GrowingArray] = []
+        is_rewritten = self.refines_depth or isinstance(matcher.storage, FittedStorage)
         self._depth = _open_depth(
-            self.folder / WORK if self.refines_depth else self.folder, matcher, self.refines_depth
+            self.folder / WORK if is_rewritten else self.folder, self.capacity, self.refines_depth
         )
         self._described = self._open_described(network)
         self._arrays = (*self._depth, *self._features.values(), *self._described)
@@ -158,25 +163,19 @@ class PartialMap:
         return [array.rows() for array in self._described]
 
     def fit_features(self, storage: FittedStorage, chosen: Iterable[int]) -> None:
-        """Fits a storage to the chosen keyframes, and rewrites the features of all in its fitted form."""
-        raw = {name: array.rows() for name, array in self._features.items()}
-        keyframes = ({name: rows[i] for name, rows in raw.items()} for i in range(len(self.records)))
-        storage.fit([{name: rows[i] for name, rows in raw.items()} for i in chosen])
-        fitted = _open_features(self.folder, storage)
-        for array in fitted.values():
-            array.truncate(0)  # of a build that was interrupted here
-        with ReadAhead() as ahead:
-            for rows in ahead.map(storage.fitted_rows, keyframes):
-                for name, row in rows.items():
-                    fitted[name].append(row)
-        self._fitted = {name: array.rows() for name, array in fitted.items()}
-        for array in fitted.values():
-            array.close()
+        """Fits a storage to the chosen keyframes."""
+        storage.fit([self._rows_of(i) for i in chosen])
 
-    @property
-    def stored_features(self) -> dict[str, NDArray]:
-        """The features of the keyframes (N, ...) by name, as in the finished map."""
-        return self._fitted or {name: array.rows() for name, array in self._features.items()}
+    def features_of(self, keyframe: int, storage: FeatureStorage) -> LocalFeatures:
+        """Returns all features of a keyframe that are known while the map is built, after the fit if any."""
+        rows = self._rows_of(keyframe)
+        return storage.fitted(rows) if isinstance(storage, FittedStorage) else storage.read(rows)
+
+    def _rows_of(self, keyframe: int) -> dict[str, NDArray]:
+        return {name: rows[keyframe] for name, rows in self._feature_rows().items()}
+
+    def _feature_rows(self) -> dict[str, NDArray]:
+        return {name: array.rows() for name, array in self._features.items()}
 
     def depth_rows(self) -> list[NDArray[np.float16]]:
         """Returns depth (N, F) at the features and, where it is refined, its relative errors (N, F)."""
@@ -187,17 +186,48 @@ class PartialMap:
 
         Returns how many keyframes have no depth at all.
         """
-        final = _open_depth(self.folder, matcher, True)
-        for array in final:
+        is_final = not isinstance(matcher.storage, FittedStorage)
+        folder = self.folder if is_final else self.folder / WORK / "refined"
+        folder.mkdir(exist_ok=True)
+        refined = _open_depth(folder, self.capacity, True)
+        for array in refined:
             array.truncate(0)  # of a build that was interrupted here
         without_depth = 0
         for row in rows:
             without_depth += not np.isfinite(row[0]).any()
-            for array, values in zip(final, row, strict=True):
+            for array, values in zip(refined, row, strict=True):
                 array.append(values)
-        for array in final:
-            array.close()
+        if is_final:
+            for array in refined:
+                array.close()
+        else:
+            self._refined = refined
+            self._arrays += tuple(refined)
         return without_depth
+
+    def write_features(self, storage: FittedStorage) -> None:
+        """Writes the features of all keyframes in their final form, with the depth of those that are kept."""
+        raw, depth = self._feature_rows(), [array.rows() for array in self._refined or self._depth]
+        features = _open_features(self.folder, storage)
+        final = _open_depth(self.folder, storage.capacity, self.refines_depth)
+        for array in (*features.values(), *final):
+            array.truncate(0)  # of a build that was interrupted here
+
+        def stored_rows(i: int) -> tuple[dict[str, NDArray], NDArray[np.intp]]:
+            return storage.stored_rows(
+                {name: rows[i] for name, rows in raw.items()}, np.isfinite(depth[0][i])
+            )
+
+        with ReadAhead() as ahead:
+            for i, (stored, chosen) in enumerate(ahead.map(stored_rows, range(len(self.records)))):
+                for name, row in stored.items():
+                    features[name].append(row)
+                for array, rows in zip(final, depth, strict=True):
+                    values = np.full(storage.capacity, np.nan, np.float16)
+                    values[: len(chosen)] = rows[i][chosen]
+                    array.append(values)
+        for array in (*features.values(), *final):
+            array.close()
 
     def append(
         self,
@@ -285,9 +315,9 @@ def _open_features(folder: Path, storage: FeatureStorage) -> dict[str, GrowingAr
     }
 
 
-def _open_depth(folder: Path, matcher: Matcher, has_sigma: bool) -> list[GrowingArray]:
+def _open_depth(folder: Path, capacity: int, has_sigma: bool) -> list[GrowingArray]:
     names = ("depth.npy", "depth_sigma.npy") if has_sigma else ("depth.npy",)
-    return [GrowingArray(folder / name, (matcher.storage.capacity,), np.float16) for name in names]
+    return [GrowingArray(folder / name, (capacity,), np.float16) for name in names]
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> bytes:

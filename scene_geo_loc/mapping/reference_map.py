@@ -4,9 +4,9 @@
 |---|---|
 | map.json | version, map frame, cameras, provenance, size and SHA-256 of each file, digest of its own |
 | keyframes.parquet | one row per keyframe: stamp, pose, camera, name, source of depth, place of thumbnail |
-| descriptors.npy | (N, D) float16 unit global descriptors |
-| index.faiss | the index over them |
-| local_features.npy | (N, F, C) int8, the directions of F features; see `Matcher.arrays` |
+| index.faiss | the index over the (N, D) unit global descriptors, which holds them as float16 |
+| local_features.npy | the directions of F features; see `FeatureStorage.arrays` and below |
+| cells.npy | (N, F) uint16, cells of the features, row by row; matcher "encoder" only, not in versions 1, 2 |
 | coarse_features.npy | (N, F', C') int8, features of the late map; matcher "encoder" only, not in version 1 |
 | keypoints.npy | (N, F, 2) uint16, places of the features in the image; matchers of keypoints only |
 | depth.npy | (N, F) float16 metres at the features, NaN where unknown |
@@ -14,6 +14,10 @@
 | thumbnails.bin | JPEG pictures, one after the other |
 | network.safetensors | the network that made descriptors and features |
 | matcher.safetensors | weights of the matcher, if it has any |
+
+local_features.npy is (N, F, C/2) uint8 where there is a cells.npy: two numbers a byte, the first in the lower
+four bits, plus 8.  Else it is (N, F, C) int8.  Versions 1 and 2 have the features of all cells, and
+descriptors.npy, (N, D) float16, which is not read.
 """
 
 from __future__ import annotations

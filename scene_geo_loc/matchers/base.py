@@ -34,8 +34,8 @@ class Matcher(ABC):
     """
 
     name: ClassVar[str]
-    min_inlier_ratio: ClassVar[float]
-    min_coverage: ClassVar[float]
+    min_inlier_ratio: float
+    min_coverage: float
     rerank_subset: slice | NDArray[np.intp]
     storage: FeatureStorage
     depth_pixels: NDArray[np.float64] | None = None

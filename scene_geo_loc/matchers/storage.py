@@ -39,15 +39,32 @@ class FeatureStorage(ABC):
 
 
 class FittedStorage(FeatureStorage):
-    """Base of the storages that are fitted to each map: then the features of all keyframes are rewritten."""
+    """Base of the storages that are fitted to each map.
+
+    While a map is built it has the rows of all features of a keyframe.  In the end the storage is fitted, and
+    some of the features are stored in another form; `arrays` and `capacity` change with the fit.
+    """
 
     @abstractmethod
     def fit(self, keyframes: Sequence[Rows]) -> None:
-        """Fits to some of a map's keyframes; `arrays` change with it."""
+        """Fits to the rows of some of a map's keyframes."""
 
     @abstractmethod
-    def fitted_rows(self, rows: Rows) -> dict[str, NDArray]:
-        """Returns the rows of a keyframe after the fit, from those before it."""
+    def fitted(self, rows: Rows) -> LocalFeatures:
+        """Returns all features of a keyframe after the fit, from its rows before it."""
+
+    @abstractmethod
+    def stored_rows(
+        self, rows: Rows, known: NDArray[np.bool_]
+    ) -> tuple[dict[str, NDArray], NDArray[np.intp]]:
+        """Returns the rows that a finished map stores of a keyframe, from its rows before the fit.
+
+        Args:
+            rows: of the keyframe while the map was built.
+            known: (F,) whether the depth of each of its features is known.
+
+        Returns also which of the features are stored, at most `capacity`, in their order.
+        """
 
 
 class KeypointStorage(FeatureStorage):

@@ -13,6 +13,7 @@ import pytest
 import safetensors.numpy
 import torch
 from room import Room
+from safetensors.numpy import load_file, save
 from safetensors.torch import save_file
 
 from scene_geo_loc.core.errors import CheckpointError, MapError
@@ -25,8 +26,10 @@ from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.upgrade import upgrade
 from scene_geo_loc.matchers import MATCHERS, matcher_class, xfeat
 from scene_geo_loc.matchers.encoder import EncoderMatcher
+from scene_geo_loc.matchers.encoder_storage import EncoderStorage
 from scene_geo_loc.matchers.features import LocalFeatures, unit
 from scene_geo_loc.matchers.keypoints import KeypointMatcher
+from scene_geo_loc.matchers.storage import to_int8
 from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint, untrained_network
 from scene_geo_loc.networks.architecture.export import inference_network
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
@@ -146,25 +149,63 @@ def test_the_late_map_is_stored_where_features_do_not_see_around_their_cells(
     localize(room_map, room)
 
 
+def make_older(path: Path, room: Room, version: int) -> None:
+    """Makes a map of the room one of an older version, with the features of all cells."""
+    opened = ReferenceMap.open(path)
+    localizer = Localizer(opened, device="cpu")
+    storage = localizer.matcher.storage
+    assert isinstance(storage, EncoderStorage)
+    axes = {
+        name: array for name, array in load_file(path / "matcher.safetensors").items() if name != "capacity"
+    }
+    x, y = np.round((storage.cells + 0.5) * 160 / localizer.matcher.input_size[0] - 0.5).astype(int).T
+    rows = [localizer.extractor.extract(frame.image).local_features for frame in room.drive()]
+    features = np.stack([row.reshape(len(storage.cells), -1) for row in rows])
+    changed: dict[str, np.ndarray] = {
+        "depth.npy": np.stack([frame.depth[y, x] for frame in room.drive()]).astype(np.float16)
+    }
+    removed = ["cells.npy"]
+    if version == 1:
+        changed["local_features.npy"] = np.clip(np.round(features * 254), -127, 127).astype(np.int8)
+        removed += ["coarse_features.npy", "matcher.safetensors"]
+    else:
+        changed["local_features.npy"] = to_int8(features @ axes["fine"])
+        (path / "matcher.safetensors").write_bytes(save(axes))
+        changed["descriptors.npy"] = np.zeros((len(opened), opened.index.size), np.float16)
+    info = json.loads((path / "map.json").read_text()) | {"format_version": version}
+    del info["digest"]
+    if version == 1:
+        del info["matcher"]
+    for name in removed:
+        del info["files"][name]
+        (path / name).unlink()
+    for name, array in changed.items():
+        np.save(path / name, array)
+    for name in (*changed, *([] if version == 1 else ["matcher.safetensors"])):
+        file = path / name
+        info["files"][name] = {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
+    (path / "map.json").write_text(json.dumps(info))
+
+
 def test_a_map_of_format_1_is_matched_by_the_early_map_alone(
     room: Room, early_map: Path, tmp_path: Path
 ) -> None:
     path = Path(shutil.copytree(early_map, tmp_path / "map"))
-    extractor = Localizer(ReferenceMap.open(early_map), device="cpu").extractor
-    early = [extractor.extract(frame.image).local_features for frame in room.drive()]
-    scaled = np.stack([one.reshape(-1, one.shape[2]) for one in early]) * 254
-    np.save(path / "local_features.npy", np.clip(np.round(scaled), -127, 127).astype(np.int8))
-    info = json.loads((path / "map.json").read_text())
-    info |= {"format_version": 1}
-    del info["digest"]
-    for name in ("coarse_features.npy", "matcher.safetensors"):
-        del info["files"][name]
-        (path / name).unlink()
-    del info["matcher"]
-    file = path / "local_features.npy"
-    info["files"][file.name] = {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
-    (path / "map.json").write_text(json.dumps(info))
+    make_older(path, room, 1)
     localize(path, room)
+
+
+@pytest.mark.parametrize("of_early_map", [False, True])
+def test_a_map_of_format_2_is_matched_by_all_cells(
+    room: Room, room_map: Path, early_map: Path, tmp_path: Path, of_early_map: bool
+) -> None:
+    path = Path(shutil.copytree(early_map if of_early_map else room_map, tmp_path / "map"))
+    make_older(path, room, 2)
+    estimate = localize(path, room)
+    localizer = Localizer(ReferenceMap.open(path), device="cpu")
+    assert len(localizer.matcher.storage.read(localizer.map.features_of(0)).pixels) == 1200
+    assert estimate.cameras[0].candidates[0].matches > 0
+    assert localizer.min_inlier_ratio == 0.13
 
 
 def test_a_match_lies_between_cells_where_the_similarities_have_their_top() -> None:

@@ -68,7 +68,6 @@ EXTRAS = {
     "PIL": "training",
     "jinja2": "reports",
     "matplotlib": "reports",
-    "onnxscript": "training",
     "torch": "training",
     "torchvision": "training",
 }

@@ -4,11 +4,10 @@ python examples/localize_image.py street_map query.png --focal-length 525
 """
 
 import argparse
-
-import numpy as np
-from PIL import Image
+from pathlib import Path
 
 from scene_geo_loc import Camera, CameraImage, Localizer, ReferenceMap
+from scene_geo_loc.traversals.folder import read_image
 
 
 def main() -> None:
@@ -19,7 +18,7 @@ def main() -> None:
     parser.add_argument("--focal-length", type=float, required=True, help="pixels")
     arguments = parser.parse_args()
 
-    image = np.asarray(Image.open(arguments.image).convert("RGB"))
+    image = read_image(Path(arguments.image))
     height, width = image.shape[:2]
     # A camera without distortion that looks through the middle of its image; see Camera for others.
     f = arguments.focal_length

@@ -26,18 +26,22 @@ from scene_geo_loc.metrics.pose_error import QueryRecord, Summary, summarize
 from scene_geo_loc.reports.examples import Example, choose_examples, draw_examples
 from scene_geo_loc.reports.report import IndexRow, Report, write_index, write_report
 from scene_geo_loc.reports.summary_picture import summary_picture
-from scene_geo_loc.ros.harness.replay import describe_pace, replay
+from scene_geo_loc.ros.harness.replay import describe_pace, image_topic_of, replays
 from scene_geo_loc.simulation.recordings.drive import DriveSettings, simulate, simulate_drives
 from scene_geo_loc.simulation.vehicle.sensors import MountedCamera, Rig, SpinningLidar, pinhole
 from scene_geo_loc.traversals.opening import open_traversal
+from scene_geo_loc.traversals.rosbag.bag import Bag
 
 MAPPED = "overcast"
 DRIVES = ("sunny", "night", "snow")
+"""Condition of the mapped drive, and of the others in order of their dates."""
 SEED, SPEED_M_S, SIGHT_M = 11, 10.0, 120.0
 """Seed of the town, which the default network was not trained in; speed of the drives; extent of the town."""
-STREET_M = {MAPPED: (120.0, 160.0), **dict.fromkeys(DRIVES, (140.0, 120.0))}
+STREET_M = {MAPPED: (130.0, 140.0), **dict.fromkeys(DRIVES, (150.0, 100.0))}
 """Start of each drive along the town's loop, and its length: the queries lie well inside the map."""
 CAMERA = MountedCamera(pinhole(480, 360))
+MAPPED_HZ, DRIVES_HZ = 6.0, 10.0
+"""Images a second: of the mapped drive no more than become keyframes, one every metre at most."""
 LIDAR = SpinningLidar(rate_hz=5.0)
 """Lidar of the mapped drive: a sweep every two metres."""
 LIDAR_MAP, IMAGE_MAP = "map", "map_of_images"
@@ -109,18 +113,18 @@ class Demo:
         first, *others = DRIVES
         self._simulate(artifacts, [MAPPED, first])
         self._build_map(artifacts, LIDAR_MAP)
-        live = {first: self._replay(first)}
+        live = self._replay([first])
         report = self._report(live)
         self.notify(f"The first picture is {report.with_name('summary.png')}, the first report {report}.")
         self._simulate(artifacts, others)
-        live |= {condition: self._replay(condition) for condition in others}
+        live |= self._replay(others)
         report = self._report(live)
         self._build_map(artifacts, IMAGE_MAP)
         images_only = {condition: self._localize(artifacts, condition) for condition in DRIVES}
         machine = describe_machine()
         write_json(
             self.out / "result.json",
-            {name: _record_of(drive) | {"ran_on": machine} for name, drive in live.items()}
+            {name: live_record(drive) | {"ran_on": machine} for name, drive in live.items()}
             | {f"{name}, map of images alone": summary.to_dict() for name, summary in images_only.items()},
         )
         summaries = {name: drive.summary for name, drive in live.items()}
@@ -169,12 +173,18 @@ class Demo:
         build_map(traversal, artifacts.begin(name), settings, source=_bag(MAPPED), display=self.show)
         artifacts.finish(name, origin)
 
-    def _replay(self, condition: str) -> LiveDrive:
-        """Plays a drive to a localization node and compares its poses with the bag's ground truth."""
-        bag = self.out / _bag(condition)
-        with self.show(f"replaying the {condition} drive live", "frames") as on_progress:
-            answers = replay(bag, self.out / LIDAR_MAP, self.out / "logs" / f"{condition}.log", on_progress)
-        return LiveDrive(live_records(answers, open_traversal(bag)), answers.slowdown)
+    def _replay(self, conditions: Sequence[str]) -> dict[str, LiveDrive]:
+        """Plays drives to a localization node and compares its poses with the bags' ground truth."""
+        bags = {condition: self.out / _bag(condition) for condition in conditions}
+        topic = image_topic_of(Bag(bags[conditions[0]]))
+        log = self.out / "logs" / f"{'_'.join(conditions)}.log"
+        live = {}
+        with replays(self.out / LIDAR_MAP, topic, log) as play:
+            for condition, bag in bags.items():
+                with self.show(f"replaying the {condition} drive live", "frames") as on_progress:
+                    answers = play(bag, on_progress)
+                live[condition] = LiveDrive(live_records(answers, open_traversal(bag)), answers.slowdown)
+        return live
 
     def _localize(self, artifacts: ArtifactCache, condition: str) -> Summary:
         """Localizes every image of a drive offline in the map of images alone."""
@@ -240,20 +250,22 @@ def _bag(condition: str) -> str:
 
 def _drive_settings(condition: str) -> DriveSettings:
     start, length = STREET_M[condition]
-    rig = Rig(cameras=(CAMERA,), lidar=LIDAR if condition == MAPPED else None, pushbroom=None)
+    is_mapped = condition == MAPPED
+    rate_hz = MAPPED_HZ if is_mapped else DRIVES_HZ
+    rig = Rig((CAMERA,), rate_hz, lidar=LIDAR if is_mapped else None, pushbroom=None)
     return DriveSettings(condition, SEED, start=start, length=length, speed=SPEED_M_S, rig=rig, sight=SIGHT_M)
 
 
 def _drive_origin(condition: str) -> dict[str, Any]:
     """Returns the inputs of a drive for the cache."""
-    start, length = STREET_M[condition]
-    camera = CAMERA.camera
+    settings, camera = _drive_settings(condition), CAMERA.camera
     origin: dict[str, Any] = {"condition": condition, "seed": SEED, "speed": SPEED_M_S, "sight": SIGHT_M}
-    origin |= {"start": start, "length": length, "image": [camera.width, camera.height]}
-    return origin | {"lidar_hz": LIDAR.rate_hz if condition == MAPPED else None}
+    origin |= {"start": settings.start, "length": settings.length, "image": [camera.width, camera.height]}
+    lidar = settings.rig.lidar
+    return origin | {"image_hz": settings.rig.camera_rate_hz, "lidar_hz": lidar.rate_hz if lidar else None}
 
 
-def _record_of(drive: LiveDrive) -> dict[str, Any]:
+def live_record(drive: LiveDrive) -> dict[str, Any]:
     """Returns the record of a live drive that is written as JSON."""
     unanswered = {"unanswered": drive.summary.unanswered}
     return drive.summary.to_dict() | unanswered | {"slowdown": round(drive.slowdown, 2)}

@@ -146,6 +146,11 @@ class Playback:
         if not self._node.context.ok():
             raise ExternalShutdownException
 
+    def close(self) -> None:
+        """Ends the publishers, with what they keep for late subscribers."""
+        for publisher in (self._clock, *self._publishers.values()):
+            self._node.destroy_publisher(publisher)
+
     def flush(self) -> None:
         """Waits until subscribers have acknowledged all messages."""
         for publisher in self._publishers.values():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.progress import ProgressCallback
@@ -73,10 +75,6 @@ def replay(
 ) -> ReplayAnswers:
     """Plays a bag to a localization_node and collects what the node publishes.
 
-    An image is sent when it is due, as recorded, and the node has processed the one before: where the node
-    does not keep up, the replay waits for it. An image that is not processed within 10 s counts as lost on
-    the way.
-
     Args:
         path: a bag with images, their intrinsics, odometry and the camera's mounting on TF.
         map_folder: the map to localize in.
@@ -86,84 +84,111 @@ def replay(
 
     Raises SceneGeoLocError where the bag lacks a topic, or the node does not start or ends too early.
     """
-    bag = Bag(path)
-    transport = "compressed" if image_topic_of(bag).endswith("/compressed") else "raw"
+    with replays(map_folder, image_topic_of(Bag(path)), log, tracking) as play:
+        return play(path, on_progress)
+
+
+@contextmanager
+def replays(
+    map_folder: Path, image_topic: str, log: Path, tracking: bool = False
+) -> Iterator[Callable[[Path, ProgressCallback], ReplayAnswers]]:
+    """Starts a localization_node; yields a function that plays a bag to it, see `replay`.
+
+    Several bags are played in the order of their time.
+
+    Args:
+        image_topic: of the bags, see `image_topic_of`.
+    """
+    transport = "compressed" if image_topic.endswith("/compressed") else "raw"
     with (
         own_domain() as domain,
         running_node(map_folder, transport, log, tracking) as process,
         spinning_node("replay", domain) as node,
     ):
-        return _play(node, bag, process, log, on_progress)
+        player = _Player(node, process, log)
+        yield player.play
 
 
-def _play(
-    node: Node,
-    bag: Bag,
-    process: subprocess.Popen[bytes],
-    log: Path,
-    on_progress: ProgressCallback,
-) -> ReplayAnswers:
-    from geometry_msgs.msg import PoseStamped
-    from rclpy.qos import DurabilityPolicy, QoSProfile
-    from std_msgs.msg import Header, String
+class _Player:
+    """Plays bags to a node and collects its answers.
 
-    from scene_geo_loc.ros.bags.playback import Playback
+    An image is sent when it is due, as recorded, and the node has processed the one before: where the node
+    does not keep up, the replay waits for it. An image that is not processed within 10 s counts as lost on
+    the way.
+    """
 
-    answers = ReplayAnswers()
+    def __init__(self, node: Node, process: subprocess.Popen[bytes], log: Path) -> None:
+        from geometry_msgs.msg import PoseStamped
+        from rclpy.qos import DurabilityPolicy, QoSProfile
+        from std_msgs.msg import Header, String
 
-    def on_pose(message: PoseStamped) -> None:
-        answers.poses[stamp_to_ns(message.header.stamp)] = (pose_from_message(message.pose), time.monotonic())
+        self._node, self._process, self._log = node, process, log
+        self._answers = ReplayAnswers()
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        node.create_subscription(PoseStamped, "localization/pose", self._on_pose, 10)
+        node.create_subscription(String, "localization/state", self._on_state, latched)
+        node.create_subscription(Header, "localization/processed", self._on_processed, 10)
 
-    def on_processed(message: Header) -> None:
-        answers.processed_s[stamp_to_ns(message.stamp)] = time.monotonic()
+    def _on_pose(self, message: Any) -> None:
+        pose = pose_from_message(message.pose)
+        self._answers.poses[stamp_to_ns(message.header.stamp)] = (pose, time.monotonic())
 
-    def on_state(message: String) -> None:
-        answers.states.append((time.monotonic(), message.data))
+    def _on_state(self, message: Any) -> None:
+        self._answers.states.append((time.monotonic(), message.data))
 
-    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    node.create_subscription(PoseStamped, "localization/pose", on_pose, 10)
-    node.create_subscription(String, "localization/state", on_state, latched)
-    node.create_subscription(Header, "localization/processed", on_processed, 10)
-    image_topic = image_topic_of(bag)
-    topics = [t for t in (image_topic, CAMERA_INFO, "/tf", "/tf_static") if t in bag.topics]
-    playback = Playback(node, bag, topics)
-    wait_until_active(playback.publishers[image_topic], process, log)
-    playback.wait_for_subscribers(topics, SUBSCRIBER_TIMEOUT_S)
+    def _on_processed(self, message: Any) -> None:
+        self._answers.processed_s[stamp_to_ns(message.stamp)] = time.monotonic()
 
-    mounting, camera_frame = TransformTree(), ""
+    def play(self, path: Path, on_progress: ProgressCallback) -> ReplayAnswers:
+        """Plays a bag; returns the answers to its images."""
+        from scene_geo_loc.ros.bags.playback import Playback
 
-    def wait_for_answer() -> None:
+        bag = Bag(path)
+        # The state is published when it changes: the last one of an earlier bag still holds.
+        answers = self._answers = ReplayAnswers(states=self._answers.states[-1:])
+        image_topic = image_topic_of(bag)
+        topics = [t for t in (image_topic, CAMERA_INFO, "/tf", "/tf_static") if t in bag.topics]
+        playback = Playback(self._node, bag, topics)
+        wait_until_active(playback.publishers[image_topic], self._process, self._log)
+        playback.wait_for_subscribers(topics, SUBSCRIBER_TIMEOUT_S)
+
+        mounting, camera_frame = TransformTree(), ""
+
+        def on_message(message: BagMessage) -> None:
+            nonlocal camera_frame
+            if message.topic == image_topic:
+                self._wait_until_processed()
+                answers.sent_s[message.stamp_ns] = time.monotonic()
+                on_progress(len(answers.sent_s), bag.counts[image_topic])
+            elif message.topic == CAMERA_INFO:
+                camera_frame = camera_frame or message.decode().header.frame_id
+            elif message.topic == "/tf_static":
+                add_transforms(mounting, message.decode(), static=True)
+
+        playback.play(on_message=on_message)
+        self._wait_until_processed()
+        time.sleep(POSE_DELAY_S)
+        playback.close()
+        try:
+            answers.base_T_camera = mounting.lookup("base_link", camera_frame, 0)
+        except TransformUnavailable as unavailable:
+            raise SceneGeoLocError(
+                f"{bag.path}: the camera's mounting is unknown ({unavailable})"
+            ) from unavailable
+        return answers
+
+    def _wait_until_processed(self) -> None:
         """Waits until the last image that was sent is processed."""
+        answers = self._answers
         last_ns = next(reversed(answers.sent_s), None)
-        if last_ns is None:
-            return
-        deadline = answers.sent_s[last_ns] + ANSWER_TIMEOUT_S
-        while last_ns not in answers.processed_s and time.monotonic() < deadline:
-            check_alive(process, log)
+        check_alive(self._process, self._log)
+        while (
+            last_ns is not None
+            and last_ns not in answers.processed_s
+            and time.monotonic() < answers.sent_s[last_ns] + ANSWER_TIMEOUT_S
+        ):
+            check_alive(self._process, self._log)
             time.sleep(0.002)
-
-    def on_message(message: BagMessage) -> None:
-        nonlocal camera_frame
-        if message.topic == image_topic:
-            check_alive(process, log)
-            wait_for_answer()
-            answers.sent_s[message.stamp_ns] = time.monotonic()
-            on_progress(len(answers.sent_s), bag.counts[image_topic])
-        elif message.topic == CAMERA_INFO:
-            camera_frame = camera_frame or message.decode().header.frame_id
-        elif message.topic == "/tf_static":
-            add_transforms(mounting, message.decode(), static=True)
-
-    playback.play(on_message=on_message)
-    wait_for_answer()
-    time.sleep(POSE_DELAY_S)
-    try:
-        answers.base_T_camera = mounting.lookup("base_link", camera_frame, 0)
-    except TransformUnavailable as unavailable:
-        raise SceneGeoLocError(
-            f"{bag.path}: the camera's mounting is unknown ({unavailable})"
-        ) from unavailable
-    return answers
 
 
 def image_topic_of(bag: Bag) -> str:

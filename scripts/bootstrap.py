@@ -134,6 +134,16 @@ def check_ros() -> None:
         raise SetupError(f"ROS 2 {distro} lacks {', '.join(missing)}: run `sudo apt install {packages}`")
 
 
+def requirements_of_ros() -> list[str]:
+    """Returns the version of NumPy that the sourced ROS 2 is built for; pip would install a later one."""
+    from importlib import metadata
+
+    try:
+        return [f"numpy=={metadata.version('numpy')}"]
+    except metadata.PackageNotFoundError:
+        return []
+
+
 def environment() -> dict[str, str]:
     """Returns the environment variables for child processes."""
     # The ROS 2 wheels set this after they set the library path, possibly that of another environment.
@@ -225,20 +235,20 @@ def explain_failure(output: str, log: Path) -> str:
     return f"pip could not install the dependencies ({errors[0]}): see its output in {log}"
 
 
-def install(venv: Path, requirement: str, stamp: Path, progress: Progress) -> None:
+def install(venv: Path, requirements: list[str], stamp: Path, progress: Progress) -> None:
     """Installs the checkout, editable, with its extras; the stamp is UNFINISHED if interrupted."""
     python = str(venv / "bin" / "python")
     uv = find_uv(venv)
     if uv is not None:
         progress.doing = "downloading and installing packages with uv"
         stamp.write_text(UNFINISHED)
-        command = [uv, "pip", "install", "--quiet", "--python", python, "--editable", requirement]
+        command = [uv, "pip", "install", "--quiet", "--python", python, *requirements]
         if subprocess.run(command, env=environment(), capture_output=True).returncode == 0:
             return
         progress.doing = "uv has failed: starting pip"
     # Python compiles the modules that are used at their first import.
-    options = ["--progress-bar", "off", "--no-compile", "--editable"]
-    command = [python, "-m", "pip", "install", *options, requirement]
+    options = ["--progress-bar", "off", "--no-compile"]
+    command = [python, "-m", "pip", "install", *options, *requirements]
     output = []
     with Popen(command, env=environment(), stdout=PIPE, stderr=STDOUT, text=True) as pip:
         for line in pip.stdout or ():
@@ -312,7 +322,8 @@ def set_up(venv: Path, tier: str = FULL) -> None:
             progress.doing = "creating the virtual environment"
             create(venv)
         extras = EXTRAS[tier] + (",ros-wheels" if wheels else "")
-        install(venv, f"{CHECKOUT}[{extras}]", stamp, progress)
+        requirements = [] if wheels else requirements_of_ros()
+        install(venv, [*requirements, "--editable", f"{CHECKOUT}[{extras}]"], stamp, progress)
         stamp.unlink()
         python = str(venv / "bin" / "python")
         if wheels and missing_modules(python, ("tf2_msgs",)):

@@ -9,6 +9,7 @@ import signal
 import sys
 import sysconfig
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
@@ -161,6 +162,10 @@ def test_a_sourced_ros_that_lacks_something_says_what_to_do(
     monkeypatch.setattr(bootstrap, "missing_modules", lambda python, modules: missing)
     with pytest.raises(bootstrap.SetupError, match=advice):
         bootstrap.check_ros()
+
+
+def test_a_sourced_ros_keeps_the_numpy_that_it_is_built_for(bootstrap: ModuleType) -> None:
+    assert bootstrap.requirements_of_ros() == [f"numpy=={version('numpy')}"]
 
 
 def test_modules_that_cannot_be_imported_are_found(bootstrap: ModuleType) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.lie import displaced
-from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.geometry.pose import Pose, make_pose
 
 STEPS = 5
 """Number of Gauss-Newton steps; the initial pose is close to the solution."""
@@ -78,8 +78,13 @@ def fit_pose_to_inliers(
 def stepped(T: Pose, residuals: NDArray[np.float64], J: NDArray[np.float64], weights: NDArray[Any]) -> Pose:
     """Returns a pose after a Gauss-Newton step, from reprojections at it and their weights (M,)."""
     weighed, flat = (J * weights).reshape(6, -1), J.reshape(6, -1)
-    step = np.linalg.lstsq(weighed @ flat.T, -weighed @ residuals.ravel(), rcond=None)[0]
-    return displaced(T, step)
+    information, gradient = weighed @ flat.T, weighed @ residuals.ravel()
+    try:
+        step = -np.linalg.solve(information, gradient)
+    except np.linalg.LinAlgError:  # the matches do not determine the pose
+        step = -np.linalg.lstsq(information, gradient, rcond=None)[0]
+    # cv2.Rodrigues takes a tenth of the time of the functions for stacks of rotations.
+    return make_pose(cv2.Rodrigues(step[3:])[0] @ T[:3, :3], T[:3, 3] + step[:3])
 
 
 def error_scale(errors: NDArray[np.float64]) -> float:

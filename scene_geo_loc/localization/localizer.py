@@ -6,12 +6,13 @@ Describe, retrieve K keyframes, re-rank, match, lift by depth, solve, verify.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.parallel import available_cores
 from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.localization.covariance import block_count, pose_covariance
 from scene_geo_loc.localization.estimate import (
@@ -26,12 +27,13 @@ from scene_geo_loc.localization.estimate import (
 from scene_geo_loc.localization.pnp import FIT_WIDTH, CameraMatches, refine_pnp, spread
 from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, Stopwatch, camera_images
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
-from scene_geo_loc.localization.robust_pnp import rerank_inliers
+from scene_geo_loc.localization.robust_pnp import FIRST_SEARCH, rerank_inliers
 from scene_geo_loc.localization.solution import Solution, all_of, by_camera, by_candidate, propose
+from scene_geo_loc.localization.stored_keyframes import StoredKeyframe, StoredKeyframes
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers import make_matcher
 from scene_geo_loc.matchers.base import Matcher
-from scene_geo_loc.matchers.features import LocalFeatures
+from scene_geo_loc.matchers.features import LocalFeatures, Matched
 from scene_geo_loc.networks.checkpoint import load_network
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import Extractor, SceneFeatures, has_contrast
@@ -46,6 +48,9 @@ RERANK_WIDTH = 2.0
 
 RERANK_MATCHES = 400
 """Largest number of matches of all candidates together that a first pose is searched with."""
+
+WIDE_FIT_STEP = 3
+"""The fit that brings a first pose near to all matches takes every n-th of them."""
 
 MIN_SPREAD = 0.05
 """Least standard deviation of the inliers' pixels across their principal axis, in heights of the input."""
@@ -82,8 +87,11 @@ class Localizer:
         self.extractor = extractor or Extractor(network_of(reference_map), device)
         network = self.extractor.network
         self._input_size = (network.input_width, network.input_height)
-        self._map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
+        map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
         self.matcher = make_matcher(reference_map.info.matcher, network, reference_map.matcher_file, matcher)
+        self._keyframes = StoredKeyframes(reference_map, self.matcher.storage, map_cameras)
+        self._threads_count = available_cores()
+        self._threads = ThreadPoolExecutor(self._threads_count, thread_name_prefix="match")
         asked, own = self.settings, self.matcher
         self.min_inlier_ratio = (
             own.min_inlier_ratio if asked.min_inlier_ratio is None else asked.min_inlier_ratio
@@ -208,7 +216,7 @@ class Localizer:
         matches, limit = [rough.geometry], self.settings.max_reprojection_error_px
         some = np.zeros(len(rough.matches), bool)
         some[:: -(-len(some) // RERANK_MATCHES) or 1] = True
-        solution = propose(matches, [some], limit)
+        solution = propose(matches, [some], limit, effort=FIRST_SEARCH)
         if solution is None or self._reject(solution, [rough]) is not None:
             return None
         return solution
@@ -218,38 +226,16 @@ class Localizer:
 
         Pixels are those of the network's input.
         """
-        storage, world = self.matcher.storage, self.map
-        stored = storage.rerank_rows if is_subset else slice(None)
-        found = []
-        for k in keyframes:
-            features = storage.read(world.features_of(k), is_subset)
-            query_pixels, rows = self.matcher.match(query, features)
-            depth = world.depth[k][stored][rows]
-            sigma = np.zeros_like(depth) if world.depth_sigma is None else world.depth_sigma[k][stored][rows]
-            known = np.isfinite(depth)
-            found.append((query_pixels[known], features.pixels[rows[known]], depth[known], sigma[known]))
-        query_pixels, pixels, depth, sigma = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-        keyframe = np.repeat(np.asarray(keyframes, np.int64), [len(pixels) for _, pixels, _, _ in found])
-        rays = self._rays(pixels, world.camera_index[keyframe])
-        T = world.T_map_camera[keyframe]
-        lifted = (T[:, :3, :3] @ (rays * depth.astype(np.float64)[:, None])[:, :, None])[:, :, 0]
-        return Matches(
-            query_pixels=query_pixels,
-            keyframe=keyframe,
-            keyframe_pixels=pixels,
-            points_map=lifted + T[:, :3, 3],
-            points_sigma=sigma.astype(np.float64)[:, None] * lifted,
-            inlier=np.zeros(len(pixels), bool),
-        )
+        read = self._keyframes.subset if is_subset else self._keyframes.all_features
 
-    def _rays(self, pixels: NDArray[np.float64], camera: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Returns the rays (M, 3) through pixels (M, 2) of the map's cameras of the numbers `camera` (M,)."""
-        if len(self._map_cameras) == 1:
-            return self._map_cameras[0].rays(pixels)
-        rays = np.zeros((len(pixels), 3))
-        for number in np.unique(camera):
-            rays[camera == number] = self._map_cameras[number].rays(pixels[camera == number])
-        return rays
+        def match(some: Sequence[int]) -> Matches:
+            stored = [read(k) for k in some]
+            matched = self.matcher.match_all(query, [keyframe.features for keyframe in stored])
+            return Matches.concatenate(list(map(lifted, some, stored, matched)))
+
+        size = -(-len(keyframes) // self._threads_count)
+        parts = [keyframes[i : i + size] for i in range(0, len(keyframes), size)]
+        return Matches.concatenate(list(self._threads.map(match, parts)))
 
     def _solve(self, queries: Sequence[QueryMatches]) -> Solution | None:
         """Returns the pose that most matches agree with (section 3.4).
@@ -289,7 +275,8 @@ class Localizer:
         Matches with near points are off by more than an inlier may be: a narrow fit would leave them out.
         """
         limit = self.settings.max_reprojection_error_px
-        T = refine_pnp(T_map_base, matches, RERANK_WIDTH * limit)
+        some = [camera.where(slice(None, None, WIDE_FIT_STEP)) for camera in matches]
+        T = refine_pnp(T_map_base, some, RERANK_WIDTH * limit)
         return Solution(T, all_of(matches), []).at(T, matches, limit)
 
     def _fitted(self, solution: Solution, matches: Sequence[CameraMatches]) -> Solution:
@@ -361,6 +348,23 @@ class Localizer:
             query_pixels=(matches.query_pixels + 0.5) * size / self._input_size - 0.5,
             keyframe_pixels=(matches.keyframe_pixels + 0.5) * keyframe_sizes / self._input_size - 0.5,
         )
+
+
+def lifted(k: int, stored: StoredKeyframe, matched: Matched) -> Matches:
+    """Returns the matches with keyframe `k` whose depth is known, in pixels of the network's input."""
+    query_pixels, rows = matched
+    points = stored.points_map[rows]
+    known = np.isfinite(points[:, 2])
+    if not known.all():
+        query_pixels, rows, points = query_pixels[known], rows[known], points[known]
+    return Matches(
+        query_pixels=query_pixels,
+        keyframe=np.full(len(rows), k),
+        keyframe_pixels=stored.features.pixels[rows],
+        points_map=points,
+        points_sigma=stored.points_sigma[rows],
+        inlier=np.zeros(len(rows), bool),
+    )
 
 
 def network_of(reference_map: ReferenceMap) -> InferenceNetwork:

@@ -44,8 +44,8 @@ class CameraMatches:
         """Returns the reprojection errors (M,) at a pose in pixels; infinite behind the camera."""
         return reprojection_errors(T_map_base @ self.T_base_camera, self.pixels, self.points_map, self.camera)
 
-    def where(self, chosen: NDArray[np.bool_]) -> CameraMatches:
-        """Returns the matches that a mask (M,) chooses."""
+    def where(self, chosen: NDArray[np.bool_] | slice) -> CameraMatches:
+        """Returns the matches that a mask (M,) or a slice chooses."""
         arrays = ("pixels", "points_map", "points_sigma", "keyframe")
         known = {name: array for name in arrays if (array := getattr(self, name)) is not None}
         return replace(self, **{name: array[chosen] for name, array in known.items()})
@@ -56,6 +56,8 @@ class CameraMatches:
         residuals, J = linearised(
             T_map_camera, self.pixels, self.points_map, self.camera, self.points_sigma, scale
         )
+        if (T_map_base[:3, 3] == T_map_camera[:3, 3]).all():
+            return residuals, J
         by_base = np.eye(6)
         by_base[:3, 3:] = skew((T_map_base[:3, 3] - T_map_camera[:3, 3])[None])[0]
         return residuals, (by_base.T @ J.reshape(6, -1)).reshape(J.shape)
@@ -85,6 +87,8 @@ def _joint(matches: Sequence[CameraMatches]) -> Callable[[Pose, float], Linearis
     """Returns the function that linearises the reprojections of all cameras at a pose."""
 
     def linearise(T_map_base: Pose, scale: float) -> Linearised:
+        if len(matches) == 1:
+            return matches[0].linearised(T_map_base, scale)
         residuals, J = zip(*(camera.linearised(T_map_base, scale) for camera in matches), strict=True)
         return np.concatenate(residuals, axis=-1), np.concatenate(J, axis=-1)
 

@@ -18,6 +18,9 @@ from scene_geo_loc.localization.solvers.opencv_solver import OpenCvSolver
 FULL_SEARCH = Effort(max_iterations=1000, min_iterations=100, is_precise=True)
 """Search for a query's pose; 1000 iterations as in the paper."""
 
+FIRST_SEARCH = Effort(max_iterations=1000, min_iterations=50, is_precise=False)
+"""Search for a first pose, which is fitted to other matches afterwards."""
+
 SHORT_SEARCH = Effort(max_iterations=100, min_iterations=50, is_precise=False)
 """Search that re-ranks a candidate."""
 
@@ -36,7 +39,10 @@ def pnp_solver() -> PnpSolver:
 
 
 def solve_pnp(
-    matches: Sequence[CameraMatches], max_error_px: float, solver: PnpSolver | None = None
+    matches: Sequence[CameraMatches],
+    max_error_px: float,
+    solver: PnpSolver | None = None,
+    effort: Effort = FULL_SEARCH,
 ) -> Pose | None:
     """Returns T_map_base by RANSAC over the matches of all cameras.
 
@@ -46,6 +52,7 @@ def solve_pnp(
         matches: one item a camera.
         max_error_px: largest reprojection error of an inlier.
         solver: the solver; None: that of this machine.
+        effort: how long the search is.
 
     Returns None where there are too few matches or no pose is found.
     """
@@ -59,12 +66,12 @@ def solve_pnp(
     centred = [replace(camera, points_map=camera.points_map - centre) for camera in fewer]
     seeing = [camera for camera in centred if len(camera)]
     if len(seeing) > 1:
-        solution = solver.rig_pose(centred, max_error_px, FULL_SEARCH)
+        solution = solver.rig_pose(centred, max_error_px, effort)
         if solution is None or solution.inliers < MIN_MATCHES:
             return None
         T_map_base = solution.T
     else:
-        solution = solver.camera_pose(seeing[0], max_error_px, FULL_SEARCH)
+        solution = solver.camera_pose(seeing[0], max_error_px, effort)
         if solution is None:
             return None
         T_map_base = solution.T @ inverse(seeing[0].T_base_camera)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.pnp import CameraMatches
 from scene_geo_loc.localization.query import QueryMatches
-from scene_geo_loc.localization.robust_pnp import solve_pnp
+from scene_geo_loc.localization.robust_pnp import FULL_SEARCH, solve_pnp
+from scene_geo_loc.localization.solvers.base import Effort
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,15 @@ def propose(
     chosen: list[NDArray[np.bool_]],
     limit: float,
     only_voters: bool = False,
+    effort: Effort = FULL_SEARCH,
 ) -> Solution | None:
     """Returns the pose solved from the chosen matches, or None.
 
     Its inlier ratio is over all matches, or with `only_voters` over the chosen ones.
     """
-    pose = solve_pnp([camera.where(mask) for camera, mask in zip(matches, chosen, strict=True)], limit)
+    pose = solve_pnp(
+        [camera.where(mask) for camera, mask in zip(matches, chosen, strict=True)], limit, effort=effort
+    )
     if pose is None:
         return None
     voters = chosen if only_voters else all_of(matches)

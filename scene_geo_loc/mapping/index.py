@@ -50,6 +50,10 @@ class DescriptorIndex:
         """Length of a descriptor."""
         return int(self._index.d)
 
+    def descriptors(self) -> NDArray[np.float32]:
+        """Returns the stored descriptors (N, D), to half precision."""
+        return np.asarray(self._index.reconstruct_n(0, len(self)), np.float32)
+
     def search(
         self, descriptor: NDArray[np.float32], count: int, among: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

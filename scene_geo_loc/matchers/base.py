@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -56,9 +57,13 @@ class Matcher(ABC):
         """
 
     def match(self, query: LocalFeatures, reference: LocalFeatures) -> Matched:
-        """Returns the mutual nearest neighbours by cosine."""
+        """Returns the mutual nearest neighbours by cosine; several threads may call it at once."""
         in_reference, in_query = mutual_nearest(reference.descriptors @ query.descriptors.T)
         return Matched(query.pixels[in_query], in_reference)
+
+    def match_all(self, query: LocalFeatures, references: Sequence[LocalFeatures]) -> list[Matched]:
+        """Returns the matches with each of several keyframes, the same as `match`."""
+        return [self.match(query, reference) for reference in references]
 
     @abstractmethod
     def rows(

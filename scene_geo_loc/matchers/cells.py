@@ -70,4 +70,4 @@ def pack(features: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def unpack(packed: NDArray[np.uint8], channels: int) -> NDArray[np.float32]:
     """Returns unit features (N, C) from bytes (N, C/2, rounded up), the inverse of `pack`."""
-    return unit(_UNPACKED[packed].reshape(len(packed), -1)[:, :channels])
+    return unit(_UNPACKED.take(packed, axis=0).reshape(len(packed), 2 * packed.shape[1])[:, :channels])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +47,14 @@ class EncoderMatcher(Matcher):
         if self.storage.is_sparse:
             self.min_inlier_ratio = SPARSE_INLIER_RATIO
         self.depth_pixels = self.cells
-        self._grid, self._stride = network.grid, network.signature.local_features.stride
+        self._stride = network.signature.local_features.stride
+        rows, columns = np.indices(network.grid).reshape(2, -1)
+        # From a cell to its neighbour; 0 at the border.
+        self._steps = (
+            1 * ((columns > 0) & (columns < network.grid[1] - 1)),
+            network.grid[1] * ((rows > 0) & (rows < network.grid[0] - 1)),
+        )
+        self._memory = threading.local()
 
     def extract(self, image: NDArray[np.uint8], features: SceneFeatures) -> LocalFeatures:
         """See `Matcher.extract`."""
@@ -53,12 +62,21 @@ class EncoderMatcher(Matcher):
 
     def match(self, query: LocalFeatures, reference: LocalFeatures) -> Matched:
         """Returns the mutual nearest neighbours by cosine, with interpolated pixels."""
-        similarity = reference.descriptors @ query.descriptors.T
-        in_reference, in_query = mutual_nearest(similarity)
-        if len(query.pixels) < len(self.cells):  # a subset lacks the neighbouring cells
-            return Matched(query.pixels[in_query], in_reference)
-        shift = self._shift(similarity, in_reference, in_query)
-        return Matched(query.pixels[in_query] + self._stride * shift, in_reference)
+        return self.match_all(query, [reference])[0]
+
+    def match_all(self, query: LocalFeatures, references: Sequence[LocalFeatures]) -> list[Matched]:
+        """Returns the matches with each of several keyframes, from one matrix of similarities."""
+        similarity = self._similarity(
+            np.concatenate([reference.descriptors for reference in references]), query.descriptors
+        )
+        ends = np.cumsum([len(reference.pixels) for reference in references])
+        in_reference, in_query = mutual_nearest(similarity, ends.tolist())
+        pixels = query.pixels[in_query]
+        if len(query.pixels) == len(self.cells):  # a subset lacks the neighbouring cells
+            pixels = pixels + self._stride * self._shift(similarity, in_reference, in_query)
+        starts = ends - [len(reference.pixels) for reference in references]
+        parts = zip(starts, *np.searchsorted(in_reference, [starts, ends]), strict=True)
+        return [Matched(pixels[a:b], in_reference[a:b] - start) for start, a, b in parts]
 
     def rows(
         self, image: NDArray[np.uint8], features: SceneFeatures, known: NDArray[np.bool_]
@@ -70,6 +88,15 @@ class EncoderMatcher(Matcher):
         """Writes the axes of the stored features."""
         self.storage.save(path)
 
+    def _similarity(self, reference: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns the cosines (N, M) of features, in memory that the next call in the same thread reuses."""
+        size = len(reference) * len(query)
+        memory = getattr(self._memory, "values", None)
+        if memory is None or len(memory) < size:
+            memory = self._memory.values = np.empty(size, np.float32)
+        similarity: NDArray[np.float32] = memory[:size].reshape(len(reference), len(query))
+        return np.matmul(reference, query.T, out=similarity)
+
     def _shift(
         self, similarity: NDArray[np.float32], in_reference: NDArray[np.intp], in_query: NDArray[np.intp]
     ) -> NDArray[np.float64]:
@@ -77,15 +104,13 @@ class EncoderMatcher(Matcher):
 
         At the image's border, where a neighbour is missing, it is 0.
         """
-        rows, columns = self._grid
-        row, column = np.divmod(in_query, columns)
-        shift = np.zeros((len(in_query), 2))
-        centre = similarity[in_reference, in_query]
-        for axis, (at, cells, step) in enumerate(((column, columns, 1), (row, rows, columns))):
-            inside = (at > 0) & (at < cells - 1)
-            before = similarity[in_reference[inside], in_query[inside] - step]
-            after = similarity[in_reference[inside], in_query[inside] + step]
-            curvature = before + after - 2 * centre[inside]
-            top = np.divide(before - after, 2 * curvature, out=np.zeros_like(before), where=curvature < 0)
-            shift[inside, axis] = np.clip(top, -0.5, 0.5)
+        flat, at = similarity.ravel(), in_reference * similarity.shape[1] + in_query
+        centre = flat[at]
+        shift = np.zeros((len(at), 2))
+        for axis, steps in enumerate(self._steps):
+            step = steps[in_query]
+            before, after = flat[at - step], flat[at + step]
+            curvature = before + after - 2 * centre
+            top = np.divide(before - after, 2 * curvature, out=np.zeros_like(centre), where=curvature < 0)
+            shift[:, axis] = np.clip(top, -0.5, 0.5)
         return shift

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,21 +35,35 @@ class Matched(NamedTuple):
     reference: NDArray[np.intp]
 
 
-def mutual_nearest(similarity: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def mutual_nearest(
+    similarity: NDArray[np.float32], ends: Sequence[int] = ()
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Returns rows and columns of a matrix (M, N) of similarities that are each other's best.
 
     The bidirectional test of Perspective-n-Learned-Point, section 3.2.
+
+    Args:
+        ends: rows that end groups, each of which is matched on its own, the last one being M; none for one
+            group.
     """
     if similarity.size == 0:
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
     best_column = similarity.argmax(axis=1)
     greatest_of_row = similarity[np.arange(len(similarity)), best_column]
-    # Along columns, numpy's max is nine times as fast as its argmax.
-    rows = np.flatnonzero(greatest_of_row == similarity.max(axis=0)[best_column])
+    is_mutual, start = np.zeros(len(similarity), bool), 0
+    for end in ends or (len(similarity),):
+        group = slice(start, end)
+        # Along columns, numpy's max is nine times as fast as its argmax.
+        if end > start:
+            greatest_of_column = similarity[group].max(axis=0)
+            is_mutual[group] = greatest_of_row[group] == greatest_of_column[best_column[group]]
+        start = end
+    rows = np.flatnonzero(is_mutual)
     return rows, best_column[rows]
 
 
 def unit(vectors: NDArray) -> NDArray[np.float32]:
     """Returns vectors (..., C) scaled to unit length."""
     single = np.asarray(vectors, np.float32)
-    return single / np.maximum(np.linalg.norm(single, axis=-1, keepdims=True), np.float32(1e-9))
+    length = np.sqrt(np.einsum("...c,...c->...", single, single))[..., None]
+    return single / np.maximum(length, np.float32(1e-9))

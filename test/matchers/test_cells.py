@@ -55,3 +55,7 @@ def test_four_bits_keep_the_directions_of_features(rng: np.random.Generator, cha
 
 def test_a_feature_without_direction_is_packed() -> None:
     np.testing.assert_array_equal(unpack(pack(np.zeros((2, 4), np.float32)), 4), np.zeros((2, 4)))
+
+
+def test_no_features_are_unpacked() -> None:
+    assert unpack(np.zeros((0, 20), np.uint8), 40).shape == (0, 40)

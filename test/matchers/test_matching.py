@@ -36,3 +36,12 @@ def test_matches_are_one_to_one_and_the_same_from_both_sides(seed: int, m: int, 
     pairs = set(zip(*mutual_nearest(query @ reference.T), strict=True))
     assert pairs == {(q, r) for r, q in zip(*mutual_nearest((query @ reference.T).T), strict=True)}
     assert len({q for q, _ in pairs}) == len({r for _, r in pairs}) == len(pairs) >= 1
+
+
+def test_each_group_of_rows_is_matched_as_if_alone() -> None:
+    query = unit(2, 40)
+    groups = [unit(3, 25), unit(4, 0), unit(5, 31)]
+    rows, columns = mutual_nearest(np.concatenate(groups) @ query.T, [25, 25, 56])
+    alone = [mutual_nearest(group @ query.T) for group in groups]
+    np.testing.assert_array_equal(rows, np.concatenate([alone[0][0], alone[2][0] + 25]))
+    np.testing.assert_array_equal(columns, np.concatenate([alone[0][1], alone[2][1]]))

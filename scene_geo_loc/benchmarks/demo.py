@@ -238,7 +238,7 @@ class Demo:
         slowest = max(drive.slowdown for drive in live.values())
         conditions = (
             f"{mapped} Each drive was played to the localization node on {describe_machine()}. "
-            f"{describe_pace(slowest)}"
+            f"{describe_pace(slowest, 'The slowest replay')}"
         )
         write_index(index, "One street, three drives, one map", conditions, rows, picture)
         return index

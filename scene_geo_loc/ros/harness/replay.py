@@ -201,8 +201,8 @@ def image_topic_of(bag: Bag) -> str:
     )
 
 
-def describe_pace(slowdown: float) -> str:
+def describe_pace(slowdown: float, subject: str = "The replay") -> str:
     """Returns a sentence on the speed of a replay, from ReplayAnswers.slowdown."""
     if slowdown < REAL_TIME_SLOWDOWN:
-        return "The replay ran in real time."
-    return f"The replay ran {slowdown:.1f} times slower than real time, as the node needed on this machine."
+        return f"{subject} ran in real time."
+    return f"{subject} ran {slowdown:.1f} times slower than real time, as the node needed on this machine."

@@ -23,7 +23,8 @@ LAMP_RANGE_M = 32.0
 _SODIUM, _WHITE = (1.0, 0.52, 0.14), (0.9, 0.92, 0.8)
 _BURNING, _SODIUM_SHARE = 0.6, 0.8
 HEADLIGHT, TAIL_LIGHT = (1.0, 0.93, 0.78), (1.0, 0.08, 0.04)
-_SPREAD_M = 70.0
+_SPREAD_M, _WIDTH = 70.0, 2.3
+"""Reach of headlights, and the tangent of the angle to either side at which nothing is left of them."""
 _LIGHTING_CARS = 2
 
 
@@ -132,10 +133,11 @@ def add_headlights(light: F32, points: Columns, normal: Columns, T_map_base: Pos
     place = (T_map_base[:3, 3] + 1.9 * T_map_base[:3, 0] + (0, 0, 0.65)).astype(np.float32)
     x, y, z = (points[axis] - place[axis] for axis in range(3))
     ahead = x * forward[0] + y * forward[1] + z * forward[2]
-    near = np.flatnonzero((ahead > 0.3) & (ahead < _SPREAD_M))
+    aside = x * left[0] + y * left[1] + z * left[2]
+    near = np.flatnonzero((ahead > 0.3) & (ahead < _SPREAD_M) & (np.abs(aside) < np.float32(_WIDTH) * ahead))
     x, y, z, ahead = x[near], y[near], z[near], ahead[near]
     square = x * x + y * y + z * z
-    across = (x * left[0] + y * left[1] + z * left[2]) / ahead
+    across = aside[near] / ahead
     above = z / ahead + np.float32(0.012)
     beam = np.exp(-np.square(across * np.float32(1 / 0.45)))
     beam *= np.exp(-np.square(above * np.where(above > 0, np.float32(1 / 0.035), np.float32(1 / 0.16))))

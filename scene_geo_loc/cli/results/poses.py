@@ -45,8 +45,8 @@ def print_results(runs: Mapping[str, Summary], title: str = "") -> None:
     console = Console(highlight=False)
     console.print(table)
     limit = f"{first.wrong_fix_m:g} m"
-    over = "answered" if any(summary.unanswered for summary in runs.values()) else "all"
-    notes = [f"Errors over localized queries, shares over {over} queries; wrong fix: position error > {limit}."]
+    over = "answered queries" if any(summary.unanswered for summary in runs.values()) else "all queries"
+    notes = [f"Errors over localized queries, shares over {over}; wrong fix: position error > {limit}."]
     for name, summary in runs.items():
         if summary.unanswered:
             notes.append(

@@ -79,6 +79,12 @@ def test_colcon_can_read_the_set_up(setup_values: dict[str, Any]) -> None:
     assert len(setup_values["entry_points"]["console_scripts"]) == 5
 
 
+def test_colcon_installs_nodes_that_run_with_the_python_of_the_shell(setup_values: dict[str, Any]) -> None:
+    options = setup_values["command_options"]
+    assert options["build_scripts"]["executable"][1] == "/usr/bin/env python3"
+    assert options["install"]["install_scripts"][1].endswith(f"lib/{NAME}")
+
+
 def test_every_file_that_is_no_module_is_installed(setup_values: dict[str, Any]) -> None:
     patterns = setup_values["package_data"][NAME]
     installed = {path for pattern in patterns for path in (ROOT / NAME).glob(pattern)}

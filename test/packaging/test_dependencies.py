@@ -72,7 +72,8 @@ def test_all_that_a_robot_needs_has_wheels_for_arm(python: str, tmp_path: Path) 
     pip takes the markers of this machine, not those of the target.  The direct requirements are chosen here;
     an indirect one that only the target needs would be missed.
     """
-    lines = [f"{one.name}{one.specifier}" for one in required("aarch64", python)]
+    needed = required("aarch64", python) + required("aarch64", python, "simulation")
+    lines = [f"{one.name}{one.specifier}" for one in needed + required("aarch64", python, "reports")]
     platforms = [f"--platform=manylinux_2_{minor}_aarch64" for minor in GLIBC]
     options = ["--dry-run", "--ignore-installed", "--only-binary=:all:", "--quiet", "--retries=1"]
     target = [f"--python-version={python}", "--implementation=cp", *platforms, f"--target={tmp_path}"]

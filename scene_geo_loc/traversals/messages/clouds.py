@@ -143,12 +143,13 @@ def deskew(cloud: PointCloud, stamp_ns: int, poses_at: PosesAt) -> NDArray[np.fl
     after = np.minimum(before + 1, len(knots) - 1)
     since = stamps_ns - knots[before]
     usable = known[before] & (known[after] | (since == 0))
-    order = np.flatnonzero(usable)
     # All points between two knots at once; most lidars send them in order of time.
-    is_ordered = bool((before[1:] >= before[:-1]).all())
-    by_time = np.arange(len(order)) if is_ordered else np.argsort(before[order], kind="stable")
-    order = order[by_time]
-    before, xyz = before[order], cloud.xyz.T.take(order, axis=1)
+    by_time: NDArray[np.intp] | slice = slice(None)
+    order: NDArray[np.intp] | slice = slice(None) if usable.all() else np.flatnonzero(usable)
+    if (before[1:] < before[:-1]).any():
+        by_time = np.argsort(before[order], kind="stable")
+        order = np.flatnonzero(usable)[by_time]
+    before, xyz = before[order], np.array(cloud.xyz.T[:, order])
     fraction = since[order] / np.maximum(knots[after[order]] - knots[before], 1)
     next_knot = np.minimum(np.arange(len(knots)) + 1, len(knots) - 1)
     T_map_sensors = np.concatenate([poses[:, :3], poses[next_knot, :3]], axis=1)
@@ -157,6 +158,8 @@ def deskew(cloud: PointCloud, stamp_ns: int, poses_at: PosesAt) -> NDArray[np.fl
         part = slice(ends[knot], ends[knot + 1])
         moved = T_map_sensors[knot, :, :3] @ xyz[:, part] + T_map_sensors[knot, :, 3:]
         xyz[:, part] = moved[:3] + fraction[part] * (moved[3:] - moved[:3])
+    if isinstance(by_time, slice):
+        return xyz.T
     points = np.empty_like(xyz)
     points[:, by_time] = xyz
     return points.T

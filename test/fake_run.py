@@ -15,7 +15,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, make_pose
 from scene_geo_loc.localization.estimate import CameraEstimate, Matches, PoseEstimate, Status
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
-from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
+from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.skipped import Skipped
 
 CAMERA = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
@@ -59,7 +59,7 @@ class FakeTraversal:
             truth = pose_at(float(i)) if self.has_truth else None
             yield Frame(i * 10**8, image, CAMERA, truth, name=f"frame {i}")
 
-    def scans(self) -> Iterator[Scan]:
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
         return iter(())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from room import Room
 
 from scene_geo_loc.geometry.pose import transform
-from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
+from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.skipped import Skipped
 
 
@@ -53,7 +53,7 @@ class LidarRoom:
                 T_map_camera=T_map_camera,
             )
 
-    def scans(self) -> Iterator[Scan]:
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
         for i, frame in enumerate(self._frames):
             if i in self.scanned:
                 seen = np.random.default_rng(i).random(frame.depth.shape) < 0.1

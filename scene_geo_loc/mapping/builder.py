@@ -22,6 +22,7 @@ from scene_geo_loc.core.parallel import ReadAhead, read_ahead
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.core.progress import ProgressCallback, ProgressDisplay, ignore_progress, no_display
 from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator, MapPoints
+from scene_geo_loc.depth.thinning import ScanThinning
 from scene_geo_loc.depth.window import WINDOWS
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
@@ -143,6 +144,7 @@ class MapBuilder:
         self._extractor: Extractor | None = None
         self._computing = threading.Lock()  # extractor and matcher serve one keyframe at a time
         self._waiting: deque[Frame] = deque()
+        self._thinning = self._new_thinning()
         self._lidar = LidarAccumulator(WINDOWS.get(self.settings.lidar))
         self._latest_ns = -(2**63)
         self._partial = PartialMap(self.out)
@@ -178,7 +180,7 @@ class MapBuilder:
             return True
 
         def jobs() -> Iterator[_Job]:
-            with read_ahead(traversal.scans(), SCANS_AHEAD) as scans:
+            with read_ahead(self._new_thinning().scans(traversal), SCANS_AHEAD) as scans:
                 frames = traversal.frames(pass_over)
                 items: Iterator[Frame | Scan] = heapq.merge(scans, frames, key=lambda item: item.stamp_ns)
                 for item in items:
@@ -193,6 +195,7 @@ class MapBuilder:
 
     def add_scan(self, scan: Scan) -> None:
         """Adds a lidar scan."""
+        self._thinning.look_at(scan)
         self._lidar.add(scan)
         self._advance(scan.stamp_ns)
 
@@ -226,6 +229,16 @@ class MapBuilder:
         self.progress.frames += 1
         self._advance(stamp_ns)
         return True
+
+    def pass_over_scan(self) -> bool:
+        """Returns whether the next scan is not needed, because the lidar is dense; see `ScanThinning`.
+
+        Lets the caller skip decoding it.
+        """
+        return self._thinning.pass_over()
+
+    def _new_thinning(self) -> ScanThinning:
+        return ScanThinning(None if self.settings.lidar == "auto" else self.settings.lidar == "spinning")
 
     def _rejection(self, frame: Frame) -> FrameRejection | None:
         if frame.T_map_camera is None:

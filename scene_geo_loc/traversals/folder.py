@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, transform
-from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
+from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 from scene_geo_loc.traversals.subset import WHOLE, Subset
 from scene_geo_loc.traversals.vehicle import Recording
@@ -151,11 +151,16 @@ class FolderTraversal:
         depth = self._depth(files, image.shape[:2])
         return Frame(files.stamp_ns, image, files.camera, files.T_map_camera, depth, files.image.name)
 
-    def scans(self) -> Iterator[Scan]:
-        """Yields the lidar's sweeps in order of time, each transformed to the map by one pose."""
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
+        """Yields the lidar's sweeps in order of time, each transformed to the map by one pose.
+
+        See `Traversal.scans`.
+        """
         assert self.read_scan is not None or not self.scan_files
         self._skipped_scans = skipped = Skipped(dict(self.scans_left_out.counts))
         for file in self.scan_files:
+            if pass_over(file.stamp_ns):
+                continue
             try:
                 points = self.read_scan(file.path)  # type: ignore[misc]
             except (OSError, ValueError):

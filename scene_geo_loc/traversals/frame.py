@@ -57,8 +57,12 @@ PassOver = Callable[[int, Pose | None], bool]
 """Returns whether the frame with a stamp and a pose is not needed; called before its image is read."""
 
 
-def read_all(stamp_ns: int, T_map_camera: Pose | None) -> bool:
-    """A `PassOver` that needs every frame."""
+PassOverScan = Callable[[int], bool]
+"""Returns whether the scan with a stamp is not needed; called before it is decoded."""
+
+
+def read_all(stamp_ns: int, T_map_camera: Pose | None = None) -> bool:
+    """A `PassOver` and `PassOverScan` that needs everything."""
     return False
 
 
@@ -91,8 +95,13 @@ class Traversal(Protocol):
         """
         ...
 
-    def scans(self) -> Iterator[Scan]:
-        """Yields the lidar's scans in order of time; nothing where there is no lidar."""
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
+        """Yields the lidar's scans in order of time; nothing where there is no lidar.
+
+        Args:
+            pass_over: called with the stamp of each scan in order of time; those for which it returns True
+                are left out and not decoded.
+        """
         ...
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, Traversal, read_all
+from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, Traversal, read_all
 from scene_geo_loc.traversals.skipped import Skipped
 
 SAME_INSTANT_NS = 50_000_000
@@ -45,9 +45,9 @@ class RigTraversal:
         """
         return heapq.merge(*(camera.frames(pass_over) for camera in self.cameras), key=_stamp)
 
-    def scans(self) -> Iterator[Scan]:
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
         """Yields the lidar's scans once."""
-        return self.cameras[0].scans()
+        return self.cameras[0].scans(pass_over)
 
     def instants(self) -> Iterator[list[Frame]]:
         """Yields each frame of the first camera followed by the simultaneous frames of the others.

@@ -14,7 +14,7 @@ from scene_geo_loc.benchmarks.poses.methods import MapConfig
 from scene_geo_loc.benchmarks.poses.results import Place
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.networks.runtime.extractor import Extractor
-from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
+from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.rig import RigTraversal
 from scene_geo_loc.traversals.skipped import Skipped
 
@@ -43,7 +43,7 @@ class Camera:
             x = -4.0 + 0.5 * stamp_ns / 1e9
             yield self.room.frame(x, self.offset_y, self.heading_deg, stamp_ns)
 
-    def scans(self) -> Iterator[Scan]:
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
         return iter(())
 
 

@@ -13,7 +13,7 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.packs.posed_images import PosedImages, PosedPairs, pack_posed_images, undistorted
 from scene_geo_loc.training.scene.batches import NEIGHBOURS, SceneBatches
-from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
+from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.skipped import Skipped
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ class Walk:
             depth = np.full((60, 80), 4.0, np.float32) if self._depth else None
             yield Frame(k, image, CAMERA, at(0.5 * k) if self._posed else None, depth)
 
-    def scans(self) -> Iterator[Scan]:
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
         yield from ()
 
 

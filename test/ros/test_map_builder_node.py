@@ -68,7 +68,7 @@ class FakeBuilder:
         self.order: list[int] = []
         self.progress = BuildProgress()
         self.finished = False
-        self.standing = False
+        self.standing = self.is_dense = False
 
     def pass_over(self, stamp_ns: int, T_map_camera: np.ndarray) -> bool:
         return self.standing
@@ -77,6 +77,9 @@ class FakeBuilder:
         self.frames.append(frame)
         self.order.append(frame.stamp_ns)
         self.progress.frames = self.progress.keyframes = len(self.frames)
+
+    def pass_over_scan(self) -> bool:
+        return self.is_dense
 
     def add_scan(self, scan: Any) -> None:
         self.scans.append(scan)
@@ -192,6 +195,20 @@ def test_the_points_of_a_sweep_are_taken_to_the_map_each_at_its_own_time(
     drive.image(START + 4 * SECOND // 10)
     points = world.wait(lambda: drive.builder.scans, "a scan")[0].points_map
     np.testing.assert_allclose(points[:, 0], [10.0, 10.2, 10.6], atol=1e-6)
+
+
+def test_a_scan_that_the_builder_passes_over_is_not_given_to_it(world: Any, picture: np.ndarray) -> None:
+    drive = Drive(world, picture, scan_topic="scan")
+    drive.builder.is_dense = True
+    for tenths in range(6):
+        drive.transform(START + tenths * SECOND // 10)
+    scan = LaserScan(range_min=0.1, range_max=50.0, ranges=[10.0])
+    scan.header.frame_id, scan.header.stamp = "lidar_link", ns_to_stamp(START)
+    world.publish("scan", scan)
+    world.wait(lambda: drive.node.counters.totals()[Event.SCAN_RECEIVED], "the scan to arrive")
+    drive.image(START + 4 * SECOND // 10)
+    world.wait(lambda: drive.builder.frames, "a frame")
+    assert drive.builder.scans == []
 
 
 def test_a_live_scan_gives_the_same_points_as_a_recorded_one(

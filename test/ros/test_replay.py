@@ -16,7 +16,7 @@ from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, inverse, make_pose
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.metrics.pose_error import summarize
 from scene_geo_loc.ros.harness.replay import ReplayAnswers, describe_pace, replay
-from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
+from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 from scene_geo_loc.traversals.skipped import Skipped
@@ -59,7 +59,7 @@ class Recording:
             image = np.zeros((2, 2, 3), np.uint8)
             yield Frame(i * 10**8, image, Camera(2, 2, 1.0, 1.0, 0.5, 0.5), truth)
 
-    def scans(self) -> Iterator[Scan]:
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
         return iter(())
 
 

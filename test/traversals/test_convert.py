@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import TraversalError
-from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
+from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.rig import RigTraversal
 from scene_geo_loc.traversals.rosbag.convert import T_BASE_CAMERA, convert
@@ -39,7 +39,7 @@ class Made:
             pose = None if i == 2 else base_at(i) @ T_BASE_CAMERA
             yield Frame(stamp(i), picture(i), CAMERA, pose, depth)
 
-    def scans(self) -> Iterator[Scan]:
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
         for i in (-0.5, 0.0, 0.5, 3.5, 4.5):
             yield Scan(stamp(i), POINTS)
 

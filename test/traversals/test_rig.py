@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
+from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.rig import RigTraversal
 from scene_geo_loc.traversals.skipped import Skipped
 
@@ -29,7 +29,7 @@ class Clock:
             image = np.zeros((4, 6, 3), np.uint8)
             yield Frame(ms * MS, image, Camera(6, 4, 5.0, 5.0, 2.5, 1.5), name=f"{self.name} {ms}")
 
-    def scans(self) -> Iterator[Scan]:
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
         yield Scan(0, np.zeros((1, 3)))
 
 

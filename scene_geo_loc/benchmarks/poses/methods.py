@@ -14,7 +14,7 @@ from scene_geo_loc.localization.estimate import LocalizerSettings
 from scene_geo_loc.mapping.settings import BuilderSettings, DepthSource
 from scene_geo_loc.networks.checkpoint import load_network
 from scene_geo_loc.networks.default import default_network
-from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, Traversal, read_all
+from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, Traversal, read_all
 from scene_geo_loc.traversals.skipped import Skipped
 
 RETRIEVAL = "retrieval"
@@ -177,6 +177,6 @@ class OnlyDepth:
         for frame in self.traversal.frames(pass_over):
             yield frame if self.depth is SENSOR else replace(frame, depth=None)
 
-    def scans(self) -> Iterator[Scan]:
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
         """Yields the scans; none if they are not to be used."""
-        return self.traversal.scans() if self.depth is LIDAR else iter(())
+        return self.traversal.scans(pass_over) if self.depth is LIDAR else iter(())

@@ -150,6 +150,8 @@ class BuilderInput:
 
     def _on_scan(self, message: Any) -> None:
         self._counters.add(Event.SCAN_RECEIVED)
+        if self._builder.pass_over_scan():
+            return
         # A beam is a range and an intensity.
         size = 8 * len(message.ranges) if isinstance(message, LaserScan) else len(message.data)
         if not self._synchronizer.add(stamp_to_ns(message.header.stamp), Sweep(message), size):

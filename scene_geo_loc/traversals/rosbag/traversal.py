@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.formats import Content, Format, Option
-from scene_geo_loc.traversals.frame import Frame, PassOver, Scan, read_all
+from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.messages.clouds import cloud_of, deskew
 from scene_geo_loc.traversals.messages.images import depth_of, image_of
 from scene_geo_loc.traversals.messages.transforms import frame_name
@@ -150,8 +150,11 @@ class RosbagTraversal:
                 f"{self.name}: none of the images on {self._image.topic} is usable: {trouble}."
             )
 
-    def scans(self) -> Iterator[Scan]:
-        """Yields the lidar's sweeps in order of time, each point transformed by the pose at its own time."""
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
+        """Yields the lidar's sweeps in order of time, each point transformed by the pose at its own time.
+
+        See `Traversal.scans`.
+        """
         self._skipped_scans = skipped = Skipped()
         topic = lidar_topic(self._bag)
         if topic is None:
@@ -159,7 +162,7 @@ class RosbagTraversal:
         first, last = self._span
         for message in self._bag.messages([topic]):
             stamp = message.stamp_ns
-            if not first <= stamp <= last:
+            if not first <= stamp <= last or pass_over(stamp):
                 continue
             try:
                 decoded = message.decode()

@@ -322,6 +322,9 @@ def _open_depth(folder: Path, capacity: int, has_sigma: bool) -> list[GrowingArr
 
 def _thumbnail(image: NDArray[np.uint8]) -> bytes:
     height = round(THUMBNAIL_WIDTH * image.shape[0] / image.shape[1])
+    while image.shape[1] >= 2 * THUMBNAIL_WIDTH and image.shape[0] >= 2:
+        half = (image.shape[1] // 2, image.shape[0] // 2)  # much faster than by other factors
+        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
     small = cv2.resize(image, (THUMBNAIL_WIDTH, height), interpolation=cv2.INTER_AREA)
     _, jpeg = cv2.imencode(
         ".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, THUMBNAIL_QUALITY]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 _TILE = 8
 
 
-class Stage(NamedTuple):
+class LatticeStage(NamedTuple):
     """Pixels (N,) between four neighbours (4, N) of earlier stages, as indices in the flat image."""
 
     pixels: NDArray[np.intp]
@@ -45,9 +45,9 @@ class PixelLattice:
         row, column = row.ravel()[order], column.ravel()[order]
         around = np.pad(index, 1, mode="reflect")
 
-        def stage(chosen: NDArray[np.bool_], steps: tuple[tuple[int, int], ...]) -> Stage:
+        def stage(chosen: NDArray[np.bool_], steps: tuple[tuple[int, int], ...]) -> LatticeStage:
             r, c = row[chosen], column[chosen]
-            return Stage(
+            return LatticeStage(
                 index[r, c], np.stack([around[r + 1 + down, c + 1 + right] for down, right in steps])
             )
 

@@ -36,16 +36,19 @@ The matches are the last axis, along which memory is contiguous, as all steps go
 """
 
 
-def fit_pose(pose: Pose, linearise: Callable[[Pose, float], Linearised], max_error_px: float) -> Pose:
+def fit_pose(
+    pose: Pose, linearise: Callable[[Pose, float], Linearised], max_error_px: float, steps: int = STEPS
+) -> Pose:
     """Returns a pose by Gauss-Newton steps with Cauchy's loss, whose width follows the inliers' errors.
 
     Args:
         pose: initial value.
         linearise: returns the reprojections at a pose, whitened for a scale in pixels; see `linearised`.
         max_error_px: largest reprojection error of an inlier.
+        steps: number of steps.
     """
     T, scale = pose, max_error_px
-    for _ in range(STEPS):
+    for _ in range(steps):
         residuals, J = linearise(T, scale)
         squared = residuals[0] ** 2 + residuals[1] ** 2
         scale = SCALE * error_scale(np.sqrt(squared[squared <= max_error_px**2]))

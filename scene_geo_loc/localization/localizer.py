@@ -52,6 +52,9 @@ RERANK_MATCHES = 400
 WIDE_FIT_STEP = 3
 """The fit that brings a first pose near to all matches takes every n-th of them."""
 
+WIDE_FIT_STEPS = 3
+"""Number of Gauss-Newton steps of that fit; the fit after it is in full."""
+
 MIN_SPREAD = 0.05
 """Least standard deviation of the inliers' pixels across their principal axis, in heights of the input."""
 
@@ -276,7 +279,7 @@ class Localizer:
         """
         limit = self.settings.max_reprojection_error_px
         some = [camera.where(slice(None, None, WIDE_FIT_STEP)) for camera in matches]
-        T = refine_pnp(T_map_base, some, RERANK_WIDTH * limit)
+        T = refine_pnp(T_map_base, some, RERANK_WIDTH * limit, WIDE_FIT_STEPS)
         return Solution(T, all_of(matches), []).at(T, matches, limit)
 
     def _fitted(self, solution: Solution, matches: Sequence[CameraMatches]) -> Solution:

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.lie import skew
 from scene_geo_loc.geometry.pose import Pose, inverse, transform
-from scene_geo_loc.localization.least_squares import Linearised, fit_pose, fit_pose_to_inliers, linearised
+from scene_geo_loc.localization.least_squares import (
+    STEPS,
+    Linearised,
+    fit_pose,
+    fit_pose_to_inliers,
+    linearised,
+)
 
 FIT_WIDTH = 2.0
 """Largest error of a match in the final fit, as a multiple of an inlier's largest error."""
@@ -63,7 +69,9 @@ class CameraMatches:
         return residuals, (by_base.T @ J.reshape(6, -1)).reshape(J.shape)
 
 
-def refine_pnp(T_map_base: Pose, matches: Sequence[CameraMatches], max_error_px: float) -> Pose:
+def refine_pnp(
+    T_map_base: Pose, matches: Sequence[CameraMatches], max_error_px: float, steps: int = STEPS
+) -> Pose:
     """Returns a pose refined by a robust least-squares fit to the matches near it.
 
     Matches up to `FIT_WIDTH` times as far off as an inlier take part with little weight: they improve the
@@ -71,7 +79,7 @@ def refine_pnp(T_map_base: Pose, matches: Sequence[CameraMatches], max_error_px:
     so that precise features give a precise pose.
     """
     near = [camera.where(camera.errors(T_map_base) <= FIT_WIDTH * max_error_px) for camera in matches]
-    return fit_pose(T_map_base, _joint(near), max_error_px)
+    return fit_pose(T_map_base, _joint(near), max_error_px, steps)
 
 
 def refine_to_inliers(T_map_base: Pose, matches: Sequence[CameraMatches], max_error_px: float) -> Pose:

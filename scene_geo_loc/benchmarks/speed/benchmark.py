@@ -56,7 +56,7 @@ class SpeedResults:
         opening: opening a map of `LARGE_MAP_KEYFRAMES`.
         build_s, keyframes: duration of the build of a map and its keyframes.
         recorded_s: duration of the recording that the map was built from.
-        bytes_per_keyframe: size on disk, by matcher.
+        bytes_per_keyframe: size on disk, by matcher and part.
         live: answers of the node and its memory while it received `RATE_HZ` images a second.
     """
 
@@ -72,7 +72,7 @@ class SpeedResults:
     build_s: float
     keyframes: int
     recorded_s: float
-    bytes_per_keyframe: dict[str, float]
+    bytes_per_keyframe: dict[str, dict[str, float]]
     live: LoadTestResult
 
     @property
@@ -117,7 +117,7 @@ def measure_speed(out: Path, minutes: float, show: ProgressDisplay = no_display)
             on_progress(3, total)
             opening = time_opening(maps / "large")
             shutil.rmtree(maps / "large")
-            sizes: dict[str, float] = {BuilderSettings().matcher: bytes_a_keyframe(maps / "small")}
+            sizes = {BuilderSettings().matcher: bytes_a_keyframe(maps / "small")}
             matchers: dict[str, Times] = {}
             not_timed: list[str] = []
             for number, matcher in enumerate((name for name in MATCHERS if name not in sizes), start=4):

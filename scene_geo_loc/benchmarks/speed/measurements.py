@@ -140,12 +140,29 @@ def time_opening(path: Path, times: int = 5) -> Times:
     return Times.of([_ms(lambda: ReferenceMap.open(path)) for _ in range(times)])
 
 
-def bytes_a_keyframe(path: Path) -> float:
-    """Returns the size of a map on disk per keyframe, without the weights of network and matcher."""
+PARTS = {
+    "local_features.npy": "local features",
+    "cells.npy": "local features",
+    "coarse_features.npy": "local features",
+    "keypoints.npy": "local features",
+    "depth.npy": "depth",
+    "depth_sigma.npy": "depth",
+    "index.faiss": "global descriptor",
+    "descriptors.npy": "global descriptor",
+    "thumbnails.bin": "thumbnail",
+    "keyframes.parquet": "pose and name",
+}
+"""Part of a keyframe that each file of a map holds."""
+
+
+def bytes_a_keyframe(path: Path) -> dict[str, float]:
+    """Returns the bytes on disk per keyframe of a map by part, without the weights of network and matcher."""
     opened = ReferenceMap.open(path)
-    sizes = {name: record.bytes for name, record in opened.info.files.items()}
-    shared = sum(size for name, size in sizes.items() if name.endswith(".safetensors"))
-    return (sum(sizes.values()) - shared) / len(opened)
+    sizes = dict.fromkeys(PARTS.values(), 0.0)
+    for name, record in opened.info.files.items():
+        if name in PARTS:
+            sizes[PARTS[name]] += record.bytes / len(opened)
+    return sizes
 
 
 def enlarge_map(source: Path, count: int, out: Path) -> None:

@@ -289,6 +289,10 @@ def create(venv: Path) -> None:
             f"no virtual environment can be created in {venv} ({reason}): name another folder with "
             "`make VENV=...`"
         )
+    if find_uv(venv) is None:
+        # Today's pip installs in half the time of the one that comes with Python, which does where it must.
+        pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--retries", "0", "--upgrade"]
+        subprocess.run([*pip, "pip"], env=environment(), capture_output=True)
 
 
 def set_up(venv: Path, tier: str = FULL) -> None:

@@ -115,7 +115,8 @@ def linearised(
         points_sigma: (M, 3) metres, shift of a point by one standard deviation of its depth; see `Matches`.
     """
     R = T_map_camera[:3, :3].T
-    arm = points_map.T - T_map_camera[:3, 3, None]
+    # Contiguous along the matches: the sum of a transposed array would be transposed too.
+    arm = np.ascontiguousarray(points_map.T) - T_map_camera[:3, 3, None]
     x, y, z = R @ arm
     is_before = z > 1e-6
     per_z = is_before / np.where(is_before, z, 1.0)

@@ -94,7 +94,8 @@ class Localizer:
         self.matcher = make_matcher(reference_map.info.matcher, network, reference_map.matcher_file, matcher)
         self._keyframes = StoredKeyframes(reference_map, self.matcher.storage, map_cameras)
         self._threads_count = available_cores()
-        self._threads = ThreadPoolExecutor(self._threads_count, thread_name_prefix="match")
+        # The thread of the query is one of them.
+        self._threads = ThreadPoolExecutor(max(1, self._threads_count - 1), thread_name_prefix="match")
         asked, own = self.settings, self.matcher
         self.min_inlier_ratio = (
             own.min_inlier_ratio if asked.min_inlier_ratio is None else asked.min_inlier_ratio
@@ -238,7 +239,8 @@ class Localizer:
 
         size = -(-len(keyframes) // self._threads_count)
         parts = [keyframes[i : i + size] for i in range(0, len(keyframes), size)]
-        return Matches.concatenate(list(self._threads.map(match, parts)))
+        others = [self._threads.submit(match, part) for part in parts[1:]]
+        return Matches.concatenate([match(parts[0]), *(other.result() for other in others)])
 
     def _solve(self, queries: Sequence[QueryMatches]) -> Solution | None:
         """Returns the pose that most matches agree with (section 3.4).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,7 @@ class Demo:
     out: Path
     show: ProgressDisplay = no_display
     notify: Callable[[str], None] = lambda sentence: None
+    _drawn: dict[str, list[Example]] = field(default_factory=dict, init=False)
 
     def run(self) -> DemoResult:
         """Simulates, maps, localizes and reports: first one drive with a picture, then the others.
@@ -212,10 +213,9 @@ class Demo:
         _, mapped_m = STREET_M[MAPPED]
         mapped = f"A simulated {MAPPED} drive of {mapped_m:g} m was mapped ({len(reference_map)} keyframes)."
         folder = self.out / "report"
-        rows: list[IndexRow] = []
-        examples: dict[str, list[Example]] = {}
+        missing = {condition: drive for condition, drive in live.items() if condition not in self._drawn}
         with self.show("drawing the reports", "drives") as on_progress:
-            for condition, drive in tracked(live.items(), len(live), on_progress):
+            for condition, drive in tracked(missing.items(), len(missing), on_progress):
                 run, summary = drive.records, drive.summary
                 traversal = open_traversal(self.out / _bag(condition))
                 drawn = draw_examples(run, choose_examples(run), localizer, reference_map, traversal)
@@ -225,11 +225,10 @@ class Demo:
                 )
                 report = Report(f"The {condition} drive", conditions, run, summary, positions, drawn)
                 write_report(folder / f"{condition}.html", report)
-                rows.append(IndexRow(condition, f"{condition}.html", summary, drawn[0] if drawn else None))
-                examples[condition] = drawn
-        pictures = [
-            (f"{name}: {drawn[0].title}", drawn[0].picture) for name, drawn in examples.items() if drawn
-        ]
+                self._drawn[condition] = drawn
+        best = {name: self._drawn[name][0] for name in live if self._drawn[name]}
+        rows = [IndexRow(name, f"{name}.html", drive.summary, best.get(name)) for name, drive in live.items()]
+        pictures = [(f"{name}: {example.title}", example.picture) for name, example in best.items()]
         name, first = next(iter(live.items()))
         title = f"A {name} drive in the map of an {MAPPED} drive"
         picture = summary_picture(pictures, first.records, first.summary, positions, title)

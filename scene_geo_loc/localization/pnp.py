@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.lie import skew
-from scene_geo_loc.geometry.pose import Pose, inverse, transform
+from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.least_squares import (
     STEPS,
     Linearised,
@@ -105,7 +105,10 @@ def _joint(matches: Sequence[CameraMatches]) -> Callable[[Pose, float], Linearis
 
 def spread(pixels: NDArray) -> float:
     """Returns the standard deviation of pixels (N, 2) across their principal axis; 0 for less than three."""
-    return float(np.linalg.eigvalsh(np.cov(pixels.T))[0].clip(0) ** 0.5) if len(pixels) > 2 else 0.0
+    if len(pixels) <= 2:
+        return 0.0
+    away = pixels - pixels.mean(axis=0)
+    return float(np.linalg.eigvalsh(away.T @ away / (len(pixels) - 1))[0].clip(0) ** 0.5)
 
 
 def ideal_pixels(camera: Camera, pixels: NDArray) -> NDArray[np.float64]:
@@ -117,7 +120,9 @@ def reprojection_errors(
     T_map_camera: Pose, pixels: NDArray[np.float64], points_map: NDArray[np.float64], camera: Camera
 ) -> NDArray[np.float64]:
     """Returns distances (M,) of ideal pixels from the points' projections; infinite behind the camera."""
-    x, y, z = transform(inverse(T_map_camera), points_map).T
+    # Contiguous along the matches, which is several times as fast.
+    arm = np.ascontiguousarray(points_map.T) - T_map_camera[:3, 3, None]
+    x, y, z = T_map_camera[:3, :3].T @ arm
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = np.hypot(
             camera.fx * x / z + camera.cx - pixels[:, 0], camera.fy * y / z + camera.cy - pixels[:, 1]

@@ -408,7 +408,7 @@ class _Job(NamedTuple):
 
 
 class _Keyframe(NamedTuple):
-    """What the map stores of a keyframe; see `PartialMap.append`."""
+    """The parts of a keyframe that the map stores; see `PartialMap.append`."""
 
     record: KeyframeRecord
     rows: Rows

@@ -41,7 +41,7 @@ class Part(BaseModel):
 
 
 class Signature(BaseModel):
-    """What a graph takes and gives.
+    """Description of a graph: its feature maps, its outputs and the weights that it was made from.
 
     Outputs, all float32: `local_features` (1, h, w, C) of unit length; `coarse_features` (1, h', w', C'), the
     late map of the image; `second_features` (1, h'', w'', C''), the late map of a second part; `depth`

@@ -34,7 +34,7 @@ def imports_of(folder: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def setup_values() -> dict[str, Any]:
-    """What setup.py and pyproject.toml say, as colcon reads it: all of it has to be literals of Python."""
+    """Returns the metadata as colcon reads it, which takes literals of Python only."""
     pytest.importorskip("setuptools")
     code = (
         "import setuptools\n"

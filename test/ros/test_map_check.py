@@ -1,4 +1,4 @@
-"""What is checked of a map when the node is configured, and what in the background."""
+"""Checks of a map when the node is configured, and those in the background."""
 
 from __future__ import annotations
 

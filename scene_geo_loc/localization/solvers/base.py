@@ -1,4 +1,4 @@
-"""What a solver of robust PnP does, and how long it searches."""
+"""Base of the solvers of robust PnP, and the effort and the result of a search."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class BackendError(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """What a backend runs.
+    """A graph, and the size of the images that it is run on.
 
     Attributes:
         graph: the forward pass as ONNX, whose height and width are free.

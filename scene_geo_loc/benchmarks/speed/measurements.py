@@ -182,7 +182,10 @@ def enlarge_map(source: Path, count: int, out: Path) -> None:
             header = {"descr": npy.dtype_to_descr(array.dtype), "fortran_order": False}
             npy.write_array_header_1_0(file, {**header, "shape": (count, *array.shape[1:])})
             file.write(array.tobytes())
-            file.truncate(file.tell() + more * array[0].nbytes)  # a sparse file: zeros use no disk space
+            if name.startswith("depth"):
+                file.write(np.full((more, *array.shape[1:]), np.nan, array.dtype).tobytes())
+            else:
+                file.truncate(file.tell() + more * array[0].nbytes)  # a sparse file: zeros use no disk space
     descriptors = opened.index.descriptors()
     random = np.random.default_rng(0).normal(size=(more, descriptors.shape[1])).astype(np.float32)
     random /= np.linalg.norm(random, axis=1, keepdims=True)

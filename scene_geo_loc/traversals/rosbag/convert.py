@@ -83,10 +83,12 @@ def convert(
     done = Converted()
     cameras = _cameras(traversal)
     first = cameras[0].traversal
-    records: _RecordWriter = _Scans(first, done)
-    mounts: Mapping[str, Pose] = {CAMERA_FRAME: T_BASE_CAMERA}
+    records: _RecordWriter
+    mounts: Mapping[str, Pose]
     if isinstance(first, FolderTraversal) and first.recording is not None:
         records, mounts = _Records(first.recording, first, done), first.recording.T_base
+    else:
+        records, mounts = _Scans(first, done), {CAMERA_FRAME: T_BASE_CAMERA}
     with BagWriter(out) as bag, ReadAhead() as ahead:
         images = heapq.merge(
             *(camera.images(ahead) for camera in cameras), key=lambda image: image.frame.stamp_ns

@@ -72,7 +72,9 @@ class ReferenceMap:
         self.info = info
         self.map_frame = info.map_frame
         self.cameras = [Camera.from_dict(values) for values in info.cameras]
-        table = pq.read_table(path / "keyframes.parquet")
+        # `read_table` would load Arrow's data sets as well, 14 MB that a node does not need.
+        with pq.ParquetFile(path / "keyframes.parquet") as file:
+            table = file.read()
         if not table.schema.equals(KEYFRAME_SCHEMA):
             raise MapError(
                 f"{path / 'keyframes.parquet'} has other columns than a map of this format: build it again."

@@ -56,9 +56,6 @@ ROS_MODULES = (
 # Content of the stamp file while pip installs.  After an interruption there, packages may be half copied
 # and look complete to pip, so the environment must be created anew.
 UNFINISHED = "unfinished"
-PIP_SETTINGS = re.compile(
-    r"[.:](cert|constraint|find-links|(extra-)?index-url|no-index|proxy|trusted-host)'?\b"
-)
 NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ProxyError|Network is unreachable"
     r"|Temporary failure in name resolution|Name or service not known|Connection refused|Read timed out"
@@ -211,19 +208,6 @@ def activity(line: str) -> str | None:
     return f"installing {match[1].count(',') + 1} packages, which takes a minute or two" if match else None
 
 
-def find_uv(venv: Path) -> str | None:
-    """Returns the path of uv, which downloads packages side by side; None where pip has to install.
-
-    uv reads neither pip's settings nor the packages of a sourced ROS 2.
-    """
-    uv = shutil.which("uv")
-    if uv is None or ros_distro() is not None:
-        return None
-    command = [str(venv / "bin" / "python"), "-m", "pip", "config", "list"]
-    settings = subprocess.run(command, env=environment(), capture_output=True, text=True).stdout
-    return None if PIP_SETTINGS.search(settings) else uv
-
-
 def explain_failure(output: str, log: Path) -> str:
     """Returns one sentence for pip's failure."""
     if NO_NETWORK.search(output):
@@ -238,14 +222,6 @@ def explain_failure(output: str, log: Path) -> str:
 def install(venv: Path, requirements: list[str], stamp: Path, progress: Progress) -> None:
     """Installs the checkout, editable, with its extras; the stamp is UNFINISHED if interrupted."""
     python = str(venv / "bin" / "python")
-    uv = find_uv(venv)
-    if uv is not None:
-        progress.doing = "downloading and installing packages with uv"
-        stamp.write_text(UNFINISHED)
-        command = [uv, "pip", "install", "--quiet", "--python", python, *requirements]
-        if subprocess.run(command, env=environment(), capture_output=True).returncode == 0:
-            return
-        progress.doing = "uv has failed: starting pip"
     # Python compiles the modules that are used at their first import.
     options = ["--progress-bar", "off", "--no-compile"]
     command = [python, "-m", "pip", "install", *options, *requirements]
@@ -289,10 +265,9 @@ def create(venv: Path) -> None:
             f"no virtual environment can be created in {venv} ({reason}): name another folder with "
             "`make VENV=...`"
         )
-    if find_uv(venv) is None:
-        # Today's pip installs in half the time of the one that comes with Python, which does where it must.
-        pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--retries", "0", "--upgrade"]
-        subprocess.run([*pip, "pip"], env=environment(), capture_output=True)
+    # Today's pip installs in half the time of the one that comes with Python, which does where it must.
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--retries", "0", "--upgrade"]
+    subprocess.run([*pip, "pip"], env=environment(), capture_output=True)
 
 
 def set_up(venv: Path, tier: str = FULL) -> None:

@@ -54,7 +54,6 @@ class FakeMachine:
         self.calls.touch()
         monkeypatch.setattr(bootstrap, "check_system", lambda: None)
         monkeypatch.setattr(bootstrap, "create", self.create)
-        monkeypatch.setattr(bootstrap, "find_uv", lambda venv: None)
 
     def create(self, venv: Path) -> None:
         self.created += 1
@@ -201,45 +200,6 @@ def test_a_full_environment_serves_the_light_tier_and_stays_full(
     assert machine.set_up(tier="light") > 0
     assert "dev" in machine.installs.read_text().splitlines()[-1]
     assert machine.set_up(tier="full") == 0
-
-
-@pytest.mark.parametrize(("status", "by_pip"), [(0, 0), (1, 1)])
-def test_uv_installs_and_pip_where_uv_fails(
-    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, by_pip: int
-) -> None:
-    uv = tmp_path / "uv"
-    uv.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/uv_arguments\nexit {status}\n')
-    uv.chmod(0o755)
-    monkeypatch.setattr(machine.bootstrap, "find_uv", lambda venv: str(uv))
-    machine.set_up()
-    assert (tmp_path / "uv_arguments").read_text().startswith("pip install")
-    assert machine.installs.exists() == bool(by_pip)
-    assert machine.set_up() == 0
-
-
-@pytest.mark.parametrize(
-    ("settings", "is_used"),
-    [
-        ("", True),
-        ("global.disable-pip-version-check='1'", True),
-        ("global.index-url='https://mirror.invalid/simple'", False),
-        ("global.extra-index-url='https://mirror.invalid/simple'", False),
-        (":env:.find-links='/wheels'", False),
-        ("global.proxy='http://proxy.invalid'", False),
-    ],
-)
-def test_uv_is_used_where_pip_has_no_settings_of_its_own(
-    bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str, is_used: bool
-) -> None:
-    for name, text in (("uv", "exit 0"), ("python", f'echo "{settings}"')):
-        program = tmp_path / "bin" / name
-        program.parent.mkdir(exist_ok=True)
-        program.write_text(f"#!/bin/sh\n{text}\n")
-        program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    assert (bootstrap.find_uv(tmp_path) is not None) == is_used
-    monkeypatch.setenv("ROS_DISTRO", "jazzy")
-    assert bootstrap.find_uv(tmp_path) is None
 
 
 def test_changed_inputs_complete_the_same_environment(

@@ -109,7 +109,7 @@ def _describe(
     descriptors = np.zeros((count, extractor.network.global_size), np.float32)
 
     def describe(keyframe: int) -> NDArray[np.float32]:
-        return extractor.describe([maps[keyframe].astype(np.float32) for maps in rows])
+        return extractor.network.describe([maps[keyframe].astype(np.float32) for maps in rows])
 
     with ReadAhead() as ahead:
         for i, descriptor in enumerate(ahead.map(describe, range(count))):

@@ -136,7 +136,7 @@ def test_an_extractor_gives_descriptors_from_its_fitting_on(
     extractor.fit([extractor.extract(image).late or () for image in images])
     after = extractor.extract(others[0])
     assert after.late is None
-    np.testing.assert_allclose(after.global_descriptor, extractor.describe(before.late), atol=1e-3)
+    np.testing.assert_allclose(after.global_descriptor, extractor.network.describe(before.late), atol=1e-3)
 
 
 def test_a_network_that_knows_how_far_off_its_depth_may_be_says_so(images: list[NDArray[np.uint8]]) -> None:

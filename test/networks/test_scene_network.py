@@ -102,7 +102,7 @@ def test_a_fitted_network_gives_each_image_the_descriptor_of_its_late_map(images
     assert extractor.extract(images[0]).global_descriptor is None
     late = [extractor.extract(image).late or () for image in images]
     extractor.fit(late)
-    descriptors = np.stack([extractor.describe(one) for one in late])
+    descriptors = np.stack([extractor.network.describe(one) for one in late])
     np.testing.assert_allclose(np.linalg.norm(descriptors, axis=1), 1, atol=1e-5)
     # On average, different images are less similar than before the projection.
     unprojected = extractor.network.with_descriptor_size(None)

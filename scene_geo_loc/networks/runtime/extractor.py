@@ -124,12 +124,6 @@ class Extractor:
         """
         self.network = self.network.fit(late_maps)
 
-    def describe(self, late: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Returns the global descriptor (D,) for late maps that were extracted before the network was
-        fitted.
-        """
-        return self.network.describe(late)
-
 
 def start_backend(network: InferenceNetwork, device: str) -> Backend:
     """Returns the first backend that runs a network on a device; torch is the last.

@@ -19,3 +19,7 @@ class MapError(SceneGeoLocError):
 
 class CheckpointError(SceneGeoLocError):
     """A checkpoint of a network is missing, damaged, or of another architecture."""
+
+
+class InferenceError(SceneGeoLocError):
+    """A network cannot be run on an image, or gives outputs that cannot be used."""

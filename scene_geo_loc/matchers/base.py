@@ -65,6 +65,10 @@ class Matcher(ABC):
         """Returns the matches with each of several keyframes, the same as `match`."""
         return [self.match(query, reference) for reference in references]
 
+    def match_subset(self, query: LocalFeatures, references: Sequence[LocalFeatures]) -> list[Matched]:
+        """Returns the matches of the few features that candidates are re-ranked by, as `match_all`."""
+        return self.match_all(query, references)
+
     @abstractmethod
     def rows(
         self, image: NDArray[np.uint8], features: SceneFeatures, known: NDArray[np.bool_]

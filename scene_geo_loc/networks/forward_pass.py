@@ -85,18 +85,11 @@ def check_graph(graph: bytes, inputs: Iterable[str], outputs: Iterable[str], nam
         outputs: names of all its outputs.
         name: name in messages, such as the file's.
 
-    Raises CheckpointError where the graph is truncated, has other inputs or outputs, refers to files outside
-    of itself, which are never opened, or has operators that are not ONNX's own.
+    Raises CheckpointError where the graph has other inputs or outputs, and as `check_safe` does.
     """
-    try:
-        model = onnx.load_model_from_string(graph)
-    except Exception as error:  # of protobuf, whose versions raise different ones
-        raise CheckpointError(f"The ONNX graph of {name} is truncated or damaged: {AGAIN}.") from error
-    if not model.graph.node:
-        raise CheckpointError(f"The ONNX graph of {name} is truncated or damaged: {AGAIN}.")
-    held = {tensor.name for tensor in model.graph.initializer}
+    model = check_safe(graph, name)
     for kind, wanted, found in (
-        ("inputs", list(inputs), [value.name for value in model.graph.input if value.name not in held]),
+        ("inputs", list(inputs), [value.name for value in graph_inputs(model)]),
         ("outputs", list(outputs), [value.name for value in model.graph.output]),
     ):
         if sorted(wanted) != sorted(found):
@@ -104,6 +97,31 @@ def check_graph(graph: bytes, inputs: Iterable[str], outputs: Iterable[str], nam
                 f"The ONNX graph of {name} has the {kind} {', '.join(found) or 'none'} and not "
                 f"{', '.join(wanted)}: {AGAIN}."
             )
+    return model
+
+
+def graph_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Returns the inputs of a model without its weights, which older exports also list as inputs."""
+    held = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in held]
+
+
+def check_safe(graph: bytes, name: str) -> onnx.ModelProto:
+    """Returns the model of an ONNX graph that is safe to hand to a run time, whatever its inputs are.
+
+    Args:
+        graph: the serialised model.
+        name: name in messages, such as the file's.
+
+    Raises CheckpointError where the graph is truncated, refers to files outside of itself, which are never
+    opened, or has operators that are not ONNX's own.
+    """
+    try:
+        model = onnx.load_model_from_string(graph)
+    except Exception as error:  # of protobuf, whose versions raise different ones
+        raise CheckpointError(f"The ONNX graph of {name} is truncated or damaged: {AGAIN}.") from error
+    if not model.graph.node:
+        raise CheckpointError(f"The ONNX graph of {name} is truncated or damaged: {AGAIN}.")
     for proto in _graphs(model.graph):
         tensors = [*proto.initializer, *(sparse.values for sparse in proto.sparse_initializer)]
         attributes = [attribute for node in proto.node for attribute in node.attribute]
@@ -138,7 +156,7 @@ def with_outputs(graph: bytes, outputs: Iterable[str]) -> bytes:
 def with_shape(graph: bytes, shape: Sequence[int]) -> bytes:
     """Returns a graph whose one input has a fixed shape, which GPUs need to plan their memory."""
     model = onnx.load_model_from_string(graph)
-    (given,) = model.graph.input
+    (given,) = graph_inputs(model)
     for dimension, size in zip(given.type.tensor_type.shape.dim, shape, strict=True):
         dimension.dim_value = size
     for output in model.graph.output:  # found anew from the input

@@ -84,7 +84,8 @@ def test_the_graph_of_xfeat_gives_the_numbers_of_its_published_layers(data_dir: 
     frame = room.frame(-2.1, 0.4, 7.0)
     grey = np.asarray(cv2.resize(cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY), (320, 256)), np.uint8)
     matcher = xfeat.XFeatMatcher(default_network()[0])
-    pixels, descriptors = matcher.detect(grey)
+    pixels, descriptors, size = matcher.find(np.repeat(grey[..., None], 3, axis=2))
+    assert size == (320, 256)
     with torch.inference_mode():
         theirs, described, scores = XFeatKeypoints(network, QUERY_KEYPOINTS)(torch.from_numpy(grey)[None])
     count = int((scores > 0).sum())

@@ -11,6 +11,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +34,15 @@ class Work:
     """A graph, and the size of the images that it is run on.
 
     Attributes:
-        graph: the forward pass as ONNX, whose height and width are free.
+        graph: the forward pass as ONNX, whose free dimensions are set by `shape`.
         outputs: names of its outputs.
-        shape: shape of the input, uint8, with the batch axis of 1.
+        shape: shape of the one input, with the batch axis of 1; None for a graph with several inputs or with
+            inputs of any length.
     """
 
     graph: bytes
     outputs: tuple[str, ...]
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
 
 
 class Backend(ABC):
@@ -57,7 +59,20 @@ class Backend(ABC):
         """Returns the outputs for an image, (H, W, 3) or (H, W), in new arrays."""
 
 
-Start = Callable[[], Backend]
+class GraphBackend(Backend):
+    """Base of the backends that run an ONNX graph."""
+
+    @abstractmethod
+    def infer(self, inputs: Sequence[NDArray]) -> Outputs:
+        """Returns the outputs, in new arrays with all their axes, for the inputs in the graph's order."""
+
+    def run(self, image: NDArray) -> Outputs:
+        """See `Backend.run`."""
+        return {name: output[0] for name, output in self.infer([image[None]]).items()}
+
+
+Started = TypeVar("Started", bound=Backend)
+Start = Callable[[], Started]
 """Starts a backend. Raises BackendError, or whatever its library raises, where it cannot run."""
 
 
@@ -67,7 +82,7 @@ def threads() -> int:
     return int(wanted) if wanted.isdigit() and int(wanted) else available_cores()
 
 
-def graph_backends(work: Work, device: str) -> list[tuple[str, Start]]:
+def graph_backends(work: Work, device: str) -> list[tuple[str, Start[GraphBackend]]]:
     """Returns the installed backends that run graphs on a device, by name, the preferred first.
 
     Args:
@@ -80,9 +95,11 @@ def graph_backends(work: Work, device: str) -> list[tuple[str, Start]]:
     from scene_geo_loc.networks.runtime import openvino_backend as openvino
 
     kind, number = _parsed(device)
-    found: list[tuple[str, Start]] = []
+    found: list[tuple[str, Start[GraphBackend]]] = []
     if kind in ("auto", "cuda"):
         for provider in ort.gpu_providers():
+            if work.shape is None and provider.needs_shape:
+                continue
             found.append(
                 (provider.name, lambda provider=provider: provider(work, number))  # type: ignore[misc]
             )
@@ -94,7 +111,7 @@ def graph_backends(work: Work, device: str) -> list[tuple[str, Start]]:
     return found
 
 
-def start_first(backends: Sequence[tuple[str, Start]], device: str) -> Backend:
+def start_first(backends: Sequence[tuple[str, Start[Started]]], device: str) -> Started:
     """Starts the first backend that can run; one warning tells of each that fails and of the next.
 
     Raises SceneGeoLocError where none is installed or none can run.

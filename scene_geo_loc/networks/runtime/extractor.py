@@ -131,7 +131,8 @@ def start_backend(network: InferenceNetwork, device: str) -> Backend:
     Raises SceneGeoLocError where there is no such device, or no backend runs.
     """
     shape = (1, network.input_height, network.input_width, 3)
-    found = graph_backends(Work(network.graph, network.signature.outputs, shape), device)
+    found: list[tuple[str, Callable[[], Backend]]] = []
+    found += graph_backends(Work(network.graph, network.signature.outputs, shape), device)
     if find_spec("torch") is not None:
         found += _torch_backends(network, device, has_others=bool(found))
     return start_first(found, device)

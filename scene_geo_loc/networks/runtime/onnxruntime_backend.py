@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,19 +15,27 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.networks.forward_pass import with_shape
-from scene_geo_loc.networks.runtime.backends import Backend, BackendError, Outputs, Work, threads
+from scene_geo_loc.networks.runtime.backends import (
+    BackendError,
+    GraphBackend,
+    Outputs,
+    Work,
+    threads,
+)
 
 _log = logging.getLogger(__name__)
 
 
-class OnnxRuntimeBackend(Backend):
+class OnnxRuntimeBackend(GraphBackend):
     """Base of the backends by one of ONNX Runtime's execution providers.
 
     Attributes:
         provider: name of the provider in ONNX Runtime.
+        needs_shape: whether it runs only graphs whose input has a fixed shape.
     """
 
     provider: ClassVar[str]
+    needs_shape: ClassVar[bool] = False
 
     def __init__(self, work: Work, number: int) -> None:
         """Loads the graph.
@@ -42,22 +51,22 @@ class OnnxRuntimeBackend(Backend):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads()
         options.log_severity_level = 4  # a provider that fails is told of in one sentence, by us
-        graph = with_shape(work.graph, work.shape)
+        graph = work.graph if work.shape is None else with_shape(work.graph, work.shape)
         providers = [(self.provider, self.options(graph, number))]
         session = onnxruntime.InferenceSession(graph, options, providers=providers)
         if self.provider not in session.get_providers():
             raise BackendError(f"ONNX Runtime cannot start its {self.provider}")
         self._session, self._outputs = session, list(work.outputs)
-        (self._input,) = (value.name for value in session.get_inputs())
+        self._inputs = [value.name for value in session.get_inputs()]
 
     def options(self, graph: bytes, number: int) -> dict[str, Any]:
         """Returns the provider's options for a graph."""
         return {}
 
-    def run(self, image: NDArray[np.uint8]) -> Outputs:
-        """See `Backend.run`."""
-        outputs = self._session.run(self._outputs, {self._input: np.ascontiguousarray(image)[None]})
-        return {name: output[0] for name, output in zip(self._outputs, outputs, strict=True)}
+    def infer(self, inputs: Sequence[NDArray]) -> Outputs:
+        """See `GraphBackend.infer`."""
+        given = dict(zip(self._inputs, map(np.ascontiguousarray, inputs), strict=True))
+        return dict(zip(self._outputs, self._session.run(self._outputs, given), strict=True))
 
 
 class CpuBackend(OnnxRuntimeBackend):
@@ -85,6 +94,7 @@ class TensorRtBackend(OnnxRuntimeBackend):
     """
 
     name, provider = "onnxruntime TensorRT", "TensorrtExecutionProvider"
+    needs_shape = True  # else an engine would be built for each new length of an input
 
     def options(self, graph: bytes, number: int) -> dict[str, Any]:
         """See `OnnxRuntimeBackend.options`."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.networks.runtime.backends import Backend, Outputs, Work, threads
+from scene_geo_loc.networks.runtime.backends import GraphBackend, Outputs, Work, threads
 
 
-class OpenVinoBackend(Backend):
+class OpenVinoBackend(GraphBackend):
     """OpenVINO on the CPU, in float32 even if the processor supports lower precision."""
 
     name = "openvino"
@@ -21,7 +21,8 @@ class OpenVinoBackend(Backend):
         import openvino as ov
 
         model = openvino_core().read_model(work.graph)
-        model.reshape(list(work.shape))
+        if work.shape is not None:
+            model.reshape(list(work.shape))
         settings = {
             ov.properties.hint.performance_mode: ov.properties.hint.PerformanceMode.LATENCY,
             ov.properties.hint.inference_precision: ov.Type.f32,
@@ -32,10 +33,10 @@ class OpenVinoBackend(Backend):
         self._outputs = work.outputs
         self._request = openvino_core().compile_model(model, "CPU", settings).create_infer_request()
 
-    def run(self, image: NDArray[np.uint8]) -> Outputs:
-        """See `Backend.run`."""
-        outputs = self._request.infer([image[None]], share_inputs=True).to_tuple()
-        return {name: output[0] for name, output in zip(self._outputs, outputs, strict=True)}
+    def infer(self, inputs: Sequence[NDArray]) -> Outputs:
+        """See `GraphBackend.infer`."""
+        outputs = self._request.infer(list(inputs), share_inputs=True).to_tuple()
+        return dict(zip(self._outputs, outputs, strict=True))
 
 
 def is_installed() -> bool:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.errors import InferenceError, MapError
 from scene_geo_loc.core.parallel import available_cores
 from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.localization.covariance import block_count, pose_covariance
@@ -34,9 +34,13 @@ from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers import make_matcher
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.features import LocalFeatures, Matched
+from scene_geo_loc.matchers.storage import KeypointStorage
 from scene_geo_loc.networks.checkpoint import load_network
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import Extractor, SceneFeatures, has_contrast
+from scene_geo_loc.networks.user.description import GlobalDescriptor
+from scene_geo_loc.networks.user.image_network import DescriptorNetwork
+from scene_geo_loc.networks.user.user_network import UserNetwork
 
 MIN_RERANK_INLIERS = 12
 """Candidates with fewer re-ranking inliers keep their order by similarity: so few can agree by chance.
@@ -83,15 +87,30 @@ class Localizer:
         A map that was built with a custom `matcher` needs the same matcher here.
 
         Raises CheckpointError where the network is damaged, MapError where the map was built with another
-        network or matcher.
+        network or matcher, InferenceError where a user's network cannot be run.
         """
         self.map = reference_map
         self.settings = settings or LocalizerSettings()
-        self.extractor = extractor or Extractor(network_of(reference_map), device)
+        self.extractor = extractor or Extractor(
+            network_of(reference_map), device, descriptor_of(reference_map, device)
+        )
         network = self.extractor.network
+        if self.extractor.descriptor_size != reference_map.index.size:
+            raise MapError(
+                f"The descriptors of {reference_map.path} have {reference_map.index.size} numbers, and those "
+                f"of its network {self.extractor.descriptor_size}: copy the map again, or build it again."
+            )
         self._input_size = (network.input_width, network.input_height)
         map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
-        self.matcher = make_matcher(reference_map.info.matcher, network, reference_map.matcher_file, matcher)
+        self.matcher = make_matcher(
+            reference_map.info.matcher,
+            network,
+            reference_map.matcher_file,
+            matcher,
+            pair_path=reference_map.pair_matcher_file,
+            device=device,
+        )
+        self._check_features()
         self._keyframes = StoredKeyframes(reference_map, self.matcher.storage, map_cameras)
         self._threads_count = available_cores()
         # The thread of the query is one of them.
@@ -101,6 +120,15 @@ class Localizer:
             own.min_inlier_ratio if asked.min_inlier_ratio is None else asked.min_inlier_ratio
         )
         self.min_coverage = own.min_coverage if asked.min_coverage is None else asked.min_coverage
+
+    def _check_features(self) -> None:
+        """Raises MapError where the map's keypoints are not as its matcher stores them."""
+        storage, stored = self.matcher.storage, self.map.features["local_features"].shape[1:]
+        if isinstance(storage, KeypointStorage) and stored != storage.arrays["local_features"][0]:
+            raise MapError(
+                f"The local features of {self.map.path} have the shape {stored}, and those of its matcher "
+                f"{storage.arrays['local_features'][0]}: copy the map again, or build it again."
+            )
 
     def localize(self, query: Query, prior: PosePrior | None = None) -> PoseEstimate:
         """Estimates the pose of one image, or of a rig from images that its cameras took at one instant.
@@ -143,6 +171,20 @@ class Localizer:
         if not has_contrast(image.image):
             query.rejection = Rejection(RejectionKind.NO_CONTRAST)
             return query
+        try:
+            return self._describe_and_match(image, prior, stopwatch, query)
+        except InferenceError as error:
+            return replace(
+                query, candidates=[], rejection=Rejection(RejectionKind.INFERENCE, detail=str(error))
+            )
+
+    def _describe_and_match(
+        self, image: CameraImage, prior: PosePrior | None, stopwatch: Stopwatch, query: QueryMatches
+    ) -> QueryMatches:
+        """Returns the matches of an image that shows anything.
+
+        Raises InferenceError where a user's network cannot be run, or gives outputs that cannot be used.
+        """
         with stopwatch.step("describe"):
             features = self.extractor.extract(image.image)
         with stopwatch.step("retrieve"):
@@ -234,7 +276,8 @@ class Localizer:
 
         def match(some: Sequence[int]) -> Matches:
             stored = [read(k) for k in some]
-            matched = self.matcher.match_all(query, [keyframe.features for keyframe in stored])
+            match_all = self.matcher.match_subset if is_subset else self.matcher.match_all
+            matched = match_all(query, [keyframe.features for keyframe in stored])
             return Matches.concatenate(list(map(lifted, some, stored, matched)))
 
         size = -(-len(keyframes) // self._threads_count)
@@ -325,6 +368,8 @@ class Localizer:
         if solution is None:
             count = sum(len(query.matches) for query in queries)
             kind = RejectionKind.NO_POSE if count else RejectionKind.NO_DEPTH
+            if not any(query.blocks for query in queries):
+                kind = RejectionKind.NO_FEATURES
             estimate.rejection = Rejection(kind, count)
             return estimate
         cameras = solution.confirming(self.min_inlier_ratio)
@@ -384,3 +429,21 @@ def network_of(reference_map: ReferenceMap) -> InferenceNetwork:
             "copy the map again, or build it again."
         )
     return network.without_depth()
+
+
+def descriptor_of(reference_map: ReferenceMap, device: str) -> DescriptorNetwork | None:
+    """Returns the user's network that made a map's descriptors, or None where `network_of` did.
+
+    Raises CheckpointError where it is damaged, MapError where the map was built with another.
+    """
+    path = reference_map.descriptor_file
+    if path is None:
+        return None
+    network = UserNetwork.read_copy(path, GlobalDescriptor)
+    record = reference_map.info.user_networks.get("descriptor")
+    if record is None or record.sha256 != network.sha256:
+        raise MapError(
+            f"{reference_map.path} was built with another network than its {path.name}: copy the map again, "
+            "or build it again."
+        )
+    return DescriptorNetwork(network, device)

@@ -11,8 +11,10 @@ class RejectionKind(str, Enum):
 
     INVALID_IMAGE = "invalid_image"
     NO_CONTRAST = "no_contrast"
+    INFERENCE = "inference"
     NO_KEYFRAME_NEAR_PRIOR = "no_keyframe_near_prior"
     UNKNOWN_PLACE = "unknown_place"
+    NO_FEATURES = "no_features"
     NO_DEPTH = "no_depth"
     NO_POSE = "no_pose"
     INLIER_RATIO = "inlier_ratio"
@@ -30,8 +32,10 @@ class RejectionKind(str, Enum):
 _SENTENCES = {
     RejectionKind.INVALID_IMAGE: "{detail}",
     RejectionKind.NO_CONTRAST: "The image is black, saturated or of one colour.",
+    RejectionKind.INFERENCE: "{detail}",
     RejectionKind.NO_KEYFRAME_NEAR_PRIOR: "Nearest keyframe {value:.1f} m > {limit:.1f} m from the prior.",
     RejectionKind.UNKNOWN_PLACE: "Similarity of the best keyframe {value:.2f} < {limit:.2f}.",
+    RejectionKind.NO_FEATURES: "The image has no local features.",
     RejectionKind.NO_DEPTH: "No match has a depth: the keyframes have none where they match.",
     RejectionKind.NO_POSE: "No pose agrees with the {value:.0f} matches that have a depth.",
     RejectionKind.INLIER_RATIO: "Inlier ratio {percent} < {limit_percent}.",
@@ -60,7 +64,7 @@ class Rejection:
         kind: kind of the reason, to count and group by.
         value: the number found, in the unit of its sentence; None where the kind has none.
         limit: limit that the value is compared with; None where the kind has none.
-        detail: the message of an `INVALID_IMAGE`.
+        detail: the message of an `INVALID_IMAGE` or an `INFERENCE`.
     """
 
     kind: RejectionKind

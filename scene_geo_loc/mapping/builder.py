@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +34,15 @@ from scene_geo_loc.mapping.multi_view_depth import REFINED_SOURCES
 from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings
-from scene_geo_loc.matchers import matcher_class
+from scene_geo_loc.mapping.user_networks import UserNetworks
+from scene_geo_loc.matchers import matcher_class, with_pair_network
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.storage import Rows
+from scene_geo_loc.matchers.user_keypoints import UserKeypointMatcher
 from scene_geo_loc.networks.checkpoint import load_network
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
+from scene_geo_loc.networks.user.image_network import DescriptorNetwork
 from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
 from scene_geo_loc.traversals.skipped import Skipped
 
@@ -118,7 +121,7 @@ class MapBuilder:
         Raises:
             MapError: `out` exists and may not be overwritten, or is not a map; another process builds the
                 map; or `<out>.partial` is not an unfinished map.
-            CheckpointError: the network cannot be read.
+            CheckpointError: the network, or one that the settings name, cannot be read.
         """
         self.out = Path(out)
         self.settings = settings or BuilderSettings()
@@ -138,6 +141,11 @@ class MapBuilder:
             raise MapError(
                 "The network infers no depth, and depth is to be learned: set `depth` to `auto`, which "
                 "triangulates it from neighbouring keyframes, or name a network that was trained for depth."
+            )
+        self._user_networks = UserNetworks.of(self.settings)
+        if matcher is not None and self.settings.local_features is not None:
+            raise MapError(
+                f"The matcher {matcher.name!r} has features of its own: leave `local_features` unset."
             )
         self._keeps_input = network is not None
         self._matcher_class = matcher
@@ -202,7 +210,8 @@ class MapBuilder:
     def add_frame(self, frame: Frame) -> None:
         """Adds a frame; frames that cannot be used are counted in `progress.skipped`.
 
-        Raises MapError where the map cannot be written, or was begun with other settings.
+        Raises MapError where the map cannot be written, or was begun with other settings, and InferenceError
+        where a user's network cannot be run on an image.
         """
         self._consider(frame)
         self._advance(frame.stamp_ns)
@@ -325,19 +334,36 @@ class MapBuilder:
         """Opens the partial map at the first keyframe, whose camera sets the shape of the network's input."""
         if not self._keeps_input:
             self._network = self._network.with_input_for(camera.width, camera.height)
-        self._extractor = Extractor(self._network, self._device)
-        matcher = self._matcher_class or matcher_class(self.settings.matcher)
-        self._matcher = matcher(self._network)
-        begun_with = {
-            "settings": self.settings.model_dump(),
+        user = self._user_networks
+        descriptor = None if user.descriptor is None else DescriptorNetwork(user.descriptor, self._device)
+        self._extractor = Extractor(self._network, self._device, descriptor)
+        self._matcher = self._new_matcher()
+        begun_with: dict[str, Any] = {
+            "settings": self.settings.record(),
             "map_frame": self.map_frame,
             "source": self.source,
             "network": self._network.digest,
             "matcher": self._matcher.name,
         }
+        if user.digests():
+            begun_with["user_networks"] = user.digests()
         with self._writing():
-            self._partial.begin(begun_with, self._network, self._matcher, refines_depth=self._refines_depth)
+            self._partial.begin(begun_with, self._extractor, self._matcher, refines_depth=self._refines_depth)
         return self._extractor
+
+    def _new_matcher(self) -> Matcher:
+        """Returns the matcher of a new map."""
+        settings, user = self.settings, self._user_networks
+        if user.local_features is not None:
+            matcher: Matcher = UserKeypointMatcher(
+                self._network, device=self._device, given=user.local_features
+            )
+        else:
+            named = matcher_class(settings.local_features or settings.matcher)
+            matcher = (self._matcher_class or named)(self._network)
+        if user.matcher is None:
+            return matcher
+        return with_pair_network(matcher, user.matcher, self._device)
 
     def finish(self, on_progress: ProgressCallback = ignore_progress) -> Path:
         """Completes the map, gives it its final name and returns its folder.
@@ -366,8 +392,9 @@ class MapBuilder:
                     on_progress,
                     map_frame=self.map_frame,
                     source=self.source,
-                    settings=self.settings.model_dump(),
+                    settings=self.settings.record(),
                     skipped=self.progress.skipped.counts,
+                    user_networks=self._user_networks.records(),
                 )
                 if without_depth is not None:
                     self.progress.without_depth = without_depth

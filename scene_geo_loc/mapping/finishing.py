@@ -15,9 +15,12 @@ from scene_geo_loc.core.parallel import ReadAhead
 from scene_geo_loc.core.progress import ProgressCallback
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.map_info import (
+    DESCRIPTOR,
     FILES,
     FORMAT,
     OPTIONAL_FILES,
+    PAIR_MATCHER,
+    WITHOUT_USER_NETWORKS,
     FileRecord,
     MapInfo,
     sha256_of,
@@ -26,6 +29,7 @@ from scene_geo_loc.mapping.map_info import (
 from scene_geo_loc.mapping.multi_view_depth import refine_depth
 from scene_geo_loc.mapping.partial_map import PartialMap
 from scene_geo_loc.matchers.base import Matcher
+from scene_geo_loc.matchers.pair_network import PairNetworkMatcher
 from scene_geo_loc.matchers.storage import FittedStorage
 from scene_geo_loc.networks.checkpoint import save_network
 from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, Extractor, evenly_spread
@@ -50,18 +54,22 @@ def complete_map(
         matcher: its matcher, which is fitted on the keyframes if its storage needs that.
         provenance: where the network comes from.
         on_progress: receives the steps done and their total.
-        description: `map_frame`, `source`, `settings` and `skipped` of `MapInfo`.
+        description: `map_frame`, `source`, `settings`, `skipped` and `user_networks` of `MapInfo`.
 
     Returns:
         The number of keyframes without depth, or None where depth was not refined.
     """
     folder, count = partial.folder, len(partial.records)
     total = count * (2 if partial.refines_depth else 1)
-    if not extractor.network.is_fitted:
+    if not extractor.is_fitted:
         provenance = {**provenance, "fitted_on": description["source"]}
     descriptors = _describe(partial, extractor, lambda done: on_progress(done, total))
     DescriptorIndex.build(descriptors).write(folder / "index.faiss")
     save_network(extractor.network, folder / "network.safetensors", dict(provenance))
+    if extractor.descriptor is not None:
+        extractor.descriptor.network.save_copy(folder / DESCRIPTOR)
+    if isinstance(matcher, PairNetworkMatcher):
+        matcher.pair_network.save_copy(folder / PAIR_MATCHER)
     if isinstance(matcher.storage, FittedStorage):
         partial.fit_features(matcher.storage, evenly_spread(count, FIT_MATCHER_KEYFRAMES))
     matcher.save(folder / "matcher.safetensors")
@@ -73,7 +81,8 @@ def complete_map(
     cameras = partial.write_keyframes()
     partial.close_files()
     info = MapInfo(
-        **FORMAT.header,
+        format=FORMAT.name,
+        format_version=FORMAT.version if description["user_networks"] else WITHOUT_USER_NETWORKS,
         **description,
         keyframes=count,
         cameras=[camera.to_dict() for camera in cameras],
@@ -102,7 +111,7 @@ def _describe(
 ) -> NDArray[np.float32]:
     """Returns the keyframes' global descriptors (N, D); fits the network on them unless it is fitted."""
     rows, count = partial.described_rows(), len(partial.records)
-    if extractor.network.is_fitted:
+    if extractor.is_fitted:
         on_keyframes(count)
         return np.asarray(rows[0], np.float32)
     extractor.fit([maps[i] for maps in rows] for i in evenly_spread(count, FIT_IMAGES))

@@ -20,19 +20,37 @@ from scene_geo_loc.core.versioned import FileFormat
 MAP_JSON = "map.json"
 KIND = "reference map"
 FORMAT = FileFormat(
-    "scene_geo_loc reference map", 3, again="copy the map again, or build it again", error=MapError
+    "scene_geo_loc reference map", 4, again="copy the map again, or build it again", error=MapError
 )
 """Format of maps.
 
-Older versions can still be read: version 2, whose keyframes have the features of all cells and whose
+Version 4 has a user's networks; a map without any is written as version 3, which older releases read.  Older
+versions can still be read: version 2, whose keyframes have the features of all cells and whose
 descriptors are stored twice, and version 1, which had only the matcher "encoder".
 """
+WITHOUT_USER_NETWORKS = 3
+"""Version of a map without a user's networks."""
+DESCRIPTOR, PAIR_MATCHER = "descriptor.safetensors", "pair_matcher.safetensors"
+"""Copies of a user's networks; one that detects keypoints is the matcher's file."""
+USER_NETWORKS = (DESCRIPTOR, PAIR_MATCHER)
 ARRAYS = ("local_features.npy", "depth.npy")
 FILES = ("keyframes.parquet", *ARRAYS, "index.faiss", "thumbnails.bin", "network.safetensors")
 MATCHER_ARRAYS = ("cells.npy", "coarse_features.npy", "keypoints.npy")
-OPTIONAL_FILES = (*MATCHER_ARRAYS, "matcher.safetensors", "depth_sigma.npy", "descriptors.npy")
+OPTIONAL_FILES = (
+    *MATCHER_ARRAYS,
+    "matcher.safetensors",
+    "depth_sigma.npy",
+    "descriptors.npy",
+    *USER_NETWORKS,
+)
 """Files of some maps."""
-READ_WHOLE = ("keyframes.parquet", "index.faiss", "network.safetensors", "matcher.safetensors")
+READ_WHOLE = (
+    "keyframes.parquet",
+    "index.faiss",
+    "network.safetensors",
+    "matcher.safetensors",
+    *USER_NETWORKS,
+)
 """Files that are read whole when a map is opened to localize; of the others some rows are read by a query."""
 WORK = "work"
 """Folder of a map that is being built for what the finished map does not need."""
@@ -42,6 +60,18 @@ class FileRecord(BaseModel):
     """Size and checksum of a file of the map."""
 
     bytes: int
+    sha256: str
+
+
+class UserNetworkRecord(BaseModel):
+    """A user's network of a map.
+
+    Attributes:
+        file: name of the user's ONNX file.
+        sha256: of that file, in hexadecimal.
+    """
+
+    file: str
     sha256: str
 
 
@@ -60,6 +90,8 @@ class MapInfo(BaseModel):
         skipped: frames left out, by reason.
         package_version: of the release that built the map.
         files: size and checksum of the other files.
+        user_networks: the user's networks by the setting that named them: `descriptor`, `local_features` and
+            `matcher`.
         digest: SHA-256 of all the above, see `write_info`; None in maps of older releases.
     """
 
@@ -78,6 +110,7 @@ class MapInfo(BaseModel):
     skipped: dict[str, int]
     package_version: str
     files: dict[str, FileRecord]
+    user_networks: dict[str, UserNetworkRecord] = {}
     digest: str | None = None
 
 
@@ -111,7 +144,8 @@ def sha256_of(path: Path, after_block: Callable[[], None] = lambda: None) -> str
 
 def write_info(folder: Path, info: MapInfo) -> None:
     """Writes `map.json` with a digest of its own contents."""
-    values = info.model_dump(mode="json", exclude={"digest"})
+    unset = {"digest"} if info.user_networks else {"digest", "user_networks"}
+    values = info.model_dump(mode="json", exclude=unset)
     values["digest"] = _digest(values)
     write_aside(folder / MAP_JSON, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
 

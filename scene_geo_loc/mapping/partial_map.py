@@ -26,7 +26,7 @@ from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.features import LocalFeatures
 from scene_geo_loc.matchers.storage import FeatureStorage, FittedStorage, Rows
 from scene_geo_loc.networks.forward_pass import LATE
-from scene_geo_loc.networks.inference_network import InferenceNetwork
+from scene_geo_loc.networks.runtime.extractor import Extractor
 from scene_geo_loc.traversals.frame import Frame
 
 THUMBNAIL_WIDTH = 200
@@ -99,13 +99,13 @@ class PartialMap:
         return self._journal.records
 
     def begin(
-        self, begun_with: dict[str, Any], network: InferenceNetwork, matcher: Matcher, *, refines_depth: bool
+        self, begun_with: dict[str, Any], extractor: Extractor, matcher: Matcher, *, refines_depth: bool
     ) -> None:
         """Opens the files to append to them.
 
         Args:
             begun_with: inputs of the build; an earlier build is resumed only with the same inputs.
-            network: describes the keyframes.
+            extractor: describes the keyframes.
             matcher: gives their features.
             refines_depth: whether depth is refined in the end: then its errors are stored too, and
                 `write_depth` writes both again.
@@ -124,7 +124,7 @@ class PartialMap:
         if begun is None and self._journal.path.exists():
             raise MapError(f"{self._journal.path} cannot be continued: remove {self.folder} and build again.")
         (self.folder / WORK).mkdir(exist_ok=True)
-        self._open_arrays(network, matcher)
+        self._open_arrays(extractor, matcher)
         if len(self.records) > min(map(len, self._arrays)):
             raise MapError(f"{self.folder} lacks data of its keyframes: remove it and build again.")
         for array in self._arrays:
@@ -135,7 +135,7 @@ class PartialMap:
         self._thumbnails.seek(0, 2)
         self._journal.open(begun_with, _encode)
 
-    def _open_arrays(self, network: InferenceNetwork, matcher: Matcher) -> None:
+    def _open_arrays(self, extractor: Extractor, matcher: Matcher) -> None:
         self._features = _open_features(
             self.folder / WORK if isinstance(matcher.storage, FittedStorage) else self.folder, matcher.storage
         )
@@ -145,17 +145,17 @@ class PartialMap:
         self._depth = _open_depth(
             self.folder / WORK if is_rewritten else self.folder, self.capacity, self.refines_depth
         )
-        self._described = self._open_described(network)
+        self._described = self._open_described(extractor)
         self._arrays = (*self._depth, *self._features.values(), *self._described)
 
-    def _open_described(self, network: InferenceNetwork) -> tuple[GrowingArray, ...]:
+    def _open_described(self, extractor: Extractor) -> tuple[GrowingArray, ...]:
         """Opens the global descriptors or, for a network that is not fitted, the late maps to fit it on."""
         work = self.folder / WORK
-        if network.is_fitted:
-            return (GrowingArray(work / "descriptors.npy", (network.global_size,), np.float32),)
+        if extractor.is_fitted:
+            return (GrowingArray(work / "descriptors.npy", (extractor.descriptor_size,), np.float32),)
         return tuple(
             GrowingArray(work / f"late_{name}.npy", shape, np.float16)
-            for name, shape in zip(LATE, network.late_shapes(), strict=False)
+            for name, shape in zip(LATE, extractor.network.late_shapes(), strict=False)
         )
 
     def described_rows(self) -> list[NDArray[np.floating]]:

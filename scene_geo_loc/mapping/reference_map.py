@@ -14,6 +14,8 @@
 | thumbnails.bin | JPEG pictures, one after the other |
 | network.safetensors | the network that made descriptors and features |
 | matcher.safetensors | weights of the matcher, if it has any |
+| descriptor.safetensors | a user's network that made the descriptors; only where there is one |
+| pair_matcher.safetensors | a user's network that matches keypoints; only where there is one |
 
 local_features.npy is (N, F, C/2) uint8 where there is a cells.npy: two numbers a byte, the first in the lower
 four bits, plus 8.  Else it is (N, F, C) int8.  Versions 1 and 2 have the features of all cells, and
@@ -36,9 +38,11 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.rotation import matrix_of_quaternion
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.map_info import (
+    DESCRIPTOR,
     FORMAT,
     KEYFRAME_SCHEMA,
     MATCHER_ARRAYS,
+    PAIR_MATCHER,
     READ_WHOLE,
     MapInfo,
     read_info,
@@ -187,6 +191,16 @@ class ReferenceMap:
     def matcher_file(self) -> Path | None:
         """The weights of the map's matcher, or None if it has none."""
         return self.path / "matcher.safetensors" if "matcher.safetensors" in self.info.files else None
+
+    @property
+    def descriptor_file(self) -> Path | None:
+        """The user's network that made the map's descriptors, or None where `network.safetensors` did."""
+        return self.path / DESCRIPTOR if DESCRIPTOR in self.info.files else None
+
+    @property
+    def pair_matcher_file(self) -> Path | None:
+        """The user's network that matches the map's keypoints, or None."""
+        return self.path / PAIR_MATCHER if PAIR_MATCHER in self.info.files else None
 
     @property
     def array_files(self) -> list[str]:

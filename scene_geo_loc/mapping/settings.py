@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from scene_geo_loc.matchers import MATCHERS
 
+NETWORK_FILE = ".onnx"
+"""Suffix of a user's network, which tells it from the name of a matcher."""
+
+KEYPOINT_MATCHERS = tuple(name for name in MATCHERS if name != "encoder")
+"""Names of the matchers whose features are keypoints."""
 Lidar = Literal["auto", "spinning", "pushbroom"]
 DepthSource = Literal["measured", "auto", "learned"]
-if TYPE_CHECKING:
-    MatcherName = str
-else:
-    MatcherName = Literal[tuple(MATCHERS)]  # the choices of the command line and the node
 
 
 class BuilderSettings(BaseModel):
@@ -34,7 +36,60 @@ class BuilderSettings(BaseModel):
         default="auto",
         description="how the lidar scans, which decides which scans an image gets; auto: as they look",
     )
-    matcher: MatcherName = Field(
-        default="encoder",
-        description="local features that are matched: encoder (those of the network), sift or xfeat",
+    descriptor: str | None = Field(
+        default=None,
+        description="ONNX file of a network that describes images for retrieval, instead of the map's",
     )
+    local_features: str | None = Field(
+        default=None,
+        description="ONNX file of a network that detects and describes keypoints, which are matched; for a "
+        "matcher that is a file also sift or xfeat",
+    )
+    matcher: str = Field(
+        default="encoder",
+        description="local features that are matched: encoder (those of the network), sift or xfeat; or the "
+        "ONNX file of a network that matches the keypoints of local_features",
+    )
+
+    @field_validator("descriptor")
+    @classmethod
+    def _is_file(cls, value: str | None) -> str | None:
+        if value is not None and not is_network_file(value):
+            raise ValueError("a network is an ONNX file, whose name ends in .onnx")
+        return value
+
+    @field_validator("local_features")
+    @classmethod
+    def _is_file_or_keypoints(cls, value: str | None) -> str | None:
+        if value is not None and not is_network_file(value) and value not in KEYPOINT_MATCHERS:
+            raise ValueError(f"local features are an ONNX file, {' or '.join(KEYPOINT_MATCHERS)}")
+        return value
+
+    @field_validator("matcher")
+    @classmethod
+    def _fits_local_features(cls, value: str, others: ValidationInfo) -> str:
+        local_features = others.data.get("local_features")
+        if is_network_file(value):
+            if local_features is None:
+                raise ValueError("a network that matches keypoints needs local_features to match")
+        elif value not in MATCHERS:
+            raise ValueError(f"a matcher is {', '.join(MATCHERS)}, or an ONNX file")
+        elif local_features not in (None, value) and value != cls.model_fields["matcher"].default:
+            raise ValueError(
+                f"the keypoints of {local_features} are matched by an ONNX file or, by default, "
+                "by their nearest neighbours"
+            )
+        return value
+
+    def record(self) -> dict[str, Any]:
+        """Returns the settings as a map keeps them: those that are set, without the folders of files."""
+        values = self.model_dump(exclude_none=True)
+        return {
+            name: Path(value).name if isinstance(value, str) and is_network_file(value) else value
+            for name, value in values.items()
+        }
+
+
+def is_network_file(value: str) -> bool:
+    """Returns whether a setting names a user's network rather than a part of the package."""
+    return value.endswith(NETWORK_FILE)

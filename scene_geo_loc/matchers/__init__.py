@@ -11,6 +11,8 @@ from scene_geo_loc.core.errors import MapError
 if TYPE_CHECKING:
     from scene_geo_loc.matchers.base import Matcher
     from scene_geo_loc.networks.inference_network import InferenceNetwork
+    from scene_geo_loc.networks.user.description import PairMatches
+    from scene_geo_loc.networks.user.user_network import UserNetwork
 
 MATCHERS = {
     "encoder": "encoder.EncoderMatcher",
@@ -22,6 +24,9 @@ MATCHERS = {
 A new matcher is one file and one line here.  A matcher outside the package is given to `MapBuilder` and to
 `Localizer` as a class.
 """
+
+USER = "onnx"
+"""Name, in maps, of the matcher of keypoints that a user's network detects."""
 
 
 def matcher_class(name: str) -> type[Matcher]:
@@ -41,6 +46,9 @@ def make_matcher(
     network: InferenceNetwork,
     weights_path: Path | None = None,
     matcher: type[Matcher] | None = None,
+    *,
+    pair_path: Path | None = None,
+    device: str = "auto",
 ) -> Matcher:
     """Returns the matcher of a map.
 
@@ -49,6 +57,8 @@ def make_matcher(
         network: describes the map's images.
         weights_path: file that `Matcher.save` wrote, or None for a new map.
         matcher: a custom matcher, used instead of the package's matcher of that name.
+        pair_path: copy of a user's network that matches the keypoints, or None.
+        device: "auto", "cpu" or "cuda", where users' networks run.
 
     Raises:
         MapError: there is no such matcher, or `matcher` has another name.
@@ -56,4 +66,25 @@ def make_matcher(
     """
     if matcher is not None and matcher.name != name:
         raise MapError(f"The map was built with the matcher {name!r}, and {matcher.name!r} is given.")
-    return (matcher or matcher_class(name))(network, weights_path)
+    if matcher is None and name == USER:
+        from scene_geo_loc.matchers.user_keypoints import UserKeypointMatcher
+
+        made: Matcher = UserKeypointMatcher(network, weights_path, device)
+    else:
+        made = (matcher or matcher_class(name))(network, weights_path)
+    if pair_path is None:
+        return made
+    from scene_geo_loc.networks.user.description import PairMatches
+    from scene_geo_loc.networks.user.user_network import UserNetwork
+
+    return with_pair_network(made, UserNetwork.read_copy(pair_path, PairMatches), device)
+
+
+def with_pair_network(matcher: Matcher, network: UserNetwork[PairMatches], device: str) -> Matcher:
+    """Returns a matcher of the same keypoints by a user's network. Raises MapError where there are none."""
+    from scene_geo_loc.matchers.keypoints import SparseMatcher
+    from scene_geo_loc.matchers.pair_network import PairNetworkMatcher
+
+    if not isinstance(matcher, SparseMatcher):
+        raise MapError(f"{network.name} matches keypoints, and the matcher {matcher.name!r} has none.")
+    return PairNetworkMatcher(matcher, network, device)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import CheckpointError
+from scene_geo_loc.matchers import USER
 from scene_geo_loc.matchers.features import unit
 from scene_geo_loc.matchers.keypoints import RERANK_KEYPOINTS, SparseMatcher
 from scene_geo_loc.matchers.storage import KeypointStorage
@@ -43,7 +44,7 @@ class UserKeypointMatcher(NetworkKeypointMatcher):
     The thresholds are those of XFeat, as nothing is known of the network.
     """
 
-    name = "onnx"
+    name = USER
     min_inlier_ratio = 0.15
     min_coverage = 0.35
 

@@ -35,6 +35,10 @@ def info(map_folder: MapFolder) -> None:
         "settings": ", ".join(f"{key} {value}" for key, value in record.settings.items()),
         "skipped": str(Skipped(record.skipped)) or "nothing",
         "network": record.network_digest[:16],
+        **{
+            f"{name.replace('_', ' ')} by": f"{network.file}, SHA-256 {network.sha256}"
+            for name, network in record.user_networks.items()
+        },
         "format": str(record.format_version),
     }
     table = Table(show_header=False, box=None)

@@ -18,6 +18,7 @@ from scene_geo_loc.networks.runtime.backends import (
     graph_backends,
     start_first,
 )
+from scene_geo_loc.networks.user.image_network import DescriptorNetwork
 
 
 @dataclass(frozen=True)
@@ -78,19 +79,24 @@ class Extractor:
     Attributes:
         network: the network, fitted or not.
         device: the device that was asked for.
+        descriptor: a user's network that gives the global descriptor in place of `network`, or None.
     """
 
-    def __init__(self, network: InferenceNetwork, device: str = "auto") -> None:
+    def __init__(
+        self, network: InferenceNetwork, device: str = "auto", descriptor: DescriptorNetwork | None = None
+    ) -> None:
         """Starts the first backend that runs on a device.
 
         Args:
             network: the network.
             device: "auto", a GPU if there is one, else the CPU; "cpu"; "cuda", or "cuda:1" and so on.
+            descriptor: a user's network for the global descriptor.
 
         Raises SceneGeoLocError where there is no such device, or no backend runs.
         """
         self.device = device
         self.network = network
+        self.descriptor = descriptor
         self._backend = start_backend(network, device)
 
     @property
@@ -98,20 +104,35 @@ class Extractor:
         """Name of the backend, such as "openvino" or "onnxruntime CUDA"."""
         return self._backend.name
 
+    @property
+    def is_fitted(self) -> bool:
+        """True if `extract` returns global descriptors."""
+        return self.descriptor is not None or self.network.is_fitted
+
+    @property
+    def descriptor_size(self) -> int:
+        """Length of the global descriptor."""
+        return self.network.global_size if self.descriptor is None else self.descriptor.size
+
     def extract(self, image: NDArray[np.uint8]) -> SceneFeatures:
         """Returns the features of an RGB image (H, W, 3) uint8 of any size, resized to the network's
         input.
+
+        Raises InferenceError where a user's network gives no descriptor.
         """
+        given = None if self.descriptor is None else self.descriptor.describe(image)
         size = (self.network.input_width, self.network.input_height)
         if (image.shape[1], image.shape[0]) != size:
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         outputs = self._backend.run(image)
         late = tuple(outputs[name] for name in LATE if name in outputs)
-        is_fitted = self.network.is_fitted
+        is_fitted = self.is_fitted
+        if is_fitted and given is None:
+            given = self.network.describe(late)
         return SceneFeatures(
             outputs[LOCAL],
             outputs[COARSE],
-            self.network.describe(late) if is_fitted else None,
+            given,
             outputs.get(DEPTH),
             outputs.get(DEPTH_ERROR),
             None if is_fitted else late,

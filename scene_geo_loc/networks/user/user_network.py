@@ -37,8 +37,6 @@ from scene_geo_loc.networks.user.description import (
     read_description,
 )
 
-SUFFIX = ".onnx"
-"""Suffix of a user's graph, which tells it from the name of a matcher."""
 _TYPES: dict[int, type[np.generic]] = {
     onnx.TensorProto.FLOAT: np.float32,
     onnx.TensorProto.FLOAT16: np.float16,

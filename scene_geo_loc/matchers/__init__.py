@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MATCHERS = {
     "encoder": "encoder.EncoderMatcher",
+    "keypoints": "scene_keypoints.SceneKeypointMatcher",
     "sift": "sift.SiftMatcher",
     "xfeat": "xfeat.XFeatMatcher",
 }

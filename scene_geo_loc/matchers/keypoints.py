@@ -35,17 +35,20 @@ class SparseMatcher(Matcher):
 
     @abstractmethod
     def find(
-        self, image: NDArray[np.uint8]
+        self, image: NDArray[np.uint8], features: SceneFeatures
     ) -> tuple[NDArray[np.float64], NDArray[np.float32], tuple[int, int]]:
         """Returns keypoints (N, 2) of an RGB image (H, W, 3), strongest first, and descriptors (N, C).
 
         Returns also the width and height of the image that the keypoints are pixels of; descriptors have unit
         length.
+
+        Args:
+            features: the network's output for the image.
         """
 
     def extract(self, image: NDArray[np.uint8], features: SceneFeatures) -> LocalFeatures:
         """See `Matcher.extract`."""
-        pixels, descriptors, size = self.find(image)
+        pixels, descriptors, size = self.find(image, features)
         return LocalFeatures((pixels + 0.5) * self.input_size / size - 0.5, descriptors)
 
     def rows(
@@ -77,7 +80,7 @@ class KeypointMatcher(SparseMatcher):
         """Returns keypoints (N, 2), strongest first, and unit descriptors (N, C) of a grey image (H, W)."""
 
     def find(
-        self, image: NDArray[np.uint8]
+        self, image: NDArray[np.uint8], features: SceneFeatures
     ) -> tuple[NDArray[np.float64], NDArray[np.float32], tuple[int, int]]:
         """See `SparseMatcher.find`; keypoints are detected in an image of `MAX_PIXELS` at most."""
         grey = _working_image(image, self.multiple)

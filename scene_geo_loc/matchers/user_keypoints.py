@@ -13,6 +13,7 @@ from scene_geo_loc.matchers.features import unit
 from scene_geo_loc.matchers.keypoints import RERANK_KEYPOINTS, SparseMatcher
 from scene_geo_loc.matchers.storage import KeypointStorage
 from scene_geo_loc.networks.inference_network import InferenceNetwork
+from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 from scene_geo_loc.networks.user.description import Keypoints
 from scene_geo_loc.networks.user.image_network import KeypointNetwork
 from scene_geo_loc.networks.user.user_network import UserNetwork
@@ -31,7 +32,7 @@ class NetworkKeypointMatcher(SparseMatcher):
         )
 
     def find(
-        self, image: NDArray[np.uint8]
+        self, image: NDArray[np.uint8], features: SceneFeatures
     ) -> tuple[NDArray[np.float64], NDArray[np.float32], tuple[int, int]]:
         """See `SparseMatcher.find`. Raises InferenceError where the outputs cannot be used."""
         pixels, descriptors, (width, height) = self.keypoint_network.detect(image)

@@ -116,7 +116,8 @@ class DepthEstimator:
         size = (config.input_width, config.input_height)
         pixels = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         images = self._network.normalise(torch.from_numpy(pixels)[None].to(self._device).float())
-        depth = self._decoder(self._network.encoder(images), (config.input_height, config.input_width)).depth
+        maps = self._network.encoder(self._network.coarse(images))
+        depth = self._decoder(maps, (config.input_height, config.input_width)).depth
         metres = self._network.depth_scale.metres(depth[0, 0]).cpu().numpy()
         height, width = image.shape[:2]
         return np.asarray(cv2.resize(metres, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

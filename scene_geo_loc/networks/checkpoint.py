@@ -151,7 +151,7 @@ def save_network(network: InferenceNetwork, path: Path, provenance: Mapping[str,
         "format_version": FORMAT.version,
         "config": dict(network.config),
         "provenance": dict(provenance),
-        "forward_pass": network.signature.model_dump(),
+        "forward_pass": network.signature.model_dump(exclude_defaults=True),
     }
     tensors = {name: np.asarray(value, order="C") for name, value in network.tensors.items()}
     tensors[GRAPH] = np.frombuffer(network.graph, np.uint8)

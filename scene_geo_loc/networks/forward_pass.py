@@ -18,9 +18,12 @@ from scene_geo_loc.networks.stage import Stage
 
 IMAGE = "image"
 OPSET = 17
+INPUT_AREA = 320 * 240
+"""Largest input made for images of any shape, pixels, of a network whose features belong to cells."""
 LOCAL, COARSE, SECOND = "local_features", "coarse_features", "second_features"
 LATE = (COARSE, SECOND)
 """Outputs that hold the late map of each part of the descriptor."""
+KEYPOINTS = "keypoint_scores"
 DEPTH, DEPTH_ERROR = "depth", "depth_error"
 _OWN_DOMAINS = ("", "ai.onnx")
 AGAIN = "train or export the network again"
@@ -44,14 +47,18 @@ class Signature(BaseModel):
     """Description of a graph: its feature maps, its outputs and the weights that it was made from.
 
     Outputs, all float32: `local_features` (1, h, w, C) of unit length; `coarse_features` (1, h', w', C'), the
-    late map of the image; `second_features` (1, h'', w'', C''), the late map of a second part; `depth`
-    (1, H, W) in metres, up to `max_depth_m`; `depth_error` (1, H, W) in metres, one scale of the error.
+    late map of the image; `second_features` (1, h'', w'', C''), the late map of a second part;
+    `keypoint_scores` (1, H, W), how good a keypoint each pixel is, 0 to 1; `depth` (1, H', W') in metres, up
+    to `max_depth_m`, at the size that the encoder sees; `depth_error` (1, H', W') in metres, one scale of the
+    error.
 
     Attributes:
         local_features: stage of the local features.
         sees_around: whether a local feature already describes the surroundings of its cell.
+        finds_keypoints: whether `keypoint_scores` is given; else the local features belong to the cells.
         parts: of the global descriptor, that of the image first.
         multiple: the sides of the input should be multiples of this many pixels.
+        input_area: largest input that is made for images of any shape, pixels.
         max_depth_m: largest depth, which also stands for everything farther; None where no depth is given.
         has_depth_error: whether `depth_error` is given.
         name_without_depth: name of the descriptor system that gives the same without depth, or None.
@@ -62,8 +69,10 @@ class Signature(BaseModel):
 
     local_features: Stage
     sees_around: bool
+    finds_keypoints: bool = False
     parts: tuple[Part, ...]
     multiple: int
+    input_area: int = INPUT_AREA
     max_depth_m: float | None = None
     has_depth_error: bool = False
     name_without_depth: str | None = None
@@ -72,8 +81,13 @@ class Signature(BaseModel):
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the outputs, in order."""
-        depth = () if self.max_depth_m is None else (DEPTH,)
-        return (LOCAL, *LATE[: len(self.parts)], *depth, *((DEPTH_ERROR,) if self.has_depth_error else ()))
+        given = {KEYPOINTS: self.finds_keypoints, DEPTH: self.infers_depth, DEPTH_ERROR: self.has_depth_error}
+        return (LOCAL, *LATE[: len(self.parts)], *(name for name, is_given in given.items() if is_given))
+
+    @property
+    def infers_depth(self) -> bool:
+        """True if `depth` is given."""
+        return self.max_depth_m is not None
 
 
 def check_graph(graph: bytes, inputs: Iterable[str], outputs: Iterable[str], name: str) -> onnx.ModelProto:

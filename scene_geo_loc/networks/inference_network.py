@@ -17,9 +17,6 @@ from scene_geo_loc.networks.descriptor_head import FUSION_HEADS, POOLING_HEADS, 
 from scene_geo_loc.networks.forward_pass import Signature, with_outputs
 from scene_geo_loc.networks.projection import whitened_axes
 
-INPUT_AREA = 320 * 240
-"""Largest input made for images of any shape, pixels; it determines the size of a keyframe's features."""
-
 _POOLING, _FUSION, _PROJECTION = "descriptor.poolings.{}.", "descriptor.fusion.", "projection."
 _FITTED = "fitted"
 _HEAD = ("descriptor.poolings.", _FUSION, _PROJECTION, _FITTED)
@@ -80,7 +77,7 @@ class InferenceNetwork:
     @property
     def infers_depth(self) -> bool:
         """True if the graph gives depth."""
-        return self.signature.max_depth_m is not None
+        return self.signature.infers_depth
 
     @property
     def parameters(self) -> int:
@@ -122,9 +119,10 @@ class InferenceNetwork:
     def with_input_for(self, width: int, height: int) -> InferenceNetwork:
         """Returns the network for images of another shape; the weights do not depend on the input's size.
 
-        The input has the shape of these images and at most `INPUT_AREA` pixels.
+        The input has the shape of these images and at most `Signature.input_area` pixels.
         """
-        input_width, input_height = input_size_for(width, height, self.signature.multiple)
+        multiple, area = self.signature.multiple, self.signature.input_area
+        input_width, input_height = input_size_for(width, height, multiple, area)
         config = {**self.config, "input_width": input_width, "input_height": input_height}
         return replace(self, config=config)
 
@@ -237,11 +235,11 @@ class InferenceNetwork:
         return {**self.tensors, **zeros}
 
 
-def input_size_for(width: int, height: int, multiple: int) -> tuple[int, int]:
-    """Returns width and height of the input for images of a shape: multiples, at most `INPUT_AREA` pixels."""
-    scale = (INPUT_AREA / (width * height)) ** 0.5
+def input_size_for(width: int, height: int, multiple: int, area: int) -> tuple[int, int]:
+    """Returns width and height of the input for images of a shape: multiples, at most `area` pixels."""
+    scale = (area / (width * height)) ** 0.5
     input_height = max(2, round(height * scale / multiple)) * multiple
-    fitting_width = min(INPUT_AREA // input_height, round(input_height * width / height))
+    fitting_width = min(area // input_height, round(input_height * width / height))
     return max(2, fitting_width // multiple) * multiple, input_height
 
 

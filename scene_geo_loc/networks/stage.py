@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -24,3 +24,8 @@ class Stage:
     def cells(self, pixels: int) -> int:
         """Number of cells along a side of the input with this many pixels."""
         return (pixels - self.margin) // self.stride
+
+    def enlarged(self, factor: int) -> Stage:
+        """Returns the stage of an encoder that sees the input at one over `factor` of its size."""
+        offset = (self.offset + 0.5) * factor - 0.5
+        return replace(self, stride=self.stride * factor, offset=offset, margin=self.margin * factor)

@@ -20,6 +20,7 @@ INFERRED = SceneFeatures(
     NOTHING,
     NOTHING,
     None,
+    keypoint_scores=None,
     depth=np.array([[2.0, 2.0, 19.5, 8.0]], np.float32),
     depth_error=np.array([[0.1, 1.0, 0.1, 1.9]], np.float32),
     late=None,

@@ -37,6 +37,7 @@ from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.architecture.xfeat import QUERY_KEYPOINTS, XFeatKeypoints, load_published
 from scene_geo_loc.networks.checkpoint import GRAPH, read_tensors
 from scene_geo_loc.networks.default import default_network
+from scene_geo_loc.networks.runtime.extractor import Extractor
 
 pytestmark = pytest.mark.slow
 
@@ -83,8 +84,10 @@ def test_the_graph_of_xfeat_gives_the_numbers_of_its_published_layers(data_dir: 
     network = load_published(data_dir / "weights" / "xfeat.pt")
     frame = room.frame(-2.1, 0.4, 7.0)
     grey = np.asarray(cv2.resize(cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY), (320, 256)), np.uint8)
-    matcher = xfeat.XFeatMatcher(default_network()[0])
-    pixels, descriptors, size = matcher.find(np.repeat(grey[..., None], 3, axis=2))
+    package_network, _ = default_network()
+    image = np.repeat(grey[..., None], 3, axis=2)
+    features = Extractor(package_network, "cpu").extract(image)
+    pixels, descriptors, size = xfeat.XFeatMatcher(package_network).find(image, features)
     assert size == (320, 256)
     with torch.inference_mode():
         theirs, described, scores = XFeatKeypoints(network, QUERY_KEYPOINTS)(torch.from_numpy(grey)[None])

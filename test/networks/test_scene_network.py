@@ -15,7 +15,7 @@ from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS
 from scene_geo_loc.networks.architecture.encoders.efficientnet_lite0 import EfficientNetLite0
 from scene_geo_loc.networks.architecture.export import inference_network
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
-from scene_geo_loc.networks.inference_network import INPUT_AREA
+from scene_geo_loc.networks.forward_pass import INPUT_AREA
 from scene_geo_loc.networks.projection import whitened_axes
 from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
 

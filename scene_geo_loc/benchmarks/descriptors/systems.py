@@ -159,7 +159,8 @@ def _of_any_shape(name: str, network: InferenceNetwork, descriptor: str, device:
     """Returns the run of a network whose input takes the aspect ratio of the images, as in a map."""
 
     def input_size(width: int, height: int) -> Size:
-        return input_size_for(width, height, network.signature.multiple)
+        signature = network.signature
+        return input_size_for(width, height, signature.multiple, signature.input_area)
 
     def load(width: int, height: int) -> DescriptorSystem:
         return NetworkSystem(network.with_input_for(width, height), device)

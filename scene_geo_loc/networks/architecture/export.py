@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import copy
-import io
-import logging
-import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from scene_geo_loc.networks.architecture.onnx_graph import onnx_graph
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
-from scene_geo_loc.networks.forward_pass import IMAGE, OPSET, Part, Signature
+from scene_geo_loc.networks.forward_pass import Part, Signature
 from scene_geo_loc.networks.inference_network import InferenceNetwork, weights_digest
 
 DESCRIPTOR = "global_descriptor"
@@ -49,12 +46,16 @@ class ForwardPass(nn.Module):
         """Returns the outputs for images (B, H, W, 3) in [0, 255]."""
         network = self._network
         images = network.normalise(pixels.float())
-        maps = network.encoder(images)
-        inferred = network.descriptor.infer(images, maps)
+        coarse = network.coarse(images)
+        maps = network.encoder(coarse)
+        inferred = network.descriptor.infer(coarse, maps)
         late = [late_map.permute(0, 2, 3, 1) for late_map in inferred.late]
-        outputs = [network.local_features(maps).permute(0, 2, 3, 1), *late]
+        local = network.local_features(images, maps)
+        outputs = [local.features.permute(0, 2, 3, 1), *late]
         if self._describes:
             outputs[2:] = [network.describe(inferred.late)]
+        if local.keypoint_scores is not None:
+            outputs.append(local.keypoint_scores)
         if inferred.depth is not None:
             scale, depth = network.depth_scale, inferred.depth[:, 0]
             outputs.append(scale.metres(depth))
@@ -66,16 +67,18 @@ class ForwardPass(nn.Module):
 
 def signature_of(network: SceneNetwork) -> Signature:
     """Returns the description of a network's forward pass."""
-    system, head, early = network.descriptor, network.local_features, network.encoder.early
+    system, head = network.descriptor, network.local_features
     tensors = {key: value.cpu().numpy() for key, value in network.state_dict().items()}
     return Signature(
-        local_features=type(early)(head.channels, early.stride, early.offset, early.margin),
+        local_features=head.stage,
         sees_around=head.sees_around,
+        finds_keypoints=head.finds_keypoints,
         parts=tuple(
-            Part(stage=encoder.late, netvlad_sharpness=encoder.netvlad_sharpness)
+            Part(stage=encoder.late.enlarged(head.reduction), netvlad_sharpness=encoder.netvlad_sharpness)
             for encoder in network.encoders
         ),
-        multiple=network.encoder.multiple,
+        multiple=network.config.multiple,
+        input_area=head.input_area,
         max_depth_m=network.depth_scale.max_m if system.infers_depth else None,
         has_depth_error=network.config.uncertainty,
         name_without_depth=system.without_depth,
@@ -90,7 +93,7 @@ def inference_network(network: SceneNetwork) -> InferenceNetwork:
         tensors = {key: value for key, value in tensors.items() if not key.startswith("projection.")}
     forward = ForwardPass(network).cpu()
     # Any size does: height and width are free in the graph.
-    side = 2 * network.encoder.multiple
+    side = 2 * network.config.multiple
     pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
     graph = onnx_graph(forward, pixels, forward.outputs, is_fixed=False)
     return InferenceNetwork(network.config.model_dump(), forward.signature, graph, tensors)
@@ -107,26 +110,6 @@ def export_onnx(network: SceneNetwork, path: Path) -> tuple[str, ...]:
     pixels = torch.zeros(1, network.config.input_height, network.config.input_width, 3)
     path.write_bytes(onnx_graph(forward, pixels, forward.outputs, is_fixed=True))
     return forward.outputs
-
-
-def onnx_graph(module: nn.Module, pixels: Tensor, outputs: Sequence[str], is_fixed: bool) -> bytes:
-    """Returns the graph of a module for images like `pixels` (1, H, W, ...), or of any height and width."""
-    file = io.BytesIO()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with torch.no_grad(), warnings.catch_warnings():
-        # The exporter from traces is the old one; the new one takes 20 times as long for the same graph.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module.eval(),
-            (pixels,),
-            file,  # type: ignore[arg-type]  # the exporter of traces takes it
-            input_names=[IMAGE],
-            output_names=list(outputs),
-            opset_version=OPSET,
-            dynamic_axes=None if is_fixed else {IMAGE: {1: "height", 2: "width"}},
-            dynamo=False,
-        )
-    return file.getvalue()
 
 
 def _fuse_batch_norms(module: nn.Module) -> None:

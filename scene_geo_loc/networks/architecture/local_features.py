@@ -1,29 +1,52 @@
-"""Local features: feature maps of an encoder to the features that are matched cell by cell."""
+"""Local features: what is matched of an image, at the cells of a grid or at keypoints."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from dataclasses import replace
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scene_geo_loc.networks.architecture.encoders import Encoder, FeatureMaps
+from scene_geo_loc.networks.architecture.encoders import Encoder, FeatureMaps, Stage
+from scene_geo_loc.networks.architecture.xfeat import CELL, XFeatNetwork
+from scene_geo_loc.networks.forward_pass import INPUT_AREA
+
+
+class LocalMaps(NamedTuple):
+    """Local features of images.
+
+    Attributes:
+        features: (B, C, h, w) of unit length at each cell.
+        keypoint_scores: (B, H, W), how good a keypoint each pixel is, 0 to 1; None if the features belong to
+            cells.
+    """
+
+    features: Tensor
+    keypoint_scores: Tensor | None
 
 
 class FeatureHead(nn.Module, ABC):
-    """Base of the local features: feature maps to features (B, C, h, w) on the grid of the early map.
+    """Base of the local features: an image and its feature maps to features (B, C, h, w).
 
     Attributes:
         name: name in configs.
-        channels: length C of a feature.
         sees_around: whether a feature already describes the surroundings of its cell, as the late map does.
+        finds_keypoints: whether it gives scores of keypoints too.
+        reduction: the encoder sees the image at one over this number of its size, so that the same time
+            allows local features of larger images.
+        input_area: largest input that is made for images of any shape, pixels.
+        stage: grid of the features.
     """
 
     name: ClassVar[str]
     sees_around: ClassVar[bool]
-    channels: int
+    finds_keypoints: ClassVar[bool] = False
+    reduction: ClassVar[int] = 1
+    input_area: ClassVar[int] = INPUT_AREA
+    stage: Stage
 
     @abstractmethod
     def __init__(self, encoder: Encoder) -> None:
@@ -31,16 +54,12 @@ class FeatureHead(nn.Module, ABC):
         super().__init__()
 
     @abstractmethod
-    def features(self, maps: FeatureMaps) -> Tensor:
-        """Returns features (B, C, h, w) that are not normalised."""
+    def forward(self, images: Tensor, maps: FeatureMaps) -> LocalMaps:
+        """Returns the local features of normalised images (B, 3, H, W) and their feature maps."""
 
-    def learned(self, maps: FeatureMaps) -> Tensor:
+    def learned(self, images: Tensor, maps: FeatureMaps) -> Tensor:
         """Returns the trained part of the features, (B, C', h, w) of unit length."""
-        return self(maps)  # type: ignore[no-any-return]
-
-    def forward(self, maps: FeatureMaps) -> Tensor:
-        """Returns features (B, C, h, w) of unit length at each cell."""
-        return F.normalize(self.features(maps), dim=1)
+        return self(images, maps).features  # type: ignore[no-any-return]
 
 
 class EarlyMap(FeatureHead):
@@ -51,11 +70,11 @@ class EarlyMap(FeatureHead):
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder)
-        self.channels = encoder.early.channels
+        self.stage = encoder.early
 
-    def features(self, maps: FeatureMaps) -> Tensor:
-        """See `FeatureHead.features`."""
-        return maps.early
+    def forward(self, images: Tensor, maps: FeatureMaps) -> LocalMaps:
+        """See `FeatureHead.forward`."""
+        return LocalMaps(F.normalize(maps.early, dim=1), None)
 
 
 class LearnedHead(FeatureHead):
@@ -71,7 +90,7 @@ class LearnedHead(FeatureHead):
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder)
-        self.channels = 2 * encoder.early.channels
+        self.stage = replace(encoder.early, channels=2 * encoder.early.channels)
         seen = encoder.early.channels + encoder.late.channels
         self.scale = nn.BatchNorm2d(seen)
         self.layers = nn.Sequential(
@@ -82,15 +101,78 @@ class LearnedHead(FeatureHead):
             nn.Conv2d(self.INNER, encoder.early.channels, 1),
         )
 
-    def features(self, maps: FeatureMaps) -> Tensor:
-        """See `FeatureHead.features`."""
-        return torch.cat([F.normalize(maps.early, dim=1), self.learned(maps)], dim=1)
+    def forward(self, images: Tensor, maps: FeatureMaps) -> LocalMaps:
+        """See `FeatureHead.forward`."""
+        both = torch.cat([F.normalize(maps.early, dim=1), self.learned(images, maps)], dim=1)
+        return LocalMaps(F.normalize(both, dim=1), None)
 
-    def learned(self, maps: FeatureMaps) -> Tensor:
+    def learned(self, images: Tensor, maps: FeatureMaps) -> Tensor:
         """Returns the learned half, the trained part: features (B, C / 2, h, w) of unit length."""
         late = F.interpolate(maps.late, maps.early.shape[2:], mode="bilinear", align_corners=False)
         return F.normalize(self.layers(self.scale(torch.cat([maps.early, late], dim=1))), dim=1)
 
 
-LOCAL_FEATURES: dict[str, type[FeatureHead]] = {kind.name: kind for kind in (EarlyMap, LearnedHead)}
+class KeypointMaps(NamedTuple):
+    """Output of `KeypointHead` for images (B, 3, H, W), as it is trained.
+
+    Attributes:
+        features: (B, 64, H / 8, W / 8) of unit length.
+        positions: (B, 65, H / 8, W / 8), logits of the pixel of each cell that is a keypoint, row by row;
+            the last one stands for none.
+        reliability: (B, 1, H / 8, W / 8), logits that a feature is matched right.
+    """
+
+    features: Tensor
+    positions: Tensor
+    reliability: Tensor
+
+
+class KeypointHead(FeatureHead):
+    """Keypoints and their features from the image at full size, in the context of the encoder's late map.
+
+    The layers that read the image are those of XFeat (Potje et al., CVPR 2024).  The late map knows what is
+    seen, also by night; it is added to the levels of the pyramid.  Keypoints are found by the pixels of their
+    cell and by its feature.
+    """
+
+    name = "keypoints"
+    sees_around = True
+    finds_keypoints = True
+    reduction = 2
+    input_area = 480 * 360
+    stage = Stage(64, CELL, (CELL - 1) / 2)
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(encoder)
+        width = self.stage.channels
+        self.image = XFeatNetwork()
+        self.scale = nn.BatchNorm2d(encoder.late.channels, affine=False)
+        self.context = nn.Conv2d(encoder.late.channels, width, 1)
+        self.of_feature = nn.Conv2d(width, width, 1)
+        # Before training, the output is that of the layers that read the image.
+        for layer in (self.context, self.of_feature):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def maps(self, images: Tensor, maps: FeatureMaps) -> KeypointMaps:
+        """Returns the maps of normalised images (B, 3, H, W) whose sides are multiples of 32."""
+        grey = self.image.normalised(images.mean(dim=1, keepdim=True))
+        features = self.image.features(grey, self.context(self.scale(maps.late)))
+        features_of_unit_length = F.normalize(features, dim=1)
+        return KeypointMaps(
+            features_of_unit_length,
+            self.image.positions(grey, self.of_feature(features_of_unit_length)),
+            self.image.heatmap_head(features),
+        )
+
+    def forward(self, images: Tensor, maps: FeatureMaps) -> LocalMaps:
+        """See `FeatureHead.forward`."""
+        found = self.maps(images, maps)
+        scores = found.positions.softmax(dim=1)[:, :-1] * found.reliability.sigmoid()
+        return LocalMaps(found.features, F.pixel_shuffle(scores, CELL)[:, 0])
+
+
+LOCAL_FEATURES: dict[str, type[FeatureHead]] = {
+    kind.name: kind for kind in (EarlyMap, LearnedHead, KeypointHead)
+}
 """The local features by their names in configs."""

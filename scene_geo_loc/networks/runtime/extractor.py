@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.networks.forward_pass import COARSE, DEPTH, DEPTH_ERROR, LATE, LOCAL
+from scene_geo_loc.networks.forward_pass import COARSE, DEPTH, DEPTH_ERROR, KEYPOINTS, LATE, LOCAL
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.backends import (
     Backend,
@@ -29,10 +29,12 @@ class SceneFeatures:
         local_features: (rows, columns, C) float32, unit length at each cell.
         coarse_features: (rows', columns', C') float32, the late map.
         global_descriptor: (D,) float32 of unit length; None if the network is not yet fitted.
-        depth: (H, W) float32 at the size of the network's input, metres; the largest depth of its scale also
-            stands for everything farther and for sky.  None if the network infers no depth.
-        depth_error: (H, W) float32, inferred scale of the depth's error, metres; None if the network does not
-            infer it.
+        keypoint_scores: (H, W) float32, how good a keypoint each pixel of the network's input is, 0 to 1;
+            None if the local features belong to cells.
+        depth: (H', W') float32 metres, of the shape of the network's input; the largest depth of its scale
+            also stands for everything farther and for sky.  None if the network infers no depth.
+        depth_error: (H', W') float32, inferred scale of the depth's error, metres; None if the network does
+            not infer it.
         late: if the network is not yet fitted, the maps (rows', columns', C') float32 to fit it to, one for
             each part of the descriptor; else None.
     """
@@ -40,6 +42,7 @@ class SceneFeatures:
     local_features: NDArray[np.float32]
     coarse_features: NDArray[np.float32]
     global_descriptor: NDArray[np.float32] | None
+    keypoint_scores: NDArray[np.float32] | None
     depth: NDArray[np.float32] | None
     depth_error: NDArray[np.float32] | None
     late: tuple[NDArray[np.float32], ...] | None
@@ -133,6 +136,7 @@ class Extractor:
             outputs[LOCAL],
             outputs[COARSE],
             given,
+            outputs.get(KEYPOINTS),
             outputs.get(DEPTH),
             outputs.get(DEPTH_ERROR),
             None if is_fitted else late,

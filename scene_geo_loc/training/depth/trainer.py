@@ -132,9 +132,10 @@ class DepthTrainer(Trainer):
     def maps(self, images: Tensor) -> FeatureMaps:
         """Returns the encoder's maps of images (B, H, W, 3) in [0, 255]."""
         encoder = self.network.encoder
+        coarse = self.network.coarse(self.network.normalise(images.float()))
         with self._precision.autocast(self._device):
             with torch.set_grad_enabled(self._trains_trunk):
-                trunk = encoder.trunk(self.network.normalise(images.float()))
+                trunk = encoder.trunk(coarse)
             with torch.set_grad_enabled(self._trains_head):
                 return encoder.head(trunk)
 

@@ -97,7 +97,10 @@ class SceneTrainer(DepthTrainer):
                 b.depth, b.partner_depth, b.T_partner_image, b.K, b.K_partners, self._centres, network.grid
             )
             with self._precision.autocast(self._device):
-                features, of_others = (network.local_features.learned(each) for each in (maps, others))
+                features, of_others = (
+                    network.local_features.learned(network.normalise(pixels.float()), each)
+                    for pixels, each in ((b.images, maps), (b.partners, others))
+                )
             losses.append(matching_loss(features.float(), of_others.float(), cells, known))
         if Task.PLACES in tasks:
             assert others is not None

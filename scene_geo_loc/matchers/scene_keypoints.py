@@ -1,0 +1,90 @@
+"""Keypoints that the network finds and describes in its one forward pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.matchers.features import unit
+from scene_geo_loc.matchers.keypoints import QUERY_KEYPOINTS, RERANK_KEYPOINTS, SparseMatcher
+from scene_geo_loc.matchers.storage import KeypointStorage
+from scene_geo_loc.networks.inference_network import InferenceNetwork
+from scene_geo_loc.networks.runtime.extractor import SceneFeatures
+
+CAPACITY = 600
+"""Most keypoints of a keyframe that a map stores."""
+MIN_SCORE = 0.01
+"""Least score of a keypoint."""
+NEIGHBOURHOOD = 5
+"""Side in pixels of the square in which a keypoint has the largest score."""
+
+
+class SceneKeypointMatcher(SparseMatcher):
+    """Keypoints of a network that was trained to find them (`Signature.finds_keypoints`).
+
+    Raises MapError where the network finds none.
+    """
+
+    name = "keypoints"
+    min_inlier_ratio = 0.15
+    min_coverage = 0.35
+
+    def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:
+        super().__init__(network, weights_path)
+        if not network.signature.finds_keypoints:
+            raise MapError(
+                "The network has features of cells and finds no keypoints: choose the matcher encoder, or a "
+                "network with the local features keypoints."
+            )
+        self._grid = network.signature.local_features
+        self.storage = KeypointStorage(CAPACITY, self._grid.channels, RERANK_KEYPOINTS, self.input_size)
+
+    def find(
+        self, image: NDArray[np.uint8], features: SceneFeatures
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32], tuple[int, int]]:
+        """See `SparseMatcher.find`."""
+        assert features.keypoint_scores is not None, "the network finds keypoints"
+        pixels = strongest_keypoints(features.keypoint_scores, QUERY_KEYPOINTS)
+        cells = (pixels - self._grid.offset) / self._grid.stride
+        height, width = features.keypoint_scores.shape
+        return pixels, unit(sampled(features.local_features, cells)), (width, height)
+
+
+def strongest_keypoints(scores: NDArray[np.float32], count: int) -> NDArray[np.float64]:
+    """Returns the at most `count` strongest local maxima (N, 2) of scores (H, W), strongest first.
+
+    Their positions are the centres of gravity of the scores within a pixel of the maximum.
+    """
+    highest = cv2.dilate(scores, np.ones((NEIGHBOURHOOD, NEIGHBOURHOOD), np.uint8))
+    found = np.flatnonzero((scores == highest) & (scores > MIN_SCORE))
+    values = scores.ravel()[found]
+    if len(found) > count:
+        strongest = np.argpartition(-values, count)[:count]
+        found, values = found[strongest], values[strongest]
+    y, x = np.divmod(found[np.argsort(-values, kind="stable")], scores.shape[1])
+    padded = np.pad(scores, 1)
+    around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))[y, x].astype(np.float64)
+    total = around.sum(axis=(1, 2))
+    step = np.array([-1.0, 0.0, 1.0])
+    right, down = around.sum(axis=1) @ step, around.sum(axis=2) @ step
+    return np.stack([x + right / total, y + down / total], axis=1)
+
+
+def sampled(grid: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Returns the values (N, C) of a grid (rows, columns, C) at places (N, 2), column and row, bilinearly.
+
+    Beyond its border the grid goes on with the values of the border.
+    """
+    last = np.array(grid.shape[1::-1]) - 1
+    places = np.clip(places, 0, last)
+    first = np.minimum(places.astype(np.intp), np.maximum(last - 1, 0))
+    second = np.minimum(first + 1, last)
+    right, down = (places - first).astype(np.float32).T
+    (left_x, upper_y), (right_x, lower_y) = first.T, second.T
+    upper = grid[upper_y, left_x] * (1 - right)[:, None] + grid[upper_y, right_x] * right[:, None]
+    lower = grid[lower_y, left_x] * (1 - right)[:, None] + grid[lower_y, right_x] * right[:, None]
+    return np.asarray(upper * (1 - down)[:, None] + lower * down[:, None], np.float32)

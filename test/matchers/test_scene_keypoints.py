@@ -1,0 +1,125 @@
+"""Keypoints of the network's own: where they are found, and maps of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from room import Room
+
+from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.geometry.pose import position_error_m
+from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.matchers.scene_keypoints import (
+    MIN_SCORE,
+    SceneKeypointMatcher,
+    sampled,
+    strongest_keypoints,
+)
+from scene_geo_loc.networks.default import default_network
+
+
+def test_keypoints_are_the_local_maxima_strongest_first() -> None:
+    scores = np.zeros((40, 60), np.float32)
+    for (x, y), score in {(10, 12): 0.3, (30, 20): 0.9, (50, 5): 0.6, (20, 30): MIN_SCORE / 2}.items():
+        scores[y, x] = score
+    np.testing.assert_allclose(strongest_keypoints(scores, 10), [(30, 20), (50, 5), (10, 12)])
+    np.testing.assert_allclose(strongest_keypoints(scores, 2), [(30, 20), (50, 5)])
+    assert strongest_keypoints(np.zeros((8, 8), np.float32), 10).shape == (0, 2)
+
+
+def test_a_keypoint_lies_between_pixels_where_its_scores_do() -> None:
+    scores = np.zeros((20, 20), np.float32)
+    scores[9, 5:8] = (0.1, 0.6, 0.3)
+    scores[10, 6] = 0.2
+    np.testing.assert_allclose(strongest_keypoints(scores, 1), [(6 + 0.2 / 1.2, 9 + 0.2 / 1.2)], rtol=1e-6)
+
+
+def test_of_two_maxima_nearby_the_stronger_one_remains() -> None:
+    scores = np.zeros((20, 20), np.float32)
+    scores[9, 5], scores[9, 7] = 0.5, 0.4
+    np.testing.assert_allclose(strongest_keypoints(scores, 10), [(5, 9)])
+
+
+def test_a_keypoint_at_the_border_is_found() -> None:
+    scores = np.zeros((20, 20), np.float32)
+    scores[0, 0], scores[19, 19] = 0.5, 0.4
+    np.testing.assert_allclose(strongest_keypoints(scores, 10), [(0, 0), (19, 19)])
+
+
+def test_a_grid_is_sampled_linearly_between_its_cells() -> None:
+    y, x = np.mgrid[:5, :7].astype(np.float32)
+    grid = np.stack([x, y, x + 2 * y], axis=2)
+    places = np.array([(0, 0), (6, 4), (2.25, 3.5), (5.9, 0.1)])
+    expected = np.c_[places, places @ (1, 2)]
+    np.testing.assert_allclose(sampled(grid, places), expected, atol=1e-6)
+    np.testing.assert_allclose(sampled(grid, np.array([(-3.0, 9.0)])), [(0, 4, 8)], atol=1e-6)
+
+
+def test_a_network_without_keypoints_is_refused_with_the_way_on() -> None:
+    network, _ = default_network()
+    if network.signature.finds_keypoints:
+        pytest.skip("the package's network finds keypoints")
+    with pytest.raises(MapError, match="finds no keypoints: choose the matcher encoder"):
+        SceneKeypointMatcher(network)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that finds keypoints, untrained: corners differ from what is around them all the same."""
+    torch = pytest.importorskip("torch")
+    from scene_geo_loc.networks.architecture.checkpoint import imagenet_network, save_checkpoint
+    from scene_geo_loc.networks.architecture.network_config import NetworkConfig
+
+    torch.manual_seed(0)
+    network = imagenet_network(NetworkConfig(local_features="keypoints", descriptor_size=16))
+    with torch.no_grad():
+        network.local_features.get_parameter("image.keypoint_head.3.weight").mul_(30)
+    path = tmp_path_factory.mktemp("network") / "keypoints.safetensors"
+    save_checkpoint(network.with_input_for(320, 240), path, {})
+    return path
+
+
+@pytest.mark.slow
+def test_a_query_is_localized_in_a_map_of_the_network_s_keypoints(
+    checkpoint: Path, room: Room, tmp_path: Path
+) -> None:
+    settings = BuilderSettings(keyframe_distance_m=0.2, matcher="keypoints")
+    builder = MapBuilder(tmp_path / "map", settings, network=checkpoint, device="cpu")
+    for frame in room.drive(8):
+        builder.add_frame(frame)
+    reference_map = ReferenceMap.open(builder.finish())
+    assert set(reference_map.features) == {"local_features", "keypoints"}
+    query = room.frame(-2.1, 0.4, 7.0)
+    assert query.T_map_camera is not None
+    estimate = Localizer(reference_map, device="cpu").localize(query)
+    assert estimate.status is Status.LOCALIZED, estimate.reason
+    assert position_error_m(estimate.T_map_base, query.T_map_camera) < 0.2
+
+
+@pytest.mark.slow
+def test_the_run_time_gives_what_the_layers_give(checkpoint: Path, room: Room) -> None:
+    import torch
+
+    from scene_geo_loc.networks.architecture.checkpoint import load_checkpoint
+    from scene_geo_loc.networks.checkpoint import load_network
+    from scene_geo_loc.networks.runtime.extractor import Extractor
+
+    network, _ = load_network(checkpoint)
+    size = (network.input_width, network.input_height)
+    image = np.asarray(cv2.resize(room.frame(0, 0.5, 0).image, size), np.uint8)
+    layers, _ = load_checkpoint(checkpoint)
+    with torch.inference_mode():
+        expected = layers(layers.normalise(torch.from_numpy(image)[None].float()))
+    found = Extractor(network, "cpu").extract(image)
+    assert found.keypoint_scores is not None
+    assert expected.keypoint_scores is not None
+    assert found.keypoint_scores.shape == image.shape[:2]
+    np.testing.assert_allclose(found.keypoint_scores, expected.keypoint_scores[0], atol=1e-3)
+    np.testing.assert_allclose(found.local_features, expected.local_features[0].permute(1, 2, 0), atol=1e-3)
+    np.testing.assert_allclose(found.coarse_features, expected.late[0].permute(1, 2, 0), atol=1e-2)

@@ -331,6 +331,8 @@ class Localizer:
         """Returns the solution of a robust fit to the matches of the cameras that confirm a pose."""
         limit = self.settings.max_reprojection_error_px
         confirming = [matches[i] for i in solution.confirming(self.min_inlier_ratio)]
+        if not confirming:  # nothing matches in full, although some of the features agreed
+            return solution
         refined = solution.at(refine_pnp(solution.T_map_base, confirming, limit), matches, limit)
         return refined if refined.count else solution
 

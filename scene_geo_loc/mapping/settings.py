@@ -48,7 +48,7 @@ class BuilderSettings(BaseModel):
     matcher: str = Field(
         default="encoder",
         description="local features that are matched: encoder (those of the network's cells), "
-        "keypoints (of a network that finds them), sift or xfeat; or the ONNX file of a network that matches "
+        "keypoints (of a network that finds them), aliked, sift or xfeat; or the ONNX file of a network that matches "
         "the keypoints of local_features",
     )
 

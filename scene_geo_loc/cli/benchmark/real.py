@@ -1,0 +1,70 @@
+"""`scene-geo-loc benchmark real`: every matcher on public sets of real images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scene_geo_loc.cli.options.common import Device, JsonFile
+from scene_geo_loc.matchers import MATCHERS
+
+
+def real(
+    root: Annotated[
+        Path, typer.Argument(metavar="ROOT", help="Folder that has the sets, at any depth to 4.")
+    ],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Set to run, by its name in the page or the message of a wrong one. May be repeated."
+        ),
+    ] = None,
+    matcher: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Matcher to compare: {', '.join(MATCHERS)}. May be repeated. Default: all that run here."
+        ),
+    ] = None,
+    network: Annotated[
+        Path | None, typer.Option(help="Checkpoint to use in place of the package's network.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder to keep finished results in, so that a run can be resumed.")
+    ] = None,
+    poses: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the poses files of sets whose ground truth is not public."),
+    ] = None,
+    json: JsonFile = None,
+    write: Annotated[Path | None, typer.Option(help="Markdown file to write the results to.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Score the package's matchers on real images: poses, places, labelled pairs, and matches by day and
+    night.
+
+    Sets are recognised by their layout below ROOT, whatever their folders are called; those that are not
+    there are named with where they can be had. Each is scored by its own protocol, which the page states.
+
+    Examples:
+        scene-geo-loc benchmark real datasets --cache done --write real_results.md
+
+        scene-geo-loc benchmark real datasets --sets 7scenes --matcher encoder --matcher sift --json
+        rooms.json
+    """
+    from scene_geo_loc.benchmarks.real.page import write_real_results
+    from scene_geo_loc.benchmarks.real.run import RealRun
+    from scene_geo_loc.cli.options.progress import progress
+    from scene_geo_loc.cli.results.real import print_real_results
+    from scene_geo_loc.core.atomic import write_json
+
+    results = RealRun(
+        root, sets, matcher, network, cache, poses, device, progress, lambda line: typer.echo(line, err=True)
+    ).run()
+    print_real_results(results)
+    if json is not None:
+        write_json(json, results.model_dump(mode="json"))
+    if write is not None:
+        write_real_results(write, results)
+        typer.echo(f"The results are in {write}.")

@@ -1,0 +1,37 @@
+"""Tables of results on real images on the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scene_geo_loc.benchmarks.real.results import RealResults
+
+
+def print_real_results(results: RealResults) -> None:
+    """Prints a table for each set, and a line for everything that was left out."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from scene_geo_loc.benchmarks.real.page import table_lines
+    from scene_geo_loc.benchmarks.real.results import COLUMNS
+    from scene_geo_loc.benchmarks.real.sets import SETS
+
+    titles = {entry.name: entry.title for entry in SETS}
+    console = Console(highlight=False)
+    for result in results.sets:
+        columns = COLUMNS[result.kind]
+        table = Table(box=box.SIMPLE_HEAD, title=titles[result.name], title_justify="left")
+        for heading in ("", "method"):
+            table.add_column(heading)
+        for heading in ("queries", "references", *(column.heading for column in columns)):
+            table.add_column(heading, justify="right")
+        for line in table_lines(result, result.part_names(), columns):
+            table.add_row(*map(escape, line))
+        console.print(table)
+        for sentence in result.left_out:
+            console.print(f"Left out: {escape(sentence)}")
+    for sentence in results.missing_methods:
+        console.print(f"Not run: {escape(sentence)}")

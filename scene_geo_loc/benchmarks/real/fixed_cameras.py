@@ -175,7 +175,7 @@ def day_night_pairs(camera: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[n
 
 
 def homography(number: int, size: tuple[int, int], warps: Warps) -> NDArray[np.float64]:
-    """Returns the homography (3, 3) of pair `number`, from an image of a width and height to the warped one."""
+    """Returns the homography (3, 3) of pair `number`, from an image of a size to the warped one."""
     rng = np.random.default_rng([_SEED, number])
     width, height = size
     scale = np.exp(rng.uniform(np.log(warps.least_scale), np.log(warps.scale)))

@@ -29,8 +29,8 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 def camera(folder: Path, seed: int, count: int = 9) -> Path:
     """A camera whose images get brighter from one to the next."""
     for i in range(count):
-        image = (textured(seed) * (0.2 + 0.08 * i)).astype(np.uint8)
-        write(folder / f"20240102_0{i}0000.png", image)
+        image = (textured(seed) * (0.2 + 0.8 * i / count)).astype(np.uint8)
+        write(folder / f"20240102_{i:02}0000.png", image)
     return folder
 
 
@@ -57,7 +57,7 @@ def test_a_homography_stays_within_its_range(number: int, warps: object) -> None
     centre = np.array([[319.5, 239.5]])
     shift = warp(H, centre)[0] - centre[0]
     assert (np.abs(shift) <= np.array([64, 48]) + 1e-6).all()
-    across = warp(H, centre + [[1e-3, 0]])[0] - warp(H, centre)[0]
+    across = warp(H, centre + np.array([1e-3, 0]))[0] - warp(H, centre)[0]
     scale = np.linalg.norm(across) / 1e-3
     # The perspective also changes the scale at the shifted centre a little.
     assert warps.least_scale * 0.99 <= scale <= warps.scale * 1.01 + 0.1
@@ -76,7 +76,7 @@ class Oracle(ImageMatcher):
 
     def match(self, query: ImageFeatures, reference: ImageFeatures) -> tuple[np.ndarray, np.ndarray]:
         pixels = np.stack(np.meshgrid(np.linspace(50, 500, 6), np.linspace(50, 400, 4)), -1).reshape(-1, 2)
-        moved = warp(self.H, pixels) + (0, RIGHT_PX - 0.1)
+        moved = warp(self.H, pixels) + np.array([0, RIGHT_PX - 0.1])
         moved[::2] += 100
         return moved, pixels
 

@@ -89,7 +89,10 @@ def test_images_named_by_utm_are_right_within_25_m(
     assert found(tmp_path) == [(expected, name)]
     (part,) = open_utm_named(tmp_path / name).parts
     assert part.name == "night"
-    positions = {query: [part.database[i] for i in right] for query, right in zip(part.queries, part.right)}
+    positions = {
+        query: [part.database[i] for i in right]
+        for query, right in zip(part.queries, part.right, strict=True)
+    }
     near, far = positions.values()
     assert sorted(path.split("@")[1] for path in near) == ["0500000.00", "0500000.00"]
     assert far == []

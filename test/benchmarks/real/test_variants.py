@@ -20,8 +20,8 @@ def test_a_point_of_the_map_has_the_same_colour_in_a_rolled_frame(room: Room, de
     rendered = room.view(rolled.T_map_camera)
     inside = rolled.image.any(axis=2)
     assert inside.mean() > 0.6
-    off = np.abs(rolled.image.astype(int) - rendered.image)[inside].mean()
-    assert off < 8
+    off = np.abs(rolled.image.astype(int) - rendered.image)[inside]
+    assert np.median(off) < 3  # edges differ by their interpolation
     assert rolled.depth is None
 
 

@@ -98,6 +98,29 @@ def twelve_scenes(folder: Path) -> Path:
     return folder
 
 
+def tum_rgbd(folder: Path, count: int = 4) -> Path:
+    """Frames 0.1 s apart from 1305031102.175304 s on, frame i with `pose(i)`; depth comes 10 ms later.
+
+    The last frame's depth comes 30 ms later.
+    """
+    colour, depth, truth = ["# color images"], ["# depth maps"], ["# ground truth"]
+    for i in range(count):
+        second = f"1305031102.{175304 + 100000 * i:06d}"
+        later = f"1305031102.{175304 + 100000 * i + (30000 if i == count - 1 else 10000):06d}"
+        write_image(folder / "rgb" / f"{second}.png", 10 * i)
+        raw = np.full((24, 32), 7500, np.uint16)
+        raw[0, 0] = 0
+        (folder / "depth").mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / "depth" / f"{later}.png"), raw)
+        colour.append(f"{second} rgb/{second}.png")
+        depth.append(f"{later} depth/{later}.png")
+        numbers = (*pose(i)[:3, 3], *to_quaternion(pose(i)))
+        truth.append(f"{second} " + " ".join(f"{number:.9f}" for number in numbers))
+    for name, lines in (("rgb", colour), ("depth", depth), ("groundtruth", truth)):
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
 def cambridge(folder: Path) -> Path:
     """Sequences 1, 2 and 10; those of the test split are 2. The reconstruction lacks the last image."""
     lists = {"train": ["seq10/frame00001.png", "seq1/frame00003.png", "seq1/frame00001.png"]}

@@ -15,6 +15,7 @@ from trees import (
     pose,
     rgbd,
     seven_scenes,
+    tum_rgbd,
     twelve_scenes,
     write_image,
     write_rows,
@@ -80,6 +81,7 @@ def test_images_that_are_damaged_or_of_another_size_are_left_out_and_counted(tmp
     [
         (rgbd, "rgbd"),
         (seven_scenes, "7scenes"),
+        (tum_rgbd, "tum-rgbd"),
         (twelve_scenes, "12scenes"),
         (cambridge, "cambridge"),
         (colmap, "colmap"),

@@ -33,6 +33,7 @@ from scene_geo_loc.cli.simulate import simulate
 from scene_geo_loc.cli.train.depth import depth
 from scene_geo_loc.cli.train.descriptor import descriptor
 from scene_geo_loc.cli.train.encoder import encoder
+from scene_geo_loc.cli.train.keypoints import keypoints
 from scene_geo_loc.cli.train.scene import scene
 from scene_geo_loc.cli.triplets import triplets
 from scene_geo_loc.cli.upgrade import upgrade
@@ -62,7 +63,7 @@ GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
         "Make dense depth maps from lidar, and measure the errors of dense and inferred depth.",
         (make, evaluate_depth, compare),
     ),
-    "train": ("Train networks.", (descriptor, depth, encoder, scene)),
+    "train": ("Train networks.", (descriptor, depth, encoder, keypoints, scene)),
 }
 
 EXTRAS = {

@@ -153,6 +153,19 @@ def parent_of(start: str) -> str:
 _DECODER = "descriptor.decoder."
 
 
+def start_network(start: str, seed: int) -> SceneNetwork:
+    """Returns the network that training starts from.
+
+    Args:
+        start: file of a checkpoint; "default" for the default network; or the name or file of a system's
+            config, for a new network.
+        seed: of all new weights.
+
+    Raises CheckpointError and SceneGeoLocError where there is none.
+    """
+    return _start(start, seed)[0]
+
+
 def _start(start: str, seed: int) -> tuple[SceneNetwork, dict[str, Any]]:
     """Returns the network that training starts from, and its provenance."""
     torch.manual_seed(seed)

@@ -196,3 +196,25 @@ class EncoderProtocol(BaseModel):
         description="of convolutions; bfloat16 is faster if the processor supports it",
     )
     seed: int = Field(default=0, ge=0, description="the same seed draws the same crops")
+
+
+class KeypointProtocol(BaseModel):
+    """Settings of training keypoints on pairs of views."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(default=4000, ge=1, description="number of mini-batches")
+    pairs: int = Field(default=4, ge=1, description="pairs of views of a mini-batch")
+    width: int = Field(default=320, ge=64, multiple_of=32, description="width of a view, pixels")
+    height: int = Field(default=256, ge=64, multiple_of=32, description="height of a view, pixels")
+    learning_rate: float = Field(default=2e-4, gt=0, description="AdamW's largest learning rate")
+    warm_up: int = Field(
+        default=50, ge=1, description="steps until the largest learning rate; then it falls as a cosine"
+    )
+    record_every: int = Field(
+        default=200, ge=1, description="steps between two records of the log and states to resume from"
+    )
+    baseline_m: float = Field(
+        default=1.0, gt=0, description="approximate distance between posed images that are compared, m"
+    )
+    seed: int = Field(default=0, ge=0, description="the same seed draws the same views")

@@ -1,0 +1,183 @@
+"""Trains keypoints for other light, scale and rotation, near those of a teacher that knows the real world.
+
+The teacher sees a clear view: upright, in good light.  The student sees the same by night, rotated, nearer or
+farther, and learns the teacher's features of it, besides features that agree between its views.  So it
+keeps what the teacher learned from far more images than there are here.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint
+from scene_geo_loc.networks.architecture.local_features import KeypointHead, KeypointMaps
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.architecture.xfeat import CELL, XFeatNetwork
+from scene_geo_loc.training.common.loop import Position, Record, Step, Trainer
+from scene_geo_loc.training.common.protocols import KeypointProtocol
+from scene_geo_loc.training.common.run_folder import RunFolder, versions
+from scene_geo_loc.training.keypoints.batches import KeypointBatch
+from scene_geo_loc.training.keypoints.losses import WEIGHTS, TeacherMaps, keypoint_losses
+
+AVERAGED_STEPS = 200
+"""The saved weights are a moving average over about this many steps."""
+
+
+class KeypointTrainer(Trainer):
+    """Trains the keypoints of a network; encoder and descriptor stay as they are.
+
+    Batch norms use the running statistics of the first weights.
+
+    Args:
+        network: with the local features `keypoints`.
+        teacher: published weights.
+        validation: batches that measure the share of points matched right; none: the last epoch is best.
+        protocol: settings of the training.
+        provenance: stored with the weights.
+        device: to train on.
+
+    Raises SceneGeoLocError if the network has other local features.
+    """
+
+    first_epoch = 1
+
+    def __init__(
+        self,
+        network: SceneNetwork,
+        teacher: XFeatNetwork,
+        validation: Sequence[KeypointBatch],
+        protocol: KeypointProtocol,
+        provenance: dict[str, Any],
+        device: torch.device,
+    ) -> None:
+        head = network.local_features
+        if not isinstance(head, KeypointHead):
+            raise SceneGeoLocError(
+                f"The network has the local features {head.name!r}: choose one with keypoints."
+            )
+        self._network, self._teacher = network.to(device).eval(), teacher.to(device).eval()
+        self._validation, self._protocol = validation, protocol
+        self._provenance, self._device = provenance, device
+        self._head, self._averaged = head, copy.deepcopy(head)
+        self.module = nn.ModuleList([head, self._averaged])
+        self.optimiser = torch.optim.AdamW(head.parameters(), protocol.learning_rate, weight_decay=1e-4)
+
+    def step(self, batch: KeypointBatch, position: Position) -> Step:
+        """See `Trainer.step`."""
+        number = (position.epoch - 1) * self._protocol.record_every + position.batch
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._protocol.learning_rate * self._rate_factor(number)
+        losses = self._losses(batch, self._head)
+        total = torch.stack([weight * losses[name] for name, weight in WEIGHTS.items()]).sum()
+        if torch.isfinite(total):
+            self.optimiser.zero_grad(set_to_none=True)
+            total.backward()
+            nn.utils.clip_grad_norm_(self._head.parameters(), 1.0)
+            self.optimiser.step()
+            self._average(number)
+        return Step({name: value.item() for name, value in losses.items()}, 2 * len(batch.first))
+
+    @torch.no_grad()
+    def validate(self, epoch: int) -> Record:
+        """See `Trainer.validate`: the losses of the averaged weights in the validation batches."""
+        found = [self._losses(batch, self._averaged) for batch in self._validation]
+        return {
+            "step": min(epoch * self._protocol.record_every, self._protocol.steps),
+            "validation": {
+                name: round(float(torch.stack([losses[name] for losses in found]).mean()), 4)
+                for name in (found[0] if found else ())
+            },
+        }
+
+    def score(self, record: Record) -> float | None:
+        """See `Trainer.score`: the share of points that are matched right."""
+        return record["validation"].get("right")
+
+    def save(self, folder: RunFolder, record: Record, is_best: bool) -> None:
+        """See `Trainer.save`: the averaged weights."""
+        network = copy.deepcopy(self._network)
+        network.local_features = copy.deepcopy(self._averaged)
+        provenance = {**self._provenance, "steps": record["step"], "versions": versions()}
+        save_checkpoint(network, folder.last, provenance)
+        if is_best:
+            save_checkpoint(network, folder.best, provenance)
+
+    def summary(self, best: Record) -> Record:
+        """See `Trainer.summary`."""
+        return {name: best[name] for name in ("step", "losses", "validation")}
+
+    def _losses(self, batch: KeypointBatch, head: KeypointHead) -> dict[str, Tensor]:
+        on_device = KeypointBatch(*(tensor.to(self._device) for tensor in batch))
+        first, second = (self._maps(images, head) for images in (on_device.first, on_device.second))
+        return keypoint_losses(first, second, self._taught(on_device.clear), on_device)
+
+    def _maps(self, pixels: Tensor, head: KeypointHead) -> KeypointMaps:
+        network = self._network
+        images = network.normalise(pixels.float())
+        with torch.no_grad():
+            maps = network.encoder(network.coarse(images))
+        return head.maps(images, maps)
+
+    @torch.no_grad()
+    def _taught(self, pixels: Tensor) -> TeacherMaps:
+        teacher = self._teacher
+        grey = teacher.normalised(self._network.normalise(pixels.float()).mean(dim=1, keepdim=True))
+        features = teacher.features(grey)
+        heat = teacher.positions(grey).softmax(dim=1)[:, :-1]
+        return TeacherMaps(
+            F.normalize(features, dim=1), F.pixel_shuffle(heat, CELL), teacher.heatmap_head(features)
+        )
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        """Moves the averaged weights towards the present ones, at first faster."""
+        share = max(1 / AVERAGED_STEPS, 1 / (step + 1))
+        present = self._head.state_dict()
+        for name, value in self._averaged.state_dict().items():
+            if value.dtype.is_floating_point:
+                value.lerp_(present[name], share)
+
+    def _rate_factor(self, step: int) -> float:
+        """Factor of the learning rate at a step: a linear warm-up, then half a cosine down to 0."""
+        rise = min(1.0, (step + 1) / self._protocol.warm_up)
+        return rise * 0.5 * (1 + math.cos(math.pi * step / self._protocol.steps))
+
+
+def start_keypoints(network: SceneNetwork, published: XFeatNetwork) -> SceneNetwork:
+    """Returns a network with keypoints, which begin as the published ones, as its local features.
+
+    Encoder, descriptor and decoder keep their weights.
+    """
+    if network.config.local_features == KeypointHead.name:
+        return network
+    started = SceneNetwork(network.config.model_copy(update={"local_features": KeypointHead.name}))
+    own = started.state_dict()
+    kept = {
+        name: value
+        for name, value in network.state_dict().items()
+        if name in own and not name.startswith("local_features.")
+    }
+    started.load_state_dict({**own, **kept})
+    head = started.local_features
+    assert isinstance(head, KeypointHead)
+    head.image.load_state_dict(published.state_dict())
+    return started.eval()
+
+
+def published_weights(path: Path | None) -> Path:
+    """Returns the file of the published weights: the given one, or that of the installed package.
+
+    Raises CheckpointError where there is none.
+    """
+    from scene_geo_loc.networks.architecture.xfeat import wheel_weights
+
+    return path if path is not None else wheel_weights()

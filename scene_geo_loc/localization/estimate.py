@@ -19,6 +19,13 @@ class LocalizerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    compared: int = Field(
+        default=50,
+        ge=0,
+        le=1000,
+        description="keyframes found by descriptor, of which the best remain after a comparison of where "
+        "things are in the image; 0: not compared",
+    )
     retrieved: int = Field(
         default=10,
         ge=1,
@@ -105,6 +112,8 @@ class Candidate:
     Attributes:
         keyframe: its row in the map.
         similarity: cosine of the global descriptors.
+        agreement: share of the query's cells that match this keyframe's and lie alike, see
+            `place_check.agreement`; 0 where it was not compared.
         rerank_inliers: inliers of a pose found from a subset of the features, which candidates are
             re-ranked by.
         matches: number of matches with a known depth.
@@ -113,9 +122,15 @@ class Candidate:
 
     keyframe: int
     similarity: float
+    agreement: float = 0.0
     rerank_inliers: int = 0
     matches: int = 0
     inliers: int = 0
+
+    @property
+    def score(self) -> float:
+        """Similarity and agreement, by which retrieval orders the keyframes."""
+        return self.similarity + self.agreement
 
     @property
     def inlier_ratio(self) -> float:

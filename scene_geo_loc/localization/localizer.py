@@ -1,6 +1,6 @@
 """Camera localization in a reference map, as in Perspective-n-Learned-Point (Piasco et al., BMVC 2019).
 
-Describe, retrieve K keyframes, re-rank, match, lift by depth, solve, verify.
+Describe, retrieve K keyframes, compare, re-rank, match, lift by depth, solve, verify.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from scene_geo_loc.localization.estimate import (
     PosePrior,
     Status,
 )
+from scene_geo_loc.localization.place_check import agreement
 from scene_geo_loc.localization.pnp import FIT_WIDTH, CameraMatches, refine_pnp, spread
 from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, Stopwatch, camera_images
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.robust_pnp import FIRST_SEARCH, rerank_inliers
 from scene_geo_loc.localization.solution import Solution, all_of, by_camera, by_candidate, propose
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframe, StoredKeyframes
+from scene_geo_loc.mapping.map_info import PLACE_AXES
+from scene_geo_loc.mapping.place_cells import PlaceCells
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers import make_matcher
 from scene_geo_loc.matchers.base import Matcher
@@ -43,7 +46,7 @@ from scene_geo_loc.networks.user.image_network import DescriptorNetwork
 from scene_geo_loc.networks.user.user_network import UserNetwork
 
 MIN_RERANK_INLIERS = 12
-"""Candidates with fewer re-ranking inliers keep their order by similarity: so few can agree by chance.
+"""Candidates with fewer re-ranking inliers keep their order: so few can agree by chance.
 
 With this limit SIFT localized all 47 images of a walk indoors, without it 44.
 """
@@ -112,6 +115,7 @@ class Localizer:
         )
         self._check_features()
         self._keyframes = StoredKeyframes(reference_map, self.matcher.storage, map_cameras)
+        self._place_cells = place_cells_of(reference_map, network)
         self._threads_count = available_cores()
         # The thread of the query is one of them.
         self._threads = ThreadPoolExecutor(max(1, self._threads_count - 1), thread_name_prefix="match")
@@ -212,19 +216,43 @@ class Localizer:
             among = np.flatnonzero(away <= prior.radius_m)
             if len(among) == 0:
                 return Rejection(RejectionKind.NO_KEYFRAME_NEAR_PRIOR, float(away.min()), prior.radius_m)
-        keyframes, similarities = self.map.index.search(
-            features.global_descriptor, max(self.settings.retrieved, self.settings.candidates), among
-        )
+        count = max(self.settings.retrieved, self.settings.candidates)
+        more = count if self._place_cells is None else max(count, self.settings.compared)
+        keyframes, similarities = self.map.index.search(features.global_descriptor, more, among)
         query.candidates = [Candidate(int(k), float(s)) for k, s in zip(keyframes, similarities, strict=True)]
         similarity, limit = query.candidates[0].similarity, self.settings.min_similarity
-        return Rejection(RejectionKind.UNKNOWN_PLACE, similarity, limit) if similarity < limit else None
+        if similarity < limit:
+            return Rejection(RejectionKind.UNKNOWN_PLACE, similarity, limit)
+        self._compare(features, query)
+        query.candidates = query.candidates[:count]
+        return None
+
+    def _compare(self, features: SceneFeatures, query: QueryMatches) -> None:
+        """Orders the candidates by descriptor and by where the cells of the late map are, best first.
+
+        They stay in order of similarity where no more are retrieved than are matched in full.
+        """
+        compared, stored = query.candidates[: self.settings.compared], self.map.place_cells
+        if self._place_cells is None or stored is None or len(compared) <= self.settings.candidates:
+            return
+        cells = self._place_cells.describe(features.coarse_features)
+        bits = stored[[candidate.keyframe for candidate in compared]]
+        agreements = agreement(cells, bits, self._place_cells.positions)
+        query.candidates[: len(compared)] = sorted(
+            (
+                replace(candidate, agreement=float(value))
+                for candidate, value in zip(compared, agreements, strict=True)
+            ),
+            key=lambda candidate: candidate.score,
+            reverse=True,
+        )
 
     def _rerank(self, local: LocalFeatures, query: QueryMatches) -> None:
         """Orders the candidates by their inliers among matches of a subset of the features, most first.
 
         One pose is searched for all candidates together, as all of them show the place if retrieval is right.
         If it passes the checks, it counts the inliers, and it is the first pose of `_solve`.  Else a pose is
-        searched for each candidate.  Candidates below `MIN_RERANK_INLIERS` stay in order of similarity, and
+        searched for each candidate.  Candidates below `MIN_RERANK_INLIERS` stay in their order, and
         so do all where no more are retrieved than are matched in full.
         """
         if len(query.candidates) <= self.settings.candidates:
@@ -449,3 +477,19 @@ def descriptor_of(reference_map: ReferenceMap, device: str) -> DescriptorNetwork
             "or build it again."
         )
     return DescriptorNetwork(network, device)
+
+
+def place_cells_of(reference_map: ReferenceMap, network: InferenceNetwork) -> PlaceCells | None:
+    """Returns what describes a query's cells as those of a map's keyframes, or None where it has none.
+
+    Raises CheckpointError or MapError where its file is damaged, or of another network.
+    """
+    if reference_map.place_cells is None:
+        return None
+    cells = PlaceCells.read(reference_map.path / PLACE_AXES, network.late_shapes()[0])
+    if reference_map.place_cells.shape[1:] != cells.row_shape:
+        raise MapError(
+            f"The place cells of {reference_map.path} have the shape {reference_map.place_cells.shape[1:]}, "
+            f"and its network gives {cells.row_shape}: copy the map again, or build it again."
+        )
+    return cells

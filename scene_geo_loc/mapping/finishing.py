@@ -20,6 +20,8 @@ from scene_geo_loc.mapping.map_info import (
     FORMAT,
     OPTIONAL_FILES,
     PAIR_MATCHER,
+    PLACE_AXES,
+    PLACE_CELLS,
     WITHOUT_USER_NETWORKS,
     FileRecord,
     MapInfo,
@@ -28,6 +30,7 @@ from scene_geo_loc.mapping.map_info import (
 )
 from scene_geo_loc.mapping.multi_view_depth import refine_depth
 from scene_geo_loc.mapping.partial_map import PartialMap
+from scene_geo_loc.mapping.place_cells import PlaceCells
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.pair_network import PairNetworkMatcher
 from scene_geo_loc.matchers.storage import FittedStorage
@@ -36,6 +39,8 @@ from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, Extractor, even
 
 FIT_MATCHER_KEYFRAMES = 100
 """Most keyframes that a matcher is fitted on."""
+FIT_PLACE_CELLS = 200
+"""Most keyframes that the axes of place cells are fitted on."""
 
 
 def complete_map(
@@ -66,7 +71,9 @@ def complete_map(
     descriptors = _describe(partial, extractor, lambda done: on_progress(done, total))
     DescriptorIndex.build(descriptors).write(folder / "index.faiss")
     save_network(extractor.network, folder / "network.safetensors", dict(provenance))
-    if extractor.descriptor is not None:
+    if extractor.descriptor is None:
+        _write_place_cells(partial, extractor)
+    else:
         extractor.descriptor.network.save_copy(folder / DESCRIPTOR)
     if isinstance(matcher, PairNetworkMatcher):
         matcher.pair_network.save_copy(folder / PAIR_MATCHER)
@@ -110,10 +117,11 @@ def _describe(
     partial: PartialMap, extractor: Extractor, on_keyframes: Callable[[int], None]
 ) -> NDArray[np.float32]:
     """Returns the keyframes' global descriptors (N, D); fits the network on them unless it is fitted."""
-    rows, count = partial.described_rows(), len(partial.records)
+    count = len(partial.records)
     if extractor.is_fitted:
         on_keyframes(count)
-        return np.asarray(rows[0], np.float32)
+        return np.asarray(partial.descriptor_rows(), np.float32)
+    rows = partial.late_rows()
     extractor.fit([maps[i] for maps in rows] for i in evenly_spread(count, FIT_IMAGES))
     descriptors = np.zeros((count, extractor.network.global_size), np.float32)
 
@@ -125,3 +133,16 @@ def _describe(
             descriptors[i] = descriptor
             on_keyframes(i + 1)
     return descriptors
+
+
+def _write_place_cells(partial: PartialMap, extractor: Extractor) -> None:
+    """Writes the cells that retrieved keyframes are compared with a query by."""
+    late_maps, count = partial.late_rows()[0], len(partial.records)
+    chosen = evenly_spread(count, FIT_PLACE_CELLS)
+    cells = PlaceCells.fit(extractor.network.late_shapes()[0], [late_maps[i] for i in chosen])
+    bits = np.zeros((count, *cells.row_shape), np.uint8)
+    with ReadAhead() as ahead:
+        for i, row in enumerate(ahead.map(lambda i: cells.bits(late_maps[i]), range(count))):
+            bits[i] = row
+    cells.save(partial.folder / PLACE_AXES)
+    np.save(partial.folder / PLACE_CELLS, bits)

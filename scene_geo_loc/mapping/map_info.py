@@ -33,6 +33,8 @@ WITHOUT_USER_NETWORKS = 3
 DESCRIPTOR, PAIR_MATCHER = "descriptor.safetensors", "pair_matcher.safetensors"
 """Copies of a user's networks; one that detects keypoints is the matcher's file."""
 USER_NETWORKS = (DESCRIPTOR, PAIR_MATCHER)
+PLACE_CELLS, PLACE_AXES = "place_cells.npy", "place_axes.safetensors"
+"""Signs of the late map's cells of each keyframe, and the axes that they are along."""
 ARRAYS = ("local_features.npy", "depth.npy")
 FILES = ("keyframes.parquet", *ARRAYS, "index.faiss", "thumbnails.bin", "network.safetensors")
 MATCHER_ARRAYS = ("cells.npy", "coarse_features.npy", "keypoints.npy")
@@ -41,6 +43,8 @@ OPTIONAL_FILES = (
     "matcher.safetensors",
     "depth_sigma.npy",
     "descriptors.npy",
+    PLACE_CELLS,
+    PLACE_AXES,
     *USER_NETWORKS,
 )
 """Files of some maps."""
@@ -49,6 +53,7 @@ READ_WHOLE = (
     "index.faiss",
     "network.safetensors",
     "matcher.safetensors",
+    PLACE_AXES,
     *USER_NETWORKS,
 )
 """Files that are read whole when a map is opened to localize; of the others some rows are read by a query."""

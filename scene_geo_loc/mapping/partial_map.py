@@ -145,22 +145,32 @@ class PartialMap:
         self._depth = _open_depth(
             self.folder / WORK if is_rewritten else self.folder, self.capacity, self.refines_depth
         )
-        self._described = self._open_described(extractor)
-        self._arrays = (*self._depth, *self._features.values(), *self._described)
+        self._open_described(extractor)
+        self._arrays = (*self._depth, *self._features.values(), *self._descriptors, *self._late)
 
-    def _open_described(self, extractor: Extractor) -> tuple[GrowingArray, ...]:
-        """Opens the global descriptors or, for a network that is not fitted, the late maps to fit it on."""
-        work = self.folder / WORK
+    def _open_described(self, extractor: Extractor) -> None:
+        """Opens the late maps and, for a network that is fitted, the global descriptors."""
+        work, shapes = self.folder / WORK, extractor.network.late_shapes()
+        self._descriptors: tuple[GrowingArray, ...] = ()
         if extractor.is_fitted:
-            return (GrowingArray(work / "descriptors.npy", (extractor.descriptor_size,), np.float32),)
-        return tuple(
+            shapes = shapes[:1]
+            self._descriptors = (
+                GrowingArray(work / "descriptors.npy", (extractor.descriptor_size,), np.float32),
+            )
+        self._late = tuple(
             GrowingArray(work / f"late_{name}.npy", shape, np.float16)
-            for name, shape in zip(LATE, extractor.network.late_shapes(), strict=False)
+            for name, shape in zip(LATE, shapes, strict=False)
         )
 
-    def described_rows(self) -> list[NDArray[np.floating]]:
-        """Returns the arrays of `described`, see `append`, memory-mapped."""
-        return [array.rows() for array in self._described]
+    def descriptor_rows(self) -> NDArray[np.floating]:
+        """Returns the global descriptors by a network that is fitted, memory-mapped."""
+        return self._descriptors[0].rows()
+
+    def late_rows(self) -> list[NDArray[np.floating]]:
+        """Returns the late maps, memory-mapped: of the image and, for a network that is not fitted, of each
+        other part of the descriptor.
+        """
+        return [array.rows() for array in self._late]
 
     def fit_features(self, storage: FittedStorage, chosen: Iterable[int]) -> None:
         """Fits a storage to the chosen keyframes."""
@@ -245,7 +255,7 @@ class PartialMap:
             features: its row of each array of features.
             depth: (F,) metres at the features.
             sigma: (F,) relative errors of the depth.
-            described: its global descriptor or, from a network that is not fitted, its late maps.
+            described: see `SceneFeatures.described_by`.
             image: RGB (H, W, 3), stored as a thumbnail.
         """
         thumbnail = _thumbnail(image)
@@ -256,7 +266,7 @@ class PartialMap:
             array.append(features[name])
         for array, row in zip(self._depth, (depth, sigma), strict=False):
             array.append(row)
-        for array, row in zip(self._described, described, strict=True):
+        for array, row in zip((*self._descriptors, *self._late), described, strict=True):
             array.append(row)
         for array in self._arrays:
             array.flush()

@@ -14,6 +14,8 @@
 | thumbnails.bin | JPEG pictures, one after the other |
 | network.safetensors | the network that made descriptors and features |
 | matcher.safetensors | weights of the matcher, if it has any |
+| place_cells.npy | (N, P, A/8) uint8, signs of the late map's P cells along A axes, see `PlaceCells` |
+| place_axes.safetensors | these axes; older maps, and those with a user's descriptor, have neither |
 | descriptor.safetensors | a user's network that made the descriptors; only where there is one |
 | pair_matcher.safetensors | a user's network that matches keypoints; only where there is one |
 
@@ -43,6 +45,8 @@ from scene_geo_loc.mapping.map_info import (
     KEYFRAME_SCHEMA,
     MATCHER_ARRAYS,
     PAIR_MATCHER,
+    PLACE_AXES,
+    PLACE_CELLS,
     READ_WHOLE,
     MapInfo,
     read_info,
@@ -68,6 +72,7 @@ class ReferenceMap:
         features: arrays of the matcher (N, ...) by name, memory-mapped.
         depth: (N, F) float16 metres, memory-mapped.
         depth_sigma: (N, F) float16 relative standard deviations, memory-mapped; None where depth is exact.
+        place_cells: (N, P, A/8) uint8, see `PlaceCells.bits`, memory-mapped; None where the map has none.
     """
 
     def __init__(self, path: Path, info: MapInfo) -> None:
@@ -101,11 +106,14 @@ class ReferenceMap:
         self.depth = _array(path / "depth.npy")
         has_sigma = "depth_sigma.npy" in info.files
         self.depth_sigma = _array(path / "depth_sigma.npy") if has_sigma else None
+        has_cells = {PLACE_CELLS, PLACE_AXES} <= info.files.keys()
+        self.place_cells = _array(path / PLACE_CELLS) if has_cells else None
         self._check()
 
     def _check(self) -> None:
         """Raises MapError where the files contradict each other or hold impossible values."""
         lengths = {len(array) for array in (self.names, self.index, self.depth, *self.features.values())}
+        lengths |= set() if self.place_cells is None else {len(self.place_cells)}
         shapes = {self.depth.shape, self.features["local_features"].shape[:2]}
         shapes |= set() if self.depth_sigma is None else {self.depth_sigma.shape}
         if lengths != {self.info.keyframes} or len(shapes) != 1:

@@ -22,6 +22,14 @@ from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.localization.rejection import RejectionKind
 from scene_geo_loc.localization.solvers.base import PnpSolver
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
+from scene_geo_loc.mapping.map_info import (
+    PLACE_AXES,
+    PLACE_CELLS,
+    FileRecord,
+    read_info,
+    sha256_of,
+    write_info,
+)
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame
 
@@ -90,20 +98,52 @@ def test_of_ten_candidates_the_five_are_matched_that_geometry_speaks_for(estimat
     enough = [count for count in inliers if count >= MIN_RERANK_INLIERS]
     assert enough == inliers[: len(enough)] == sorted(enough, reverse=True)
     assert len(enough) > 0
-    by_chance = [candidate.similarity for candidate in estimate.candidates[len(enough) :]]
+    by_chance = [candidate.score for candidate in estimate.candidates[len(enough) :]]
     assert by_chance == sorted(by_chance, reverse=True)
     assert all(candidate.matches > 0 for candidate in estimate.candidates[:5])
     assert all(candidate.matches == 0 for candidate in estimate.candidates[5:])
 
 
-def test_where_all_that_is_retrieved_is_matched_the_most_similar_comes_first(
+def test_where_all_that_is_retrieved_is_matched_the_best_by_retrieval_comes_first(
     room_map: Path, query: Frame
 ) -> None:
     settings = LocalizerSettings(retrieved=5)
     estimate = Localizer(ReferenceMap.open(room_map), settings, "cpu").localize(query)
-    similarities = [candidate.similarity for candidate in estimate.candidates]
-    assert len(similarities) == 5
-    assert similarities == sorted(similarities, reverse=True)
+    scores = [candidate.score for candidate in estimate.candidates]
+    assert len(scores) == 5
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_keyframes_are_compared_by_where_things_are(
+    estimate: PoseEstimate, room_map: Path, query: Frame
+) -> None:
+    assert max(candidate.agreement for candidate in estimate.candidates) > 0.2
+    opened, settings = ReferenceMap.open(room_map), LocalizerSettings(compared=0)
+    without = Localizer(opened, settings, "cpu").localize(query)
+    assert {candidate.agreement for candidate in without.candidates} == {0.0}
+    assert without.status is Status.LOCALIZED
+
+
+def test_a_map_of_an_older_release_has_no_cells_to_compare_and_localizes(
+    room_map: Path, query: Frame, tmp_path: Path
+) -> None:
+    older = Path(shutil.copytree(room_map, tmp_path / "map"))
+    info = read_info(older)
+    files = {name: record for name, record in info.files.items() if name not in (PLACE_CELLS, PLACE_AXES)}
+    write_info(older, info.model_copy(update={"files": files}))
+    estimate = Localizer(ReferenceMap.open(older), device="cpu").localize(query)
+    assert estimate.status is Status.LOCALIZED
+    assert {candidate.agreement for candidate in estimate.candidates} == {0.0}
+
+
+def test_cells_of_another_size_than_the_network_gives_are_refused(room_map: Path, tmp_path: Path) -> None:
+    damaged = Path(shutil.copytree(room_map, tmp_path / "map"))
+    info, file = read_info(damaged), damaged / PLACE_CELLS
+    np.save(file, np.load(file)[:, :100])
+    record = FileRecord(bytes=file.stat().st_size, sha256=sha256_of(file))
+    write_info(damaged, info.model_copy(update={"files": {**info.files, PLACE_CELLS: record}}))
+    with pytest.raises(MapError, match="place cells"):
+        Localizer(ReferenceMap.open(damaged), device="cpu")
 
 
 def test_candidates_come_with_their_matches(estimate: PoseEstimate) -> None:

@@ -76,5 +76,5 @@ def _most_similar(candidates: Sequence[Candidate], reference_map: ReferenceMap) 
     """Returns the pose of the most similar keyframe: the answer of retrieval alone."""
     if not candidates:
         return None
-    best = max(candidates, key=lambda candidate: candidate.similarity)
+    best = max(candidates, key=lambda candidate: candidate.score)
     return np.asarray(reference_map.T_map_camera[best.keyframe])

@@ -50,6 +50,7 @@ METHODS = (
     Method(
         "per candidate (paper)",
         LocalizerSettings(
+            compared=0,
             retrieved=5,
             refinement="per_candidate",
             min_inlier_ratio=0.1,
@@ -57,8 +58,8 @@ METHODS = (
             min_similarity=-1.0,
         ),
     ),
-    Method("pooled", LocalizerSettings(retrieved=5, final_fit=False)),
-    Method("pooled, refined", LocalizerSettings(retrieved=5)),
+    Method("pooled", LocalizerSettings(compared=0, retrieved=5, final_fit=False)),
+    Method("pooled, refined", LocalizerSettings(compared=0, retrieved=5)),
     Method("re-ranked, pooled, refined", LocalizerSettings()),
 )
 """Methods from the paper's rule to the package's default, each compared with the previous one."""

@@ -49,9 +49,9 @@ class SceneFeatures:
 
     @property
     def described_by(self) -> tuple[NDArray[np.float32], ...]:
-        """The global descriptor, or the late maps that it will be computed from."""
+        """The global descriptor and the late map, or the late maps that it will be computed from."""
         if self.global_descriptor is not None:
-            return (self.global_descriptor,)
+            return self.global_descriptor, self.coarse_features
         assert self.late is not None
         return self.late
 

@@ -185,7 +185,7 @@ def test_a_build_goes_on_only_with_the_same_networks(room: Room, tmp_path: Path)
     [
         ({"descriptor": "megaloc"}, r"descriptor.*ends in \.onnx"),
         ({"local_features": "encoder"}, r"local_features.*xfeat"),
-        ({"matcher": "superglue"}, r"matcher.*encoder, sift, xfeat.*or an ONNX file"),
+        ({"matcher": "superglue"}, r"matcher.*encoder.*sift, xfeat.*or an ONNX file"),
         ({"matcher": "it.onnx"}, r"needs local_features"),
         ({"local_features": "it.onnx", "matcher": "sift"}, r"matched by an ONNX file"),
     ],

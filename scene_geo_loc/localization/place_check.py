@@ -19,6 +19,9 @@ _SCALES = (0.6, 1.7)
 _LARGEST_TURN = 0.35
 """Largest rotation of a transform in the image, radians."""
 
+_SIGNS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32) * 2 - 1
+"""The eight signs of a byte."""
+
 
 def agreement(
     query: NDArray[np.float32], keyframes: NDArray[np.uint8], positions: NDArray[np.complex128]
@@ -37,7 +40,7 @@ def agreement(
     hypotheses from few matches is of Philbin et al., CVPR 2007.
     """
     count, cells = keyframes.shape[:2]
-    signs = np.unpackbits(keyframes, axis=2).astype(np.float32).reshape(count * cells, -1) * 2 - 1
+    signs = _SIGNS.take(keyframes, axis=0).reshape(count * cells, -1)
     similarity = (signs @ query.T).reshape(count, cells, cells)
     nearest = similarity.argmax(axis=2)
     greatest = np.take_along_axis(similarity, nearest[..., None], axis=2)[..., 0]

@@ -43,7 +43,7 @@ class BuilderSettings(BaseModel):
     local_features: str | None = Field(
         default=None,
         description="ONNX file of a network that detects and describes keypoints, which are matched; for a "
-        "matcher that is a file also sift or xfeat",
+        "matcher that is a file also keypoints, aliked, sift or xfeat",
     )
     matcher: str = Field(
         default="encoder",
@@ -63,7 +63,7 @@ class BuilderSettings(BaseModel):
     @classmethod
     def _is_file_or_keypoints(cls, value: str | None) -> str | None:
         if value is not None and not is_network_file(value) and value not in KEYPOINT_MATCHERS:
-            raise ValueError(f"local features are an ONNX file, {' or '.join(KEYPOINT_MATCHERS)}")
+            raise ValueError(f"local features are an ONNX file, {', '.join(KEYPOINT_MATCHERS)}")
         return value
 
     @field_validator("matcher")
@@ -83,8 +83,13 @@ class BuilderSettings(BaseModel):
         return value
 
     def record(self) -> dict[str, Any]:
-        """Returns the settings as a map keeps them: those that are set, without the folders of files."""
+        """Returns the settings as a map keeps them: those that are set, without the folders of files.
+
+        With local features, a matcher by name is none of those settings: it is not used.
+        """
         values = self.model_dump(exclude_none=True)
+        if self.local_features is not None and not is_network_file(self.matcher):
+            del values["matcher"]
         return {
             name: Path(value).name if isinstance(value, str) and is_network_file(value) else value
             for name, value in values.items()

@@ -56,7 +56,7 @@ class PairNetworkMatcher(Matcher):
 
     def match_subset(self, query: LocalFeatures, references: Sequence[LocalFeatures]) -> list[Matched]:
         """Returns the mutual nearest neighbours with each of several keyframes."""
-        return self.keypoints.match_all(query, references)
+        return self.keypoints.match_subset(query, references)
 
     def match(self, query: LocalFeatures, reference: LocalFeatures) -> Matched:
         """Returns the matches by the network.

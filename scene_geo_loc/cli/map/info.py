@@ -36,7 +36,7 @@ def info(map_folder: MapFolder) -> None:
         "skipped": str(Skipped(record.skipped)) or "nothing",
         "network": record.network_digest[:16],
         **{
-            f"{name.replace('_', ' ')} by": f"{network.file}, SHA-256 {network.sha256}"
+            f"{name.replace('_', ' ')} by": f"{network.file}, SHA-256 {network.sha256[:16]}"
             for name, network in record.user_networks.items()
         },
         "format": str(record.format_version),

@@ -63,7 +63,8 @@ def takes_settings(**options: str | None) -> Callable[[Command], Command]:
                 first = error.errors()[0]
                 field = first["loc"][0]
                 option = next(option for its_field, option in fields.values() if its_field == field)
-                raise SceneGeoLocError(f"{option}: {first['msg']}, not {first['input']}.") from error
+                message = first["msg"].removeprefix("Value error, ")
+                raise SceneGeoLocError(f"{option}: {message}, not {first['input']}.") from error
 
         return in_place_of(command, name, parameters, settings)
 

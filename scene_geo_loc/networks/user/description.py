@@ -195,8 +195,8 @@ def read_description(graph: Path, kind: type[AnyDescription]) -> AnyDescription:
         values: Any = yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise CheckpointError(
-            f"There is no {path.name} beside {graph}: it has to describe the network's input and outputs; an "
-            "empty file stands for the defaults."
+            f"There is no {path.name} beside {graph}: write one that describes the network's input and "
+            "outputs; an empty file stands for the defaults."
         ) from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

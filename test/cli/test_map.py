@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from drive import write_drive
+from room import Room, write_rgbd
+from small_graphs import write_corners, write_descriptor, write_pairs
 from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
-from scene_geo_loc.core.errors import MapError, TraversalError
+from scene_geo_loc.core.errors import MapError, SceneGeoLocError, TraversalError
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 pytestmark = pytest.mark.slow
@@ -54,3 +56,36 @@ def test_looking_into_what_is_no_map_is_an_error(tmp_path: Path) -> None:
     for command in ("info", "verify"):
         with pytest.raises(MapError, match="no reference map"):
             run(command, tmp_path)
+
+
+def test_a_map_is_built_with_a_user_s_networks_which_its_info_names(room: Room, tmp_path: Path) -> None:
+    source = write_rgbd(tmp_path / "source", room, 0.0)
+    files = {
+        "--descriptor": write_descriptor(tmp_path),
+        "--local-features": write_corners(tmp_path),
+        "--matcher": write_pairs(tmp_path),
+    }
+    options = [argument for option in files.items() for argument in option]
+    run("build", source, tmp_path / "map", "--keyframe-distance", 0.2, "--device", "cpu", *options)
+    shown = run("info", tmp_path / "map")
+    networks = ReferenceMap.open(tmp_path / "map").info.user_networks
+    assert len(networks) == 3
+    for network in networks.values():
+        assert network.file in shown
+        assert network.sha256[:16] in shown
+    assert str(tmp_path) not in (tmp_path / "map" / "map.json").read_text().replace(str(source), "")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--matcher", "superglue"], r"--matcher: a matcher is aliked, .*, not superglue"),
+        (["--matcher", "pairs.onnx"], r"--matcher: .* needs local_features .*, not pairs\.onnx"),
+        (["--descriptor", "none.onnx"], r"no network at none\.onnx"),
+    ],
+)
+def test_networks_that_cannot_be_used_are_said(tmp_path: Path, options: list[str], said: str) -> None:
+    bag = write_drive(tmp_path / "bag", depth=True)
+    with pytest.raises(SceneGeoLocError, match=said):
+        run("build", bag, tmp_path / "map", "--device", "cpu", *options)
+    assert not (tmp_path / "map").exists()

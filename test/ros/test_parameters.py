@@ -14,6 +14,7 @@ from rclpy.parameter import Parameter
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.ros import parameter_tables
 from scene_geo_loc.ros.common.parameters import declare, from_values, parameters_of, read, setting
+from scene_geo_loc.ros.common.settings import MapBuilderNodeSettings
 from scene_geo_loc.ros.parameter_tables import NODES, with_tables
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "nodes.md"
@@ -110,6 +111,16 @@ def test_only_live_parameters_can_be_changed_and_only_within_their_range(context
     )
     assert (allowed.successful, too_much.successful, fixed.successful) == (True, False, False)
     assert read(node, Outer).tolerance == 0.5
+
+
+def test_the_map_builder_takes_a_user_s_networks() -> None:
+    files = {"builder.descriptor": "a.onnx", "builder.local_features": "b.onnx", "builder.matcher": "c.onnx"}
+    builder = from_values(MapBuilderNodeSettings, files).builder
+    assert (builder.descriptor, builder.local_features, builder.matcher) == ("a.onnx", "b.onnx", "c.onnx")
+    unset = {"builder.descriptor": "", "builder.local_features": "", "builder.matcher": "encoder"}
+    assert from_values(MapBuilderNodeSettings, unset).builder == MapBuilderNodeSettings().builder
+    with pytest.raises(SceneGeoLocError, match=r"builder\.matcher is 'c\.onnx': .* needs local_features"):
+        from_values(MapBuilderNodeSettings, {"builder.matcher": "c.onnx"})
 
 
 def test_every_parameter_of_every_node_is_described() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -89,6 +89,10 @@ class Places:
         return cls(name, folder, [row[0] for row in database], [row[0] for row in queries], right)
 
 
+Ranking = tuple[NDArray[np.int64], float]
+"""The most similar images (Q, `RERANKED`) of each query, and the median time of describing one, ms."""
+
+
 @dataclass(frozen=True)
 class PlaceSet:
     """The parts of a set of places; see `Experiment`."""
@@ -96,6 +100,7 @@ class PlaceSet:
     folder: Path
     parts: Sequence[Places]
     kind: Kind = Kind.PLACES
+    _rankings: list[Ranking] = field(default_factory=list, repr=False)  # the same for every method
 
     def methods(self, matchers: Sequence[str]) -> list[str]:
         """See `Experiment.methods`."""
@@ -106,42 +111,36 @@ class PlaceSet:
 
         Raises SceneGeoLocError where an image cannot be read, or queries are few.
         """
-        ranked: dict[tuple[str, ...], _Ranker] = {}
-        found = []
         for places in self.parts:
             check_count(len(places.queries), "queries", places.folder)
-            key = (str(places.folder), *places.database)
-            if key not in ranked:  # several parts may share a database
-                ranked = {key: _Ranker(places, tools)}
-            found.append(_score(places, ranked[key], method, tools))
+        if not self._rankings:
+            self._rankings.extend(rank(self.parts, tools))
+        found = []
+        for places, (ranked, ms) in zip(self.parts, self._rankings, strict=True):
+            if method != DESCRIPTOR:
+                ranked, ms = _rerank(places, ranked, method, tools)
+            recalls = {f"recall_{n}": recall_at(ranked, places.right, n) for n in _RANKS}
+            found.append(
+                Part(
+                    name=places.name,
+                    queries=len(places.queries),
+                    references=len(places.database),
+                    values={**recalls, "ms": ms},
+                )
+            )
         return found
 
 
-class _Ranker:
-    """Descriptors of a database."""
-
-    def __init__(self, places: Places, tools: Tools) -> None:
-        self.extractor = fitted_extractor([places.folder / name for name in places.database], tools)
-        self._database, _ = described(self.extractor, places.folder, places.database, tools)
-        self._tools = tools
-
-    def rank(self, places: Places) -> tuple[NDArray[np.int64], float]:
-        """Returns the most similar images (Q, `RERANKED`) of each query, and the time of one query."""
-        queries, ms = described(self.extractor, places.folder, places.queries, self._tools)
-        return rank_references(queries.descriptors, self._database.descriptors, RERANKED), ms
-
-
-def _score(places: Places, ranker: _Ranker, method: str, tools: Tools) -> Part:
-    ranked, ms = ranker.rank(places)
-    if method != DESCRIPTOR:
-        ranked, ms = _rerank(places, ranked, method, tools)
-    values: dict[str, float | None] = {f"recall_{n}": recall_at(ranked, places.right, n) for n in _RANKS}
-    return Part(
-        name=places.name,
-        queries=len(places.queries),
-        references=len(places.database),
-        values={**values, "ms": ms},
-    )
+def rank(parts: Sequence[Places], tools: Tools) -> Iterator[Ranking]:
+    """Yields the ranking of each part; parts in succession that share a database describe it once."""
+    described_names: Sequence[str] | None = None
+    for places in parts:
+        if places.database != described_names:
+            extractor = fitted_extractor([places.folder / name for name in places.database], tools)
+            database, _ = described(extractor, places.folder, places.database, tools)
+            described_names = places.database
+        queries, ms = described(extractor, places.folder, places.queries, tools)
+        yield rank_references(queries.descriptors, database.descriptors, RERANKED), ms
 
 
 def recall_at(ranked: NDArray[np.int64], right: Sequence[NDArray[np.intp]], n: int) -> float:
@@ -150,9 +149,7 @@ def recall_at(ranked: NDArray[np.int64], right: Sequence[NDArray[np.intp]], n: i
     return float(np.mean(hits))
 
 
-def _rerank(
-    places: Places, ranked: NDArray[np.int64], method: str, tools: Tools
-) -> tuple[NDArray[np.int64], float]:
+def _rerank(places: Places, ranked: NDArray[np.int64], method: str, tools: Tools) -> Ranking:
     """Orders the ranking (Q, K) by inliers, most first, and returns also the median time of a query."""
     matcher = ImageMatcher(method, tools.network, tools.device)
 

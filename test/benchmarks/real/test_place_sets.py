@@ -1,0 +1,66 @@
+"""Scores of place recognition: a ranking by descriptor, and re-ranked by matches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from textured import textured, write
+
+import scene_geo_loc.benchmarks.real.place_sets as module
+from scene_geo_loc.benchmarks.real.experiment import Tools
+from scene_geo_loc.benchmarks.real.place_sets import Places, PlaceSet
+from scene_geo_loc.core.errors import SceneGeoLocError
+
+
+class ByGreyValue:
+    """Finds as many inliers as images are alike in their mean grey value."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def features(self, image: np.ndarray) -> Any:
+        return float(image.mean())
+
+    def inliers(self, query: float, reference: float) -> int:
+        return round(255 - abs(query - reference))
+
+
+def places(folder: Path, count: int = 10) -> Places:
+    names = [f"{i}.png" for i in range(count)]
+    for i, name in enumerate(names):
+        for run in ("database", "queries"):
+            write(folder / run / name, (textured(i) * ((i + 1) / count)).astype(np.uint8))
+    return Places.by_number(
+        "part", folder, [f"database/{name}" for name in names], [f"queries/{name}" for name in names], 0
+    )
+
+
+def test_a_matcher_re_ranks_and_the_database_is_described_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rankings: list[object] = []
+
+    def rank(parts: Any, tools: Tools) -> Any:
+        rankings.append(parts)
+        # The right image is the fifth of each ranking.
+        order = np.arange(10)
+        yield np.array([np.roll(order, 4 - i) for i in range(10)]), 7.0
+
+    monkeypatch.setattr(module, "rank", rank)
+    monkeypatch.setattr(module, "ImageMatcher", ByGreyValue)
+    experiment = PlaceSet(tmp_path, [places(tmp_path)])
+    tools = Tools(tmp_path)
+    (by_descriptor,) = experiment.run("descriptor", tools)
+    (by_matcher,) = experiment.run("sift", tools)
+    assert (by_descriptor.queries, by_descriptor.references) == (10, 10)
+    assert by_descriptor.values == {"recall_1": 0.0, "recall_5": 1.0, "recall_10": 1.0, "ms": 7.0}
+    assert by_matcher.values["recall_1"] == 1.0
+    assert len(rankings) == 1
+
+
+def test_too_few_queries_are_refused_with_their_number(tmp_path: Path) -> None:
+    with pytest.raises(SceneGeoLocError, match="3 queries < 10"):
+        PlaceSet(tmp_path, [places(tmp_path, 3)]).run("descriptor", Tools(tmp_path))

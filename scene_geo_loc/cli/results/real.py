@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scene_geo_loc.benchmarks.real.results import RealResults
 
+_LEAST_WIDTH = 150
+"""Width of the widest table: a narrower terminal wraps its lines rather than its cells."""
+
 
 def print_real_results(results: RealResults) -> None:
     """Prints a table for each set, and a line for everything that was left out."""
@@ -21,6 +24,7 @@ def print_real_results(results: RealResults) -> None:
 
     titles = {entry.name: entry.title for entry in SETS}
     console = Console(highlight=False)
+    console.width = max(console.width, _LEAST_WIDTH)
     for result in results.sets:
         columns = COLUMNS[result.kind]
         table = Table(box=box.SIMPLE_HEAD, title=titles[result.name], title_justify="left")

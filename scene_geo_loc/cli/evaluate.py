@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scene_geo_loc.cli.options.common import Device, MapFolder, Track
+from scene_geo_loc.cli.options.localizer import DEFAULTS, SecondLookShare
 from scene_geo_loc.cli.options.source import Source, takes_source
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def evaluate(
             min=0.001, help="Position error above which a localized pose is a wrong fix, in metres."
         ),
     ] = 5.0,
+    second_look_share: SecondLookShare = DEFAULTS.second_look_share,
     device: Device = "auto",
 ) -> None:
     """Localize a source with known poses and measure the errors.
@@ -56,9 +58,11 @@ def evaluate(
         print_results,
         print_retrieval,
         print_scene_table,
+        print_second_looks,
     )
     from scene_geo_loc.core.atomic import write_json
     from scene_geo_loc.core.errors import TraversalError
+    from scene_geo_loc.localization.estimate import SECOND_LOOK
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.localization.session import Session
     from scene_geo_loc.localization.tracker import Tracker
@@ -75,19 +79,23 @@ def evaluate(
         raise TraversalError(
             f"{traversal.name} has no ground-truth poses: name them with --poses, or use `localize`."
         )
-    localizer = Localizer(reference_map, device=device)
+    settings = DEFAULTS.model_copy(update={"second_look_share": second_look_share})
+    localizer = Localizer(reference_map, settings, device=device)
     session = Session(localizer, Tracker() if track else None)
     if live:
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder if report is None else report) / "localization_node.log"
-            records, pace = run_live(source.path, map_folder, traversal, log, track)
+            records, pace = run_live(source.path, map_folder, traversal, log, track, second_look_share)
         typer.echo(pace)
     else:
         records, pace = run_offline(session, traversal), ""
     summary = summarize(records, wrong_fix_m)
     print_results({source.path.name: summary})
     print_reasons(records)
+    print_second_looks(records)
     numbers = summary.to_dict()
+    if second_look_share and not live:
+        numbers["second_looks"] = sum(SECOND_LOOK in record.timings_ms for record in records)
     gaps = gaps_of(records)
     print_gaps(gaps)
     numbers |= gaps.to_dict()
@@ -143,7 +151,7 @@ def run_offline(session: Session, traversal: Traversal) -> list[QueryRecord]:
 
 
 def run_live(
-    bag: Path, map_folder: Path, traversal: Traversal, log: Path, tracking: bool
+    bag: Path, map_folder: Path, traversal: Traversal, log: Path, tracking: bool, second_look_share: float
 ) -> tuple[list[QueryRecord], str]:
     """Replays a bag to a localization node, with progress; returns a sentence on the replay's speed too."""
     from scene_geo_loc.benchmarks.localization.live import live_records
@@ -151,5 +159,5 @@ def run_live(
     from scene_geo_loc.ros.harness.replay import describe_pace, replay
 
     with progress("replaying") as on_progress:
-        answers = replay(bag, map_folder, log, on_progress, tracking)
+        answers = replay(bag, map_folder, log, on_progress, tracking, second_look_share)
     return live_records(answers, traversal), describe_pace(answers.slowdown)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scene_geo_loc.cli.options.common import Device, MapFolder, Track
+from scene_geo_loc.cli.options.localizer import DEFAULTS, SecondLookShare
 from scene_geo_loc.cli.options.source import Source, takes_source
 
 
@@ -19,6 +20,7 @@ def localize(
         Path, typer.Option(help="Trajectory file to write, with lines `stamp_s x y z qx qy qz qw`.")
     ] = Path("poses.tum"),
     tracked: Track = False,
+    second_look_share: SecondLookShare = DEFAULTS.second_look_share,
     device: Device = "auto",
 ) -> None:
     """Localize the images of a source in a map and write the camera poses as a TUM trajectory.
@@ -40,7 +42,8 @@ def localize(
     traversal = source.open()
     reference_map = ReferenceMap.open(map_folder)
     reference_map.verify()
-    localizer = Localizer(reference_map, device=device)
+    settings = DEFAULTS.model_copy(update={"second_look_share": second_look_share})
+    localizer = Localizer(reference_map, settings, device=device)
     session = Session(localizer, Tracker() if tracked else None)
     answers = localize_traversal(session, traversal)
     records = list(track(answers, len(traversal), "localizing"))

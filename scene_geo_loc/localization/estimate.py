@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 
+SECOND_LOOK = "second_look"
+"""Name of the step in the timings of an estimate that was in doubt."""
+
 
 class LocalizerSettings(BaseModel):
     """Settings of the localizer: the search for a pose, and the conditions for accepting it."""
@@ -67,6 +70,13 @@ class LocalizerSettings(BaseModel):
         ge=-1,
         le=1,
         description="cosine similarity of the best keyframe below which the place is unknown",
+    )
+    second_look_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="largest share of the images that are looked at a second time, longer, where their "
+        "pose is in doubt; 0: none",
     )
 
 
@@ -223,6 +233,11 @@ class PoseEstimate:
     rejection: Rejection | None = None
     cameras: list[CameraEstimate] = field(default_factory=list)
     timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def took_second_look(self) -> bool:
+        """True if the image was in doubt and was looked at a second time."""
+        return SECOND_LOOK in self.timings_ms
 
     @property
     def T_map_camera(self) -> Pose | None:

@@ -16,6 +16,7 @@ from scene_geo_loc.core.parallel import available_cores
 from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.localization.covariance import block_count, pose_covariance
 from scene_geo_loc.localization.estimate import (
+    SECOND_LOOK,
     CameraEstimate,
     Candidate,
     LocalizerSettings,
@@ -29,6 +30,7 @@ from scene_geo_loc.localization.pnp import FIT_WIDTH, CameraMatches, refine_pnp,
 from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, Stopwatch, camera_images
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.robust_pnp import FIRST_SEARCH, rerank_inliers
+from scene_geo_loc.localization.second_look import SecondLook
 from scene_geo_loc.localization.solution import Solution, all_of, by_camera, by_candidate, propose
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframe, StoredKeyframes
 from scene_geo_loc.mapping.map_info import PLACE_AXES
@@ -124,6 +126,7 @@ class Localizer:
             own.min_inlier_ratio if asked.min_inlier_ratio is None else asked.min_inlier_ratio
         )
         self.min_coverage = own.min_coverage if asked.min_coverage is None else asked.min_coverage
+        self._second_look = SecondLook(self, asked.second_look_share)
 
     def _check_features(self) -> None:
         """Raises MapError where the map's keypoints are not as its matcher stores them."""
@@ -146,6 +149,17 @@ class Localizer:
         """
         images = camera_images(query)
         stopwatch = Stopwatch()
+        estimate = self.look(images, prior, stopwatch)
+        if self._second_look.is_due(estimate):
+            with stopwatch.step(SECOND_LOOK):
+                estimate = self._second_look.decide(images, prior, estimate)
+        estimate.timings_ms = stopwatch.times_ms
+        return estimate
+
+    def look(
+        self, images: Sequence[CameraImage], prior: PosePrior | None, stopwatch: Stopwatch
+    ) -> PoseEstimate:
+        """Estimates the pose from one look at the images; arguments as of `localize`."""
         queries = [self._match_image(image, prior, stopwatch) for image in images]
         if all(query.rejection for query in queries):
             inliers = [np.zeros(0, bool) for _ in queries]
@@ -166,7 +180,6 @@ class Localizer:
             )
             for image, query, inlier in zip(images, queries, inliers, strict=True)
         ]
-        estimate.timings_ms = stopwatch.times_ms
         return estimate
 
     def _match_image(self, image: CameraImage, prior: PosePrior | None, stopwatch: Stopwatch) -> QueryMatches:

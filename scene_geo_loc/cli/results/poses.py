@@ -69,6 +69,17 @@ def print_reasons(records: Sequence[QueryRecord]) -> None:
         console.print(f"Not localized ({rejected.count}): {rejected.example}")
 
 
+def print_second_looks(records: Sequence[QueryRecord]) -> None:
+    """Prints how many queries were in doubt and were looked at a second time; nothing where none was."""
+    from rich.console import Console
+
+    from scene_geo_loc.localization.estimate import SECOND_LOOK
+
+    looked = sum(SECOND_LOOK in record.timings_ms for record in records)
+    if looked:
+        Console(highlight=False).print(f"In doubt and looked at a second time: {looked} of {len(records)}.")
+
+
 def print_gaps(gaps: Gaps) -> None:
     """Prints the longest gap without a pose and the number of dead-reckoned poses."""
     from rich.console import Console

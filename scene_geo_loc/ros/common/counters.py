@@ -16,6 +16,8 @@ class Event(str, Enum):
     """A lidar scan arrived."""
     PROCESSED = "processed"
     """An image went through the localizer."""
+    SECOND_LOOK = "second_looks"
+    """The localizer looked at an image a second time."""
     DROPPED = "dropped"
     """A message was dropped because the node was busy or its memory was full."""
     FAILED = "failed"

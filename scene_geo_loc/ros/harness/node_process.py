@@ -74,7 +74,11 @@ def spinning_node(name: str, domain: int) -> Iterator[Node]:
 
 @contextmanager
 def running_node(
-    map_folder: Path, transport: str, log: Path, tracking: bool = False
+    map_folder: Path,
+    transport: str,
+    log: Path,
+    tracking: bool = False,
+    second_look_share: float | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a localization_node in a process of its own, which ends with the block as by Ctrl-C."""
     beside = Path(sys.executable).with_name("localization_node")
@@ -88,6 +92,8 @@ def running_node(
         "image_transport": transport,
         "tracking": json.dumps(tracking),
     }
+    if second_look_share is not None:
+        arguments["localizer.second_look_share"] = json.dumps(float(second_look_share))
     parameters = [word for name, value in arguments.items() for word in ("-p", f"{name}:={value}")]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:

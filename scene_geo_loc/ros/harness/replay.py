@@ -72,6 +72,7 @@ def replay(
     log: Path,
     on_progress: ProgressCallback,
     tracking: bool = False,
+    second_look_share: float | None = None,
 ) -> ReplayAnswers:
     """Plays a bag to a localization_node and collects what the node publishes.
 
@@ -81,16 +82,21 @@ def replay(
         log: file for the node's output.
         on_progress: receives images sent and images in the bag, with every image.
         tracking: whether the node follows the camera.
+        second_look_share: see `LocalizerSettings`; None for the node's default.
 
     Raises SceneGeoLocError where the bag lacks a topic, or the node does not start or ends too early.
     """
-    with replays(map_folder, image_topic_of(Bag(path)), log, tracking) as play:
+    with replays(map_folder, image_topic_of(Bag(path)), log, tracking, second_look_share) as play:
         return play(path, on_progress)
 
 
 @contextmanager
 def replays(
-    map_folder: Path, image_topic: str, log: Path, tracking: bool = False
+    map_folder: Path,
+    image_topic: str,
+    log: Path,
+    tracking: bool = False,
+    second_look_share: float | None = None,
 ) -> Iterator[Callable[[Path, ProgressCallback], ReplayAnswers]]:
     """Starts a localization_node; yields a function that plays a bag to it, see `replay`.
 
@@ -102,7 +108,7 @@ def replays(
     transport = "compressed" if image_topic.endswith("/compressed") else "raw"
     with (
         own_domain() as domain,
-        running_node(map_folder, transport, log, tracking) as process,
+        running_node(map_folder, transport, log, tracking, second_look_share) as process,
         spinning_node("replay", domain) as node,
     ):
         player = _Player(node, process, log)

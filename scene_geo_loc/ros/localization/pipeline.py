@@ -262,6 +262,8 @@ class LocalizationPipeline:
             self._progress.estimate = measurement.estimate
             self._publish(self.session.update(measurement, T_odom_camera).pose, stamp_ns, frame)
         self._node.counters.add(Event.PROCESSED)
+        if measurement.estimate.took_second_look:
+            self._node.counters.add(Event.SECOND_LOOK)
         self._latency.add((time.monotonic() - arrival.arrived_s) * 1e3)
         if self._debug_publisher.get_subscription_count():
             self._publish_debug_image(stamp_ns, frame, image, measurement.estimate)

@@ -111,6 +111,7 @@ class LocalizationFacts:
             "pnp_solver": self.pnp_solver,
             "frames_received": self.totals[Event.RECEIVED],
             "frames_processed": self.totals[Event.PROCESSED],
+            "second_looks": self.totals[Event.SECOND_LOOK],
             "frames_dropped": self.totals[Event.DROPPED],
             "frames_failed": self.totals[Event.FAILED],
             "callbacks_failed": self.totals[Event.CALLBACK_FAILED],

@@ -52,6 +52,11 @@ class LocalizerSettings(BaseModel):
         gt=0,
         description="largest error of an inlier, pixels of the network's input",
     )
+    min_inliers: int | None = Field(
+        default=None,
+        ge=0,
+        description="number of matches that must agree with a pose; unset: as the map's matcher needs",
+    )
     min_inlier_ratio: float | None = Field(
         default=None,
         ge=0,

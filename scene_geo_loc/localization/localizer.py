@@ -76,7 +76,7 @@ class Localizer:
         settings: the given settings.
         extractor: runs the map's network.
         matcher: matcher of the map's local features.
-        min_inlier_ratio, min_coverage: those of the settings, or else of the matcher.
+        min_inliers, min_inlier_ratio, min_coverage: those of the settings, or else of the matcher.
     """
 
     def __init__(
@@ -122,6 +122,7 @@ class Localizer:
         # The thread of the query is one of them.
         self._threads = ThreadPoolExecutor(max(1, self._threads_count - 1), thread_name_prefix="match")
         asked, own = self.settings, self.matcher
+        self.min_inliers = own.min_inliers if asked.min_inliers is None else asked.min_inliers
         self.min_inlier_ratio = (
             own.min_inlier_ratio if asked.min_inlier_ratio is None else asked.min_inlier_ratio
         )
@@ -388,6 +389,8 @@ class Localizer:
         best = max(solution.ratios)
         if best < self.min_inlier_ratio:
             return Rejection(RejectionKind.INLIER_RATIO, best, self.min_inlier_ratio)
+        if solution.count < self.min_inliers:
+            return Rejection(RejectionKind.INLIERS, solution.count, self.min_inliers)
         confirming = [
             queries[i].geometry.pixels[solution.inliers[i]]
             for i in solution.confirming(self.min_inlier_ratio)

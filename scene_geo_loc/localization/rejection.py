@@ -17,6 +17,7 @@ class RejectionKind(str, Enum):
     NO_FEATURES = "no_features"
     NO_DEPTH = "no_depth"
     NO_POSE = "no_pose"
+    INLIERS = "inliers"
     INLIER_RATIO = "inlier_ratio"
     INLIER_SPREAD = "inlier_spread"
     COVERAGE = "coverage"
@@ -38,6 +39,7 @@ _SENTENCES = {
     RejectionKind.NO_FEATURES: "The image has no local features.",
     RejectionKind.NO_DEPTH: "No match has a depth: the keyframes have none where they match.",
     RejectionKind.NO_POSE: "No pose agrees with the {value:.0f} matches that have a depth.",
+    RejectionKind.INLIERS: "Inliers {value:.0f} < {limit:.0f}: so few can agree by chance.",
     RejectionKind.INLIER_RATIO: "Inlier ratio {percent} < {limit_percent}.",
     RejectionKind.INLIER_SPREAD: "Inliers lie on one line or in one spot of the image: "
     "spread {value:.1f} px < {limit:.1f} px.",

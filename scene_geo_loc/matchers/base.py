@@ -26,7 +26,11 @@ class Matcher(ABC):
         min_inlier_ratio, min_coverage: least shares of its matches and of the image that must support a
             pose, see `LocalizerSettings`.  Those of the package were chosen on simulated drives in sun, snow
             and night, so that almost no query is accepted when its place is not among the candidates: 1 in
-            354 with the encoder.
+            354 with the encoder.  Those of XFeat's keypoints were chosen on a walk indoors with every fifth
+            frame mapped: with a least similarity and number of inliers a smaller share is enough, and none of
+            556 images of other places was accepted.
+        min_inliers: least number of matches that must support a pose.
+        min_similarity: least cosine of a match; None: every mutual nearest neighbour is one.
         rerank_subset: rows of the few features of a query that candidates are re-ranked by.
         storage: storage of its features in a map.
         input_size: width and height (2,) of the network's input.
@@ -37,6 +41,8 @@ class Matcher(ABC):
     name: ClassVar[str]
     min_inlier_ratio: float
     min_coverage: float
+    min_inliers: int = 0
+    min_similarity: float | None = None
     rerank_subset: slice | NDArray[np.intp]
     storage: FeatureStorage
     depth_pixels: NDArray[np.float64] | None = None
@@ -58,7 +64,11 @@ class Matcher(ABC):
 
     def match(self, query: LocalFeatures, reference: LocalFeatures) -> Matched:
         """Returns the mutual nearest neighbours by cosine; several threads may call it at once."""
-        in_reference, in_query = mutual_nearest(reference.descriptors @ query.descriptors.T)
+        similarity = reference.descriptors @ query.descriptors.T
+        in_reference, in_query = mutual_nearest(similarity)
+        if self.min_similarity is not None:
+            similar = similarity[in_reference, in_query] >= self.min_similarity
+            in_reference, in_query = in_reference[similar], in_query[similar]
         return Matched(query.pixels[in_query], in_reference)
 
     def match_all(self, query: LocalFeatures, references: Sequence[LocalFeatures]) -> list[Matched]:

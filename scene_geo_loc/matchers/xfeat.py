@@ -29,8 +29,10 @@ class XFeatMatcher(NetworkKeypointMatcher):
     """A small network that detects and describes keypoints, 0.7 M parameters, on the CPU."""
 
     name = "xfeat"
-    min_inlier_ratio = 0.15
-    min_coverage = 0.35
+    min_inlier_ratio = 0.1
+    min_coverage = 0.2
+    min_inliers = 40
+    min_similarity = 0.75
 
     def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:
         super().__init__(network, weights_path)

@@ -208,6 +208,17 @@ def test_what_geometry_does_not_confirm_keeps_the_retrieved_pose(room_map: Path,
     assert (estimate.kind, estimate.rejection.limit) == (RejectionKind.INLIER_RATIO, 1.0)
 
 
+def test_a_pose_needs_the_least_number_of_inliers(localizer: Localizer, room_map: Path, query: Frame) -> None:
+    found = localizer.localize(query).inliers
+    assert found > 1
+    for limit, status in ((found, Status.LOCALIZED), (10 * found, Status.RETRIEVED_ONLY)):
+        settings = LocalizerSettings(min_inliers=limit)
+        estimate = Localizer(ReferenceMap.open(room_map), settings, "cpu").localize(query)
+        assert estimate.status is status
+    assert estimate.rejection is not None
+    assert (estimate.kind, estimate.rejection.limit) == (RejectionKind.INLIERS, 10 * found)
+
+
 def test_matches_that_agree_in_a_part_of_the_image_only_are_not_believed(
     localizer: Localizer, room: Room, query: Frame
 ) -> None:

@@ -17,4 +17,5 @@ def test_every_kind_has_a_sentence(kind: RejectionKind) -> None:
 
 def test_the_number_stands_against_its_limit() -> None:
     assert "8.1 % < 13 %" in str(Rejection(RejectionKind.INLIER_RATIO, 0.081, 0.13))
+    assert "Inliers 12 < 30" in str(Rejection(RejectionKind.INLIERS, 12, 30))
     assert "12.5 % < 50 %" in str(Rejection(RejectionKind.COVERAGE, 0.125, 0.5))

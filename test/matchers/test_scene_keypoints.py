@@ -15,6 +15,7 @@ from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.matchers.features import LocalFeatures
 from scene_geo_loc.matchers.scene_keypoints import (
     MIN_SCORE,
     SceneKeypointMatcher,
@@ -67,6 +68,19 @@ def test_a_network_without_keypoints_is_refused_with_the_way_on() -> None:
         pytest.skip("the package's network finds keypoints")
     with pytest.raises(MapError, match="finds no keypoints: choose the matcher encoder"):
         SceneKeypointMatcher(network)
+
+
+def test_nearest_neighbours_that_are_not_similar_are_no_match() -> None:
+    least = SceneKeypointMatcher.min_similarity
+    assert least is not None
+    query = LocalFeatures(np.array([(1.0, 2.0), (3.0, 4.0)]), np.eye(2, 3, dtype=np.float32))
+    cosines = (least + 0.02, least - 0.02)
+    towards = np.array([(c * (k == 0), c * (k == 1), (1 - c**2) ** 0.5) for k, c in enumerate(cosines)])
+    reference = LocalFeatures(np.zeros((2, 2)), towards.astype(np.float32))
+    matcher = SceneKeypointMatcher.__new__(SceneKeypointMatcher)  # matching needs no network
+    matched = matcher.match(query, reference)
+    assert matched.reference.tolist() == [0]
+    np.testing.assert_array_equal(matched.query_pixels, [(1.0, 2.0)])
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,9 @@ class MapBuilderNode(ManagedNode):
 
     def _on_defect(self, error: Exception) -> None:
         self.counters.add(Event.FAILED)
-        report = "".join(traceback.format_exception(error))
+        report = (
+            str(error) if isinstance(error, SceneGeoLocError) else "".join(traceback.format_exception(error))
+        )
         self.get_logger().error(f"A message failed: {report}", throttle_duration_sec=LOG_PERIOD_S)
 
     def _report(self) -> Report:

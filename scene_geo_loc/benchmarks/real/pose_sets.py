@@ -69,7 +69,12 @@ class PoseSet:
         return list(matchers)
 
     def run(self, method: str, tools: Tools) -> list[Part]:
-        """Builds each map with the matcher and localizes its queries."""
+        """Builds each map with the matcher and localizes its queries.
+
+        Raises SceneGeoLocError where queries are few, or no map can be built.
+        """
+        for queries in (queries for plan in self.maps for queries in plan.queries.values()):
+            check_count(len(queries), "queries", self.folder)
         parts = []
         for number, plan in enumerate(self.maps):
             opened = make_map(plan, method, tools, tools.scratch / f"map_{number}")

@@ -50,7 +50,8 @@ class LocalizerSettings(BaseModel):
     max_reprojection_error_px: float = Field(
         default=5.0,
         gt=0,
-        description="largest error of an inlier, pixels of the network's input",
+        description="largest error of an inlier, pixels of an image of 320 x 240; more in a larger input of "
+        "the network, in proportion to its sides",
     )
     min_inliers: int | None = Field(
         default=None,

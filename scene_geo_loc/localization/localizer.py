@@ -41,6 +41,7 @@ from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.features import LocalFeatures, Matched
 from scene_geo_loc.matchers.storage import KeypointStorage
 from scene_geo_loc.networks.checkpoint import load_network
+from scene_geo_loc.networks.forward_pass import INPUT_AREA
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import Extractor, SceneFeatures, has_contrast
 from scene_geo_loc.networks.user.description import GlobalDescriptor
@@ -106,6 +107,8 @@ class Localizer:
                 f"of its network {self.extractor.descriptor_size}: copy the map again, or build it again."
             )
         self._input_size = (network.input_width, network.input_height)
+        enlarged = max(1.0, (network.input_width * network.input_height / INPUT_AREA) ** 0.5)
+        self._max_error_px = self.settings.max_reprojection_error_px * enlarged
         map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
         self.matcher = make_matcher(
             reference_map.info.matcher,
@@ -278,7 +281,7 @@ class Localizer:
         solution = None
         if self.settings.refinement == "pooled":
             solution = self._first_pose(rough)
-        limit = RERANK_WIDTH * self.settings.max_reprojection_error_px
+        limit = RERANK_WIDTH * self._max_error_px
         if solution is not None:
             query.first_T_map_base = solution.T_map_base
             inlier = solution.inliers[0]
@@ -301,7 +304,7 @@ class Localizer:
 
     def _first_pose(self, rough: QueryMatches) -> Solution | None:
         """Returns a pose from some of the matches with all candidates if it passes the checks, else None."""
-        matches, limit = [rough.geometry], self.settings.max_reprojection_error_px
+        matches, limit = [rough.geometry], self._max_error_px
         some = np.zeros(len(rough.matches), bool)
         some[:: -(-len(some) // RERANK_MATCHES) or 1] = True
         solution = propose(matches, [some], limit, effort=FIRST_SEARCH)
@@ -336,7 +339,7 @@ class Localizer:
         too few candidates show the place, a pose is solved for each camera and then for each candidate, and
         the one with most inliers is taken.
         """
-        limit = self.settings.max_reprojection_error_px
+        limit = self._max_error_px
         matches = [query.geometry for query in queries]
         if self.settings.refinement == "per_candidate":
             proposals = [
@@ -364,14 +367,14 @@ class Localizer:
 
         Matches with near points are off by more than an inlier may be: a narrow fit would leave them out.
         """
-        limit = self.settings.max_reprojection_error_px
+        limit = self._max_error_px
         some = [camera.where(slice(None, None, WIDE_FIT_STEP)) for camera in matches]
         T = refine_pnp(T_map_base, some, RERANK_WIDTH * limit, WIDE_FIT_STEPS)
         return Solution(T, all_of(matches), []).at(T, matches, limit)
 
     def _fitted(self, solution: Solution, matches: Sequence[CameraMatches]) -> Solution:
         """Returns the solution of a robust fit to the matches of the cameras that confirm a pose."""
-        limit = self.settings.max_reprojection_error_px
+        limit = self._max_error_px
         confirming = [matches[i] for i in solution.confirming(self.min_inlier_ratio)]
         if not confirming:  # nothing matches in full, although some of the features agreed
             return solution
@@ -424,7 +427,7 @@ class Localizer:
         estimate.rejection = self._reject(solution, queries)
         if estimate.rejection is not None:
             return estimate
-        pose, limit = solution.T_map_base, FIT_WIDTH * self.settings.max_reprojection_error_px
+        pose, limit = solution.T_map_base, FIT_WIDTH * self._max_error_px
         matches = [queries[i].geometry for i in cameras]
         fitted = [camera.where(camera.errors(pose) <= limit) for camera in matches]
         estimate.covariance = pose_covariance(pose, fitted)

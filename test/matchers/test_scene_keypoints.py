@@ -53,13 +53,28 @@ def test_a_keypoint_at_the_border_is_found() -> None:
     np.testing.assert_allclose(strongest_keypoints(scores, 10), [(0, 0), (19, 19)])
 
 
-def test_a_grid_is_sampled_linearly_between_its_cells() -> None:
+def test_a_grid_is_sampled_exactly_at_its_cells_and_goes_on_beyond_its_border() -> None:
     y, x = np.mgrid[:5, :7].astype(np.float32)
     grid = np.stack([x, y, x + 2 * y], axis=2)
-    places = np.array([(0, 0), (6, 4), (2.25, 3.5), (5.9, 0.1)])
-    expected = np.c_[places, places @ (1, 2)]
-    np.testing.assert_allclose(sampled(grid, places), expected, atol=1e-6)
+    places = np.array([(0.0, 0.0), (6.0, 4.0), (3.0, 2.0)])
+    np.testing.assert_allclose(sampled(grid, places), np.c_[places, places @ (1, 2)], atol=1e-6)
     np.testing.assert_allclose(sampled(grid, np.array([(-3.0, 9.0)])), [(0, 4, 8)], atol=1e-6)
+
+
+def test_a_grid_is_sampled_as_torch_does() -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    grid = rng.normal(size=(6, 9, 4)).astype(np.float32)
+    places = rng.uniform((0, 0), (8, 5), (30, 2))
+    normalised = torch.from_numpy((2 * places + 1) / (9, 6) - 1).float()
+    theirs = torch.nn.functional.grid_sample(
+        torch.from_numpy(grid).permute(2, 0, 1)[None],
+        normalised[None, None],
+        mode="bicubic",
+        padding_mode="border",
+        align_corners=False,
+    )
+    np.testing.assert_allclose(sampled(grid, places), theirs[0, :, 0].T, atol=1e-5)
 
 
 def test_a_network_without_keypoints_is_refused_with_the_way_on() -> None:

@@ -14,6 +14,9 @@ from scene_geo_loc.networks.architecture.encoders import Encoder, FeatureMaps, S
 from scene_geo_loc.networks.architecture.xfeat import CELL, XFeatNetwork
 from scene_geo_loc.networks.forward_pass import INPUT_AREA
 
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in grey (ITU-R BT.601), as in OpenCV."""
+
 
 class LocalMaps(NamedTuple):
     """Local features of images.
@@ -156,7 +159,8 @@ class KeypointHead(FeatureHead):
 
     def maps(self, images: Tensor, maps: FeatureMaps) -> KeypointMaps:
         """Returns the maps of normalised images (B, 3, H, W) whose sides are multiples of 32."""
-        grey = self.image.normalised(images.mean(dim=1, keepdim=True))
+        luma = torch.einsum("bchw,c->bhw", images, images.new_tensor(LUMA))
+        grey = self.image.normalised(luma[:, None])
         features = self.image.features(grey, self.context(self.scale(maps.late)))
         features_of_unit_length = F.normalize(features, dim=1)
         return KeypointMaps(
@@ -168,8 +172,9 @@ class KeypointHead(FeatureHead):
     def forward(self, images: Tensor, maps: FeatureMaps) -> LocalMaps:
         """See `FeatureHead.forward`."""
         found = self.maps(images, maps)
-        scores = found.positions.softmax(dim=1)[:, :-1] * found.reliability.sigmoid()
-        return LocalMaps(found.features, F.pixel_shuffle(scores, CELL)[:, 0])
+        heat = F.pixel_shuffle(found.positions.softmax(dim=1)[:, :-1], CELL)
+        reliability = F.interpolate(found.reliability.sigmoid(), heat.shape[-2:], mode="bilinear")
+        return LocalMaps(found.features, (heat * reliability)[:, 0])
 
 
 LOCAL_FEATURES: dict[str, type[FeatureHead]] = {

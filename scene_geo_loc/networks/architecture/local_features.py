@@ -131,47 +131,37 @@ class KeypointMaps(NamedTuple):
 
 
 class KeypointHead(FeatureHead):
-    """Keypoints and their features from the image at full size, in the context of the encoder's late map.
+    """Keypoints and their features from the image at full size.
 
-    The layers that read the image are those of XFeat (Potje et al., CVPR 2024).  The late map knows what is
-    seen, also by night; it is added to the levels of the pyramid.  Keypoints are found by the pixels of their
-    cell and by its feature.
+    The layers are those of XFeat (Potje et al., CVPR 2024); the encoder, which describes the place, sees the
+    image at half its size.  The encoder's late map as a further level of the pyramid made features that
+    change with the perspective: trained with it, fewer images were localized.
     """
 
     name = "keypoints"
     sees_around = True
     finds_keypoints = True
     reduction = 2
-    input_area = 480 * 360
+    input_area = 544 * 408
     stage = Stage(64, CELL, (CELL - 1) / 2)
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder)
-        width = self.stage.channels
         self.image = XFeatNetwork()
-        self.scale = nn.BatchNorm2d(encoder.late.channels, affine=False)
-        self.context = nn.Conv2d(encoder.late.channels, width, 1)
-        self.of_feature = nn.Conv2d(width, width, 1)
-        # Before training, the output is that of the layers that read the image.
-        for layer in (self.context, self.of_feature):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def maps(self, images: Tensor, maps: FeatureMaps) -> KeypointMaps:
+    def maps(self, images: Tensor) -> KeypointMaps:
         """Returns the maps of normalised images (B, 3, H, W) whose sides are multiples of 32."""
+        # The network's normalisation is the same for all colours, so this is the normalised grey image.
         luma = torch.einsum("bchw,c->bhw", images, images.new_tensor(LUMA))
         grey = self.image.normalised(luma[:, None])
-        features = self.image.features(grey, self.context(self.scale(maps.late)))
-        features_of_unit_length = F.normalize(features, dim=1)
+        features = self.image.features(grey)
         return KeypointMaps(
-            features_of_unit_length,
-            self.image.positions(grey, self.of_feature(features_of_unit_length)),
-            self.image.heatmap_head(features),
+            F.normalize(features, dim=1), self.image.positions(grey), self.image.heatmap_head(features)
         )
 
     def forward(self, images: Tensor, maps: FeatureMaps) -> LocalMaps:
         """See `FeatureHead.forward`."""
-        found = self.maps(images, maps)
+        found = self.maps(images)
         heat = F.pixel_shuffle(found.positions.softmax(dim=1)[:, :-1], CELL)
         reliability = F.interpolate(found.reliability.sigmoid(), heat.shape[-2:], mode="bilinear")
         return LocalMaps(found.features, (heat * reliability)[:, 0])

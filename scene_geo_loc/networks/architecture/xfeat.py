@@ -82,31 +82,28 @@ class XFeatNetwork(nn.Module):
         """Returns grey images (B, 1, H, W) of any range with the mean 0 and the variance 1, each its own."""
         return F.instance_norm(grey)
 
-    def features(self, image: Tensor, *context: Tensor) -> Tensor:
+    def features(self, image: Tensor) -> Tensor:
         """Returns features (B, 64, H / 8, W / 8), not yet of unit length, of normalised grey images.
 
         Args:
             image: (B, 1, H, W), its sides multiples of 32.
-            context: further levels (B, 64, h, w) of the pyramid.
         """
         eighth = self.block3(self.block2(self.block1(image) + self.skip1(image)))
         sixteenth = self.block4(eighth)
-        pyramid = [eighth, sixteenth, self.block5(sixteenth), *context]
+        pyramid = [eighth, sixteenth, self.block5(sixteenth)]
         cells = eighth.shape[-2:]
         summed = sum(F.interpolate(level, cells, mode="bilinear") for level in pyramid)
         return self.block_fusion(summed)  # type: ignore[no-any-return]
 
-    def positions(self, image: Tensor, *context: Tensor) -> Tensor:
+    def positions(self, image: Tensor) -> Tensor:
         """Returns logits (B, 65, H / 8, W / 8) of the pixel of each cell that is a keypoint, or of none.
 
         They come from the pixels of the cell themselves.
 
         Args:
             image: (B, 1, H, W) as of `features`.
-            context: features (B, 64, H / 8, W / 8) added to those of the pixels.
         """
-        pixels = self.keypoint_head[:2](F.pixel_unshuffle(image, CELL))
-        return self.keypoint_head[2:](sum(context, pixels))  # type: ignore[no-any-return]
+        return self.keypoint_head(F.pixel_unshuffle(image, CELL))  # type: ignore[no-any-return]
 
     def forward(self, pixels: Tensor) -> XFeatMaps:
         """Returns the maps of grey images (B, H, W) whose sides are multiples of 32."""

@@ -207,7 +207,7 @@ class KeypointProtocol(BaseModel):
     pairs: int = Field(default=4, ge=1, description="pairs of views of a mini-batch")
     width: int = Field(default=320, ge=64, multiple_of=32, description="width of a view, pixels")
     height: int = Field(default=256, ge=64, multiple_of=32, description="height of a view, pixels")
-    learning_rate: float = Field(default=2e-4, gt=0, description="AdamW's largest learning rate")
+    learning_rate: float = Field(default=3e-4, gt=0, description="AdamW's largest learning rate")
     warm_up: int = Field(
         default=50, ge=1, description="steps until the largest learning rate; then it falls as a cosine"
     )

@@ -26,8 +26,6 @@ class KeypointBatch(NamedTuple):
         first, second, clear: (B, H, W, 3) uint8.
         points: (3, B, N, 2) float32.
         known: (B, N), whether there is such a point.
-        T_clear: (2, B, 3, 3) float32, from the first and the second view to the clear one.
-        has_clear: (2, B), whether there is such a homography.
     """
 
     first: Tensor
@@ -35,8 +33,6 @@ class KeypointBatch(NamedTuple):
     clear: Tensor
     points: Tensor
     known: Tensor
-    T_clear: Tensor
-    has_clear: Tensor
 
 
 class KeypointBatches:
@@ -94,14 +90,8 @@ class KeypointBatches:
 def _batch(pairs: Sequence[Pair]) -> KeypointBatch:
     points = np.zeros((3, len(pairs), POINTS, 2), np.float32)
     known = np.zeros((len(pairs), POINTS), bool)
-    T_clear = np.tile(np.eye(3, dtype=np.float32), (2, len(pairs), 1, 1))
-    has_clear = np.ones((2, len(pairs)), bool)
     for k, pair in enumerate(pairs):
         count = pair.points.shape[1]
         points[:, k, :count], known[k, :count] = pair.points, True
-        T_clear[0, k] = pair.T_clear_first
-        has_clear[1, k] = pair.T_clear_second is not None
-        if pair.T_clear_second is not None:
-            T_clear[1, k] = pair.T_clear_second
     images = [np.stack([getattr(pair, name) for pair in pairs]) for name in ("first", "second", "clear")]
-    return KeypointBatch(*map(torch.from_numpy, (*images, points, known, T_clear, has_clear)))
+    return KeypointBatch(*map(torch.from_numpy, (*images, points, known)))

@@ -57,16 +57,12 @@ class Pair:
         first, second: (H, W, 3) RGB.
         clear: (H, W, 3) RGB, the same in good light, upright.
         points: (3, N, 2), pixels of N points in each of the three.
-        T_clear_first: homography from the first view to the clear one.
-        T_clear_second: from the second view; None where there is none.
     """
 
     first: NDArray[np.uint8]
     second: NDArray[np.uint8]
     clear: NDArray[np.uint8]
     points: NDArray[np.float64]
-    T_clear_first: Homography
-    T_clear_second: Homography | None
 
 
 class PairSource(ABC):
@@ -134,7 +130,7 @@ class AlignedImages(PairSource):
         clear = warped(read(group.paths[group.bright(rng)], group.size), H_clear, size)
         chosen = _corners_first(views, clear, T_clear_first, first[usable], rng)[:count]
         points = np.stack([first[usable], second[usable], apply(T_clear_first, first[usable])])[:, chosen]
-        return Pair(views[0], views[1], clear, points, T_clear_first, H_clear @ np.linalg.inv(H_second))
+        return Pair(views[0], views[1], clear, points)
 
 
 @dataclass(frozen=True)
@@ -215,7 +211,7 @@ class PosedPairs(PairSource):
         ]
         chosen = _corners_first(views, clear, np.eye(3), first[usable], rng)[:count]
         points = np.stack([first[usable], second[usable], first[usable]])[:, chosen]
-        return Pair(views[0], views[1], clear, points, np.eye(3), None)
+        return Pair(views[0], views[1], clear, points)
 
     def _visible_in_both(
         self, i: int, j: int, rng: np.random.Generator, count: int

@@ -1,8 +1,8 @@
-"""Trains keypoints for other light, scale and rotation, near those of a teacher that knows the real world.
+"""Trains features of keypoints for other light, scale and rotation, near those of a teacher.
 
 The teacher sees a clear view: upright, in good light.  The student sees the same by night, rotated, nearer or
-farther, and learns the teacher's features of it, besides features that agree between its views.  So it
-keeps what the teacher learned from far more images than there are here.
+farther, and learns the teacher's features of it, besides features that agree between its views.  Of the clear
+view its features stay the teacher's, which were learned from far more images than there are here.
 """
 
 from __future__ import annotations
@@ -14,26 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint
 from scene_geo_loc.networks.architecture.local_features import KeypointHead, KeypointMaps
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
-from scene_geo_loc.networks.architecture.xfeat import CELL, XFeatNetwork
+from scene_geo_loc.networks.architecture.xfeat import XFeatNetwork
 from scene_geo_loc.training.common.loop import Position, Record, Step, Trainer
 from scene_geo_loc.training.common.protocols import KeypointProtocol
 from scene_geo_loc.training.common.run_folder import RunFolder, versions
 from scene_geo_loc.training.keypoints.batches import KeypointBatch
-from scene_geo_loc.training.keypoints.losses import WEIGHTS, TeacherMaps, keypoint_losses
+from scene_geo_loc.training.keypoints.losses import WEIGHTS, keypoint_losses
 
 AVERAGED_STEPS = 200
 """The saved weights are a moving average over about this many steps."""
 
 
 class KeypointTrainer(Trainer):
-    """Trains the keypoints of a network; encoder and descriptor stay as they are.
+    """Trains the features of a network's keypoints; where these are, encoder and descriptor stay as they are.
 
     Batch norms use the running statistics of the first weights.
 
@@ -64,12 +63,16 @@ class KeypointTrainer(Trainer):
             raise SceneGeoLocError(
                 f"The network has the local features {head.name!r}: choose one with keypoints."
             )
-        self._network, self._teacher = network.to(device).eval(), teacher.to(device).eval()
+        self._network = network.to(device).eval()
         self._validation, self._protocol = validation, protocol
         self._provenance, self._device = provenance, device
-        self._head, self._averaged = head, copy.deepcopy(head)
+        self._head, self._averaged, self._teacher = head, copy.deepcopy(head), copy.deepcopy(head)
+        self._teacher.image.load_state_dict(teacher.state_dict())
+        # Trained on so few images, they find fewer points that can be found again.
+        head.image.keypoint_head.requires_grad_(False)
         self.module = nn.ModuleList([head, self._averaged])
-        self.optimiser = torch.optim.AdamW(head.parameters(), protocol.learning_rate, weight_decay=1e-4)
+        self._weights = [weight for weight in head.parameters() if weight.requires_grad]
+        self.optimiser = torch.optim.AdamW(self._weights, protocol.learning_rate, weight_decay=1e-4)
 
     def step(self, batch: KeypointBatch, position: Position) -> Step:
         """See `Trainer.step`."""
@@ -81,7 +84,7 @@ class KeypointTrainer(Trainer):
         if torch.isfinite(total):
             self.optimiser.zero_grad(set_to_none=True)
             total.backward()
-            nn.utils.clip_grad_norm_(self._head.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(self._weights, 1.0)
             self.optimiser.step()
             self._average(number)
         return Step({name: value.item() for name, value in losses.items()}, 2 * len(batch.first))
@@ -117,25 +120,16 @@ class KeypointTrainer(Trainer):
 
     def _losses(self, batch: KeypointBatch, head: KeypointHead) -> dict[str, Tensor]:
         on_device = KeypointBatch(*(tensor.to(self._device) for tensor in batch))
-        first, second = (self._maps(images, head) for images in (on_device.first, on_device.second))
-        return keypoint_losses(first, second, self._taught(on_device.clear), on_device)
-
-    def _maps(self, pixels: Tensor, head: KeypointHead) -> KeypointMaps:
-        network = self._network
-        images = network.normalise(pixels.float())
+        first, second, clear = (self._normalised(images) for images in on_device[:3])
         with torch.no_grad():
-            maps = network.encoder(network.coarse(images))
-        return head.maps(images, maps)
+            teacher = self._teacher.maps(clear)
+        maps = head.maps(torch.cat([first, second, clear]))
+        features, positions, reliability = (each.chunk(3) for each in maps)
+        views = [KeypointMaps(features[k], positions[k], reliability[k]) for k in range(3)]
+        return keypoint_losses(views[0], views[1], views[2], teacher, on_device)
 
-    @torch.no_grad()
-    def _taught(self, pixels: Tensor) -> TeacherMaps:
-        teacher = self._teacher
-        grey = teacher.normalised(self._network.normalise(pixels.float()).mean(dim=1, keepdim=True))
-        features = teacher.features(grey)
-        heat = teacher.positions(grey).softmax(dim=1)[:, :-1]
-        return TeacherMaps(
-            F.normalize(features, dim=1), F.pixel_shuffle(heat, CELL), teacher.heatmap_head(features)
-        )
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        return self._network.normalise(pixels.float())
 
     @torch.no_grad()
     def _average(self, step: int) -> None:

@@ -134,11 +134,12 @@ class Localizer:
 
     def _check_features(self) -> None:
         """Raises MapError where the map's keypoints are not as its matcher stores them."""
-        storage, stored = self.matcher.storage, self.map.features["local_features"].shape[1:]
-        if isinstance(storage, KeypointStorage) and stored != storage.arrays["local_features"][0]:
+        storage, stored = self.matcher.storage, self.map.features["local_features"]
+        if isinstance(storage, KeypointStorage) and not storage.can_read(stored.shape[1:], stored.dtype):
             raise MapError(
-                f"The local features of {self.map.path} have the shape {stored}, and those of its matcher "
-                f"{storage.arrays['local_features'][0]}: copy the map again, or build it again."
+                f"The local features of {self.map.path} have the shape {stored.shape[1:]} of {stored.dtype}, "
+                f"and those of its matcher have {storage.channels} numbers: copy the map again, or build it "
+                "again."
             )
 
     def localize(self, query: Query, prior: PosePrior | None = None) -> PoseEstimate:

@@ -19,8 +19,8 @@
 | descriptor.safetensors | a user's network that made the descriptors; only where there is one |
 | pair_matcher.safetensors | a user's network that matches keypoints; only where there is one |
 
-local_features.npy is (N, F, C/2) uint8 where there is a cells.npy: two numbers a byte, the first in the lower
-four bits, plus 8.  Else it is (N, F, C) int8.  Versions 1 and 2 have the features of all cells, and
+local_features.npy of uint8 is (N, F, C/2): two numbers a byte, the first in the lower four bits, plus 8.
+Else it is (N, F, C) int8.  Versions 1 and 2 have the features of all cells, and
 descriptors.npy, (N, D) float16, which is not read.
 """
 

@@ -12,6 +12,7 @@ from scene_geo_loc.core.errors import CheckpointError, InferenceError
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.features import LocalFeatures, Matched
 from scene_geo_loc.matchers.keypoints import SparseMatcher
+from scene_geo_loc.matchers.storage import KeypointStorage
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 from scene_geo_loc.networks.user.description import MAX_PIXELS, PairMatches
 from scene_geo_loc.networks.user.image_network import GraphRunner
@@ -28,6 +29,8 @@ class PairNetworkMatcher(Matcher):
         network: matches them.
         device: "auto", "cpu" or "cuda", see `graph_backends`.
     """
+
+    storage: KeypointStorage
 
     def __init__(self, keypoints: SparseMatcher, network: UserNetwork[PairMatches], device: str) -> None:
         self.keypoints, self.pair_network = keypoints, network
@@ -124,7 +127,7 @@ class PairNetworkMatcher(Matcher):
 
     def _check_channels(self) -> None:
         """Raises CheckpointError where the network takes descriptors of another length."""
-        description, (_, channels) = self.pair_network.description, self.storage.arrays["local_features"][0]
+        description, channels = self.pair_network.description, self.storage.channels
         axis = 1 + description.descriptor_axes.index("c")
         wanted = self.pair_network.inputs[description.descriptors0].shape[axis]
         if wanted not in (None, channels):

@@ -15,8 +15,12 @@ from scene_geo_loc.matchers.storage import KeypointStorage
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 
-CAPACITY = 700
-"""Most keypoints of a keyframe that a map stores."""
+CAPACITY = 400
+"""Most keypoints of a keyframe that a map stores, 15 kB with their depth.
+
+On a walk indoors with every fifth frame mapped, 700 localized 63 of 75 images, 400 60 and 300 59; in eight
+bits instead of four, 700 localized 64.
+"""
 MIN_SCORE = 0.01
 """Least score of a keypoint."""
 NEIGHBOURHOOD = 5
@@ -45,7 +49,9 @@ class SceneKeypointMatcher(SparseMatcher):
                 "network with the local features keypoints."
             )
         self._grid = network.signature.local_features
-        self.storage = KeypointStorage(CAPACITY, self._grid.channels, RERANK_KEYPOINTS, self.input_size)
+        self.storage = KeypointStorage(
+            CAPACITY, self._grid.channels, RERANK_KEYPOINTS, self.input_size, is_packed=True
+        )
 
     def find(
         self, image: NDArray[np.uint8], features: SceneFeatures

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from scene_geo_loc.matchers.cells import pack, unpack
 from scene_geo_loc.matchers.features import LocalFeatures, unit
 
 Rows = Mapping[str, NDArray]
@@ -68,27 +69,56 @@ class FittedStorage(FeatureStorage):
 
 
 class KeypointStorage(FeatureStorage):
-    """Keypoints with their descriptors as int8: those of known depth, the strongest first.
+    """Keypoints with their descriptors: those of known depth, the strongest first.
 
     Args:
         capacity: most keypoints of a keyframe.
         channels: length of a descriptor.
         subset: number of keypoints that candidates are re-ranked by.
         input_size: width and height (2,) of the network's input.
+        is_packed: whether a new map keeps four bits of each number of a descriptor instead of eight; maps of
+            either are read.
+
+    Attributes:
+        channels: as given.
     """
 
-    def __init__(self, capacity: int, channels: int, subset: int, input_size: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        channels: int,
+        subset: int,
+        input_size: NDArray[np.int64],
+        *,
+        is_packed: bool = False,
+    ) -> None:
         self.capacity = capacity
         self.rerank_rows = slice(subset)
-        self._channels, self._input_size = channels, input_size
+        self.channels, self._input_size, self._is_packed = channels, input_size, is_packed
 
     @property
     def arrays(self) -> dict[str, tuple[tuple[int, ...], DTypeLike]]:
         """See `FeatureStorage.arrays`."""
         return {
-            "local_features": ((self.capacity, self._channels), np.int8),
+            "local_features": self._packed_row if self._is_packed else self._row,
             "keypoints": ((self.capacity, 2), np.uint16),
         }
+
+    @property
+    def _row(self) -> tuple[tuple[int, ...], DTypeLike]:
+        return (self.capacity, self.channels), np.int8
+
+    @property
+    def _packed_row(self) -> tuple[tuple[int, ...], DTypeLike]:
+        return (self.capacity, -(-self.channels // 2)), np.uint8
+
+    def can_read(self, shape: tuple[int, ...], dtype: np.dtype) -> bool:
+        """Returns whether rows of a shape and type are descriptors of this length.
+
+        The number of keypoints is that of the map, which may be another one than new maps have.
+        """
+        rows = (self._row, self._packed_row)
+        return any(shape[1:] == ours[1:] and dtype == of_type for ours, of_type in rows)
 
     def rows(
         self, found: LocalFeatures, known: NDArray[np.bool_]
@@ -97,7 +127,8 @@ class KeypointStorage(FeatureStorage):
         column, row = nearest_pixels(found.pixels, self._input_size, known)
         kept = np.flatnonzero(known[row, column])[: self.capacity]
         rows = {name: np.zeros(shape, dtype) for name, (shape, dtype) in self.arrays.items()}
-        rows["local_features"][: len(kept)] = to_int8(found.descriptors[kept])
+        stored = pack if self._is_packed else to_int8
+        rows["local_features"][: len(kept)] = stored(found.descriptors[kept])
         places = (found.pixels[kept] + 0.5) / self._input_size
         rows["keypoints"][: len(kept)] = np.clip(places * PLACE_SCALE, 0, PLACE_SCALE - 1)
         pixels = np.full((self.capacity, 2), np.nan)
@@ -108,7 +139,9 @@ class KeypointStorage(FeatureStorage):
         """See `FeatureStorage.read`."""
         chosen = self.rerank_rows if is_subset else slice(None)
         pixels = (rows["keypoints"][chosen] + 0.5) * (self._input_size / PLACE_SCALE) - 0.5
-        return LocalFeatures(pixels, unit(rows["local_features"][chosen]))
+        stored = rows["local_features"][chosen]
+        is_packed = stored.dtype == np.uint8
+        return LocalFeatures(pixels, unpack(stored, self.channels) if is_packed else unit(stored))
 
 
 def to_int8(features: NDArray[np.float32]) -> NDArray[np.int8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,13 @@ from scene_geo_loc.networks.user.user_network import UserNetwork
 
 
 class NetworkKeypointMatcher(SparseMatcher):
-    """Base of the matchers of keypoints that a described graph detects."""
+    """Base of the matchers of keypoints that a described graph detects.
+
+    Attributes:
+        is_packed: whether a map keeps four bits of each number of a descriptor instead of eight.
+    """
+
+    is_packed: ClassVar[bool] = False
 
     def start(self, network: UserNetwork[Keypoints], device: str) -> None:
         """Takes the network. Raises InferenceError where it cannot be run."""
@@ -28,7 +35,11 @@ class NetworkKeypointMatcher(SparseMatcher):
         started = self.keypoint_network.network
         assert started.length is not None
         self.storage = KeypointStorage(
-            started.description.stored_keypoints, started.length, RERANK_KEYPOINTS, self.input_size
+            started.description.stored_keypoints,
+            started.length,
+            RERANK_KEYPOINTS,
+            self.input_size,
+            is_packed=self.is_packed,
         )
 
     def find(

@@ -33,6 +33,7 @@ class XFeatMatcher(NetworkKeypointMatcher):
     min_coverage = 0.2
     min_inliers = 40
     min_similarity = 0.75
+    is_packed = True
 
     def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:
         super().__init__(network, weights_path)

@@ -15,13 +15,14 @@ from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-from scene_geo_loc.matchers.features import LocalFeatures
+from scene_geo_loc.matchers.features import LocalFeatures, unit
 from scene_geo_loc.matchers.scene_keypoints import (
     MIN_SCORE,
     SceneKeypointMatcher,
     sampled,
     strongest_keypoints,
 )
+from scene_geo_loc.matchers.storage import KeypointStorage
 from scene_geo_loc.networks.default import default_network
 
 
@@ -96,6 +97,24 @@ def test_nearest_neighbours_that_are_not_similar_are_no_match() -> None:
     matched = matcher.match(query, reference)
     assert matched.reference.tolist() == [0]
     np.testing.assert_array_equal(matched.query_pixels, [(1.0, 2.0)])
+
+
+@pytest.mark.parametrize("channels", [7, 64])
+def test_a_map_of_either_number_of_bits_is_read(channels: int) -> None:
+    rng = np.random.default_rng(0)
+    found = LocalFeatures(rng.uniform(0, 90, (30, 2)), unit(rng.normal(size=(30, channels))))
+    known, size = np.ones((10, 10), bool), np.array([100, 100])
+    packed, whole = (KeypointStorage(40, channels, 10, size, is_packed=each) for each in (True, False))
+    for written in (packed, whole):
+        rows, pixels = written.rows(found, known)
+        assert np.isfinite(pixels).all(axis=1).sum() == 30
+        for storage in (packed, whole):
+            assert storage.can_read(rows["local_features"].shape, rows["local_features"].dtype)
+            read = storage.read(rows)
+            np.testing.assert_allclose(read.pixels[:30], found.pixels, atol=0.01)
+            assert (read.descriptors[:30] * found.descriptors).sum(axis=1).min() > 0.97
+    assert not packed.can_read((40, channels + 2), np.dtype(np.int8))
+    assert not packed.can_read((40, channels), np.dtype(np.float32))
 
 
 @pytest.fixture(scope="module")

@@ -212,8 +212,8 @@ class ReferenceMap:
 
     @property
     def array_files(self) -> list[str]:
-        """Names of the files with one row of features, or of their depth, per keyframe."""
-        names = ("local_features.npy", *MATCHER_ARRAYS, "depth.npy", "depth_sigma.npy")
+        """Names of the files with one row per keyframe of features, of their depth or of place cells."""
+        names = ("local_features.npy", *MATCHER_ARRAYS, "depth.npy", "depth_sigma.npy", PLACE_CELLS)
         return [name for name in names if name in self.info.files]
 
     def features_of(self, keyframe: int) -> dict[str, NDArray]:

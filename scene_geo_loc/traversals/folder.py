@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -268,3 +269,8 @@ def pose_of(numbers: NDArray[np.float64]) -> Pose | None:
     U, _, Vt = np.linalg.svd(T[:3, :3])
     T[:3, :3] = U @ Vt
     return T
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Returns a key that sorts seq2 before seq10."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from room import Room, write_rgbd
 from trees import (
     cambridge,
     colmap,
@@ -34,6 +35,14 @@ def test_an_rgbd_folder_has_poses_and_depth_with_unknown_pixels(tmp_path: Path) 
     np.testing.assert_allclose(frames[3].T_map_camera, pose(3), atol=1e-9)
     assert np.isnan(frames[0].depth[0, :2]).all()
     assert frames[0].depth[5, 5] == np.float32(1.5)
+
+
+def test_the_frames_of_an_rgbd_folder_are_in_the_order_of_their_numbers(room: Room, tmp_path: Path) -> None:
+    frames = room.drive(12)
+    opened = list(open_traversal(write_rgbd(tmp_path / "walk", room, 0.0, 12)).frames())
+    for frame, read in zip(frames, opened, strict=True):
+        np.testing.assert_array_equal(frame.image, read.image)
+        np.testing.assert_allclose(frame.T_map_camera, read.T_map_camera)
 
 
 def test_frames_txt_names_the_frames_of_an_rgbd_folder(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ VisualSFM removes distortion by a polynomial of the measured radius, r_u = r_d (
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,13 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, from_quaternion
 from scene_geo_loc.traversals.datasets.seven_scenes import PAUSE
-from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles, size_of, stamp_of
+from scene_geo_loc.traversals.folder import (
+    FolderTraversal,
+    FrameFiles,
+    natural_order,
+    size_of,
+    stamp_of,
+)
 from scene_geo_loc.traversals.formats import Content, Format, Option
 
 SPLITS = {"train": "dataset_train.txt", "test": "dataset_test.txt"}
@@ -49,7 +54,7 @@ def open_cambridge(folder: Path, split: str | None = None) -> FolderTraversal:
     listed: dict[str, Pose | None] = {}
     for file in [SPLITS[split]] if split is not None else SPLITS.values():
         listed.update(_read_list(folder / file))
-    names = sorted(listed, key=_natural)
+    names = sorted(listed, key=natural_order)
     if not names:
         raise TraversalError(f"{folder}: the lists of images are empty.")
     cameras = _read_cameras(folder / "reconstruction.nvm")
@@ -79,11 +84,6 @@ def _camera(f: float, k: float) -> Camera:
     coefficients = (-k, 3 * k**2, 0.0, 0.0, -12 * k**3) if k else ()
     model = "plumb_bob" if k else "none"
     return Camera(_WIDTH, _HEIGHT, f, f, _WIDTH / 2, _HEIGHT / 2, model, coefficients)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Returns a key that sorts seq2 before seq10."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _read_list(path: Path) -> Iterator[tuple[str, Pose | None]]:

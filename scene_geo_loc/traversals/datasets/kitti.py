@@ -186,7 +186,8 @@ def _read_velodyne(path: Path) -> NDArray[np.float64]:
 
 def _images(folder: Path) -> list[Path]:
     images = sorted(
-        file for file in folder.iterdir() if file.stem.isdigit() and file.suffix in (".png", ".jpg")
+        (file for file in folder.iterdir() if file.stem.isdigit() and file.suffix in (".png", ".jpg")),
+        key=lambda file: int(file.stem),
     )
     if not images:
         raise TraversalError(f"{folder}: no images NNNNNN.png here.")

@@ -2,7 +2,7 @@
 
 `K.txt` is the 3x3 intrinsic matrix.  Line i of `poses.txt` is the 4x4 pose of camera i in the map, 16
 numbers row by row.  Line i of `frames.txt` names the files of frame i; without it, all images are used
-in alphabetical order.  Depth is 16-bit PNG in millimetres.
+in order of the numbers in their names, 9 before 10.  Depth is 16-bit PNG in millimetres.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.traversals.folder import (
     FolderTraversal,
     FrameFiles,
+    natural_order,
     pose_of,
     read_depth_millimetres,
     read_numbers,
@@ -40,9 +41,8 @@ def open_rgbd_folder(folder: Path) -> FolderTraversal:
     if listed.is_file():
         names = listed.read_text().split()
     else:
-        names = sorted(
-            file.name for file in (folder / "images").iterdir() if file.suffix.lower() in IMAGE_SUFFIXES
-        )
+        found = (file.name for file in (folder / "images").iterdir())
+        names = sorted((name for name in found if name.lower().endswith(IMAGE_SUFFIXES)), key=natural_order)
     poses = read_numbers(folder / "poses.txt", 16)
     if len(poses) != len(names) or not names:
         raise TraversalError(

@@ -349,7 +349,7 @@ def test_a_descriptor_that_is_not_the_map_s_is_refused(copy: Path, tmp_path: Pat
 def test_keypoints_of_another_length_than_the_map_s_are_refused(copy: Path, tmp_path: Path) -> None:
     file = write_corners(tmp_path)
     replace_network(copy, "matcher.safetensors", UserNetwork.read(file, Keypoints).with_length(64))
-    with pytest.raises(MapError, match=r"\(700, 81\).*\(700, 64\)"):
+    with pytest.raises(MapError, match=r"\(700, 81\).* 64 numbers"):
         Localizer(ReferenceMap.open(copy), device="cpu")
 
 

@@ -29,9 +29,9 @@ from scene_geo_loc.localization.place_check import agreement
 from scene_geo_loc.localization.pnp import FIT_WIDTH, CameraMatches, refine_pnp, spread
 from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, Stopwatch, camera_images
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
-from scene_geo_loc.localization.robust_pnp import FIRST_SEARCH, rerank_inliers
 from scene_geo_loc.localization.second_look import SecondLook
 from scene_geo_loc.localization.solution import Solution, all_of, by_camera, by_candidate, propose
+from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH, rerank_inliers
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframe, StoredKeyframes
 from scene_geo_loc.mapping.map_info import PLACE_AXES
 from scene_geo_loc.mapping.place_cells import PlaceCells

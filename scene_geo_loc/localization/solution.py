@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.pnp import CameraMatches
 from scene_geo_loc.localization.query import QueryMatches
-from scene_geo_loc.localization.robust_pnp import FULL_SEARCH, solve_pnp
 from scene_geo_loc.localization.solvers.base import Effort
+from scene_geo_loc.localization.solvers.robust_pnp import FULL_SEARCH, solve_pnp
 
 
 @dataclass(frozen=True)

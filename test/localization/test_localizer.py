@@ -15,11 +15,11 @@ from room import Room
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import inverse, position_error_m, rotation_error_deg, transform
-from scene_geo_loc.localization import robust_pnp
 from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, PosePrior, Status
 from scene_geo_loc.localization.localizer import MIN_RERANK_INLIERS, Localizer
 from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.localization.rejection import RejectionKind
+from scene_geo_loc.localization.solvers import robust_pnp
 from scene_geo_loc.localization.solvers.base import PnpSolver
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.map_info import (

@@ -21,8 +21,8 @@ from scene_geo_loc.localization.pnp import (
     refine_pnp,
     reprojection_errors,
 )
-from scene_geo_loc.localization.robust_pnp import solve_pnp
 from scene_geo_loc.localization.solvers.base import PnpSolver
+from scene_geo_loc.localization.solvers.robust_pnp import solve_pnp
 
 
 def pose() -> Pose:

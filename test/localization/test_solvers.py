@@ -11,16 +11,18 @@ from scipy.spatial.transform import Rotation
 from seen import CAMERA, FAR_AWAY, seen_points
 
 from scene_geo_loc.geometry.pose import make_pose, transform
-from scene_geo_loc.localization import robust_pnp
 from scene_geo_loc.localization.pnp import CameraMatches
-from scene_geo_loc.localization.robust_pnp import pnp_solver, rerank_inliers, solve_pnp
+from scene_geo_loc.localization.solvers import robust_pnp
 from scene_geo_loc.localization.solvers.base import PnpSolver
 from scene_geo_loc.localization.solvers.generalized_p3p import generalized_p3p
 from scene_geo_loc.localization.solvers.opencv_solver import OpenCvSolver
+from scene_geo_loc.localization.solvers.robust_pnp import pnp_solver, rerank_inliers, solve_pnp
 
 T_MAP_CAMERA = make_pose(Rotation.from_euler("zyx", (80, 5, -3), degrees=True).as_matrix(), FAR_AWAY)
 BESIDE = make_pose(np.eye(3), (0.5, 0.0, 0.0))
-CHOICE = "from scene_geo_loc.localization.robust_pnp import pnp_solver; print(type(pnp_solver()).__name__)"
+CHOICE = (
+    "from scene_geo_loc.localization.solvers.robust_pnp import pnp_solver; print(type(pnp_solver()).__name__)"
+)
 
 
 def test_poselib_is_chosen_where_it_is_installed() -> None:

@@ -17,7 +17,7 @@ MIN_QUERIES = 10
 
 @dataclass(frozen=True)
 class Tools:
-    """What experiments run with.
+    """The folders, network and device that experiments run with.
 
     Attributes:
         scratch: folder for files that are not kept.

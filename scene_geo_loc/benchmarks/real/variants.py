@@ -20,7 +20,7 @@ from scene_geo_loc.traversals.frame import (
 from scene_geo_loc.traversals.skipped import Skipped
 
 ZOOM = 2
-"""How many times longer the longer lens is."""
+"""Factor between the two focal lengths."""
 
 
 class ChangedFrames:

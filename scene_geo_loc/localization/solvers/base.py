@@ -19,7 +19,7 @@ CONFIDENCE = 0.9999
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a search is.
+    """Length of a search.
 
     Attributes:
         max_iterations: largest number of RANSAC iterations.

@@ -58,6 +58,15 @@ class SparseMatcher(Matcher):
         return self.storage.rows(self.extract(image, features), known)
 
 
+class XFeatThresholds:
+    """Limits of matches and poses for XFeat's features, wherever they are computed; see `Matcher`."""
+
+    min_inlier_ratio = 0.1
+    min_coverage = 0.2
+    min_inliers = 40
+    min_similarity: float | None = 0.75
+
+
 class KeypointMatcher(SparseMatcher):
     """Base of the matchers of keypoints in grey images; a subclass declares the attributes and detects.
 

@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.matchers.features import unit
-from scene_geo_loc.matchers.keypoints import QUERY_KEYPOINTS, RERANK_KEYPOINTS, SparseMatcher
+from scene_geo_loc.matchers.keypoints import (
+    QUERY_KEYPOINTS,
+    RERANK_KEYPOINTS,
+    SparseMatcher,
+    XFeatThresholds,
+)
 from scene_geo_loc.matchers.storage import KeypointStorage
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
@@ -29,17 +34,13 @@ CUBIC = np.float32(-0.75)
 """Slope of the cubic convolution one cell away."""
 
 
-class SceneKeypointMatcher(SparseMatcher):
+class SceneKeypointMatcher(XFeatThresholds, SparseMatcher):
     """Keypoints of a network that was trained to find them (`Signature.finds_keypoints`).
 
     Raises MapError where the network finds none.
     """
 
     name = "keypoints"
-    min_inlier_ratio = 0.1
-    min_coverage = 0.2
-    min_inliers = 40
-    min_similarity = 0.75
 
     def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:
         super().__init__(network, weights_path)
@@ -87,9 +88,9 @@ def strongest_keypoints(scores: NDArray[np.float32], count: int) -> NDArray[np.f
 def sampled(grid: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:
     """Returns the values (N, C) of a grid (rows, columns, C) at places (N, 2), column and row.
 
-    They are interpolated by cubic convolution (Keys, 1981), as XFeat's are: with linear interpolation, 3 %
-    fewer images are localized that are rotated or taken through another lens.  Beyond its border the grid
-    goes on with the values of the border.
+    They are interpolated by cubic convolution (Keys, 1981), as XFeat's are: on a walk indoors, linear
+    interpolation localized 120 instead of 126 of 169 hard queries.  Beyond its border the grid goes on with
+    the values of the border.
     """
     rows, columns = grid.shape[:2]
     first = np.floor(places).astype(np.intp)

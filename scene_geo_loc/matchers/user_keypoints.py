@@ -53,7 +53,7 @@ class NetworkKeypointMatcher(SparseMatcher):
 class UserKeypointMatcher(NetworkKeypointMatcher):
     """A user's network, of which the map keeps a copy.
 
-    The thresholds are those of XFeat, as nothing is known of the network.
+    The thresholds are cautious, as nothing is known of the network.
     """
 
     name = USER

@@ -9,6 +9,7 @@ import safetensors.numpy
 
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import CheckpointError
+from scene_geo_loc.matchers.keypoints import XFeatThresholds
 from scene_geo_loc.matchers.user_keypoints import NetworkKeypointMatcher
 from scene_geo_loc.networks.checkpoint import GRAPH, read_tensors
 from scene_geo_loc.networks.forward_pass import IMAGE, check_graph
@@ -25,14 +26,10 @@ CHANNELS = 64
 """Length of a descriptor."""
 
 
-class XFeatMatcher(NetworkKeypointMatcher):
+class XFeatMatcher(XFeatThresholds, NetworkKeypointMatcher):
     """A small network that detects and describes keypoints, 0.7 M parameters, on the CPU."""
 
     name = "xfeat"
-    min_inlier_ratio = 0.1
-    min_coverage = 0.2
-    min_inliers = 40
-    min_similarity = 0.75
     is_packed = True
 
     def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:

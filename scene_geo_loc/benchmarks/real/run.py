@@ -7,7 +7,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,10 +157,8 @@ class RealRun:
         name = f"{entry.name}_{re.sub(r'[^A-Za-z0-9]+', '_', folder.name)}_{method}_{digest}"
         file = cache.root / name / _RESULT
         if cache.is_complete(name, origin):
-            try:
+            with suppress(OSError, ValidationError):  # what cannot be read is made again
                 return MethodParts.model_validate_json(file.read_bytes())
-            except (OSError, ValidationError):
-                pass  # it is made again
         cache.begin(name)
         with tempfile.TemporaryDirectory(prefix="real_") as scratch:
             tools = Tools(Path(scratch), self.poses, self.network, self.device, self.show)

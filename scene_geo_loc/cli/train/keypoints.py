@@ -80,14 +80,14 @@ def keypoints(
     from scene_geo_loc.cli.train.display import TrainingDisplay
     from scene_geo_loc.core.errors import SceneGeoLocError
     from scene_geo_loc.networks.architecture.devices import choose_device
-    from scene_geo_loc.networks.architecture.xfeat import load_published
+    from scene_geo_loc.networks.architecture.xfeat import load_published, wheel_weights
     from scene_geo_loc.packs.posed_images import pack_posed_images
     from scene_geo_loc.training.common.initialisation import parent_of, start_network
     from scene_geo_loc.training.common.loop import TrainingLoop
     from scene_geo_loc.training.common.run_folder import RunFolder
     from scene_geo_loc.training.keypoints.batches import KeypointBatches
     from scene_geo_loc.training.keypoints.sources import AlignedImages, PairSource, PosedPairs
-    from scene_geo_loc.training.keypoints.trainer import KeypointTrainer, published_weights, start_keypoints
+    from scene_geo_loc.training.keypoints.trainer import KeypointTrainer, start_keypoints
     from scene_geo_loc.traversals.opening import open_traversal
 
     size = (protocol.width, protocol.height)
@@ -107,7 +107,7 @@ def keypoints(
         sources.append(PosedPairs(packed, protocol.baseline_m))
     if not sources:
         raise SceneGeoLocError("Nothing to train on: name --images, --fixed-camera or --source.")
-    published = load_published(published_weights(weights))
+    published = load_published(weights if weights is not None else wheel_weights())
     started = start_keypoints(start_network(network, protocol.seed), published)
     learned_from = {
         "parent": parent_of(network),

@@ -134,8 +134,7 @@ class KeypointHead(FeatureHead):
     """Keypoints and their features from the image at full size.
 
     The layers are those of XFeat (Potje et al., CVPR 2024); the encoder, which describes the place, sees the
-    image at half its size.  The encoder's late map as a further level of the pyramid made features that
-    change with the perspective: trained with it, fewer images were localized.
+    image at half its size.
     """
 
     name = "keypoints"

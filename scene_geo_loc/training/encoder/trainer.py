@@ -30,6 +30,7 @@ from scene_geo_loc.packs.image_pack import ImagePack
 from scene_geo_loc.training.common.loop import Position, Record, Step, Trainer, TrainingCallback, TrainingLoop
 from scene_geo_loc.training.common.protocols import EncoderProtocol
 from scene_geo_loc.training.common.run_folder import RunFolder, versions
+from scene_geo_loc.training.common.schedules import warmed_cosine
 from scene_geo_loc.training.encoder.batches import CropBatches
 
 WEIGHTS = "encoder.safetensors"
@@ -123,7 +124,9 @@ class EncoderTrainer(Trainer):
         """See `Trainer.step`: the losses are the fractions not explained of the map of each stride."""
         number = (position.epoch - 1) * self._protocol.record_every + position.batch
         for group in self.optimiser.param_groups:
-            group["lr"] = self._protocol.learning_rate * self._rate_factor(number)
+            group["lr"] = self._protocol.learning_rate * warmed_cosine(
+                number, self._protocol.steps, self._protocol.warm_up
+            )
         self._student.train()
         losses = self._losses(self._tensor(batch))
         loss = torch.stack(list(losses.values())).sum()
@@ -204,12 +207,6 @@ class EncoderTrainer(Trainer):
             )
             for stride, of_stride in maps.items()
         }
-
-    def _rate_factor(self, step: int) -> float:
-        """Factor of the learning rate at a step: a linear warm-up, then half a cosine down to 0."""
-        total, warm_up = self._protocol.steps, min(self._protocol.warm_up, self._protocol.steps)
-        rise = min(1.0, (step + 1) / warm_up)
-        return rise * 0.5 * (1 + math.cos(math.pi * max(0, step - warm_up) / max(1, total - warm_up)))
 
     def _tensor(self, pixels: NDArray[np.uint8]) -> Tensor:
         return torch.from_numpy(pixels).to(self._device).float()

@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -38,13 +37,18 @@ SECOND = Range(scales=(0.55, 1.8), turn_deg=35.0, perspective=0.3, shift=0.25)
 POSED_FIRST = Range(scales=(0.6, 1.3), turn_deg=12.0, perspective=0.1)
 POSED_SECOND = Range(scales=(0.6, 1.3), turn_deg=25.0, perspective=0.1)
 """Crops of two images that already show the scene in other perspectives."""
+SHARES = {"fixed camera": 0.55, "image": 0.25, "posed": 0.2}
+"""Weights of the kinds of sources, of those that a training has."""
 CLEAR_SCALES = (0.4, 1.6)
+"""Least and largest scale of the clear view."""
 NIGHT_SHARE = 0.6
 """Share of the pairs of a fixed camera of one image of the darkest third and one of the brightest."""
 AUGMENTED = {"one": 0.8, "several": 0.4}
 """Share of the views whose colours and light are changed: where a pair is of one image, and of several."""
 LEAST_POINTS = 60
+"""Pairs with fewer points in both views are left out."""
 MAX_DEPTH_M = 80.0
+"""Points farther away are left out: their depth may stand for the sky."""
 HIDDEN = 0.05
 """A point is hidden in the other image whose depth differs by more than this fraction."""
 
@@ -72,7 +76,7 @@ class PairSource(ABC):
         share: weight among the sources of a training.
     """
 
-    share: ClassVar[float]
+    share: float
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, size: tuple[int, int], count: int) -> Pair | None:
@@ -87,20 +91,20 @@ class AlignedImages(PairSource):
     Raises SceneGeoLocError where a folder has no images or one that cannot be read.
     """
 
-    def __init__(self, groups: Sequence[Sequence[Path]]) -> None:
+    def __init__(self, groups: Sequence[Sequence[Path]], share: float) -> None:
         self._groups = [_Group.of(paths) for paths in groups]
-        self.share = 0.55 if max(len(group.paths) for group in self._groups) > 1 else 0.25  # type: ignore[misc]
+        self.share = share
 
     @classmethod
     def of_folders(cls, folders: Sequence[Path]) -> AlignedImages:
         """Returns the images of folders and those below, each of them a group."""
-        return cls([[path] for folder in folders for path in images_below(folder)])
+        return cls([[path] for folder in folders for path in images_below(folder)], SHARES["image"])
 
     @classmethod
     def of_fixed_cameras(cls, folders: Sequence[Path]) -> AlignedImages:
         """Returns a group for each folder of a camera; a folder of such folders counts as those."""
         cameras = [camera for folder in folders for camera in _cameras(folder)]
-        return cls([images_below(camera) for camera in cameras])
+        return cls([images_below(camera) for camera in cameras], SHARES["fixed camera"])
 
     def __len__(self) -> int:
         return sum(len(group.paths) for group in self._groups)
@@ -128,7 +132,7 @@ class AlignedImages(PairSource):
             for k, H in ((one, H_first), (other, H_second))
         ]
         clear = warped(read(group.paths[group.bright(rng)], group.size), H_clear, size)
-        chosen = _corners_first(views, clear, T_clear_first, first[usable], rng)[:count]
+        chosen = _corners_first(clear, T_clear_first, first[usable], rng)[:count]
         points = np.stack([first[usable], second[usable], apply(T_clear_first, first[usable])])[:, chosen]
         return Pair(views[0], views[1], clear, points)
 
@@ -175,7 +179,7 @@ class _Group:
 class PosedPairs(PairSource):
     """Pairs of posed images with depth, such as simulated drives in several conditions."""
 
-    share = 0.2
+    share = SHARES["posed"]
 
     def __init__(self, images: PosedImages, baseline_m: float) -> None:
         """Raises SceneGeoLocError where no image with depth has a neighbour."""
@@ -209,7 +213,7 @@ class PosedPairs(PairSource):
             _perhaps_augmented(view, rng, AUGMENTED["several"])
             for view in (clear.copy(), warped(np.array(images.images[j]), H_second, size))
         ]
-        chosen = _corners_first(views, clear, np.eye(3), first[usable], rng)[:count]
+        chosen = _corners_first(clear, np.eye(3), first[usable], rng)[:count]
         points = np.stack([first[usable], second[usable], first[usable]])[:, chosen]
         return Pair(views[0], views[1], clear, points)
 
@@ -283,7 +287,6 @@ def _inside(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bo
 
 
 def _corners_first(
-    views: Sequence[NDArray[np.uint8]],
     clear: NDArray[np.uint8],
     T_clear_first: Homography,
     first: NDArray[np.float64],

@@ -8,9 +8,7 @@ view its features stay the teacher's, which were learned from far more images th
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +22,7 @@ from scene_geo_loc.networks.architecture.xfeat import XFeatNetwork
 from scene_geo_loc.training.common.loop import Position, Record, Step, Trainer
 from scene_geo_loc.training.common.protocols import KeypointProtocol
 from scene_geo_loc.training.common.run_folder import RunFolder, versions
+from scene_geo_loc.training.common.schedules import warmed_cosine
 from scene_geo_loc.training.keypoints.batches import KeypointBatch
 from scene_geo_loc.training.keypoints.losses import WEIGHTS, keypoint_losses
 
@@ -68,7 +67,7 @@ class KeypointTrainer(Trainer):
         self._provenance, self._device = provenance, device
         self._head, self._averaged, self._teacher = head, copy.deepcopy(head), copy.deepcopy(head)
         self._teacher.image.load_state_dict(teacher.state_dict())
-        # Trained on so few images, they find fewer points that can be found again.
+        # Where keypoints are stays as published: trained on so few images, they localized fewer queries.
         head.image.keypoint_head.requires_grad_(False)
         self.module = nn.ModuleList([head, self._averaged])
         self._weights = [weight for weight in head.parameters() if weight.requires_grad]
@@ -78,7 +77,9 @@ class KeypointTrainer(Trainer):
         """See `Trainer.step`."""
         number = (position.epoch - 1) * self._protocol.record_every + position.batch
         for group in self.optimiser.param_groups:
-            group["lr"] = self._protocol.learning_rate * self._rate_factor(number)
+            group["lr"] = self._protocol.learning_rate * warmed_cosine(
+                number, self._protocol.steps, self._protocol.warm_up
+            )
         losses = self._losses(batch, self._head)
         total = torch.stack([weight * losses[name] for name, weight in WEIGHTS.items()]).sum()
         if torch.isfinite(total):
@@ -140,11 +141,6 @@ class KeypointTrainer(Trainer):
             if value.dtype.is_floating_point:
                 value.lerp_(present[name], share)
 
-    def _rate_factor(self, step: int) -> float:
-        """Factor of the learning rate at a step: a linear warm-up, then half a cosine down to 0."""
-        rise = min(1.0, (step + 1) / self._protocol.warm_up)
-        return rise * 0.5 * (1 + math.cos(math.pi * step / self._protocol.steps))
-
 
 def start_keypoints(network: SceneNetwork, published: XFeatNetwork) -> SceneNetwork:
     """Returns a network with keypoints, which begin as the published ones, as its local features.
@@ -165,13 +161,3 @@ def start_keypoints(network: SceneNetwork, published: XFeatNetwork) -> SceneNetw
     assert isinstance(head, KeypointHead)
     head.image.load_state_dict(published.state_dict())
     return started.eval()
-
-
-def published_weights(path: Path | None) -> Path:
-    """Returns the file of the published weights: the given one, or that of the installed package.
-
-    Raises CheckpointError where there is none.
-    """
-    from scene_geo_loc.networks.architecture.xfeat import wheel_weights
-
-    return path if path is not None else wheel_weights()

@@ -21,7 +21,8 @@ from tf2_msgs.msg import TFMessage
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.geometry.transform_tree import TransformUnavailable
-from scene_geo_loc.localization.estimate import PoseEstimate, Status
+from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, Status
+from scene_geo_loc.localization.retrieval.image_sequence import no_images
 from scene_geo_loc.ros.common.counters import BadReason, Event
 from scene_geo_loc.ros.common.messages import (
     camera_info_message,
@@ -47,14 +48,17 @@ class FakeLocalizer:
     """Answers with the camera's pose on the robot at T_MAP_BASE, or with `answer` where that is set."""
 
     extractor = SimpleNamespace(device="cpu", backend_name="torch")
+    settings = LocalizerSettings()
 
     def __init__(self) -> None:
         self.answer: PoseEstimate | Exception | None = None
         self.priors: list[Any] = []
+        self.earlier: list[Any] = []
         self.images: list[np.ndarray] = []
 
-    def localize(self, images: Any, prior: Any = None) -> PoseEstimate:
+    def localize(self, images: Any, prior: Any = None, earlier: Any = no_images) -> PoseEstimate:
         self.priors.append(prior)
+        self.earlier.append(earlier())
         self.images.append(images[0].image)
         if isinstance(self.answer, Exception):
             raise self.answer

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, make_pose
-from scene_geo_loc.localization.estimate import CameraEstimate, Matches, PoseEstimate, Status
+from scene_geo_loc.localization.estimate import (
+    CameraEstimate,
+    LocalizerSettings,
+    Matches,
+    PoseEstimate,
+    Status,
+)
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.skipped import Skipped
@@ -67,8 +73,9 @@ class FakeLocalizer:
     """Is off by a centimetre a frame, loses frames 20 to 24, only retrieves 30, and refuses 35."""
 
     map = FakeMap()
+    settings = LocalizerSettings()
 
-    def localize(self, frame: Frame, prior: Any = None) -> PoseEstimate:
+    def localize(self, frame: Frame, prior: Any = None, earlier: Any = None) -> PoseEstimate:
         i = int(frame.image[0, 0, 0])
         if i == 35:
             raise SceneGeoLocError("The image is of another size.")

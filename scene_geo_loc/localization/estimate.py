@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.retrieval.image_sequence import KeyframeVotes
 
 SECOND_LOOK = "second_look"
 """Name of the step in the timings of an estimate that was in doubt."""
@@ -28,6 +29,16 @@ class LocalizerSettings(BaseModel):
         le=1000,
         description="keyframes found by descriptor, of which the best remain after a comparison of where "
         "things are in the image; 0: not compared",
+    )
+    sequence_images: int = Field(
+        default=5,
+        ge=1,
+        le=20,
+        description="images of the last metres that keyframes are retrieved by together, where there is "
+        "odometry; 1: each image alone",
+    )
+    sequence_spacing_m: float = Field(
+        default=2.0, gt=0, le=100, description="distance driven between two images of a sequence, m"
     )
     retrieved: int = Field(
         default=10,
@@ -130,6 +141,7 @@ class Candidate:
         similarity: cosine of the global descriptors.
         agreement: share of the query's cells that match this keyframe's and lie alike, see
             `place_check.agreement`; 0 where it was not compared.
+        votes: sum of the votes of the images before, see `sequence_votes`; 0 where there are none.
         rerank_inliers: inliers of a pose found from a subset of the features, which candidates are
             re-ranked by.
         matches: number of matches with a known depth.
@@ -139,14 +151,15 @@ class Candidate:
     keyframe: int
     similarity: float
     agreement: float = 0.0
+    votes: float = 0.0
     rerank_inliers: int = 0
     matches: int = 0
     inliers: int = 0
 
     @property
     def score(self) -> float:
-        """Similarity and agreement, by which retrieval orders the keyframes."""
-        return self.similarity + self.agreement
+        """Similarity, agreement and votes, by which retrieval orders the keyframes."""
+        return self.similarity + self.agreement + self.votes
 
     @property
     def inlier_ratio(self) -> float:
@@ -205,12 +218,14 @@ class CameraEstimate:
         candidates: retrieved keyframes, best first.
         matches: matches with the candidates that were matched in full, in pixels of the original images.
         rejection: reason why the image has no matches, or None.
+        votes: votes of the image alone for keyframes, or None where it was not retrieved.
     """
 
     T_base_camera: Pose = field(default_factory=lambda: np.eye(4))
     candidates: list[Candidate] = field(default_factory=list)
     matches: Matches = field(default_factory=Matches.none)
     rejection: Rejection | None = None
+    votes: KeyframeVotes | None = None
 
 
 @dataclass

@@ -25,16 +25,15 @@ from scene_geo_loc.localization.estimate import (
     PosePrior,
     Status,
 )
-from scene_geo_loc.localization.place_check import agreement
 from scene_geo_loc.localization.pnp import FIT_WIDTH, CameraMatches, refine_pnp, spread
 from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, Stopwatch, camera_images
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, no_images
+from scene_geo_loc.localization.retrieval.retriever import Retriever
 from scene_geo_loc.localization.second_look import SecondLook
 from scene_geo_loc.localization.solution import Solution, all_of, by_camera, by_candidate, propose
 from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH, rerank_inliers
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframe, StoredKeyframes
-from scene_geo_loc.mapping.map_info import PLACE_AXES
-from scene_geo_loc.mapping.place_cells import PlaceCells
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers import make_matcher
 from scene_geo_loc.matchers.base import Matcher
@@ -43,7 +42,7 @@ from scene_geo_loc.matchers.storage import KeypointStorage
 from scene_geo_loc.networks.checkpoint import load_network
 from scene_geo_loc.networks.forward_pass import INPUT_AREA
 from scene_geo_loc.networks.inference_network import InferenceNetwork
-from scene_geo_loc.networks.runtime.extractor import Extractor, SceneFeatures, has_contrast
+from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
 from scene_geo_loc.networks.user.description import GlobalDescriptor
 from scene_geo_loc.networks.user.image_network import DescriptorNetwork
 from scene_geo_loc.networks.user.user_network import UserNetwork
@@ -120,7 +119,7 @@ class Localizer:
         )
         self._check_features()
         self._keyframes = StoredKeyframes(reference_map, self.matcher.storage, map_cameras)
-        self._place_cells = place_cells_of(reference_map, network)
+        self._retriever = Retriever(reference_map, network)
         self._threads_count = available_cores()
         # The thread of the query is one of them.
         self._threads = ThreadPoolExecutor(max(1, self._threads_count - 1), thread_name_prefix="match")
@@ -142,30 +141,37 @@ class Localizer:
                 "again."
             )
 
-    def localize(self, query: Query, prior: PosePrior | None = None) -> PoseEstimate:
+    def localize(
+        self, query: Query, prior: PosePrior | None = None, earlier: EarlierImages = no_images
+    ) -> PoseEstimate:
         """Estimates the pose of one image, or of a rig from images that its cameras took at one instant.
 
         Args:
             query: a frame or an image, or one image of each camera of a rig.  Its images are described,
                 retrieved and matched each on its own; one pose is solved from the matches of all.
             prior: restricts the search to keyframes around a guessed pose.
+            earlier: images before this one, which the order of the retrieved keyframes takes into account.
 
         Raises SceneGeoLocError where there is no image, or one of another size than its camera.
         """
         images = camera_images(query)
         stopwatch = Stopwatch()
-        estimate = self.look(images, prior, stopwatch)
+        estimate = self.look(images, prior, earlier, stopwatch)
         if self._second_look.is_due(estimate):
             with stopwatch.step(SECOND_LOOK):
-                estimate = self._second_look.decide(images, prior, estimate)
+                estimate = self._second_look.decide(images, prior, earlier, estimate)
         estimate.timings_ms = stopwatch.times_ms
         return estimate
 
     def look(
-        self, images: Sequence[CameraImage], prior: PosePrior | None, stopwatch: Stopwatch
+        self,
+        images: Sequence[CameraImage],
+        prior: PosePrior | None,
+        earlier: EarlierImages,
+        stopwatch: Stopwatch,
     ) -> PoseEstimate:
         """Estimates the pose from one look at the images; arguments as of `localize`."""
-        queries = [self._match_image(image, prior, stopwatch) for image in images]
+        queries = [self._match_image(image, prior, earlier, stopwatch) for image in images]
         if all(query.rejection for query in queries):
             inliers = [np.zeros(0, bool) for _ in queries]
             estimate = PoseEstimate(Status.LOST, rejection=queries[0].rejection)
@@ -182,26 +188,34 @@ class Localizer:
                 query.counted(inlier),
                 self._at_full_size(replace(query.matches, inlier=inlier), image),
                 query.rejection,
+                query.votes,
             )
             for image, query, inlier in zip(images, queries, inliers, strict=True)
         ]
         return estimate
 
-    def _match_image(self, image: CameraImage, prior: PosePrior | None, stopwatch: Stopwatch) -> QueryMatches:
+    def _match_image(
+        self, image: CameraImage, prior: PosePrior | None, earlier: EarlierImages, stopwatch: Stopwatch
+    ) -> QueryMatches:
         """Describes an image, retrieves and re-ranks candidates, matches the best and lifts the matches."""
         query = QueryMatches(image.T_base_camera, image.camera.resized(*self._input_size))
         if not has_contrast(image.image):
             query.rejection = Rejection(RejectionKind.NO_CONTRAST)
             return query
         try:
-            return self._describe_and_match(image, prior, stopwatch, query)
+            return self._describe_and_match(image, prior, earlier, stopwatch, query)
         except InferenceError as error:
             return replace(
                 query, candidates=[], rejection=Rejection(RejectionKind.INFERENCE, detail=str(error))
             )
 
     def _describe_and_match(
-        self, image: CameraImage, prior: PosePrior | None, stopwatch: Stopwatch, query: QueryMatches
+        self,
+        image: CameraImage,
+        prior: PosePrior | None,
+        earlier: EarlierImages,
+        stopwatch: Stopwatch,
+        query: QueryMatches,
     ) -> QueryMatches:
         """Returns the matches of an image that shows anything.
 
@@ -210,7 +224,8 @@ class Localizer:
         with stopwatch.step("describe"):
             features = self.extractor.extract(image.image)
         with stopwatch.step("retrieve"):
-            query.rejection = self._retrieve(features, prior, query)
+            found = self._retriever.retrieve(features, self.settings, prior, image.T_base_camera, earlier)
+            query.candidates, query.votes, query.rejection = found.candidates, found.votes, found.rejection
         if query.rejection is not None:
             return query
         with stopwatch.step("detect"):
@@ -222,48 +237,6 @@ class Localizer:
             best = query.candidates[: self.settings.candidates]
             query.matches = self._match(local, [candidate.keyframe for candidate in best])
         return query
-
-    def _retrieve(
-        self, features: SceneFeatures, prior: PosePrior | None, query: QueryMatches
-    ) -> Rejection | None:
-        """Finds the keyframes with the nearest global descriptors (eq. 1)."""
-        assert features.global_descriptor is not None, "a map's network is fitted"
-        among = None
-        if prior is not None:
-            away = np.linalg.norm(self.map.T_map_camera[:, :3, 3] - prior.T_map_camera[:3, 3], axis=1)
-            among = np.flatnonzero(away <= prior.radius_m)
-            if len(among) == 0:
-                return Rejection(RejectionKind.NO_KEYFRAME_NEAR_PRIOR, float(away.min()), prior.radius_m)
-        count = max(self.settings.retrieved, self.settings.candidates)
-        more = count if self._place_cells is None else max(count, self.settings.compared)
-        keyframes, similarities = self.map.index.search(features.global_descriptor, more, among)
-        query.candidates = [Candidate(int(k), float(s)) for k, s in zip(keyframes, similarities, strict=True)]
-        similarity, limit = query.candidates[0].similarity, self.settings.min_similarity
-        if similarity < limit:
-            return Rejection(RejectionKind.UNKNOWN_PLACE, similarity, limit)
-        self._compare(features, query)
-        query.candidates = query.candidates[:count]
-        return None
-
-    def _compare(self, features: SceneFeatures, query: QueryMatches) -> None:
-        """Orders the candidates by descriptor and by where the cells of the late map are, best first.
-
-        They stay in order of similarity where no more are retrieved than are matched in full.
-        """
-        compared, stored = query.candidates[: self.settings.compared], self.map.place_cells
-        if self._place_cells is None or stored is None or len(compared) <= self.settings.candidates:
-            return
-        cells = self._place_cells.describe(features.coarse_features)
-        bits = stored[[candidate.keyframe for candidate in compared]]
-        agreements = agreement(cells, bits, self._place_cells.positions)
-        query.candidates[: len(compared)] = sorted(
-            (
-                replace(candidate, agreement=float(value))
-                for candidate, value in zip(compared, agreements, strict=True)
-            ),
-            key=lambda candidate: candidate.score,
-            reverse=True,
-        )
 
     def _rerank(self, local: LocalFeatures, query: QueryMatches) -> None:
         """Orders the candidates by their inliers among matches of a subset of the features, most first.
@@ -497,19 +470,3 @@ def descriptor_of(reference_map: ReferenceMap, device: str) -> DescriptorNetwork
             "or build it again."
         )
     return DescriptorNetwork(network, device)
-
-
-def place_cells_of(reference_map: ReferenceMap, network: InferenceNetwork) -> PlaceCells | None:
-    """Returns what describes a query's cells as those of a map's keyframes, or None where it has none.
-
-    Raises CheckpointError or MapError where its file is damaged, or of another network.
-    """
-    if reference_map.place_cells is None:
-        return None
-    cells = PlaceCells.read(reference_map.path / PLACE_AXES, network.late_shapes()[0])
-    if reference_map.place_cells.shape[1:] != cells.row_shape:
-        raise MapError(
-            f"The place cells of {reference_map.path} have the shape {reference_map.place_cells.shape[1:]}, "
-            f"and its network gives {cells.row_shape}: copy the map again, or build it again."
-        )
-    return cells

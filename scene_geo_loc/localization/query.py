@@ -17,6 +17,7 @@ from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.estimate import Candidate, Matches
 from scene_geo_loc.localization.pnp import CameraMatches, ideal_pixels
 from scene_geo_loc.localization.rejection import Rejection
+from scene_geo_loc.localization.retrieval.image_sequence import KeyframeVotes
 from scene_geo_loc.traversals.frame import Frame
 
 
@@ -90,6 +91,7 @@ class QueryMatches:
         matches: matches with the first candidates, in pixels of the network's input.
         blocks: number of the image's blocks that have local features, see `covariance.block_count`.
         rejection: reason why there are no matches, or None.
+        votes: votes of the image alone for keyframes, or None where it was not retrieved.
         first_T_map_base: pose of the base from a subset of the features of all candidates, if it passes the
             checks; else None.
     """
@@ -100,6 +102,7 @@ class QueryMatches:
     matches: Matches = field(default_factory=Matches.none)
     blocks: int = 0
     rejection: Rejection | None = None
+    votes: KeyframeVotes | None = None
     first_T_map_base: Pose | None = None
 
     @cached_property

@@ -15,6 +15,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.localization.estimate import CameraEstimate, PoseEstimate, PosePrior, Status
 from scene_geo_loc.localization.query import CameraImage, Stopwatch
 from scene_geo_loc.localization.rejection import RejectionKind
+from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages
 
 if TYPE_CHECKING:
     from scene_geo_loc.localization.localizer import Localizer
@@ -137,12 +138,16 @@ class SecondLook:
         return self._is_in_doubt(estimate) and self._budget.take()
 
     def decide(
-        self, images: Sequence[CameraImage], prior: PosePrior | None, first: PoseEstimate
+        self,
+        images: Sequence[CameraImage],
+        prior: PosePrior | None,
+        earlier: EarlierImages,
+        first: PoseEstimate,
     ) -> PoseEstimate:
         """Returns the estimate of the first view that is localized, or else that of the first look."""
         for view in VIEWS:
             seen = [view.of(image) for image in images]
-            estimate = self._localizer.look(seen, prior, Stopwatch())
+            estimate = self._localizer.look(seen, prior, earlier, Stopwatch())
             if estimate.status is Status.LOCALIZED:
                 estimate.cameras = [
                     _in_real_image(camera, view, image)

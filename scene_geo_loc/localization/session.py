@@ -1,6 +1,7 @@
 """A session localizes the images of one camera or rig one after the other, tracked or not.
 
-For each image it takes a prior, localizes, and updates the tracker with odometry.  Offline that is one call:
+For each image it takes a prior and the images before, localizes, and updates the tracker with odometry.
+Offline that is one call:
 
     session = Session(Localizer(reference_map), Tracker())
     for frame in traversal.frames():
@@ -11,8 +12,8 @@ A node localizes in a worker thread while its other threads may reset the sessio
 /initialpose, ~/relocalize), so it makes two calls.  `measure` is slow and changes nothing; `update` is fast,
 and the node makes it, like `reset`, under its lock, after it has checked that the image is not out of date:
 
-    measurement = session.measure(stamp_ns, [CameraImage(image, camera), *others], prior=initial_pose)
-    T_odom_camera = odometry at stamp_ns, which has had time to arrive
+    measurement = session.measure(stamp_ns, [CameraImage(image, camera), *others], initial_pose, odometry)
+    T_odom_camera = odometry()  # at stamp_ns, which has had time to arrive
     with lock:
         if not out_of_date:
             answer = session.update(measurement, T_odom_camera)
@@ -23,6 +24,7 @@ with `Session(localizer)`, without a tracker, returns the image's own pose where
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from scene_geo_loc.core.errors import SceneGeoLocError
@@ -31,6 +33,7 @@ from scene_geo_loc.localization.estimate import PoseEstimate, PosePrior, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.query import Query
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.retrieval.image_sequence import ImageSequence
 from scene_geo_loc.localization.tracker import TrackedPose, Tracker
 
 
@@ -73,6 +76,8 @@ class Session:
     def __init__(self, localizer: Localizer, tracker: Tracker | None = None) -> None:
         self.localizer = localizer
         self.tracker = tracker
+        settings = localizer.settings
+        self._sequence = ImageSequence(settings.sequence_images, settings.sequence_spacing_m)
 
     @property
     def is_tracking(self) -> bool:
@@ -87,28 +92,37 @@ class Session:
         An image that the localizer refuses gets the status LOST, with the error's message as the reason.
         """
         try:
-            measurement = self.measure(stamp_ns, query, prior)
+            measurement = self.measure(stamp_ns, query, prior, lambda: T_odom_base)
         except SceneGeoLocError as error:
             rejection = Rejection(RejectionKind.INVALID_IMAGE, detail=str(error))
             measurement = Measurement(stamp_ns, PoseEstimate(Status.LOST, rejection=rejection))
         return self.update(measurement, T_odom_base)
 
-    def measure(self, stamp_ns: int, query: Query, prior: PosePrior | None = None) -> Measurement:
-        """Localizes an image and leaves the tracker as it is.
+    def measure(
+        self,
+        stamp_ns: int,
+        query: Query,
+        prior: PosePrior | None = None,
+        odometry: Callable[[], Pose | None] = lambda: None,
+    ) -> Measurement:
+        """Localizes an image and leaves the tracker and the sequence of images as they are.
 
         Args:
             stamp_ns: time of the image, later than that of the last update.
             query: the image, or one of each camera of a rig at one instant.
             prior: where to search, for example from /initialpose; None: the tracker's prior is used.
+            odometry: returns the pose of the base by odometry at the stamp, or None where it is not known
+                yet; called when the image is described, and not waited for.
 
         Raises SceneGeoLocError where there is no image, or one of another size than its camera.
         """
         if prior is None and self.tracker is not None:
             prior = self.tracker.prior(stamp_ns)
-        return Measurement(stamp_ns, self.localizer.localize(query, prior), prior)
+        estimate = self.localizer.localize(query, prior, lambda: self._sequence.before(stamp_ns, odometry()))
+        return Measurement(stamp_ns, estimate, prior)
 
     def update(self, measurement: Measurement, T_odom_base: Pose | None = None) -> Answer:
-        """Updates the track with a measurement, and returns the pose of its image.
+        """Updates the track and the sequence with a measurement, and returns the pose of its image.
 
         Args:
             measurement: result of `measure` for the next image.
@@ -118,12 +132,20 @@ class Session:
         Raises ValueError where a tracker has already taken an image of this stamp or a later one.
         """
         estimate = measurement.estimate
+        # Where the search was restricted, an image votes only for what was expected.
+        cameras = estimate.cameras if measurement.prior is None else []
+        self._sequence.add(
+            measurement.stamp_ns,
+            T_odom_base,
+            [(camera.T_base_camera, camera.votes) for camera in cameras if camera.votes is not None],
+        )
         if self.tracker is None:
             return Answer(TrackedPose.of(estimate), estimate)
         pose = self.tracker.update(measurement.stamp_ns, estimate, T_odom_base, measurement.prior)
         return Answer(pose, estimate)
 
     def reset(self) -> None:
-        """Forgets the track."""
+        """Forgets the track and the images before."""
+        self._sequence.reset()
         if self.tracker is not None:
             self.tracker.reset()

@@ -14,7 +14,7 @@ from scene_geo_loc.benchmarks.localization.run import localize_traversal
 from scene_geo_loc.benchmarks.localization.tracking import gaps_of, kidnap, without_middle
 from scene_geo_loc.geometry.lie import displaced
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
-from scene_geo_loc.localization.estimate import PoseEstimate, Status
+from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, Status
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.tracker import Tracker
@@ -46,7 +46,7 @@ class Sure:
     """Knows the pose of each image to a few centimetres."""
 
     def __init__(self, localizer: Any) -> None:
-        self.localizer, self.map = localizer, None
+        self.localizer, self.map, self.settings = localizer, None, localizer.settings
 
     def localize(self, *arguments: Any) -> PoseEstimate:
         estimate = self.localizer.localize(*arguments)
@@ -136,7 +136,7 @@ def test_where_it_is_never_found_again_the_wrong_poses_are_counted(traversal: An
     class Blind:
         """Sees nothing in the second half."""
 
-        map = None
+        map, settings = None, LocalizerSettings()
 
         def localize(self, frame: Frame, *arguments: Any) -> PoseEstimate:
             i = int(frame.image[0, 0, 0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scene_geo_loc.localization.place_check import agreement
+from scene_geo_loc.localization.retrieval.place_check import agreement
 
 ROWS, COLUMNS, AXES = 10, 14, 64
 Y, X = np.indices((ROWS, COLUMNS)) + 0.5

@@ -11,10 +11,17 @@ from room import Room
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import make_pose
-from scene_geo_loc.localization.estimate import PoseEstimate, PosePrior, Status
+from scene_geo_loc.localization.estimate import (
+    CameraEstimate,
+    LocalizerSettings,
+    PoseEstimate,
+    PosePrior,
+    Status,
+)
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, KeyframeVotes, no_images
 from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.tracker import Tracker
 from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -26,13 +33,19 @@ SECOND = 10**9
 
 
 class Scripted:
-    """A localizer that answers what it is given, and keeps the priors."""
+    """A localizer that answers what it is given, and keeps the priors and the images before."""
+
+    settings = LocalizerSettings()
 
     def __init__(self, *answers: PoseEstimate | SceneGeoLocError) -> None:
         self.answers, self.priors = list(answers), list[PosePrior | None]()
+        self.earlier: list[Any] = []
 
-    def localize(self, query: Any, prior: PosePrior | None = None) -> PoseEstimate:
+    def localize(
+        self, query: Any, prior: PosePrior | None = None, earlier: EarlierImages = no_images
+    ) -> PoseEstimate:
         self.priors.append(prior)
+        self.earlier.append(earlier())
         answer = self.answers.pop(0)
         if isinstance(answer, SceneGeoLocError):
             raise answer
@@ -92,6 +105,43 @@ def test_an_image_that_is_not_taken_is_lost_offline_and_an_error_where_measured(
     assert "3x4" in answer.pose.reason
     with pytest.raises(SceneGeoLocError, match="3x4"):
         session_of(error).measure(0, [])
+
+
+def seen_at(T_base_camera: np.ndarray) -> PoseEstimate:
+    """An image that looks like three keyframes, of which none is confirmed."""
+    votes = KeyframeVotes.of(np.arange(3), np.array([0.2, 0.9, 0.1]))
+    rejection = Rejection(RejectionKind.INLIER_RATIO, 0.05, 0.1)
+    cameras = [CameraEstimate(T_base_camera, votes=votes)]
+    return PoseEstimate(Status.RETRIEVED_ONLY, HERE, rejection=rejection, cameras=cameras)
+
+
+def driven(metres: float) -> np.ndarray:
+    return make_pose(np.eye(3), (0.0, 0.0, metres))
+
+
+def test_images_before_are_where_odometry_says_and_are_forgotten_with_the_track() -> None:
+    aside = make_pose(np.eye(3), (0.5, 0.0, 0.0))
+    session = session_of(*[seen_at(aside)] * 4)
+    for i in range(2):
+        session.localize(i * SECOND, [], driven(2.5 * i))
+    session.measure(2 * SECOND, [], odometry=lambda: driven(5.0))
+    session.reset()
+    session.measure(2 * SECOND, [], odometry=lambda: driven(5.0))
+    alone, one, two, forgotten = session.localizer.earlier  # type: ignore[attr-defined]
+    assert (alone, forgotten) == ([], [])
+    np.testing.assert_allclose([image.T_base_camera for image in one], [driven(-2.5) @ aside])
+    np.testing.assert_allclose(
+        [image.T_base_camera for image in two], [driven(-5.0) @ aside, driven(-2.5) @ aside]
+    )
+
+
+def test_without_odometry_each_image_is_alone_and_one_sought_near_a_prior_is_not_kept() -> None:
+    session = session_of(*[seen_at(np.eye(4))] * 4)
+    session.localize(0, [])
+    session.localize(SECOND, [], driven(0.0), PosePrior(HERE, 3.0))
+    session.localize(2 * SECOND, [], driven(3.0))
+    session.localize(3 * SECOND, [])
+    assert session.localizer.earlier == [[], [], [], []]  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow

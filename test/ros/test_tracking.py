@@ -6,11 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from camera_robot import SECOND, START, T_BASE_CAMERA, T_MAP_BASE, T_ODOM_BASE, Robot
+from camera_robot import (
+    SECOND,
+    START,
+    T_BASE_CAMERA,
+    T_MAP_BASE,
+    T_ODOM_BASE,
+    FakeLocalizer,
+    Robot,
+)
 
 from scene_geo_loc.geometry.pose import make_pose
-from scene_geo_loc.localization.estimate import PoseEstimate, Status
+from scene_geo_loc.localization.estimate import CameraEstimate, LocalizerSettings, PoseEstimate, Status
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.retrieval.image_sequence import KeyframeVotes
 from scene_geo_loc.ros.common.messages import pose_from_message, pose_with_covariance, stamp_to_ns
 
 AHEAD = make_pose(np.eye(3), (1.0, 0.0, 0.0))
@@ -111,3 +120,59 @@ def test_stamps_that_jump_back_reset_the_tracker(robot: Robot) -> None:
     follow(robot)
     robot.send(stamp_ns=START - 100 * SECOND)
     robot.states_end_with("localized", "initializing", "lost")
+
+
+VOTES = KeyframeVotes(np.array([3]), np.array([0.5]))
+UNSURE = PoseEstimate(
+    Status.RETRIEVED_ONLY,
+    T_MAP_BASE,
+    rejection=Rejection(RejectionKind.INLIER_RATIO, 0.05, 0.1),
+    cameras=[CameraEstimate(votes=VOTES)],
+)
+
+
+def drive(robot: Robot, metres: float) -> list[Any]:
+    """Sends an image from a pose by odometry; returns the images before that it was localized with."""
+    stamp_ns = next(robot.stamps)
+    robot.send_odometry(stamp_ns, T_ODOM_BASE @ make_pose(np.eye(3), (metres, 0.0, 0.0)))
+    robot.send(stamp_ns=stamp_ns)
+    return robot.localizer.earlier[-1]
+
+
+@pytest.fixture(params=[False, True], ids=["untracked", "tracked"])
+def unsure(request: pytest.FixtureRequest, world: Any, picture: np.ndarray) -> Robot:
+    """A robot whose images are retrieved only."""
+    robot = Robot(world, picture, tracking=request.param)
+    robot.mount_camera()
+    robot.localizer.answer = UNSURE
+    return robot
+
+
+def test_images_before_are_placed_by_odometry_with_tracking_and_without(unsure: Robot) -> None:
+    assert drive(unsure, 0.0) == drive(unsure, 0.5) == []
+    (before,) = drive(unsure, 3.0)
+    np.testing.assert_allclose(before.T_base_camera[:3, 3], (0.0, 0.0, -3.0), atol=1e-9)
+    assert before.votes is VOTES
+    assert len(drive(unsure, 6.0)) == 2
+    assert drive(unsure, 300.0) == []  # odometry jumped
+
+
+def test_a_reset_forgets_the_images_before(unsure: Robot) -> None:
+    drive(unsure, 0.0)
+    assert len(drive(unsure, 3.0)) == 1
+    assert unsure.call("relocalize").success
+    assert drive(unsure, 6.0) == []
+
+
+def test_without_odometry_each_image_is_localized_alone_and_at_once(unsure: Robot) -> None:
+    for _ in range(2):
+        unsure.send()
+    assert unsure.localizer.earlier == [[], []]
+
+
+def test_with_sequences_of_one_image_none_is_kept(world: Any, picture: np.ndarray) -> None:
+    localizer = FakeLocalizer()
+    localizer.settings, localizer.answer = LocalizerSettings(sequence_images=1), UNSURE
+    robot = Robot(world, picture, localizer)
+    robot.mount_camera()
+    assert [drive(robot, 3.0 * i) for i in range(3)] == [[], [], []]

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -254,8 +255,10 @@ class LocalizationPipeline:
         # The first camera is the rig's base: its pose is estimated.
         query = [CameraImage(image, camera), *inputs.rig.synchronous(frame, stamp_ns)]
         prior = self.initial_poses.prior(lambda: self.transforms.base_T_camera(frame, stamp_ns))
-        measurement = self.session.measure(stamp_ns, query, prior)
-        T_odom_camera = self.transforms.odom_T_camera(frame, stamp_ns) if self.session.is_tracking else None
+        odometry = partial(self.transforms.odom_T_camera, frame, stamp_ns)
+        measurement = self.session.measure(stamp_ns, query, prior, lambda: odometry(waits=False))
+        # Without tracking, odometry only helps retrieval, which works without it.
+        T_odom_camera = odometry(waits=self.session.is_tracking)
         with self._lock:
             if arrival.generation != self._generation:
                 return

@@ -27,7 +27,7 @@ class RobotTransforms:
         self.tree = tree
         self._settings = settings
 
-    def base_T_camera(self, camera_frame: str, stamp_ns: int) -> Pose:
+    def base_T_camera(self, camera_frame: str, stamp_ns: int, *, waits: bool = True) -> Pose:
         """Returns the mounting of the first camera, of the parameter or else of TF.
 
         Raises TransformUnavailable.
@@ -35,16 +35,21 @@ class RobotTransforms:
         given = self._settings().base_T_camera
         if given:
             return from_quaternion(given[:3], given[3:])
-        return self._wait(self._settings().base_frame, camera_frame, stamp_ns)
+        return self._wait(self._settings().base_frame, camera_frame, stamp_ns, waits=waits)
 
-    def odom_T_base(self, stamp_ns: int) -> Pose:
+    def odom_T_base(self, stamp_ns: int, *, waits: bool = True) -> Pose:
         """Returns the pose of the robot by odometry. Raises TransformUnavailable."""
-        return self._wait(self._settings().odom_frame, self._settings().base_frame, stamp_ns)
+        return self._wait(self._settings().odom_frame, self._settings().base_frame, stamp_ns, waits=waits)
 
-    def odom_T_camera(self, camera_frame: str, stamp_ns: int) -> Pose | None:
-        """Returns the pose of the first camera by odometry, or None where TF lacks it."""
+    def odom_T_camera(self, camera_frame: str, stamp_ns: int, *, waits: bool) -> Pose | None:
+        """Returns the pose of the first camera by odometry, or None where TF lacks it.
+
+        Args:
+            waits: whether to wait for transforms that are about to arrive.
+        """
         try:
-            return self.odom_T_base(stamp_ns) @ self.base_T_camera(camera_frame, stamp_ns)
+            T_odom_base = self.odom_T_base(stamp_ns, waits=waits)
+            return T_odom_base @ self.base_T_camera(camera_frame, stamp_ns, waits=waits)
         except TransformUnavailable:
             return None
 
@@ -60,5 +65,6 @@ class RobotTransforms:
             )
         return inverse(self.base_T_camera(camera_frame, stamp_ns)) @ base_T_other
 
-    def _wait(self, target: str, source: str, stamp_ns: int) -> Pose:
-        return self.tree.wait(target, source, stamp_ns, self._settings().transform_timeout)
+    def _wait(self, target: str, source: str, stamp_ns: int, *, waits: bool = True) -> Pose:
+        timeout_s = self._settings().transform_timeout if waits else 0.0
+        return self.tree.wait(target, source, stamp_ns, timeout_s)

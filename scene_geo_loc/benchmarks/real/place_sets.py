@@ -16,12 +16,17 @@ from scene_geo_loc.benchmarks.real.image_matcher import ImageFeatures, ImageMatc
 from scene_geo_loc.benchmarks.real.results import DESCRIPTOR, Kind, Part
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.progress import tracked
+from scene_geo_loc.geometry.pose import make_pose
+from scene_geo_loc.localization.estimate import LocalizerSettings
 from scene_geo_loc.localization.query import Stopwatch
+from scene_geo_loc.localization.retrieval.image_sequence import EarlierImage, KeyframeVotes, sequence_votes
 from scene_geo_loc.metrics.recall import rank_references
 from scene_geo_loc.traversals.folder import read_image
 
 RERANKED = 10
 """Number of most similar images that matchers re-rank."""
+SEQUENCES = {f"{DESCRIPTOR}, sequence of {images}": images for images in (3, 5)}
+"""Methods that rank by several consecutive images of a run, with the number of them."""
 _RANKS = (1, 5, 10)
 _KEPT_FEATURES = 400
 """Number of database images whose local features are kept in memory."""
@@ -31,6 +36,11 @@ PROTOCOL = (
     "descriptor ranks by cosine; its head is fitted to the database where the network comes without. A "
     f"matcher re-ranks the first {RERANKED} by the number of matches that agree with one epipolar geometry. "
     f"The time is that of a query's features and, with a matcher, of {RERANKED} checks."
+)
+RUN_PROTOCOL = (
+    PROTOCOL + " A sequence is a query with the frames before it: they vote for database images as in the "
+    "localizer, with frame numbers in place of odometry, as SeqSLAM does where both runs have one speed. "
+    "It is another task than that of single images."
 )
 
 
@@ -43,6 +53,7 @@ class Places:
         folder: that the names are relative to.
         database, queries: names of the images.
         right: for each query, the indices of the right database images.
+        are_runs: whether both are runs in which equal numbers are one place.
     """
 
     name: str
@@ -50,6 +61,7 @@ class Places:
     database: Sequence[str]
     queries: Sequence[str]
     right: Sequence[NDArray[np.intp]]
+    are_runs: bool = False
 
     @classmethod
     def by_number(
@@ -69,7 +81,7 @@ class Places:
             np.arange(max(0, i - tolerance), min(len(database), i + tolerance + 1))
             for i in range(len(queries))
         ]
-        return cls(name, folder, database, queries, right)
+        return cls(name, folder, database, queries, right, are_runs=True)
 
     @classmethod
     def by_distance(
@@ -89,8 +101,19 @@ class Places:
         return cls(name, folder, [row[0] for row in database], [row[0] for row in queries], right)
 
 
-Ranking = tuple[NDArray[np.int64], float]
-"""The most similar images (Q, `RERANKED`) of each query, and the median time of describing one, ms."""
+@dataclass(frozen=True)
+class Ranking:
+    """The most similar database images of each query.
+
+    Attributes:
+        ranked: (Q, K) their indices, best first.
+        scores: (Q, K) what they are ranked by: cosine, votes of a sequence, or inliers.
+        ms: median time of a query, milliseconds.
+    """
+
+    ranked: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    ms: float
 
 
 @dataclass(frozen=True)
@@ -104,7 +127,8 @@ class PlaceSet:
 
     def methods(self, matchers: Sequence[str]) -> list[str]:
         """See `Experiment.methods`."""
-        return [DESCRIPTOR, *matchers]
+        sequences = SEQUENCES if all(places.are_runs for places in self.parts) else ()
+        return [DESCRIPTOR, *sequences, *matchers]
 
     def run(self, method: str, tools: Tools) -> list[Part]:
         """Returns the recall of each part.
@@ -116,16 +140,18 @@ class PlaceSet:
         if not self._rankings:
             self._rankings.extend(rank(self.parts, tools))
         found = []
-        for places, (ranked, ms) in zip(self.parts, self._rankings, strict=True):
-            if method != DESCRIPTOR:
-                ranked, ms = _rerank(places, ranked, method, tools)
-            recalls = {f"recall_{n}": recall_at(ranked, places.right, n) for n in _RANKS}
+        for places, ranking in zip(self.parts, self._rankings, strict=True):
+            if method in SEQUENCES:
+                ranking = rank_sequences(ranking, SEQUENCES[method])
+            elif method != DESCRIPTOR:
+                ranking = _rerank(places, ranking.ranked[:, :RERANKED], method, tools)
+            recalls = {f"recall_{n}": recall_at(ranking.ranked, places.right, n) for n in _RANKS}
             found.append(
                 Part(
                     name=places.name,
                     queries=len(places.queries),
                     references=len(places.database),
-                    values={**recalls, "ms": ms},
+                    values={**recalls, "ms": ranking.ms},
                 )
             )
         return found
@@ -140,7 +166,37 @@ def rank(parts: Sequence[Places], tools: Tools) -> Iterator[Ranking]:
             database, _ = described(extractor, places.folder, places.database, tools)
             described_names = places.database
         queries, ms = described(extractor, places.folder, places.queries, tools)
-        yield rank_references(queries.descriptors, database.descriptors, RERANKED), ms
+        count = max(RERANKED, LocalizerSettings().compared)
+        ranked = rank_references(queries.descriptors, database.descriptors, count)
+        similarities = [
+            database.descriptors[row].astype(np.float64) @ query
+            for row, query in zip(ranked, queries.descriptors, strict=True)
+        ]
+        yield Ranking(ranked, np.array(similarities), ms)
+
+
+def rank_sequences(ranking: Ranking, images: int) -> Ranking:
+    """Returns the ranking by each query together with those before it.
+
+    Args:
+        ranking: of queries and database images that are runs through the same places, by cosine.  From one
+            place to the next is as far as from one image of the localizer's sequences to the next.
+        images: number of images of a sequence.
+    """
+    spacing_m = LocalizerSettings().sequence_spacing_m
+
+    def at(places: float) -> NDArray[np.float64]:
+        return make_pose(np.eye(3), (0.0, 0.0, spacing_m * places))
+
+    T_map_image = np.array([at(i) for i in range(int(ranking.ranked.max()) + 1)])
+    votes = [KeyframeVotes.of(row, alone) for row, alone in zip(ranking.ranked, ranking.scores, strict=True)]
+    ranked, scores = ranking.ranked.copy(), ranking.scores.copy()
+    for i, row in enumerate(ranking.ranked):
+        earlier = [EarlierImage(at(j - i), votes[j]) for j in range(max(0, i - images + 1), i)]
+        total = ranking.scores[i] + sequence_votes(row, np.eye(4), earlier, T_map_image)
+        order = np.argsort(-total, kind="stable")
+        ranked[i], scores[i] = row[order], total[order]
+    return Ranking(ranked, scores, ranking.ms)
 
 
 def recall_at(ranked: NDArray[np.int64], right: Sequence[NDArray[np.intp]], n: int) -> float:
@@ -150,14 +206,14 @@ def recall_at(ranked: NDArray[np.int64], right: Sequence[NDArray[np.intp]], n: i
 
 
 def _rerank(places: Places, ranked: NDArray[np.int64], method: str, tools: Tools) -> Ranking:
-    """Orders the ranking (Q, K) by inliers, most first, and returns also the median time of a query."""
+    """Returns the ranking of the images `ranked` (Q, K) by inliers."""
     matcher = ImageMatcher(method, tools.network, tools.device)
 
     @lru_cache(maxsize=_KEPT_FEATURES)
     def reference(index: int) -> ImageFeatures:
         return matcher.features(read_image(places.folder / places.database[index]))
 
-    out = ranked.copy()
+    out, counts = ranked.copy(), np.zeros(ranked.shape)
     ms = []
     with tools.show(f"{method} on {places.name}", "queries") as on_progress:
         for i, name in enumerate(tracked(places.queries, len(places.queries), on_progress)):
@@ -166,7 +222,8 @@ def _rerank(places: Places, ranked: NDArray[np.int64], method: str, tools: Tools
             stopwatch = Stopwatch()
             with stopwatch.step("check"):
                 query = matcher.features(image)
-                inliers = [matcher.inliers(query, candidate) for candidate in candidates]
-            out[i] = ranked[i][np.argsort(-np.array(inliers), kind="stable")]
+                inliers = np.array([matcher.inliers(query, candidate) for candidate in candidates])
+            order = np.argsort(-inliers, kind="stable")
+            out[i], counts[i] = ranked[i][order], inliers[order]
             ms.append(stopwatch.times_ms["total"])
-    return out, float(np.median(ms))
+    return Ranking(out, counts, float(np.median(ms)))

@@ -148,7 +148,7 @@ SETS = (
         "zenodo.org/records/4590133",
         "stated there",
         f"Right is a frame within {place_folders.GARDENS_POINT_FRAMES} of the query's number. "
-        + place_sets.PROTOCOL,
+        + place_sets.RUN_PROTOCOL,
         place_folders.is_gardens_point,
         place_folders.open_gardens_point,
     ),
@@ -158,7 +158,7 @@ SETS = (
         "nrkbeta.no/2013/01/15/nordlandsbanen-minute-by-minute-season-by-season, or VPR-Bench",
         "stated there",
         f"Right is a frame within {place_folders.NORDLAND_FRAMES} of the query's number, of the partition "
-        "that is there. " + place_sets.PROTOCOL,
+        "that is there. " + place_sets.RUN_PROTOCOL,
         place_folders.is_nordland,
         place_folders.open_nordland,
     ),

@@ -11,7 +11,7 @@ from textured import textured, write
 
 import scene_geo_loc.benchmarks.real.place_sets as module
 from scene_geo_loc.benchmarks.real.experiment import Tools
-from scene_geo_loc.benchmarks.real.place_sets import Places, PlaceSet
+from scene_geo_loc.benchmarks.real.place_sets import Places, PlaceSet, Ranking, rank_sequences
 from scene_geo_loc.core.errors import SceneGeoLocError
 
 
@@ -47,7 +47,7 @@ def test_a_matcher_re_ranks_and_the_database_is_described_once(
         rankings.append(parts)
         # The right image is the fifth of each ranking.
         order = np.arange(10)
-        yield np.array([np.roll(order, 4 - i) for i in range(10)]), 7.0
+        yield Ranking(np.array([np.roll(order, 4 - i) for i in range(10)]), np.zeros((10, 10)), 7.0)
 
     monkeypatch.setattr(module, "rank", rank)
     monkeypatch.setattr(module, "ImageMatcher", ByGreyValue)
@@ -64,3 +64,29 @@ def test_a_matcher_re_ranks_and_the_database_is_described_once(
 def test_too_few_queries_are_refused_with_their_number(tmp_path: Path) -> None:
     with pytest.raises(SceneGeoLocError, match="3 queries < 10"):
         PlaceSet(tmp_path, [places(tmp_path, 3)]).run("descriptor", Tools(tmp_path))
+
+
+def test_a_sequence_ranks_the_place_first_that_a_single_frame_confuses() -> None:
+    """Frame 6 looks most like image 1, whose neighbours do not look like the frames before it."""
+    alike = 0.9 * np.eye(10) + 0.1 * np.arange(10) / 100
+    alike[6, 1] = 0.95
+    ranked = np.argsort(-alike, axis=1)
+    single = Ranking(ranked, np.take_along_axis(alike, ranked, axis=1), 7.0)
+    assert single.ranked[6, 0] == 1
+    sequence = rank_sequences(single, 3)
+    assert sequence.ranked[:, 0].tolist() == list(range(10))
+    assert sequence.ms == 7.0
+    np.testing.assert_array_equal(np.sort(sequence.ranked, axis=1), np.sort(ranked, axis=1))
+    np.testing.assert_array_equal(rank_sequences(single, 1).ranked, ranked)
+
+
+def test_only_runs_have_sequences(tmp_path: Path) -> None:
+    runs = Places.by_number("runs", tmp_path, ["a"], ["b"], 0)
+    scattered = Places.by_distance("scattered", tmp_path, [("a", 0.0, 0.0)], [("b", 0.0, 0.0)], 25.0)
+    assert PlaceSet(tmp_path, [runs]).methods(["sift"]) == [
+        "descriptor",
+        "descriptor, sequence of 3",
+        "descriptor, sequence of 5",
+        "sift",
+    ]
+    assert PlaceSet(tmp_path, [scattered]).methods(["sift"]) == ["descriptor", "sift"]

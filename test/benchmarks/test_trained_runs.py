@@ -121,10 +121,20 @@ def test_files_that_training_began_with_are_told_without_their_machines_folders(
     make_run(tmp_path / "rgb", **system_of("RGB", NETWORK.model_dump(), **files))
     rgbtd = NETWORK.model_copy(update={"descriptor": "rgbtd"}).model_dump()
     make_run(tmp_path / "rgbtd", **system_of("RGBtD", rgbtd, **files, **decoder))
-    assert find_runs([tmp_path]).begun_with == [
-        "The encoder of RGB; RGBtD began with alexnet.safetensors.",
-        "The decoder of RGBtD began with decoder/checkpoints/last.safetensors.",
-    ]
+    assert find_runs([tmp_path]).begun_with == {
+        "RGB": {"encoder": "alexnet.safetensors"},
+        "RGBtD": {
+            "encoder": "alexnet.safetensors",
+            "depth encoder": "ImageNet's",
+            "decoder": "decoder/checkpoints/last.safetensors",
+        },
+    }
+
+
+def test_a_decoder_without_given_weights_began_at_random(tmp_path: Path) -> None:
+    network = NETWORK.model_copy(update={"descriptor": "rgb_plus", "colouring": "smooth"}).model_dump()
+    make_run(tmp_path, **system_of("RGB+", network, encoder_weights="imagenet", decoder_weights="none"))
+    assert find_runs([tmp_path]).begun_with["RGB+"] == {"encoder": "ImageNet's", "decoder": "random"}
 
 
 def test_two_protocols_of_one_name_are_refused_whichever_systems_they_trained(tmp_path: Path) -> None:

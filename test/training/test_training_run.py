@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -19,7 +20,7 @@ from scene_geo_loc.metrics.learned_depth import decoder_of
 from scene_geo_loc.networks.architecture.checkpoint import load_checkpoint, save_checkpoint
 from scene_geo_loc.networks.architecture.scene_network import NetworkConfig, SceneNetwork
 from scene_geo_loc.training.common.config import SystemConfig
-from scene_geo_loc.training.common.initialisation import fit_poolings, new_network
+from scene_geo_loc.training.common.initialisation import first_weights, fit_poolings, new_network
 from scene_geo_loc.training.common.loop import Position, Step
 from scene_geo_loc.training.common.processes import Processes
 from scene_geo_loc.training.descriptor import run as training_run
@@ -86,6 +87,7 @@ def test_a_system_is_trained_and_its_checkpoint_tells_on_what(tmp_path: Path, de
     assert provenance["triplets_sha256"] == "digest"
     assert provenance["runs"] == RUNS.runs
     assert (provenance["seed"], provenance["protocol"]) == (0, "tiny")
+    assert provenance["initial_weights"]["encoder"] == tiny_system(descriptor).encoder_weights
 
 
 def test_another_seed_gives_another_network_and_the_same_one_the_same(tmp_path: Path) -> None:
@@ -222,3 +224,19 @@ def test_the_centres_of_the_depth_descriptor_are_those_of_true_depth() -> None:
     assert torch.equal(centres[0][0], centres[1][0])
     assert not torch.allclose(centres[0][1], centres[1][1], atol=0.01)
     assert network.is_fitted
+
+
+def test_a_file_of_first_weights_is_named_with_its_checksum(tmp_path: Path) -> None:
+    (tmp_path / "alexnet.safetensors").write_bytes(b"weights")
+    system = tiny_system("rgbtd").model_copy(
+        update={"encoder_weights": str(tmp_path / "alexnet.safetensors")}
+    )
+    named = first_weights(system)
+    assert named["encoder"] == f"alexnet.safetensors, SHA-256 {hashlib.sha256(b'weights').hexdigest()}"
+    assert named["depth_encoder"] == named["decoder"] == "none"
+
+
+def test_a_missing_file_of_first_weights_is_named(tmp_path: Path) -> None:
+    system = tiny_system("rgb").model_copy(update={"encoder_weights": str(tmp_path / "gone.safetensors")})
+    with pytest.raises(CheckpointError, match=r"gone\.safetensors cannot be read"):
+        first_weights(system)

@@ -114,7 +114,7 @@ class Benchmark:
         left_out: a sentence for each scenario and each run that is excluded.
         protocols: settings of the systems' training protocols.
         is_simulated: True if the runs are simulated.
-        begun_with: a sentence for each file of initial weights other than ImageNet's.
+        begun_with: initial weights of each part of a trained system, by name of system and part.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Benchmark:
     left_out: Sequence[str] = field(default_factory=list)
     protocols: Protocols = field(default_factory=dict)
     is_simulated: bool = False
-    begun_with: Sequence[str] = field(default_factory=list)
+    begun_with: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def recall(self, scenario: str) -> PlaceRecall:
         """Returns the first system's recall, for the numbers that are the same for all systems."""
@@ -136,7 +136,7 @@ class Benchmark:
             "is_simulated": self.is_simulated,
             "protocol": PROTOCOL,
             "left_out": list(self.left_out),
-            "begun_with": list(self.begun_with),
+            "begun_with": {name: dict(parts) for name, parts in self.begun_with.items()},
             "scenarios": {
                 views.name: {
                     "queries": len(views.queries),

@@ -33,13 +33,13 @@ class FoundRuns:
         runs: finished runs, ordered so that systems to compare stand together.
         protocols: settings of each training protocol, by name.
         left_out: a sentence for each run that is excluded.
-        begun_with: a sentence for each file of initial weights other than ImageNet's.
+        begun_with: initial weights of each trained part of a system, by name of system and part.
     """
 
     runs: Sequence[SystemRun]
     protocols: Mapping[str, Mapping[str, Any]]
     left_out: Sequence[str]
-    begun_with: Sequence[str]
+    begun_with: Mapping[str, Mapping[str, str]]
 
 
 def find_runs(folders: Sequence[Path], device: str = "auto", whiten: Sequence[int] = ()) -> FoundRuns:
@@ -55,7 +55,7 @@ def find_runs(folders: Sequence[Path], device: str = "auto", whiten: Sequence[in
     left_out: list[str] = []
     configs: dict[SystemName, tuple[Path, Any]] = {}
     seeds: dict[tuple[SystemName, int], Path] = {}
-    files: dict[tuple[str, str], dict[str, None]] = {}
+    begun_with: dict[str, Mapping[str, str]] = {}
     for folder in _run_folders(folders):
         config = _read(folder / CONFIG)
         if not ((folder / BEST).is_file() and (folder / RESULT).is_file()):
@@ -84,12 +84,9 @@ def find_runs(folders: Sequence[Path], device: str = "auto", whiten: Sequence[in
                 f"in more than the "
                 "seed: give different systems different names."
             )
-        for key in config.files:
-            files.setdefault(key, {})[system.name] = None
+        if config.begun_with:
+            begun_with[system.name] = config.begun_with
         runs.append(_run(folder / BEST, system, seed, config.traits, device, whiten))
-    begun_with = [
-        f"The {part} of {'; '.join(names)} began with {file}." for (part, file), names in files.items()
-    ]
     return FoundRuns(sorted(runs, key=_place), protocols, left_out, begun_with)
 
 
@@ -119,7 +116,7 @@ class _RunConfig:
     protocol_name: str
     protocol: Mapping[str, Any]
     traits: Mapping[str, Any]
-    files: Sequence[tuple[str, str]]
+    begun_with: Mapping[str, str]
     without_seed: Any
 
 
@@ -156,7 +153,7 @@ def _read(path: Path) -> _RunConfig:
             protocol_name=str(protocol.pop("name")),
             protocol=protocol,
             traits={key: system[key] for key in ("augmentation", "depth_loss") if key in system},
-            files=_files_of(system),
+            begun_with=_begun_with(system),
             without_seed=(_comparable(system), protocol, values.get("triplets")),
         )
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
@@ -177,18 +174,26 @@ def _comparable(system: dict[str, Any]) -> dict[str, Any]:
     return named | {"network": NetworkConfig.model_validate(system["network"]).model_dump()}
 
 
-def _files_of(system: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Returns the parts of a system that began with the weights of a file, each with its file."""
-    parts = ("encoder", "depth_encoder", "decoder")
+def _begun_with(system: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the initial weights of the parts of a system that are trained by triplets, by name of the part.
+
+    They are "ImageNet's", "random", or the name of a file.
+    """
+    parts = ["encoder"]
+    descriptor = DESCRIPTORS[str(system["network"]["descriptor"])]
+    if descriptor.has_second_encoder:
+        parts.append("depth_encoder")
+    if descriptor.has_decoder:
+        parts.append("decoder")
     given = {part: system.get(f"{part}_weights") for part in parts}
-    used = {"encoder"}
-    if DESCRIPTORS[str(system["network"]["descriptor"])].has_second_encoder:
-        used |= {"depth_encoder", "decoder"}
-    return [
-        (part.replace("_", " "), _short(Path(str(file))))
-        for part, file in given.items()
-        if part in used and file not in (None, IMAGENET, NO_WEIGHTS)
-    ]
+    return {
+        part.replace("_", " "): _title_of(weights) for part, weights in given.items() if weights is not None
+    }
+
+
+def _title_of(weights: object) -> str:
+    titles = {IMAGENET: "ImageNet's", NO_WEIGHTS: "random"}
+    return titles.get(str(weights)) or _short(Path(str(weights)))
 
 
 def _short(file: Path) -> str:

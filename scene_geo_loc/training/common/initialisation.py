@@ -4,6 +4,7 @@ poolings.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,32 @@ def new_network(config: SystemConfig, seed: int) -> SceneNetwork:
     if network.descriptor.infers_depth and config.decoder_weights != NO_WEIGHTS:
         load_decoder(network, Path(config.decoder_weights))
     return network
+
+
+def first_weights(config: SystemConfig) -> dict[str, str]:
+    """Returns the first weights of each part of a system, for the provenance of its checkpoints.
+
+    They are "imagenet", "none" for random ones, or the name of a file and its SHA-256.
+
+    Raises CheckpointError if a file cannot be read.
+    """
+    parts = {"encoder": config.encoder_weights}
+    if config.network.system.has_second_encoder:
+        parts["depth_encoder"] = config.depth_encoder_weights
+    if config.network.system.has_decoder:
+        parts["decoder"] = config.decoder_weights
+    return {part: _named(weights) for part, weights in parts.items()}
+
+
+def _named(weights: str) -> str:
+    if weights in (IMAGENET, NO_WEIGHTS):
+        return weights
+    try:
+        return f"{Path(weights).name}, SHA-256 {hashlib.sha256(Path(weights).read_bytes()).hexdigest()}"
+    except OSError as error:
+        raise CheckpointError(
+            f"{weights} cannot be read ({error.strerror}): name an existing file."
+        ) from error
 
 
 def load_encoder(encoder: Encoder, weights: str) -> None:

@@ -19,7 +19,12 @@ from scene_geo_loc.packs.image_pack import INPUT_SIZE, ImagePack
 from scene_geo_loc.packs.sources import pack_triplets
 from scene_geo_loc.places.triplets import Triplets
 from scene_geo_loc.training.common.config import SystemConfig
-from scene_geo_loc.training.common.initialisation import FIT_IMAGES, fit_poolings, new_network
+from scene_geo_loc.training.common.initialisation import (
+    FIT_IMAGES,
+    first_weights,
+    fit_poolings,
+    new_network,
+)
 from scene_geo_loc.training.common.loop import TrainingCallback, TrainingLoop
 from scene_geo_loc.training.common.processes import Processes
 from scene_geo_loc.training.common.protocols import TrainingProtocol
@@ -215,6 +220,7 @@ class TrainingRun:
             "runs": self._data.triplets.info.runs,
             "triplets": len(self._data.triplets),
             "triplets_sha256": self._data.digest,
+            "initial_weights": first_weights(system),
         }
         trainer = DescriptorTrainer(
             learner.to(self._processes.device),

@@ -1,10 +1,12 @@
-"""Every link in the documentation leads to a file and a heading that exist, and every page is listed."""
+"""Links of the documentation lead somewhere, all pages are listed, and command lines name known options."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +59,63 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
             yield name_of(page), shlex.split(line, comments=True)[1:]
 
 
+def unknown_options(words: list[str]) -> set[str]:
+    """The options of a command line that its command does not have."""
+    command: Any = get_command(app)
+    words = list(words)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    return {word.partition("=")[0] for word in words if word.startswith("--")} - known
+
+
 @pytest.mark.parametrize(
     ("page", "words"), [pytest.param(*line, id=f"{line[0]}: {' '.join(line[1])}") for line in command_lines()]
 )
 def test_every_command_line_names_a_command_and_its_options(page: str, words: list[str]) -> None:
-    command: Any = get_command(app)
-    while hasattr(command, "commands"):
-        command = command.commands[words.pop(0)]
-    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
+    assert unknown_options(words) == set()
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Callable[..., list[list[str]]]:
+    """Runs the script of the full protocol with a command that only records its command lines."""
+    program = tmp_path / "bin" / "scene-geo-loc"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nprintf "%s\\t" "$@" >> "$RECORD"\necho >> "$RECORD"\n')
+    program.chmod(0o755)
+
+    def run(**variables: str) -> list[list[str]]:
+        record = tmp_path / "record.txt"
+        record.unlink(missing_ok=True)
+        path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+        subprocess.run(
+            ["bash", ROOT / "scripts" / "full_protocol.sh", tmp_path / "work"],
+            env={**os.environ, "PATH": path, "RECORD": str(record), **variables},
+            check=True,
+        )
+        return [line.split("\t")[:-1] for line in record.read_text().splitlines()]
+
+    return run
+
+
+def test_the_script_of_the_full_protocol_trains_the_pair_and_measures_it(
+    recorded: Callable[..., list[list[str]]],
+) -> None:
+    lines = recorded(SEEDS="0 1", WEIGHTS="alexnet.safetensors", PAGE="results.md")
+    names = [words[0] if words[0] in ("simulate", "triplets") else " ".join(words[:2]) for words in lines]
+    assert names == ["simulate", "triplets", *["train descriptor"] * 4, "benchmark descriptors"]
+    assert [unknown_options(words) for words in lines] == [set()] * len(lines)
+    systems = [words[words.index("--config") + 1] for words in lines if words[0] == "train"]
+    assert systems == ["rgb_alexnet_mac", "rgbtd_alexnet_mac"] * 2
+    assert all("full" in words and "alexnet.safetensors" in words for words in lines if words[0] == "train")
+
+
+def test_the_script_of_the_full_protocol_keeps_its_triplets(
+    recorded: Callable[..., list[list[str]]], tmp_path: Path
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "triplets.parquet").touch()
+    assert "triplets" not in [words[0] for words in recorded()]
 
 
 def test_every_page_can_be_reached_from_the_index() -> None:

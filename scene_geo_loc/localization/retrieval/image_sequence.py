@@ -9,13 +9,14 @@ right.  That changes the order of the candidates only: a pose is accepted by geo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.geometry.pose import Pose, inverse, rotation_angle_deg
+from scene_geo_loc.geometry.pose import Pose, inverse
 
 NEAR_M, NEAR_DEG = 3.0, 45.0
 """A vote counts for keyframes nearer than this: linearly less with the distance, and in that direction."""
@@ -90,14 +91,15 @@ def sequence_votes(
         T_map_keyframe: (N, 4, 4) poses of all keyframes.
     """
     total = np.zeros(len(candidates))
-    T_map_base = T_map_keyframe[candidates] @ inverse(T_base_camera)
+    T_map_base = T_map_keyframe[candidates, :3] @ inverse(T_base_camera)
+    origin = T_map_base[0, :, 3]  # positions in a map may be large numbers, whose squares are not exact
     for image in earlier:
         voted = T_map_keyframe[image.votes.keyframes, :3]
-        # Viewing directions and positions are the last two columns of poses.
-        expected = T_map_base[:, :3] @ image.T_base_camera[:, 2:]
-        away_m = np.linalg.norm(expected[:, None, :, 1] - voted[:, :, 3], axis=2)
-        weight = np.maximum(0.0, 1.0 - away_m / NEAR_M)
-        weight *= expected[:, :, 0] @ voted[:, :, 2].T >= _LEAST_COSINE
+        expected = T_map_base @ image.T_base_camera
+        there, here = expected[:, :, 3] - origin, voted[:, :, 3] - origin
+        squares = (there**2).sum(axis=1)[:, None] + (here**2).sum(axis=1) - 2 * there @ here.T
+        weight = np.maximum(0.0, 1.0 - np.sqrt(np.maximum(squares, 0.0)) / NEAR_M)
+        weight[expected[:, :, 2] @ voted[:, :, 2].T < _LEAST_COSINE] = 0.0
         total += (weight * image.votes.votes).max(axis=1, initial=0.0)
     return total
 
@@ -137,12 +139,12 @@ class ImageSequence:
         kept = self._kept
         if T_odom_base is None or not kept or not self._goes_on(stamp_ns, T_odom_base):
             return []
-        T_base_earlier = inverse(T_odom_base) @ np.stack([instant.T_odom_base for instant in kept])
-        elsewhere = np.flatnonzero(self._is_far(T_base_earlier))
+        elsewhere = [instant for instant in kept if self._is_far(instant.T_odom_base, T_odom_base)]
+        T_base_odom = inverse(T_odom_base)
         return [
-            EarlierImage(T_base_earlier[i] @ T_base_camera, votes)
-            for i in elsewhere[max(0, len(elsewhere) - self._images + 1) :]
-            for T_base_camera, votes in kept[i].cameras
+            EarlierImage(T_base_odom @ instant.T_odom_base @ T_base_camera, votes)
+            for instant in elsewhere[max(0, len(elsewhere) - self._images + 1) :]
+            for T_base_camera, votes in instant.cameras
         ]
 
     def add(
@@ -162,7 +164,7 @@ class ImageSequence:
         self._last = stamp_ns, T_odom_base
         if not cameras:
             return
-        if not self._kept or self._is_far(inverse(self._kept[-1].T_odom_base) @ T_odom_base):
+        if not self._kept or self._is_far(self._kept[-1].T_odom_base, T_odom_base):
             self._kept = (*self._kept, _Instant(T_odom_base, tuple(cameras)))[-self._images :]
 
     def _goes_on(self, stamp_ns: int, T_odom_base: Pose) -> bool:
@@ -172,14 +174,21 @@ class ImageSequence:
             return True
         last_ns, T_odom_last = last
         seconds = (stamp_ns - last_ns) / 1e9
-        motion = inverse(T_odom_last) @ T_odom_base
-        return bool(
+        metres, degrees = _motion(T_odom_last, T_odom_base)
+        return (
             0 <= seconds <= LONGEST_GAP_S
-            and np.linalg.norm(motion[:3, 3]) <= FASTEST_M_S * seconds + SLACK_M
-            and rotation_angle_deg(motion) <= FASTEST_DEG_S * seconds + SLACK_DEG
+            and metres <= FASTEST_M_S * seconds + SLACK_M
+            and degrees <= FASTEST_DEG_S * seconds + SLACK_DEG
         )
 
-    def _is_far(self, motion: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Returns a mask of the motions (..., 4, 4) by which an image differs enough from that before."""
-        far = np.linalg.norm(motion[..., :3, 3], axis=-1) >= self._spacing_m
-        return np.asarray(far | (rotation_angle_deg(motion) >= NEAR_DEG))
+    def _is_far(self, T_before: Pose, T_after: Pose) -> bool:
+        """Returns whether an image differs enough from one before it."""
+        metres, degrees = _motion(T_before, T_after)
+        return metres >= self._spacing_m or degrees >= NEAR_DEG
+
+
+def _motion(T_before: Pose, T_after: Pose) -> tuple[float, float]:
+    """Returns the distance between two poses in metres, and the angle in degrees, to a small part of one."""
+    metres = math.dist(T_before[:3, 3].tolist(), T_after[:3, 3].tolist())
+    cosine = (float((T_before[:3, :3] * T_after[:3, :3]).sum()) - 1.0) / 2.0
+    return metres, math.degrees(math.acos(min(1.0, max(-1.0, cosine))))

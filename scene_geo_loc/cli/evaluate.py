@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scene_geo_loc.cli.options.common import Device, MapFolder, Track
-from scene_geo_loc.cli.options.localizer import DEFAULTS, SecondLookShare
+from scene_geo_loc.cli.options.localizer import DEFAULTS, SecondLookShare, SequenceImages
 from scene_geo_loc.cli.options.source import Source, takes_source
 
 if TYPE_CHECKING:
+    from scene_geo_loc.localization.estimate import LocalizerSettings
     from scene_geo_loc.localization.session import Session
     from scene_geo_loc.metrics.pose_error import QueryRecord
     from scene_geo_loc.traversals.frame import Traversal
@@ -36,6 +37,7 @@ def evaluate(
             min=0.001, help="Position error above which a localized pose is a wrong fix, in metres."
         ),
     ] = 5.0,
+    sequence_images: SequenceImages = DEFAULTS.sequence_images,
     second_look_share: SecondLookShare = DEFAULTS.second_look_share,
     device: Device = "auto",
 ) -> None:
@@ -62,7 +64,7 @@ def evaluate(
     )
     from scene_geo_loc.core.atomic import write_json
     from scene_geo_loc.core.errors import TraversalError
-    from scene_geo_loc.localization.estimate import SECOND_LOOK
+    from scene_geo_loc.localization.estimate import SECOND_LOOK, LocalizerSettings
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.localization.session import Session
     from scene_geo_loc.localization.tracker import Tracker
@@ -79,13 +81,13 @@ def evaluate(
         raise TraversalError(
             f"{traversal.name} has no ground-truth poses: name them with --poses, or use `localize`."
         )
-    settings = DEFAULTS.model_copy(update={"second_look_share": second_look_share})
+    settings = LocalizerSettings(second_look_share=second_look_share, sequence_images=sequence_images)
     localizer = Localizer(reference_map, settings, device=device)
     session = Session(localizer, Tracker() if track else None)
     if live:
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder if report is None else report) / "localization_node.log"
-            records, pace = run_live(source.path, map_folder, traversal, log, track, second_look_share)
+            records, pace = run_live(source.path, map_folder, traversal, log, track, settings)
         typer.echo(pace)
     else:
         records, pace = run_offline(session, traversal), ""
@@ -151,7 +153,12 @@ def run_offline(session: Session, traversal: Traversal) -> list[QueryRecord]:
 
 
 def run_live(
-    bag: Path, map_folder: Path, traversal: Traversal, log: Path, tracking: bool, second_look_share: float
+    bag: Path,
+    map_folder: Path,
+    traversal: Traversal,
+    log: Path,
+    tracking: bool,
+    settings: LocalizerSettings,
 ) -> tuple[list[QueryRecord], str]:
     """Replays a bag to a localization node, with progress; returns a sentence on the replay's speed too."""
     from scene_geo_loc.benchmarks.localization.live import live_records
@@ -159,5 +166,5 @@ def run_live(
     from scene_geo_loc.ros.harness.replay import describe_pace, replay
 
     with progress("replaying") as on_progress:
-        answers = replay(bag, map_folder, log, on_progress, tracking, second_look_share)
+        answers = replay(bag, map_folder, log, on_progress, tracking, settings)
     return live_records(answers, traversal), describe_pace(answers.slowdown)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from scene_geo_loc.cli.options.common import Device, MapFolder, Track
-from scene_geo_loc.cli.options.localizer import DEFAULTS, SecondLookShare
+from scene_geo_loc.cli.options.localizer import DEFAULTS, SecondLookShare, SequenceImages
 from scene_geo_loc.cli.options.source import Source, takes_source
 
 
@@ -20,6 +20,7 @@ def localize(
         Path, typer.Option(help="Trajectory file to write, with lines `stamp_s x y z qx qy qz qw`.")
     ] = Path("poses.tum"),
     tracked: Track = False,
+    sequence_images: SequenceImages = DEFAULTS.sequence_images,
     second_look_share: SecondLookShare = DEFAULTS.second_look_share,
     device: Device = "auto",
 ) -> None:
@@ -34,6 +35,7 @@ def localize(
     from scene_geo_loc.cli.options.progress import track
     from scene_geo_loc.core.atomic import written_aside
     from scene_geo_loc.geometry.trajectory import Trajectory, write_tum
+    from scene_geo_loc.localization.estimate import LocalizerSettings
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.localization.session import Session
     from scene_geo_loc.localization.tracker import Tracker
@@ -42,7 +44,7 @@ def localize(
     traversal = source.open()
     reference_map = ReferenceMap.open(map_folder)
     reference_map.verify()
-    settings = DEFAULTS.model_copy(update={"second_look_share": second_look_share})
+    settings = LocalizerSettings(second_look_share=second_look_share, sequence_images=sequence_images)
     localizer = Localizer(reference_map, settings, device=device)
     session = Session(localizer, Tracker() if tracked else None)
     answers = localize_traversal(session, traversal)

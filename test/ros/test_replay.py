@@ -13,7 +13,7 @@ from scene_geo_loc.benchmarks.localization.live import live_records
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, inverse, make_pose
-from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.localization.estimate import LocalizerSettings, Status
 from scene_geo_loc.metrics.pose_error import summarize
 from scene_geo_loc.ros.harness.replay import ReplayAnswers, describe_pace, replay
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
@@ -154,6 +154,16 @@ def test_a_tracking_node_does_not_publish_its_first_estimate(
     states = [state for _, state in answers.states if state != "initializing"]
     assert states[0] == "lost"  # alone, the first image would be localized
     assert summarize(live_records(answers, open_traversal(bag))).wrong_fixes == 0
+
+
+def test_a_node_gets_the_settings_that_differ_from_its_own(
+    room: Room, room_map: Path, tmp_path: Path
+) -> None:
+    bag = record(tmp_path / "evening", room)
+    strict = LocalizerSettings(min_inliers=100_000, sequence_images=3, second_look_share=1)
+    answers = replay(bag, room_map, tmp_path / "node.log", lambda done, total: None, localizer=strict)
+    assert answers.poses == {}
+    assert len(answers.processed_s) == FRAMES
 
 
 def test_a_node_that_does_not_start_gives_the_reason(room: Room, tmp_path: Path) -> None:

@@ -9,3 +9,4 @@ from scene_geo_loc.localization.estimate import LocalizerSettings
 
 DEFAULTS = LocalizerSettings()
 SecondLookShare = Annotated[float, setting(LocalizerSettings, "second_look_share", "--second-look-share")]
+SequenceImages = Annotated[int, setting(LocalizerSettings, "sequence_images", "--sequence-images")]

@@ -20,6 +20,8 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 if TYPE_CHECKING:
     from rclpy.node import Node
 
+    from scene_geo_loc.localization.estimate import LocalizerSettings
+
 START_TIMEOUT_S = 90.0
 END_TIMEOUT_S = 10.0
 LOG_LINES = 12
@@ -78,9 +80,13 @@ def running_node(
     transport: str,
     log: Path,
     tracking: bool = False,
-    second_look_share: float | None = None,
+    localizer: LocalizerSettings | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a localization_node in a process of its own, which ends with the block as by Ctrl-C."""
+    """Runs a localization_node in a process of its own, which ends with the block as by Ctrl-C.
+
+    Args:
+        localizer: settings of the localizer, where they are not the node's defaults.
+    """
     beside = Path(sys.executable).with_name("localization_node")
     program = str(beside) if beside.is_file() else shutil.which("localization_node")
     if program is None:
@@ -92,8 +98,8 @@ def running_node(
         "image_transport": transport,
         "tracking": json.dumps(tracking),
     }
-    if second_look_share is not None:
-        arguments["localizer.second_look_share"] = json.dumps(float(second_look_share))
+    changed = localizer.model_dump(exclude_defaults=True) if localizer is not None else {}
+    arguments |= {f"localizer.{name}": json.dumps(value) for name, value in changed.items()}
     parameters = [word for name, value in arguments.items() for word in ("-p", f"{name}:={value}")]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:

@@ -28,6 +28,8 @@ from scene_geo_loc.traversals.rosbag.bag import Bag, BagMessage
 if TYPE_CHECKING:
     from rclpy.node import Node
 
+    from scene_geo_loc.localization.estimate import LocalizerSettings
+
 IMAGE, CAMERA_INFO = "/camera/image_raw", "/camera/camera_info"
 SUBSCRIBER_TIMEOUT_S = 10.0
 REAL_TIME_SLOWDOWN = 1.05
@@ -72,7 +74,7 @@ def replay(
     log: Path,
     on_progress: ProgressCallback,
     tracking: bool = False,
-    second_look_share: float | None = None,
+    localizer: LocalizerSettings | None = None,
 ) -> ReplayAnswers:
     """Plays a bag to a localization_node and collects what the node publishes.
 
@@ -82,11 +84,11 @@ def replay(
         log: file for the node's output.
         on_progress: receives images sent and images in the bag, with every image.
         tracking: whether the node follows the camera.
-        second_look_share: see `LocalizerSettings`; None for the node's default.
+        localizer: settings of the localizer, where they are not the node's defaults.
 
     Raises SceneGeoLocError where the bag lacks a topic, or the node does not start or ends too early.
     """
-    with replays(map_folder, image_topic_of(Bag(path)), log, tracking, second_look_share) as play:
+    with replays(map_folder, image_topic_of(Bag(path)), log, tracking, localizer) as play:
         return play(path, on_progress)
 
 
@@ -96,7 +98,7 @@ def replays(
     image_topic: str,
     log: Path,
     tracking: bool = False,
-    second_look_share: float | None = None,
+    localizer: LocalizerSettings | None = None,
 ) -> Iterator[Callable[[Path, ProgressCallback], ReplayAnswers]]:
     """Starts a localization_node; yields a function that plays a bag to it, see `replay`.
 
@@ -108,7 +110,7 @@ def replays(
     transport = "compressed" if image_topic.endswith("/compressed") else "raw"
     with (
         own_domain() as domain,
-        running_node(map_folder, transport, log, tracking, second_look_share) as process,
+        running_node(map_folder, transport, log, tracking, localizer) as process,
         spinning_node("replay", domain) as node,
     ):
         player = _Player(node, process, log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,15 @@ def test_the_page_of_results_is_whole_and_says_what_was_not_run(made: Benchmark,
     assert row.count("±") == 5
     empty = "| each of the trained systems above | full: not run |" + "  |" * 8
     assert empty in lines
+
+
+def test_the_page_says_what_each_part_of_a_system_began_with(made: Benchmark, tmp_path: Path) -> None:
+    rgbtd = {"encoder": "alexnet.safetensors", "depth encoder": "ImageNet's", "decoder": "random"}
+    begun_with = {"RGB": {"encoder": "ImageNet's"}, "RGBtD": rgbtd}
+    written = write_results(tmp_path / "results.md", replace(made, begun_with=begun_with))
+    lines = written[0].read_text().splitlines()
+    assert "| RGB | ImageNet's | – | – |" in lines
+    assert "| RGBtD | alexnet.safetensors | ImageNet's | random |" in lines
 
 
 def test_every_picture_of_the_page_lies_beside_it(made: Benchmark, tmp_path: Path) -> None:

@@ -153,6 +153,12 @@ def block_count(pixels: NDArray) -> int:
     return len(np.unique(_block_numbers(pixels)))
 
 
+def blocks_of(width: int, height: int) -> int:
+    """Returns the number of blocks of side `BLOCK_PX` that an image has."""
+    columns, rows = (int(-(-side // BLOCK_PX)) for side in (width, height))
+    return columns * rows
+
+
 def _scatter(gradients: NDArray[np.float64], cluster: NDArray[np.int64], fitted: int) -> NDArray[np.float64]:
     """Returns the cluster-robust covariance (6, 6) of the sum of gradients (6, M), by cluster (M,).
 

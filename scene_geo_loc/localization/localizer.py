@@ -5,16 +5,19 @@ Describe, retrieve K keyframes, compare, re-rank, match, lift by depth, solve, v
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from scene_geo_loc.core.errors import InferenceError, MapError
 from scene_geo_loc.core.parallel import available_cores
+from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse
-from scene_geo_loc.localization.covariance import block_count, pose_covariance
+from scene_geo_loc.localization.covariance import block_count, blocks_of, pose_covariance
 from scene_geo_loc.localization.estimate import (
     SECOND_LOOK,
     CameraEstimate,
@@ -27,6 +30,7 @@ from scene_geo_loc.localization.estimate import (
 )
 from scene_geo_loc.localization.pnp import FIT_WIDTH, CameraMatches, refine_pnp, spread
 from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, Stopwatch, camera_images
+from scene_geo_loc.localization.reading_size import reading_size, resized_pixels
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, no_images
 from scene_geo_loc.localization.retrieval.retriever import Retriever
@@ -47,6 +51,8 @@ from scene_geo_loc.networks.user.description import GlobalDescriptor
 from scene_geo_loc.networks.user.image_network import DescriptorNetwork
 from scene_geo_loc.networks.user.user_network import UserNetwork
 
+_log = logging.getLogger(__name__)
+
 MIN_RERANK_INLIERS = 12
 """Candidates with fewer re-ranking inliers keep their order: so few can agree by chance.
 
@@ -66,6 +72,9 @@ WIDE_FIT_STEPS = 3
 
 MIN_SPREAD = 0.05
 """Least standard deviation of the inliers' pixels across their principal axis, in heights of the input."""
+
+CAMERAS = 64
+"""Number of cameras whose reading size is kept."""
 
 
 class Localizer:
@@ -105,7 +114,7 @@ class Localizer:
                 f"The descriptors of {reference_map.path} have {reference_map.index.size} numbers, and those "
                 f"of its network {self.extractor.descriptor_size}: copy the map again, or build it again."
             )
-        self._input_size = (network.input_width, network.input_height)
+        self._input_size = self.extractor.input_size
         enlarged = max(1.0, (network.input_width * network.input_height / INPUT_AREA) ** 0.5)
         self._max_error_px = self.settings.max_reprojection_error_px * enlarged
         map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
@@ -129,6 +138,7 @@ class Localizer:
             own.min_inlier_ratio if asked.min_inlier_ratio is None else asked.min_inlier_ratio
         )
         self.min_coverage = own.min_coverage if asked.min_coverage is None else asked.min_coverage
+        self._reading_size = lru_cache(CAMERAS)(self._choose_size)
         self._second_look = SecondLook(self, asked.second_look_share)
 
     def _check_features(self) -> None:
@@ -140,6 +150,15 @@ class Localizer:
                 f"and those of its matcher have {storage.channels} numbers: copy the map again, or build it "
                 "again."
             )
+
+    def _choose_size(self, camera: Camera) -> tuple[int, int]:
+        """Returns the network's input size for a camera's images; another one than the map's is logged."""
+        if self.matcher.depth_pixels is not None:  # features of cells need the map's
+            return self._input_size
+        size = reading_size(camera, self.map.cameras, self.extractor.network)
+        if size.input_size != self._input_size:
+            _log.info("%s", size.describe(camera, self._input_size))
+        return size.input_size
 
     def localize(
         self, query: Query, prior: PosePrior | None = None, earlier: EarlierImages = no_images
@@ -156,22 +175,31 @@ class Localizer:
         """
         images = camera_images(query)
         stopwatch = Stopwatch()
-        estimate = self.look(images, prior, earlier, stopwatch)
+        sizes = [self._reading_size(image.camera) for image in images]
+        estimate = self.look(images, sizes, prior, earlier, stopwatch)
         if self._second_look.is_due(estimate):
             with stopwatch.step(SECOND_LOOK):
-                estimate = self._second_look.decide(images, prior, earlier, estimate)
+                estimate = self._second_look.decide(images, sizes, prior, earlier, estimate)
         estimate.timings_ms = stopwatch.times_ms
         return estimate
 
     def look(
         self,
         images: Sequence[CameraImage],
+        sizes: Sequence[tuple[int, int]],
         prior: PosePrior | None,
         earlier: EarlierImages,
         stopwatch: Stopwatch,
     ) -> PoseEstimate:
-        """Estimates the pose from one look at the images; arguments as of `localize`."""
-        queries = [self._match_image(image, prior, earlier, stopwatch) for image in images]
+        """Estimates the pose from one look at the images; other arguments as of `localize`.
+
+        Args:
+            sizes: width and height of the network's input for each image, see `ReadingSize`.
+        """
+        queries = [
+            self._match_image(image, size, prior, earlier, stopwatch)
+            for image, size in zip(images, sizes, strict=True)
+        ]
         if all(query.rejection for query in queries):
             inliers = [np.zeros(0, bool) for _ in queries]
             estimate = PoseEstimate(Status.LOST, rejection=queries[0].rejection)
@@ -186,7 +214,7 @@ class Localizer:
             CameraEstimate(
                 image.T_base_camera,
                 query.counted(inlier),
-                self._at_full_size(replace(query.matches, inlier=inlier), image),
+                self._at_full_size(replace(query.matches, inlier=inlier), image, query.input_size),
                 query.rejection,
                 query.votes,
             )
@@ -195,10 +223,15 @@ class Localizer:
         return estimate
 
     def _match_image(
-        self, image: CameraImage, prior: PosePrior | None, earlier: EarlierImages, stopwatch: Stopwatch
+        self,
+        image: CameraImage,
+        input_size: tuple[int, int],
+        prior: PosePrior | None,
+        earlier: EarlierImages,
+        stopwatch: Stopwatch,
     ) -> QueryMatches:
         """Describes an image, retrieves and re-ranks candidates, matches the best and lifts the matches."""
-        query = QueryMatches(image.T_base_camera, image.camera.resized(*self._input_size))
+        query = QueryMatches(image.T_base_camera, image.camera.resized(*input_size))
         if not has_contrast(image.image):
             query.rejection = Rejection(RejectionKind.NO_CONTRAST)
             return query
@@ -222,7 +255,7 @@ class Localizer:
         Raises InferenceError where a user's network cannot be run, or gives outputs that cannot be used.
         """
         with stopwatch.step("describe"):
-            features = self.extractor.extract(image.image)
+            features = self.extractor.extract(image.image, query.input_size)
         with stopwatch.step("retrieve"):
             found = self._retriever.retrieve(features, self.settings, prior, image.T_base_camera, earlier)
             query.candidates, query.votes, query.rejection = found.candidates, found.votes, found.rejection
@@ -230,12 +263,13 @@ class Localizer:
             return query
         with stopwatch.step("detect"):
             local = self.matcher.extract(image.image, features)
-            query.blocks = block_count(local.pixels)
+            pixels = resized_pixels(local.pixels, self._input_size, query.input_size)
+            query.blocks = min(block_count(pixels), blocks_of(*self._input_size))
         with stopwatch.step("rerank"):
             self._rerank(local, query)
         with stopwatch.step("match"):
             best = query.candidates[: self.settings.candidates]
-            query.matches = self._match(local, [candidate.keyframe for candidate in best])
+            query.matches = self._match(local, [candidate.keyframe for candidate in best], query.input_size)
         return query
 
     def _rerank(self, local: LocalFeatures, query: QueryMatches) -> None:
@@ -251,7 +285,7 @@ class Localizer:
         subset = self.matcher.rerank_subset
         few = LocalFeatures(local.pixels[subset], local.descriptors[subset])
         keyframes = [candidate.keyframe for candidate in query.candidates]
-        rough = replace(query, matches=self._match(few, keyframes, is_subset=True))
+        rough = replace(query, matches=self._match(few, keyframes, query.input_size, is_subset=True))
         solution = None
         if self.settings.refinement == "pooled":
             solution = self._first_pose(rough)
@@ -286,10 +320,16 @@ class Localizer:
             return None
         return solution
 
-    def _match(self, query: LocalFeatures, keyframes: Sequence[int], is_subset: bool = False) -> Matches:
+    def _match(
+        self,
+        query: LocalFeatures,
+        keyframes: Sequence[int],
+        input_size: tuple[int, int],
+        is_subset: bool = False,
+    ) -> Matches:
         """Matches with keyframes, or with a subset of their features, lifted by their depth (eq. 2).
 
-        Pixels are those of the network's input.
+        Pixels are those of the network's input, which has the size `input_size` for the query.
         """
         read = self._keyframes.subset if is_subset else self._keyframes.all_features
 
@@ -302,7 +342,9 @@ class Localizer:
         size = -(-len(keyframes) // self._threads_count)
         parts = [keyframes[i : i + size] for i in range(0, len(keyframes), size)]
         others = [self._threads.submit(match, part) for part in parts[1:]]
-        return Matches.concatenate([match(parts[0]), *(other.result() for other in others)])
+        matches = Matches.concatenate([match(parts[0]), *(other.result() for other in others)])
+        pixels = resized_pixels(matches.query_pixels, self._input_size, input_size)
+        return replace(matches, query_pixels=pixels)
 
     def _solve(self, queries: Sequence[QueryMatches]) -> Solution | None:
         """Returns the pose that most matches agree with (section 3.4).
@@ -366,19 +408,29 @@ class Localizer:
         best = max(solution.ratios)
         if best < self.min_inlier_ratio:
             return Rejection(RejectionKind.INLIER_RATIO, best, self.min_inlier_ratio)
-        if solution.count < self.min_inliers:
-            return Rejection(RejectionKind.INLIERS, solution.count, self.min_inliers)
-        confirming = [
-            queries[i].geometry.pixels[solution.inliers[i]]
-            for i in solution.confirming(self.min_inlier_ratio)
+        cameras = solution.confirming(self.min_inlier_ratio)
+        least = round(self.min_inliers * max(self._relative_size(queries[i]) for i in cameras))
+        if solution.count < least:
+            return Rejection(RejectionKind.INLIERS, solution.count, least)
+        confirming = [queries[i].geometry.pixels[solution.inliers[i]] for i in cameras]
+        spreads = [
+            (spread(pixels), MIN_SPREAD * queries[i].camera.height)
+            for i, pixels in zip(cameras, confirming, strict=True)
         ]
-        widest, limit = max(map(spread, confirming)), MIN_SPREAD * self._input_size[1]
-        if widest < limit:
-            return Rejection(RejectionKind.INLIER_SPREAD, widest, limit)
+        if all(widest < limit for widest, limit in spreads):
+            return Rejection(RejectionKind.INLIER_SPREAD, *max(spreads))
         coverage = sum(map(block_count, confirming)) / max(query.blocks for query in queries)
         if coverage < self.min_coverage:
             return Rejection(RejectionKind.COVERAGE, coverage, self.min_coverage)
         return None
+
+    def _relative_size(self, query: QueryMatches) -> float:
+        """Returns the side of the input that an image was read at in the map's, 1 at most.
+
+        An image that is read at a smaller size has fewer features.
+        """
+        width, height = query.input_size
+        return min(1.0, float((width * height / np.prod(self._input_size)) ** 0.5))
 
     def _verify(self, solution: Solution | None, queries: Sequence[QueryMatches]) -> PoseEstimate:
         """Returns the pose if it passes all checks, else the retrieved pose with the reason."""
@@ -411,14 +463,14 @@ class Localizer:
         estimate.status, estimate.T_map_base = Status.LOCALIZED, pose
         return estimate
 
-    def _at_full_size(self, matches: Matches, image: CameraImage) -> Matches:
+    def _at_full_size(self, matches: Matches, image: CameraImage, input_size: tuple[int, int]) -> Matches:
         """Returns matches in pixels of the images rather than of the network's input."""
         size = np.array([image.camera.width, image.camera.height])
         sizes = np.array([(camera.width, camera.height) for camera in self.map.cameras])
         keyframe_sizes = sizes[self.map.camera_index[matches.keyframe]]
         return replace(
             matches,
-            query_pixels=(matches.query_pixels + 0.5) * size / self._input_size - 0.5,
+            query_pixels=(matches.query_pixels + 0.5) * size / input_size - 0.5,
             keyframe_pixels=(matches.keyframe_pixels + 0.5) * keyframe_sizes / self._input_size - 0.5,
         )
 

@@ -86,10 +86,11 @@ class QueryMatches:
 
     Attributes:
         T_base_camera: pose of its camera in the base.
-        camera: intrinsics at the size of the network's input.
+        camera: intrinsics at the size of the network's input, see `ReadingSize`.
         candidates: retrieved keyframes, best first.
         matches: matches with the first candidates, in pixels of the network's input.
-        blocks: number of the image's blocks that have local features, see `covariance.block_count`.
+        blocks: number of the image's blocks that have local features, see `covariance.block_count`; at most
+            as many as an image of the map has, where a wider lens sees more than that.
         rejection: reason why there are no matches, or None.
         votes: votes of the image alone for keyframes, or None where it was not retrieved.
         first_T_map_base: pose of the base from a subset of the features of all candidates, if it passes the
@@ -104,6 +105,11 @@ class QueryMatches:
     rejection: Rejection | None = None
     votes: KeyframeVotes | None = None
     first_T_map_base: Pose | None = None
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Width and height of the network's input for the image."""
+        return self.camera.width, self.camera.height
 
     @cached_property
     def geometry(self) -> CameraMatches:

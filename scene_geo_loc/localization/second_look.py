@@ -140,14 +140,18 @@ class SecondLook:
     def decide(
         self,
         images: Sequence[CameraImage],
+        sizes: Sequence[tuple[int, int]],
         prior: PosePrior | None,
         earlier: EarlierImages,
         first: PoseEstimate,
     ) -> PoseEstimate:
-        """Returns the estimate of the first view that is localized, or else that of the first look."""
+        """Returns the estimate of the first view that is localized, or else that of the first look.
+
+        Arguments as of `Localizer.look`; a view is read at the size of its image.
+        """
         for view in VIEWS:
             seen = [view.of(image) for image in images]
-            estimate = self._localizer.look(seen, prior, earlier, Stopwatch())
+            estimate = self._localizer.look(seen, sizes, prior, earlier, Stopwatch())
             if estimate.status is Status.LOCALIZED:
                 estimate.cameras = [
                     _in_real_image(camera, view, image)

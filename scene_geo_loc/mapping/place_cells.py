@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ class PlaceCells:
         self._mean, self._axes = np.asarray(mean, np.float32), np.asarray(axes, np.float32)
         scale = min(1.0, (MOST_CELLS / (late_shape[0] * late_shape[1])) ** 0.5)
         rows, columns = (max(1, round(side * scale)) for side in late_shape[:2])
-        self._by_row, self._by_column = _resizing(late_shape[0], rows), _resizing(late_shape[1], columns)
+        self._grid = (rows, columns)
         y, x = np.indices((rows, columns)) + 0.5
         self.positions = ((x + 1j * y * late_shape[0] / rows * columns / late_shape[1]) / columns).ravel()
 
@@ -86,7 +87,7 @@ class PlaceCells:
         return len(self.positions), self._axes.shape[1] // 8
 
     def describe(self, late_map: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Returns the unit features (P, A) of the cells of a late map (rows, columns, C)."""
+        """Returns the unit features (P, A) of the cells of a late map (rows, columns, C) of any size."""
         return unit((self._features(late_map) - self._mean) @ self._axes)
 
     def bits(self, late_map: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -95,13 +96,15 @@ class PlaceCells:
 
     def _features(self, late_map: NDArray[np.floating]) -> NDArray[np.float32]:
         late = np.asarray(late_map, np.float32)
-        resized = np.tensordot(self._by_row, np.tensordot(self._by_column, late, axes=(1, 1)), axes=(1, 1))
+        by_row, by_column = map(_resizing, late.shape[:2], self._grid)
+        resized = np.tensordot(by_row, np.tensordot(by_column, late, axes=(1, 1)), axes=(1, 1))
         return unit(CentredNetVLADHead.local_features(resized.reshape(-1, late.shape[2])))
 
 
-def _resizing(cells: int, fewer: int) -> NDArray[np.float32]:
-    """Returns the matrix (fewer, cells) that resizes by linear interpolation and smoothing."""
-    scale = cells / fewer
-    centres = (np.arange(fewer) + 0.5) * scale - 0.5
-    weights = np.maximum(0, 1 - np.abs(np.arange(cells) - centres[:, None]) / scale)
+@lru_cache
+def _resizing(cells: int, size: int) -> NDArray[np.float32]:
+    """Returns the matrix (size, cells) that resizes by linear interpolation and smoothing."""
+    scale = cells / size
+    centres = ((np.arange(size) + 0.5) * scale - 0.5).clip(0, cells - 1)
+    weights = np.maximum(0, 1 - np.abs(np.arange(cells) - centres[:, None]) / max(scale, 1.0))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)

@@ -51,6 +51,11 @@ class SparseMatcher(Matcher):
         pixels, descriptors, size = self.find(image, features)
         return LocalFeatures((pixels + 0.5) * self.input_size / size - 0.5, descriptors)
 
+    def scale_of(self, features: SceneFeatures) -> tuple[float, float]:
+        """Returns width and height of the network's input for an image in those for the map's images."""
+        width, height = features.input_size / self.input_size
+        return float(width), float(height)
+
     def rows(
         self, image: NDArray[np.uint8], features: SceneFeatures, known: NDArray[np.bool_]
     ) -> tuple[dict[str, NDArray], NDArray[np.float64]]:
@@ -91,14 +96,18 @@ class KeypointMatcher(SparseMatcher):
     def find(
         self, image: NDArray[np.uint8], features: SceneFeatures
     ) -> tuple[NDArray[np.float64], NDArray[np.float32], tuple[int, int]]:
-        """See `SparseMatcher.find`; keypoints are detected in an image of `MAX_PIXELS` at most."""
-        grey = _working_image(image, self.multiple)
+        """See `SparseMatcher.find`; keypoints are detected in an image of `MAX_PIXELS` at most.
+
+        Of a camera whose images the network reads at another size than the map's, that image is of another
+        size as well.
+        """
+        grey = _working_image(image, self.multiple, self.scale_of(features))
         return *self.detect(grey), (grey.shape[1], grey.shape[0])
 
 
-def _working_image(image: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
-    """Returns a grey image (H', W') of about `MAX_PIXELS` at most, its sides multiples of a number."""
-    size = working_size(image.shape[1], image.shape[0], multiple, MAX_PIXELS)
+def _working_image(image: NDArray[np.uint8], multiple: int, scale: tuple[float, float]) -> NDArray[np.uint8]:
+    """Returns a grey image (H', W'), its sides multiples of a number; arguments as of `working_size`."""
+    size = working_size(image.shape[1], image.shape[0], multiple, MAX_PIXELS, scale)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     if size != (image.shape[1], image.shape[0]):
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)

@@ -46,7 +46,7 @@ class NetworkKeypointMatcher(SparseMatcher):
         self, image: NDArray[np.uint8], features: SceneFeatures
     ) -> tuple[NDArray[np.float64], NDArray[np.float32], tuple[int, int]]:
         """See `SparseMatcher.find`. Raises InferenceError where the outputs cannot be used."""
-        pixels, descriptors, (width, height) = self.keypoint_network.detect(image)
+        pixels, descriptors, (width, height) = self.keypoint_network.detect(image, self.scale_of(features))
         return pixels, unit(descriptors), (int(width), int(height))
 
 

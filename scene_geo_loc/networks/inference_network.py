@@ -123,8 +123,11 @@ class InferenceNetwork:
         """
         multiple, area = self.signature.multiple, self.signature.input_area
         input_width, input_height = input_size_for(width, height, multiple, area)
-        config = {**self.config, "input_width": input_width, "input_height": input_height}
-        return replace(self, config=config)
+        return self.with_input_size(input_width, input_height)
+
+    def with_input_size(self, width: int, height: int) -> InferenceNetwork:
+        """Returns the network with an input of a size, multiples of `Signature.multiple`."""
+        return replace(self, config={**self.config, "input_width": width, "input_height": height})
 
     def with_descriptor_size(self, size: int | None) -> InferenceNetwork:
         """Returns the network with a projection to another size, not yet fitted, or without one.

@@ -24,11 +24,11 @@ from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.map_info import FileRecord, read_info, sha256_of, write_info
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.upgrade import upgrade
-from scene_geo_loc.matchers import MATCHERS, matcher_class, xfeat
+from scene_geo_loc.matchers import MATCHERS, make_matcher, matcher_class, xfeat
 from scene_geo_loc.matchers.encoder import EncoderMatcher
 from scene_geo_loc.matchers.encoder_storage import EncoderStorage
 from scene_geo_loc.matchers.features import LocalFeatures, unit
-from scene_geo_loc.matchers.keypoints import KeypointMatcher
+from scene_geo_loc.matchers.keypoints import KeypointMatcher, SparseMatcher
 from scene_geo_loc.matchers.storage import to_int8
 from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint, untrained_network
 from scene_geo_loc.networks.architecture.export import inference_network
@@ -233,6 +233,22 @@ def test_a_feature_stored_as_a_keypoint_is_where_it_was(room: Room, tmp_path: Pa
     count = int(np.isfinite(opened.depth[0]).sum())
     np.testing.assert_allclose(stored.pixels[:count], found.pixels[:count], atol=0.01)
     assert (stored.descriptors[:count] * found.descriptors[:count]).sum(axis=1).min() > 0.999
+
+
+@pytest.mark.parametrize("name", ["sift", "xfeat"])
+def test_keypoints_are_found_at_the_size_that_an_image_is_read_at(room: Room, name: str) -> None:
+    network = default_network()[0].with_input_size(320, 256)
+    matcher, extractor = make_matcher(name, network), Extractor(network, "cpu")
+    image = np.asarray(cv2.resize(room.drive(8)[0].image, (640, 512)), np.uint8)
+    for input_size, scale in (((192, 160), 0.6), ((320, 256), 1.0), ((448, 352), 1.4)):
+        features = extractor.extract(image, input_size)
+        assert isinstance(matcher, SparseMatcher)
+        _, _, size = matcher.find(image, features)
+        found = matcher.extract(image, features)
+        assert len(found.pixels) > 20
+        assert (found.pixels < (320, 256)).all()
+        usual = matcher.find(image, extractor.extract(image))[2]
+        np.testing.assert_allclose(size, scale * np.array(usual), rtol=0.12)
 
 
 class Corners(KeypointMatcher):

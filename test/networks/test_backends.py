@@ -139,6 +139,19 @@ def test_an_extractor_gives_descriptors_from_its_fitting_on(
     np.testing.assert_allclose(after.global_descriptor, extractor.network.describe(before.late), atol=1e-3)
 
 
+def test_an_image_is_read_at_another_size(images: list[NDArray[np.uint8]]) -> None:
+    extractor = Extractor(of_system("rgb", "mac", images), "cpu")
+    usual, larger = extractor.extract(images[0]), extractor.extract(images[0], (320, 192))
+    assert usual.input_size == extractor.input_size == (160, 112)
+    assert larger.input_size == (320, 192)
+    local = extractor.network.signature.local_features
+    assert larger.local_features.shape[:2] == (local.cells(192), local.cells(320))
+    assert larger.global_descriptor is not None
+    assert larger.global_descriptor.shape == usual.global_descriptor.shape
+    other = Extractor(extractor.network.with_input_size(320, 192), "cpu").extract(images[0])
+    np.testing.assert_array_equal(larger.global_descriptor, other.global_descriptor)
+
+
 def test_a_network_that_knows_how_far_off_its_depth_may_be_says_so(images: list[NDArray[np.uint8]]) -> None:
     config = NetworkConfig(
         descriptor="rgb_depth", pooling="mac", input_width=160, input_height=112, uncertainty=True

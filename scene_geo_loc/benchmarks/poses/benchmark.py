@@ -279,14 +279,14 @@ class SharedExtractor(Extractor):
         super().__init__(network, device)
         self._last: deque[_Pass] = deque(maxlen=_MOST_CAMERAS)
 
-    def extract(self, image: NDArray[np.uint8]) -> SceneFeatures:
+    def extract(self, image: NDArray[np.uint8], input_size: tuple[int, int] | None = None) -> SceneFeatures:
         """Returns the features of an image, without another forward pass if it was among the last ones."""
-        known = self._find(image)
+        known = self._find(image, input_size)
         if known is None:
             stopwatch = Stopwatch()
             with stopwatch.step("describe"):
-                features = super().extract(image)
-            known = _Pass(image, features, stopwatch.times_ms["describe"])
+                features = super().extract(image, input_size)
+            known = _Pass(image, input_size, features, stopwatch.times_ms["describe"])
             self._last.append(known)
         return known.features
 
@@ -295,14 +295,17 @@ class SharedExtractor(Extractor):
         known = self._find(image)
         return 0.0 if known is None else known.ms
 
-    def _find(self, image: NDArray[np.uint8]) -> _Pass | None:
-        return next((known for known in self._last if known.image is image), None)
+    def _find(self, image: NDArray[np.uint8], input_size: tuple[int, int] | None = None) -> _Pass | None:
+        return next(
+            (known for known in self._last if known.image is image and known.input_size == input_size), None
+        )
 
 
 @dataclass(frozen=True)
 class _Pass:
-    """A forward pass: its image, features and time."""
+    """A forward pass: its image and the size it was read at, features and time."""
 
     image: NDArray[np.uint8]
+    input_size: tuple[int, int] | None
     features: SceneFeatures
     ms: float

@@ -35,6 +35,7 @@ class SceneFeatures:
             also stands for everything farther and for sky.  None if the network infers no depth.
         depth_error: (H', W') float32, inferred scale of the depth's error, metres; None if the network does
             not infer it.
+        input_size: width and height of the network's input for the image.
         late: if the network is not yet fitted, the maps (rows', columns', C') float32 to fit it to, one for
             each part of the descriptor; else None.
     """
@@ -45,6 +46,7 @@ class SceneFeatures:
     keypoint_scores: NDArray[np.float32] | None
     depth: NDArray[np.float32] | None
     depth_error: NDArray[np.float32] | None
+    input_size: tuple[int, int]
     late: tuple[NDArray[np.float32], ...] | None
 
     @property
@@ -100,12 +102,17 @@ class Extractor:
         self.device = device
         self.network = network
         self.descriptor = descriptor
-        self._backend = start_backend(network, device)
+        self._backends = {self.input_size: start_backend(network, device)}
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Width and height of the network's input."""
+        return self.network.input_width, self.network.input_height
 
     @property
     def backend_name(self) -> str:
         """Name of the backend, such as "openvino" or "onnxruntime CUDA"."""
-        return self._backend.name
+        return self._backends[self.input_size].name
 
     @property
     def is_fitted(self) -> bool:
@@ -117,17 +124,23 @@ class Extractor:
         """Length of the global descriptor."""
         return self.network.global_size if self.descriptor is None else self.descriptor.size
 
-    def extract(self, image: NDArray[np.uint8]) -> SceneFeatures:
-        """Returns the features of an RGB image (H, W, 3) uint8 of any size, resized to the network's
-        input.
+    def extract(self, image: NDArray[np.uint8], input_size: tuple[int, int] | None = None) -> SceneFeatures:
+        """Returns the features of an RGB image (H, W, 3) uint8 of any size, resized to the network's input.
+
+        Args:
+            image: the image.
+            input_size: another width and height of the input, multiples of `Signature.multiple`.  The first
+                image takes longer, as the network is prepared for the size.
 
         Raises InferenceError where a user's network gives no descriptor.
         """
         given = None if self.descriptor is None else self.descriptor.describe(image)
-        size = (self.network.input_width, self.network.input_height)
+        size = input_size or self.input_size
+        if size not in self._backends:
+            self._backends[size] = start_backend(self.network.with_input_size(*size), self.device)
         if (image.shape[1], image.shape[0]) != size:
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        outputs = self._backend.run(image)
+        outputs = self._backends[size].run(image)
         late = tuple(outputs[name] for name in LATE if name in outputs)
         is_fitted = self.is_fitted
         if is_fitted and given is None:
@@ -139,6 +152,7 @@ class Extractor:
             outputs.get(KEYPOINTS),
             outputs.get(DEPTH),
             outputs.get(DEPTH_ERROR),
+            size,
             None if is_fitted else late,
         )
 

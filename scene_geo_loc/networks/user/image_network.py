@@ -18,6 +18,9 @@ from scene_geo_loc.networks.user.user_network import UserNetwork, without_batch
 BORDER_PX = 1.0
 """Keypoints this far outside of the image are on its border; those farther show a wrong convention."""
 
+UNSCALED = (1.0, 1.0)
+"""Factors of width and height that leave a size as it is."""
+
 
 class GraphRunner:
     """Runs a user's graph; threads wait for each other.
@@ -84,20 +87,26 @@ class ImageNetwork:
         self._given, self._fixed_size = network.image_input, network.fixed_size
         self._runner = GraphRunner(network, outputs, device)
 
-    def run(self, image: NDArray[np.uint8]) -> tuple[Outputs, NDArray[np.int64]]:
+    def run(
+        self, image: NDArray[np.uint8], scale: tuple[float, float] = UNSCALED
+    ) -> tuple[Outputs, NDArray[np.int64]]:
         """Returns the outputs for an RGB image (H, W, 3), and the size (2,) that the network got it in.
+
+        Where the network takes images of any size, `scale` multiplies width and height.
 
         Raises InferenceError where it cannot be run, or an output is not finite.
         """
-        prepared, size = self._prepared(image)
+        prepared, size = self._prepared(image, scale)
         return self._runner.run([prepared], prepared.shape), size
 
-    def _prepared(self, image: NDArray[np.uint8]) -> tuple[NDArray, NDArray[np.int64]]:
+    def _prepared(
+        self, image: NDArray[np.uint8], scale: tuple[float, float]
+    ) -> tuple[NDArray, NDArray[np.int64]]:
         """Returns the input for an image, and its width and height (2,)."""
         description = self._description
         height, width = image.shape[:2]
         columns, rows = self._fixed_size or working_size(
-            width, height, description.multiple, description.max_pixels
+            width, height, description.multiple, description.max_pixels, scale
         )
         if description.colour == "grey":
             image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
@@ -117,10 +126,18 @@ class ImageNetwork:
         return np.ascontiguousarray(pixels[None]), np.array([columns, rows])
 
 
-def working_size(width: int, height: int, multiple: int, max_pixels: int) -> tuple[int, int]:
-    """Returns width and height of about `max_pixels` at most, multiples of a number, for an image's."""
-    scale = min(1.0, (max_pixels / (height * width)) ** 0.5)
-    columns, rows = (max(1, round(side * scale / multiple)) * multiple for side in (width, height))
+def working_size(
+    width: int, height: int, multiple: int, max_pixels: int, scale: tuple[float, float] = UNSCALED
+) -> tuple[int, int]:
+    """Returns width and height, multiples of a number, of about `max_pixels` at most, for an image's.
+
+    `scale` multiplies them in the end.
+    """
+    share = min(1.0, (max_pixels / (height * width)) ** 0.5)
+    columns, rows = (
+        max(1, round(side * share * factor / multiple)) * multiple
+        for side, factor in zip((width, height), scale, strict=True)
+    )
     return columns, rows
 
 
@@ -189,7 +206,7 @@ class KeypointNetwork:
             self.network = network.with_length(described.shape[1])
 
     def detect(
-        self, image: NDArray[np.uint8]
+        self, image: NDArray[np.uint8], scale: tuple[float, float] = UNSCALED
     ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.int64]]:
         """Returns keypoints (N, 2), strongest first, descriptors (N, C), and the size (2,) of the image.
 
@@ -197,10 +214,11 @@ class KeypointNetwork:
 
         Args:
             image: RGB (H, W, 3).
+            scale: multiplies width and height of the image, see `ImageNetwork.run`.
 
         Raises InferenceError where the network cannot be run or gives no such keypoints.
         """
-        outputs, size = self._run(image)
+        outputs, size = self._run(image, scale)
         description, name = self.network.description, self.network.name
         described = self._descriptors(outputs[description.descriptors])
         count = len(described)

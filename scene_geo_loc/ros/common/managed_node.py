@@ -58,6 +58,8 @@ class ManagedNode(LifecycleNode, ABC):
         library, handler = logging.getLogger(__name__.partition(".")[0]), _NodeLog(self.get_logger())
         library.addHandler(handler)
         self.while_configured.callback(library.removeHandler, handler)
+        self.while_configured.callback(library.setLevel, library.level)
+        library.setLevel(logging.INFO)
         if not self._succeeds(self.configure, self.while_configured):
             return TransitionCallbackReturn.FAILURE
         return super().on_configure(state)
@@ -166,15 +168,18 @@ class ManagedNode(LifecycleNode, ABC):
 
 
 class _NodeLog(logging.Handler):
-    """Passes warnings of the library, such as a backend that does not start, on to the log of a node."""
+    """Passes the library's log on to that of a node, such as a backend that does not start."""
 
     def __init__(self, logger: Any) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
         """Logs a record's sentence."""
-        self._logger.warning(record.getMessage())
+        if record.levelno >= logging.WARNING:  # rclpy refuses a line that logs at several severities
+            self._logger.warning(record.getMessage())
+        else:
+            self._logger.info(record.getMessage())
 
 
 def _traceback(error: Exception) -> str:

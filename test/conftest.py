@@ -73,3 +73,21 @@ def room_map(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
         builder.finish()
 
     return made_once(tmp_path_factory, "room_map", build)
+
+
+@pytest.fixture(scope="session")
+def cells_map(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reference map of the room whose features belong to cells, of a network without keypoints."""
+
+    def build(path: Path) -> None:
+        from cells_network import write_cells_network
+
+        from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
+
+        network = write_cells_network(path.with_name("cells.safetensors"))
+        builder = MapBuilder(path, BuilderSettings(keyframe_distance_m=0.2), network=network, device="cpu")
+        for frame in room.drive():
+            builder.add_frame(frame)
+        builder.finish()
+
+    return made_once(tmp_path_factory, "cells_map", build)

@@ -35,7 +35,7 @@ from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.mapping.user_networks import UserNetworks
-from scene_geo_loc.matchers import matcher_class, with_pair_network
+from scene_geo_loc.matchers import chosen_matcher_class, with_pair_network
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.storage import Rows
 from scene_geo_loc.matchers.user_keypoints import UserKeypointMatcher
@@ -359,7 +359,7 @@ class MapBuilder:
                 self._network, device=self._device, given=user.local_features
             )
         else:
-            named = matcher_class(settings.local_features or settings.matcher)
+            named = chosen_matcher_class(settings.local_features or settings.matcher, self._network)
             matcher = (self._matcher_class or named)(self._network)
         if user.matcher is None:
             return matcher

@@ -7,13 +7,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from scene_geo_loc.matchers import MATCHERS
+from scene_geo_loc.matchers import NETWORK_FEATURES, matcher_choices
 
 NETWORK_FILE = ".onnx"
 """Suffix of a user's network, which tells it from the name of a matcher."""
 
-KEYPOINT_MATCHERS = tuple(name for name in MATCHERS if name != "encoder")
-"""Names of the matchers whose features are keypoints."""
+
 Lidar = Literal["auto", "spinning", "pushbroom"]
 DepthSource = Literal["measured", "auto", "learned"]
 
@@ -43,13 +42,13 @@ class BuilderSettings(BaseModel):
     local_features: str | None = Field(
         default=None,
         description="ONNX file of a network that detects and describes keypoints, which are matched; for a "
-        "matcher that is a file also keypoints, aliked, sift or xfeat",
+        "matcher that is a file also network (which finds keypoints), aliked, sift or xfeat",
     )
     matcher: str = Field(
-        default="encoder",
-        description="local features that are matched: encoder (those of the network's cells), "
-        "keypoints (of a network that finds them), aliked, sift or xfeat; or the ONNX file of a network that "
-        "matches the keypoints of local_features",
+        default=NETWORK_FEATURES,
+        description="local features that are matched: network (the network's keypoints if it finds them, "
+        "else those of its cells), aliked, sift or xfeat; or the ONNX file of a network that matches the "
+        "keypoints of local_features",
     )
 
     @field_validator("descriptor")
@@ -62,8 +61,8 @@ class BuilderSettings(BaseModel):
     @field_validator("local_features")
     @classmethod
     def _is_file_or_keypoints(cls, value: str | None) -> str | None:
-        if value is not None and not is_network_file(value) and value not in KEYPOINT_MATCHERS:
-            raise ValueError(f"local features are an ONNX file, {', '.join(KEYPOINT_MATCHERS)}")
+        if value is not None and not is_network_file(value) and value not in matcher_choices():
+            raise ValueError(f"local features are {', '.join(matcher_choices())}, or an ONNX file")
         return value
 
     @field_validator("matcher")
@@ -73,8 +72,8 @@ class BuilderSettings(BaseModel):
         if is_network_file(value):
             if local_features is None:
                 raise ValueError("a network that matches keypoints needs local_features to match")
-        elif value not in MATCHERS:
-            raise ValueError(f"a matcher is {', '.join(MATCHERS)}, or an ONNX file")
+        elif value not in matcher_choices():
+            raise ValueError(f"a matcher is {', '.join(matcher_choices())}, or an ONNX file")
         elif local_features not in (None, value) and value != cls.model_fields["matcher"].default:
             raise ValueError(
                 f"the keypoints of {local_features} are matched by an ONNX file or, by default, "

@@ -27,6 +27,11 @@ A new matcher is one file and one line here.  A matcher outside the package is g
 `Localizer` as a class.
 """
 
+NETWORK_FEATURES = "network"
+"""Choice of the network's own local features: its keypoints if it finds them, else those of its cells."""
+
+_OF_NETWORK = ("encoder", "keypoints")
+
 USER = "onnx"
 """Name, in maps, of the matcher of keypoints that a user's network detects."""
 
@@ -41,6 +46,18 @@ def matcher_class(name: str) -> type[Matcher]:
     module, attribute = MATCHERS[name].split(".")
     found: type[Matcher] = getattr(import_module(f"{__name__}.{module}"), attribute)
     return found
+
+
+def matcher_choices() -> tuple[str, ...]:
+    """Returns what a user can choose for a new map."""
+    return NETWORK_FEATURES, *(name for name in MATCHERS if name not in _OF_NETWORK)
+
+
+def chosen_matcher_class(choice: str, network: InferenceNetwork) -> type[Matcher]:
+    """Returns the matcher of a new map of a network. Raises MapError where there is no such choice."""
+    if choice != NETWORK_FEATURES:
+        return matcher_class(choice)
+    return matcher_class("keypoints" if network.signature.finds_keypoints else "encoder")
 
 
 def make_matcher(

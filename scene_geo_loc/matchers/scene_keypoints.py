@@ -46,8 +46,8 @@ class SceneKeypointMatcher(XFeatThresholds, SparseMatcher):
         super().__init__(network, weights_path)
         if not network.signature.finds_keypoints:
             raise MapError(
-                "The network has features of cells and finds no keypoints: choose the matcher encoder, or a "
-                "network with the local features keypoints."
+                "The network has features of cells and finds no keypoints: give one with the local features "
+                "keypoints, or build the map again."
             )
         self._grid = network.signature.local_features
         self.storage = KeypointStorage(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.networks.descriptor_head import FUSION_HEADS, POOLING_HEADS, PoolingHead, project
-from scene_geo_loc.networks.forward_pass import Signature, with_outputs
+from scene_geo_loc.networks.forward_pass import INPUT_AREA, Signature, with_outputs
 from scene_geo_loc.networks.projection import whitened_axes
 
 _POOLING, _FUSION, _PROJECTION = "descriptor.poolings.{}.", "descriptor.fusion.", "projection."
@@ -119,9 +121,11 @@ class InferenceNetwork:
     def with_input_for(self, width: int, height: int) -> InferenceNetwork:
         """Returns the network for images of another shape; the weights do not depend on the input's size.
 
-        The input has the shape of these images and at most `Signature.input_area` pixels.
+        The input has the shape of these images and at most `Signature.input_area` pixels, or the images'
+        own area if that is smaller and more than `INPUT_AREA`.
         """
-        multiple, area = self.signature.multiple, self.signature.input_area
+        multiple = self.signature.multiple
+        area = min(self.signature.input_area, max(width * height, INPUT_AREA))
         input_width, input_height = input_size_for(width, height, multiple, area)
         return self.with_input_size(input_width, input_height)
 
@@ -239,11 +243,23 @@ class InferenceNetwork:
 
 
 def input_size_for(width: int, height: int, multiple: int, area: int) -> tuple[int, int]:
-    """Returns width and height of the input for images of a shape: multiples, at most `area` pixels."""
+    """Returns width and height of the input for images of a shape: multiples, at most `area` pixels.
+
+    Of the sizes next to the exact one, that of the nearest shape is chosen; to lose a tenth of the area
+    counts as much as a shape that is wrong by a twentieth.
+    """
     scale = (area / (width * height)) ** 0.5
-    input_height = max(2, round(height * scale / multiple)) * multiple
-    fitting_width = min(area // input_height, round(input_height * width / height))
-    return max(2, fitting_width // multiple) * multiple, input_height
+    least_width, least_height = (max(2, math.floor(side * scale / multiple)) for side in (width, height))
+    sizes = [
+        ((least_width + i) * multiple, (least_height + j) * multiple)
+        for i, j in itertools.product((0, 1), repeat=2)
+    ]
+
+    def misfit(size: tuple[int, int]) -> float:
+        shape, used = size[0] * height / (size[1] * width), size[0] * size[1] / area
+        return abs(math.log(shape)) - math.log(used) / 2
+
+    return min([size for size in sizes if size[0] * size[1] <= area] or sizes[:1], key=misfit)
 
 
 def digest_of(config: Mapping[str, Any], tensors: Mapping[str, NDArray]) -> str:

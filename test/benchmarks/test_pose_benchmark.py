@@ -102,5 +102,5 @@ def test_a_first_camera_without_poses_is_left_out_and_counted(room: Room) -> Non
     ],
 )
 def test_a_network_is_called_by_what_tells_it_from_others(checkpoint: str | None, name: str) -> None:
-    config = MapConfig.of(Path(checkpoint) if checkpoint else None, None, "encoder", BuilderSettings())
+    config = MapConfig.of(Path(checkpoint) if checkpoint else None, None, "network", BuilderSettings())
     assert config.network_name == name

@@ -79,7 +79,7 @@ def test_a_map_is_built_with_a_user_s_networks_which_its_info_names(room: Room, 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--matcher", "superglue"], r"--matcher: a matcher is aliked, .*, not superglue"),
+        (["--matcher", "superglue"], r"--matcher: a matcher is network, .*, not superglue"),
         (["--matcher", "pairs.onnx"], r"--matcher: .* needs local_features .*, not pairs\.onnx"),
         (["--descriptor", "none.onnx"], r"no network at none\.onnx"),
     ],

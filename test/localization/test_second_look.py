@@ -69,7 +69,7 @@ def test_a_point_lies_at_its_own_pixel_of_each_view(view: View, camera: Camera) 
 def turned(room: Room) -> Frame:
     """A frame of a camera that is rolled, so that the first look fails."""
     frame = room.frame(-2.1, 0.4, 7.0)
-    angle = np.radians(40)
+    angle = np.radians(60)
     R = np.eye(4)
     R[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     return room.view(frame.T_map_camera @ R)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cells_network import cells_network, write_cells_network
 from lidar_room import LidarRoom
 from numpy.typing import NDArray
 from room import Room
@@ -29,7 +30,6 @@ from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers.encoder_storage import NO_CELL
 from scene_geo_loc.matchers.sift import SiftMatcher
 from scene_geo_loc.networks.architecture.checkpoint import (
-    default_scene_network,
     save_checkpoint,
     untrained_network,
 )
@@ -243,7 +243,7 @@ def test_a_partial_map_that_lost_data_is_refused(room: Room, tmp_path: Path) -> 
     for frame in room.drive(2):
         builder.add_frame(frame)
     builder.abandon()
-    array = tmp_path / "map.partial" / "work" / "depth.npy"
+    (array,) = (tmp_path / "map.partial").rglob("depth.npy")
     array.write_bytes(array.read_bytes()[:-1])
     with pytest.raises(MapError, match="lacks data"):
         MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu").add_frame(room.drive()[3])
@@ -333,7 +333,8 @@ def test_no_usable_frame_is_an_error_that_says_why(room: Room, tmp_path: Path) -
 
 def test_depth_comes_from_the_lidar_where_no_sensor_gave_it(room: Room, tmp_path: Path) -> None:
     frames = room.drive(3)
-    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    network = write_cells_network(tmp_path / "cells.safetensors")
+    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, network=network, device="cpu")
     for frame in frames:
         pixels = np.stack(np.meshgrid(np.arange(0, 160, 2), np.arange(0, 120, 2)), axis=-1).reshape(-1, 2)
         points = room.camera.back_project(pixels, frame.depth[pixels[:, 1], pixels[:, 0]])
@@ -432,7 +433,7 @@ def test_a_map_can_be_built_with_the_network_of_another(room: Room, room_map: Pa
 
 
 def depth_of_cells(opened: ReferenceMap) -> NDArray[np.float64]:
-    """Depth (keyframes, cells) of a map with its default matcher, NaN at the cells that it does not keep."""
+    """Depth (keyframes, cells) of a map of cells, NaN at the cells that it does not keep."""
     depth = np.full((len(opened), 1200), np.nan)
     cells = opened.features["cells"]
     keyframe, row = np.nonzero(cells != NO_CELL)
@@ -444,8 +445,7 @@ def depth_of_cells(opened: ReferenceMap) -> NDArray[np.float64]:
 def test_neighbouring_keyframes_show_the_depth_that_none_measured(
     room: Room, tmp_path: Path, infers_depth: bool
 ) -> None:
-    frames, network, path = room.drive(9), default_scene_network()[0], tmp_path / "network.safetensors"
-    network = network.with_input_for(room.camera.width, room.camera.height)
+    frames, network, path = room.drive(9), cells_network(), tmp_path / "network.safetensors"
     save_checkpoint(network if infers_depth else network.without_depth(), path, {})
     measured = depth_of_cells(build(tmp_path / "measured", frames, network=path))
     settings = BuilderSettings(keyframe_distance_m=0, depth="auto")

@@ -19,8 +19,9 @@ from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 
 @pytest.fixture
-def copy(room_map: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(room_map, tmp_path / "map"))
+def copy(cells_map: Path, tmp_path: Path) -> Path:
+    """A map with all kinds of files."""
+    return Path(shutil.copytree(cells_map, tmp_path / "map"))
 
 
 def test_it_holds_the_keyframes_as_they_were_given(room_map: Path, room: Room) -> None:
@@ -35,8 +36,8 @@ def test_it_holds_the_keyframes_as_they_were_given(room_map: Path, room: Room) -
     assert opened.names[3].as_py() == frames[3].name
 
 
-def test_depth_is_that_of_the_image_at_the_kept_cells_to_half_precision(room_map: Path, room: Room) -> None:
-    opened = ReferenceMap.open(room_map)
+def test_depth_is_that_of_the_image_at_the_kept_cells_to_half_precision(cells_map: Path, room: Room) -> None:
+    opened = ReferenceMap.open(cells_map)
     cells = opened.features["cells"][0]
     assert len(np.unique(cells)) == len(cells) == 540
     # The input is 320x240 with a cell every 8 pixels, over a 160x120 image.
@@ -44,24 +45,24 @@ def test_depth_is_that_of_the_image_at_the_kept_cells_to_half_precision(room_map
     np.testing.assert_allclose(opened.depth[0], exact[cells], rtol=1e-3)
 
 
-def test_features_lose_little_by_their_axes_and_four_bits(room_map: Path, room: Room) -> None:
+def test_features_lose_little_by_their_axes_and_four_bits(cells_map: Path, room: Room) -> None:
     from scene_geo_loc.localization.localizer import Localizer
 
-    opened = ReferenceMap.open(room_map)
+    opened = ReferenceMap.open(cells_map)
     localizer, image = Localizer(opened, device="cpu"), room.drive()[0].image
     stored = localizer.matcher.storage.read(opened.features_of(0)).descriptors
     np.testing.assert_allclose(np.linalg.norm(stored, axis=1), 1, atol=1e-5)
     exact = localizer.matcher.extract(image, localizer.extractor.extract(image)).descriptors
     cosines = (stored * exact[opened.features["cells"][0]]).sum(axis=1)
-    assert np.median(cosines) > 0.99
-    assert cosines.min() > 0.95
+    assert np.median(cosines) > 0.95
+    assert cosines.min() > 0.9
 
 
 def test_a_map_has_no_file_twice_and_its_keyframes_are_small(room_map: Path) -> None:
     opened = ReferenceMap.open(room_map)
     assert "descriptors.npy" not in opened.info.files
-    files = ("local_features.npy", "cells.npy", "depth.npy")
-    assert sum(opened.info.files[name].bytes for name in files) / len(opened) < 14_000
+    files = ("local_features.npy", "keypoints.npy", "depth.npy")
+    assert sum(opened.info.files[name].bytes for name in files) / len(opened) < 16_000
 
 
 def test_thumbnails_show_the_keyframes(room_map: Path, room: Room) -> None:

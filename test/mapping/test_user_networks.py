@@ -119,7 +119,7 @@ def test_the_descriptor_alone_can_be_a_user_s(room: Room, tmp_path: Path) -> Non
     path = build(room, tmp_path / "map", descriptor=file)
     localized(path, room)
     opened = ReferenceMap.open(path)
-    assert opened.info.matcher == "encoder"
+    assert opened.info.matcher == "keypoints"
     network = DescriptorNetwork(UserNetwork.read(file, GlobalDescriptor), "cpu")
     wanted = np.stack([network.describe(frame.image) for frame in room.drive(8)])
     np.testing.assert_allclose(opened.index.descriptors(), wanted, atol=1e-3)
@@ -184,8 +184,8 @@ def test_a_build_goes_on_only_with_the_same_networks(room: Room, tmp_path: Path)
     ("settings", "said"),
     [
         ({"descriptor": "megaloc"}, r"descriptor.*ends in \.onnx"),
-        ({"local_features": "encoder"}, r"local_features.*xfeat"),
-        ({"matcher": "superglue"}, r"matcher.*encoder.*sift, xfeat.*or an ONNX file"),
+        ({"local_features": "cells"}, r"local_features.*xfeat"),
+        ({"matcher": "superglue"}, r"matcher.*network.*sift, xfeat.*or an ONNX file"),
         ({"matcher": "it.onnx"}, r"needs local_features"),
         ({"local_features": "it.onnx", "matcher": "sift"}, r"matched by an ONNX file"),
     ],

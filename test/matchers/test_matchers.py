@@ -145,12 +145,12 @@ def early_map(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_late_map_is_stored_where_features_do_not_see_around_their_cells(
-    room: Room, room_map: Path, early_map: Path
+    room: Room, cells_map: Path, early_map: Path
 ) -> None:
     assert (early_map / "coarse_features.npy").is_file()
-    assert not (room_map / "coarse_features.npy").exists()
+    assert not (cells_map / "coarse_features.npy").exists()
     localize(early_map, room)
-    localize(room_map, room)
+    localize(cells_map, room)
 
 
 def make_older(path: Path, room: Room, version: int) -> None:
@@ -201,9 +201,9 @@ def test_a_map_of_format_1_is_matched_by_the_early_map_alone(
 
 @pytest.mark.parametrize("of_early_map", [False, True])
 def test_a_map_of_format_2_is_matched_by_all_cells(
-    room: Room, room_map: Path, early_map: Path, tmp_path: Path, of_early_map: bool
+    room: Room, cells_map: Path, early_map: Path, tmp_path: Path, of_early_map: bool
 ) -> None:
-    path = Path(shutil.copytree(early_map if of_early_map else room_map, tmp_path / "map"))
+    path = Path(shutil.copytree(early_map if of_early_map else cells_map, tmp_path / "map"))
     make_older(path, room, 2)
     estimate = localize(path, room)
     localizer = Localizer(ReferenceMap.open(path), device="cpu")
@@ -269,7 +269,7 @@ class Corners(KeypointMatcher):
 
 
 def test_a_matcher_of_another_name_than_the_map_s_is_refused(room_map: Path) -> None:
-    with pytest.raises(MapError, match=r"'encoder'.*'corners'"):
+    with pytest.raises(MapError, match=r"'keypoints'.*'corners'"):
         Localizer(ReferenceMap.open(room_map), device="cpu", matcher=Corners)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from cells_network import cells_network
 from room import Room
 
 from scene_geo_loc.core.errors import MapError
@@ -23,7 +24,7 @@ from scene_geo_loc.matchers.scene_keypoints import (
     strongest_keypoints,
 )
 from scene_geo_loc.matchers.storage import KeypointStorage
-from scene_geo_loc.networks.default import default_network
+from scene_geo_loc.networks.architecture.export import inference_network
 
 
 def test_keypoints_are_the_local_maxima_strongest_first() -> None:
@@ -79,10 +80,8 @@ def test_a_grid_is_sampled_as_torch_does() -> None:
 
 
 def test_a_network_without_keypoints_is_refused_with_the_way_on() -> None:
-    network, _ = default_network()
-    if network.signature.finds_keypoints:
-        pytest.skip("the package's network finds keypoints")
-    with pytest.raises(MapError, match="finds no keypoints: choose the matcher encoder"):
+    network = inference_network(cells_network())
+    with pytest.raises(MapError, match="finds no keypoints"):
         SceneKeypointMatcher(network)
 
 
@@ -149,7 +148,7 @@ def published(checkpoint: Path, data_dir: Path, tmp_path_factory: pytest.TempPat
 def test_a_query_is_localized_in_a_map_of_the_network_s_keypoints(
     published: Path, room: Room, tmp_path: Path
 ) -> None:
-    settings = BuilderSettings(keyframe_distance_m=0.2, matcher="keypoints")
+    settings = BuilderSettings(keyframe_distance_m=0.2)
     builder = MapBuilder(tmp_path / "map", settings, network=published, device="cpu")
     for frame in room.drive(8):
         builder.add_frame(frame)

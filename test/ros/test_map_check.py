@@ -45,10 +45,13 @@ def test_an_intact_map_passes(room_map: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted({*READ_WHOLE} - {*USER_NETWORKS}))
-def test_a_changed_byte_in_what_is_read_whole_fails_configure(copy: Path, name: str) -> None:
-    flip_a_byte(copy / name)
+def test_a_changed_byte_in_what_is_read_whole_fails_configure(
+    cells_map: Path, tmp_path: Path, name: str
+) -> None:
+    damaged = Path(shutil.copytree(cells_map, tmp_path / "map"))  # with all kinds of files
+    flip_a_byte(damaged / name)
     with pytest.raises(MapError, match=f"{name} has changed"):
-        open_localizer(LocalizationNodeSettings(map=str(copy)))
+        open_localizer(LocalizationNodeSettings(map=str(damaged)))
 
 
 @pytest.mark.parametrize("name", ["local_features.npy", "depth.npy", "thumbnails.bin"])

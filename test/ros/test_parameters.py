@@ -117,7 +117,7 @@ def test_the_map_builder_takes_a_user_s_networks() -> None:
     files = {"builder.descriptor": "a.onnx", "builder.local_features": "b.onnx", "builder.matcher": "c.onnx"}
     builder = from_values(MapBuilderNodeSettings, files).builder
     assert (builder.descriptor, builder.local_features, builder.matcher) == ("a.onnx", "b.onnx", "c.onnx")
-    unset = {"builder.descriptor": "", "builder.local_features": "", "builder.matcher": "encoder"}
+    unset = {"builder.descriptor": "", "builder.local_features": "", "builder.matcher": "network"}
     assert from_values(MapBuilderNodeSettings, unset).builder == MapBuilderNodeSettings().builder
     with pytest.raises(SceneGeoLocError, match=r"builder\.matcher is 'c\.onnx': .* needs local_features"):
         from_values(MapBuilderNodeSettings, {"builder.matcher": "c.onnx"})

@@ -45,7 +45,7 @@ from scene_geo_loc.mapping.builder import build_map, remove_partial
 from scene_geo_loc.mapping.map_info import sha256_of
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings
-from scene_geo_loc.matchers import MATCHERS
+from scene_geo_loc.matchers import NETWORK_FEATURES, matcher_choices
 from scene_geo_loc.metrics.pose_error import QueryRecord
 from scene_geo_loc.metrics.published.bmvc2019 import SceneTable
 from scene_geo_loc.networks import default
@@ -95,7 +95,7 @@ class PoseBenchmarkRun:
     """
 
     networks: Sequence[Path | None] = (None,)
-    matchers: Sequence[str] = ("encoder",)
+    matchers: Sequence[str] = (NETWORK_FEATURES,)
     cache: Path | None = None
     device: str = "auto"
     methods: Sequence[Method] = METHODS
@@ -103,9 +103,10 @@ class PoseBenchmarkRun:
     _extractors: dict[str, SharedExtractor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        choices = matcher_choices()
         for matcher in self.matchers:
-            if matcher not in MATCHERS:
-                raise SceneGeoLocError(f"There is no matcher {matcher!r}; name {', '.join(MATCHERS)}.")
+            if matcher not in choices:
+                raise SceneGeoLocError(f"There is no matcher {matcher!r}; name {', '.join(choices)}.")
 
     def run(self, experiment: Experiment) -> list[QuerySetResult]:
         """Returns the results of every set of queries.

@@ -23,6 +23,7 @@ from scene_geo_loc.benchmarks.poses.methods import RETRIEVAL
 from scene_geo_loc.core.atomic import write_json
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import Pose, position_error_m, rotation_error_deg
+from scene_geo_loc.matchers import NETWORK_FEATURES
 from scene_geo_loc.metrics.pose_error import QueryRecord
 from scene_geo_loc.metrics.published import bmvc2019
 from scene_geo_loc.metrics.published.bmvc2019 import Gain
@@ -64,7 +65,7 @@ class MethodResult(BaseModel):
 
     network: str
     depth: str
-    matcher: str = "encoder"
+    matcher: str = NETWORK_FEATURES
     step: str
     keyframes: int
     localized: list[bool] | None

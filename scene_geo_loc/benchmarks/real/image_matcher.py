@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.matchers import make_matcher
+from scene_geo_loc.matchers import chosen_matcher_class
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.features import LocalFeatures
 from scene_geo_loc.networks.checkpoint import load_network
@@ -91,7 +91,10 @@ class ImageMatcher:
         network = self._network.with_input_for(width, height) if self._adapts else self._network
         size = (network.input_width, network.input_height)
         if size not in self._ready:
-            self._ready[size] = (Extractor(network, self._device), make_matcher(self.name, network))
+            self._ready[size] = (
+                Extractor(network, self._device),
+                chosen_matcher_class(self.name, network)(network),
+            )
         return self._ready[size]
 
 

@@ -24,7 +24,7 @@ from scene_geo_loc.core.atomic import write_json
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.progress import ProgressDisplay, no_display
 from scene_geo_loc.mapping.map_info import sha256_of
-from scene_geo_loc.matchers import MATCHERS
+from scene_geo_loc.matchers import matcher_choices
 from scene_geo_loc.networks import default
 
 _RESULT = "result.json"
@@ -94,11 +94,12 @@ class RealRun:
 
     def _matchers(self) -> tuple[list[str], list[str]]:
         """Returns the matchers that run, and a sentence for each other one."""
+        choices = matcher_choices()
         for name in self.matchers or ():
-            if name not in MATCHERS:
-                raise SceneGeoLocError(f"There is no matcher {name!r}; name {', '.join(MATCHERS)}.")
+            if name not in choices:
+                raise SceneGeoLocError(f"There is no matcher {name!r}; name {', '.join(choices)}.")
         running, missing = [], []
-        for name in self.matchers or MATCHERS:
+        for name in self.matchers or choices:
             reason = why_not_run(name, self.network, self.device)
             if reason is None:
                 running.append(name)

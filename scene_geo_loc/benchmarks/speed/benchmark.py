@@ -25,7 +25,7 @@ from scene_geo_loc.core.progress import ProgressDisplay, no_display
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings
-from scene_geo_loc.matchers import MATCHERS
+from scene_geo_loc.matchers import matcher_choices
 from scene_geo_loc.ros.harness.load_test import LoadTestResult, run_load_test
 from scene_geo_loc.simulation.recordings.drive import DriveSettings, simulate
 from scene_geo_loc.simulation.vehicle.sensors import Rig
@@ -108,7 +108,8 @@ def measure_speed(out: Path, minutes: float, show: ProgressDisplay = no_display)
         maps = Path(folder)
         frames = list(traversal.frames())
         with show("building maps", "maps") as on_progress:
-            total = 2 + len(MATCHERS)
+            default, choices = BuilderSettings().matcher, matcher_choices()
+            total = 2 + len(choices)
             build_s, keyframes = time_build(traversal, maps / "small")
             on_progress(1, total)
             enlarge_map(maps / "small", QUERIED_MAP_KEYFRAMES, maps / "map")
@@ -117,10 +118,10 @@ def measure_speed(out: Path, minutes: float, show: ProgressDisplay = no_display)
             on_progress(3, total)
             opening = time_opening(maps / "large")
             shutil.rmtree(maps / "large")
-            sizes = {BuilderSettings().matcher: bytes_a_keyframe(maps / "small")}
+            sizes = {default: bytes_a_keyframe(maps / "small")}
             matchers: dict[str, Times] = {}
             not_timed: list[str] = []
-            for number, matcher in enumerate((name for name in MATCHERS if name not in sizes), start=4):
+            for number, matcher in enumerate((name for name in choices if name != default), start=4):
                 try:
                     time_build(traversal, maps / matcher, matcher)
                 except CheckpointError as missing:

@@ -21,6 +21,7 @@ from scene_geo_loc.mapping.builder import BuilderSettings, build_map
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.map_info import FileRecord, sha256_of, write_info
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.matchers import NETWORK_FEATURES
 from scene_geo_loc.networks.default import FITTED_SIZE
 from scene_geo_loc.networks.runtime.extractor import Extractor
 from scene_geo_loc.traversals.frame import Frame, Traversal
@@ -100,7 +101,7 @@ def time_queries(localizer: Localizer, frames: Iterable[Frame]) -> dict[str, Tim
     return {step: Times.of(spent) for step, spent in steps.items()}
 
 
-def time_build(traversal: Traversal, out: Path, matcher: str = "encoder") -> tuple[float, int]:
+def time_build(traversal: Traversal, out: Path, matcher: str = NETWORK_FEATURES) -> tuple[float, int]:
     """Returns the seconds that the build of a map takes, and its number of keyframes.
 
     Raises CheckpointError if the matcher's weights are not installed.

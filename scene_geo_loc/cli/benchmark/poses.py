@@ -11,7 +11,7 @@ from scene_geo_loc.cli.options.common import JsonFile
 from scene_geo_loc.cli.options.settings import setting
 from scene_geo_loc.cli.options.source import Format, Poses
 from scene_geo_loc.mapping.settings import BuilderSettings
-from scene_geo_loc.matchers import MATCHERS
+from scene_geo_loc.matchers import NETWORK_FEATURES, matcher_choices
 
 
 def pose(
@@ -47,7 +47,7 @@ def pose(
     matcher: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"Local features to match: {', '.join(MATCHERS)}. May be repeated.",
+            help=f"Local features to match: {', '.join(matcher_choices())}. May be repeated.",
         ),
     ] = None,
     cache: Annotated[
@@ -111,7 +111,7 @@ def pose(
         poses=poses,
         cameras=camera or (),
     )
-    run = PoseBenchmarkRun(network or [None], matcher or ["encoder"], cache, device, show=progress)
+    run = PoseBenchmarkRun(network or [None], matcher or [NETWORK_FEATURES], cache, device, show=progress)
     done = PoseBenchmark(
         machine=describe_machine(),
         sets=[queries for experiment in experiments for queries in run.run(experiment)],

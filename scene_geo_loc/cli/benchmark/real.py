@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from scene_geo_loc.cli.options.common import Device, JsonFile
-from scene_geo_loc.matchers import MATCHERS
+from scene_geo_loc.matchers import matcher_choices
 
 
 def real(
@@ -24,7 +24,8 @@ def real(
     matcher: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"Matcher to compare: {', '.join(MATCHERS)}. May be repeated. Default: all that run here."
+            help=f"Matcher to compare: {', '.join(matcher_choices())}. May be repeated. "
+            "Default: all that run here."
         ),
     ] = None,
     network: Annotated[
@@ -50,7 +51,7 @@ def real(
     Examples:
         scene-geo-loc benchmark real datasets --cache done --write real_results.md
 
-        scene-geo-loc benchmark real datasets --sets 7scenes --matcher encoder --matcher sift --json
+        scene-geo-loc benchmark real datasets --sets 7scenes --matcher network --matcher sift --json
         rooms.json
     """
     from scene_geo_loc.benchmarks.real.page import write_real_results

@@ -141,7 +141,7 @@ class KeypointHead(FeatureHead):
     sees_around = True
     finds_keypoints = True
     reduction = 2
-    input_area = 544 * 408
+    input_area = 544 * 416
     stage = Stage(64, CELL, (CELL - 1) / 2)
 
     def __init__(self, encoder: Encoder) -> None:

@@ -91,7 +91,7 @@ def test_the_share_is_that_of_the_matches_within_the_bound(
     Oracle.H = homography(0, (640, 480), WARPS[0])
     monkeypatch.setattr(module, "homography", lambda *_: Oracle.H)
     monkeypatch.setattr(module, "ImageMatcher", Oracle)
-    parts = FixedCameras(tmp_path).run("encoder", Tools(tmp_path))
+    parts = FixedCameras(tmp_path).run("network", Tools(tmp_path))
     assert [part.name for part in parts[:2]] == [f"all cameras, {warps.name}" for warps in WARPS]
     assert len(parts) == 6
     assert parts[0].queries == 2 * PAIRS

@@ -138,7 +138,7 @@ def test_a_source_without_depth_is_mapped_by_what_the_network_infers(room: Room,
     assert result.exit_code == 0, result.output
     (queries,) = read_benchmark(tmp_path / "mono.json").sets
     assert {method.depth for method in queries.methods if not method.is_retrieval} == {"learned"}
-    assert list(queries.not_run) == ["sensor depth", "lidar depth", "tracked"]
+    assert list(queries.not_run) == ["sensor depth", "lidar depth", "retrieved by sequences", "tracked"]
 
 
 def test_without_any_depth_there_is_retrieval_alone(room: Room, tmp_path: Path) -> None:
@@ -148,7 +148,13 @@ def test_without_any_depth_there_is_retrieval_alone(room: Room, tmp_path: Path) 
     assert result.exit_code == 0, result.output
     (queries,) = json.loads((tmp_path / "mono.json").read_text())["sets"]
     assert [method["step"] for method in queries["methods"]] == ["retrieval"]
-    assert list(queries["not_run"]) == ["sensor depth", "lidar depth", "learned depth", "tracked"]
+    assert list(queries["not_run"]) == [
+        "sensor depth",
+        "lidar depth",
+        "learned depth",
+        "retrieved by sequences",
+        "tracked",
+    ]
 
 
 def test_scenes_of_the_paper_are_run_one_by_one_by_their_splits(data_dir: Path, tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from scene_geo_loc.benchmarks.poses.methods import (
     DEPTHS,
     LEARNED,
     METHODS,
+    ODOMETRY_METHODS,
     RIG_METHOD,
-    TRACKED_METHOD,
     Depth,
     MapConfig,
     Method,
@@ -188,9 +188,11 @@ class PoseBenchmarkRun:
     ) -> QuerySetResult:
         methods = list(self.methods)
         if has_odometry(queries):
-            methods.append(TRACKED_METHOD)
+            methods.extend(ODOMETRY_METHODS)
         else:
-            not_run = {**not_run, TRACKED_METHOD.name: "The queries have no odometry to be followed by."}
+            not_run = not_run | {
+                method.name: "The queries have no odometry to be followed by." for method in ODOMETRY_METHODS
+            }
         if isinstance(queries, RigTraversal):
             methods.append(RIG_METHOD)
         rows = [self._row(config, opened, method) for config, opened in maps for method in methods]

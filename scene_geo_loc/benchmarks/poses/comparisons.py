@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.benchmarks.poses.methods import RIG_METHOD, TRACKED_METHOD
+from scene_geo_loc.benchmarks.poses.methods import ODOMETRY_METHODS, RIG_METHOD
 from scene_geo_loc.benchmarks.poses.results import MethodResult, QuerySetResult
 from scene_geo_loc.benchmarks.poses.table import label
 from scene_geo_loc.metrics.paired import RESAMPLES, Interval, difference_along
@@ -20,6 +20,9 @@ NOTE = (
     "does not contain 0."
 )
 
+_NOT_ALONE = {method.name for method in (*ODOMETRY_METHODS, RIG_METHOD)}
+"""Methods that take more than a single image."""
+
 
 def pairs(queries: QuerySetResult) -> Iterator[tuple[MethodResult, MethodResult]]:
     """Yields pairs of methods that differ in one step, depth, matcher or network; the later one first."""
@@ -30,8 +33,7 @@ def pairs(queries: QuerySetResult) -> Iterator[tuple[MethodResult, MethodResult]
         own = [m for m in verified if (m.network, m.matcher, m.depth) == config]
         for before, after in pairwise([queries.retrieval_of(own[0]), *own]):
             yield after, before
-        alone = [method for method in own if method.step not in (TRACKED_METHOD.name, RIG_METHOD.name)]
-        last.append(alone[-1])
+        last.append([method for method in own if method.step not in _NOT_ALONE][-1])
     for i, before in enumerate(last):
         for after in last[i + 1 :]:
             traits = ((before.network, after.network), (before.matcher, after.matcher))

@@ -56,17 +56,21 @@ METHODS = (
             min_inlier_ratio=0.1,
             min_coverage=0.0,
             min_similarity=-1.0,
+            sequence_images=1,
         ),
     ),
-    Method("pooled", LocalizerSettings(compared=0, retrieved=5, final_fit=False)),
-    Method("pooled, refined", LocalizerSettings(compared=0, retrieved=5)),
-    Method("re-ranked, pooled, refined", LocalizerSettings()),
+    Method("pooled", LocalizerSettings(compared=0, retrieved=5, final_fit=False, sequence_images=1)),
+    Method("pooled, refined", LocalizerSettings(compared=0, retrieved=5, sequence_images=1)),
+    Method("re-ranked, pooled, refined", LocalizerSettings(sequence_images=1)),
 )
-"""Methods from the paper's rule to the package's default, each compared with the previous one."""
+"""Methods of single images, from the paper's rule to the package's default, each compared with the last."""
 
 
-TRACKED_METHOD = Method("tracked", LocalizerSettings(), is_tracked=True)
-"""Last method of a single camera, for queries with odometry."""
+ODOMETRY_METHODS = (
+    Method("retrieved by sequences", LocalizerSettings()),
+    Method("tracked", LocalizerSettings(), is_tracked=True),
+)
+"""Methods of a single camera after those, for queries with odometry."""
 
 RIG_METHOD = Method("all cameras together", LocalizerSettings(), is_rig=True)
 """Last method of a source with several cameras."""

@@ -315,8 +315,8 @@ def test_an_image_without_keypoints_has_no_pose(
 ) -> None:
     found = KeypointNetwork.detect
 
-    def detect(self: KeypointNetwork, image: np.ndarray) -> Any:
-        pixels, descriptors, size = found(self, image)
+    def detect(self: KeypointNetwork, image: np.ndarray, scale: tuple[float, float]) -> Any:
+        pixels, descriptors, size = found(self, image, scale)
         return pixels[:0], descriptors[:0], size
 
     monkeypatch.setattr(KeypointNetwork, "detect", detect)

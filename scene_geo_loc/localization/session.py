@@ -70,7 +70,7 @@ class Session:
 
     Args:
         localizer: estimates the pose of each image.
-        tracker: fuses the estimates over time; None to localize each image on its own.
+        tracker: fuses the estimates over time; None to solve the pose of each image on its own.
     """
 
     def __init__(self, localizer: Localizer, tracker: Tracker | None = None) -> None:
@@ -81,7 +81,7 @@ class Session:
 
     @property
     def is_tracking(self) -> bool:
-        """True if poses are fused over time, which makes use of odometry."""
+        """True if poses are fused over time."""
         return self.tracker is not None
 
     def localize(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+from room import Room
 
-from scene_geo_loc.geometry.pose import make_pose
+from scene_geo_loc.geometry.pose import inverse, make_pose, position_error_m
+from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.retrieval.image_sequence import (
     LONGEST_GAP_S,
     NEAR_M,
@@ -14,6 +20,8 @@ from scene_geo_loc.localization.retrieval.image_sequence import (
     KeyframeVotes,
     sequence_votes,
 )
+from scene_geo_loc.localization.session import Session
+from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 SECOND = 10**9
 HOUSES = "abcdabceabcf"
@@ -124,6 +132,14 @@ def test_cameras_of_a_rig_vote_from_their_own_mountings() -> None:
     assert behind.argmax() == 12 + 6
 
 
+def test_votes_are_the_same_far_from_the_map_s_origin() -> None:
+    earlier = driven((0.0, "e"), (2.0, "a"), (4.0, "b")).before(3 * SECOND, at(6.0))
+    utm = make_pose(turned(30.0), (5e5, 4e6, 100.0))
+    np.testing.assert_allclose(
+        sequence_votes(EVERYWHERE, np.eye(4), earlier, utm @ STREET), votes(earlier), atol=1e-6
+    )
+
+
 def test_standing_still_adds_nothing() -> None:
     sequence = driven((0.0, "a"), (0.0, "b"), (0.3, "c"), (0.1, "d"))
     assert sequence.before(4 * SECOND, at(0.2)) == []
@@ -168,3 +184,31 @@ def test_images_without_odometry_or_votes_add_nothing() -> None:
     assert len(sequence.before(3 * SECOND, at(4.0))) == 1
     sequence.reset()
     assert sequence.before(3 * SECOND, at(4.0)) == []
+
+
+@pytest.mark.slow
+def test_a_session_retrieves_by_sequence_and_localizes_as_without(room: Room, room_map: Path) -> None:
+    session = Session(Localizer(ReferenceMap.open(room_map), device="cpu"))
+    frames = [room.frame(-2.1, 0.4, 7.0), room.frame(0.2, 0.4, 7.0)]
+    first, second = (
+        session.localize(i * SECOND, frame, frame.T_map_camera).estimate for i, frame in enumerate(frames)
+    )
+    assert {candidate.votes for candidate in first.candidates} == {0.0}
+    assert max(candidate.votes for candidate in second.candidates) > 0
+    alone = session.localizer.localize(frames[1])
+    assert {candidate.votes for candidate in alone.candidates} == {0.0}
+    for estimate in (second, alone):
+        assert estimate.status is Status.LOCALIZED
+        assert position_error_m(frames[1].T_map_camera, estimate.T_map_camera) < 0.1
+
+
+@pytest.mark.slow
+def test_votes_do_not_make_an_image_of_another_place_accepted(room: Room, room_map: Path) -> None:
+    localizer = Localizer(ReferenceMap.open(room_map), device="cpu")
+    frame = room.frame(-2.1, 0.4, 7.0)
+    (camera,) = localizer.localize(frame).cameras
+    assert camera.votes is not None
+    before = EarlierImage(inverse(frame.T_map_camera) @ frame.T_map_camera, camera.votes)
+    noise = np.random.default_rng(0).integers(0, 255, frame.image.shape, np.uint8)
+    elsewhere = localizer.localize(replace(frame, image=noise), earlier=lambda: [before] * 20)
+    assert elsewhere.status is not Status.LOCALIZED

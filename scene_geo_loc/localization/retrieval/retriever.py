@@ -77,13 +77,14 @@ class Retriever:
         if similarity < limit:
             return Retrieval(candidates, rejection=Rejection(RejectionKind.UNKNOWN_PLACE, similarity, limit))
         candidates = self._compared(features, candidates, settings)
-        own = KeyframeVotes.of(keyframes, np.array([candidate.score for candidate in candidates]))
-        votes = sequence_votes(keyframes, T_base_camera, earlier(), self._map.T_map_camera)
+        votes = KeyframeVotes.of(keyframes, np.array([candidate.score for candidate in candidates]))
+        votes_before = sequence_votes(keyframes, T_base_camera, earlier(), self._map.T_map_camera)
         candidates = [
-            replace(candidate, votes=float(vote)) for candidate, vote in zip(candidates, votes, strict=True)
+            replace(candidate, votes=float(value))
+            for candidate, value in zip(candidates, votes_before, strict=True)
         ]
         ranked = sorted(candidates, key=lambda candidate: candidate.score, reverse=True)
-        return Retrieval(ranked[:count], own)
+        return Retrieval(ranked[:count], votes)
 
     def _compared(
         self, features: SceneFeatures, candidates: list[Candidate], settings: LocalizerSettings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.ros.common.camera_input import StampOrder
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Event
 from scene_geo_loc.ros.common.diagnostics import Level, Report
+from scene_geo_loc.ros.common.managed_node import LibraryLog
 from scene_geo_loc.ros.common.messages import (
     camera_info_message,
     image_message,
@@ -238,3 +240,26 @@ def test_the_report_of_localization_says_what_is_wrong(
 def test_the_report_of_localization_names_what_runs_the_network() -> None:
     values = LocalizationFacts(**(HEALTHY | {"device": "cpu", "backend": "openvino"})).report().values
     assert (values["device"], values["backend"], values["pnp_solver"]) == ("cpu", "openvino", "PoseLib")
+
+
+def test_a_node_logs_what_the_library_logs() -> None:
+    class Logger:
+        def __init__(self) -> None:
+            self.lines: list[tuple[str, str]] = []
+
+        def info(self, line: str) -> None:
+            self.lines.append(("info", line))
+
+        def warning(self, line: str) -> None:
+            self.lines.append(("warning", line))
+
+    logger, library = Logger(), logging.getLogger("scene_geo_loc.test_pieces")
+    library.setLevel(logging.DEBUG)
+    library.addHandler(LibraryLog(logger))
+    library.debug("detail")
+    library.info("images are read at %dx%d", 448, 352)
+    library.warning("a backend does not start")
+    assert logger.lines == [
+        ("info", "images are read at 448x352"),
+        ("warning", "a backend does not start"),
+    ]

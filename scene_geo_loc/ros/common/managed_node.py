@@ -55,7 +55,7 @@ class ManagedNode(LifecycleNode, ABC):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Prepares the node; fails, and stays unconfigured, where it cannot work."""
         self.counters = Counters()
-        library, handler = logging.getLogger(__name__.partition(".")[0]), _NodeLog(self.get_logger())
+        library, handler = logging.getLogger(__name__.partition(".")[0]), LibraryLog(self.get_logger())
         library.addHandler(handler)
         self.while_configured.callback(library.removeHandler, handler)
         self.while_configured.callback(library.setLevel, library.level)
@@ -167,7 +167,7 @@ class ManagedNode(LifecycleNode, ABC):
             return response
 
 
-class _NodeLog(logging.Handler):
+class LibraryLog(logging.Handler):
     """Passes the library's log on to that of a node, such as a backend that does not start."""
 
     def __init__(self, logger: Any) -> None:

@@ -153,7 +153,7 @@ class Localizer:
 
     def _choose_size(self, camera: Camera) -> tuple[int, int]:
         """Returns the network's input size for a camera's images; another one than the map's is logged."""
-        if self.matcher.depth_pixels is not None:  # features of cells need the map's
+        if not self.matcher.is_resizable:
             return self._input_size
         size = reading_size(camera, self.map.cameras, self.extractor.network)
         if size.input_size != self._input_size:

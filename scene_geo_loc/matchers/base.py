@@ -36,6 +36,7 @@ class Matcher(ABC):
         input_size: width and height (2,) of the network's input.
         depth_pixels: pixels (F, 2) of its features in the network's input where they are the same in every
             image; None for keypoints.
+        is_resizable: whether images of another lens than the map's are read at another size.
     """
 
     name: ClassVar[str]
@@ -46,6 +47,7 @@ class Matcher(ABC):
     rerank_subset: slice | NDArray[np.intp]
     storage: FeatureStorage
     depth_pixels: NDArray[np.float64] | None = None
+    is_resizable: bool = True
 
     def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:
         """Takes the network that describes the map's images, and the file that `save` wrote, or None.

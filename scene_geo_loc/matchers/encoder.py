@@ -38,6 +38,7 @@ class EncoderMatcher(Matcher):
     min_inlier_ratio = 0.13
     min_coverage = 0.5
     rerank_subset = slice(None)
+    is_resizable = False
     storage: EncoderStorage
 
     def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:

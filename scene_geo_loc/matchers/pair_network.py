@@ -36,7 +36,7 @@ class PairNetworkMatcher(Matcher):
         self.keypoints, self.pair_network = keypoints, network
         self.name = keypoints.name  # type: ignore[misc]  # of the stored features
         self.input_size, self.storage = keypoints.input_size, keypoints.storage
-        self.rerank_subset = keypoints.rerank_subset
+        self.rerank_subset, self.is_resizable = keypoints.rerank_subset, keypoints.is_resizable
         self.min_inlier_ratio = keypoints.min_inlier_ratio
         self.min_coverage = keypoints.min_coverage
         outputs = (network.description.matches, network.description.scores)

@@ -14,13 +14,18 @@ from scene_geo_loc.networks.inference_network import InferenceNetwork
 
 
 class SiftMatcher(KeypointMatcher):
-    """OpenCV's SIFT."""
+    """OpenCV's SIFT.
+
+    It finds features at any scale by itself.  Of images through a lens of twice the map's focal length, read
+    at 0.6 of the map's size, it localized 35 of 47 instead of 27, but two of them more than a metre off.
+    """
 
     name = "sift"
     min_inlier_ratio = 0.05
     min_coverage = 0.3
     capacity = 400
     channels = 128
+    is_resizable = False
 
     def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:
         super().__init__(network, weights_path)

@@ -17,6 +17,9 @@ from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.localization.reading_size import ReadingSize, reading_size, resized_pixels
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.matchers.base import Matcher
+from scene_geo_loc.matchers.encoder import EncoderMatcher
+from scene_geo_loc.matchers.sift import SiftMatcher
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.traversals.frame import Frame
@@ -124,6 +127,11 @@ def test_a_camera_of_another_focal_length_is_localized(
     seen = transform(inverse(frame.T_map_camera), matches.points_map[matches.inlier])
     away = np.linalg.norm(camera.project(seen) - matches.query_pixels[matches.inlier], axis=1)
     assert np.median(away) < 4
+
+
+@pytest.mark.parametrize("matcher", [EncoderMatcher, SiftMatcher])
+def test_some_matchers_read_images_of_all_lenses_alike(matcher: type[Matcher]) -> None:
+    assert not matcher.is_resizable
 
 
 @pytest.mark.slow

@@ -56,7 +56,9 @@ def test_a_rig_is_localized_together_and_its_first_camera_alone(
 ) -> None:
     passes = []
     extract = Extractor.extract
-    monkeypatch.setattr(Extractor, "extract", lambda self, image: passes.append(0) or extract(self, image))
+    monkeypatch.setattr(
+        Extractor, "extract", lambda self, image, size=None: passes.append(0) or extract(self, image, size)
+    )
     experiment = Experiment(
         "morning", rig(room, 0.0), {"evening": rig(room, 0.2)}, BuilderSettings(), Place.INDOORS
     )

@@ -48,9 +48,9 @@ def counted_passes() -> Iterator[list[Any]]:
     done: list[Any] = []
     extract = Extractor.extract
 
-    def counted(self: Extractor, image: Any) -> Any:
+    def counted(self: Extractor, image: Any, input_size: tuple[int, int] | None = None) -> Any:
         done.append(image)
-        return extract(self, image)
+        return extract(self, image, input_size)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Extractor, "extract", counted)

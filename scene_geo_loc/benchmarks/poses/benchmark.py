@@ -284,24 +284,21 @@ class SharedExtractor(Extractor):
 
     def extract(self, image: NDArray[np.uint8], input_size: tuple[int, int] | None = None) -> SceneFeatures:
         """Returns the features of an image, without another forward pass if it was among the last ones."""
-        known = self._find(image, input_size)
+        size = input_size or self.input_size
+        passes = (known for known in self._last if known.image is image and known.input_size == size)
+        known = next(passes, None)
         if known is None:
             stopwatch = Stopwatch()
             with stopwatch.step("describe"):
-                features = super().extract(image, input_size)
-            known = _Pass(image, input_size, features, stopwatch.times_ms["describe"])
+                features = super().extract(image, size)
+            known = _Pass(image, size, features, stopwatch.times_ms["describe"])
             self._last.append(known)
         return known.features
 
     def pass_ms(self, image: NDArray[np.uint8]) -> float:
         """Returns the time of the forward pass of one of the last images; 0 for any other."""
-        known = self._find(image)
+        known = next((known for known in self._last if known.image is image), None)
         return 0.0 if known is None else known.ms
-
-    def _find(self, image: NDArray[np.uint8], input_size: tuple[int, int] | None = None) -> _Pass | None:
-        return next(
-            (known for known in self._last if known.image is image and known.input_size == input_size), None
-        )
 
 
 @dataclass(frozen=True)
@@ -309,6 +306,6 @@ class _Pass:
     """A forward pass: its image and the size it was read at, features and time."""
 
     image: NDArray[np.uint8]
-    input_size: tuple[int, int] | None
+    input_size: tuple[int, int]
     features: SceneFeatures
     ms: float

@@ -75,6 +75,13 @@ class LocalizerSettings(BaseModel):
         le=1,
         description="share of the matches that must agree with a pose; unset: as the map's matcher needs",
     )
+    min_precise_ratio: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="share of the matches that must agree with a pose within a third of an inlier's largest "
+        "error; unset: as the map's matcher needs",
+    )
     min_coverage: float | None = Field(
         default=None,
         ge=0,

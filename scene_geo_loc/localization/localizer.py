@@ -73,6 +73,9 @@ WIDE_FIT_STEPS = 3
 MIN_SPREAD = 0.05
 """Least standard deviation of the inliers' pixels across their principal axis, in heights of the input."""
 
+PRECISE = 1 / 3
+"""Largest error of a match that agrees precisely, as a share of an inlier's largest error."""
+
 CAMERAS = 64
 """Number of cameras whose reading size is kept."""
 
@@ -85,7 +88,8 @@ class Localizer:
         settings: the given settings.
         extractor: runs the map's network.
         matcher: matcher of the map's local features.
-        min_inliers, min_inlier_ratio, min_coverage: those of the settings, or else of the matcher.
+        min_inliers, min_inlier_ratio, min_precise_ratio, min_coverage: those of the settings, or else of the
+            matcher.
     """
 
     def __init__(
@@ -138,6 +142,9 @@ class Localizer:
             own.min_inlier_ratio if asked.min_inlier_ratio is None else asked.min_inlier_ratio
         )
         self.min_coverage = own.min_coverage if asked.min_coverage is None else asked.min_coverage
+        self.min_precise_ratio = (
+            own.min_precise_ratio if asked.min_precise_ratio is None else asked.min_precise_ratio
+        )
         self._reading_size = lru_cache(CAMERAS)(self._choose_size)
         self._second_look = SecondLook(self, asked.second_look_share)
 
@@ -424,6 +431,19 @@ class Localizer:
             return Rejection(RejectionKind.COVERAGE, coverage, self.min_coverage)
         return None
 
+    def _reject_look_alike(self, solution: Solution, queries: Sequence[QueryMatches]) -> Rejection | None:
+        """Returns why a fitted pose is not accepted that agrees with its matches, but only roughly, or None.
+
+        Another place that looks alike, built of the same parts in other places, agrees within the error of an
+        inlier; the place itself mostly within a third of it.
+        """
+        matches = [queries[i].geometry for i in solution.confirming(self.min_inlier_ratio)]
+        near = [camera.errors(solution.T_map_base) <= PRECISE * self._max_error_px for camera in matches]
+        share = max(float(mask.mean()) for mask in near)
+        if share < self.min_precise_ratio:
+            return Rejection(RejectionKind.PRECISE_RATIO, share, self.min_precise_ratio)
+        return None
+
     def _relative_size(self, query: QueryMatches) -> float:
         """Returns the side of the input that an image was read at in the map's, 1 at most.
 
@@ -450,7 +470,7 @@ class Localizer:
         cameras = solution.confirming(self.min_inlier_ratio)
         voted = np.concatenate([solution.inliers[i][solution.voters[i]] for i in cameras])
         estimate.inliers, estimate.inlier_ratio = int(voted.sum()), float(voted.mean())
-        estimate.rejection = self._reject(solution, queries)
+        estimate.rejection = self._reject(solution, queries) or self._reject_look_alike(solution, queries)
         if estimate.rejection is not None:
             return estimate
         pose, limit = solution.T_map_base, FIT_WIDTH * self._max_error_px

@@ -19,6 +19,7 @@ class RejectionKind(str, Enum):
     NO_POSE = "no_pose"
     INLIERS = "inliers"
     INLIER_RATIO = "inlier_ratio"
+    PRECISE_RATIO = "precise_ratio"
     INLIER_SPREAD = "inlier_spread"
     COVERAGE = "coverage"
     UNDETERMINED = "undetermined"
@@ -41,6 +42,8 @@ _SENTENCES = {
     RejectionKind.NO_POSE: "No pose agrees with the {value:.0f} matches that have a depth.",
     RejectionKind.INLIERS: "Inliers {value:.0f} < {limit:.0f}: so few can agree by chance.",
     RejectionKind.INLIER_RATIO: "Inlier ratio {percent} < {limit_percent}.",
+    RejectionKind.PRECISE_RATIO: "Only {percent} < {limit_percent} of the matches agree precisely: "
+    "the place may be another that looks alike.",
     RejectionKind.INLIER_SPREAD: "Inliers lie on one line or in one spot of the image: "
     "spread {value:.1f} px < {limit:.1f} px.",
     RejectionKind.COVERAGE: "Inliers cover {percent} < {limit_percent} of the image.",

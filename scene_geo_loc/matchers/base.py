@@ -26,9 +26,9 @@ class Matcher(ABC):
         min_inlier_ratio, min_coverage: least shares of its matches and of the image that must support a
             pose, see `LocalizerSettings`.  Those of the package were chosen on simulated drives in sun, snow
             and night, so that almost no query is accepted when its place is not among the candidates: 1 in
-            354 with the encoder.  Those of XFeat's keypoints were chosen on a walk indoors with every fifth
-            frame mapped: with a least similarity and number of inliers a smaller share is enough, and none of
-            556 images of other places was accepted.
+            354 with the encoder.
+        min_precise_ratio: least share of its matches that must support a pose precisely.  With it, and a
+            least similarity and number of inliers, smaller shares are enough for XFeat's keypoints.
         min_inliers: least number of matches that must support a pose.
         min_similarity: least cosine of a match; None: every mutual nearest neighbour is one.
         rerank_subset: rows of the few features of a query that candidates are re-ranked by.
@@ -42,6 +42,7 @@ class Matcher(ABC):
     name: ClassVar[str]
     min_inlier_ratio: float
     min_coverage: float
+    min_precise_ratio: float = 0.0
     min_inliers: int = 0
     min_similarity: float | None = None
     rerank_subset: slice | NDArray[np.intp]

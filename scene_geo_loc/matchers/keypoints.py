@@ -68,6 +68,7 @@ class XFeatThresholds:
 
     min_inlier_ratio = 0.1
     min_coverage = 0.2
+    min_precise_ratio = 0.07
     min_inliers = 40
     min_similarity: float | None = 0.75
 

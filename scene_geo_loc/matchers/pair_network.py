@@ -38,7 +38,7 @@ class PairNetworkMatcher(Matcher):
         self.input_size, self.storage = keypoints.input_size, keypoints.storage
         self.rerank_subset, self.is_resizable = keypoints.rerank_subset, keypoints.is_resizable
         self.min_inlier_ratio = keypoints.min_inlier_ratio
-        self.min_coverage = keypoints.min_coverage
+        self.min_precise_ratio, self.min_coverage = keypoints.min_precise_ratio, keypoints.min_coverage
         outputs = (network.description.matches, network.description.scores)
         self._runner = GraphRunner(network, [name for name in outputs if name is not None], device)
         self._check_channels()

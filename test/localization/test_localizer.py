@@ -220,6 +220,19 @@ def test_a_pose_needs_the_least_number_of_inliers(localizer: Localizer, room_map
     assert (estimate.kind, estimate.rejection.limit) == (RejectionKind.INLIERS, 10 * found)
 
 
+def test_a_pose_that_its_matches_agree_with_roughly_is_that_of_a_place_that_looks_alike(
+    localizer: Localizer, room_map: Path, query: Frame
+) -> None:
+    assert localizer.min_precise_ratio > 0
+    assert localizer.localize(query).status is Status.LOCALIZED
+    strict = Localizer(ReferenceMap.open(room_map), LocalizerSettings(min_precise_ratio=0.95), "cpu")
+    estimate = strict.localize(query)
+    assert estimate.status is Status.RETRIEVED_ONLY
+    assert estimate.rejection is not None
+    assert (estimate.kind, estimate.rejection.limit) == (RejectionKind.PRECISE_RATIO, 0.95)
+    assert estimate.inlier_ratio > estimate.rejection.value > localizer.min_precise_ratio
+
+
 def test_matches_that_agree_in_a_part_of_the_image_only_are_not_believed(
     room_map: Path, query: Frame
 ) -> None:

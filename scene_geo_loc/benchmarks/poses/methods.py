@@ -54,6 +54,7 @@ METHODS = (
             retrieved=5,
             refinement="per_candidate",
             min_inlier_ratio=0.1,
+            min_precise_ratio=0.0,
             min_coverage=0.0,
             min_similarity=-1.0,
             sequence_images=1,

@@ -9,6 +9,7 @@ a drive in sun is matched with another, large where snow has changed the scene o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -24,7 +25,7 @@ from scene_geo_loc.localization.least_squares import error_scale, linearised
 from scene_geo_loc.localization.pnp import CameraMatches, reprojection_errors
 
 BLOCK_PX = 40.0
-"""Side of the blocks of the image that are clusters of matches, in pixels of the network's input."""
+"""Side of the blocks of the image that are clusters of matches, pixels of an input of 320 x 240."""
 
 SHARED = 0.2
 """Shrinkage towards fully correlated blocks.
@@ -72,6 +73,7 @@ def normal_equations(
     camera: Camera,
     points_sigma: NDArray[np.float64] | None = None,
     keyframe: NDArray[np.int64] | None = None,
+    block_px: float = BLOCK_PX,
 ) -> NormalEquations:
     """Returns the normal equations of one camera's pose from its inliers.
 
@@ -81,13 +83,14 @@ def normal_equations(
         camera: intrinsics.
         points_sigma: (M, 3) metres, see `Matches`.
         keyframe: (M,) keyframe of each match; None where there is one keyframe only.
+        block_px: side of a block, in pixels of the camera.
     """
     scale = error_scale(reprojection_errors(T_map_camera, pixels, points_map, camera))
     residuals, J = linearised(T_map_camera, pixels, points_map, camera, points_sigma, scale)
     flat = J.reshape(6, -1)
     information = flat @ flat.T
     gradients = (J * residuals).sum(axis=1)
-    blocks = _block_numbers(pixels)
+    blocks = _block_numbers(pixels, block_px)
     variance = (residuals**2).sum() / max(residuals.size - 6, 1)
     all_shared = variance * len(pixels) / max(len(np.unique(blocks)), 1) * information
     scatter = SHARED * all_shared + (1 - SHARED) * _scatter(gradients, blocks, fitted=6)
@@ -96,7 +99,9 @@ def normal_equations(
     return NormalEquations(information, scatter)
 
 
-def pose_covariance(T_map_base: Pose, matches: Sequence[CameraMatches]) -> NDArray[np.float64] | None:
+def pose_covariance(
+    T_map_base: Pose, matches: Sequence[CameraMatches], block_px: float = BLOCK_PX
+) -> NDArray[np.float64] | None:
     """Returns the covariance (6, 6) of a pose from the inliers of all cameras, as `covariance_of`.
 
     The normal equations of the cameras, each expressed for the base, are summed.
@@ -112,6 +117,7 @@ def pose_covariance(T_map_base: Pose, matches: Sequence[CameraMatches]) -> NDArr
             camera.camera,
             camera.points_sigma,
             camera.keyframe,
+            block_px,
         )
         return of_camera.of_base(T_map_base[:3, 3] - T_map_camera[:3, 3])
 
@@ -148,14 +154,14 @@ def move_covariance(covariance: NDArray[np.float64], lever: NDArray[np.float64])
     return J @ covariance @ J.T
 
 
-def block_count(pixels: NDArray) -> int:
-    """Returns the number of blocks of side `BLOCK_PX` that pixels (N, 2) lie in."""
-    return len(np.unique(_block_numbers(pixels)))
+def block_count(pixels: NDArray, block_px: float) -> int:
+    """Returns the number of blocks of a side in pixels that pixels (N, 2) lie in."""
+    return len(np.unique(_block_numbers(pixels, block_px)))
 
 
-def blocks_of(width: int, height: int) -> int:
-    """Returns the number of blocks of side `BLOCK_PX` that an image has."""
-    columns, rows = (int(-(-side // BLOCK_PX)) for side in (width, height))
+def blocks_of(width: int, height: int, block_px: float) -> int:
+    """Returns the number of blocks of a side in pixels that an image has."""
+    columns, rows = (math.ceil(side / block_px) for side in (width, height))
     return columns * rows
 
 
@@ -169,7 +175,7 @@ def _scatter(gradients: NDArray[np.float64], cluster: NDArray[np.int64], fitted:
     return np.asarray(len(clusters) / max(len(clusters) - fitted, 1) * sums @ sums.T)
 
 
-def _block_numbers(pixels: NDArray) -> NDArray[np.int64]:
+def _block_numbers(pixels: NDArray, block_px: float) -> NDArray[np.int64]:
     """Returns the number (N,) of the block that each of the pixels (N, 2) lies in."""
-    columns, rows = np.floor(pixels.T / BLOCK_PX).astype(np.int64)
+    columns, rows = np.floor(pixels.T / block_px).astype(np.int64)
     return (columns << 32) + rows

@@ -17,7 +17,7 @@ from scene_geo_loc.core.errors import InferenceError, MapError
 from scene_geo_loc.core.parallel import available_cores
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse
-from scene_geo_loc.localization.covariance import block_count, blocks_of, pose_covariance
+from scene_geo_loc.localization.covariance import BLOCK_PX, block_count, blocks_of, pose_covariance
 from scene_geo_loc.localization.estimate import (
     SECOND_LOOK,
     CameraEstimate,
@@ -121,6 +121,7 @@ class Localizer:
         self._input_size = self.extractor.input_size
         enlarged = max(1.0, (network.input_width * network.input_height / INPUT_AREA) ** 0.5)
         self._max_error_px = self.settings.max_reprojection_error_px * enlarged
+        self._block_px = BLOCK_PX * enlarged
         map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
         self.matcher = make_matcher(
             reference_map.info.matcher,
@@ -271,7 +272,9 @@ class Localizer:
         with stopwatch.step("detect"):
             local = self.matcher.extract(image.image, features)
             pixels = resized_pixels(local.pixels, self._input_size, query.input_size)
-            query.blocks = min(block_count(pixels), blocks_of(*self._input_size))
+            query.blocks = min(
+                block_count(pixels, self._block_px), blocks_of(*self._input_size, self._block_px)
+            )
         with stopwatch.step("rerank"):
             self._rerank(local, query)
         with stopwatch.step("match"):
@@ -426,7 +429,9 @@ class Localizer:
         ]
         if all(widest < limit for widest, limit in spreads):
             return Rejection(RejectionKind.INLIER_SPREAD, *max(spreads))
-        coverage = sum(map(block_count, confirming)) / max(query.blocks for query in queries)
+        coverage = sum(block_count(pixels, self._block_px) for pixels in confirming) / max(
+            query.blocks for query in queries
+        )
         if coverage < self.min_coverage:
             return Rejection(RejectionKind.COVERAGE, coverage, self.min_coverage)
         return None
@@ -476,7 +481,7 @@ class Localizer:
         pose, limit = solution.T_map_base, FIT_WIDTH * self._max_error_px
         matches = [queries[i].geometry for i in cameras]
         fitted = [camera.where(camera.errors(pose) <= limit) for camera in matches]
-        estimate.covariance = pose_covariance(pose, fitted)
+        estimate.covariance = pose_covariance(pose, fitted, self._block_px)
         if estimate.covariance is None:
             estimate.rejection = Rejection(RejectionKind.UNDETERMINED)
             return estimate

@@ -25,7 +25,7 @@ from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 SECOND = 10**9
 HOUSES = "abcdabceabcf"
-"""What each of the keyframes, which are 2 m apart, shows."""
+"""House that each keyframe shows; the keyframes are 2 m apart."""
 
 
 def turned(degrees: float) -> np.ndarray:

@@ -108,7 +108,7 @@ def test_an_image_that_is_not_taken_is_lost_offline_and_an_error_where_measured(
 
 
 def seen_at(T_base_camera: np.ndarray) -> PoseEstimate:
-    """An image that looks like three keyframes, of which none is confirmed."""
+    """Returns the estimate of an image that looks like three keyframes and is not localized."""
     votes = KeyframeVotes.of(np.arange(3), np.array([0.2, 0.9, 0.1]))
     rejection = Rejection(RejectionKind.INLIER_RATIO, 0.05, 0.1)
     cameras = [CameraEstimate(T_base_camera, votes=votes)]

@@ -50,9 +50,12 @@ def test_a_large_late_map_is_resized_and_its_cells_span_the_image() -> None:
     assert cells.positions.imag.max() + cells.positions.imag.min() == pytest.approx(30 / 40, rel=0.02)
 
 
-def test_resizing_keeps_a_constant_late_map() -> None:
+@pytest.mark.parametrize("size", [(30, 40), (8, 11)])
+def test_a_constant_late_map_of_any_size_gives_as_many_cells_that_are_all_alike(
+    size: tuple[int, int],
+) -> None:
     cells = PlaceCells((30, 40, 16), np.zeros(16), np.eye(16))
-    constant = np.ones((30, 40, 16), np.float32) * np.arange(1, 17, dtype=np.float32)
+    constant = np.ones((*size, 16), np.float32) * np.arange(1, 17, dtype=np.float32)
     expected = np.arange(1, 17) / np.linalg.norm(np.arange(1, 17))
     np.testing.assert_allclose(
         cells.describe(constant), np.tile(expected, (len(cells.positions), 1)), atol=1e-5
@@ -83,12 +86,3 @@ def test_images_without_any_texture_give_no_numbers_that_are_not_finite() -> Non
 def test_late_maps_that_are_not_finite_are_refused() -> None:
     with pytest.raises(SceneGeoLocError, match="not finite"):
         PlaceCells.fit(SHAPE, np.full((3, *SHAPE), np.nan, np.float32))
-
-
-def test_a_smaller_late_map_has_as_many_cells() -> None:
-    cells = PlaceCells((30, 40, 16), np.zeros(16), np.eye(16))
-    constant = np.ones((8, 11, 16), np.float32) * np.arange(1, 17, dtype=np.float32)
-    expected = np.arange(1, 17) / np.linalg.norm(np.arange(1, 17))
-    np.testing.assert_allclose(
-        cells.describe(constant), np.tile(expected, (len(cells.positions), 1)), atol=1e-5
-    )

@@ -97,8 +97,8 @@ class PlaceCells:
     def _features(self, late_map: NDArray[np.floating]) -> NDArray[np.float32]:
         late = np.asarray(late_map, np.float32)
         by_row, by_column = map(_resizing, late.shape[:2], self._grid)
-        resized = np.tensordot(by_row, np.tensordot(by_column, late, axes=(1, 1)), axes=(1, 1))
-        return unit(CentredNetVLADHead.local_features(resized.reshape(-1, late.shape[2])))
+        rows = (by_row @ late.reshape(len(late), -1)).reshape(-1, *late.shape[1:])
+        return unit(CentredNetVLADHead.local_features((by_column @ rows).reshape(-1, late.shape[2])))
 
 
 @lru_cache

@@ -94,19 +94,16 @@ def sampled(grid: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[n
     """
     rows, columns = grid.shape[:2]
     first = np.floor(places).astype(np.intp)
-    weights = _cubic_weights((places - first).astype(np.float32))
-    values = np.zeros((len(places), grid.shape[2]), np.float32)
-    for down in range(4):
-        row = np.clip(first[:, 1] + down - 1, 0, rows - 1)
-        for right in range(4):
-            column = np.clip(first[:, 0] + right - 1, 0, columns - 1)
-            weight = weights[right][:, 0] * weights[down][:, 1]
-            values += weight[:, None] * grid[row, column]
-    return values
+    right, down = np.moveaxis(_cubic_weights((places - first).astype(np.float32)), 2, 0)
+    column, row = np.moveaxis(first[:, None] + np.arange(-1, 3)[:, None], 2, 0)
+    cells = np.clip(row, 0, rows - 1)[:, :, None] * columns + np.clip(column, 0, columns - 1)[:, None]
+    weights = down[:, :, None] * right[:, None]
+    around = grid.reshape(rows * columns, -1)[cells.reshape(-1, 16)]
+    return np.asarray((weights.reshape(-1, 1, 16) @ around)[:, 0])
 
 
-def _cubic_weights(beyond: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-    """Returns the weights (N, 2) of the four cells around places that lie so far beyond the second one."""
+def _cubic_weights(beyond: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the weights (N, 4, 2) of the cells around places, which lie so far (N, 2) beyond the second."""
 
     def near(x: NDArray[np.float32]) -> NDArray[np.float32]:
         return ((CUBIC + 2) * x - (CUBIC + 3)) * x * x + 1
@@ -114,4 +111,4 @@ def _cubic_weights(beyond: NDArray[np.float32]) -> tuple[NDArray[np.float32], ..
     def far(x: NDArray[np.float32]) -> NDArray[np.float32]:
         return ((CUBIC * x - 5 * CUBIC) * x + 8 * CUBIC) * x - 4 * CUBIC
 
-    return far(beyond + 1), near(beyond), near(1 - beyond), far(2 - beyond)
+    return np.stack([far(beyond + 1), near(beyond), near(1 - beyond), far(2 - beyond)], axis=1)

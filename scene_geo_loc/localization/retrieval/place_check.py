@@ -63,8 +63,10 @@ def agreement(
     is_possible = is_far & (scale >= _SCALES[0]) & (scale <= _SCALES[1])
     is_possible &= np.abs(np.angle(turn)) <= _LARGEST_TURN
     shift = ends_here[:, :HYPOTHESES] - turn * ends_there[:, :HYPOTHESES]
-    squares = _squares(turn, shift, there, here, np.where(is_match, 0.0, 1e3))
-    support = np.maximum(0, 1 - squares / np.float32(TOLERANCE**2)).sum(axis=2)
+    nearness = _squares(turn, shift, there, here, np.where(is_match, 0.0, 1e3))
+    nearness *= np.float32(-1 / TOLERANCE**2)
+    nearness += 1
+    support = np.maximum(nearness, 0, out=nearness).sum(axis=2)
     return np.asarray(np.where(is_possible, support, 0).max(axis=1) / cells, np.float64)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,41 +69,37 @@ class Retriever:
                 kind = RejectionKind.NO_KEYFRAME_NEAR_PRIOR
                 return Retrieval(rejection=Rejection(kind, float(away.min()), prior.radius_m))
         count = max(settings.retrieved, settings.candidates)
-        keyframes, similarities = self._map.index.search(
+        keyframes, cosines = self._map.index.search(
             features.global_descriptor, max(count, settings.compared), among
         )
-        candidates = [Candidate(int(k), float(s)) for k, s in zip(keyframes, similarities, strict=True)]
-        similarity, limit = candidates[0].similarity, settings.min_similarity
-        if similarity < limit:
-            return Retrieval(candidates, rejection=Rejection(RejectionKind.UNKNOWN_PLACE, similarity, limit))
-        candidates = self._compared(features, candidates, settings)
-        votes = KeyframeVotes.of(keyframes, np.array([candidate.score for candidate in candidates]))
+        similarities = cosines.astype(np.float64)
+        best, limit = float(similarities[0]), settings.min_similarity
+        if best < limit:
+            candidates = [Candidate(int(k), float(s)) for k, s in zip(keyframes, similarities, strict=True)]
+            return Retrieval(candidates, rejection=Rejection(RejectionKind.UNKNOWN_PLACE, best, limit))
+        agreements = self._agreements(features, keyframes, settings)
+        scores = similarities + agreements
+        votes = KeyframeVotes.of(keyframes, scores)
         votes_before = sequence_votes(keyframes, T_base_camera, earlier(), self._map.T_map_camera)
-        candidates = [
-            replace(candidate, votes=float(value))
-            for candidate, value in zip(candidates, votes_before, strict=True)
-        ]
-        ranked = sorted(candidates, key=lambda candidate: candidate.score, reverse=True)
-        return Retrieval(ranked[:count], votes)
+        ranked = np.argsort(-(scores + votes_before), kind="stable")[:count]
+        columns = (keyframes, similarities, agreements, votes_before)
+        rows = zip(*(column[ranked].tolist() for column in columns), strict=True)
+        return Retrieval([Candidate(*row) for row in rows], votes)
 
-    def _compared(
-        self, features: SceneFeatures, candidates: list[Candidate], settings: LocalizerSettings
-    ) -> list[Candidate]:
-        """Returns the candidates compared by where the cells of the late map are, in the same order.
+    def _agreements(
+        self, features: SceneFeatures, keyframes: NDArray[np.int64], settings: LocalizerSettings
+    ) -> NDArray[np.float64]:
+        """Returns how far the cells of the late map lie as in each keyframe (K,), see `Candidate.agreement`.
 
-        They are not compared where no more are retrieved than are matched in full.
+        Nothing is compared where no more are retrieved than are matched in full.
         """
-        compared, stored = candidates[: settings.compared], self._map.place_cells
-        if self._place_cells is None or stored is None or len(compared) <= settings.candidates:
-            return candidates
-        cells = self._place_cells.describe(features.coarse_features)
-        bits: NDArray[np.uint8] = stored[[candidate.keyframe for candidate in compared]]
-        agreements = agreement(cells, bits, self._place_cells.positions)
-        rated = [
-            replace(candidate, agreement=float(value))
-            for candidate, value in zip(compared, agreements, strict=True)
-        ]
-        return rated + candidates[len(compared) :]
+        agreements = np.zeros(len(keyframes))
+        compared, stored = keyframes[: settings.compared], self._map.place_cells
+        if self._place_cells is not None and stored is not None and len(compared) > settings.candidates:
+            cells = self._place_cells.describe(features.coarse_features)
+            bits: NDArray[np.uint8] = stored[compared]
+            agreements[: len(compared)] = agreement(cells, bits, self._place_cells.positions)
+        return agreements
 
 
 def place_cells_of(reference_map: ReferenceMap, network: InferenceNetwork) -> PlaceCells | None:

@@ -19,6 +19,7 @@ class SkipReason(str, Enum):
     IMAGE_UNDECODABLE = "images that cannot be decoded"
     IMAGE_SIZE = "images of another size than the camera's"
     IMAGE_SIZE_OF_INFO = "images of another size than camera_info says"
+    CAMERA_INFO_UNUSABLE = "images without a usable camera_info"
     IMAGE_OUT_OF_ORDER = "images with a stamp not after the one before"
     IMAGE_WITHOUT_POSE = "images without a pose"
     IMAGE_WITHOUT_SCANS = "images without scans around them"

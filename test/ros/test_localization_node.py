@@ -173,7 +173,8 @@ def test_bad_images_are_counted_by_reason_and_the_node_goes_on(robot: Robot, pic
 
 def test_images_without_usable_intrinsics_are_counted(robot: Robot) -> None:
     robot.world.publish("camera/camera_info", CameraInfo(width=64, height=48))
-    robot.world.wait(lambda: not robot.pipeline.inputs.camera._info.k.any(), "the zero camera_info")
+    infos = robot.pipeline.inputs.camera._infos
+    robot.world.wait(lambda: not any(infos.at(START).k), "the zero camera_info")
     robot.send()
     assert robot.bad(BadReason.UNUSABLE_CAMERA_INFO) == 1
     robot.send_camera_info()

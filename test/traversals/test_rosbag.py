@@ -147,7 +147,7 @@ def test_a_camera_whose_mounting_is_unknown_has_no_pose_and_the_log_says_why(
 
 
 def test_images_need_a_camera_info(tmp_path: Path) -> None:
-    with pytest.raises(TraversalError, match="10 images on /camera/image_raw but no camera_info on"):
+    with pytest.raises(TraversalError, match="10 images on /camera/image_raw but no camera_info"):
         RosbagTraversal(write_drive(tmp_path / "drive", camera=None))
 
 

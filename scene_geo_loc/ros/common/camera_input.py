@@ -15,8 +15,15 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason
-from scene_geo_loc.traversals.messages.camera_info import camera_of
+from scene_geo_loc.ros.common.messages import stamp_to_ns
+from scene_geo_loc.traversals.messages.camera_info import (
+    CameraInfoSeries,
+    WrongImageSize,
+    intrinsics_of,
+    is_rectified,
+)
 from scene_geo_loc.traversals.messages.images import image_of
+from scene_geo_loc.traversals.messages.transforms import frame_name
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -27,6 +34,9 @@ MAX_STAMP_NS = (2**31 - 3600) * 1_000_000_000
 """Later stamps leave no room in a message's 32 bits for the tolerances that are added to them."""
 RESTART_NS = 1_000_000_000
 """A stamp further back than this means that the source started over; nearer, that a message is late."""
+
+_INFOS_KEPT = 200
+"""Messages of camera_info that images in the backlog may still need."""
 
 
 class StampOrder:
@@ -77,8 +87,7 @@ class CameraInput:
     ) -> None:
         self.problem = ""
         self._node = node
-        self._info: CameraInfo | None = None
-        self._camera: Camera | None = None
+        self._infos = CameraInfoSeries(_INFOS_KEPT)
         topic, kind = settings.image_topic, Image
         if settings.image_transport == "compressed":
             topic, kind = f"{topic}/compressed", CompressedImage
@@ -107,38 +116,39 @@ class CameraInput:
     @property
     def has_camera_info(self) -> bool:
         """True if intrinsics have arrived."""
-        return self._info is not None
+        return len(self._infos) > 0
 
     def _on_incompatible(self, topic: str) -> None:
         self.problem = f"{topic} is published best effort; set reliability to best_effort to receive it."
         self._node.get_logger().warning(self.problem)
 
     def _on_info(self, message: CameraInfo) -> None:
-        if message != self._info:
-            self._info, self._camera = message, None
+        self._infos.add(
+            stamp_to_ns(message.header.stamp), intrinsics_of(message), frame_name(message.header.frame_id)
+        )
 
     def frame_id(self, message: Any) -> str:
         """Returns the camera's frame: of the image, or else of the intrinsics."""
-        info = self._info
-        return str(message.header.frame_id or (info.header.frame_id if info else "")).lstrip("/")
+        return frame_name(message.header.frame_id) or self._infos.frame_id
 
     def decode(self, message: Any) -> tuple[NDArray[np.uint8], Camera]:
         """Returns the image (H, W, 3) RGB of a message, and its camera. Raises BadMessage."""
-        info = self._info
-        if info is None:
+        if not self.has_camera_info:
             raise BadMessage(BadReason.NO_CAMERA_INFO)
-        if self._camera is None:
-            try:
-                self._camera = camera_of(info)
-            except (SceneGeoLocError, ValueError) as error:
-                raise BadMessage(BadReason.UNUSABLE_CAMERA_INFO, str(error)) from error
-        camera = self._camera
         try:
             image = image_of(message)
         except (SceneGeoLocError, ValueError) as error:
             raise BadMessage(BadReason.UNDECODABLE_IMAGE, str(error)) from error
-        if image.shape[:2] != (camera.height, camera.width):
-            raise BadMessage(BadReason.IMAGE_SIZE)
+        try:
+            camera = self._infos.camera_at(
+                stamp_to_ns(message.header.stamp),
+                rectified=is_rectified(self.image_topic),
+                size=(image.shape[1], image.shape[0]),
+            )
+        except WrongImageSize as error:
+            raise BadMessage(BadReason.IMAGE_SIZE, str(error)) from error
+        except ValueError as error:
+            raise BadMessage(BadReason.UNUSABLE_CAMERA_INFO, str(error)) from error
         return image, camera
 
     def close(self) -> None:

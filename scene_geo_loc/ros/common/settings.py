@@ -31,7 +31,8 @@ class CameraSettings(BaseModel):
         "raw for sensor_msgs/Image, compressed for sensor_msgs/CompressedImage on IMAGE_TOPIC/compressed.",
     )
     camera_info_topic: TopicName = setting(
-        "camera/camera_info", "The camera's intrinsics; the latest message is used."
+        "camera/camera_info",
+        "The camera's intrinsics; the message with the image's stamp, else the latest, is used.",
     )
     reliability: Literal["reliable", "best_effort"] = setting(
         "reliable",

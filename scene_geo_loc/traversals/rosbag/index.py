@@ -6,10 +6,9 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Any
 
-from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose_series import PoseSeries
 from scene_geo_loc.geometry.transform_tree import TransformTree
-from scene_geo_loc.traversals.messages.camera_info import camera_of
+from scene_geo_loc.traversals.messages.camera_info import CameraInfoSeries, intrinsics_of, is_rectified
 from scene_geo_loc.traversals.messages.images import DEPTH_ENCODINGS
 from scene_geo_loc.traversals.messages.transforms import add_transforms, frame_name
 from scene_geo_loc.traversals.rosbag.bag import Bag, BagMessage
@@ -24,6 +23,9 @@ POSE = "geometry_msgs/msg/PoseStamped"
 POSE_WITH_COVARIANCE = "geometry_msgs/msg/PoseWithCovarianceStamped"
 TRANSFORMS = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 
+_AFTER_STAMP = 12
+"""Bytes before the frame of a header in both serializations, see `BagMessage.stamp_ns`."""
+
 
 @dataclass
 class ImageTopic:
@@ -32,6 +34,7 @@ class ImageTopic:
     Attributes:
         encoding: of the first undamaged message; the format of compressed images.
         frame_id: of the first undamaged message.
+        size: width and height by the first undamaged message, None for compressed images.
         stamps_ns: of all messages, in the order of recording.
     """
 
@@ -39,6 +42,7 @@ class ImageTopic:
     compressed: bool
     encoding: str = ""
     frame_id: str = ""
+    size: tuple[int, int] | None = None
     stamps_ns: array[int] = field(default_factory=lambda: array("q"))
 
     @property
@@ -52,10 +56,9 @@ class ImageTopic:
         return self.encoding.startswith(("mono", "8UC1"))
 
     @property
-    def namespace(self) -> str:
-        """Namespace of its camera_info: the topic without `image_raw` or `image_raw/compressed`."""
-        parts = self.topic.split("/")
-        return "/".join(parts[: -2 if self.compressed else -1])
+    def is_rectified(self) -> bool:
+        """True for rectified images, by the topic's name."""
+        return is_rectified(self.topic)
 
 
 @dataclass
@@ -79,8 +82,7 @@ class BagIndex:
     Attributes:
         bag: the recording.
         images, poses: by topic.
-        cameras: first usable camera of each camera_info topic.
-        bad_cameras: reason why a camera_info topic has no usable camera, by topic.
+        camera_infos: intrinsics over time by camera_info topic.
         tree: all transforms.
         invalid_poses: number of transforms and poses that are invalid, see `PoseSeries.add`.
     """
@@ -89,8 +91,8 @@ class BagIndex:
         self.bag = bag
         self.images: dict[str, ImageTopic] = {}
         self.poses: dict[str, PoseTopic] = {}
-        self.cameras: dict[str, Camera] = {}
-        self.bad_cameras: dict[str, str] = {}
+        self.camera_infos: dict[str, CameraInfoSeries] = {}
+        self._last_infos: dict[str, bytes] = {}
         self.tree = TransformTree()
         self.invalid_poses = 0
         takers = {
@@ -116,14 +118,21 @@ class BagIndex:
                 return  # the next one may be undamaged
             known.encoding = decoded.format if compressed else decoded.encoding
             known.frame_id = frame_name(decoded.header.frame_id)
+            if not compressed:
+                known.size = decoded.width, decoded.height
 
     def _take_camera(self, message: BagMessage) -> None:
-        if message.topic in self.cameras:
+        series = self.camera_infos.setdefault(message.topic, CameraInfoSeries())
+        content = message.raw[_AFTER_STAMP:]
+        if content == self._last_infos.get(message.topic):
+            series.repeat(message.stamp_ns)
             return
         try:
-            self.cameras[message.topic] = camera_of(message.decode())
-        except ValueError as error:
-            self.bad_cameras[message.topic] = str(error)
+            decoded = message.decode()
+        except ValueError:
+            return  # the others may be undamaged
+        series.add(message.stamp_ns, intrinsics_of(decoded), frame_name(decoded.header.frame_id))
+        self._last_infos[message.topic] = content
 
     def _take_pose(self, message: BagMessage) -> None:
         try:

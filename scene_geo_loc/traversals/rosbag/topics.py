@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.traversals.messages.camera_info import camera_info_beside
 from scene_geo_loc.traversals.rosbag.bag import Bag
 from scene_geo_loc.traversals.rosbag.index import LASER_SCAN, POINT_CLOUD, BagIndex, ImageTopic
 
@@ -24,36 +25,37 @@ def choose_image(index: BagIndex, wanted: str | None) -> ImageTopic:
         raise TraversalError(f"{index.bag.path}: the bag has no camera images; its topics are: {there}.")
 
     def order(topic: ImageTopic) -> tuple[bool, bool, bool, str]:
-        return camera_topic(index, topic, required=False) == "", topic.is_grey, topic.compressed, topic.topic
+        return not _has_camera(index, topic), topic.is_grey, topic.compressed, topic.topic
 
     return min(pictures.values(), key=order)
 
 
-def camera_topic(index: BagIndex, image: ImageTopic, *, required: bool = True) -> str:
-    """Returns the camera_info topic of an image topic: beside it, or the only one.
-
-    Where it is missing or unusable and not `required`, the name is empty.
+def camera_topic(index: BagIndex, image: ImageTopic) -> str:
+    """Returns the camera_info topic of an image topic, see `camera_info_beside`.
 
     Raises:
-        TraversalError: it is required, and missing or unusable.
+        TraversalError: there is none.
     """
-    beside = f"{image.namespace}/camera_info"
-    if beside in index.cameras:
-        return beside
-    if beside not in index.bad_cameras and len(index.cameras) == 1 and len(_namespaces(index)) == 1:
-        return next(iter(index.cameras))
-    if not required:
-        return ""
-    if beside in index.bad_cameras:
-        raise TraversalError(f"{index.bag.path}, {beside}: {index.bad_cameras[beside]}.")
-    raise TraversalError(
-        f"{index.bag.path}: {len(image.stamps_ns)} images on {image.topic} but no camera_info on {beside}, "
-        "so the camera's intrinsics are unknown; record camera_info too."
-    )
+    frames = {topic: series.frame_id for topic, series in index.camera_infos.items() if len(series)}
+    images = [name for name, topic in index.images.items() if not topic.is_depth]
+    found = camera_info_beside(image.topic, image.frame_id, frames, images)
+    if found is None:
+        others = f"; those of other images are: {', '.join(sorted(frames))}" if frames else ""
+        raise TraversalError(
+            f"{index.bag.path}: {len(image.stamps_ns)} images on {image.topic} but no camera_info beside "
+            f"them{others}, so the camera's intrinsics are unknown; record camera_info too, or give a "
+            "calibration file."
+        )
+    return found
 
 
-def _namespaces(index: BagIndex) -> set[str]:
-    return {topic.namespace for topic in index.images.values() if not topic.is_depth}
+def _has_camera(index: BagIndex, image: ImageTopic) -> bool:
+    try:
+        series = index.camera_infos[camera_topic(index, image)]
+        series.camera_at(image.stamps_ns[0], rectified=image.is_rectified, size=image.size)
+    except (TraversalError, ValueError):
+        return False
+    return True
 
 
 def choose_depth(index: BagIndex, image: ImageTopic) -> ImageTopic | None:

@@ -17,6 +17,7 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.formats import Content, Format, Option
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
+from scene_geo_loc.traversals.messages.camera_info import WrongImageSize
 from scene_geo_loc.traversals.messages.clouds import cloud_of, deskew
 from scene_geo_loc.traversals.messages.images import depth_of, image_of
 from scene_geo_loc.traversals.messages.transforms import frame_name
@@ -67,7 +68,9 @@ class RosbagTraversal:
         self._bag = Bag(path)
         self._index = BagIndex(self._bag)
         self._image = choose_image(self._index, camera)
-        self.camera = self._index.cameras[camera_topic(self._index, self._image)]
+        self._camera_topic = camera_topic(self._index, self._image)
+        self._intrinsics = self._index.camera_infos[self._camera_topic]
+        self._check_lens()
         self._depth = choose_depth(self._index, self._image)
         self._poses: BagPoses | None = choose_poses(self._index, self._image.frame_id, poses)
         self._odometry = choose_odometry(self._index, self._image.frame_id, self._poses)
@@ -189,12 +192,16 @@ class RosbagTraversal:
         except ValueError:
             self._skipped_frames.add(SkipReason.IMAGE_UNDECODABLE)
             raise
-        size = (self.camera.width, self.camera.height)
-        if pixels.shape[1::-1] != size:
-            self._skipped_frames.add(SkipReason.IMAGE_SIZE_OF_INFO)
-            raise ValueError(
-                f"they have {pixels.shape[1]} x {pixels.shape[0]} pixels, camera_info {size[0]} x {size[1]}"
+        try:
+            camera = self._intrinsics.camera_at(
+                slot.stamp_ns, rectified=self._image.is_rectified, size=(pixels.shape[1], pixels.shape[0])
             )
+        except ValueError as error:
+            size_differs = isinstance(error, WrongImageSize)
+            self._skipped_frames.add(
+                SkipReason.IMAGE_SIZE_OF_INFO if size_differs else SkipReason.CAMERA_INFO_UNUSABLE
+            )
+            raise
         depth_map = None
         if depth is not None:
             try:
@@ -205,9 +212,20 @@ class RosbagTraversal:
                 self._skipped_frames.add(SkipReason.DEPTH_SIZE)
                 depth_map = None
         name = f"{self._image.topic} at {slot.stamp_ns / 1e9:.3f} s"
-        return Frame(
-            slot.stamp_ns, pixels, self.camera, slot.T_map_camera, depth_map, name, slot.T_odom_camera
-        )
+        return Frame(slot.stamp_ns, pixels, camera, slot.T_map_camera, depth_map, name, slot.T_odom_camera)
+
+    def _check_lens(self) -> None:
+        """Warns of an unusual lens of the first image. Raises TraversalError where there is none at all."""
+        stamp_ns, rectified = int(self._image.stamps_ns[0]), self._image.is_rectified
+        first = self._intrinsics.at(stamp_ns)
+        size = None if first.width else self._image.size
+        try:
+            self._intrinsics.camera_at(stamp_ns, rectified=rectified, size=size)
+            doubt = first.doubt(rectified=rectified, size=size)
+        except ValueError as error:
+            raise TraversalError(f"{self.name}, {self._camera_topic}: {error}.") from error
+        if doubt:
+            logger.warning("%s, %s: %s", self.name, self._camera_topic, doubt)
 
     def _slots(self) -> dict[int, _Slot]:
         poses, odometry = self._camera_poses(self._poses), self._camera_poses(self._odometry)

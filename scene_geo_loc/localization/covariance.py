@@ -49,8 +49,9 @@ class NormalEquations:
     """Normal equations of the least-squares fit at a pose.
 
     Attributes:
-        information: (6, 6) JᵀJ of the reprojections, order and axes as in `covariance_of`.
-        scatter: (6, 6) covariance of Jᵀr, the sum over all matches.
+        information: (6, 6) JᵀJ of the reprojections, order and axes as in `covariance_of`; (7, 7) with the
+            logarithm of the focal length as the last unknown.
+        scatter: covariance of Jᵀr, the sum over all matches, of the same shape.
     """
 
     information: NDArray[np.float64]
@@ -74,6 +75,7 @@ def normal_equations(
     points_sigma: NDArray[np.float64] | None = None,
     keyframe: NDArray[np.int64] | None = None,
     block_px: float = BLOCK_PX,
+    with_focal: bool = False,
 ) -> NormalEquations:
     """Returns the normal equations of one camera's pose from its inliers.
 
@@ -84,16 +86,18 @@ def normal_equations(
         points_sigma: (M, 3) metres, see `Matches`.
         keyframe: (M,) keyframe of each match; None where there is one keyframe only.
         block_px: side of a block, in pixels of the camera.
+        with_focal: whether the focal length is unknown as well.
     """
     scale = error_scale(reprojection_errors(T_map_camera, pixels, points_map, camera))
-    residuals, J = linearised(T_map_camera, pixels, points_map, camera, points_sigma, scale)
-    flat = J.reshape(6, -1)
+    residuals, J = linearised(T_map_camera, pixels, points_map, camera, points_sigma, scale, with_focal)
+    unknowns = len(J)
+    flat = J.reshape(unknowns, -1)
     information = flat @ flat.T
     gradients = (J * residuals).sum(axis=1)
     blocks = _block_numbers(pixels, block_px)
-    variance = (residuals**2).sum() / max(residuals.size - 6, 1)
+    variance = (residuals**2).sum() / max(residuals.size - unknowns, 1)
     all_shared = variance * len(pixels) / max(len(np.unique(blocks)), 1) * information
-    scatter = SHARED * all_shared + (1 - SHARED) * _scatter(gradients, blocks, fitted=6)
+    scatter = SHARED * all_shared + (1 - SHARED) * _scatter(gradients, blocks, fitted=unknowns)
     if keyframe is not None:
         scatter = scatter + _scatter(gradients, keyframe, fitted=1)
     return NormalEquations(information, scatter)
@@ -132,6 +136,15 @@ def covariance_of(equations: NormalEquations) -> NDArray[np.float64] | None:
 
     Returns None where the inliers do not determine the pose, such as points on one line.
     """
+    covariance = sandwich(equations)
+    return None if covariance is None else covariance * np.outer(EXCESS, EXCESS) + np.diag(MAP_STD**2)
+
+
+def sandwich(equations: NormalEquations) -> NDArray[np.float64] | None:
+    """Returns the cluster-robust covariance of the unknowns of normal equations.
+
+    Returns None where the inliers do not determine them.
+    """
     scale = np.sqrt(np.diag(equations.information))
     if not (scale > 0).all():
         return None
@@ -139,7 +152,7 @@ def covariance_of(equations: NormalEquations) -> NDArray[np.float64] | None:
     if np.linalg.cond(normalised) > 1e10:
         return None
     inverse = np.linalg.inv(normalised) / np.outer(scale, scale)
-    return inverse @ equations.scatter @ inverse * np.outer(EXCESS, EXCESS) + np.diag(MAP_STD**2)
+    return np.asarray(inverse @ equations.scatter @ inverse)
 
 
 def move_covariance(covariance: NDArray[np.float64], lever: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -166,7 +179,7 @@ def blocks_of(width: int, height: int, block_px: float) -> int:
 
 
 def _scatter(gradients: NDArray[np.float64], cluster: NDArray[np.int64], fitted: int) -> NDArray[np.float64]:
-    """Returns the cluster-robust covariance (6, 6) of the sum of gradients (6, M), by cluster (M,).
+    """Returns the cluster-robust covariance (K, K) of the sum of gradients (K, M), by cluster (M,).
 
     Small-sample correction G / (G − fitted) for G clusters.
     """

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.localization.lens import LensEstimate
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.retrieval.image_sequence import KeyframeVotes
 
@@ -226,6 +227,7 @@ class CameraEstimate:
         matches: matches with the candidates that were matched in full, in pixels of the original images.
         rejection: reason why the image has no matches, or None.
         votes: votes of the image alone for keyframes, or None where it was not retrieved.
+        lens: focal length that the matches ask for; None where they confirm no pose, or do not tell.
     """
 
     T_base_camera: Pose = field(default_factory=lambda: np.eye(4))
@@ -233,6 +235,7 @@ class CameraEstimate:
     matches: Matches = field(default_factory=Matches.none)
     rejection: Rejection | None = None
     votes: KeyframeVotes | None = None
+    lens: LensEstimate | None = None
 
 
 @dataclass

@@ -80,12 +80,23 @@ def fit_pose_to_inliers(
 
 def stepped(T: Pose, residuals: NDArray[np.float64], J: NDArray[np.float64], weights: NDArray[Any]) -> Pose:
     """Returns a pose after a Gauss-Newton step, from reprojections at it and their weights (M,)."""
-    weighed, flat = (J * weights).reshape(6, -1), J.reshape(6, -1)
+    return moved(T, gauss_newton_step(residuals, J, weights))
+
+
+def gauss_newton_step(
+    residuals: NDArray[np.float64], J: NDArray[np.float64], weights: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Returns the step (K,) of K unknowns, from residuals (2, M), Jacobian (K, 2, M) and weights (M,)."""
+    weighed, flat = (J * weights).reshape(len(J), -1), J.reshape(len(J), -1)
     information, gradient = weighed @ flat.T, weighed @ residuals.ravel()
     try:
-        step = -np.linalg.solve(information, gradient)
-    except np.linalg.LinAlgError:  # the matches do not determine the pose
-        step = -np.linalg.lstsq(information, gradient, rcond=None)[0]
+        return np.asarray(-np.linalg.solve(information, gradient))
+    except np.linalg.LinAlgError:  # the matches do not determine the unknowns
+        return np.asarray(-np.linalg.lstsq(information, gradient, rcond=None)[0])
+
+
+def moved(T: Pose, step: NDArray[np.float64]) -> Pose:
+    """Returns a pose after a translation and a rotation (6,) along the map's axes."""
     # cv2.Rodrigues takes a tenth of the time of the functions for stacks of rotations.
     return make_pose(cv2.Rodrigues(step[3:])[0] @ T[:3, :3], T[:3, 3] + step[:3])
 
@@ -102,6 +113,7 @@ def linearised(
     camera: Camera,
     points_sigma: NDArray[np.float64] | None = None,
     scale: float = 1.0,
+    with_focal: bool = False,
 ) -> Linearised:
     """Returns residuals (2, M) of points (M, 3) against ideal pixels (M, 2) at a pose, and their Jacobian.
 
@@ -113,6 +125,7 @@ def linearised(
 
     Args:
         points_sigma: (M, 3) metres, shift of a point by one standard deviation of its depth; see `Matches`.
+        with_focal: whether the Jacobian (7, 2, M) has a last row by the logarithm of the focal length.
     """
     R = T_map_camera[:3, :3].T
     # Contiguous along the matches: the sum of a transposed array would be transposed too.
@@ -121,7 +134,7 @@ def linearised(
     is_before = z > 1e-6
     per_z = is_before / np.where(is_before, z, 1.0)
     x, y = x * per_z, y * per_z
-    J = np.empty((6, 2, len(points_map)))
+    J = np.empty((7 if with_focal else 6, 2, len(points_map)))
     for row, (focal, axis, at) in enumerate(((camera.fx, R[0], x), (camera.fy, R[1], y))):
         by_point = focal * per_z * (axis[:, None] - at * R[2, :, None])
         # A translation d of the camera and a rotation w along the map's axes move a point to
@@ -130,14 +143,16 @@ def linearised(
         J[3, row] = by_point[1] * arm[2] - by_point[2] * arm[1]
         J[4, row] = by_point[2] * arm[0] - by_point[0] * arm[2]
         J[5, row] = by_point[0] * arm[1] - by_point[1] * arm[0]
+        if with_focal:
+            J[6, row] = focal * at
     residuals = np.stack([camera.fx * x + camera.cx, camera.fy * y + camera.cy]) - pixels.T
     residuals *= is_before
     if points_sigma is None or not points_sigma.any():
         return residuals, J
-    moved = np.einsum("arm,ma->rm", J[:3], points_sigma) / -scale
-    squared = (moved**2).sum(axis=0)
-    # The inverse root of I + m mT.
-    shrunk = moved * ((1 / np.sqrt(1 + squared) - 1) / np.maximum(squared, 1e-12))
-    residuals += shrunk * (moved * residuals).sum(axis=0)
-    J += shrunk * (moved * J).sum(axis=1, keepdims=True)
+    shift = np.einsum("arm,ma->rm", J[:3], points_sigma) / -scale
+    squared = (shift**2).sum(axis=0)
+    # The inverse root of I + s sT.
+    shrunk = shift * ((1 / np.sqrt(1 + squared) - 1) / np.maximum(squared, 1e-12))
+    residuals += shrunk * (shift * residuals).sum(axis=0)
+    J += shrunk * (shift * J).sum(axis=1, keepdims=True)
     return residuals, J

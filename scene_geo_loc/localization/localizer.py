@@ -12,12 +12,19 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import InferenceError, MapError
 from scene_geo_loc.core.parallel import available_cores
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse
-from scene_geo_loc.localization.covariance import BLOCK_PX, block_count, blocks_of, pose_covariance
+from scene_geo_loc.localization.covariance import (
+    BLOCK_PX,
+    block_count,
+    blocks_of,
+    move_covariance,
+    pose_covariance,
+)
 from scene_geo_loc.localization.estimate import (
     SECOND_LOOK,
     CameraEstimate,
@@ -28,6 +35,7 @@ from scene_geo_loc.localization.estimate import (
     PosePrior,
     Status,
 )
+from scene_geo_loc.localization.lens import fit_lens
 from scene_geo_loc.localization.pnp import FIT_WIDTH, CameraMatches, refine_pnp, spread
 from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, Stopwatch, camera_images
 from scene_geo_loc.localization.reading_size import reading_size, resized_pixels
@@ -225,6 +233,7 @@ class Localizer:
                 self._at_full_size(replace(query.matches, inlier=inlier), image, query.input_size),
                 query.rejection,
                 query.votes,
+                None if query.lens is None else query.lens.of(image.camera),
             )
             for image, query, inlier in zip(images, queries, inliers, strict=True)
         ]
@@ -479,14 +488,35 @@ class Localizer:
         if estimate.rejection is not None:
             return estimate
         pose, limit = solution.T_map_base, FIT_WIDTH * self._max_error_px
+        self._fit_lenses(pose, [queries[i] for i in cameras])
+        other = next((fit for i in cameras if (fit := queries[i].lens) is not None and fit.is_other), None)
+        if other is not None:
+            estimate.rejection = Rejection(RejectionKind.OTHER_LENS, other.scale)
+            return estimate
         matches = [queries[i].geometry for i in cameras]
         fitted = [camera.where(camera.errors(pose) <= limit) for camera in matches]
         estimate.covariance = pose_covariance(pose, fitted, self._block_px)
         if estimate.covariance is None:
             estimate.rejection = Rejection(RejectionKind.UNDETERMINED)
             return estimate
+        if len(cameras) == 1:
+            estimate.covariance += self._doubt_of_lens(pose, queries[cameras[0]])
         estimate.status, estimate.T_map_base = Status.LOCALIZED, pose
         return estimate
+
+    def _fit_lenses(self, T_map_base: Pose, queries: Sequence[QueryMatches]) -> None:
+        """Sets the fit of the focal length of each camera that confirms a pose."""
+        for query in queries:
+            T_map_camera = T_map_base @ query.T_base_camera
+            query.lens = fit_lens(T_map_camera, query.geometry, self._max_error_px, self._block_px)
+
+    @staticmethod
+    def _doubt_of_lens(T_map_base: Pose, query: QueryMatches) -> NDArray[np.float64]:
+        """Returns the covariance (6, 6) that the doubt of the only camera's focal length adds to a pose."""
+        if query.lens is None:
+            return np.zeros((6, 6))
+        lever = T_map_base[:3, 3] - (T_map_base @ query.T_base_camera)[:3, 3]
+        return move_covariance(query.lens.pose_covariance, lever)
 
     def _at_full_size(self, matches: Matches, image: CameraImage, input_size: tuple[int, int]) -> Matches:
         """Returns matches in pixels of the images rather than of the network's input."""

@@ -15,6 +15,7 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.estimate import Candidate, Matches
+from scene_geo_loc.localization.lens import LensFit
 from scene_geo_loc.localization.pnp import CameraMatches, ideal_pixels
 from scene_geo_loc.localization.rejection import Rejection
 from scene_geo_loc.localization.retrieval.image_sequence import KeyframeVotes
@@ -95,6 +96,7 @@ class QueryMatches:
         votes: votes of the image alone for keyframes, or None where it was not retrieved.
         first_T_map_base: pose of the base from a subset of the features of all candidates, if it passes the
             checks; else None.
+        lens: fit of the focal length at the accepted pose, or None.
     """
 
     T_base_camera: Pose
@@ -105,6 +107,7 @@ class QueryMatches:
     rejection: Rejection | None = None
     votes: KeyframeVotes | None = None
     first_T_map_base: Pose | None = None
+    lens: LensFit | None = None
 
     @property
     def input_size(self) -> tuple[int, int]:

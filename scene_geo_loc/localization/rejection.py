@@ -23,6 +23,7 @@ class RejectionKind(str, Enum):
     INLIER_SPREAD = "inlier_spread"
     COVERAGE = "coverage"
     UNDETERMINED = "undetermined"
+    OTHER_LENS = "other_lens"
     OFF_TRACK = "off_track"
     UNCONFIRMED = "unconfirmed"
     OTHER_PLACE = "other_place"
@@ -48,6 +49,8 @@ _SENTENCES = {
     "spread {value:.1f} px < {limit:.1f} px.",
     RejectionKind.COVERAGE: "Inliers cover {percent} < {limit_percent} of the image.",
     RejectionKind.UNDETERMINED: "The inliers do not determine all six degrees of freedom of the pose.",
+    RejectionKind.OTHER_LENS: "The image looks as if taken with {value:.2f} times the focal length of its "
+    "intrinsics: give those of the lens, and of the image as it is cropped and resized.",
     RejectionKind.OFF_TRACK: "Pose estimate {value:.1f} m from the predicted pose: one of the two is wrong.",
     RejectionKind.UNCONFIRMED: "Only {value:.0f} of {limit:.0f} consecutive pose estimates agree so far.",
     RejectionKind.OTHER_PLACE: "The last {value:.0f} images look like other places.",

@@ -171,5 +171,8 @@ def _in_real_image(camera: CameraEstimate, view: View, image: CameraImage) -> Ca
     back = cv2.invertAffineTransform(view.affine(image.camera))
     pixels = camera.matches.query_pixels @ back[:, :2].T + back[:, 2]
     return replace(
-        camera, T_base_camera=image.T_base_camera, matches=replace(camera.matches, query_pixels=pixels)
+        camera,
+        T_base_camera=image.T_base_camera,
+        matches=replace(camera.matches, query_pixels=pixels),
+        lens=None if camera.lens is None else replace(camera.lens, camera=image.camera),
     )

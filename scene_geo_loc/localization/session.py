@@ -25,11 +25,12 @@ with `Session(localizer)`, without a tracker, returns the image's own pose where
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.estimate import PoseEstimate, PosePrior, Status
+from scene_geo_loc.localization.lens import LensEstimate, LensMonitor
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.query import Query
 from scene_geo_loc.localization.rejection import Rejection, RejectionKind
@@ -78,11 +79,17 @@ class Session:
         self.tracker = tracker
         settings = localizer.settings
         self._sequence = ImageSequence(settings.sequence_images, settings.sequence_spacing_m)
+        self._lenses = LensMonitor()
 
     @property
     def is_tracking(self) -> bool:
         """True if poses are fused over time."""
         return self.tracker is not None
+
+    @property
+    def lens(self) -> LensEstimate | None:
+        """Focal length of the camera whose images differ most from its intrinsics; None before a pose."""
+        return self._lenses.worst
 
     def localize(
         self, stamp_ns: int, query: Query, T_odom_base: Pose | None = None, prior: PosePrior | None = None
@@ -124,6 +131,9 @@ class Session:
     def update(self, measurement: Measurement, T_odom_base: Pose | None = None) -> Answer:
         """Updates the track and the sequence with a measurement, and returns the pose of its image.
 
+        Poses are not accepted while the last images of one of its cameras look as if taken with another lens
+        than its intrinsics say.
+
         Args:
             measurement: result of `measure` for the next image.
             T_odom_base: pose of the base by odometry at the image's stamp, in a frame that may drift but
@@ -131,7 +141,7 @@ class Session:
 
         Raises ValueError where a tracker has already taken an image of this stamp or a later one.
         """
-        estimate = measurement.estimate
+        estimate = self._checked(measurement.estimate)
         # Where the search was restricted, an image votes only for what was expected.
         cameras = estimate.cameras if measurement.prior is None else []
         self._sequence.add(
@@ -144,8 +154,16 @@ class Session:
         pose = self.tracker.update(measurement.stamp_ns, estimate, T_odom_base, measurement.prior)
         return Answer(pose, estimate)
 
+    def _checked(self, estimate: PoseEstimate) -> PoseEstimate:
+        """Returns an estimate, without its pose where one of its cameras has another lens."""
+        other = self._lenses.add([camera.lens for camera in estimate.cameras if camera.lens is not None])
+        if other is None or estimate.status is not Status.LOCALIZED:
+            return estimate
+        rejection = Rejection(RejectionKind.OTHER_LENS, other.scale)
+        return replace(estimate, status=Status.LOST, T_map_base=None, covariance=None, rejection=rejection)
+
     def reset(self) -> None:
-        """Forgets the track and the images before."""
+        """Forgets the track and the images before, but not what is known of the lenses."""
         self._sequence.reset()
         if self.tracker is not None:
             self.tracker.reset()

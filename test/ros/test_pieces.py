@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
+from scene_geo_loc.localization.lens import LensEstimate
 from scene_geo_loc.ros.common.camera_input import StampOrder
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Event
 from scene_geo_loc.ros.common.diagnostics import Level, Report
@@ -182,6 +183,7 @@ def test_the_worst_finding_leads_a_report() -> None:
     assert (report.level, report.message) == (Level.ERROR, "Broken. Slow. Dim.")
 
 
+CAMERA = Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
 HEALTHY: dict[str, Any] = {
     "active": True,
     "state": State.LOCALIZED,
@@ -201,6 +203,7 @@ HEALTHY: dict[str, Any] = {
     "latency_p95_ms": None,
     "inlier_ratio": None,
     "inliers": None,
+    "lens": None,
     "map_path": "map",
     "map_frame": "map",
     "map_check": "passed",
@@ -227,6 +230,8 @@ HEALTHY: dict[str, Any] = {
         ({"recent": Counter({Event.FAILED: 2})}, Level.ERROR, "2 frames failed with a defect"),
         ({"recent": Counter({BadReason.NO_CONTRAST: 3})}, Level.WARN, "3 x black or saturated image"),
         ({"stamp_age_s": 1e6}, Level.WARN, "set use_sim_time"),
+        ({"lens": LensEstimate(1.12, 0.01, CAMERA)}, Level.WARN, "1.12 times the focal length"),
+        ({"lens": LensEstimate(1.01, 0.01, CAMERA)}, Level.OK, "Localized."),
     ],
 )
 def test_the_report_of_localization_says_what_is_wrong(

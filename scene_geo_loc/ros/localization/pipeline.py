@@ -308,7 +308,7 @@ class LocalizationPipeline:
     def _report(self) -> Report:
         now_s, settings, inputs = time.monotonic(), self._settings(), self.inputs
         with self._lock:
-            progress = self._progress
+            progress, lens = self._progress, self.session.lens
             pose_age_s = None if progress.pose_s is None else now_s - progress.pose_s
             has_pose = self._state.state in (State.LOCALIZED, State.DEAD_RECKONED)
             if has_pose and pose_age_s is not None and pose_age_s > settings.fix_timeout:
@@ -336,6 +336,7 @@ class LocalizationPipeline:
             latency_p95_ms=self._latency.percentile(95),
             inlier_ratio=progress.estimate.inlier_ratio if progress.estimate else None,
             inliers=progress.estimate.inliers if progress.estimate else None,
+            lens=lens,
             map_path=str(self._map.path),
             map_frame=self.map_frame,
             map_check=self._map_check.status.value,

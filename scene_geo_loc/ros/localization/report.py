@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from scene_geo_loc.localization.lens import LensEstimate
 from scene_geo_loc.ros.common.counters import Counted, Event
 from scene_geo_loc.ros.common.diagnostics import Level, Report, rejected_values
 from scene_geo_loc.ros.localization.state import State
@@ -30,6 +31,7 @@ class LocalizationFacts:
         stamp_age_s: the node's time minus the last image's stamp, or None before the first image.
         fix_timeout_s: longest time without an image.
         recent, totals: counts since the last report and since the node was configured.
+        lens: focal length that the last images ask for, or None before a pose.
         latency_p50_ms, latency_p95_ms: from an image's arrival to its pose, over the last 200 frames.
     """
 
@@ -51,6 +53,7 @@ class LocalizationFacts:
     latency_p95_ms: float | None
     inlier_ratio: float | None
     inliers: int | None
+    lens: LensEstimate | None
     map_path: str
     map_frame: str
     map_check: str
@@ -87,6 +90,8 @@ class LocalizationFacts:
             report.find(Level.ERROR, f"No camera_info on {self.info_topic} yet.")
         if self.transform_problem:
             report.find(Level.WARN, self.transform_problem)
+        if self.lens is not None and self.lens.is_off:
+            report.find(Level.WARN, str(self.lens))
         if self.state is State.DEAD_RECKONED:
             report.find(Level.WARN, self.reason)
         elif self.state is not State.LOCALIZED:
@@ -119,6 +124,8 @@ class LocalizationFacts:
             "latency_p95_ms": _number(self.latency_p95_ms, 1),
             "inlier_ratio": _number(self.inlier_ratio, 3),
             "inliers": "" if self.inliers is None else self.inliers,
+            "focal_scale": _number(None if self.lens is None else self.lens.scale, 3),
+            "focal_scale_std": _number(None if self.lens is None else self.lens.std, 3),
             "age_of_last_fix_s": _number(self.pose_age_s, 2),
         }
         return {key: str(value) for key, value in values.items()} | rejected_values(self.totals)

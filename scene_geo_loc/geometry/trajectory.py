@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import numpy as np
@@ -75,30 +79,94 @@ class Trajectory:
 def read_tum(path: Path) -> Trajectory:
     """Reads a TUM trajectory file: `stamp_s tx ty tz qx qy qz qw` a line, `#` for comments.
 
+    Numbers may have exponents and stand between commas.  A first line of names is passed over; where it
+    names qw before qx, the quaternion is read in that order, and further columns are passed over.  Stamps may be in milli-, micro- or nanoseconds,
+    see `stamps_of`.
+
     Raises TraversalError where the file is missing or a line is not eight numbers.
     """
-    stamps: list[int] = []
+    texts: list[str] = []
     poses: list[Pose] = []
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TraversalError(f"{path}: the trajectory cannot be read ({error}).") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        fields = line.split("#")[0].replace(",", " ").split()
-        if not fields:
+    w_first = named = False
+    for number, line in enumerate(_text_of(path).splitlines(), start=1):
+        names = re.findall(r"q_?(?:rs_)?[wx]\b", line.lower())
+        fields = re.split(r"[,;\s]+", line.split("#")[0].strip(" ,;\t"))
+        if fields == [""] or (not poses and names):
+            named |= bool(names)
+            w_first |= [name[-1] for name in names] == ["w", "x"]
             continue
         try:
-            seconds, _, fraction = fields[0].partition(".")
-            # As integers: a float64 of seconds since 1970 holds only a quarter of a microsecond.
-            stamp = int(seconds) * 10**9 + int(fraction[:9].ljust(9, "0") or 0)
-            tx, ty, tz, qx, qy, qz, qw = (float(value) for value in fields[1:])
-            poses.append(from_quaternion((tx, ty, tz), (qx, qy, qz, qw)))
-            stamps.append(stamp)
+            t, q = _seven(fields[1:8] if named else fields[1:])
+            q = np.roll(q, -1) if w_first else q
+            stamp_ns_of(fields[0])
+            poses.append(from_quaternion(t, q))
+            texts.append(fields[0])
         except ValueError as error:
             raise TraversalError(
                 f"{path}, line {number}: expected `stamp_s tx ty tz qx qy qz qw`, found {line.strip()!r}."
             ) from error
-    return Trajectory.from_unsorted(stamps, poses)
+    return Trajectory.from_unsorted(stamps_of(texts), poses)
+
+
+def stamp_ns_of(text: str, units_per_second: int = 1) -> int:
+    """Returns a decimal number of seconds or parts of them, also with an exponent, as integer nanoseconds.
+
+    Exact, where a float64 of seconds since 1970 holds only a quarter of a microsecond.
+
+    Raises:
+        ValueError: the text is no finite number.
+    """
+    try:
+        value = Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(f"{text!r} is no number") from error
+    if not value.is_finite() or abs(value) > 10**20:
+        raise ValueError(f"{text!r} is no stamp")
+    return int((value * 10**9 / units_per_second).to_integral_value())
+
+
+def stamps_of(texts: Sequence[str]) -> list[int]:
+    """Returns the stamps of a file in nanoseconds, with their unit told from their size.
+
+    Stamps since 1970 tell it by themselves.  Small whole numbers, of a simulation's clock, are nano- or
+    microseconds where they are far apart.
+
+    Raises:
+        ValueError: a text is no finite number.
+    """
+    seconds = np.array([stamp_ns_of(text) for text in texts], np.float64) / 1e9
+    if len(seconds) == 0:
+        return []
+    latest = float(abs(seconds).max())
+    unit = next((unit for limit, unit in _UNITS_BY_SIZE if latest < limit), 10**9)
+    if unit == 1 and all(re.fullmatch(r"[-+]?\d+", text) for text in texts):
+        apart = float(np.median(np.diff(np.unique(seconds)))) if len(np.unique(seconds)) > 1 else 0.0
+        unit = next((unit for limit, unit in _UNITS_BY_STEP if apart < limit), 10**9)
+    return [stamp_ns_of(text, unit) for text in texts]
+
+
+_UNITS_BY_SIZE = ((1e11, 1), (1e14, 10**3), (1e17, 10**6))
+"""Upper limits of stamps since 1970 in units of a second, and parts of a second: until the year 5138."""
+_UNITS_BY_STEP = ((1e3, 1), (1e5, 10**6))
+"""Upper limits of the usual distance of whole stamps: poses are not 1000 s apart, nor 0.1 s a nanosecond."""
+
+
+def _seven(fields: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns a position (3,) and a quaternion (4,). Raises ValueError."""
+    numbers = np.array([float(field) for field in fields], np.float64)
+    if len(numbers) != 7:
+        raise ValueError(f"{len(numbers)} numbers after the stamp instead of 7")
+    return numbers[:3], numbers[3:]
+
+
+def _text_of(path: Path) -> str:
+    """Reads a text file in UTF-8 or UTF-16, with or without a byte-order mark. Raises TraversalError."""
+    try:
+        raw = path.read_bytes()
+        is_utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return raw.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TraversalError(f"{path}: the trajectory cannot be read ({error}).") from error
 
 
 def write_tum(path: Path, trajectory: Trajectory) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import from_quaternion, interpolate, make_pose, rotation_angle_deg
-from scene_geo_loc.geometry.trajectory import Trajectory, read_tum, write_tum
+from scene_geo_loc.geometry.trajectory import Trajectory, read_tum, stamp_ns_of, write_tum
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND  # a stamp of our days: nanoseconds do not fit a float64
@@ -104,3 +104,69 @@ def test_a_line_that_is_no_pose_is_named(tmp_path: Path, line: str) -> None:
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(TraversalError, match="cannot be read"):
         read_tum(tmp_path / "none.tum")
+
+
+def read_text(folder: Path, text: str | bytes) -> Trajectory:
+    file = folder / "poses.tum"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return read_tum(file)
+
+
+LINE = "1 2 3 0 0 0 1"
+
+
+@pytest.mark.parametrize(
+    ("stamps", "expected"),
+    [
+        (["1.403715529112143517e+09", "1.403715529212143517e+09"], 1_403_715_529_112_143_517),
+        (["1403715529112143517", "1403715529212143517"], 1_403_715_529_112_143_517),
+        (["1403715529112143", "1403715529212143"], 1_403_715_529_112_143_000),
+        (["1403715529112.143", "1403715529212.143"], 1_403_715_529_112_143_000),
+        (["1403715529.112143517", "1403715529.212143517"], 1_403_715_529_112_143_517),
+        (["1403715529", "1403715530"], 1_403_715_529 * SECOND),
+        (["2000000000", "2100000000"], 2 * SECOND),  # a simulation's clock in nanoseconds
+        (["2000000", "2010000"], 2 * SECOND),  # in microseconds
+        (["2", "3"], 2 * SECOND),
+        (["2.0e+00", "2.5e+00"], 2 * SECOND),
+        (["0", "0.1"], 0),
+    ],
+)
+def test_stamps_are_read_in_the_unit_that_their_size_tells(
+    tmp_path: Path, stamps: list[str], expected: int
+) -> None:
+    trajectory = read_text(tmp_path, "".join(f"{stamp} {LINE}\n" for stamp in stamps))
+    assert trajectory.stamps_ns[0] == expected
+    assert trajectory.poses[0, :3, 3].tolist() == [1, 2, 3]
+
+
+@given(st.integers(0, 2**62))
+def test_a_stamp_in_seconds_is_exact_with_or_without_an_exponent(stamp_ns: int) -> None:
+    digits = f"{stamp_ns:010d}"
+    assert stamp_ns_of(f"{digits[:-9]}.{digits[-9:]}") == stamp_ns
+    assert stamp_ns_of(f"{stamp_ns}e-9") == stamp_ns
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"\ufeff5.0 {LINE}\r\n6.0 {LINE}\r\n",
+        "5.0,1,2,3,0,0,0,1\n6.0,1,2,3,0,0,0,1\n",
+        "5.0, 1, 2, 3, 0, 0, 0, 1,\n6.0; 1; 2; 3; 0; 0; 0; 1\n",
+        "timestamp,tx,ty,tz,qx,qy,qz,qw\n5.0,1,2,3,0,0,0,1\n6.0,1,2,3,0,0,0,1\n",
+        "#timestamp,p_RS_R_x [m],p_RS_R_y [m],p_RS_R_z [m],q_RS_w [],q_RS_x [],q_RS_y [],q_RS_z []\n"
+        "5000000000,1,2,3,1,0,0,0,9,9,9\n6000000000,1,2,3,1,0,0,0,9,9,9\n",
+        f"5.0 {LINE}\n6.0 {LINE}\n".encode("utf-16"),
+    ],
+)
+def test_files_of_other_programs_are_read_like_the_plain_one(tmp_path: Path, text: str | bytes) -> None:
+    trajectory = read_text(tmp_path, text)
+    np.testing.assert_array_equal(trajectory.stamps_ns, (5 * SECOND, 6 * SECOND))
+    np.testing.assert_allclose(trajectory.poses[1], make_pose(np.eye(3), (1, 2, 3)), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "line", ["nan 1 2 3 0 0 0 1", "5 1 2 3 0 0 0", "5 1 2 3 0 0 0 0", "1e999 1 2 3 0 0 0 1"]
+)
+def test_lines_that_are_no_pose_are_named(tmp_path: Path, line: str) -> None:
+    with pytest.raises(TraversalError, match="line 2: expected `stamp_s"):
+        read_text(tmp_path, f"4 {LINE}\n{line}\n")

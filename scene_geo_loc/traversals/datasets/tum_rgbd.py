@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.trajectory import read_tum
+from scene_geo_loc.geometry.trajectory import read_tum, stamp_ns_of
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles, size_of
 from scene_geo_loc.traversals.formats import Content, Format
 
@@ -96,7 +96,7 @@ def read_depth(path: Path) -> NDArray[np.float32]:
 def _read_list(path: Path) -> list[tuple[int, str]]:
     """Returns stamps in nanoseconds and names of files, in order of time."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise TraversalError(f"{path}: the list of images cannot be read ({error}).") from error
     found = []
@@ -106,8 +106,7 @@ def _read_list(path: Path) -> list[tuple[int, str]]:
             continue
         try:
             stamp, image = words
-            seconds, _, fraction = stamp.partition(".")
-            found.append((int(seconds) * 10**9 + int(fraction[:9].ljust(9, "0") or 0), image))
+            found.append((stamp_ns_of(stamp), image))
         except ValueError as error:
             raise TraversalError(
                 f"{path}, line {number}: expected `stamp file`, found {line.strip()[:80]!r}."

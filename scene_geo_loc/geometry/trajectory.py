@@ -80,8 +80,8 @@ def read_tum(path: Path) -> Trajectory:
     """Reads a TUM trajectory file: `stamp_s tx ty tz qx qy qz qw` a line, `#` for comments.
 
     Numbers may have exponents and stand between commas.  A first line of names is passed over; where it
-    names qw before qx, the quaternion is read in that order, and further columns are passed over.  Stamps may be in milli-, micro- or nanoseconds,
-    see `stamps_of`.
+    names qw before qx, the quaternion is read in that order, and further columns are passed over.  Stamps may
+    be in milli-, micro- or nanoseconds, see `stamps_of`.
 
     Raises TraversalError where the file is missing or a line is not eight numbers.
     """

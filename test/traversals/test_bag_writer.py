@@ -22,7 +22,8 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import from_quaternion, make_pose
 from scene_geo_loc.traversals.messages.camera_info import camera_of
 from scene_geo_loc.traversals.messages.clouds import cloud_of
-from scene_geo_loc.traversals.messages.images import depth_of, image_of
+from scene_geo_loc.traversals.messages.depth import depth_of
+from scene_geo_loc.traversals.messages.images import image_of
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
 pytestmark = pytest.mark.slow

@@ -22,7 +22,7 @@ from scene_geo_loc.traversals.messages.camera_info import (
     intrinsics_of,
     is_rectified,
 )
-from scene_geo_loc.traversals.messages.images import image_of
+from scene_geo_loc.traversals.messages.images import ImageDecoder
 from scene_geo_loc.traversals.messages.transforms import frame_name
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class CameraInput:
     ) -> None:
         self.problem = ""
         self._node = node
+        self._decode = ImageDecoder()
         self._infos = CameraInfoSeries(_INFOS_KEPT)
         topic, kind = settings.image_topic, Image
         if settings.image_transport == "compressed":
@@ -136,7 +137,7 @@ class CameraInput:
         if not self.has_camera_info:
             raise BadMessage(BadReason.NO_CAMERA_INFO)
         try:
-            image = image_of(message)
+            image = self._decode(message)
         except (SceneGeoLocError, ValueError) as error:
             raise BadMessage(BadReason.UNDECODABLE_IMAGE, str(error)) from error
         try:

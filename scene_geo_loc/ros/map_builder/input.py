@@ -24,7 +24,7 @@ from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PoseSynchronizer
 from scene_geo_loc.ros.common.transforms import TransformListener
 from scene_geo_loc.traversals.frame import Frame, Scan
 from scene_geo_loc.traversals.messages.clouds import PointCloud, cloud_of, deskew, last_stamp_ns
-from scene_geo_loc.traversals.messages.images import depth_of
+from scene_geo_loc.traversals.messages.depth import DepthDecoder
 from scene_geo_loc.traversals.messages.transforms import frame_name
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class BuilderInput:
             settings.pose_timeout, settings.backlog * 10**6
         )
         self._depths: dict[int, Any] = {}
+        self._decode_depth = DepthDecoder(settings.depth_topic)
         # A topic of poses replaces the transforms of the robot's base on TF.
         own = settings.pose_source != "tf"
         self._listener = TransformListener(
@@ -258,7 +259,7 @@ class BuilderInput:
 
     def _depth(self, message: Image, shape: tuple[int, int]) -> NDArray[np.float32]:
         try:
-            depth = depth_of(message)
+            depth = self._decode_depth(message)
         except ValueError as error:
             raise BadMessage(BadReason.UNDECODABLE_DEPTH, str(error)) from error
         if depth.shape != shape:

@@ -9,7 +9,8 @@ from typing import Any
 from scene_geo_loc.geometry.pose_series import PoseSeries
 from scene_geo_loc.geometry.transform_tree import TransformTree
 from scene_geo_loc.traversals.messages.camera_info import CameraInfoSeries, intrinsics_of, is_rectified
-from scene_geo_loc.traversals.messages.images import DEPTH_ENCODINGS
+from scene_geo_loc.traversals.messages.depth import DEPTH_ENCODINGS
+from scene_geo_loc.traversals.messages.images import ImageDecoder, ImageKind, kind_of
 from scene_geo_loc.traversals.messages.transforms import add_transforms, frame_name
 from scene_geo_loc.traversals.rosbag.bag import Bag, BagMessage
 
@@ -23,6 +24,9 @@ POSE = "geometry_msgs/msg/PoseStamped"
 POSE_WITH_COVARIANCE = "geometry_msgs/msg/PoseWithCovarianceStamped"
 TRANSFORMS = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 
+_OBSERVED_EVERY = 10
+"""Of so many images of a topic one shows how many bits of a pixel are in use."""
+
 _AFTER_STAMP = 12
 """Bytes before the frame of a header in both serializations, see `BagMessage.stamp_ns`."""
 
@@ -34,6 +38,7 @@ class ImageTopic:
     Attributes:
         encoding: of the first undamaged message; the format of compressed images.
         frame_id: of the first undamaged message.
+        decoder: decodes its images.
         size: width and height by the first undamaged message, None for compressed images.
         stamps_ns: of all messages, in the order of recording.
     """
@@ -43,17 +48,18 @@ class ImageTopic:
     encoding: str = ""
     frame_id: str = ""
     size: tuple[int, int] | None = None
+    decoder: ImageDecoder = field(default_factory=ImageDecoder)
     stamps_ns: array[int] = field(default_factory=lambda: array("q"))
 
     @property
     def is_depth(self) -> bool:
         """True for depth images."""
-        return self.encoding.startswith(DEPTH_ENCODINGS) or "compressedDepth" in self.encoding
+        return kind_of(self.topic, self.encoding) is ImageKind.DEPTH
 
     @property
     def is_grey(self) -> bool:
         """True for grey images."""
-        return self.encoding.startswith(("mono", "8UC1"))
+        return self.encoding.startswith(("mono", "8UC1", *DEPTH_ENCODINGS))
 
     @property
     def is_rectified(self) -> bool:
@@ -92,6 +98,7 @@ class BagIndex:
         self.images: dict[str, ImageTopic] = {}
         self.poses: dict[str, PoseTopic] = {}
         self.camera_infos: dict[str, CameraInfoSeries] = {}
+        self._other_images: set[str] = set()
         self._last_infos: dict[str, bytes] = {}
         self.tree = TransformTree()
         self.invalid_poses = 0
@@ -109,17 +116,25 @@ class BagIndex:
 
     def _take_image(self, message: BagMessage) -> None:
         compressed = message.kind == COMPRESSED_IMAGE
+        if message.topic in self._other_images:
+            return
         known = self.images.setdefault(message.topic, ImageTopic(message.topic, compressed))
         known.stamps_ns.append(message.stamp_ns)
+        if known.encoding and (compressed or len(known.stamps_ns) % _OBSERVED_EVERY):
+            return
+        try:
+            decoded = message.decode()
+            known.decoder.observe(decoded)
+        except ValueError:
+            return  # the next one may be undamaged
         if not known.encoding:
-            try:
-                decoded = message.decode()
-            except ValueError:
-                return  # the next one may be undamaged
             known.encoding = decoded.format if compressed else decoded.encoding
             known.frame_id = frame_name(decoded.header.frame_id)
             if not compressed:
                 known.size = decoded.width, decoded.height
+            if kind_of(known.topic, known.encoding) is ImageKind.OTHER:
+                self._other_images.add(message.topic)
+                del self.images[message.topic]
 
     def _take_camera(self, message: BagMessage) -> None:
         series = self.camera_infos.setdefault(message.topic, CameraInfoSeries())

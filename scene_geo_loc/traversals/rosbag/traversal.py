@@ -19,7 +19,7 @@ from scene_geo_loc.traversals.formats import Content, Format, Option
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.messages.camera_info import WrongImageSize
 from scene_geo_loc.traversals.messages.clouds import cloud_of, deskew
-from scene_geo_loc.traversals.messages.images import depth_of, image_of
+from scene_geo_loc.traversals.messages.depth import DepthDecoder
 from scene_geo_loc.traversals.messages.transforms import frame_name
 from scene_geo_loc.traversals.rosbag.bag import SUFFIXES, Bag, BagMessage, is_bag
 from scene_geo_loc.traversals.rosbag.index import BagIndex
@@ -72,6 +72,7 @@ class RosbagTraversal:
         self._intrinsics = self._index.camera_infos[self._camera_topic]
         self._check_lens()
         self._depth = choose_depth(self._index, self._image)
+        self._depth_decoder = DepthDecoder(self._depth.topic if self._depth else "")
         self._poses: BagPoses | None = choose_poses(self._index, self._image.frame_id, poses)
         self._odometry = choose_odometry(self._index, self._image.frame_id, self._poses)
         self.map_frame = self._poses.map_frame if self._poses else "map"
@@ -188,7 +189,7 @@ class RosbagTraversal:
     def _frame(self, slot: _Slot, image: BagMessage, depth: BagMessage | None) -> Frame:
         """Decodes an image and its depth. Raises ValueError, and counts it, where the image is unusable."""
         try:
-            pixels = image_of(image.decode())
+            pixels = self._image.decoder(image.decode())
         except ValueError:
             self._skipped_frames.add(SkipReason.IMAGE_UNDECODABLE)
             raise
@@ -205,8 +206,10 @@ class RosbagTraversal:
         depth_map = None
         if depth is not None:
             try:
-                depth_map = depth_of(depth.decode())
-            except ValueError:
+                depth_map = self._depth_decoder(depth.decode())
+            except ValueError as error:
+                if SkipReason.DEPTH_UNDECODABLE.value not in self._skipped_frames.counts:
+                    logger.warning("%s: a depth image on %s: %s", self.name, depth.topic, error)
                 self._skipped_frames.add(SkipReason.DEPTH_UNDECODABLE)
             if depth_map is not None and depth_map.shape != pixels.shape[:2]:
                 self._skipped_frames.add(SkipReason.DEPTH_SIZE)

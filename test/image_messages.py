@@ -1,0 +1,33 @@
+"""Image messages of arrays."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
+
+
+def pack(pixels: np.ndarray, padding: int, big: bool, last_row_padded: bool = True) -> tuple[int, bytes]:
+    """The step and data of an image message with padded rows."""
+    order = pixels.dtype.newbyteorder(">" if big else "<")
+    rows = np.ascontiguousarray(pixels.astype(order)).view(np.uint8).reshape(len(pixels), -1)
+    padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=0xAB)
+    data = padded.tobytes()
+    return padded.shape[1], data if last_row_padded else data[: len(data) - padding]
+
+
+def message(pixels: np.ndarray, encoding: str, height: int | None = None) -> Any:
+    """An Image without padding."""
+    step, data = pack(pixels, 0, False)
+    return SimpleNamespace(
+        encoding=encoding,
+        width=pixels.shape[1],
+        height=height or len(pixels),
+        step=step,
+        is_bigendian=0,
+        data=data,
+    )

@@ -133,15 +133,40 @@ class TransformTree:
         with self._changed:
             return any(frame in edge for edge in (*self._static, *self._moving))
 
-    def root_of(self, frame: str) -> str:
-        """Returns the last frame of the chain of parents of `frame`: itself where it has no parent."""
+    def ancestors_of(self, frame: str) -> list[str]:
+        """Returns the frames above a frame along any of its parents, the nearest first."""
         with self._changed:
-            parents = {child: parent for parent, child in (*self._moving, *self._static)}
-        seen = {frame}
-        while frame in parents and parents[frame] not in seen:
-            frame = parents[frame]
-            seen.add(frame)
-        return frame
+            parents: dict[str, list[str]] = {}
+            for parent, child in (*self._static, *self._moving):
+                parents.setdefault(child, []).append(parent)
+        found, seen = [frame], {frame}
+        for below in found:
+            above = [parent for parent in parents.get(below, ()) if parent not in seen]
+            found += above
+            seen.update(above)
+        return found[1:]
+
+    def frames(self) -> set[str]:
+        """Returns the names of all frames."""
+        with self._changed:
+            return {frame for edge in (*self._static, *self._moving) for frame in edge}
+
+    def chain(self, target: str, source: str) -> list[str]:
+        """Returns the frames from one to another, both included; empty where they are not connected."""
+        with self._changed:
+            path = self._path(target, source)
+            return list(path) if isinstance(path, list) else []
+
+    def moving_counts(self, target: str, source: str) -> dict[tuple[str, str], int]:
+        """Returns the number of poses of each moving transform (parent, child) between two frames."""
+        with self._changed:
+            edges = [edge for pair in pairwise(self.chain(target, source)) for edge in (pair, pair[::-1])]
+            static = {frozenset(edge) for edge in self._static}
+            return {
+                edge: len(self._moving[edge])
+                for edge in edges
+                if edge in self._moving and frozenset(edge) not in static
+            }
 
     def connects(self, target: str, source: str) -> bool:
         """Returns whether a chain of transforms leads from one frame to another, at any time."""

@@ -45,6 +45,7 @@ from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
 from scene_geo_loc.networks.user.image_network import DescriptorNetwork
 from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
 from scene_geo_loc.traversals.skipped import Skipped
+from scene_geo_loc.traversals.sources import SensorSource, sources_of
 
 SCANS_AHEAD = 8
 """Most scans of a recording that are decoded ahead of their use."""
@@ -99,6 +100,7 @@ class MapBuilder:
         *,
         map_frame: str = "map",
         source: str = "",
+        sources: Sequence[SensorSource] = (),
         network: Path | str | None = None,
         matcher: type[Matcher] | None = None,
         device: str = "auto",
@@ -111,6 +113,7 @@ class MapBuilder:
             settings: settings of the build; default: `BuilderSettings()`.
             map_frame: id of the frame that the poses are given in.
             source: where the frames come from, for the map's provenance.
+            sources: what is taken there for each role, see `sources_of`.
             network: a checkpoint; default: the network of the package, with its input resized to the shape
                 of the images.  A network that is not fitted is fitted on the images of the map.
             matcher: a custom matcher, used instead of the one that `settings.matcher` names;
@@ -127,6 +130,7 @@ class MapBuilder:
         self.settings = settings or BuilderSettings()
         self.map_frame = map_frame
         self.source = source
+        self.sources = list(sources)
         self._overwrite = overwrite
         if os.path.lexists(self.out):
             if not overwrite:
@@ -392,6 +396,7 @@ class MapBuilder:
                     on_progress,
                     map_frame=self.map_frame,
                     source=self.source,
+                    sources=self.sources,
                     settings=self.settings.record(),
                     skipped=self.progress.skipped.counts,
                     user_networks=self._user_networks.records(),
@@ -477,6 +482,7 @@ def build_map(
         settings,
         map_frame=traversal.map_frame,
         source=traversal.name if source is None else source,
+        sources=sources_of(traversal),
         network=network,
         matcher=matcher,
         device=device,

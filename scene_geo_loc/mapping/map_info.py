@@ -16,6 +16,7 @@ from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.partial import check_replaceable
 from scene_geo_loc.core.versioned import FileFormat
+from scene_geo_loc.traversals.sources import SensorSource
 
 MAP_JSON = "map.json"
 KIND = "reference map"
@@ -97,6 +98,8 @@ class MapInfo(BaseModel):
         files: size and checksum of the other files.
         user_networks: the user's networks by the setting that named them: `descriptor`, `local_features` and
             `matcher`.
+        sources: what was taken from the source for each role, and what else there was; empty in maps of older
+            releases and of sources that have one place for everything.
         digest: SHA-256 of all the above, see `write_info`; None in maps of older releases.
     """
 
@@ -116,6 +119,7 @@ class MapInfo(BaseModel):
     package_version: str
     files: dict[str, FileRecord]
     user_networks: dict[str, UserNetworkRecord] = {}
+    sources: list[SensorSource] = []
     digest: str | None = None
 
 
@@ -149,7 +153,7 @@ def sha256_of(path: Path, after_block: Callable[[], None] = lambda: None) -> str
 
 def write_info(folder: Path, info: MapInfo) -> None:
     """Writes `map.json` with a digest of its own contents."""
-    unset = {"digest"} if info.user_networks else {"digest", "user_networks"}
+    unset = {"digest"} | {name for name in ("user_networks", "sources") if not getattr(info, name)}
     values = info.model_dump(mode="json", exclude=unset)
     values["digest"] = _digest(values)
     write_aside(folder / MAP_JSON, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())

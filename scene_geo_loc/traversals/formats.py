@@ -38,6 +38,9 @@ class Option(str, Enum):
     CAMERA = "camera"
     POSES = "poses"
     SPLIT = "split"
+    POSE_FRAME = "pose_frame"
+    POINTS = "points"
+    DEPTH_TOPIC = "depth_topic"
 
 
 class Content(str, Enum):

@@ -21,12 +21,15 @@ def open_traversal(
     format: str | None = None,
     *,
     poses: str | None = None,
+    pose_frame: str | None = None,
     split: str | None = None,
     every: int = 1,
     offset: int = 0,
     start: float | None = None,
     end: float | None = None,
     camera: str | None = None,
+    points: str | None = None,
+    depth_topic: str | None = None,
     needs: Content | None = None,
 ) -> Traversal:
     """Opens a source of frames, or a part of it.
@@ -34,11 +37,13 @@ def open_traversal(
     Args:
         source: a bag, or the folder of a dataset.
         format: one of `FORMATS`; None to recognise it by its files.
-        poses: of a bag: a topic, or a TUM file with poses of the camera; None for the best available.
+        poses: of a bag: a topic, a TUM file with poses of the camera, or "none"; None for the best available.
+        pose_frame: frame of a bag whose poses the topic or file has; None where the bag says it.
         split: "train" or "test", where the dataset has splits.
         every, offset: frames number `offset`, `offset + every`, ... only.
         start, end: frames within these seconds from the first frame only.
         camera: which camera, if there are several: the image topic of a bag, or the dataset's name of it.
+        points, depth_topic: topics of a bag with lidar and depth images; None for the best available.
         needs: data that the caller requires; formats that never have it are refused.
 
     Raises:
@@ -49,13 +54,20 @@ def open_traversal(
     subset = Subset(every, offset, start, end)
     name = format_of(source, format)
     chosen = load_format(name)
-    given = {Option.SPLIT: split, Option.CAMERA: camera, Option.POSES: poses}
+    given = {
+        Option.CAMERA: camera,
+        Option.POSES: poses,
+        Option.SPLIT: split,
+        Option.POSE_FRAME: pose_frame,
+        Option.POINTS: points,
+        Option.DEPTH_TOPIC: depth_topic,
+    }
     options = {option.value: value for option, value in given.items() if value is not None}
     for option in options:
         if option not in chosen.options:
             taken = " and ".join(option.value for option in chosen.options) or "none of them"
             raise TraversalError(
-                f"{source}: a source of the format {name} takes no {option}; of camera, poses and split "
+                f"{source}: a source of the format {name} takes no {option}; of {', '.join(Option)} "
                 f"it takes {taken}."
             )
     if needs is not None and needs not in chosen.content:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, Traversal, read_all
 from scene_geo_loc.traversals.skipped import Skipped
+from scene_geo_loc.traversals.sources import SensorSource, sources_of
 
 SAME_INSTANT_NS = 50_000_000
 """Largest difference of the stamps of images that belong together: cameras are often not synchronized."""
@@ -34,6 +35,12 @@ class RigTraversal:
         for camera in self.cameras:
             total.add_all(camera.skipped)
         return total
+
+    @property
+    def sources(self) -> list[SensorSource]:
+        """What the cameras take from their sources; what they share once."""
+        found = [source for camera in self.cameras for source in sources_of(camera)]
+        return [source for i, source in enumerate(found) if source not in found[:i]]
 
     def __len__(self) -> int:
         return sum(len(camera) for camera in self.cameras)

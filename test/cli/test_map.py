@@ -31,6 +31,20 @@ def test_a_bag_becomes_a_map_that_can_be_looked_into_and_verified(tmp_path: Path
     described = run("info", tmp_path / "map")
     assert f"{len(opened)} sensor" in described
     assert "64x48 plumb_bob" in described
+    for text in (shown, described):
+        assert (
+            "/ground_truth/pose (geometry_msgs/msg/PoseStamped; 10 messages; poses of base_link in map"
+            in text
+        )
+        assert "map -> base_link -> camera_optical_frame" in text
+    assert {source.role: source.name for source in opened.info.sources} == {
+        "images": "/camera/image_raw",
+        "camera_info": "/camera/camera_info",
+        "poses": "/ground_truth/pose",
+        "depth": "/camera/depth/image_raw",
+        "lidar": "",
+        "odometry": "",
+    }
     assert "match their checksums" in run("verify", tmp_path / "map")
 
 

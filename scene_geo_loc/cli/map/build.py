@@ -38,6 +38,7 @@ def build(
     """
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.mapping.builder import MapBuilder
+    from scene_geo_loc.traversals.sources import sources_of
 
     traversal = source.open_cameras()
     builder = MapBuilder(
@@ -45,6 +46,7 @@ def build(
         settings,
         map_frame=traversal.map_frame,
         source=traversal.name,
+        sources=sources_of(traversal),
         network=network,
         device=device,
         overwrite=overwrite,

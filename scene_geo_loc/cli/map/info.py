@@ -14,6 +14,7 @@ def info(map_folder: MapFolder) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from scene_geo_loc.cli.results.sources import print_sources
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.traversals.skipped import Skipped
 
@@ -44,4 +45,6 @@ def info(map_folder: MapFolder) -> None:
     table = Table(show_header=False, box=None)
     for key, value in rows.items():
         table.add_row(key, value)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    print_sources(record.source, record.sources)

@@ -29,9 +29,9 @@ Format = Annotated[
 Poses = Annotated[
     str | None,
     typer.Option(
-        help="Source of the poses. Bag: a topic, or a TUM file with poses of the camera's optical frame. "
-        "Default: ground truth, TF or odometry, in this order. Dataset with several sources of poses: one of "
-        "them (docs/datasets).",
+        help="Source of the poses. Bag: a topic, /tf, a TUM file with poses of the camera's optical frame, "
+        "or none. Default: what moves with the camera (docs/bags.md). Dataset with several sources of poses: "
+        "one of them (docs/datasets).",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -49,11 +49,29 @@ class Source:
     ]
     format: Format = None
     poses: Poses = None
+    pose_frame: Annotated[
+        str | None,
+        typer.Option(
+            help="Bag: frame whose poses --poses has. Default: as the bag says, else the vehicle's frame.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
     camera: Annotated[
         list[str] | None,
         typer.Option(
             help="Camera, if there are several: the image topic of a bag, or its name in the dataset "
             "(docs/datasets). May be repeated for `map build` and `convert`.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    points: Annotated[
+        str | None,
+        typer.Option(help="Bag: topic of the lidar. Default: the best one.", rich_help_panel=_PANEL),
+    ] = None
+    depth_topic: Annotated[
+        str | None,
+        typer.Option(
+            help="Bag: topic of the depth images. Default: those in the images' frame.",
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -87,13 +105,21 @@ class Source:
                 f"{self.path}: {len(self._cameras)} cameras are named, but this command uses one: "
                 f"give one --camera."
             )
-        return self._of_camera(self._cameras[0], needs)
+        return self._shown(self._of_camera(self._cameras[0], needs))
 
     def open_cameras(self) -> Traversal:
         """Opens the traversal of one camera, or of all named cameras as a rig. Raises TraversalError."""
         from scene_geo_loc.traversals.rig import one_or_rig
 
-        return one_or_rig([self._of_camera(camera) for camera in self._cameras])
+        return self._shown(one_or_rig([self._of_camera(camera) for camera in self._cameras]))
+
+    def _shown(self, traversal: Traversal) -> Traversal:
+        """Prints what is taken from the source."""
+        from scene_geo_loc.cli.results.sources import print_sources
+        from scene_geo_loc.traversals.sources import sources_of
+
+        print_sources(traversal.name, sources_of(traversal))
+        return traversal
 
     @property
     def _cameras(self) -> Sequence[str | None]:
@@ -106,12 +132,15 @@ class Source:
             self.path,
             self.format,
             poses=self.poses,
+            pose_frame=self.pose_frame,
             split=self.split,
             every=self.every,
             offset=self.offset,
             start=self.start,
             end=self.end,
             camera=camera,
+            points=self.points,
+            depth_topic=self.depth_topic,
             needs=needs,
         )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Collection, Iterator
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,24 @@ class Bag:
                     count,
                     error,
                 )
+
+    @contextmanager
+    def random_access(self, topic: str) -> Iterator[Callable[[int], list[BagMessage]]]:
+        """Gives a function that returns the messages of a topic recorded at a time; none where damaged."""
+        with closing(_opened(self._sources)) as reader:
+            connections = [connection for connection in reader.connections if connection.topic == topic]
+
+            def at(log_time_ns: int) -> list[BagMessage]:
+                try:
+                    found = list(reader.messages(connections, log_time_ns, log_time_ns + 1))
+                except Exception:  # the storage libraries raise any exception
+                    return []
+                return [
+                    BagMessage(connection.topic, connection.msgtype, log_time, raw, reader)
+                    for connection, log_time, raw in found
+                ]
+
+            yield at
 
 
 def _open_first(path: Path) -> tuple[list[Any], AnyReader]:

@@ -22,6 +22,7 @@ LASER_SCAN = "sensor_msgs/msg/LaserScan"
 ODOMETRY = "nav_msgs/msg/Odometry"
 POSE = "geometry_msgs/msg/PoseStamped"
 POSE_WITH_COVARIANCE = "geometry_msgs/msg/PoseWithCovarianceStamped"
+TRANSFORM = "geometry_msgs/msg/TransformStamped"
 TRANSFORMS = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 
 _OBSERVED_EVERY = 10
@@ -40,7 +41,7 @@ class ImageTopic:
         frame_id: of the first undamaged message.
         decoder: decodes its images.
         size: width and height by the first undamaged message, None for compressed images.
-        stamps_ns: of all messages, in the order of recording.
+        stamps_ns, log_times_ns: of all messages, in the order of recording.
     """
 
     topic: str
@@ -50,6 +51,7 @@ class ImageTopic:
     size: tuple[int, int] | None = None
     decoder: ImageDecoder = field(default_factory=ImageDecoder)
     stamps_ns: array[int] = field(default_factory=lambda: array("q"))
+    log_times_ns: array[int] = field(default_factory=lambda: array("q"))
 
     @property
     def is_depth(self) -> bool:
@@ -69,14 +71,16 @@ class ImageTopic:
 
 @dataclass
 class PoseTopic:
-    """Poses of an Odometry, PoseStamped or PoseWithCovarianceStamped topic.
+    """Poses of an Odometry, PoseStamped, PoseWithCovarianceStamped or TransformStamped topic.
 
     Attributes:
+        kind: type of the messages.
         frame_id: frame that the poses are given in.
         child_frame_id: frame whose poses they are; empty where the messages have none.
     """
 
     topic: str
+    kind: str
     frame_id: str
     child_frame_id: str
     series: PoseSeries = field(default_factory=PoseSeries)
@@ -109,6 +113,7 @@ class BagIndex:
             ODOMETRY: self._take_pose,
             POSE: self._take_pose,
             POSE_WITH_COVARIANCE: self._take_pose,
+            TRANSFORM: self._take_pose,
             **dict.fromkeys(TRANSFORMS, self._take_transforms),
         }
         for message in bag.messages(bag.of_kind(*takers)):
@@ -120,6 +125,7 @@ class BagIndex:
             return
         known = self.images.setdefault(message.topic, ImageTopic(message.topic, compressed))
         known.stamps_ns.append(message.stamp_ns)
+        known.log_times_ns.append(message.log_time_ns)
         if known.encoding and (compressed or len(known.stamps_ns) % _OBSERVED_EVERY):
             return
         try:
@@ -157,11 +163,14 @@ class BagIndex:
             return
         if message.topic not in self.poses:
             child = frame_name(getattr(decoded, "child_frame_id", ""))
-            self.poses[message.topic] = PoseTopic(message.topic, frame_name(decoded.header.frame_id), child)
-        pose = decoded.pose if message.kind == POSE else decoded.pose.pose
-        good = self.poses[message.topic].series.add(
-            message.stamp_ns, _xyz(pose.position), _xyzw(pose.orientation)
-        )
+            parent = frame_name(decoded.header.frame_id)
+            self.poses[message.topic] = PoseTopic(message.topic, message.kind, parent, child)
+        if message.kind == TRANSFORM:
+            position, orientation = decoded.transform.translation, decoded.transform.rotation
+        else:
+            pose = decoded.pose if message.kind == POSE else decoded.pose.pose
+            position, orientation = pose.position, pose.orientation
+        good = self.poses[message.topic].series.add(message.stamp_ns, _xyz(position), _xyzw(orientation))
         self.invalid_poses += not good
 
     def _take_transforms(self, message: BagMessage) -> None:

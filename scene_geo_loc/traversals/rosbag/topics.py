@@ -25,7 +25,7 @@ def choose_image(index: BagIndex, wanted: str | None) -> ImageTopic:
         raise TraversalError(f"{index.bag.path}: the bag has no camera images; its topics are: {there}.")
 
     def order(topic: ImageTopic) -> tuple[bool, bool, bool, str]:
-        return not _has_camera(index, topic), topic.is_grey, topic.compressed, topic.topic
+        return not has_camera(index, topic), topic.is_grey, topic.compressed, topic.topic
 
     return min(pictures.values(), key=order)
 
@@ -49,7 +49,8 @@ def camera_topic(index: BagIndex, image: ImageTopic) -> str:
     return found
 
 
-def _has_camera(index: BagIndex, image: ImageTopic) -> bool:
+def has_camera(index: BagIndex, image: ImageTopic) -> bool:
+    """Returns whether an image topic has usable intrinsics."""
     try:
         series = index.camera_infos[camera_topic(index, image)]
         series.camera_at(image.stamps_ns[0], rectified=image.is_rectified, size=image.size)
@@ -58,15 +59,40 @@ def _has_camera(index: BagIndex, image: ImageTopic) -> bool:
     return True
 
 
-def choose_depth(index: BagIndex, image: ImageTopic) -> ImageTopic | None:
-    """Returns the depth images that are registered to the images: those in the same optical frame."""
+def choose_depth(index: BagIndex, image: ImageTopic, wanted: str | None = None) -> ImageTopic | None:
+    """Returns the wanted depth images, else those registered to the images: those in the same optical frame.
+
+    Raises:
+        TraversalError: there are no images on the wanted topic.
+    """
+    if wanted is not None:
+        if wanted not in index.images or wanted == image.topic:
+            there = (
+                ", ".join(sorted(topic.topic for topic in index.images.values() if topic.is_depth)) or "none"
+            )
+            raise TraversalError(
+                f"{index.bag.path}: no depth images on {wanted}; topics with depth images are: {there}."
+            )
+        return index.images[wanted]
     registered = [
         topic for topic in index.images.values() if topic.is_depth and topic.frame_id == image.frame_id
     ]
     return min(registered, key=lambda topic: (topic.compressed, topic.topic), default=None)
 
 
-def lidar_topic(bag: Bag) -> str | None:
-    """Returns the topic with the most point clouds, or without any the one with the most laser scans."""
+def lidar_topic(bag: Bag, wanted: str | None = None) -> str | None:
+    """Returns the wanted topic, else that with the most clouds, or without any with the most laser scans.
+
+    Raises:
+        TraversalError: there are no clouds and no scans on the wanted topic.
+    """
+    if wanted is not None:
+        scans = bag.of_kind(POINT_CLOUD, LASER_SCAN)
+        if wanted not in scans:
+            there = ", ".join(scans) or "none"
+            raise TraversalError(
+                f"{bag.path}: no point clouds or laser scans on {wanted}; topics with them are: {there}."
+            )
+        return wanted
     topics = bag.of_kind(POINT_CLOUD) or bag.of_kind(LASER_SCAN)
     return max(topics, key=lambda topic: bag.counts[topic], default=None)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.formats import Content, Format, Option
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
@@ -22,10 +23,25 @@ from scene_geo_loc.traversals.messages.clouds import cloud_of, deskew
 from scene_geo_loc.traversals.messages.depth import DepthDecoder
 from scene_geo_loc.traversals.messages.transforms import frame_name
 from scene_geo_loc.traversals.rosbag.bag import SUFFIXES, Bag, BagMessage, is_bag
+from scene_geo_loc.traversals.rosbag.choose_poses import NO_POSES, choose_poses
+from scene_geo_loc.traversals.rosbag.chosen_topics import (
+    camera_source,
+    depth_source,
+    image_source,
+    lidar_source,
+)
 from scene_geo_loc.traversals.rosbag.index import BagIndex
-from scene_geo_loc.traversals.rosbag.poses import BagPoses, choose_odometry, choose_poses
-from scene_geo_loc.traversals.rosbag.topics import camera_topic, choose_depth, choose_image, lidar_topic
+from scene_geo_loc.traversals.rosbag.poses import BagPoses
+from scene_geo_loc.traversals.rosbag.topics import (
+    camera_topic,
+    choose_depth,
+    choose_image,
+    has_camera,
+    lidar_topic,
+)
+from scene_geo_loc.traversals.rosbag.visual_motion import VisualMotion
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
+from scene_geo_loc.traversals.sources import Role
 from scene_geo_loc.traversals.subset import WHOLE, Subset
 
 logger = logging.getLogger(__name__)
@@ -51,7 +67,13 @@ class RosbagTraversal:
     Args:
         path: a .bag, .mcap or .db3 file, or the folder of a rosbag2.
         poses: source of the poses, see `choose_poses`.
+        pose_frame: frame whose poses they are, where the recording does not say it.
         camera: topic of the images; None for the first in colour with a camera_info.
+        points: topic of the lidar; None for the one with the most messages.
+        depth_topic: topic of the depth images; None for those in the frame of the images.
+
+    Attributes:
+        sources: what was taken for each role, and what else there was.
 
     Raises:
         TraversalError: the bag cannot be opened, or lacks images or their camera_info.
@@ -62,7 +84,10 @@ class RosbagTraversal:
         path: Path,
         *,
         poses: str | None = None,
+        pose_frame: str | None = None,
         camera: str | None = None,
+        points: str | None = None,
+        depth_topic: str | None = None,
     ) -> None:
         self.name = str(path)
         self._bag = Bag(path)
@@ -70,34 +95,33 @@ class RosbagTraversal:
         self._image = choose_image(self._index, camera)
         self._camera_topic = camera_topic(self._index, self._image)
         self._intrinsics = self._index.camera_infos[self._camera_topic]
-        self._check_lens()
-        self._depth = choose_depth(self._index, self._image)
+        first_camera = self._check_lens()
+        self._depth = choose_depth(self._index, self._image, depth_topic)
         self._depth_decoder = DepthDecoder(self._depth.topic if self._depth else "")
-        self._poses: BagPoses | None = choose_poses(self._index, self._image.frame_id, poses)
-        self._odometry = choose_odometry(self._index, self._image.frame_id, self._poses)
-        self.map_frame = self._poses.map_frame if self._poses else "map"
-        if self._poses and not self._index.tree.connects(self._poses.body, self._image.frame_id):
-            logger.warning(
-                "%s: no transform leads from %s, whose poses are on %s, to the camera's frame %s; record the "
-                "camera's mounting on /tf_static",
-                path,
-                self._poses.body,
-                self._poses.origin,
-                self._image.frame_id,
-            )
+        self._lidar = lidar_topic(self._bag, points)
         stamps = np.asarray(self._image.stamps_ns, np.int64)
         later = np.ones(len(stamps), bool)
         later[1:] = stamps[1:] > np.maximum.accumulate(stamps)[:-1]
         self._in_order = np.flatnonzero(later)
-        self._select(WHOLE)
-        logger.info(
-            "%s: images of %s, depth of %s, poses of %s, lidar of %s",
-            path,
-            self._image.topic,
-            self._depth.topic if self._depth else "nothing",
-            self._poses.origin if self._poses else "nothing",
-            lidar_topic(self._bag) or "nothing",
+        seen = VisualMotion(self._bag, self._image, first_camera, self._in_order)
+        in_order_ns = stamps[self._in_order]
+        choice = choose_poses(self._index, self._image.frame_id, in_order_ns, seen, poses, pose_frame)
+        self._declined_poses = poses == NO_POSES
+        self._poses, self._odometry = choice.poses, choice.odometry
+        self.map_frame = self._poses.map_frame if self._poses else "map"
+        self.sources = (
+            image_source(self._index, self._image, self._without_camera(), camera is not None),
+            camera_source(self._bag, self._camera_topic, named=False),
+            choice.sources[0],
+            depth_source(self._index, self._image, self._depth, depth_topic is not None),
+            lidar_source(self._bag, self._lidar, points is not None),
+            choice.sources[1],
         )
+        if choice.warning:
+            logger.warning("%s", choice.warning)
+        self._select(WHOLE)
+        taken = ", ".join(f"{Role(source.role).value} {source.name or 'none'}" for source in self.sources)
+        logger.info("%s: %s", path, taken)
 
     def __len__(self) -> int:
         return len(self._stamps)
@@ -107,6 +131,10 @@ class RosbagTraversal:
         selected = copy(self)
         selected._select(subset)
         return selected
+
+    def _without_camera(self) -> set[str]:
+        topics = [topic for topic in self._index.images.values() if not topic.is_depth]
+        return {topic.topic for topic in topics if not has_camera(self._index, topic)}
 
     def _select(self, subset: Subset) -> None:
         stamps = np.asarray(self._image.stamps_ns, np.int64)
@@ -145,7 +173,7 @@ class RosbagTraversal:
             except ValueError as error:
                 trouble = str(error)
                 continue
-            if frame.T_map_camera is None:
+            if frame.T_map_camera is None and not self._declined_poses:
                 skipped.add(SkipReason.IMAGE_WITHOUT_POSE)
             given += 1
             yield frame
@@ -160,11 +188,10 @@ class RosbagTraversal:
         See `Traversal.scans`.
         """
         self._skipped_scans = skipped = Skipped()
-        topic = lidar_topic(self._bag)
-        if topic is None:
+        if self._lidar is None:
             return
         first, last = self._span
-        for message in self._bag.messages([topic]):
+        for message in self._bag.messages([self._lidar]):
             stamp = message.stamp_ns
             if not first <= stamp <= last or pass_over(stamp):
                 continue
@@ -217,18 +244,19 @@ class RosbagTraversal:
         name = f"{self._image.topic} at {slot.stamp_ns / 1e9:.3f} s"
         return Frame(slot.stamp_ns, pixels, camera, slot.T_map_camera, depth_map, name, slot.T_odom_camera)
 
-    def _check_lens(self) -> None:
-        """Warns of an unusual lens of the first image. Raises TraversalError where there is none at all."""
+    def _check_lens(self) -> Camera:
+        """Returns the camera of the first image; warns where it is unusual. Raises TraversalError."""
         stamp_ns, rectified = int(self._image.stamps_ns[0]), self._image.is_rectified
         first = self._intrinsics.at(stamp_ns)
         size = None if first.width else self._image.size
         try:
-            self._intrinsics.camera_at(stamp_ns, rectified=rectified, size=size)
+            camera = self._intrinsics.camera_at(stamp_ns, rectified=rectified, size=size)
             doubt = first.doubt(rectified=rectified, size=size)
         except ValueError as error:
             raise TraversalError(f"{self.name}, {self._camera_topic}: {error}.") from error
         if doubt:
             logger.warning("%s, %s: %s", self.name, self._camera_topic, doubt)
+        return camera
 
     def _slots(self) -> dict[int, _Slot]:
         poses, odometry = self._camera_poses(self._poses), self._camera_poses(self._odometry)
@@ -279,7 +307,7 @@ FORMAT = Format(
     recognise=is_bag,
     open=RosbagTraversal,
     content=(Content.POSES, Content.DEPTH, Content.LIDAR),
-    options=(Option.CAMERA, Option.POSES),
+    options=(Option.CAMERA, Option.POSES, Option.POSE_FRAME, Option.POINTS, Option.DEPTH_TOPIC),
 )
 
 

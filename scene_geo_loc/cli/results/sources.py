@@ -1,0 +1,62 @@
+"""Sentences on what was taken from a source of frames, and on what else there was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from scene_geo_loc.traversals.sources import Role
+
+if TYPE_CHECKING:
+    from scene_geo_loc.traversals.sources import SensorSource
+
+_SHOWN = 6
+
+
+def describe_source(source: SensorSource) -> str:
+    """Returns one line on what was taken for a role."""
+    if not source.name:
+        return f"none ({source.reason})" if source.reason else "none"
+    details = [source.kind] if source.kind and source.kind != source.name else []
+    if source.messages:
+        details.append(f"{source.messages} messages")
+    if source.of_frame:
+        details.append(f"poses of {source.of_frame} in {source.frame}")
+    elif source.frame:
+        details.append(f"frame {source.frame}")
+    if len(source.chain) > 1:
+        details.append(" -> ".join(source.chain))
+    if source.reason:
+        details.append(source.reason)
+    return f"{source.name} ({'; '.join(details)})" if details else source.name
+
+
+def describe_passed_over(source: SensorSource) -> str:
+    """Returns what else there was for a role, or nothing."""
+    others = [
+        f"{other.name} ({', '.join(filter(None, (f'{other.messages} messages', other.reason)))})"
+        for other in source.passed_over[:_SHOWN]
+    ]
+    more = len(source.passed_over) - len(others)
+    return "; ".join([*others, *([f"and {more} more"] if more else [])])
+
+
+def rows_of(sources: Sequence[SensorSource]) -> Iterator[tuple[str, str]]:
+    """Yields the lines of a table: the role with what was taken, and what was not."""
+    for source in sources:
+        yield Role(source.role).value, describe_source(source)
+        passed_over = describe_passed_over(source)
+        if passed_over:
+            yield "", f"not taken: {passed_over}"
+
+
+def print_sources(name: str, sources: Sequence[SensorSource]) -> None:
+    """Prints what was taken from a source; nothing for formats with one place for everything."""
+    import typer
+
+    if not sources:
+        return
+    typer.echo(f"Taken from {name}:")
+    width = max(len(role) for role, _ in rows_of(sources))
+    for role, text in rows_of(sources):
+        typer.echo(f"  {role:<{width}}  {text}")

@@ -1,0 +1,452 @@
+"""Chooses the camera's poses and its odometry among everything in a recording that may be them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.geometry.pose import inverse
+from scene_geo_loc.geometry.rotation import angle_of_matrix
+from scene_geo_loc.geometry.trajectory import read_tum
+from scene_geo_loc.traversals.rosbag.frame_names import command_word, hints_at_camera, is_base, is_map
+from scene_geo_loc.traversals.rosbag.index import ODOMETRY, TRANSFORMS, BagIndex
+from scene_geo_loc.traversals.rosbag.pose_candidates import (
+    TF,
+    Candidate,
+    Rank,
+    Samples,
+    tf_candidates,
+    topic_candidates,
+)
+from scene_geo_loc.traversals.rosbag.poses import BagPoses
+from scene_geo_loc.traversals.rosbag.visual_motion import PosesAt, VisualMotion
+from scene_geo_loc.traversals.sources import PassedOver, Reason, Role, SensorSource
+
+NO_POSES = "none"
+"""Name for taking no poses at all."""
+MIN_AGREEMENT = 0.5
+"""Sources whose motions agree less are of different bodies."""
+MAX_APART_M = 1.0
+"""Sources in one frame whose distance changes more are of different bodies."""
+MAX_APART_SHARE = 0.03
+"""The same as a share of the extent of the poses, where that is larger."""
+SPARSE_S = 0.5
+"""Poses of a topic that are further apart are corrections, not a trajectory."""
+MIN_COVERAGE = 0.8
+"""Sources with a pose for a smaller share of the images than this, times the best, are passed over."""
+MIN_SEEN = 0.3
+"""The images decide for a motion only if at least this share of their matches fits it."""
+SEEN_RATIO = 0.7
+"""The images decide against a motion if less than this, times the best, fits it."""
+NEAR = 0.2
+"""Poses of a topic are those of a frame on TF if they are within this, metres plus radians."""
+
+
+@dataclass(frozen=True)
+class PoseChoice:
+    """Poses of a recording, and what else there was.
+
+    Attributes:
+        poses: of the camera; None where there are none.
+        odometry: poses by odometry alone, for dead reckoning; None where there is none other than `poses`.
+        sources: description of both.
+        warning: sentence for the user, or empty.
+    """
+
+    poses: BagPoses | None
+    odometry: BagPoses | None
+    sources: tuple[SensorSource, SensorSource]
+    warning: str = ""
+
+
+def choose_poses(
+    index: BagIndex,
+    frame: str,
+    stamps_ns: NDArray[np.int64],
+    seen: VisualMotion,
+    wanted: str | None = None,
+    pose_frame: str | None = None,
+) -> PoseChoice:
+    """Returns the source of poses: the one that is wanted, else the one that moves with the camera.
+
+    Sources whose motions agree are one body. Where there are several, the images decide, then the sources
+    that say whose poses they are: transforms to the camera and odometry. Of one body the order is that of
+    `Rank`; sparse and incomplete sources come last.
+
+    Args:
+        frame: of the images.
+        stamps_ns: of the images, in order of time.
+        seen: motion between the images.
+        wanted: None for the best; a topic; a TUM file with poses of the camera's optical frame; `NO_POSES`.
+        pose_frame: frame whose poses the topic or file has; None where the recording says it.
+
+    Raises:
+        TraversalError: the wanted source is missing, or in doubt, or nothing moves on TF while the images do.
+    """
+    samples = Samples.of(stamps_ns)
+    found = [*tf_candidates(index, frame, samples), *topic_candidates(index, frame, samples, pose_frame)]
+    if pose_frame is not None and not index.tree.connects(pose_frame, frame):
+        raise TraversalError(
+            f"{index.bag.path}: no transform leads from the pose frame {pose_frame} to the camera's frame "
+            f"{frame}; frames on TF: {', '.join(sorted(index.tree.frames())) or 'none'}."
+        )
+    for candidate in found:
+        if candidate.topic is not None and len(candidate.bodies) > 1:
+            candidate.poses = replace(candidate.poses, body=_body(candidate, found, seen))
+    selection = _Selection(index, found, seen)
+    chosen: Candidate | None = None
+    reason, warning = "", ""
+    if wanted == NO_POSES:
+        reason = Reason.NAMED.of()
+    elif wanted is not None:
+        chosen, reason = _wanted(index, frame, samples, found, wanted, pose_frame), Reason.NAMED.of()
+    else:
+        chosen = selection.choose()
+        if chosen is not None:
+            reason = _reason(chosen)
+        elif warning := selection.warning(frame):
+            warning = f"{index.bag.path}: {warning}"
+    odometry = _odometry(found, chosen)
+    return PoseChoice(
+        chosen.poses if chosen else None,
+        odometry.poses if odometry else None,
+        (
+            _described(Role.POSES, chosen, reason, selection.passed_over(chosen)),
+            _described(Role.ODOMETRY, odometry, _reason(odometry) if odometry else "", ()),
+        ),
+        warning,
+    )
+
+
+class _Selection:
+    """Selection of one source among all, with the reasons for which others are passed over."""
+
+    def __init__(self, index: BagIndex, found: Sequence[Candidate], seen: VisualMotion) -> None:
+        self._path = index.bag.path
+        self._found = found
+        self._seen = seen
+        self._reasons: dict[int, str] = {}
+
+    def choose(self) -> Candidate | None:
+        """Returns the best source, or None. Raises TraversalError in doubt."""
+        usable = [candidate for candidate in self._found if self._is_usable(candidate)]
+        moving = [candidate for candidate in usable if candidate.moves]
+        if usable and not moving:
+            return self._still(usable)
+        for candidate in usable:
+            if not candidate.moves:
+                self._pass_over(candidate, Reason.STILL.of())
+        if not moving:
+            return None
+        for candidate in moving:
+            if _is_unknown_to(candidate, moving):
+                self._pass_over(candidate, _uncovered(candidate, max(other.coverage for other in moving)))
+        moving = [candidate for candidate in moving if id(candidate) not in self._reasons]
+        groups = _groups(moving)
+        group = groups[0] if len(groups) == 1 else self._decide(groups)
+        best_coverage = max(candidate.coverage for candidate in group)
+        return min(group, key=lambda candidate: _order(candidate, best_coverage, group))
+
+    def _is_usable(self, candidate: Candidate) -> bool:
+        word = command_word(candidate.name) if candidate.topic else ""
+        if word:
+            reason = Reason.COMMANDS.of(word=word)
+        elif candidate.topic is not None and candidate.messages < 2:
+            reason = Reason.TOO_FEW.of()
+        elif not candidate.is_connected:
+            reason = Reason.UNCONNECTED.of(frame=candidate.poses.body)
+        elif candidate.coverage == 0:
+            reason = Reason.NO_IMAGE_COVERED.of()
+        elif candidate.steps is not None:
+            share, steps = candidate.steps
+            reason = Reason.JUMPS.of(share=share, steps=steps)
+        else:
+            return True
+        self._pass_over(candidate, reason)
+        return False
+
+    def _pass_over(self, candidate: Candidate, reason: str) -> None:
+        self._reasons.setdefault(id(candidate), reason)
+
+    def _still(self, usable: Sequence[Candidate]) -> Candidate:
+        """Returns the best of sources that do not move. Raises TraversalError where the images do."""
+        best = min(usable, key=lambda candidate: candidate.rank)
+        if self._seen.changes:
+            how = "on TF " if best.topic is None else ""
+            raise TraversalError(
+                f"{self._path}: nothing moves {how}along {' -> '.join(best.chain)} while the images change; "
+                "record what moves, or name the source of poses: a topic, a "
+                f"trajectory file, or {NO_POSES!r}."
+            )
+        return best
+
+    def _decide(self, groups: Sequence[Sequence[Candidate]]) -> Sequence[Candidate]:
+        """Returns the group of sources that moves with the camera. Raises TraversalError in doubt."""
+        leaders = [min(group, key=lambda candidate: _order(candidate, 0.0, group)) for group in groups]
+        shares = self._seen.inlier_shares([_camera_poses(leader) for leader in leaders])
+        taken: int | None = None
+        if shares is not None:
+            best = int(np.argmax(shares))
+            if shares[best] >= MIN_SEEN and sorted(shares)[-2] < SEEN_RATIO * shares[best]:
+                taken = best
+        seen = taken is not None
+        if taken is None:
+            taken = _anchored(groups)
+        if taken is None:
+            names = " and ".join(leader.name for leader in leaders)
+            agreement = leaders[0].agreement(leaders[1])
+            known = (
+                "too little of both is known to compare them"
+                if agreement is None
+                else (f"their motions agree by {agreement:.0%} over {leaders[0].samples.interval_s:.1f} s")
+            )
+            raise TraversalError(
+                f"{self._path}: {names} may both be the camera's poses, and {known}; name the source of "
+                f"poses: one of them, a trajectory file, or {NO_POSES!r}."
+            )
+        chosen = leaders[taken]
+        for number, group in enumerate(groups):
+            for candidate in group if number != taken else ():
+                if seen and shares is not None:
+                    reason = Reason.UNSEEN.of(inliers=shares[number], best=shares[taken])
+                else:
+                    reason = _difference(candidate, chosen)
+                self._pass_over(candidate, reason)
+        return groups[taken]
+
+    def warning(self, frame: str) -> str:
+        """Returns a sentence where there are sources of poses but none can be used, else nothing."""
+        unconnected = [candidate for candidate in self._found if not candidate.is_connected]
+        if unconnected:
+            best = min(unconnected, key=lambda candidate: candidate.rank)
+            return (
+                f"no transform leads from {best.poses.body}, whose poses are on {best.name}, to the camera's "
+                f"frame {frame}; record the camera's mounting on /tf_static"
+            )
+        if self._found:
+            names = ", ".join(f"{c.name} ({self._reasons.get(id(c), '')})" for c in self._found)
+            return f"none of the sources of poses is taken: {names}; name the right one"
+        return ""
+
+    def passed_over(self, chosen: Candidate | None) -> tuple[PassedOver, ...]:
+        """Returns all sources other than the chosen one, with the reasons."""
+        others = []
+        for candidate in self._found:
+            if chosen is not None and candidate.name == chosen.name:
+                continue
+            reason = self._reasons.get(id(candidate)) or _compared(candidate, chosen)
+            others.append(PassedOver(candidate.name, candidate.messages, reason))
+        return tuple(others)
+
+
+def _camera_poses(candidate: Candidate) -> PosesAt:
+    return lambda stamps_ns: candidate.poses.of(candidate.frame, stamps_ns)
+
+
+def _order(candidate: Candidate, best_coverage: float, group: Sequence[Candidate]) -> tuple[object, ...]:
+    """Sorting key of a source among those of one body, the best first."""
+    return (
+        candidate.coverage < MIN_COVERAGE * best_coverage,
+        candidate.rank > Rank.TRUTH and candidate.interval_s > SPARSE_S,
+        candidate.rank,
+        not is_map(candidate.poses.map_frame) if candidate.topic is None else False,
+        -len(candidate.chain) if candidate.topic is None else 0,
+        -round(candidate.coverage, 2),
+        -candidate.messages,
+        candidate.name,
+    )
+
+
+def _groups(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+    """Returns the sources by body: those whose motions agree, directly or by way of others."""
+    groups: list[list[Candidate]] = []
+    for candidate in candidates:
+        near = [group for group in groups if any(_is_same_body(candidate, other) for other in group)]
+        merged = [candidate, *(other for group in near for other in group)]
+        groups = [group for group in groups if group not in near] + [merged]
+    return groups
+
+
+def _is_same_body(first: Candidate, second: Candidate) -> bool:
+    agreement = first.agreement(second)
+    if agreement is None or agreement < MIN_AGREEMENT:
+        return False
+    if first.rank.drifts or second.rank.drifts:
+        return True
+    apart = first.distance_change(second)
+    return apart is None or apart <= max(MAX_APART_M, MAX_APART_SHARE * first.extent_m)
+
+
+def _is_unknown_to(candidate: Candidate, all_moving: Sequence[Candidate]) -> bool:
+    """Returns whether a source has too few poses to be compared with any, and another has many more."""
+    others = [other for other in all_moving if other is not candidate]
+    return any(candidate.coverage < 0.5 * other.coverage for other in others) and all(
+        candidate.agreement(other) is None for other in others
+    )
+
+
+def _anchored(groups: Sequence[Sequence[Candidate]]) -> int | None:
+    """Returns the group with a source that says whose poses it has; None where several or none do.
+
+    Of several it is the only one that does not drift. Odometry that contradicts a ground truth is left to it.
+    """
+    having = [i for i, group in enumerate(groups) if any(candidate.is_anchored for candidate in group)]
+    lasting = [i for i in having if any(not candidate.rank.drifts for candidate in groups[i])]
+    truths = [i for i, group in enumerate(groups) if any(c.rank is Rank.TRUTH for c in group)]
+    for choice in (lasting, truths if not lasting else [], having):
+        if choice:
+            return choice[0] if len(choice) == 1 else None
+    return None
+
+
+def _body(candidate: Candidate, found: Sequence[Candidate], seen: VisualMotion) -> str:
+    """Returns the frame whose poses a topic has, where its messages do not say it.
+
+    Where transforms lead from the poses' frame to the camera, the frame whose transform is nearest to the
+    poses; else the likeliest by its name; else the one whose motion the images show.
+    """
+    tree, samples = candidate.poses.tree, candidate.samples
+    own, known = candidate.poses.trajectory.at_many(samples.images_ns)  # type: ignore[union-attr]
+    errors = {}
+    parent = candidate.poses.map_frame
+    if tree.connects(parent, candidate.frame) and not tree.is_static(parent, candidate.frame):
+        for body in candidate.bodies:
+            poses, there = tree.lookup_many(parent, body, samples.images_ns)
+            both = known & there
+            if both.any():
+                off = inverse(own[both]) @ poses[both]
+                metres = np.linalg.norm(off[:, :3, 3], axis=1)
+                errors[body] = float(np.median(metres + angle_of_matrix(off[:, :3, :3])))
+    if errors:
+        nearest = min(errors, key=lambda body: errors[body])
+        if errors[nearest] < NEAR and errors[nearest] < errors[candidate.bodies[0]] / 2:
+            return nearest
+        return candidate.bodies[0]
+    if is_base(candidate.bodies[0]) and not hints_at_camera(candidate.name):
+        return candidate.bodies[0]
+    hypotheses = [
+        _camera_poses(replace(candidate, poses=replace(candidate.poses, body=body)))
+        for body in candidate.bodies
+    ]
+    shares = seen.inlier_shares(hypotheses)
+    if shares is not None:
+        best = int(np.argmax(shares))
+        if shares[best] >= MIN_SEEN and shares[0] < SEEN_RATIO * shares[best]:
+            return candidate.bodies[best]
+    return candidate.bodies[0]
+
+
+def _wanted(
+    index: BagIndex,
+    frame: str,
+    samples: Samples,
+    found: Sequence[Candidate],
+    wanted: str,
+    pose_frame: str | None,
+) -> Candidate:
+    for candidate in found:
+        if candidate.topic is not None and candidate.name == wanted:
+            return candidate
+    on_tf = [candidate for candidate in found if candidate.topic is None]
+    if index.bag.topics.get(wanted) in TRANSFORMS and on_tf:
+        return min(on_tf, key=lambda candidate: _order(candidate, 0.0, on_tf))
+    if Path(wanted).is_file():
+        body = pose_frame or frame
+        poses = BagPoses("map", wanted, index.tree, body, read_tum(Path(wanted)))
+        count = len(poses.trajectory or ())
+        return Candidate(poses, wanted, Reason.TRAJECTORY_FILE, count, Rank.GLOBAL_TOPIC, frame, samples)
+    there = ", ".join([*sorted(index.poses), *index.bag.of_kind(*TRANSFORMS)]) or "none"
+    raise TraversalError(
+        f"{index.bag.path}: {wanted!r} is neither a trajectory file nor a topic of poses; "
+        f"topics of poses in the bag: {there}."
+    )
+
+
+def _odometry(found: Sequence[Candidate], chosen: Candidate | None) -> Candidate | None:
+    """Returns the best odometry other than the chosen poses: its largest topic, else transforms."""
+    others = [
+        candidate
+        for candidate in found
+        if candidate.rank.drifts
+        and candidate.is_connected
+        and not (candidate.topic and command_word(candidate.name))
+        and (chosen is None or candidate.name != chosen.name)
+        and (candidate.topic is not None or candidate.moves)
+        and not (chosen and candidate.topic is None and chosen.poses.map_frame == candidate.poses.map_frame)
+    ]
+    return min(
+        others,
+        key=lambda candidate: (candidate.rank, candidate.kind != ODOMETRY, -candidate.messages),
+        default=None,
+    )
+
+
+def _reason(candidate: Candidate) -> str:
+    """Returns why a source was taken."""
+    phrases = {
+        Rank.TRUTH: Reason.TRUTH,
+        Rank.GLOBAL_TF: Reason.GLOBAL_TF,
+        Rank.GLOBAL_TOPIC: Reason.GLOBAL_TOPIC,
+        Rank.ROOT_TF: Reason.ROOT_TF,
+        Rank.ODOMETRY_TOPIC: Reason.ODOMETRY,
+        Rank.ODOMETRY_TF: Reason.ODOMETRY,
+    }
+    return phrases[candidate.rank].of(frame=candidate.poses.map_frame)
+
+
+def _uncovered(candidate: Candidate, best_coverage: float) -> str:
+    if candidate.interval_s > SPARSE_S:
+        return Reason.SPARSE.of(seconds=candidate.interval_s)
+    return Reason.UNCOVERED.of(share=candidate.coverage, best=best_coverage)
+
+
+def _difference(candidate: Candidate, chosen: Candidate) -> str:
+    """Returns how a source moves otherwise than the chosen one."""
+    agreement, apart = candidate.agreement(chosen), candidate.distance_change(chosen)
+    if agreement is not None and agreement >= MIN_AGREEMENT and apart is not None:
+        return Reason.APART.of(metres=apart)
+    return Reason.DISAGREES.of(
+        agreement=agreement or 0.0, limit=MIN_AGREEMENT, seconds=candidate.samples.interval_s
+    )
+
+
+def _compared(candidate: Candidate, chosen: Candidate | None) -> str:
+    """Returns why a source that could have been taken was not."""
+    if chosen is None:
+        return ""
+    if candidate.coverage < MIN_COVERAGE * chosen.coverage:
+        return _uncovered(candidate, chosen.coverage)
+    if candidate.interval_s > SPARSE_S:
+        return Reason.SPARSE.of(seconds=candidate.interval_s)
+    agreement = candidate.agreement(chosen)
+    if agreement is not None and agreement < MIN_AGREEMENT:
+        return _difference(candidate, chosen)
+    drift = chosen.drift(candidate) if candidate.rank.drifts else None
+    if drift is not None:
+        return Reason.DRIFTS.of(metres=drift[0], length=drift[1])
+    return Reason.AGREES.of() if agreement is not None else _reason(candidate)
+
+
+def _described(
+    role: Role, candidate: Candidate | None, reason: str, passed_over: tuple[PassedOver, ...]
+) -> SensorSource:
+    if candidate is None:
+        return SensorSource(role, reason=reason, passed_over=passed_over)
+    poses = candidate.poses
+    of_frame = poses.body if poses.trajectory is not None else candidate.frame
+    return SensorSource(
+        role,
+        TF if candidate.topic is None and poses.trajectory is None else candidate.name,
+        candidate.kind,
+        candidate.messages,
+        poses.map_frame,
+        of_frame,
+        candidate.chain,
+        reason,
+        passed_over,
+    )

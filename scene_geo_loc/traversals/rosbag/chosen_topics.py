@@ -1,0 +1,103 @@
+"""Records which topics of images, intrinsics, depth and lidar were taken, and which were not."""
+
+from __future__ import annotations
+
+from scene_geo_loc.traversals.rosbag.bag import Bag
+from scene_geo_loc.traversals.rosbag.index import CAMERA_INFO, LASER_SCAN, POINT_CLOUD, BagIndex, ImageTopic
+from scene_geo_loc.traversals.sources import PassedOver, Reason, Role, SensorSource
+
+
+def image_source(index: BagIndex, taken: ImageTopic, without_camera: set[str], named: bool) -> SensorSource:
+    """Returns the record of the images.
+
+    Args:
+        without_camera: topics of images without usable intrinsics.
+        named: whether the user named the topic.
+    """
+    others = [topic for topic in index.images.values() if topic.topic != taken.topic and not topic.is_depth]
+
+    def why_not(topic: ImageTopic) -> str:
+        if topic.topic in without_camera:
+            return Reason.NO_CAMERA_INFO.of()
+        if topic.is_grey and not taken.is_grey:
+            return Reason.GREY.of()
+        if topic.compressed and not taken.compressed:
+            return Reason.COMPRESSED.of()
+        return Reason.LATER_NAME.of()
+
+    reason = Reason.NAMED if named else Reason.PREFERRED_IMAGES if others else Reason.ONLY
+    return SensorSource(
+        Role.IMAGES,
+        taken.topic,
+        f"{index.bag.topics[taken.topic]}, {taken.encoding.strip()}".rstrip(", "),
+        len(taken.stamps_ns),
+        taken.frame_id,
+        reason=reason.of(),
+        passed_over=tuple(
+            PassedOver(
+                topic.topic, len(topic.stamps_ns), Reason.OTHER_CAMERA.of() if named else why_not(topic)
+            )
+            for topic in sorted(others, key=lambda topic: topic.topic)
+        ),
+    )
+
+
+def camera_source(bag: Bag, taken: str, named: bool) -> SensorSource:
+    """Returns the record of the intrinsics: a topic of camera_info, or a file."""
+    others = [topic for topic in bag.of_kind(CAMERA_INFO) if topic != taken]
+    reason = Reason.NAMED if named else Reason.BESIDE_IMAGES if others else Reason.ONLY
+    return SensorSource(
+        Role.CAMERA,
+        taken,
+        bag.topics.get(taken, ""),
+        bag.counts.get(taken, 0),
+        reason=reason.of(),
+        passed_over=tuple(PassedOver(topic, bag.counts[topic], Reason.OTHER_CAMERA.of()) for topic in others),
+    )
+
+
+def depth_source(index: BagIndex, image: ImageTopic, taken: ImageTopic | None, named: bool) -> SensorSource:
+    """Returns the record of the depth images."""
+    others = [topic for topic in index.images.values() if topic.is_depth and topic is not taken]
+
+    def why_not(topic: ImageTopic) -> str:
+        if topic.frame_id != image.frame_id:
+            return Reason.OTHER_FRAME.of(frame=topic.frame_id)
+        if topic.compressed and taken is not None and not taken.compressed:
+            return Reason.COMPRESSED.of()
+        return Reason.LATER_NAME.of()
+
+    passed_over = tuple(PassedOver(topic.topic, len(topic.stamps_ns), why_not(topic)) for topic in others)
+    if taken is None:
+        return SensorSource(Role.DEPTH, passed_over=passed_over)
+    return SensorSource(
+        Role.DEPTH,
+        taken.topic,
+        f"{index.bag.topics[taken.topic]}, {taken.encoding.strip()}".rstrip(", "),
+        len(taken.stamps_ns),
+        taken.frame_id,
+        reason=(Reason.NAMED if named else Reason.SAME_FRAME).of(),
+        passed_over=passed_over,
+    )
+
+
+def lidar_source(bag: Bag, taken: str | None, named: bool) -> SensorSource:
+    """Returns the record of the lidar."""
+    others = [topic for topic in bag.of_kind(POINT_CLOUD, LASER_SCAN) if topic != taken]
+    if taken is None:
+        return SensorSource(Role.LIDAR)
+
+    def why_not(topic: str) -> str:
+        is_planar = bag.topics[topic] == LASER_SCAN and bag.topics[taken] == POINT_CLOUD
+        return (Reason.PLANAR if is_planar else Reason.FEWER_MESSAGES).of()
+
+    return SensorSource(
+        Role.LIDAR,
+        taken,
+        bag.topics[taken],
+        bag.counts[taken],
+        reason=(Reason.NAMED if named else Reason.MOST_MESSAGES if others else Reason.ONLY).of(),
+        passed_over=tuple(
+            PassedOver(topic, bag.counts[topic], "" if named else why_not(topic)) for topic in others
+        ),
+    )

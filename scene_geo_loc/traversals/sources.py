@@ -1,0 +1,124 @@
+"""Record of what was taken from a source of frames, and of what else there was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol, runtime_checkable
+
+
+class Role(str, Enum):
+    """Use of a source; the value is its name for the user and in files."""
+
+    RUN = "run"
+    IMAGES = "images"
+    CAMERA = "camera_info"
+    POSES = "poses"
+    DEPTH = "depth"
+    LIDAR = "lidar"
+    ODOMETRY = "odometry"
+
+
+class Reason(str, Enum):
+    """Reason why something was taken or passed over; the value completes "topic: ..." for the user."""
+
+    NAMED = "named by the user"
+    ONLY = "nothing else there"
+    MOST_IMAGES = "the longest run"
+    OTHER_RUN = "another run, begun where the clock jumps back"
+    # images and camera_info
+    PREFERRED_IMAGES = "with camera_info, in colour, raw, first by name"
+    NO_CAMERA_INFO = "no usable camera_info"
+    GREY = "grey"
+    COMPRESSED = "compressed"
+    LATER_NAME = "later by name"
+    BESIDE_IMAGES = "beside the images"
+    OTHER_CAMERA = "of other images"
+    # depth and lidar
+    SAME_FRAME = "in the frame of the images"
+    OTHER_FRAME = "in the frame {frame}, not that of the images"
+    MOST_MESSAGES = "most messages"
+    FEWER_MESSAGES = "fewer messages"
+    PLANAR = "planar scans beside clouds"
+    # poses
+    TRUTH = "ground truth by its name"
+    GLOBAL_TF = "transforms from {frame} to the camera, complete"
+    GLOBAL_TOPIC = "poses in a frame that does not drift"
+    ROOT_TF = "transforms from the root {frame} to the camera"
+    ODOMETRY = "odometry, which drifts"
+    TRAJECTORY_FILE = "trajectory file"
+    COMMANDS = "its name says `{word}`, not the vehicle's pose"
+    TOO_FEW = "fewer than two poses"
+    UNCONNECTED = "no transform from {frame} to the camera"
+    NO_IMAGE_COVERED = "no pose at the time of any image"
+    STILL = "does not move while other sources do"
+    UNCOVERED = "poses for {share:.0%} of the images < {best:.0%}"
+    SPARSE = "sparse: a pose every {seconds:.1f} s"
+    AGREES = "moves the same"
+    DRIFTS = "drifts: {metres:.2f} m over {length:.0f} m"
+    DISAGREES = "moves otherwise: agreement {agreement:.0%} < {limit:.0%} over {seconds:.1f} s"
+    APART = "another body: its distance to the camera changes by {metres:.1f} m"
+    JUMPS = "steps, not motion: {share:.0%} of the motion in {steps:.0%} of the intervals"
+    UNSEEN = "contradicts the images: {inliers:.0%} of the matches fit its motion, {best:.0%} the other"
+
+    def of(self, **values: Any) -> str:
+        """Returns the phrase with its numbers and names."""
+        return self.value.format(**values)
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """Something that could have been taken and was not.
+
+    Attributes:
+        name: topic, "TF from FRAME", or a number of a run.
+        messages: number of its messages.
+        reason: phrase of a `Reason`.
+    """
+
+    name: str
+    messages: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class SensorSource:
+    """What was taken for one role.
+
+    Attributes:
+        role: value of a `Role`.
+        name: topic, file, or "TF"; empty where nothing was taken.
+        kind: message type, or encoding.
+        messages: number of its messages; of TF those of the slowest moving transform.
+        frame: frame of the data; for poses and odometry the frame that they are given in.
+        of_frame: for poses and odometry the frame whose poses they are.
+        chain: frames from `frame` to the camera, through which the pose of the camera is found.
+        reason: phrase of a `Reason`.
+        passed_over: what else there was.
+    """
+
+    role: str
+    name: str = ""
+    kind: str = ""
+    messages: int = 0
+    frame: str = ""
+    of_frame: str = ""
+    chain: tuple[str, ...] = ()
+    reason: str = ""
+    passed_over: tuple[PassedOver, ...] = ()
+
+
+@runtime_checkable
+class HasSources(Protocol):
+    """A traversal that records what it was read from."""
+
+    @property
+    def sources(self) -> Sequence[SensorSource]:
+        """What was taken, by role."""
+        ...
+
+
+def sources_of(traversal: object) -> list[SensorSource]:
+    """Returns what a traversal takes; empty for formats that have one place for everything."""
+    return list(traversal.sources) if isinstance(traversal, HasSources) else []

@@ -11,12 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.rotation import matrix_of_quaternion
-from scene_geo_loc.geometry.trajectory import Trajectory
+from scene_geo_loc.geometry.trajectory import MAX_GAP_NS, Trajectory
 
 _MAX_NORM_ERROR = 0.01
 
 MAX_TRANSLATION_M = 1e8
 """Larger translations are refused; the limit is 16 times the Earth's radius."""
+
+MAX_SLOW_GAP_NS = 5_000_000_000
+"""Longest gap of a slow transform that moves that is interpolated."""
+_SLOW_FACTOR, _STILL_FACTOR = 2.5, 10.0
+_LONGEST_NS = 2**62
+_USUAL = 16
+"""Number of poses on either side whose distances in time are the usual ones."""
+_MIN_DISTANCES = 3
 
 _UNTIDY = 1000
 """Number of poses that may arrive before old ones are dropped."""
@@ -66,13 +74,24 @@ class PoseSeries:
         return _trajectory(stamps, numbers)
 
     def at_many(self, stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Returns poses (M, 4, 4) at stamps (M,), and a mask (M,) of the known ones; see `Trajectory`."""
+        """Returns poses (M, 4, 4) at stamps (M,), and a mask (M,) of the known ones; see `Trajectory`.
+
+        Gaps are interpolated up to 1 s, or up to 2.5 times the usual distance of the poses around them, for
+        transforms that come slowly, such as corrections of odometry; up to 10 times where the pose hardly
+        changes.
+        """
         stamps, numbers = self._tidy()
-        around = slice(0, 0)
+        around, limit_ns, still_ns = slice(0, 0), MAX_GAP_NS, _LONGEST_NS
         if len(stamps) and len(stamps_ns):
-            first, last = np.searchsorted(stamps, (np.min(stamps_ns), np.max(stamps_ns)))
-            around = slice(max(int(first) - 1, 0), int(last) + 1)
-        return _trajectory(stamps[around], numbers[around]).at_many(stamps_ns)
+            first, last = (int(i) for i in np.searchsorted(stamps, (np.min(stamps_ns), np.max(stamps_ns))))
+            around = slice(max(first - 1, 0), last + 1)
+            distances = np.diff(stamps[max(first - _USUAL, 0) : last + _USUAL])
+            if len(distances) >= _MIN_DISTANCES:
+                usual_ns = float(np.median(distances))
+                limit_ns = min(max(int(_SLOW_FACTOR * usual_ns), MAX_GAP_NS), MAX_SLOW_GAP_NS)
+                still_ns = int(_STILL_FACTOR * usual_ns)
+        path = _trajectory(stamps[around], numbers[around])
+        return path.at_many(stamps_ns, limit_ns, still_gap_ns=still_ns)
 
     def neighbours(self, stamp_ns: int) -> tuple[int | None, int | None]:
         """Returns the stamps of the poses before a stamp, and at or after it; None where there is none."""

@@ -16,6 +16,12 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, to_quaternion
 from scene_geo_loc.geometry.rotation import slerp
 
+MAX_GAP_NS = 1_000_000_000
+"""Poses further apart are not interpolated, unless the caller says otherwise."""
+
+STILL_M, STILL_DEG = 0.5, 5.0
+"""Change of a pose that may be interpolated over any time: the error of a pose between is no larger."""
+
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -41,7 +47,7 @@ class Trajectory:
     def __len__(self) -> int:
         return len(self.stamps_ns)
 
-    def at(self, stamp_ns: int, max_gap_ns: int = 1_000_000_000) -> Pose | None:
+    def at(self, stamp_ns: int, max_gap_ns: int = MAX_GAP_NS) -> Pose | None:
         """Returns the pose at a stamp: linear in position, slerp in rotation.
 
         None outside the trajectory and inside a gap longer than `max_gap_ns`.
@@ -50,9 +56,15 @@ class Trajectory:
         return poses[0] if known[0] else None
 
     def at_many(
-        self, stamps_ns: NDArray[np.int64], max_gap_ns: int = 1_000_000_000
+        self, stamps_ns: NDArray[np.int64], max_gap_ns: int = MAX_GAP_NS, *, still_gap_ns: int = 0
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Returns poses (M, 4, 4) at stamps (M,), identity if unknown, and a mask (M,) of the known ones."""
+        """Returns poses (M, 4, 4) at stamps (M,), identity if unknown, and a mask (M,) of the known ones.
+
+        Args:
+            max_gap_ns: poses further apart are not interpolated,
+            still_gap_ns: unless they are no further apart than this, and differ by no more than `STILL_M` and
+                `STILL_DEG`.
+        """
         stamps_ns = np.asarray(stamps_ns, np.int64)
         out = np.tile(np.eye(4), (len(stamps_ns), 1, 1))
         if len(self) == 0:
@@ -64,7 +76,10 @@ class Trajectory:
         known &= exact | (after > 0)
         before = np.where(exact, after, np.maximum(after - 1, 0))
         gap = self.stamps_ns[after] - self.stamps_ns[before]
-        known &= gap <= max_gap_ns
+        bridged = gap <= max_gap_ns
+        if not bridged.all():
+            bridged |= (gap <= still_gap_ns) & self._is_still(before, after)
+        known &= bridged
         inner = known & ~exact
         out[exact] = self.poses[after[exact]]
         if inner.any():
@@ -74,6 +89,12 @@ class Trajectory:
             out[inner, :3, 3] = (1 - w) * self.poses[lo, :3, 3] + w * self.poses[hi, :3, 3]
             out[inner, :3, :3] = slerp(self.poses[lo, :3, :3], self.poses[hi, :3, :3], w[:, 0])
         return out, known
+
+    def _is_still(self, before: NDArray[np.intp], after: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Returns whether pairs of poses (M,) are nearly the same."""
+        moved = np.linalg.norm(self.poses[after, :3, 3] - self.poses[before, :3, 3], axis=1)
+        cosine = (np.einsum("nij,nij->n", self.poses[before, :3, :3], self.poses[after, :3, :3]) - 1) / 2
+        return (moved <= STILL_M) & (cosine >= np.cos(np.radians(STILL_DEG)))
 
 
 def read_tum(path: Path) -> Trajectory:

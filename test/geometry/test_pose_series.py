@@ -45,6 +45,31 @@ def test_a_look_up_does_not_depend_on_the_poses_further_away() -> None:
     np.testing.assert_array_equal(poses, expected)
 
 
+def known_at(seconds: list[float], xs: list[float], at: float) -> float | None:
+    series = PoseSeries()
+    for second, x in zip(seconds, xs, strict=True):
+        assert series.add(round(second * SECOND), (x, 0, 0), NO_TURN)
+    poses, known = series.at_many(np.array([round(at * SECOND)]))
+    return float(poses[0, 0, 3]) if known[0] else None
+
+
+def test_slow_transforms_are_interpolated_over_their_usual_distance() -> None:
+    seconds = [0.0, 1.0, 2.003, 2.998, 4.001]
+    assert known_at(seconds, [0, 3, 6, 9, 12], 1.5) == pytest.approx(4.5, abs=0.01)
+    slow = [0.0, 2.0, 4.0, 6.0, 10.5]
+    assert known_at(slow, [0, 2, 4, 6, 15], 8.25) == pytest.approx(10.5)
+    # Further apart than 5 s, or than 2.5 times what is usual, they may have moved in any way between.
+    assert known_at([0, 6, 12, 18, 24], [0, 1, 2, 3, 4], 9.0) is None
+    assert known_at([0, 0.1, 0.2, 0.3, 1.4], [0, 1, 2, 3, 4], 0.9) is None
+
+
+def test_a_transform_that_hardly_changes_is_held_over_longer_gaps() -> None:
+    assert known_at([0, 6, 12, 18, 24], [0, 0.1, 0.2, 0.3, 0.4], 9.0) == pytest.approx(0.15)
+    assert known_at([0, 60], [1, 1], 30.0) == 1.0
+    # A fast transform that stops may have been anywhere until it goes on.
+    assert known_at([0, 0.1, 0.2, 0.3, 5.0], [0, 0, 0, 0, 0], 3.0) is None
+
+
 @pytest.mark.parametrize(
     ("translation", "quaternion"),
     [

@@ -88,7 +88,7 @@ def test_what_is_not_known_has_a_reason_and_a_sentence(
 ) -> None:
     tree.add("sea", "island", 0, *at(0.0), static=True)
     tree.add("map", "late", 1 * SECOND, *at(0.0))
-    tree.add("map", "late", 5 * SECOND, *at(0.0))
+    tree.add("map", "late", 5 * SECOND, *at(9.0))
     with pytest.raises(TransformUnavailable, match=words) as caught:
         tree.lookup(target, source, stamp_ns)
     assert caught.value.issue is issue

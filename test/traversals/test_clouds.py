@@ -81,6 +81,14 @@ def test_points_that_are_nan_infinite_or_the_origin_are_dropped_with_their_times
         ("t", "u4", 1e9, 0.0),
         ("offset_time", "u4", 1e9, 0.0),
         ("timestamp", "f8", 1.0, SECOND + 0.25),
+        ("timestamp", "f8", 1e3, SECOND + 0.25),
+        ("timestamp", "f8", 1e6, SECOND + 0.25),
+        ("timestamp", "f8", 1e9, SECOND + 0.25),
+        ("time", "f4", 1e3, 0.0),
+        ("time", "f4", 1e6, 0.0),
+        ("t", "f4", 1e9, 0.0),
+        ("time", "f4", 1e6, -0.1),
+        ("time", "f8", 1e3, -0.1),
     ],
 )
 def test_times_of_points_are_seconds_after_the_stamp_for_every_driver(
@@ -88,7 +96,33 @@ def test_times_of_points_are_seconds_after_the_stamp_for_every_driver(
 ) -> None:
     seconds = np.array([0.0, 0.03, 0.1])
     fields = {**xyz_fields(np.ones((3, 3))), name: (kind, (start + seconds) * factor)}
+    np.testing.assert_allclose(decode_point_cloud(cloud(fields)).time_s, seconds + min(start, 0), atol=1e-6)
+
+
+@given(st.floats(0.01, 1.0), st.sampled_from([1.0, 1e3, 1e6, 1e9]), st.sampled_from([0.0, SECOND + 0.25]))
+def test_the_unit_of_floating_point_times_is_told_from_their_size(
+    sweep_s: float, unit: float, start: float
+) -> None:
+    seconds = np.linspace(0.0, sweep_s, 50)
+    fields = {**xyz_fields(np.ones((50, 3))), "timestamp": ("f8", (start + seconds) * unit)}
     np.testing.assert_allclose(decode_point_cloud(cloud(fields)).time_s, seconds, atol=1e-6)
+
+
+def test_times_that_are_not_numbers_are_not_believed() -> None:
+    fields = {**xyz_fields(np.ones((3, 3))), "time": ("f4", np.array([0.0, np.nan, 0.1]))}
+    assert decode_point_cloud(cloud(fields)).time_s is None
+
+
+def test_points_of_a_livox_message_have_their_own_times() -> None:
+    points = [
+        SimpleNamespace(x=1.0, y=2.0, z=3.0, offset_time=0),
+        SimpleNamespace(x=0.0, y=0.0, z=0.0, offset_time=40_000_000),
+        SimpleNamespace(x=4.0, y=5.0, z=6.0, offset_time=99_000_000),
+    ]
+    read = cloud_of(SimpleNamespace(timebase=SECOND * 10**9, points=points))
+    np.testing.assert_array_equal(read.xyz, [[1, 2, 3], [4, 5, 6]])
+    np.testing.assert_allclose(read.time_s, [0.0, 0.099])
+    assert len(cloud_of(SimpleNamespace(timebase=0, points=[]))) == 0
 
 
 def test_times_that_make_no_sweep_are_not_believed() -> None:

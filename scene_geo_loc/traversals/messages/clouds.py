@@ -19,6 +19,29 @@ _TIME_FIELDS = ("time", "t", "timestamp", "time_stamp", "offset_time", "timeOffs
 """Names of the field of a point's time: Velodyne, Ouster, Hesai and RoboSense, Livox and others."""
 
 _LONGEST_SWEEP_S = 10.0
+_USUAL_SWEEP_S = 3.0
+"""Sweeps whose floating-point times would last longer are in a smaller unit."""
+_UNITS = (1.0, 1e3, 1e6, 1e9)
+_EPOCH_S = 1e9
+"""Larger times count from 1970, in any unit; smaller ones from the start of the sweep."""
+
+LIVOX_POINTS = tuple(
+    f"{package}/msg/CustomMsg" for package in ("livox_ros_driver2", "livox_ros_driver", "livox_interfaces")
+)
+"""Message types of Livox lidars with the time of each point."""
+
+LIDAR_PACKETS = {
+    "velodyne_msgs/msg/VelodyneScan": "velodyne_pointcloud",
+    "ouster_ros/msg/PacketMsg": "ouster_ros",
+    "ouster_sensor_msgs/msg/PacketMsg": "ouster_ros",
+    "hesai_ros_driver/msg/UdpFrame": "hesai_ros_driver",
+    "pandar_msgs/msg/PandarScan": "nebula_ros",
+    "nebula_msgs/msg/NebulaPackets": "nebula_ros",
+    "rslidar_msg/msg/RslidarPacket": "rslidar_sdk",
+    "rslidar_msgs/msg/rslidarScan": "rslidar_sdk",
+    "robosense_msgs/msg/RobosenseScan": "nebula_ros",
+}
+"""Message types of packets as lidars send them, with the package whose driver makes points of them."""
 
 _KNOTS_NS = (16_000_000, 4_000_000, 1_000_000)
 """Intervals of the poses of a sweep, between which points are interpolated linearly: the first that is fine
@@ -52,8 +75,9 @@ class PointCloud:
 def decode_point_cloud(message: Any) -> PointCloud:
     """Returns the points of a sensor_msgs/PointCloud2, with their times where there is a field for them.
 
-    Integer times are nanoseconds, floating-point times seconds; absolute times become relative to the
-    stamp.  Times more than 10 s from the stamp are those of an unknown driver and are left out.
+    Integer times are nanoseconds; the unit of floating-point times is told from their size, from seconds to
+    nanoseconds.  Absolute times become relative to the stamp.  Times more than 10 s from the stamp are those
+    of an unknown driver and are left out.
 
     Raises:
         ValueError: the fields x, y and z are missing, or the data do not have the message's size.
@@ -108,8 +132,20 @@ def laser_scan_points(message: Any) -> PointCloud:
     return PointCloud(xyz[good], time_s if _is_sweep(time_s) else None)
 
 
+def livox_points(message: Any) -> PointCloud:
+    """Returns the points of a Livox CustomMsg, each with its time after the message's time base."""
+    numbers = np.array([(p.x, p.y, p.z, p.offset_time) for p in message.points], np.float64).reshape(-1, 4)
+    xyz, time_s = numbers[:, :3], numbers[:, 3] / 1e9
+    # The stamp is that of the time base in all drivers.
+    good = np.isfinite(xyz).all(axis=1) & (xyz != 0).any(axis=1)
+    time_s = time_s[good]
+    return PointCloud(xyz[good], time_s if _is_sweep(time_s) else None)
+
+
 def cloud_of(message: Any) -> PointCloud:
-    """Returns the points of a PointCloud2 or a LaserScan. Raises ValueError."""
+    """Returns the points of a PointCloud2, a LaserScan or a Livox CustomMsg. Raises ValueError."""
+    if hasattr(message, "timebase"):
+        return livox_points(message)
     return laser_scan_points(message) if hasattr(message, "ranges") else decode_point_cloud(message)
 
 
@@ -183,12 +219,29 @@ def _relative_seconds(times: NDArray[Any], stamp: Any) -> NDArray[np.float64] | 
     if len(times) == 0:
         return np.zeros(0)
     if np.issubdtype(times.dtype, np.integer):
-        seconds = times.astype(np.float64) / 1e9
+        per_second = 1e9
     else:
-        seconds = times.astype(np.float64)
+        known = times[np.isfinite(times)].astype(np.float64)
+        per_second = _units_per_second(known)
+    seconds = times.astype(np.float64) / per_second
     if abs(seconds).max() > _LONGEST_SWEEP_S:
-        seconds = (seconds - stamp.sec) - stamp.nanosec / 1e9
+        start = stamp.sec * per_second + stamp.nanosec * (per_second / 1e9)
+        seconds = (times.astype(np.float64) - start) / per_second
     return seconds if _is_sweep(seconds) else None
+
+
+def _units_per_second(times: NDArray[np.float64]) -> float:
+    """Returns the unit of floating-point times, told from their size: the largest in which they are a sweep.
+
+    Times since 1970 tell it by themselves.
+    """
+    if len(times) == 0:
+        return 1.0
+    latest, span = abs(times).max(), np.ptp(times)
+    if latest > _EPOCH_S:
+        return next((unit for unit in _UNITS if latest / unit < 100 * _EPOCH_S), _UNITS[-1])
+    span = span or latest
+    return next((unit for unit in _UNITS if span / unit <= _USUAL_SWEEP_S), _UNITS[-1])
 
 
 def _is_sweep(seconds: NDArray[np.float64]) -> bool:

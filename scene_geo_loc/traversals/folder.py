@@ -25,6 +25,9 @@ FIRST_STAMP_NS = 1_000_000_000
 
 _FRAME_PERIOD_NS = 100_000_000
 
+_LONGEST_POINTER = 1024
+"""Bytes of the largest pointer of Git LFS."""
+
 
 def stamp_of(number: int) -> int:
     """Returns the stamp in nanoseconds of a frame of a dataset without stamps: 0.1 s apart."""
@@ -197,8 +200,19 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     bgr = cv2.imread(str(path), flags) if path.is_file() else None
     if bgr is None:
+        if lfs_size(path) is not None:
+            raise TraversalError(f"{path}: a pointer of Git LFS, not the image; get it by `git lfs pull`.")
         raise TraversalError(f"{path}: the image is missing or damaged.")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def lfs_size(path: Path) -> int | None:
+    """Returns the size of the file that a pointer of Git LFS stands for; None where this is no pointer."""
+    if not path.is_file() or path.stat().st_size > _LONGEST_POINTER:
+        return None
+    text = path.read_bytes()
+    found = re.search(rb"^size (\d+)$", text, re.MULTILINE)
+    return int(found[1]) if found and text.startswith(b"version https://git-lfs.github.com/") else None
 
 
 def read_depth_millimetres(path: Path) -> NDArray[np.float32]:
@@ -242,9 +256,9 @@ def size_of(images: Iterable[Path]) -> tuple[int, int]:
         try:
             height, width = read_image(image).shape[:2]
             return width, height
-        except TraversalError:
-            first = first or image
-    raise TraversalError(f"{first}: neither this image nor any other here is readable.")
+        except TraversalError as error:
+            first = first or str(error).rstrip(".")
+    raise TraversalError(f"{first}; neither this image nor any other here is readable.")
 
 
 def read_pose(path: Path) -> Pose | None:

@@ -8,17 +8,25 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
 from scene_geo_loc.core.errors import TraversalError
-from scene_geo_loc.traversals.rosbag.mcap_recovery import RecoveredMcap, ends_early
+from scene_geo_loc.traversals.rosbag.storage import (
+    COMPRESSED,
+    SUFFIXES,
+    check_pointers,
+    is_storage_file,
+    message_data,
+    readable,
+    storage_files,
+    uncompressed,
+)
 
 logger = logging.getLogger(__name__)
-
-SUFFIXES = (".bag", ".mcap", ".db3")
 
 
 @dataclass(frozen=True)
@@ -60,8 +68,8 @@ class BagMessage:
 def is_bag(path: Path) -> bool:
     """Returns whether a path looks like a recording: a storage file, or a folder with one."""
     if path.is_dir():
-        return (path / "metadata.yaml").is_file() or bool(_storage_files(path))
-    return path.suffix in SUFFIXES
+        return (path / "metadata.yaml").is_file() or bool(storage_files(path))
+    return is_storage_file(path)
 
 
 class Bag:
@@ -76,7 +84,9 @@ class Bag:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._sources, reader = _open_first(path)
+        # Holds uncompressed files; it is removed with this object.
+        self._scratch = TemporaryDirectory(prefix="scene_geo_loc_") if _is_compressed(path) else None
+        self._sources, reader = _open_first(path, self._scratch)
         with closing(reader):
             self.topics = {connection.topic: connection.msgtype for connection in reader.connections}
             self.counts: dict[str, int] = {}
@@ -103,7 +113,9 @@ class Bag:
                 return
             try:
                 for connection, log_time, raw in reader.messages(connections):
-                    yield BagMessage(connection.topic, connection.msgtype, log_time, raw, reader)
+                    yield BagMessage(
+                        connection.topic, connection.msgtype, log_time, message_data(raw), reader
+                    )
                     count += 1
             except (GeneratorExit, TraversalError):
                 raise
@@ -136,22 +148,43 @@ class Bag:
             yield at
 
 
-def _open_first(path: Path) -> tuple[list[Any], AnyReader]:
-    """Returns what rosbags opens for a path, with repaired ends of truncated files, and the first reader."""
-    sources: list[Any] = _sources(path)
+def _open_first(path: Path, scratch: TemporaryDirectory[str] | None) -> tuple[list[Any], AnyReader]:
+    """Returns what rosbags opens for a path, and the first reader.
+
+    First it is opened as it is, with its metadata; then its storage files alone, with stand-ins for those
+    that rosbags does not take.
+    """
+    if not path.exists():
+        raise TraversalError(f"{path} does not exist; check the path of the bag.")
+    files = storage_files(path) if path.is_dir() else [path]
+    if not files:
+        raise TraversalError(f"{path}: no bag here, not one {', '.join(SUFFIXES)} file.")
+    check_pointers(files)
+    has_metadata = path.is_dir() and (path / "metadata.yaml").is_file()
+    sources: list[Any] = [path] if has_metadata else files
+    trouble: Exception | None = None
+    if scratch is None:
+        try:
+            return sources, _opened(sources)
+        except Exception as error:  # damaged files make the libraries raise any exception
+            trouble = error
+    else:
+        files = uncompressed(files, Path(scratch.name))
+    sources = readable(files)
+    if trouble is not None and sources == files and not has_metadata:
+        raise TraversalError(f"{path}: {_why_not(files, trouble)}") from trouble
     try:
-        return sources, _opened(sources)
-    except Exception as error:  # damaged files make the libraries raise any exception
-        files = _storage_files(path) if path.is_dir() else [path]
-        cut = [file for file in files if file.suffix == ".mcap" and ends_early(file)]
-        if not cut:
-            raise TraversalError(f"{path}: {_why_not(files, error)}") from error
-        logger.warning("%s has no end, as if its recorder was killed; the messages before are used", cut[0])
-        sources = [RecoveredMcap(file) if file in cut else file for file in files]
-    try:
-        return sources, _opened(sources)
+        reader = _opened(sources)
     except Exception as error:
-        raise TraversalError(f"{path}: {_why_not(files, error)}") from error
+        raise TraversalError(f"{path}: {_why_not(files, trouble or error)}") from error
+    if trouble is not None and sources == files:
+        logger.warning("%s: metadata.yaml is not usable (%s); the storage files are read", path, trouble)
+    return sources, reader
+
+
+def _is_compressed(path: Path) -> bool:
+    files = storage_files(path) if path.is_dir() else [path]
+    return any(file.suffix in COMPRESSED for file in files)
 
 
 def _opened(paths: list[Any]) -> AnyReader:
@@ -162,32 +195,12 @@ def _opened(paths: list[Any]) -> AnyReader:
     return reader
 
 
-def _sources(path: Path) -> list[Path]:
-    if not path.exists():
-        raise TraversalError(f"{path} does not exist; check the path of the bag.")
-    if path.is_dir() and not (path / "metadata.yaml").is_file():
-        files = _storage_files(path)
-        if not files:
-            raise TraversalError(
-                f"{path}: no bag here, neither metadata.yaml nor a {', '.join(SUFFIXES)} file."
-            )
-        return files
-    return [path]
-
-
-def _storage_files(folder: Path) -> list[Path]:
-    """Returns the storage files in a folder, all of one kind."""
-    for suffix in SUFFIXES:
-        files = sorted(file for file in folder.glob(f"*{suffix}") if not file.name.startswith("."))
-        if files:
-            return files
-    return []
-
-
 def _why_not(files: list[Path], error: Exception) -> str:
     repair = {
         ".bag": "; if its recording was cut off, `rosbag reindex` repairs it",
         ".db3": "; if its recording was cut off, `sqlite3 FILE .recover` saves what is there",
     }
+    if isinstance(error, KeyError):
+        return f"its messages are encoded as {error.args[0]}, not as those of ROS 2 (CDR)."
     hint = repair.get(files[0].suffix, "") if files else ""
     return f"the bag cannot be opened ({str(error).rstrip('.')}){hint}."

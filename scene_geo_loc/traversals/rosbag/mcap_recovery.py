@@ -1,7 +1,9 @@
-"""Reads truncated MCAP files, such as those of a recorder that was killed.
+"""Reads MCAP files that are truncated, such as those of a recorder that was killed, or have another profile.
 
 An MCAP file has its index at its end (https://mcap.dev/spec). Where the end is missing, the records
-before are scanned and an index of them is appended in memory; the file stays unchanged.
+before are scanned and an index of them is appended in memory. The profile is a name in the file's first
+record; files with another one than `ros2`, or none, often have the messages of ROS 2 all the same. The file
+stays unchanged.
 """
 
 from __future__ import annotations
@@ -14,18 +16,26 @@ from typing import BinaryIO
 from scene_geo_loc.core.errors import TraversalError
 
 _MAGIC = b"\x89MCAP0\r\n"
+_ROS2 = struct.pack("<I", 4) + b"ros2"
+_HEADER, _LONGEST_HEADER = 0x01, 1 << 16
 _FOOTER, _CHUNK, _MESSAGE_INDEX, _CHUNK_INDEX, _STATISTICS, _DATA_END = 0x02, 0x06, 0x07, 0x08, 0x0B, 0x0F
 _LAST_OPCODE = 0x7F
 """Opcodes from 0x80 are for applications; zero is invalid."""
 
 
 class RecoveredMcap:
-    """Stand-in for the path of a truncated MCAP file, with the methods that rosbags uses."""
+    """Stand-in for the path of an MCAP file, with the methods that rosbags uses.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        is_cut: whether the file has no end.
+        head: bytes that replace the first ones of the file.
+    """
+
+    def __init__(self, path: Path, *, is_cut: bool = True, head: bytes = b"") -> None:
         self.path = path
         self.suffix = path.suffix
-        self.end, self.tail = _index(path)
+        self.head = head
+        self.end, self.tail = _index(path) if is_cut else (path.stat().st_size, b"")
 
     def __str__(self) -> str:
         return str(self.path)
@@ -40,7 +50,31 @@ class RecoveredMcap:
 
     def open(self, mode: str = "rb") -> BinaryIO:
         """Opens the complete records of the file, followed by their index; always read-only."""
-        return io.BufferedReader(_FileWithTail(self.path.open("rb", buffering=0), self.end, self.tail))
+        file = self.path.open("rb", buffering=0)
+        return io.BufferedReader(_PatchedFile(file, self.head, self.end, self.tail))
+
+
+def ros2_head(path: Path) -> bytes:
+    """Returns the first bytes of an MCAP file with the profile `ros2`; empty where it has that profile.
+
+    The length stays, since the index counts from the start of the file: the name of the library gives way.
+
+    Raises:
+        TraversalError: it is a recording of ROS 1.
+    """
+    with path.open("rb") as file:
+        start = file.read(len(_MAGIC) + 9)
+        if len(start) < len(_MAGIC) + 9 or not start.startswith(_MAGIC + bytes([_HEADER])):
+            return b""
+        (length,) = struct.unpack_from("<Q", start, len(_MAGIC) + 1)
+        body = file.read(min(length, _LONGEST_HEADER))
+    if len(body) < len(_ROS2) + 4 or body.startswith(_ROS2) or length > _LONGEST_HEADER:
+        return b""
+    profile = body[4 : 4 + struct.unpack_from("<I", body)[0]].decode(errors="replace")
+    if profile == "ros1":
+        raise TraversalError(f"{path}: an MCAP file of ROS 1; convert it to a .bag, or to ROS 2.")
+    library = b" " * (length - len(_ROS2) - 4)
+    return start + _ROS2 + struct.pack("<I", len(library)) + library
 
 
 def ends_early(path: Path) -> bool:
@@ -52,11 +86,12 @@ def ends_early(path: Path) -> bool:
         return file.read() != _MAGIC or path.stat().st_size < 2 * len(_MAGIC)
 
 
-class _FileWithTail(io.RawIOBase):
-    """File made of the first `end` bytes of a file and a tail."""
+class _PatchedFile(io.RawIOBase):
+    """File made of a head, the bytes after it up to `end` of a file, and a tail."""
 
-    def __init__(self, file: io.RawIOBase, end: int, tail: bytes) -> None:
+    def __init__(self, file: io.RawIOBase, head: bytes, end: int, tail: bytes) -> None:
         self._file = file
+        self._head = head
         self._end = end
         self._tail = tail
         self._position = 0
@@ -75,7 +110,9 @@ class _FileWithTail(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        if self._position < self._end:
+        if self._position < len(self._head):
+            data = self._head[self._position : self._position + len(buffer)]
+        elif self._position < self._end:
             self._file.seek(self._position)
             data = self._file.read(min(len(buffer), self._end - self._position)) or b""
         else:

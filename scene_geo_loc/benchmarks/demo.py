@@ -18,6 +18,7 @@ from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.parallel import available_cores
 from scene_geo_loc.core.progress import ProgressDisplay, no_display, tracked
 from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.localization.own_accuracy import measure_accuracy
 from scene_geo_loc.localization.session import Session
 from scene_geo_loc.mapping.builder import build_map, remove_partial
 from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -171,7 +172,14 @@ class Demo:
                 self.notify(f"{path} exists already.")
                 return
         traversal = open_traversal(artifacts.root / _bag(MAPPED))
-        build_map(traversal, artifacts.begin(name), settings, source=_bag(MAPPED), display=self.show)
+        build_map(
+            traversal,
+            artifacts.begin(name),
+            settings,
+            source=_bag(MAPPED),
+            measure=measure_accuracy,
+            display=self.show,
+        )
         artifacts.finish(name, origin)
 
     def _replay(self, conditions: Sequence[str]) -> dict[str, LiveDrive]:

@@ -23,6 +23,7 @@ from scene_geo_loc.geometry.lie import skew
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.least_squares import error_scale, linearised
 from scene_geo_loc.localization.pnp import CameraMatches, reprojection_errors
+from scene_geo_loc.mapping.map_info import MapAccuracy
 
 BLOCK_PX = 40.0
 """Side of the blocks of the image that are clusters of matches, pixels of an input of 320 x 240."""
@@ -35,13 +36,38 @@ tracker would give most weight to the images whose covariance happens to be too 
 """
 
 EXCESS = np.repeat([1.5, 1.0], 3)
-"""Factor on the standard deviations of position and rotation.
+"""Factor on the standard deviations of position and rotation in maps whose accuracy was not measured.
 
 Chosen on simulated drives in sun, snow and night, so that 95 % of the errors lie in the 95 % ellipsoids.
 """
 
-MAP_STD = np.repeat([0.01, np.radians(0.1)], 3)
-"""Floor of the pose's standard deviation, metres and radians, set by the map's accuracy."""
+BEST_MAP_STD = np.repeat([0.01, np.radians(0.1)], 3)
+"""Floor of the pose's standard deviation, metres and radians: no map is more accurate."""
+
+
+@dataclass(frozen=True)
+class MapErrors:
+    """Errors of poses in a map beyond those that the residuals show.
+
+    Attributes:
+        excess: (6,) factor on the standard deviations by the residuals.
+        std: (6,) standard deviation of the map, metres and radians.
+    """
+
+    excess: NDArray[np.float64]
+    std: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, accuracy: MapAccuracy | None) -> MapErrors:
+        """Returns the errors of a map that was measured when it was built, or not."""
+        if accuracy is None:
+            return NOT_MEASURED
+        stds = (accuracy.position_std_m, np.radians(accuracy.rotation_std_deg))
+        return cls(np.ones(6), np.maximum(np.repeat(stds, 3), BEST_MAP_STD))
+
+
+NOT_MEASURED = MapErrors(EXCESS, BEST_MAP_STD)
+RESIDUALS_ONLY = MapErrors(np.ones(6), np.zeros(6))
 
 
 @dataclass(frozen=True)
@@ -104,7 +130,10 @@ def normal_equations(
 
 
 def pose_covariance(
-    T_map_base: Pose, matches: Sequence[CameraMatches], block_px: float = BLOCK_PX
+    T_map_base: Pose,
+    matches: Sequence[CameraMatches],
+    block_px: float = BLOCK_PX,
+    map_errors: MapErrors = NOT_MEASURED,
 ) -> NDArray[np.float64] | None:
     """Returns the covariance (6, 6) of a pose from the inliers of all cameras, as `covariance_of`.
 
@@ -125,10 +154,12 @@ def pose_covariance(
         )
         return of_camera.of_base(T_map_base[:3, 3] - T_map_camera[:3, 3])
 
-    return covariance_of(reduce(add, [equations(camera) for camera in matches if len(camera)]))
+    return covariance_of(reduce(add, [equations(camera) for camera in matches if len(camera)]), map_errors)
 
 
-def covariance_of(equations: NormalEquations) -> NDArray[np.float64] | None:
+def covariance_of(
+    equations: NormalEquations, map_errors: MapErrors = NOT_MEASURED
+) -> NDArray[np.float64] | None:
     """Returns the covariance (6, 6) of a pose from its normal equations.
 
     Order x, y, z, rotation about x, y, z; metres and radians along the map's axes, as in
@@ -137,7 +168,9 @@ def covariance_of(equations: NormalEquations) -> NDArray[np.float64] | None:
     Returns None where the inliers do not determine the pose, such as points on one line.
     """
     covariance = sandwich(equations)
-    return None if covariance is None else covariance * np.outer(EXCESS, EXCESS) + np.diag(MAP_STD**2)
+    if covariance is None:
+        return None
+    return covariance * np.outer(map_errors.excess, map_errors.excess) + np.diag(map_errors.std**2)
 
 
 def sandwich(equations: NormalEquations) -> NDArray[np.float64] | None:

@@ -20,6 +20,8 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.localization.covariance import (
     BLOCK_PX,
+    RESIDUALS_ONLY,
+    MapErrors,
     block_count,
     blocks_of,
     move_covariance,
@@ -154,6 +156,7 @@ class Localizer:
         self.min_precise_ratio = (
             own.min_precise_ratio if asked.min_precise_ratio is None else asked.min_precise_ratio
         )
+        self._map_errors = MapErrors.of(reference_map.info.accuracy)
         self._reading_size = lru_cache(CAMERAS)(self._choose_size)
         self._second_look = SecondLook(self, asked.second_look_share)
 
@@ -198,6 +201,18 @@ class Localizer:
                 estimate = self._second_look.decide(images, sizes, prior, earlier, estimate)
         estimate.timings_ms = stopwatch.times_ms
         return estimate
+
+    def localize_keyframe(self, keyframe: int, others: Sequence[int]) -> PoseEstimate:
+        """Estimates the pose of a keyframe from its stored features and some other keyframes.
+
+        The covariance is by the residuals alone, without the accuracy of the map, which is measured so.
+        """
+        features = self._keyframes.all_features(keyframe).features
+        camera = self.map.camera_of(keyframe).resized(*self._input_size)
+        query = QueryMatches(np.eye(4), camera, [Candidate(other, 1.0) for other in others])
+        query.matches = self._match(features, others, query.input_size)
+        query.blocks = block_count(features.pixels, self._block_px)
+        return self._verify(self._solve([query]), [query], RESIDUALS_ONLY)
 
     def look(
         self,
@@ -466,7 +481,9 @@ class Localizer:
         width, height = query.input_size
         return min(1.0, float((width * height / np.prod(self._input_size)) ** 0.5))
 
-    def _verify(self, solution: Solution | None, queries: Sequence[QueryMatches]) -> PoseEstimate:
+    def _verify(
+        self, solution: Solution | None, queries: Sequence[QueryMatches], map_errors: MapErrors | None = None
+    ) -> PoseEstimate:
         """Returns the pose if it passes all checks, else the retrieved pose with the reason."""
         similar = max(
             (query for query in queries if query.rejection is None),
@@ -495,7 +512,7 @@ class Localizer:
             return estimate
         matches = [queries[i].geometry for i in cameras]
         fitted = [camera.where(camera.errors(pose) <= limit) for camera in matches]
-        estimate.covariance = pose_covariance(pose, fitted, self._block_px)
+        estimate.covariance = pose_covariance(pose, fitted, self._block_px, map_errors or self._map_errors)
         if estimate.covariance is None:
             estimate.rejection = Rejection(RejectionKind.UNDETERMINED)
             return estimate

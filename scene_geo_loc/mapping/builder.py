@@ -26,7 +26,7 @@ from scene_geo_loc.depth.thinning import ScanThinning
 from scene_geo_loc.depth.window import WINDOWS
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.mapping.finishing import complete_map
+from scene_geo_loc.mapping.finishing import MeasureMap, complete_map, keep_accuracy
 from scene_geo_loc.mapping.keyframe_depth import choose_depth, measured_depth
 from scene_geo_loc.mapping.keyframes import RECENT, KeyframeSelector
 from scene_geo_loc.mapping.map_info import KIND, check_replaceable_map
@@ -105,6 +105,7 @@ class MapBuilder:
         matcher: type[Matcher] | None = None,
         device: str = "auto",
         overwrite: bool = False,
+        measure: MeasureMap | None = None,
     ) -> None:
         """Prepares a build.
 
@@ -120,6 +121,8 @@ class MapBuilder:
                 `Localizer` needs the same.
             device: "auto", "cpu" or "cuda", see `Extractor`.
             overwrite: whether a map at `out` is replaced once the new one is complete.
+            measure: measures the accuracy of the complete map, for the covariance of poses in it; see
+                `own_accuracy.measure_accuracy`.  None: it is not measured.
 
         Raises:
             MapError: `out` exists and may not be overwritten, or is not a map; another process builds the
@@ -153,6 +156,7 @@ class MapBuilder:
             )
         self._keeps_input = network is not None
         self._matcher_class = matcher
+        self._measure = measure
         self._extractor: Extractor | None = None
         self._computing = threading.Lock()  # extractor and matcher serve one keyframe at a time
         self._waiting: deque[Frame] = deque()
@@ -401,6 +405,9 @@ class MapBuilder:
                     skipped=self.progress.skipped.counts,
                     user_networks=self._user_networks.records(),
                 )
+                # A custom matcher is known to this process only.
+                if self._measure is not None and self._matcher_class is None:
+                    keep_accuracy(self._partial.folder, extractor, self._measure)
                 if without_depth is not None:
                     self.progress.without_depth = without_depth
                 self._partial.publish(overwrite=self._overwrite)
@@ -467,6 +474,7 @@ def build_map(
     matcher: type[Matcher] | None = None,
     device: str = "auto",
     overwrite: bool = False,
+    measure: MeasureMap | None = None,
     display: ProgressDisplay = no_display,
 ) -> ReferenceMap:
     """Builds a map of a traversal and opens it; resumes an interrupted build of the same.
@@ -487,6 +495,7 @@ def build_map(
         matcher=matcher,
         device=device,
         overwrite=overwrite,
+        measure=measure,
     )
     try:
         with display(f"building {out}", "frames") as on_progress:

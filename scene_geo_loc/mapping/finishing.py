@@ -24,6 +24,7 @@ from scene_geo_loc.mapping.map_info import (
     PLACE_CELLS,
     WITHOUT_USER_NETWORKS,
     FileRecord,
+    MapAccuracy,
     MapInfo,
     sha256_of,
     write_info,
@@ -31,11 +32,15 @@ from scene_geo_loc.mapping.map_info import (
 from scene_geo_loc.mapping.multi_view_depth import refine_depth
 from scene_geo_loc.mapping.partial_map import PartialMap
 from scene_geo_loc.mapping.place_cells import PlaceCells
+from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.pair_network import PairNetworkMatcher
 from scene_geo_loc.matchers.storage import FittedStorage
 from scene_geo_loc.networks.checkpoint import save_network
 from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, Extractor, evenly_spread
+
+MeasureMap = Callable[[ReferenceMap, Extractor], MapAccuracy | None]
+"""Measures how well the keyframes of a map agree; the extractor is of its network."""
 
 FIT_MATCHER_KEYFRAMES = 100
 """Most keyframes that a matcher is fitted on."""
@@ -101,6 +106,14 @@ def complete_map(
     )
     write_info(folder, info)
     return without_depth
+
+
+def keep_accuracy(folder: Path, extractor: Extractor, measure: MeasureMap) -> None:
+    """Measures the accuracy of a complete map, and adds it to its `map.json`."""
+    opened = ReferenceMap.open(folder)
+    accuracy = measure(opened, extractor)
+    if accuracy is not None:
+        write_info(folder, opened.info.model_copy(update={"accuracy": accuracy}))
 
 
 def _records(files: Sequence[Path]) -> dict[str, FileRecord]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import MapError
@@ -81,6 +81,20 @@ class UserNetworkRecord(BaseModel):
     sha256: str
 
 
+class MapAccuracy(BaseModel):
+    """How well the keyframes of a map agree with each other, measured when it was built.
+
+    Attributes:
+        position_std_m, rotation_std_deg: standard deviations of a pose along each axis, beyond those that the
+            residuals of its matches show.
+        keyframes: number of keyframes that they were measured on.
+    """
+
+    position_std_m: float = Field(gt=0, allow_inf_nan=False)
+    rotation_std_deg: float = Field(gt=0, allow_inf_nan=False)
+    keyframes: int
+
+
 class MapInfo(BaseModel):
     """The contents of map.json.
 
@@ -100,6 +114,7 @@ class MapInfo(BaseModel):
             `matcher`.
         sources: what was taken from the source for each role, and what else there was; empty in maps of older
             releases and of sources that have one place for everything.
+        accuracy: of its keyframes; None where it was not measured.
         digest: SHA-256 of all the above, see `write_info`; None in maps of older releases.
     """
 
@@ -120,6 +135,7 @@ class MapInfo(BaseModel):
     files: dict[str, FileRecord]
     user_networks: dict[str, UserNetworkRecord] = {}
     sources: list[SensorSource] = []
+    accuracy: MapAccuracy | None = None
     digest: str | None = None
 
 
@@ -153,7 +169,7 @@ def sha256_of(path: Path, after_block: Callable[[], None] = lambda: None) -> str
 
 def write_info(folder: Path, info: MapInfo) -> None:
     """Writes `map.json` with a digest of its own contents."""
-    unset = {"digest"} | {name for name in ("user_networks", "sources") if not getattr(info, name)}
+    unset = {"digest"} | {name for name in ("user_networks", "sources", "accuracy") if not getattr(info, name)}
     values = info.model_dump(mode="json", exclude=unset)
     values["digest"] = _digest(values)
     write_aside(folder / MAP_JSON, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())

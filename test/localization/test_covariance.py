@@ -8,8 +8,8 @@ from seen import CAMERA, FAR_AWAY, seen_points
 
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, transform
 from scene_geo_loc.localization.covariance import (
+    BEST_MAP_STD,
     EXCESS,
-    MAP_STD,
     covariance_of,
     move_covariance,
     normal_equations,
@@ -24,7 +24,7 @@ def stated(pixels: np.ndarray, points: np.ndarray, keyframe: np.ndarray | None =
     """The covariance but for its excess, and for what no map is better than."""
     covariance = covariance_of(normal_equations(pose(), pixels, points, CAMERA, None, keyframe))
     assert covariance is not None
-    return (covariance - np.diag(MAP_STD**2)) / np.outer(EXCESS, EXCESS)
+    return (covariance - np.diag(BEST_MAP_STD**2)) / np.outer(EXCESS, EXCESS)
 
 
 def least_squares_pose(pixels: np.ndarray, points: np.ndarray) -> Pose:
@@ -94,7 +94,7 @@ def test_no_pose_is_surer_than_a_map_can_be() -> None:
     pixels, points = seen_points(np.random.default_rng(9), pose(), 300)
     covariance = covariance_of(normal_equations(pose(), pixels, points, CAMERA))
     assert covariance is not None
-    assert (np.sqrt(np.diag(covariance)) >= 0.99 * MAP_STD).all()
+    assert (np.sqrt(np.diag(covariance)) >= 0.99 * BEST_MAP_STD).all()
 
 
 def test_points_on_one_line_fix_no_pose() -> None:

@@ -19,8 +19,8 @@ from scene_geo_loc.geometry.pose import (
     transform,
 )
 from scene_geo_loc.localization.covariance import (
+    BEST_MAP_STD,
     EXCESS,
-    MAP_STD,
     covariance_of,
     move_covariance,
     normal_equations,
@@ -92,7 +92,7 @@ def test_a_rig_of_one_camera_has_that_camera_s_pose_and_covariance(solver: PnpSo
     covariance = covariance_of(normal_equations(rig @ AHEAD, one.pixels, one.points_map, CAMERA))
     assert covariance is not None
     lever = rig[:3, 3] - (rig @ AHEAD)[:3, 3]
-    of_base, floor, excess = pose_covariance(rig, [one]), np.diag(MAP_STD**2), np.outer(EXCESS, EXCESS)
+    of_base, floor, excess = pose_covariance(rig, [one]), np.diag(BEST_MAP_STD**2), np.outer(EXCESS, EXCESS)
     assert of_base is not None
     expected = move_covariance((covariance - floor) / excess, lever)
     np.testing.assert_allclose((of_base - floor) / excess, expected, rtol=1e-6, atol=1e-12)
@@ -123,7 +123,7 @@ def test_but_for_the_excess_the_covariance_tells_how_far_poses_scatter() -> None
         found.append(pose[:3, 3] - FAR_AWAY)
         covariance = pose_covariance(pose, matches)
         assert covariance is not None
-        stated.append(np.diag(covariance)[:3] - MAP_STD[:3] ** 2)
+        stated.append(np.diag(covariance)[:3] - BEST_MAP_STD[:3] ** 2)
     scatter, expected = np.std(found, axis=0), np.sqrt(np.mean(stated, axis=0)) / EXCESS[:3]
     np.testing.assert_allclose(scatter, expected, rtol=0.4)
 

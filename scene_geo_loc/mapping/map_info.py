@@ -169,7 +169,9 @@ def sha256_of(path: Path, after_block: Callable[[], None] = lambda: None) -> str
 
 def write_info(folder: Path, info: MapInfo) -> None:
     """Writes `map.json` with a digest of its own contents."""
-    unset = {"digest"} | {name for name in ("user_networks", "sources", "accuracy") if not getattr(info, name)}
+    unset = {"digest"} | {
+        name for name in ("user_networks", "sources", "accuracy") if not getattr(info, name)
+    }
     values = info.model_dump(mode="json", exclude=unset)
     values["digest"] = _digest(values)
     write_aside(folder / MAP_JSON, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())

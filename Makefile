@@ -5,13 +5,16 @@ PYTHON ?= python3
 VENV ?= .venv
 # How many processes run the tests.
 JOBS ?= 2
+# How long `make fuzz` runs, and its first case.
+MINUTES ?= 60
+SEED ?= 0
 
 # A process takes a whole file at a time, since the tests of one share what they make, in the order that
 # test/conftest.py gives.
 PYTEST = $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup light demo check test lint docs bench clean
+.PHONY: help setup light demo check test fuzz lint docs bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,6 +33,9 @@ check: setup ## run the fast tests, in a minute
 
 test: setup ## run all tests
 	@$(PYTEST) --durations 10
+
+fuzz: setup ## read damaged inputs of every kind, for MINUTES (60) from case SEED (0) on
+	@PYTHONPATH=test $(VENV)/bin/python -m fuzz.harness --minutes $(MINUTES) --seed $(SEED)
 
 lint: setup ## check style, types and the floors of the house
 	@$(VENV)/bin/ruff check .

@@ -17,6 +17,7 @@ from scene_geo_loc.core.atomic import write_aside, write_json
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.parallel import available_cores
 from scene_geo_loc.core.progress import ProgressDisplay, no_display, tracked
+from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.own_accuracy import measure_accuracy
 from scene_geo_loc.localization.session import Session
@@ -202,7 +203,7 @@ class Demo:
         path = artifacts.root / name / "summary.json"
         if artifacts.is_complete(name, origin):
             self.notify(f"{path} exists already.")
-            return Summary(**json.loads(path.read_text()))
+            return Summary(**json.loads(regular(path).read_text()))
         artifacts.begin(name).mkdir(parents=True)
         session = Session(Localizer(ReferenceMap.open(self.out / IMAGE_MAP)))
         traversal = open_traversal(self.out / _bag(condition))

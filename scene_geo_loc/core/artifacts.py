@@ -10,7 +10,7 @@ from typing import Any
 
 from scene_geo_loc import __version__
 from scene_geo_loc.core.atomic import write_json
-from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError, reason_of
 
 
 class ArtifactCache:
@@ -34,7 +34,9 @@ class ArtifactCache:
             self._records = {}
             write_json(self._file, {})
         except (OSError, ValueError, TypeError) as error:
-            raise SceneGeoLocError(f"{self._file} cannot be read ({error}): remove {root}.") from error
+            raise SceneGeoLocError(
+                f"{self._file} cannot be read ({reason_of(error)}): remove {root}."
+            ) from error
 
     def is_complete(self, name: str, origin: dict[str, Any]) -> bool:
         """Returns whether this version made `name` from `origin` and its files still have their sizes."""

@@ -4,6 +4,8 @@ Every message says in one sentence what was wrong, where, and what to do.  The c
 a traceback; the nodes log it.  Any other exception is a defect.
 """
 
+from __future__ import annotations
+
 
 class SceneGeoLocError(Exception):
     """Base class of the errors that a user can act on."""
@@ -23,3 +25,17 @@ class CheckpointError(SceneGeoLocError):
 
 class InferenceError(SceneGeoLocError):
     """A network cannot be run on an image, or gives outputs that cannot be used."""
+
+
+LONGEST_REASON = 200
+"""Most characters of a library's message that one of ours quotes."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Returns in a few words what went wrong in a library: its message is the part in brackets of ours."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text in UTF-8"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0] if len(lines[0]) <= LONGEST_REASON else lines[0][: LONGEST_REASON - 1] + "…"

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError, reason_of
 from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.depth.lidar import MAX_DEPTH_M
 from scene_geo_loc.geometry.camera import Camera
@@ -101,7 +101,8 @@ class DepthMaps:
             source = Path(index["source"])
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise SceneGeoLocError(
-                f"{folder / INDEX} is damaged or of another format ({error!r}): make the depth maps again."
+                f"{folder / INDEX} is damaged or of another format ({reason_of(error)}): make the depth maps "
+                "again."
             ) from error
         return cls(folder, sorted(maps, key=attrgetter("stamp_ns")), source)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.core.errors import TraversalError, reason_of
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, to_quaternion
 from scene_geo_loc.geometry.rotation import slerp
 
@@ -187,7 +187,7 @@ def _text_of(path: Path) -> str:
         is_utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         return raw.decode("utf-16" if is_utf16 else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise TraversalError(f"{path}: the trajectory cannot be read ({error}).") from error
+        raise TraversalError(f"{path}: the trajectory cannot be read ({reason_of(error)}).") from error
 
 
 def write_tum(path: Path, trajectory: Trajectory) -> None:

@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.errors import MapError, reason_of
 
 
 class DescriptorIndex:
@@ -40,7 +40,7 @@ class DescriptorIndex:
         try:
             faiss.write_index(self._index, str(path))
         except RuntimeError as error:
-            raise MapError(f"{path} cannot be written ({str(error).splitlines()[0]}).") from error
+            raise MapError(f"{path} cannot be written ({reason_of(error)}).") from error
 
     def __len__(self) -> int:
         return int(self._index.ntotal)

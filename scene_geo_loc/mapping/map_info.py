@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scene_geo_loc.core.atomic import write_aside
-from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.errors import MapError, reason_of
 from scene_geo_loc.core.partial import check_replaceable
 from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.traversals.sources import SensorSource
@@ -193,7 +193,7 @@ def read_info(path: Path) -> MapInfo:
             hint = "its build was interrupted; build it again with the same source and settings to resume"
         raise MapError(f"There is no reference map at {path}: {hint}.") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise MapError(f"{file} cannot be read ({error}): {FORMAT.again}.") from error
+        raise MapError(f"{file} cannot be read ({reason_of(error)}): {FORMAT.again}.") from error
     FORMAT.check(values, file)
     try:
         info = MapInfo.model_validate(values)

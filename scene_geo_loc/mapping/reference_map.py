@@ -35,7 +35,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.errors import MapError, reason_of
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.rotation import matrix_of_quaternion
 from scene_geo_loc.mapping.index import DescriptorIndex
@@ -169,7 +169,7 @@ class ReferenceMap:
         except MapError:
             raise
         except Exception as error:  # damaged files make the libraries raise any exception
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = reason_of(error)
             raise MapError(f"{path} cannot be read ({reason}): {FORMAT.again}.") from error
 
     def verify(

@@ -24,7 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from scene_geo_loc.core.atomic import write_aside
-from scene_geo_loc.core.errors import CheckpointError
+from scene_geo_loc.core.errors import CheckpointError, reason_of
+from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.networks.descriptor_head import FUSION_HEADS, POOLING_HEADS
 from scene_geo_loc.networks.forward_pass import IMAGE, Signature, check_graph
@@ -70,13 +71,13 @@ class CheckpointFile:
 def read_tensors(path: Path) -> dict[str, NDArray]:
     """Returns the tensors of a safetensors file. Raises CheckpointError if it is missing or damaged."""
     try:
-        with safe_open(str(path), framework="numpy") as file:
+        with safe_open(str(regular(path)), framework="numpy") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise CheckpointError(f"There are no weights at {path}: name an existing file.") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path} cannot be read as a safetensors file ({str(error).splitlines()[0]}): get it again."
+            f"{path} cannot be read as a safetensors file ({reason_of(error)}): get it again."
         ) from error
 
 
@@ -86,7 +87,7 @@ def read_checkpoint(path: Path) -> CheckpointFile:
     Raises CheckpointError if the file is missing, damaged or of a newer format.
     """
     try:
-        with safe_open(str(path), framework="numpy") as file:
+        with safe_open(str(regular(path)), framework="numpy") as file:
             metadata = file.metadata() or {}
             if METADATA_KEY not in metadata:
                 raise CheckpointError(f"{path} is not a checkpoint of scene_geo_loc: name another file.")
@@ -106,7 +107,7 @@ def read_checkpoint(path: Path) -> CheckpointFile:
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no checkpoint at {path}: name an existing file.") from error
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         raise CheckpointError(
             f"{path} is damaged or does not fit its architecture ({reason}): get it again."
         ) from error

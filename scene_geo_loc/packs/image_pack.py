@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError, reason_of
+from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.core.versioned import FileFormat
 
 KIND = "image pack"
@@ -115,11 +116,11 @@ class ImagePack:
         """
         path = Path(folder) / INFO
         try:
-            info = PackInfo.model_validate_json(path.read_bytes())
+            info = PackInfo.model_validate_json(regular(path).read_bytes())
         except FileNotFoundError as error:
             raise SceneGeoLocError(f"{folder} holds no image pack ({INFO} is missing).") from error
         except (OSError, ValidationError) as error:
-            reason = str(error).splitlines()[0]
+            reason = reason_of(error)
             raise SceneGeoLocError(
                 f"{path} is damaged ({reason}): remove the folder, and it is made again."
             ) from error
@@ -169,8 +170,8 @@ class ImagePack:
     def _array(self, name: str, stack: Stack, kind: type, channels: tuple[int, ...]) -> NDArray:
         path = self.folder / name
         try:
-            array = np.load(path, mmap_mode="r")
-        except (OSError, ValueError) as error:
+            array = np.load(regular(path), mmap_mode="r")
+        except (OSError, ValueError, EOFError, OverflowError) as error:
             raise SceneGeoLocError(
                 f"{path} is missing or damaged: remove the folder, and it is made again."
             ) from error

@@ -25,10 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.atomic import write_json
-from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError, reason_of
 from scene_geo_loc.core.growing_array import GrowingArray
 from scene_geo_loc.core.partial import PartialFolder, check_replaceable
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
+from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.depth.lidar_views import choose_window, lidar_views
 from scene_geo_loc.geometry.camera import Camera
@@ -58,15 +59,16 @@ class PosedImages:
         """Opens a folder. Raises SceneGeoLocError if it is missing, damaged or of another format."""
         self.folder = Path(folder)
         try:
-            info = json.loads((self.folder / INFO).read_text())
+            info = json.loads(regular(self.folder / INFO).read_text())
             FORMAT.check(info, self.folder / INFO)
             self.images, self.depth, self.T_map_camera, self.sources = (
-                np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS
+                np.load(regular(self.folder / f"{name}.npy"), mmap_mode="r", allow_pickle=False)
+                for name in _ARRAYS
             )
             self.K: NDArray[np.float64] = np.array(info["cameras"])[np.array(info["camera"])]
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, OverflowError) as error:
             raise SceneGeoLocError(
-                f"{folder} is damaged ({str(error).splitlines()[0]}): remove it, and it is made again."
+                f"{folder} is damaged ({reason_of(error)}): remove it, and it is made again."
             ) from error
         self.made_of: str = info["made_of"]
 
@@ -161,7 +163,9 @@ def pack_posed_images(
         _write(traversals, partial.folder, size, made_of, on_progress)
         partial.publish(check_empty)
     except OSError as error:
-        raise SceneGeoLocError(f"{folder} cannot be written ({error}): name another folder.") from error
+        raise SceneGeoLocError(
+            f"{folder} cannot be written ({reason_of(error)}): name another folder."
+        ) from error
     finally:
         partial.discard()
     return PosedImages(folder)

@@ -21,7 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from scipy.sparse.csgraph import connected_components
 
-from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError, reason_of
+from scene_geo_loc.core.regular_file import regular
 
 AREAS_FILE = "areas.json"
 """File in a dataset with areas of its own: lists of boxes named "train", "validation" and "test"."""
@@ -85,11 +86,11 @@ class Areas:
         """
         path = root / AREAS_FILE
         try:
-            text = path.read_text()
+            text = regular(path).read_text()
         except FileNotFoundError:
             return ROBOTCAR_AREAS
         except (OSError, UnicodeDecodeError) as error:
-            raise SceneGeoLocError(f"{path} cannot be read ({error}).") from error
+            raise SceneGeoLocError(f"{path} cannot be read ({reason_of(error)}).") from error
         try:
             boxes = _File.model_validate_json(text)
         except ValidationError as error:

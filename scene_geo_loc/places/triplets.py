@@ -20,7 +20,8 @@ from pydantic import BaseModel, ValidationError
 
 from scene_geo_loc import __version__
 from scene_geo_loc.core.atomic import written_aside
-from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError, reason_of
+from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, to_quaternion
 from scene_geo_loc.places.triplet_settings import TripletSettings
@@ -159,9 +160,9 @@ class Triplets:
                 missing.
         """
         try:
-            table = pq.read_table(path)
+            table = pq.read_table(regular(path))
         except (OSError, pa.ArrowException) as error:
-            reason = str(error).splitlines()[0]
+            reason = reason_of(error)
             raise SceneGeoLocError(f"{path}: the triplets cannot be read ({reason}).") from error
         info = _info(path, table.schema)
         root = root or path.parent / info.root

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scene_geo_loc import __version__
 from scene_geo_loc.benchmarks.poses.methods import RETRIEVAL
 from scene_geo_loc.core.atomic import write_json
-from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import SceneGeoLocError, reason_of
 from scene_geo_loc.geometry.pose import Pose, position_error_m, rotation_error_deg
 from scene_geo_loc.matchers import NETWORK_FEATURES
 from scene_geo_loc.metrics.pose_error import QueryRecord
@@ -256,7 +256,7 @@ def read_benchmark(path: Path) -> PoseBenchmark:
         return PoseBenchmark.model_validate(record)
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise SceneGeoLocError(
-            f"{path} does not hold the results of a pose benchmark ({str(error).splitlines()[0]}): "
+            f"{path} does not hold the results of a pose benchmark ({reason_of(error)}): "
             "name the JSON file of a pose benchmark."
         ) from error
 

@@ -18,7 +18,7 @@ from scene_geo_loc.benchmarks.real.experiment import Tools
 from scene_geo_loc.benchmarks.real.pose_sets import MapAndQueries, make_map
 from scene_geo_loc.benchmarks.real.results import Kind, Part
 from scene_geo_loc.core.atomic import write_aside
-from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
+from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError, reason_of
 from scene_geo_loc.core.progress import tracked
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse, to_quaternion
@@ -113,7 +113,7 @@ def read_queries(path: Path) -> Iterator[Query]:
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SceneGeoLocError(f"{path}: the list of queries cannot be read ({error}).") from error
+        raise SceneGeoLocError(f"{path}: the list of queries cannot be read ({reason_of(error)}).") from error
     for number, line in enumerate(lines, start=1):
         words = line.split()
         if not words or line.startswith("#"):

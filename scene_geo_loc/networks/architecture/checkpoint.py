@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from scene_geo_loc.core.errors import CheckpointError
+from scene_geo_loc.core.errors import CheckpointError, reason_of
 from scene_geo_loc.networks import default
 from scene_geo_loc.networks.architecture.export import inference_network
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
@@ -50,7 +50,7 @@ def scene_network_of(file: CheckpointFile) -> SceneNetwork:
     except ValidationError as error:
         raise CheckpointError(f"{file.path} names an unknown architecture: update scene_geo_loc.") from error
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise file.damaged(str(error).splitlines()[0]) from error
+        raise file.damaged(reason_of(error)) from error
 
 
 def scene_network_from(network: InferenceNetwork) -> SceneNetwork:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.atomic import written_aside
 from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
+from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import Extractor
 from scene_geo_loc.traversals.folder import read_image
@@ -60,7 +61,7 @@ class Descriptors:
         Raises SceneGeoLocError if it is missing or damaged, or if a descriptor is zero or not finite.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with np.load(regular(path), allow_pickle=False) as archive:
                 names, descriptors = archive["names"].astype(str), archive["descriptors"].astype(np.float32)
                 texts = {key: str(archive[key]) for key in ("network", "input_size") if key in archive}
         except FileNotFoundError:

@@ -11,7 +11,8 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-from scene_geo_loc.core.errors import CheckpointError
+from scene_geo_loc.core.errors import CheckpointError, reason_of
+from scene_geo_loc.core.regular_file import regular
 
 MAX_PIXELS = 640 * 480
 """Most pixels of the image that keypoints are detected in: larger images are resized."""
@@ -192,14 +193,14 @@ def read_description(graph: Path, kind: type[AnyDescription]) -> AnyDescription:
     """
     path = graph.with_suffix(".yaml")
     try:
-        values: Any = yaml.safe_load(path.read_text())
+        values: Any = yaml.safe_load(regular(path).read_text())
     except FileNotFoundError:
         raise CheckpointError(
             f"There is no {path.name} beside {graph}: write one that describes the network's input and "
             "outputs; an empty file stands for the defaults."
         ) from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         raise CheckpointError(f"{path} cannot be read as YAML ({reason}): write it again.") from error
     return parsed({} if values is None else values, kind, str(path))
 

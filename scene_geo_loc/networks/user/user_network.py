@@ -24,7 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from scene_geo_loc.core.atomic import write_aside
-from scene_geo_loc.core.errors import CheckpointError
+from scene_geo_loc.core.errors import CheckpointError, reason_of
+from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.networks.checkpoint import GRAPH, METADATA_KEY
 from scene_geo_loc.networks.forward_pass import check_safe, graph_inputs
 from scene_geo_loc.networks.user.description import (
@@ -81,7 +82,7 @@ class UserNetwork(Generic[AnyDescription]):
         Raises CheckpointError where one of them is missing, damaged or contradicts the other.
         """
         try:
-            graph = path.read_bytes()
+            graph = regular(path).read_bytes()
         except OSError as error:
             raise CheckpointError(
                 f"There is no network at {path} ({error.strerror}): name an ONNX file."
@@ -94,14 +95,14 @@ class UserNetwork(Generic[AnyDescription]):
     def read_copy(cls, path: Path, kind: type[AnyDescription]) -> UserNetwork[AnyDescription]:
         """Returns the network that a map keeps. Raises CheckpointError where the file is damaged."""
         try:
-            with safe_open(str(path), framework="numpy") as file:
+            with safe_open(str(regular(path)), framework="numpy") as file:
                 values = json.loads((file.metadata() or {})[METADATA_KEY])
                 graph = file.get_tensor(GRAPH).tobytes()
             name, length = str(values["name"]), values["length"]
             if not (length is None or (isinstance(length, int) and length > 0)):
                 raise ValueError(f"length {length}")
         except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = reason_of(error)
             raise CheckpointError(
                 f"{path} holds no network of a user ({reason}): copy the map again, or build it again."
             ) from error

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 
-from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.errors import MapError, reason_of
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 
@@ -63,7 +63,9 @@ class MapCheck:
         except _Stopped:
             return
         except (MapError, OSError) as error:
-            self.problem = str(error) if isinstance(error, MapError) else f"The map cannot be read ({error})."
+            self.problem = (
+                str(error) if isinstance(error, MapError) else f"The map cannot be read ({reason_of(error)})."
+            )
             self.status = CheckStatus.FAILED
             self._on_failure(self.problem)
         else:

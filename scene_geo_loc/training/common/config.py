@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.networks.architecture.descriptors import DESCRIPTORS
 from scene_geo_loc.networks.architecture.encoders import ENCODERS
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
@@ -186,7 +187,7 @@ def _load(model: type[Model], name: str, kind: str) -> Model:
             raise SceneGeoLocError(f"There is neither a file {name} nor {_unknown(kind)}.")
         path = _folder(kind) / f"{name}{_SUFFIX}"
     try:
-        values: Any = yaml.safe_load(path.read_text())
+        values: Any = yaml.safe_load(regular(path).read_text())
     except FileNotFoundError as error:
         raise SceneGeoLocError(f"There is no file {path}: name an existing file.") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

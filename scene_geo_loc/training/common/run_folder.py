@@ -30,7 +30,8 @@ from torch import Tensor, nn
 
 from scene_geo_loc import __version__
 from scene_geo_loc.core.atomic import write_aside, write_json
-from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
+from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError, reason_of
+from scene_geo_loc.core.regular_file import regular
 
 CONFIG, LOG, CURVES, RESULT = "config.yaml", "log.jsonl", "curves.png", "result.json"
 BEST, LAST = "checkpoints/best.safetensors", "checkpoints/last.safetensors"
@@ -82,7 +83,7 @@ class TrainingState:
             optimiser.load_state_dict({"state": moments, "param_groups": groups})
         except (RuntimeError, ValueError, KeyError) as error:
             raise CheckpointError(
-                f"The state of the run does not fit its network ({str(error).splitlines()[0]}): train again "
+                f"The state of the run does not fit its network ({reason_of(error)}): train again "
                 "in a new folder."
             ) from error
 
@@ -150,7 +151,7 @@ class RunFolder:
             return []
         except (OSError, ValueError) as error:
             raise SceneGeoLocError(
-                f"{self.path / LOG} is damaged ({error}): train again in a new folder."
+                f"{self.path / LOG} is damaged ({reason_of(error)}): train again in a new folder."
             ) from error
 
     def write_log(self, records: list[dict[str, Any]]) -> None:
@@ -172,19 +173,19 @@ class RunFolder:
         if not path.is_file():
             return None
         try:
-            with safe_open(str(path), framework="pt") as file:
+            with safe_open(str(regular(path)), framework="pt") as file:
                 progress = json.loads((file.metadata() or {})[_KEY])
                 return TrainingState({name: file.get_tensor(name) for name in file.keys()}, progress)  # noqa: SIM118
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise CheckpointError(
-                f"{path} is damaged ({str(error).splitlines()[0]}): train again in a new folder; the best "
+                f"{path} is damaged ({reason_of(error)}): train again in a new folder; the best "
                 f"network so far is {self.best}."
             ) from error
 
     def _read_config(self) -> dict[str, Any] | None:
         path = self.path / CONFIG
         try:
-            config = yaml.safe_load(path.read_text())
+            config = yaml.safe_load(regular(path).read_text())
         except FileNotFoundError:
             if self.path.is_dir() and any(self.path.iterdir()):
                 raise SceneGeoLocError(
@@ -192,7 +193,9 @@ class RunFolder:
                 ) from None
             return None
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise SceneGeoLocError(f"{path} cannot be read ({error}): name a new folder.") from error
+            raise SceneGeoLocError(
+                f"{path} cannot be read ({reason_of(error)}): name a new folder."
+            ) from error
         if not isinstance(config, dict):
             raise SceneGeoLocError(f"{path} does not describe a training run: name a new folder.")
         if _VERSIONS not in config and not (self.path / LOG).is_file():
@@ -225,6 +228,8 @@ def _difference(wanted: dict[str, Any], found: dict[str, Any], where: str = "") 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text()))
+        return dict(json.loads(regular(path).read_text()))
     except (OSError, ValueError, TypeError) as error:
-        raise SceneGeoLocError(f"{path} is damaged ({error}): train again in a new folder.") from error
+        raise SceneGeoLocError(
+            f"{path} is damaged ({reason_of(error)}): train again in a new folder."
+        ) from error

@@ -1,0 +1,220 @@
+"""Kinds of input that users have: a small sound one of each, and how the package reads it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from drive import base_at, stamp, write_drive
+from lidar_room import LidarRoom
+from pictures import readers_for, write_pictures
+from robotcar_run import RUN, write_run
+from room import Room
+from small_graphs import write_descriptor
+from traversals.test_bad_bags import as_sqlite
+from trees import cambridge, colmap, kitti_odometry, kitti_raw, rgbd, seven_scenes, tum_rgbd, twelve_scenes
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of input.
+
+    Attributes:
+        name: its name in reports.
+        write: writes a sound one at a path, a file or a folder.
+        read: reads all of it as the package does, and returns what must stay the same where a damaged one is
+            read without an error; None where damage cannot be noticed, as in a text without a checksum.
+    """
+
+    name: str
+    write: Callable[[Path], object]
+    read: Callable[[Path], object]
+
+
+def _frames_of(source: str) -> Callable[[Path], None]:
+    return lambda path: _frames(path / source)
+
+
+def _frames(path: Path) -> None:
+    from scene_geo_loc.traversals.opening import open_traversal
+
+    traversal = open_traversal(path)
+    for frame in traversal.frames():
+        assert frame.image.dtype == "uint8", "images are of 8 bits"
+    for _ in traversal.scans():
+        pass
+
+
+def _write_map(path: Path) -> None:
+    from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
+
+    builder = MapBuilder(path, BuilderSettings(keyframe_distance_m=0.2), device="cpu")
+    for frame in Room().drive():
+        builder.add_frame(frame)
+    builder.finish()
+
+
+def _read_map(path: Path) -> object:
+    from scene_geo_loc.localization.stored_keyframes import StoredKeyframes
+    from scene_geo_loc.mapping.map_info import READ_WHOLE
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.matchers import make_matcher
+    from scene_geo_loc.networks.checkpoint import load_network
+
+    found = ReferenceMap.open(path, verified=READ_WHOLE)
+    found.verify()
+    network, _ = load_network(path / "network.safetensors")
+    matcher = make_matcher(found.info.matcher, network, found.matcher_file)
+    cameras = [camera.resized(network.input_width, network.input_height) for camera in found.cameras]
+    keyframes = StoredKeyframes(found, matcher.storage, cameras)
+    points = [keyframes.all_features(k).points_map.tobytes() for k in range(len(found))]
+    for k in range(len(found)):
+        found.thumbnail(k)
+    return found.T_map_camera.tobytes(), [camera.to_dict() for camera in found.cameras], points
+
+
+def _read_map_with_new_checksums(path: Path) -> None:
+    """Reads a map whose files were changed by somebody who renewed the checksums."""
+    from scene_geo_loc.mapping.map_info import FileRecord, MapInfo, sha256_of, write_info
+
+    try:
+        info = MapInfo.model_validate(json.loads((path / "map.json").read_text()))
+    except (ValueError, OSError):
+        return
+    for name in info.files:
+        if (path / name).is_file():
+            info.files[name] = FileRecord(bytes=(path / name).stat().st_size, sha256=sha256_of(path / name))
+    if (path / "map.json").is_symlink() or not (path / "map.json").is_file():
+        return
+    write_info(path, info)
+    _read_map(path)
+
+
+def _write_checkpoint(path: Path) -> None:
+    from scene_geo_loc.networks.default import CHECKPOINT
+
+    shutil.copy(CHECKPOINT, path)
+
+
+def _read_checkpoint(path: Path) -> None:
+    from scene_geo_loc.networks.checkpoint import load_network
+
+    load_network(path)
+
+
+def _write_triplets(path: Path) -> None:
+    from scene_geo_loc.places.triplet_settings import TripletSettings
+    from scene_geo_loc.places.triplets import Sample, Triplet, TripletInfo, Triplets
+
+    pictures = write_pictures(path, 3, 12, 16)
+    samples = [
+        Sample(RUN, "stereo/centre", stamp(i), picture.image.name, base_at(i), None)
+        for i, picture in enumerate(pictures)
+    ]
+    triplets = [Triplet(samples[0], samples[1:2], samples[2:])] * 3
+    settings = TripletSettings(triplets=3, positives=1, negatives=1)
+    info = TripletInfo(runs=[RUN], triplets=3, settings=settings, areas={}, left_out={})
+    Triplets(path, info, triplets).save(path / "triplets.parquet")
+
+
+def _read_triplets(path: Path) -> None:
+    from scene_geo_loc.places.triplets import Triplets
+
+    Triplets.load(path / "triplets.parquet")
+
+
+def _write_pack(path: Path) -> None:
+    from scene_geo_loc.packs.packing import make_pack
+
+    pictures = write_pictures(path.with_name("pictures"), 3, 12, 16)
+    make_pack(path, pictures, lambda: readers_for(pictures, 12, 16), workers=1, source="pictures")
+
+
+def _read_pack(path: Path) -> None:
+    from scene_geo_loc.packs.image_pack import ImagePack
+
+    pack = ImagePack.open(path)
+    for i in range(len(pack.names)):
+        pack.image(i)
+        pack.depth_centimetres(i)
+
+
+def _write_depth_maps(path: Path) -> None:
+    from scene_geo_loc.depth.make_depth_maps import make_depth_maps
+    from scene_geo_loc.depth.window import SPINNING
+
+    make_depth_maps(LidarRoom(3), path, SPINNING, workers=1)
+
+
+def _read_depth_maps(path: Path) -> None:
+    from scene_geo_loc.depth.depth_maps import DepthMaps
+
+    depth_maps = DepthMaps.load(path)
+    for i in range(len(depth_maps)):
+        depth_maps.depth(i)
+
+
+def _write_user_network(path: Path) -> None:
+    path.mkdir()
+    write_descriptor(path)
+
+
+def _read_user_network(path: Path) -> None:
+    from scene_geo_loc.networks.user.description import GlobalDescriptor
+    from scene_geo_loc.networks.user.user_network import UserNetwork
+
+    UserNetwork.read(path / "averages.onnx", GlobalDescriptor)
+
+
+def _write_bag_with_tum_poses(path: Path) -> None:
+    from scene_geo_loc.geometry.pose import to_quaternion
+
+    write_drive(path / "bag", truth=False)
+    rows = [[stamp(i) / 1e9, *base_at(i)[:3, 3], *to_quaternion(base_at(i))] for i in range(10)]
+    np.savetxt(path / "poses.txt", np.array(rows), fmt="%.9f")
+
+
+def _read_bag_with_tum_poses(path: Path) -> None:
+    from scene_geo_loc.traversals.opening import open_traversal
+
+    for _ in open_traversal(path / "bag", poses=str(path / "poses.txt")).frames():
+        pass
+
+
+def _write_sqlite_bag(path: Path) -> None:
+    as_sqlite(write_drive(path.with_name("drive"), images=range(4)), path)
+
+
+def _write_bag(path: Path) -> None:
+    write_drive(path, images=range(4), tf=True, odometry=True, depth=True)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("map", _write_map, _read_map),
+        Kind("map-with-new-checksums", _write_map, _read_map_with_new_checksums),
+        Kind("checkpoint", _write_checkpoint, _read_checkpoint),
+        Kind("user-network", _write_user_network, _read_user_network),
+        Kind("triplets", _write_triplets, _read_triplets),
+        Kind("pack", _write_pack, _read_pack),
+        Kind("depth-maps", _write_depth_maps, _read_depth_maps),
+        Kind("bag", _write_bag, _frames),
+        Kind("sqlite-bag", _write_sqlite_bag, _frames),
+        Kind("tum-poses", _write_bag_with_tum_poses, _read_bag_with_tum_poses),
+        Kind("robotcar", write_run, _frames_of(RUN)),
+        Kind("rgbd", rgbd, _frames),
+        Kind("tum-rgbd", tum_rgbd, _frames),
+        Kind("7scenes", seven_scenes, _frames),
+        Kind("12scenes", twelve_scenes, _frames),
+        Kind("cambridge", cambridge, _frames),
+        Kind("colmap", colmap, _frames),
+        Kind("kitti-odometry", kitti_odometry, _frames_of("sequences/04")),
+        Kind("kitti-raw", kitti_raw, _frames_of("2011_09_26/2011_09_26_drive_0001_sync")),
+    )
+}
+"""The kinds by their names."""

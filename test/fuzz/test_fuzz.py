@@ -1,0 +1,41 @@
+"""Damaged inputs of every kind are read, or refused in one sentence: a few of those of `make fuzz`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+from fuzz.inputs import KINDS
+from fuzz.mutations import damage
+
+TEST = Path(__file__).parents[1]
+CASES = 15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_input_is_read_or_refused_in_one_sentence(kind: str) -> None:
+    # In a process of its own, which has no threads while it forks.
+    command = [sys.executable, "-m", "fuzz.harness", "--kind", kind, "--cases", f"0:{CASES}"]
+    paths = os.pathsep.join([str(TEST.parent), str(TEST), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert f"{kind:24}{CASES:8}" in done.stdout
+
+
+def test_the_same_seed_damages_a_file_in_the_same_way(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "poses.txt").write_text("1.5 2.5 3.5\n" * 20)
+    done = {
+        seed: [damage([tmp_path / name / "poses.txt"], Random(seed)) for name in ("first", "second")]
+        for seed in range(3)
+    }
+    assert all(first == second for first, second in done.values())
+    assert (tmp_path / "first" / "poses.txt").read_bytes() == (tmp_path / "second" / "poses.txt").read_bytes()
+    assert (tmp_path / "first" / "poses.txt").read_bytes() != b"1.5 2.5 3.5\n" * 20

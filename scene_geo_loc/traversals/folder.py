@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.core.errors import TraversalError, reason_of
+from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, transform
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
@@ -235,9 +236,9 @@ def read_numbers(path: Path, columns: int | None = None) -> NDArray[np.float64]:
         TraversalError: the file is missing, or not all lines have that many numbers.
     """
     try:
-        numbers = np.loadtxt(path, ndmin=2)
+        numbers = np.loadtxt(regular(path), ndmin=2)
     except (OSError, ValueError) as error:
-        raise TraversalError(f"{path}: expected lines of numbers ({str(error).splitlines()[0]}).") from error
+        raise TraversalError(f"{path}: expected lines of numbers ({reason_of(error)}).") from error
     if columns is not None and numbers.shape[1] != columns:
         raise TraversalError(
             f"{path}: expected lines of {columns} numbers, found lines of {numbers.shape[1]} numbers."
@@ -264,7 +265,7 @@ def size_of(images: Iterable[Path]) -> tuple[int, int]:
 def read_pose(path: Path) -> Pose | None:
     """Reads a pose from a text file with a 4x4 matrix; None where it is missing, damaged or not rigid."""
     try:
-        numbers = np.array(path.read_text().split(), np.float64)
+        numbers = np.array(regular(path).read_text().split(), np.float64)
     except (OSError, ValueError):  # Windows writes infinity as -1.#INF
         return None
     return pose_of(numbers) if numbers.size == 16 else None

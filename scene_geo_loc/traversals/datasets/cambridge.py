@@ -28,6 +28,7 @@ from scene_geo_loc.traversals.folder import (
     stamp_of,
 )
 from scene_geo_loc.traversals.formats import Content, Format, Option
+from scene_geo_loc.traversals.text import read_text
 
 SPLITS = {"train": "dataset_train.txt", "test": "dataset_test.txt"}
 
@@ -88,10 +89,7 @@ def _camera(f: float, k: float) -> Camera:
 
 def _read_list(path: Path) -> Iterator[tuple[str, Pose | None]]:
     """Yields names of images with their poses; None for a pose that is not finite."""
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TraversalError(f"{path}: the list of images cannot be read ({error}).") from error
+    lines = read_text(path, "list of images").splitlines()
     for i, line in enumerate(lines[_HEADER_LINES:], _HEADER_LINES + 1):
         if not line.strip():
             continue

@@ -17,6 +17,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, inverse
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles, stamp_of
 from scene_geo_loc.traversals.formats import Content, Format
+from scene_geo_loc.traversals.text import read_text
 
 # By COLMAP's name: the parameters in order, the name in `Camera`, and the coefficients of `Camera`.
 _MODELS = {
@@ -138,8 +139,5 @@ def _read_images(path: Path) -> Iterator[tuple[str, str, Pose | None]]:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Returns the lines of a file that are no comments, with their numbers."""
-    try:
-        lines = path.read_text().rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TraversalError(f"{path}: the model cannot be read ({error}).") from error
+    lines = read_text(path, "model").rstrip().splitlines()
     return ((i, line) for i, line in enumerate(lines, 1) if not line.startswith("#"))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
 from scene_geo_loc.traversals.folder import (
@@ -34,6 +35,7 @@ from scene_geo_loc.traversals.folder import (
     stamp_of,
 )
 from scene_geo_loc.traversals.formats import Content, Format, Option
+from scene_geo_loc.traversals.text import read_text
 
 _EARTH_RADIUS_M = 6378137.0
 
@@ -219,10 +221,8 @@ def _check_count(file: Path, lines: int, images: int) -> None:
 def _read_calibration(path: Path) -> dict[str, NDArray[np.float64]]:
     """Reads lines `key: numbers`; lines without a key are numbered from 0."""
     entries: dict[str, NDArray[np.float64]] = {}
-    try:
-        lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
-    except (OSError, UnicodeDecodeError) as error:
-        raise TraversalError(f"{path}: the calibration cannot be read ({error}).") from error
+    text = read_text(path, "calibration")
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     for line in lines:
         key, colon, numbers = line.rpartition(":")
         try:
@@ -265,8 +265,9 @@ def _oxts_poses(folder: Path) -> dict[int, Pose]:
     T_first_world, scale = None, 1.0
     for file in sorted(folder.glob("*.txt")):
         try:
-            latitude, longitude, altitude, roll, pitch, yaw = (float(n) for n in file.read_text().split()[:6])
-        except ValueError:
+            words = regular(file).read_text().split()
+            latitude, longitude, altitude, roll, pitch, yaw = (float(word) for word in words[:6])
+        except (OSError, ValueError):
             continue  # its image is without a pose
         if not np.isfinite([latitude, longitude, altitude, roll, pitch, yaw]).all():
             continue
@@ -287,7 +288,7 @@ def _raw_stamps(path: Path, images: list[Path]) -> list[int]:
     """Reads stamps like `2011-09-26 13:02:25.594360375` as nanoseconds since 1970."""
     if not path.is_file():
         return [stamp_of(int(image.stem)) for image in images]
-    lines = path.read_text().split("\n")
+    lines = read_text(path, "list of times").split("\n")
     # Line i belongs to frame i; in an unsynced drive frames, and their lines, may be missing.
     by_frame = dict(enumerate(line for line in lines if line.strip()))
     stamps = []

@@ -22,6 +22,7 @@ from scene_geo_loc.traversals.folder import (
     stamp_of,
 )
 from scene_geo_loc.traversals.formats import Content, Format
+from scene_geo_loc.traversals.text import read_text
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -39,7 +40,7 @@ def open_rgbd_folder(folder: Path) -> FolderTraversal:
     """
     listed = folder / "frames.txt"
     if listed.is_file():
-        names = listed.read_text().split()
+        names = read_text(listed, "list of images").split()
     else:
         found = (file.name for file in (folder / "images").iterdir())
         names = sorted((name for name in found if name.lower().endswith(IMAGE_SUFFIXES)), key=natural_order)

@@ -35,6 +35,7 @@ from scene_geo_loc.traversals.folder import (
     stamp_of,
 )
 from scene_geo_loc.traversals.formats import Content, Format, Option
+from scene_geo_loc.traversals.text import read_text
 
 SPLITS = {"train": "TrainSplit.txt", "test": "TestSplit.txt"}
 DEPTH_CAMERA = Camera(640, 480, 585.0, 585.0, 320.0, 240.0)
@@ -130,4 +131,4 @@ def _split(folder: Path, split: str) -> list[int]:
             f"{folder}: no split {split!r}; 7-Scenes has {' and '.join(SPLITS)}, "
             f"in {' and '.join(SPLITS.values())} beside the sequences."
         )
-    return sorted(int(number) for number in re.findall(r"sequence(\d+)", file.read_text()))
+    return sorted(int(number) for number in re.findall(r"sequence(\d+)", read_text(file, "split")))

@@ -21,6 +21,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.trajectory import read_tum, stamp_ns_of
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles, size_of
 from scene_geo_loc.traversals.formats import Content, Format
+from scene_geo_loc.traversals.text import read_text
 
 CAMERAS = {
     "freiburg1": Camera(
@@ -95,10 +96,7 @@ def read_depth(path: Path) -> NDArray[np.float32]:
 
 def _read_list(path: Path) -> list[tuple[int, str]]:
     """Returns stamps in nanoseconds and names of files, in order of time."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TraversalError(f"{path}: the list of images cannot be read ({error}).") from error
+    lines = read_text(path, "list of images").splitlines()
     found = []
     for number, line in enumerate(lines, start=1):
         words = line.split("#")[0].split()

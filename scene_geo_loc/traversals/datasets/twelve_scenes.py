@@ -29,6 +29,7 @@ from scene_geo_loc.traversals.folder import (
     stamp_of,
 )
 from scene_geo_loc.traversals.formats import Content, Format, Option
+from scene_geo_loc.traversals.text import read_text
 
 
 def is_twelve_scenes(folder: Path) -> bool:
@@ -102,7 +103,7 @@ def _number(image: Path) -> int:
 def _camera(path: Path) -> Camera:
     """Reads the colour camera of lines like `m_colorWidth = 1296`."""
     try:
-        lines = path.read_text().splitlines()
+        lines = read_text(path, "description").splitlines()
         values = {key.strip(): value.split() for key, _, value in (line.partition("=") for line in lines)}
         K = np.array(values["m_calibrationColorIntrinsic"], np.float64).reshape(4, 4)
         width, height = (int(values[key][0]) for key in ("m_colorWidth", "m_colorHeight"))
@@ -116,7 +117,7 @@ def _camera(path: Path) -> Camera:
 
 def _sequences(path: Path) -> list[tuple[int, float]]:
     """Reads the first and the last frame of each sequence, in the file's order."""
-    text = path.read_text() if path.is_file() else ""
+    text = read_text(path, "list of sequences") if path.is_file() else ""
     found = re.findall(r"sequence\d+.*start\s*=\s*(\d+)\s*;\s*end\s*=\s*(\d+)", text)
     if not found:
         raise TraversalError(

@@ -42,6 +42,9 @@ _EARTH_RADIUS_M = 6378137.0
 _ODOMETRY_CAMERAS = {"image_2": 2, "image_3": 3, "image_0": 0, "image_1": 1, "image_l": 0, "image_r": 1}
 _RAW_CAMERAS = ("image_02", "image_03", "image_00", "image_01")
 
+_LATEST_S = 1e9
+"""Times since the start of a drive are shorter."""
+
 
 def is_kitti_odometry(folder: Path) -> bool:
     """Returns whether a folder is a sequence of the odometry benchmark."""
@@ -80,6 +83,8 @@ def open_kitti_odometry(folder: Path, camera: str | None = None) -> FolderTraver
     if times.is_file():
         seconds = read_numbers(times, 1)[:, 0]
         _check_count(times, len(seconds), len(images))
+        if not (np.abs(seconds) < _LATEST_S).all():
+            raise TraversalError(f"{times}: a time is not a number of seconds since the start of the drive.")
         stamps = [FIRST_STAMP_NS + round(second * 1e9) for second in seconds]
     T_first_lidar = None
     if "Tr" in calibration:

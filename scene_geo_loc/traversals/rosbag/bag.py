@@ -14,7 +14,8 @@ from typing import Any
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
-from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.core.errors import TraversalError, reason_of
+from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.traversals.rosbag.storage import (
     COMPRESSED,
     SUFFIXES,
@@ -49,7 +50,7 @@ class BagMessage:
         try:
             return self.reader.deserialize(self.raw, self.kind)
         except Exception as error:  # the library's generated code raises any exception
-            raise ValueError(f"a message on {self.topic} cannot be decoded ({error})") from error
+            raise ValueError(f"a message on {self.topic} cannot be decoded ({reason_of(error)})") from error
 
     @property
     def stamp_ns(self) -> int:
@@ -91,7 +92,9 @@ class Bag:
             self.topics = {connection.topic: connection.msgtype for connection in reader.connections}
             self.counts: dict[str, int] = {}
             for connection in reader.connections:
-                self.counts[connection.topic] = self.counts.get(connection.topic, 0) + connection.msgcount
+                self.counts[connection.topic] = self.counts.get(connection.topic, 0) + (
+                    connection.msgcount or 0  # damaged metadata has none
+                )
 
     def of_kind(self, *kinds: str) -> list[str]:
         """Returns the topics of some message types, in alphabetical order."""
@@ -121,7 +124,7 @@ class Bag:
                 raise
             except Exception as error:  # the storage libraries raise any exception
                 if count == 0:
-                    raise TraversalError(f"{self.path}: the bag is damaged ({error}).") from error
+                    raise TraversalError(f"{self.path}: the bag is damaged ({reason_of(error)}).") from error
                 logger.warning(
                     "%s is damaged after %d messages (%s); the messages before are used",
                     self.path,
@@ -159,6 +162,11 @@ def _open_first(path: Path, scratch: TemporaryDirectory[str] | None) -> tuple[li
     files = storage_files(path) if path.is_dir() else [path]
     if not files:
         raise TraversalError(f"{path}: no bag here, not one {', '.join(SUFFIXES)} file.")
+    for file in files:
+        try:
+            regular(file)
+        except OSError as error:
+            raise TraversalError(f"{file}: the bag cannot be read ({reason_of(error)}).") from error
     check_pointers(files)
     has_metadata = path.is_dir() and (path / "metadata.yaml").is_file()
     sources: list[Any] = [path] if has_metadata else files
@@ -203,4 +211,4 @@ def _why_not(files: list[Path], error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"its messages are encoded as {error.args[0]}, not as those of ROS 2 (CDR)."
     hint = repair.get(files[0].suffix, "") if files else ""
-    return f"the bag cannot be opened ({str(error).rstrip('.')}){hint}."
+    return f"the bag cannot be opened ({reason_of(error).rstrip('.')}){hint}."

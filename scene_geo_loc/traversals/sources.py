@@ -49,6 +49,7 @@ class Reason(str, Enum):
     ODOMETRY = "odometry, which drifts"
     TRAJECTORY_FILE = "trajectory file"
     COMMANDS = "its name says `{word}`, not the vehicle's pose"
+    CARRIED = "poses in {frame}, which moves with the camera"
     TOO_FEW = "fewer than two poses"
     UNCONNECTED = "no transform from {frame} to the camera"
     NO_IMAGE_COVERED = "no pose at the time of any image"

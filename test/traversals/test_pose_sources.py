@@ -342,3 +342,40 @@ def test_the_lidar_and_the_depth_can_be_named(tmp_path: Path) -> None:
         RosbagTraversal(path, points="/up")
     with pytest.raises(TraversalError, match=r"no depth images on /c; .*: /a/depth, /b/depth"):
         RosbagTraversal(path, depth_topic="/c")
+
+
+def test_poses_in_a_frame_that_moves_with_the_camera_are_of_something_seen(tmp_path: Path) -> None:
+    seen = together(topic("/a/pose", lambda i: inverse(camera_at(i)), FRAME), topic("/b/pose"))
+    seen = together(seen, topic("/c/pose", other_robot, "base_link"))
+    traversal = check(walk(tmp_path / "bag", seen), "/b/pose")
+    assert passed_over(traversal)["/a/pose"] == f"poses in {FRAME}, which moves with the camera"
+    assert passed_over(traversal)["/c/pose"] == "poses in base_link, which moves with the camera"
+
+
+def test_the_images_show_that_a_pose_is_of_another_frame_than_its_name_says(tmp_path: Path) -> None:
+    assert (
+        source(check(walk(tmp_path / "optical", topic("/pose", camera_at)), "/pose"), "poses").of_frame
+        == FRAME
+    )
+    T_base_imu = make_pose(turned(90), [0.1, 0.0, 0.5])
+
+    def imu(bag: BagWriter, i: int) -> None:
+        bag.pose("/pose", stamp(i), "map", base_at(i) @ T_base_imu)
+        if i == 0:
+            bag.static_transforms(
+                stamp(0), {("base_link", FRAME): T_BASE_CAMERA, ("base_link", "imu_link"): T_base_imu}
+            )
+
+    path = walk(tmp_path / "imu", imu, mounting=None)
+    assert source(check(path, "/pose"), "poses").of_frame == "imu_link"
+
+
+def test_poses_that_the_images_contradict_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rolled = make_pose(turned(90), [0.1, 0.0, 0.5])
+    RosbagTraversal(walk(tmp_path / "bag", topic("/pose", lambda i: camera_at(i) @ rolled), mounting=None))
+    assert f"the images contradict the poses of {FRAME} on /pose" in caplog.text
+    caplog.clear()
+    RosbagTraversal(walk(tmp_path / "right", topic("/pose", camera_at), mounting=None))
+    assert not caplog.text

@@ -13,18 +13,19 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import inverse
 from scene_geo_loc.geometry.rotation import angle_of_matrix
 from scene_geo_loc.geometry.trajectory import read_tum
-from scene_geo_loc.traversals.rosbag.frame_names import command_word, hints_at_camera, is_base, is_map
+from scene_geo_loc.traversals.rosbag.frame_names import command_word, is_map
 from scene_geo_loc.traversals.rosbag.index import ODOMETRY, TRANSFORMS, BagIndex
 from scene_geo_loc.traversals.rosbag.pose_candidates import (
     TF,
     Candidate,
     Rank,
     Samples,
+    is_carried,
     tf_candidates,
     topic_candidates,
 )
 from scene_geo_loc.traversals.rosbag.poses import BagPoses
-from scene_geo_loc.traversals.rosbag.visual_motion import PosesAt, VisualMotion
+from scene_geo_loc.traversals.rosbag.visual_motion import PosesAt, VisualMotion, best_seen
 from scene_geo_loc.traversals.sources import PassedOver, Reason, Role, SensorSource
 
 NO_POSES = "none"
@@ -39,10 +40,8 @@ SPARSE_S = 0.5
 """Poses of a topic that are further apart are corrections, not a trajectory."""
 MIN_COVERAGE = 0.8
 """Sources with a pose for a smaller share of the images than this, times the best, are passed over."""
-MIN_SEEN = 0.3
-"""The images decide for a motion only if at least this share of their matches fits it."""
-SEEN_RATIO = 0.7
-"""The images decide against a motion if less than this, times the best, fits it."""
+MAX_CONTRADICTED = 0.1
+"""The images contradict poses whose motion fewer of their matches fit."""
 NEAR = 0.2
 """Poses of a topic are those of a frame on TF if they are within this, metres plus radians."""
 
@@ -96,7 +95,8 @@ def choose_poses(
             f"{frame}; frames on TF: {', '.join(sorted(index.tree.frames())) or 'none'}."
         )
     for candidate in found:
-        if candidate.topic is not None and len(candidate.bodies) > 1:
+        is_unsaid = candidate.topic is not None and not candidate.topic.child_frame_id
+        if is_unsaid and candidate.messages > 1 and pose_frame is None and wanted != NO_POSES:
             candidate.poses = replace(candidate.poses, body=_body(candidate, found, seen))
     selection = _Selection(index, found, seen)
     chosen: Candidate | None = None
@@ -105,12 +105,14 @@ def choose_poses(
         reason = Reason.NAMED.of()
     elif wanted is not None:
         chosen, reason = _wanted(index, frame, samples, found, wanted, pose_frame), Reason.NAMED.of()
+        if chosen.kind == Reason.TRAJECTORY_FILE and chosen.is_connected:
+            shares = seen.inlier_shares([_camera_poses(chosen)])
+            chosen.seen_share = None if shares is None else float(np.median(shares))
     else:
         chosen = selection.choose()
-        if chosen is not None:
-            reason = _reason(chosen)
-        elif warning := selection.warning(frame):
-            warning = f"{index.bag.path}: {warning}"
+        reason = _reason(chosen) if chosen else ""
+    if wanted != NO_POSES and (warning := selection.warning(frame, chosen)):
+        warning = f"{index.bag.path}: {warning}"
     odometry = _odometry(found, chosen)
     return PoseChoice(
         chosen.poses if chosen else None,
@@ -154,8 +156,11 @@ class _Selection:
 
     def _is_usable(self, candidate: Candidate) -> bool:
         word = command_word(candidate.name) if candidate.topic else ""
+        parent = candidate.poses.map_frame
         if word:
             reason = Reason.COMMANDS.of(word=word)
+        elif candidate.topic and is_carried(candidate.poses.tree, parent, candidate.frame):
+            reason = Reason.CARRIED.of(frame=parent)
         elif candidate.topic is not None and candidate.messages < 2:
             reason = Reason.TOO_FEW.of()
         elif not candidate.is_connected:
@@ -189,14 +194,10 @@ class _Selection:
         """Returns the group of sources that moves with the camera. Raises TraversalError in doubt."""
         leaders = [min(group, key=lambda candidate: _order(candidate, 0.0, group)) for group in groups]
         shares = self._seen.inlier_shares([_camera_poses(leader) for leader in leaders])
-        taken: int | None = None
-        if shares is not None:
-            best = int(np.argmax(shares))
-            if shares[best] >= MIN_SEEN and sorted(shares)[-2] < SEEN_RATIO * shares[best]:
-                taken = best
-        seen = taken is not None
-        if taken is None:
-            taken = _anchored(groups)
+        for number, leader in enumerate(leaders):
+            leader.seen_share = None if shares is None else float(np.median(shares[:, number]))
+        by_images = best_seen(shares)
+        taken = _anchored(groups) if by_images is None else by_images
         if taken is None:
             names = " and ".join(leader.name for leader in leaders)
             agreement = leaders[0].agreement(leaders[1])
@@ -212,15 +213,25 @@ class _Selection:
         chosen = leaders[taken]
         for number, group in enumerate(groups):
             for candidate in group if number != taken else ():
-                if seen and shares is not None:
-                    reason = Reason.UNSEEN.of(inliers=shares[number], best=shares[taken])
+                if by_images is not None:
+                    reason = Reason.UNSEEN.of(
+                        inliers=leaders[number].seen_share, best=leaders[taken].seen_share
+                    )
                 else:
                     reason = _difference(candidate, chosen)
                 self._pass_over(candidate, reason)
         return groups[taken]
 
-    def warning(self, frame: str) -> str:
-        """Returns a sentence where there are sources of poses but none can be used, else nothing."""
+    def warning(self, frame: str, chosen: Candidate | None) -> str:
+        """Returns a sentence where the poses are poor, or no source of several can be used; else nothing."""
+        if chosen is not None:
+            share = chosen.seen_share
+            if share is not None and share < MAX_CONTRADICTED:
+                return (
+                    f"the images contradict the poses of {chosen.poses.body} on {chosen.name}: {share:.0%} "
+                    f"of the matches fit them < {MAX_CONTRADICTED:.0%}; name their frame, or other poses"
+                )
+            return f"the poses are of odometry, {chosen.name}, which drifts" if chosen.rank.drifts else ""
         unconnected = [candidate for candidate in self._found if not candidate.is_connected]
         if unconnected:
             best = min(unconnected, key=lambda candidate: candidate.rank)
@@ -308,7 +319,7 @@ def _body(candidate: Candidate, found: Sequence[Candidate], seen: VisualMotion) 
     """Returns the frame whose poses a topic has, where its messages do not say it.
 
     Where transforms lead from the poses' frame to the camera, the frame whose transform is nearest to the
-    poses; else the likeliest by its name; else the one whose motion the images show.
+    poses; else the likeliest by its name, unless the images clearly show the motion of another one.
     """
     tree, samples = candidate.poses.tree, candidate.samples
     own, known = candidate.poses.trajectory.at_many(samples.images_ns)  # type: ignore[union-attr]
@@ -327,18 +338,16 @@ def _body(candidate: Candidate, found: Sequence[Candidate], seen: VisualMotion) 
         if errors[nearest] < NEAR and errors[nearest] < errors[candidate.bodies[0]] / 2:
             return nearest
         return candidate.bodies[0]
-    if is_base(candidate.bodies[0]) and not hints_at_camera(candidate.name):
-        return candidate.bodies[0]
     hypotheses = [
         _camera_poses(replace(candidate, poses=replace(candidate.poses, body=body)))
         for body in candidate.bodies
     ]
     shares = seen.inlier_shares(hypotheses)
-    if shares is not None:
-        best = int(np.argmax(shares))
-        if shares[best] >= MIN_SEEN and shares[0] < SEEN_RATIO * shares[best]:
-            return candidate.bodies[best]
-    return candidate.bodies[0]
+    if shares is None:
+        return candidate.bodies[0]
+    best = best_seen(shares) or 0
+    candidate.seen_share = float(np.median(shares[:, best]))
+    return candidate.bodies[best]
 
 
 def _wanted(

@@ -10,19 +10,19 @@ BASE_FRAMES = ("base_link", "base_footprint")
 _WORLD = {"map", "world", "earth", "utm", "enu", "ned", "ecef", "global", "mocap", "vicon", "gps"}
 _ODOMETRY = {"odom", "odometry", "vio", "vo", "lio", "init"}
 _TRUTH = {"truth", "groundtruth", "gt", "mocap", "vicon", "optitrack", "qualisys", "vrpn", "leica"}
-_CAMERA = {
-    "camera",
-    "cam",
-    "optical",
-    "slam",
-    "orb",
-    "orbslam",
-    "visual",
-    "vio",
-    "vo",
-    "tracking",
-    "zed",
-    "t265",
+_SENSORS = {
+    "imu",
+    "gps",
+    "gnss",
+    "ins",
+    "lidar",
+    "laser",
+    "velodyne",
+    "ouster",
+    "os",
+    "livox",
+    "body",
+    "tracker",
 }
 _COMMANDS = {
     *("goal", "goals", "target", "targets", "setpoint", "setpoints", "cmd", "command", "commands", "desired"),
@@ -74,11 +74,6 @@ def base_order(frame: str) -> int:
     return len(BASE_FRAMES)
 
 
-def is_base(frame: str) -> bool:
-    """Returns whether a frame's name says that it is the vehicle's."""
-    return base_order(frame) < len(BASE_FRAMES)
-
-
-def hints_at_camera(topic: str) -> bool:
-    """Returns whether a topic's name leaves open whether its poses are the vehicle's or the camera's."""
-    return bool(_CAMERA & set(_words(topic)))
+def is_sensor(frame: str) -> bool:
+    """Returns whether a frame's name says that it is a sensor's whose poses are often published."""
+    return bool(_SENSORS & set(_words(frame.rpartition("/")[2])))

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import inverse
 from scene_geo_loc.geometry.rotation import angle_of_matrix
+from scene_geo_loc.geometry.transform_tree import TransformTree
 from scene_geo_loc.traversals.rosbag.frame_names import (
     base_order,
     is_map,
     is_odometry,
+    is_sensor,
     is_truth,
     is_world,
 )
@@ -33,6 +35,9 @@ STILL_M, STILL_RAD = 0.02, np.deg2rad(0.5)
 MIN_COMPARED = 5
 """Motions that two sources need in common to be compared."""
 
+_MAX_SENSORS = 6
+"""Sensors beside the camera at most that a topic's poses may be of."""
+_MAX_COMPARED_BODIES = 3
 _HELD_SHARE = 0.5
 _STEP_PATH = 0.9
 _STEP_INTERVALS = 0.1
@@ -94,6 +99,8 @@ class Candidate:
         frame: of the camera's images.
         samples: see `Samples`.
         bodies: frames whose poses they may be, the likeliest first; one where it is known.
+        topic: of the poses; None for transforms and files.
+        seen_share: share of the images' matches that fit the motion; None where it was not looked at.
     """
 
     poses: BagPoses
@@ -105,6 +112,7 @@ class Candidate:
     samples: Samples
     bodies: Sequence[str] = ()
     topic: PoseTopic | None = field(default=None, repr=False)
+    seen_share: float | None = None
     _cached_motions: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]] = field(
         default_factory=dict, repr=False
     )
@@ -201,8 +209,8 @@ class Candidate:
         """
         shares = [
             _likeness(self._motions(mine), other._motions(theirs))
-            for mine in (self.poses.body, *self.bodies)
-            for theirs in (other.poses.body, *other.bodies)
+            for mine in {self.poses.body, *self.bodies[:_MAX_COMPARED_BODIES]}
+            for theirs in {other.poses.body, *other.bodies[:_MAX_COMPARED_BODIES]}
         ]
         return max((share for share in shares if share is not None), default=None)
 
@@ -349,4 +357,13 @@ def _bodies(index: BagIndex, frame: str, topic: PoseTopic) -> list[str]:
     ]
     # The names of REP-105 first, then from above to the camera itself.
     fixed.reverse()
-    return sorted(fixed, key=base_order)
+    sensors = [name for name in sorted(tree.frames()) if is_sensor(name) and name not in fixed]
+    beside = [name for name in sensors if tree.is_static(name, frame)][:_MAX_SENSORS]
+    return [*sorted(fixed, key=base_order), *beside]
+
+
+def is_carried(tree: TransformTree, parent: str, camera_frame: str) -> bool:
+    """Returns whether a frame is fixed to the camera, so that poses in it are of something that is seen."""
+    if is_world(parent) or is_odometry(parent):
+        return False
+    return bool(parent) and (parent == camera_frame or tree.is_static(parent, camera_frame))

@@ -103,9 +103,9 @@ class RosbagTraversal:
         later = np.ones(len(stamps), bool)
         later[1:] = stamps[1:] > np.maximum.accumulate(stamps)[:-1]
         self._in_order = np.flatnonzero(later)
-        seen = VisualMotion(self._bag, self._image, first_camera, self._in_order)
         in_order_ns = stamps[self._in_order]
-        choice = choose_poses(self._index, self._image.frame_id, in_order_ns, seen, poses, pose_frame)
+        with VisualMotion(self._bag, self._image, first_camera, self._in_order) as seen:
+            choice = choose_poses(self._index, self._image.frame_id, in_order_ns, seen, poses, pose_frame)
         self._declined_poses = poses == NO_POSES
         self._poses, self._odometry = choice.poses, choice.odometry
         self.map_frame = self._poses.map_frame if self._poses else "map"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +26,10 @@ MIN_MATCHES = 25
 """A pair with fewer matches shows no motion."""
 MIN_PAIRS = 4
 """With fewer pairs that show motion nothing is known."""
+MIN_FIT = 0.3
+"""Least share of the matches that the right motion fits."""
+MIN_LEAD = 0.1
+MIN_WON = 0.75
 INLIER_PX = 2.0
 """Largest distance of a match to its epipolar line, in pixels of the compared images."""
 LONGER_SIDE = 640
@@ -35,13 +40,14 @@ UNCHANGED = 0.85
 _MIN_BASELINE_M = 0.01
 _MIN_ANGLE_RAD = np.deg2rad(1.0)
 _STILL_PX = 2.0
+_CLEARLY_FITS = 0.5
+_MAX_FAILED = 5
+"""If so many images at the beginning have no matches in a later one, the others are not tried."""
 _MAX_DISTANCE_BITS = 48
 """Of the 256 bits of an ORB descriptor."""
 
 PosesAt = Callable[[NDArray[np.int64]], tuple[NDArray[np.float64], NDArray[np.bool_]]]
 """Gives poses (N, 4, 4) of the optical frame at stamps (N,), and a mask (N,) of the known ones."""
-MessagesAt = Callable[[int], list[BagMessage]]
-"""Gives the messages recorded at a time, see `Bag.random_access`."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class _Pair:
 
 
 class VisualMotion:
-    """Motion between images of a topic; images are decoded when they are first needed.
+    """Motion between images of a topic, used as a context manager; images are decoded when they are needed.
 
     Args:
         camera: of the images; None where unknown, then only `changes` can be asked for.
@@ -84,12 +90,22 @@ class VisualMotion:
         self._bag, self._topic, self._camera = bag, topic, camera
         self._ordinals = ordinals
         self._stamps = np.asarray(topic.stamps_ns, np.int64)[ordinals]
+        self._pairs: list[_Pair] = []
+        self._starts = _spread(len(self._stamps) - 1) if camera is not None else []
+        self._open = ExitStack()
 
-    def inlier_shares(self, hypotheses: Sequence[PosesAt]) -> list[float] | None:
-        """Returns the median share of matches that fit the motion of each hypothesis.
+    def __enter__(self) -> VisualMotion:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
+
+    def inlier_shares(self, hypotheses: Sequence[PosesAt]) -> NDArray[np.float64] | None:
+        """Returns the shares (P, H) of matches that fit the motion of each hypothesis, a row a pair.
 
         A match fits where it is within `INLIER_PX` of its epipolar line (Sampson distance; Hartley and
-        Zisserman, Multiple View Geometry, 11.4.3), or of its place where the camera only turned.
+        Zisserman, Multiple View Geometry, 11.4.3), or of its place where the camera only turned. Pairs are
+        compared until one hypothesis clearly fits best.
 
         Args:
             hypotheses: poses of the camera.
@@ -97,37 +113,40 @@ class VisualMotion:
         Returns:
             None where fewer than `MIN_PAIRS` pairs show motion and have poses of all hypotheses.
         """
-        stamps = np.array([stamp for pair in self.pairs for stamp in pair.stamps_ns], np.int64)
-        if len(stamps) < 2 * MIN_PAIRS:
-            return None
-        given = [hypothesis(stamps) for hypothesis in hypotheses]
-        known = np.all([mask for _, mask in given], axis=0).reshape(-1, 2).all(axis=1)
-        if np.count_nonzero(known) < MIN_PAIRS:
-            return None
-        pairs = np.flatnonzero(known)
-        return [
-            float(
-                np.median([_fitting(self.pairs[i], inverse(poses[2 * i]) @ poses[2 * i + 1]) for i in pairs])
-            )
-            for poses, _ in given
-        ]
+        rows: list[list[float]] = []
+        for number in range(PAIRS):
+            pair = self._pair(number)
+            if pair is None:
+                break
+            stamps = np.array(pair.stamps_ns, np.int64)
+            given = [hypothesis(stamps) for hypothesis in hypotheses]
+            if not all(known.all() for _, known in given):
+                continue
+            rows.append([_fitting(pair, inverse(poses[0]) @ poses[1]) for poses, _ in given])
+            *others, best = sorted(np.median(rows, axis=0))
+            if len(rows) >= MIN_PAIRS and best >= _CLEARLY_FITS and max(others, default=0) < best / 2:
+                break
+        return np.array(rows) if len(rows) >= MIN_PAIRS else None
 
-    @cached_property
-    def pairs(self) -> list[_Pair]:
-        """Pairs of images with enough matches that moved."""
-        if self._camera is None or len(self._stamps) < 2:
-            return []
-        starts = np.unique(np.linspace(0, len(self._stamps) - 2, PAIRS).round().astype(int))
-        with self._bag.random_access(self._topic.topic) as at:
-            found = [self._pair_from(int(start), self._camera, at) for start in starts]
-        return [pair for pair in found if pair is not None]
+    def _pair(self, number: int) -> _Pair | None:
+        """Returns a pair of images that show motion, None where there are no more; remembers all."""
+        failed = 0
+        while number >= len(self._pairs) and self._starts and failed < _MAX_FAILED:
+            pair = self._pair_from(self._starts.pop(0), self._camera) if self._camera else None
+            if pair is None:
+                failed += not self._pairs
+            else:
+                self._pairs.append(pair)
+        if failed >= _MAX_FAILED:
+            self._starts = []  # images without texture, or of another place each
+        return self._pairs[number] if number < len(self._pairs) else None
 
-    def _pair_from(self, start: int, camera: Camera, at: MessagesAt) -> _Pair | None:
+    def _pair_from(self, start: int, camera: Camera) -> _Pair | None:
         """Returns the pair of an image and a later one; None where no later one shows motion."""
-        first, best = self._features(start, camera, at), None
+        first, best = self._features(start, camera), None
         for apart_ns in APART_NS if first is not None else ():
             later = int(np.searchsorted(self._stamps, self._stamps[start] + apart_ns))
-            second = self._features(later, camera, at) if later < len(self._stamps) else None
+            second = self._features(later, camera) if later < len(self._stamps) else None
             stamps = int(self._stamps[start]), int(self._stamps[min(later, len(self._stamps) - 1)])
             pair = None if first is None or second is None else _matched(first, second, stamps, camera)
             if pair is None:
@@ -137,16 +156,16 @@ class VisualMotion:
                 break
         return best if best is not None and best.moved_px >= _STILL_PX else None
 
-    def _features(self, index: int, camera: Camera, at: MessagesAt) -> _Features | None:
+    def _features(self, index: int, camera: Camera) -> _Features | None:
         """Returns the features of an image; None where it is damaged, of another size, or shows too few."""
-        image = self._decoded(index, at)
+        image = self._decoded(index)
         if image is None or image.shape[1::-1] != (camera.width, camera.height):
             return None
         scale = _scale(camera)
         size = (round(camera.width * scale), round(camera.height * scale))
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=how)
-        orb = cv2.ORB_create(nfeatures=600)  # type: ignore[attr-defined]
+        orb = cv2.ORB_create(nfeatures=400)  # type: ignore[attr-defined]
         found, described = orb.detectAndCompute(grey, None)
         if described is None or len(found) < MIN_MATCHES:
             return None
@@ -156,24 +175,47 @@ class VisualMotion:
     @cached_property
     def changes(self) -> bool | None:
         """True if the view changes over the recording, False if it stays; None where images are too few."""
-        few = np.unique(np.linspace(0, len(self._stamps) - 1, 6).round().astype(int))
-        with self._bag.random_access(self._topic.topic) as at:
-            images = [self._decoded(int(index), at) for index in few]
+        few = sorted({round(index) for index in np.linspace(0, len(self._stamps) - 1, 6)})
+        images = [self._decoded(index) for index in few]
         views = [_thumbnail(image) for image in images if image is not None]
         if len(views) < 2:
             return None
         return bool(np.median([np.mean(views[0] * view) for view in views[1:]]) < UNCHANGED)
 
-    def _decoded(self, index: int, at: MessagesAt) -> NDArray[np.uint8] | None:
+    @cached_property
+    def _messages_at(self) -> Callable[[int], list[BagMessage]]:
+        return self._open.enter_context(self._bag.random_access(self._topic.topic))
+
+    def _decoded(self, index: int) -> NDArray[np.uint8] | None:
         """Returns an image (H, W, 3); None where it cannot be decoded."""
         log_time_ns = self._topic.log_times_ns[int(self._ordinals[index])]
-        for message in at(log_time_ns):
+        for message in self._messages_at(log_time_ns):
             if message.stamp_ns == self._stamps[index]:
                 try:
                     return self._topic.decoder(message.decode())
                 except ValueError:
                     return None
         return None
+
+
+def best_seen(shares: NDArray[np.float64] | None) -> int | None:
+    """Returns the hypothesis that fits the images best, of shares (P, H); None where none clearly does.
+
+    It fits at least `MIN_FIT` of the matches, and against any other `MIN_LEAD` more in the median pair and
+    more in `MIN_WON` of the pairs.
+    """
+    if shares is None:
+        return None
+    best = int(np.argmax(np.median(shares, axis=0)))
+    leads = shares[:, [best]] - np.delete(shares, best, axis=1)
+    clear = (np.median(leads, axis=0) >= MIN_LEAD) & ((leads > 0).mean(axis=0) >= MIN_WON)
+    return best if np.median(shares[:, best]) >= MIN_FIT and clear.all() else None
+
+
+def _spread(count: int) -> list[int]:
+    """Returns up to `PAIRS` numbers below a count, evenly spread, as are the first of them."""
+    numbers = sorted({round(number) for number in np.linspace(0, count - 1, PAIRS)}) if count > 0 else []
+    return [numbers[i] for step in range(3) for i in range(step, len(numbers), 3)]
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float64]:

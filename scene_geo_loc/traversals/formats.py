@@ -41,6 +41,7 @@ class Option(str, Enum):
     POSE_FRAME = "pose_frame"
     POINTS = "points"
     DEPTH_TOPIC = "depth_topic"
+    RUN = "run"
 
 
 class Content(str, Enum):

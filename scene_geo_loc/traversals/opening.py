@@ -30,6 +30,7 @@ def open_traversal(
     camera: str | None = None,
     points: str | None = None,
     depth_topic: str | None = None,
+    run: int | None = None,
     needs: Content | None = None,
 ) -> Traversal:
     """Opens a source of frames, or a part of it.
@@ -44,6 +45,7 @@ def open_traversal(
         start, end: frames within these seconds from the first frame only.
         camera: which camera, if there are several: the image topic of a bag, or the dataset's name of it.
         points, depth_topic: topics of a bag with lidar and depth images; None for the best available.
+        run: number of the run of a bag whose clock jumps back, from 1; None for the longest.
         needs: data that the caller requires; formats that never have it are refused.
 
     Raises:
@@ -61,8 +63,11 @@ def open_traversal(
         Option.POSE_FRAME: pose_frame,
         Option.POINTS: points,
         Option.DEPTH_TOPIC: depth_topic,
+        Option.RUN: run,
     }
-    options = {option.value: value for option, value in given.items() if value is not None}
+    options: dict[str, str | int] = {
+        option.value: value for option, value in given.items() if value is not None
+    }
     for option in options:
         if option not in chosen.options:
             taken = " and ".join(option.value for option in chosen.options) or "none of them"

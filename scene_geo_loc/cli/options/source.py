@@ -75,6 +75,14 @@ class Source:
             rich_help_panel=_PANEL,
         ),
     ] = None
+    run: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Bag: number of the run, where the clock jumps back. Default: the longest.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
     split: Annotated[
         str | None,
         typer.Option(
@@ -141,6 +149,7 @@ class Source:
             camera=camera,
             points=self.points,
             depth_topic=self.depth_topic,
+            run=self.run,
             needs=needs,
         )
 

@@ -29,6 +29,9 @@ from scene_geo_loc.traversals.rosbag.storage import (
 
 logger = logging.getLogger(__name__)
 
+TRANSFORMS = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
+"""Message types of transforms in ROS 2 and ROS 1."""
+
 
 @dataclass(frozen=True)
 class BagMessage:
@@ -57,12 +60,14 @@ class BagMessage:
         """Stamp of the header, read without decoding the rest; the time of recording where it is zero.
 
         In both serializations four bytes precede the stamp: CDR's encapsulation header, whose
-        second byte is 1 for little endian, and ROS 1's sequence number.
+        second byte is 1 for little endian, and ROS 1's sequence number.  Before the first of several
+        transforms there is their number, too.
         """
-        if len(self.raw) < 12:
+        start = 8 if self.kind in TRANSFORMS else 4
+        if len(self.raw) < start + 8:
             return self.log_time_ns
         little = not self.reader.is2 or self.raw[1] & 1
-        seconds, nanoseconds = struct.unpack_from("<II" if little else ">II", self.raw, 4)
+        seconds, nanoseconds = struct.unpack_from("<II" if little else ">II", self.raw, start)
         return (seconds * 10**9 + nanoseconds) or self.log_time_ns
 
 
@@ -144,7 +149,7 @@ class Bag:
                 except Exception:  # the storage libraries raise any exception
                     return []
                 return [
-                    BagMessage(connection.topic, connection.msgtype, log_time, raw, reader)
+                    BagMessage(connection.topic, connection.msgtype, log_time, message_data(raw), reader)
                     for connection, log_time, raw in found
                 ]
 

@@ -13,8 +13,9 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import inverse
 from scene_geo_loc.geometry.rotation import angle_of_matrix
 from scene_geo_loc.geometry.trajectory import read_tum
+from scene_geo_loc.traversals.rosbag.bag import TRANSFORMS
 from scene_geo_loc.traversals.rosbag.frame_names import command_word, is_map
-from scene_geo_loc.traversals.rosbag.index import ODOMETRY, TRANSFORMS, BagIndex
+from scene_geo_loc.traversals.rosbag.index import ODOMETRY, BagIndex
 from scene_geo_loc.traversals.rosbag.pose_candidates import (
     TF,
     Candidate,

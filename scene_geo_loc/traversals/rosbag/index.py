@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from scene_geo_loc.traversals.messages.camera_info import CameraInfoSeries, intr
 from scene_geo_loc.traversals.messages.depth import DEPTH_ENCODINGS
 from scene_geo_loc.traversals.messages.images import ImageDecoder, ImageKind, kind_of
 from scene_geo_loc.traversals.messages.transforms import add_transforms, frame_name
-from scene_geo_loc.traversals.rosbag.bag import Bag, BagMessage
+from scene_geo_loc.traversals.rosbag.bag import TRANSFORMS, Bag, BagMessage
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
@@ -23,11 +24,11 @@ ODOMETRY = "nav_msgs/msg/Odometry"
 POSE = "geometry_msgs/msg/PoseStamped"
 POSE_WITH_COVARIANCE = "geometry_msgs/msg/PoseWithCovarianceStamped"
 TRANSFORM = "geometry_msgs/msg/TransformStamped"
-TRANSFORMS = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 
 _OBSERVED_EVERY = 10
 """Of so many images of a topic one shows how many bits of a pixel are in use."""
 
+_STATIC = "tf_static"
 _AFTER_STAMP = 12
 """Bytes before the frame of a header in both serializations, see `BagMessage.stamp_ns`."""
 
@@ -97,7 +98,8 @@ class BagIndex:
         invalid_poses: number of transforms and poses that are invalid, see `PoseSeries.add`.
     """
 
-    def __init__(self, bag: Bag) -> None:
+    def __init__(self, bag: Bag, is_taken: Callable[[BagMessage], bool] | None = None) -> None:
+        """Reads a recording, or the images, poses and moving transforms for which `is_taken` returns True."""
         self.bag = bag
         self.images: dict[str, ImageTopic] = {}
         self.poses: dict[str, PoseTopic] = {}
@@ -117,7 +119,9 @@ class BagIndex:
             **dict.fromkeys(TRANSFORMS, self._take_transforms),
         }
         for message in bag.messages(bag.of_kind(*takers)):
-            takers[message.kind](message)
+            is_lasting = message.kind == CAMERA_INFO or message.topic.endswith(_STATIC)
+            if is_taken is None or is_lasting or is_taken(message):
+                takers[message.kind](message)
 
     def _take_image(self, message: BagMessage) -> None:
         compressed = message.kind == COMPRESSED_IMAGE
@@ -179,7 +183,7 @@ class BagIndex:
         except ValueError:
             self.invalid_poses += 1
             return
-        static = message.topic.endswith("tf_static")
+        static = message.topic.endswith(_STATIC)
         self.invalid_poses += add_transforms(self.tree, decoded, static)
 
 

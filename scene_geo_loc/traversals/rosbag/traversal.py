@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +32,7 @@ from scene_geo_loc.traversals.rosbag.chosen_topics import (
 )
 from scene_geo_loc.traversals.rosbag.index import BagIndex
 from scene_geo_loc.traversals.rosbag.poses import BagPoses
+from scene_geo_loc.traversals.rosbag.runs import Runs
 from scene_geo_loc.traversals.rosbag.topics import (
     camera_topic,
     choose_depth,
@@ -71,6 +72,7 @@ class RosbagTraversal:
         camera: topic of the images; None for the first in colour with a camera_info.
         points: topic of the lidar; None for the one with the most messages.
         depth_topic: topic of the depth images; None for those in the frame of the images.
+        run: number of the run, from 1, where the clock jumps back; None for the longest.
 
     Attributes:
         sources: what was taken for each role, and what else there was.
@@ -88,11 +90,16 @@ class RosbagTraversal:
         camera: str | None = None,
         points: str | None = None,
         depth_topic: str | None = None,
+        run: int | None = None,
     ) -> None:
         self.name = str(path)
         self._bag = Bag(path)
         self._index = BagIndex(self._bag)
         self._image = choose_image(self._index, camera)
+        self._runs = Runs(path, self._image, run)
+        if len(self._runs) > 1:
+            self._index = BagIndex(self._bag, self._runs.is_taken)
+            self._image = self._index.images[self._image.topic]
         self._camera_topic = camera_topic(self._index, self._image)
         self._intrinsics = self._index.camera_infos[self._camera_topic]
         first_camera = self._check_lens()
@@ -110,6 +117,7 @@ class RosbagTraversal:
         self._poses, self._odometry = choice.poses, choice.odometry
         self.map_frame = self._poses.map_frame if self._poses else "map"
         self.sources = (
+            *([self._runs.source()] if len(self._runs) > 1 else []),
             image_source(self._index, self._image, self._without_camera(), camera is not None),
             camera_source(self._bag, self._camera_topic, named=False),
             choice.sources[0],
@@ -131,6 +139,11 @@ class RosbagTraversal:
         selected = copy(self)
         selected._select(subset)
         return selected
+
+    def _messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
+        """Yields the messages of topics in the run that is taken."""
+        messages = self._bag.messages(topics)
+        return filter(self._runs.is_taken, messages) if len(self._runs) > 1 else messages
 
     def _without_camera(self) -> set[str]:
         topics = [topic for topic in self._index.images.values() if not topic.is_depth]
@@ -191,7 +204,7 @@ class RosbagTraversal:
         if self._lidar is None:
             return
         first, last = self._span
-        for message in self._bag.messages([self._lidar]):
+        for message in self._messages([self._lidar]):
             stamp = message.stamp_ns
             if not first <= stamp <= last or pass_over(stamp):
                 continue
@@ -286,7 +299,7 @@ class RosbagTraversal:
         waiting: deque[tuple[_Slot, BagMessage]] = deque()
         depths: dict[int, BagMessage] = {}
         seen = {topic.topic: 0 for topic in (self._image, self._depth) if topic}
-        for message in self._bag.messages(seen):
+        for message in self._messages(seen):
             ordinal = seen[message.topic]
             seen[message.topic] += 1
             if message.topic == self._image.topic and ordinal in slots:
@@ -307,7 +320,7 @@ FORMAT = Format(
     recognise=is_bag,
     open=RosbagTraversal,
     content=(Content.POSES, Content.DEPTH, Content.LIDAR),
-    options=(Option.CAMERA, Option.POSES, Option.POSE_FRAME, Option.POINTS, Option.DEPTH_TOPIC),
+    options=(Option.CAMERA, Option.POSES, Option.POSE_FRAME, Option.POINTS, Option.DEPTH_TOPIC, Option.RUN),
 )
 
 

@@ -34,7 +34,8 @@ check: setup ## run the fast tests, in a minute
 test: setup ## run all tests
 	@$(PYTEST) --durations 10
 
-fuzz: setup ## read damaged inputs of every kind, for MINUTES (60) from case SEED (0) on
+fuzz: setup ## interrupt every writer, and read damaged inputs for MINUTES (60) from case SEED (0) on
+	@PYTHONPATH=test $(VENV)/bin/python -m fuzz.interruptions --kills 10 --limits 5 --seed $(SEED)
 	@PYTHONPATH=test $(VENV)/bin/python -m fuzz.harness --minutes $(MINUTES) --seed $(SEED)
 
 lint: setup ## check style, types and the floors of the house

@@ -36,10 +36,11 @@ class Kind:
 
 
 def _frames_of(source: str) -> Callable[[Path], None]:
-    return lambda path: _frames(path / source)
+    return lambda path: read_frames(path / source)
 
 
-def _frames(path: Path) -> None:
+def read_frames(path: Path) -> None:
+    """Reads all frames and scans of a source."""
     from scene_geo_loc.traversals.opening import open_traversal
 
     traversal = open_traversal(path)
@@ -58,7 +59,8 @@ def _write_map(path: Path) -> None:
     builder.finish()
 
 
-def _read_map(path: Path) -> object:
+def read_map(path: Path) -> object:
+    """Reads a map with the features of all keyframes; returns poses, cameras and points."""
     from scene_geo_loc.localization.stored_keyframes import StoredKeyframes
     from scene_geo_loc.mapping.map_info import READ_WHOLE
     from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -81,17 +83,18 @@ def _read_map_with_new_checksums(path: Path) -> None:
     """Reads a map whose files were changed by somebody who renewed the checksums."""
     from scene_geo_loc.mapping.map_info import FileRecord, MapInfo, sha256_of, write_info
 
+    description = path / "map.json"
+    if description.is_symlink() or not description.is_file():
+        return
     try:
-        info = MapInfo.model_validate(json.loads((path / "map.json").read_text()))
-    except (ValueError, OSError):
+        info = MapInfo.model_validate(json.loads(description.read_text()))
+    except ValueError:
         return
     for name in info.files:
         if (path / name).is_file():
             info.files[name] = FileRecord(bytes=(path / name).stat().st_size, sha256=sha256_of(path / name))
-    if (path / "map.json").is_symlink() or not (path / "map.json").is_file():
-        return
     write_info(path, info)
-    _read_map(path)
+    read_map(path)
 
 
 def _write_checkpoint(path: Path) -> None:
@@ -134,7 +137,8 @@ def _write_pack(path: Path) -> None:
     make_pack(path, pictures, lambda: readers_for(pictures, 12, 16), workers=1, source="pictures")
 
 
-def _read_pack(path: Path) -> None:
+def read_pack(path: Path) -> None:
+    """Reads all images and depth maps of a pack."""
     from scene_geo_loc.packs.image_pack import ImagePack
 
     pack = ImagePack.open(path)
@@ -150,7 +154,8 @@ def _write_depth_maps(path: Path) -> None:
     make_depth_maps(LidarRoom(3), path, SPINNING, workers=1)
 
 
-def _read_depth_maps(path: Path) -> None:
+def read_depth_maps(path: Path) -> None:
+    """Reads a folder of depth maps."""
     from scene_geo_loc.depth.depth_maps import DepthMaps
 
     depth_maps = DepthMaps.load(path)
@@ -196,23 +201,23 @@ def _write_bag(path: Path) -> None:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("map", _write_map, _read_map),
+        Kind("map", _write_map, read_map),
         Kind("map-with-new-checksums", _write_map, _read_map_with_new_checksums),
         Kind("checkpoint", _write_checkpoint, _read_checkpoint),
         Kind("user-network", _write_user_network, _read_user_network),
         Kind("triplets", _write_triplets, _read_triplets),
-        Kind("pack", _write_pack, _read_pack),
-        Kind("depth-maps", _write_depth_maps, _read_depth_maps),
-        Kind("bag", _write_bag, _frames),
-        Kind("sqlite-bag", _write_sqlite_bag, _frames),
+        Kind("pack", _write_pack, read_pack),
+        Kind("depth-maps", _write_depth_maps, read_depth_maps),
+        Kind("bag", _write_bag, read_frames),
+        Kind("sqlite-bag", _write_sqlite_bag, read_frames),
         Kind("tum-poses", _write_bag_with_tum_poses, _read_bag_with_tum_poses),
         Kind("robotcar", write_run, _frames_of(RUN)),
-        Kind("rgbd", rgbd, _frames),
-        Kind("tum-rgbd", tum_rgbd, _frames),
-        Kind("7scenes", seven_scenes, _frames),
-        Kind("12scenes", twelve_scenes, _frames),
-        Kind("cambridge", cambridge, _frames),
-        Kind("colmap", colmap, _frames),
+        Kind("rgbd", rgbd, read_frames),
+        Kind("tum-rgbd", tum_rgbd, read_frames),
+        Kind("7scenes", seven_scenes, read_frames),
+        Kind("12scenes", twelve_scenes, read_frames),
+        Kind("cambridge", cambridge, read_frames),
+        Kind("colmap", colmap, read_frames),
         Kind("kitti-odometry", kitti_odometry, _frames_of("sequences/04")),
         Kind("kitti-raw", kitti_raw, _frames_of("2011_09_26/2011_09_26_drive_0001_sync")),
     )

@@ -13,19 +13,30 @@ from fuzz.inputs import KINDS
 from fuzz.mutations import damage
 
 TEST = Path(__file__).parents[1]
-CASES = 15
+CASES = 10
+
+
+def output_of(module: str, *arguments: str) -> str:
+    """What a program prints, in a process of its own, which has no threads while it forks."""
+    paths = os.pathsep.join([str(TEST.parent), str(TEST), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    return done.stdout
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_input_is_read_or_refused_in_one_sentence(kind: str) -> None:
-    # In a process of its own, which has no threads while it forks.
-    command = [sys.executable, "-m", "fuzz.harness", "--kind", kind, "--cases", f"0:{CASES}"]
-    paths = os.pathsep.join([str(TEST.parent), str(TEST), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": paths}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
-    assert f"{kind:24}{CASES:8}" in done.stdout
+    assert f"{kind:24}{CASES:8}" in output_of("fuzz.harness", "--kind", kind, "--cases", f"0:{CASES}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("writer", ["map", "bag"])
+def test_a_writer_that_is_killed_or_has_no_room_completes_its_work_in_the_next_run(writer: str) -> None:
+    table = output_of("fuzz.interruptions", "--writer", writer, "--kills", "2", "--limits", "2")
+    assert writer in table
 
 
 def test_the_same_seed_damages_a_file_in_the_same_way(tmp_path: Path) -> None:

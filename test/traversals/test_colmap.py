@@ -35,19 +35,27 @@ def test_colmap_s_corner_of_the_image_is_half_a_pixel_from_the_centre_of_its_fir
 def ideal_to_pixel(model: str, u: float, v: float) -> tuple[float, float]:
     """COLMAP's equations, for f = 50, 52, c = 16, 12 and coefficients -0.05, 0.02, 0.003, -0.001."""
     r2 = u * u + v * v
-    if model == "OPENCV_FISHEYE":
+    if "FISHEYE" in model:
+        k1, k2, k3, k4 = (
+            *map(float, MODELS[model].split()[4 if model == "OPENCV_FISHEYE" else 3 :]),
+            0,
+            0,
+            0,
+        )[:4]
         r = np.sqrt(r2)
         t = np.arctan(r)
-        d = t * (1 - 0.05 * t**2 + 0.02 * t**4 + 0.003 * t**6 - 0.001 * t**8) / r - 1 if r > 1e-9 else 0.0
+        d = t * (1 + k1 * t**2 + k2 * t**4 + k3 * t**6 + k4 * t**8) / r - 1 if r > 1e-9 else 0.0
         du, dv = u * d, v * d
     else:
         k1 = 0.0 if "PINHOLE" in model else -0.05
-        k2 = 0.02 if model in ("RADIAL", "OPENCV") else 0.0
-        p1, p2 = (0.003, -0.001) if model == "OPENCV" else (0.0, 0.0)
+        k2 = 0.02 if model in ("RADIAL", "OPENCV", "FULL_OPENCV") else 0.0
+        p1, p2 = (0.003, -0.001) if "OPENCV" in model else (0.0, 0.0)
         radial = k1 * r2 + k2 * r2 * r2
+        if model == "FULL_OPENCV":
+            radial = (1 + radial + 0.01 * r2**3) / (1 + 0.04 * r2 - 0.02 * r2**2 + 0.005 * r2**3) - 1
         du = u * radial + 2 * p1 * u * v + p2 * (r2 + 2 * u * u)
         dv = v * radial + 2 * p2 * u * v + p1 * (r2 + 2 * v * v)
-    fy = 52 if model in ("PINHOLE", "OPENCV", "OPENCV_FISHEYE") else 50
+    fy = 52 if model == "PINHOLE" or "OPENCV" in model else 50
     return 50 * (u + du) + 16, fy * (v + dv) + 12
 
 
@@ -57,6 +65,9 @@ MODELS = {
     "SIMPLE_RADIAL": "50 16 12 -0.05",
     "RADIAL": "50 16 12 -0.05 0.02",
     "OPENCV": "50 52 16 12 -0.05 0.02 0.003 -0.001",
+    "FULL_OPENCV": "50 52 16 12 -0.05 0.02 0.003 -0.001 0.01 0.04 -0.02 0.005",
+    "SIMPLE_RADIAL_FISHEYE": "50 16 12 -0.05",
+    "RADIAL_FISHEYE": "50 16 12 -0.05 0.02",
     "OPENCV_FISHEYE": "50 52 16 12 -0.05 0.02 0.003 -0.001",
 }
 
@@ -93,6 +104,23 @@ def test_a_damaged_model_is_refused_with_the_line(tmp_path: Path, file: str, cha
     path.write_text(change(path.read_text()))
     with pytest.raises(TraversalError, match=words):
         open_traversal(tmp_path)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_model_without_the_lines_of_features_is_read(tmp_path: Path, count: int) -> None:
+    path = colmap(tmp_path) / "sparse" / "0" / "images.txt"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], *lines[1::2][:count]]))
+    names = [frame.name for frame in open_traversal(tmp_path).frames()]
+    assert names == (["a 1.jpg", "2.jpg"] if count == 2 else ["2.jpg"])
+
+
+def test_features_are_not_taken_for_images(tmp_path: Path) -> None:
+    path = colmap(tmp_path) / "sparse" / "0" / "images.txt"
+    lines = path.read_text().splitlines()
+    lines[2] = " ".join(["10 11 7"] * 4)  # whole numbers, as many as an image's line has words and more
+    path.write_text("\n".join(lines) + "\n")
+    assert len(open_traversal(tmp_path)) == 2
 
 
 def test_a_pose_that_is_not_finite_is_counted(tmp_path: Path) -> None:

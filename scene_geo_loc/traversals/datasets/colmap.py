@@ -8,6 +8,7 @@ ordered by name.  COLMAP's pixels, with (0, 0) at the corner of the image, are c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -26,6 +27,9 @@ _MODELS = {
     "SIMPLE_RADIAL": ("f cx cy k1", "plumb_bob", "k1 k2 p1 p2"),
     "RADIAL": ("f cx cy k1 k2", "plumb_bob", "k1 k2 p1 p2"),
     "OPENCV": ("fx fy cx cy k1 k2 p1 p2", "plumb_bob", "k1 k2 p1 p2"),
+    "FULL_OPENCV": ("fx fy cx cy k1 k2 p1 p2 k3 k4 k5 k6", "rational_polynomial", "k1 k2 p1 p2 k3 k4 k5 k6"),
+    "SIMPLE_RADIAL_FISHEYE": ("f cx cy k1", "equidistant", "k1 k2 k3 k4"),
+    "RADIAL_FISHEYE": ("f cx cy k1 k2", "equidistant", "k1 k2 k3 k4"),
     "OPENCV_FISHEYE": ("fx fy cx cy k1 k2 k3 k4", "equidistant", "k1 k2 k3 k4"),
 }
 
@@ -119,9 +123,15 @@ def camera_of_words(words: Sequence[str]) -> Camera:
 def _read_images(path: Path) -> Iterator[tuple[str, str, Pose | None]]:
     """Reads name, camera and pose of each image: `IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME`.
 
-    Every other line has the features of the image and may be empty.
+    Every other line has the features of the image and may be empty, or the model was written without these
+    lines: then all lines are of images.
     """
-    for i, line in list(_lines(path))[::2]:
+    lines = list(_lines(path))
+    if any(_is_image(line) for _, line in lines[1::2]):
+        lines = [(i, line) for i, line in lines if line.strip()]
+    else:
+        lines = lines[::2]
+    for i, line in lines:
         words = line.split(maxsplit=9)
         try:
             qw, qx, qy, qz, tx, ty, tz = (float(word) for word in words[1:8])
@@ -135,6 +145,22 @@ def _read_images(path: Path) -> Iterator[tuple[str, str, Pose | None]]:
             yield name.strip(), camera, inverse(from_quaternion((tx, ty, tz), (qx, qy, qz, qw)))
         except ValueError:
             yield name.strip(), camera, None
+
+
+def _is_image(line: str) -> bool:
+    """Returns whether a line is that of an image, not one of features `X Y POINT3D_ID ...`."""
+    words = line.split(maxsplit=9)
+    if len(words) < 10:
+        return False
+    try:
+        float(words[9].split()[0])
+    except ValueError:
+        return words[0].isdigit() and words[8].isdigit()
+    return len(words[9].split()) == 1 and words[0].isdigit() and abs(_norm(words[1:5]) - 1) < 0.01
+
+
+def _norm(words: Sequence[str]) -> float:
+    return math.sqrt(sum(float(word) ** 2 for word in words))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

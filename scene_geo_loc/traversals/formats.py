@@ -42,6 +42,16 @@ class Option(str, Enum):
     POINTS = "points"
     DEPTH_TOPIC = "depth_topic"
     RUN = "run"
+    CAMERA_INFO = "camera_info"
+    IMAGE_FRAME = "image_frame"
+    BITS = "bits"
+
+
+class ImageFrame(str, Enum):
+    """Axes of the frame that images are in, REP-103: z forward, or x forward."""
+
+    OPTICAL = "optical"
+    BODY = "body"
 
 
 class Content(str, Enum):

@@ -31,6 +31,9 @@ def open_traversal(
     points: str | None = None,
     depth_topic: str | None = None,
     run: int | None = None,
+    camera_info: str | None = None,
+    image_frame: str | None = None,
+    bits: int | None = None,
     needs: Content | None = None,
 ) -> Traversal:
     """Opens a source of frames, or a part of it.
@@ -46,6 +49,11 @@ def open_traversal(
         camera: which camera, if there are several: the image topic of a bag, or the dataset's name of it.
         points, depth_topic: topics of a bag with lidar and depth images; None for the best available.
         run: number of the run of a bag whose clock jumps back, from 1; None for the longest.
+        camera_info: of a bag: topic of the intrinsics, or a calibration file; None for the topic beside the
+            images.
+        image_frame: of a bag: "optical" or "body" (x forward), the axes of the images' frame; None to tell
+            them.
+        bits: of a bag: bits in use of images with 16 bits; None to tell them from the values.
         needs: data that the caller requires; formats that never have it are refused.
 
     Raises:
@@ -64,6 +72,9 @@ def open_traversal(
         Option.POINTS: points,
         Option.DEPTH_TOPIC: depth_topic,
         Option.RUN: run,
+        Option.CAMERA_INFO: camera_info,
+        Option.IMAGE_FRAME: image_frame,
+        Option.BITS: bits,
     }
     options: dict[str, str | int] = {
         option.value: value for option, value in given.items() if value is not None

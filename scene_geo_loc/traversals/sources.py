@@ -37,6 +37,7 @@ class Reason(str, Enum):
     OTHER_CAMERA = "of other images"
     # depth and lidar
     SAME_FRAME = "in the frame of the images"
+    REGISTERED = "registered to the images by the mounting of both cameras"
     OTHER_FRAME = "in the frame {frame}, not that of the images"
     MOST_MESSAGES = "most messages"
     FEWER_MESSAGES = "fewer messages"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, get_type_hints
 import typer
 
 from scene_geo_loc.cli.options.settings import Command, in_place_of
-from scene_geo_loc.traversals.formats import FORMATS, Content
+from scene_geo_loc.traversals.formats import FORMATS, Content, ImageFrame
 
 if TYPE_CHECKING:
     from scene_geo_loc.traversals.frame import Traversal
@@ -83,6 +83,31 @@ class Source:
             rich_help_panel=_PANEL,
         ),
     ] = None
+    camera_info: Annotated[
+        str | None,
+        typer.Option(
+            help="Bag: topic of the intrinsics, or a calibration file of ROS, Kalibr, OpenCV or COLMAP. "
+            "Default: the topic beside the images.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    image_frame: Annotated[
+        ImageFrame | None,
+        typer.Option(
+            help="Bag: axes of the images' frame, optical (z forward) or body (x forward). Default: told by "
+            "the transforms and the motion (docs/bags.md).",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            min=8,
+            max=16,
+            help="Bag: bits in use of images with 16 bits. Default: told from the values.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
     split: Annotated[
         str | None,
         typer.Option(
@@ -150,6 +175,9 @@ class Source:
             points=self.points,
             depth_topic=self.depth_topic,
             run=self.run,
+            camera_info=self.camera_info,
+            image_frame=None if self.image_frame is None else self.image_frame.value,
+            bits=self.bits,
             needs=needs,
         )
 

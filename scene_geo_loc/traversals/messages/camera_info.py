@@ -244,6 +244,13 @@ class CameraInfoSeries:
         self._newest = 0
         self._adding = threading.Lock()
 
+    @classmethod
+    def fixed(cls, intrinsics: Intrinsics) -> CameraInfoSeries:
+        """Makes the series of a camera whose intrinsics are known otherwise, such as from a file."""
+        series = cls()
+        series.add(0, intrinsics)
+        return series
+
     def __len__(self) -> int:
         return len(self._stamps_ns)
 

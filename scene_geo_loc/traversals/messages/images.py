@@ -158,7 +158,9 @@ class ImageDecoder:
             encoding = message.encoding
         if raw.dtype == np.uint16:
             self._largest = max(self._largest, int(raw.max()))
-        return _to_rgb(encoding, raw, self._bits or bits_of(self._largest), stretch=True)
+        if self._bits is not None and encoding not in DEPTH_ENCODINGS:
+            return _to_rgb(encoding, raw, self._bits, stretch=False)
+        return _to_rgb(encoding, raw, bits_of(self._largest), stretch=True)
 
 
 def bits_of(largest: int) -> int:
@@ -246,7 +248,7 @@ def _is_faint(pixels: NDArray[Any], bits: int) -> bool:
         return False
     low, high = np.percentile(pixels, _STRETCH_PERCENT)
     faint = (1 << bits) / 8
-    return bool(low > faint and high - low < faint)
+    return bool(low > faint and 0 < high - low < faint)
 
 
 def _stretched(values: NDArray[Any]) -> NDArray[np.uint8]:

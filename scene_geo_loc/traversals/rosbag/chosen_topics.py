@@ -76,7 +76,13 @@ def depth_source(index: BagIndex, image: ImageTopic, taken: ImageTopic | None, n
         f"{index.bag.topics[taken.topic]}, {taken.encoding.strip()}".rstrip(", "),
         len(taken.stamps_ns),
         taken.frame_id,
-        reason=(Reason.NAMED if named else Reason.SAME_FRAME).of(),
+        reason=(
+            Reason.NAMED
+            if named
+            else Reason.SAME_FRAME
+            if taken.frame_id == image.frame_id
+            else Reason.REGISTERED
+        ).of(),
         passed_over=passed_over,
     )
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.messages.camera_info import camera_info_beside
 from scene_geo_loc.traversals.rosbag.bag import Bag
+from scene_geo_loc.traversals.rosbag.depth import unusable_depth
 from scene_geo_loc.traversals.rosbag.index import LASER_SCAN, POINT_CLOUD, BagIndex, ImageTopic
+
+logger = logging.getLogger(__name__)
 
 
 def choose_image(index: BagIndex, wanted: str | None) -> ImageTopic:
@@ -59,25 +64,38 @@ def has_camera(index: BagIndex, image: ImageTopic) -> bool:
     return True
 
 
-def choose_depth(index: BagIndex, image: ImageTopic, wanted: str | None = None) -> ImageTopic | None:
-    """Returns the wanted depth images, else those registered to the images: those in the same optical frame.
+def choose_depth(
+    index: BagIndex, image: ImageTopic, camera_frame: str, wanted: str | None = None
+) -> ImageTopic | None:
+    """Returns the wanted depth images, else the best: in the frame of the images, raw, first by name.
+
+    Those of another camera are taken where their camera_info and the mounting of both are known.
+
+    Args:
+        camera_frame: optical frame of the images.
 
     Raises:
-        TraversalError: there are no images on the wanted topic.
+        TraversalError: there are no images on the wanted topic, or they cannot be registered.
     """
+    found = [topic for topic in index.images.values() if topic.is_depth]
     if wanted is not None:
         if wanted not in index.images or wanted == image.topic:
-            there = (
-                ", ".join(sorted(topic.topic for topic in index.images.values() if topic.is_depth)) or "none"
-            )
+            there = ", ".join(sorted(topic.topic for topic in found)) or "none"
             raise TraversalError(
                 f"{index.bag.path}: no depth images on {wanted}; topics with depth images are: {there}."
             )
+        if reason := unusable_depth(index, index.images[wanted], image.frame_id, camera_frame):
+            raise TraversalError(f"{index.bag.path}: the depth images on {wanted} are not usable: {reason}.")
         return index.images[wanted]
-    registered = [
-        topic for topic in index.images.values() if topic.is_depth and topic.frame_id == image.frame_id
-    ]
-    return min(registered, key=lambda topic: (topic.compressed, topic.topic), default=None)
+    reasons = {topic.topic: unusable_depth(index, topic, image.frame_id, camera_frame) for topic in found}
+    usable = [topic for topic in found if not reasons[topic.topic]]
+    if found and not usable:
+        listed = "; ".join(f"{topic}: {reason}" for topic, reason in sorted(reasons.items()))
+        logger.warning("%s: no depth images are used (%s)", index.bag.path, listed)
+    frames = (image.frame_id, camera_frame)
+    return min(
+        usable, key=lambda topic: (topic.frame_id not in frames, topic.compressed, topic.topic), default=None
+    )
 
 
 def lidar_topic(bag: Bag, wanted: str | None = None) -> str | None:

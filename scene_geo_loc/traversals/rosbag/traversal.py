@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.traversals.formats import Content, Format, Option
+from scene_geo_loc.traversals.camera_files import read_camera_file
+from scene_geo_loc.traversals.formats import Content, Format, ImageFrame, Option
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
-from scene_geo_loc.traversals.messages.camera_info import WrongImageSize
+from scene_geo_loc.traversals.messages.camera_info import CameraInfoSeries, WrongImageSize
 from scene_geo_loc.traversals.messages.clouds import cloud_of, deskew
-from scene_geo_loc.traversals.messages.depth import DepthDecoder
+from scene_geo_loc.traversals.messages.images import ImageDecoder
+from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL, optical_frame
 from scene_geo_loc.traversals.messages.transforms import frame_name
 from scene_geo_loc.traversals.rosbag.bag import SUFFIXES, Bag, BagMessage, is_bag
+from scene_geo_loc.traversals.rosbag.camera_frame import axes_by_motion
 from scene_geo_loc.traversals.rosbag.choose_poses import NO_POSES, choose_poses
 from scene_geo_loc.traversals.rosbag.chosen_topics import (
     camera_source,
@@ -30,7 +33,8 @@ from scene_geo_loc.traversals.rosbag.chosen_topics import (
     image_source,
     lidar_source,
 )
-from scene_geo_loc.traversals.rosbag.index import BagIndex
+from scene_geo_loc.traversals.rosbag.depth import DepthReader
+from scene_geo_loc.traversals.rosbag.index import CAMERA_INFO, BagIndex
 from scene_geo_loc.traversals.rosbag.poses import BagPoses
 from scene_geo_loc.traversals.rosbag.runs import Runs
 from scene_geo_loc.traversals.rosbag.topics import (
@@ -73,6 +77,10 @@ class RosbagTraversal:
         points: topic of the lidar; None for the one with the most messages.
         depth_topic: topic of the depth images; None for those in the frame of the images.
         run: number of the run, from 1, where the clock jumps back; None for the longest.
+        camera_info: topic or calibration file of the intrinsics (`camera_files`); None for the topic beside
+            the images.
+        image_frame: axes of the images' frame, a value of `ImageFrame`; None to tell them.
+        bits: bits in use of images with 16 bits; None to tell them from the values.
 
     Attributes:
         sources: what was taken for each role, and what else there was.
@@ -91,6 +99,9 @@ class RosbagTraversal:
         points: str | None = None,
         depth_topic: str | None = None,
         run: int | None = None,
+        camera_info: str | None = None,
+        image_frame: str | None = None,
+        bits: int | None = None,
     ) -> None:
         self.name = str(path)
         self._bag = Bag(path)
@@ -100,11 +111,20 @@ class RosbagTraversal:
         if len(self._runs) > 1:
             self._index = BagIndex(self._bag, self._runs.is_taken)
             self._image = self._index.images[self._image.topic]
-        self._camera_topic = camera_topic(self._index, self._image)
-        self._intrinsics = self._index.camera_infos[self._camera_topic]
+        if bits is not None:
+            self._image.decoder = ImageDecoder(bits)
+        self._camera_topic, self._intrinsics = self._lens(camera_info)
         first_camera = self._check_lens()
-        self._depth = choose_depth(self._index, self._image, depth_topic)
-        self._depth_decoder = DepthDecoder(self._depth.topic if self._depth else "")
+        if image_frame not in (None, *(axes.value for axes in ImageFrame)):
+            raise TraversalError(f"the frame of images is {' or '.join(ImageFrame)}, not {image_frame!r}.")
+        axes = None if image_frame is None else ImageFrame(image_frame)
+        self._camera_frame = self._image.frame_id
+        if axes is None:
+            self._camera_frame = optical_frame(self._index.tree, self._camera_frame, self._image.topic)
+        self._depth = choose_depth(self._index, self._image, self._camera_frame, depth_topic)
+        self._read_depth: DepthReader | None = None
+        if self._depth is not None:
+            self._read_depth = DepthReader(self._index, self._depth, self._image.frame_id, self._camera_frame)
         self._lidar = lidar_topic(self._bag, points)
         stamps = np.asarray(self._image.stamps_ns, np.int64)
         later = np.ones(len(stamps), bool)
@@ -112,14 +132,17 @@ class RosbagTraversal:
         self._in_order = np.flatnonzero(later)
         in_order_ns = stamps[self._in_order]
         with VisualMotion(self._bag, self._image, first_camera, self._in_order) as seen:
-            choice = choose_poses(self._index, self._image.frame_id, in_order_ns, seen, poses, pose_frame)
+            choice = choose_poses(self._index, self._camera_frame, in_order_ns, seen, poses, pose_frame)
+            if axes is None and self._camera_frame == self._image.frame_id:
+                axes = axes_by_motion(self._index, self._camera_frame, in_order_ns, choice.poses, seen)
+        self._T_frame_camera = T_BODY_OPTICAL if axes is ImageFrame.BODY else np.eye(4)
         self._declined_poses = poses == NO_POSES
         self._poses, self._odometry = choice.poses, choice.odometry
         self.map_frame = self._poses.map_frame if self._poses else "map"
         self.sources = (
             *([self._runs.source()] if len(self._runs) > 1 else []),
             image_source(self._index, self._image, self._without_camera(), camera is not None),
-            camera_source(self._bag, self._camera_topic, named=False),
+            camera_source(self._bag, self._camera_topic, named=camera_info is not None),
             choice.sources[0],
             depth_source(self._index, self._image, self._depth, depth_topic is not None),
             lidar_source(self._bag, self._lidar, points is not None),
@@ -244,18 +267,30 @@ class RosbagTraversal:
             )
             raise
         depth_map = None
-        if depth is not None:
+        if depth is not None and self._read_depth is not None:
             try:
-                depth_map = self._depth_decoder(depth.decode())
+                depth_map = self._read_depth(depth.decode(), slot.stamp_ns, camera)
             except ValueError as error:
                 if SkipReason.DEPTH_UNDECODABLE.value not in self._skipped_frames.counts:
                     logger.warning("%s: a depth image on %s: %s", self.name, depth.topic, error)
                 self._skipped_frames.add(SkipReason.DEPTH_UNDECODABLE)
-            if depth_map is not None and depth_map.shape != pixels.shape[:2]:
-                self._skipped_frames.add(SkipReason.DEPTH_SIZE)
-                depth_map = None
         name = f"{self._image.topic} at {slot.stamp_ns / 1e9:.3f} s"
         return Frame(slot.stamp_ns, pixels, camera, slot.T_map_camera, depth_map, name, slot.T_odom_camera)
+
+    def _lens(self, wanted: str | None) -> tuple[str, CameraInfoSeries]:
+        """Returns the topic or the file of the intrinsics, and the intrinsics. Raises TraversalError."""
+        if wanted is None:
+            topic = camera_topic(self._index, self._image)
+            return topic, self._index.camera_infos[topic]
+        if len(self._index.camera_infos.get(wanted, ())):
+            return wanted, self._index.camera_infos[wanted]
+        if Path(wanted).is_file():
+            return wanted, CameraInfoSeries.fixed(read_camera_file(Path(wanted), self._image.topic))
+        there = ", ".join(self._bag.of_kind(CAMERA_INFO)) or "none"
+        raise TraversalError(
+            f"{self.name}: {wanted!r} is neither a file nor a topic of camera_info; topics of camera_info in "
+            f"the bag: {there}."
+        )
 
     def _check_lens(self) -> Camera:
         """Returns the camera of the first image; warns where it is unusual. Raises TraversalError."""
@@ -289,7 +324,8 @@ class RosbagTraversal:
         """Returns the camera's pose at each frame, None where the source has none."""
         if source is None:
             return [None] * len(self)
-        poses, known = source.of(self._image.frame_id, self._stamps)
+        poses, known = source.of(self._camera_frame, self._stamps)
+        poses = poses @ self._T_frame_camera
         return [pose if is_known else None for pose, is_known in zip(poses, known, strict=True)]
 
     def _matched(self) -> Iterator[tuple[_Slot, BagMessage, BagMessage | None]]:
@@ -320,7 +356,17 @@ FORMAT = Format(
     recognise=is_bag,
     open=RosbagTraversal,
     content=(Content.POSES, Content.DEPTH, Content.LIDAR),
-    options=(Option.CAMERA, Option.POSES, Option.POSE_FRAME, Option.POINTS, Option.DEPTH_TOPIC, Option.RUN),
+    options=(
+        Option.CAMERA,
+        Option.CAMERA_INFO,
+        Option.IMAGE_FRAME,
+        Option.BITS,
+        Option.POSES,
+        Option.POSE_FRAME,
+        Option.POINTS,
+        Option.DEPTH_TOPIC,
+        Option.RUN,
+    ),
 )
 
 

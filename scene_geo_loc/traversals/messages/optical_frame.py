@@ -1,0 +1,51 @@
+"""Optical frames of cameras whose images are in a body frame, x forward, y left, z up (REP-103)."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, make_pose
+from scene_geo_loc.geometry.rotation import angle_of_matrix
+from scene_geo_loc.geometry.transform_tree import TransformTree
+
+T_BODY_OPTICAL = make_pose(OPTICAL_FROM_BODY.T, np.zeros(3))
+"""Pose of an optical frame in the body frame at the same place."""
+
+MAX_ANGLE_DEG = 10.0
+"""An optical frame is turned from its body frame by that rotation, give or take a calibration."""
+
+
+def is_optical_name(frame: str) -> bool:
+    """Returns whether a frame says by its name that it is optical."""
+    return "optical" in frame.lower()
+
+
+def optical_frame(tree: TransformTree, frame: str, image_topic: str) -> str:
+    """Returns the optical frame of images: a static child of theirs named `*optical*` that is turned as such.
+
+    Of several the one whose name has most words in common with the topic, then the nearest; `frame` itself
+    where there is none or it is optical by its name.
+    """
+    if is_optical_name(frame):
+        return frame
+    children = [
+        child
+        for child in tree.frames()
+        if is_optical_name(child) and frame in tree.ancestors_of(child) and tree.is_static(frame, child)
+    ]
+    words = _words(image_topic)
+    best: tuple[int, float, str] | None = None
+    for child in children:
+        T_frame_child = tree.lookup(frame, child, 0)
+        turned = np.degrees(angle_of_matrix((OPTICAL_FROM_BODY @ T_frame_child[:3, :3])[None])[0])
+        if turned <= MAX_ANGLE_DEG:
+            distance = float(np.linalg.norm(T_frame_child[:3, 3]))
+            key = (-len(words & _words(child)), distance, child)
+            best = key if best is None else min(best, key)
+    return frame if best is None else best[2]
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[/_]", name.lower()))

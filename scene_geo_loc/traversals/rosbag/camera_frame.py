@@ -1,0 +1,88 @@
+"""Tells whether the images of a recording are in an optical frame or in a body frame."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.traversals.formats import ImageFrame
+from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL, is_optical_name
+from scene_geo_loc.traversals.rosbag.frame_names import is_base
+from scene_geo_loc.traversals.rosbag.index import BagIndex
+from scene_geo_loc.traversals.rosbag.poses import BagPoses
+from scene_geo_loc.traversals.rosbag.visual_motion import VisualMotion
+
+logger = logging.getLogger(__name__)
+
+UPRIGHT = 0.7
+"""Cosine of the angle between the vehicle's axis up and an axis of the camera that points up or down."""
+MIN_SEEN = 0.3
+"""Least share of matches that fit the motion of the body frame."""
+SEEN_RATIO = 0.7
+"""The other axes must fit less than this, times that share."""
+
+
+def axes_by_motion(
+    index: BagIndex, frame: str, stamps_ns: NDArray[np.int64], poses: BagPoses | None, seen: VisualMotion
+) -> ImageFrame:
+    """Returns the axes of the images' frame, by how it is mounted and by how the images move.
+
+    Where it is mounted on the vehicle with y down it is optical.  Else the motion between images decides
+    between both; where that shows nothing it is optical, with a warning if it is mounted with z up.
+
+    Args:
+        frame: of the images, without an optical child.
+        poses: of the frame in the map.
+    """
+    mounted = _mounting(index, frame)
+    if mounted is not None and mounted[2, 1] < -UPRIGHT:
+        return ImageFrame.OPTICAL
+    if poses is not None and mounted is None and _is_upright(poses, frame, stamps_ns):
+        return ImageFrame.OPTICAL
+    if poses is not None and (not is_optical_name(frame) or mounted is not None):
+        known = poses
+
+        def of_body(stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+            T_map_body, there = known.of(frame, stamps_ns)
+            return T_map_body @ T_BODY_OPTICAL, there
+
+        shares = seen.inlier_shares([lambda stamps_ns: known.of(frame, stamps_ns), of_body])
+        if shares is not None:
+            optical, body = shares
+            if body >= MIN_SEEN and optical < SEEN_RATIO * body:
+                logger.warning(
+                    "%s: the images in the frame %s move as if its x axis were forward: %.0f %% of the "
+                    "matches fit, %.0f %% as an optical frame; it is taken as a body frame",
+                    index.bag.path,
+                    frame,
+                    100 * body,
+                    100 * optical,
+                )
+                return ImageFrame.BODY
+            if optical >= MIN_SEEN and body < SEEN_RATIO * optical:
+                return ImageFrame.OPTICAL
+    if mounted is not None and mounted[2, 2] > UPRIGHT:
+        logger.warning(
+            "%s: the images are in the frame %s, whose z axis points up: as an optical frame the camera "
+            "looks up; if its x axis is forward, give the frame of the images as body",
+            index.bag.path,
+            frame,
+        )
+    return ImageFrame.OPTICAL
+
+
+def _mounting(index: BagIndex, frame: str) -> NDArray[np.float64] | None:
+    """Returns the rotation (3, 3) of a frame in that of the vehicle, by its mounting; None where unknown."""
+    bases = [base for base in index.tree.frames() if is_base(base) and index.tree.is_static(base, frame)]
+    if not bases or frame in bases:
+        return None
+    return index.tree.lookup(min(bases), frame, 0)[:3, :3]
+
+
+def _is_upright(poses: BagPoses, frame: str, stamps_ns: NDArray[np.int64]) -> bool:
+    """Returns whether the frame's y axis points down in a map with z up, as that of a level camera."""
+    some = stamps_ns[np.unique(np.linspace(0, len(stamps_ns) - 1, 50).round().astype(int))]
+    T_map_frame, known = poses.of(frame, some)
+    return bool(known.any() and np.median(T_map_frame[known, 2, 1]) < -UPRIGHT)

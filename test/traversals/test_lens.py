@@ -12,7 +12,7 @@ from drive import CAMERA, START_NS, T_BASE_CAMERA, base_at, picture, stamp, writ
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.pose import make_pose
+from scene_geo_loc.geometry.pose import inverse, make_pose
 from scene_geo_loc.geometry.registration import register_depth
 from scene_geo_loc.traversals.messages.camera_info import camera_info_fields
 from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL
@@ -176,8 +176,8 @@ def write_depth_drive(path: Path, *, mounted: bool = True, info: bool = True) ->
 def test_depth_of_another_camera_is_registered_by_the_mounting_of_both(tmp_path: Path) -> None:
     depth = next(RosbagTraversal(write_depth_drive(tmp_path / "drive")).frames()).depth
     assert depth is not None
-    fine = np.kron(depth_of_scene(), np.ones((3, 3))).astype(np.float32)
-    expected = register_depth(fine, DEPTH_CAMERA.resized(96, 72), CAMERA, np.linalg.inv(T_COLOR_DEPTH))
+    fine: np.ndarray = np.repeat(np.repeat(depth_of_scene(), 3, axis=0), 3, axis=1)
+    expected = register_depth(fine, DEPTH_CAMERA.resized(96, 72), CAMERA, inverse(T_COLOR_DEPTH))
     np.testing.assert_array_equal(depth, expected)
     # The near part is seen 0.05 m / 2 m further left than an infinitely far one: by 1.5 pixels of 60.
     assert depth[23, 25] == 2.0

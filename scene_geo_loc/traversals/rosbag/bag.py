@@ -16,6 +16,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from scene_geo_loc.core.errors import TraversalError, reason_of
 from scene_geo_loc.core.regular_file import regular
+from scene_geo_loc.traversals.rosbag.message_types import add_missing_types
 from scene_geo_loc.traversals.rosbag.storage import (
     COMPRESSED,
     SUFFIXES,
@@ -205,6 +206,7 @@ def _opened(paths: list[Any]) -> AnyReader:
     store = get_typestore(Stores.ROS1_NOETIC if is_ros1 else Stores.ROS2_JAZZY)
     reader = AnyReader(paths, default_typestore=store)
     reader.open()
+    add_missing_types(reader)
     return reader
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scene_geo_loc.traversals.rosbag.bag import Bag
-from scene_geo_loc.traversals.rosbag.index import CAMERA_INFO, LASER_SCAN, POINT_CLOUD, BagIndex, ImageTopic
+from scene_geo_loc.traversals.rosbag.index import CAMERA_INFO, LASER_SCAN, POINT_CLOUDS, BagIndex, ImageTopic
 from scene_geo_loc.traversals.sources import PassedOver, Reason, Role, SensorSource
 
 
@@ -89,12 +89,12 @@ def depth_source(index: BagIndex, image: ImageTopic, taken: ImageTopic | None, n
 
 def lidar_source(bag: Bag, taken: str | None, named: bool) -> SensorSource:
     """Returns the record of the lidar."""
-    others = [topic for topic in bag.of_kind(POINT_CLOUD, LASER_SCAN) if topic != taken]
+    others = [topic for topic in bag.of_kind(*POINT_CLOUDS, LASER_SCAN) if topic != taken]
     if taken is None:
         return SensorSource(Role.LIDAR)
 
     def why_not(topic: str) -> str:
-        is_planar = bag.topics[topic] == LASER_SCAN and bag.topics[taken] == POINT_CLOUD
+        is_planar = bag.topics[topic] == LASER_SCAN and bag.topics[taken] in POINT_CLOUDS
         return (Reason.PLANAR if is_planar else Reason.FEWER_MESSAGES).of()
 
     return SensorSource(

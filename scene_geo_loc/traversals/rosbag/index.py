@@ -10,6 +10,7 @@ from typing import Any
 from scene_geo_loc.geometry.pose_series import PoseSeries
 from scene_geo_loc.geometry.transform_tree import TransformTree
 from scene_geo_loc.traversals.messages.camera_info import CameraInfoSeries, intrinsics_of, is_rectified
+from scene_geo_loc.traversals.messages.clouds import LIVOX_POINTS
 from scene_geo_loc.traversals.messages.depth import DEPTH_ENCODINGS
 from scene_geo_loc.traversals.messages.images import ImageDecoder, ImageKind, kind_of
 from scene_geo_loc.traversals.messages.transforms import add_transforms, frame_name
@@ -18,7 +19,7 @@ from scene_geo_loc.traversals.rosbag.bag import TRANSFORMS, Bag, BagMessage
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
-POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
+POINT_CLOUDS = ("sensor_msgs/msg/PointCloud2", *LIVOX_POINTS)
 LASER_SCAN = "sensor_msgs/msg/LaserScan"
 ODOMETRY = "nav_msgs/msg/Odometry"
 POSE = "geometry_msgs/msg/PoseStamped"

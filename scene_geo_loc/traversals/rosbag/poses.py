@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.geometry.trajectory import Trajectory
-from scene_geo_loc.geometry.transform_tree import TransformTree
+from scene_geo_loc.geometry.trajectory import MAX_GAP_NS, Trajectory
+from scene_geo_loc.geometry.transform_tree import TransformTree, TransformUnavailable
 
 
 @dataclass(frozen=True)
@@ -36,3 +36,19 @@ class BagPoses:
             return poses, known
         T_map_body, body_known = self.trajectory.at_many(stamps_ns)
         return T_map_body @ poses, known & body_known
+
+    def why_unknown(self, frame: str, stamp_ns: int) -> str:
+        """Returns a sentence on why the pose of a frame is unknown at a stamp."""
+        try:
+            self.tree.lookup(self.body, frame, stamp_ns)
+        except TransformUnavailable as unavailable:
+            return str(unavailable)
+        stamps = self.trajectory.stamps_ns if self.trajectory is not None else np.zeros(0, np.int64)
+        after = int(np.searchsorted(stamps, stamp_ns))
+        if after == len(stamps):
+            last = f" end {(stamp_ns - stamps[-1]) / 1e9:.3f} s before it" if after else " are none"
+            return f"The poses of {self.origin}{last}."
+        if after == 0:
+            return f"The poses of {self.origin} begin {(stamps[0] - stamp_ns) / 1e9:.3f} s after it."
+        gap_s = (stamps[after] - stamps[after - 1]) / 1e9
+        return f"The poses of {self.origin} have a gap of {gap_s:.1f} s > {MAX_GAP_NS / 1e9:g} s there."

@@ -8,7 +8,7 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.messages.camera_info import camera_info_beside
 from scene_geo_loc.traversals.rosbag.bag import Bag
 from scene_geo_loc.traversals.rosbag.depth import unusable_depth
-from scene_geo_loc.traversals.rosbag.index import LASER_SCAN, POINT_CLOUD, BagIndex, ImageTopic
+from scene_geo_loc.traversals.rosbag.index import LASER_SCAN, POINT_CLOUDS, BagIndex, ImageTopic
 
 logger = logging.getLogger(__name__)
 
@@ -105,12 +105,12 @@ def lidar_topic(bag: Bag, wanted: str | None = None) -> str | None:
         TraversalError: there are no clouds and no scans on the wanted topic.
     """
     if wanted is not None:
-        scans = bag.of_kind(POINT_CLOUD, LASER_SCAN)
+        scans = bag.of_kind(*POINT_CLOUDS, LASER_SCAN)
         if wanted not in scans:
             there = ", ".join(scans) or "none"
             raise TraversalError(
                 f"{bag.path}: no point clouds or laser scans on {wanted}; topics with them are: {there}."
             )
         return wanted
-    topics = bag.of_kind(POINT_CLOUD) or bag.of_kind(LASER_SCAN)
+    topics = bag.of_kind(*POINT_CLOUDS) or bag.of_kind(LASER_SCAN)
     return max(topics, key=lambda topic: bag.counts[topic], default=None)

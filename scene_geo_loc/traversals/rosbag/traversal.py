@@ -20,7 +20,7 @@ from scene_geo_loc.traversals.camera_files import read_camera_file
 from scene_geo_loc.traversals.formats import Content, Format, ImageFrame, Option
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.messages.camera_info import CameraInfoSeries, WrongImageSize
-from scene_geo_loc.traversals.messages.clouds import cloud_of, deskew
+from scene_geo_loc.traversals.messages.clouds import LIDAR_PACKETS, cloud_of, deskew
 from scene_geo_loc.traversals.messages.images import ImageDecoder
 from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL, optical_frame
 from scene_geo_loc.traversals.messages.transforms import frame_name
@@ -148,6 +148,8 @@ class RosbagTraversal:
             lidar_source(self._bag, self._lidar, points is not None),
             choice.sources[1],
         )
+        if self._lidar is None:
+            self._warn_of_packets()
         if choice.warning:
             logger.warning("%s", choice.warning)
         self._select(WHOLE)
@@ -292,6 +294,17 @@ class RosbagTraversal:
             f"the bag: {there}."
         )
 
+    def _warn_of_packets(self) -> None:
+        for topic in self._bag.of_kind(*LIDAR_PACKETS):
+            kind = self._bag.topics[topic]
+            logger.warning(
+                "%s: %s has packets of a lidar (%s), not points; make a PointCloud2 of them with %s",
+                self.name,
+                topic,
+                kind,
+                LIDAR_PACKETS[kind],
+            )
+
     def _check_lens(self) -> Camera:
         """Returns the camera of the first image; warns where it is unusual. Raises TraversalError."""
         stamp_ns, rectified = int(self._image.stamps_ns[0]), self._image.is_rectified
@@ -326,6 +339,17 @@ class RosbagTraversal:
             return [None] * len(self)
         poses, known = source.of(self._camera_frame, self._stamps)
         poses = poses @ self._T_frame_camera
+        unknown = np.flatnonzero(~known)
+        if len(unknown) and source is self._poses:
+            middle = int(self._stamps[unknown[len(unknown) // 2]])
+            logger.warning(
+                "%s: %d of %d images have no pose, such as the one at %.3f s: %s",
+                self.name,
+                len(unknown),
+                len(self),
+                middle / 1e9,
+                source.why_unknown(self._camera_frame, middle),
+            )
         return [pose if is_known else None for pose, is_known in zip(poses, known, strict=True)]
 
     def _matched(self) -> Iterator[tuple[_Slot, BagMessage, BagMessage | None]]:

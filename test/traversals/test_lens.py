@@ -208,3 +208,20 @@ def test_depth_of_half_the_size_in_the_same_frame_is_enlarged(tmp_path: Path) ->
     assert depth is not None
     assert depth[24, 30] == 2.0
     assert np.isfinite(depth).mean() > 0.95
+
+
+@pytest.mark.parametrize("frame", ["camera_link", "camera"])
+def test_real_images_show_by_their_motion_whether_x_is_forward(
+    tmp_path: Path, data_dir: Path, frame: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    walk = list(open_traversal(data_dir / "rgbd_hololens", every=2).frames())
+    T_frame_camera = T_BODY_OPTICAL if frame == "camera_link" else np.eye(4)
+    with BagWriter(tmp_path / "walk") as bag:
+        for step in walk:
+            assert step.T_map_camera is not None
+            bag.camera_info("/camera/camera_info", step.stamp_ns, frame, step.camera)
+            bag.image("/camera/image_raw", step.stamp_ns, frame, step.image)
+            bag.pose("/camera/pose", step.stamp_ns, "map", step.T_map_camera @ inverse(T_frame_camera))
+    for step, read in zip(walk, open_traversal(tmp_path / "walk").frames(), strict=True):
+        np.testing.assert_allclose(read.T_map_camera, step.T_map_camera, atol=1e-6)
+    assert ("as if its x axis were forward" in caplog.text) == (frame == "camera_link")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.traversals.formats import ImageFrame
 from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL, is_optical_name
-from scene_geo_loc.traversals.rosbag.frame_names import is_base
+from scene_geo_loc.traversals.rosbag.frame_names import BASE_FRAMES, base_order
 from scene_geo_loc.traversals.rosbag.index import BagIndex
 from scene_geo_loc.traversals.rosbag.poses import BagPoses
 from scene_geo_loc.traversals.rosbag.visual_motion import VisualMotion
@@ -50,7 +50,7 @@ def axes_by_motion(
 
         shares = seen.inlier_shares([lambda stamps_ns: known.of(frame, stamps_ns), of_body])
         if shares is not None:
-            optical, body = shares
+            optical, body = np.median(shares, axis=0)
             if body >= MIN_SEEN and optical < SEEN_RATIO * body:
                 logger.warning(
                     "%s: the images in the frame %s move as if its x axis were forward: %.0f %% of the "
@@ -75,10 +75,14 @@ def axes_by_motion(
 
 def _mounting(index: BagIndex, frame: str) -> NDArray[np.float64] | None:
     """Returns the rotation (3, 3) of a frame in that of the vehicle, by its mounting; None where unknown."""
-    bases = [base for base in index.tree.frames() if is_base(base) and index.tree.is_static(base, frame)]
+    bases = [base for base in index.tree.frames() if _is_base(base) and index.tree.is_static(base, frame)]
     if not bases or frame in bases:
         return None
     return index.tree.lookup(min(bases), frame, 0)[:3, :3]
+
+
+def _is_base(frame: str) -> bool:
+    return base_order(frame) < len(BASE_FRAMES)
 
 
 def _is_upright(poses: BagPoses, frame: str, stamps_ns: NDArray[np.int64]) -> bool:

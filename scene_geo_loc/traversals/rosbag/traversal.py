@@ -150,7 +150,7 @@ class RosbagTraversal:
         )
         if self._lidar is None:
             self._warn_of_packets()
-        if choice.warning:
+        if choice.warning and axes is not ImageFrame.BODY:
             logger.warning("%s", choice.warning)
         self._select(WHOLE)
         taken = ", ".join(f"{Role(source.role).value} {source.name or 'none'}" for source in self.sources)

@@ -26,6 +26,8 @@ FORMATS = {
     "kitti-raw": "datasets.kitti:RAW",
     "kitti-lidar": "datasets.kitti:LIDAR",
     "kitti-odometry": "datasets.kitti:ODOMETRY",
+    "euroc": "datasets.euroc:FORMAT",
+    "ace": "datasets.ace:FORMAT",
     "colmap": "datasets.colmap:FORMAT",
     "robotcar": "robotcar.traversal:FORMAT",
 }

@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 # How many processes run the tests.
 JOBS ?= 2
-# How long `make fuzz` runs, and its first case.
+# How long `make fuzz` and `make soak` run, and the first case of `make fuzz`.
 MINUTES ?= 60
 SEED ?= 0
 
@@ -14,7 +14,7 @@ SEED ?= 0
 PYTEST = $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup light demo check test fuzz lint docs bench clean
+.PHONY: help setup light demo check test fuzz soak lint docs bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,6 +37,9 @@ test: setup ## run all tests
 fuzz: setup ## interrupt every writer, and read damaged inputs for MINUTES (60) from case SEED (0) on
 	@PYTHONPATH=test $(VENV)/bin/python -m fuzz.interruptions --kills 10 --limits 5 --seed $(SEED)
 	@PYTHONPATH=test $(VENV)/bin/python -m fuzz.harness --minutes $(MINUTES) --seed $(SEED)
+
+soak: setup ## run a node for MINUTES (60) through kidnaps, clock loops and map switches; watch its memory
+	@PYTHONPATH=test $(VENV)/bin/python -m fuzz.soak --minutes $(MINUTES)
 
 lint: setup ## check style, types and the floors of the house
 	@$(VENV)/bin/ruff check .

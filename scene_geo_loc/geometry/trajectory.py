@@ -129,6 +129,10 @@ def read_tum(path: Path) -> Trajectory:
     return Trajectory.from_unsorted(stamps_of(texts), poses)
 
 
+LATEST_NS = 9 * 10**18
+"""Stamps in any unit are smaller numbers; in nanoseconds they are held by 64 bits."""
+
+
 def stamp_ns_of(text: str, units_per_second: int = 1) -> int:
     """Returns a decimal number of seconds or parts of them, also with an exponent, as integer nanoseconds.
 
@@ -141,7 +145,7 @@ def stamp_ns_of(text: str, units_per_second: int = 1) -> int:
         value = Decimal(text)
     except InvalidOperation as error:
         raise ValueError(f"{text!r} is no number") from error
-    if not value.is_finite() or abs(value) > 10**20:
+    if not value.is_finite() or abs(value) >= LATEST_NS:
         raise ValueError(f"{text!r} is no stamp")
     return int((value * 10**9 / units_per_second).to_integral_value())
 
@@ -166,8 +170,8 @@ def stamps_of(texts: Sequence[str]) -> list[int]:
     return [stamp_ns_of(text, unit) for text in texts]
 
 
-_UNITS_BY_SIZE = ((1e11, 1), (1e14, 10**3), (1e17, 10**6))
-"""Upper limits of stamps since 1970 in units of a second, and parts of a second: until the year 5138."""
+_UNITS_BY_SIZE = ((9e9, 1), (9e12, 10**3), (9e15, 10**6))
+"""Upper limits of stamps since 1970 in units of a second, and parts of a second: until the year 2255."""
 _UNITS_BY_STEP = ((1e3, 1), (1e5, 10**6))
 """Upper limits of the usual distance of whole stamps: poses are not 1000 s apart, nor 0.1 s a nanosecond."""
 

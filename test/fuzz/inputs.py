@@ -50,7 +50,8 @@ def read_frames(path: Path) -> None:
         pass
 
 
-def _write_map(path: Path) -> None:
+def write_map(path: Path) -> None:
+    """Builds a map of the room."""
     from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 
     builder = MapBuilder(path, BuilderSettings(keyframe_distance_m=0.2), device="cpu")
@@ -201,8 +202,8 @@ def _write_bag(path: Path) -> None:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("map", _write_map, read_map),
-        Kind("map-with-new-checksums", _write_map, _read_map_with_new_checksums),
+        Kind("map", write_map, read_map),
+        Kind("map-with-new-checksums", write_map, _read_map_with_new_checksums),
         Kind("checkpoint", _write_checkpoint, _read_checkpoint),
         Kind("user-network", _write_user_network, _read_user_network),
         Kind("triplets", _write_triplets, _read_triplets),

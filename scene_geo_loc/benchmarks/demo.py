@@ -19,7 +19,7 @@ from scene_geo_loc.core.parallel import available_cores
 from scene_geo_loc.core.progress import ProgressDisplay, no_display, tracked
 from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.own_accuracy import measure_accuracy
+from scene_geo_loc.localization.self_measurement import measure_map
 from scene_geo_loc.localization.session import Session
 from scene_geo_loc.mapping.builder import build_map, remove_partial
 from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -178,7 +178,7 @@ class Demo:
             artifacts.begin(name),
             settings,
             source=_bag(MAPPED),
-            measure=measure_accuracy,
+            measure=measure_map,
             display=self.show,
         )
         artifacts.finish(name, origin)

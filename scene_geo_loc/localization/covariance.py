@@ -65,6 +65,10 @@ class MapErrors:
         stds = (accuracy.position_std_m, np.radians(accuracy.rotation_std_deg))
         return cls(np.ones(6), np.maximum(np.repeat(stds, 3), BEST_MAP_STD))
 
+    def added_to(self, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns the covariance (6, 6) of a pose, from that by its residuals alone."""
+        return covariance * np.outer(self.excess, self.excess) + np.diag(self.std**2)
+
 
 NOT_MEASURED = MapErrors(EXCESS, BEST_MAP_STD)
 RESIDUALS_ONLY = MapErrors(np.ones(6), np.zeros(6))
@@ -168,9 +172,7 @@ def covariance_of(
     Returns None where the inliers do not determine the pose, such as points on one line.
     """
     covariance = sandwich(equations)
-    if covariance is None:
-        return None
-    return covariance * np.outer(map_errors.excess, map_errors.excess) + np.diag(map_errors.std**2)
+    return None if covariance is None else map_errors.added_to(covariance)
 
 
 def sandwich(equations: NormalEquations) -> NDArray[np.float64] | None:

@@ -90,6 +90,13 @@ class LocalizerSettings(BaseModel):
         description="share of the image, where it has features, that the inliers must cover; "
         "unset: as the map's matcher needs",
     )
+    min_confidence: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="probability that a pose is right, below which it is not accepted; of matchers that "
+        "state one",
+    )
     min_similarity: float = Field(
         default=0.1,
         ge=-1,
@@ -251,6 +258,9 @@ class PoseEstimate:
         inlier_ratio: share of inliers among the matches that the pose was solved from: those of all
             candidates when pooled, else of the best one; for a rig, of the cameras that confirm the pose.
         inliers: number of inliers of those cameras.
+        confidence: probability that the pose is right, see `ConfidenceModel`; None where it was rejected
+            before, and for matchers without a model.
+        alternatives: the two poses (4, 4) of an image that is ambiguous, the one with more inliers first.
         rejection: reason why the pose is not accepted; None when localized.
         cameras: contribution of each image, in the order of the images.
         timings_ms: milliseconds by step, over all cameras, and their "total".
@@ -261,6 +271,8 @@ class PoseEstimate:
     covariance: NDArray[np.float64] | None = None
     inlier_ratio: float = 0.0
     inliers: int = 0
+    confidence: float | None = None
+    alternatives: list[Pose] = field(default_factory=list)
     rejection: Rejection | None = None
     cameras: list[CameraEstimate] = field(default_factory=list)
     timings_ms: dict[str, float] = field(default_factory=dict)

@@ -49,7 +49,7 @@ STEPS = 10
 """Largest number of Gauss-Newton steps; mostly three are enough."""
 LARGEST_STEP = 0.1
 """Largest change of the logarithm of the focal length in one step."""
-CONVERGED = 0.001
+CONVERGED = 0.003
 """Change of the logarithm of the focal length below which the steps end."""
 MIN_MATCHES = 12
 """Least number of matches that a focal length is estimated from."""

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import InferenceError, MapError
 from scene_geo_loc.core.parallel import available_cores
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.pose import Pose, inverse
+from scene_geo_loc.geometry.pose import Pose, inverse, position_error_m, rotation_error_deg
+from scene_geo_loc.localization.confidence import MODELS, PoseSupport
 from scene_geo_loc.localization.covariance import (
     BLOCK_PX,
     RESIDUALS_ONLY,
@@ -86,6 +87,21 @@ MIN_SPREAD = 0.05
 PRECISE = 1 / 3
 """Largest error of a match that agrees precisely, as a share of an inlier's largest error."""
 
+RIVAL_SIMILARITY = 0.95
+"""Least similarity of a keyframe of a rival place, as a multiple of that of the best keyframe of the pose."""
+
+RIVAL_SHARE = 0.6
+"""Least number of inliers of a rival's keyframe, as a multiple of those of the pose's best keyframe."""
+
+MIN_RIVAL_INLIERS = 20
+"""Least number of inliers of a rival's keyframe."""
+
+RIVAL_APART = 1.0
+"""Least distance of a rival pose, metres; ten degrees count as one."""
+
+MAX_CONFIDENCE = 0.99
+"""Most confidence that a map's own look-alikes make a pose need: some poses pass in any map."""
+
 CAMERAS = 64
 """Number of cameras whose reading size is kept."""
 
@@ -100,6 +116,7 @@ class Localizer:
         matcher: matcher of the map's local features.
         min_inliers, min_inlier_ratio, min_precise_ratio, min_coverage: those of the settings, or else of the
             matcher.
+        min_confidence: that of the settings, and more where the map has places that look alike.
     """
 
     def __init__(
@@ -155,6 +172,10 @@ class Localizer:
         self.min_coverage = own.min_coverage if asked.min_coverage is None else asked.min_coverage
         self.min_precise_ratio = (
             own.min_precise_ratio if asked.min_precise_ratio is None else asked.min_precise_ratio
+        )
+        look_alikes = reference_map.info.look_alikes
+        self.min_confidence = max(
+            asked.min_confidence, 0.0 if look_alikes is None else min(look_alikes.confidence, MAX_CONFIDENCE)
         )
         self._map_errors = MapErrors.of(reference_map.info.accuracy)
         self._reading_size = lru_cache(CAMERAS)(self._choose_size)
@@ -342,7 +363,23 @@ class Localizer:
         def rank(candidate: Candidate) -> int:
             return candidate.rerank_inliers if candidate.rerank_inliers >= MIN_RERANK_INLIERS else 0
 
-        query.candidates = sorted(rated, key=rank, reverse=True)
+        query.candidates = self._with_rival(sorted(rated, key=rank, reverse=True))
+
+    def _with_rival(self, ranked: list[Candidate]) -> list[Candidate]:
+        """Returns ranked candidates, the last that is matched replaced by one of a rival place.
+
+        That is a candidate as similar as the best ones whose matches do not agree with theirs.  Where there
+        is none, the candidates stay as they are.
+        """
+        last = self.settings.candidates - 1
+        supporting = [c for c in ranked[:last] if c.rerank_inliers >= MIN_RERANK_INLIERS]
+        least = RIVAL_SIMILARITY * max((c.similarity for c in supporting), default=np.inf)
+        rivals = [c for c in ranked[last:] if c.rerank_inliers < MIN_RERANK_INLIERS and c.similarity >= least]
+        if not rivals or ranked[last] in rivals:
+            return ranked
+        rival = max(rivals, key=lambda c: c.similarity)
+        others = [c for c in ranked if c is not rival]
+        return [*others[:last], rival, *others[last:]]
 
     def _first_pose(self, rough: QueryMatches) -> Solution | None:
         """Returns a pose from some of the matches with all candidates if it passes the checks, else None."""
@@ -453,12 +490,23 @@ class Localizer:
         ]
         if all(widest < limit for widest, limit in spreads):
             return Rejection(RejectionKind.INLIER_SPREAD, *max(spreads))
-        coverage = sum(block_count(pixels, self._block_px) for pixels in confirming) / max(
-            query.blocks for query in queries
-        )
+        coverage = self._coverage(solution, queries)
         if coverage < self.min_coverage:
             return Rejection(RejectionKind.COVERAGE, coverage, self.min_coverage)
         return None
+
+    def _coverage(self, solution: Solution, queries: Sequence[QueryMatches]) -> float:
+        """Returns the share of an image's blocks with features that the inliers of all cameras lie in."""
+        confirming = solution.confirming(self.min_inlier_ratio)
+        pixels = [queries[i].geometry.pixels[solution.inliers[i]] for i in confirming]
+        covered = sum(block_count(part, self._block_px) for part in pixels)
+        return covered / max(query.blocks for query in queries)
+
+    def _precise_ratio(self, solution: Solution, queries: Sequence[QueryMatches]) -> float:
+        """Returns the share of the matches that agree precisely, of the best camera."""
+        matches = [queries[i].geometry for i in solution.confirming(self.min_inlier_ratio)]
+        near = [camera.errors(solution.T_map_base) <= PRECISE * self._max_error_px for camera in matches]
+        return max(float(mask.mean()) for mask in near)
 
     def _reject_look_alike(self, solution: Solution, queries: Sequence[QueryMatches]) -> Rejection | None:
         """Returns why a fitted pose is not accepted that agrees with its matches, but only roughly, or None.
@@ -466,12 +514,48 @@ class Localizer:
         Another place that looks alike, built of the same parts in other places, agrees within the error of an
         inlier; the place itself mostly within a third of it.
         """
-        matches = [queries[i].geometry for i in solution.confirming(self.min_inlier_ratio)]
-        near = [camera.errors(solution.T_map_base) <= PRECISE * self._max_error_px for camera in matches]
-        share = max(float(mask.mean()) for mask in near)
+        share = self._precise_ratio(solution, queries)
         if share < self.min_precise_ratio:
             return Rejection(RejectionKind.PRECISE_RATIO, share, self.min_precise_ratio)
         return None
+
+    def _rival(
+        self, solution: Solution, queries: Sequence[QueryMatches]
+    ) -> tuple[Pose, tuple[int, int]] | None:
+        """Returns a pose elsewhere that keyframes as similar as the solution's agree with as well, or None.
+
+        Keyframes of another place that looks the same support a pose of their own, and not the solution.
+
+        Returns:
+            The pose, and the inliers of the best keyframe of the solution and of the rival.
+        """
+        best, least_similarity = 0, 0.0
+        unsupporting = []
+        for query, inlier in zip(queries, solution.inliers, strict=True):
+            counted = [c for c in query.counted(inlier) if c.matches]
+            most = max((c.inliers for c in counted), default=0)
+            supporting = [c.similarity for c in counted if 2 * c.inliers >= most > 0]
+            least_similarity = RIVAL_SIMILARITY * max(supporting, default=np.inf)
+            best = max(best, most)
+            rivals = [
+                c.keyframe for c in counted if 10 * c.inliers < most and c.similarity >= least_similarity
+            ]
+            unsupporting.append(np.isin(query.matches.keyframe, rivals))
+        needed = max(MIN_RIVAL_INLIERS, RIVAL_SHARE * best)
+        if max(int(mask.sum()) for mask in unsupporting) < needed:
+            return None
+        matches = [query.geometry for query in queries]
+        rival = propose(matches, unsupporting, self._max_error_px, only_voters=True, effort=FIRST_SEARCH)
+        if rival is None:
+            return None
+        count = max(
+            c.inliers
+            for query, inlier in zip(queries, rival.inliers, strict=True)
+            for c in [*query.counted(inlier), Candidate(-1, 0.0)]
+        )
+        T, T_rival = solution.T_map_base, rival.T_map_base
+        apart = float(position_error_m(T, T_rival) + rotation_error_deg(T, T_rival) / 10)
+        return (T_rival, (best, count)) if count >= needed and apart >= RIVAL_APART else None
 
     def _relative_size(self, query: QueryMatches) -> float:
         """Returns the side of the input that an image was read at in the map's, 1 at most.
@@ -504,6 +588,12 @@ class Localizer:
         estimate.rejection = self._reject(solution, queries) or self._reject_look_alike(solution, queries)
         if estimate.rejection is not None:
             return estimate
+        rival = self._rival(solution, queries)
+        if rival is not None:
+            T_map_rival, counts = rival
+            estimate.alternatives = [solution.T_map_base, T_map_rival]
+            estimate.rejection = Rejection(RejectionKind.AMBIGUOUS, *counts)
+            return estimate
         pose, limit = solution.T_map_base, FIT_WIDTH * self._max_error_px
         self._fit_lenses(pose, [queries[i] for i in cameras])
         other = next((fit for i in cameras if (fit := queries[i].lens) is not None and fit.is_other), None)
@@ -512,14 +602,40 @@ class Localizer:
             return estimate
         matches = [queries[i].geometry for i in cameras]
         fitted = [camera.where(camera.errors(pose) <= limit) for camera in matches]
-        estimate.covariance = pose_covariance(pose, fitted, self._block_px, map_errors or self._map_errors)
-        if estimate.covariance is None:
+        by_residuals = pose_covariance(pose, fitted, self._block_px, RESIDUALS_ONLY)
+        if by_residuals is None:
             estimate.rejection = Rejection(RejectionKind.UNDETERMINED)
             return estimate
+        estimate.confidence = self._confidence(solution, queries, estimate.inlier_ratio, by_residuals)
+        if estimate.confidence is not None and estimate.confidence < self.min_confidence:
+            estimate.rejection = Rejection(RejectionKind.CONFIDENCE, estimate.confidence, self.min_confidence)
+            return estimate
+        estimate.covariance = (map_errors or self._map_errors).added_to(by_residuals)
         if len(cameras) == 1:
             estimate.covariance += self._doubt_of_lens(pose, queries[cameras[0]])
         estimate.status, estimate.T_map_base = Status.LOCALIZED, pose
         return estimate
+
+    def _confidence(
+        self,
+        solution: Solution,
+        queries: Sequence[QueryMatches],
+        inlier_ratio: float,
+        covariance: NDArray[np.float64],
+    ) -> float | None:
+        """Returns the probability that a pose is right, or None for matchers that have no model of it."""
+        model = MODELS.get(self.matcher.name)
+        if model is None:
+            return None
+        spreads = [
+            spread(queries[i].geometry.pixels[solution.inliers[i]]) / queries[i].camera.height
+            for i in solution.confirming(self.min_inlier_ratio)
+        ]
+        rotation_std = float(np.sqrt(np.linalg.eigvalsh(covariance[3:, 3:])[-1]))
+        support = PoseSupport(
+            inlier_ratio, self._precise_ratio(solution, queries), max(spreads), rotation_std
+        )
+        return model.probability(support)
 
     def _fit_lenses(self, T_map_base: Pose, queries: Sequence[QueryMatches]) -> None:
         """Sets the fit of the focal length of each camera that confirms a pose."""

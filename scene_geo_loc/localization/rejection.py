@@ -24,6 +24,8 @@ class RejectionKind(str, Enum):
     COVERAGE = "coverage"
     UNDETERMINED = "undetermined"
     OTHER_LENS = "other_lens"
+    CONFIDENCE = "confidence"
+    AMBIGUOUS = "ambiguous"
     OFF_TRACK = "off_track"
     UNCONFIRMED = "unconfirmed"
     OTHER_PLACE = "other_place"
@@ -49,6 +51,9 @@ _SENTENCES = {
     "spread {value:.1f} px < {limit:.1f} px.",
     RejectionKind.COVERAGE: "Inliers cover {percent} < {limit_percent} of the image.",
     RejectionKind.UNDETERMINED: "The inliers do not determine all six degrees of freedom of the pose.",
+    RejectionKind.CONFIDENCE: "Probability that the pose is right {value:.3f} < {limit:.3f}.",
+    RejectionKind.AMBIGUOUS: "Two places look like the image: {value:.0f} matches of a keyframe agree with "
+    "one pose, and {limit:.0f} with another.",
     RejectionKind.OTHER_LENS: "The image looks as if taken with {value:.2f} times the focal length of its "
     "intrinsics: give those of the lens, and of the image as it is cropped and resized.",
     RejectionKind.OFF_TRACK: "Pose estimate {value:.1f} m from the predicted pose: one of the two is wrong.",

@@ -26,7 +26,7 @@ from scene_geo_loc.depth.thinning import ScanThinning
 from scene_geo_loc.depth.window import WINDOWS
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.mapping.finishing import MeasureMap, complete_map, keep_accuracy
+from scene_geo_loc.mapping.finishing import MeasureMap, complete_map, keep_measurements
 from scene_geo_loc.mapping.keyframe_depth import choose_depth, measured_depth
 from scene_geo_loc.mapping.keyframes import RECENT, KeyframeSelector
 from scene_geo_loc.mapping.map_info import KIND, check_replaceable_map
@@ -121,8 +121,8 @@ class MapBuilder:
                 `Localizer` needs the same.
             device: "auto", "cpu" or "cuda", see `Extractor`.
             overwrite: whether a map at `out` is replaced once the new one is complete.
-            measure: measures the accuracy of the complete map, for the covariance of poses in it; see
-                `own_accuracy.measure_accuracy`.  None: it is not measured.
+            measure: measures the complete map, for covariance and acceptance of poses in it; see
+                `self_measurement.measure_map`.  None: it is not measured.
 
         Raises:
             MapError: `out` exists and may not be overwritten, or is not a map; another process builds the
@@ -407,7 +407,7 @@ class MapBuilder:
                 )
                 # A custom matcher is known to this process only.
                 if self._measure is not None and self._matcher_class is None:
-                    keep_accuracy(self._partial.folder, extractor, self._measure)
+                    keep_measurements(self._partial.folder, extractor, self._measure)
                 if without_depth is not None:
                     self.progress.without_depth = without_depth
                 self._partial.publish(overwrite=self._overwrite)

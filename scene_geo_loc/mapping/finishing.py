@@ -24,6 +24,7 @@ from scene_geo_loc.mapping.map_info import (
     PLACE_CELLS,
     WITHOUT_USER_NETWORKS,
     FileRecord,
+    LookAlikes,
     MapAccuracy,
     MapInfo,
     sha256_of,
@@ -39,8 +40,8 @@ from scene_geo_loc.matchers.storage import FittedStorage
 from scene_geo_loc.networks.checkpoint import save_network
 from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, Extractor, evenly_spread
 
-MeasureMap = Callable[[ReferenceMap, Extractor], MapAccuracy | None]
-"""Measures how well the keyframes of a map agree; the extractor is of its network."""
+MeasureMap = Callable[[ReferenceMap, Extractor], tuple[MapAccuracy | None, LookAlikes | None]]
+"""Measures how well the keyframes of a map agree, and which look alike; the extractor is of its network."""
 
 FIT_MATCHER_KEYFRAMES = 100
 """Most keyframes that a matcher is fitted on."""
@@ -108,12 +109,11 @@ def complete_map(
     return without_depth
 
 
-def keep_accuracy(folder: Path, extractor: Extractor, measure: MeasureMap) -> None:
-    """Measures the accuracy of a complete map, and adds it to its `map.json`."""
+def keep_measurements(folder: Path, extractor: Extractor, measure: MeasureMap) -> None:
+    """Measures a complete map, and adds what was found to its `map.json`."""
     opened = ReferenceMap.open(folder)
-    accuracy = measure(opened, extractor)
-    if accuracy is not None:
-        write_info(folder, opened.info.model_copy(update={"accuracy": accuracy}))
+    accuracy, look_alikes = measure(opened, extractor)
+    write_info(folder, opened.info.model_copy(update={"accuracy": accuracy, "look_alikes": look_alikes}))
 
 
 def _records(files: Sequence[Path]) -> dict[str, FileRecord]:

@@ -94,6 +94,32 @@ class MapAccuracy(BaseModel):
     rotation_std_deg: float = Field(gt=0, allow_inf_nan=False)
     keyframes: int
 
+    def __str__(self) -> str:
+        return (
+            f"{self.keyframes} keyframes agree within {100 * self.position_std_m:.1f} cm and "
+            f"{self.rotation_std_deg:.2f}° (standard deviations)"
+        )
+
+
+class LookAlikes(BaseModel):
+    """Poses elsewhere in a map that its keyframes get where those of their own place are kept away.
+
+    Attributes:
+        asked: number of keyframes that were localized so.
+        found: number of them that got a pose, which is wrong.
+        confidence: the highest confidence of such a pose; 0 where there is none.
+    """
+
+    asked: int
+    found: int
+    confidence: float = Field(ge=0, le=1)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.found} of {self.asked} keyframes are localized elsewhere without their own place, with "
+            f"a confidence of at most {self.confidence:.3f}"
+        )
+
 
 class MapInfo(BaseModel):
     """The contents of map.json.
@@ -115,6 +141,7 @@ class MapInfo(BaseModel):
         sources: what was taken from the source for each role, and what else there was; empty in maps of older
             releases and of sources that have one place for everything.
         accuracy: of its keyframes; None where it was not measured.
+        look_alikes: places of the map that are taken for others; None where they were not looked for.
         digest: SHA-256 of all the above, see `write_info`; None in maps of older releases.
     """
 
@@ -136,6 +163,7 @@ class MapInfo(BaseModel):
     user_networks: dict[str, UserNetworkRecord] = {}
     sources: list[SensorSource] = []
     accuracy: MapAccuracy | None = None
+    look_alikes: LookAlikes | None = None
     digest: str | None = None
 
 
@@ -169,9 +197,8 @@ def sha256_of(path: Path, after_block: Callable[[], None] = lambda: None) -> str
 
 def write_info(folder: Path, info: MapInfo) -> None:
     """Writes `map.json` with a digest of its own contents."""
-    unset = {"digest"} | {
-        name for name in ("user_networks", "sources", "accuracy") if not getattr(info, name)
-    }
+    optional = ("user_networks", "sources", "accuracy", "look_alikes")
+    unset = {"digest", *(name for name in optional if not getattr(info, name))}
     values = info.model_dump(mode="json", exclude=unset)
     values["digest"] = _digest(values)
     write_aside(folder / MAP_JSON, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())

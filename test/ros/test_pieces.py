@@ -203,6 +203,7 @@ HEALTHY: dict[str, Any] = {
     "latency_p95_ms": None,
     "inlier_ratio": None,
     "inliers": None,
+    "confidence": None,
     "lens": None,
     "map_path": "map",
     "map_frame": "map",

@@ -38,8 +38,8 @@ from scene_geo_loc.benchmarks.poses.results import MethodResult, Place, QuerySet
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError, TraversalError
 from scene_geo_loc.core.progress import ProgressDisplay, no_display
 from scene_geo_loc.localization.localizer import Localizer, network_of
-from scene_geo_loc.localization.own_accuracy import measure_accuracy
 from scene_geo_loc.localization.query import Stopwatch
+from scene_geo_loc.localization.self_measurement import measure_map
 from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.tracker import Tracker
 from scene_geo_loc.mapping.builder import build_map, remove_partial
@@ -168,7 +168,7 @@ class PoseBenchmarkRun:
             network=config.network,
             device=self.device,
             overwrite=True,
-            measure=measure_accuracy,
+            measure=measure_map,
             display=lambda _, unit: self.show(title, unit),
         )
 

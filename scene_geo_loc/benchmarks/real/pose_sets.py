@@ -17,7 +17,7 @@ from scene_geo_loc.benchmarks.real.results import Kind, Part
 from scene_geo_loc.benchmarks.real.variants import ZOOM, ChangedFrames, Rolled, zoomed
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.own_accuracy import measure_accuracy
+from scene_geo_loc.localization.self_measurement import measure_map
 from scene_geo_loc.localization.session import Session
 from scene_geo_loc.mapping.builder import build_map
 from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -101,7 +101,7 @@ def make_map(plan: MapAndQueries, matcher: str, tools: Tools, out: Path) -> Refe
         network=tools.network,
         device=tools.device,
         overwrite=True,
-        measure=measure_accuracy,
+        measure=measure_map,
         display=lambda title, unit: tools.show(f"map of {Path(plan.reference.name).name}, {matcher}", unit),
     )
 

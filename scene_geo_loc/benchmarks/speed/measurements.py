@@ -17,7 +17,7 @@ from numpy.lib import format as npy
 from scene_geo_loc.depth.lidar import LidarAccumulator, lidar_depth
 from scene_geo_loc.depth.window import SPINNING
 from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.own_accuracy import measure_accuracy
+from scene_geo_loc.localization.self_measurement import measure_map
 from scene_geo_loc.mapping.builder import BuilderSettings, build_map
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.map_info import FileRecord, sha256_of, write_info
@@ -108,9 +108,7 @@ def time_build(traversal: Traversal, out: Path, matcher: str = NETWORK_FEATURES)
     Raises CheckpointError if the matcher's weights are not installed.
     """
     begin = time.perf_counter()
-    built = build_map(
-        traversal, out, BuilderSettings(matcher=matcher), overwrite=True, measure=measure_accuracy
-    )
+    built = build_map(traversal, out, BuilderSettings(matcher=matcher), overwrite=True, measure=measure_map)
     return time.perf_counter() - begin, len(built)
 
 

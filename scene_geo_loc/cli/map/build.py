@@ -37,7 +37,7 @@ def build(
     Example:  scene-geo-loc map build morning.bag street_map --keyframe-distance 2
     """
     from scene_geo_loc.cli.options.progress import progress
-    from scene_geo_loc.localization.own_accuracy import measure_accuracy
+    from scene_geo_loc.localization.self_measurement import measure_map
     from scene_geo_loc.mapping.builder import MapBuilder
     from scene_geo_loc.traversals.sources import sources_of
 
@@ -51,7 +51,7 @@ def build(
         network=network,
         device=device,
         overwrite=overwrite,
-        measure=measure_accuracy,
+        measure=measure_map,
     )
     if builder.resumed_keyframes:
         typer.echo(f"Resuming an interrupted build with {builder.resumed_keyframes} keyframes.")

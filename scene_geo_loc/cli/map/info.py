@@ -35,12 +35,8 @@ def info(map_folder: MapFolder) -> None:
         "source": record.source,
         "settings": ", ".join(f"{key} {value}" for key, value in record.settings.items()),
         "skipped": str(Skipped(record.skipped)) or "nothing",
-        "accuracy": (
-            "not measured"
-            if record.accuracy is None
-            else f"keyframes agree within {100 * record.accuracy.position_std_m:.1f} cm, "
-            f"{record.accuracy.rotation_std_deg:.2f}° (standard deviations of {record.accuracy.keyframes})"
-        ),
+        "accuracy": "not measured" if record.accuracy is None else str(record.accuracy),
+        "look-alikes": "not looked for" if record.look_alikes is None else str(record.look_alikes),
         "network": record.network_digest[:16],
         **{
             f"{name.replace('_', ' ')} by": f"{network.file}, SHA-256 {network.sha256[:16]}"

@@ -336,6 +336,7 @@ class LocalizationPipeline:
             latency_p95_ms=self._latency.percentile(95),
             inlier_ratio=progress.estimate.inlier_ratio if progress.estimate else None,
             inliers=progress.estimate.inliers if progress.estimate else None,
+            confidence=progress.estimate.confidence if progress.estimate else None,
             lens=lens,
             map_path=str(self._map.path),
             map_frame=self.map_frame,

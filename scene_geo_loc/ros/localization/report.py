@@ -53,6 +53,7 @@ class LocalizationFacts:
     latency_p95_ms: float | None
     inlier_ratio: float | None
     inliers: int | None
+    confidence: float | None
     lens: LensEstimate | None
     map_path: str
     map_frame: str
@@ -124,6 +125,7 @@ class LocalizationFacts:
             "latency_p95_ms": _number(self.latency_p95_ms, 1),
             "inlier_ratio": _number(self.inlier_ratio, 3),
             "inliers": "" if self.inliers is None else self.inliers,
+            "confidence": _number(self.confidence, 4),
             "focal_scale": _number(None if self.lens is None else self.lens.scale, 3),
             "focal_scale_std": _number(None if self.lens is None else self.lens.std, 3),
             "age_of_last_fix_s": _number(self.pose_age_s, 2),

@@ -14,7 +14,7 @@ from rclpy.executors import ExternalShutdownException
 from std_srvs.srv import Trigger
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.localization.own_accuracy import measure_accuracy
+from scene_geo_loc.localization.self_measurement import measure_map
 from scene_geo_loc.mapping.builder import MapBuilder
 from scene_geo_loc.ros.common import parameters
 from scene_geo_loc.ros.common.counters import Event
@@ -37,7 +37,7 @@ def make_builder(settings: MapBuilderNodeSettings, map_frame: str, source: str) 
         source=source,
         network=Path(settings.network) if settings.network else None,
         device=settings.device,
-        measure=measure_accuracy,
+        measure=measure_map,
     )
 
 

@@ -21,7 +21,7 @@ from scene_geo_loc.localization.covariance import (
     MapErrors,
 )
 from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.own_accuracy import MIN_LOCALIZED, measure_accuracy
+from scene_geo_loc.localization.self_measurement import MIN_LOCALIZED, measure_map
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.map_info import MapAccuracy
 from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -32,7 +32,7 @@ COUNT = 30
 
 def build(folder: Path, frames: list[Frame]) -> ReferenceMap:
     settings = BuilderSettings(keyframe_distance_m=0.0, matcher="sift")
-    builder = MapBuilder(folder / "map", settings, device="cpu", measure=measure_accuracy)
+    builder = MapBuilder(folder / "map", settings, device="cpu", measure=measure_map)
     for frame in frames:
         builder.add_frame(frame)
     return ReferenceMap.open(builder.finish())

@@ -1,0 +1,152 @@
+"""What a map measures of itself when it is built, by localizing its own keyframes.
+
+Keyframes are localized by the features that the map keeps of them, from other keyframes:
+
+* From their neighbours.  Their poses differ from those of the map by the error of localization, which its
+  covariance states, and by the errors of poses and depth in the map, which the residuals of a single image do
+  not show.  A pose in the map cannot be better than these.
+* From keyframes elsewhere, the most similar ones.  A pose that is accepted there is wrong: the map has places
+  that look alike, and poses in it need more confidence than such a pose has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.geometry.lie import difference
+from scene_geo_loc.geometry.pose import position_error_m, rotation_error_deg
+from scene_geo_loc.localization.covariance import BEST_MAP_STD
+from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.mapping.map_info import LookAlikes, MapAccuracy
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.matchers.pair_network import PairNetworkMatcher
+from scene_geo_loc.matchers.storage import KeypointStorage
+from scene_geo_loc.networks.runtime.extractor import Extractor, evenly_spread
+
+ASKED = 40
+"""Most keyframes that are localized, of either kind."""
+MIN_LOCALIZED = 20
+"""Fewest localized keyframes that an accuracy is taken from."""
+CANDIDATES = 5
+"""Number of keyframes that a keyframe is matched with."""
+DEG_PER_M = 10.0
+"""Angle between two keyframes that counts as a distance of one metre when neighbours are chosen."""
+ELSEWHERE_M, ELSEWHERE_DEG = 25.0, 70.0
+"""Keyframes farther apart, or turned by more, are elsewhere."""
+HELD, CHI2_HELD = 90, 6.25
+"""Share of the keyframes, in per cent, that the ellipsoids are to hold, and that quantile of chi-squared with
+three degrees of freedom.  The rest may be wrong poses."""
+STEP, STEPS = 1.1, 60
+"""Ratio of the standard deviations that are tried, and their number."""
+
+
+def measure_map(
+    reference_map: ReferenceMap, extractor: Extractor
+) -> tuple[MapAccuracy | None, LookAlikes | None]:
+    """Returns how well the keyframes of a map agree, and how alike its places look.
+
+    Returns None for what too few keyframes tell, and for features that cannot be matched with each other as
+    they are stored, or only slowly, by a network pair by pair.
+
+    Args:
+        extractor: of the map's network; it is not run.
+    """
+    localizer = Localizer(reference_map, extractor=extractor, device="cpu")
+    is_fast = not isinstance(localizer.matcher, PairNetworkMatcher)
+    if not is_fast or not isinstance(localizer.matcher.storage, KeypointStorage):
+        return None, None
+    return _accuracy(localizer), _look_alikes(localizer)
+
+
+def _accuracy(localizer: Localizer) -> MapAccuracy | None:
+    T_map_camera = localizer.map.T_map_camera
+    errors, covariances = [], []
+    for keyframe in evenly_spread(len(localizer.map), ASKED):
+        estimate = localizer.localize_keyframe(keyframe, _neighbours(T_map_camera, keyframe))
+        if estimate.covariance is not None and estimate.T_map_base is not None:
+            errors.append(difference(T_map_camera[keyframe], estimate.T_map_base))
+            covariances.append(estimate.covariance)
+    if len(errors) < MIN_LOCALIZED:
+        return None
+    stds = [
+        _missing_std(np.array(errors)[:, part], np.array(covariances)[:, part, part], least)
+        for part, least in ((slice(3), BEST_MAP_STD[0]), (slice(3, 6), BEST_MAP_STD[3]))
+    ]
+    return MapAccuracy(
+        position_std_m=stds[0], rotation_std_deg=float(np.degrees(stds[1])), keyframes=len(errors)
+    )
+
+
+def _look_alikes(localizer: Localizer) -> LookAlikes | None:
+    wrong: list[float] = []
+    asked = 0
+    T_map_camera = localizer.map.T_map_camera
+    for keyframe, candidates in _pairs_elsewhere(localizer.map):
+        asked += 1
+        estimate = localizer.localize_keyframe(keyframe, candidates)
+        T = estimate.T_map_base
+        if estimate.covariance is None or T is None or _is_right(T, T_map_camera, keyframe, candidates):
+            continue
+        wrong.append(estimate.confidence or 0.0)
+    return LookAlikes(asked=asked, found=len(wrong), confidence=max(wrong, default=0.0)) if asked else None
+
+
+def _neighbours(T_map_camera: NDArray[np.float64], keyframe: int) -> list[int]:
+    """Returns the keyframes with the most similar poses, nearest first, without the keyframe itself."""
+    distance_m, angle_deg = _apart(T_map_camera, keyframe)
+    apart = distance_m + angle_deg / DEG_PER_M
+    return [int(k) for k in np.argsort(apart)[: CANDIDATES + 1] if k != keyframe][:CANDIDATES]
+
+
+def _pairs_elsewhere(reference_map: ReferenceMap) -> Iterator[tuple[int, list[int]]]:
+    """Yields keyframes, each with the most similar ones elsewhere."""
+    descriptors, T_map_camera = reference_map.index.descriptors(), reference_map.T_map_camera
+    for keyframe in evenly_spread(len(reference_map), ASKED):
+        distance_m, angle_deg = _apart(T_map_camera, keyframe)
+        elsewhere = np.flatnonzero((distance_m > ELSEWHERE_M) | (angle_deg > ELSEWHERE_DEG))
+        similarity = descriptors[elsewhere] @ descriptors[keyframe]
+        best = elsewhere[np.argsort(-similarity)[:CANDIDATES]]
+        if len(best):
+            yield keyframe, [int(k) for k in best]
+
+
+def _is_right(
+    T: NDArray[np.float64], T_map_camera: NDArray[np.float64], keyframe: int, candidates: list[int]
+) -> bool:
+    """Returns whether a pose from keyframes elsewhere is nearer to the true one than to theirs.
+
+    It is where they show the same things from afar.
+    """
+
+    def apart(other: int) -> float:
+        return float(
+            position_error_m(T_map_camera[other], T) + rotation_error_deg(T_map_camera[other], T) / DEG_PER_M
+        )
+
+    return apart(keyframe) < min(apart(candidate) for candidate in candidates)
+
+
+def _apart(
+    T_map_camera: NDArray[np.float64], keyframe: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns distances (N,) in metres and angles (N,) in degrees of all keyframes from one."""
+    T = T_map_camera[keyframe]
+    distance_m = np.linalg.norm(T_map_camera[:, :3, 3] - T[:3, 3], axis=1)
+    cosine = (np.einsum("nij,ij->n", T_map_camera[:, :3, :3], T[:3, :3]) - 1) / 2
+    return distance_m, np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+
+
+def _missing_std(errors: NDArray[np.float64], covariances: NDArray[np.float64], least: float) -> float:
+    """Returns the standard deviation that errors (N, 3) have beyond their covariances (N, 3, 3).
+
+    It is the least one, from `least` on, with which the ellipsoids hold the errors of `HELD` per cent.
+    """
+    for std in least * STEP ** np.arange(STEPS):
+        whole = covariances + std**2 * np.eye(3)
+        squared = np.einsum("ni,ni->n", errors, np.linalg.solve(whole, errors[:, :, None])[:, :, 0])
+        if np.percentile(squared, HELD) <= CHI2_HELD:
+            break
+    return float(std)

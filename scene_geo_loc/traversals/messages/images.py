@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.traversals.messages.depth import DEPTH_ENCODINGS
 from scene_geo_loc.traversals.messages.pixels import imdecode, pixels_of, planes_of
+from scene_geo_loc.traversals.messages.video import VideoImage
 
 _LAYOUTS: dict[str, tuple[str, int]] = {
     "mono8": ("u1", 1),
@@ -148,7 +149,12 @@ class ImageDecoder:
             self._largest = max(self._largest, int(_raw(message).max()))
 
     def __call__(self, message: Any) -> NDArray[np.uint8]:
-        """Returns the (H, W, 3) uint8 RGB image of an Image or CompressedImage message. Raises ValueError."""
+        """Returns the (H, W, 3) uint8 RGB image of an Image or CompressedImage message, or of a video.
+
+        Raises ValueError.
+        """
+        if isinstance(message, VideoImage):
+            return message.pixels
         if hasattr(message, "encoding") and message.encoding in _PLANAR:
             return _decode_planar(*_fields(message))
         raw = _raw(message) if hasattr(message, "encoding") else None

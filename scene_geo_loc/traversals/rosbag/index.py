@@ -14,10 +14,12 @@ from scene_geo_loc.traversals.messages.clouds import LIVOX_POINTS
 from scene_geo_loc.traversals.messages.depth import DEPTH_ENCODINGS
 from scene_geo_loc.traversals.messages.images import ImageDecoder, ImageKind, kind_of
 from scene_geo_loc.traversals.messages.transforms import add_transforms, frame_name
+from scene_geo_loc.traversals.messages.video import video_codec
 from scene_geo_loc.traversals.rosbag.bag import TRANSFORMS, Bag, BagMessage
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+VIDEO = ("ffmpeg_image_transport_msgs/msg/FFMPEGPacket", "foxglove_msgs/msg/CompressedVideo")
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 POINT_CLOUDS = ("sensor_msgs/msg/PointCloud2", *LIVOX_POINTS)
 LASER_SCAN = "sensor_msgs/msg/LaserScan"
@@ -42,6 +44,7 @@ class ImageTopic:
         encoding: of the first undamaged message; the format of compressed images.
         frame_id: of the first undamaged message.
         decoder: decodes its images.
+        video: name of FFmpeg's decoder, where the messages are packets of a video.
         size: width and height by the first undamaged message, None for compressed images.
         stamps_ns, log_times_ns: of all messages, in the order of recording.
     """
@@ -50,6 +53,7 @@ class ImageTopic:
     compressed: bool
     encoding: str = ""
     frame_id: str = ""
+    video: str = ""
     size: tuple[int, int] | None = None
     decoder: ImageDecoder = field(default_factory=ImageDecoder)
     stamps_ns: array[int] = field(default_factory=lambda: array("q"))
@@ -112,6 +116,7 @@ class BagIndex:
         takers = {
             IMAGE: self._take_image,
             COMPRESSED_IMAGE: self._take_image,
+            **dict.fromkeys(VIDEO, self._take_image),
             CAMERA_INFO: self._take_camera,
             ODOMETRY: self._take_pose,
             POSE: self._take_pose,
@@ -125,7 +130,7 @@ class BagIndex:
                 takers[message.kind](message)
 
     def _take_image(self, message: BagMessage) -> None:
-        compressed = message.kind == COMPRESSED_IMAGE
+        compressed = message.kind != IMAGE
         if message.topic in self._other_images:
             return
         known = self.images.setdefault(message.topic, ImageTopic(message.topic, compressed))
@@ -135,14 +140,18 @@ class BagIndex:
             return
         try:
             decoded = message.decode()
-            known.decoder.observe(decoded)
+            if not compressed:
+                known.decoder.observe(decoded)
         except ValueError:
             return  # the next one may be undamaged
         if not known.encoding:
-            known.encoding = decoded.format if compressed else decoded.encoding
-            known.frame_id = frame_name(decoded.header.frame_id)
+            known.encoding = decoded.encoding if hasattr(decoded, "encoding") else decoded.format
+            # A video of Foxglove has no header.
+            known.frame_id = frame_name(getattr(decoded, "header", decoded).frame_id)
             if not compressed:
                 known.size = decoded.width, decoded.height
+            else:
+                known.video = video_codec(known.encoding) or ""
             if kind_of(known.topic, known.encoding) is ImageKind.OTHER:
                 self._other_images.add(message.topic)
                 del self.images[message.topic]

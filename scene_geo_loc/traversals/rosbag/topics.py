@@ -29,8 +29,9 @@ def choose_image(index: BagIndex, wanted: str | None) -> ImageTopic:
         there = ", ".join(sorted(index.bag.topics)) or "none"
         raise TraversalError(f"{index.bag.path}: the bag has no camera images; its topics are: {there}.")
 
-    def order(topic: ImageTopic) -> tuple[bool, bool, bool, str]:
-        return not has_camera(index, topic), topic.is_grey, topic.compressed, topic.topic
+    def order(topic: ImageTopic) -> tuple[bool, bool, bool, bool, str]:
+        is_video = bool(topic.video)
+        return not has_camera(index, topic), is_video, topic.is_grey, topic.compressed, topic.topic
 
     return min(pictures.values(), key=order)
 

@@ -24,6 +24,7 @@ from scene_geo_loc.traversals.messages.clouds import LIDAR_PACKETS, cloud_of, de
 from scene_geo_loc.traversals.messages.images import ImageDecoder
 from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL, optical_frame
 from scene_geo_loc.traversals.messages.transforms import frame_name
+from scene_geo_loc.traversals.messages.video import VideoDecoder, VideoImage
 from scene_geo_loc.traversals.rosbag.bag import SUFFIXES, Bag, BagMessage, is_bag
 from scene_geo_loc.traversals.rosbag.camera_frame import axes_by_motion
 from scene_geo_loc.traversals.rosbag.choose_poses import NO_POSES, choose_poses
@@ -111,6 +112,8 @@ class RosbagTraversal:
         if len(self._runs) > 1:
             self._index = BagIndex(self._bag, self._runs.is_taken)
             self._image = self._index.images[self._image.topic]
+        if self._image.video:
+            self._video_decoder()  # refuses here what cannot be decoded later
         if bits is not None:
             self._image.decoder = ImageDecoder(bits)
         self._camera_topic, self._intrinsics = self._lens(camera_info)
@@ -251,7 +254,7 @@ class RosbagTraversal:
                 continue
             yield Scan(stamp, points)
 
-    def _frame(self, slot: _Slot, image: BagMessage, depth: BagMessage | None) -> Frame:
+    def _frame(self, slot: _Slot, image: BagMessage | VideoImage, depth: BagMessage | None) -> Frame:
         """Decodes an image and its depth. Raises ValueError, and counts it, where the image is unusable."""
         try:
             pixels = self._image.decoder(image.decode())
@@ -278,6 +281,15 @@ class RosbagTraversal:
                 self._skipped_frames.add(SkipReason.DEPTH_UNDECODABLE)
         name = f"{self._image.topic} at {slot.stamp_ns / 1e9:.3f} s"
         return Frame(slot.stamp_ns, pixels, camera, slot.T_map_camera, depth_map, name, slot.T_odom_camera)
+
+    def _video_decoder(self) -> VideoDecoder:
+        """Returns a new decoder of the images' video. Raises TraversalError."""
+        try:
+            return VideoDecoder(self._image.video)
+        except ValueError as error:
+            raise TraversalError(
+                f"{self.name}: the images on {self._image.topic} are {self._image.video} video: {error}."
+            ) from error
 
     def _lens(self, wanted: str | None) -> tuple[str, CameraInfoSeries]:
         """Returns the topic or the file of the intrinsics, and the intrinsics. Raises TraversalError."""
@@ -352,17 +364,20 @@ class RosbagTraversal:
             )
         return [pose if is_known else None for pose, is_known in zip(poses, known, strict=True)]
 
-    def _matched(self) -> Iterator[tuple[_Slot, BagMessage, BagMessage | None]]:
+    def _matched(self) -> Iterator[tuple[_Slot, BagMessage | VideoImage, BagMessage | None]]:
         """Yields the images in order, each with its depth image, which may be recorded before or after it."""
         slots = self._slots()
         needed = {slot.depth_ordinal for slot in slots.values() if slot.depth_ordinal is not None}
-        waiting: deque[tuple[_Slot, BagMessage]] = deque()
+        waiting: deque[tuple[_Slot, BagMessage | VideoImage]] = deque()
+        video = self._video_decoder() if self._image.video else None
         depths: dict[int, BagMessage] = {}
         seen = {topic.topic: 0 for topic in (self._image, self._depth) if topic}
         for message in self._messages(seen):
             ordinal = seen[message.topic]
             seen[message.topic] += 1
-            if message.topic == self._image.topic and ordinal in slots:
+            if message.topic == self._image.topic and video is not None:
+                waiting.extend(_of_slots(slots, video.feed(ordinal, message.decode())))
+            elif message.topic == self._image.topic and ordinal in slots:
                 waiting.append((slots[ordinal], message))
             elif message.topic != self._image.topic and ordinal in needed:
                 depths[ordinal] = message
@@ -371,6 +386,8 @@ class RosbagTraversal:
                 yield slot, image, None if slot.depth_ordinal is None else depths[slot.depth_ordinal]
                 for used in [key for key in depths if key < (slot.depth_ordinal or 0)]:
                     del depths[used]
+        if video is not None:
+            waiting.extend(_of_slots(slots, video.finish()))
         for slot, image in waiting:  # their depth images are missing at the damaged end of the bag
             yield slot, image, None
 
@@ -392,6 +409,12 @@ FORMAT = Format(
         Option.RUN,
     ),
 )
+
+
+def _of_slots(
+    slots: dict[int, _Slot], images: list[tuple[int, VideoImage]]
+) -> list[tuple[_Slot, VideoImage]]:
+    return [(slots[number], image) for number, image in images if number in slots]
 
 
 def _nearest(

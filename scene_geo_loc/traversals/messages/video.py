@@ -78,8 +78,11 @@ class VideoDecoder:
     def feed(self, number: int, message: Any) -> list[tuple[int, VideoImage]]:
         """Decodes a packet; returns the images that are ready, with the numbers of their packets."""
         self._waiting.add(number)
+        data = bytes(memoryview(message.data))
+        if not data:  # would end the stream
+            return []
         try:
-            packet = self._av.Packet(bytes(memoryview(message.data)))
+            packet = self._av.Packet(data)
             packet.pts = packet.dts = number
             return self._images(packet)
         except self._av.FFmpegError:  # a damaged packet, or one before the first whole image

@@ -14,6 +14,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import to_quaternion
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason
 from scene_geo_loc.ros.common.messages import stamp_to_ns
 from scene_geo_loc.traversals.messages.camera_info import (
@@ -23,11 +24,18 @@ from scene_geo_loc.traversals.messages.camera_info import (
     is_rectified,
 )
 from scene_geo_loc.traversals.messages.images import ImageDecoder
+from scene_geo_loc.traversals.messages.optical_frame import (
+    T_BODY_OPTICAL,
+    is_optical_name,
+    looks_up,
+    optical_frame,
+)
 from scene_geo_loc.traversals.messages.transforms import frame_name
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
+    from scene_geo_loc.geometry.transform_tree import TransformTree
     from scene_geo_loc.ros.common.settings import CameraSettings
 
 MAX_STAMP_NS = (2**31 - 3600) * 1_000_000_000
@@ -86,7 +94,7 @@ class CameraInput:
         depth: int = 1,
     ) -> None:
         self.problem = ""
-        self._node = node
+        self._node, self._settings, self._warned = node, settings, False
         self._decode = ImageDecoder()
         self._infos = CameraInfoSeries(_INFOS_KEPT)
         topic, kind = settings.image_topic, Image
@@ -128,9 +136,29 @@ class CameraInput:
             stamp_to_ns(message.header.stamp), intrinsics_of(message), frame_name(message.header.frame_id)
         )
 
-    def frame_id(self, message: Any) -> str:
-        """Returns the camera's frame: of the image, or else of the intrinsics."""
-        return frame_name(message.header.frame_id) or self._infos.frame_id
+    def frame_id(self, message: Any, tree: TransformTree) -> str:
+        """Returns the camera's optical frame: that of the image or else of the intrinsics, or its child.
+
+        Of images in a body frame without a child one is added to the tree.
+        """
+        frame = frame_name(message.header.frame_id) or self._infos.frame_id
+        axes, base = self._settings.image_frame, self._settings.base_frame
+        if axes == "body" and frame:
+            optical = f"{frame} (optical)"
+            if not tree.knows(optical):
+                quaternion = to_quaternion(T_BODY_OPTICAL)
+                tree.add(frame, optical, 0, (0.0, 0.0, 0.0), quaternion.tolist(), static=True)
+            return optical
+        if axes == "auto" and not is_optical_name(frame):
+            child = optical_frame(tree, frame, self.image_topic)
+            if child == frame and not self._warned and looks_up(tree, base, frame):
+                self._warned = True
+                self._node.get_logger().warning(
+                    f"The images are in the frame {frame}, whose z axis points up: as an optical frame the "
+                    "camera looks up; if its x axis is forward, set image_frame to body."
+                )
+            return child
+        return frame
 
     def decode(self, message: Any) -> tuple[NDArray[np.uint8], Camera]:
         """Returns the image (H, W, 3) RGB of a message, and its camera. Raises BadMessage."""

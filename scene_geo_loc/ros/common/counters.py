@@ -45,7 +45,7 @@ class BadReason(str, Enum):
     UNDECODABLE_SCAN = "undecodable scan"
     EMPTY_SCAN = "scan without a valid point"
     UNDECODABLE_DEPTH = "undecodable depth image"
-    DEPTH_SIZE = "depth image of another size than the image"
+    UNREGISTERED_DEPTH = "depth image of a camera whose mounting or camera_info is unknown"
     IMAGE_TIMED_OUT = "image whose pose or depth did not arrive in time"
     SCAN_TIMED_OUT = "scan whose poses did not arrive in time"
 

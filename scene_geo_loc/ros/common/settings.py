@@ -47,6 +47,12 @@ class CameraSettings(BaseModel):
         [], "Pose of the camera's optical frame in base_frame, x y z qx qy qz qw; empty: from TF.", "m, 1"
     )
 
+    image_frame: Literal["auto", "optical", "body"] = setting(
+        "auto",
+        "Axes of the images' frame: optical (z forward) or body (x forward); auto: the frame's static child "
+        "named *optical*, else optical.",
+    )
+
     @field_validator("base_T_camera")
     @classmethod
     def _seven_numbers(cls, value: list[float]) -> list[float]:

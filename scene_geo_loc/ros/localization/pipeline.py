@@ -251,7 +251,8 @@ class LocalizationPipeline:
             return
         if not has_contrast(image):
             self._reject(BadMessage(BadReason.NO_CONTRAST))
-        stamp_ns, frame = stamp_to_ns(message.header.stamp), inputs.camera.frame_id(message)
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        frame = inputs.camera.frame_id(message, self.transforms.tree)
         # The first camera is the rig's base: its pose is estimated.
         query = [CameraImage(image, camera), *inputs.rig.synchronous(frame, stamp_ns)]
         prior = self.initial_poses.prior(lambda: self.transforms.base_T_camera(frame, stamp_ns))

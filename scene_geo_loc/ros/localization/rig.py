@@ -78,7 +78,7 @@ class RigCameras:
                 if message is None or abs(_stamp(message) - stamp_ns) > self._tolerance_s * 1e9:
                     raise BadMessage(BadReason.NO_RIG_IMAGE)
                 image, camera = camera_input.decode(message)
-                frame = camera_input.frame_id(message)
+                frame = camera_input.frame_id(message, self._transforms.tree)
                 T_first_camera = self._transforms.camera_T_other(
                     camera_frame, stamp_ns, frame, _stamp(message)
                 )

@@ -13,7 +13,7 @@ from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image, LaserScan, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 from scene_geo_loc.geometry.pose import Pose, from_quaternion
 from scene_geo_loc.geometry.transform_tree import TransformTree, TransformUnavailable
@@ -23,13 +23,17 @@ from scene_geo_loc.ros.common.messages import stamp_to_ns
 from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PoseSynchronizer
 from scene_geo_loc.ros.common.transforms import TransformListener
 from scene_geo_loc.traversals.frame import Frame, Scan
+from scene_geo_loc.traversals.messages.camera_info import CameraInfoSeries, intrinsics_of, is_rectified
 from scene_geo_loc.traversals.messages.clouds import PointCloud, cloud_of, deskew, last_stamp_ns
 from scene_geo_loc.traversals.messages.depth import DepthDecoder
+from scene_geo_loc.traversals.messages.optical_frame import optical_frame
+from scene_geo_loc.traversals.messages.registered_depth import registered_depth
 from scene_geo_loc.traversals.messages.transforms import frame_name
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
+    from scene_geo_loc.geometry.camera import Camera
     from scene_geo_loc.mapping.builder import MapBuilder
     from scene_geo_loc.ros.common.settings import MapBuilderNodeSettings
 
@@ -81,6 +85,7 @@ class BuilderInput:
         )
         self._depths: dict[int, Any] = {}
         self._decode_depth = DepthDecoder(settings.depth_topic)
+        self._depth_infos = CameraInfoSeries(DEPTH_IMAGES)
         # A topic of poses replaces the transforms of the robot's base on TF.
         own = settings.pose_source != "tf"
         self._listener = TransformListener(
@@ -100,6 +105,9 @@ class BuilderInput:
             self._subscribe(LaserScan, settings.scan_topic, self._on_scan, SCAN_DEPTH)
         if settings.depth_topic:
             self._subscribe(Image, settings.depth_topic, self._on_depth, IMAGE_DEPTH)
+            beside = settings.depth_topic.rpartition("/")[0]
+            info_topic = f"{beside}/camera_info" if beside else "camera_info"
+            self._subscribe(CameraInfo, info_topic, self._on_depth_info, IMAGE_DEPTH)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._feed, name="builder", daemon=True)
         self._thread.start()
@@ -220,7 +228,8 @@ class BuilderInput:
 
     def _use_image(self, message: Any) -> None:
         stamp_ns = stamp_to_ns(message.header.stamp)
-        T_map_camera = self._T_map_camera(self.camera.frame_id(message), stamp_ns)
+        camera_frame = self.camera.frame_id(message, self._tree)
+        T_map_camera = self._T_map_camera(camera_frame, stamp_ns)
         if self._builder.pass_over(stamp_ns, T_map_camera):
             return
         depth_message = self._depths.get(stamp_ns)
@@ -228,7 +237,10 @@ class BuilderInput:
             raise NotYet(f"No depth image on {self._settings.depth_topic} has the stamp of the image.")
         try:
             image, camera = self.camera.decode(message)
-            depth = None if depth_message is None else self._depth(depth_message, image.shape[:2])
+            depth = None
+            if depth_message is not None:
+                frames = (frame_name(message.header.frame_id), camera_frame)
+                depth = self._depth(depth_message, camera, frames)
         except BadMessage as bad:
             self._counters.add(bad.reason)
             return
@@ -257,11 +269,31 @@ class BuilderInput:
         except TransformUnavailable as unavailable:
             raise NotYet(str(unavailable), unavailable.may_come) from unavailable
 
-    def _depth(self, message: Image, shape: tuple[int, int]) -> NDArray[np.float32]:
+    def _depth(self, message: Image, camera: Camera, frames: tuple[str, str]) -> NDArray[np.float32]:
+        """Returns the depth of an image, registered to its camera.
+
+        Args:
+            frames: of the image, as its message has it, and the optical one.
+        """
+        depth_frame, T_depth_camera, depth_camera = frame_name(message.header.frame_id), None, None
+        stamp_ns = stamp_to_ns(message.header.stamp)
         try:
             depth = self._decode_depth(message)
+            if depth_frame and depth_frame not in frames:
+                source = optical_frame(self._tree, depth_frame, self._settings.depth_topic)
+                T_depth_camera = self._tree.lookup(source, frames[1], stamp_ns)
+            other_size = depth.shape != (camera.height, camera.width)
+            if T_depth_camera is not None or (other_size and len(self._depth_infos)):
+                size = (depth.shape[1], depth.shape[0])
+                depth_camera = self._depth_infos.camera_at(
+                    stamp_ns, rectified=is_rectified(self._settings.depth_topic), size=size
+                )
+            return registered_depth(depth, camera, depth_camera, T_depth_camera)
+        except TransformUnavailable as unavailable:
+            raise BadMessage(BadReason.UNREGISTERED_DEPTH, str(unavailable)) from unavailable
         except ValueError as error:
-            raise BadMessage(BadReason.UNDECODABLE_DEPTH, str(error)) from error
-        if depth.shape != shape:
-            raise BadMessage(BadReason.DEPTH_SIZE)
-        return depth
+            reason = BadReason.UNDECODABLE_DEPTH if T_depth_camera is None else BadReason.UNREGISTERED_DEPTH
+            raise BadMessage(reason, str(error)) from error
+
+    def _on_depth_info(self, message: CameraInfo) -> None:
+        self._depth_infos.add(stamp_to_ns(message.header.stamp), intrinsics_of(message))

@@ -13,6 +13,9 @@ from scene_geo_loc.geometry.transform_tree import TransformTree
 T_BODY_OPTICAL = make_pose(OPTICAL_FROM_BODY.T, np.zeros(3))
 """Pose of an optical frame in the body frame at the same place."""
 
+UPRIGHT = 0.7
+"""Cosine of the angle between the vehicle's axis up and an axis of the camera that points up or down."""
+
 MAX_ANGLE_DEG = 10.0
 """An optical frame is turned from its body frame by that rotation, give or take a calibration."""
 
@@ -45,6 +48,14 @@ def optical_frame(tree: TransformTree, frame: str, image_topic: str) -> str:
             key = (-len(words & _words(child)), distance, child)
             best = key if best is None else min(best, key)
     return frame if best is None else best[2]
+
+
+def looks_up(tree: TransformTree, base: str, frame: str) -> bool:
+    """Returns whether a frame is mounted on the vehicle with z up, as body frames are and few cameras."""
+    if not tree.is_static(base, frame):
+        return False
+    rotation = tree.lookup(base, frame, 0)[:3, :3]
+    return bool(rotation[2, 2] > UPRIGHT)
 
 
 def _words(name: str) -> set[str]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.traversals.formats import ImageFrame
-from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL, is_optical_name
+from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL, UPRIGHT, is_optical_name
 from scene_geo_loc.traversals.rosbag.frame_names import BASE_FRAMES, base_order
 from scene_geo_loc.traversals.rosbag.index import BagIndex
 from scene_geo_loc.traversals.rosbag.poses import BagPoses
@@ -16,8 +16,6 @@ from scene_geo_loc.traversals.rosbag.visual_motion import VisualMotion
 
 logger = logging.getLogger(__name__)
 
-UPRIGHT = 0.7
-"""Cosine of the angle between the vehicle's axis up and an axis of the camera that points up or down."""
 MIN_SEEN = 0.3
 """Least share of matches that fit the motion of the body frame."""
 SEEN_RATIO = 0.7

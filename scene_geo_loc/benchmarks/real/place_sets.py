@@ -107,13 +107,22 @@ class Ranking:
 
     Attributes:
         ranked: (Q, K) their indices, best first.
-        scores: (Q, K) what they are ranked by: cosine, votes of a sequence, or inliers.
         ms: median time of a query, milliseconds.
     """
 
     ranked: NDArray[np.int64]
-    scores: NDArray[np.float64]
     ms: float
+
+
+@dataclass(frozen=True)
+class SimilarityRanking(Ranking):
+    """A ranking by global descriptors.
+
+    Attributes:
+        similarities: (Q, K) their cosines.
+    """
+
+    similarities: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,7 @@ class PlaceSet:
     folder: Path
     parts: Sequence[Places]
     kind: Kind = Kind.PLACES
-    _rankings: list[Ranking] = field(default_factory=list, repr=False)  # the same for every method
+    _rankings: list[SimilarityRanking] = field(default_factory=list, repr=False)  # the same for every method
 
     def methods(self, matchers: Sequence[str]) -> list[str]:
         """See `Experiment.methods`."""
@@ -140,9 +149,10 @@ class PlaceSet:
         if not self._rankings:
             self._rankings.extend(rank(self.parts, tools))
         found = []
-        for places, ranking in zip(self.parts, self._rankings, strict=True):
+        for places, by_descriptor in zip(self.parts, self._rankings, strict=True):
+            ranking: Ranking = by_descriptor
             if method in SEQUENCES:
-                ranking = rank_sequences(ranking, SEQUENCES[method])
+                ranking = rank_sequences(by_descriptor, SEQUENCES[method])
             elif method != DESCRIPTOR:
                 ranking = _rerank(places, ranking.ranked[:, :RERANKED], method, tools)
             recalls = {f"recall_{n}": recall_at(ranking.ranked, places.right, n) for n in _RANKS}
@@ -157,7 +167,7 @@ class PlaceSet:
         return found
 
 
-def rank(parts: Sequence[Places], tools: Tools) -> Iterator[Ranking]:
+def rank(parts: Sequence[Places], tools: Tools) -> Iterator[SimilarityRanking]:
     """Yields the ranking of each part; parts in succession that share a database describe it once."""
     described_names: Sequence[str] | None = None
     for places in parts:
@@ -172,10 +182,10 @@ def rank(parts: Sequence[Places], tools: Tools) -> Iterator[Ranking]:
             database.descriptors[row].astype(np.float64) @ query
             for row, query in zip(ranked, queries.descriptors, strict=True)
         ]
-        yield Ranking(ranked, np.array(similarities), ms)
+        yield SimilarityRanking(ranked, ms, np.array(similarities))
 
 
-def rank_sequences(ranking: Ranking, images: int) -> Ranking:
+def rank_sequences(ranking: SimilarityRanking, images: int) -> Ranking:
     """Returns the ranking by each query together with those before it.
 
     Args:
@@ -189,14 +199,13 @@ def rank_sequences(ranking: Ranking, images: int) -> Ranking:
         return make_pose(np.eye(3), (0.0, 0.0, spacing_m * places))
 
     T_map_image = np.array([at(i) for i in range(int(ranking.ranked.max()) + 1)])
-    votes = [KeyframeVotes.of(row, alone) for row, alone in zip(ranking.ranked, ranking.scores, strict=True)]
-    ranked, scores = ranking.ranked.copy(), ranking.scores.copy()
+    votes = list(map(KeyframeVotes.of, ranking.ranked, ranking.similarities))
+    ranked = ranking.ranked.copy()
     for i, row in enumerate(ranking.ranked):
         earlier = [EarlierImage(at(j - i), votes[j]) for j in range(max(0, i - images + 1), i)]
-        total = ranking.scores[i] + sequence_votes(row, np.eye(4), earlier, T_map_image)
-        order = np.argsort(-total, kind="stable")
-        ranked[i], scores[i] = row[order], total[order]
-    return Ranking(ranked, scores, ranking.ms)
+        total = ranking.similarities[i] + sequence_votes(row, np.eye(4), earlier, T_map_image)
+        ranked[i] = row[np.argsort(-total, kind="stable")]
+    return Ranking(ranked, ranking.ms)
 
 
 def recall_at(ranked: NDArray[np.int64], right: Sequence[NDArray[np.intp]], n: int) -> float:
@@ -213,8 +222,7 @@ def _rerank(places: Places, ranked: NDArray[np.int64], method: str, tools: Tools
     def reference(index: int) -> ImageFeatures:
         return matcher.features(read_image(places.folder / places.database[index]))
 
-    out, counts = ranked.copy(), np.zeros(ranked.shape)
-    ms = []
+    out, ms = ranked.copy(), []
     with tools.show(f"{method} on {places.name}", "queries") as on_progress:
         for i, name in enumerate(tracked(places.queries, len(places.queries), on_progress)):
             image = read_image(places.folder / name)
@@ -223,7 +231,6 @@ def _rerank(places: Places, ranked: NDArray[np.int64], method: str, tools: Tools
             with stopwatch.step("check"):
                 query = matcher.features(image)
                 inliers = np.array([matcher.inliers(query, candidate) for candidate in candidates])
-            order = np.argsort(-inliers, kind="stable")
-            out[i], counts[i] = ranked[i][order], inliers[order]
+            out[i] = ranked[i][np.argsort(-inliers, kind="stable")]
             ms.append(stopwatch.times_ms["total"])
-    return Ranking(out, counts, float(np.median(ms)))
+    return Ranking(out, float(np.median(ms)))

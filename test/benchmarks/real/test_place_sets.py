@@ -11,7 +11,7 @@ from textured import textured, write
 
 import scene_geo_loc.benchmarks.real.place_sets as module
 from scene_geo_loc.benchmarks.real.experiment import Tools
-from scene_geo_loc.benchmarks.real.place_sets import Places, PlaceSet, Ranking, rank_sequences
+from scene_geo_loc.benchmarks.real.place_sets import Places, PlaceSet, SimilarityRanking, rank_sequences
 from scene_geo_loc.core.errors import SceneGeoLocError
 
 
@@ -47,7 +47,8 @@ def test_a_matcher_re_ranks_and_the_database_is_described_once(
         rankings.append(parts)
         # The right image is the fifth of each ranking.
         order = np.arange(10)
-        yield Ranking(np.array([np.roll(order, 4 - i) for i in range(10)]), np.zeros((10, 10)), 7.0)
+        ranked = np.array([np.roll(order, 4 - i) for i in range(10)])
+        yield SimilarityRanking(ranked, 7.0, np.zeros((10, 10)))
 
     monkeypatch.setattr(module, "rank", rank)
     monkeypatch.setattr(module, "ImageMatcher", ByGreyValue)
@@ -71,7 +72,7 @@ def test_a_sequence_ranks_the_place_first_that_a_single_frame_confuses() -> None
     alike = 0.9 * np.eye(10) + 0.1 * np.arange(10) / 100
     alike[6, 1] = 0.95
     ranked = np.argsort(-alike, axis=1)
-    single = Ranking(ranked, np.take_along_axis(alike, ranked, axis=1), 7.0)
+    single = SimilarityRanking(ranked, 7.0, np.take_along_axis(alike, ranked, axis=1))
     assert single.ranked[6, 0] == 1
     sequence = rank_sequences(single, 3)
     assert sequence.ranked[:, 0].tolist() == list(range(10))

@@ -531,7 +531,9 @@ class Localizer:
         """
         best, least_similarity = 0, 0.0
         unsupporting = []
-        for query, inlier in zip(queries, solution.inliers, strict=True):
+        for query in queries:
+            # Also of keyframes that the solution was not found from.
+            inlier = query.geometry.errors(solution.T_map_base) <= self._max_error_px
             counted = [c for c in query.counted(inlier) if c.matches]
             most = max((c.inliers for c in counted), default=0)
             supporting = [c.similarity for c in counted if 2 * c.inliers >= most > 0]

@@ -33,8 +33,10 @@ HOPELESS = (
     RejectionKind.NO_CONTRAST,
     RejectionKind.INFERENCE,
     RejectionKind.NO_KEYFRAME_NEAR_PRIOR,
+    RejectionKind.OTHER_LENS,
+    RejectionKind.AMBIGUOUS,
 )
-"""Rejections that a second look does not change."""
+"""Rejections that a second look does not change, or should not."""
 
 
 class LookBudget:

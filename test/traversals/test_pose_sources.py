@@ -379,3 +379,9 @@ def test_poses_that_the_images_contradict_are_warned_of(
     caplog.clear()
     RosbagTraversal(walk(tmp_path / "right", topic("/pose", camera_at), mounting=None))
     assert not caplog.text
+
+
+def test_a_mounting_may_be_published_again_and_again(tmp_path: Path) -> None:
+    repeated = together(topic("/pose"), moving("chassis", FRAME, lambda i: T_BASE_CAMERA))
+    traversal = check(walk(tmp_path / "bag", repeated, mounting=None, picture=grey), "/pose")
+    assert source(traversal, "poses").of_frame == "chassis"

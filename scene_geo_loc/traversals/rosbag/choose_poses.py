@@ -41,7 +41,7 @@ SPARSE_S = 0.5
 """Poses of a topic that are further apart are corrections, not a trajectory."""
 MIN_COVERAGE = 0.8
 """Sources with a pose for a smaller share of the images than this, times the best, are passed over."""
-MAX_CONTRADICTED = 0.1
+MAX_CONTRADICTED = 0.3
 """The images contradict poses whose motion fewer of their matches fit."""
 NEAR = 0.2
 """Poses of a topic are those of a frame on TF if they are within this, metres plus radians."""
@@ -336,9 +336,9 @@ def _body(candidate: Candidate, found: Sequence[Candidate], seen: VisualMotion) 
                 errors[body] = float(np.median(metres + angle_of_matrix(off[:, :3, :3])))
     if errors:
         nearest = min(errors, key=lambda body: errors[body])
-        if errors[nearest] < NEAR and errors[nearest] < errors[candidate.bodies[0]] / 2:
-            return nearest
-        return candidate.bodies[0]
+        if errors[nearest] < NEAR:
+            first = candidate.bodies[0]
+            return nearest if errors[nearest] < errors.get(first, np.inf) / 2 else first
     hypotheses = [
         _camera_poses(replace(candidate, poses=replace(candidate.poses, body=body)))
         for body in candidate.bodies

@@ -74,6 +74,11 @@ def base_order(frame: str) -> int:
     return len(BASE_FRAMES)
 
 
+def is_base(frame: str) -> bool:
+    """Returns whether a frame's name says that it is the vehicle's."""
+    return base_order(frame) < len(BASE_FRAMES)
+
+
 def is_sensor(frame: str) -> bool:
     """Returns whether a frame's name says that it is a sensor's whose poses are often published."""
     return bool(_SENSORS & set(_words(frame.rpartition("/")[2])))

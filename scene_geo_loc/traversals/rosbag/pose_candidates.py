@@ -15,6 +15,7 @@ from scene_geo_loc.geometry.rotation import angle_of_matrix
 from scene_geo_loc.geometry.transform_tree import TransformTree
 from scene_geo_loc.traversals.rosbag.frame_names import (
     base_order,
+    is_base,
     is_map,
     is_odometry,
     is_sensor,
@@ -318,7 +319,7 @@ def topic_candidates(
             rank = Rank.ODOMETRY_TOPIC
         else:
             rank = Rank.GLOBAL_TOPIC
-        bodies = [pose_frame] if pose_frame else _bodies(index, frame, topic)
+        bodies = [pose_frame] if pose_frame else _bodies(index, frame, topic, samples)
         yield from_topic(topic, index, bodies, rank, frame, samples)
 
 
@@ -331,7 +332,7 @@ def from_topic(
     return Candidate(poses, topic.topic, topic.kind, len(topic.series), rank, frame, samples, bodies, topic)
 
 
-def _bodies(index: BagIndex, frame: str, topic: PoseTopic) -> list[str]:
+def _bodies(index: BagIndex, frame: str, topic: PoseTopic, samples: Samples) -> list[str]:
     """Returns the frames whose poses a topic may have, the likeliest first.
 
     The child frame of the messages, with the prefix that it has on TF; else the vehicle's frame by its name,
@@ -347,19 +348,33 @@ def _bodies(index: BagIndex, frame: str, topic: PoseTopic) -> list[str]:
             if name.endswith(f"/{child}") and tree.connects(name, frame)
         ]
         return prefixed if len(prefixed) == 1 else [child]
-    fixed = [
-        name for name in (frame, *tree.ancestors_of(frame)) if tree.is_static(name, frame) or name == frame
-    ]
-    fixed = [
+    above = [
         name
-        for name in fixed
-        if name == frame or not (is_world(name) or is_odometry(name) or name == topic.frame_id)
+        for name in tree.ancestors_of(frame)
+        if not (is_world(name) or is_odometry(name) or name == topic.frame_id)
+    ]
+    # A vehicle may turn its camera, and still have its own pose published.
+    fixed = [
+        frame,
+        *(name for name in above if is_base(name) or _is_fixed(tree, name, frame, samples)),
     ]
     # The names of REP-105 first, then from above to the camera itself.
     fixed.reverse()
     sensors = [name for name in sorted(tree.frames()) if is_sensor(name) and name not in fixed]
     beside = [name for name in sensors if tree.is_static(name, frame)][:_MAX_SENSORS]
     return [*sorted(fixed, key=base_order), *beside]
+
+
+def _is_fixed(tree: TransformTree, name: str, frame: str, samples: Samples) -> bool:
+    """Returns whether two frames are fixed to each other, also by transforms that are always the same."""
+    if tree.is_static(name, frame):
+        return True
+    poses, known = tree.lookup_many(name, frame, samples.images_ns)
+    if np.count_nonzero(known) < MIN_COMPARED:
+        return False
+    relative = inverse(poses[known][:1]) @ poses[known]
+    turned = angle_of_matrix(relative[:, :3, :3]).max()
+    return bool(np.abs(relative[:, :3, 3]).max() < STILL_M and turned < STILL_RAD)
 
 
 def is_carried(tree: TransformTree, parent: str, camera_frame: str) -> bool:

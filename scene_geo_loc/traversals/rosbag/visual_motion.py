@@ -41,6 +41,8 @@ _MIN_BASELINE_M = 0.01
 _MIN_ANGLE_RAD = np.deg2rad(1.0)
 _STILL_PX = 2.0
 _CLEARLY_FITS = 0.5
+_MIN_FITTING = 0.4
+"""A pair of which fewer matches fit any one motion shows several, or has wrong matches."""
 _MAX_FAILED = 5
 """If so many images at the beginning have no matches in a later one, the others are not tried."""
 _MAX_DISTANCE_BITS = 48
@@ -67,6 +69,7 @@ class _Pair:
         first, second: (N, 3) rays in the optical frames, z = 1.
         pixel: size of a pixel of the compared images at z = 1.
         moved_px: median movement of the matches in pixels of the compared images.
+        fitting: share of the matches that fit the motion that most of them fit.
     """
 
     stamps_ns: tuple[int, int]
@@ -74,6 +77,7 @@ class _Pair:
     second: NDArray[np.float64]
     pixel: float
     moved_px: float
+    fitting: float
 
 
 class VisualMotion:
@@ -103,9 +107,10 @@ class VisualMotion:
     def inlier_shares(self, hypotheses: Sequence[PosesAt]) -> NDArray[np.float64] | None:
         """Returns the shares (P, H) of matches that fit the motion of each hypothesis, a row a pair.
 
-        A match fits where it is within `INLIER_PX` of its epipolar line (Sampson distance; Hartley and
-        Zisserman, Multiple View Geometry, 11.4.3), or of its place where the camera only turned. Pairs are
-        compared until one hypothesis clearly fits best.
+        They are relative to the matches that fit the best motion of each pair. A match fits where it is
+        within `INLIER_PX` of its epipolar line (Sampson distance; Hartley and Zisserman, Multiple View
+        Geometry, 11.4.3), or of its place where the camera only turned. Pairs are compared until one
+        hypothesis clearly fits best.
 
         Args:
             hypotheses: poses of the camera.
@@ -122,7 +127,8 @@ class VisualMotion:
             given = [hypothesis(stamps) for hypothesis in hypotheses]
             if not all(known.all() for _, known in given):
                 continue
-            rows.append([_fitting(pair, inverse(poses[0]) @ poses[1]) for poses, _ in given])
+            fitting = [_fitting(pair, inverse(poses[0]) @ poses[1]) for poses, _ in given]
+            rows.append([min(share / pair.fitting, 1.0) for share in fitting])
             *others, best = sorted(np.median(rows, axis=0))
             if len(rows) >= MIN_PAIRS and best >= _CLEARLY_FITS and max(others, default=0) < best / 2:
                 break
@@ -243,7 +249,14 @@ def _matched(first: _Features, second: _Features, stamps_ns: tuple[int, int], ca
     here = second.pixels[[match.trainIdx for match in matches]]
     moved_px = float(np.median(np.linalg.norm(there - here, axis=1))) * _scale(camera)
     pixel = 1.0 / (camera.fx * _scale(camera))
-    return _Pair(stamps_ns, camera.rays(there), camera.rays(here), pixel, moved_px)
+    first_rays, second_rays = camera.rays(there), camera.rays(here)
+    _, inliers = cv2.findEssentialMat(
+        first_rays[:, :2], second_rays[:, :2], np.eye(3), cv2.RANSAC, 0.999, INLIER_PX * pixel
+    )
+    fitting = 0.0 if inliers is None else float(np.mean(inliers))
+    if fitting < _MIN_FITTING:
+        return None
+    return _Pair(stamps_ns, first_rays, second_rays, pixel, moved_px, fitting)
 
 
 def _fitting(pair: _Pair, T_first_second: NDArray[np.float64]) -> float:

@@ -14,6 +14,7 @@ from room import Room
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
+from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL
 from scene_geo_loc.traversals.rosbag.traversal import RosbagTraversal
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 from scene_geo_loc.traversals.sources import SensorSource
@@ -385,3 +386,18 @@ def test_a_mounting_may_be_published_again_and_again(tmp_path: Path) -> None:
     repeated = together(topic("/pose"), moving("chassis", FRAME, lambda i: T_BASE_CAMERA))
     traversal = check(walk(tmp_path / "bag", repeated, mounting=None, picture=grey), "/pose")
     assert source(traversal, "poses").of_frame == "chassis"
+
+
+def test_images_in_a_body_frame_show_the_motion_too(tmp_path: Path) -> None:
+    def write(bag: BagWriter, i: int) -> None:
+        if i == 0:
+            T_base_body = T_BASE_CAMERA @ inverse(T_BODY_OPTICAL)
+            bag.static_transforms(stamp(0), {("base_link", "camera_link"): T_base_body})
+        bag.camera_info("/front/camera_info", stamp(i), "camera_link", room().camera)
+        bag.image("/front/image_raw", stamp(i), "camera_link", view(i))
+        bag.pose("/pose_a", stamp(i), "map", other_robot(i))
+        bag.pose("/pose_b", stamp(i), "map", base_at(i))
+
+    path = walk(tmp_path / "bag", write, mounting=None)
+    traversal = check(path, "/pose_b", camera="/front/image_raw")
+    assert source(traversal, "poses").of_frame == "base_link"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.traversals.formats import ImageFrame
 from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL, UPRIGHT, is_optical_name
-from scene_geo_loc.traversals.rosbag.frame_names import BASE_FRAMES, base_order
+from scene_geo_loc.traversals.rosbag.frame_names import is_base
 from scene_geo_loc.traversals.rosbag.index import BagIndex
 from scene_geo_loc.traversals.rosbag.poses import BagPoses
 from scene_geo_loc.traversals.rosbag.visual_motion import VisualMotion
@@ -73,14 +73,10 @@ def axes_by_motion(
 
 def _mounting(index: BagIndex, frame: str) -> NDArray[np.float64] | None:
     """Returns the rotation (3, 3) of a frame in that of the vehicle, by its mounting; None where unknown."""
-    bases = [base for base in index.tree.frames() if _is_base(base) and index.tree.is_static(base, frame)]
+    bases = [base for base in index.tree.frames() if is_base(base) and index.tree.is_static(base, frame)]
     if not bases or frame in bases:
         return None
     return index.tree.lookup(min(bases), frame, 0)[:3, :3]
-
-
-def _is_base(frame: str) -> bool:
-    return base_order(frame) < len(BASE_FRAMES)
 
 
 def _is_upright(poses: BagPoses, frame: str, stamps_ns: NDArray[np.int64]) -> bool:

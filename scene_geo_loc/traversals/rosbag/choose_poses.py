@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import TraversalError
-from scene_geo_loc.geometry.pose import inverse
+from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.geometry.rotation import angle_of_matrix
 from scene_geo_loc.geometry.trajectory import read_tum
 from scene_geo_loc.traversals.rosbag.bag import TRANSFORMS
@@ -69,6 +69,7 @@ def choose_poses(
     frame: str,
     stamps_ns: NDArray[np.int64],
     seen: VisualMotion,
+    axes: Sequence[Pose],
     wanted: str | None = None,
     pose_frame: str | None = None,
 ) -> PoseChoice:
@@ -82,6 +83,7 @@ def choose_poses(
         frame: of the images.
         stamps_ns: of the images, in order of time.
         seen: motion between the images.
+        axes: optical frames that the images may have, in `frame`.
         wanted: None for the best; a topic; a TUM file with poses of the camera's optical frame; `NO_POSES`.
         pose_frame: frame whose poses the topic or file has; None where the recording says it.
 
@@ -98,8 +100,8 @@ def choose_poses(
     for candidate in found:
         is_unsaid = candidate.topic is not None and not candidate.topic.child_frame_id
         if is_unsaid and candidate.messages > 1 and pose_frame is None and wanted != NO_POSES:
-            candidate.poses = replace(candidate.poses, body=_body(candidate, found, seen))
-    selection = _Selection(index, found, seen)
+            candidate.poses = replace(candidate.poses, body=_body(candidate, seen, axes))
+    selection = _Selection(index, found, seen, axes)
     chosen: Candidate | None = None
     reason, warning = "", ""
     if wanted == NO_POSES:
@@ -107,7 +109,7 @@ def choose_poses(
     elif wanted is not None:
         chosen, reason = _wanted(index, frame, samples, found, wanted, pose_frame), Reason.NAMED.of()
         if chosen.kind == Reason.TRAJECTORY_FILE and chosen.is_connected:
-            shares = seen.inlier_shares([_camera_poses(chosen)])
+            shares = _shares(seen, [chosen], axes)
             chosen.seen_share = None if shares is None else float(np.median(shares))
     else:
         chosen = selection.choose()
@@ -129,10 +131,13 @@ def choose_poses(
 class _Selection:
     """Selection of one source among all, with the reasons for which others are passed over."""
 
-    def __init__(self, index: BagIndex, found: Sequence[Candidate], seen: VisualMotion) -> None:
+    def __init__(
+        self, index: BagIndex, found: Sequence[Candidate], seen: VisualMotion, axes: Sequence[Pose]
+    ) -> None:
         self._path = index.bag.path
         self._found = found
         self._seen = seen
+        self._axes = axes
         self._reasons: dict[int, str] = {}
 
     def choose(self) -> Candidate | None:
@@ -194,7 +199,7 @@ class _Selection:
     def _decide(self, groups: Sequence[Sequence[Candidate]]) -> Sequence[Candidate]:
         """Returns the group of sources that moves with the camera. Raises TraversalError in doubt."""
         leaders = [min(group, key=lambda candidate: _order(candidate, 0.0, group)) for group in groups]
-        shares = self._seen.inlier_shares([_camera_poses(leader) for leader in leaders])
+        shares = _shares(self._seen, leaders, self._axes)
         for number, leader in enumerate(leaders):
             leader.seen_share = None if shares is None else float(np.median(shares[:, number]))
         by_images = best_seen(shares)
@@ -256,8 +261,25 @@ class _Selection:
         return tuple(others)
 
 
-def _camera_poses(candidate: Candidate) -> PosesAt:
-    return lambda stamps_ns: candidate.poses.of(candidate.frame, stamps_ns)
+def _shares(
+    seen: VisualMotion, candidates: Sequence[Candidate], axes: Sequence[Pose]
+) -> NDArray[np.float64] | None:
+    """Returns the shares (P, C) of matches that fit each source, by the axes that fit it best."""
+
+    def poses_of(candidate: Candidate, T_frame_camera: Pose) -> PosesAt:
+        def poses_at(stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+            poses, known = candidate.poses.of(candidate.frame, stamps_ns)
+            return poses @ T_frame_camera, known
+
+        return poses_at
+
+    hypotheses = [poses_of(candidate, T) for candidate in candidates for T in axes]
+    shares = seen.inlier_shares(hypotheses)
+    if shares is None:
+        return None
+    by_axes = shares.reshape(len(shares), len(candidates), len(axes))
+    best = np.median(by_axes, axis=0).argmax(axis=1)
+    return by_axes[:, np.arange(len(candidates)), best]
 
 
 def _order(candidate: Candidate, best_coverage: float, group: Sequence[Candidate]) -> tuple[object, ...]:
@@ -316,7 +338,7 @@ def _anchored(groups: Sequence[Sequence[Candidate]]) -> int | None:
     return None
 
 
-def _body(candidate: Candidate, found: Sequence[Candidate], seen: VisualMotion) -> str:
+def _body(candidate: Candidate, seen: VisualMotion, axes: Sequence[Pose]) -> str:
     """Returns the frame whose poses a topic has, where its messages do not say it.
 
     Where transforms lead from the poses' frame to the camera, the frame whose transform is nearest to the
@@ -339,11 +361,8 @@ def _body(candidate: Candidate, found: Sequence[Candidate], seen: VisualMotion) 
         if errors[nearest] < NEAR:
             first = candidate.bodies[0]
             return nearest if errors[nearest] < errors.get(first, np.inf) / 2 else first
-    hypotheses = [
-        _camera_poses(replace(candidate, poses=replace(candidate.poses, body=body)))
-        for body in candidate.bodies
-    ]
-    shares = seen.inlier_shares(hypotheses)
+    hypotheses = [replace(candidate, poses=replace(candidate.poses, body=body)) for body in candidate.bodies]
+    shares = _shares(seen, hypotheses, axes)
     if shares is None:
         return candidate.bodies[0]
     best = best_seen(shares) or 0

@@ -22,7 +22,7 @@ from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, 
 from scene_geo_loc.traversals.messages.camera_info import CameraInfoSeries, WrongImageSize
 from scene_geo_loc.traversals.messages.clouds import LIDAR_PACKETS, cloud_of, deskew
 from scene_geo_loc.traversals.messages.images import ImageDecoder
-from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL, optical_frame
+from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL, is_optical_name, optical_frame
 from scene_geo_loc.traversals.messages.transforms import frame_name
 from scene_geo_loc.traversals.messages.video import VideoDecoder, VideoImage
 from scene_geo_loc.traversals.rosbag.bag import SUFFIXES, Bag, BagMessage, is_bag
@@ -135,7 +135,15 @@ class RosbagTraversal:
         self._in_order = np.flatnonzero(later)
         in_order_ns = stamps[self._in_order]
         with VisualMotion(self._bag, self._image, first_camera, self._in_order) as seen:
-            choice = choose_poses(self._index, self._camera_frame, in_order_ns, seen, poses, pose_frame)
+            choice = choose_poses(
+                self._index,
+                self._camera_frame,
+                in_order_ns,
+                seen,
+                _possible_axes(axes, self._camera_frame),
+                poses,
+                pose_frame,
+            )
             if axes is None and self._camera_frame == self._image.frame_id:
                 axes = axes_by_motion(self._index, self._camera_frame, in_order_ns, choice.poses, seen)
         self._T_frame_camera = T_BODY_OPTICAL if axes is ImageFrame.BODY else np.eye(4)
@@ -415,6 +423,13 @@ def _of_slots(
     slots: dict[int, _Slot], images: list[tuple[int, VideoImage]]
 ) -> list[tuple[_Slot, VideoImage]]:
     return [(slots[number], image) for number, image in images if number in slots]
+
+
+def _possible_axes(axes: ImageFrame | None, frame: str) -> list[Pose]:
+    """Returns the poses in the images' frame that their optical frame may have."""
+    if axes is ImageFrame.BODY:
+        return [T_BODY_OPTICAL]
+    return [np.eye(4)] if axes or is_optical_name(frame) else [np.eye(4), T_BODY_OPTICAL]
 
 
 def _nearest(

@@ -15,6 +15,10 @@ class TraversalError(SceneGeoLocError):
     """A source of frames cannot be read."""
 
 
+class UnclearPoses(TraversalError):
+    """Several sources of poses may be the right one, or none can be: the user has to name it."""
+
+
 class MapError(SceneGeoLocError):
     """A reference map is missing, damaged, cannot be written, or does not fit the request."""
 

@@ -26,6 +26,9 @@ _USUAL = 16
 """Number of poses on either side whose distances in time are the usual ones."""
 _MIN_DISTANCES = 3
 
+_CONFLICT_M, _CONFLICT_COSINE = 0.1, math.cos(math.radians(2.5))
+"""Poses of one time that differ by more, half of 5 degrees in quaternions, contradict each other."""
+
 _UNTIDY = 1000
 """Number of poses that may arrive before old ones are dropped."""
 
@@ -35,6 +38,9 @@ class PoseSeries:
 
     Args:
         cache_s: how long poses are kept; None keeps all.
+
+    Attributes:
+        conflicts: number of poses that contradict the one before with the same stamp, as of two publishers.
     """
 
     def __init__(self, cache_s: float | None = None) -> None:
@@ -44,6 +50,7 @@ class PoseSeries:
         self._in_order = True
         self._newest_ns: deque[int] = deque(maxlen=3)
         self._kept = 0
+        self.conflicts = 0
 
     def __len__(self) -> int:
         return len(self._stamps_ns)
@@ -59,6 +66,7 @@ class PoseSeries:
             return False
         self._newest_ns.append(stamp_ns)
         if self._stamps_ns and stamp_ns == self._stamps_ns[-1]:
+            self.conflicts += _are_apart(self._numbers[-7:], numbers)
             self._numbers[-7:] = numbers
             return True
         self._in_order &= not self._stamps_ns or stamp_ns > self._stamps_ns[-1]
@@ -134,6 +142,12 @@ def _is_pose(numbers: Sequence[float]) -> bool:
         all(abs(number) <= MAX_TRANSLATION_M for number in numbers[:3])
         and abs(math.hypot(*numbers[3:]) - 1.0) < _MAX_NORM_ERROR
     )
+
+
+def _are_apart(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Returns whether two positions with quaternions (7,) are of different places or directions."""
+    cosine = abs(sum(a * b for a, b in zip(first[3:], second[3:], strict=True)))
+    return math.dist(first[:3], second[:3]) > _CONFLICT_M or cosine < _CONFLICT_COSINE
 
 
 def _trajectory(stamps_ns: NDArray[np.int64], numbers: NDArray[np.float64]) -> Trajectory:

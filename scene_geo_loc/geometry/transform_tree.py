@@ -157,13 +157,13 @@ class TransformTree:
             path = self._path(target, source)
             return list(path) if isinstance(path, list) else []
 
-    def moving_counts(self, target: str, source: str) -> dict[tuple[str, str], int]:
-        """Returns the number of poses of each moving transform (parent, child) between two frames."""
+    def moving_between(self, target: str, source: str) -> dict[tuple[str, str], PoseSeries]:
+        """Returns the poses of each moving transform (parent, child) between two frames."""
         with self._changed:
             edges = [edge for pair in pairwise(self.chain(target, source)) for edge in (pair, pair[::-1])]
             static = {frozenset(edge) for edge in self._static}
             return {
-                edge: len(self._moving[edge])
+                edge: self._moving[edge]
                 for edge in edges
                 if edge in self._moving and frozenset(edge) not in static
             }

@@ -53,6 +53,7 @@ class Reason(str, Enum):
     CARRIED = "poses in {frame}, which moves with the camera"
     TOO_FEW = "fewer than two poses"
     UNCONNECTED = "no transform from {frame} to the camera"
+    CONFLICTS = "two different poses at {share:.0%} of its times, as of two publishers or runs at once"
     NO_IMAGE_COVERED = "no pose at the time of any image"
     STILL = "does not move while other sources do"
     UNCOVERED = "poses for {share:.0%} of the images < {best:.0%}"

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from drive import START_NS, T_BASE_CAMERA
 from room import Room
+from typer.testing import CliRunner
 
-from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.cli.main import app
+from scene_geo_loc.core.errors import TraversalError, UnclearPoses
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
 from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL
 from scene_geo_loc.traversals.rosbag.traversal import RosbagTraversal
@@ -189,8 +191,10 @@ def grey(i: int) -> np.ndarray:
 def test_in_doubt_the_candidates_are_named(tmp_path: Path) -> None:
     both = together(topic("/pose_a", other_robot), topic("/pose_b"))
     path = walk(tmp_path / "bag", both, picture=grey)
-    with pytest.raises(TraversalError, match=r"/pose_a and /pose_b may both be .* name the source of poses"):
+    with pytest.raises(UnclearPoses, match=r"/pose_a and /pose_b may both be .* name the source of poses"):
         RosbagTraversal(path)
+    with pytest.raises(UnclearPoses, match="--poses"):
+        CliRunner().invoke(app, ["convert", str(path), str(tmp_path / "out")], catch_exceptions=False)
     check(path, "/pose_b", poses="/pose_b")
     assert source(RosbagTraversal(path, poses="none"), "poses").name == ""
 
@@ -401,3 +405,13 @@ def test_images_in_a_body_frame_show_the_motion_too(tmp_path: Path) -> None:
     path = walk(tmp_path / "bag", write, mounting=None)
     traversal = check(path, "/pose_b", camera="/front/image_raw")
     assert source(traversal, "poses").of_frame == "base_link"
+
+
+@pytest.mark.parametrize("mover", [lambda at: topic("/pose", at), lambda at: moving("map", "base_link", at)])
+def test_two_publishers_at_once_are_not_taken(
+    tmp_path: Path, mover: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = together(mover(base_at), mover(lambda i: base_at(i + 30)))
+    traversal = RosbagTraversal(walk(tmp_path / "bag", both))
+    assert source(traversal, "poses").name == ""
+    assert "two different poses at 100% of its times" in caplog.text

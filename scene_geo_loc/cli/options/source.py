@@ -159,27 +159,31 @@ class Source:
         return self.camera or (None,)
 
     def _of_camera(self, camera: str | None, needs: Content | None = None) -> Traversal:
+        from scene_geo_loc.core.errors import UnclearPoses
         from scene_geo_loc.traversals.opening import open_traversal
 
-        return open_traversal(
-            self.path,
-            self.format,
-            poses=self.poses,
-            pose_frame=self.pose_frame,
-            split=self.split,
-            every=self.every,
-            offset=self.offset,
-            start=self.start,
-            end=self.end,
-            camera=camera,
-            points=self.points,
-            depth_topic=self.depth_topic,
-            run=self.run,
-            camera_info=self.camera_info,
-            image_frame=None if self.image_frame is None else self.image_frame.value,
-            bits=self.bits,
-            needs=needs,
-        )
+        try:
+            return open_traversal(
+                self.path,
+                self.format,
+                poses=self.poses,
+                pose_frame=self.pose_frame,
+                split=self.split,
+                every=self.every,
+                offset=self.offset,
+                start=self.start,
+                end=self.end,
+                camera=camera,
+                points=self.points,
+                depth_topic=self.depth_topic,
+                run=self.run,
+                camera_info=self.camera_info,
+                image_frame=None if self.image_frame is None else self.image_frame.value,
+                bits=self.bits,
+                needs=needs,
+            )
+        except UnclearPoses as error:
+            raise UnclearPoses(f"{str(error).rstrip('.')} (--poses).") from error
 
 
 def takes_source(command: Command) -> Command:

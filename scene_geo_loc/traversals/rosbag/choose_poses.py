@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.core.errors import TraversalError, UnclearPoses
 from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.geometry.rotation import angle_of_matrix
 from scene_geo_loc.geometry.trajectory import read_tum
@@ -41,6 +41,8 @@ SPARSE_S = 0.5
 """Poses of a topic that are further apart are corrections, not a trajectory."""
 MIN_COVERAGE = 0.8
 """Sources with a pose for a smaller share of the images than this, times the best, are passed over."""
+MAX_CONFLICTS = 0.05
+"""Sources with two different poses at a larger share of their times are of two publishers or runs at once."""
 MAX_CONTRADICTED = 0.3
 """The images contradict poses whose motion fewer of their matches fit."""
 NEAR = 0.2
@@ -88,7 +90,8 @@ def choose_poses(
         pose_frame: frame whose poses the topic or file has; None where the recording says it.
 
     Raises:
-        TraversalError: the wanted source is missing, or in doubt, or nothing moves on TF while the images do.
+        TraversalError: the wanted source is missing.
+        UnclearPoses: several sources may be the camera's, or nothing moves while the images do.
     """
     samples = Samples.of(stamps_ns)
     found = [*tf_candidates(index, frame, samples), *topic_candidates(index, frame, samples, pose_frame)]
@@ -99,7 +102,8 @@ def choose_poses(
         )
     for candidate in found:
         is_unsaid = candidate.topic is not None and not candidate.topic.child_frame_id
-        if is_unsaid and candidate.messages > 1 and pose_frame is None and wanted != NO_POSES:
+        is_wanted = not command_word(candidate.name) if wanted is None else candidate.name == wanted
+        if is_unsaid and is_wanted and candidate.messages > 1 and pose_frame is None:
             candidate.poses = replace(candidate.poses, body=_body(candidate, seen, axes))
     selection = _Selection(index, found, seen, axes)
     chosen: Candidate | None = None
@@ -141,7 +145,7 @@ class _Selection:
         self._reasons: dict[int, str] = {}
 
     def choose(self) -> Candidate | None:
-        """Returns the best source, or None. Raises TraversalError in doubt."""
+        """Returns the best source, or None. Raises UnclearPoses in doubt."""
         usable = [candidate for candidate in self._found if self._is_usable(candidate)]
         moving = [candidate for candidate in usable if candidate.moves]
         if usable and not moving:
@@ -171,6 +175,8 @@ class _Selection:
             reason = Reason.TOO_FEW.of()
         elif not candidate.is_connected:
             reason = Reason.UNCONNECTED.of(frame=candidate.poses.body)
+        elif candidate.conflict_share > MAX_CONFLICTS:
+            reason = Reason.CONFLICTS.of(share=candidate.conflict_share)
         elif candidate.coverage == 0:
             reason = Reason.NO_IMAGE_COVERED.of()
         elif candidate.steps is not None:
@@ -185,19 +191,19 @@ class _Selection:
         self._reasons.setdefault(id(candidate), reason)
 
     def _still(self, usable: Sequence[Candidate]) -> Candidate:
-        """Returns the best of sources that do not move. Raises TraversalError where the images do."""
+        """Returns the best of sources that do not move. Raises UnclearPoses where the images do."""
         best = min(usable, key=lambda candidate: candidate.rank)
         if self._seen.changes:
             how = "on TF " if best.topic is None else ""
-            raise TraversalError(
+            raise UnclearPoses(
                 f"{self._path}: nothing moves {how}along {' -> '.join(best.chain)} while the images change; "
-                "record what moves, or name the source of poses: a topic, a "
-                f"trajectory file, or {NO_POSES!r}."
+                "record what moves, or name the source of poses: a topic, a trajectory file, or "
+                f"{NO_POSES!r}."
             )
         return best
 
     def _decide(self, groups: Sequence[Sequence[Candidate]]) -> Sequence[Candidate]:
-        """Returns the group of sources that moves with the camera. Raises TraversalError in doubt."""
+        """Returns the group of sources that moves with the camera. Raises UnclearPoses in doubt."""
         leaders = [min(group, key=lambda candidate: _order(candidate, 0.0, group)) for group in groups]
         shares = _shares(self._seen, leaders, self._axes)
         for number, leader in enumerate(leaders):
@@ -212,7 +218,7 @@ class _Selection:
                 if agreement is None
                 else (f"their motions agree by {agreement:.0%} over {leaders[0].samples.interval_s:.1f} s")
             )
-            raise TraversalError(
+            raise UnclearPoses(
                 f"{self._path}: {names} may both be the camera's poses, and {known}; name the source of "
                 f"poses: one of them, a trajectory file, or {NO_POSES!r}."
             )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import inverse
+from scene_geo_loc.geometry.pose_series import PoseSeries
 from scene_geo_loc.geometry.rotation import angle_of_matrix
 from scene_geo_loc.geometry.transform_tree import TransformTree
 from scene_geo_loc.traversals.rosbag.frame_names import (
@@ -101,6 +102,7 @@ class Candidate:
         samples: see `Samples`.
         bodies: frames whose poses they may be, the likeliest first; one where it is known.
         topic: of the poses; None for transforms and files.
+        conflict_share: share of the times with two different poses.
         seen_share: share of the images' matches that fit the motion; None where it was not looked at.
     """
 
@@ -114,6 +116,7 @@ class Candidate:
     bodies: Sequence[str] = ()
     topic: PoseTopic | None = field(default=None, repr=False)
     seen_share: float | None = None
+    conflict_share: float = 0.0
     _cached_motions: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]] = field(
         default_factory=dict, repr=False
     )
@@ -290,11 +293,13 @@ def tf_candidates(index: BagIndex, frame: str, samples: Samples) -> list[Candida
         has_name = is_world(root) or is_odometry(root)
         if tree.is_static(root, frame) and not has_name:
             continue
-        counts = tree.moving_counts(root, frame)
+        moving = tree.moving_between(root, frame).values()
         rank = Rank.ODOMETRY_TF if is_odometry(root) else Rank.GLOBAL_TF if has_name else Rank.ROOT_TF
         poses = BagPoses(root, TF, tree, root, None)
-        messages = min(counts.values(), default=0)
-        found.append(Candidate(poses, f"{TF} from {root}", TF, messages, rank, frame, samples))
+        messages = min((len(series) for series in moving), default=0)
+        candidate = Candidate(poses, f"{TF} from {root}", TF, messages, rank, frame, samples)
+        candidate.conflict_share = max((_conflict_share(series) for series in moving), default=0.0)
+        found.append(candidate)
     # The map of REP-105 before what is above it, and the root before what is between.
     return sorted(found, key=lambda candidate: (not is_map(candidate.poses.map_frame), -len(candidate.chain)))
 
@@ -329,7 +334,15 @@ def from_topic(
     """Makes the candidate of a topic, of the first of the frames whose poses they may be."""
     trajectory = topic.series.trajectory()
     poses = BagPoses(topic.frame_id or "map", topic.topic, index.tree, bodies[0], trajectory)
-    return Candidate(poses, topic.topic, topic.kind, len(topic.series), rank, frame, samples, bodies, topic)
+    candidate = Candidate(
+        poses, topic.topic, topic.kind, len(topic.series), rank, frame, samples, bodies, topic
+    )
+    candidate.conflict_share = _conflict_share(topic.series)
+    return candidate
+
+
+def _conflict_share(series: PoseSeries) -> float:
+    return series.conflicts / len(series) if len(series) else 0.0
 
 
 def _bodies(index: BagIndex, frame: str, topic: PoseTopic, samples: Samples) -> list[str]:

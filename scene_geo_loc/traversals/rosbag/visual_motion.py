@@ -95,7 +95,9 @@ class VisualMotion:
         self._ordinals = ordinals
         self._stamps = np.asarray(topic.stamps_ns, np.int64)[ordinals]
         self._pairs: list[_Pair] = []
-        self._starts = _spread(len(self._stamps) - 1) if camera is not None else []
+        # The images of a video cannot be decoded one by one.
+        shows = camera is not None and not topic.video
+        self._starts = _spread(len(self._stamps) - 1) if shows else []
         self._open = ExitStack()
 
     def __enter__(self) -> VisualMotion:
@@ -181,6 +183,8 @@ class VisualMotion:
     @cached_property
     def changes(self) -> bool | None:
         """True if the view changes over the recording, False if it stays; None where images are too few."""
+        if self._topic.video:
+            return None
         few = sorted({round(index) for index in np.linspace(0, len(self._stamps) - 1, 6)})
         images = [self._decoded(index) for index in few]
         views = [_thumbnail(image) for image in images if image is not None]

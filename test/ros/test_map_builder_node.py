@@ -34,6 +34,7 @@ from scene_geo_loc.ros.common.messages import (
     transform_message,
 )
 from scene_geo_loc.ros.map_builder.node import MapBuilderNode
+from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL
 from scene_geo_loc.traversals.rosbag.bag import Bag
 from scene_geo_loc.traversals.rosbag.traversal import RosbagTraversal
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
@@ -257,6 +258,51 @@ def test_images_and_scans_reach_the_builder_in_order_of_time(world: Any, picture
     drive.image(START + 8 * SECOND // 10)
     world.wait(lambda: len(drive.builder.order) == 3, "two images and a scan")
     assert drive.builder.order == sorted(drive.builder.order)
+
+
+@pytest.mark.parametrize(("axes", "child"), [("auto", True), ("body", False), ("auto", False)])
+def test_images_in_a_body_frame_have_the_pose_of_the_optical_one(
+    world: Any, picture: np.ndarray, axes: str, child: bool
+) -> None:
+    drive = Drive(world, picture, image_frame=axes)
+    frames = {("base_link", "camera_link"): np.eye(4)}
+    if child:
+        frames["camera_link", "camera_link_optical"] = T_BODY_OPTICAL
+    transforms = [transform_message(0, *names, T) for names, T in frames.items()]
+    world.publish("/tf_static", TFMessage(transforms=transforms), latched=True)
+    tree = drive.node._input._tree
+    world.wait(lambda: all(tree.connects("base_link", frame) for _, frame in frames), "the frames")
+    drive.transform(START)
+    world.publish("camera/image_raw", image_message(START, "camera_link", picture))
+    frame = world.wait(lambda: drive.builder.frames, "a frame")[0]
+    expected = T_map_base(START) @ (T_BODY_OPTICAL if child or axes == "body" else np.eye(4))
+    np.testing.assert_allclose(frame.T_map_camera, expected, atol=1e-9)
+
+
+def test_depth_of_another_camera_is_registered_by_its_mounting(world: Any, picture: np.ndarray) -> None:
+    drive = Drive(world, picture, depth_topic="depth/image_raw")
+    mounting = transform_message(
+        0, "camera_optical_frame", "depth_optical", make_pose(np.eye(3), [0.5, 0, 0])
+    )
+    world.publish("/tf_static", TFMessage(transforms=[mounting]), latched=True)
+    info = CameraInfo(width=64, height=48)
+    info.k = np.array([50.0, 0, 32, 0, 50, 24, 0, 0, 1])
+
+    def is_known() -> bool:
+        world.publish("depth/camera_info", info)
+        return drive.node._input._tree.knows("depth_optical") and len(drive.node._input._depth_infos) > 0
+
+    world.wait(is_known, "the depth camera")
+    drive.transform(START)
+    millimetres = np.full((48, 64), 2500, np.uint16)
+    depth = Image(height=48, width=64, encoding="16UC1", step=128, data=millimetres.tobytes())
+    depth.header.stamp, depth.header.frame_id = ns_to_stamp(START), "depth_optical"
+    world.publish("depth/image_raw", depth)
+    drive.image(START)
+    frame = world.wait(lambda: drive.builder.frames, "a frame")[0]
+    # The depth camera is 0.5 m to the right: 10 pixels at 2.5 m.
+    assert np.isnan(frame.depth[:, :10]).all()
+    np.testing.assert_allclose(frame.depth[:, 10:], 2.5)
 
 
 def test_a_depth_image_goes_with_the_image_of_its_stamp(world: Any, picture: np.ndarray) -> None:

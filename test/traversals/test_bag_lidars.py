@@ -110,3 +110,27 @@ def test_a_gap_of_the_poses_is_named_with_its_transform(
     assert poses == [True, *[False] * 69, True]
     assert "69 of 71 images have no pose" in caplog.text
     assert "from map to odom on TF has a gap of 7.0 s" in caplog.text
+
+
+def test_the_lidar_is_taken_among_other_clouds(tmp_path: Path) -> None:
+    dense = np.random.default_rng(0).uniform(1, 20, (1200, 3))
+
+    def clouds(bag: BagWriter, i: int) -> Any:
+        if i % 3 == 0:
+            bag.points("/lidar/points", stamp(i), "lidar_link", dense)
+        bag.points("/lidar/points_filtered", stamp(i), "lidar_link", dense)
+        bag.points("/slam/points", stamp(i), "map", dense)
+        bag.points("/camera/points", stamp(i), "camera_optical_frame", dense)
+        bag.points("/radar/points", stamp(i), "radar", dense[:50])
+        bag.laser_scan("/scan", stamp(i), "lidar_link", [2.0], [0], 0.0, 0.1, 0.0, 0.1, 50.0)
+
+    bag = write_drive(tmp_path / "drive", extra=clouds)
+    source = RosbagTraversal(bag).sources[-2]
+    assert source.name == "/lidar/points"
+    reasons = {other.name: other.reason for other in source.passed_over}
+    assert "`filtered`" in reasons["/lidar/points_filtered"]
+    assert "frame map" in reasons["/slam/points"]
+    assert "depth camera" in reasons["/camera/points"]
+    assert "50 points" in reasons["/radar/points"]
+    assert "planar" in reasons["/scan"]
+    assert RosbagTraversal(bag, points="/radar/points").sources[-2].name == "/radar/points"

@@ -203,6 +203,8 @@ def test_colours_that_are_shared_by_two_columns_need_an_even_width() -> None:
         ("/tof/intensity", "16UC1", ImageKind.PICTURE),
         ("/zed/confidence/confidence_map", "32FC1", ImageKind.OTHER),
         ("/camera/depth/image_raw", "rgb8", ImageKind.PICTURE),
+        ("/camera/depth/image_raw/compressed", "png", ImageKind.DEPTH),
+        ("/depth_camera/image_raw/compressed", "jpeg", ImageKind.PICTURE),
         ("/camera/image_raw/compressed", "rgb8; jpeg compressed bgr8", ImageKind.PICTURE),
     ],
 )

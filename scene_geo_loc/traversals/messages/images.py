@@ -103,6 +103,8 @@ _MEASURED = {"ir", "infra", "infra1", "infra2", "infrared", "amplitude", "intens
     "temperature",
 }
 """Words of topics whose single-channel images are pictures, although they have an encoding of depth."""
+_UNTOLD = ("jpeg", "jpg", "png", "tiff")
+"""Formats of compressed images that do not say the encoding of the pixels."""
 _OTHER = {"confidence", "statemap", "disparity", "labels", "segmentation"}
 """Words of topics whose single-channel images are neither pictures nor depth."""
 
@@ -115,6 +117,8 @@ def kind_of(topic: str, encoding: str) -> ImageKind:
     layout = encoding.partition(";")[0].strip()
     if "compressedDepth" in encoding:
         return ImageKind.DEPTH
+    if layout in _UNTOLD and any(_is_depth_word(part) for part in topic.lower().split("/")):
+        return ImageKind.DEPTH
     if layout not in (*DEPTH_ENCODINGS, "mono16"):
         return ImageKind.PICTURE
     for part in reversed(topic.lower().split("/")):
@@ -126,6 +130,11 @@ def kind_of(topic: str, encoding: str) -> ImageKind:
         if "depth" in part:
             return ImageKind.DEPTH
     return ImageKind.PICTURE if layout == "mono16" else ImageKind.DEPTH
+
+
+def _is_depth_word(part: str) -> bool:
+    words = set(part.split("_"))
+    return "depth" in words and not words & {"camera", "cam"}
 
 
 class ImageDecoder:

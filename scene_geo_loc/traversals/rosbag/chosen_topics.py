@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scene_geo_loc.traversals.rosbag.bag import Bag
 from scene_geo_loc.traversals.rosbag.index import CAMERA_INFO, LASER_SCAN, POINT_CLOUDS, BagIndex, ImageTopic
+from scene_geo_loc.traversals.rosbag.lidars import LidarChoice
 from scene_geo_loc.traversals.sources import PassedOver, Reason, Role, SensorSource
 
 
@@ -87,23 +88,19 @@ def depth_source(index: BagIndex, image: ImageTopic, taken: ImageTopic | None, n
     )
 
 
-def lidar_source(bag: Bag, taken: str | None, named: bool) -> SensorSource:
+def lidar_source(bag: Bag, choice: LidarChoice, named: bool) -> SensorSource:
     """Returns the record of the lidar."""
-    others = [topic for topic in bag.of_kind(*POINT_CLOUDS, LASER_SCAN) if topic != taken]
+    taken = choice.topic
     if taken is None:
         return SensorSource(Role.LIDAR)
-
-    def why_not(topic: str) -> str:
-        is_planar = bag.topics[topic] == LASER_SCAN and bag.topics[taken] in POINT_CLOUDS
-        return (Reason.PLANAR if is_planar else Reason.FEWER_MESSAGES).of()
-
+    others = [topic for topic in bag.of_kind(*POINT_CLOUDS, LASER_SCAN) if topic != taken]
     return SensorSource(
         Role.LIDAR,
         taken,
         bag.topics[taken],
         bag.counts[taken],
-        reason=(Reason.NAMED if named else Reason.MOST_MESSAGES if others else Reason.ONLY).of(),
+        reason=(Reason.NAMED if named else Reason.LIDAR if others else Reason.ONLY).of(),
         passed_over=tuple(
-            PassedOver(topic, bag.counts[topic], "" if named else why_not(topic)) for topic in others
+            PassedOver(topic, bag.counts[topic], choice.reasons.get(topic, "")) for topic in others
         ),
     )

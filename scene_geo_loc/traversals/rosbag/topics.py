@@ -1,4 +1,4 @@
-"""Chooses a recording's topics of the camera, of depth images and of lidar."""
+"""Chooses a recording's topics of the camera and of depth images."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import logging
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.messages.camera_info import camera_info_beside
-from scene_geo_loc.traversals.rosbag.bag import Bag
 from scene_geo_loc.traversals.rosbag.depth import unusable_depth
-from scene_geo_loc.traversals.rosbag.index import LASER_SCAN, POINT_CLOUDS, BagIndex, ImageTopic
+from scene_geo_loc.traversals.rosbag.index import BagIndex, ImageTopic
 
 logger = logging.getLogger(__name__)
 
@@ -97,21 +96,3 @@ def choose_depth(
     return min(
         usable, key=lambda topic: (topic.frame_id not in frames, topic.compressed, topic.topic), default=None
     )
-
-
-def lidar_topic(bag: Bag, wanted: str | None = None) -> str | None:
-    """Returns the wanted topic, else that with the most clouds, or without any with the most laser scans.
-
-    Raises:
-        TraversalError: there are no clouds and no scans on the wanted topic.
-    """
-    if wanted is not None:
-        scans = bag.of_kind(*POINT_CLOUDS, LASER_SCAN)
-        if wanted not in scans:
-            there = ", ".join(scans) or "none"
-            raise TraversalError(
-                f"{bag.path}: no point clouds or laser scans on {wanted}; topics with them are: {there}."
-            )
-        return wanted
-    topics = bag.of_kind(*POINT_CLOUDS) or bag.of_kind(LASER_SCAN)
-    return max(topics, key=lambda topic: bag.counts[topic], default=None)

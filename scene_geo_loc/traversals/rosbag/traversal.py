@@ -36,6 +36,7 @@ from scene_geo_loc.traversals.rosbag.chosen_topics import (
 )
 from scene_geo_loc.traversals.rosbag.depth import DepthReader
 from scene_geo_loc.traversals.rosbag.index import CAMERA_INFO, BagIndex
+from scene_geo_loc.traversals.rosbag.lidars import choose_lidar
 from scene_geo_loc.traversals.rosbag.poses import BagPoses
 from scene_geo_loc.traversals.rosbag.runs import Runs
 from scene_geo_loc.traversals.rosbag.topics import (
@@ -43,7 +44,6 @@ from scene_geo_loc.traversals.rosbag.topics import (
     choose_depth,
     choose_image,
     has_camera,
-    lidar_topic,
 )
 from scene_geo_loc.traversals.rosbag.visual_motion import VisualMotion
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
@@ -128,7 +128,8 @@ class RosbagTraversal:
         self._read_depth: DepthReader | None = None
         if self._depth is not None:
             self._read_depth = DepthReader(self._index, self._depth, self._image.frame_id, self._camera_frame)
-        self._lidar = lidar_topic(self._bag, points)
+        lidar = choose_lidar(self._bag, points)
+        self._lidar = lidar.topic
         stamps = np.asarray(self._image.stamps_ns, np.int64)
         later = np.ones(len(stamps), bool)
         later[1:] = stamps[1:] > np.maximum.accumulate(stamps)[:-1]
@@ -156,7 +157,7 @@ class RosbagTraversal:
             camera_source(self._bag, self._camera_topic, named=camera_info is not None),
             choice.sources[0],
             depth_source(self._index, self._image, self._depth, depth_topic is not None),
-            lidar_source(self._bag, self._lidar, points is not None),
+            lidar_source(self._bag, lidar, points is not None),
             choice.sources[1],
         )
         if self._lidar is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import traceback
 from abc import ABC, abstractmethod
@@ -98,6 +99,8 @@ class ManagedNode(LifecycleNode, ABC):
     def _release(self) -> None:
         self._close(self.while_active)
         self._close(self.while_configured)
+        # A localizer and its caches refer to each other: without this, maps stay in memory for a while.
+        gc.collect()
 
     def _close(self, stack: ExitStack) -> None:
         try:

@@ -13,6 +13,7 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import make_pose, transform
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.rosbag.message_types import DEFINITIONS
@@ -78,6 +79,15 @@ def test_points_of_a_livox_lidar_are_read_each_at_its_time(
         transform(base_at(1 + 0.2 * i) @ T_BASE_LIDAR, np.array([[float(i), 2.0, 3.0]]))[0] for i in range(3)
     ]
     np.testing.assert_allclose(scans[1].points_map, expected, atol=0.02)
+
+
+def test_a_recording_without_the_definition_of_a_type_says_what_to_do(tmp_path: Path, drive: Path) -> None:
+    bag = with_topic(drive, tmp_path / "livox", "/livox/lidar", LIVOX, livox)
+    with sqlite3.connect(next(bag.glob("*.db3"))) as database:
+        database.execute("UPDATE message_definitions SET encoding = 'unknown' WHERE topic_type = ?", [LIVOX])
+    database.close()
+    with pytest.raises(TraversalError, match="lacks the definition of a message type; convert it"):
+        open_traversal(bag)
 
 
 def test_packets_of_a_lidar_are_named_with_what_makes_points_of_them(

@@ -215,6 +215,8 @@ def _why_not(files: list[Path], error: Exception) -> str:
         ".bag": "; if its recording was cut off, `rosbag reindex` repairs it",
         ".db3": "; if its recording was cut off, `sqlite3 FILE .recover` saves what is there",
     }
+    if isinstance(error, KeyError) and error.args[0] == "unknown":
+        return "it lacks the definition of a message type; convert it to MCAP where that type is installed."
     if isinstance(error, KeyError):
         return f"its messages are encoded as {error.args[0]}, not as those of ROS 2 (CDR)."
     hint = repair.get(files[0].suffix, "") if files else ""

@@ -594,7 +594,10 @@ class Localizer:
         if rival is not None:
             T_map_rival, counts = rival
             estimate.alternatives = [solution.T_map_base, T_map_rival]
-            estimate.rejection = Rejection(RejectionKind.AMBIGUOUS, *counts)
+            places = " and ".join(
+                "x {:.1f} y {:.1f} z {:.1f} m".format(*T[:3, 3]) for T in estimate.alternatives
+            )
+            estimate.rejection = Rejection(RejectionKind.AMBIGUOUS, *counts, detail=places)
             return estimate
         pose, limit = solution.T_map_base, FIT_WIDTH * self._max_error_px
         self._fit_lenses(pose, [queries[i] for i in cameras])

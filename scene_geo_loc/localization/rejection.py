@@ -52,8 +52,8 @@ _SENTENCES = {
     RejectionKind.COVERAGE: "Inliers cover {percent} < {limit_percent} of the image.",
     RejectionKind.UNDETERMINED: "The inliers do not determine all six degrees of freedom of the pose.",
     RejectionKind.CONFIDENCE: "Probability that the pose is right {value:.3f} < {limit:.3f}.",
-    RejectionKind.AMBIGUOUS: "Two places look like the image: {value:.0f} matches of a keyframe agree with "
-    "one pose, and {limit:.0f} with another.",
+    RejectionKind.AMBIGUOUS: "Two places look like the image, at {detail}: {value:.0f} matches of a keyframe "
+    "agree with the one pose, and {limit:.0f} with the other.",
     RejectionKind.OTHER_LENS: "The image looks as if taken with {value:.2f} times the focal length of its "
     "intrinsics: give those of the lens, and of the image as it is cropped and resized.",
     RejectionKind.OFF_TRACK: "Pose estimate {value:.1f} m from the predicted pose: one of the two is wrong.",
@@ -77,7 +77,7 @@ class Rejection:
         kind: kind of the reason, to count and group by.
         value: the number found, in the unit of its sentence; None where the kind has none.
         limit: limit that the value is compared with; None where the kind has none.
-        detail: the message of an `INVALID_IMAGE` or an `INFERENCE`.
+        detail: the message of an `INVALID_IMAGE` or an `INFERENCE`; the positions of an `AMBIGUOUS` image.
     """
 
     kind: RejectionKind

@@ -138,6 +138,7 @@ def test_an_image_that_two_places_look_like_is_ambiguous_and_both_are_given(
         assert (estimate.status, estimate.kind) == (Status.RETRIEVED_ONLY, RejectionKind.AMBIGUOUS)
         assert estimate.covariance is None
         first, second = poses(estimate)
+        assert all(f"x {T[0, 3]:.1f} y {T[1, 3]:.1f}" in estimate.reason for T in (first, second))
         assert position_error_m(first, frame.T_map_camera) < 0.1
         assert position_error_m(second, moved(frame).T_map_camera) < 0.1
 

@@ -129,10 +129,10 @@ class SecondLook:
             "retrieved": max(RETRIEVED, settings.retrieved),
             "candidates": max(CANDIDATES, settings.candidates),
         }
-        self._limit = localizer.min_inlier_ratio
+        self._limit = localizer.verifier.limits.inlier_ratio
         self._localizer = copy.copy(localizer)
         self._localizer.settings = settings.model_copy(update=more)
-        self._localizer.min_inlier_ratio = min(1.0, STRICTER * self._limit)
+        self._localizer.verifier = localizer.verifier.stricter(min(1.0, STRICTER * self._limit))
 
     def is_due(self, estimate: PoseEstimate) -> bool:
         """Counts an image, and returns whether it takes a second look."""

@@ -14,12 +14,13 @@ from room import Room
 from scene_geo_loc.geometry.pose import Pose, position_error_m
 from scene_geo_loc.localization.confidence import MODELS, PoseSupport
 from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, PosePrior, Status
-from scene_geo_loc.localization.localizer import MAX_CONFIDENCE, Localizer
+from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.localization.rejection import RejectionKind
 from scene_geo_loc.localization.self_measurement import measure_map
 from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.tracker import Tracker
+from scene_geo_loc.localization.verification import MAX_CONFIDENCE
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.map_info import MapInfo
 from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -112,7 +113,7 @@ def test_matchers_without_a_model_state_none(tmp_path: Path, room: Room) -> None
 
 def test_a_map_of_one_room_has_no_look_alikes(one: ReferenceMap, in_one: Localizer) -> None:
     assert one.info.look_alikes is None or one.info.look_alikes.found == 0
-    assert in_one.min_confidence == 0.0
+    assert in_one.verifier.limits.confidence == 0.0
 
 
 def test_a_map_of_two_rooms_that_look_alike_says_so_and_asks_for_more_confidence(
@@ -121,7 +122,7 @@ def test_a_map_of_two_rooms_that_look_alike_says_so_and_asks_for_more_confidence
     look_alikes = twins.info.look_alikes
     assert look_alikes is not None
     assert look_alikes.found > look_alikes.asked / 2
-    assert in_twins.min_confidence == min(look_alikes.confidence, MAX_CONFIDENCE) > 0.5
+    assert in_twins.verifier.limits.confidence == min(look_alikes.confidence, MAX_CONFIDENCE) > 0.5
     assert MapInfo.model_validate(twins.info.model_dump()).look_alikes == look_alikes
 
 

@@ -177,10 +177,10 @@ def test_an_image_of_another_place_is_never_localized(localizer: Localizer) -> N
 def test_a_limit_of_zero_is_zero_and_an_unset_one_is_the_matcher_s(room_map: Path, query: Frame) -> None:
     opened = ReferenceMap.open(room_map)
     unset = Localizer(opened, device="cpu")
-    assert unset.min_inlier_ratio == unset.matcher.min_inlier_ratio > 0
-    assert unset.min_coverage == unset.matcher.min_coverage > 0
+    assert unset.verifier.limits.inlier_ratio == unset.matcher.min_inlier_ratio > 0
+    assert unset.verifier.limits.coverage == unset.matcher.min_coverage > 0
     zero = Localizer(opened, LocalizerSettings(min_inlier_ratio=0.0, min_coverage=0.0), "cpu")
-    assert (zero.min_inlier_ratio, zero.min_coverage) == (0.0, 0.0)
+    assert (zero.verifier.limits.inlier_ratio, zero.verifier.limits.coverage) == (0.0, 0.0)
     part = Room(seed=5).view(query.T_map_camera).image.copy()
     part[40:, 40:120] = query.image[40:, 40:120]
     strict = Localizer(opened, LocalizerSettings(min_coverage=0.9), "cpu")
@@ -223,14 +223,14 @@ def test_a_pose_needs_the_least_number_of_inliers(localizer: Localizer, room_map
 def test_a_pose_that_its_matches_agree_with_roughly_is_that_of_a_place_that_looks_alike(
     localizer: Localizer, room_map: Path, query: Frame
 ) -> None:
-    assert localizer.min_precise_ratio > 0
+    assert localizer.verifier.limits.precise_ratio > 0
     assert localizer.localize(query).status is Status.LOCALIZED
     strict = Localizer(ReferenceMap.open(room_map), LocalizerSettings(min_precise_ratio=0.95), "cpu")
     estimate = strict.localize(query)
     assert estimate.status is Status.RETRIEVED_ONLY
     assert estimate.rejection is not None
     assert (estimate.kind, estimate.rejection.limit) == (RejectionKind.PRECISE_RATIO, 0.95)
-    assert estimate.inlier_ratio > estimate.rejection.value > localizer.min_precise_ratio
+    assert estimate.inlier_ratio > estimate.rejection.value > localizer.verifier.limits.precise_ratio
 
 
 def test_matches_that_agree_in_a_part_of_the_image_only_are_not_believed(
@@ -242,8 +242,11 @@ def test_matches_that_agree_in_a_part_of_the_image_only_are_not_believed(
     localizer = Localizer(ReferenceMap.open(room_map), LocalizerSettings(min_coverage=0.9), "cpu")
     estimate = localizer.localize(CameraImage(image, query.camera))
     assert estimate.status is Status.RETRIEVED_ONLY
-    assert (estimate.kind, estimate.rejection.limit) == (RejectionKind.COVERAGE, localizer.min_coverage)
-    assert estimate.inlier_ratio > localizer.min_inlier_ratio
+    assert (estimate.kind, estimate.rejection.limit) == (
+        RejectionKind.COVERAGE,
+        localizer.verifier.limits.coverage,
+    )
+    assert estimate.inlier_ratio > localizer.verifier.limits.inlier_ratio
 
 
 def test_a_place_that_looks_like_no_keyframe_is_lost(room_map: Path, query: Frame) -> None:

@@ -209,7 +209,7 @@ def test_a_map_of_format_2_is_matched_by_all_cells(
     localizer = Localizer(ReferenceMap.open(path), device="cpu")
     assert len(localizer.matcher.storage.read(localizer.map.features_of(0)).pixels) == 1200
     assert estimate.cameras[0].candidates[0].matches > 0
-    assert localizer.min_inlier_ratio == 0.13
+    assert localizer.verifier.limits.inlier_ratio == 0.13
 
 
 def test_a_match_lies_between_cells_where_the_similarities_have_their_top() -> None:

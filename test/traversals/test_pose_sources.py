@@ -415,3 +415,19 @@ def test_two_publishers_at_once_are_not_taken(
     traversal = RosbagTraversal(walk(tmp_path / "bag", both))
     assert source(traversal, "poses").name == ""
     assert "two different poses at 100% of its times" in caplog.text
+
+
+def test_a_map_that_is_fixed_to_odometry_drifts_with_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def chain(bag: BagWriter, i: int) -> None:
+        bag.transform(stamp(i), "odom", "base_link", drifting(i))
+        if i == 0:
+            bag.static_transforms(stamp(0), {("map", "odom"): np.eye(4), ("base_link", FRAME): T_BASE_CAMERA})
+
+    traversal = check(walk(tmp_path / "bag", together(chain, topic("/pose")), mounting=None), "/pose")
+    assert passed_over(traversal)["TF from map"].startswith("drifts: ")
+    assert not caplog.text
+    alone = RosbagTraversal(walk(tmp_path / "alone", chain, mounting=None))
+    assert (source(alone, "poses").name, alone.map_frame) == ("TF", "map")
+    assert "the poses are of odometry" in caplog.text

@@ -408,6 +408,7 @@ def _odometry(found: Sequence[Candidate], chosen: Candidate | None) -> Candidate
         candidate
         for candidate in found
         if candidate.rank.drifts
+        and candidate.rank is not Rank.MAP_OF_ODOMETRY_TF
         and candidate.is_connected
         and not (candidate.topic and command_word(candidate.name))
         and (chosen is None or candidate.name != chosen.name)
@@ -428,6 +429,7 @@ def _reason(candidate: Candidate) -> str:
         Rank.GLOBAL_TF: Reason.GLOBAL_TF,
         Rank.GLOBAL_TOPIC: Reason.GLOBAL_TOPIC,
         Rank.ROOT_TF: Reason.ROOT_TF,
+        Rank.MAP_OF_ODOMETRY_TF: Reason.ODOMETRY,
         Rank.ODOMETRY_TOPIC: Reason.ODOMETRY,
         Rank.ODOMETRY_TF: Reason.ODOMETRY,
     }

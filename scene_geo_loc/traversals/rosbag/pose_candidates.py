@@ -30,7 +30,7 @@ TF = "TF"
 """Name of the poses that are transforms from the map to the camera."""
 INTERVAL_S = 1.0
 """Time over which motions are compared: odometry has hardly drifted."""
-MAX_SAMPLES = 600
+MAX_SAMPLES = 300
 """Images at most at which motions are compared, evenly spread."""
 STILL_M, STILL_RAD = 0.02, np.deg2rad(0.5)
 """Poses that stay within this do not move."""
@@ -53,13 +53,14 @@ class Rank(IntEnum):
     GLOBAL_TF = 1
     GLOBAL_TOPIC = 2
     ROOT_TF = 3
-    ODOMETRY_TOPIC = 4
-    ODOMETRY_TF = 5
+    MAP_OF_ODOMETRY_TF = 4
+    ODOMETRY_TOPIC = 5
+    ODOMETRY_TF = 6
 
     @property
     def drifts(self) -> bool:
         """True for odometry."""
-        return self >= Rank.ODOMETRY_TOPIC
+        return self >= Rank.MAP_OF_ODOMETRY_TF
 
 
 @dataclass(frozen=True)
@@ -294,7 +295,13 @@ def tf_candidates(index: BagIndex, frame: str, samples: Samples) -> list[Candida
         if tree.is_static(root, frame) and not has_name:
             continue
         moving = tree.moving_between(root, frame).values()
-        rank = Rank.ODOMETRY_TF if is_odometry(root) else Rank.GLOBAL_TF if has_name else Rank.ROOT_TF
+        odometry = [name for name in tree.chain(root, frame)[1:] if is_odometry(name)]
+        if is_odometry(root):
+            rank = Rank.ODOMETRY_TF
+        elif any(tree.is_static(root, name) for name in odometry):
+            rank = Rank.MAP_OF_ODOMETRY_TF  # nothing corrects the odometry
+        else:
+            rank = Rank.GLOBAL_TF if has_name else Rank.ROOT_TF
         poses = BagPoses(root, TF, tree, root, None)
         messages = min((len(series) for series in moving), default=0)
         candidate = Candidate(poses, f"{TF} from {root}", TF, messages, rank, frame, samples)

@@ -55,5 +55,5 @@ class ConfidenceModel:
         return 1 / (1 + math.exp(min(-log_odds, 700.0)))
 
 
-MODELS = {"keypoints": ConfidenceModel(18.64, PoseSupport(2.188, 4.55, 2.929, -0.747))}
+MODELS = {"keypoints": ConfidenceModel(16.66, PoseSupport(2.278, 4.39, 2.902, -1.091))}
 """Models by the name of the matcher."""

@@ -91,12 +91,19 @@ def test_the_pose_of_a_camera_without_the_file_of_the_truth_is_relative_to_the_b
         ("cam0/sensor.yaml", sensor(np.zeros((4, 4)), LENS), "no rigid transform"),
         ("cam0/sensor.yaml", sensor(np.eye(4), LENS.replace("32, 24", "64, 48")), "32 x 24"),
         ("cam0/data.csv", "1 2\n", "line 1: expected `stamp_ns,file`"),
+        ("cam0/data.csv", f"{10**20},a.png\n", "line 1: expected `stamp_ns,file`"),
         ("state_groundtruth_estimate0/data.csv", "1,2,3\n", "line 1"),
     ],
 )
 def test_damaged_files_are_named(sequence: Path, file: str, text: str, words: str) -> None:
     (sequence / "mav0" / file).write_text(text)
     with pytest.raises(TraversalError, match=words):
+        open_traversal(sequence)
+
+
+def test_a_table_that_is_no_text_is_named(sequence: Path) -> None:
+    (sequence / "mav0" / "cam0" / "data.csv").write_bytes(bytes([0xFF, 0xFE, 0x80]))
+    with pytest.raises(TraversalError, match="list of images cannot be read"):
         open_traversal(sequence)
 
 

@@ -7,6 +7,7 @@ and the pose of the camera in the body, T_BS.  The ground truth has poses of a s
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -84,14 +85,20 @@ def _images(camera: Path) -> list[tuple[int, Path]]:
     """Returns stamps in nanoseconds and images, by `data.csv` or by the names of the files."""
     table = camera / "data.csv"
     if not table.is_file():
-        found = [path for path in (camera / "data").iterdir() if path.stem.isdigit()]
+        found = [path for path in (camera / "data").iterdir() if re.fullmatch(r"\d{1,18}|1\d{18}", path.stem)]
         return sorted((int(path.stem), path) for path in found)
+    try:
+        lines = table.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TraversalError(f"{table}: the list of images cannot be read ({error}).") from error
     images = []
-    for number, line in enumerate(table.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#"):
             continue
         try:
             stamp, name = (field.strip() for field in line.split(",")[:2])
+            if not 0 <= int(stamp) <= np.iinfo(np.int64).max:
+                raise ValueError(f"{stamp} is no stamp in nanoseconds")
             images.append((int(stamp), camera / "data" / Path(name).name))
         except ValueError as error:
             raise TraversalError(
@@ -113,7 +120,7 @@ def _T_body_sensor(path: Path) -> Pose:
         values = yaml.safe_load(path.read_text(encoding="utf-8-sig")) or {}
         T_BS = values.get("T_BS", {"data": np.eye(4).reshape(-1)})
         T = pose_of(np.array(T_BS["data"], np.float64))
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TraversalError(f"{path}: expected T_BS with 16 numbers ({error}).") from error
     if T is None:
         raise TraversalError(f"{path}: T_BS is no rigid transform.")

@@ -20,7 +20,7 @@ from scene_geo_loc.localization.estimate import (
     PoseEstimate,
     Status,
 )
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.skipped import Skipped
 

@@ -67,7 +67,7 @@ def evaluate(
     from scene_geo_loc.localization.estimate import SECOND_LOOK, LocalizerSettings
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.localization.session import Session
-    from scene_geo_loc.localization.tracker import Tracker
+    from scene_geo_loc.localization.tracking.tracker import Tracker
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.metrics.covariance_calibration import covariance_calibration
     from scene_geo_loc.metrics.pose_error import summarize

@@ -38,7 +38,7 @@ def localize(
     from scene_geo_loc.localization.estimate import LocalizerSettings
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.localization.session import Session
-    from scene_geo_loc.localization.tracker import Tracker
+    from scene_geo_loc.localization.tracking.tracker import Tracker
     from scene_geo_loc.mapping.reference_map import ReferenceMap
 
     traversal = source.open()

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.localization.lens import LensEstimate
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.retrieval.image_sequence import KeyframeVotes
+from scene_geo_loc.localization.verification.lens import LensEstimate
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 
 SECOND_LOOK = "second_look"
 """Name of the step in the timings of an estimate that was in doubt."""

@@ -36,14 +36,14 @@ from scene_geo_loc.localization.estimate import (
 from scene_geo_loc.localization.pnp import CameraMatches, refine_pnp
 from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, Stopwatch, camera_images
 from scene_geo_loc.localization.reading_size import reading_size, resized_pixels
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, no_images
 from scene_geo_loc.localization.retrieval.retriever import Retriever
 from scene_geo_loc.localization.second_look import SecondLook
 from scene_geo_loc.localization.solution import Solution, all_of, by_camera, by_candidate, propose
 from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH, rerank_inliers
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframe, StoredKeyframes
-from scene_geo_loc.localization.verification import RIVAL_SIMILARITY, Limits, Verifier
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.verification.verification import RIVAL_SIMILARITY, Limits, Verifier
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers import make_matcher
 from scene_geo_loc.matchers.base import Matcher

@@ -15,10 +15,10 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.estimate import Candidate, Matches
-from scene_geo_loc.localization.lens import LensFit
 from scene_geo_loc.localization.pnp import CameraMatches, ideal_pixels
-from scene_geo_loc.localization.rejection import Rejection
 from scene_geo_loc.localization.retrieval.image_sequence import KeyframeVotes
+from scene_geo_loc.localization.verification.lens import LensFit
+from scene_geo_loc.localization.verification.rejection import Rejection
 from scene_geo_loc.traversals.frame import Frame
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.localization.estimate import CameraEstimate, PoseEstimate, PosePrior, Status
 from scene_geo_loc.localization.query import CameraImage, Stopwatch
-from scene_geo_loc.localization.rejection import RejectionKind
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages
+from scene_geo_loc.localization.verification.rejection import RejectionKind
 
 if TYPE_CHECKING:
     from scene_geo_loc.localization.localizer import Localizer

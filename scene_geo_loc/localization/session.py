@@ -30,12 +30,12 @@ from dataclasses import dataclass, replace
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.estimate import PoseEstimate, PosePrior, Status
-from scene_geo_loc.localization.lens import LensEstimate, LensMonitor
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.query import Query
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.retrieval.image_sequence import ImageSequence
-from scene_geo_loc.localization.tracker import TrackedPose, Tracker
+from scene_geo_loc.localization.tracking.tracker import TrackedPose, Tracker
+from scene_geo_loc.localization.verification.lens import LensEstimate, LensMonitor
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import Pose, position_error_m, rotation_error_deg
 from scene_geo_loc.localization.estimate import Status
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 
 WITHIN = {"0.1 m 5°": (0.1, 5.0), "0.25 m 2°": (0.25, 2.0), "0.5 m 5°": (0.5, 5.0), "5 m 10°": (5.0, 10.0)}
 """Bounds on the position error (metres) and rotation error (degrees) whose shares are reported.

@@ -17,7 +17,7 @@ from scene_geo_loc.localization.match_picture import (
     metres,
     most_supporting_keyframe,
 )
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.metrics.pose_error import QueryRecord, errors_of
 
 if TYPE_CHECKING:

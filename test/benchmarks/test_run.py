@@ -9,8 +9,8 @@ import pytest
 
 from scene_geo_loc.benchmarks.localization.run import localize_traversal
 from scene_geo_loc.localization.estimate import Status
-from scene_geo_loc.localization.rejection import RejectionKind
 from scene_geo_loc.localization.session import Session
+from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.metrics.pose_error import errors_of, summarize
 from scene_geo_loc.reports.examples import choose_examples, draw_examples
 

@@ -15,9 +15,9 @@ from scene_geo_loc.benchmarks.localization.tracking import gaps_of, kidnap, with
 from scene_geo_loc.geometry.lie import displaced
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
 from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, Status
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.session import Session
-from scene_geo_loc.localization.tracker import Tracker
+from scene_geo_loc.localization.tracking.tracker import Tracker
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.metrics.covariance_calibration import covariance_calibration
 from scene_geo_loc.metrics.pose_error import QueryRecord, summarize
 from scene_geo_loc.traversals.frame import Frame, PassOver, read_all

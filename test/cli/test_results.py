@@ -6,7 +6,7 @@ import pytest
 
 from scene_geo_loc.cli.results.poses import print_reasons, print_retrieval
 from scene_geo_loc.localization.estimate import Status
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.metrics.pose_error import QueryRecord
 from scene_geo_loc.metrics.published.bmvc2019 import MedianErrors
 

@@ -12,15 +12,15 @@ import pytest
 from room import Room
 
 from scene_geo_loc.geometry.pose import Pose, position_error_m
-from scene_geo_loc.localization.confidence import MODELS, PoseSupport
 from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, PosePrior, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.query import CameraImage
-from scene_geo_loc.localization.rejection import RejectionKind
 from scene_geo_loc.localization.self_measurement import measure_map
 from scene_geo_loc.localization.session import Session
-from scene_geo_loc.localization.tracker import Tracker
-from scene_geo_loc.localization.verification import MAX_CONFIDENCE
+from scene_geo_loc.localization.tracking.tracker import Tracker
+from scene_geo_loc.localization.verification.confidence import MODELS, PoseSupport
+from scene_geo_loc.localization.verification.rejection import RejectionKind
+from scene_geo_loc.localization.verification.verification import MAX_CONFIDENCE
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.map_info import MapInfo
 from scene_geo_loc.mapping.reference_map import ReferenceMap

@@ -15,7 +15,7 @@ from scene_geo_loc.localization.estimate import Candidate, Matches, PoseEstimate
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.pnp import CameraMatches, refine_pnp, spread
 from scene_geo_loc.localization.query import QueryMatches
-from scene_geo_loc.localization.rejection import RejectionKind
+from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame

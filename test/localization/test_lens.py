@@ -14,7 +14,11 @@ from seen import CAMERA, FAR_AWAY, seen_points
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, make_pose, position_error_m, transform
 from scene_geo_loc.localization.estimate import Status
-from scene_geo_loc.localization.lens import (
+from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.localization.pnp import CameraMatches, refine_pnp
+from scene_geo_loc.localization.query import CameraImage
+from scene_geo_loc.localization.session import Session
+from scene_geo_loc.localization.verification.lens import (
     LEAST_STD,
     OTHER_LENS,
     FocalScale,
@@ -23,11 +27,7 @@ from scene_geo_loc.localization.lens import (
     LensMonitor,
     fit_lens,
 )
-from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.pnp import CameraMatches, refine_pnp
-from scene_geo_loc.localization.query import CameraImage
-from scene_geo_loc.localization.rejection import RejectionKind
-from scene_geo_loc.localization.session import Session
+from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 

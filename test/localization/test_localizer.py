@@ -18,9 +18,9 @@ from scene_geo_loc.geometry.pose import inverse, position_error_m, rotation_erro
 from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, PosePrior, Status
 from scene_geo_loc.localization.localizer import MIN_RERANK_INLIERS, Localizer
 from scene_geo_loc.localization.query import CameraImage
-from scene_geo_loc.localization.rejection import RejectionKind
 from scene_geo_loc.localization.solvers import robust_pnp
 from scene_geo_loc.localization.solvers.base import PnpSolver
+from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.map_info import (
     PLACE_AXES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 
 
 @pytest.mark.parametrize("kind", RejectionKind)

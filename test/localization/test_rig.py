@@ -14,7 +14,7 @@ from scene_geo_loc.geometry.pose import inverse, make_pose, position_error_m, ro
 from scene_geo_loc.localization.estimate import Candidate, Matches, PosePrior, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.query import CameraImage, QueryMatches
-from scene_geo_loc.localization.rejection import RejectionKind
+from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame
 

@@ -20,10 +20,10 @@ from scene_geo_loc.localization.estimate import (
 )
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.query import CameraImage
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, KeyframeVotes, no_images
 from scene_geo_loc.localization.session import Session
-from scene_geo_loc.localization.tracker import Tracker
+from scene_geo_loc.localization.tracking.tracker import Tracker
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 HERE = make_pose(np.eye(3), (1.0, 2.0, 0.0))

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.lie import difference, displaced, motion_of, twist_of
 from scene_geo_loc.geometry.pose import Pose, make_pose
-from scene_geo_loc.localization.track_state import SHARED, TrackState
+from scene_geo_loc.localization.tracking.track_state import SHARED, TrackState
 
 HERE = make_pose(Rotation.from_euler("zyx", [70, 10, -5], degrees=True).as_matrix(), (30.0, -4.0, 2.0))
 STEP = make_pose(Rotation.from_euler("y", 8, degrees=True).as_matrix(), (0.1, -0.05, 3.0))

@@ -17,8 +17,8 @@ from scene_geo_loc.geometry.pose import (
     rotation_error_deg,
 )
 from scene_geo_loc.localization.estimate import PoseEstimate, PosePrior, Status
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
-from scene_geo_loc.localization.tracker import TrackedPose, Tracker, TrackerSettings
+from scene_geo_loc.localization.tracking.tracker import TrackedPose, Tracker, TrackerSettings
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 
 TENTH = 100_000_000
 FIX = np.diag([0.05**2] * 3 + [0.004**2] * 3)

@@ -32,7 +32,7 @@ from scene_geo_loc.core.errors import CheckpointError, InferenceError, MapError
 from scene_geo_loc.geometry.pose import position_error_m
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.rejection import RejectionKind
+from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.mapping.builder import MapBuilder
 from scene_geo_loc.mapping.map_info import FileRecord, read_info, sha256_of, write_info
 from scene_geo_loc.mapping.reference_map import ReferenceMap

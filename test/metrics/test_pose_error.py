@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.pose import Pose, make_pose
 from scene_geo_loc.localization.estimate import Status
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.metrics.pose_error import QueryRecord, errors_of, group_rejections, summarize
 
 HERE = make_pose(Rotation.from_euler("z", 40, degrees=True).as_matrix(), (3.0, -2.0, 1.0))

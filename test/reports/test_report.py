@@ -17,8 +17,8 @@ from scene_geo_loc.core.atomic import write_aside, write_json
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.match_picture import INLIER, OUTLIER, match_picture
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.session import Session
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.metrics.pose_error import QueryRecord, summarize
 from scene_geo_loc.metrics.published.bmvc2019 import MedianErrors, scene_table
 from scene_geo_loc.plots.map_view import ground_axes

@@ -23,7 +23,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import inverse
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.ros.common.counters import BadReason, Event
 from scene_geo_loc.ros.common.messages import (
     image_message,

@@ -18,8 +18,8 @@ from camera_robot import (
 
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.localization.estimate import CameraEstimate, LocalizerSettings, PoseEstimate, Status
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.retrieval.image_sequence import KeyframeVotes
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.ros.common.messages import pose_from_message, pose_with_covariance, stamp_to_ns
 
 AHEAD = make_pose(np.eye(3), (1.0, 0.0, 0.0))

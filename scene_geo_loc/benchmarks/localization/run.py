@@ -10,7 +10,7 @@ import numpy as np
 
 from scene_geo_loc.geometry.pose import inverse
 from scene_geo_loc.localization.query import CameraImage
-from scene_geo_loc.localization.rejection import RejectionKind
+from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.metrics.pose_error import QueryRecord
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.estimate import Candidate, LocalizerSettings, PosePrior
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, KeyframeVotes, sequence_votes
 from scene_geo_loc.localization.retrieval.place_check import agreement
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.mapping.map_info import PLACE_AXES
 from scene_geo_loc.mapping.place_cells import PlaceCells
 from scene_geo_loc.mapping.reference_map import ReferenceMap

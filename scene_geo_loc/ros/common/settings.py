@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from scene_geo_loc.localization.estimate import LocalizerSettings
-from scene_geo_loc.localization.tracker import TrackerSettings
+from scene_geo_loc.localization.tracking.tracker import TrackerSettings
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.ros.common.parameters import OptionalTopicName, TopicName, setting
 

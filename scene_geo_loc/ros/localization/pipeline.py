@@ -24,7 +24,7 @@ from scene_geo_loc.localization.estimate import PoseEstimate
 from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.solvers.robust_pnp import pnp_solver
-from scene_geo_loc.localization.tracker import TrackedPose, Tracker
+from scene_geo_loc.localization.tracking.tracker import TrackedPose, Tracker
 from scene_geo_loc.networks.runtime.extractor import has_contrast
 from scene_geo_loc.ros.common.camera_input import CameraInput, StampOrder
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Event

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.traversals.formats import ImageFrame
 from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL, UPRIGHT, is_optical_name
-from scene_geo_loc.traversals.rosbag.frame_names import is_base
 from scene_geo_loc.traversals.rosbag.index import BagIndex
-from scene_geo_loc.traversals.rosbag.poses import BagPoses
-from scene_geo_loc.traversals.rosbag.visual_motion import VisualMotion
+from scene_geo_loc.traversals.rosbag.poses.bag_poses import BagPoses
+from scene_geo_loc.traversals.rosbag.poses.frame_names import is_base
+from scene_geo_loc.traversals.rosbag.poses.visual_motion import VisualMotion
 
 logger = logging.getLogger(__name__)
 

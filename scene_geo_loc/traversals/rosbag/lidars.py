@@ -9,8 +9,8 @@ from typing import Any
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.messages.transforms import frame_name
 from scene_geo_loc.traversals.rosbag.bag import Bag
-from scene_geo_loc.traversals.rosbag.frame_names import is_odometry, is_world
 from scene_geo_loc.traversals.rosbag.index import LASER_SCAN, POINT_CLOUDS
+from scene_geo_loc.traversals.rosbag.poses.frame_names import is_odometry, is_world
 from scene_geo_loc.traversals.sources import Reason
 
 MIN_POINTS, MIN_SHARE = 1000, 0.25

@@ -27,7 +27,6 @@ from scene_geo_loc.traversals.messages.transforms import frame_name
 from scene_geo_loc.traversals.messages.video import VideoDecoder, VideoImage
 from scene_geo_loc.traversals.rosbag.bag import SUFFIXES, Bag, BagMessage, is_bag
 from scene_geo_loc.traversals.rosbag.camera_frame import axes_by_motion
-from scene_geo_loc.traversals.rosbag.choose_poses import NO_POSES, choose_poses
 from scene_geo_loc.traversals.rosbag.chosen_topics import (
     camera_source,
     depth_source,
@@ -37,7 +36,9 @@ from scene_geo_loc.traversals.rosbag.chosen_topics import (
 from scene_geo_loc.traversals.rosbag.depth import DepthReader
 from scene_geo_loc.traversals.rosbag.index import CAMERA_INFO, BagIndex
 from scene_geo_loc.traversals.rosbag.lidars import choose_lidar
-from scene_geo_loc.traversals.rosbag.poses import BagPoses
+from scene_geo_loc.traversals.rosbag.poses.bag_poses import BagPoses
+from scene_geo_loc.traversals.rosbag.poses.choose_poses import NO_POSES, choose_poses
+from scene_geo_loc.traversals.rosbag.poses.visual_motion import VisualMotion
 from scene_geo_loc.traversals.rosbag.runs import Runs
 from scene_geo_loc.traversals.rosbag.topics import (
     camera_topic,
@@ -45,7 +46,6 @@ from scene_geo_loc.traversals.rosbag.topics import (
     choose_image,
     has_camera,
 )
-from scene_geo_loc.traversals.rosbag.visual_motion import VisualMotion
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 from scene_geo_loc.traversals.sources import Role
 from scene_geo_loc.traversals.subset import WHOLE, Subset

@@ -14,7 +14,9 @@ from scene_geo_loc.geometry.pose import inverse
 from scene_geo_loc.geometry.pose_series import PoseSeries
 from scene_geo_loc.geometry.rotation import angle_of_matrix
 from scene_geo_loc.geometry.transform_tree import TransformTree
-from scene_geo_loc.traversals.rosbag.frame_names import (
+from scene_geo_loc.traversals.rosbag.index import ODOMETRY, BagIndex, PoseTopic
+from scene_geo_loc.traversals.rosbag.poses.bag_poses import BagPoses
+from scene_geo_loc.traversals.rosbag.poses.frame_names import (
     base_order,
     is_base,
     is_map,
@@ -23,8 +25,6 @@ from scene_geo_loc.traversals.rosbag.frame_names import (
     is_truth,
     is_world,
 )
-from scene_geo_loc.traversals.rosbag.index import ODOMETRY, BagIndex, PoseTopic
-from scene_geo_loc.traversals.rosbag.poses import BagPoses
 
 TF = "TF"
 """Name of the poses that are transforms from the map to the camera."""

@@ -14,9 +14,10 @@ from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.geometry.rotation import angle_of_matrix
 from scene_geo_loc.geometry.trajectory import read_tum
 from scene_geo_loc.traversals.rosbag.bag import TRANSFORMS
-from scene_geo_loc.traversals.rosbag.frame_names import command_word, is_map
 from scene_geo_loc.traversals.rosbag.index import ODOMETRY, BagIndex
-from scene_geo_loc.traversals.rosbag.pose_candidates import (
+from scene_geo_loc.traversals.rosbag.poses.bag_poses import BagPoses
+from scene_geo_loc.traversals.rosbag.poses.frame_names import command_word, is_map
+from scene_geo_loc.traversals.rosbag.poses.pose_candidates import (
     TF,
     Candidate,
     Rank,
@@ -25,8 +26,7 @@ from scene_geo_loc.traversals.rosbag.pose_candidates import (
     tf_candidates,
     topic_candidates,
 )
-from scene_geo_loc.traversals.rosbag.poses import BagPoses
-from scene_geo_loc.traversals.rosbag.visual_motion import PosesAt, VisualMotion, best_seen
+from scene_geo_loc.traversals.rosbag.poses.visual_motion import PosesAt, VisualMotion, best_seen
 from scene_geo_loc.traversals.sources import PassedOver, Reason, Role, SensorSource
 
 NO_POSES = "none"

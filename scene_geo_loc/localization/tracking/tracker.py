@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from scene_geo_loc.geometry.pose import Pose, inverse, position_error_m, rotation_angle_deg
 from scene_geo_loc.localization.estimate import PoseEstimate, PosePrior, Status
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
-from scene_geo_loc.localization.track_state import TrackState
+from scene_geo_loc.localization.tracking.track_state import TrackState
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 
 TURN_ACCELERATION = 0.5
 """Standard deviation of the change of angular velocity in one second, rad/s, without odometry."""

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import Pose, inverse, position_error_m, rotation_error_deg
-from scene_geo_loc.localization.confidence import MODELS, PoseSupport
 from scene_geo_loc.localization.covariance import (
     RESIDUALS_ONLY,
     MapErrors,
@@ -19,12 +18,13 @@ from scene_geo_loc.localization.covariance import (
     pose_covariance,
 )
 from scene_geo_loc.localization.estimate import Candidate, LocalizerSettings, PoseEstimate, Status
-from scene_geo_loc.localization.lens import fit_lens
 from scene_geo_loc.localization.pnp import FIT_WIDTH, spread
 from scene_geo_loc.localization.query import QueryMatches
-from scene_geo_loc.localization.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.solution import Solution, propose
 from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH
+from scene_geo_loc.localization.verification.confidence import MODELS, PoseSupport
+from scene_geo_loc.localization.verification.lens import fit_lens
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers.base import Matcher
 

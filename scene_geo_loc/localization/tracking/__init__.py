@@ -1,0 +1,1 @@
+"""Fusion of pose estimates with odometry."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.retrieval.image_sequence import KeyframeVotes
-from scene_geo_loc.localization.verification.lens import LensEstimate
+from scene_geo_loc.localization.verification.focal_scale import LensEstimate
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 
 SECOND_LOOK = "second_look"

@@ -43,7 +43,7 @@ from scene_geo_loc.localization.solution import Solution, all_of, by_camera, by_
 from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH, rerank_inliers
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframe, StoredKeyframes
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
-from scene_geo_loc.localization.verification.verification import RIVAL_SIMILARITY, Limits, Verifier
+from scene_geo_loc.localization.verification.verifier import RIVAL_SIMILARITY, Limits, Verifier
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers import make_matcher
 from scene_geo_loc.matchers.base import Matcher

@@ -17,7 +17,7 @@ from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.estimate import Candidate, Matches
 from scene_geo_loc.localization.pnp import CameraMatches, ideal_pixels
 from scene_geo_loc.localization.retrieval.image_sequence import KeyframeVotes
-from scene_geo_loc.localization.verification.lens import LensFit
+from scene_geo_loc.localization.verification.lens_fit import LensFit
 from scene_geo_loc.localization.verification.rejection import Rejection
 from scene_geo_loc.traversals.frame import Frame
 

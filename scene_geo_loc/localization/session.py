@@ -34,7 +34,7 @@ from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.query import Query
 from scene_geo_loc.localization.retrieval.image_sequence import ImageSequence
 from scene_geo_loc.localization.tracking.tracker import TrackedPose, Tracker
-from scene_geo_loc.localization.verification.lens import LensEstimate, LensMonitor
+from scene_geo_loc.localization.verification.focal_scale import LensEstimate, LensMonitor
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 
 

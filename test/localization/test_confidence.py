@@ -20,7 +20,7 @@ from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.tracking.tracker import Tracker
 from scene_geo_loc.localization.verification.confidence import MODELS, PoseSupport
 from scene_geo_loc.localization.verification.rejection import RejectionKind
-from scene_geo_loc.localization.verification.verification import MAX_CONFIDENCE
+from scene_geo_loc.localization.verification.verifier import MAX_CONFIDENCE
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.map_info import MapInfo
 from scene_geo_loc.mapping.reference_map import ReferenceMap

@@ -18,15 +18,14 @@ from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.pnp import CameraMatches, refine_pnp
 from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.localization.session import Session
-from scene_geo_loc.localization.verification.lens import (
+from scene_geo_loc.localization.verification.focal_scale import (
     LEAST_STD,
     OTHER_LENS,
     FocalScale,
     LensEstimate,
-    LensFit,
     LensMonitor,
-    fit_lens,
 )
+from scene_geo_loc.localization.verification.lens_fit import LensFit, fit_lens
 from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
-from scene_geo_loc.localization.verification.lens import LensEstimate
+from scene_geo_loc.localization.verification.focal_scale import LensEstimate
 from scene_geo_loc.ros.common.camera_input import StampOrder
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Event
 from scene_geo_loc.ros.common.diagnostics import Level, Report

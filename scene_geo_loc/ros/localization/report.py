@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from scene_geo_loc.localization.verification.lens import LensEstimate
+from scene_geo_loc.localization.verification.focal_scale import LensEstimate
 from scene_geo_loc.ros.common.counters import Counted, Event
 from scene_geo_loc.ros.common.diagnostics import Level, Report, rejected_values
 from scene_geo_loc.ros.localization.state import State

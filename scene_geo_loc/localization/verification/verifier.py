@@ -23,7 +23,7 @@ from scene_geo_loc.localization.query import QueryMatches
 from scene_geo_loc.localization.solution import Solution, propose
 from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH
 from scene_geo_loc.localization.verification.confidence import MODELS, PoseSupport
-from scene_geo_loc.localization.verification.lens import fit_lens
+from scene_geo_loc.localization.verification.lens_fit import fit_lens
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers.base import Matcher

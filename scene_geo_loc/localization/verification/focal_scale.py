@@ -1,10 +1,4 @@
-"""The focal length that matches ask for, and the doubt whether the lens is the one that its intrinsics say.
-
-With another focal length than the lens has, matches still agree with a pose, nearer or farther than the
-right one: a metre or two in a street.  Where points lie at different depths, they agree still better with the
-right focal length, which the fit of a pose finds as a seventh unknown.  Where they lie on a plane across the
-line of sight they do not tell: then the standard deviation of the focal length is large, and nothing follows.
-"""
+"""Doubt whether a lens is the one that its intrinsics say, by the focal lengths that images ask for."""
 
 from __future__ import annotations
 
@@ -13,15 +7,12 @@ import math
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.localization.covariance import normal_equations, sandwich
-from scene_geo_loc.localization.least_squares import SCALE, error_scale, gauss_newton_step, linearised, moved
-from scene_geo_loc.localization.pnp import FIT_WIDTH, CameraMatches, reprojection_errors
+if TYPE_CHECKING:  # OpenCV would slow down the help of the command line
+    from scene_geo_loc.geometry.camera import Camera
 
 _log = logging.getLogger(__name__)
 
@@ -44,15 +35,6 @@ as large as stated, in three simulated drives and a walk indoors."""
 
 SHARED_BY = 3.0
 """Number of consecutive images whose errors count as the same."""
-
-STEPS = 10
-"""Largest number of Gauss-Newton steps; mostly three are enough."""
-LARGEST_STEP = 0.1
-"""Largest change of the logarithm of the focal length in one step."""
-CONVERGED = 0.003
-"""Change of the logarithm of the focal length below which the steps end."""
-MIN_MATCHES = 12
-"""Least number of matches that a focal length is estimated from."""
 
 
 @dataclass(frozen=True)
@@ -110,76 +92,6 @@ class LensEstimate(FocalScale):
         )
 
 
-@dataclass(frozen=True)
-class LensFit(FocalScale):
-    """A focal length fitted together with a pose.
-
-    Attributes:
-        pose_by_scale: (6,) change of the camera's fitted pose by the scale's logarithm, order and axes as in
-            `covariance_of`.
-    """
-
-    pose_by_scale: NDArray[np.float64]
-
-    @property
-    def pose_covariance(self) -> NDArray[np.float64]:
-        """Covariance (6, 6) that the doubt of the focal length adds to a pose by the intrinsics.
-
-        Where the lens may be another, the focal length is the mean of the fit and of what is known before.
-        """
-        kept = OTHER**2 / (OTHER**2 + self.std**2)
-        variance = self.doubt * ((kept * math.log(self.scale)) ** 2 + kept * self.std**2)
-        return variance * np.outer(self.pose_by_scale, self.pose_by_scale)
-
-    def of(self, camera: Camera) -> LensEstimate:
-        """Returns the estimate for the camera whose image the matches are of."""
-        return LensEstimate(self.scale, self.std, camera)
-
-
-def fit_lens(
-    T_map_camera: Pose, matches: CameraMatches, max_error_px: float, block_px: float
-) -> LensFit | None:
-    """Returns the focal length that the matches of a camera near a pose ask for; None if they ask for none.
-
-    The robust fit is that of `least_squares.fit_pose` with the focal length as a seventh unknown.  The fit is
-    of this camera alone, also where it is part of a rig.
-
-    Args:
-        T_map_camera: pose of the camera, solved with its intrinsics.
-        matches: all matches of the camera.
-        max_error_px: largest reprojection error of an inlier.
-        block_px: side of a block, see `normal_equations`.
-    """
-    T, log_scale, scale_px = T_map_camera, 0.0, max_error_px
-    camera, near = matches.camera, matches
-    for _ in range(STEPS):
-        camera = _zoomed(matches.camera, log_scale)
-        near = matches.where(_errors(T, matches, camera) <= FIT_WIDTH * max_error_px)
-        if len(near) < MIN_MATCHES:
-            return None
-        residuals, J = linearised(
-            T, near.pixels, near.points_map, camera, near.points_sigma, scale_px, with_focal=True
-        )
-        squared = residuals[0] ** 2 + residuals[1] ** 2
-        scale_px = SCALE * error_scale(np.sqrt(squared[squared <= max_error_px**2]))
-        step = gauss_newton_step(residuals, J, 1 / (1 + squared / scale_px**2))
-        step *= min(1.0, LARGEST_STEP / max(abs(float(step[6])), CONVERGED))
-        T, log_scale = moved(T, step[:6]), log_scale + float(step[6])
-        if not np.isfinite(T).all() or abs(log_scale) > 1.0:
-            return None
-        if abs(step[6]) < CONVERGED:
-            break
-    equations = normal_equations(
-        T, near.pixels, near.points_map, camera, near.points_sigma, near.keyframe, block_px, with_focal=True
-    )
-    covariance = sandwich(equations)
-    if covariance is None or not np.isfinite(covariance).all():
-        return None
-    by_scale = -np.linalg.solve(equations.information[:6, :6], equations.information[:6, 6])
-    std = math.hypot(float(covariance[6, 6]) ** 0.5, LEAST_STD)
-    return LensFit(math.exp(log_scale), std, np.asarray(by_scale, np.float64))
-
-
 class LensMonitor:
     """Focal lengths of the cameras of a session, from their last images.
 
@@ -228,12 +140,3 @@ def _running(recent: Sequence[LensEstimate]) -> LensEstimate:
     shared_by = min(SHARED_BY, len(recent))
     std = math.sqrt(shared_by / float((np.array([lens.std for lens in recent]) ** -2.0).sum()))
     return replace(recent[-1], scale=math.exp(logs[order[half]]), std=math.hypot(std, LEAST_STD))
-
-
-def _zoomed(camera: Camera, log_scale: float) -> Camera:
-    scale = math.exp(log_scale)
-    return replace(camera, fx=scale * camera.fx, fy=scale * camera.fy)
-
-
-def _errors(T_map_camera: Pose, matches: CameraMatches, camera: Camera) -> NDArray[np.float64]:
-    return reprojection_errors(T_map_camera, matches.pixels, matches.points_map, camera)

@@ -115,10 +115,8 @@ class LookAlikes(BaseModel):
     confidence: float = Field(ge=0, le=1)
 
     def __str__(self) -> str:
-        return (
-            f"{self.found} of {self.asked} keyframes are localized elsewhere without their own place, with "
-            f"a confidence of at most {self.confidence:.3f}"
-        )
+        text = f"{self.found} of {self.asked} keyframes are localized elsewhere without their own place"
+        return f"{text}, with a confidence of at most {self.confidence:.3f}" if self.found else text
 
 
 class MapInfo(BaseModel):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, to_quaternion
+from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, inverse, make_pose, to_quaternion
 from scene_geo_loc.traversals.folder import FolderTraversal
 from scene_geo_loc.traversals.opening import open_traversal
 
@@ -204,3 +204,67 @@ def kitti_raw(root: Path) -> Path:
         entry("R", np.eye(3)) + entry("T", np.array([-0.8, 0.3, -0.8]))
     )
     return folder
+
+
+EUROC_START = 1_403_636_579_763_555_584
+EUROC_PERIOD = 50_000_000
+T_BODY_CAMERA = make_pose(OPTICAL_FROM_BODY.T, [0.06, -0.02, 0.01])
+T_BODY_MARKER = make_pose(np.eye(3), [0.0, 0.0, 0.1])
+
+
+def euroc_sensor(T: Pose, lens: str = "") -> str:
+    numbers = ", ".join(repr(float(value)) for value in T.reshape(-1))
+    return f"sensor_type: x\nT_BS:\n  cols: 4\n  rows: 4\n  data: [{numbers}]\n{lens}"
+
+
+EUROC_LENS = """resolution: [32, 24]
+camera_model: pinhole
+intrinsics: [30.0, 31.0, 16.5, 11.5]
+distortion_model: radial-tangential
+distortion_coefficients: [-0.28, 0.07, 0.0002, 0.00002]
+"""
+
+
+def euroc(folder: Path) -> Path:
+    """Four images, of which the first is without a pose; the body has `pose(i)` at image i."""
+    root = folder / "mav0"
+    rows = ["#timestamp [ns],filename"]
+    for i in range(4):
+        name = f"{EUROC_START + i * EUROC_PERIOD}.png"
+        write_image(root / "cam0" / "data" / name, 10 * i, grey=True)
+        rows.append(f"{EUROC_START + i * EUROC_PERIOD},{name}")
+    (root / "cam0" / "data.csv").write_text("\r\n".join(rows))
+    (root / "cam0" / "sensor.yaml").write_text(euroc_sensor(T_BODY_CAMERA, EUROC_LENS))
+    header = (
+        "#timestamp, p_RS_R_x [m], p_RS_R_y [m], p_RS_R_z [m], q_RS_w [], q_RS_x [], q_RS_y [], q_RS_z [], v"
+    )
+    rows = [header]
+    for i in range(1, 4):
+        T = pose(i) @ T_BODY_MARKER
+        x, y, z, w = to_quaternion(T)
+        rows.append(",".join(repr(float(v)) for v in (*T[:3, 3], w, x, y, z, 0.5)))
+        rows[-1] = f"{EUROC_START + i * EUROC_PERIOD},{rows[-1]}"
+    truth = root / "state_groundtruth_estimate0"
+    truth.mkdir()
+    (truth / "data.csv").write_text("\n".join(rows))
+    (truth / "sensor.yaml").write_text(euroc_sensor(T_BODY_MARKER))
+    return folder
+
+
+def ace(root: Path) -> Path:
+    """Three frames with `pose(i)` to train, and two with `pose(10 + i)` to test."""
+    calibrations = {"train": (3, "30.5"), "test": (2, "30 0 15\n0 31 11\n0 0 1\n")}
+    for split, (count, calibration) in calibrations.items():
+        folder = root / split
+        for name in ("poses", "calibration", "depth"):
+            (folder / name).mkdir(parents=True)
+        for i in range(count):
+            stem = f"seq-01-frame-{i:06d}"
+            write_image(folder / "rgb" / f"{stem}.color.png", 10 * i)
+            (folder / "poses" / f"{stem}.pose.txt").write_text(
+                "\n".join(" ".join(map(repr, row)) for row in pose(i + 10 * (split == "test")).tolist())
+            )
+            (folder / "calibration" / f"{stem}.calibration.txt").write_text(calibration)
+            depth = np.full((24, 32), 1000 * (i + 1), np.uint16)
+            cv2.imwrite(str(folder / "depth" / f"{stem}.depth.png"), depth)
+    return root

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import yaml
 
-from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.core.errors import TraversalError, reason_of
 from scene_geo_loc.traversals.datasets.colmap import camera_of_words
 from scene_geo_loc.traversals.messages.camera_info import Intrinsics
+from scene_geo_loc.traversals.text import read_text
 
 FILE_KINDS = "ROS yaml, Kalibr yaml, OpenCV yaml or xml, ORB-SLAM yaml, or cameras.txt of COLMAP"
 
@@ -45,17 +46,17 @@ def read_camera_file(path: Path, image_topic: str = "") -> Intrinsics:
     Raises:
         TraversalError: the file cannot be read, or has no camera or several.
     """
+    text = read_text(path, "calibration")
     try:
-        text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".xml":
             return _of_mapping(_opencv_xml(path))
         if path.suffix == ".txt":
             return _colmap(text)
         return _of_mapping(_one_camera(_yaml(text), image_topic))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, cv2.error, SystemError) as error:
-        raise TraversalError(f"{path}: the calibration cannot be read ({error}).") from error
+    except (OSError, yaml.YAMLError, cv2.error, SystemError) as error:
+        raise TraversalError(f"{path}: the calibration cannot be read ({reason_of(error)}).") from error
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        reason = f"it has no {error.args[0]}" if isinstance(error, KeyError) else str(error)
+        reason = f"it has no {error.args[0]}" if isinstance(error, KeyError) else reason_of(error)
         raise TraversalError(
             f"{path}: not the calibration of one camera ({reason}); it should be one of: {FILE_KINDS}."
         ) from error

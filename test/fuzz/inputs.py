@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,19 @@ from robotcar_run import RUN, write_run
 from room import Room
 from small_graphs import write_descriptor
 from traversals.test_bad_bags import as_sqlite
-from trees import cambridge, colmap, kitti_odometry, kitti_raw, rgbd, seven_scenes, tum_rgbd, twelve_scenes
+from traversals.test_camera_files import CALIBRATIONS
+from trees import (
+    ace,
+    cambridge,
+    colmap,
+    euroc,
+    kitti_odometry,
+    kitti_raw,
+    rgbd,
+    seven_scenes,
+    tum_rgbd,
+    twelve_scenes,
+)
 
 
 @dataclass(frozen=True)
@@ -199,6 +212,21 @@ def _write_bag(path: Path) -> None:
     write_drive(path, images=range(4), tf=True, odometry=True, depth=True)
 
 
+def _write_calibrations(path: Path) -> None:
+    path.mkdir()
+    for name, text in CALIBRATIONS.items():
+        (path / name).write_text(text)
+
+
+def _read_calibrations(path: Path) -> None:
+    from scene_geo_loc.traversals.camera_files import read_camera_file
+
+    for name in CALIBRATIONS:
+        intrinsics = read_camera_file(path / name)
+        with suppress(ValueError):  # of which whoever asks for the camera makes a sentence
+            intrinsics.camera()
+
+
 KINDS = {
     kind.name: kind
     for kind in (
@@ -213,12 +241,15 @@ KINDS = {
         Kind("sqlite-bag", _write_sqlite_bag, read_frames),
         Kind("tum-poses", _write_bag_with_tum_poses, _read_bag_with_tum_poses),
         Kind("robotcar", write_run, _frames_of(RUN)),
+        Kind("calibrations", _write_calibrations, _read_calibrations),
         Kind("rgbd", rgbd, read_frames),
         Kind("tum-rgbd", tum_rgbd, read_frames),
         Kind("7scenes", seven_scenes, read_frames),
         Kind("12scenes", twelve_scenes, read_frames),
         Kind("cambridge", cambridge, read_frames),
         Kind("colmap", colmap, read_frames),
+        Kind("euroc", euroc, read_frames),
+        Kind("ace", ace, read_frames),
         Kind("kitti-odometry", kitti_odometry, _frames_of("sequences/04")),
         Kind("kitti-raw", kitti_raw, _frames_of("2011_09_26/2011_09_26_drive_0001_sync")),
     )

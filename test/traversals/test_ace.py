@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from trees import pose, write_image
+from trees import ace, pose
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
@@ -16,20 +15,7 @@ from scene_geo_loc.traversals.opening import open_traversal
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
-    for split, count, calibration in (("train", 3, "30.5"), ("test", 2, "30 0 15\n0 31 11\n0 0 1\n")):
-        folder = tmp_path / split
-        for name in ("poses", "calibration", "depth"):
-            (folder / name).mkdir(parents=True)
-        for i in range(count):
-            stem = f"seq-01-frame-{i:06d}"
-            write_image(folder / "rgb" / f"{stem}.color.png", 10 * i)
-            (folder / "poses" / f"{stem}.pose.txt").write_text(
-                "\n".join(" ".join(map(repr, row)) for row in pose(i + 10 * (split == "test")).tolist())
-            )
-            (folder / "calibration" / f"{stem}.calibration.txt").write_text(calibration)
-            depth = np.full((24, 32), 1000 * (i + 1), np.uint16)
-            cv2.imwrite(str(folder / "depth" / f"{stem}.depth.png"), depth)
-    return tmp_path
+    return ace(tmp_path)
 
 
 def test_a_scene_has_both_splits_and_each_its_own_calibration(scene: Path) -> None:

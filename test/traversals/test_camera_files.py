@@ -100,20 +100,20 @@ Camera.height: 480
 COLMAP = "# Camera list\n1 OPENCV 640 480 500 510 321 240 -0.3 0.1 0.001 -0.002\n"
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("ros.yaml", ROS),
-        ("echo.yaml", ECHO),
-        ("camchain.yaml", KALIBR),
-        ("sensor.yaml", EUROC),
-        ("opencv.yml", OPENCV),
-        ("opencv.xml", XML),
-        ("orb_slam.yaml", ORB_SLAM),
-        ("cameras.txt", COLMAP),
-        ("bom.yaml", "\ufeff" + ROS),
-    ],
-)
+CALIBRATIONS = {
+    "ros.yaml": ROS,
+    "echo.yaml": ECHO,
+    "camchain.yaml": KALIBR,
+    "sensor.yaml": EUROC,
+    "opencv.yml": OPENCV,
+    "opencv.xml": XML,
+    "orb_slam.yaml": ORB_SLAM,
+    "cameras.txt": COLMAP,
+    "bom.yaml": "\ufeff" + ROS,
+}
+
+
+@pytest.mark.parametrize(("name", "text"), CALIBRATIONS.items())
 def test_calibrations_of_every_program_give_the_same_camera(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     camera = read_camera_file(tmp_path / name).camera()

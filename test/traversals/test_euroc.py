@@ -6,61 +6,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trees import pose, write_image
+from trees import (
+    EUROC_LENS,
+    EUROC_PERIOD,
+    EUROC_START,
+    T_BODY_CAMERA,
+    T_BODY_MARKER,
+    euroc,
+    euroc_sensor,
+    pose,
+)
 
 from scene_geo_loc.core.errors import TraversalError
-from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, inverse, make_pose, to_quaternion
+from scene_geo_loc.geometry.pose import inverse
 from scene_geo_loc.traversals.opening import open_traversal
-
-START = 1_403_636_579_763_555_584
-PERIOD = 50_000_000
-T_BODY_CAMERA = make_pose(OPTICAL_FROM_BODY.T, [0.06, -0.02, 0.01])
-T_BODY_MARKER = make_pose(np.eye(3), [0.0, 0.0, 0.1])
-
-
-def sensor(T: Pose, lens: str = "") -> str:
-    numbers = ", ".join(repr(float(value)) for value in T.reshape(-1))
-    return f"sensor_type: x\nT_BS:\n  cols: 4\n  rows: 4\n  data: [{numbers}]\n{lens}"
-
-
-LENS = """resolution: [32, 24]
-camera_model: pinhole
-intrinsics: [30.0, 31.0, 16.5, 11.5]
-distortion_model: radial-tangential
-distortion_coefficients: [-0.28, 0.07, 0.0002, 0.00002]
-"""
 
 
 @pytest.fixture
 def sequence(tmp_path: Path) -> Path:
-    root = tmp_path / "MH_01" / "mav0"
-    rows = ["#timestamp [ns],filename"]
-    for i in range(4):
-        name = f"{START + i * PERIOD}.png"
-        write_image(root / "cam0" / "data" / name, 10 * i, grey=True)
-        rows.append(f"{START + i * PERIOD},{name}")
-    (root / "cam0" / "data.csv").write_text("\r\n".join(rows))
-    (root / "cam0" / "sensor.yaml").write_text(sensor(T_BODY_CAMERA, LENS))
-    header = (
-        "#timestamp, p_RS_R_x [m], p_RS_R_y [m], p_RS_R_z [m], q_RS_w [], q_RS_x [], q_RS_y [], q_RS_z [], v"
-    )
-    rows = [header]
-    for i in range(1, 4):
-        T = pose(i) @ T_BODY_MARKER
-        x, y, z, w = to_quaternion(T)
-        rows.append(",".join(repr(float(v)) for v in (*T[:3, 3], w, x, y, z, 0.5)))
-        rows[-1] = f"{START + i * PERIOD},{rows[-1]}"
-    truth = root / "state_groundtruth_estimate0"
-    truth.mkdir()
-    (truth / "data.csv").write_text("\n".join(rows))
-    (truth / "sensor.yaml").write_text(sensor(T_BODY_MARKER))
-    return root.parent
+    return euroc(tmp_path / "MH_01")
 
 
 def test_images_have_their_stamps_lens_and_the_pose_of_the_camera(sequence: Path) -> None:
     for folder in (sequence, sequence / "mav0"):
         frames = list(open_traversal(folder).frames())
-        assert [frame.stamp_ns for frame in frames] == [START + i * PERIOD for i in range(4)]
+        assert [frame.stamp_ns for frame in frames] == [EUROC_START + i * EUROC_PERIOD for i in range(4)]
         assert frames[0].T_map_camera is None
         np.testing.assert_allclose(frames[2].T_map_camera, pose(2) @ T_BODY_CAMERA, atol=1e-6)
         camera = frames[0].camera
@@ -72,7 +42,7 @@ def test_without_tables_names_are_stamps_and_poses_are_unknown(sequence: Path) -
     (sequence / "mav0" / "cam0" / "data.csv").unlink()
     (sequence / "mav0" / "state_groundtruth_estimate0" / "data.csv").unlink()
     frames = list(open_traversal(sequence).frames())
-    assert frames[3].stamp_ns == START + 3 * PERIOD
+    assert frames[3].stamp_ns == EUROC_START + 3 * EUROC_PERIOD
     assert frames[3].T_map_camera is None
 
 
@@ -87,9 +57,9 @@ def test_the_pose_of_a_camera_without_the_file_of_the_truth_is_relative_to_the_b
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
-        ("cam0/sensor.yaml", "T_BS: 1\n" + LENS, "expected T_BS"),
-        ("cam0/sensor.yaml", sensor(np.zeros((4, 4)), LENS), "no rigid transform"),
-        ("cam0/sensor.yaml", sensor(np.eye(4), LENS.replace("32, 24", "64, 48")), "32 x 24"),
+        ("cam0/sensor.yaml", "T_BS: 1\n" + EUROC_LENS, "expected T_BS"),
+        ("cam0/sensor.yaml", euroc_sensor(np.zeros((4, 4)), EUROC_LENS), "no rigid transform"),
+        ("cam0/sensor.yaml", euroc_sensor(np.eye(4), EUROC_LENS.replace("32, 24", "64, 48")), "32 x 24"),
         ("cam0/data.csv", "1 2\n", "line 1: expected `stamp_ns,file`"),
         ("cam0/data.csv", f"{10**20},a.png\n", "line 1: expected `stamp_ns,file`"),
         ("state_groundtruth_estimate0/data.csv", "1,2,3\n", "line 1"),

@@ -244,7 +244,13 @@ def _verify(
 ) -> None:
     for name in names:
         record = info.files.get(name)
-        if record is not None and sha256_of(path / name, after_block) != record.sha256:
+        if record is None:
+            continue
+        try:
+            has_changed = sha256_of(path / name, after_block) != record.sha256
+        except OSError as error:
+            raise MapError(f"{path / name} cannot be read ({reason_of(error)}): {FORMAT.again}.") from error
+        if has_changed:
             raise MapError(f"{path / name} has changed since the map was built: {FORMAT.again}.")
 
 

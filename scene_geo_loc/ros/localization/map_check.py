@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 
-from scene_geo_loc.core.errors import MapError, reason_of
+from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 
@@ -62,10 +62,8 @@ class MapCheck:
             self._map.verify(self._map.large_files, self._rest)
         except _Stopped:
             return
-        except (MapError, OSError) as error:
-            self.problem = (
-                str(error) if isinstance(error, MapError) else f"The map cannot be read ({reason_of(error)})."
-            )
+        except MapError as error:
+            self.problem = str(error)
             self.status = CheckStatus.FAILED
             self._on_failure(self.problem)
         else:

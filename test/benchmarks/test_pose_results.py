@@ -9,7 +9,9 @@ import pytest
 
 from scene_geo_loc.benchmarks.poses import comparisons as pose_comparisons
 from scene_geo_loc.benchmarks.poses import table as pose_table
+from scene_geo_loc.benchmarks.poses.methods import METHODS, ODOMETRY_METHODS, RIG_METHOD
 from scene_geo_loc.benchmarks.poses.page import write_pose_results
+from scene_geo_loc.benchmarks.poses.plot import COLOURS
 from scene_geo_loc.benchmarks.poses.results import (
     MethodResult,
     Place,
@@ -214,3 +216,7 @@ def test_a_page_has_a_picture_for_each_of_two_sets_of_one_name(tmp_path: Path) -
     ]
     assert all(picture.is_file() for picture in pictures)
     assert all(f"(images/{picture.name})" in page.read_text() for picture in pictures)
+
+
+def test_every_method_has_a_colour_of_its_own() -> None:
+    assert len(set(COLOURS)) >= len({method.name for method in (*METHODS, *ODOMETRY_METHODS, RIG_METHOD)})

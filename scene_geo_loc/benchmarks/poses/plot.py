@@ -18,7 +18,8 @@ from scene_geo_loc.benchmarks.poses.results import MethodResult, PoseBenchmark, 
 from scene_geo_loc.benchmarks.poses.table import label
 from scene_geo_loc.plots.style import MUTED, PLAIN, write_figure
 
-_COLOURS = ("#e0a01b", "#12a184", "#d2456b", "#5b7fd6", "#7a4fb0")
+COLOURS = ("#e0a01b", "#12a184", "#d2456b", "#5b7fd6", "#7a4fb0", "#24b3d1", "#8a6d3b")
+"""One for each method but retrieval."""
 _EDGES = (0.5, 99.5)
 """Percentiles of the errors at the ends of the axes."""
 
@@ -86,7 +87,7 @@ def _by_map(queries: QuerySetResult) -> dict[str, list[MethodResult]]:
 
 def _colours_of(queries: QuerySetResult) -> dict[str, str]:
     steps = dict.fromkeys(method.step for method in queries.methods if not method.is_retrieval)
-    return {RETRIEVAL: MUTED, **dict(zip(steps, cycle(_COLOURS), strict=False))}
+    return {RETRIEVAL: MUTED, **dict(zip(steps, cycle(COLOURS), strict=False))}
 
 
 def _span(queries: QuerySetResult, of: str, limits: list[float]) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What a map measures of itself when it is built, by localizing its own keyframes.
+"""Measurements of a map by localizing its own keyframes, when it is built.
 
 Keyframes are localized by the features that the map keeps of them, from other keyframes:
 

@@ -82,7 +82,7 @@ class UserNetworkRecord(BaseModel):
 
 
 class MapAccuracy(BaseModel):
-    """How well the keyframes of a map agree with each other, measured when it was built.
+    """Agreement of the keyframes of a map with each other, measured when it was built.
 
     Attributes:
         position_std_m, rotation_std_deg: standard deviations of a pose along each axis, beyond those that the

@@ -38,7 +38,7 @@ class RigTraversal:
 
     @property
     def sources(self) -> list[SensorSource]:
-        """What the cameras take from their sources; what they share once."""
+        """Sources of the cameras, those that they share once."""
         found = [source for camera in self.cameras for source in sources_of(camera)]
         return [source for i, source in enumerate(found) if source not in found[:i]]
 

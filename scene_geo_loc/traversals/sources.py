@@ -92,7 +92,7 @@ class PassedOver:
 
 @dataclass(frozen=True)
 class SensorSource:
-    """What was taken for one role.
+    """The source taken for one role.
 
     Attributes:
         role: value of a `Role`.
@@ -123,7 +123,7 @@ class HasSources(Protocol):
 
     @property
     def sources(self) -> Sequence[SensorSource]:
-        """What was taken, by role."""
+        """Sources taken, by role."""
         ...
 
 

@@ -1,1 +1,1 @@
-"""Whether an estimated pose is accepted, and how far it is to be trusted."""
+"""Acceptance of estimated poses, and the confidence in them."""

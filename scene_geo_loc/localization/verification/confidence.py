@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class PoseSupport:
-    """What supports a pose.
+    """Support of a pose by its matches.
 
     Attributes:
         inlier_ratio: share of the matches that agree with it.

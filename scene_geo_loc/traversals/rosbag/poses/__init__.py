@@ -1,1 +1,1 @@
-"""Which poses of a bag are those of its camera, and what they are at a time."""
+"""Choice of the poses of a bag that are those of its camera, and their values at a time."""

@@ -1,4 +1,4 @@
-"""What names of frames and topics say, by REP-105, REP-120 and common use; evidence of last resort."""
+"""Meaning of the names of frames and topics by REP-105, REP-120 and common use; evidence of last resort."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Outcome:
 
     @property
     def is_fault(self) -> bool:
-        """Whether the package has a defect."""
+        """True if the outcome shows a defect of the package."""
         return self.name not in ("read", "refused")
 
 

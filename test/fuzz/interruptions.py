@@ -148,12 +148,13 @@ def in_child(work: Callable[[], object], kill_after_s: float | None = None, byte
         os._exit(0)
     os.close(writable)
     if kill_after_s is None:
-        end, message = "done", _answer(readable, child, LIMIT_S)
-    else:
-        time.sleep(kill_after_s)
-        os.kill(child, signal.SIGKILL)
-        end, message = "killed", _answer(readable, child, LIMIT_S)
-    return message if message else end
+        message = _answer(readable, child, LIMIT_S)
+        if not message:
+            raise Fault("the process ended without an answer: it crashed, or took too long")
+        return message
+    time.sleep(kill_after_s)
+    os.kill(child, signal.SIGKILL)
+    return _answer(readable, child, LIMIT_S) or "killed"
 
 
 def _attempt(work: Callable[[], object], bytes_limit: int) -> str:

@@ -17,7 +17,7 @@ CASES = 10
 
 
 def output_of(module: str, *arguments: str) -> str:
-    """What a program prints, in a process of its own, which has no threads while it forks."""
+    """Returns the output of a program in a process of its own, which has no threads while it forks."""
     paths = os.pathsep.join([str(TEST.parent), str(TEST), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": paths}
     command = [sys.executable, "-m", module, *arguments]

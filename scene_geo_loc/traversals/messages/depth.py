@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.traversals.messages.pixels import imdecode, pixels_of
+from scene_geo_loc.traversals.messages.pixels import fields_of, imdecode, pixels_of
 
 logger = logging.getLogger(__name__)
 
@@ -52,14 +52,7 @@ class DepthDecoder:
         """Returns (H, W) float32 metres along the optical axis, NaN where unknown. Raises ValueError."""
         if not hasattr(message, "encoding"):
             return decode_compressed_depth(message.data, message.format)
-        depth = decode_depth(
-            message.encoding,
-            message.width,
-            message.height,
-            message.step,
-            bool(message.is_bigendian),
-            message.data,
-        )
+        depth = decode_depth(*fields_of(message))
         if message.encoding != "32FC1":
             return depth
         if self._metres_per_unit is None:

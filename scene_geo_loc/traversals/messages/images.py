@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.traversals.messages.depth import DEPTH_ENCODINGS
-from scene_geo_loc.traversals.messages.pixels import imdecode, pixels_of, planes_of
+from scene_geo_loc.traversals.messages.pixels import fields_of, imdecode, pixels_of, planes_of
 from scene_geo_loc.traversals.messages.video import VideoImage
 
 _LAYOUTS: dict[str, tuple[str, int]] = {
@@ -165,7 +165,7 @@ class ImageDecoder:
         if isinstance(message, VideoImage):
             return message.pixels
         if hasattr(message, "encoding") and message.encoding in _PLANAR:
-            return _decode_planar(*_fields(message))
+            return _decode_planar(*fields_of(message))
         raw = _raw(message) if hasattr(message, "encoding") else None
         if raw is None:
             encoding, raw = _decompressed(message.data, message.format)
@@ -303,16 +303,5 @@ def _raw(message: Any) -> NDArray[Any]:
     if message.encoding not in _LAYOUTS:
         raise ValueError(f"image encoding {message.encoding!r} cannot be converted to RGB")
     kind, channels = _LAYOUTS[message.encoding]
-    encoding, *layout = _fields(message)
+    encoding, *layout = fields_of(message)
     return pixels_of(encoding, kind, channels, *layout)
-
-
-def _fields(message: Any) -> tuple[str, int, int, int, bool, Any]:
-    return (
-        message.encoding,
-        message.width,
-        message.height,
-        message.step,
-        bool(message.is_bigendian),
-        message.data,
-    )

@@ -9,6 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def fields_of(message: Any) -> tuple[str, int, int, int, bool, Any]:
+    """Returns encoding, width, height, step, byte order (true: big-endian) and data of an Image."""
+    return (
+        message.encoding,
+        message.width,
+        message.height,
+        message.step,
+        bool(message.is_bigendian),
+        message.data,
+    )
+
+
 def pixels_of(
     encoding: str,
     kind: str,

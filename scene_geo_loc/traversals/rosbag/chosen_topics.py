@@ -30,7 +30,7 @@ def image_source(index: BagIndex, taken: ImageTopic, without_camera: set[str], n
     return SensorSource(
         Role.IMAGES,
         taken.topic,
-        f"{index.bag.topics[taken.topic]}, {taken.encoding.strip()}".rstrip(", "),
+        _kind(index, taken),
         len(taken.stamps_ns),
         taken.frame_id,
         reason=reason.of(),
@@ -74,7 +74,7 @@ def depth_source(index: BagIndex, image: ImageTopic, taken: ImageTopic | None, n
     return SensorSource(
         Role.DEPTH,
         taken.topic,
-        f"{index.bag.topics[taken.topic]}, {taken.encoding.strip()}".rstrip(", "),
+        _kind(index, taken),
         len(taken.stamps_ns),
         taken.frame_id,
         reason=(
@@ -104,3 +104,8 @@ def lidar_source(bag: Bag, choice: LidarChoice, named: bool) -> SensorSource:
             PassedOver(topic, bag.counts[topic], choice.reasons.get(topic, "")) for topic in others
         ),
     )
+
+
+def _kind(index: BagIndex, topic: ImageTopic) -> str:
+    """Returns the message type of a topic, with the encoding where it is known."""
+    return f"{index.bag.topics[topic.topic]}, {topic.encoding.strip()}".rstrip(", ")

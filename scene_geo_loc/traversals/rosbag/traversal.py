@@ -75,7 +75,7 @@ class RosbagTraversal:
         poses: source of the poses, see `choose_poses`.
         pose_frame: frame whose poses they are, where the recording does not say it.
         camera: topic of the images; None for the first in colour with a camera_info.
-        points: topic of the lidar; None for the one with the most messages.
+        points: topic of the lidar; None for the best, see `choose_lidar`.
         depth_topic: topic of the depth images; None for those in the frame of the images.
         run: number of the run, from 1, where the clock jumps back; None for the longest.
         camera_info: topic or calibration file of the intrinsics (`camera_files`); None for the topic beside

@@ -55,11 +55,13 @@ class FakeLocalizer:
         self.priors: list[Any] = []
         self.earlier: list[Any] = []
         self.images: list[np.ndarray] = []
+        self.cameras: list[Camera] = []
 
     def localize(self, images: Any, prior: Any = None, earlier: Any = no_images) -> PoseEstimate:
         self.priors.append(prior)
         self.earlier.append(earlier())
         self.images.append(images[0].image)
+        self.cameras.append(images[0].camera)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer or PoseEstimate(
@@ -116,7 +118,8 @@ class Robot:
         )
         self.stamps = itertools.count(START, SECOND // 10)
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
-        self.send_camera_info()
+        if not self.node.settings.calibration_file:
+            self.send_camera_info()
 
     @property
     def pipeline(self) -> Any:

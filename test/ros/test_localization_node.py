@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from camera_robot import (
+    CAMERA,
     SECOND,
     START,
     T_BASE_CAMERA,
     T_MAP_BASE,
     T_ODOM_BASE,
+    FakeLocalizer,
+    FakeMap,
     Robot,
 )
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -178,6 +181,47 @@ def test_images_without_usable_intrinsics_are_counted(robot: Robot) -> None:
     robot.send()
     assert robot.bad(BadReason.UNUSABLE_CAMERA_INFO) == 1
     robot.send_camera_info()
+
+
+KALIBR = """
+cam0: {camera_model: pinhole, intrinsics: [9, 9, 9, 9], resolution: [9, 9], rostopic: /rear/image_raw}
+cam1: {camera_model: pinhole, intrinsics: [50, 50, 32, 24], resolution: [64, 48], rostopic: /camera/image_raw}
+"""
+
+
+def test_a_calibration_file_takes_the_place_of_camera_info(
+    world: Any, picture: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "camchain.yaml"
+    path.write_text(KALIBR)
+    robot = Robot(world, picture, calibration_file=str(path))
+    robot.mount_camera()
+    robot.send()
+    robot.world.wait(lambda: robot.poses, "a pose")
+    assert robot.localizer.cameras == [CAMERA]
+    assert world.node.count_subscribers("/camera/camera_info") == 0
+
+
+def test_an_unusable_calibration_file_is_named_and_the_node_stays_inactive(context: None) -> None:
+    node = LocalizationNode(
+        lambda settings: (FakeLocalizer(), FakeMap()),  # type: ignore[arg-type,return-value]
+        parameter_overrides=[Parameter("calibration_file", value="nowhere.yaml")],
+    )
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() == TransitionCallbackReturn.FAILURE
+    node.destroy_node()
+
+
+@pytest.mark.parametrize(("bits", "shift"), [(-1, 4), (16, 8)])
+def test_the_bits_of_images_can_be_set(world: Any, picture: np.ndarray, bits: int, shift: int) -> None:
+    robot = Robot(world, picture, image_bits=bits)
+    robot.mount_camera()
+    deep = picture.astype("<u2") << 4
+    message = image_message(0, "", picture)
+    message.encoding, message.step, message.data = "rgb16", 6 * 64, deep.tobytes()
+    robot.send(message)
+    robot.world.wait(lambda: robot.poses, "a pose")
+    np.testing.assert_array_equal(robot.localizer.images[0], (deep >> shift).astype(np.uint8))
 
 
 def test_images_that_come_twice_or_late_are_left_out(robot: Robot) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import to_quaternion
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason
 from scene_geo_loc.ros.common.messages import stamp_to_ns
+from scene_geo_loc.traversals.camera_files import read_camera_file
 from scene_geo_loc.traversals.messages.camera_info import (
     CameraInfoSeries,
     WrongImageSize,
@@ -84,6 +86,8 @@ class CameraInput:
     Attributes:
         problem: sentence on why no image can arrive, or "".
         image_topic: topic of the images.
+
+    Raises TraversalError where the settings name a calibration file that cannot be used.
     """
 
     def __init__(
@@ -95,12 +99,16 @@ class CameraInput:
     ) -> None:
         self.problem = ""
         self._node, self._settings, self._warned = node, settings, False
-        self._decode = ImageDecoder()
+        self._decode = ImageDecoder(settings.image_bits)
         self._infos = CameraInfoSeries(_INFOS_KEPT)
         topic, kind = settings.image_topic, Image
         if settings.image_transport == "compressed":
             topic, kind = f"{topic}/compressed", CompressedImage
         self.image_topic = topic
+        if settings.calibration_file:
+            # A file of several cameras names their topics in full.
+            in_full = node.resolve_topic_name(settings.image_topic)
+            self._infos = CameraInfoSeries.fixed(read_camera_file(Path(settings.calibration_file), in_full))
         reliability = ReliabilityPolicy[settings.reliability.upper()]
         self._subscriptions = [
             node.create_subscription(
@@ -112,19 +120,22 @@ class CameraInput:
                     incompatible_qos=lambda _: self._on_incompatible(topic)
                 ),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            ),
-            node.create_subscription(
-                CameraInfo,
-                settings.camera_info_topic,
-                self._on_info,
-                QoSProfile(depth=1, reliability=reliability),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            ),
+            )
         ]
+        if not settings.calibration_file:
+            self._subscriptions.append(
+                node.create_subscription(
+                    CameraInfo,
+                    settings.camera_info_topic,
+                    self._on_info,
+                    QoSProfile(depth=1, reliability=reliability),
+                    qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                )
+            )
 
     @property
     def has_camera_info(self) -> bool:
-        """True if intrinsics have arrived."""
+        """True if intrinsics have arrived, or were read from a file."""
         return len(self._infos) > 0
 
     def _on_incompatible(self, topic: str) -> None:

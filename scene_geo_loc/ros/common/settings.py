@@ -10,6 +10,7 @@ from scene_geo_loc.localization.estimate import LocalizerSettings
 from scene_geo_loc.localization.tracking.tracker import TrackerSettings
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.ros.common.parameters import OptionalTopicName, TopicName, setting
+from scene_geo_loc.traversals.camera_files import FILE_KINDS
 
 MAX_MOUNTING_M = 1000.0
 MIN_RATE_HZ = 0.01
@@ -33,6 +34,13 @@ class CameraSettings(BaseModel):
     camera_info_topic: TopicName = setting(
         "camera/camera_info",
         "The camera's intrinsics; the message with the image's stamp, else the latest, is used.",
+    )
+    calibration_file: str = setting(
+        "",
+        f"File with the camera's intrinsics, used instead of camera_info_topic: {FILE_KINDS}; empty: none.",
+    )
+    image_bits: int | None = setting(
+        None, "Bits in use of images of 16 bits; unset: told from the values.", ge=8, le=16
     )
     reliability: Literal["reliable", "best_effort"] = setting(
         "reliable",

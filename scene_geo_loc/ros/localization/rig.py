@@ -105,7 +105,8 @@ def _settings_of(settings: LocalizationNodeSettings, image_topic: str) -> Locali
     """Settings with the topics of a rig camera: its camera_info is beside its images."""
     beside, _, _ = image_topic.rpartition("/")
     info_topic = f"{beside}/camera_info" if beside else "camera_info"
-    return settings.model_copy(update={"image_topic": image_topic, "camera_info_topic": info_topic})
+    own = {"image_topic": image_topic, "camera_info_topic": info_topic, "calibration_file": ""}
+    return settings.model_copy(update=own)
 
 
 def _stamp(message: Any) -> int:

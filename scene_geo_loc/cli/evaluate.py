@@ -54,6 +54,7 @@ def evaluate(
     from scene_geo_loc.benchmarks.localization.tracking import gaps_of, kidnap
     from scene_geo_loc.cli.results.poses import (
         print_calibration,
+        print_confidences,
         print_gaps,
         print_kidnapping,
         print_reasons,
@@ -69,6 +70,7 @@ def evaluate(
     from scene_geo_loc.localization.session import Session
     from scene_geo_loc.localization.tracking.tracker import Tracker
     from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.metrics.confidence_calibration import confidence_calibration
     from scene_geo_loc.metrics.covariance_calibration import covariance_calibration
     from scene_geo_loc.metrics.pose_error import summarize
     from scene_geo_loc.metrics.published.bmvc2019 import medians_of, scene_table
@@ -105,6 +107,10 @@ def evaluate(
     if calibration is not None:
         print_calibration(calibration)
         numbers["covariance_calibration"] = calibration.to_dict()
+    confidences = confidence_calibration(records, wrong_fix_m)
+    if confidences:
+        print_confidences(confidences)
+        numbers["confidence_calibration"] = [part.to_dict() for part in confidences]
     kidnapping = kidnap(session, traversal, wrong_fix_m) if track and not live else None
     if kidnapping is not None:
         print_kidnapping(kidnapping)

@@ -48,6 +48,7 @@ class QueryRecord(Rejectable):
         name: name of the image in the source.
         T_retrieved: pose of the most similar keyframe, or None if it is unknown.
         covariance: (6, 6) of the estimated pose, or None if it has none.
+        confidence: probability that the pose of the image itself is right, or None if it states none.
     """
 
     stamp_ns: int
@@ -62,6 +63,7 @@ class QueryRecord(Rejectable):
     name: str = ""
     T_retrieved: Pose | None = None
     covariance: NDArray[np.float64] | None = None
+    confidence: float | None = None
 
     @property
     def is_localized(self) -> bool:

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.atomic import write_aside
+from scene_geo_loc.metrics.confidence_calibration import confidence_calibration
 from scene_geo_loc.metrics.pose_error import QueryRecord, Summary, group_rejections
 from scene_geo_loc.metrics.published.bmvc2019 import PAPER, MedianErrors, SceneTable
 from scene_geo_loc.plots import charts, map_view
+from scene_geo_loc.plots.reliability import reliability_svg
 from scene_geo_loc.plots.style import STATUS_COLOURS
 from scene_geo_loc.reports.examples import Example
 from scene_geo_loc.reports.summary_picture import headline
@@ -116,11 +118,13 @@ def _charts(records: Sequence[QueryRecord], report: Report) -> dict[str, str]:
     if not records:
         return {}
     wrong_fix_m = report.summary.wrong_fix_m
+    bins = confidence_calibration(records, wrong_fix_m)
     return {
         "trajectory": map_view.trajectory_svg(records, report.keyframe_positions, wrong_fix_m),
         "errors_over_time": charts.errors_over_time_svg(records, wrong_fix_m),
         "cumulative": charts.cumulative_svg(records),
         "latency": charts.latency_svg(records),
+        "reliability": reliability_svg(bins) if bins else "",
     }
 
 

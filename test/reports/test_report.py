@@ -92,6 +92,21 @@ def report_of(records: list[QueryRecord]) -> Report:
     return Report("Walk", "Offline.", records, summarize(records), np.zeros((1, 3)), [])
 
 
+def test_stated_probabilities_are_shown_beside_the_share_of_right_poses(
+    traversal: Any, tmp_path: Path
+) -> None:
+    records = [
+        QueryRecord(i, Status.LOCALIZED, f.T_map_camera, f.T_map_camera, confidence=0.6 + 0.01 * i)
+        for i, f in enumerate(traversal.frames())
+    ]
+    write_report(tmp_path / "walk.html", report_of(records))
+    html = (tmp_path / "walk.html").read_text()
+    assert "stated probability" in html
+    assert ">30<" in html  # poses of 0.6 to 0.9
+    write_report(tmp_path / "none.html", report_of([replace(record, confidence=None) for record in records]))
+    assert "stated probability" not in (tmp_path / "none.html").read_text()
+
+
 def test_a_run_without_any_answer_still_has_a_report(traversal: Any, tmp_path: Path) -> None:
     lost = [
         QueryRecord(f.stamp_ns, Status.LOST, f.T_map_camera, rejection=Rejection(RejectionKind.NO_CONTRAST))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scene_geo_loc.geometry.pose import inverse
+from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.metrics.pose_error import QueryRecord
@@ -69,6 +70,7 @@ def _record(session: Session, frame: Frame, query: Query) -> QueryRecord:
         name=frame.name,
         T_retrieved=_most_similar(estimate.candidates, session.localizer.map),
         covariance=pose.covariance,
+        confidence=estimate.confidence if pose.status is Status.LOCALIZED else None,
     )
 
 

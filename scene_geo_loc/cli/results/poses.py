@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scene_geo_loc.benchmarks.localization.tracking import Gaps, Kidnapping
+    from scene_geo_loc.metrics.confidence_calibration import ConfidenceBin
     from scene_geo_loc.metrics.covariance_calibration import CovarianceCalibration
     from scene_geo_loc.metrics.pose_error import QueryRecord, Summary
     from scene_geo_loc.metrics.published.bmvc2019 import MedianErrors, SceneTable
 
 _REASONS = 3
+DOUBTFUL = 0.9
+"""Poses of a lower confidence are counted apart."""
 
 
 def print_results(runs: Mapping[str, Summary], title: str = "") -> None:
@@ -101,6 +104,23 @@ def print_calibration(calibration: CovarianceCalibration) -> None:
         f"{rotation} of "
         f"the true rotations and {pose} of the true poses."
     )
+
+
+def print_confidences(bins: Sequence[ConfidenceBin]) -> None:
+    """Prints the number of right poses beside the expected one, of all poses and of the doubtful ones."""
+    from rich.console import Console
+
+    doubtful = [part for part in bins if part.below <= DOUBTFUL]
+    parts = [f"{_right(bins)} poses that state a probability are right"]
+    if doubtful:
+        parts.append(f"{_right(doubtful)} of those below {DOUBTFUL:g}")
+    Console(highlight=False).print(f"Confidence: {', '.join(parts)}.")
+
+
+def _right(bins: Sequence[ConfidenceBin]) -> str:
+    poses = sum(part.poses for part in bins)
+    mean = sum(part.poses * part.mean_confidence for part in bins) / poses
+    return f"{sum(part.right for part in bins)} of {poses} (expected {mean * poses:.1f})"
 
 
 def print_kidnapping(kidnapping: Kidnapping) -> None:

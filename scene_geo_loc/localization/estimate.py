@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.retrieval.image_sequence import KeyframeVotes
 from scene_geo_loc.localization.verification.focal_scale import LensEstimate
-from scene_geo_loc.localization.verification.rejection import Rejectable, Rejection
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 
 SECOND_LOOK = "second_look"
 """Name of the step in the timings of an estimate that was in doubt."""
@@ -141,10 +141,26 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class PosePrior:
-    """A guess of the pose: only keyframes within `radius_m` of it are candidates."""
+    """A guess of the pose: only keyframes within `radius_m` of it are candidates.
+
+    Attributes:
+        T_map_camera: the guess.
+        radius_m: largest distance of a candidate from it.
+        is_height_known: whether the guess includes the height; if not, as of a pose clicked in a plan of the
+            map, the distance is the horizontal one.
+    """
 
     T_map_camera: Pose
     radius_m: float
+    is_height_known: bool = True
+
+    def distances(self, T_map_cameras: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns the distances (K,) of cameras (K, 4, 4) from the guess, metres."""
+        offsets = T_map_cameras[:, :3, 3] - self.T_map_camera[:3, 3]
+        distances: NDArray[np.float64] = np.linalg.norm(
+            offsets if self.is_height_known else offsets[:, :2], axis=1
+        )
+        return distances
 
 
 @dataclass(frozen=True)
@@ -246,7 +262,7 @@ class CameraEstimate:
 
 
 @dataclass
-class PoseEstimate(Rejectable):
+class PoseEstimate:
     """Pose of a query and its evidence.
 
     Attributes:
@@ -298,6 +314,16 @@ class PoseEstimate(Rejectable):
     def matches(self) -> Matches:
         """Matches of the first camera."""
         return self.cameras[0].matches if self.cameras else Matches.none()
+
+    @property
+    def kind(self) -> RejectionKind | None:
+        """Kind of the rejection; None when localized."""
+        return self.rejection.kind if self.rejection else None
+
+    @property
+    def reason(self) -> str:
+        """One sentence why the pose is not accepted; empty when localized."""
+        return str(self.rejection) if self.rejection else ""
 
     def __str__(self) -> str:
         if self.status is not Status.LOCALIZED or self.T_map_base is None or self.covariance is None:

@@ -63,7 +63,7 @@ class Retriever:
         assert features.global_descriptor is not None, "a map's network is fitted"
         among = None
         if prior is not None:
-            away = np.linalg.norm(self._map.T_map_camera[:, :3, 3] - prior.T_map_camera[:3, 3], axis=1)
+            away = prior.distances(self._map.T_map_camera)
             among = np.flatnonzero(away <= prior.radius_m)
             if len(among) == 0:
                 kind = RejectionKind.NO_KEYFRAME_NEAR_PRIOR

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 SIGMAS = 3.0
 """Radius of the search, in standard deviations of the position."""
+MIN_HEIGHT_STD_M = 1e-3
+"""A smaller standard deviation of z, such as 0, means that the sender works in a plane and knows no z."""
+MISSES = 3
+"""After so many images without a pose every other image is searched for in the whole map."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,13 @@ class InitialPose:
     Attributes:
         T_map_base: the pose.
         radius_m: largest error of its position.
+        is_height_known: whether its z is an estimate; RViz sends z = 0 with variance 0.
         arrived_s: time.monotonic() of its arrival.
     """
 
     T_map_base: Pose
     radius_m: float
+    is_height_known: bool
     arrived_s: float
 
     @classmethod
@@ -53,17 +59,23 @@ class InitialPose:
             T_map_base = pose_from_message(message.pose.pose)
         except ValueError as error:
             raise ValueError(f"The initial pose is invalid: {error}.") from error
-        covariance = np.asarray(message.pose.covariance, np.float64).reshape(6, 6)[:2, :2]
+        covariance = np.asarray(message.pose.covariance, np.float64).reshape(6, 6)[:3, :3]
         if not np.isfinite(covariance).all() or (np.diag(covariance) < 0).any():
             raise ValueError("The covariance of the initial pose must be finite and not negative.")
         if np.abs(covariance).max() > MAX_TRANSLATION_M**2:
             raise ValueError(f"The covariance of the initial pose is beyond {MAX_TRANSLATION_M**2:g} m².")
+        is_height_known = bool(covariance[2, 2] >= MIN_HEIGHT_STD_M**2)
+        if not is_height_known:
+            covariance = covariance[:2, :2]
         spread_m = float(np.sqrt(max(np.linalg.eigvalsh((covariance + covariance.T) / 2)[-1], 0.0)))
-        return cls(T_map_base, max(SIGMAS * spread_m, min_radius_m), time.monotonic())
+        return cls(T_map_base, max(SIGMAS * spread_m, min_radius_m), is_height_known, time.monotonic())
 
 
 class InitialPoses:
     """The last initial pose, until an image is localized or it is too old.
+
+    A wrong one does not stop localization: after `MISSES` images without a pose every other image is searched
+    for in the whole map.
 
     Args:
         settings: returns the node's settings, of which some change while it runs.
@@ -76,6 +88,7 @@ class InitialPoses:
         self, node: ManagedNode, settings: Callable[[], LocalizationNodeSettings], map_frame: str
     ) -> None:
         self.newest: InitialPose | None = None
+        self._misses = 0
         self._node, self._settings, self._map_frame = node, settings, map_frame
 
     def take(self, message: PoseWithCovarianceStamped) -> bool:
@@ -88,10 +101,11 @@ class InitialPoses:
             self._node.counters.add(BadReason.INITIAL_POSE)
             self._node.get_logger().warning(str(error))
             return False
+        self._misses = 0
         return True
 
     def prior(self, base_T_camera: Callable[[], Pose]) -> PosePrior | None:
-        """Returns the prior of a camera, or None where there is no initial pose.
+        """Returns the prior of a camera, or None where the whole map is to be searched.
 
         Args:
             base_T_camera: returns the camera's mounting; there is no prior where it raises
@@ -103,11 +117,24 @@ class InitialPoses:
         if time.monotonic() - newest.arrived_s > self._settings().prior_timeout:
             self.newest = None
             return None
+        if self._misses >= MISSES and (self._misses - MISSES) % 2 == 0:
+            return None
         try:
-            return PosePrior(newest.T_map_base @ base_T_camera(), newest.radius_m)
+            return PosePrior(newest.T_map_base @ base_T_camera(), newest.radius_m, newest.is_height_known)
         except TransformUnavailable:
             return None
 
+    def count_miss(self) -> None:
+        """Counts an image that geometry did not localize."""
+        if self.newest is None:
+            return
+        self._misses += 1
+        if self._misses == MISSES:
+            self._node.get_logger().warning(
+                f"{MISSES} images were not localized near the initial pose: every other one is now searched "
+                "for in the whole map."
+            )
+
     def forget(self) -> None:
         """Drops the initial pose."""
-        self.newest = None
+        self.newest, self._misses = None, 0

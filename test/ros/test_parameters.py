@@ -8,13 +8,16 @@ from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field
+from rcl_interfaces.srv import GetParameters, ListParameters
 from rclpy.node import Node
-from rclpy.parameter import Parameter
+from rclpy.parameter import Parameter, parameter_value_to_python
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.ros import parameter_tables
 from scene_geo_loc.ros.common.parameters import declare, from_values, parameters_of, read, setting
 from scene_geo_loc.ros.common.settings import MapBuilderNodeSettings
+from scene_geo_loc.ros.localization.node import LocalizationNode
+from scene_geo_loc.ros.map_builder.node import MapBuilderNode
 from scene_geo_loc.ros.parameter_tables import NODES, with_tables
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "nodes.md"
@@ -59,6 +62,27 @@ def test_a_nested_setting_becomes_a_parameter_with_a_dotted_name() -> None:
 
 def test_a_node_without_values_has_the_defaults(context: None) -> None:
     assert read(declared(context), Outer) == Outer()
+
+
+@pytest.mark.parametrize("make", [LocalizationNode, MapBuilderNode])
+def test_all_parameters_can_be_asked_for_at_once_as_param_dump_does(world: Any, make: Any) -> None:
+    node = make(parameter_overrides=[Parameter("base_T_camera", value=[0.0] * 6 + [1.0])])
+    world.spin(node)
+    name = node.get_name()
+    names = world.call(ListParameters, f"{name}/list_parameters", ListParameters.Request()).result.names
+    values = world.call(GetParameters, f"{name}/get_parameters", GetParameters.Request(names=names)).values
+    found = {name: parameter_value_to_python(v) for name, v in zip(names, values, strict=True)}
+    assert list(found["base_T_camera"]) == [0.0] * 6 + [1.0]
+    assert list(found.get("rig_image_topics", [])) == []
+    assert all(value is not None for value in found.values())
+
+
+def test_an_empty_list_is_read_only_as_any_other_value(context: None) -> None:
+    node = declared(context)
+    (topics,) = node.set_parameters([Parameter("topics", value=["/a"])])
+    assert not topics.successful
+    assert "read-only" in topics.reason or "read only" in topics.reason
+    node.destroy_node()
 
 
 def test_values_given_to_the_node_are_read_back(context: None) -> None:

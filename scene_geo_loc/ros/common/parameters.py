@@ -169,13 +169,15 @@ def declare(node: Node, settings: type[BaseModel]) -> None:
     from rclpy.parameter import Parameter as RosParameter
 
     for parameter in parameters_of(settings):
-        value = parameter.default
-        if value == []:
-            # rclpy takes an empty list for a list of bytes.
-            strings = parameter.kind == list[str]
-            value = RosParameter.Type.STRING_ARRAY if strings else RosParameter.Type.DOUBLE_ARRAY
+        value, descriptor = parameter.default, _descriptor(parameter)
+        kind = {list[str]: RosParameter.Type.STRING_ARRAY, list[float]: RosParameter.Type.DOUBLE_ARRAY}.get(
+            parameter.kind
+        )
         try:
-            node.declare_parameter(parameter.name, value, _descriptor(parameter))
+            if value == [] and kind is not None:
+                _declare_empty_list(node, parameter.name, kind, descriptor)
+            else:
+                node.declare_parameter(parameter.name, value, descriptor)
         except InvalidParameterTypeException as error:
             hint = ", with a decimal point" if parameter.kind in (float, list[float]) else ""
             raise SceneGeoLocError(
@@ -185,6 +187,22 @@ def declare(node: Node, settings: type[BaseModel]) -> None:
             raise SceneGeoLocError(
                 f"The parameter {parameter.name} must be within {range_text(parameter)}."
             ) from error
+
+
+def _declare_empty_list(node: Node, name: str, kind: Any, descriptor: ParameterDescriptor) -> None:
+    """Declares a list that is empty unless the node was given another value.
+
+    rclpy takes an empty default for a list of bytes.  A list that is declared by its type alone has no value,
+    and then the service that `ros2 param dump` calls returns no value of any parameter.
+    """
+    from rcl_interfaces.msg import ParameterDescriptor
+    from rclpy.parameter import Parameter as RosParameter
+
+    node.declare_parameter(name, kind, ParameterDescriptor(description=descriptor.description))
+    if node.get_parameter_or(name).value is None:
+        node.set_parameters([RosParameter(name, kind, [])])
+    descriptor.type = kind.value
+    node.set_descriptor(name, descriptor)
 
 
 def _descriptor(parameter: Parameter) -> ParameterDescriptor:

@@ -116,6 +116,11 @@ class Robot:
         self.states, self.poses, self.poses_with_covariance, self.transforms, self.diagnostics = (
             world.listen_to(topics, latched=["localization/state"])
         )
+        self.tracked = (
+            world.listen(PoseWithCovarianceStamped, "localization/tracked/pose_with_covariance")
+            if parameters.get("tracking")
+            else []
+        )
         self.stamps = itertools.count(START, SECOND // 10)
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         if not self.node.settings.calibration_file:

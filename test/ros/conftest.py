@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,14 @@ from domain_coordinator import domain_id
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from ros_programs import Programs
+
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.traversals.rosbag.writer import BagWriter
+
+SECOND = 10**9
+START = 1_700_000_000 * SECOND
+CAMERA = Camera(64, 48, 50.0, 50.0, 32.0, 24.0)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -126,3 +135,23 @@ def world(context: None) -> Iterator[World]:
 def picture() -> np.ndarray:
     """A small image with contrast, (48, 64, 3)."""
     return np.random.default_rng(3).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def recording(tmp_path: Path, picture: np.ndarray) -> Path:
+    """Five images in half a second, their intrinsics, and one static transform at the beginning."""
+    with BagWriter(tmp_path / "drive") as bag:
+        bag.static_transforms(START, {("base_link", "camera"): np.eye(4)})
+        for i in range(5):
+            bag.camera_info("/camera/camera_info", START + i * SECOND // 10, "camera", CAMERA)
+            bag.image("/camera/image_raw", START + i * SECOND // 10, "camera", np.roll(picture, i))
+    return tmp_path / "drive"
+
+
+@pytest.fixture
+def start() -> Iterator[Programs]:
+    programs = Programs()
+    yield programs
+    for process in programs.started:
+        process.kill()
+        process.communicate()

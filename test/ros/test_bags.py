@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import pytest
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from ros_programs import Programs
 from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.typesys import Stores, get_typestore
 from rosgraph_msgs.msg import Clock
@@ -23,57 +21,15 @@ from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.ros.bags.playback import Playback
 from scene_geo_loc.ros.common.messages import ns_to_stamp, stamp_to_ns
 from scene_geo_loc.traversals.rosbag.bag import Bag
-from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
 pytestmark = pytest.mark.slow
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
-CAMERA = Camera(64, 48, 50.0, 50.0, 32.0, 24.0)
 TOPICS = ["/camera/camera_info", "/camera/image_raw", "/tf_static"]
-
-
-@pytest.fixture
-def recording(tmp_path: Path, picture: np.ndarray) -> Path:
-    """Five images in half a second, their intrinsics, and one static transform at the beginning."""
-    with BagWriter(tmp_path / "drive") as bag:
-        bag.static_transforms(START, {("base_link", "camera"): np.eye(4)})
-        for i in range(5):
-            bag.camera_info("/camera/camera_info", START + i * SECOND // 10, "camera", CAMERA)
-            bag.image("/camera/image_raw", START + i * SECOND // 10, "camera", np.roll(picture, i))
-    return tmp_path / "drive"
-
-
-class Programs:
-    """Console scripts in processes of their own; those that still run are killed at the end of the test."""
-
-    def __init__(self) -> None:
-        self.started: list[subprocess.Popen[str]] = []
-
-    def __call__(self, program: str, **parameters: str) -> subprocess.Popen[str]:
-        code = f"from scene_geo_loc.ros.programs import {program}; raise SystemExit({program}())"
-        words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, "--ros-args", *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.started.append(process)
-        return process
-
-
-@pytest.fixture
-def start() -> Iterator[Programs]:
-    programs = Programs()
-    yield programs
-    for process in programs.started:
-        process.kill()
-        process.communicate()
 
 
 def test_messages_before_the_clock_are_recorded_at_its_first_time(

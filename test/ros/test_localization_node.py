@@ -18,13 +18,14 @@ from camera_robot import (
     FakeMap,
     Robot,
 )
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.geometry.pose import inverse
+from scene_geo_loc.geometry.pose import inverse, make_pose
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.ros.common.counters import BadReason, Event
@@ -170,6 +171,7 @@ def test_bad_images_are_counted_by_reason_and_the_node_goes_on(robot: Robot, pic
     assert robot.bad(BadReason.NO_CONTRAST) == 1
     report = robot.diagnosed("undecodable image")
     assert report.level == b"\x01"
+    assert "holographic" in robot.diagnosed("holographic").message
     robot.send()
     robot.world.wait(lambda: robot.poses, "a pose")
 
@@ -294,6 +296,42 @@ def test_an_initial_pose_is_the_prior_until_the_first_localized_image(robot: Rob
     assert first.radius_m == pytest.approx(12.0)
     assert second is not None
     assert third is None
+
+
+def clicked_in_rviz(x: float, y: float) -> PoseWithCovarianceStamped:
+    """The message of RViz's 2D Pose Estimate: z is 0, with a variance of 0."""
+    covariance = np.diag([0.25, 0.25, 0.0, 0.0, 0.0, 0.0685])
+    return pose_with_covariance(0, "map", make_pose(np.eye(3), (x, y, 0.0)), covariance)
+
+
+def test_a_pose_clicked_in_a_plan_selects_the_keyframes_beside_it_at_any_height(robot: Robot) -> None:
+    robot.world.publish("initialpose", clicked_in_rviz(100.0, 50.0))
+    robot.world.wait(lambda: robot.pipeline.initial_poses.newest, "the initial pose")
+    robot.send()
+    (prior,) = robot.localizer.priors
+    below, aside = (make_pose(np.eye(3), at) for at in ((101.5, 50.0, -6.0), (110.0, 50.0, 1.2)))
+    near, far = prior.distances(np.stack([below, aside]))
+    assert near < prior.radius_m < far
+
+
+def test_an_initial_pose_with_a_height_excludes_other_storeys(robot: Robot) -> None:
+    robot.world.publish(
+        "initialpose", pose_with_covariance(0, "map", T_MAP_BASE, np.diag([0.25] * 3 + [0.0] * 3))
+    )
+    robot.world.wait(lambda: robot.pipeline.initial_poses.newest, "the initial pose")
+    robot.send()
+    (prior,) = robot.localizer.priors
+    (away,) = prior.distances(np.stack([T_MAP_BASE @ make_pose(np.eye(3), (0.0, 0.0, -6.0))]))
+    assert away > prior.radius_m
+
+
+def test_a_wrong_initial_pose_does_not_stop_localization(robot: Robot) -> None:
+    robot.localizer.answer = PoseEstimate(Status.LOST, rejection=FEW_INLIERS)
+    robot.world.publish("initialpose", clicked_in_rviz(900.0, 900.0))
+    robot.world.wait(lambda: robot.pipeline.initial_poses.newest, "the initial pose")
+    for _ in range(6):
+        robot.send()
+    assert [prior is None for prior in robot.localizer.priors] == [False] * 3 + [True, False, True]
 
 
 def test_initial_poses_that_are_malformed_or_in_another_frame_are_rejected(robot: Robot) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import threading
 import time
@@ -18,6 +19,8 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
 from tf2_msgs.msg import TFMessage
 
 from scene_geo_loc.core.errors import SceneGeoLocError
@@ -206,6 +209,36 @@ def test_one_odometry_transform_an_hour_ahead_does_not_stop_map_to_odom(robot: R
         robot.send_odometry(START + half_seconds * SECOND // 2)
     robot.send(stamp_ns=START + 2 * SECOND)
     robot.world.wait(robot.corrections, "map -> odom")
+
+
+@pytest.mark.parametrize("reliability", ["reliable", "best_effort", "auto"])
+def test_images_that_are_published_best_effort(world: Any, picture: np.ndarray, reliability: str) -> None:
+    robot = Robot(world, picture, reliability=reliability)
+    robot.mount_camera()
+    publisher = world.node.create_publisher(Image, "camera/image_raw", qos_profile_sensor_data)
+    if reliability == "reliable":
+        assert robot.diagnosed("best effort").level == b"\x02"
+    else:
+        stamps = itertools.count(START, SECOND // 10)
+
+        def arrives() -> bool:
+            publisher.publish(image_message(next(stamps), "camera_optical_frame", picture))
+            time.sleep(0.05)
+            return bool(robot.poses)
+
+        world.wait(arrives, "a pose of an image that is published best effort")
+    assert bool(robot.pipeline.inputs.camera.problem) is (reliability == "reliable")
+
+
+def test_a_best_effort_publisher_is_no_problem_once_images_of_another_arrive(
+    world: Any, picture: np.ndarray
+) -> None:
+    robot = Robot(world, picture, reliability="reliable", fix_timeout=60.0)
+    robot.mount_camera()
+    world.node.create_publisher(Image, "camera/image_raw", qos_profile_sensor_data)
+    assert robot.diagnosed("best effort").level == b"\x02"
+    robot.send()
+    assert robot.diagnosed("nobody publishes odom").level == b"\x01"
 
 
 def test_an_initial_pose_of_endless_spread_is_rejected(robot: Robot) -> None:

@@ -69,7 +69,7 @@ def map_builder_node(**options: Any) -> MapBuilderNode:
 @pytest.mark.parametrize(
     ("make", "ways"),
     [
-        (localization_node, [{}, {"image_transport": "compressed"}]),
+        (localization_node, [{}, {"image_transport": "compressed", "tracking": True}]),
         (
             map_builder_node,
             [

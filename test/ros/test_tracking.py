@@ -50,8 +50,8 @@ def follow(robot: Robot, images: int = 3) -> None:
 def test_a_pose_is_published_once_three_estimates_agree(robot: Robot) -> None:
     follow(robot)
     robot.states_end_with("initializing", "lost", "localized")
-    robot.world.wait(lambda: robot.poses, "a pose")
-    assert len(robot.poses) == 1
+    robot.world.wait(lambda: robot.poses and robot.tracked, "a pose")
+    assert (len(robot.poses), len(robot.tracked)) == (1, 1)
     np.testing.assert_allclose(pose_from_message(robot.poses[0].pose), T_MAP_BASE, atol=1e-9)
 
 
@@ -62,13 +62,33 @@ def test_an_image_that_is_lost_gets_a_dead_reckoned_pose(robot: Robot) -> None:
     robot.send_odometry(stamp_ns, T_ODOM_BASE @ AHEAD)
     robot.send(stamp_ns=stamp_ns)
     robot.state_becomes("dead_reckoned")
-    pose = robot.world.wait(lambda: robot.poses[1:], "a second pose")[-1]
+    pose = robot.world.wait(lambda: robot.tracked[1:], "a second pose")[-1]
     assert stamp_to_ns(pose.header.stamp) == stamp_ns
-    np.testing.assert_allclose(pose_from_message(pose.pose), T_MAP_BASE @ AHEAD, atol=1e-9)
-    before, after = (np.asarray(m.pose.covariance).reshape(6, 6) for m in robot.poses_with_covariance)
+    np.testing.assert_allclose(pose_from_message(pose.pose.pose), T_MAP_BASE @ AHEAD, atol=1e-9)
+    before, after = (np.asarray(m.pose.covariance).reshape(6, 6) for m in robot.tracked)
     assert (np.linalg.eigvalsh(after - before) > -1e-12).all()
     assert np.trace(after) > np.trace(before)
     assert robot.diagnosed("Dead-reckoned by odometry").level == b"\x01"
+
+
+def test_measured_poses_rest_on_the_image_alone_so_that_a_filter_counts_odometry_once(robot: Robot) -> None:
+    follow(robot)
+    measured = estimate_at(T_MAP_BASE @ make_pose(np.eye(3), (0.1, 0.0, 0.0)))
+    robot.localizer.answer = measured
+    stamp_ns = next(robot.stamps)
+    robot.send_odometry(stamp_ns)
+    robot.send(stamp_ns=stamp_ns)
+    pose = robot.world.wait(lambda: robot.poses_with_covariance[1:], "a second measured pose")[-1]
+    fused = robot.world.wait(lambda: robot.tracked[1:], "a second tracked pose")[-1]
+    assert pose.pose.pose.position.x == pytest.approx(T_MAP_BASE[0, 3] + 0.1)
+    assert T_MAP_BASE[0, 3] < fused.pose.pose.position.x < T_MAP_BASE[0, 3] + 0.09
+    assert pose.pose.covariance[0] > fused.pose.covariance[0]
+    robot.localizer.answer = LOST
+    stamp_ns = next(robot.stamps)
+    robot.send_odometry(stamp_ns)
+    robot.send(stamp_ns=stamp_ns)
+    robot.world.wait(lambda: robot.tracked[2:], "a dead-reckoned pose")
+    assert len(robot.poses_with_covariance) == len(robot.poses) == 2
 
 
 def test_map_to_odom_stays_while_the_pose_is_dead_reckoned(robot: Robot) -> None:

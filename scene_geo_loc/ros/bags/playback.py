@@ -39,12 +39,15 @@ class Playback:
     Args:
         bag: the recording.
         topics: topics to publish; empty: all.
+        in_namespace: whether they are published in the node's namespace.
 
     Raises SceneGeoLocError where a named topic is not in the recording or of an unknown type. Without
     names, topics of unknown types are left out with a warning.
     """
 
-    def __init__(self, node: Node, bag: Bag, topics: Collection[str] = ()) -> None:
+    def __init__(
+        self, node: Node, bag: Bag, topics: Collection[str] = (), in_namespace: bool = False
+    ) -> None:
         self._node, self._bag = node, bag
         missing = [topic for topic in topics if topic not in bag.topics]
         if missing:
@@ -62,7 +65,8 @@ class Playback:
                     DurabilityPolicy.TRANSIENT_LOCAL if topic in latched else DurabilityPolicy.VOLATILE
                 )
                 qos = QoSProfile(depth=DEPTH, durability=durability)
-                self._publishers[topic] = node.create_publisher(kind, topic, qos)
+                name = topic.lstrip("/") if in_namespace else topic
+                self._publishers[topic] = node.create_publisher(kind, name, qos)
             elif topics:
                 raise SceneGeoLocError(f"The type {bag.topics[topic]} of {topic} is not installed.")
             else:

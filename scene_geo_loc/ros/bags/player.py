@@ -23,6 +23,11 @@ class BagPlayerSettings(BaseModel):
     bag: str = setting("", "The ROS 1 or ROS 2 recording to play.")
     rate: float = setting(1.0, "Speed, times real time.", ge=0.01, le=100)
     topics: list[TopicName] = setting([], "Topics to play; empty: all.")
+    in_namespace: bool = setting(
+        False,
+        "Whether the recording's topics, those of TF included, are published in the node's namespace, as for "
+        "one of several robots; /clock stays.",
+    )
     wait_for: list[TopicName] = setting([], "Topics that must have a subscriber before playing starts.")
     wait_timeout: float = setting(60.0, "Time to wait for them.", "s", ge=0.1, le=3600)
     start: float = setting(0.0, "Time of the recording to skip.", "s", ge=0, le=1e6)
@@ -44,8 +49,13 @@ class BagPlayer(Node):
         settings = self.settings
         if not settings.bag:
             raise SceneGeoLocError("No recording is given; set the parameter `bag`.")
-        playback = Playback(self, Bag(Path(settings.bag)), settings.topics)
-        wait_for = [self.resolve_topic_name(topic, only_expand=True) for topic in settings.wait_for]
+        playback = Playback(self, Bag(Path(settings.bag)), settings.topics, settings.in_namespace)
+        wait_for = [
+            f"/{topic.lstrip('/')}"
+            if settings.in_namespace
+            else self.resolve_topic_name(topic, only_expand=True)
+            for topic in settings.wait_for
+        ]
         playback.wait_for_subscribers(wait_for, settings.wait_timeout)
         while True:
             count = playback.play(settings.rate, settings.start, settings.duration, settings.clock_rate)

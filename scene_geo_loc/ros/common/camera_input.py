@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from scene_geo_loc.core.errors import SceneGeoLocError
@@ -18,6 +15,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import to_quaternion
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason
 from scene_geo_loc.ros.common.messages import stamp_to_ns
+from scene_geo_loc.ros.common.sensor_subscription import SensorSubscription
 from scene_geo_loc.traversals.camera_files import read_camera_file
 from scene_geo_loc.traversals.messages.camera_info import (
     CameraInfoSeries,
@@ -84,7 +82,6 @@ class CameraInput:
         depth: number of images that wait for the executor; 1 where only the newest matters.
 
     Attributes:
-        problem: sentence on why no image can arrive, or "".
         image_topic: topic of the images.
 
     Raises TraversalError where the settings name a calibration file that cannot be used.
@@ -97,7 +94,6 @@ class CameraInput:
         on_image: Callable[[Any], None],
         depth: int = 1,
     ) -> None:
-        self.problem = ""
         self._node, self._settings, self._warned = node, settings, False
         self._decode = ImageDecoder(settings.image_bits)
         self._infos = CameraInfoSeries(_INFOS_KEPT)
@@ -109,27 +105,12 @@ class CameraInput:
             # A file of several cameras names their topics in full.
             in_full = node.resolve_topic_name(settings.image_topic)
             self._infos = CameraInfoSeries.fixed(read_camera_file(Path(settings.calibration_file), in_full))
-        reliability = ReliabilityPolicy[settings.reliability.upper()]
-        self._subscriptions = [
-            node.create_subscription(
-                kind,
-                topic,
-                on_image,
-                QoSProfile(depth=depth, reliability=reliability),
-                event_callbacks=SubscriptionEventCallbacks(
-                    incompatible_qos=lambda _: self._on_incompatible(topic)
-                ),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
-        ]
+        reliability = settings.reliability
+        self._subscriptions = [SensorSubscription(node, kind, topic, on_image, depth, reliability)]
         if not settings.calibration_file:
             self._subscriptions.append(
-                node.create_subscription(
-                    CameraInfo,
-                    settings.camera_info_topic,
-                    self._on_info,
-                    QoSProfile(depth=1, reliability=reliability),
-                    qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                SensorSubscription(
+                    node, CameraInfo, settings.camera_info_topic, self._on_info, 1, reliability
                 )
             )
 
@@ -138,9 +119,10 @@ class CameraInput:
         """True if intrinsics have arrived, or were read from a file."""
         return len(self._infos) > 0
 
-    def _on_incompatible(self, topic: str) -> None:
-        self.problem = f"{topic} is published best effort; set reliability to best_effort to receive it."
-        self._node.get_logger().warning(self.problem)
+    @property
+    def problem(self) -> str:
+        """Sentence on why no image or no intrinsics can arrive, or ""."""
+        return next((s.problem for s in self._subscriptions if s.problem), "")
 
     def _on_info(self, message: CameraInfo) -> None:
         self._infos.add(
@@ -194,5 +176,5 @@ class CameraInput:
     def close(self) -> None:
         """Destroys the subscriptions."""
         for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+            subscription.close()
         self._subscriptions = []

@@ -73,12 +73,24 @@ class Counters:
         self._lock = threading.Lock()
         self._total: Counter[Counted] = Counter()
         self._recent: Counter[Counted] = Counter()
+        self._details: dict[Counted, str] = {}
 
     def add(self, what: Counted) -> None:
         """Counts one occurrence."""
         with self._lock:
             self._total[what] += 1
             self._recent[what] += 1
+
+    def add_bad(self, bad: BadMessage) -> None:
+        """Counts a message that cannot be used, and keeps what was wrong with it."""
+        with self._lock:
+            self._details[bad.reason] = bad.detail
+        self.add(bad.reason)
+
+    def details(self) -> dict[Counted, str]:
+        """Returns what was wrong with the last message of each reason."""
+        with self._lock:
+            return self._details.copy()
 
     def totals(self) -> Counter[Counted]:
         """Returns all counts since the start."""

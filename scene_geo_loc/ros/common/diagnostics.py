@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -45,12 +45,17 @@ class Report:
         if count:
             self.find(Level.ERROR, f"{count} callbacks failed with a defect, see the log.")
 
-    def find_rejected(self, recent: Counter[Counted]) -> None:
-        """Adds a warning where messages were rejected."""
+    def find_rejected(self, recent: Counter[Counted], details: Mapping[Counted, str]) -> None:
+        """Adds a warning where messages were rejected, with what was wrong with the last of each reason."""
         reasons = rejected(recent)
-        if reasons:
-            listed = ", ".join(f"{count} x {reason}" for reason, count in reasons.items())
-            self.find(Level.WARN, f"Bad messages in the last second: {listed}.")
+        if not reasons:
+            return
+        texts = {what.value: detail.rstrip(".") for what, detail in details.items() if detail}
+        listed = ", ".join(
+            f"{count} x {reason}" + (f" ({texts[reason]})" if reason in texts else "")
+            for reason, count in reasons.items()
+        )
+        self.find(Level.WARN, f"Bad messages in the last second: {listed}.")
 
 
 def rejected_values(totals: Counter[Counted]) -> dict[str, str]:
@@ -74,6 +79,12 @@ class LatencyWindow:
         return float(np.percentile(values, q)) if values else None
 
 
+def full_name(node: Node) -> str:
+    """Returns the name of a node with its namespace, as in `robot1/localization_node`."""
+    name: str = node.get_fully_qualified_name()
+    return name.lstrip("/")
+
+
 class DiagnosticsPublisher:
     """Publishes the report of `make_report` once a second.
 
@@ -84,7 +95,7 @@ class DiagnosticsPublisher:
         from diagnostic_msgs.msg import DiagnosticArray
         from rclpy.clock import Clock, ClockType
 
-        self._node, self._name, self._make_report = node, f"{node.get_name()}: {name}", make_report
+        self._node, self._name, self._make_report = node, f"{full_name(node)}: {name}", make_report
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = node.create_timer(1.0, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 

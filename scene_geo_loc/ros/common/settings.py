@@ -12,6 +12,8 @@ from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.ros.common.parameters import OptionalTopicName, TopicName, setting
 from scene_geo_loc.traversals.camera_files import FILE_KINDS
 
+Reliability = Literal["auto", "reliable", "best_effort"]
+"""Reliability of the sensors' subscriptions."""
 MAX_MOUNTING_M = 1000.0
 MIN_RATE_HZ = 0.01
 
@@ -42,10 +44,10 @@ class CameraSettings(BaseModel):
     image_bits: int | None = setting(
         None, "Bits in use of images of 16 bits; unset: told from the values.", ge=8, le=16
     )
-    reliability: Literal["reliable", "best_effort"] = setting(
-        "reliable",
-        "Reliability of the sensors' subscriptions; a best effort subscriber loses most images above 450 KB "
-        "between processes with Fast DDS's default transport.",
+    reliability: Reliability = setting(
+        "auto",
+        "Reliability of the sensors' subscriptions; auto: that of the publisher. A best effort subscriber "
+        "loses most images above 450 KB between processes with Fast DDS's default transport.",
     )
     map_frame: str = setting(
         "", "Frame of the map; empty: the one stored in the map, or `map` for a new one."

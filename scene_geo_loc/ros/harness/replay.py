@@ -113,7 +113,7 @@ def replays(
         running_node(map_folder, transport, log, tracking, localizer) as process,
         spinning_node("replay", domain) as node,
     ):
-        player = _Player(node, process, log)
+        player = _Player(node, process, log, tracking)
         yield player.play
 
 
@@ -125,7 +125,7 @@ class _Player:
     the way.
     """
 
-    def __init__(self, node: Node, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, node: Node, process: subprocess.Popen[bytes], log: Path, tracking: bool) -> None:
         from geometry_msgs.msg import PoseStamped
         from rclpy.qos import DurabilityPolicy, QoSProfile
         from std_msgs.msg import Header, String
@@ -133,7 +133,8 @@ class _Player:
         self._node, self._process, self._log = node, process, log
         self._answers = ReplayAnswers()
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        node.create_subscription(PoseStamped, "localization/pose", self._on_pose, 10)
+        topic = "localization/tracked/pose" if tracking else "localization/pose"
+        node.create_subscription(PoseStamped, topic, self._on_pose, 10)
         node.create_subscription(String, "localization/state", self._on_state, latched)
         node.create_subscription(Header, "localization/processed", self._on_processed, 10)
 

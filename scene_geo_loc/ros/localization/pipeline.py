@@ -20,11 +20,11 @@ from std_msgs.msg import Header
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.transform_tree import TransformTree
-from scene_geo_loc.localization.estimate import PoseEstimate
+from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.query import CameraImage
-from scene_geo_loc.localization.session import Session
+from scene_geo_loc.localization.session import Answer, Session
 from scene_geo_loc.localization.solvers.robust_pnp import pnp_solver
-from scene_geo_loc.localization.tracking.tracker import TrackedPose, Tracker
+from scene_geo_loc.localization.tracking.tracker import Tracker
 from scene_geo_loc.networks.runtime.extractor import has_contrast
 from scene_geo_loc.ros.common.camera_input import CameraInput, StampOrder
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Event
@@ -228,7 +228,7 @@ class LocalizationPipeline:
         self._progress = Progress()
 
     def _reject(self, bad: BadMessage) -> None:
-        self._node.counters.add(bad.reason)
+        self._node.counters.add_bad(bad)
         self._node.get_logger().warning(f"Rejected an image: {bad}.", throttle_duration_sec=LOG_PERIOD_S)
 
     # Images, in the worker's thread.
@@ -264,7 +264,7 @@ class LocalizationPipeline:
             if arrival.generation != self._generation:
                 return
             self._progress.estimate = measurement.estimate
-            self._publish(self.session.update(measurement, T_odom_camera).pose, stamp_ns, frame)
+            self._publish(self.session.update(measurement, T_odom_camera), stamp_ns, frame)
         self._node.counters.add(Event.PROCESSED)
         if measurement.estimate.took_second_look:
             self._node.counters.add(Event.SECOND_LOOK)
@@ -272,15 +272,16 @@ class LocalizationPipeline:
         if self._debug_publisher.get_subscription_count():
             self._publish_debug_image(stamp_ns, frame, image, measurement.estimate)
 
-    def _publish(self, pose: TrackedPose, stamp_ns: int, camera_frame: str) -> None:
+    def _publish(self, answer: Answer, stamp_ns: int, camera_frame: str) -> None:
         """Publishes the state, and the pose where there is one."""
+        if answer.estimate.status is not Status.LOCALIZED:
+            self.initial_poses.count_miss()
+        pose = answer.pose
         state = State(pose.status.value)
         if not pose.status.has_pose:
             self._state.set(state, pose.reason)
             return
-        assert pose.T_map_base is not None
-        assert pose.covariance is not None
-        if not self.publisher.publish(stamp_ns, camera_frame, pose.T_map_base, pose.covariance):
+        if not self.publisher.publish(stamp_ns, camera_frame, answer):
             self._state.set(State.LOST, self.publisher.problem)
             return
         self.initial_poses.forget()
@@ -333,6 +334,7 @@ class LocalizationPipeline:
             fix_timeout_s=settings.fix_timeout,
             recent=self._node.counters.take_recent(),
             totals=self._node.counters.totals(),
+            details=self._node.counters.details(),
             latency_p50_ms=self._latency.percentile(50),
             latency_p95_ms=self._latency.percentile(95),
             inlier_ratio=progress.estimate.inlier_ratio if progress.estimate else None,

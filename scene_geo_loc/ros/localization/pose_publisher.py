@@ -9,22 +9,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from numpy.typing import NDArray
+from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.geometry.transform_tree import TransformUnavailable
 from scene_geo_loc.localization.covariance import move_covariance
+from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.ros.common.messages import pose_stamped, pose_with_covariance
 from scene_geo_loc.ros.common.transforms import TransformBroadcaster
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
+    from scene_geo_loc.localization.session import Answer
     from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
     from scene_geo_loc.ros.localization.robot_transforms import RobotTransforms
 
 
 class PosePublisher:
-    """Publishes pose estimates, measured or dead-reckoned, as poses of `base_frame` in the map, and as TF.
+    """Publishes the pose of `base_frame` in the map: as measured, as tracked, the latest one, and as TF.
+
+    Measured poses rest on an image alone, so that a filter that also fuses odometry counts it once.  Tracked
+    ones, with `tracking` only, are fused with odometry.
 
     Attributes:
         problem: sentence on the last transform that was missing, or "" where none was.
@@ -39,10 +45,10 @@ class PosePublisher:
     ) -> None:
         self.problem = ""
         self._node, self._settings, self._map_frame, self._transforms = node, settings, map_frame, transforms
-        self._pose = node.create_publisher(PoseStamped, "localization/pose", 10)
-        self._pose_with_covariance = node.create_publisher(
-            PoseWithCovarianceStamped, "localization/pose_with_covariance", 10
-        )
+        self._measured = _PoseTopics(node, "localization", map_frame)
+        self._tracked = _PoseTopics(node, "localization/tracked", map_frame) if settings().tracking else None
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._latest = node.create_publisher(PoseWithCovarianceStamped, "localization/latest_pose", latched)
         child = {"map_to_odom": settings().odom_frame, "map_to_base": settings().base_frame}.get(
             settings().publish_tf
         )
@@ -50,14 +56,12 @@ class PosePublisher:
         self._T_map_odom: Pose | None = None
         self._lock = threading.Lock()
 
-    def publish(
-        self, stamp_ns: int, camera_frame: str, T_map_camera: Pose, covariance: NDArray[np.float64]
-    ) -> bool:
+    def publish(self, stamp_ns: int, camera_frame: str, answer: Answer) -> bool:
         """Publishes the pose of one image; returns False where the camera's mounting is unknown.
 
         Args:
             stamp_ns: the image's stamp.
-            covariance: (6, 6) of the camera's pose, order x y z and rotations about the map's axes.
+            answer: pose of the camera, which has one.
         """
         try:
             T_base_camera = self._transforms.base_T_camera(camera_frame, stamp_ns)
@@ -66,12 +70,14 @@ class PosePublisher:
                 f"{unavailable} Poses are withheld; publish the mounting on TF or set base_T_camera."
             )
             return False
-        T_map_base = T_map_camera @ inverse(T_base_camera)
-        covariance = move_covariance(covariance, T_map_base[:3, 3] - T_map_camera[:3, 3])
-        self._pose.publish(pose_stamped(stamp_ns, self._map_frame, T_map_base))
-        self._pose_with_covariance.publish(
-            pose_with_covariance(stamp_ns, self._map_frame, T_map_base, covariance)
-        )
+        pose, estimate = answer.pose, answer.estimate
+        T_map_base, covariance = _of_base(pose.T_map_base, pose.covariance, T_base_camera)
+        if pose.status is Status.LOCALIZED:
+            measured = _of_base(estimate.T_map_base, estimate.covariance, T_base_camera)
+            self._measured.publish(stamp_ns, *measured)
+        if self._tracked is not None:
+            self._tracked.publish(stamp_ns, T_map_base, covariance)
+        self._latest.publish(pose_with_covariance(stamp_ns, self._map_frame, T_map_base, covariance))
         self.problem = ""
         if self._settings().publish_tf == "map_to_base" and self._broadcaster is not None:
             self._broadcaster.send(stamp_ns, T_map_base)
@@ -120,7 +126,43 @@ class PosePublisher:
 
     def close(self) -> None:
         """Stops publishing."""
-        self._node.destroy_publisher(self._pose)
-        self._node.destroy_publisher(self._pose_with_covariance)
+        self._measured.close()
+        if self._tracked is not None:
+            self._tracked.close()
+        self._node.destroy_publisher(self._latest)
         if self._broadcaster is not None:
             self._broadcaster.close()
+
+
+class _PoseTopics:
+    """Topics `PREFIX/pose` and `PREFIX/pose_with_covariance`."""
+
+    def __init__(self, node: Node, prefix: str, map_frame: str) -> None:
+        self._node, self._map_frame = node, map_frame
+        self._pose = node.create_publisher(PoseStamped, f"{prefix}/pose", 10)
+        self._pose_with_covariance = node.create_publisher(
+            PoseWithCovarianceStamped, f"{prefix}/pose_with_covariance", 10
+        )
+
+    def publish(self, stamp_ns: int, T_map_base: Pose, covariance: NDArray[np.float64]) -> None:
+        self._pose.publish(pose_stamped(stamp_ns, self._map_frame, T_map_base))
+        self._pose_with_covariance.publish(
+            pose_with_covariance(stamp_ns, self._map_frame, T_map_base, covariance)
+        )
+
+    def close(self) -> None:
+        self._node.destroy_publisher(self._pose)
+        self._node.destroy_publisher(self._pose_with_covariance)
+
+
+def _of_base(
+    T_map_camera: Pose | None, covariance: NDArray[np.float64] | None, T_base_camera: Pose
+) -> tuple[Pose, NDArray[np.float64]]:
+    """Returns pose and covariance (6, 6) of the robot, from those of its camera.
+
+    The covariance is of x y z and rotations about the map's axes.
+    """
+    assert T_map_camera is not None
+    assert covariance is not None
+    T_map_base = T_map_camera @ inverse(T_base_camera)
+    return T_map_base, move_covariance(covariance, T_map_base[:3, 3] - T_map_camera[:3, 3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scene_geo_loc.localization.verification.focal_scale import LensEstimate
@@ -31,6 +32,7 @@ class LocalizationFacts:
         stamp_age_s: the node's time minus the last image's stamp, or None before the first image.
         fix_timeout_s: longest time without an image.
         recent, totals: counts since the last report and since the node was configured.
+        details: what was wrong with the last rejected message of each reason.
         lens: focal length that the last images ask for, or None before a pose.
         latency_p50_ms, latency_p95_ms: from an image's arrival to its pose, over the last 200 frames.
     """
@@ -49,6 +51,7 @@ class LocalizationFacts:
     fix_timeout_s: float
     recent: Counter[Counted]
     totals: Counter[Counted]
+    details: Mapping[Counted, str]
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     inlier_ratio: float | None
@@ -97,7 +100,7 @@ class LocalizationFacts:
             report.find(Level.WARN, self.reason)
         elif self.state is not State.LOCALIZED:
             report.find(Level.WARN, f"Not localized ({self.state.value}). {self.reason}".strip())
-        report.find_rejected(self.recent)
+        report.find_rejected(self.recent, self.details)
         if self.stamp_age_s is not None and abs(self.stamp_age_s) > STALE_STAMP_S:
             report.find(
                 Level.WARN,

@@ -84,7 +84,7 @@ class RigCameras:
                 )
                 images.append(CameraImage(image, camera, T_first_camera))
             except BadMessage as bad:
-                self._counters.add(bad.reason)
+                self._counters.add_bad(bad)
             except TransformUnavailable:
                 self._counters.add(BadReason.NO_RIG_MOUNTING)
         return images

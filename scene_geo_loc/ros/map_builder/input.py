@@ -12,7 +12,6 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 from scene_geo_loc.geometry.pose import Pose, from_quaternion
@@ -21,6 +20,7 @@ from scene_geo_loc.ros.common.camera_input import CameraInput, StampOrder
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Counters, Event
 from scene_geo_loc.ros.common.messages import stamp_to_ns
 from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PoseSynchronizer
+from scene_geo_loc.ros.common.sensor_subscription import SensorSubscription
 from scene_geo_loc.ros.common.transforms import TransformListener
 from scene_geo_loc.traversals.frame import Frame, Scan
 from scene_geo_loc.traversals.messages.camera_info import CameraInfoSeries, intrinsics_of, is_rectified
@@ -95,7 +95,7 @@ class BuilderInput:
             on_invalid=lambda: counters.add(BadReason.INVALID_TRANSFORM),
         )
         self.camera = CameraInput(node, settings, self._on_image, IMAGE_DEPTH)
-        self._subscriptions: list[Any] = []
+        self._subscriptions: list[SensorSubscription] = []
         if own:
             kind = Odometry if settings.pose_source == "odometry" else PoseStamped
             self._subscribe(kind, settings.pose_topic, self._on_pose, POSE_DEPTH)
@@ -113,9 +113,8 @@ class BuilderInput:
         self._thread.start()
 
     def _subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None], depth: int) -> None:
-        reliability = ReliabilityPolicy[self._settings.reliability.upper()]
-        qos = QoSProfile(depth=depth, reliability=reliability)
-        self._subscriptions.append(self._node.create_subscription(kind, topic, callback, qos))
+        reliability = self._settings.reliability
+        self._subscriptions.append(SensorSubscription(self._node, kind, topic, callback, depth, reliability))
 
     def __len__(self) -> int:
         """Number of images and scans that wait."""
@@ -129,7 +128,7 @@ class BuilderInput:
     def close(self) -> None:
         """Unsubscribes, and passes to the builder the waiting messages that have their poses."""
         for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+            subscription.close()
         self._subscriptions = []
         self.camera.close()
         self._listener.close()
@@ -152,7 +151,7 @@ class BuilderInput:
             if self._order.check(stamp_ns):
                 self.start_over()
         except BadMessage as bad:
-            self._counters.add(bad.reason)
+            self._counters.add_bad(bad)
             return
         if not self._synchronizer.add(stamp_ns, message, len(message.data), IMAGE_SHARE):
             self._counters.add(Event.DROPPED)
@@ -242,7 +241,7 @@ class BuilderInput:
                 frames = (frame_name(message.header.frame_id), camera_frame)
                 depth = self._depth(depth_message, camera, frames)
         except BadMessage as bad:
-            self._counters.add(bad.reason)
+            self._counters.add_bad(bad)
             return
         for old in [stamp for stamp in self._depths if stamp <= stamp_ns]:
             self._depths.pop(old, None)

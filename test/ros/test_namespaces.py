@@ -1,0 +1,62 @@
+"""Two robots, each with its nodes in a namespace of its own and its transforms on topics of its own."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+from camera_robot import FakeLocalizer, FakeMap
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.lifecycle import TransitionCallbackReturn
+from ros_programs import Programs
+
+from scene_geo_loc.ros.localization.node import LocalizationNode
+from scene_geo_loc.traversals.rosbag.bag import Bag
+
+OWN_TRANSFORMS = ["--ros-args", "-r", "/tf:=tf", "-r", "/tf_static:=tf_static"]
+
+
+def test_the_names_of_two_robots_nodes_differ_in_diagnostics(world: Any) -> None:
+    for robot in ("robot1", "robot2"):
+        node = LocalizationNode(
+            lambda settings: (FakeLocalizer(), FakeMap()),  # type: ignore[arg-type,return-value]
+            namespace=robot,
+        )
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        world.spin(node)
+    reports = world.listen(DiagnosticArray, "/diagnostics")
+    names = {"robot1/localization_node: localization", "robot2/localization_node: localization"}
+    world.wait(lambda: names <= {m.status[0].name for m in reports}, "the reports of both")
+
+
+def test_transforms_can_be_remapped_into_the_namespace_of_a_robot(context: None) -> None:
+    node = LocalizationNode(
+        lambda settings: (FakeLocalizer(), FakeMap()),  # type: ignore[arg-type,return-value]
+        namespace="robot1",
+        cli_args=OWN_TRANSFORMS,
+    )
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    published = {publisher.topic_name for publisher in node.publishers}
+    heard = {subscription.topic_name for subscription in node.subscriptions}
+    node.destroy_node()
+    assert {"/robot1/tf", "/robot1/localization/pose"} <= published
+    assert {"/robot1/tf", "/robot1/tf_static", "/robot1/initialpose"} <= heard
+    assert not {"/tf", "/tf_static"} & (published | heard)
+
+
+def test_a_recording_is_played_and_recorded_in_a_namespace(
+    context: None, start: Programs, recording: Path, tmp_path: Path
+) -> None:
+    topics = "[camera/image_raw, tf_static]"
+    in_namespace = ["-r", "__ns:=/robot1"]
+    recorder = start("bag_recorder", *in_namespace, out=str(tmp_path / "copy"), topics=topics)
+    player = start(
+        "bag_player", *in_namespace, bag=str(recording), wait_for=topics, in_namespace="true", rate="5.0"
+    )
+    assert player.wait(60) == 0, player.communicate()[0]
+    recorder.send_signal(signal.SIGINT)
+    said, _ = recorder.communicate(timeout=60)
+    assert recorder.returncode == 0, said
+    assert Bag(tmp_path / "copy").counts == {"/robot1/camera/image_raw": 5, "/robot1/tf_static": 1}

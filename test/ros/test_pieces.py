@@ -29,8 +29,8 @@ from scene_geo_loc.ros.common.messages import (
     stamp_to_ns,
 )
 from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PoseSynchronizer
-from scene_geo_loc.ros.localization.report import LocalizationFacts
-from scene_geo_loc.ros.localization.state import State
+from scene_geo_loc.ros.localization.outputs.report import LocalizationFacts
+from scene_geo_loc.ros.localization.outputs.state import State
 from scene_geo_loc.ros.localization.worker import NewestWorker
 from scene_geo_loc.traversals.messages.camera_info import camera_of
 from scene_geo_loc.traversals.messages.images import image_of

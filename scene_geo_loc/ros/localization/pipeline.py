@@ -32,13 +32,13 @@ from scene_geo_loc.ros.common.diagnostics import DiagnosticsPublisher, LatencyWi
 from scene_geo_loc.ros.common.managed_node import LOG_PERIOD_S, ManagedNode
 from scene_geo_loc.ros.common.messages import image_message, stamp_to_ns
 from scene_geo_loc.ros.common.transforms import TransformListener
-from scene_geo_loc.ros.localization.initial_pose import InitialPoses
+from scene_geo_loc.ros.localization.inputs.initial_pose import InitialPoses
+from scene_geo_loc.ros.localization.inputs.rig import RigCameras
+from scene_geo_loc.ros.localization.inputs.robot_transforms import RobotTransforms
 from scene_geo_loc.ros.localization.map_check import MapCheck
-from scene_geo_loc.ros.localization.pose_publisher import PosePublisher
-from scene_geo_loc.ros.localization.report import LocalizationFacts
-from scene_geo_loc.ros.localization.rig import RigCameras
-from scene_geo_loc.ros.localization.robot_transforms import RobotTransforms
-from scene_geo_loc.ros.localization.state import State, StatePublisher
+from scene_geo_loc.ros.localization.outputs.pose_publisher import PosePublisher
+from scene_geo_loc.ros.localization.outputs.report import LocalizationFacts
+from scene_geo_loc.ros.localization.outputs.state import State, StatePublisher
 from scene_geo_loc.ros.localization.worker import NewestWorker
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from scene_geo_loc.ros.common.messages import stamp_to_ns
 if TYPE_CHECKING:
     from scene_geo_loc.ros.common.managed_node import ManagedNode
     from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
-    from scene_geo_loc.ros.localization.robot_transforms import RobotTransforms
+    from scene_geo_loc.ros.localization.inputs.robot_transforms import RobotTransforms
 
 KEPT = 8
 """Images of each camera that are kept, as the first camera's are localized a little later."""

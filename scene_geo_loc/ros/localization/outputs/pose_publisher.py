@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from scene_geo_loc.localization.session import Answer
     from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
-    from scene_geo_loc.ros.localization.robot_transforms import RobotTransforms
+    from scene_geo_loc.ros.localization.inputs.robot_transforms import RobotTransforms
 
 
 class PosePublisher:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from scene_geo_loc.localization.verification.focal_scale import LensEstimate
 from scene_geo_loc.ros.common.counters import Counted, Event
 from scene_geo_loc.ros.common.diagnostics import Level, Report, rejected_values
-from scene_geo_loc.ros.localization.state import State
+from scene_geo_loc.ros.localization.outputs.state import State
 
 STALE_STAMP_S = 10.0
 """Largest difference between image stamps and the node's clock where both are of one time source."""

@@ -1,0 +1,1 @@
+"""Inputs of the localization node besides its first camera: the rig, transforms and initial poses."""

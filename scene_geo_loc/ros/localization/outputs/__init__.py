@@ -1,0 +1,1 @@
+"""Outputs of the localization node: poses, state and diagnostics."""

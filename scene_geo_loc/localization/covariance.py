@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.lie import skew
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.localization.least_squares import error_scale, linearised
-from scene_geo_loc.localization.pnp import CameraMatches, reprojection_errors
+from scene_geo_loc.localization.least_squares import linearised
+from scene_geo_loc.localization.pnp import CameraMatches
 from scene_geo_loc.mapping.map_info import MapAccuracy
 
 BLOCK_PX = 40.0
@@ -118,18 +118,17 @@ def normal_equations(
         block_px: side of a block, in pixels of the camera.
         with_focal: whether the focal length is unknown as well.
     """
-    scale = error_scale(reprojection_errors(T_map_camera, pixels, points_map, camera))
-    residuals, J = linearised(T_map_camera, pixels, points_map, camera, points_sigma, scale, with_focal)
+    residuals, J = linearised(T_map_camera, pixels, points_map, camera, points_sigma, None, with_focal)
     unknowns = len(J)
     flat = J.reshape(unknowns, -1)
     information = flat @ flat.T
     gradients = (J * residuals).sum(axis=1)
-    blocks = _block_numbers(pixels, block_px)
     variance = (residuals**2).sum() / max(residuals.size - unknowns, 1)
-    all_shared = variance * len(pixels) / max(len(np.unique(blocks)), 1) * information
-    scatter = SHARED * all_shared + (1 - SHARED) * _scatter(gradients, blocks, fitted=unknowns)
+    of_blocks, blocks = _scatter(gradients, _block_numbers(pixels, block_px), fitted=unknowns)
+    all_shared = variance * len(pixels) / max(blocks, 1) * information
+    scatter = SHARED * all_shared + (1 - SHARED) * of_blocks
     if keyframe is not None:
-        scatter = scatter + _scatter(gradients, keyframe, fitted=1)
+        scatter = scatter + _scatter(gradients, keyframe, fitted=1)[0]
     return NormalEquations(information, scatter)
 
 
@@ -213,14 +212,19 @@ def blocks_of(width: int, height: int, block_px: float) -> int:
     return columns * rows
 
 
-def _scatter(gradients: NDArray[np.float64], cluster: NDArray[np.int64], fitted: int) -> NDArray[np.float64]:
-    """Returns the cluster-robust covariance (K, K) of the sum of gradients (K, M), by cluster (M,).
+def _scatter(
+    gradients: NDArray[np.float64], cluster: NDArray[np.int64], fitted: int
+) -> tuple[NDArray[np.float64], int]:
+    """Returns the cluster-robust covariance (K, K) of the sum of gradients (K, M), and the number of clusters.
 
     Small-sample correction G / (G − fitted) for G clusters.
+
+    Args:
+        cluster: (M,) number of the cluster of each match.
     """
     clusters, number = np.unique(cluster, return_inverse=True)
     sums = np.stack([np.bincount(number, row, len(clusters)) for row in gradients])
-    return np.asarray(len(clusters) / max(len(clusters) - fitted, 1) * sums @ sums.T)
+    return len(clusters) / max(len(clusters) - fitted, 1) * sums @ sums.T, len(clusters)
 
 
 def _block_numbers(pixels: NDArray, block_px: float) -> NDArray[np.int64]:

@@ -112,7 +112,7 @@ def linearised(
     points_map: NDArray[np.float64],
     camera: Camera,
     points_sigma: NDArray[np.float64] | None = None,
-    scale: float = 1.0,
+    scale: float | None = 1.0,
     with_focal: bool = False,
 ) -> Linearised:
     """Returns residuals (2, M) of points (M, 3) against ideal pixels (M, 2) at a pose, and their Jacobian.
@@ -125,6 +125,7 @@ def linearised(
 
     Args:
         points_sigma: (M, 3) metres, shift of a point by one standard deviation of its depth; see `Matches`.
+        scale: pixels; None: the median error.
         with_focal: whether the Jacobian (7, 2, M) has a last row by the logarithm of the focal length.
     """
     R = T_map_camera[:3, :3].T
@@ -149,6 +150,8 @@ def linearised(
     residuals *= is_before
     if points_sigma is None or not points_sigma.any():
         return residuals, J
+    if scale is None:
+        scale = error_scale(np.hypot(*residuals))
     shift = np.einsum("arm,ma->rm", J[:3], points_sigma) / -scale
     squared = (shift**2).sum(axis=0)
     # The inverse root of I + s sT.

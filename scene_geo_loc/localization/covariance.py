@@ -215,7 +215,7 @@ def blocks_of(width: int, height: int, block_px: float) -> int:
 def _scatter(
     gradients: NDArray[np.float64], cluster: NDArray[np.int64], fitted: int
 ) -> tuple[NDArray[np.float64], int]:
-    """Returns the cluster-robust covariance (K, K) of the sum of gradients (K, M), and the number of clusters.
+    """Returns the cluster-robust covariance (K, K) of the sum of gradients (K, M), and the clusters' number.
 
     Small-sample correction G / (G − fitted) for G clusters.
 

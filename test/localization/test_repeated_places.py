@@ -71,7 +71,7 @@ def test_equal_doors_are_ambiguous(tmp_path: Path) -> None:
         assert (estimate.status, estimate.kind) == (Status.RETRIEVED_ONLY, RejectionKind.AMBIGUOUS)
         for T in estimate.alternatives:
             doors = position_error_m(T, frame.T_map_camera) / PERIOD_M
-            assert abs(doors - round(float(doors))) < 0.02
+            assert abs(doors - round(float(doors))) < 0.1
 
 
 def test_equal_cars_in_numbered_bays_are_told_apart_by_the_numbers(tmp_path: Path) -> None:

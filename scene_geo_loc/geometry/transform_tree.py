@@ -19,6 +19,9 @@ from scene_geo_loc.geometry.pose_series import PoseSeries
 MAX_LAG_NS = 5_000_000_000
 """Waiting makes no sense for a transform that is further ahead of the newest one than this."""
 
+STRAY_S = 5.0
+"""A moving transform of a running robot that closes a loop is left out once it has not come for this long."""
+
 
 class TransformIssue(Enum):
     """Reason why a transform is unknown at a time."""
@@ -75,6 +78,8 @@ class TransformTree:
 
     A frame may have several parents, for example where both odometry and ground truth move the vehicle; a
     lookup takes the shortest chain.  A static transform has priority over moving ones of the same frames.
+    Where transforms form a loop, there is no chain to the frames below it; with a cache moving ones that have
+    not come for 5 s do not count there, so that a single wrong message has no lasting effect.
 
     Args:
         cache_s: age in seconds at which moving transforms are dropped; None keeps all, as for a recording.
@@ -84,6 +89,7 @@ class TransformTree:
         self._cache_s = cache_s
         self._static: dict[tuple[str, str], PoseSeries] = {}
         self._moving: dict[tuple[str, str], PoseSeries] = {}
+        self._arrived_s: dict[tuple[str, str], float] = {}
         self._paths: dict[tuple[str, str], list[str] | _Broken] = {}
         self._changed = threading.Condition()
 
@@ -119,6 +125,8 @@ class TransformTree:
             if key not in edges:
                 self._paths.clear()
             edges[key] = series
+            if not static and self._cache_s is not None:
+                self._arrived_s[key] = time.monotonic()
             self._changed.notify_all()
         return True
 
@@ -126,6 +134,7 @@ class TransformTree:
         """Removes all moving transforms; static transforms stay."""
         with self._changed:
             self._moving.clear()
+            self._arrived_s.clear()
             self._paths.clear()
 
     def knows(self, frame: str) -> bool:
@@ -229,12 +238,17 @@ class TransformTree:
 
     def _path(self, target: str, source: str) -> list[str] | _Broken:
         """Returns the frames from `target` to `source`, or the reason why there is no chain."""
-        if (target, source) not in self._paths:
-            self._paths[target, source] = self._find_path(target, source)
-        return self._paths[target, source]
+        if (target, source) in self._paths:
+            return self._paths[target, source]
+        found = self._find_path(target, source, (*self._static, *self._moving))
+        if isinstance(found, _Broken) and found.issue is TransformIssue.LOOP and self._cache_s is not None:
+            stray_s = time.monotonic() - STRAY_S
+            recent = [key for key in self._moving if self._arrived_s[key] > stray_s]
+            return self._find_path(target, source, (*self._static, *recent))
+        self._paths[target, source] = found
+        return found
 
-    def _find_path(self, target: str, source: str) -> list[str] | _Broken:
-        edges = (*self._static, *self._moving)
+    def _find_path(self, target: str, source: str, edges: Sequence[tuple[str, str]]) -> list[str] | _Broken:
         for frame in (target, source):
             loop = _loop_above(frame, edges)
             if loop is not None:

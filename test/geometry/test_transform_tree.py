@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from scene_geo_loc.geometry import transform_tree
 from scene_geo_loc.geometry.pose import from_quaternion, make_pose
 from scene_geo_loc.geometry.transform_tree import TransformIssue, TransformTree, TransformUnavailable
 
@@ -103,6 +104,20 @@ def test_frames_in_a_loop_are_said_and_not_followed_for_ever(tree: TransformTree
         with pytest.raises(TransformUnavailable, match="form a loop"):
             tree.lookup("map", source, SECOND)
     assert set(tree.ancestors_of("camera")) <= {"map", "odom", "base_link"}
+
+
+def test_a_stray_transform_that_closes_a_loop_counts_for_a_while_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(transform_tree.time, "monotonic", lambda: now_s)
+    tree = TransformTree(cache_s=30.0)
+    tree.add("base_link", "camera", 0, *at(0.5), static=True)
+    tree.add("camera", "base_link", 0, *at(0.0))
+    with pytest.raises(TransformUnavailable, match="form a loop"):
+        tree.lookup("base_link", "camera", 0)
+    now_s += transform_tree.STRAY_S + 1.0
+    np.testing.assert_allclose(tree.lookup("base_link", "camera", 0), pose(0.5))
 
 
 def test_transforms_that_come_out_of_order_are_put_in_their_place(tree: TransformTree) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rclpy
+from builtin_interfaces.msg import Time
 from camera_robot import SECOND, START, T_MAP_BASE, T_ODOM_BASE, Robot
 from lifecycle_msgs.msg import State as LifecycleState
 from lifecycle_msgs.msg import Transition
@@ -20,6 +21,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from tf2_msgs.msg import TFMessage
 
@@ -190,6 +192,16 @@ def test_an_image_with_a_negative_stamp_is_counted_and_has_no_pose(robot: Robot)
     robot.send()
     assert len(robot.world.wait(lambda: robot.poses, "a pose")) == 1
     assert robot.poses[0].header.stamp == ns_to_stamp(START)
+
+
+def test_a_clock_before_1970_is_counted_and_is_no_defect(world: Any, picture: np.ndarray) -> None:
+    robot = Robot(world, picture, use_sim_time=True)
+    robot.mount_camera()
+    robot.world.publish("/clock", Clock(clock=Time(sec=-5)))
+    robot.world.wait(lambda: robot.bad(BadReason.INVALID_CLOCK), "the time to be rejected")
+    assert robot.node.counters.totals()[Event.CALLBACK_FAILED] == 0
+    robot.send()
+    robot.world.wait(lambda: robot.poses, "a pose")
 
 
 def test_a_transform_farther_than_any_place_is_rejected(robot: Robot) -> None:

@@ -35,6 +35,7 @@ class BadReason(str, Enum):
     IMAGE_SIZE = "size other than camera_info's"
     NO_CONTRAST = "black or saturated image"
     INVALID_STAMP = "invalid stamp"
+    INVALID_CLOCK = "time on /clock before 1970"
     DUPLICATE_STAMP = "duplicate stamp"
     STAMP_OUT_OF_ORDER = "stamp out of order"
     INVALID_TRANSFORM = "invalid transform"

@@ -14,9 +14,10 @@ from typing import Any
 import rclpy
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rosgraph_msgs.msg import Clock
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.ros.common.counters import Counters, Event
+from scene_geo_loc.ros.common.counters import BadReason, Counters, Event
 
 RCLError = rclpy_implementation.RCLError
 LOG_PERIOD_S = 5.0
@@ -129,6 +130,8 @@ class ManagedNode(LifecycleNode, ABC):
 
     def create_subscription(self, msg_type: Any, topic: str, callback: Any, *args: Any, **kwargs: Any) -> Any:
         """As of rclpy's Node, with a guarded callback."""
+        if msg_type is Clock:
+            callback = self._of_valid_times(callback)
         callback = self._guarded(callback, f"A message on {topic}")
         return super().create_subscription(msg_type, topic, callback, *args, **kwargs)
 
@@ -148,6 +151,17 @@ class ManagedNode(LifecycleNode, ABC):
                 return response
 
         return super().create_service(srv_type, srv_name, guarded, *args, **kwargs)
+
+    def _of_valid_times(self, callback: Callable[[Clock], None]) -> Callable[[Clock], None]:
+        """Wraps rclpy's callback of /clock, which raises ValueError for times before 1970."""
+
+        def take(message: Clock) -> None:
+            if message.clock.sec < 0:
+                self.counters.add(BadReason.INVALID_CLOCK)
+            else:
+                callback(message)
+
+        return take
 
     def _guarded(self, callback: Any, what: str) -> Any:
         @functools.wraps(callback)

@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 # How many processes run the tests.
 JOBS ?= 2
-# How long `make fuzz` and `make soak` run, and the first case of `make fuzz`.
+# How long `make soak` and each part of `make fuzz` run, and the first case of `make fuzz`.
 MINUTES ?= 60
 SEED ?= 0
 
@@ -34,8 +34,9 @@ check: setup ## run the fast tests, in a minute
 test: setup ## run all tests
 	@$(PYTEST) --durations 10
 
-fuzz: setup ## interrupt every writer, and read damaged inputs for MINUTES (60) from case SEED (0) on
+fuzz: setup ## interrupt every writer, fire at the nodes, and read damaged inputs, MINUTES (60) each, from SEED (0)
 	@PYTHONPATH=test $(VENV)/bin/python -m fuzz.interruptions --kills 10 --limits 5 --seed $(SEED)
+	@PYTHONPATH=test $(VENV)/bin/python -m fuzz.node_messages --minutes $(MINUTES) --seed $(SEED)
 	@PYTHONPATH=test $(VENV)/bin/python -m fuzz.harness --minutes $(MINUTES) --seed $(SEED)
 
 soak: setup ## run a node for MINUTES (60) through kidnaps, clock loops and map switches; watch its memory

@@ -1,4 +1,4 @@
-"""A localization_node in a process of its own, in a ROS domain of its own."""
+"""A node in a process of its own, in a ROS domain of its own."""
 
 from __future__ import annotations
 
@@ -87,25 +87,28 @@ def running_node(
     Args:
         localizer: settings of the localizer, where they are not the node's defaults.
     """
-    beside = Path(sys.executable).with_name("localization_node")
-    program = str(beside) if beside.is_file() else shutil.which("localization_node")
-    if program is None:
-        raise SceneGeoLocError("The program localization_node is not installed: install the package.")
-    # JSON is YAML, which the values of ROS parameters are given in.
-    arguments = {
-        "map": json.dumps(str(map_folder.resolve())),
-        "use_sim_time": "true",
-        "image_transport": transport,
-        "tracking": json.dumps(tracking),
-    }
+    arguments = {"map": str(map_folder.resolve()), "image_transport": transport, "tracking": tracking}
     changed = localizer.model_dump(exclude_defaults=True) if localizer is not None else {}
-    arguments |= {f"localizer.{name}": json.dumps(value) for name, value in changed.items()}
-    parameters = [word for name, value in arguments.items() for word in ("-p", f"{name}:={value}")]
+    arguments |= {f"localizer.{name}": value for name, value in changed.items()}
+    with running_program("localization_node", arguments, log) as process:
+        yield process
+
+
+@contextmanager
+def running_program(name: str, parameters: dict[str, Any], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a node of the package by its program's name, with simulated time, until the end of the block."""
+    beside = Path(sys.executable).with_name(name)
+    program = str(beside) if beside.is_file() else shutil.which(name)
+    if program is None:
+        raise SceneGeoLocError(f"The program {name} is not installed: install the package.")
+    # JSON is YAML, which the values of ROS parameters are given in.
+    given = {"use_sim_time": True, **parameters}
+    arguments = [word for key, value in given.items() for word in ("-p", f"{key}:={json.dumps(value)}")]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
         # In a session of its own, so that Ctrl-C reaches it once and from here.
         process = subprocess.Popen(
-            [program, "--ros-args", *parameters],
+            [program, "--ros-args", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -133,8 +136,9 @@ def check_alive(process: subprocess.Popen[bytes], log: Path) -> None:
     if process.poll() is not None:
         lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
         ending = "\n".join(f"  {line}" for line in lines)
+        name = Path(process.args[0]).name  # type: ignore[index,arg-type]
         raise SceneGeoLocError(
-            f"localization_node ended with status {process.returncode}; its last lines, from {log}:\n{ending}"
+            f"{name} ended with status {process.returncode}; its last lines, from {log}:\n{ending}"
         )
 
 

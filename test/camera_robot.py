@@ -154,6 +154,11 @@ class Robot:
 
         self.world.wait(arrives, "the odometry to arrive")
 
+    def publish_image(self, stamp_ns: int) -> None:
+        """Sends an image and does not wait for the node."""
+        image = image_message(stamp_ns, "camera_optical_frame", self.picture)
+        self.world.publish("camera/image_raw", image)
+
     def send(self, message: Any = None, stamp_ns: int | None = None) -> int:
         """Sends an image and waits until the node is done with it; returns its stamp."""
         if message is None:

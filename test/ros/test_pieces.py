@@ -200,6 +200,7 @@ HEALTHY: dict[str, Any] = {
     "recent": Counter(),
     "totals": Counter(),
     "details": {},
+    "broadcast_problem": "",
     "latency_p50_ms": None,
     "latency_p95_ms": None,
     "inlier_ratio": None,

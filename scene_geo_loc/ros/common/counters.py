@@ -18,6 +18,8 @@ class Event(str, Enum):
     """An image went through the localizer."""
     SECOND_LOOK = "second_looks"
     """The localizer looked at an image a second time."""
+    SKIPPED = "skipped"
+    """An image was not localized because the rate is limited."""
     DROPPED = "dropped"
     """A message was dropped because the node was busy or its memory was full."""
     FAILED = "failed"

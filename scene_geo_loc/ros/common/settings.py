@@ -73,6 +73,16 @@ class CameraSettings(BaseModel):
         return value
 
 
+class StartPoseSettings(BaseModel):
+    """Pose of the robot in the map at the start, at an unknown height; the names are those of nav2's AMCL."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    x: float = setting(0.0, "Position at the start; keyframes within prior_min_radius are searched.", "m")
+    y: float = setting(0.0, "Position at the start.", "m")
+    yaw: float = setting(0.0, "Heading at the start, which the camera's place on the robot follows.", "rad")
+
+
 class LocalizationNodeSettings(CameraSettings):
     """Parameters of localization_node."""
 
@@ -134,6 +144,13 @@ class LocalizationNodeSettings(CameraSettings):
         ge=0.1,
         le=3600,
     )
+    set_initial_pose: bool = setting(
+        False, "Whether initial_pose is the prior of the first images, each time the node is activated."
+    )
+    initial_pose: StartPoseSettings = StartPoseSettings()
+    max_rate: float = setting(
+        0.0, "Largest rate of images that are localized; 0: no limit.", "Hz", True, ge=0, le=1000
+    )
     tracking: bool = setting(
         False,
         "Whether pose estimates are fused over time with odometry from odom_frame to base_frame on TF; "
@@ -142,11 +159,11 @@ class LocalizationNodeSettings(CameraSettings):
     localizer: LocalizerSettings = LocalizerSettings()
     tracker: TrackerSettings = TrackerSettings()
 
-    @field_validator("transform_rate")
+    @field_validator("transform_rate", "max_rate")
     @classmethod
     def _zero_or_a_rate(cls, value: float) -> float:
         if 0 < value < MIN_RATE_HZ:
-            raise ValueError(f"the least rate is {MIN_RATE_HZ:g} Hz; 0 sends with poses only")
+            raise ValueError(f"the least rate is {MIN_RATE_HZ:g} Hz, and 0 is allowed")
         return value
 
 

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.ros.common.messages import transform_message
+from scene_geo_loc.ros.common.messages import stamp_to_ns, transform_message
 from scene_geo_loc.traversals.messages.transforms import add_transforms
 
 if TYPE_CHECKING:
@@ -20,11 +21,16 @@ if TYPE_CHECKING:
     from scene_geo_loc.geometry.transform_tree import TransformTree
 
 
+RECENT = 500
+"""Transforms that a broadcaster remembers."""
+
+
 class TransformListener:
     """Fills a tree from `/tf` and `/tf_static`.
 
     Args:
         accept: which (parent, child) to take; all where None.
+        on_transform: called with each transform, and whether it is static.
         on_invalid: called for each transform whose numbers are no transform.
     """
 
@@ -34,12 +40,13 @@ class TransformListener:
         tree: TransformTree,
         accept: Callable[[str, str], bool] | None = None,
         on_invalid: Callable[[], None] | None = None,
+        on_transform: Callable[[TransformStamped, bool], None] | None = None,
     ) -> None:
         from rclpy.qos import DurabilityPolicy, QoSProfile
         from tf2_msgs.msg import TFMessage
 
         self._node, self._tree = node, tree
-        self._accept, self._on_invalid = accept, on_invalid
+        self._accept, self._on_invalid, self._on_transform = accept, on_invalid, on_transform
         latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._subscriptions = [
             node.create_subscription(TFMessage, "/tf", lambda m: self._take(m, False), QoSProfile(depth=100)),
@@ -51,6 +58,9 @@ class TransformListener:
         if self._on_invalid is not None:
             for _ in range(invalid):
                 self._on_invalid()
+        if self._on_transform is not None:
+            for transform in message.transforms:
+                self._on_transform(transform, static)
 
     def close(self) -> None:
         """Unsubscribes."""
@@ -71,16 +81,22 @@ class TransformBroadcaster:
         self._node, self._Message = node, TFMessage
         self._publisher = node.create_publisher(TFMessage, "/tf", QoSProfile(depth=100))
         self._sent: set[int] = set()
+        self._recent: deque[tuple[int, float, float, float]] = deque(maxlen=RECENT)
 
     def send(self, stamp_ns: int, T_parent_child: Pose) -> None:
         """Publishes the transform, unless it was published with this stamp before."""
         if stamp_ns in self._sent:
             return
         message: TransformStamped = transform_message(stamp_ns, self.parent, self.child, T_parent_child)
+        self._recent.append(_identity(message))
         self._publisher.publish(self._Message(transforms=[message]))
         self.newest_ns = max(stamp_ns, self.newest_ns or stamp_ns)
         # Stamps repeat only around now, so a short memory is enough.
         self._sent = {s for s in self._sent if s > self.newest_ns - 10**9} | {stamp_ns}
+
+    def has_sent(self, transform: TransformStamped) -> bool:
+        """Returns whether a transform between the same frames is one of the last that were published."""
+        return _identity(transform) in tuple(self._recent)
 
     def reset(self) -> None:
         """Forgets what was sent, after the clock jumped back."""
@@ -90,3 +106,9 @@ class TransformBroadcaster:
     def close(self) -> None:
         """Stops publishing."""
         self._node.destroy_publisher(self._publisher)
+
+
+def _identity(transform: TransformStamped) -> tuple[int, float, float, float]:
+    """Returns what tells a transform from those of other nodes: its stamp and its translation."""
+    t = transform.transform.translation
+    return stamp_to_ns(transform.header.stamp), t.x, t.y, t.z

@@ -33,12 +33,15 @@ from scene_geo_loc.ros.common.managed_node import LOG_PERIOD_S, ManagedNode
 from scene_geo_loc.ros.common.messages import image_message, stamp_to_ns
 from scene_geo_loc.ros.common.transforms import TransformListener
 from scene_geo_loc.ros.localization.inputs.initial_pose import InitialPoses
+from scene_geo_loc.ros.localization.inputs.other_broadcasters import OtherBroadcasters
+from scene_geo_loc.ros.localization.inputs.rate_limit import RateLimit
 from scene_geo_loc.ros.localization.inputs.rig import RigCameras
 from scene_geo_loc.ros.localization.inputs.robot_transforms import RobotTransforms
 from scene_geo_loc.ros.localization.map_check import MapCheck
 from scene_geo_loc.ros.localization.outputs.pose_publisher import PosePublisher
-from scene_geo_loc.ros.localization.outputs.report import LocalizationFacts
+from scene_geo_loc.ros.localization.outputs.report import LocalizationFacts, status_values
 from scene_geo_loc.ros.localization.outputs.state import State, StatePublisher
+from scene_geo_loc.ros.localization.services import LocalizationServices
 from scene_geo_loc.ros.localization.worker import NewestWorker
 
 if TYPE_CHECKING:
@@ -115,23 +118,27 @@ class LocalizationPipeline:
         self._lock = threading.Lock()
         self._generation = 0
         self._progress, self._order, self._latency = Progress(), StampOrder(), LatencyWindow()
+        self._rate_limit = RateLimit()
         self._image_s = time.monotonic()
         self.transforms = RobotTransforms(TransformTree(TF_CACHE_S), settings)
+        self.publisher = PosePublisher(node, settings, self.map_frame, self.transforms)
+        close(self.publisher.close)
+        self._others = OtherBroadcasters(self.publisher.broadcaster)
         listener = TransformListener(
             node,
             self.transforms.tree,
             on_invalid=lambda: node.counters.add(BadReason.INVALID_TRANSFORM),
+            on_transform=self._others.take,
         )
         close(listener.close)
-        self.publisher = PosePublisher(node, settings, self.map_frame, self.transforms)
-        close(self.publisher.close)
         self.initial_poses = InitialPoses(node, settings, self.map_frame)
         self._debug_publisher = node.create_publisher(Image, "localization/debug_image", 1)
         close(node.destroy_publisher, self._debug_publisher)
         self._processed_publisher = node.create_publisher(Header, "localization/processed", 10)
         close(node.destroy_publisher, self._processed_publisher)
-        self._state = StatePublisher(node, self._on_request)
+        self._state = StatePublisher(node)
         close(self._state.close)
+        close(LocalizationServices(node, self._state, self._on_request, self._on_initial_pose).close)
         self._map_check = MapCheck(reference_map, node.get_logger().error)
         close(self._map_check.close)
         close(DiagnosticsPublisher(node, "localization", self._report).close)
@@ -159,6 +166,9 @@ class LocalizationPipeline:
         if settings.transform_rate:
             timer = node.create_timer(1.0 / settings.transform_rate, self.publisher.repeat)
             close(node.destroy_timer, timer)
+        if settings.set_initial_pose:
+            start = settings.initial_pose
+            self.initial_poses.set(start.x, start.y, start.yaw)
         self._state.set(State.INITIALIZING, "No image was localized yet.")
         camera = CameraInput(node, settings, self._on_image)
         close(camera.close)
@@ -189,6 +199,9 @@ class LocalizationPipeline:
             self._reject(bad)
             return
         self._progress.stamp_ns = stamp_ns
+        if not self._rate_limit.admits(stamp_ns, self._settings().max_rate):
+            self._node.counters.add(Event.SKIPPED)
+            return
         if self.inputs.worker.submit(Arrival(message, self._image_s, self._generation)):
             self._node.counters.add(Event.DROPPED)
 
@@ -204,7 +217,8 @@ class LocalizationPipeline:
         with self._lock:
             self._generation += 1
             if state is State.INITIALIZING:
-                self._forget()
+                # An initial pose that came while the node was suspended is meant for the images to come.
+                self._forget(keeps_initial_pose=self._state.state is State.SUSPENDED)
             self._state.set(state, reason)
         return True
 
@@ -214,15 +228,17 @@ class LocalizationPipeline:
             self._generation += 1
             self.transforms.tree.clear()
             self._order.reset()
+            self._rate_limit.reset()
             self._forget()
             if self.inputs is not None:
                 self.inputs.rig.forget()
                 if self._state.state is not State.SUSPENDED:
                     self._state.set(State.INITIALIZING, f"{reason} Starting over.")
 
-    def _forget(self) -> None:
+    def _forget(self, *, keeps_initial_pose: bool = False) -> None:
         """Drops the prior, the track and the last pose: map -> odom is withheld until the next one."""
-        self.initial_poses.forget()
+        if not keeps_initial_pose:
+            self.initial_poses.forget()
         self.session.reset()
         self.publisher.forget()
         self._progress = Progress()
@@ -277,16 +293,14 @@ class LocalizationPipeline:
         if answer.estimate.status is not Status.LOCALIZED:
             self.initial_poses.count_miss()
         pose = answer.pose
-        state = State(pose.status.value)
-        if not pose.status.has_pose:
-            self._state.set(state, pose.reason)
-            return
-        if not self.publisher.publish(stamp_ns, camera_frame, answer):
-            self._state.set(State.LOST, self.publisher.problem)
-            return
-        self.initial_poses.forget()
-        self._progress.pose_s = time.monotonic()
-        self._state.set(state, pose.reason)
+        state, reason = State(pose.status.value), pose.reason
+        if pose.status.has_pose:
+            if self.publisher.publish(stamp_ns, camera_frame, answer):
+                self.initial_poses.forget()
+                self._progress.pose_s = time.monotonic()
+            else:
+                state, reason = State.LOST, self.publisher.problem
+        self._state.set(state, reason, stamp_ns, status_values(answer))
 
     def _publish_debug_image(
         self, stamp_ns: int, frame: str, image: NDArray[np.uint8], estimate: PoseEstimate
@@ -325,6 +339,7 @@ class LocalizationPipeline:
             reason=self._state.reason,
             camera_problem=(inputs.camera.problem or inputs.rig.problem) if inputs else "",
             transform_problem=self.publisher.problem,
+            broadcast_problem=self._others.problem,
             image_topic=inputs.camera.image_topic if inputs else "",
             info_topic=settings.camera_info_topic,
             has_camera_info=inputs is not None and inputs.camera.has_camera_info,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.geometry.pose import Pose, from_quaternion
 from scene_geo_loc.geometry.pose_series import MAX_TRANSLATION_M
 from scene_geo_loc.geometry.transform_tree import TransformUnavailable
 from scene_geo_loc.localization.estimate import PosePrior
@@ -90,6 +90,12 @@ class InitialPoses:
         self.newest: InitialPose | None = None
         self._misses = 0
         self._node, self._settings, self._map_frame = node, settings, map_frame
+
+    def set(self, x: float, y: float, yaw: float) -> None:
+        """Takes a pose of unknown height, with the least radius."""
+        T_map_base = from_quaternion((x, y, 0.0), (0.0, 0.0, np.sin(yaw / 2), np.cos(yaw / 2)))
+        self._misses = 0
+        self.newest = InitialPose(T_map_base, self._settings().prior_min_radius, False, time.monotonic())
 
     def take(self, message: PoseWithCovarianceStamped) -> bool:
         """Takes a message of /initialpose; one that cannot be used is counted and logged, and gives False."""

@@ -34,6 +34,7 @@ class PosePublisher:
 
     Attributes:
         problem: sentence on the last transform that was missing, or "" where none was.
+        broadcaster: of map -> odom or map -> base; None without TF.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class PosePublisher:
         child = {"map_to_odom": settings().odom_frame, "map_to_base": settings().base_frame}.get(
             settings().publish_tf
         )
-        self._broadcaster = TransformBroadcaster(node, map_frame, child) if child else None
+        self.broadcaster = TransformBroadcaster(node, map_frame, child) if child else None
         self._T_map_odom: Pose | None = None
         self._lock = threading.Lock()
 
@@ -67,7 +68,8 @@ class PosePublisher:
             T_base_camera = self._transforms.base_T_camera(camera_frame, stamp_ns)
         except TransformUnavailable as unavailable:
             self.problem = (
-                f"{unavailable} Poses are withheld; publish the mounting on TF or set base_T_camera."
+                f"{unavailable} Poses are withheld; publish the mounting on TF or set base_T_camera, and set "
+                "base_frame to a frame of the robot."
             )
             return False
         pose, estimate = answer.pose, answer.estimate
@@ -79,15 +81,15 @@ class PosePublisher:
             self._tracked.publish(stamp_ns, T_map_base, covariance)
         self._latest.publish(pose_with_covariance(stamp_ns, self._map_frame, T_map_base, covariance))
         self.problem = ""
-        if self._settings().publish_tf == "map_to_base" and self._broadcaster is not None:
-            self._broadcaster.send(stamp_ns, T_map_base)
+        if self._settings().publish_tf == "map_to_base" and self.broadcaster is not None:
+            self.broadcaster.send(stamp_ns, T_map_base)
         elif self._settings().publish_tf == "map_to_odom":
             self._correct_odometry(stamp_ns, T_map_base)
         return True
 
     def _correct_odometry(self, stamp_ns: int, T_map_base: Pose) -> None:
         """Sends map -> odom (REP-105), which takes odometry's pose of the robot to the estimated one."""
-        assert self._broadcaster is not None
+        assert self.broadcaster is not None
         try:
             T_odom_base = self._transforms.odom_T_base(stamp_ns)
         except TransformUnavailable as unavailable:
@@ -98,8 +100,8 @@ class PosePublisher:
             return
         with self._lock:
             self._T_map_odom = T_map_base @ inverse(T_odom_base)
-            self._broadcaster.send(stamp_ns + self._tolerance_ns, self._T_map_odom)
-            newest = self._broadcaster.newest_ns
+            self.broadcaster.send(stamp_ns + self._tolerance_ns, self._T_map_odom)
+            newest = self.broadcaster.newest_ns
         # Transforms that were sent since the image was taken have later stamps, and listeners would use them.
         if newest is not None and newest > stamp_ns + self._tolerance_ns:
             self.repeat()
@@ -107,10 +109,10 @@ class PosePublisher:
     def repeat(self) -> None:
         """Sends the last map -> odom again with the present time, so that it does not expire."""
         with self._lock:
-            if self._T_map_odom is None or self._broadcaster is None:
+            if self._T_map_odom is None or self.broadcaster is None:
                 return
             now_ns = self._node.get_clock().now().nanoseconds
-            self._broadcaster.send(now_ns + self._tolerance_ns, self._T_map_odom)
+            self.broadcaster.send(now_ns + self._tolerance_ns, self._T_map_odom)
 
     @property
     def _tolerance_ns(self) -> int:
@@ -121,8 +123,8 @@ class PosePublisher:
         with self._lock:
             self._T_map_odom = None
             self.problem = ""
-            if self._broadcaster is not None:
-                self._broadcaster.reset()
+            if self.broadcaster is not None:
+                self.broadcaster.reset()
 
     def close(self) -> None:
         """Stops publishing."""
@@ -130,8 +132,8 @@ class PosePublisher:
         if self._tracked is not None:
             self._tracked.close()
         self._node.destroy_publisher(self._latest)
-        if self._broadcaster is not None:
-            self._broadcaster.close()
+        if self.broadcaster is not None:
+            self.broadcaster.close()
 
 
 class _PoseTopics:

@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from scene_geo_loc.localization.session import Answer
 from scene_geo_loc.localization.verification.focal_scale import LensEstimate
 from scene_geo_loc.ros.common.counters import Counted, Event
 from scene_geo_loc.ros.common.diagnostics import Level, Report, rejected_values
@@ -23,7 +26,7 @@ class LocalizationFacts:
         active: whether the lifecycle state is active.
         state: as on localization/state.
         reason: sentence on why it is not localized, or "".
-        camera_problem, transform_problem, map_problem: sentences, or "".
+        camera_problem, transform_problem, broadcast_problem, map_problem: sentences, or "".
         map_check: progress of the verification of the map's large files.
         image_topic, info_topic: topics of images and intrinsics.
         has_camera_info: whether intrinsics have arrived.
@@ -42,6 +45,7 @@ class LocalizationFacts:
     reason: str
     camera_problem: str
     transform_problem: str
+    broadcast_problem: str
     image_topic: str
     info_topic: str
     has_camera_info: bool
@@ -71,6 +75,8 @@ class LocalizationFacts:
         """Returns the findings and the values that docs/nodes.md describes."""
         report = Report(values=self._values())
         report.find_failed_callbacks(self.recent)
+        if self.broadcast_problem:
+            report.find(Level.ERROR, self.broadcast_problem)
         if self.map_problem:
             report.find(Level.ERROR, self.map_problem)
         if not self.active:
@@ -120,6 +126,7 @@ class LocalizationFacts:
             "pnp_solver": self.pnp_solver,
             "frames_received": self.totals[Event.RECEIVED],
             "frames_processed": self.totals[Event.PROCESSED],
+            "frames_skipped": self.totals[Event.SKIPPED],
             "second_looks": self.totals[Event.SECOND_LOOK],
             "frames_dropped": self.totals[Event.DROPPED],
             "frames_failed": self.totals[Event.FAILED],
@@ -138,3 +145,20 @@ class LocalizationFacts:
 
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
+
+
+def status_values(answer: Answer) -> dict[str, str]:
+    """Returns the numbers of one image for localization/status, as text."""
+    estimate, covariance = answer.estimate, answer.pose.covariance
+    std_m = std_deg = None
+    if answer.pose.T_map_base is not None and covariance is not None:
+        std_m = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
+        std_deg = float(np.degrees(np.sqrt(np.linalg.eigvalsh(covariance[3:, 3:])[-1])))
+    return {
+        "kind": "" if answer.pose.kind is None else answer.pose.kind.value,
+        "inliers": str(estimate.inliers),
+        "inlier_ratio": _number(estimate.inlier_ratio, 3),
+        "confidence": _number(estimate.confidence, 4),
+        "position_std_m": _number(std_m, 4),
+        "rotation_std_deg": _number(std_deg, 4),
+    }

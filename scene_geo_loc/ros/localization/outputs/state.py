@@ -1,14 +1,18 @@
-"""State of localization, published when it changes; services change it."""
+"""State of localization: its name on every change, and a stamped status of every image."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
-from std_srvs.srv import Trigger
+
+from scene_geo_loc.ros.common.diagnostics import Level, full_name
+from scene_geo_loc.ros.common.messages import ns_to_stamp
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -26,60 +30,55 @@ class State(str, Enum):
 
 
 class StatePublisher:
-    """Keeps the state, publishes and logs its changes, and serves ~/relocalize, ~/suspend and ~/resume.
-
-    Args:
-        on_request: called with the state that a service asks for and a sentence; returns whether the node
-            went to that state.
+    """Keeps the state, publishes it on localization/state and localization/status, and logs its changes.
 
     Attributes:
         state: present state.
         reason: sentence on why it is not localized, or "".
     """
 
-    def __init__(self, node: Node, on_request: Callable[[State, str], bool]) -> None:
+    def __init__(self, node: Node) -> None:
         self.state, self.reason = State.INITIALIZING, ""
-        self._node, self._on_request = node, on_request
+        self._node = node
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._publisher = node.create_publisher(String, "localization/state", latched)
-        self._services = [
-            node.create_service(Trigger, f"~/{name}", call)
-            for name, call in (
-                ("relocalize", self._on_relocalize),
-                ("suspend", self._on_suspend),
-                ("resume", self._on_resume),
-            )
-        ]
-        self._publish()
+        self._state = node.create_publisher(String, "localization/state", latched)
+        self._status = node.create_publisher(DiagnosticArray, "localization/status", latched)
+        self._publish(None, {})
 
-    def set(self, state: State, reason: str) -> None:
-        """Goes to a state; publishes and logs it where it changes."""
+    def set(
+        self,
+        state: State,
+        reason: str,
+        stamp_ns: int | None = None,
+        values: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Goes to a state; publishes and logs it where it changes, or where it is that of an image.
+
+        Args:
+            stamp_ns: stamp of the image whose state this is; None where it is not an image's.
+            values: numbers of the image, for the status.
+        """
         changed, self.state, self.reason = state is not self.state, state, reason
         if changed:
             self._node.get_logger().info(f"{state.value}. {reason}".strip())
-            self._publish()
+        if changed or stamp_ns is not None:
+            self._publish(stamp_ns, values, changed)
 
-    def _publish(self) -> None:
-        self._publisher.publish(String(data=self.state.value))
-
-    def _on_relocalize(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._answer(response, self.state is not State.SUSPENDED, State.INITIALIZING, "Relocalizing.")
-
-    def _on_suspend(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._answer(response, self.state is not State.SUSPENDED, State.SUSPENDED, "Suspended.")
-
-    def _on_resume(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._answer(response, self.state is State.SUSPENDED, State.INITIALIZING, "Resumed.")
-
-    def _answer(self, response: Trigger.Response, allowed: bool, state: State, text: str) -> Trigger.Response:
-        response.success = allowed and self._on_request(state, text)
-        response.message = (
-            text if response.success else f"Not possible while the state is {self.state.value}."
+    def _publish(self, stamp_ns: int | None, values: Mapping[str, str], with_state: bool = True) -> None:
+        if with_state:
+            self._state.publish(String(data=self.state.value))
+        level = Level.OK if self.state is State.LOCALIZED else Level.WARN
+        status = DiagnosticStatus(
+            level=level.value, name=f"{full_name(self._node)}: state", message=self.reason
         )
-        return response
+        status.values = [KeyValue(key="state", value=self.state.value)]
+        status.values += [KeyValue(key=key, value=value) for key, value in values.items()]
+        message = DiagnosticArray(status=[status])
+        now = self._node.get_clock().now().to_msg()
+        message.header.stamp = now if stamp_ns is None else ns_to_stamp(stamp_ns)
+        self._status.publish(message)
 
     def close(self) -> None:
-        """Stops publishing and serving."""
-        self._node.destroy_publisher(self._publisher)
-        for service in self._services:
-            self._node.destroy_service(service)
+        """Stops publishing."""
+        self._node.destroy_publisher(self._state)
+        self._node.destroy_publisher(self._status)

@@ -17,6 +17,9 @@ from camera_robot import SECOND, START, T_MAP_BASE, T_ODOM_BASE, Robot
 from lifecycle_msgs.msg import State as LifecycleState
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.msg import ParameterValue
+from rcl_interfaces.srv import SetParameters
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -149,6 +152,18 @@ def test_a_callback_of_rclpy_that_fails_does_not_end_the_process(context: None) 
             signal.signal(kind, handler)
     assert node.counters.totals()[Event.CALLBACK_FAILED] > 0
     node.destroy_node()
+
+
+def test_a_parameter_of_an_unknown_type_is_refused_and_is_no_defect(robot: Robot) -> None:
+    request = SetParameters.Request(
+        parameters=[
+            ParameterMessage(name="fix_timeout", value=ParameterValue(type=3, double_value=1.5)),
+            ParameterMessage(name="fix_timeout", value=ParameterValue(type=114)),
+        ]
+    )
+    answer = robot.world.call(SetParameters, "localization_node/set_parameters", request)
+    assert [result.successful for result in answer.results] == [True, False]
+    assert robot.node.counters.totals()[Event.CALLBACK_FAILED] == 0
 
 
 def test_a_service_that_fails_answers(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import rclpy
+from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParameters
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rosgraph_msgs.msg import Clock
@@ -147,10 +149,23 @@ class ManagedNode(LifecycleNode, ABC):
             try:
                 return callback(request, response)
             except Exception as error:
-                self.on_callback_error(f"The service {srv_name}", error)
+                if _is_of_rclpy(callback):
+                    self._refuse(srv_name, request, response, error)
+                else:
+                    self.on_callback_error(f"The service {srv_name}", error)
                 return response
 
         return super().create_service(srv_type, srv_name, guarded, *args, **kwargs)
+
+    def _refuse(self, srv_name: str, request: Any, response: Any, error: Exception) -> None:
+        """Answers a request that rclpy does not understand, such as a parameter of an unknown type."""
+        self.get_logger().warning(
+            f"Refused a request to {srv_name}: {error}.", throttle_duration_sec=LOG_PERIOD_S
+        )
+        if isinstance(response, SetParameters.Response):
+            refused = SetParametersResult(successful=False, reason=str(error))
+            missing = len(request.parameters) - len(response.results)
+            response.results = [*response.results, *[refused] * missing]
 
     def _of_valid_times(self, callback: Callable[[Clock], None]) -> Callable[[Clock], None]:
         """Wraps rclpy's callback of /clock, which raises ValueError for times before 1970."""
@@ -182,6 +197,11 @@ class ManagedNode(LifecycleNode, ABC):
             self.get_logger().warning(f"Refused the transition {asked}: the node is {state}.")
             response.success = False
             return response
+
+
+def _is_of_rclpy(callback: Any) -> bool:
+    """Returns whether a callback is rclpy's own, such as of a node's parameters."""
+    return str(callback.__module__).startswith("rclpy.")
 
 
 class LibraryLog(logging.Handler):

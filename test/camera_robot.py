@@ -77,6 +77,14 @@ class FakeMap:
     map_frame = "map"
     path = Path("street")
     large_files = ()
+    T_map_camera = np.array([make_pose(T_BASE_CAMERA[:3, :3], (i, 0.0, 1.2)) for i in range(7)])
+    names = tuple(f"image_{i}" for i in range(7))
+
+    def camera_of(self, keyframe: int) -> Camera:
+        return CAMERA
+
+    def thumbnail(self, keyframe: int) -> np.ndarray:
+        return np.full((12, 16, 3), keyframe, np.uint8)
 
     def verify(self, names: Any, after_block: Any) -> None:
         """Finds no damage."""

@@ -41,6 +41,7 @@ from scene_geo_loc.ros.localization.map_check import MapCheck
 from scene_geo_loc.ros.localization.outputs.pose_publisher import PosePublisher
 from scene_geo_loc.ros.localization.outputs.report import LocalizationFacts, status_values
 from scene_geo_loc.ros.localization.outputs.state import State, StatePublisher
+from scene_geo_loc.ros.localization.outputs.view_publisher import ViewPublisher
 from scene_geo_loc.ros.localization.services import LocalizationServices
 from scene_geo_loc.ros.localization.worker import NewestWorker
 
@@ -136,6 +137,8 @@ class LocalizationPipeline:
         close(node.destroy_publisher, self._debug_publisher)
         self._processed_publisher = node.create_publisher(Header, "localization/processed", 10)
         close(node.destroy_publisher, self._processed_publisher)
+        self._view = ViewPublisher(node, reference_map, self.map_frame, self.transforms)
+        close(self._view.close)
         self._state = StatePublisher(node)
         close(self._state.close)
         close(LocalizationServices(node, self._state, self._on_request, self._on_initial_pose).close)
@@ -241,6 +244,7 @@ class LocalizationPipeline:
             self.initial_poses.forget()
         self.session.reset()
         self.publisher.forget()
+        self._view.forget()
         self._progress = Progress()
 
     def _reject(self, bad: BadMessage) -> None:
@@ -280,11 +284,13 @@ class LocalizationPipeline:
             if arrival.generation != self._generation:
                 return
             self._progress.estimate = measurement.estimate
-            self._publish(self.session.update(measurement, T_odom_camera), stamp_ns, frame)
+            answer = self.session.update(measurement, T_odom_camera)
+            self._publish(answer, stamp_ns, frame)
         self._node.counters.add(Event.PROCESSED)
         if measurement.estimate.took_second_look:
             self._node.counters.add(Event.SECOND_LOOK)
         self._latency.add((time.monotonic() - arrival.arrived_s) * 1e3)
+        self._view.show(stamp_ns, frame, answer)
         if self._debug_publisher.get_subscription_count():
             self._publish_debug_image(stamp_ns, frame, image, measurement.estimate)
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.retrieval.image_sequence import KeyframeVotes
 from scene_geo_loc.localization.verification.focal_scale import LensEstimate
-from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.verification.rejection import Rejectable, Rejection
 
 SECOND_LOOK = "second_look"
 """Name of the step in the timings of an estimate that was in doubt."""
@@ -262,7 +262,7 @@ class CameraEstimate:
 
 
 @dataclass
-class PoseEstimate:
+class PoseEstimate(Rejectable):
     """Pose of a query and its evidence.
 
     Attributes:
@@ -314,16 +314,6 @@ class PoseEstimate:
     def matches(self) -> Matches:
         """Matches of the first camera."""
         return self.cameras[0].matches if self.cameras else Matches.none()
-
-    @property
-    def kind(self) -> RejectionKind | None:
-        """Kind of the rejection; None when localized."""
-        return self.rejection.kind if self.rejection else None
-
-    @property
-    def reason(self) -> str:
-        """One sentence why the pose is not accepted; empty when localized."""
-        return str(self.rejection) if self.rejection else ""
 
     def __str__(self) -> str:
         if self.status is not Status.LOCALIZED or self.T_map_base is None or self.covariance is None:

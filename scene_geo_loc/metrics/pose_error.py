@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import Pose, position_error_m, rotation_error_deg
 from scene_geo_loc.localization.estimate import Status
-from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.verification.rejection import Rejectable, Rejection, RejectionKind
 
 WITHIN = {"0.1 m 5°": (0.1, 5.0), "0.25 m 2°": (0.25, 2.0), "0.5 m 5°": (0.5, 5.0), "5 m 10°": (5.0, 10.0)}
 """Bounds on the position error (metres) and rotation error (degrees) whose shares are reported.
@@ -32,7 +32,7 @@ WRONG_FIX_M = 5.0
 
 
 @dataclass(frozen=True)
-class QueryRecord:
+class QueryRecord(Rejectable):
     """A query with its true and its estimated pose.
 
     Attributes:
@@ -69,16 +69,6 @@ class QueryRecord:
     def is_localized(self) -> bool:
         """True if there is a pose, verified or dead-reckoned."""
         return self.status.has_pose and self.T_estimated is not None
-
-    @property
-    def kind(self) -> RejectionKind | None:
-        """Kind of the rejection; None if the query was not rejected or the reason is unknown."""
-        return self.rejection.kind if self.rejection else None
-
-    @property
-    def reason(self) -> str:
-        """Sentence with the reason for the rejection; empty if there is none."""
-        return str(self.rejection) if self.rejection else ""
 
 
 @dataclass(frozen=True)

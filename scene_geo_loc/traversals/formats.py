@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,19 +34,40 @@ FORMATS = {
 """Location of each format's `Format` by name, in the order in which sources are tested."""
 
 
-class Option(str, Enum):
-    """An option of `open_traversal` that only some formats take."""
+class SourceOptions(TypedDict, total=False):
+    """Options of `open_traversal` that only some formats take; one that is absent or None is not given.
 
-    CAMERA = "camera"
-    POSES = "poses"
-    SPLIT = "split"
-    POSE_FRAME = "pose_frame"
-    POINTS = "points"
-    DEPTH_TOPIC = "depth_topic"
-    RUN = "run"
-    CAMERA_INFO = "camera_info"
-    IMAGE_FRAME = "image_frame"
-    BITS = "bits"
+    Attributes:
+        camera: which camera, if there are several: the image topic of a bag, or the dataset's name of it.
+            Default: the first in colour with a camera_info.
+        poses: of a bag: a topic, a TUM file with poses of the camera, or "none". Default: the best available.
+            Of a dataset with several sources of poses: one of them.
+        pose_frame: frame of a bag whose poses the topic or file has. Default: as the bag says.
+        points: of a bag: topic of the lidar. Default: the best available.
+        depth_topic: of a bag: topic of the depth images. Default: those in the frame of the images.
+        run: number of the run of a bag whose clock jumps back, from 1. Default: the longest.
+        camera_info: of a bag: topic of the intrinsics, or a calibration file (`camera_files`). Default: the
+            topic beside the images.
+        image_frame: of a bag: axes of the images' frame, a value of `ImageFrame`. Default: told from the
+            transforms and the motion.
+        bits: of a bag: bits in use of images with 16 bits. Default: told from the values.
+        split: "train" or "test", where the dataset has splits. Default: all frames.
+    """
+
+    camera: str | None
+    poses: str | None
+    pose_frame: str | None
+    points: str | None
+    depth_topic: str | None
+    run: int | None
+    camera_info: str | None
+    image_frame: str | None
+    bits: int | None
+    split: str | None
+
+
+OPTIONS = tuple(SourceOptions.__annotations__)
+"""Names of the options."""
 
 
 class ImageFrame(str, Enum):
@@ -72,7 +93,7 @@ class Format:
         layout: description of its files, for messages.
         recognise: returns whether a path has this layout.
         open: opens a path; takes `options` as keyword arguments.
-        options: options that `open` takes.
+        options: names of the `SourceOptions` that `open` takes.
         content: data that its sources may have.
     """
 
@@ -80,7 +101,7 @@ class Format:
     recognise: Callable[[Path], bool]
     open: Callable[..., SubsettableTraversal]
     content: Sequence[Content]
-    options: Sequence[Option] = ()
+    options: Sequence[str] = ()
 
 
 def load_format(name: str) -> Format:

@@ -6,11 +6,15 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scene_geo_loc.core.errors import TraversalError
-from scene_geo_loc.traversals.formats import FORMATS, Content, Option, load_format
+from scene_geo_loc.traversals.formats import FORMATS, OPTIONS, Content, SourceOptions, load_format
 from scene_geo_loc.traversals.frame import Traversal
 from scene_geo_loc.traversals.subset import Subset
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _SHOWN = 8
 """Number of names that a message lists."""
@@ -20,41 +24,22 @@ def open_traversal(
     source: Path | str,
     format: str | None = None,
     *,
-    poses: str | None = None,
-    pose_frame: str | None = None,
-    split: str | None = None,
     every: int = 1,
     offset: int = 0,
     start: float | None = None,
     end: float | None = None,
-    camera: str | None = None,
-    points: str | None = None,
-    depth_topic: str | None = None,
-    run: int | None = None,
-    camera_info: str | None = None,
-    image_frame: str | None = None,
-    bits: int | None = None,
     needs: Content | None = None,
+    **options: Unpack[SourceOptions],
 ) -> Traversal:
     """Opens a source of frames, or a part of it.
 
     Args:
         source: a bag, or the folder of a dataset.
         format: one of `FORMATS`; None to recognise it by its files.
-        poses: of a bag: a topic, a TUM file with poses of the camera, or "none"; None for the best available.
-        pose_frame: frame of a bag whose poses the topic or file has; None where the bag says it.
-        split: "train" or "test", where the dataset has splits.
         every, offset: frames number `offset`, `offset + every`, ... only.
         start, end: frames within these seconds from the first frame only.
-        camera: which camera, if there are several: the image topic of a bag, or the dataset's name of it.
-        points, depth_topic: topics of a bag with lidar and depth images; None for the best available.
-        run: number of the run of a bag whose clock jumps back, from 1; None for the longest.
-        camera_info: of a bag: topic of the intrinsics, or a calibration file; None for the topic beside the
-            images.
-        image_frame: of a bag: "optical" or "body" (x forward), the axes of the images' frame; None to tell
-            them.
-        bits: of a bag: bits in use of images with 16 bits; None to tell them from the values.
         needs: data that the caller requires; formats that never have it are refused.
+        options: what to take from sources that have several of a kind, see `SourceOptions`.
 
     Raises:
         TraversalError: the source is missing, of no known format, or cannot be read as that format; or
@@ -64,26 +49,12 @@ def open_traversal(
     subset = Subset(every, offset, start, end)
     name = format_of(source, format)
     chosen = load_format(name)
-    given = {
-        Option.CAMERA: camera,
-        Option.POSES: poses,
-        Option.SPLIT: split,
-        Option.POSE_FRAME: pose_frame,
-        Option.POINTS: points,
-        Option.DEPTH_TOPIC: depth_topic,
-        Option.RUN: run,
-        Option.CAMERA_INFO: camera_info,
-        Option.IMAGE_FRAME: image_frame,
-        Option.BITS: bits,
-    }
-    options: dict[str, str | int] = {
-        option.value: value for option, value in given.items() if value is not None
-    }
-    for option in options:
+    given = {option: value for option, value in options.items() if value is not None}
+    for option in given:
         if option not in chosen.options:
-            taken = " and ".join(option.value for option in chosen.options) or "none of them"
+            taken = " and ".join(chosen.options) or "none of them"
             raise TraversalError(
-                f"{source}: a source of the format {name} takes no {option}; of {', '.join(Option)} "
+                f"{source}: a source of the format {name} takes no {option}; of {', '.join(OPTIONS)} "
                 f"it takes {taken}."
             )
     if needs is not None and needs not in chosen.content:
@@ -93,7 +64,7 @@ def open_traversal(
         )
     if not chosen.recognise(source):
         raise TraversalError(f"{source}: not {name}, which has {chosen.layout}; {_content(source)}.")
-    return chosen.open(source, **options).subset(subset)
+    return chosen.open(source, **given).subset(subset)
 
 
 def format_of(source: Path, named: str | None = None) -> str:
@@ -123,7 +94,7 @@ def format_of(source: Path, named: str | None = None) -> str:
 
 def takes_split(format: str) -> bool:
     """Returns whether sources of a format have splits for training and for testing."""
-    return Option.SPLIT in load_format(format).options
+    return "split" in load_format(format).options
 
 
 def sources_within(folder: Path, depth: int = 2) -> Iterator[tuple[Path, str]]:

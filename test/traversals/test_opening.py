@@ -11,15 +11,17 @@ import pytest
 from trees import kitti_odometry, rgbd
 
 from scene_geo_loc.core.errors import TraversalError
-from scene_geo_loc.traversals.formats import FORMATS, Content, Format, Option, load_format
+from scene_geo_loc.traversals.formats import FORMATS, OPTIONS, Content, Format, load_format
 from scene_geo_loc.traversals.opening import open_traversal
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_declares_what_its_reader_takes(name: str, tmp_path: Path) -> None:
     format = load_format(name)
-    taken = [option.value for option in Option if option.value in inspect.signature(format.open).parameters]
-    assert sorted(taken) == sorted(option.value for option in format.options)
+    taken = {option for option in OPTIONS if option in inspect.signature(format.open).parameters}
+    assert taken <= set(format.options) <= set(OPTIONS)
+    for option in format.options:
+        inspect.signature(format.open).bind(tmp_path, **{option: None})
     assert format.layout
     assert format.content
     (tmp_path / "notes.txt").write_text("no source")

@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_type_hints
+from typing import TYPE_CHECKING, Annotated, cast, get_type_hints
 
 import typer
 
 from scene_geo_loc.cli.options.settings import Command, in_place_of
-from scene_geo_loc.traversals.formats import FORMATS, Content, ImageFrame
+from scene_geo_loc.traversals.formats import FORMATS, OPTIONS, Content, ImageFrame, SourceOptions
 
 if TYPE_CHECKING:
     from scene_geo_loc.traversals.frame import Traversal
@@ -162,25 +162,17 @@ class Source:
         from scene_geo_loc.core.errors import UnclearPoses
         from scene_geo_loc.traversals.opening import open_traversal
 
+        options = {option: getattr(self, option) for option in OPTIONS}
         try:
             return open_traversal(
                 self.path,
                 self.format,
-                poses=self.poses,
-                pose_frame=self.pose_frame,
-                split=self.split,
                 every=self.every,
                 offset=self.offset,
                 start=self.start,
                 end=self.end,
-                camera=camera,
-                points=self.points,
-                depth_topic=self.depth_topic,
-                run=self.run,
-                camera_info=self.camera_info,
-                image_frame=None if self.image_frame is None else self.image_frame.value,
-                bits=self.bits,
                 needs=needs,
+                **cast(SourceOptions, {**options, "camera": camera}),
             )
         except UnclearPoses as error:
             raise UnclearPoses(f"{str(error).rstrip('.')} (--poses).") from error

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scene_geo_loc.geometry.pose import Pose, inverse, position_error_m, rotation_angle_deg
 from scene_geo_loc.localization.estimate import PoseEstimate, PosePrior, Status
 from scene_geo_loc.localization.tracking.track_state import TrackState
-from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.verification.rejection import Rejectable, Rejection, RejectionKind
 
 TURN_ACCELERATION = 0.5
 """Standard deviation of the change of angular velocity in one second, rad/s, without odometry."""
@@ -66,7 +66,7 @@ class TrackerSettings(BaseModel):
 
 
 @dataclass(frozen=True)
-class TrackedPose:
+class TrackedPose(Rejectable):
     """Pose of one image after tracking.
 
     Attributes:
@@ -81,16 +81,6 @@ class TrackedPose:
     T_map_base: Pose | None = None
     covariance: NDArray[np.float64] | None = None
     rejection: Rejection | None = None
-
-    @property
-    def kind(self) -> RejectionKind | None:
-        """Kind of the rejection; None where the pose was measured."""
-        return self.rejection.kind if self.rejection else None
-
-    @property
-    def reason(self) -> str:
-        """One sentence why there is no pose, or only a dead-reckoned one; else empty."""
-        return str(self.rejection) if self.rejection else ""
 
     @classmethod
     def of(cls, estimate: PoseEstimate) -> TrackedPose:

@@ -95,5 +95,25 @@ class Rejection:
         )
 
 
+class Rejectable:
+    """Base of what has a pose, or the reason why it has none or only a dead-reckoned one.
+
+    Attributes:
+        rejection: the reason; None where the pose is measured, or where the reason is unknown.
+    """
+
+    rejection: Rejection | None
+
+    @property
+    def kind(self) -> RejectionKind | None:
+        """Kind of the rejection; None where there is none."""
+        return self.rejection.kind if self.rejection else None
+
+    @property
+    def reason(self) -> str:
+        """The rejection as one sentence; empty where there is none."""
+        return str(self.rejection) if self.rejection else ""
+
+
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.3g} %"

@@ -23,7 +23,7 @@ from scene_geo_loc.traversals.folder import (
     size_of,
     stamp_of,
 )
-from scene_geo_loc.traversals.formats import Content, Format, Option
+from scene_geo_loc.traversals.formats import Content, Format
 
 SPLITS = ("train", "test")
 
@@ -67,7 +67,7 @@ FORMAT = Format(
     recognise=is_ace,
     open=open_ace,
     content=(Content.POSES, Content.DEPTH),
-    options=(Option.SPLIT,),
+    options=("split",),
 )
 
 

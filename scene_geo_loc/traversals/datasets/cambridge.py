@@ -27,7 +27,7 @@ from scene_geo_loc.traversals.folder import (
     size_of,
     stamp_of,
 )
-from scene_geo_loc.traversals.formats import Content, Format, Option
+from scene_geo_loc.traversals.formats import Content, Format
 from scene_geo_loc.traversals.text import read_text
 
 SPLITS = {"train": "dataset_train.txt", "test": "dataset_test.txt"}
@@ -77,7 +77,7 @@ FORMAT = Format(
     recognise=is_cambridge,
     open=open_cambridge,
     content=(Content.POSES,),
-    options=(Option.SPLIT,),
+    options=("split",),
 )
 
 

@@ -18,7 +18,7 @@ from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.geometry.trajectory import Trajectory, read_tum
 from scene_geo_loc.traversals.camera_files import read_camera_file
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles, pose_of, size_of
-from scene_geo_loc.traversals.formats import Content, Format, Option
+from scene_geo_loc.traversals.formats import Content, Format
 
 GROUND_TRUTH = ("state_groundtruth_estimate0", "gt0", "mocap0", "vicon0")
 """Folders of poses, the best first."""
@@ -72,7 +72,7 @@ FORMAT = Format(
     recognise=is_euroc,
     open=open_euroc,
     content=(Content.POSES,),
-    options=(Option.CAMERA,),
+    options=("camera",),
 )
 
 

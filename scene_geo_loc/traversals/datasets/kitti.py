@@ -34,7 +34,7 @@ from scene_geo_loc.traversals.folder import (
     size_of,
     stamp_of,
 )
-from scene_geo_loc.traversals.formats import Content, Format, Option
+from scene_geo_loc.traversals.formats import Content, Format
 from scene_geo_loc.traversals.text import read_text
 
 _EARTH_RADIUS_M = 6378137.0
@@ -97,7 +97,7 @@ ODOMETRY = Format(
     recognise=is_kitti_odometry,
     open=open_kitti_odometry,
     content=(Content.POSES, Content.LIDAR),
-    options=(Option.CAMERA,),
+    options=("camera",),
 )
 
 
@@ -154,7 +154,7 @@ RAW = Format(
     recognise=is_kitti_raw,
     open=open_kitti_raw,
     content=(Content.POSES, Content.LIDAR),
-    options=(Option.CAMERA,),
+    options=("camera",),
 )
 
 

@@ -34,7 +34,7 @@ from scene_geo_loc.traversals.folder import (
     read_pose,
     stamp_of,
 )
-from scene_geo_loc.traversals.formats import Content, Format, Option
+from scene_geo_loc.traversals.formats import Content, Format
 from scene_geo_loc.traversals.text import read_text
 
 SPLITS = {"train": "TrainSplit.txt", "test": "TestSplit.txt"}
@@ -108,7 +108,7 @@ FORMAT = Format(
     recognise=is_seven_scenes,
     open=open_seven_scenes,
     content=(Content.POSES, Content.DEPTH),
-    options=(Option.CAMERA, Option.SPLIT),
+    options=("camera", "split"),
 )
 
 

@@ -28,7 +28,7 @@ from scene_geo_loc.traversals.folder import (
     read_pose,
     stamp_of,
 )
-from scene_geo_loc.traversals.formats import Content, Format, Option
+from scene_geo_loc.traversals.formats import Content, Format
 from scene_geo_loc.traversals.text import read_text
 
 
@@ -86,7 +86,7 @@ FORMAT = Format(
     recognise=is_twelve_scenes,
     open=open_twelve_scenes,
     content=(Content.POSES, Content.DEPTH),
-    options=(Option.SPLIT,),
+    options=("split",),
 )
 
 

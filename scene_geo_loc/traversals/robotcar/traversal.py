@@ -17,7 +17,7 @@ import numpy as np
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.folder import FolderTraversal, FrameFiles, size_of
-from scene_geo_loc.traversals.formats import Content, Format, Option
+from scene_geo_loc.traversals.formats import Content, Format
 from scene_geo_loc.traversals.robotcar.bag import recording_of
 from scene_geo_loc.traversals.robotcar.calibration import CAMERAS, Calibration
 from scene_geo_loc.traversals.robotcar.poses import read_poses
@@ -99,5 +99,5 @@ FORMAT = Format(
     recognise=is_robotcar,
     open=open_robotcar,
     content=(Content.POSES, Content.LIDAR),
-    options=(Option.CAMERA, Option.POSES),
+    options=("camera", "poses"),
 )

@@ -9,6 +9,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.camera_files import read_camera_file
-from scene_geo_loc.traversals.formats import Content, Format, ImageFrame, Option
+from scene_geo_loc.traversals.formats import OPTIONS, Content, Format, ImageFrame, SourceOptions
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.messages.camera_info import CameraInfoSeries, WrongImageSize
 from scene_geo_loc.traversals.messages.clouds import LIDAR_PACKETS, cloud_of, deskew
@@ -50,6 +51,9 @@ from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 from scene_geo_loc.traversals.sources import Role
 from scene_geo_loc.traversals.subset import WHOLE, Subset
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 logger = logging.getLogger(__name__)
 
 
@@ -72,16 +76,7 @@ class RosbagTraversal:
 
     Args:
         path: a .bag, .mcap or .db3 file, or the folder of a rosbag2.
-        poses: source of the poses, see `choose_poses`.
-        pose_frame: frame whose poses they are, where the recording does not say it.
-        camera: topic of the images; None for the first in colour with a camera_info.
-        points: topic of the lidar; None for the best, see `choose_lidar`.
-        depth_topic: topic of the depth images; None for those in the frame of the images.
-        run: number of the run, from 1, where the clock jumps back; None for the longest.
-        camera_info: topic or calibration file of the intrinsics (`camera_files`); None for the topic beside
-            the images.
-        image_frame: axes of the images' frame, a value of `ImageFrame`; None to tell them.
-        bits: bits in use of images with 16 bits; None to tell them from the values.
+        options: what to take where there are several of a kind: all `SourceOptions` but `split`.
 
     Attributes:
         sources: what was taken for each role, and what else there was.
@@ -90,45 +85,31 @@ class RosbagTraversal:
         TraversalError: the bag cannot be opened, or lacks images or their camera_info.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        poses: str | None = None,
-        pose_frame: str | None = None,
-        camera: str | None = None,
-        points: str | None = None,
-        depth_topic: str | None = None,
-        run: int | None = None,
-        camera_info: str | None = None,
-        image_frame: str | None = None,
-        bits: int | None = None,
-    ) -> None:
+    def __init__(self, path: Path, **options: Unpack[SourceOptions]) -> None:
+        named = {option for option, value in options.items() if value is not None}
         self.name = str(path)
         self._bag = Bag(path)
         self._index = BagIndex(self._bag)
-        self._image = choose_image(self._index, camera)
-        self._runs = Runs(path, self._image, run)
+        self._image = choose_image(self._index, options.get("camera"))
+        self._runs = Runs(path, self._image, options.get("run"))
         if len(self._runs) > 1:
             self._index = BagIndex(self._bag, self._runs.is_taken)
             self._image = self._index.images[self._image.topic]
         if self._image.video:
             self._video_decoder()  # refuses here what cannot be decoded later
-        if bits is not None:
+        if (bits := options.get("bits")) is not None:
             self._image.decoder = ImageDecoder(bits)
-        self._camera_topic, self._intrinsics = self._lens(camera_info)
+        self._camera_topic, self._intrinsics = self._lens(options.get("camera_info"))
         first_camera = self._check_lens()
-        if image_frame not in (None, *(axes.value for axes in ImageFrame)):
-            raise TraversalError(f"the frame of images is {' or '.join(ImageFrame)}, not {image_frame!r}.")
-        axes = None if image_frame is None else ImageFrame(image_frame)
+        axes = _named_axes(options.get("image_frame"))
         self._camera_frame = self._image.frame_id
         if axes is None:
             self._camera_frame = optical_frame(self._index.tree, self._camera_frame, self._image.topic)
-        self._depth = choose_depth(self._index, self._image, self._camera_frame, depth_topic)
+        self._depth = choose_depth(self._index, self._image, self._camera_frame, options.get("depth_topic"))
         self._read_depth: DepthReader | None = None
         if self._depth is not None:
             self._read_depth = DepthReader(self._index, self._depth, self._image.frame_id, self._camera_frame)
-        lidar = choose_lidar(self._bag, points)
+        lidar = choose_lidar(self._bag, options.get("points"))
         self._lidar = lidar.topic
         stamps = np.asarray(self._image.stamps_ns, np.int64)
         later = np.ones(len(stamps), bool)
@@ -142,22 +123,22 @@ class RosbagTraversal:
                 in_order_ns,
                 seen,
                 _possible_axes(axes, self._camera_frame),
-                poses,
-                pose_frame,
+                options.get("poses"),
+                options.get("pose_frame"),
             )
             if axes is None and self._camera_frame == self._image.frame_id:
                 axes = axes_by_motion(self._index, self._camera_frame, in_order_ns, choice.poses, seen)
         self._T_frame_camera = T_BODY_OPTICAL if axes is ImageFrame.BODY else np.eye(4)
-        self._declined_poses = poses == NO_POSES
+        self._declined_poses = options.get("poses") == NO_POSES
         self._poses, self._odometry = choice.poses, choice.odometry
         self.map_frame = self._poses.map_frame if self._poses else "map"
         self.sources = (
             *([self._runs.source()] if len(self._runs) > 1 else []),
-            image_source(self._index, self._image, self._without_camera(), camera is not None),
-            camera_source(self._bag, self._camera_topic, named=camera_info is not None),
+            image_source(self._index, self._image, self._without_camera(), "camera" in named),
+            camera_source(self._bag, self._camera_topic, named="camera_info" in named),
             choice.sources[0],
-            depth_source(self._index, self._image, self._depth, depth_topic is not None),
-            lidar_source(self._bag, lidar, points is not None),
+            depth_source(self._index, self._image, self._depth, "depth_topic" in named),
+            lidar_source(self._bag, lidar, "points" in named),
             choice.sources[1],
         )
         if self._lidar is None:
@@ -406,17 +387,7 @@ FORMAT = Format(
     recognise=is_bag,
     open=RosbagTraversal,
     content=(Content.POSES, Content.DEPTH, Content.LIDAR),
-    options=(
-        Option.CAMERA,
-        Option.CAMERA_INFO,
-        Option.IMAGE_FRAME,
-        Option.BITS,
-        Option.POSES,
-        Option.POSE_FRAME,
-        Option.POINTS,
-        Option.DEPTH_TOPIC,
-        Option.RUN,
-    ),
+    options=tuple(option for option in OPTIONS if option != "split"),
 )
 
 
@@ -424,6 +395,12 @@ def _of_slots(
     slots: dict[int, _Slot], images: list[tuple[int, VideoImage]]
 ) -> list[tuple[_Slot, VideoImage]]:
     return [(slots[number], image) for number, image in images if number in slots]
+
+
+def _named_axes(image_frame: str | None) -> ImageFrame | None:
+    if image_frame not in (None, *(axes.value for axes in ImageFrame)):
+        raise TraversalError(f"the frame of images is {' or '.join(ImageFrame)}, not {image_frame!r}.")
+    return None if image_frame is None else ImageFrame(image_frame)
 
 
 def _possible_axes(axes: ImageFrame | None, frame: str) -> list[Pose]:

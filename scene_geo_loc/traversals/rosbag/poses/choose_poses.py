@@ -10,12 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import TraversalError, UnclearPoses
-from scene_geo_loc.geometry.pose import Pose, inverse
-from scene_geo_loc.geometry.rotation import angle_of_matrix
+from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.geometry.trajectory import read_tum
 from scene_geo_loc.traversals.rosbag.bag import TRANSFORMS
 from scene_geo_loc.traversals.rosbag.index import ODOMETRY, BagIndex
 from scene_geo_loc.traversals.rosbag.poses.bag_poses import BagPoses
+from scene_geo_loc.traversals.rosbag.poses.bodies import (
+    anchored_group,
+    groups_by_body,
+    inlier_shares,
+    is_unknown_to,
+    likeliest_body,
+)
 from scene_geo_loc.traversals.rosbag.poses.frame_names import command_word, is_map
 from scene_geo_loc.traversals.rosbag.poses.pose_candidates import (
     TF,
@@ -26,27 +32,23 @@ from scene_geo_loc.traversals.rosbag.poses.pose_candidates import (
     tf_candidates,
     topic_candidates,
 )
-from scene_geo_loc.traversals.rosbag.poses.visual_motion import PosesAt, VisualMotion, best_seen
+from scene_geo_loc.traversals.rosbag.poses.reasons import (
+    MIN_COVERAGE,
+    SPARSE_S,
+    compared,
+    difference,
+    reason_of_choice,
+    uncovered,
+)
+from scene_geo_loc.traversals.rosbag.poses.visual_motion import VisualMotion, best_seen
 from scene_geo_loc.traversals.sources import PassedOver, Reason, Role, SensorSource
 
 NO_POSES = "none"
 """Name for taking no poses at all."""
-MIN_AGREEMENT = 0.5
-"""Sources whose motions agree less are of different bodies."""
-MAX_APART_M = 1.0
-"""Sources in one frame whose distance changes more are of different bodies."""
-MAX_APART_SHARE = 0.03
-"""The same as a share of the extent of the poses, where that is larger."""
-SPARSE_S = 0.5
-"""Poses of a topic that are further apart are corrections, not a trajectory."""
-MIN_COVERAGE = 0.8
-"""Sources with a pose for a smaller share of the images than this, times the best, are passed over."""
 MAX_CONFLICTS = 0.05
 """Sources with two different poses at a larger share of their times are of two publishers or runs at once."""
 MAX_CONTRADICTED = 0.3
 """The images contradict poses whose motion fewer of their matches fit."""
-NEAR = 0.2
-"""Poses of a topic are those of a frame on TF if they are within this, metres plus radians."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def choose_poses(
         is_unsaid = candidate.topic is not None and not candidate.topic.child_frame_id
         is_wanted = not command_word(candidate.name) if wanted is None else candidate.name == wanted
         if is_unsaid and is_wanted and candidate.messages > 1 and pose_frame is None:
-            candidate.poses = replace(candidate.poses, body=_body(candidate, seen, axes))
+            candidate.poses = replace(candidate.poses, body=likeliest_body(candidate, seen, axes))
     selection = _Selection(index, found, seen, axes)
     chosen: Candidate | None = None
     reason, warning = "", ""
@@ -113,11 +115,11 @@ def choose_poses(
     elif wanted is not None:
         chosen, reason = _wanted(index, frame, samples, found, wanted, pose_frame), Reason.NAMED.of()
         if chosen.kind == Reason.TRAJECTORY_FILE and chosen.is_connected:
-            shares = _shares(seen, [chosen], axes)
+            shares = inlier_shares(seen, [chosen], axes)
             chosen.seen_share = None if shares is None else float(np.median(shares))
     else:
         chosen = selection.choose()
-        reason = _reason(chosen) if chosen else ""
+        reason = reason_of_choice(chosen) if chosen else ""
     if wanted != NO_POSES and (warning := selection.warning(frame, chosen)):
         warning = f"{index.bag.path}: {warning}"
     odometry = _odometry(found, chosen)
@@ -126,7 +128,7 @@ def choose_poses(
         odometry.poses if odometry else None,
         (
             _described(Role.POSES, chosen, reason, selection.passed_over(chosen)),
-            _described(Role.ODOMETRY, odometry, _reason(odometry) if odometry else "", ()),
+            _described(Role.ODOMETRY, odometry, reason_of_choice(odometry) if odometry else "", ()),
         ),
         warning,
     )
@@ -156,10 +158,10 @@ class _Selection:
         if not moving:
             return None
         for candidate in moving:
-            if _is_unknown_to(candidate, moving):
-                self._pass_over(candidate, _uncovered(candidate, max(other.coverage for other in moving)))
+            if is_unknown_to(candidate, moving):
+                self._pass_over(candidate, uncovered(candidate, max(other.coverage for other in moving)))
         moving = [candidate for candidate in moving if id(candidate) not in self._reasons]
-        groups = _groups(moving)
+        groups = groups_by_body(moving)
         group = groups[0] if len(groups) == 1 else self._decide(groups)
         best_coverage = max(candidate.coverage for candidate in group)
         return min(group, key=lambda candidate: _order(candidate, best_coverage, group))
@@ -205,11 +207,11 @@ class _Selection:
     def _decide(self, groups: Sequence[Sequence[Candidate]]) -> Sequence[Candidate]:
         """Returns the group of sources that moves with the camera. Raises UnclearPoses in doubt."""
         leaders = [min(group, key=lambda candidate: _order(candidate, 0.0, group)) for group in groups]
-        shares = _shares(self._seen, leaders, self._axes)
+        shares = inlier_shares(self._seen, leaders, self._axes)
         for number, leader in enumerate(leaders):
             leader.seen_share = None if shares is None else float(np.median(shares[:, number]))
         by_images = best_seen(shares)
-        taken = _anchored(groups) if by_images is None else by_images
+        taken = anchored_group(groups) if by_images is None else by_images
         if taken is None:
             names = " and ".join(leader.name for leader in leaders)
             agreement = leaders[0].agreement(leaders[1])
@@ -230,7 +232,7 @@ class _Selection:
                         inliers=leaders[number].seen_share, best=leaders[taken].seen_share
                     )
                 else:
-                    reason = _difference(candidate, chosen)
+                    reason = difference(candidate, chosen)
                 self._pass_over(candidate, reason)
         return groups[taken]
 
@@ -262,30 +264,9 @@ class _Selection:
         for candidate in self._found:
             if chosen is not None and candidate.name == chosen.name:
                 continue
-            reason = self._reasons.get(id(candidate)) or _compared(candidate, chosen)
+            reason = self._reasons.get(id(candidate)) or compared(candidate, chosen)
             others.append(PassedOver(candidate.name, candidate.messages, reason))
         return tuple(others)
-
-
-def _shares(
-    seen: VisualMotion, candidates: Sequence[Candidate], axes: Sequence[Pose]
-) -> NDArray[np.float64] | None:
-    """Returns the shares (P, C) of matches that fit each source, by the axes that fit it best."""
-
-    def poses_of(candidate: Candidate, T_frame_camera: Pose) -> PosesAt:
-        def poses_at(stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-            poses, known = candidate.poses.of(candidate.frame, stamps_ns)
-            return poses @ T_frame_camera, known
-
-        return poses_at
-
-    hypotheses = [poses_of(candidate, T) for candidate in candidates for T in axes]
-    shares = seen.inlier_shares(hypotheses)
-    if shares is None:
-        return None
-    by_axes = shares.reshape(len(shares), len(candidates), len(axes))
-    best = np.median(by_axes, axis=0).argmax(axis=1)
-    return by_axes[:, np.arange(len(candidates)), best]
 
 
 def _order(candidate: Candidate, best_coverage: float, group: Sequence[Candidate]) -> tuple[object, ...]:
@@ -300,80 +281,6 @@ def _order(candidate: Candidate, best_coverage: float, group: Sequence[Candidate
         -candidate.messages,
         candidate.name,
     )
-
-
-def _groups(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
-    """Returns the sources by body: those whose motions agree, directly or by way of others."""
-    groups: list[list[Candidate]] = []
-    for candidate in candidates:
-        near = [group for group in groups if any(_is_same_body(candidate, other) for other in group)]
-        merged = [candidate, *(other for group in near for other in group)]
-        groups = [group for group in groups if group not in near] + [merged]
-    return groups
-
-
-def _is_same_body(first: Candidate, second: Candidate) -> bool:
-    agreement = first.agreement(second)
-    if agreement is None or agreement < MIN_AGREEMENT:
-        return False
-    if first.rank.drifts or second.rank.drifts:
-        return True
-    apart = first.distance_change(second)
-    return apart is None or apart <= max(MAX_APART_M, MAX_APART_SHARE * first.extent_m)
-
-
-def _is_unknown_to(candidate: Candidate, all_moving: Sequence[Candidate]) -> bool:
-    """Returns whether a source has too few poses to be compared with any, and another has many more."""
-    others = [other for other in all_moving if other is not candidate]
-    return any(candidate.coverage < 0.5 * other.coverage for other in others) and all(
-        candidate.agreement(other) is None for other in others
-    )
-
-
-def _anchored(groups: Sequence[Sequence[Candidate]]) -> int | None:
-    """Returns the group with a source that says whose poses it has; None where several or none do.
-
-    Of several it is the only one that does not drift. Odometry that contradicts a ground truth is left to it.
-    """
-    having = [i for i, group in enumerate(groups) if any(candidate.is_anchored for candidate in group)]
-    lasting = [i for i in having if any(not candidate.rank.drifts for candidate in groups[i])]
-    truths = [i for i, group in enumerate(groups) if any(c.rank is Rank.TRUTH for c in group)]
-    for choice in (lasting, truths if not lasting else [], having):
-        if choice:
-            return choice[0] if len(choice) == 1 else None
-    return None
-
-
-def _body(candidate: Candidate, seen: VisualMotion, axes: Sequence[Pose]) -> str:
-    """Returns the frame whose poses a topic has, where its messages do not say it.
-
-    Where transforms lead from the poses' frame to the camera, the frame whose transform is nearest to the
-    poses; else the likeliest by its name, unless the images clearly show the motion of another one.
-    """
-    tree, samples = candidate.poses.tree, candidate.samples
-    own, known = candidate.poses.trajectory.at_many(samples.images_ns)  # type: ignore[union-attr]
-    errors = {}
-    parent = candidate.poses.map_frame
-    if tree.connects(parent, candidate.frame) and not tree.is_static(parent, candidate.frame):
-        for body in candidate.bodies:
-            poses, there = tree.lookup_many(parent, body, samples.images_ns)
-            both = known & there
-            if both.any():
-                off = inverse(own[both]) @ poses[both]
-                metres = np.linalg.norm(off[:, :3, 3], axis=1)
-                errors[body] = float(np.median(metres + angle_of_matrix(off[:, :3, :3])))
-    if errors:
-        nearest = min(errors, key=lambda body: errors[body])
-        if errors[nearest] < NEAR:
-            first = candidate.bodies[0]
-            return nearest if errors[nearest] < errors.get(first, np.inf) / 2 else first
-    hypotheses = [replace(candidate, poses=replace(candidate.poses, body=body)) for body in candidate.bodies]
-    shares = _shares(seen, hypotheses, axes)
-    if shares is None:
-        return candidate.bodies[0]
-    best = best_seen(shares) or 0
-    candidate.seen_share = float(np.median(shares[:, best]))
-    return candidate.bodies[best]
 
 
 def _wanted(
@@ -420,53 +327,6 @@ def _odometry(found: Sequence[Candidate], chosen: Candidate | None) -> Candidate
         key=lambda candidate: (candidate.rank, candidate.kind != ODOMETRY, -candidate.messages),
         default=None,
     )
-
-
-def _reason(candidate: Candidate) -> str:
-    """Returns why a source was taken."""
-    phrases = {
-        Rank.TRUTH: Reason.TRUTH,
-        Rank.GLOBAL_TF: Reason.GLOBAL_TF,
-        Rank.GLOBAL_TOPIC: Reason.GLOBAL_TOPIC,
-        Rank.ROOT_TF: Reason.ROOT_TF,
-        Rank.MAP_OF_ODOMETRY_TF: Reason.ODOMETRY,
-        Rank.ODOMETRY_TOPIC: Reason.ODOMETRY,
-        Rank.ODOMETRY_TF: Reason.ODOMETRY,
-    }
-    return phrases[candidate.rank].of(frame=candidate.poses.map_frame)
-
-
-def _uncovered(candidate: Candidate, best_coverage: float) -> str:
-    if candidate.interval_s > SPARSE_S:
-        return Reason.SPARSE.of(seconds=candidate.interval_s)
-    return Reason.UNCOVERED.of(share=candidate.coverage, best=best_coverage)
-
-
-def _difference(candidate: Candidate, chosen: Candidate) -> str:
-    """Returns how a source moves otherwise than the chosen one."""
-    agreement, apart = candidate.agreement(chosen), candidate.distance_change(chosen)
-    if agreement is not None and agreement >= MIN_AGREEMENT and apart is not None:
-        return Reason.APART.of(metres=apart)
-    return Reason.DISAGREES.of(
-        agreement=agreement or 0.0, limit=MIN_AGREEMENT, seconds=candidate.samples.interval_s
-    )
-
-
-def _compared(candidate: Candidate, chosen: Candidate | None) -> str:
-    """Returns why a source that could have been taken was not."""
-    if chosen is None:
-        return ""
-    if candidate.coverage < MIN_COVERAGE * chosen.coverage:
-        return _uncovered(candidate, chosen.coverage)
-    if candidate.interval_s > SPARSE_S:
-        return Reason.SPARSE.of(seconds=candidate.interval_s)
-    agreement = candidate.agreement(chosen)
-    if agreement is not None and agreement < MIN_AGREEMENT:
-        return _difference(candidate, chosen)
-    drift = chosen.drift(candidate) if candidate.rank.drifts else None
-    if drift is not None:
-        return Reason.DRIFTS.of(metres=drift[0], length=drift[1])
-    return Reason.AGREES.of() if agreement is not None else _reason(candidate)
 
 
 def _described(

@@ -91,7 +91,7 @@ class LocalizerSettings(BaseModel):
         "unset: as the map's matcher needs",
     )
     min_confidence: float = Field(
-        default=0.0,
+        default=0.5,
         ge=0,
         le=1,
         description="probability that a pose is right, below which it is not accepted; of matchers that "

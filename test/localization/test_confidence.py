@@ -113,7 +113,7 @@ def test_matchers_without_a_model_state_none(tmp_path: Path, room: Room) -> None
 
 def test_a_map_of_one_room_has_no_look_alikes(one: ReferenceMap, in_one: Localizer) -> None:
     assert one.info.look_alikes is None or one.info.look_alikes.found == 0
-    assert in_one.verifier.limits.confidence == 0.0
+    assert in_one.verifier.limits.confidence == LocalizerSettings().min_confidence
 
 
 def test_a_map_of_two_rooms_that_look_alike_says_so_and_asks_for_more_confidence(

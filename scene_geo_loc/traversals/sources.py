@@ -24,6 +24,8 @@ class Reason(str, Enum):
     """Reason why something was taken or passed over; the value completes "topic: ..." for the user."""
 
     NAMED = "named by the user"
+    PARAMETER = "by the parameter {name}"
+    NOT_SUBSCRIBED = "not subscribed"
     ONLY = "nothing else there"
     MOST_IMAGES = "the longest run"
     OTHER_RUN = "another run, begun where the clock jumps back"
@@ -81,7 +83,7 @@ class PassedOver:
 
     Attributes:
         name: topic, "TF from FRAME", or a number of a run.
-        messages: number of its messages.
+        messages: number of its messages; 0 where nobody counted them, as those of a running robot.
         reason: phrase of a `Reason`.
     """
 
@@ -130,3 +132,12 @@ class HasSources(Protocol):
 def sources_of(traversal: object) -> list[SensorSource]:
     """Returns what a traversal takes; empty for formats that have one place for everything."""
     return list(traversal.sources) if isinstance(traversal, HasSources) else []
+
+
+def summary_of(sources: Sequence[SensorSource]) -> str:
+    """Returns one line with the names of what is taken, and the frames from the poses to the camera."""
+    return ", ".join(
+        f"{Role(source.role).value} {source.name or 'none'}"
+        + (f" ({' -> '.join(source.chain)})" if len(source.chain) > 1 else "")
+        for source in sources
+    )

@@ -64,6 +64,7 @@ class FakeBuilder:
     resumed_keyframes = 0
 
     def __init__(self) -> None:
+        self.sources: list[Any] = []
         self.frames: list[Any] = []
         self.scans: list[Any] = []
         self.order: list[int] = []
@@ -148,6 +149,30 @@ class Drive:
             return next((m.status[0] for m in self.diagnostics if text in m.status[0].message), None)
 
         return self.world.wait(find, f"a diagnosis with {text!r}")
+
+
+def test_a_map_keeps_what_it_was_built_from_and_what_else_there_was(world: Any, picture: np.ndarray) -> None:
+    world.node.create_publisher(Odometry, "wheel_odom", 1)
+    world.node.create_publisher(Image, "rear/image_raw", 1)
+    drive = Drive(world, picture, points_topic="points")
+    world.wait(lambda: drive.node.count_publishers("/rear/image_raw"), "the other camera")
+    for i in range(3):
+        drive.transform(START + i * SECOND)
+        drive.image(START + i * SECOND)
+    world.wait(lambda: drive.builder.frames, "a frame")
+    assert drive.save().success
+    images, camera, poses, depth, lidar = drive.builder.sources
+    assert (images.role, images.name, images.messages) == ("images", "/camera/image_raw", 3)
+    assert (images.kind, images.frame) == ("sensor_msgs/msg/Image, rgb8", "camera_optical_frame")
+    assert "image_topic" in images.reason
+    assert [other.name for other in images.passed_over] == ["/rear/image_raw"]
+    assert camera.name == "/camera/camera_info"
+    assert camera.messages > 0
+    assert (poses.name, poses.messages) == ("TF", 3)
+    assert poses.chain == ("map", "base_link", "camera_optical_frame")
+    assert [other.name for other in poses.passed_over] == ["/wheel_odom"]
+    assert (depth.role, depth.name) == ("depth", "")
+    assert (lidar.name, lidar.messages) == ("/points", 0)
 
 
 def test_images_get_the_pose_of_their_stamp_between_the_transforms_around_it(
@@ -411,6 +436,8 @@ def test_a_map_is_built_from_a_recording_at_once(context: None, street: Path, tm
     reference_map = ReferenceMap.open(tmp_path / "map")
     assert len(reference_map) == 10
     assert reference_map.map_frame == "map"
+    taken = {source.role: source.name for source in reference_map.info.sources}
+    assert (taken["images"], taken["poses"]) == ("/camera/image_raw", "TF")
 
 
 def test_ctrl_c_ends_the_node_with_exit_code_zero_even_twice(context: None, tmp_path: Path) -> None:

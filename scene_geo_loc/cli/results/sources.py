@@ -19,7 +19,7 @@ def describe_source(source: SensorSource) -> str:
         return f"none ({source.reason})" if source.reason else "none"
     details = [source.kind] if source.kind and source.kind != source.name else []
     if source.messages:
-        details.append(f"{source.messages} messages")
+        details.append(_count(source.messages))
     if source.of_frame:
         details.append(f"poses of {source.of_frame} in {source.frame}")
     elif source.frame:
@@ -34,11 +34,15 @@ def describe_source(source: SensorSource) -> str:
 def describe_passed_over(source: SensorSource) -> str:
     """Returns what else there was for a role, or nothing."""
     others = [
-        f"{other.name} ({', '.join(filter(None, (f'{other.messages} messages', other.reason)))})"
+        f"{other.name} ({', '.join(filter(None, (_count(other.messages), other.reason)))})"
         for other in source.passed_over[:_SHOWN]
     ]
     more = len(source.passed_over) - len(others)
     return "; ".join([*others, *([f"and {more} more"] if more else [])])
+
+
+def _count(messages: int) -> str:
+    return f"{messages} messages" if messages else ""
 
 
 def rows_of(sources: Sequence[SensorSource]) -> Iterator[tuple[str, str]]:

@@ -79,6 +79,7 @@ class CameraInput:
 
     Args:
         on_image: called in the executor with each message, not decoded.
+        on_info: called with each camera_info.
         depth: number of images that wait for the executor; 1 where only the newest matters.
 
     Attributes:
@@ -93,8 +94,9 @@ class CameraInput:
         settings: CameraSettings,
         on_image: Callable[[Any], None],
         depth: int = 1,
+        on_info: Callable[[CameraInfo], None] | None = None,
     ) -> None:
-        self._node, self._settings, self._warned = node, settings, False
+        self._node, self._settings, self._on_camera_info, self._warned = node, settings, on_info, False
         self._decode = ImageDecoder(settings.image_bits)
         self._infos = CameraInfoSeries(_INFOS_KEPT)
         topic, kind = settings.image_topic, Image
@@ -128,6 +130,8 @@ class CameraInput:
         self._infos.add(
             stamp_to_ns(message.header.stamp), intrinsics_of(message), frame_name(message.header.frame_id)
         )
+        if self._on_camera_info is not None:
+            self._on_camera_info(message)
 
     def frame_id(self, message: Any, tree: TransformTree) -> str:
         """Returns the camera's optical frame: that of the image or else of the intrinsics, or its child.

@@ -22,6 +22,7 @@ from scene_geo_loc.ros.common.messages import stamp_to_ns
 from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PoseSynchronizer
 from scene_geo_loc.ros.common.sensor_subscription import SensorSubscription
 from scene_geo_loc.ros.common.transforms import TransformListener
+from scene_geo_loc.ros.map_builder.live_sources import LiveSources
 from scene_geo_loc.traversals.frame import Frame, Scan
 from scene_geo_loc.traversals.messages.camera_info import CameraInfoSeries, intrinsics_of, is_rectified
 from scene_geo_loc.traversals.messages.clouds import PointCloud, cloud_of, deskew, last_stamp_ns
@@ -29,6 +30,7 @@ from scene_geo_loc.traversals.messages.depth import DepthDecoder
 from scene_geo_loc.traversals.messages.optical_frame import optical_frame
 from scene_geo_loc.traversals.messages.registered_depth import registered_depth
 from scene_geo_loc.traversals.messages.transforms import frame_name
+from scene_geo_loc.traversals.sources import Role, summary_of
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -61,6 +63,7 @@ class BuilderInput:
 
     Args:
         on_defect: called with an unexpected exception of an image or scan; the thread continues.
+        live_sources: counts what arrives.
 
     Attributes:
         problem: sentence on what an image or scan last waited for and did not get, or "".
@@ -74,10 +77,12 @@ class BuilderInput:
         builder: MapBuilder,
         counters: Counters,
         on_defect: Callable[[Exception], None],
+        live_sources: LiveSources,
     ) -> None:
         self.problem = ""
         self._node, self._settings, self._map_frame = node, settings, map_frame
         self._builder, self._counters, self._on_defect = builder, counters, on_defect
+        self._live_sources = live_sources
         self._order = StampOrder()
         self._tree = TransformTree(CACHE_S)
         self._synchronizer: PoseSynchronizer[Any] = PoseSynchronizer(
@@ -86,24 +91,30 @@ class BuilderInput:
         self._depths: dict[int, Any] = {}
         self._decode_depth = DepthDecoder(settings.depth_topic)
         self._depth_infos = CameraInfoSeries(DEPTH_IMAGES)
-        # A topic of poses replaces the transforms of the robot's base on TF.
         own = settings.pose_source != "tf"
         self._listener = TransformListener(
             node,
             self._tree,
-            accept=(lambda parent, child: child != settings.base_frame) if own else None,
+            accept=self._accepts,
             on_invalid=lambda: counters.add(BadReason.INVALID_TRANSFORM),
         )
-        self.camera = CameraInput(node, settings, self._on_image, IMAGE_DEPTH)
+        self.camera = CameraInput(node, settings, self._on_image, IMAGE_DEPTH, self._on_info)
+        live_sources.expect(Role.IMAGES, self.camera.image_topic, "image_topic")
+        if not settings.calibration_file:
+            live_sources.expect(Role.CAMERA, settings.camera_info_topic, "camera_info_topic")
         self._subscriptions: list[SensorSubscription] = []
         if own:
             kind = Odometry if settings.pose_source == "odometry" else PoseStamped
+            live_sources.expect(Role.POSES, settings.pose_topic, "pose_topic")
             self._subscribe(kind, settings.pose_topic, self._on_pose, POSE_DEPTH)
         if settings.points_topic:
+            live_sources.expect(Role.LIDAR, settings.points_topic, "points_topic")
             self._subscribe(PointCloud2, settings.points_topic, self._on_scan, SCAN_DEPTH)
         if settings.scan_topic:
+            live_sources.expect(Role.LIDAR, settings.scan_topic, "scan_topic")
             self._subscribe(LaserScan, settings.scan_topic, self._on_scan, SCAN_DEPTH)
         if settings.depth_topic:
+            live_sources.expect(Role.DEPTH, settings.depth_topic, "depth_topic")
             self._subscribe(Image, settings.depth_topic, self._on_depth, IMAGE_DEPTH)
             beside = settings.depth_topic.rpartition("/")[0]
             info_topic = f"{beside}/camera_info" if beside else "camera_info"
@@ -144,8 +155,19 @@ class BuilderInput:
 
     # Messages, in the executor's threads.
 
+    def _accepts(self, parent: str, child: str) -> bool:
+        """Returns whether to take a transform: a topic of poses replaces those of the robot's base."""
+        if self._settings.pose_source != "tf" and child == self._settings.base_frame:
+            return False
+        self._live_sources.add_transform(parent, child)
+        return True
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._live_sources.add(self._settings.camera_info_topic, message)
+
     def _on_image(self, message: Any) -> None:
         self._counters.add(Event.RECEIVED)
+        self._live_sources.add(self.camera.image_topic, message)
         stamp_ns = stamp_to_ns(message.header.stamp)
         try:
             if self._order.check(stamp_ns):
@@ -158,19 +180,23 @@ class BuilderInput:
 
     def _on_scan(self, message: Any) -> None:
         self._counters.add(Event.SCAN_RECEIVED)
+        is_line = isinstance(message, LaserScan)
+        self._live_sources.add(self._settings.scan_topic if is_line else self._settings.points_topic, message)
         if self._builder.pass_over_scan():
             return
         # A beam is a range and an intensity.
-        size = 8 * len(message.ranges) if isinstance(message, LaserScan) else len(message.data)
+        size = 8 * len(message.ranges) if is_line else len(message.data)
         if not self._synchronizer.add(stamp_to_ns(message.header.stamp), Sweep(message), size):
             self._counters.add(Event.DROPPED)
 
     def _on_depth(self, message: Image) -> None:
+        self._live_sources.add(self._settings.depth_topic, message)
         self._depths[stamp_to_ns(message.header.stamp)] = message
         while len(self._depths) > DEPTH_IMAGES:
             del self._depths[min(self._depths)]
 
     def _on_pose(self, message: Any) -> None:
+        self._live_sources.add(self._settings.pose_topic, message)
         # An Odometry's pose has a covariance around it.
         pose = message.pose if isinstance(message, PoseStamped) else message.pose.pose
         t, q = pose.position, pose.orientation
@@ -229,6 +255,7 @@ class BuilderInput:
         stamp_ns = stamp_to_ns(message.header.stamp)
         camera_frame = self.camera.frame_id(message, self._tree)
         T_map_camera = self._T_map_camera(camera_frame, stamp_ns)
+        self._keep_chain(camera_frame)
         if self._builder.pass_over(stamp_ns, T_map_camera):
             return
         depth_message = self._depths.get(stamp_ns)
@@ -261,6 +288,14 @@ class BuilderInput:
             T_map_base = self._lookup(self._settings.base_frame, stamp_ns)
             return T_map_base @ from_quaternion(mounting[:3], mounting[3:])
         return self._lookup(camera_frame, stamp_ns)
+
+    def _keep_chain(self, camera_frame: str) -> None:
+        """Keeps through which frames the camera has its poses; logs the sources with the first one."""
+        has_mounting = bool(self._settings.base_T_camera)
+        ends = (self._map_frame, self._settings.base_frame if has_mounting else camera_frame)
+        chain = [*self._tree.chain(*ends), *([camera_frame] if has_mounting else [])]
+        if self._live_sources.place_camera(chain, self._tree.moving_between(*ends)):
+            self._node.get_logger().info(f"Building from {summary_of(self._live_sources.sources())}.")
 
     def _lookup(self, frame: str, stamp_ns: int) -> Pose:
         try:

@@ -23,7 +23,9 @@ from scene_geo_loc.ros.common.managed_node import LOG_PERIOD_S, ManagedNode
 from scene_geo_loc.ros.common.running import autostart, run, spin
 from scene_geo_loc.ros.common.settings import MapBuilderNodeSettings
 from scene_geo_loc.ros.map_builder.input import BuilderInput
+from scene_geo_loc.ros.map_builder.live_sources import LiveSources
 from scene_geo_loc.traversals.opening import open_traversal
+from scene_geo_loc.traversals.sources import sources_of, summary_of
 
 
 def make_builder(settings: MapBuilderNodeSettings, map_frame: str, source: str) -> MapBuilder:
@@ -68,6 +70,7 @@ class MapBuilderNode(ManagedNode):
         self._last_image_at = time.monotonic()
         self._builder = self._make(self.settings, self.map_frame, f"live: {self.settings.image_topic}")
         close(self._abandon)
+        self._live_sources = LiveSources(self, self.settings)
         if self._builder.resumed_keyframes:
             self.get_logger().info(f"Continuing after {self._builder.resumed_keyframes} keyframes.")
         close(DiagnosticsPublisher(self, "map", self._report).close)
@@ -98,7 +101,13 @@ class MapBuilderNode(ManagedNode):
 
     def _listen(self, builder: MapBuilder) -> None:
         self._input = BuilderInput(
-            self, self.settings, self.map_frame, builder, self.counters, self._on_defect
+            self,
+            self.settings,
+            self.map_frame,
+            builder,
+            self.counters,
+            self._on_defect,
+            self._live_sources,
         )
 
     def _start_over(self) -> None:
@@ -116,6 +125,7 @@ class MapBuilderNode(ManagedNode):
             return response
         was_active = self._input is not None
         self._stop()
+        self._builder.sources = self._live_sources.sources()
         try:
             self._saved = self._builder.finish()
         except SceneGeoLocError as error:
@@ -194,9 +204,18 @@ class MapBuilderNode(ManagedNode):
 def build_from_bag(node: MapBuilderNode) -> int:
     """Builds from the recording `bag` as fast as it can be read; returns the exit code."""
     settings, logger = node.settings, node.get_logger()
-    poses = None if settings.pose_source == "tf" else settings.pose_topic
-    traversal = open_traversal(Path(settings.bag), poses=poses)
+    traversal = open_traversal(
+        Path(settings.bag),
+        poses=None if settings.pose_source == "tf" else settings.pose_topic,
+        points=settings.points_topic or settings.scan_topic or None,
+        depth_topic=settings.depth_topic or None,
+        camera_info=settings.calibration_file or None,
+        image_frame=None if settings.image_frame == "auto" else settings.image_frame,
+        bits=settings.image_bits,
+    )
     builder = make_builder(settings, settings.map_frame or traversal.map_frame, traversal.name)
+    builder.sources = sources_of(traversal)
+    logger.info(f"{traversal.name}: {summary_of(builder.sources)}")
 
     def on_progress(done: int, total: int) -> None:
         if not node.context.ok():

@@ -48,7 +48,7 @@ from scene_geo_loc.traversals.rosbag.topics import (
     has_camera,
 )
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
-from scene_geo_loc.traversals.sources import Role
+from scene_geo_loc.traversals.sources import summary_of
 from scene_geo_loc.traversals.subset import WHOLE, Subset
 
 if TYPE_CHECKING:
@@ -146,8 +146,7 @@ class RosbagTraversal:
         if choice.warning and axes is not ImageFrame.BODY:
             logger.warning("%s", choice.warning)
         self._select(WHOLE)
-        taken = ", ".join(f"{Role(source.role).value} {source.name or 'none'}" for source in self.sources)
-        logger.info("%s: %s", path, taken)
+        logger.info("%s: %s", path, summary_of(self.sources))
 
     def __len__(self) -> int:
         return len(self._stamps)

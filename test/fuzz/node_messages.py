@@ -272,7 +272,13 @@ class Target:
             self.transition(Transition.TRANSITION_DEACTIVATE)
         if state != State.PRIMARY_STATE_UNCONFIGURED:
             self.transition(Transition.TRANSITION_CLEANUP)
+        self.mount_camera()
         self._has_stray_static = False
+
+    def mount_camera(self) -> None:
+        """Publishes the mounting of the camera, in place of the last static transforms."""
+        mounting = transform_message(0, "base_link", CAMERA_FRAME, np.eye(4))
+        self.publish("/tf_static", TFMessage(transforms=[mounting]))
 
     # A round.
 
@@ -385,10 +391,6 @@ class LocalizationTarget(Target):
         """Sends an image of which no pose may come."""
         self._forbidden.add(self.send_good())
 
-    def _mount_camera(self) -> None:
-        mounting = transform_message(0, "base_link", CAMERA_FRAME, np.eye(4))
-        self.publish("/tf_static", TFMessage(transforms=[mounting]))
-
     def recover(self) -> None:
         """Resets what a request may have changed, and sends the drive until there are right poses."""
         self.activate()
@@ -402,7 +404,7 @@ class LocalizationTarget(Target):
         self.call(Trigger, f"/{self.program}/resume", Trigger.Request())  # fails where nobody suspended it
         if not self.call(Trigger, f"/{self.program}/relocalize", Trigger.Request()).success:
             raise Fault("~/relocalize failed")
-        self._mount_camera()
+        self.mount_camera()
         begin, began_ns, is_anew, self._wrong = time.monotonic(), self.stamp_ns, False, ""
         while self._right_ns <= began_ns:
             self.send_good()
@@ -413,7 +415,6 @@ class LocalizationTarget(Target):
                 is_anew = True
                 self.counts["configured anew"] += 1
                 self.configure_anew()
-                self._mount_camera()
                 self.activate()
             if waited_s > ANSWER_S:
                 problem = self._wrong or "none at all"
@@ -486,8 +487,7 @@ class MapBuilderTarget(Target):
         if self.out.exists():
             self._check_map()
         self.activate()
-        mounting = transform_message(0, "base_link", CAMERA_FRAME, np.eye(4))
-        self.publish("/tf_static", TFMessage(transforms=[mounting]))
+        self.mount_camera()
         use_sim_time = Parameter("use_sim_time", value=True).to_parameter_msg()
         request = SetParameters.Request(parameters=[use_sim_time])
         self.call(SetParameters, f"/{self.program}/set_parameters", request)
@@ -501,7 +501,6 @@ class MapBuilderTarget(Target):
                 is_anew, least = True, 2
                 self.counts["configured anew"] += 1
                 self.configure_anew()
-                self.publish("/tf_static", TFMessage(transforms=[mounting]))
                 self.activate()
             if waited_s > ANSWER_S:
                 raise Fault(f"no keyframe for {ANSWER_S:.0f} s: {self.diagnosis} {self.values}")

@@ -6,13 +6,17 @@ ros2 launch scene_geo_loc localization.launch.py map:=/path/to/map
 from pathlib import Path
 
 from launch.actions import OpaqueFunction
-from launch.conditions import IfCondition
-from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
 
-from launch import LaunchContext, LaunchDescription
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
-from scene_geo_loc.ros.launch_arguments import declare, given_value, managed_node, node_arguments
+from scene_geo_loc.ros.launch_arguments import (
+    declare,
+    exit_code_1_if_it_fails,
+    is_true,
+    managed_node,
+    node_arguments,
+    rviz_node,
+)
 
 SHARE = Path(__file__).resolve().parents[1]
 
@@ -28,13 +32,9 @@ def generate_launch_description() -> LaunchDescription:
     )
 
 
-def start(context: LaunchContext) -> list[Node]:
+def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """The actions, once the arguments are known."""
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        arguments=["-d", str(SHARE / "config" / "localization.rviz")],
-        parameters=[{"use_sim_time": given_value(context, "use_sim_time").lower() == "true"}],
-        condition=IfCondition(LaunchConfiguration("rviz")),
-    )
-    return [managed_node(context, "localization_node", LocalizationNodeSettings), rviz]
+    node = managed_node(context, "localization_node", LocalizationNodeSettings)
+    rviz = rviz_node(context, SHARE / "config" / "localization.rviz")
+    failure = exit_code_1_if_it_fails(node, closed_with_it=[rviz], respawns=is_true(context, "respawn"))
+    return [failure, node, *([rviz] if rviz else [])]

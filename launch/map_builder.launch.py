@@ -7,11 +7,10 @@ ros2 service call /map_builder_node/save std_srvs/srv/Trigger
 from pathlib import Path
 
 from launch.actions import OpaqueFunction
-from launch_ros.actions import Node
 
-from launch import LaunchContext, LaunchDescription
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from scene_geo_loc.ros.common.settings import MapBuilderNodeSettings
-from scene_geo_loc.ros.launch_arguments import managed_node, node_arguments
+from scene_geo_loc.ros.launch_arguments import exit_code_1_if_it_fails, is_true, managed_node, node_arguments
 
 SHARE = Path(__file__).resolve().parents[1]
 
@@ -22,6 +21,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription([*arguments, OpaqueFunction(function=start)])
 
 
-def start(context: LaunchContext) -> list[Node]:
+def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """The actions, once the arguments are known."""
-    return [managed_node(context, "map_builder_node", MapBuilderNodeSettings)]
+    node = managed_node(context, "map_builder_node", MapBuilderNodeSettings)
+    return [exit_code_1_if_it_fails(node, respawns=is_true(context, "respawn")), node]

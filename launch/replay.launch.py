@@ -5,9 +5,8 @@ ros2 launch scene_geo_loc replay.launch.py map:=/path/to/map bag:=/path/to/bag o
 
 from pathlib import Path
 
-from launch.actions import EmitEvent, IncludeLaunchDescription, OpaqueFunction, RegisterEventHandler
-from launch.event_handlers import OnProcessExit
-from launch.events import Shutdown
+from launch.action import Action
+from launch.actions import IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
@@ -15,54 +14,53 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
-from scene_geo_loc.ros.launch_arguments import declare, given_value, resolved_value
+from scene_geo_loc.ros.launch_arguments import (
+    declare,
+    exit_code_1_if_it_fails,
+    given_value,
+    is_true,
+    node_arguments,
+    resolved_value,
+    tf_remappings,
+)
 
 SHARE = Path(__file__).resolve().parents[1]
-PASSED_ON = {
-    "map": "folder of the reference map",
-    "image_topic": "the camera's images; for compressed ones without the suffix",
-    "image_transport": "raw or compressed",
-    "camera_info_topic": "the camera's intrinsics",
-    "publish_tf": "map_to_odom, map_to_base or none",
-}
-"""Arguments of localization.launch.py that override its parameter file where they are given."""
-RECORDED = [
-    "/localization/pose",
-    "/localization/pose_with_covariance",
-    "/localization/state",
-    "/diagnostics",
-    "/tf",
-    "/tf_static",
-]
+RECORDED = ["localization/pose", "localization/pose_with_covariance", "localization/state", "/diagnostics"]
+"""Topics of the node, in its namespace; TF is recorded with them."""
 
 
 def generate_launch_description() -> LaunchDescription:
     """Localization, a recorder where one is asked for, and a player whose end ends everything."""
-    params_file = str(SHARE / "config" / "localization.yaml")
     own = [
         declare("bag", "the ROS 1 or ROS 2 recording to play", None),
         declare("out", "folder of the recording to write; empty: none"),
         declare("rate", "speed, times real time", "1.0"),
         declare("rviz", "whether to open RViz", "false"),
-        declare("params_file", "file of the localization node's parameters", params_file),
-        *(declare(name, description) for name, description in PASSED_ON.items()),
     ]
+    arguments = [
+        argument
+        for argument in node_arguments(LocalizationNodeSettings, SHARE / "config" / "localization.yaml")
+        if argument.name != "use_sim_time"
+    ]
+    passed_on = (*(argument.name for argument in arguments), "rviz")
     localization = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(SHARE / "launch" / "localization.launch.py")),
         launch_arguments={
-            **{name: LaunchConfiguration(name) for name in (*PASSED_ON, "params_file", "rviz")},
+            **{name: LaunchConfiguration(name) for name in passed_on},
             "use_sim_time": "true",
         }.items(),
     )
-    return LaunchDescription([*own, localization, OpaqueFunction(function=play)])
+    return LaunchDescription([*own, *arguments, OpaqueFunction(function=play), localization])
 
 
 def play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """The player and the recorder, once the arguments are known."""
+    namespace = given_value(context, "namespace").strip("/")
     topic, transport = (
         resolved_value(context, "localization_node", LocalizationNodeSettings, name)
         for name in ("image_topic", "image_transport")
     )
+    images = topic if topic.startswith("/") else "/".join(filter(None, ("", namespace, topic)))
     player = Node(
         package="scene_geo_loc",
         executable="bag_player",
@@ -71,29 +69,34 @@ def play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             {
                 "bag": ParameterValue(LaunchConfiguration("bag"), value_type=str),
                 "rate": ParameterValue(LaunchConfiguration("rate"), value_type=float),
-                "wait_for": [f"{topic}/compressed" if transport == "compressed" else topic],
+                "wait_for": [f"{images}/compressed" if transport == "compressed" else images],
             }
         ],
         output="screen",
     )
-    end = RegisterEventHandler(
-        OnProcessExit(
-            target_action=player, on_exit=[EmitEvent(event=Shutdown(reason="the recording is over"))]
-        )
-    )
+    actions = [
+        exit_code_1_if_it_fails(_is_localization, ends_launch=True, respawns=is_true(context, "respawn")),
+        exit_code_1_if_it_fails(player, ends_launch=True),
+    ]
     if not given_value(context, "out"):
-        return [player, end]
+        return [*actions, player]
     recorder = Node(
         package="scene_geo_loc",
         executable="bag_recorder",
         name="bag_recorder",
+        namespace=namespace,
         parameters=[
             {
                 "out": ParameterValue(LaunchConfiguration("out"), value_type=str),
-                "topics": RECORDED,
+                "topics": [*RECORDED, "/tf", "/tf_static"],
                 "use_sim_time": True,
             }
         ],
+        remappings=tf_remappings(context),
         output="screen",
     )
-    return [recorder, player, end]
+    return [*actions, exit_code_1_if_it_fails(recorder, ends_launch=True), recorder, player]
+
+
+def _is_localization(action: Action) -> bool:
+    return isinstance(action, Node) and action.node_executable == "localization_node"

@@ -38,17 +38,20 @@ class BuilderSettings(BaseModel):
     descriptor: str | None = Field(
         default=None,
         description="ONNX file of a network that describes images for retrieval, instead of the map's",
+        json_schema_extra={"is_path": True},
     )
     local_features: str | None = Field(
         default=None,
         description="ONNX file of a network that detects and describes keypoints, which are matched; for a "
         "matcher that is a file also network (which finds keypoints), aliked, sift or xfeat",
+        json_schema_extra={"is_path": True},
     )
     matcher: str = Field(
         default=NETWORK_FEATURES,
         description="local features that are matched: network (the network's keypoints if it finds them, "
         "else those of its cells), aliked, sift or xfeat; or the ONNX file of a network that matches the "
         "keypoints of local_features",
+        json_schema_extra={"is_path": True},
     )
 
     @field_validator("descriptor")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ pytest.importorskip("rclpy")
 
 from domain_coordinator import domain_id
 from rcl_interfaces.srv import GetParameters
+from rclpy._rclpy_pybind11 import NodeNameNonExistentError
+from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 
 from scene_geo_loc.geometry.camera import Camera
@@ -49,6 +53,19 @@ service.include_launch_description(
     LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments)])
 )
 raise SystemExit(service.run())
+"""
+
+TWO_ROBOTS = """
+from launch import LaunchDescription
+from launch.actions import GroupAction, IncludeLaunchDescription
+
+def robot(**arguments):
+    include = IncludeLaunchDescription({path!r}, launch_arguments=arguments.items())
+    return GroupAction([include], scoped=True)
+
+def generate_launch_description():
+    first = robot(map={map!r}, namespace="robot1")
+    return LaunchDescription([first, robot(map={map!r}, namespace="robot2", namespaced_tf="false")])
 """
 
 
@@ -130,12 +147,48 @@ def started(environment: dict[str, str], file: str, **arguments: object) -> Iter
         process.communicate()
 
 
-def launch(environment: dict[str, str], file: str, **arguments: object) -> str:
+def launch(environment: dict[str, str], file: str, exit_code: int = 0, **arguments: object) -> str:
     """Starts a launch file and waits for its end; what it said."""
     with started(environment, file, **arguments) as process:
         said, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, said
+    assert process.returncode == exit_code, said
     return said
+
+
+def read_until(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
+    """Reads what a launch says up to the first line that a pattern occurs in."""
+    for line in process.stdout:
+        match = re.search(pattern, line)
+        if match:
+            return match
+    raise AssertionError(f"the launch ended without {pattern!r}")
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """Presses Ctrl-C, and waits for the end of the launch."""
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=100)
+    assert process.returncode == 0
+
+
+def wait_for(condition: Callable[[], bool], limit_s: float = 100.0) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.2)
+
+
+def topics_of(reader: Node, namespace: str) -> set[str]:
+    """The topics that a localization node publishes or subscribes to, as far as they were discovered."""
+    try:
+        node = ("localization_node", namespace)
+        found = [
+            *reader.get_publisher_names_and_types_by_node(*node),
+            *reader.get_subscriber_names_and_types_by_node(*node),
+        ]
+    except NodeNameNonExistentError:
+        return set()
+    return {name for name, _ in found}
 
 
 def launched_parameters(
@@ -152,8 +205,9 @@ def launched_parameters(
     return [parameter_value_to_python(value) for value in answer.values]
 
 
-def states(bag: Path) -> list[str]:
-    return [message.decode().data for message in Bag(bag).messages(["/localization/state"])]
+def states(bag: Path, namespace: str = "") -> list[str]:
+    topic = f"{namespace}/localization/state"
+    return [message.decode().data for message in Bag(bag).messages([topic])]
 
 
 def test_replay_localizes_a_recording_and_records_what_was_found(
@@ -195,12 +249,100 @@ def test_map_builder_builds_a_map_of_a_recording(
     assert len(ReferenceMap.open(tmp_path / "map")) == 10
 
 
-def test_localization_says_in_a_sentence_that_the_map_is_missing(
-    environment: dict[str, str], tmp_path: Path
+def test_a_node_that_fails_says_so_in_a_sentence_and_the_launch_ends_with_exit_code_1(
+    environment: dict[str, str],
 ) -> None:
-    said = launch(environment, "localization.launch.py", map=tmp_path / "nowhere")
-    assert f"{tmp_path / 'nowhere'}" in said
+    said = launch(
+        environment, "localization.launch.py", exit_code=1, map="package://scene_geo_loc/launch/nowhere"
+    )
+    share = Path(environment["PREFIX"]) / "share" / "scene_geo_loc"
+    assert f"{share / 'launch' / 'nowhere'}" in said
+    assert "localization_node ended with exit code 1" in said
     assert "Traceback" not in said
+
+
+def test_rviz_is_closed_when_the_node_has_failed(environment: dict[str, str], tmp_path: Path) -> None:
+    prefix = tmp_path / "viewers"
+    (prefix / "share" / "ament_index" / "resource_index" / "packages").mkdir(parents=True)
+    (prefix / "share" / "ament_index" / "resource_index" / "packages" / "rviz2").touch()
+    program = prefix / "lib" / "rviz2" / "rviz2"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\necho "$*" > {tmp_path}/arguments\nexec sleep 1000\n')
+    program.chmod(0o755)
+    path = os.pathsep.join((str(prefix), environment["AMENT_PREFIX_PATH"]))
+    viewers = environment | {"AMENT_PREFIX_PATH": path}
+    said = launch(
+        viewers, "localization.launch.py", exit_code=1, map=tmp_path, namespace="robot1", rviz="true"
+    )
+    assert f"{tmp_path}" in said
+    arguments = (tmp_path / "arguments").read_text()
+    assert "localization.rviz" in arguments
+    assert "__ns:=/robot1" in arguments
+    assert "/tf:=tf" in arguments
+
+
+def test_without_rviz_the_node_is_launched_alone(environment: dict[str, str]) -> None:
+    alone = environment | {"AMENT_PREFIX_PATH": environment["PREFIX"]}
+    with started(alone, "localization.launch.py", autostart="false", rviz="true") as process:
+        read_until(process, "RViz is not installed")
+        read_until(process, r"localization_node-\d+\]: process started")
+        interrupt(process)
+
+
+def test_a_node_that_dies_is_started_again_where_that_is_asked_for(environment: dict[str, str]) -> None:
+    arguments = {"autostart": "false", "respawn": "true"}
+    with started(environment, "localization.launch.py", **arguments) as process:
+        first = int(read_until(process, r"started with pid \[(\d+)\]")[1])
+        os.kill(first, signal.SIGKILL)
+        assert int(read_until(process, r"started with pid \[(\d+)\]")[1]) != first
+        interrupt(process)
+
+
+def test_two_robots_have_namespaces_of_their_own(
+    environment: dict[str, str], demo: Path, tmp_path: Path
+) -> None:
+    included = Path(environment["PREFIX"]) / "share" / "scene_geo_loc" / "launch" / "localization.launch.py"
+    file = tmp_path / "robots.launch.py"
+    file.write_text(TWO_ROBOTS.format(path=str(included), map=str(demo / "map")))
+    expected = {
+        "/robot1": {
+            "/robot1/camera/image_raw",
+            "/robot1/localization/pose",
+            "/robot1/tf",
+            "/robot1/tf_static",
+        },
+        "/robot2": {"/robot2/camera/image_raw", "/robot2/localization/pose", "/tf", "/tf_static"},
+    }
+    with (
+        spinning_node("graph_reader", int(environment["ROS_DOMAIN_ID"])) as reader,
+        started(environment, str(file)) as process,
+    ):
+        for namespace, names in expected.items():
+            wait_for(lambda: names <= topics_of(reader, namespace))  # noqa: B023
+        assert not {"/tf", "/tf_static"} & topics_of(reader, "/robot1")
+        interrupt(process)
+
+
+def test_a_replay_of_a_recording_that_is_missing_ends_with_exit_code_1(
+    environment: dict[str, str], demo: Path, tmp_path: Path
+) -> None:
+    said = launch(environment, "replay.launch.py", exit_code=1, map=demo / "map", bag=tmp_path / "nowhere")
+    assert "bag_player ended with exit code 1" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"params_file": "~/nowhere.yaml"}, "The parameter file {home}/nowhere.yaml does not exist"),
+        ({"respawn": "perhaps"}, "The argument respawn is 'perhaps'; it must be true or false"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_before_anything_starts(
+    environment: dict[str, str], tmp_path: Path, arguments: dict[str, str], message: str
+) -> None:
+    said = launch(environment | {"HOME": str(tmp_path)}, "localization.launch.py", exit_code=1, **arguments)
+    assert message.format(home=tmp_path) in said
+    assert "process started" not in said
 
 
 def test_a_parameter_file_wins_over_defaults_and_arguments_win_over_the_file(
@@ -250,12 +392,12 @@ def test_lists_can_be_arguments(environment: dict[str, str]) -> None:
     assert list(topics) == ["/left/image_raw", "/rear/image_raw"]
 
 
-def test_replay_takes_the_topics_of_the_parameter_file(
+def test_replay_takes_the_topics_of_the_parameter_file_and_a_namespace(
     environment: dict[str, str], demo: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "ours.yaml"
-    ours = {"map": str(demo / "map"), "image_topic": "/camera/image_raw", "fix_timeout": 5.0}
-    file.write_text(json.dumps({"localization_node": {"ros__parameters": ours}}))
+    topics = {"image_topic": "/camera/image_raw", "camera_info_topic": "/camera/camera_info"}
+    file.write_text(json.dumps({"/**": {"ros__parameters": {"map": str(demo / "map"), **topics}}}))
     launch(
         environment,
         "replay.launch.py",
@@ -263,5 +405,7 @@ def test_replay_takes_the_topics_of_the_parameter_file(
         params_file=file,
         out=tmp_path / "result",
         rate="4.0",
+        namespace="robot1",
+        namespaced_tf="false",
     )
-    assert "localized" in states(tmp_path / "result")
+    assert "localized" in states(tmp_path / "result", "/robot1")

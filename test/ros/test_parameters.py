@@ -185,3 +185,32 @@ def test_a_number_that_may_be_unset_is_so_at_minus_one_and_zero_is_zero() -> Non
     assert from_values(Limits, {"share": 0.0}).share == 0.0
     with pytest.raises(SceneGeoLocError, match=r"share is -0\.5"):
         from_values(Limits, {"share": -0.5})
+
+
+def test_a_path_may_lie_in_the_home_folder_or_in_a_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / "our_maps").touch()
+    (tmp_path / "share" / "our_maps").mkdir()
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    monkeypatch.setenv("HOME", "/home/robot")
+    values = {
+        "out": "~/maps/street",
+        "bag": "package://our_maps/bags/drive",
+        "pose_topic": "~/pose",
+        "builder.descriptor": "~/megaloc.onnx",
+    }
+    settings = from_values(MapBuilderNodeSettings, values)
+    assert settings.out == "/home/robot/maps/street"
+    assert settings.bag == str(tmp_path / "share" / "our_maps" / "bags" / "drive")
+    assert settings.pose_topic == "~/pose"
+    assert settings.builder.descriptor == "/home/robot/megaloc.onnx"
+    assert from_values(Outer, {"folder": "~/here"}).folder == Path("/home/robot/here")
+
+
+@pytest.mark.parametrize("path", ["package://nowhere/map", "package:///map"])
+def test_a_path_in_a_package_that_is_not_installed_is_refused_in_a_sentence(path: str) -> None:
+    with pytest.raises(SceneGeoLocError, match=rf"{path}.* is not installed"):
+        from_values(MapBuilderNodeSettings, {"out": path})

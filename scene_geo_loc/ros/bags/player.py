@@ -20,7 +20,7 @@ class BagPlayerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    bag: str = setting("", "The ROS 1 or ROS 2 recording to play.")
+    bag: str = setting("", "The ROS 1 or ROS 2 recording to play.", is_path=True)
     rate: float = setting(1.0, "Speed, times real time.", ge=0.01, le=100)
     topics: list[TopicName] = setting([], "Topics to play; empty: all.")
     in_namespace: bool = setting(

@@ -30,7 +30,7 @@ class BagRecorderSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    out: str = setting("", "Folder of the recording to write; it must not exist.")
+    out: str = setting("", "Folder of the recording to write; it must not exist.", is_path=True)
     topics: list[TopicName] = setting([], "Topics to record; empty: all.")
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_a
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.ros.common.paths import resolve_path
 
 if TYPE_CHECKING:
     from rcl_interfaces.msg import ParameterDescriptor
@@ -48,7 +49,14 @@ OptionalTopicName = Annotated[str, AfterValidator(lambda name: _check_topic(name
 """The name of a topic, or "" for none."""
 
 
-def setting(default: Any, description: str, unit: str = "", live: bool = False, **bounds: Any) -> Any:
+def setting(
+    default: Any,
+    description: str,
+    unit: str = "",
+    live: bool = False,
+    is_path: bool = False,
+    **bounds: Any,
+) -> Any:
     """Returns a field of a node's settings.
 
     Args:
@@ -56,9 +64,10 @@ def setting(default: Any, description: str, unit: str = "", live: bool = False, 
         description: one sentence for `ros2 param describe` and the documentation.
         unit: of the number.
         live: whether it can be changed while the node runs; else it is read-only.
+        is_path: whether a string names a file or folder, in which `~` and `package://` are resolved.
         bounds: pydantic's ge, gt, le, lt.
     """
-    extra: dict[str, Any] = {"unit": unit, "live": live}
+    extra: dict[str, Any] = {"unit": unit, "live": live, "is_path": is_path}
     return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 
@@ -73,6 +82,7 @@ class Parameter:
         choices: allowed strings; empty where any is allowed.
         low, high: inclusive range of a number, or of each number of a list.
         is_optional: whether it is a number that `UNSET` leaves unset.
+        is_path: whether it names a file or folder, in which `~` and `package://` are resolved.
     """
 
     name: str
@@ -85,6 +95,7 @@ class Parameter:
     low: float
     high: float
     is_optional: bool = False
+    is_path: bool = False
 
     @property
     def is_bounded(self) -> bool:
@@ -128,6 +139,7 @@ def parameters_of(settings: type[BaseModel], prefix: str = "") -> Iterator[Param
             low=max(lows, default=-math.inf),
             high=min(highs, default=math.inf),
             is_optional=is_optional,
+            is_path=bool(extra.get("is_path", False)) or Path in (annotation, *get_args(annotation)),
         )
 
 
@@ -248,6 +260,8 @@ def from_values(settings: type[Settings], values: dict[str, Any]) -> Settings:
             value = list(value)
         if parameter.kind in (float, list[float]):
             _check_numbers(parameter.name, value if isinstance(value, list) else [value])
+        if parameter.is_path:
+            value = resolve_path(value)
         *path, leaf = parameter.name.split(".")
         place = nested
         for step in path:

@@ -40,6 +40,7 @@ class CameraSettings(BaseModel):
     calibration_file: str = setting(
         "",
         f"File with the camera's intrinsics, used instead of camera_info_topic: {FILE_KINDS}; empty: none.",
+        is_path=True,
     )
     image_bits: int | None = setting(
         None, "Bits in use of images of 16 bits; unset: told from the values.", ge=8, le=16
@@ -86,7 +87,7 @@ class StartPoseSettings(BaseModel):
 class LocalizationNodeSettings(CameraSettings):
     """Parameters of localization_node."""
 
-    map: str = setting("", "Folder of the reference map.")
+    map: str = setting("", "Folder of the reference map.", is_path=True)
     device: str = setting("auto", "Where the network runs: auto, cpu, cuda, ...")
     rig_image_topics: list[TopicName] = setting(
         [],
@@ -170,12 +171,17 @@ class LocalizationNodeSettings(CameraSettings):
 class MapBuilderNodeSettings(CameraSettings):
     """Parameters of map_builder_node."""
 
-    out: str = setting("", "Folder of the map to build; an unfinished map of this name is continued.")
-    bag: str = setting("", "A recording to build from as fast as it can be read; empty: live topics.")
+    out: str = setting(
+        "", "Folder of the map to build; an unfinished map of this name is continued.", is_path=True
+    )
+    bag: str = setting(
+        "", "A recording to build from as fast as it can be read; empty: live topics.", is_path=True
+    )
     network: str | None = setting(
         None,
         "Checkpoint of the network; empty: the one that comes with the package. "
         "A network that is not fitted is fitted on the map's images.",
+        is_path=True,
     )
     device: str = setting("auto", "Where the network runs: auto, cpu, cuda, ...")
     pose_source: Literal["tf", "odometry", "pose"] = setting(

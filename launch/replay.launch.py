@@ -15,6 +15,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
 from scene_geo_loc.ros.launch_arguments import (
+    TF_REMAPPINGS,
     declare,
     exit_code_1_if_it_fails,
     given_value,
@@ -25,8 +26,17 @@ from scene_geo_loc.ros.launch_arguments import (
 )
 
 SHARE = Path(__file__).resolve().parents[1]
-RECORDED = ["localization/pose", "localization/pose_with_covariance", "localization/state", "/diagnostics"]
-"""Topics of the node, in its namespace; TF is recorded with them."""
+RECORDED = [
+    "localization/pose",
+    "localization/pose_with_covariance",
+    "localization/tracked/pose",
+    "localization/tracked/pose_with_covariance",
+    "localization/state",
+    "/diagnostics",
+    "/tf",
+    "/tf_static",
+]
+"""Topics of the node, in its namespace."""
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -55,23 +65,28 @@ def generate_launch_description() -> LaunchDescription:
 
 def play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """The player and the recorder, once the arguments are known."""
-    namespace = given_value(context, "namespace").strip("/")
+    namespace = given_value(context, "namespace")
     topic, transport = (
         resolved_value(context, "localization_node", LocalizationNodeSettings, name)
         for name in ("image_topic", "image_transport")
     )
-    images = topic if topic.startswith("/") else "/".join(filter(None, ("", namespace, topic)))
+    # Images with a relative name are in a recording of one robot, which is played for the one in the namespace.
+    in_namespace = bool(namespace) and not topic.startswith("/")
+    namespaced_tf = is_true(context, "namespaced_tf")
     player = Node(
         package="scene_geo_loc",
         executable="bag_player",
         name="bag_player",
+        namespace=namespace if in_namespace else "",
         parameters=[
             {
                 "bag": ParameterValue(LaunchConfiguration("bag"), value_type=str),
                 "rate": ParameterValue(LaunchConfiguration("rate"), value_type=float),
-                "wait_for": [f"{images}/compressed" if transport == "compressed" else images],
+                "in_namespace": in_namespace,
+                "wait_for": [f"{topic}/compressed" if transport == "compressed" else topic],
             }
         ],
+        remappings=[] if namespaced_tf else [(relative, absolute) for absolute, relative in TF_REMAPPINGS],
         output="screen",
     )
     actions = [
@@ -88,7 +103,7 @@ def play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         parameters=[
             {
                 "out": ParameterValue(LaunchConfiguration("out"), value_type=str),
-                "topics": [*RECORDED, "/tf", "/tf_static"],
+                "topics": RECORDED,
                 "use_sim_time": True,
             }
         ],

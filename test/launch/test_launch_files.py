@@ -219,11 +219,14 @@ def test_replay_localizes_a_recording_and_records_what_was_found(
         map=demo / "map",
         bag=demo / "bags" / "sunny",
         out=tmp_path / "result",
+        namespace="robot1",
     )
     assert "Traceback" not in said
     assert "process has died" not in said
-    assert "localized" in states(tmp_path / "result")
-    assert Bag(tmp_path / "result").counts["/localization/pose"] > 0
+    assert "localized" in states(tmp_path / "result", "/robot1")
+    counts = Bag(tmp_path / "result").counts
+    assert counts["/robot1/localization/pose"] > 0
+    assert counts["/robot1/tf"] > 0
 
 
 def test_demo_plays_one_of_the_drives_that_the_demo_left(

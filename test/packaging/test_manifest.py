@@ -17,7 +17,7 @@ import scene_geo_loc
 ROOT = Path(__file__).parents[2]
 MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
 NAME = "scene_geo_loc"
-ROS_PYTHON = ("rclpy", "launch", "launch_ros", "tf2_ros")
+ROS_PYTHON = ("ament_index_python", "rclpy", "launch", "launch_ros", "tf2_ros")
 
 
 def imports_of(folder: Path) -> set[str]:
@@ -113,3 +113,17 @@ def test_every_ros_package_that_is_imported_is_declared() -> None:
     used = {name for name in imported if name.endswith(("_msgs", "_srvs")) or name in ROS_PYTHON}
     assert used
     assert used <= {depend.text for depend in MANIFEST.findall("exec_depend")}
+
+
+def test_every_ros_package_whose_programs_are_launched_is_declared() -> None:
+    launched = set()
+    for path in [*(ROOT / "launch").glob("*.py"), ROOT / NAME / "ros" / "launch_arguments.py"]:
+        launched |= {
+            keyword.value.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call)
+            for keyword in node.keywords
+            if keyword.arg == "package" and isinstance(keyword.value, ast.Constant)
+        }
+    assert {"rviz2", NAME} <= launched
+    assert launched - {NAME} <= {depend.text for depend in MANIFEST.findall("exec_depend")}

@@ -70,7 +70,7 @@ def play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         resolved_value(context, "localization_node", LocalizationNodeSettings, name)
         for name in ("image_topic", "image_transport")
     )
-    # Images with a relative name are in a recording of one robot, which is played for the one in the namespace.
+    # Images with a relative name: a recording of one robot, played for the one in the namespace.
     in_namespace = bool(namespace) and not topic.startswith("/")
     namespaced_tf = is_true(context, "namespaced_tf")
     player = Node(

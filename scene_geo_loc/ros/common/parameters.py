@@ -261,7 +261,7 @@ def from_values(settings: type[Settings], values: dict[str, Any]) -> Settings:
         if parameter.kind in (float, list[float]):
             _check_numbers(parameter.name, value if isinstance(value, list) else [value])
         if parameter.is_path:
-            value = resolve_path(value)
+            value = resolve_path(str(value))
         *path, leaf = parameter.name.split(".")
         place = nested
         for step in path:

@@ -31,6 +31,10 @@ class InferenceError(SceneGeoLocError):
     """A network cannot be run on an image, or gives outputs that cannot be used."""
 
 
+class GeodesyError(SceneGeoLocError):
+    """A position on the Earth is missing or impossible, or cannot be converted."""
+
+
 LONGEST_REASON = 200
 """Most characters of a library's message that one of ours quotes."""
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from scene_geo_loc.geometry.datum import Datum
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, inverse, make_pose, to_quaternion
 from scene_geo_loc.traversals.folder import FolderTraversal
 from scene_geo_loc.traversals.opening import open_traversal
@@ -188,10 +189,10 @@ def kitti_raw(root: Path) -> Path:
         write_image(folder / "image_02" / "data" / f"{i:010d}.png", 10 * i)
         write_velodyne(folder / "velodyne_points" / "data" / f"{i:010d}.bin")
         # North by 2 m a frame, heading north: yaw is counted from east.
-        latitude = 49.0 + i * 2.0 / 6378137.0 * 180 / np.pi
+        latitude, _, altitude = Datum(49.0, 8.4, 110.0).geodetic_of([0.0, 2.0 * i, 0.0])
         write_rows(
             folder / "oxts" / "data" / f"{i:010d}.txt",
-            [np.array([latitude, 8.4, 110.0, 0.0, 0.0, np.pi / 2, *([0.0] * 24)])],
+            [np.array([latitude, 8.4, altitude, 0.0, 0.0, np.pi / 2, *([0.0] * 24)])],
         )
     times = [f"2011-09-26 13:02:25.{i}00000001" for i in range(3)]
     (folder / "image_02" / "timestamps.txt").write_text("\n".join(times) + "\n")

@@ -25,6 +25,7 @@ from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator, MapPoints
 from scene_geo_loc.depth.thinning import ScanThinning
 from scene_geo_loc.depth.window import WINDOWS
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.mapping.finishing import MeasureMap, complete_map, keep_measurements
 from scene_geo_loc.mapping.keyframe_depth import choose_depth, measured_depth
@@ -44,6 +45,7 @@ from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
 from scene_geo_loc.networks.user.image_network import DescriptorNetwork
 from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
+from scene_geo_loc.traversals.satellite import georeference_of
 from scene_geo_loc.traversals.skipped import Skipped
 from scene_geo_loc.traversals.sources import SensorSource, sources_of
 
@@ -101,6 +103,7 @@ class MapBuilder:
         map_frame: str = "map",
         source: str = "",
         sources: Sequence[SensorSource] = (),
+        georeference: Georeference | None = None,
         network: Path | str | None = None,
         matcher: type[Matcher] | None = None,
         device: str = "auto",
@@ -115,6 +118,7 @@ class MapBuilder:
             map_frame: id of the frame that the poses are given in.
             source: where the frames come from, for the map's provenance.
             sources: what is taken there for each role, see `sources_of`.
+            georeference: place of the map on the Earth, see `georeference_of`; None where it is not known.
             network: a checkpoint; default: the network of the package, with its input resized to the shape
                 of the images.  A network that is not fitted is fitted on the images of the map.
             matcher: a custom matcher, used instead of the one that `settings.matcher` names;
@@ -134,6 +138,7 @@ class MapBuilder:
         self.map_frame = map_frame
         self.source = source
         self.sources = list(sources)
+        self.georeference = georeference
         self._overwrite = overwrite
         if os.path.lexists(self.out):
             if not overwrite:
@@ -401,6 +406,7 @@ class MapBuilder:
                     map_frame=self.map_frame,
                     source=self.source,
                     sources=self.sources,
+                    georeference=self.georeference,
                     settings=self.settings.record(),
                     skipped=self.progress.skipped.counts,
                     user_networks=self._user_networks.records(),
@@ -491,6 +497,7 @@ def build_map(
         map_frame=traversal.map_frame,
         source=traversal.name if source is None else source,
         sources=sources_of(traversal),
+        georeference=georeference_of(traversal),
         network=network,
         matcher=matcher,
         device=device,

@@ -65,7 +65,8 @@ def complete_map(
         matcher: its matcher, which is fitted on the keyframes if its storage needs that.
         provenance: where the network comes from.
         on_progress: receives the steps done and their total.
-        description: `map_frame`, `source`, `sources`, `settings`, `skipped` and `user_networks` of `MapInfo`.
+        description: `map_frame`, `source`, `sources`, `settings`, `skipped`, `user_networks` and
+            `georeference` of `MapInfo`.
 
     Returns:
         The number of keyframes without depth, or None where depth was not refined.

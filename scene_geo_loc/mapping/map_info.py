@@ -16,6 +16,7 @@ from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import MapError, reason_of
 from scene_geo_loc.core.partial import check_replaceable
 from scene_geo_loc.core.versioned import FileFormat
+from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.traversals.sources import SensorSource
 
 MAP_JSON = "map.json"
@@ -140,6 +141,7 @@ class MapInfo(BaseModel):
             releases and of sources that have one place for everything.
         accuracy: of its keyframes; None where it was not measured.
         look_alikes: places of the map that are taken for others; None where they were not looked for.
+        georeference: place of the map on the Earth; None where it is not known.
         digest: SHA-256 of all the above, see `write_info`; None in maps of older releases.
     """
 
@@ -162,6 +164,7 @@ class MapInfo(BaseModel):
     sources: list[SensorSource] = []
     accuracy: MapAccuracy | None = None
     look_alikes: LookAlikes | None = None
+    georeference: Georeference | None = None
     digest: str | None = None
 
 
@@ -195,7 +198,7 @@ def sha256_of(path: Path, after_block: Callable[[], None] = lambda: None) -> str
 
 def write_info(folder: Path, info: MapInfo) -> None:
     """Writes `map.json` with a digest of its own contents."""
-    optional = ("user_networks", "sources", "accuracy", "look_alikes")
+    optional = ("user_networks", "sources", "accuracy", "look_alikes", "georeference")
     unset = {"digest", *(name for name in optional if not getattr(info, name))}
     values = info.model_dump(mode="json", exclude=unset)
     values["digest"] = _digest(values)

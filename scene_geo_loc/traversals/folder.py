@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import TraversalError, reason_of
 from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.geometry.pose import Pose, transform
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
@@ -69,6 +70,7 @@ class FolderTraversal:
         read_depth, read_scan: read a depth file as metres (H, W), and a scan file as points (N, 3).
         left_out, scans_left_out: items that the reader left out when it opened the source.
         recording: further measurements for a bag; None where the dataset has no vehicle.
+        georeference: place of the map on the Earth; None where the dataset does not say it.
     """
 
     name: str
@@ -81,6 +83,7 @@ class FolderTraversal:
     left_out: Skipped = field(default_factory=Skipped)
     scans_left_out: Skipped = field(default_factory=Skipped)
     recording: Recording | None = None
+    georeference: Georeference | None = None
     _skipped_frames: Skipped = field(default_factory=Skipped, init=False)
     _skipped_scans: Skipped = field(default_factory=Skipped, init=False)
 

@@ -7,7 +7,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, Traversal, read_all
+from scene_geo_loc.traversals.satellite import HasFixes, SatelliteFixes, georeference_of
 from scene_geo_loc.traversals.skipped import Skipped
 from scene_geo_loc.traversals.sources import SensorSource, sources_of
 
@@ -41,6 +43,17 @@ class RigTraversal:
         """Sources of the cameras, those that they share once."""
         found = [source for camera in self.cameras for source in sources_of(camera)]
         return [source for i, source in enumerate(found) if source not in found[:i]]
+
+    @property
+    def fixes(self) -> SatelliteFixes | None:
+        """Satellite positions, with the antenna in the first camera's frame."""
+        first = self.cameras[0]
+        return first.fixes if isinstance(first, HasFixes) else None
+
+    @property
+    def georeference(self) -> Georeference | None:
+        """Datum of the map."""
+        return georeference_of(self.cameras[0])
 
     def __len__(self) -> int:
         return sum(len(camera) for camera in self.cameras)

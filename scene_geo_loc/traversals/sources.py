@@ -18,6 +18,7 @@ class Role(str, Enum):
     DEPTH = "depth"
     LIDAR = "lidar"
     ODOMETRY = "odometry"
+    SATELLITE = "gps"
 
 
 class Reason(str, Enum):
@@ -49,6 +50,9 @@ class Reason(str, Enum):
     RADAR = "clouds of a radar"
     DERIVED = "made of other clouds, by its name: `{word}`"
     FEW_POINTS = "{count} points, another cloud has {most}"
+    # satellite positions
+    PRECISE = "the smallest stated errors"
+    LESS_PRECISE = "larger stated errors, or fewer positions"
     # poses
     TRUTH = "ground truth by its name"
     GLOBAL_TF = "transforms from {frame} to the camera, complete"

@@ -2,8 +2,9 @@
 
 `gps/ins.csv` and `rtk.csv` have the pose of the inertial unit in north, east, down: UTM metres, and
 roll, pitch, yaw.  The map's axes are east, north, up, its origin is `ORIGIN`, so that all runs share
-coordinates.  `vo/vo.csv` has the vehicle's motion between images, each row the pose at the first
-stamp in the frame of the row before; its map is base_link at the first row, one for each run.
+coordinates.  They are those of the grid, on which a kilometre is 22 cm shorter there than on the ground.
+`vo/vo.csv` has the vehicle's motion between images, each row the pose at the first stamp in the frame of
+the row before; its map is base_link at the first row, one for each run.
 
 Poses are interpolated as the dataset's SDK does: of the inertial unit, linear in position and
 slerp in rotation; only then they are transformed to the vehicle.  RTK files whose yaw is 90 degrees
@@ -22,6 +23,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.geometry.datum import Datum, Georeference
+from scene_geo_loc.geometry.geodesy import UtmZone
 from scene_geo_loc.geometry.pose import Pose, from_xyzrpy, inverse, make_pose
 from scene_geo_loc.geometry.trajectory import Trajectory
 from scene_geo_loc.traversals.robotcar.calibration import T_VEHICLE_BASE, Calibration
@@ -38,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 ORIGIN = np.array([5_735_000.0, 620_000.0, 0.0])
 """Northing, easting (UTM zone 30U) and down of the map's origin in metres, in the south-west of Oxford."""
+
+ZONE = UtmZone(30, is_north=True)
+"""Zone of the dataset's UTM coordinates."""
 
 T_MAP_NED = make_pose([[0, 1, 0], [1, 0, 0], [0, 0, -1]], np.zeros(3))
 """Transforms north, east, down to east, north, up."""
@@ -73,6 +79,16 @@ class VehiclePoses:
     origin: str
     trajectory: Trajectory
     T_unit_vehicle: Pose
+
+    @property
+    def georeference(self) -> Georeference | None:
+        """Datum of the map, exact at the middle of the run; None for visual odometry."""
+        if self.origin == "vo" or not len(self.trajectory):
+            return None
+        middle = np.median(self.trajectory.poses[:, :3, 3], axis=0)
+        northing, easting, down = ORIGIN
+        T_utm_map = make_pose(np.eye(3), np.array([easting, northing, -down]))
+        return Georeference(Datum.of_grid(ZONE, T_utm_map, middle), self.origin)
 
     def at_many(self, stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Returns `T_map_vehicle` (N, 4, 4) at stamps (N,), and a mask (N,) of the known ones."""

@@ -89,6 +89,7 @@ def open_robotcar(folder: Path, camera: str | None = None, poses: str | None = N
         read_scan=read_points,
         left_out=left_out,
         scans_left_out=scans_left_out,
+        georeference=None if vehicle is None else vehicle.georeference,
     )
     traversal.recording = recording_of(folder, name, calibration, times, vehicle, traversal.map_frame)
     return traversal

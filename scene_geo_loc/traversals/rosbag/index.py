@@ -13,9 +13,11 @@ from scene_geo_loc.traversals.messages.camera_info import CameraInfoSeries, intr
 from scene_geo_loc.traversals.messages.clouds import LIVOX_POINTS
 from scene_geo_loc.traversals.messages.depth import DEPTH_ENCODINGS
 from scene_geo_loc.traversals.messages.images import ImageDecoder, ImageKind, kind_of
+from scene_geo_loc.traversals.messages.satellite import GEO_POSE, GEO_POSE_WITH_COVARIANCE, NAV_SAT_FIX
 from scene_geo_loc.traversals.messages.transforms import add_transforms, frame_name
 from scene_geo_loc.traversals.messages.video import video_codec
 from scene_geo_loc.traversals.rosbag.bag import TRANSFORMS, Bag, BagMessage
+from scene_geo_loc.traversals.rosbag.satellite import SatelliteTopic
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
@@ -97,7 +99,7 @@ class BagIndex:
 
     Attributes:
         bag: the recording.
-        images, poses: by topic.
+        images, poses, satellites: by topic.
         camera_infos: intrinsics over time by camera_info topic.
         tree: all transforms.
         invalid_poses: number of transforms and poses that are invalid, see `PoseSeries.add`.
@@ -108,6 +110,7 @@ class BagIndex:
         self.bag = bag
         self.images: dict[str, ImageTopic] = {}
         self.poses: dict[str, PoseTopic] = {}
+        self.satellites: dict[str, SatelliteTopic] = {}
         self.camera_infos: dict[str, CameraInfoSeries] = {}
         self._other_images: set[str] = set()
         self._last_infos: dict[str, bytes] = {}
@@ -122,6 +125,9 @@ class BagIndex:
             POSE: self._take_pose,
             POSE_WITH_COVARIANCE: self._take_pose,
             TRANSFORM: self._take_pose,
+            NAV_SAT_FIX: self._take_satellite,
+            GEO_POSE: self._take_satellite,
+            GEO_POSE_WITH_COVARIANCE: self._take_satellite,
             **dict.fromkeys(TRANSFORMS, self._take_transforms),
         }
         for message in bag.messages(bag.of_kind(*takers)):
@@ -186,6 +192,10 @@ class BagIndex:
             position, orientation = pose.position, pose.orientation
         good = self.poses[message.topic].series.add(message.stamp_ns, _xyz(position), _xyzw(orientation))
         self.invalid_poses += not good
+
+    def _take_satellite(self, message: BagMessage) -> None:
+        topic = self.satellites.setdefault(message.topic, SatelliteTopic(message.topic, message.kind))
+        topic.add(message)
 
     def _take_transforms(self, message: BagMessage) -> None:
         try:

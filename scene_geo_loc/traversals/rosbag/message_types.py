@@ -35,6 +35,27 @@ uint8[3] rsvd
 """
         for package in _LIVOX_PACKAGES
     },
+    "geographic_msgs/msg/GeoPoint": """
+float64 latitude
+float64 longitude
+float64 altitude
+""",
+    "geographic_msgs/msg/GeoPose": """
+geographic_msgs/GeoPoint position
+geometry_msgs/Quaternion orientation
+""",
+    "geographic_msgs/msg/GeoPoseStamped": """
+std_msgs/Header header
+geographic_msgs/GeoPose pose
+""",
+    "geographic_msgs/msg/GeoPoseWithCovariance": """
+geographic_msgs/GeoPose pose
+float64[36] covariance
+""",
+    "geographic_msgs/msg/GeoPoseWithCovarianceStamped": """
+std_msgs/Header header
+geographic_msgs/GeoPoseWithCovariance pose
+""",
     "ffmpeg_image_transport_msgs/msg/FFMPEGPacket": """
 std_msgs/Header header
 int32 width

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.camera_files import read_camera_file
 from scene_geo_loc.traversals.formats import OPTIONS, Content, Format, ImageFrame, SourceOptions
@@ -39,14 +40,17 @@ from scene_geo_loc.traversals.rosbag.index import CAMERA_INFO, BagIndex
 from scene_geo_loc.traversals.rosbag.lidars import choose_lidar
 from scene_geo_loc.traversals.rosbag.poses.bag_poses import BagPoses
 from scene_geo_loc.traversals.rosbag.poses.choose_poses import NO_POSES, choose_poses
+from scene_geo_loc.traversals.rosbag.poses.satellite import add_satellite_poses
 from scene_geo_loc.traversals.rosbag.poses.visual_motion import VisualMotion
 from scene_geo_loc.traversals.rosbag.runs import Runs
+from scene_geo_loc.traversals.rosbag.satellite import best_satellite, georeference_by, satellite_source
 from scene_geo_loc.traversals.rosbag.topics import (
     camera_topic,
     choose_depth,
     choose_image,
     has_camera,
 )
+from scene_geo_loc.traversals.satellite import SatelliteFixes
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 from scene_geo_loc.traversals.sources import summary_of
 from scene_geo_loc.traversals.subset import WHOLE, Subset
@@ -116,6 +120,7 @@ class RosbagTraversal:
         later[1:] = stamps[1:] > np.maximum.accumulate(stamps)[:-1]
         self._in_order = np.flatnonzero(later)
         in_order_ns = stamps[self._in_order]
+        self._satellite_poses = add_satellite_poses(self._index, self._camera_frame, poses, self._runs)
         with VisualMotion(self._bag, self._image, first_camera, self._in_order) as seen:
             choice = choose_poses(
                 self._index,
@@ -132,6 +137,8 @@ class RosbagTraversal:
         self._declined_poses = options.get("poses") == NO_POSES
         self._poses, self._odometry = choice.poses, choice.odometry
         self.map_frame = self._poses.map_frame if self._poses else "map"
+        satellites = list(self._index.satellites.values())
+        self._satellite = best_satellite(satellites)
         self.sources = (
             *([self._runs.source()] if len(self._runs) > 1 else []),
             image_source(self._index, self._image, self._without_camera(), "camera" in named),
@@ -140,6 +147,7 @@ class RosbagTraversal:
             depth_source(self._index, self._image, self._depth, "depth_topic" in named),
             lidar_source(self._bag, lidar, "points" in named),
             choice.sources[1],
+            *([satellite_source(satellites, self._satellite)] if satellites else []),
         )
         if self._lidar is None:
             self._warn_of_packets()
@@ -156,6 +164,29 @@ class RosbagTraversal:
         selected = copy(self)
         selected._select(subset)
         return selected
+
+    @cached_property
+    def fixes(self) -> SatelliteFixes | None:
+        """Satellite positions along the drive, None where there are none."""
+        if self._satellite is None:
+            return None
+        return self._satellite.fixes(self._index.tree, self._camera_frame, self._T_frame_camera)
+
+    @cached_property
+    def georeference(self) -> Georeference | None:
+        """Datum of the map by the satellite positions, None where they give none."""
+        added = self._satellite_poses
+        if added is not None and self._poses is not None and self._poses.origin == added.topic:
+            return added.georeference
+        if self.fixes is None or self._poses is None:
+            return None
+        return georeference_by(self.fixes, self._poses_of_camera, self.name)
+
+    def _poses_of_camera(self, stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Returns `T_map_camera` (N, 4, 4) at stamps (N,), and a mask (N,) of the known ones."""
+        assert self._poses is not None
+        poses, known = self._poses.of(self._camera_frame, stamps_ns)
+        return poses @ self._T_frame_camera, known
 
     def _messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
         """Yields the messages of topics in the run that is taken."""

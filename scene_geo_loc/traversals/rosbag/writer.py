@@ -229,6 +229,8 @@ class BagWriter:
         longitude: float,
         altitude: float,
         variances: Sequence[float],
+        *,
+        has_fix: bool = True,
     ) -> None:
         """Writes sensor_msgs/NavSatFix: degrees, metres above the ellipsoid, (3,) variances of ENU in m^2."""
         self._write(
@@ -236,7 +238,7 @@ class BagWriter:
             stamp_ns,
             "sensor_msgs/msg/NavSatFix",
             header=self._header(stamp_ns, frame_id),
-            status=self._message("sensor_msgs/msg/NavSatStatus", status=0, service=1),
+            status=self._message("sensor_msgs/msg/NavSatStatus", status=0 if has_fix else -1, service=1),
             latitude=float(latitude),
             longitude=float(longitude),
             altitude=float(altitude),

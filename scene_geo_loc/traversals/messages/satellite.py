@@ -1,0 +1,65 @@
+"""Positions of satellite receivers (GPS) in messages of rclpy and of bags alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.geometry.geodesy import check_geodetic
+
+NAV_SAT_FIX = "sensor_msgs/msg/NavSatFix"
+GEO_POSE = "geographic_msgs/msg/GeoPoseStamped"
+GEO_POSE_WITH_COVARIANCE = "geographic_msgs/msg/GeoPoseWithCovarianceStamped"
+
+_UNKNOWN_COVARIANCE = 0
+"""Value of NavSatFix.COVARIANCE_TYPE_UNKNOWN."""
+_MAX_SIGMA_M = 1e6
+
+
+@dataclass(frozen=True)
+class SatelliteFix:
+    """A position that a receiver measured.
+
+    Attributes:
+        geodetic: (3,) latitude and longitude in degrees, height in metres, which may be NaN.
+        covariance_enu: (3, 3) in m^2, east, north, up; None where it is not known.
+    """
+
+    geodetic: NDArray[np.float64]
+    covariance_enu: NDArray[np.float64] | None
+
+    @property
+    def sigmas_m(self) -> tuple[float, float]:
+        """Standard deviations along a horizontal axis and of the height; NaN where not known."""
+        if self.covariance_enu is None:
+            return np.nan, np.nan
+        variances = np.diag(self.covariance_enu)
+        return float(np.sqrt(variances[:2].mean())), float(np.sqrt(variances[2]))
+
+
+def fix_of(message: Any) -> SatelliteFix:
+    """Returns the position of a sensor_msgs/NavSatFix.
+
+    A covariance that is unknown by its type, not finite or not that of any distribution counts as unknown.
+
+    Raises ValueError, with a phrase for the user, where there is no fix or the numbers are impossible.
+    """
+    if message.status.status < 0:
+        raise ValueError(f"no fix (status {message.status.status})")
+    latitude, longitude, altitude = message.latitude, message.longitude, message.altitude
+    check_geodetic(latitude, longitude, 0.0 if np.isnan(altitude) else altitude)
+    if latitude == 0 and longitude == 0:
+        raise ValueError("no fix (latitude and longitude are 0)")
+    covariance = np.asarray(message.position_covariance, np.float64).reshape(3, 3)
+    known = message.position_covariance_type != _UNKNOWN_COVARIANCE and _is_covariance(covariance)
+    return SatelliteFix(np.array([latitude, longitude, altitude]), covariance if known else None)
+
+
+def _is_covariance(covariance: NDArray[np.float64]) -> bool:
+    if not np.isfinite(covariance).all() or not (np.diag(covariance)[:2] > 0).all():
+        return False
+    symmetric = (covariance + covariance.T) / 2
+    return bool(np.linalg.eigvalsh(symmetric)[0] > -1e-6 and np.diag(covariance).max() < _MAX_SIGMA_M**2)

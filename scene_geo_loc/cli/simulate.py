@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scene_geo_loc.cli.options.progress import progress
+
+if TYPE_CHECKING:
+    from scene_geo_loc.simulation.vehicle.satellite import GpsSettings
 
 _OF_ROBOTCAR = ("out", "layout", "seed", "length", "speed", "rate", "width", "height", "workers")
 """Options of a campaign in RobotCar's layout; everything else is as on that vehicle."""
@@ -59,6 +62,23 @@ def simulate(
     ] = True,
     depth: Annotated[bool, typer.Option("--depth", help="Also write the true depth of each image.")] = False,
     lidar: Annotated[bool, typer.Option("--lidar/--no-lidar", help="Simulate both lidars, or none.")] = True,
+    gps: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME=VALUE,...",
+            help="Errors of the satellite positions: noise, wander (slow) and bias (EAST:NORTH) in metres, "
+            "outliers and drop-outs as shares of the time; docs/georeference.md.",
+            show_default="noise=0.4,wander=1.5",
+        ),
+    ] = "",
+    datum: Annotated[
+        str,
+        typer.Option(
+            metavar="LAT,LON,ALT[,YAW]",
+            help="Place of the town on the Earth, and the angle from east to its x axis in degrees.",
+            show_default="52,5,40,0",
+        ),
+    ] = "",
     workers: Annotated[
         int | None, typer.Option(help="Number of processes. Default: one for each core.")
     ] = None,
@@ -131,6 +151,7 @@ def simulate(
         start,
         speed=speed,
         rig=rig,
+        gps=_gps(gps, datum),
         compressed=compressed,
         depth=depth,
         **given,
@@ -138,6 +159,38 @@ def simulate(
     with progress(f"driving, {condition}") as on_progress:
         summary = run(out, settings, workers=workers, on_progress=on_progress)
     typer.echo(f"{out}: {summary.frames} frames, {summary.length_m:g} m in {summary.duration_s:.0f} s.")
+
+
+_GPS_NAMES = {
+    "noise": "noise_m",
+    "wander": "wander_m",
+    "bias": "bias_m",
+    "outliers": "outlier_share",
+    "drop-outs": "drop_out_share",
+}
+
+
+def _gps(text: str, datum: str) -> GpsSettings:
+    """Returns the settings of the receiver. Raises SceneGeoLocError."""
+    from scene_geo_loc.core.errors import SceneGeoLocError
+    from scene_geo_loc.geometry.datum import datum_of_text
+    from scene_geo_loc.simulation.vehicle.satellite import GpsSettings
+
+    values: dict[str, Any] = {"datum": datum_of_text(datum)} if datum else {}
+    try:
+        for item in filter(None, text.split(",")):
+            name, _, value = item.partition("=")
+            if name.strip() not in _GPS_NAMES:
+                raise ValueError(f"{name.strip()!r} is none of {', '.join(_GPS_NAMES)}")
+            numbers = tuple(float(number) for number in value.split(":"))
+            if len(numbers) != (2 if name.strip() == "bias" else 1):
+                raise ValueError(f"{item.strip()!r} has {len(numbers)} numbers")
+            values[_GPS_NAMES[name.strip()]] = numbers if len(numbers) == 2 else numbers[0]
+        return GpsSettings(**values)
+    except ValueError as error:
+        raise SceneGeoLocError(
+            f"--gps {text}: {error}; give for example noise=0.5,bias=100:0,outliers=0.1."
+        ) from error
 
 
 def _simulate_robotcar(out: Path, values: dict[str, Any], workers: int | None) -> None:

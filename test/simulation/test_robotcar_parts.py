@@ -6,12 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scene_geo_loc.geometry.pose import from_xyzrpy
 from scene_geo_loc.simulation.recordings.robotcar_layout import bayer_mosaic, write_image, write_scan
-from scene_geo_loc.simulation.recordings.utm import geodetic_of_utm
 from scene_geo_loc.simulation.town.plan import StreetPlan
 from scene_geo_loc.simulation.vehicle.motion import Motion
 from scene_geo_loc.simulation.vehicle.navigation import visual_odometry, wandering
@@ -19,21 +16,6 @@ from scene_geo_loc.simulation.vehicle.robotcar_rig import T_BASE_VEHICLE, lidars
 from scene_geo_loc.traversals.messages.images import decode_image
 from scene_geo_loc.traversals.robotcar.calibration import read_raw
 from scene_geo_loc.traversals.robotcar.scans import read_beams
-
-
-def test_a_known_place_of_the_grid_has_its_latitude_and_longitude() -> None:
-    # The CN Tower: 43 degrees 38' 33.24" north, 79 degrees 23' 13.7" west; 630084 m east, 4833438 m north.
-    latitude, longitude = geodetic_of_utm(4833438, 630084, 17)
-    assert latitude == pytest.approx(43 + 38 / 60 + 33.24 / 3600, abs=1e-5)
-    assert longitude == pytest.approx(-(79 + 23 / 60 + 13.7 / 3600), abs=1e-5)
-
-
-@given(northing=st.floats(4e6, 7e6))
-def test_the_middle_of_a_zone_is_its_meridian_and_its_sides_mirror_each_other(northing: float) -> None:
-    west, middle, east = geodetic_of_utm([northing] * 3, [400_000, 500_000, 600_000], 30)
-    assert middle[1] == pytest.approx(-3.0, abs=1e-12)
-    assert west[1] + east[1] == pytest.approx(-6.0, abs=1e-12)
-    assert west[0] == pytest.approx(east[0], abs=1e-12)
 
 
 @pytest.mark.parametrize("pattern", ["gbrg", "rggb"])

@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 from town import CAMERA
 
+from scene_geo_loc.geometry.datum import Datum
 from scene_geo_loc.geometry.pose import inverse, transform
 from scene_geo_loc.simulation.rendering.render import Scene
 from scene_geo_loc.simulation.town.city import City
 from scene_geo_loc.simulation.vehicle.motion import Motion
+from scene_geo_loc.simulation.vehicle.satellite import TOWN, GpsSettings, gps
 from scene_geo_loc.simulation.vehicle.sensors import (
-    GPS_ORIGIN,
     CameraView,
     MountedCamera,
     PushbroomLidar,
     SpinningLidar,
-    geodetic,
-    gps,
     line_scan,
     odometry,
     sweep,
@@ -99,17 +98,27 @@ def test_odometry_starts_at_zero_and_drifts_by_about_a_hundredth_of_the_way(city
 def test_gps_errs_by_metres_and_wanders_slowly(city: City) -> None:
     motion = Motion(city.plan, 0, 200, 8.0, seed=1)
     seconds = np.arange(0, motion.duration, 0.2)
-    true = geodetic(motion.poses(seconds)[:, :3, 3])
-    per_degree = 111_000.0
-    errors = [(gps(motion, seconds, np.random.default_rng(s)) - true)[:, 0] * per_degree for s in range(20)]
+    true = motion.poses(seconds)[:, :3, 3]
+    errors = [
+        (TOWN.map_of(gps(motion, seconds, np.random.default_rng(seed)).geodetic) - true)[:, 1]
+        for seed in range(20)
+    ]
     assert 1.0 < np.std(errors) < 2.3
     assert np.mean([np.abs(np.diff(e)).mean() for e in errors]) < 1.0
 
 
-def test_geodetic_places_a_kilometre_north_and_east() -> None:
-    places = geodetic(np.array([(0.0, 0.0, 0.0), (0.0, 1000.0, 0.0), (1000.0, 0.0, 5.0)]))
-    assert places[0] == pytest.approx(GPS_ORIGIN)
-    # A degree of latitude is 111.27 km at 52 degrees on WGS84, one of longitude 68.68 km.
-    assert (places[1, 0] - places[0, 0]) * 111.27 == pytest.approx(1.0, rel=1e-3)
-    assert (places[2, 1] - places[0, 1]) * 68.68 == pytest.approx(1.0, rel=1e-3)
-    assert places[2, 2] == pytest.approx(GPS_ORIGIN[2] + 5)
+def test_gps_has_the_bias_outliers_and_drop_outs_that_are_asked_for(city: City) -> None:
+    motion = Motion(city.plan, 0, 200, 8.0, seed=1)
+    seconds = np.arange(0, motion.duration, 0.2)
+    datum = Datum(-33.0, 151.0, 20.0, 30.0)
+    settings = GpsSettings(
+        datum, 0.0, 0.0, bias_m=(100.0, 0.0), outlier_share=0.2, outlier_m=50.0, drop_out_share=0.4
+    )
+    fixes = gps(motion, seconds, np.random.default_rng(0), settings)
+    errors = datum.map_of(fixes.geodetic) - motion.poses(seconds)[:, :3, 3]
+    # 100 m to the east are turned by the yaw of the map.
+    bias = 100 * np.array([np.cos(np.radians(30)), -np.sin(np.radians(30)), 0])
+    away = np.linalg.norm((errors - bias)[:, :2], axis=1)
+    assert np.median(away) < 0.01
+    assert 0.1 < np.mean(away > 49) < 0.3
+    assert np.mean(~fixes.has_fix) == pytest.approx(0.4, abs=0.05)

@@ -22,11 +22,10 @@ from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.rendering.render import Scene
 from scene_geo_loc.simulation.town.city import SIGHT_M, City
 from scene_geo_loc.simulation.vehicle.motion import Motion
+from scene_geo_loc.simulation.vehicle.satellite import GpsSettings, gps
 from scene_geo_loc.simulation.vehicle.sensors import (
-    GPS_VARIANCES,
     CameraView,
     Rig,
-    gps,
     line_scan,
     odometry,
     sweep,
@@ -35,7 +34,6 @@ from scene_geo_loc.simulation.vehicle.traffic import Traffic
 from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
 _ODOMETRY_HZ = 50.0
-_GPS_HZ = 5.0
 _EPOCH_NS = 1_700_000_000 * 10**9
 _DAY_NS = 86_400 * 10**9
 _AHEAD = 12
@@ -53,6 +51,7 @@ class DriveSettings:
         start, length: part of the loop in metres.
         speed: metres per second.
         rig: the sensors.
+        gps: the satellite receiver, at the vehicle's origin.
         compressed: records JPEG images instead of raw ones.
         depth: records the true depth of each image.
         sight: distance from the drive within which the town is built, in metres.
@@ -65,6 +64,7 @@ class DriveSettings:
     length: float = 320.0
     speed: float = 8.0
     rig: Rig = field(default_factory=Rig)
+    gps: GpsSettings = field(default_factory=GpsSettings)
     compressed: bool = True
     depth: bool = False
     sight: float = SIGHT_M
@@ -387,11 +387,22 @@ def _light_messages(bag: BagWriter, drive: Drive) -> Iterator[tuple[int, Callabl
     truth = sorted({*stamps, *drive.stamps(rig.camera_rate_hz)})
     for stamp, T in zip(truth, motion.poses([drive.seconds(stamp) for stamp in truth]), strict=True):
         messages.append((stamp, partial(bag.pose, "/ground_truth/pose", stamp, "map", T)))
-    fixes = drive.stamps(_GPS_HZ)
-    places = gps(motion, np.array([drive.seconds(stamp) for stamp in fixes]), stream(drive.drive_seed, "gps"))
-    for stamp, (latitude, longitude, height) in zip(fixes, places, strict=True):
+    receiver = drive.settings.gps
+    fixes = drive.stamps(receiver.rate_hz)
+    seconds = np.array([drive.seconds(stamp) for stamp in fixes])
+    measured = gps(motion, seconds, stream(drive.drive_seed, "gps"), receiver)
+    for stamp, place, has_fix in zip(fixes, *measured, strict=True):
+        latitude, longitude, height = place.tolist() if has_fix else [np.nan] * 3
         fix = partial(
-            bag.nav_sat_fix, "/gps/fix", stamp, "base_link", latitude, longitude, height, GPS_VARIANCES
+            bag.nav_sat_fix,
+            "/gps/fix",
+            stamp,
+            "base_link",
+            latitude,
+            longitude,
+            height,
+            receiver.variances,
+            has_fix=bool(has_fix),
         )
         messages.append((stamp, fix))
     yield from sorted(messages, key=lambda message: message[0])

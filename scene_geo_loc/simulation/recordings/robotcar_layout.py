@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.simulation.recordings.utm import geodetic_of_utm
 from scene_geo_loc.simulation.vehicle.navigation import GPS_SIGMAS_M
 from scene_geo_loc.simulation.vehicle.robotcar_rig import EXTRINSICS, RobotcarView, model_text
-from scene_geo_loc.traversals.robotcar.poses import ORIGIN
+from scene_geo_loc.traversals.robotcar.poses import ORIGIN, ZONE
 
-_ZONE, _BAND = 30, "U"
+_BAND = "U"
 
 _PLACE = ("latitude", "longitude", "altitude")
 _GRID = ("northing", "easting", "down", "utm_zone")
@@ -127,10 +126,10 @@ def _inertial(rows: NDArray[np.float64]) -> Iterable[list[str]]:
 def _positions(ned: NDArray[np.float64]) -> tuple[list[list[str]], list[list[str]]]:
     """Returns the columns _PLACE and _GRID of positions (N, 3) from the map's origin."""
     northing, easting, down = (ned + ORIGIN).T
-    geodetic = geodetic_of_utm(northing, easting, _ZONE)
-    place = [[f"{a:.9f}", f"{b:.9f}", f"{-d:.4f}"] for (a, b), d in zip(geodetic, down, strict=True)]
+    geodetic = ZONE.geodetic_of_grid(np.stack([easting, northing, -down], axis=-1))
+    place = [[f"{a:.9f}", f"{b:.9f}", f"{c:.4f}"] for a, b, c in geodetic]
     grid = [
-        [f"{n:.6f}", f"{e:.6f}", f"{d:.6f}", f"{_ZONE}{_BAND}"]
+        [f"{n:.6f}", f"{e:.6f}", f"{d:.6f}", f"{ZONE.number}{_BAND}"]
         for n, e, d in zip(northing, easting, down, strict=True)
     ]
     return place, grid

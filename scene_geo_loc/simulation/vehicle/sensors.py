@@ -1,4 +1,4 @@
-"""Sensors of the vehicle: ray-cast cameras and lidars; odometry and GPS with realistic errors."""
+"""Sensors of the vehicle: ray-cast cameras and lidars; odometry with realistic errors."""
 
 from __future__ import annotations
 
@@ -293,41 +293,3 @@ def odometry(motion: Motion, seconds: NDArray, rng: np.random.Generator) -> Odom
     )
     measured = np.stack([speed, 0 * speed, 0 * speed], 1), np.stack([0 * rate, 0 * rate, rate], 1)
     return OdometryTrack(poses, *measured, variances)
-
-
-GPS_ORIGIN = (52.0, 5.0, 40.0)
-"""Latitude and longitude in degrees and height in metres of the map's origin; x is east, y is north."""
-
-GPS_VARIANCES = (1.6**2, 1.6**2, 3.0**2)
-
-
-def gps(motion: Motion, seconds: NDArray, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Returns latitude, longitude (degrees) and height (m) at times (N,), with a slowly varying error."""
-    xyz = motion.poses(seconds)[:, :3, 3]
-    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
-    keep = np.exp(-step / 30.0)
-    wander = rng.normal(0, 1.5, 3)
-    noisy = np.empty_like(xyz)
-    for i in range(len(seconds)):
-        noisy[i] = xyz[i] + (wander + rng.normal(0, 0.4, 3)) * (1, 1, 1.9)
-        wander = keep * wander + np.sqrt(1 - keep**2) * rng.normal(0, 1.5, 3)
-    return geodetic(noisy)
-
-
-def geodetic(xyz: NDArray) -> NDArray[np.float64]:
-    """Returns WGS84 latitude, longitude (degrees) and height (m) of map points (N, 3).
-
-    Uses the ellipsoid's radii of curvature at GPS_ORIGIN: exact to millimetres within a few kilometres.
-    """
-    a, e2 = 6378137.0, 6.69437999014e-3
-    latitude = np.radians(GPS_ORIGIN[0])
-    w = 1 - e2 * np.sin(latitude) ** 2
-    north, east = a * (1 - e2) / w**1.5, a / np.sqrt(w) * np.cos(latitude)
-    return np.stack(
-        [
-            GPS_ORIGIN[0] + np.degrees(xyz[:, 1] / north),
-            GPS_ORIGIN[1] + np.degrees(xyz[:, 0] / east),
-            GPS_ORIGIN[2] + xyz[:, 2],
-        ],
-        1,
-    )

@@ -27,6 +27,7 @@ from scene_geo_loc.cli.evaluate import evaluate
 from scene_geo_loc.cli.export import export
 from scene_geo_loc.cli.localize import localize
 from scene_geo_loc.cli.map.build import build
+from scene_geo_loc.cli.map.georeference import georeference
 from scene_geo_loc.cli.map.info import info
 from scene_geo_loc.cli.map.verify import verify
 from scene_geo_loc.cli.simulate import simulate
@@ -54,7 +55,7 @@ COMMANDS: tuple[Command, ...] = (
     bench,
 )
 GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
-    "map": ("Build reference maps, and look into them.", (build, info, verify)),
+    "map": ("Build reference maps, and look into them.", (build, info, verify, georeference)),
     "benchmark": (
         "Compare descriptors and pose methods with the papers' tables, and matchers on real images.",
         (descriptors, pairs, pose, real),

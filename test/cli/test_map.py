@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from drive import write_drive
+from drive import base_at, stamp, write_drive
+from geo_bags import DATUM, write_fix
 from room import Room, write_rgbd
 from small_graphs import write_corners, write_descriptor, write_pairs
 from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
-from scene_geo_loc.core.errors import MapError, SceneGeoLocError, TraversalError
+from scene_geo_loc.core.errors import GeodesyError, MapError, SceneGeoLocError, TraversalError
+from scene_geo_loc.geometry.datum import Datum, Georeference
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.traversals.rosbag.writer import BagWriter
 
 pytestmark = pytest.mark.slow
 
@@ -103,3 +107,42 @@ def test_networks_that_cannot_be_used_are_said(tmp_path: Path, options: list[str
     with pytest.raises(SceneGeoLocError, match=said):
         run("build", bag, tmp_path / "map", "--device", "cpu", *options)
     assert not (tmp_path / "map").exists()
+
+
+def test_a_map_is_placed_on_the_earth_by_satellite_positions_or_by_numbers(tmp_path: Path) -> None:
+    def gps(bag: BagWriter, i: int) -> None:
+        write_fix(bag, stamp(i), base_at(i), error=np.random.default_rng(i).normal(0, 0.03, 3))
+
+    bag = write_drive(tmp_path / "bag", depth=True, extra=gps)
+    shown = run("build", bag, tmp_path / "map", "--device", "cpu")
+    described = run("info", tmp_path / "map")
+    found = ReferenceMap.open(tmp_path / "map").info.georeference
+    for text in (shown, described):
+        assert "of 10 positions agree within" in " ".join(text.split())
+    assert found.source == "/gps/fix"
+    assert found.datum.yaw_deg == pytest.approx(DATUM.yaw_deg, abs=1.0)
+    run("georeference", tmp_path / "map", "--datum", "52.5,5.5,30,-12")
+    given = ReferenceMap.open(tmp_path / "map").info.georeference
+    assert given == Georeference(Datum(52.5, 5.5, 30.0, -12.0))
+    assert "match their checksums" in run("verify", tmp_path / "map")
+    assert "52.5000000° N" in run("info", tmp_path / "map")
+    run("build", bag, tmp_path / "other", "--datum", "52.5,5.5,30,-12", "--device", "cpu")
+    assert ReferenceMap.open(tmp_path / "other").info.georeference == given
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "either a source with satellite positions, or --datum"),
+        (["--datum", "52,5"], "is no datum"),
+        (["--datum", "95,5,0"], "latitude 95"),
+    ],
+)
+def test_what_is_no_datum_is_refused(tmp_path: Path, arguments: list[str], words: str) -> None:
+    with pytest.raises(GeodesyError, match=words):
+        run("georeference", tmp_path / "map", *arguments)
+
+
+def test_a_datum_for_what_is_no_map_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MapError, match="There is no reference map"):
+        run("georeference", tmp_path / "map", "--datum", "52,5,0")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scene_geo_loc.cli.map.georeference import DatumText
 from scene_geo_loc.cli.options.common import Device
 from scene_geo_loc.cli.options.settings import takes_settings
 from scene_geo_loc.cli.options.source import Source, takes_source
@@ -24,6 +25,7 @@ def build(
         Path | None,
         typer.Option(help="Checkpoint of a network, for example another map's. Default: the package's."),
     ] = None,
+    datum: DatumText = None,
     device: Device = "auto",
     overwrite: Annotated[
         bool, typer.Option(help="Replace an existing map once the new one is complete.")
@@ -37,10 +39,13 @@ def build(
     Example:  scene-geo-loc map build morning.bag street_map --keyframe-distance 2
     """
     from scene_geo_loc.cli.options.progress import progress
+    from scene_geo_loc.geometry.datum import Georeference, datum_of_text
     from scene_geo_loc.localization.self_measurement import measure_map
     from scene_geo_loc.mapping.builder import MapBuilder
+    from scene_geo_loc.traversals.satellite import georeference_of
     from scene_geo_loc.traversals.sources import sources_of
 
+    given = None if datum is None else Georeference(datum_of_text(datum))
     traversal = source.open_cameras()
     builder = MapBuilder(
         out,
@@ -48,6 +53,7 @@ def build(
         map_frame=traversal.map_frame,
         source=traversal.name,
         sources=sources_of(traversal),
+        georeference=given or georeference_of(traversal),
         network=network,
         device=device,
         overwrite=overwrite,
@@ -61,6 +67,8 @@ def build(
         builder.finish(on_progress)
     done = builder.progress
     typer.echo(f"{out}: {done.keyframes} keyframes from {done.frames} frames.")
+    if builder.georeference is not None:
+        typer.echo(f"Datum: {builder.georeference}.")
     if done.without_depth:
         advice = (
             " Use --depth auto to estimate depth from the images." if settings.depth == "measured" else ""

@@ -37,6 +37,7 @@ def info(map_folder: MapFolder) -> None:
         "skipped": str(Skipped(record.skipped)) or "nothing",
         "accuracy": "not measured" if record.accuracy is None else str(record.accuracy),
         "look-alikes": "not looked for" if record.look_alikes is None else str(record.look_alikes),
+        "datum": "unknown" if record.georeference is None else str(record.georeference),
         "network": record.network_digest[:16],
         **{
             f"{name.replace('_', ' ')} by": f"{network.file}, SHA-256 {network.sha256[:16]}"

@@ -120,7 +120,9 @@ class RosbagTraversal:
         later[1:] = stamps[1:] > np.maximum.accumulate(stamps)[:-1]
         self._in_order = np.flatnonzero(later)
         in_order_ns = stamps[self._in_order]
-        self._satellite_poses = add_satellite_poses(self._index, self._camera_frame, poses, self._runs)
+        self._satellite_poses = add_satellite_poses(
+            self._index, self._camera_frame, options.get("poses"), self._runs
+        )
         with VisualMotion(self._bag, self._image, first_camera, self._in_order) as seen:
             choice = choose_poses(
                 self._index,

@@ -18,6 +18,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
+from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.geometry.transform_tree import TransformUnavailable
@@ -75,7 +76,6 @@ class FakeLocalizer:
 
 class FakeMap:
     map_frame = "map"
-    path = Path("street")
     large_files = ()
     T_map_camera = np.array([make_pose(T_BASE_CAMERA[:3, :3], (i, 0.0, 1.2)) for i in range(7)])
     names = tuple(f"image_{i}" for i in range(7))
@@ -85,6 +85,9 @@ class FakeMap:
 
     def thumbnail(self, keyframe: int) -> np.ndarray:
         return np.full((12, 16, 3), keyframe, np.uint8)
+
+    def __init__(self, path: str = "street") -> None:
+        self.path = Path(path)
 
     def verify(self, names: Any, after_block: Any) -> None:
         """Finds no damage."""
@@ -108,10 +111,8 @@ class Robot:
         self.world, self.picture, self.camera = world, picture, camera
         self.localizer = localizer or FakeLocalizer()
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        self.node = LocalizationNode(
-            lambda settings: (self.localizer, getattr(self.localizer, "map", FakeMap())),  # type: ignore[arg-type,return-value]
-            parameter_overrides=overrides,
-        )
+        self.broken: set[str] = set()
+        self.node = LocalizationNode(self.open, parameter_overrides=overrides)
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         world.spin(self.node)
         topics = {
@@ -133,6 +134,12 @@ class Robot:
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         if not self.node.settings.calibration_file:
             self.send_camera_info()
+
+    def open(self, settings: Any) -> Any:
+        """Localizer and map of the settings, unless that map is broken."""
+        if settings.map in self.broken:
+            raise MapError(f"{settings.map} is broken.")
+        return self.localizer, getattr(self.localizer, "map", FakeMap(settings.map or "street"))
 
     @property
     def pipeline(self) -> Any:

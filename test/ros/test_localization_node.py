@@ -405,9 +405,9 @@ def test_a_healthy_node_says_so_with_its_numbers(robot: Robot) -> None:
     assert float(values["latency_p95_ms"]) > 0
 
 
-def test_a_tolerance_can_be_changed_while_the_node_runs_and_the_map_cannot(robot: Robot) -> None:
+def test_a_tolerance_can_be_changed_while_the_node_runs_and_a_frame_cannot(robot: Robot) -> None:
     live, fixed = robot.node.set_parameters(
-        [Parameter("transform_tolerance", value=0.5), Parameter("map", value="another")]
+        [Parameter("transform_tolerance", value=0.5), Parameter("base_frame", value="another")]
     )
     assert live.successful
     assert robot.pipeline.publisher._tolerance_ns == SECOND // 2

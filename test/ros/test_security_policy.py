@@ -18,7 +18,7 @@ from scene_geo_loc.ros.map_builder.node import MapBuilderNode
 
 POLICY = Path(__file__).parents[2] / "config" / "security.policy.xml"
 KINDS = {"publish": "topic", "subscribe": "topic", "reply": "service"}
-OF_NAV2 = {"reply": {"set_initial_pose"}}
+OF_NAV2 = {"publish": {"bond"}, "reply": {"set_initial_pose", "~/load_map"}}
 """Names that a node uses where the packages of nav2 are installed."""
 BELOW_RCLPY = {"publish": {"/rosout", "~/transition_event"}}
 """Topics of publishers that rclpy does not list."""

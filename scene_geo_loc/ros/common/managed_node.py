@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import rclpy
+from lifecycle_msgs.msg import State
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
 from rclpy.impl.implementation_singleton import rclpy_implementation
@@ -19,6 +20,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rosgraph_msgs.msg import Clock
 
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.ros.common.bond import Bond, bond_status
 from scene_geo_loc.ros.common.counters import BadReason, Counters, Event
 
 RCLError = rclpy_implementation.RCLError
@@ -35,6 +37,8 @@ class ManagedNode(LifecycleNode, ABC):
     continues.
 
     Attributes:
+        bond_period_s: time between the heartbeats that tell nav2's lifecycle manager that the node is active;
+            0: none.
         while_configured: closed by cleanup, shutdown, an error and the end of the node.
         while_active: closed before it, by deactivation as well.
         counters: counts since the node was configured.
@@ -42,11 +46,18 @@ class ManagedNode(LifecycleNode, ABC):
 
     def __init__(self, name: str, **node_arguments: Any) -> None:
         self.counters = Counters()
+        self.bond_period_s = 0.0
         self.while_configured, self.while_active = ExitStack(), ExitStack()
+        self._while_bonded = ExitStack()
         super().__init__(name, **node_arguments)
         # rclpy lets an invalid transition raise through the executor, which ends the process.
         self._change_state = self._service_change_state.callback
         self._service_change_state.callback = self._on_change_state
+
+    @property
+    def is_finalized(self) -> bool:
+        """True after `shutdown`."""
+        return bool(self._state_machine.current_state[0] == State.PRIMARY_STATE_FINALIZED)
 
     @abstractmethod
     def configure(self) -> None:
@@ -72,10 +83,12 @@ class ManagedNode(LifecycleNode, ABC):
         """Starts the work; fails, and stays inactive, where it cannot work."""
         if not self._succeeds(self.activate, self.while_active):
             return TransitionCallbackReturn.FAILURE
+        self._begin_bond()
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stops the work; what was configured stays."""
+        self._close(self._while_bonded)
         self._close(self.while_active)
         return super().on_deactivate(state)
 
@@ -99,7 +112,18 @@ class ManagedNode(LifecycleNode, ABC):
         self._release()
         super().destroy_node()
 
+    def _begin_bond(self) -> None:
+        status = bond_status()
+        if self.bond_period_s > 0 and status is not None:
+            self._while_bonded.callback(Bond(self, status, self.bond_period_s).close)
+        elif self.bond_period_s > 0:
+            self.get_logger().info(
+                "The package bond is not installed: if nav2's lifecycle manager manages this node, set its "
+                "bond_timeout to 0.0."
+            )
+
     def _release(self) -> None:
+        self._close(self._while_bonded)
         self._close(self.while_active)
         self._close(self.while_configured)
         # A localizer and its caches refer to each other: without this, maps stay in memory for a while.

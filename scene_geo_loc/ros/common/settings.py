@@ -26,6 +26,14 @@ class CameraSettings(BaseModel):
     autostart: bool = setting(
         True, "Whether the node configures and activates itself; false under a lifecycle manager."
     )
+    bond_heartbeat_period: float = setting(
+        0.1,
+        "Period of the heartbeats to nav2's lifecycle manager, without autostart; 0: none, and the manager "
+        "needs bond_timeout: 0.0.",
+        "s",
+        ge=0,
+        le=2,
+    )
     image_topic: TopicName = setting(
         "camera/image_raw", "The camera's images; for compressed ones the topic without /compressed."
     )
@@ -74,6 +82,11 @@ class CameraSettings(BaseModel):
         return value
 
 
+def bond_period_s(settings: CameraSettings) -> float:
+    """Returns the period of a node's heartbeats, or 0 where no lifecycle manager manages it."""
+    return 0.0 if settings.autostart else settings.bond_heartbeat_period
+
+
 class StartPoseSettings(BaseModel):
     """Pose of the robot in the map at the start, at an unknown height; the names are those of nav2's AMCL."""
 
@@ -87,7 +100,13 @@ class StartPoseSettings(BaseModel):
 class LocalizationNodeSettings(CameraSettings):
     """Parameters of localization_node."""
 
-    map: str = setting("", "Folder of the reference map.", is_path=True)
+    map: str = setting(
+        "",
+        "Folder of the reference map. A change opens another one in any state of the node; where that fails "
+        "the old one stays.",
+        live=True,
+        is_path=True,
+    )
     device: str = setting("auto", "Where the network runs: auto, cpu, cuda, ...")
     rig_image_topics: list[TopicName] = setting(
         [],

@@ -6,6 +6,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -95,10 +96,10 @@ class Inputs:
 class LocalizationPipeline:
     """Takes images from the executor's thread, localizes the newest in a worker's, and publishes its pose.
 
-    Everything that it creates is released with the node's `while_configured` and `while_active`.
-
     Args:
         settings: returns the node's settings, of which some change while it runs.
+        while_open: closed when the map is; what the pipeline creates is released with it, and what it creates
+            to localize with the node's `while_active`.
 
     Attributes:
         inputs: cameras and worker, or None while the node is inactive.
@@ -110,8 +111,9 @@ class LocalizationPipeline:
         settings: Callable[[], LocalizationNodeSettings],
         localizer: Localizer,
         reference_map: ReferenceMap,
+        while_open: ExitStack,
     ) -> None:
-        close = node.while_configured.callback
+        close = while_open.callback
         self.inputs: Inputs | None = None
         self.map_frame = settings().map_frame or reference_map.map_frame
         self._node, self._settings, self._map = node, settings, reference_map

@@ -21,7 +21,7 @@ from scene_geo_loc.ros.common.counters import Event
 from scene_geo_loc.ros.common.diagnostics import DiagnosticsPublisher, Level, Report, rejected_values
 from scene_geo_loc.ros.common.managed_node import LOG_PERIOD_S, ManagedNode
 from scene_geo_loc.ros.common.running import autostart, run, spin
-from scene_geo_loc.ros.common.settings import MapBuilderNodeSettings
+from scene_geo_loc.ros.common.settings import MapBuilderNodeSettings, bond_period_s
 from scene_geo_loc.ros.map_builder.input import BuilderInput
 from scene_geo_loc.ros.map_builder.live_sources import LiveSources
 from scene_geo_loc.traversals.opening import open_traversal
@@ -58,6 +58,7 @@ class MapBuilderNode(ManagedNode):
         super().__init__("map_builder_node", **node_arguments)
         parameters.declare(self, MapBuilderNodeSettings)
         self.settings = parameters.read(self, MapBuilderNodeSettings)
+        self.bond_period_s = bond_period_s(self.settings)
         self.map_frame = self.settings.map_frame or "map"
         self._make = make
         self._input: BuilderInput | None = None

@@ -13,6 +13,7 @@ import typer
 
 from scene_geo_loc import __version__
 from scene_geo_loc.cli.bench import bench
+from scene_geo_loc.cli.benchmark.confidence import confidence
 from scene_geo_loc.cli.benchmark.descriptors import descriptors
 from scene_geo_loc.cli.benchmark.pairs import pairs
 from scene_geo_loc.cli.benchmark.poses import pose
@@ -57,8 +58,9 @@ COMMANDS: tuple[Command, ...] = (
 GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
     "map": ("Build reference maps, and look into them.", (build, info, verify, georeference)),
     "benchmark": (
-        "Compare descriptors and pose methods with the papers' tables, and matchers on real images.",
-        (descriptors, pairs, pose, real),
+        "Compare descriptors and pose methods with the papers' tables, matchers on real images, and the "
+        "probabilities of poses with how often they are right.",
+        (descriptors, pairs, pose, real, confidence),
     ),
     "depth": (
         "Make dense depth maps from lidar, and measure the errors of dense and inferred depth.",

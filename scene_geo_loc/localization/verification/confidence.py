@@ -28,6 +28,13 @@ class PoseSupport:
     spread: float
     rotation_std: float
 
+    @property
+    def logarithms(self) -> list[float]:
+        """The logarithm of each value, a small one added to it; see `LEAST`."""
+        return [
+            math.log(max(getattr(self, f.name), 1e-6) + getattr(LEAST, f.name)) for f in fields(PoseSupport)
+        ]
+
 
 LEAST = PoseSupport(0.0, 0.005, 0.01, 0.0)
 """Added to each value before its logarithm is taken."""
@@ -47,11 +54,8 @@ class ConfidenceModel:
 
     def probability(self, support: PoseSupport) -> float:
         """Returns the probability that a pose is right where as many right as wrong ones are asked for."""
-        log_odds = self.constant + sum(
-            getattr(self.weights, f.name)
-            * math.log(max(getattr(support, f.name), 1e-6) + getattr(LEAST, f.name))
-            for f in fields(PoseSupport)
-        )
+        weights = (getattr(self.weights, f.name) for f in fields(PoseSupport))
+        log_odds = self.constant + sum(w * x for w, x in zip(weights, support.logarithms, strict=True))
         return 1 / (1 + math.exp(min(-log_odds, 700.0)))
 
 

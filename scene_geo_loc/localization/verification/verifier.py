@@ -158,19 +158,19 @@ class Verifier:
             )
             estimate.rejection = Rejection(RejectionKind.AMBIGUOUS, *counts, detail=places)
             return
-        pose, limit = solution.T_map_base, FIT_WIDTH * self._max_error_px
+        pose = solution.T_map_base
         self._fit_lenses(pose, [queries[i] for i in cameras])
         other = next((fit for i in cameras if (fit := queries[i].lens) is not None and fit.is_other), None)
         if other is not None:
             estimate.rejection = Rejection(RejectionKind.OTHER_LENS, other.scale)
             return
-        matches = [queries[i].geometry for i in cameras]
-        fitted = [camera.where(camera.errors(pose) <= limit) for camera in matches]
-        by_residuals = pose_covariance(pose, fitted, self._block_px, RESIDUALS_ONLY)
+        by_residuals = self._residual_covariance(solution, queries)
         if by_residuals is None:
             estimate.rejection = Rejection(RejectionKind.UNDETERMINED)
             return
-        estimate.confidence = self._confidence(solution, queries, estimate.inlier_ratio, by_residuals)
+        if self._matcher_name in MODELS:
+            support = self._support(solution, queries, by_residuals)
+            estimate.confidence = MODELS[self._matcher_name].probability(support)
         if estimate.confidence is not None and estimate.confidence < self.limits.confidence:
             estimate.rejection = Rejection(
                 RejectionKind.CONFIDENCE, estimate.confidence, self.limits.confidence
@@ -280,26 +280,33 @@ class Verifier:
         width, height = query.input_size
         return min(1.0, float((width * height / np.prod(self._input_size)) ** 0.5))
 
-    def _confidence(
-        self,
-        solution: Solution,
-        queries: Sequence[QueryMatches],
-        inlier_ratio: float,
-        covariance: NDArray[np.float64],
-    ) -> float | None:
-        """Returns the probability that a pose is right, or None for matchers that have no model of it."""
-        model = MODELS.get(self._matcher_name)
-        if model is None:
-            return None
+    def support(self, solution: Solution, queries: Sequence[QueryMatches]) -> PoseSupport | None:
+        """Returns the support of a pose, accepted or not; None where the matches do not determine it."""
+        covariance = self._residual_covariance(solution, queries)
+        return None if covariance is None else self._support(solution, queries, covariance)
+
+    def _support(
+        self, solution: Solution, queries: Sequence[QueryMatches], covariance: NDArray[np.float64]
+    ) -> PoseSupport:
+        cameras = solution.confirming(self.limits.inlier_ratio)
+        voted = np.concatenate([solution.inliers[i][solution.voters[i]] for i in cameras])
         spreads = [
             spread(queries[i].geometry.pixels[solution.inliers[i]]) / queries[i].camera.height
-            for i in solution.confirming(self.limits.inlier_ratio)
+            for i in cameras
         ]
         rotation_std = float(np.sqrt(np.linalg.eigvalsh(covariance[3:, 3:])[-1]))
-        support = PoseSupport(
-            inlier_ratio, self._precise_ratio(solution, queries), max(spreads), rotation_std
+        return PoseSupport(
+            float(voted.mean()), self._precise_ratio(solution, queries), max(spreads), rotation_std
         )
-        return model.probability(support)
+
+    def _residual_covariance(
+        self, solution: Solution, queries: Sequence[QueryMatches]
+    ) -> NDArray[np.float64] | None:
+        """Returns the covariance (6, 6) by the residuals of the matches near a pose, or None."""
+        pose, limit = solution.T_map_base, FIT_WIDTH * self._max_error_px
+        matches = [queries[i].geometry for i in solution.confirming(self.limits.inlier_ratio)]
+        near = [camera.where(camera.errors(pose) <= limit) for camera in matches]
+        return pose_covariance(pose, near, self._block_px, RESIDUALS_ONLY)
 
     def _fit_lenses(self, T_map_base: Pose, queries: Sequence[QueryMatches]) -> None:
         """Sets the fit of the focal length of each camera that confirms a pose."""

@@ -93,7 +93,7 @@ def scored_poses(
         is_same_place: whether the frames are of the map's place, with poses in the map's frame.
     """
     localizer.verifier = recorder = RecordingVerifier(localizer.verifier)
-    found = []
+    found: list[ScoredPose] = []
     for frame in frames:
         recorder.last = None
         estimate = localizer.localize(frame)

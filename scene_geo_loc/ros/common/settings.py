@@ -176,6 +176,14 @@ class LocalizationNodeSettings(CameraSettings):
         "Whether pose estimates are fused over time with odometry from odom_frame to base_frame on TF; "
         "images that are not localized then get a dead-reckoned pose.",
     )
+    debug_dir: str = setting(
+        "",
+        "Folder for snapshots of images that are not localized, at most one a second; empty: none.",
+        is_path=True,
+    )
+    debug_dir_size: int = setting(
+        100, "Size of all snapshots together; the oldest are removed.", "MB", ge=1, le=1_000_000
+    )
     localizer: LocalizerSettings = LocalizerSettings()
     tracker: TrackerSettings = TrackerSettings()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,7 @@ from scene_geo_loc.ros.localization.inputs.rate_limit import RateLimit
 from scene_geo_loc.ros.localization.inputs.rig import RigCameras
 from scene_geo_loc.ros.localization.inputs.robot_transforms import RobotTransforms
 from scene_geo_loc.ros.localization.map_check import MapCheck
+from scene_geo_loc.ros.localization.outputs.failure_snapshots import FailureSnapshots
 from scene_geo_loc.ros.localization.outputs.pose_publisher import PosePublisher
 from scene_geo_loc.ros.localization.outputs.report import LocalizationFacts, status_values
 from scene_geo_loc.ros.localization.outputs.state import State, StatePublisher
@@ -141,6 +143,11 @@ class LocalizationPipeline:
         close(node.destroy_publisher, self._processed_publisher)
         self._view = ViewPublisher(node, reference_map, self.map_frame, self.transforms)
         close(self._view.close)
+        self._snapshots = (
+            FailureSnapshots(Path(settings().debug_dir), settings().debug_dir_size * 10**6, reference_map)
+            if settings().debug_dir
+            else None
+        )
         self._state = StatePublisher(node)
         close(self._state.close)
         close(LocalizationServices(node, self._state, self._on_request, self._on_initial_pose).close)
@@ -293,6 +300,8 @@ class LocalizationPipeline:
             self._node.counters.add(Event.SECOND_LOOK)
         self._latency.add((time.monotonic() - arrival.arrived_s) * 1e3)
         self._view.show(stamp_ns, frame, answer)
+        if self._snapshots is not None and answer.pose.status is not Status.LOCALIZED:
+            self._add_snapshot(self._snapshots, stamp_ns, frame, query, answer, measurement.prior)
         if self._debug_publisher.get_subscription_count():
             self._publish_debug_image(stamp_ns, frame, image, measurement.estimate)
 
@@ -317,6 +326,14 @@ class LocalizationPipeline:
 
         picture = match_picture(image, estimate, self._map)
         self._debug_publisher.publish(image_message(stamp_ns, frame, picture))
+
+    def _add_snapshot(self, snapshots: FailureSnapshots, *facts: Any) -> None:
+        try:
+            snapshots.add(*facts)
+        except OSError as error:
+            self._node.get_logger().warning(
+                f"A snapshot cannot be written to debug_dir: {error}.", throttle_duration_sec=LOG_PERIOD_S
+            )
 
     def _on_defect(self, error: Exception) -> None:
         if not self._node.context.ok():

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scene_geo_loc.cli.options.common import Device, MapFolder, Track
+from scene_geo_loc.cli.options.common import Device, MapFolder, Track, ViewFolder
 from scene_geo_loc.cli.options.localizer import DEFAULTS, SecondLookShare, SequenceImages
 from scene_geo_loc.cli.options.source import Source, takes_source
 
 if TYPE_CHECKING:
+    from scene_geo_loc.benchmarks.localization.run import OnAnswer
     from scene_geo_loc.localization.estimate import LocalizerSettings
     from scene_geo_loc.localization.session import Session
     from scene_geo_loc.metrics.pose_error import QueryRecord
@@ -27,6 +28,7 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(help="Folder to write an HTML report with pictures to.")
     ] = None,
+    view: ViewFolder = None,
     live: Annotated[
         bool, typer.Option("--live", help="Replay the source, a bag, to a localization node.")
     ] = False,
@@ -52,6 +54,7 @@ def evaluate(
     Example:  scene-geo-loc evaluate office_map evening.bag --json evening.json --report evening_report
     """
     from scene_geo_loc.benchmarks.localization.tracking import gaps_of, kidnap
+    from scene_geo_loc.cli.options.view import recorded_view
     from scene_geo_loc.cli.results.poses import (
         print_calibration,
         print_confidences,
@@ -76,6 +79,8 @@ def evaluate(
     from scene_geo_loc.metrics.published.bmvc2019 import medians_of, scene_table
     from scene_geo_loc.traversals.opening import format_of
 
+    if live and view is not None:
+        raise typer.BadParameter("--view is written offline; record the topics of a live node instead.")
     traversal = source.open()
     reference_map = ReferenceMap.open(map_folder)
     reference_map.verify()
@@ -92,7 +97,8 @@ def evaluate(
             records, pace = run_live(source.path, map_folder, traversal, log, track, settings)
         typer.echo(pace)
     else:
-        records, pace = run_offline(session, traversal), ""
+        with recorded_view(view, reference_map) as on_answer:
+            records, pace = run_offline(session, traversal, on_answer), ""
     summary = summarize(records, wrong_fix_m)
     print_results({source.path.name: summary})
     print_reasons(records)
@@ -150,12 +156,12 @@ def evaluate(
         typer.echo(f"The report is {report / 'index.html'}.")
 
 
-def run_offline(session: Session, traversal: Traversal) -> list[QueryRecord]:
+def run_offline(session: Session, traversal: Traversal, on_answer: OnAnswer | None) -> list[QueryRecord]:
     """Localizes every frame, with progress."""
     from scene_geo_loc.benchmarks.localization.run import localize_traversal
     from scene_geo_loc.cli.options.progress import track
 
-    return list(track(localize_traversal(session, traversal), len(traversal), "localizing"))
+    return list(track(localize_traversal(session, traversal, on_answer), len(traversal), "localizing"))
 
 
 def run_live(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scene_geo_loc.cli.options.common import Device, MapFolder, Track
+from scene_geo_loc.cli.options.common import Device, MapFolder, Track, ViewFolder
 from scene_geo_loc.cli.options.localizer import DEFAULTS, SecondLookShare, SequenceImages
 from scene_geo_loc.cli.options.source import Source, takes_source
 
@@ -19,6 +19,7 @@ def localize(
     out: Annotated[
         Path, typer.Option(help="Trajectory file to write, with lines `stamp_s x y z qx qy qz qw`.")
     ] = Path("poses.tum"),
+    view: ViewFolder = None,
     tracked: Track = False,
     sequence_images: SequenceImages = DEFAULTS.sequence_images,
     second_look_share: SecondLookShare = DEFAULTS.second_look_share,
@@ -33,6 +34,7 @@ def localize(
     """
     from scene_geo_loc.benchmarks.localization.run import localize_traversal
     from scene_geo_loc.cli.options.progress import track
+    from scene_geo_loc.cli.options.view import recorded_view
     from scene_geo_loc.core.atomic import written_aside
     from scene_geo_loc.geometry.trajectory import Trajectory, write_tum
     from scene_geo_loc.localization.estimate import LocalizerSettings
@@ -47,8 +49,9 @@ def localize(
     settings = LocalizerSettings(second_look_share=second_look_share, sequence_images=sequence_images)
     localizer = Localizer(reference_map, settings, device=device)
     session = Session(localizer, Tracker() if tracked else None)
-    answers = localize_traversal(session, traversal)
-    records = list(track(answers, len(traversal), "localizing"))
+    with recorded_view(view, reference_map) as on_answer:
+        answers = localize_traversal(session, traversal, on_answer)
+        records = list(track(answers, len(traversal), "localizing"))
     found = [record for record in records if record.is_localized]
     poses = [record.T_estimated for record in found if record.T_estimated is not None]
     trajectory = Trajectory.from_unsorted([record.stamp_ns for record in found], poses)

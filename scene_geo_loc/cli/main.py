@@ -39,6 +39,7 @@ from scene_geo_loc.cli.train.keypoints import keypoints
 from scene_geo_loc.cli.train.scene import scene
 from scene_geo_loc.cli.triplets import triplets
 from scene_geo_loc.cli.upgrade import upgrade
+from scene_geo_loc.cli.view import view
 from scene_geo_loc.core.errors import SceneGeoLocError
 
 Command = Callable[..., Any]
@@ -48,6 +49,7 @@ COMMANDS: tuple[Command, ...] = (
     convert,
     localize,
     evaluate,
+    view,
     describe,
     export,
     upgrade,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,20 +18,26 @@ if TYPE_CHECKING:
     from scene_geo_loc.geometry.pose import Pose
     from scene_geo_loc.localization.estimate import Candidate
     from scene_geo_loc.localization.query import Query
-    from scene_geo_loc.localization.session import Session
+    from scene_geo_loc.localization.session import Answer, Session
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.traversals.frame import Frame, Traversal
 
 
-def localize_traversal(session: Session, traversal: Traversal) -> Iterator[QueryRecord]:
+OnAnswer = Callable[["Frame", "Answer"], None]
+"""Receives each frame with its answer, for example to record them."""
+
+
+def localize_traversal(
+    session: Session, traversal: Traversal, on_answer: OnAnswer | None = None
+) -> Iterator[QueryRecord]:
     """Yields the record of each frame, in order of time."""
     for frame in traversal.frames():
-        yield localize_frame(session, frame)
+        yield localize_frame(session, frame, on_answer)
 
 
-def localize_frame(session: Session, frame: Frame) -> QueryRecord:
+def localize_frame(session: Session, frame: Frame, on_answer: OnAnswer | None = None) -> QueryRecord:
     """Returns the record of one frame; latency is the wall time of localizing and tracking it."""
-    return _record(session, frame, frame)
+    return _record(session, frame, frame, on_answer)
 
 
 def localize_instant(session: Session, frames: Sequence[Frame]) -> QueryRecord:
@@ -51,11 +57,13 @@ def localize_instant(session: Session, frames: Sequence[Frame]) -> QueryRecord:
     return _record(session, first, images)
 
 
-def _record(session: Session, frame: Frame, query: Query) -> QueryRecord:
+def _record(session: Session, frame: Frame, query: Query, on_answer: OnAnswer | None = None) -> QueryRecord:
     """Localizes a query whose base is the camera of `frame`."""
     begin = time.perf_counter()
     answer = session.localize(frame.stamp_ns, query, frame.T_odom_camera)
     latency_ms = 1e3 * (time.perf_counter() - begin)
+    if on_answer is not None:
+        on_answer(frame, answer)
     pose, estimate = answer.pose, answer.estimate
     return QueryRecord(
         stamp_ns=frame.stamp_ns,

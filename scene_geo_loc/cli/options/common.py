@@ -17,3 +17,12 @@ Track = Annotated[
         "--track", help="Track the camera from image to image, with the odometry of the bag if it has any."
     ),
 ]
+ViewFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--view",
+        metavar="FOLDER",
+        help="Recording to write of what the node would show: keyframes, candidates, matches, covariance, "
+        "path. `scene-geo-loc view` opens it.",
+    ),
+]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
+from scene_geo_loc.localization.match_picture import jpeg_bytes
 from scene_geo_loc.localization.view.scene import (
     ELLIPSOID,
     Ellipsoid,
@@ -41,9 +42,23 @@ TOPICS = {
     "localization/path": "nav_msgs/msg/Path",
     "localization/selected_keyframe": "visualization_msgs/msg/MarkerArray",
     "localization/keyframe_image": "sensor_msgs/msg/Image",
+    "localization/debug_image": "sensor_msgs/msg/Image",
+    "localization/debug_image/compressed": "sensor_msgs/msg/CompressedImage",
 }
 """Topics of the views and their types, relative to the node's namespace."""
-KEYFRAMES, KEYFRAME_VIEWS, CANDIDATES, MATCHES, MATCH_LINES, POSITION, PATH, SELECTED, THUMBNAIL = TOPICS
+(
+    KEYFRAMES,
+    KEYFRAME_VIEWS,
+    CANDIDATES,
+    MATCHES,
+    MATCH_LINES,
+    POSITION,
+    PATH,
+    SELECTED,
+    THUMBNAIL,
+    PICTURE,
+    PICTURE_JPEG,
+) = TOPICS
 LATCHED = (KEYFRAMES, KEYFRAME_VIEWS, PATH)
 """Topics whose last message late subscribers get, too (transient local)."""
 
@@ -134,11 +149,34 @@ class ViewMessages:
         ]
         return self._make("nav_msgs/msg/Path", header=self.header(stamp_ns), poses=stamped)
 
-    def header(self, stamp_ns: int) -> Any:
-        """Returns the Header of a message in the map's frame."""
+    def image(self, stamp_ns: int, rgb: NDArray[np.uint8], frame_id: str = "") -> Any:
+        """Returns the Image, rgb8, of a picture (H, W, 3); its frame is the map's where none is given."""
+        height, width = rgb.shape[:2]
+        return self._make(
+            "sensor_msgs/msg/Image",
+            header=self.header(stamp_ns, frame_id),
+            height=height,
+            width=width,
+            encoding="rgb8",
+            is_bigendian=0,
+            step=3 * width,
+            data=np.ascontiguousarray(rgb, np.uint8).reshape(-1),
+        )
+
+    def jpeg(self, stamp_ns: int, rgb: NDArray[np.uint8], frame_id: str = "") -> Any:
+        """Returns the CompressedImage of a picture (H, W, 3), as of `image`."""
+        return self._make(
+            "sensor_msgs/msg/CompressedImage",
+            header=self.header(stamp_ns, frame_id),
+            format="rgb8; jpeg compressed bgr8",
+            data=np.frombuffer(jpeg_bytes(rgb), np.uint8),
+        )
+
+    def header(self, stamp_ns: int, frame_id: str = "") -> Any:
+        """Returns the Header of a message, in the map's frame where none is given."""
         seconds, nanoseconds = divmod(int(stamp_ns), 10**9)
         stamp = self._make("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
-        return self._make("std_msgs/msg/Header", stamp=stamp, frame_id=self._frame_id)
+        return self._make("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id or self._frame_id)
 
     def pose(self, T: Pose) -> Any:
         """Returns the Pose of a 4x4 pose."""

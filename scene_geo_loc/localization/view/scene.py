@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ UNMATCHED_LABELS = 5
 """Candidates that are labelled where none was matched."""
 MIN_SIZE_M, MAX_SIZE_M = 0.05, 1.5
 """Smallest and largest length of the pyramid that stands for a camera."""
+PATH_STEP_M = 0.2
+"""Least distance between poses of a path."""
 ELLIPSOID_SIGMAS = 2.7955
 """Radius, in standard deviations, of the ellipsoid that holds 95 % of a normal distribution in 3D."""
 
@@ -86,6 +89,27 @@ class Ellipsoid:
 
     T_map_axes: Pose
     diameters_m: NDArray[np.float64]
+
+
+class PosePath:
+    """The last poses of a track, `PATH_STEP_M` or more apart.
+
+    Attributes:
+        poses: stamps in nanoseconds and poses, oldest first.
+    """
+
+    def __init__(self, length: int | None = None) -> None:
+        """Keeps the last `length` poses, or all of them."""
+        self.poses: deque[tuple[int, Pose]] = deque(maxlen=length)
+
+    def add(self, stamp_ns: int, T_map_base: Pose) -> bool:
+        """Appends a pose; returns False where it is too near to the last one."""
+        if self.poses:
+            moved_m = np.linalg.norm(T_map_base[:3, 3] - self.poses[-1][1][:3, 3])
+            if moved_m < PATH_STEP_M:
+                return False
+        self.poses.append((stamp_ns, T_map_base))
+        return True
 
 
 def camera_size(reference_map: ReferenceMap) -> float:

@@ -12,12 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from numpy.typing import NDArray
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
-from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from scene_geo_loc.core.errors import SceneGeoLocError
@@ -32,7 +29,7 @@ from scene_geo_loc.ros.common.camera_input import CameraInput, StampOrder
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Event
 from scene_geo_loc.ros.common.diagnostics import DiagnosticsPublisher, LatencyWindow, Report
 from scene_geo_loc.ros.common.managed_node import LOG_PERIOD_S, ManagedNode
-from scene_geo_loc.ros.common.messages import image_message, stamp_to_ns
+from scene_geo_loc.ros.common.messages import stamp_to_ns
 from scene_geo_loc.ros.common.transforms import TransformListener
 from scene_geo_loc.ros.localization.inputs.initial_pose import InitialPoses
 from scene_geo_loc.ros.localization.inputs.other_broadcasters import OtherBroadcasters
@@ -137,8 +134,6 @@ class LocalizationPipeline:
         )
         close(listener.close)
         self.initial_poses = InitialPoses(node, settings, self.map_frame)
-        self._debug_publisher = node.create_publisher(Image, "localization/debug_image", 1)
-        close(node.destroy_publisher, self._debug_publisher)
         self._processed_publisher = node.create_publisher(Header, "localization/processed", 10)
         close(node.destroy_publisher, self._processed_publisher)
         self._view = ViewPublisher(node, reference_map, self.map_frame, self.transforms)
@@ -299,11 +294,9 @@ class LocalizationPipeline:
         if measurement.estimate.took_second_look:
             self._node.counters.add(Event.SECOND_LOOK)
         self._latency.add((time.monotonic() - arrival.arrived_s) * 1e3)
-        self._view.show(stamp_ns, frame, answer)
+        self._view.show(stamp_ns, frame, image, answer)
         if self._snapshots is not None and answer.pose.status is not Status.LOCALIZED:
             self._add_snapshot(self._snapshots, stamp_ns, frame, query, answer, measurement.prior)
-        if self._debug_publisher.get_subscription_count():
-            self._publish_debug_image(stamp_ns, frame, image, measurement.estimate)
 
     def _publish(self, answer: Answer, stamp_ns: int, camera_frame: str) -> None:
         """Publishes the state, and the pose where there is one."""
@@ -318,14 +311,6 @@ class LocalizationPipeline:
             else:
                 state, reason = State.LOST, self.publisher.problem
         self._state.set(state, reason, stamp_ns, status_values(answer))
-
-    def _publish_debug_image(
-        self, stamp_ns: int, frame: str, image: NDArray[np.uint8], estimate: PoseEstimate
-    ) -> None:
-        from scene_geo_loc.localization.match_picture import match_picture
-
-        picture = match_picture(image, estimate, self._map)
-        self._debug_publisher.publish(image_message(stamp_ns, frame, picture))
 
     def _add_snapshot(self, snapshots: FailureSnapshots, *facts: Any) -> None:
         try:

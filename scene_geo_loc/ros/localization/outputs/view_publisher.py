@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from geometry_msgs.msg import PointStamped
+from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.geometry.pose import Pose, inverse
+from scene_geo_loc.geometry.pose import inverse
 from scene_geo_loc.geometry.transform_tree import TransformUnavailable
 from scene_geo_loc.localization.covariance import move_covariance
+from scene_geo_loc.localization.match_picture import match_picture
 from scene_geo_loc.localization.view.messages import (
     CANDIDATES,
     KEYFRAME_VIEWS,
@@ -23,14 +24,16 @@ from scene_geo_loc.localization.view.messages import (
     MATCH_LINES,
     MATCHES,
     PATH,
+    PICTURE,
+    PICTURE_JPEG,
     POSITION,
     SELECTED,
     THUMBNAIL,
     TOPICS,
     ViewMessages,
 )
-from scene_geo_loc.localization.view.scene import nearest_keyframe, position_ellipsoid
-from scene_geo_loc.ros.common.messages import image_message, make_message, message_class, stamp_to_ns
+from scene_geo_loc.localization.view.scene import PosePath, nearest_keyframe, position_ellipsoid
+from scene_geo_loc.ros.common.messages import make_message, message_class, stamp_to_ns
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -39,8 +42,8 @@ if TYPE_CHECKING:
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.ros.localization.inputs.robot_transforms import RobotTransforms
 
-PATH_LENGTH, PATH_STEP_M = 1000, 0.2
-"""Number of poses of the path, the last ones, and least distance between them."""
+PATH_LENGTH = 1000
+"""Number of poses of the path, the last ones."""
 
 
 class ViewPublisher:
@@ -59,7 +62,7 @@ class ViewPublisher:
             topic: node.create_publisher(message_class(kind), topic, _qos(topic))
             for topic, kind in TOPICS.items()
         }
-        self._poses: deque[tuple[int, Pose]] = deque(maxlen=PATH_LENGTH)
+        self._path = PosePath(PATH_LENGTH)
         self._lock = threading.Lock()
         self._published: set[str] = set()
         self._clicks = node.create_subscription(PointStamped, "clicked_point", self._on_click, 1)
@@ -68,8 +71,8 @@ class ViewPublisher:
             1.0, self._publish_latched, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
 
-    def show(self, stamp_ns: int, camera_frame: str, answer: Answer) -> None:
-        """Publishes the evidence of an image, and adds its pose to the path."""
+    def show(self, stamp_ns: int, camera_frame: str, image: NDArray[np.uint8], answer: Answer) -> None:
+        """Publishes the evidence of an image (H, W, 3), and adds its pose to the path."""
         estimate, messages = answer.estimate, self._messages
         if self._is_wanted(CANDIDATES):
             self._publish(CANDIDATES, messages.candidates(stamp_ns, estimate))
@@ -77,9 +80,17 @@ class ViewPublisher:
             self._publish(MATCHES, messages.matches(stamp_ns, estimate))
         if self._is_wanted(MATCH_LINES):
             self._publish(MATCH_LINES, messages.match_lines(stamp_ns, estimate))
+        if self._is_wanted(PICTURE) or self._is_wanted(PICTURE_JPEG):
+            picture = match_picture(image, estimate, self._map)
+            if self._is_wanted(PICTURE):
+                self._publish(PICTURE, messages.image(stamp_ns, picture, camera_frame))
+            if self._is_wanted(PICTURE_JPEG):
+                self._publish(PICTURE_JPEG, messages.jpeg(stamp_ns, picture, camera_frame))
         T_map_base, covariance = self._pose_of_base(stamp_ns, camera_frame, answer)
         if T_map_base is not None:
-            self._extend_path(stamp_ns, T_map_base)
+            with self._lock:
+                if self._path.add(stamp_ns, T_map_base):
+                    self._published.discard(PATH)
         if self._is_wanted(POSITION):
             known = T_map_base is not None and covariance is not None
             ellipsoid = position_ellipsoid(T_map_base, covariance) if known else None
@@ -97,15 +108,6 @@ class ViewPublisher:
         T_map_base = pose.T_map_base @ inverse(T_base_camera)
         return T_map_base, move_covariance(pose.covariance, T_map_base[:3, 3] - pose.T_map_base[:3, 3])
 
-    def _extend_path(self, stamp_ns: int, T_map_base: Pose) -> None:
-        with self._lock:
-            if self._poses:
-                moved_m = np.linalg.norm(T_map_base[:3, 3] - self._poses[-1][1][:3, 3])
-                if moved_m < PATH_STEP_M:
-                    return
-            self._poses.append((stamp_ns, T_map_base))
-            self._published.discard(PATH)
-
     def _publish_latched(self) -> None:
         """Publishes what somebody listens to and was not published since it changed."""
         now_ns = self._node.get_clock().now().nanoseconds
@@ -114,7 +116,7 @@ class ViewPublisher:
                 continue
             with self._lock:
                 self._published.add(topic)
-                poses = list(self._poses)
+                poses = list(self._path.poses)
             if topic == KEYFRAMES:
                 self._publish(topic, self._messages.keyframes(now_ns))
             elif topic == KEYFRAME_VIEWS:
@@ -140,14 +142,14 @@ class ViewPublisher:
         stamp_ns = stamp_to_ns(point.header.stamp)
         self._publish(SELECTED, self._messages.selected(stamp_ns, keyframe))
         try:
-            self._publish(THUMBNAIL, image_message(stamp_ns, self._map_frame, self._map.thumbnail(keyframe)))
+            self._publish(THUMBNAIL, self._messages.image(stamp_ns, self._map.thumbnail(keyframe)))
         except MapError as error:
             log.warning(str(error))
 
     def forget(self) -> None:
         """Starts a new path."""
         with self._lock:
-            self._poses.clear()
+            self._path.poses.clear()
             self._published.discard(PATH)
 
     def _is_wanted(self, topic: str) -> bool:

@@ -94,26 +94,55 @@ def test_after_shutdown_a_node_publishes_and_subscribes_nothing(robot: Robot) ->
     assert [len(robot.poses), len(robot.corrections()), len(robot.diagnostics)] == counts
 
 
-def test_a_map_builder_ends_all_its_work_at_shutdown(world: Any) -> None:
-    class Builder:
-        resumed_keyframes = 0
-        progress = None
-        abandoned = False
+class EmptyBuilder:
+    """A build without a keyframe."""
 
-        def abandon(self) -> None:
-            self.abandoned = True
+    resumed_keyframes = 0
+    abandoned = 0
 
-    builder = Builder()
-    builder.progress = type("Progress", (), {"keyframes": 0})()
-    node = MapBuilderNode(lambda *_: builder)  # type: ignore[arg-type]
+    class progress:
+        keyframes = 0
+
+    def abandon(self) -> None:
+        self.abandoned += 1
+
+
+def start_builder(world: Any) -> tuple[EmptyBuilder, MapBuilderNode]:
+    """Returns an active map_builder_node and its builder."""
+    builder = EmptyBuilder()
+    node = MapBuilderNode(lambda *_: builder)  # type: ignore[arg-type,return-value]
     world.spin(node)
     assert change_state(world, "map_builder_node", Transition.TRANSITION_CONFIGURE)
     assert change_state(world, "map_builder_node", Transition.TRANSITION_ACTIVATE)
+    return builder, node
+
+
+def is_building() -> bool:
+    return any(thread.name == "builder" for thread in threading.enumerate())
+
+
+def test_a_map_builder_ends_all_its_work_at_shutdown(world: Any) -> None:
+    builder, node = start_builder(world)
     assert not change_state(world, "map_builder_node", Transition.TRANSITION_CLEANUP)
     assert others_of(node)
+    assert is_building()
     assert change_state(world, "map_builder_node", Transition.TRANSITION_ACTIVE_SHUTDOWN)
-    assert builder.abandoned
+    assert builder.abandoned == 1
     assert others_of(node) == set()
+    assert not is_building()
+
+
+def test_a_map_builder_ends_all_its_work_at_an_error_and_can_start_again(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MapBuilderNode, "on_deactivate", lambda *_: 1 // 0)
+    builder, node = start_builder(world)
+    assert not change_state(world, "map_builder_node", Transition.TRANSITION_DEACTIVATE)
+    assert lifecycle_state(world, "map_builder_node") == LifecycleState.PRIMARY_STATE_UNCONFIGURED
+    assert builder.abandoned == 1
+    assert others_of(node) == set()
+    assert not is_building()
+    assert change_state(world, "map_builder_node", Transition.TRANSITION_CONFIGURE)
 
 
 def test_an_error_in_a_transition_releases_everything_and_the_node_can_start_again(

@@ -1,6 +1,7 @@
 """Lets a localization node run for hours while everything happens to it, and watches memory and open files.
 
     python -m fuzz.soak --minutes 60    # as `make soak` does
+    python -m fuzz.soak --cycles 500    # only configured, activated, deactivated and cleaned up
 
 The node receives images at 10 Hz.  In rotation the camera is carried elsewhere, the clock jumps back, images
 are garbage, the node is deactivated and activated, and it is given another map.  After each event it must
@@ -16,7 +17,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,21 +100,41 @@ class Soak:
 
     def run(self, minutes: float) -> None:
         """Sends images, and lets things happen. Raises AssertionError at the first fault."""
-        wait_until_active(self._images, self.process, self.log)
-        sender = threading.Thread(target=self._send, daemon=True)
-        sender.start()
         events = [self.kidnap, self.clock_back, self.garbage, self.pause, self.other_map]
         end, number = time.monotonic() + 60 * minutes, 0
-        try:
+        with self._sending():
             while time.monotonic() < end or number < len(events):
                 event = events[number % len(events)]
                 event(number)
                 self._wait_for_pose(event.__name__)
                 time.sleep(EVENT_PERIOD_S)
-                status = Path(f"/proc/{self.process.pid}/statm").read_text().split()
-                self.resident_mb.append(int(status[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
-                self.open_files.append(len(os.listdir(f"/proc/{self.process.pid}/fd")))
+                self._measure()
                 number += 1
+
+    def cycle(self, cycles: int) -> None:
+        """Takes the node through its lifecycle, until a pose each time. Raises AssertionError at a fault."""
+        with self._sending():
+            for _ in range(cycles):
+                self._transition(Transition.TRANSITION_DEACTIVATE)
+                self._transition(Transition.TRANSITION_CLEANUP)
+                self._transition(Transition.TRANSITION_CONFIGURE)
+                self._transition(Transition.TRANSITION_ACTIVATE)
+                self._wait_for_pose("a cycle")
+                self._measure()
+
+    def _measure(self) -> None:
+        status = Path(f"/proc/{self.process.pid}/statm").read_text().split()
+        self.resident_mb.append(int(status[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
+        self.open_files.append(len(os.listdir(f"/proc/{self.process.pid}/fd")))
+
+    @contextmanager
+    def _sending(self) -> Iterator[None]:
+        """Sends images during the block, once the node is active."""
+        wait_until_active(self._images, self.process, self.log)
+        sender = threading.Thread(target=self._send, daemon=True)
+        sender.start()
+        try:
+            yield
         finally:
             self._stop.set()
             sender.join(10.0)
@@ -190,8 +212,12 @@ class Soak:
         return float(more), int(np.median(files[-quarter:]) - np.median(files[quarter : 2 * quarter]))
 
 
-def soak(folder: Path, minutes: float) -> Soak:
-    """Runs a node for some minutes in maps that it builds in a folder. Raises AssertionError at a fault."""
+def soak(folder: Path, minutes: float, cycles: int = 0) -> Soak:
+    """Runs a node for some minutes in maps that it builds in a folder. Raises AssertionError at a fault.
+
+    Args:
+        cycles: number of cycles of its lifecycle, instead of the minutes.
+    """
     maps = [folder / "first", folder / "second"]
     for path in maps:
         write_map(path)
@@ -202,7 +228,10 @@ def soak(folder: Path, minutes: float) -> Soak:
         spinning_node("soak", domain) as node,
     ):
         test = Soak(node, process, log, maps)
-        test.run(minutes)
+        if cycles:
+            test.cycle(cycles)
+        else:
+            test.run(minutes)
     return test
 
 
@@ -210,11 +239,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the test, prints its figures, and returns 1 where memory or open files grew."""
     parser = argparse.ArgumentParser(description="Lets a localization node run for hours.")
     parser.add_argument("--minutes", type=float, default=60.0, help="how long")
+    parser.add_argument("--cycles", type=int, default=0, help="cycles of the lifecycle instead")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        test = soak(Path(folder), options.minutes)
+        test = soak(Path(folder), options.minutes, options.cycles)
     memory, files = test.growth()
-    print(f"{len(test.resident_mb)} events, {test.poses} poses")
+    print(f"{len(test.resident_mb)} {'cycles' if options.cycles else 'events'}, {test.poses} poses")
     print(f"resident memory {test.resident_mb[0]:.0f} MB at first, {test.resident_mb[-1]:.0f} MB at last")
     print(f"growth from the second quarter to the last: {memory:+.1f} MB, {files:+d} open files")
     return int(memory > MOST_GROWTH_MB or files > MOST_MORE_FILES)

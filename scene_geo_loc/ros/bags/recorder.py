@@ -21,6 +21,8 @@ from scene_geo_loc.traversals.rosbag.bag_file import BagFile
 
 DEPTH = 100
 DISCOVERY_PERIOD_S = 0.2
+SAVE_PERIOD_S = 2.0
+"""Messages of this time are lost where the recorder is killed."""
 EARLY_MESSAGES = 1000
 """Limit on messages kept until the simulated clock arrives."""
 
@@ -38,7 +40,8 @@ class BagRecorder(Node):
     """Writes what is published on some topics, as it arrives, until it is stopped.
 
     Messages are recorded at the node's time.  Those that arrive before the simulated clock does are recorded
-    at the clock's first time.  What a killed recorder left is kept: the next recording is written beside it.
+    at the clock's first time.  What a killed recorder left, all but the last 2 s, is kept: the next recording
+    is written beside it.
 
     Raises SceneGeoLocError where nothing can be written to `out`.
     """
@@ -59,7 +62,9 @@ class BagRecorder(Node):
                 f"An interrupted recording is kept in {rest}: open {rest / self._bag.path.name} to rescue "
                 "its messages, or remove it."
             )
-        self.create_timer(DISCOVERY_PERIOD_S, self._discover, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(DISCOVERY_PERIOD_S, self._discover, clock=steady)
+        self.create_timer(SAVE_PERIOD_S, self._bag.save, clock=steady)
 
     def _discover(self) -> None:
         for topic, kinds in self.get_topic_names_and_types():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.typesys import Stores, get_typestore
 
 from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
@@ -98,6 +99,20 @@ class BagFile:
         """Writes a serialized message (CDR). Raises the error of the constructor where that fails."""
         try:
             self._open.write(self._connections[topic], time_ns, data)
+        except OSError as failure:
+            raise self._error(f"{self.path}: the bag cannot be written ({failure}).") from failure
+
+    def save(self) -> None:
+        """Writes to the file what waits in memory, which survives then if this process is killed.
+
+        Raises the error of the constructor where that fails.
+        """
+        storage = self._open.storage
+        assert isinstance(storage, McapWriter)
+        try:
+            if storage.chunk.msgs:
+                storage.close_chunk()
+            storage.bio.flush()
         except OSError as failure:
             raise self._error(f"{self.path}: the bag cannot be written ({failure}).") from failure
 

@@ -1,15 +1,18 @@
 """Probability that an accepted pose is that of the place, from the matches that support it.
 
-A logistic model of each matcher, fitted on poses of right and of other places: drives through three simulated
-towns in sun, snow, night and years later, each asked in maps of its own and of other towns, a walk indoors
-also through other lenses and in sparse maps, and real images of other places.  docs/confidence.md says how
-well it is calibrated, and on how many images.
+A logistic model of each matcher, fitted to poses of right and of other places: drives through three simulated
+towns in sun, snow, night and years later, each localized in maps of its own and of other towns, a walk
+indoors also through other lenses and in sparse maps, and real images of other places.  docs/confidence.md
+says how well each is calibrated, and on how many images.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+
+from scene_geo_loc.matchers.base import Matcher
+from scene_geo_loc.matchers.pair_network import PairNetworkMatcher
 
 
 @dataclass(frozen=True)
@@ -59,5 +62,19 @@ class ConfidenceModel:
         return 1 / (1 + math.exp(min(-log_odds, 700.0)))
 
 
-MODELS = {"keypoints": ConfidenceModel(16.66, PoseSupport(2.278, 4.39, 2.902, -1.091))}
-"""Models by the name of the matcher."""
+MODELS = {
+    "keypoints": ConfidenceModel(16.50, PoseSupport(2.293, 4.396, 2.886, -1.127)),
+    "xfeat": ConfidenceModel(21.22, PoseSupport(2.300, 4.353, 2.040, 0.0)),
+}
+"""Models by the name of the matcher, as `benchmarks.confidence` fits them.
+
+XFeat's poses of other places state as small standard deviations as right ones.
+"""
+
+
+def model_of(matcher: Matcher) -> ConfidenceModel | None:
+    """Returns the model of a matcher; None for one that no poses were collected of.
+
+    A network that matches the same keypoints pair by pair finds other shares of right matches.
+    """
+    return None if isinstance(matcher, PairNetworkMatcher) else MODELS.get(matcher.name)

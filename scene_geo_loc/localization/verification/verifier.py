@@ -22,7 +22,7 @@ from scene_geo_loc.localization.pnp import FIT_WIDTH, spread
 from scene_geo_loc.localization.query import QueryMatches
 from scene_geo_loc.localization.solution import Solution, propose
 from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH
-from scene_geo_loc.localization.verification.confidence import MODELS, PoseSupport
+from scene_geo_loc.localization.verification.confidence import PoseSupport, model_of
 from scene_geo_loc.localization.verification.lens_fit import fit_lens
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -106,7 +106,7 @@ class Verifier:
         self.limits = limits
         self._T_map_camera = reference_map.T_map_camera
         self._map_errors = MapErrors.of(reference_map.info.accuracy)
-        self._matcher_name, self._input_size = matcher.name, matcher.input_size
+        self._confidence_model, self._input_size = model_of(matcher), matcher.input_size
         self._max_error_px, self._block_px = max_error_px, block_px
 
     def stricter(self, inlier_ratio: float) -> Verifier:
@@ -168,9 +168,9 @@ class Verifier:
         if by_residuals is None:
             estimate.rejection = Rejection(RejectionKind.UNDETERMINED)
             return
-        if self._matcher_name in MODELS:
+        if self._confidence_model is not None:
             support = self._support(solution, queries, by_residuals)
-            estimate.confidence = MODELS[self._matcher_name].probability(support)
+            estimate.confidence = self._confidence_model.probability(support)
         if estimate.confidence is not None and estimate.confidence < self.limits.confidence:
             estimate.rejection = Rejection(
                 RejectionKind.CONFIDENCE, estimate.confidence, self.limits.confidence

@@ -229,6 +229,15 @@ class MapBuilder:
         self._consider(frame)
         self._advance(frame.stamp_ns)
 
+    def start_over(self) -> None:
+        """Completes the keyframes that wait for scans, as the next frames and scans are of an earlier time.
+
+        Raises as `add_frame`.
+        """
+        while self._waiting:
+            self._append(self._compute(self._next_job()))
+        self._latest_ns = self._resume_ns = -(2**63)
+
     def _consider(self, frame: Frame) -> None:
         """Lets a frame wait for its scans if it is a keyframe."""
         self.progress.frames += 1

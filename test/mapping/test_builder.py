@@ -56,6 +56,21 @@ def same_contents(a: Path, b: Path) -> bool:
     )
 
 
+def test_after_a_jump_back_in_time_waiting_keyframes_do_not_stop_the_build(
+    room: Room, tmp_path: Path
+) -> None:
+    frames = [replace(frame, depth=None) for frame in room.drive(6)]
+    builder = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    for frame in frames[3:]:
+        builder.add_frame(frame)
+    assert builder.progress.waiting == 3
+    builder.start_over()
+    for frame in frames[:3]:
+        builder.add_frame(frame)
+    assert len(ReferenceMap.open(builder.finish())) == 6
+    assert not builder.progress.skipped.counts
+
+
 def test_the_same_frames_give_the_same_map(room: Room, tmp_path: Path) -> None:
     build(tmp_path / "a", room.drive(5))
     build(tmp_path / "b", room.drive(5))

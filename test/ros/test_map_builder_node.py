@@ -70,7 +70,7 @@ class FakeBuilder:
         self.order: list[int] = []
         self.progress = BuildProgress()
         self.finished = False
-        self.standing = self.is_dense = False
+        self.standing = self.is_dense = self.started_over = False
 
     def pass_over(self, stamp_ns: int, T_map_camera: np.ndarray) -> bool:
         return self.standing
@@ -86,6 +86,9 @@ class FakeBuilder:
     def add_scan(self, scan: Any) -> None:
         self.scans.append(scan)
         self.order.append(scan.stamp_ns)
+
+    def start_over(self) -> None:
+        self.started_over = True
 
     def finish(self) -> Path:
         if not self.frames:
@@ -283,6 +286,16 @@ def test_images_and_scans_reach_the_builder_in_order_of_time(world: Any, picture
     drive.image(START + 8 * SECOND // 10)
     world.wait(lambda: len(drive.builder.order) == 3, "two images and a scan")
     assert drive.builder.order == sorted(drive.builder.order)
+
+
+def test_stamps_that_jump_back_start_the_builder_over(world: Any, picture: np.ndarray) -> None:
+    drive = Drive(world, picture)
+    drive.transform(START + 5 * SECOND)
+    drive.image(START + 5 * SECOND)
+    world.wait(lambda: drive.builder.frames, "a frame")
+    assert not drive.builder.started_over
+    drive.image(START)
+    world.wait(lambda: drive.builder.started_over, "the builder to start over")
 
 
 @pytest.mark.parametrize(("axes", "child"), [("auto", True), ("body", False), ("auto", False)])

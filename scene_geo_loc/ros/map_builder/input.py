@@ -119,7 +119,7 @@ class BuilderInput:
             beside = settings.depth_topic.rpartition("/")[0]
             info_topic = f"{beside}/camera_info" if beside else "camera_info"
             self._subscribe(CameraInfo, info_topic, self._on_depth_info, IMAGE_DEPTH)
-        self._closed = threading.Event()
+        self._closed, self._starts_over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._feed, name="builder", daemon=True)
         self._thread.start()
 
@@ -148,6 +148,7 @@ class BuilderInput:
 
     def start_over(self) -> None:
         """Drops all waiting messages, after the clock or the stamps jumped back."""
+        self._starts_over.set()
         self._order.reset()
         self._synchronizer.clear()
         self._depths.clear()
@@ -211,6 +212,9 @@ class BuilderInput:
         while True:
             drain = self._closed.is_set()
             try:
+                if self._starts_over.is_set():
+                    self._starts_over.clear()
+                    self._builder.start_over()
                 took = self._synchronizer.take(self._use, self._on_timeout, drain)
             except Exception as error:  # one bad message must not end the node
                 self._on_defect(error)

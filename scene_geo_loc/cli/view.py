@@ -23,6 +23,16 @@ def view(
         Path | None,
         typer.Option(help="Folder of the recording to write; without it, one in the temporary folder."),
     ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            help="PNG or SVG to draw, without a display, of a recording with its evidence; nothing is opened."
+        ),
+    ] = None,
+    at: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Time of the picture, from 0, the recording's start, to 1, its end."),
+    ] = 0.5,
     opened: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the recording in a viewer that is installed.")
     ] = True,
@@ -58,6 +68,13 @@ def view(
                 recording.add_trajectory(trajectory)
         poses = "" if trajectory is None else f" and {len(trajectory)} poses"
         typer.echo(f"{folder}: {len(reference_map)} keyframes{poses}.")
+    if picture is not None:
+        from scene_geo_loc.plots.style import write_figure
+        from scene_geo_loc.plots.view_picture import view_picture
+
+        write_figure(picture, lambda: view_picture(folder, at))
+        typer.echo(f"The picture is {picture}.")
+        return
     files = sorted(folder.glob("*.mcap"))
     if not files:
         raise TraversalError(f"{folder} has no MCAP file: give a recording that `--view` wrote.")

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 from cli.test_localize_evaluate import invoke, record
 from room import Room
@@ -74,6 +75,13 @@ def test_what_localize_found_is_shown_as_a_trajectory_and_with_its_evidence(
     assert Bag(tmp_path / "track").counts["/localization/pose"] == counts["/localization/pose"]
     shown = invoke("view", room_map, tmp_path / "evening")
     assert "Opened in lichtblick." in shown.output
+
+    pytest.importorskip("matplotlib")
+    shown = invoke("view", room_map, tmp_path / "evening", "--picture", tmp_path / "evening.png")
+    assert shown.exit_code == 0, shown.output
+    assert cv2.imread(str(tmp_path / "evening.png")).std() > 10
+    refused = invoke("view", room_map, tmp_path / "track", "--picture", tmp_path / "track.png")
+    assert isinstance(refused.exception, TraversalError)
 
 
 def test_evaluate_records_the_true_poses_as_well(room_map: Path, bag: Path, tmp_path: Path) -> None:

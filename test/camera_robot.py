@@ -77,6 +77,7 @@ class FakeLocalizer:
 class FakeMap:
     map_frame = "map"
     large_files = ()
+    georeference: Any = None
     T_map_camera = np.array([make_pose(T_BASE_CAMERA[:3, :3], (i, 0.0, 1.2)) for i in range(7)])
     names = tuple(f"image_{i}" for i in range(7))
 

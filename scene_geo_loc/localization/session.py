@@ -46,11 +46,13 @@ class Measurement:
         stamp_ns: time of the image.
         estimate: result of the localizer.
         prior: restriction of the search, or None.
+        region: restriction of the search by an independent sensor, or None; only where there is no prior.
     """
 
     stamp_ns: int
     estimate: PoseEstimate
     prior: PosePrior | None = None
+    region: PosePrior | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class Session:
         query: Query,
         prior: PosePrior | None = None,
         odometry: Callable[[], Pose | None] = lambda: None,
+        region: PosePrior | None = None,
     ) -> Measurement:
         """Localizes an image and leaves the tracker and the sequence of images as they are.
 
@@ -120,13 +123,20 @@ class Session:
             prior: where to search, for example from /initialpose; None: the tracker's prior is used.
             odometry: returns the pose of the base by odometry at the stamp, or None where it is not known
                 yet; called when the image is described, and not waited for.
+            region: where an independent sensor, such as a satellite receiver, says that the camera is; used
+                where there is no prior.  As it does not follow from earlier poses, the estimate counts as one
+                in the whole map.
 
         Raises SceneGeoLocError where there is no image, or one of another size than its camera.
         """
         if prior is None and self.tracker is not None:
             prior = self.tracker.prior(stamp_ns)
-        estimate = self.localizer.localize(query, prior, lambda: self._sequence.before(stamp_ns, odometry()))
-        return Measurement(stamp_ns, estimate, prior)
+        if prior is not None:
+            region = None
+        estimate = self.localizer.localize(
+            query, prior or region, lambda: self._sequence.before(stamp_ns, odometry())
+        )
+        return Measurement(stamp_ns, estimate, prior, region)
 
     def update(self, measurement: Measurement, T_odom_base: Pose | None = None) -> Answer:
         """Updates the track and the sequence with a measurement, and returns the pose of its image.

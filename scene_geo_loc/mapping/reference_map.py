@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import MapError, reason_of
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.geometry.rotation import matrix_of_quaternion
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.map_info import (
@@ -109,6 +110,11 @@ class ReferenceMap:
         has_cells = {PLACE_CELLS, PLACE_AXES} <= info.files.keys()
         self.place_cells = _array(path / PLACE_CELLS) if has_cells else None
         self._check()
+
+    @property
+    def georeference(self) -> Georeference | None:
+        """Place of the map on the Earth; None where it is not known."""
+        return self.info.georeference
 
     def _check(self) -> None:
         """Raises MapError where the files contradict each other or hold impossible values."""

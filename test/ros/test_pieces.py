@@ -201,6 +201,8 @@ HEALTHY: dict[str, Any] = {
     "totals": Counter(),
     "details": {},
     "broadcast_problem": "",
+    "gps_problem": "",
+    "gps": "off",
     "latency_p50_ms": None,
     "latency_p95_ms": None,
     "inlier_ratio": None,
@@ -230,6 +232,7 @@ HEALTHY: dict[str, Any] = {
         ({"camera_problem": "Wrong QoS.", "image_age_s": 5.0}, Level.ERROR, "Wrong QoS."),
         ({"map_problem": "depth.npy has changed."}, Level.ERROR, "depth.npy has changed."),
         ({"transform_problem": "No odometry."}, Level.WARN, "No odometry."),
+        ({"gps_problem": "The positions are wrong."}, Level.WARN, "The positions are wrong."),
         ({"recent": Counter({Event.FAILED: 2})}, Level.ERROR, "2 frames failed with a defect"),
         ({"recent": Counter({BadReason.NO_CONTRAST: 3})}, Level.WARN, "3 x black or saturated image."),
         (

@@ -13,13 +13,14 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from ros.test_map_builder_node import FakeBuilder
 
+from scene_geo_loc.geometry.datum import Datum, Georeference
 from scene_geo_loc.ros.localization.node import LocalizationNode
 from scene_geo_loc.ros.map_builder.node import MapBuilderNode
 
 POLICY = Path(__file__).parents[2] / "config" / "security.policy.xml"
 KINDS = {"publish": "topic", "subscribe": "topic", "reply": "service"}
-OF_NAV2 = {"publish": {"bond"}, "reply": {"set_initial_pose", "~/load_map"}}
-"""Names that a node uses where the packages of nav2 are installed."""
+OF_OTHERS = {"publish": {"bond", "localization/geo_pose"}, "reply": {"set_initial_pose", "~/load_map"}}
+"""Names that a node uses where the packages of nav2, or geographic_msgs, are installed."""
 BELOW_RCLPY = {"publish": {"/rosout", "~/transition_event"}}
 """Topics of publishers that rclpy does not list."""
 
@@ -61,7 +62,9 @@ def used_by(make: Callable[..., Any], **parameters: Any) -> tuple[str, dict[str,
 
 
 def localization_node(**options: Any) -> LocalizationNode:
-    return LocalizationNode(lambda settings: (FakeLocalizer(), FakeMap()), **options)  # type: ignore[arg-type,return-value]
+    placed = FakeMap()
+    placed.georeference = Georeference(Datum(52.0, 5.0, 0.0))
+    return LocalizationNode(lambda settings: (FakeLocalizer(), placed), **options)  # type: ignore[arg-type,return-value]
 
 
 def map_builder_node(**options: Any) -> MapBuilderNode:
@@ -71,7 +74,7 @@ def map_builder_node(**options: Any) -> MapBuilderNode:
 @pytest.mark.parametrize(
     ("make", "ways"),
     [
-        (localization_node, [{}, {"image_transport": "compressed", "tracking": True}]),
+        (localization_node, [{"earth_tf": "ecef"}, {"image_transport": "compressed", "tracking": True}]),
         (
             map_builder_node,
             [
@@ -89,6 +92,6 @@ def test_the_policy_allows_what_a_node_uses_in_one_of_its_ways_and_no_more(
     node = found[0][0]
     for doing, names in allowed(node).items():
         below = {resolved(name, node) for name in BELOW_RCLPY.get(doing, ())}
-        of_nav2 = {resolved(name, node) for name in OF_NAV2.get(doing, ())}
+        of_others = {resolved(name, node) for name in OF_OTHERS.get(doing, ())}
         in_use = set().union(*(uses[doing] for _, uses in found)) | below
-        assert in_use - of_nav2 == names - of_nav2, doing
+        assert in_use - of_others == names - of_others, doing

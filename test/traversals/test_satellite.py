@@ -215,7 +215,8 @@ def test_an_impossible_covariance_is_unknown(covariance: np.ndarray) -> None:
     assert fix_of(Message()).sigmas_m == (np.sqrt(2.5), 3.0)
 
 
-def test_a_height_may_be_unknown() -> None:
+def test_a_height_and_a_status_may_be_unknown() -> None:
+    assert fix_of(Message(status=-2)).geodetic[0] == 52.0
     assert np.isnan(fix_of(Message(altitude=np.nan)).geodetic[2])
 
 
@@ -223,7 +224,6 @@ def test_a_height_may_be_unknown() -> None:
     ("fields", "words"),
     [
         ({"status": -1}, "no fix"),
-        ({"status": -2}, "no fix"),
         ({"latitude": 0.0, "longitude": 0.0}, "no fix"),
         ({"latitude": np.nan}, "not a number"),
         ({"longitude": np.inf}, "not a number"),

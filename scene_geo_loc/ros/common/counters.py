@@ -43,6 +43,7 @@ class BadReason(str, Enum):
     INVALID_TRANSFORM = "invalid transform"
     INVALID_POSE = "invalid pose"
     INITIAL_POSE = "initial pose"
+    SATELLITE = "satellite position"
     NO_RIG_IMAGE = "no image of a rig camera"
     NO_RIG_MOUNTING = "no mounting of a rig camera on TF"
     UNDECODABLE_SCAN = "undecodable scan"

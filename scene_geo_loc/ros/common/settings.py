@@ -164,6 +164,19 @@ class LocalizationNodeSettings(CameraSettings):
         ge=0.1,
         le=3600,
     )
+    gps_topic: OptionalTopicName = setting(
+        "",
+        "A sensor_msgs/NavSatFix topic: keyframes are searched around its positions, unless they contradict "
+        "the poses; needs a map with a datum; empty: none.",
+    )
+    gps_timeout: float = setting(
+        5.0, "Age after which a position on gps_topic is not used.", "s", True, ge=0.1, le=3600
+    )
+    earth_tf: Literal["none", "ecef", "utm"] = setting(
+        "none",
+        "Static transform of the map on the Earth to broadcast, of a map with a datum: ecef (earth to "
+        "map_frame, REP-105) or utm (utm to map_frame).",
+    )
     set_initial_pose: bool = setting(
         False, "Whether initial_pose is the prior of the first images, each time the node is activated."
     )

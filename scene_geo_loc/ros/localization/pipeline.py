@@ -31,6 +31,7 @@ from scene_geo_loc.ros.common.diagnostics import DiagnosticsPublisher, LatencyWi
 from scene_geo_loc.ros.common.managed_node import LOG_PERIOD_S, ManagedNode
 from scene_geo_loc.ros.common.messages import stamp_to_ns
 from scene_geo_loc.ros.common.transforms import TransformListener
+from scene_geo_loc.ros.localization.inputs.gps_prior import GpsPrior
 from scene_geo_loc.ros.localization.inputs.initial_pose import InitialPoses
 from scene_geo_loc.ros.localization.inputs.other_broadcasters import OtherBroadcasters
 from scene_geo_loc.ros.localization.inputs.rate_limit import RateLimit
@@ -38,6 +39,7 @@ from scene_geo_loc.ros.localization.inputs.rig import RigCameras
 from scene_geo_loc.ros.localization.inputs.robot_transforms import RobotTransforms
 from scene_geo_loc.ros.localization.map_check import MapCheck
 from scene_geo_loc.ros.localization.outputs.failure_snapshots import FailureSnapshots
+from scene_geo_loc.ros.localization.outputs.geo_publisher import GeoPublisher
 from scene_geo_loc.ros.localization.outputs.pose_publisher import PosePublisher
 from scene_geo_loc.ros.localization.outputs.report import LocalizationFacts, status_values
 from scene_geo_loc.ros.localization.outputs.state import State, StatePublisher
@@ -123,7 +125,9 @@ class LocalizationPipeline:
         self._rate_limit = RateLimit()
         self._image_s = time.monotonic()
         self.transforms = RobotTransforms(TransformTree(TF_CACHE_S), settings)
-        self.publisher = PosePublisher(node, settings, self.map_frame, self.transforms)
+        geo = GeoPublisher(node, settings(), reference_map, self.map_frame)
+        close(geo.close)
+        self.publisher = PosePublisher(node, settings, self.map_frame, self.transforms, geo)
         close(self.publisher.close)
         self._others = OtherBroadcasters(self.publisher.broadcaster)
         listener = TransformListener(
@@ -134,6 +138,7 @@ class LocalizationPipeline:
         )
         close(listener.close)
         self.initial_poses = InitialPoses(node, settings, self.map_frame)
+        self.gps = GpsPrior(node, settings, reference_map)
         self._processed_publisher = node.create_publisher(Header, "localization/processed", 10)
         close(node.destroy_publisher, self._processed_publisher)
         self._view = ViewPublisher(node, reference_map, self.map_frame, self.transforms)
@@ -170,6 +175,7 @@ class LocalizationPipeline:
             PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, 1
         )
         close(node.destroy_subscription, initial_poses)
+        close(self.gps.subscribe())
         if settings.transform_rate:
             timer = node.create_timer(1.0 / settings.transform_rate, self.publisher.repeat)
             close(node.destroy_timer, timer)
@@ -246,6 +252,7 @@ class LocalizationPipeline:
         """Drops the prior, the track and the last pose: map -> odom is withheld until the next one."""
         if not keeps_initial_pose:
             self.initial_poses.forget()
+        self.gps.forget()
         self.session.reset()
         self.publisher.forget()
         self._view.forget()
@@ -281,13 +288,16 @@ class LocalizationPipeline:
         query = [CameraImage(image, camera), *inputs.rig.synchronous(frame, stamp_ns)]
         prior = self.initial_poses.prior(lambda: self.transforms.base_T_camera(frame, stamp_ns))
         odometry = partial(self.transforms.odom_T_camera, frame, stamp_ns)
-        measurement = self.session.measure(stamp_ns, query, prior, lambda: odometry(waits=False))
+        measurement = self.session.measure(
+            stamp_ns, query, prior, lambda: odometry(waits=False), self.gps.region(stamp_ns)
+        )
         # Without tracking, odometry only helps retrieval, which works without it.
         T_odom_camera = odometry(waits=self.session.is_tracking)
         with self._lock:
             if arrival.generation != self._generation:
                 return
             self._progress.estimate = measurement.estimate
+            self.gps.judge(stamp_ns, measurement.estimate, measurement.region)
             answer = self.session.update(measurement, T_odom_camera)
             self._publish(answer, stamp_ns, frame)
         self._node.counters.add(Event.PROCESSED)
@@ -350,6 +360,8 @@ class LocalizationPipeline:
             camera_problem=(inputs.camera.problem or inputs.rig.problem) if inputs else "",
             transform_problem=self.publisher.problem,
             broadcast_problem=self._others.problem,
+            gps_problem=self.gps.problem,
+            gps=self.gps.use.value,
             image_topic=inputs.camera.image_topic if inputs else "",
             info_topic=settings.camera_info_topic,
             has_camera_info=inputs is not None and inputs.camera.has_camera_info,

@@ -14,6 +14,8 @@ NAV_SAT_FIX = "sensor_msgs/msg/NavSatFix"
 GEO_POSE = "geographic_msgs/msg/GeoPoseStamped"
 GEO_POSE_WITH_COVARIANCE = "geographic_msgs/msg/GeoPoseWithCovarianceStamped"
 
+_NO_FIX = -1
+"""Value of NavSatStatus.STATUS_NO_FIX; a status that is not set (-2) says nothing."""
 _UNKNOWN_COVARIANCE = 0
 """Value of NavSatFix.COVARIANCE_TYPE_UNKNOWN."""
 _MAX_SIGMA_M = 1e6
@@ -47,8 +49,8 @@ def fix_of(message: Any) -> SatelliteFix:
 
     Raises ValueError, with a phrase for the user, where there is no fix or the numbers are impossible.
     """
-    if message.status.status < 0:
-        raise ValueError(f"no fix (status {message.status.status})")
+    if message.status.status == _NO_FIX:
+        raise ValueError(f"no fix (status {_NO_FIX})")
     latitude, longitude, altitude = message.latitude, message.longitude, message.altitude
     check_geodetic(latitude, longitude, 0.0 if np.isnan(altitude) else altitude)
     if latitude == 0 and longitude == 0:

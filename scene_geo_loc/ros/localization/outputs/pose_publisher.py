@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scene_geo_loc.localization.session import Answer
     from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
     from scene_geo_loc.ros.localization.inputs.robot_transforms import RobotTransforms
+    from scene_geo_loc.ros.localization.outputs.geo_publisher import GeoPublisher
 
 
 class PosePublisher:
@@ -43,8 +44,10 @@ class PosePublisher:
         settings: Callable[[], LocalizationNodeSettings],
         map_frame: str,
         transforms: RobotTransforms,
+        geo: GeoPublisher,
     ) -> None:
         self.problem = ""
+        self._geo = geo
         self._node, self._settings, self._map_frame, self._transforms = node, settings, map_frame, transforms
         self._measured = _PoseTopics(node, "localization", map_frame)
         self._tracked = _PoseTopics(node, "localization/tracked", map_frame) if settings().tracking else None
@@ -80,6 +83,7 @@ class PosePublisher:
         if self._tracked is not None:
             self._tracked.publish(stamp_ns, T_map_base, covariance)
         self._latest.publish(pose_with_covariance(stamp_ns, self._map_frame, T_map_base, covariance))
+        self._geo.publish(stamp_ns, T_map_base, covariance)
         self.problem = ""
         if self._settings().publish_tf == "map_to_base" and self.broadcaster is not None:
             self.broadcaster.send(stamp_ns, T_map_base)

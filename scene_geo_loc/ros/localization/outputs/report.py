@@ -26,7 +26,8 @@ class LocalizationFacts:
         active: whether the lifecycle state is active.
         state: as on localization/state.
         reason: sentence on why it is not localized, or "".
-        camera_problem, transform_problem, broadcast_problem, map_problem: sentences, or "".
+        camera_problem, transform_problem, broadcast_problem, gps_problem, map_problem: sentences, or "".
+        gps: use of the satellite positions, a value of `GpsUse`.
         map_check: progress of the verification of the map's large files.
         image_topic, info_topic: topics of images and intrinsics.
         has_camera_info: whether intrinsics have arrived.
@@ -46,6 +47,8 @@ class LocalizationFacts:
     camera_problem: str
     transform_problem: str
     broadcast_problem: str
+    gps_problem: str
+    gps: str
     image_topic: str
     info_topic: str
     has_camera_info: bool
@@ -100,6 +103,8 @@ class LocalizationFacts:
             report.find(Level.ERROR, f"No camera_info on {self.info_topic} yet.")
         if self.transform_problem:
             report.find(Level.WARN, self.transform_problem)
+        if self.gps_problem:
+            report.find(Level.WARN, self.gps_problem)
         if self.lens is not None and self.lens.is_off:
             report.find(Level.WARN, str(self.lens))
         if self.state is State.DEAD_RECKONED:
@@ -121,6 +126,7 @@ class LocalizationFacts:
             "map_frame": self.map_frame,
             "map_check": self.map_check,
             "keyframes": self.keyframes,
+            "gps": self.gps,
             "device": self.device,
             "backend": self.backend,
             "pnp_solver": self.pnp_solver,

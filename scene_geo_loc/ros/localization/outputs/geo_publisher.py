@@ -1,0 +1,141 @@
+"""Publishes where on the Earth the map and the robot are."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import NavSatFix, NavSatStatus
+from tf2_msgs.msg import TFMessage
+
+from scene_geo_loc.core.errors import GeodesyError
+from scene_geo_loc.geometry.datum import Georeference
+from scene_geo_loc.geometry.pose import Pose, make_pose
+from scene_geo_loc.ros.common.messages import (
+    make_message,
+    message_class,
+    ns_to_stamp,
+    pose_to_message,
+    transform_message,
+)
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
+
+GEO_POSE = "geographic_msgs/msg/GeoPoseStamped"
+EARTH, UTM = "earth", "utm"
+"""Frames that the map is placed in: Earth-centred axes (REP-105), or the UTM grid."""
+GEODETIC = "wgs84"
+"""Frame id of geographic poses, whose coordinates are no frame of TF."""
+
+
+class GeoPublisher:
+    """Publishes the transform from the Earth to the map, and the robot's pose by latitude and longitude.
+
+    The pose is published where the map has a datum; as geographic_msgs/GeoPoseStamped, too, where that
+    package is installed.
+
+    Raises GeodesyError where a map without a datum, or near a pole for UTM, is to be placed on the Earth.
+    """
+
+    def __init__(
+        self, node: Node, settings: LocalizationNodeSettings, reference_map: ReferenceMap, map_frame: str
+    ) -> None:
+        self._node, self._base_frame = node, settings.base_frame
+        self._georeference = reference_map.georeference
+        self._publishers: list[Any] = []
+        if self._georeference is None:
+            if settings.earth_tf != "none":
+                raise GeodesyError(
+                    f"The map {reference_map.path} has no datum, so that earth_tf {settings.earth_tf} cannot "
+                    "be published: give the map a datum, or set earth_tf to none."
+                )
+            return
+        self._fix = self._publisher(NavSatFix, "localization/nav_sat_fix", QoSProfile(depth=10))
+        self._geo_pose = None
+        if find_spec("geographic_msgs") is not None:
+            kind = message_class(GEO_POSE)
+            self._geo_pose = self._publisher(kind, "localization/geo_pose", QoSProfile(depth=10))
+        if settings.earth_tf != "none":
+            self._place_map(self._georeference, settings.earth_tf, reference_map, map_frame)
+
+    def _publisher(self, kind: Any, topic: str, qos: QoSProfile) -> Any:
+        publisher = self._node.create_publisher(kind, topic, qos)
+        self._publishers.append(publisher)
+        return publisher
+
+    def _place_map(
+        self, georeference: Georeference, earth_tf: str, reference_map: ReferenceMap, map_frame: str
+    ) -> None:
+        """Broadcasts the static transform of the map."""
+        parent, T_parent_map = EARTH, georeference.datum.T_ecef_map
+        if earth_tf == "utm":
+            centre = reference_map.T_map_camera[:, :3, 3].mean(axis=0)
+            parent = UTM
+            T_parent_map, zone = georeference.datum.T_utm_map(centre)
+            self._node.get_logger().info(f"{UTM} to {map_frame} is of UTM zone {zone}.")
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        now_ns = self._node.get_clock().now().nanoseconds
+        placed = transform_message(now_ns, parent, map_frame, T_parent_map)
+        self._publisher(TFMessage, "/tf_static", latched).publish(TFMessage(transforms=[placed]))
+
+    def publish(self, stamp_ns: int, T_map_base: Pose, covariance: NDArray[np.float64]) -> None:
+        """Publishes a pose of the robot.
+
+        Args:
+            covariance: (6, 6) in the map, order x y z and rotations about the map's axes.
+        """
+        if self._georeference is None:
+            return
+        self._fix.publish(nav_sat_fix(stamp_ns, self._base_frame, self._georeference, T_map_base, covariance))
+        if self._geo_pose is not None:
+            self._geo_pose.publish(geo_pose(stamp_ns, self._georeference, T_map_base))
+
+    def close(self) -> None:
+        """Stops publishing."""
+        for publisher in self._publishers:
+            self._node.destroy_publisher(publisher)
+
+
+def nav_sat_fix(
+    stamp_ns: int,
+    base_frame: str,
+    georeference: Georeference,
+    T_map_base: Pose,
+    covariance: NDArray[np.float64],
+) -> NavSatFix:
+    """Returns the position of the robot, with its covariance in east, north, up.
+
+    The uncertainty of the datum adds to that of the pose in the map, where the datum was fitted.
+    """
+    datum, at = georeference.datum, T_map_base[:3, 3]
+    latitude, longitude, altitude = (float(value) for value in datum.geodetic_of(at))
+    R_enu_map = datum.R_enu_map(at)
+    of_position = R_enu_map @ covariance[:3, :3] @ R_enu_map.T
+    if georeference.fit is not None:
+        of_position = of_position + georeference.fit.covariance_enu(at)
+    message = NavSatFix(latitude=latitude, longitude=longitude, altitude=altitude)
+    message.header.stamp, message.header.frame_id = ns_to_stamp(stamp_ns), base_frame
+    message.status.status = NavSatStatus.STATUS_FIX
+    message.position_covariance = of_position.reshape(9)
+    message.position_covariance_type = NavSatFix.COVARIANCE_TYPE_KNOWN
+    return message
+
+
+def geo_pose(stamp_ns: int, georeference: Georeference, T_map_base: Pose) -> Any:
+    """Returns the geographic_msgs/GeoPoseStamped of the robot; its orientation is in east, north, up."""
+    datum, at = georeference.datum, T_map_base[:3, 3]
+    latitude, longitude, altitude = (float(value) for value in datum.geodetic_of(at))
+    message = make_message(GEO_POSE)
+    message.header.stamp, message.header.frame_id = ns_to_stamp(stamp_ns), GEODETIC
+    position = message.pose.position
+    position.latitude, position.longitude, position.altitude = latitude, longitude, altitude
+    R_enu_base = datum.R_enu_map(at) @ T_map_base[:3, :3]
+    message.pose.orientation = pose_to_message(make_pose(R_enu_base, np.zeros(3))).orientation
+    return message

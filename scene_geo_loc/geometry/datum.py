@@ -141,8 +141,8 @@ class DatumFit:
         outliers: number of others, which contradict it.
         horizontal_rms_m, vertical_rms_m: of the residuals of `fixes`.
         horizontal_std_m, vertical_std_m: standard deviation of the place of `centre_m` along each axis.  The
-            residuals' correlation over time counts.
-        yaw_std_deg: standard deviation of the yaw.
+            residuals' correlation over time counts, and what the receiver states beyond the residuals.
+        yaw_std_deg: standard deviation of the yaw by the residuals.
         centre_m: centre of the positions in the map, about which the yaw turns.
     """
 

@@ -84,7 +84,7 @@ def fit_datum(
     height, good_height = _robust_mean(enu[:, 2] - local[:, 2], relative[:, 1], good)
     R_enu_map = np.eye(3)
     R_enu_map[:2, :2] = _rotation(turn.yaw)
-    fit = _described(turn, local, enu, height, good, good_height, weights, centre)
+    fit = _described(turn, local, enu, height, good, good_height, weights, centre, sigmas)
     _check(fit, local[good])
     shift = np.array([*turn.shift, height])
     origin_ecef = middle + R_ecef_enu @ (shift - R_enu_map @ centre)
@@ -178,7 +178,9 @@ def _described(
     good_height: NDArray[np.bool_],
     weights: F64,
     centre: F64,
+    sigmas: F64,
 ) -> DatumFit:
+    """Returns the residuals of a fit, and the standard deviations of its datum."""
     residuals = turn.residuals(local[good, :2], enu[good, :2])
     vertical = (enu[:, 2] - local[:, 2] - height)[good_height]
     share = weights[good] / weights[good].sum()
@@ -193,11 +195,28 @@ def _described(
         outliers=int((~good).sum()),
         horizontal_rms_m=float(np.sqrt(np.mean((residuals**2).sum(axis=1)))),
         vertical_rms_m=float(np.sqrt(np.mean(vertical**2))),
-        horizontal_std_m=float(np.sqrt(axis_variance / freedom)),
-        vertical_std_m=float(np.sqrt(np.mean(vertical**2) / vertical_freedom)),
+        horizontal_std_m=float(
+            np.sqrt(axis_variance / freedom + _common_variance(sigmas[good, 0], axis_variance))
+        ),
+        vertical_std_m=float(
+            np.sqrt(
+                np.mean(vertical**2) / vertical_freedom
+                + _common_variance(sigmas[good_height, 1], float(np.mean(vertical**2)))
+            )
+        ),
         yaw_std_deg=float(np.degrees(np.sqrt(axis_variance / (freedom * max(spread, 1e-12))))),
         centre_m=tuple((centre + middle).tolist()),
     )
+
+
+def _common_variance(stated: F64, variance: float) -> float:
+    """Returns the variance of an error that all positions share, and no residual shows.
+
+    It is what a receiver states of each position (N,) beyond the variance of the residuals: satellites and the
+    atmosphere change slowly.
+    """
+    known = stated[np.isfinite(stated)]
+    return max(float(np.median(known)) ** 2 - variance, 0.0) if len(known) else 0.0
 
 
 def _correlation_time(residuals: F64) -> float:

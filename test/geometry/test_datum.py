@@ -117,6 +117,17 @@ def test_errors_that_last_are_not_averaged_away() -> None:
     assert fit.yaw_std_deg > 2 * fit_white.yaw_std_deg
 
 
+def test_what_the_receiver_states_beyond_the_residuals_may_be_common_to_all_positions() -> None:
+    points = drive()
+    noise = np.random.default_rng(0).normal(0, 0.3, points.shape) + [1.2, -0.9, 2.0]
+    _, alone = fit_datum(points, measured(points, noise))
+    datum, fit = fit_datum(points, measured(points, noise), np.tile([1.5, 2.5], (len(points), 1)))
+    assert alone.horizontal_std_m < 0.1
+    assert (fit.horizontal_std_m, fit.vertical_std_m) == pytest.approx((1.5, 2.5), rel=0.05)
+    off = datum.map_of(TRUTH.geodetic_of(fit.centre_m)) - fit.centre_m
+    assert np.linalg.norm(off[:2]) == pytest.approx(1.5, abs=0.1)
+
+
 @pytest.mark.parametrize("offset", [(0, 0, 0), (4000, -3000, 50)])
 def test_two_fifths_may_lie_wherever_the_map_has_its_origin(offset: tuple[float, float, float]) -> None:
     points, rng = drive(), np.random.default_rng(1)

@@ -212,8 +212,8 @@ def _described(
 def _common_variance(stated: F64, variance: float) -> float:
     """Returns the variance of an error that all positions share, and no residual shows.
 
-    It is what a receiver states of each position (N,) beyond the variance of the residuals: satellites and the
-    atmosphere change slowly.
+    It is what a receiver states of each position (N,) beyond the variance of the residuals: satellites and
+    the atmosphere change slowly.
     """
     known = stated[np.isfinite(stated)]
     return max(float(np.median(known)) ** 2 - variance, 0.0) if len(known) else 0.0

@@ -119,7 +119,7 @@ def test_errors_that_last_are_not_averaged_away() -> None:
 
 def test_what_the_receiver_states_beyond_the_residuals_may_be_common_to_all_positions() -> None:
     points = drive()
-    noise = np.random.default_rng(0).normal(0, 0.3, points.shape) + [1.2, -0.9, 2.0]
+    noise = np.random.default_rng(0).normal((1.2, -0.9, 2.0), 0.3, points.shape)
     _, alone = fit_datum(points, measured(points, noise))
     datum, fit = fit_datum(points, measured(points, noise), np.tile([1.5, 2.5], (len(points), 1)))
     assert alone.horizontal_std_m < 0.1

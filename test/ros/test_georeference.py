@@ -25,7 +25,7 @@ from scene_geo_loc.ros.common.counters import BadReason
 from scene_geo_loc.ros.common.messages import ns_to_stamp, pose_from_transform, stamp_to_ns
 from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
 from scene_geo_loc.ros.localization.node import LocalizationNode
-from scene_geo_loc.ros.localization.outputs.geo_publisher import GeoPublisher, geo_pose, nav_sat_fix
+from scene_geo_loc.ros.localization.outputs.geo_publisher import check_datum, geo_pose, nav_sat_fix
 
 FIT = DatumFit(100, 2, 0.5, 0.8, 0.3, 0.4, 0.1, (100.0, 50.0, 0.0))
 
@@ -130,31 +130,33 @@ def test_a_geographic_pose_has_its_orientation_in_east_north_up(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("parameters", "words"),
-    [
-        ({"earth_tf": "ecef"}, "has no datum, so that earth_tf ecef cannot be published"),
-        ({"earth_tf": "utm"}, "has no datum, so that earth_tf utm cannot be published"),
-    ],
+    ("name", "value"), [("earth_tf", "ecef"), ("earth_tf", "utm"), ("gps_topic", "gps/fix")]
 )
-def test_a_map_without_a_datum_is_not_placed(context: None, parameters: dict[str, Any], words: str) -> None:
-    with pytest.raises(GeodesyError, match=words):
-        GeoPublisher(None, LocalizationNodeSettings(**parameters), FakeMap(), "map")  # type: ignore[arg-type]
-    for asked in (parameters, {"gps_topic": "gps/fix"}):
-        node = LocalizationNode(
-            lambda settings: (FakeLocalizer(), FakeMap()),  # type: ignore[arg-type,return-value]
-            parameter_overrides=[Parameter(name, value=value) for name, value in asked.items()],
-        )
+def test_a_map_without_a_datum_is_refused_where_one_is_needed(context: None, name: str, value: str) -> None:
+    with pytest.raises(GeodesyError, match=f"street has no datum, which {name} {value} needs"):
+        check_datum(LocalizationNodeSettings(**{name: value}), FakeMap())  # type: ignore[arg-type]
+    maps = iter([FakeMap(), PlacedMap(), FakeMap()])
+    node = LocalizationNode(
+        lambda settings: (FakeLocalizer(), next(maps)),  # type: ignore[arg-type,return-value]
+        parameter_overrides=[Parameter(name, value=value)],
+    )
+    try:
         assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        opened = node.pipeline
+        with pytest.raises(GeodesyError, match="has no datum"):
+            node.load_map(node.settings)
+        assert node.pipeline is opened
+    finally:
         node.destroy_node()
 
 
 def test_a_map_at_the_pole_is_not_placed_on_the_grid() -> None:
-    polar = SimpleNamespace(
-        path="polar", georeference=Georeference(Datum(89.0, 0.0, 0.0)), T_map_camera=np.eye(4)[None]
-    )
-    node = SimpleNamespace(create_publisher=lambda *_: SimpleNamespace())
+    polar = FakeMap()
+    polar.georeference = Georeference(Datum(89.0, 0.0, 0.0))
+    check_datum(LocalizationNodeSettings(earth_tf="ecef"), polar)  # type: ignore[arg-type]
     with pytest.raises(GeodesyError, match="outside of the UTM grid"):
-        GeoPublisher(node, LocalizationNodeSettings(earth_tf="utm"), polar, "map")  # type: ignore[arg-type]
+        check_datum(LocalizationNodeSettings(earth_tf="utm"), polar)  # type: ignore[arg-type]
 
 
 def send_fix(robot: Robot, message: NavSatFix) -> None:

@@ -16,6 +16,7 @@ from scene_geo_loc.ros.common import parameters
 from scene_geo_loc.ros.common.managed_node import ManagedNode
 from scene_geo_loc.ros.common.running import autostart, run, spin
 from scene_geo_loc.ros.common.settings import LocalizationNodeSettings, bond_period_s
+from scene_geo_loc.ros.localization.outputs.geo_publisher import check_datum
 from scene_geo_loc.ros.localization.pipeline import LocalizationPipeline
 from scene_geo_loc.ros.localization.services import nav2_service
 
@@ -67,7 +68,7 @@ class LocalizationNode(ManagedNode):
 
     def configure(self) -> None:
         """Opens the map and prepares everything but the camera. Raises SceneGeoLocError."""
-        opened = self._make_localizer(self.settings)
+        opened = self._make(self.settings)
         self.while_configured.callback(self._close_map)
         self._open(*opened)
 
@@ -82,6 +83,12 @@ class LocalizationNode(ManagedNode):
             self.destroy_service(self._load_map_service)
             self._load_map_service = None
         return super().on_shutdown(state)
+
+    def _make(self, settings: LocalizationNodeSettings) -> tuple[Localizer, ReferenceMap]:
+        """Returns a localizer and its map. Raises SceneGeoLocError where the parameters do not allow it."""
+        localizer, reference_map = self._make_localizer(settings)
+        check_datum(settings, reference_map)
+        return localizer, reference_map
 
     def _open(self, localizer: Localizer, reference_map: ReferenceMap) -> None:
         self.pipeline = LocalizationPipeline(
@@ -105,7 +112,7 @@ class LocalizationNode(ManagedNode):
         """
         if self.is_finalized:
             raise SceneGeoLocError("The node is shut down: start it again to load a map.")
-        opened = self._make_localizer(settings)
+        opened = self._make(settings)
         self.settings = settings
         if self.pipeline is None:
             return

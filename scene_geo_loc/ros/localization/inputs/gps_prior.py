@@ -13,7 +13,6 @@ import numpy as np
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import NavSatFix
 
-from scene_geo_loc.core.errors import GeodesyError
 from scene_geo_loc.geometry.pose import Pose, make_pose
 from scene_geo_loc.localization.estimate import PoseEstimate, PosePrior, Status
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason
@@ -70,8 +69,7 @@ class GpsPrior:
 
     Args:
         settings: returns the node's settings, of which some change while it runs.
-
-    Raises GeodesyError where the map has no datum, which positions need.
+        reference_map: a map with a datum, where there is a topic.
     """
 
     def __init__(
@@ -82,11 +80,6 @@ class GpsPrior:
     ) -> None:
         self._node, self._settings, self._topic = node, settings, settings().gps_topic
         self._georeference = reference_map.georeference
-        if self._topic and self._georeference is None:
-            raise GeodesyError(
-                f"The map {reference_map.path} has no datum, so that the positions on {self._topic} are no "
-                "places in it: give the map a datum, or leave gps_topic empty."
-            )
         self._lock = threading.Lock()
         self.forget()
 

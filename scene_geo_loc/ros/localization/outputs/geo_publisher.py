@@ -13,6 +13,7 @@ from tf2_msgs.msg import TFMessage
 
 from scene_geo_loc.core.errors import GeodesyError
 from scene_geo_loc.geometry.datum import Georeference
+from scene_geo_loc.geometry.geodesy import UtmZone
 from scene_geo_loc.geometry.pose import Pose, make_pose
 from scene_geo_loc.ros.common.messages import (
     make_message,
@@ -35,13 +36,36 @@ GEODETIC = "wgs84"
 """Frame id of geographic poses, whose coordinates are no frame of TF."""
 
 
+def check_datum(settings: LocalizationNodeSettings, reference_map: ReferenceMap) -> None:
+    """Raises GeodesyError where a map lacks the datum that parameters need, or is near a pole for UTM."""
+    georeference = reference_map.georeference
+    if georeference is None:
+        for name, value, unset in (
+            ("earth_tf", settings.earth_tf, "none"),
+            ("gps_topic", settings.gps_topic, ""),
+        ):
+            if value != unset:
+                raise GeodesyError(
+                    f"The map {reference_map.path} has no datum, which {name} {value} needs: give the map a "
+                    f"datum, or set {name} to {unset!r}."
+                )
+    elif settings.earth_tf == "utm":
+        _on_grid(georeference, reference_map)
+
+
+def _on_grid(georeference: Georeference, reference_map: ReferenceMap) -> tuple[Pose, UtmZone]:
+    """Returns the pose of a map on the UTM grid, exact in the middle of its keyframes, and the zone."""
+    return georeference.datum.T_utm_map(reference_map.T_map_camera[:, :3, 3].mean(axis=0))
+
+
 class GeoPublisher:
     """Publishes the transform from the Earth to the map, and the robot's pose by latitude and longitude.
 
     The pose is published where the map has a datum; as geographic_msgs/GeoPoseStamped, too, where that
     package is installed.
 
-    Raises GeodesyError where a map without a datum, or near a pole for UTM, is to be placed on the Earth.
+    Args:
+        reference_map: a map that `check_datum` accepts.
     """
 
     def __init__(
@@ -51,11 +75,6 @@ class GeoPublisher:
         self._georeference = reference_map.georeference
         self._publishers: list[Any] = []
         if self._georeference is None:
-            if settings.earth_tf != "none":
-                raise GeodesyError(
-                    f"The map {reference_map.path} has no datum, so that earth_tf {settings.earth_tf} cannot "
-                    "be published: give the map a datum, or set earth_tf to none."
-                )
             return
         self._fix = self._publisher(NavSatFix, "localization/nav_sat_fix", QoSProfile(depth=10))
         self._geo_pose = None
@@ -76,9 +95,8 @@ class GeoPublisher:
         """Broadcasts the static transform of the map."""
         parent, T_parent_map = EARTH, georeference.datum.T_ecef_map
         if earth_tf == "utm":
-            centre = reference_map.T_map_camera[:, :3, 3].mean(axis=0)
             parent = UTM
-            T_parent_map, zone = georeference.datum.T_utm_map(centre)
+            T_parent_map, zone = _on_grid(georeference, reference_map)
             self._node.get_logger().info(f"{UTM} to {map_frame} is of UTM zone {zone}.")
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         now_ns = self._node.get_clock().now().nanoseconds

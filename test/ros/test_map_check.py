@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from camera_robot import FakeLocalizer, FakeMap, Robot
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.mapping.map_info import READ_WHOLE, USER_NETWORKS
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
 from scene_geo_loc.ros.localization.map_check import CheckStatus, MapCheck
-from scene_geo_loc.ros.localization.node import open_localizer
+from scene_geo_loc.ros.localization.node import LocalizationNode, open_localizer
 
 
 @pytest.fixture
@@ -52,6 +54,23 @@ def test_a_changed_byte_in_what_is_read_whole_fails_configure(
     flip_a_byte(damaged / name)
     with pytest.raises(MapError, match=f"{name} has changed"):
         open_localizer(LocalizationNodeSettings(map=str(damaged)))
+
+
+def test_a_damaged_map_is_not_loaded_in_place_of_an_intact_one(
+    context: None, room_map: Path, copy: Path
+) -> None:
+    flip_a_byte(copy / READ_WHOLE[0])
+    given = [Parameter("map", value=str(room_map)), Parameter("device", value="cpu")]
+    node = LocalizationNode(parameter_overrides=given)
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    pipeline = node.pipeline
+    (answer,) = node.set_parameters([Parameter("map", value=str(copy))])
+    assert not answer.successful
+    assert "has changed" in answer.reason
+    assert node.pipeline is pipeline
+    assert node.get_parameter("map").value == str(room_map)
+    node.destroy_node()
 
 
 @pytest.mark.parametrize("name", ["local_features.npy", "depth.npy", "thumbnails.bin"])

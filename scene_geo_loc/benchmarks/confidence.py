@@ -31,8 +31,11 @@ from scene_geo_loc.traversals.frame import Frame
 RIGHT_M, WRONG_M = 0.5, 2.0
 """Largest position error of a right pose, and smallest one of a wrong pose in a map of the same place."""
 
-MIN_INLIERS, MIN_INLIER_RATIO = 20, 0.06
-"""Least support of a pose that takes part."""
+LEAST_SHARES = 0.5, 0.6
+"""Least inliers and inlier ratio of a pose that takes part, as multiples of those that the matcher needs."""
+
+MIN_INLIERS = 6
+"""Least inliers of a pose that takes part, whatever the matcher needs."""
 
 RIDGE, STEPS = 1.0, 40
 """Weight of the ridge penalty on the standardised weights, and number of Newton steps of the fit."""
@@ -71,14 +74,14 @@ class RecordingVerifier(Verifier):
     ) -> PoseEstimate:
         """See `Verifier.verify`."""
         estimate, self.last = super().verify(solution, queries, map_errors), None
-        if (
-            solution is not None
-            and solution.count >= MIN_INLIERS
-            and estimate.inlier_ratio >= MIN_INLIER_RATIO
-        ):
+        if solution is not None and self._takes_part(solution.count, estimate.inlier_ratio):
             support = self.support(solution, queries)
             self.last = None if support is None else (solution.T_map_base, support)
         return estimate
+
+    def _takes_part(self, inliers: int, inlier_ratio: float) -> bool:
+        least = max(MIN_INLIERS, LEAST_SHARES[0] * self.limits.inliers)
+        return inliers >= least and inlier_ratio >= LEAST_SHARES[1] * self.limits.inlier_ratio
 
 
 def scored_poses(

@@ -104,10 +104,20 @@ def test_an_estimate_states_its_confidence_and_a_setting_requires_one(
     assert strict.covariance is None
 
 
-def test_matchers_without_a_model_state_none(tmp_path: Path, room: Room) -> None:
-    localizer = Localizer(build(tmp_path, room.drive(), "sift"), device="cpu")
-    assert localizer.matcher.name not in MODELS
+@pytest.mark.parametrize("matcher", ["sift", "xfeat"])
+def test_other_matchers_state_a_confidence_as_well(tmp_path: Path, room: Room, matcher: str) -> None:
+    localizer = Localizer(build(tmp_path, room.drive(), matcher), device="cpu")
     estimate = localizer.localize(room.frame(-2.1, 0.1, 3.0))
+    assert estimate.status is Status.LOCALIZED
+    assert estimate.confidence is not None
+    assert 0.9 < estimate.confidence <= 1
+
+
+def test_a_matcher_without_a_model_states_none(
+    room: Room, one: ReferenceMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(MODELS, "keypoints")
+    estimate = Localizer(one, device="cpu").localize(room.frame(-2.1, 0.1, 3.0))
     assert (estimate.status, estimate.confidence) == (Status.LOCALIZED, None)
 
 

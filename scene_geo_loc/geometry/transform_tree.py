@@ -187,6 +187,17 @@ class TransformTree:
         with self._changed:
             return _shortest(target, source, self._static) is not None
 
+    def static_pose(self, target: str, source: str) -> Pose | None:
+        """Returns `T_target_source` by static transforms alone; None where they do not connect the frames."""
+        with self._changed:
+            frames = _shortest(target, source, self._static)
+            if frames is None:
+                return None
+            T = np.eye(4)
+            for outer, inner in pairwise(frames):
+                T = T @ self._step(outer, inner, np.zeros(1, np.int64))[0][0]
+            return T
+
     def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
         """Returns `T_target_source` at a stamp, interpolated between the transforms before and after it.
 
@@ -265,16 +276,16 @@ class TransformTree:
         self, outer: str, inner: str, stamps_ns: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Returns the poses of frame `inner` in its parent or child `outer`, and a mask of the known ones."""
-        for key, forward in (((outer, inner), True), ((inner, outer), False)):
+        directions = (((outer, inner), True), ((inner, outer), False))
+        for key, forward in directions:
             if key in self._static:
                 pose = self._static[key].trajectory().poses[0]
-                poses = np.broadcast_to(pose, (len(stamps_ns), 4, 4))
-                known = np.ones(len(stamps_ns), bool)
-            elif key in self._moving:
+                poses = np.broadcast_to(pose if forward else inverse(pose), (len(stamps_ns), 4, 4))
+                return poses, np.ones(len(stamps_ns), bool)
+        for key, forward in directions:
+            if key in self._moving:
                 poses, known = self._moving[key].at_many(stamps_ns)
-            else:
-                continue
-            return (poses if forward else inverse(poses)), known
+                return (poses if forward else inverse(poses)), known
         raise KeyError((outer, inner))
 
 

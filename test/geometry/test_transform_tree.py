@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry import transform_tree
-from scene_geo_loc.geometry.pose import from_quaternion, make_pose
+from scene_geo_loc.geometry.pose import from_quaternion, inverse, make_pose
 from scene_geo_loc.geometry.transform_tree import TransformIssue, TransformTree, TransformUnavailable
 
 SECOND = 10**9
@@ -118,6 +118,14 @@ def test_a_stray_transform_that_closes_a_loop_counts_for_a_while_only(
         tree.lookup("base_link", "camera", 0)
     now_s += transform_tree.STRAY_S + 1.0
     np.testing.assert_allclose(tree.lookup("base_link", "camera", 0), pose(0.5))
+
+
+def test_static_transforms_alone_connect_frames_whatever_moves_in_a_loop(tree: TransformTree) -> None:
+    tree.add("camera", "base_link", 0, *at(0.0))
+    mounting = tree.static_pose("base_link", "camera")
+    assert mounting is not None
+    np.testing.assert_allclose(mounting, inverse(tree.static_pose("camera", "base_link")))
+    assert tree.static_pose("map", "camera") is None
 
 
 def test_transforms_that_come_out_of_order_are_put_in_their_place(tree: TransformTree) -> None:

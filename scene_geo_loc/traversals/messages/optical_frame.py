@@ -34,14 +34,14 @@ def optical_frame(tree: TransformTree, frame: str, image_topic: str) -> str:
     if is_optical_name(frame):
         return frame
     children = [
-        child
-        for child in tree.frames()
-        if is_optical_name(child) and frame in tree.ancestors_of(child) and tree.is_static(frame, child)
+        child for child in tree.frames() if is_optical_name(child) and frame in tree.ancestors_of(child)
     ]
     words = _words(image_topic)
     best: tuple[int, float, str] | None = None
     for child in children:
-        T_frame_child = tree.lookup(frame, child, 0)
+        T_frame_child = tree.static_pose(frame, child)
+        if T_frame_child is None:
+            continue
         turned = np.degrees(angle_of_matrix((OPTICAL_FROM_BODY @ T_frame_child[:3, :3])[None])[0])
         if turned <= MAX_ANGLE_DEG:
             distance = float(np.linalg.norm(T_frame_child[:3, 3]))
@@ -52,10 +52,8 @@ def optical_frame(tree: TransformTree, frame: str, image_topic: str) -> str:
 
 def looks_up(tree: TransformTree, base: str, frame: str) -> bool:
     """Returns whether a frame is mounted on the vehicle with z up, as body frames are and few cameras."""
-    if not tree.is_static(base, frame):
-        return False
-    rotation = tree.lookup(base, frame, 0)[:3, :3]
-    return bool(rotation[2, 2] > UPRIGHT)
+    T_base_frame = tree.static_pose(base, frame)
+    return T_base_frame is not None and bool(T_base_frame[2, 2] > UPRIGHT)
 
 
 def _words(name: str) -> set[str]:

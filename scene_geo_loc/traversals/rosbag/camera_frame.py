@@ -76,7 +76,8 @@ def _mounting(index: BagIndex, frame: str) -> NDArray[np.float64] | None:
     bases = [base for base in index.tree.frames() if is_base(base) and index.tree.is_static(base, frame)]
     if not bases or frame in bases:
         return None
-    return index.tree.lookup(min(bases), frame, 0)[:3, :3]
+    T_base_frame = index.tree.static_pose(min(bases), frame)
+    return None if T_base_frame is None else T_base_frame[:3, :3]
 
 
 def _is_upright(poses: BagPoses, frame: str, stamps_ns: NDArray[np.int64]) -> bool:

@@ -37,8 +37,8 @@ class DepthReader:
         self._T_depth_camera: Pose | None = None
         if depth.frame_id not in (image_frame, camera_frame):
             frame = optical_frame(index.tree, depth.frame_id, depth.topic)
-            if frame != camera_frame and index.tree.is_static(frame, camera_frame):
-                self._T_depth_camera = index.tree.lookup(frame, camera_frame, 0)
+            if frame != camera_frame:
+                self._T_depth_camera = index.tree.static_pose(frame, camera_frame)
 
     def __call__(self, message: Any, stamp_ns: int, camera: Camera) -> NDArray[np.float32]:
         """Returns (H, W) float32 metres as seen by the camera of an image, NaN where unknown.

@@ -11,6 +11,7 @@ have logged no traceback.
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from random import Random
@@ -35,7 +37,7 @@ from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from room import Room
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
@@ -83,11 +85,15 @@ class Target:
     program: ClassVar[str]
     rounds_of_session: ClassVar[int]
 
-    def __init__(self, node: Node, process: subprocess.Popen[bytes], log: Path) -> None:
-        self.node, self.process, self.log = node, process, log
+    def __init__(
+        self, node: Node, process: subprocess.Popen[bytes], log: Path, parameters: dict[str, Any]
+    ) -> None:
+        self.node, self.process, self.log, self.given = node, process, log, parameters
         self.counts: Counter[str] = Counter()
         self.faults: list[str] = []
         self.stamp_ns = 1000 * 10**9
+        self.forbidden: set[int] = set()
+        self._heard: set[str] = set()
         self.values: dict[str, str] = {}
         self.diagnosis = ""
         self._frames = Room().drive()
@@ -112,6 +118,37 @@ class Target:
                 for name in ("failed", "callbacks_failed"):
                     if self.values.get(name, "0") != "0":
                         self.faults.append(f"diagnostics: {name} {self.values[name]}")
+
+    def listen(self) -> None:
+        """Listens to all topics that the node publishes on now."""
+        for topic, kinds in self.node.get_publisher_names_and_types_by_node(self.program, "/"):
+            if topic in self._heard or topic in ("/rosout", "/parameter_events"):
+                continue
+            self._heard.add(topic)
+            package, _, name = kinds[0].split("/")
+            of_kind = getattr(import_module(f"{package}.msg"), name)
+            self.node.create_subscription(
+                of_kind, topic, partial(self._check_message, topic), qos_profile_sensor_data
+            )
+
+    def _check_message(self, topic: str, message: Any) -> None:
+        """Notes a fault where numbers are not finite, or the message is of a time when nothing may come."""
+        if isinstance(message, TFMessage):  # of which others publish as well
+            items = [item for item in message.transforms if item.header.frame_id == MAP_FRAME]
+        else:
+            items = [message]
+        for item in items:
+            if not all(map(math.isfinite, _numbers_in(item))):
+                self.faults.append(f"{topic} has numbers that are not finite: {item}"[:500])
+            header = getattr(item, "header", None)
+            if header is not None and stamp_to_ns(header.stamp) in self.forbidden:
+                self.faults.append(f"{topic} has a message on an image that came to an inactive node")
+            covariance = getattr(getattr(item, "pose", None), "covariance", None)
+            if covariance is not None:
+                matrix = np.asarray(covariance).reshape(6, 6)
+                least = np.linalg.eigvalsh((matrix + matrix.T) / 2)[0]
+                if least < -1e-9 * abs(matrix).max():
+                    self.faults.append(f"{topic} has a covariance with the eigenvalue {least:g}")
 
     # What is sent.
 
@@ -327,18 +364,12 @@ class LocalizationTarget(Target):
     program = "localization_node"
     rounds_of_session = 20
 
-    def __init__(self, node: Node, process: subprocess.Popen[bytes], log: Path) -> None:
-        super().__init__(node, process, log)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._truth: dict[int, Pose] = {}
-        self._forbidden: set[int] = set()
         self._right_ns = 0
         self._wrong = ""
-        node.create_subscription(PoseStamped, "localization/pose", self._on_pose, 10)
-        node.create_subscription(
-            PoseWithCovarianceStamped, "localization/pose_with_covariance", self._on_covariance, 10
-        )
-        node.create_subscription(TFMessage, "/tf", self._on_transforms, 100)
-        self.transport = "raw"
+        self.node.create_subscription(PoseStamped, "localization/pose", self._on_pose, 10)
 
     @classmethod
     def parameters(cls, folder: Path, random: Random) -> dict[str, Any]:
@@ -356,28 +387,12 @@ class LocalizationTarget(Target):
         except ValueError as error:
             self.faults.append(f"a pose is none: {error}")
             return
-        if stamp_ns in self._forbidden:
-            self.faults.append("a pose of an image that came while the node was not active")
         if stamp_ns in self._truth:
             error_m = float(np.linalg.norm(T[:3, 3] - self._truth[stamp_ns][:3, 3]))
             if error_m < RIGHT_M:
                 self._right_ns = stamp_ns
             else:
                 self._wrong = f"a pose off by {error_m:.2f} m"
-
-    def _on_covariance(self, message: PoseWithCovarianceStamped) -> None:
-        covariance = np.asarray(message.pose.covariance).reshape(6, 6)
-        if not np.isfinite(covariance).all():
-            self.faults.append("a covariance is not finite")
-        elif np.linalg.eigvalsh((covariance + covariance.T) / 2)[0] < -1e-9 * abs(covariance).max():
-            self.faults.append("a covariance has a negative eigenvalue")
-
-    def _on_transforms(self, message: TFMessage) -> None:
-        for item in message.transforms:
-            if item.header.frame_id == MAP_FRAME:
-                t, q = item.transform.translation, item.transform.rotation
-                if not np.isfinite([t.x, t.y, t.z, q.x, q.y, q.z, q.w]).all():
-                    self.faults.append("a transform of the map is not finite")
 
     def send_good(self) -> int:
         """Sends clock, odometry, intrinsics and an image."""
@@ -394,13 +409,16 @@ class LocalizationTarget(Target):
 
     def while_inactive(self) -> None:
         """Sends an image of which no pose may come."""
-        self._forbidden.add(self.send_good())
+        self.forbidden.add(self.send_good())
 
     def recover(self) -> None:
         """Resets what a request may have changed, and sends the drive until there are right poses."""
         self.activate()
+        self.listen()
         defaults = [Parameter("use_sim_time", value=True)] + [
-            Parameter(p.name, value=p.default) for p in parameters_of(LocalizationNodeSettings) if p.live
+            Parameter(p.name, value=self.given.get(p.name, p.default))
+            for p in parameters_of(LocalizationNodeSettings)
+            if p.live
         ]
         request = SetParameters.Request(parameters=[p.to_parameter_msg() for p in defaults])
         answer = self.call(SetParameters, f"/{self.program}/set_parameters", request)
@@ -435,9 +453,9 @@ class MapBuilderTarget(Target):
     program = "map_builder_node"
     rounds_of_session = 6
 
-    def __init__(self, node: Node, process: subprocess.Popen[bytes], log: Path) -> None:
-        super().__init__(node, process, log)
-        self.out = log.parent / "built"
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.out = self.log.parent / "built"
         self._ahead_m = 0.0
 
     @classmethod
@@ -492,6 +510,7 @@ class MapBuilderTarget(Target):
         if self.out.exists():
             self._check_map()
         self.activate()
+        self.listen()
         self.mount_camera()
         use_sim_time = Parameter("use_sim_time", value=True).to_parameter_msg()
         request = SetParameters.Request(parameters=[use_sim_time])
@@ -540,6 +559,21 @@ class MapBuilderTarget(Target):
 TARGETS: dict[str, type[Target]] = {"localization": LocalizationTarget, "map_builder": MapBuilderTarget}
 
 
+def _numbers_in(message: Any) -> Iterator[float]:
+    """Yields the floating-point numbers in a message, at any depth."""
+    for name, kind in message.get_fields_and_field_types().items():
+        value = getattr(message, name)
+        if hasattr(value, "get_fields_and_field_types"):
+            yield from _numbers_in(value)
+        elif kind in ("double", "float"):
+            yield value
+        elif "/" in kind:
+            for item in value:
+                yield from _numbers_in(item)
+        elif kind.startswith(("double", "float", "sequence<double", "sequence<float")):
+            yield from map(float, value)
+
+
 def _bytes(values: Any) -> bytes:
     return np.ascontiguousarray(values).tobytes()
 
@@ -577,7 +611,7 @@ def running_target(kind: type[Target], folder: Path, random: Random) -> Iterator
         running_program(kind.program, parameters, log) as process,
         spinning_node("fuzz", domain) as node,
     ):
-        yield kind(node, process, log)
+        yield kind(node, process, log, parameters)
 
 
 def run_session(kind: type[Target], folder: Path, seeds: list[int], counts: Counter[str]) -> int:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import from_quaternion, inverse, transform
-from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.match_picture import INLIER, OUTLIER
 from scene_geo_loc.localization.view.messages import (
     ADD,
@@ -74,7 +73,7 @@ class _Shown:
     last: dict[str, Any] = field(default_factory=dict)
     sigmas: list[tuple[float, float, float, float]] = field(default_factory=list)
     counts: list[tuple[float, int, int]] = field(default_factory=list)
-    states: list[tuple[float, Status]] = field(default_factory=list)
+    states: list[tuple[float, str]] = field(default_factory=list)
 
 
 class Eye:
@@ -124,7 +123,7 @@ def view_picture(recording: Path, share: float = 0.5) -> Figure:
     the state, as in the layout for Foxglove.
 
     Args:
-        recording: folder that `ViewRecording` wrote.
+        recording: folder that `ViewRecording` wrote, or of the same topics of a node.
         share: the time, from 0, the start of the recording, to 1, its end.
 
     Raises TraversalError where nothing is localized in the recording.
@@ -166,11 +165,14 @@ def _read(recording: Path, share: float) -> _Shown:
     """Reads a recording. Raises TraversalError where no pose with its matches is in it."""
     bag = Bag(recording)
     topics = {f"/{topic}": topic for topic in READ}
-    poses_ns = [message.log_time_ns for message in bag.messages([f"/{POSE_WITH_COVARIANCE}"])]
-    if not poses_ns or f"/{MATCHES}" not in bag.topics:
+    # The ellipsoid is the last of the messages about an image with a pose.
+    done_ns = [
+        message.log_time_ns for message in bag.messages([f"/{POSITION}"]) if message.decode().action == ADD
+    ]
+    if not done_ns or not {f"/{MATCHES}", f"/{POSE_WITH_COVARIANCE}"} <= set(bag.topics):
         raise TraversalError(f"{recording} has no pose with its matches to draw: record it with the images.")
-    wanted_ns = poses_ns[0] + share * (poses_ns[-1] - poses_ns[0])
-    shown = _Shown(min(poses_ns, key=lambda stamp_ns: abs(stamp_ns - wanted_ns)))
+    wanted_ns = done_ns[0] + share * (done_ns[-1] - done_ns[0])
+    shown = _Shown(min(done_ns, key=lambda stamp_ns: abs(stamp_ns - wanted_ns)))
     for message in bag.messages(list(topics)):
         topic, decoded, time_s = topics[message.topic], message.decode(), message.log_time_ns / 1e9
         if message.log_time_ns <= shown.stamp_ns:
@@ -181,7 +183,7 @@ def _read(recording: Path, share: float) -> _Shown:
         elif topic == MATCHES:
             shown.counts.append((time_s, decoded.width, _columns(decoded)["inlier"].sum()))
         elif topic == STATE:
-            shown.states.append((time_s, Status(decoded.data)))
+            shown.states.append((time_s, decoded.data))
     return shown
 
 
@@ -305,11 +307,16 @@ def _draw_picture(axes: Axes, shown: _Shown) -> None:
 
 def _draw_states(axes: Axes, shown: _Shown, start_s: float, end_s: float) -> None:
     """Draws the states as coloured parts of a bar, as the panel State Transitions does."""
-    starts = [time - start_s for time, _ in shown.states]
+    colours = {status.value: colour for status, colour in STATUS_COLOURS.items()}
+    starts = [time_s - start_s for time_s, _ in shown.states]
     for begin, end, (_, state) in zip(starts, [*starts[1:], end_s], shown.states, strict=True):
-        axes.axvspan(begin, end, color=STATUS_COLOURS[state], lw=0)
+        begin, end = max(begin, 0.0), min(end, end_s)
+        if begin >= end:
+            continue
+        axes.axvspan(begin, end, color=colours.get(state, FAINT), lw=0)
         if end - begin > 0.12 * end_s:
-            axes.text((begin + end) / 2, 0.5, str(state), ha="center", va="center", color=PANEL)
+            text = state.replace("_", " ")
+            axes.text((begin + end) / 2, 0.5, text, ha="center", va="center", color=PANEL)
     _style_panel(axes, shown.stamp_ns / 1e9 - start_s)
     axes.set(yticks=[], ylim=(0, 1), xlim=(0, end_s), xlabel="time (s)")
 

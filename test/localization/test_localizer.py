@@ -292,6 +292,14 @@ def test_a_prior_keeps_the_search_near_it(localizer: Localizer, query: Frame) ->
         assert position_error_m(keyframe, prior.T_map_camera) <= 1.0
 
 
+def test_a_prior_of_unknown_height_keeps_the_search_beside_it(localizer: Localizer, query: Frame) -> None:
+    in_the_plane = query.T_map_camera.copy()
+    in_the_plane[2, 3] -= 6.0
+    known, unknown = (PosePrior(in_the_plane, 1.0, is_height_known=known) for known in (True, False))
+    assert localizer.localize(query, known).kind is RejectionKind.NO_KEYFRAME_NEAR_PRIOR
+    assert localizer.localize(query, unknown).status is Status.LOCALIZED
+
+
 def test_a_prior_far_from_every_keyframe_leaves_nothing(localizer: Localizer, query: Frame) -> None:
     far = query.T_map_camera.copy()
     far[0, 3] += 1000

@@ -182,6 +182,7 @@ def test_images_without_usable_intrinsics_are_counted(robot: Robot) -> None:
     robot.world.wait(lambda: not any(infos.at(START).k), "the zero camera_info")
     robot.send()
     assert robot.bad(BadReason.UNUSABLE_CAMERA_INFO) == 1
+    assert robot.diagnosed("1 x unusable camera_info (")
     robot.send_camera_info()
 
 

@@ -175,6 +175,7 @@ class MapBuilderNode(ManagedNode):
                 report.find(Level.ERROR, f"No camera_info on {self.settings.camera_info_topic} yet.")
             if builder_input.problem:
                 report.find(Level.WARN, builder_input.problem)
+            report.find_rejected(recent, self.counters.details())
             if recent[Event.DROPPED]:
                 report.find(Level.WARN, f"The builder is too slow: {recent[Event.DROPPED]} messages dropped.")
         values: dict[str, object] = {

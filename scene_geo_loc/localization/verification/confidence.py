@@ -64,8 +64,8 @@ class ConfidenceModel:
 
 MODELS = {
     "keypoints": ConfidenceModel(16.50, PoseSupport(2.293, 4.396, 2.886, -1.127)),
-    "sift": ConfidenceModel(14.70, PoseSupport(1.177, 2.449, 2.525, -1.246)),
-    "xfeat": ConfidenceModel(21.22, PoseSupport(2.300, 4.353, 2.040, 0.0)),
+    "sift": ConfidenceModel(14.61, PoseSupport(1.233, 2.243, 2.581, -1.156)),
+    "xfeat": ConfidenceModel(21.03, PoseSupport(2.333, 4.267, 2.045, 0.0)),
 }
 """Models by the name of the matcher, as `benchmarks.confidence` fits them.
 

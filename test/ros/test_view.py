@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from camera_robot import T_BASE_CAMERA, T_MAP_BASE, Robot
 from geometry_msgs.msg import PointStamped
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 
 from scene_geo_loc.localization.estimate import CameraEstimate, Candidate, Matches, PoseEstimate, Status
 from scene_geo_loc.localization.view.messages import (
@@ -119,6 +121,12 @@ def test_keyframes_and_the_path_reach_late_subscribers(robot: Robot) -> None:
     robot.world.wait(lambda: len(again) > 1, "the keyframes for a second subscriber")
     robot.call("relocalize")
     robot.world.wait(lambda: not paths[-1].poses, "the path to start anew")
+    count = len(keyframes)
+    other = Parameter("map", value="other_street").to_parameter_msg()
+    request = SetParameters.Request(parameters=[other])
+    (answer,) = robot.world.call(SetParameters, "localization_node/set_parameters", request).results
+    assert answer.successful
+    robot.world.wait(lambda: len(keyframes) > count, "the keyframes of another map")
 
 
 def test_a_clicked_point_gets_the_nearest_keyframe_and_its_picture(robot: Robot) -> None:

@@ -264,16 +264,22 @@ def test_a_node_that_fails_says_so_in_a_sentence_and_the_launch_ends_with_exit_c
     assert "Traceback" not in said
 
 
-def test_rviz_is_closed_when_the_node_has_failed(environment: dict[str, str], tmp_path: Path) -> None:
-    prefix = tmp_path / "viewers"
+def with_stub(environment: dict[str, str], folder: Path, package: str, program: str) -> dict[str, str]:
+    """An environment with one more package, whose program adds its arguments to a file and sleeps."""
+    prefix = folder / "stubs"
     (prefix / "share" / "ament_index" / "resource_index" / "packages").mkdir(parents=True)
-    (prefix / "share" / "ament_index" / "resource_index" / "packages" / "rviz2").touch()
-    program = prefix / "lib" / "rviz2" / "rviz2"
-    program.parent.mkdir(parents=True)
-    program.write_text(f'#!/bin/sh\necho "$*" > {tmp_path}/arguments\nexec sleep 1000\n')
-    program.chmod(0o755)
-    path = os.pathsep.join((str(prefix), environment["AMENT_PREFIX_PATH"]))
-    viewers = environment | {"AMENT_PREFIX_PATH": path}
+    (prefix / "share" / "ament_index" / "resource_index" / "packages" / package).touch()
+    path = prefix / "lib" / package / program
+    path.parent.mkdir(parents=True)
+    path.write_text(f'#!/bin/sh\necho "$*" >> {folder}/arguments\nexec sleep 1000\n')
+    path.chmod(0o755)
+    return environment | {
+        "AMENT_PREFIX_PATH": os.pathsep.join((str(prefix), environment["AMENT_PREFIX_PATH"]))
+    }
+
+
+def test_rviz_is_closed_when_the_node_has_failed(environment: dict[str, str], tmp_path: Path) -> None:
+    viewers = with_stub(environment, tmp_path, "rviz2", "rviz2")
     said = launch(
         viewers, "localization.launch.py", exit_code=1, map=tmp_path, namespace="robot1", rviz="true"
     )
@@ -324,6 +330,28 @@ def test_two_robots_have_namespaces_of_their_own(
             wait_for(lambda: names <= topics_of(reader, namespace))  # noqa: B023
         assert not {"/tf", "/tf_static"} & topics_of(reader, "/robot1")
         interrupt(process)
+
+
+@pytest.mark.parametrize(
+    ("given", "broadcasts"), [({}, "none"), ({"publish_tf": "map_to_odom"}, "map_to_odom")]
+)
+def test_one_of_node_and_filter_sends_map_to_odom(
+    environment: dict[str, str], tmp_path: Path, given: dict[str, str], broadcasts: str
+) -> None:
+    filters = with_stub(environment, tmp_path, "robot_localization", "ekf_node")
+    arguments = {"autostart": "false", "namespace": "robot1", "odom_topic": "/wheels", **given}
+    values = launched_parameters(
+        filters, "robot_localization.launch.py", "/robot1/localization_node", ["publish_tf"], **arguments
+    )
+    assert values == [broadcasts]
+    odom, in_map = sorted(
+        (tmp_path / "arguments").read_text().splitlines(), key=lambda line: "ekf_map" in line
+    )
+    for line, name in ((odom, "odom"), (in_map, "map")):
+        assert f"__node:=ekf_{name}" in line
+        assert f"odometry/filtered:=odometry/{name}" in line
+        assert "odom:=/wheels" in line
+        assert "/tf:=tf" in line
 
 
 def test_a_replay_of_a_recording_that_is_missing_ends_with_exit_code_1(

@@ -377,8 +377,15 @@ class LocalizationTarget(Target):
         path = folder / "map"
         if not path.exists():
             write_map(path)
-        given = {"map": str(path), "map_frame": MAP_FRAME, "tracking": random.random() < 0.5}
-        return given | {"image_transport": random.choice(("raw", "compressed"))}
+        given = {
+            "map": str(path),
+            "map_frame": MAP_FRAME,
+            "tracking": random.random() < 0.5,
+            "image_transport": random.choice(("raw", "compressed")),
+            "publish_tf": random.choice(("map_to_odom", "map_to_base", "none")),
+        }
+        rig = {"rig_image_topics": ["rear/image_raw"]}
+        return given | rig if random.random() < 0.3 else given
 
     def _on_pose(self, message: PoseStamped) -> None:
         stamp_ns = stamp_to_ns(message.header.stamp)

@@ -356,6 +356,8 @@ def test_stamps_that_jump_back_start_the_node_over(robot: Robot) -> None:
     robot.send(stamp_ns=START)
     robot.states_end_with("localized", "initializing", "localized")
     assert "begins" not in robot.pipeline.publisher.problem
+    robot.send(stamp_ns=START)
+    assert robot.bad(BadReason.DUPLICATE_STAMP) == 1
 
 
 def test_a_clock_that_jumps_back_starts_the_node_over(world: Any, picture: np.ndarray) -> None:

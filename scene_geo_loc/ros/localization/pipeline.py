@@ -156,7 +156,7 @@ class LocalizationPipeline:
         close(DiagnosticsPublisher(node, "localization", self._report).close)
         jumps = node.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
-            post_callback=lambda _: self._start_over("The clock jumped back."),
+            post_callback=lambda _: self._on_clock_jump(),
         )
         close(jumps.unregister)
 
@@ -235,12 +235,15 @@ class LocalizationPipeline:
             self._state.set(state, reason)
         return True
 
+    def _on_clock_jump(self) -> None:
+        self._order.reset()
+        self._start_over("The clock jumped back.")
+
     def _start_over(self, reason: str) -> None:
         """Forgets everything of a time that is now in the future."""
         with self._lock:
             self._generation += 1
             self.transforms.tree.clear()
-            self._order.reset()
             self._rate_limit.reset()
             self._forget()
             if self.inputs is not None:

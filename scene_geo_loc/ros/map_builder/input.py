@@ -146,10 +146,13 @@ class BuilderInput:
         self._closed.set()
         self._thread.join()
 
-    def start_over(self) -> None:
-        """Drops all waiting messages, after the clock or the stamps jumped back."""
-        self._starts_over.set()
+    def on_clock_jump(self) -> None:
+        """Drops all waiting messages, after the clock jumped back."""
         self._order.reset()
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._starts_over.set()
         self._synchronizer.clear()
         self._depths.clear()
         self._tree.clear()
@@ -172,7 +175,7 @@ class BuilderInput:
         stamp_ns = stamp_to_ns(message.header.stamp)
         try:
             if self._order.check(stamp_ns):
-                self.start_over()
+                self._start_over()
         except BadMessage as bad:
             self._counters.add_bad(bad)
             return

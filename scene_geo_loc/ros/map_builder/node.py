@@ -78,7 +78,7 @@ class MapBuilderNode(ManagedNode):
         close(self.destroy_service, self.create_service(Trigger, "~/save", self._on_save))
         jumps = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
-            post_callback=lambda _: self._start_over(),
+            post_callback=lambda _: self._on_clock_jump(),
         )
         close(jumps.unregister)
 
@@ -111,9 +111,9 @@ class MapBuilderNode(ManagedNode):
             self._live_sources,
         )
 
-    def _start_over(self) -> None:
+    def _on_clock_jump(self) -> None:
         if self._input is not None:
-            self._input.start_over()
+            self._input.on_clock_jump()
 
     def _stop(self) -> None:
         builder_input, self._input = self._input, None

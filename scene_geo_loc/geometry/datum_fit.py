@@ -212,11 +212,14 @@ def _described(
 def _common_variance(stated: F64, variance: float) -> float:
     """Returns the variance of an error that all positions share, and no residual shows.
 
-    It is what a receiver states of each position (N,) beyond the variance of the residuals: satellites and
-    the atmosphere change slowly.
+    It is what a receiver states of each position (N,) beyond the variance of the residuals, and beyond what
+    chance explains (two standard deviations): satellites and the atmosphere change slowly.
     """
     known = stated[np.isfinite(stated)]
-    return max(float(np.median(known)) ** 2 - variance, 0.0) if len(known) else 0.0
+    if not len(known):
+        return 0.0
+    by_chance = 1.0 + 2.0 * np.sqrt(2.0 / len(known))
+    return max(float(np.median(known)) ** 2 - by_chance * variance, 0.0)
 
 
 def _correlation_time(residuals: F64) -> float:

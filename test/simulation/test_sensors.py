@@ -7,6 +7,7 @@ import pytest
 from town import CAMERA
 
 from scene_geo_loc.geometry.datum import Datum
+from scene_geo_loc.geometry.datum_fit import fit_datum
 from scene_geo_loc.geometry.pose import inverse, transform
 from scene_geo_loc.simulation.rendering.render import Scene
 from scene_geo_loc.simulation.town.city import City
@@ -122,3 +123,22 @@ def test_gps_has_the_bias_outliers_and_drop_outs_that_are_asked_for(city: City) 
     assert np.median(away) < 0.01
     assert 0.1 < np.mean(away > 49) < 0.3
     assert np.mean(~fixes.has_fix) == pytest.approx(0.4, abs=0.05)
+
+
+@pytest.mark.parametrize("errors", [{}, {"outlier_share": 0.1, "drop_out_share": 0.2}])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_datum_of_a_drive_is_found_within_20_cm_and_a_tenth_of_a_degree(
+    city: City, seed: int, errors: dict[str, float]
+) -> None:
+    motion = Motion(city.plan, 0, 320, 8.0, seed=seed)
+    seconds = np.arange(0, motion.duration, 0.2)
+    datum = Datum(48.137, 11.575, 519.0, 25.0)
+    settings = GpsSettings(datum, noise_m=0.5, wander_m=0.0, **errors)
+    places, has_fix = gps(motion, seconds, np.random.default_rng(seed), settings)
+    points = motion.poses(seconds)[:, :3, 3]
+    found, fit = fit_datum(points[has_fix], places[has_fix])
+    off = found.map_of(datum.geodetic_of(points)) - points
+    assert np.linalg.norm(off[:, :2], axis=1).max() < 0.3  # at the ends of the drive
+    assert np.linalg.norm(off[:, :2].mean(axis=0)) < 0.2
+    assert abs(found.yaw_deg - 25.0) < 0.1
+    assert fit.outliers < (0.15 if errors else 0.05) * len(points)

@@ -34,8 +34,9 @@ from scene_geo_loc.geometry.pose import from_xyzrpy, inverse, position_error_m, 
 from scene_geo_loc.traversals import subset
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.robotcar.calibration import Calibration
-from scene_geo_loc.traversals.robotcar.poses import read_poses
+from scene_geo_loc.traversals.robotcar.poses import ZONE, read_poses
 from scene_geo_loc.traversals.robotcar.rows import in_order, without_jumps
+from scene_geo_loc.traversals.satellite import georeference_of
 from scene_geo_loc.traversals.skipped import Skipped
 
 pytestmark = pytest.mark.slow
@@ -270,3 +271,18 @@ def test_a_jump_is_not_believed_but_a_correction_is() -> None:
     assert np.flatnonzero(~without_jumps(stamps, astray)).tolist() == [0, 30, 31, 99]
     elsewhere = path + (np.arange(100) > 69)[:, None] * (0, 400.0, 0)
     assert np.flatnonzero(~without_jumps(stamps, elsewhere)).tolist() == list(range(70, 100))
+
+
+def test_the_map_knows_where_it_is_on_the_utm_grid(run: Path) -> None:
+    traversal = open_traversal(run)
+    found = georeference_of(traversal)
+    assert found.source == "rtk"
+    for frame in traversal.frames():
+        east, north, up = frame.T_map_camera[:3, 3]
+        northing, easting = ORIGIN
+        true = ZONE.geodetic_of_grid([easting + east, northing + north, up])
+        off = found.datum.map_of(true) - frame.T_map_camera[:3, 3]
+        assert np.linalg.norm(off) < 0.05
+    # True east is turned from the grid's by the convergence of the meridians.
+    assert found.datum.yaw_deg == pytest.approx(-ZONE.convergence_deg(51.76, -1.26), abs=0.02)
+    assert georeference_of(open_traversal(run, poses="vo")) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from town import CAMERA
@@ -128,7 +130,7 @@ def test_gps_has_the_bias_outliers_and_drop_outs_that_are_asked_for(city: City) 
 @pytest.mark.parametrize("errors", [{}, {"outlier_share": 0.1, "drop_out_share": 0.2}])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_datum_of_a_drive_is_found_within_20_cm_and_a_tenth_of_a_degree(
-    city: City, seed: int, errors: dict[str, float]
+    city: City, seed: int, errors: dict[str, Any]
 ) -> None:
     motion = Motion(city.plan, 0, 320, 8.0, seed=seed)
     seconds = np.arange(0, motion.duration, 0.2)

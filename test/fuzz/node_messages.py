@@ -71,6 +71,8 @@ PATIENCE_S = 10.0
 """Time after which a node that was sent static transforms may be configured anew: those stay."""
 PERIOD_S = 0.1
 LOOP_NS = 300 * 10**9
+OF_AN_IMAGE = (PoseStamped, PoseWithCovarianceStamped, Odometry)
+"""Messages with the stamp of an image; others have the time of the clock."""
 RIGHT_M = 0.3
 """Largest error of a right pose in the room."""
 
@@ -140,9 +142,8 @@ class Target:
         for item in items:
             if not all(map(math.isfinite, _numbers_in(item))):
                 self.faults.append(f"{topic} has numbers that are not finite: {item}"[:500])
-            header = getattr(item, "header", None)
-            if header is not None and stamp_to_ns(header.stamp) in self.forbidden:
-                self.faults.append(f"{topic} has a message on an image that came to an inactive node")
+            if isinstance(item, OF_AN_IMAGE) and stamp_to_ns(item.header.stamp) in self.forbidden:
+                self.faults.append(f"{topic} has a pose of an image that came to an inactive node")
             covariance = getattr(getattr(item, "pose", None), "covariance", None)
             if covariance is not None:
                 matrix = np.asarray(covariance).reshape(6, 6)

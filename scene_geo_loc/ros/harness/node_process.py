@@ -50,6 +50,7 @@ def spinning_node(name: str, domain: int) -> Iterator[Node]:
     """Creates an rclpy node of this process in a domain; its callbacks run in a thread of their own."""
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.handle import InvalidHandle
 
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=domain)
@@ -59,7 +60,8 @@ def spinning_node(name: str, domain: int) -> Iterator[Node]:
         executor.add_node(node)
 
         def spin() -> None:
-            with suppress(ExternalShutdownException):
+            # On a busy machine the node may be destroyed before the last callback has ended.
+            with suppress(ExternalShutdownException, InvalidHandle):
                 executor.spin()
 
         thread = threading.Thread(target=spin, daemon=True)

@@ -22,6 +22,7 @@ from scene_geo_loc.ros.common.messages import (
     stamp_to_ns,
     transform_message,
 )
+from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
 from scene_geo_loc.ros.localization.inputs.rate_limit import RateLimit
 
 FEW_INLIERS = Rejection(RejectionKind.INLIER_RATIO, 0.081, 0.13)
@@ -122,6 +123,11 @@ def test_the_rate_of_localized_images_can_be_limited_while_the_node_runs(robot: 
         robot.world.wait(lambda before=before: robot.node.counters.totals()[Event.SKIPPED] > before, "a skip")
     robot.send(stamp_ns=START + SECOND // 2)
     assert len(robot.localizer.images) == 2
+
+
+def test_a_low_rate_is_no_loss_of_the_pose() -> None:
+    assert LocalizationNodeSettings(fix_timeout=2.0, max_rate=0.1).longest_silence_s == 20.0
+    assert LocalizationNodeSettings(fix_timeout=2.0).longest_silence_s == 2.0
 
 
 def test_a_limited_rate_is_kept_on_average_and_after_gaps() -> None:

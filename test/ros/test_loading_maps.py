@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from camera_robot import T_MAP_BASE, Robot
+from camera_robot import T_MAP_BASE, FakeMap, Robot
 from generated_interfaces import BOND, NAV2, make_importable
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.srv import SetParameters
@@ -76,6 +76,27 @@ def test_the_old_map_stays_where_the_new_one_is_broken(robot: Robot) -> None:
     robot.send()
     robot.state_becomes("localized")
     assert present_map(robot) == "ground_floor"
+
+
+class FlawedMap(FakeMap):
+    """A map that is opened, and that the node then fails to work with."""
+
+    @property
+    def map_frame(self) -> str:  # type: ignore[override]
+        raise ZeroDivisionError("a defect")
+
+
+def test_the_old_map_is_opened_again_where_the_node_fails_to_work_with_the_new_one(robot: Robot) -> None:
+    def opened(settings: Any) -> Any:
+        return robot.localizer, FlawedMap(settings.map)
+
+    robot.node._make_localizer = opened
+    assert not set_map(robot, "first_floor").successful
+    assert robot.node.get_parameter("map").value == "ground_floor"
+    assert present_map(robot) == "ground_floor"
+    robot.send_camera_info()
+    robot.send()
+    robot.state_becomes("localized")
 
 
 def test_an_inactive_node_and_an_unconfigured_one_take_another_map_as_well(robot: Robot) -> None:

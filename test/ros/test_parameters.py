@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import yaml
 from pydantic import BaseModel, Field
 from rcl_interfaces.srv import GetParameters, ListParameters
 from rclpy.node import Node
@@ -75,6 +76,25 @@ def test_all_parameters_can_be_asked_for_at_once_as_param_dump_does(world: Any, 
     assert list(found["base_T_camera"]) == [0.0] * 6 + [1.0]
     assert list(found.get("rig_image_topics", [])) == []
     assert all(value is not None for value in found.values())
+
+
+def test_parameters_that_are_dumped_start_a_node_with_the_same_values(world: Any, tmp_path: Path) -> None:
+    given = {"map": "street", "fix_timeout": 7.0, "base_T_camera": [0.0] * 6 + [1.0], "initial_pose.x": 3.0}
+    node = LocalizationNode(parameter_overrides=[Parameter(name, value=v) for name, v in given.items()])
+    names = sorted(node.list_parameters([], 0).names)
+    values = {
+        name: parameter_value_to_python(node.get_parameter(name).get_parameter_value()) for name in names
+    }
+    dump = tmp_path / "dump.yaml"
+    plain = {n: list(v) if not isinstance(v, (bool, int, float, str)) else v for n, v in values.items()}
+    dump.write_text(yaml.safe_dump({"/**": {"ros__parameters": plain}}))
+    node.destroy_node()
+    again = LocalizationNode(cli_args=["--ros-args", "--params-file", str(dump)])
+    found = {
+        name: parameter_value_to_python(again.get_parameter(name).get_parameter_value()) for name in names
+    }
+    again.destroy_node()
+    assert found == values
 
 
 def test_an_empty_list_is_read_only_as_any_other_value(context: None) -> None:

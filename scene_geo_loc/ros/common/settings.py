@@ -146,7 +146,12 @@ class LocalizationNodeSettings(CameraSettings):
         0.2, "Time that a pose waits for the transforms at its image's stamp.", "s", True, ge=0, le=10
     )
     fix_timeout: float = setting(
-        2.0, "Time without a pose after which the state is lost.", "s", True, ge=0.1, le=3600
+        2.0,
+        "Time without a pose after which the state is lost; at least two periods of max_rate.",
+        "s",
+        True,
+        ge=0.1,
+        le=3600,
     )
     prior_min_radius: float = setting(
         5.0,
@@ -199,6 +204,11 @@ class LocalizationNodeSettings(CameraSettings):
     )
     localizer: LocalizerSettings = LocalizerSettings()
     tracker: TrackerSettings = TrackerSettings()
+
+    @property
+    def longest_silence_s(self) -> float:
+        """Time without a pose after which the state is lost, seconds; a limited rate allows two periods."""
+        return max(self.fix_timeout, 2.0 / self.max_rate if self.max_rate else 0.0)
 
     @field_validator("transform_rate", "max_rate")
     @classmethod

@@ -60,6 +60,7 @@ class LocalizationNode(ManagedNode):
         self.bond_period_s = bond_period_s(self.settings)
         self.pipeline: LocalizationPipeline | None = None
         self._make_localizer = make_localizer
+        self._opened: tuple[Localizer, ReferenceMap] | None = None
         self._while_open = ExitStack()
         self.add_on_set_parameters_callback(self._on_parameters)
         kind = nav2_service("LoadMap")
@@ -70,7 +71,7 @@ class LocalizationNode(ManagedNode):
         """Opens the map and prepares everything but the camera. Raises SceneGeoLocError."""
         opened = self._make(self.settings)
         self.while_configured.callback(self._close_map)
-        self._open(*opened)
+        self._open(opened)
 
     def activate(self) -> None:
         """Subscribes to the camera and localizes its images from now on."""
@@ -90,10 +91,9 @@ class LocalizationNode(ManagedNode):
         check_datum(settings, reference_map)
         return localizer, reference_map
 
-    def _open(self, localizer: Localizer, reference_map: ReferenceMap) -> None:
-        self.pipeline = LocalizationPipeline(
-            self, lambda: self.settings, localizer, reference_map, self._while_open
-        )
+    def _open(self, opened: tuple[Localizer, ReferenceMap]) -> None:
+        _, reference_map = self._opened = opened
+        self.pipeline = LocalizationPipeline(self, lambda: self.settings, *opened, self._while_open)
         self.get_logger().info(
             f"{reference_map.path}: {len(reference_map)} keyframes; "
             f"poses are in the frame {self.pipeline.map_frame}."
@@ -101,7 +101,7 @@ class LocalizationNode(ManagedNode):
 
     def _close_map(self) -> None:
         self._while_open.close()
-        self.pipeline = None
+        self.pipeline = self._opened = None
 
     def load_map(self, settings: LocalizationNodeSettings) -> None:
         """Opens the map of some settings in place of the present one, in any state of the lifecycle.
@@ -113,13 +113,22 @@ class LocalizationNode(ManagedNode):
         if self.is_finalized:
             raise SceneGeoLocError("The node is shut down: start it again to load a map.")
         opened = self._make(settings)
-        self.settings = settings
-        if self.pipeline is None:
+        before, self.settings = (self._opened, self.settings), settings
+        if self.pipeline is None or before[0] is None:
             return
         is_active = self.pipeline.inputs is not None
+        try:
+            self._replace(opened, is_active)
+        except Exception:
+            self.settings = before[1]
+            self._replace(before[0], is_active)
+            raise
+
+    def _replace(self, opened: tuple[Localizer, ReferenceMap], is_active: bool) -> None:
+        """Closes the open map and opens another one, active or not."""
         self._close(self.while_active)
-        self._close_map()
-        self._open(*opened)
+        self._close(self._while_open)
+        self._open(opened)
         if is_active:
             self.activate()
 

@@ -350,8 +350,8 @@ class LocalizationPipeline:
             progress, lens = self._progress, self.session.lens
             pose_age_s = None if progress.pose_s is None else now_s - progress.pose_s
             has_pose = self._state.state in (State.LOCALIZED, State.DEAD_RECKONED)
-            if has_pose and pose_age_s is not None and pose_age_s > settings.fix_timeout:
-                self._state.set(State.LOST, f"No pose for {settings.fix_timeout:g} s.")
+            if has_pose and pose_age_s is not None and pose_age_s > settings.longest_silence_s:
+                self._state.set(State.LOST, f"No pose for {settings.longest_silence_s:g} s.")
         stamp_age_s = None
         if progress.stamp_ns is not None:
             stamp_age_s = (self._node.get_clock().now().nanoseconds - progress.stamp_ns) / 1e9

@@ -50,7 +50,7 @@ def spinning_node(name: str, domain: int) -> Iterator[Node]:
     """Creates an rclpy node of this process in a domain; its callbacks run in a thread of their own."""
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-    from rclpy.handle import InvalidHandle
+    from rclpy.impl.implementation_singleton import rclpy_implementation
 
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=domain)
@@ -61,7 +61,7 @@ def spinning_node(name: str, domain: int) -> Iterator[Node]:
 
         def spin() -> None:
             # On a busy machine the node may be destroyed before the last callback has ended.
-            with suppress(ExternalShutdownException, InvalidHandle):
+            with suppress(ExternalShutdownException, rclpy_implementation.InvalidHandle):
                 executor.spin()
 
         thread = threading.Thread(target=spin, daemon=True)

@@ -15,6 +15,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rosbags.typesys import Stores, get_typestore
 
+from scene_geo_loc.geometry.datum import Datum, Georeference
 from scene_geo_loc.localization.view.messages import LATCHED
 from scene_geo_loc.localization.view.recording import OTHER_TOPICS
 from scene_geo_loc.ros.localization.node import LocalizationNode
@@ -67,7 +68,13 @@ SETTINGS_IN_3D = {
         "showCovariance",
     },
 }
-PANELS = {"3D", "Image", "Plot", "StateTransitions", "DiagnosticSummary"}
+PANELS = {"3D", "Image", "Plot", "StateTransitions", "DiagnosticSummary", "Tab", "map"}
+
+
+class PlacedMap(FakeMap):
+    """A map with a datum, so that the node publishes where it is on the Earth."""
+
+    georeference = Georeference(Datum(52.0, 5.0, 0.0, 90.0))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +83,7 @@ def node() -> Iterator[LocalizationNode]:
 
     rclpy.init()
     node = LocalizationNode(
-        lambda settings: (FakeLocalizer(), FakeMap()),  # type: ignore[arg-type,return-value]
+        lambda settings: (FakeLocalizer(), PlacedMap()),  # type: ignore[arg-type,return-value]
         parameter_overrides=[Parameter("tracking", value=True)],
     )
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
@@ -144,6 +151,12 @@ def leaves(layout: Any) -> list[str]:
 
 def test_the_layout_of_foxglove_places_each_of_its_panels_once() -> None:
     placed = leaves(LAYOUT["layout"])
+    for name in [name for name in placed if name.startswith("Tab!")]:
+        tabs = LAYOUT["configById"][name]["tabs"]
+        assert 0 <= LAYOUT["configById"][name]["activeTabIdx"] < len(tabs)
+        for tab in tabs:
+            assert tab["title"]
+            placed += leaves(tab["layout"])
     assert sorted(placed) == sorted(LAYOUT["configById"])
     assert {panel.split("!")[0] for panel in placed} <= PANELS
 
@@ -169,6 +182,12 @@ def test_image_panels_show_images(published: dict[str, str]) -> None:
             "sensor_msgs/msg/Image",
             "sensor_msgs/msg/CompressedImage",
         )
+
+
+def test_the_geographic_map_follows_the_position_of_the_robot(published: dict[str, str]) -> None:
+    panel = LAYOUT["configById"]["map!place"]
+    assert published[panel["followTopic"]] == "sensor_msgs/msg/NavSatFix"
+    assert list(panel["topicColors"]) == [panel["followTopic"]]
 
 
 def message_paths() -> list[str]:

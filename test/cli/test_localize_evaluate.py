@@ -116,6 +116,8 @@ def test_evaluate_scores_against_the_truth_of_the_source(bag: Path, room_map: Pa
     assert numbers["localized"] >= 5
     assert numbers["position_median_m"] < 0.3
     assert numbers["wrong_fixes"] == 0
+    assert sum(part["right"] for part in numbers["confidence_calibration"]) == numbers["localized"]
+    assert f"{numbers['localized']} of {numbers['localized']} (expected" in " ".join(result.output.split())
     assert "evening" in result.output
     assert {path.name for path in (tmp_path / "report").iterdir()} == {"index.html", "picture.png"}
     html = (tmp_path / "report" / "index.html").read_text()

@@ -46,13 +46,16 @@ def confidence(
     from scene_geo_loc.cli.options.progress import track
     from scene_geo_loc.cli.results.confidence import print_confidence_benchmark
     from scene_geo_loc.core.atomic import write_json
+    from scene_geo_loc.localization.estimate import LocalizerSettings
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.traversals.opening import open_traversal
 
     found: dict[str, list[ScoredPose]] = {}
     for place, map_folder in map(_named, maps):
-        localizer = Localizer(ReferenceMap.open(map_folder), device=device)
+        # Accepted by the other limits: the confidence is what is tested.
+        settings = LocalizerSettings(min_confidence=0.0)
+        localizer = Localizer(ReferenceMap.open(map_folder), settings, device)
         for other, source in map(_named, sources):
             traversal = open_traversal(source, every=every)
             frames = track(traversal.frames(), len(traversal), f"{source.name} in {map_folder.name}")

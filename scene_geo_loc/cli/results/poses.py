@@ -111,10 +111,8 @@ def print_confidences(bins: Sequence[ConfidenceBin]) -> None:
     from rich.console import Console
 
     doubtful = [part for part in bins if part.below <= DOUBTFUL]
-    parts = [f"{_right(bins)} poses that state a probability are right"]
-    if doubtful:
-        parts.append(f"{_right(doubtful)} of those below {DOUBTFUL:g}")
-    Console(highlight=False).print(f"Confidence: {', '.join(parts)}.")
+    below = f"; below {DOUBTFUL:g}, {_right(doubtful)}" if doubtful else ""
+    Console(highlight=False).print(f"Right poses of those that state a probability: {_right(bins)}{below}.")
 
 
 def _right(bins: Sequence[ConfidenceBin]) -> str:

@@ -80,12 +80,19 @@ class Eye:
     """A perspective view of points of the map.
 
     Args:
-        eye, target: (3,) where the eye is and where it looks, with z upwards.
+        eye, target: (3,) where the eye is and where it looks.
+        up: (3,) unit vector that is upwards in the picture.
     """
 
-    def __init__(self, eye: NDArray[np.float64], target: NDArray[np.float64], fov_deg: float = 60.0) -> None:
+    def __init__(
+        self,
+        eye: NDArray[np.float64],
+        target: NDArray[np.float64],
+        up: NDArray[np.float64],
+        fov_deg: float = 60.0,
+    ) -> None:
         ahead = (target - eye) / np.linalg.norm(target - eye)
-        right = np.cross(ahead, (0.0, 0.0, 1.0))
+        right = np.cross(ahead, up)
         right /= np.linalg.norm(right)
         T_map_eye = np.eye(4)
         T_map_eye[:3, :3] = np.stack([right, np.cross(right, ahead), ahead], axis=1)
@@ -192,13 +199,18 @@ def _draw_scene(axes: Axes, shown: _Shown) -> None:
     pose = shown.last[POSE_WITH_COVARIANCE].pose.pose
     T_map_base = from_quaternion(_xyz(pose.position), (*_xyz(pose.orientation), pose.orientation.w))
     scale_m = _scale(shown)
+    # Maps of recordings without ROS may have any axis upright: it is the one nearest to the pose's z axis.
+    axis = int(np.abs(T_map_base[:3, 2]).argmax())
+    up = np.zeros(3)
+    up[axis] = np.sign(T_map_base[axis, 2])
     # A camera that looks up or down has the top of its image ahead.
-    ahead = max((T_map_base[:3, axis] * (1, 1, 0) for axis in (0, 2)), key=np.linalg.norm)
+    flat = [T_map_base[:3, i] - (T_map_base[:3, i] @ up) * up for i in (0, 2)]
+    ahead = max(flat, key=lambda direction: float(np.linalg.norm(direction)))
     ahead /= np.linalg.norm(ahead)
     place = T_map_base[:3, 3]
-    around = scale_m * np.stack([ahead, np.cross((0.0, 0.0, 1.0), ahead), (0.0, 0.0, 1.0)], axis=1)
-    eye = Eye(place + around @ EYE, place + around @ TARGET)
-    _draw_ground(axes, eye, place, scale_m)
+    around = scale_m * np.stack([ahead, np.cross(up, ahead), up], axis=1)
+    eye = Eye(place + around @ EYE, place + around @ TARGET, up)
+    _draw_ground(axes, eye, place, up, scale_m)
     keyframes = _columns(shown.last[KEYFRAMES])
     _draw_points(axes, eye, _positions(keyframes), _hex(KEYFRAME), 60 * scale_m)
     for topic, alpha in ((KEYFRAME_VIEWS, 0.8), (MATCH_LINES, 0.14)):
@@ -247,17 +259,25 @@ def _scale(shown: _Shown) -> float:
     return 2 * float(np.linalg.norm(np.subtract(_xyz(points[1]), _xyz(points[0]))))
 
 
-def _draw_ground(axes: Axes, eye: Eye, place: NDArray[np.float64], scale_m: float) -> None:
+def _draw_ground(
+    axes: Axes, eye: Eye, place: NDArray[np.float64], up: NDArray[np.float64], scale_m: float
+) -> None:
     """Draws a grid at the height of the map's origin, or below the camera where that is far away."""
-    height = 0.0 if abs(place[2]) < 5 * scale_m else place[2] - 2 * scale_m
-    cell = 10.0 ** np.ceil(np.log10(scale_m))
-    middle = np.round(place[:2] / cell) * cell
-    steps = cell * np.arange(-12, 13)
-    far = 12 * cell
+    height_m = float(place @ up)
+    if not 0 < height_m < 5 * scale_m:
+        place = place - 2 * scale_m * up
+        height_m = 0.0
+    cell_m = 10.0 ** np.ceil(np.log10(scale_m))
+    across, along = np.eye(3)[up == 0]
+    middle = (place - height_m * up) * np.abs(up) + np.round(place / cell_m) * cell_m * (up == 0)
+    steps = cell_m * np.arange(-12, 13)[:, None]
+    far = steps[-1]
     ends = [
-        [(middle[0] + a, middle[1] - far, height), (middle[0] + a, middle[1] + far, height)] for a in steps
-    ] + [[(middle[0] - far, middle[1] + a, height), (middle[0] + far, middle[1] + a, height)] for a in steps]
-    axes.add_collection(LineCollection(list(eye.lines(np.array(ends))), colors=FAINT, lw=0.6, alpha=0.6))
+        np.stack([middle + steps * one - far * other, middle + steps * one + far * other], axis=1)
+        for one, other in ((across, along), (along, across))
+    ]
+    lines = eye.lines(np.concatenate(ends))
+    axes.add_collection(LineCollection(list(lines), colors=FAINT, lw=0.6, alpha=0.6))
 
 
 def _draw_points(axes: Axes, eye: Eye, xyz: NDArray[np.float64], colours: Any, size: float) -> None:

@@ -13,7 +13,7 @@ from scene_geo_loc.plots.view_picture import Eye
 @pytest.fixture
 def eye() -> Eye:
     """An eye at (0, -10, 0) that looks along y, and sees 45 degrees up and down."""
-    return Eye(np.array([0.0, -10.0, 0.0]), np.zeros(3), fov_deg=90.0)
+    return Eye(np.array([0.0, -10.0, 0.0]), np.zeros(3), np.array([0.0, 0.0, 1.0]), fov_deg=90.0)
 
 
 def test_points_are_seen_right_of_and_above_the_middle_and_none_behind_the_eye(eye: Eye) -> None:

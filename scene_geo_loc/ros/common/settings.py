@@ -246,6 +246,10 @@ class MapBuilderNodeSettings(CameraSettings):
     depth_topic: OptionalTopicName = setting(
         "", "Depth images registered to the camera, with the same stamps; empty: none."
     )
+    gps_topic: OptionalTopicName = setting(
+        "",
+        "A sensor_msgs/NavSatFix topic, whose positions give the map its datum; empty: none.",
+    )
     pose_timeout: float = setting(
         1.0,
         "Time that an image or scan waits for its pose and depth image before it is dropped; "

@@ -12,7 +12,7 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, NavSatFix, PointCloud2
 
 from scene_geo_loc.geometry.pose import Pose, from_quaternion
 from scene_geo_loc.geometry.transform_tree import TransformTree, TransformUnavailable
@@ -23,12 +23,14 @@ from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PoseSynchronizer
 from scene_geo_loc.ros.common.sensor_subscription import SensorSubscription
 from scene_geo_loc.ros.common.transforms import TransformListener
 from scene_geo_loc.ros.map_builder.live_sources import LiveSources
+from scene_geo_loc.ros.map_builder.satellite_positions import Position, SatellitePositions
 from scene_geo_loc.traversals.frame import Frame, Scan
 from scene_geo_loc.traversals.messages.camera_info import CameraInfoSeries, intrinsics_of, is_rectified
 from scene_geo_loc.traversals.messages.clouds import PointCloud, cloud_of, deskew, last_stamp_ns
 from scene_geo_loc.traversals.messages.depth import DepthDecoder
 from scene_geo_loc.traversals.messages.optical_frame import optical_frame
 from scene_geo_loc.traversals.messages.registered_depth import registered_depth
+from scene_geo_loc.traversals.messages.satellite import fix_of
 from scene_geo_loc.traversals.messages.transforms import frame_name
 from scene_geo_loc.traversals.sources import Role, summary_of
 
@@ -47,6 +49,8 @@ IMAGE_DEPTH, SCAN_DEPTH, POSE_DEPTH = 50, 100, 1000
 """Messages that wait for the executor while the builder has the processor."""
 DEPTH_IMAGES = 200
 """Limit on depth images that wait for their images."""
+POSITION_BYTES = 200
+"""Memory of a position that waits."""
 IDLE_S = 0.02
 
 
@@ -64,6 +68,7 @@ class BuilderInput:
     Args:
         on_defect: called with an unexpected exception of an image or scan; the thread continues.
         live_sources: counts what arrives.
+        positions: receives the positions of `gps_topic`.
 
     Attributes:
         problem: sentence on what an image or scan last waited for and did not get, or "".
@@ -78,11 +83,12 @@ class BuilderInput:
         counters: Counters,
         on_defect: Callable[[Exception], None],
         live_sources: LiveSources,
+        positions: SatellitePositions,
     ) -> None:
         self.problem = ""
         self._node, self._settings, self._map_frame = node, settings, map_frame
         self._builder, self._counters, self._on_defect = builder, counters, on_defect
-        self._live_sources = live_sources
+        self._live_sources, self._positions = live_sources, positions
         self._order = StampOrder()
         self._tree = TransformTree(CACHE_S)
         self._synchronizer: PoseSynchronizer[Any] = PoseSynchronizer(
@@ -119,6 +125,9 @@ class BuilderInput:
             beside = settings.depth_topic.rpartition("/")[0]
             info_topic = f"{beside}/camera_info" if beside else "camera_info"
             self._subscribe(CameraInfo, info_topic, self._on_depth_info, IMAGE_DEPTH)
+        if settings.gps_topic:
+            live_sources.expect(Role.SATELLITE, settings.gps_topic, "gps_topic")
+            self._subscribe(NavSatFix, settings.gps_topic, self._on_fix, SCAN_DEPTH)
         self._closed, self._starts_over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._feed, name="builder", daemon=True)
         self._thread.start()
@@ -153,6 +162,7 @@ class BuilderInput:
 
     def _start_over(self) -> None:
         self._starts_over.set()
+        self._positions.clear()
         self._synchronizer.clear()
         self._depths.clear()
         self._tree.clear()
@@ -193,6 +203,18 @@ class BuilderInput:
         if not self._synchronizer.add(stamp_to_ns(message.header.stamp), Sweep(message), size):
             self._counters.add(Event.DROPPED)
 
+    def _on_fix(self, message: NavSatFix) -> None:
+        topic = self._settings.gps_topic
+        self._live_sources.add(topic, message)
+        stamp_ns, frame = stamp_to_ns(message.header.stamp), frame_name(message.header.frame_id)
+        try:
+            position = Position(stamp_ns, frame, fix_of(message))
+        except ValueError as error:
+            self._counters.add_bad(BadMessage(BadReason.SATELLITE, f"{topic}: {error}"))
+            return
+        if not self._synchronizer.add(stamp_ns, position, POSITION_BYTES):
+            self._counters.add(Event.DROPPED)
+
     def _on_depth(self, message: Image) -> None:
         self._live_sources.add(self._settings.depth_topic, message)
         self._depths[stamp_to_ns(message.header.stamp)] = message
@@ -230,8 +252,17 @@ class BuilderInput:
     def _use(self, item: Any) -> None:
         if isinstance(item, Sweep):
             self._use_scan(item)
+        elif isinstance(item, Position):
+            self._use_position(item)
         else:
             self._use_image(item)
+
+    def _use_position(self, position: Position) -> None:
+        """Keeps a position with the pose of its antenna; without one on TF, with that of the robot."""
+        frame = position.frame
+        if not self._tree.connects(self._map_frame, frame):
+            frame = self._settings.base_frame
+        self._positions.add(position, self._lookup(frame, position.stamp_ns))
 
     def _use_scan(self, sweep: Sweep, is_last_chance: bool = False) -> None:
         """Gives the builder the points of a sweep at times of known poses, as the reader of a recording does.
@@ -286,7 +317,7 @@ class BuilderInput:
         self.problem = reason
         if isinstance(item, Sweep):
             self._use_scan(item, is_last_chance=True)
-        else:
+        elif not isinstance(item, Position):
             self._counters.add(BadReason.IMAGE_TIMED_OUT)
 
     def _T_map_camera(self, camera_frame: str, stamp_ns: int) -> Pose:

@@ -29,6 +29,7 @@ _KINDS: dict[Role, tuple[str, ...]] = {
         "geometry_msgs/msg/TransformStamped",
     ),
     Role.LIDAR: ("sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/LaserScan"),
+    Role.SATELLITE: ("sensor_msgs/msg/NavSatFix",),
 }
 """Types of the messages that can serve a role."""
 

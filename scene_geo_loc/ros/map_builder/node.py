@@ -13,7 +13,8 @@ from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from std_srvs.srv import Trigger
 
-from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.errors import GeodesyError, SceneGeoLocError
+from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.localization.self_measurement import measure_map
 from scene_geo_loc.mapping.builder import MapBuilder
 from scene_geo_loc.ros.common import parameters
@@ -24,7 +25,9 @@ from scene_geo_loc.ros.common.running import autostart, run, spin
 from scene_geo_loc.ros.common.settings import MapBuilderNodeSettings, bond_period_s
 from scene_geo_loc.ros.map_builder.input import BuilderInput
 from scene_geo_loc.ros.map_builder.live_sources import LiveSources
+from scene_geo_loc.ros.map_builder.satellite_positions import SatellitePositions
 from scene_geo_loc.traversals.opening import open_traversal
+from scene_geo_loc.traversals.satellite import georeference_of
 from scene_geo_loc.traversals.sources import sources_of, summary_of
 
 
@@ -72,6 +75,7 @@ class MapBuilderNode(ManagedNode):
         self._builder = self._make(self.settings, self.map_frame, f"live: {self.settings.image_topic}")
         close(self._abandon)
         self._live_sources = LiveSources(self, self.settings)
+        self._positions = SatellitePositions(self.settings.gps_topic)
         if self._builder.resumed_keyframes:
             self.get_logger().info(f"Continuing after {self._builder.resumed_keyframes} keyframes.")
         close(DiagnosticsPublisher(self, "map", self._report).close)
@@ -109,6 +113,7 @@ class MapBuilderNode(ManagedNode):
             self.counters,
             self._on_defect,
             self._live_sources,
+            self._positions,
         )
 
     def _on_clock_jump(self) -> None:
@@ -127,6 +132,7 @@ class MapBuilderNode(ManagedNode):
         was_active = self._input is not None
         self._stop()
         self._builder.sources = self._live_sources.sources()
+        self._builder.georeference = self._georeference()
         try:
             self._saved = self._builder.finish()
         except SceneGeoLocError as error:
@@ -140,6 +146,16 @@ class MapBuilderNode(ManagedNode):
         self._builder = None
         self.get_logger().info(response.message)
         return response
+
+    def _georeference(self) -> Georeference | None:
+        """Returns the datum by the positions; None, with a warning, where they give none."""
+        if not self.settings.gps_topic:
+            return None
+        try:
+            return self._positions.georeference()
+        except GeodesyError as error:
+            self.get_logger().warning(f"The map gets no datum. {error}")
+            return None
 
     def _on_defect(self, error: Exception) -> None:
         self.counters.add(Event.FAILED)
@@ -217,6 +233,7 @@ def build_from_bag(node: MapBuilderNode) -> int:
     )
     builder = make_builder(settings, settings.map_frame or traversal.map_frame, traversal.name)
     builder.sources = sources_of(traversal)
+    builder.georeference = georeference_of(traversal)
     logger.info(f"{traversal.name}: {summary_of(builder.sources)}")
 
     def on_progress(done: int, total: int) -> None:

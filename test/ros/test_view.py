@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from camera_robot import T_BASE_CAMERA, T_MAP_BASE, Robot
@@ -21,6 +22,8 @@ from scene_geo_loc.localization.view.messages import (
     MATCH_LINES,
     MATCHES,
     PATH,
+    PICTURE,
+    PICTURE_JPEG,
     POSITION,
     SELECTED,
     THUMBNAIL,
@@ -107,6 +110,17 @@ def test_nothing_is_made_without_a_subscriber_and_what_is_made_then_shows_the_es
     robot.send()
     robot.world.wait(lambda: [one.action for one in ellipsoids[1:]] == [DELETE], "the ellipsoid to go")
     robot.world.wait(lambda: [one.action for one in lines[1:]] == [DELETE], "the lines to go")
+
+
+def test_the_picture_of_the_matches_is_published_raw_and_as_jpeg(robot: Robot) -> None:
+    pictures, jpegs = listen(robot, PICTURE, PICTURE_JPEG)
+    robot.send()
+    robot.world.wait(lambda: pictures and jpegs, "both pictures")
+    picture, jpeg = pictures[0], jpegs[0]
+    decoded = cv2.imdecode(np.frombuffer(jpeg.data, np.uint8), cv2.IMREAD_COLOR)
+    assert decoded.shape == (picture.height, picture.width, 3)
+    assert picture.header.frame_id == jpeg.header.frame_id == "camera_optical_frame"
+    assert (picture.encoding, picture.step) == ("rgb8", 3 * picture.width)
 
 
 def test_keyframes_and_the_path_reach_late_subscribers(robot: Robot) -> None:

@@ -27,6 +27,7 @@ from scene_geo_loc.cli.describe import describe
 from scene_geo_loc.cli.evaluate import evaluate
 from scene_geo_loc.cli.export import export
 from scene_geo_loc.cli.localize import localize
+from scene_geo_loc.cli.map.align import align
 from scene_geo_loc.cli.map.build import build
 from scene_geo_loc.cli.map.georeference import georeference
 from scene_geo_loc.cli.map.info import info
@@ -58,7 +59,7 @@ COMMANDS: tuple[Command, ...] = (
     bench,
 )
 GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
-    "map": ("Build reference maps, and look into them.", (build, info, verify, georeference)),
+    "map": ("Build reference maps, and look into them.", (build, info, verify, georeference, align)),
     "benchmark": (
         "Compare descriptors and pose methods with the papers' tables, matchers on real images, and the "
         "probabilities of poses with how often they are right.",

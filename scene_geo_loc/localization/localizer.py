@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import InferenceError, MapError
 from scene_geo_loc.core.parallel import available_cores
@@ -194,6 +195,11 @@ class Localizer:
         query.matches = self._match(features, others, query.input_size)
         query.blocks = block_count(features.pixels, self._block_px)
         return self.verifier.verify(self._solve([query]), [query], RESIDUALS_ONLY)
+
+    def points_of(self, keyframe: int) -> NDArray[np.float64]:
+        """Returns the points (N, 3) in the map of a keyframe's features whose depth is known."""
+        points = self._keyframes.all_features(keyframe).points_map
+        return points[np.isfinite(points).all(axis=1)]
 
     def look(
         self,

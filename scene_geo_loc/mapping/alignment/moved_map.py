@@ -1,0 +1,79 @@
+"""A copy of a reference map in another frame."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.partial import PartialFolder
+from scene_geo_loc.geometry.datum import Datum, Georeference
+from scene_geo_loc.geometry.pose import Pose, inverse, to_quaternion, transform
+from scene_geo_loc.mapping.map_info import FileRecord, sha256_of, write_info
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+
+KEYFRAMES = "keyframes.parquet"
+
+
+def write_moved_map(reference_map: ReferenceMap, out: Path, T_new_map: Pose) -> None:
+    """Writes a map whose poses, and datum, are those of another frame.
+
+    The large files are the same ones under a second name where the file system allows that.
+
+    Args:
+        out: folder of the new map; it must not exist.
+        T_new_map: pose of the old map's frame in the new one.
+
+    Raises MapError where nothing can be written there.
+    """
+    info = reference_map.info
+    poses = T_new_map @ reference_map.T_map_camera
+    values = np.c_[poses[:, :3, 3], to_quaternion(poses)]
+    with pq.ParquetFile(reference_map.path / KEYFRAMES) as file:
+        table = file.read()
+    for column, name in enumerate(("x", "y", "z", "qx", "qy", "qz", "qw")):
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, table.schema.field(at), pa.array(values[:, column]))
+    georeference = info.georeference and _moved(info.georeference, T_new_map)
+    if out.exists():
+        raise MapError(f"{out} exists already: name another folder.")
+    output = PartialFolder(out, "reference map", error=MapError)
+    folder = output.begin()
+    try:
+        for name in info.files:
+            if name == KEYFRAMES:
+                pq.write_table(table, folder / name)
+            else:
+                _copy(reference_map.path / name, folder / name)
+        keyframes = FileRecord(
+            bytes=(folder / KEYFRAMES).stat().st_size, sha256=sha256_of(folder / KEYFRAMES)
+        )
+        changed = {"files": {**info.files, KEYFRAMES: keyframes}, "georeference": georeference}
+        write_info(folder, info.model_copy(update=changed))
+    except OSError as error:
+        output.discard()
+        raise MapError(f"{out} cannot be written: {error.strerror or error}.") from error
+    output.publish()
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _moved(georeference: Georeference, T_new_map: Pose) -> Georeference:
+    datum = Datum.of_ecef(georeference.datum.T_ecef_map @ inverse(T_new_map))
+    fit = georeference.fit
+    if fit is not None:
+        x, y, z = (float(value) for value in transform(T_new_map, np.array(fit.centre_m)))
+        fit = replace(fit, centre_m=(x, y, z))
+    return replace(georeference, datum=datum, fit=fit)

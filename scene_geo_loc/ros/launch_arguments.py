@@ -73,8 +73,13 @@ def managed_node(
     executable: str,
     settings: type[BaseModel],
     remappings: Iterable[tuple[str, str]] = (),
+    params_files: Iterable[str] = (),
 ) -> Node:
     """Returns the node with its parameter file, and above it the arguments that are given.
+
+    Args:
+        remappings: of its topics and services.
+        params_files: further parameter files, which win over the first.
 
     Raises SceneGeoLocError where there is no such parameter file.
     """
@@ -87,6 +92,7 @@ def managed_node(
         namespace=given_value(context, "namespace"),
         parameters=[
             str(_params_file(context)),
+            *params_files,
             {n: ParameterValue(LaunchConfiguration(n), value_type=kind) for n, kind in given.items()},
         ],
         remappings=[*tf_remappings(context), *remappings],

@@ -26,6 +26,7 @@ from rcl_interfaces.srv import GetParameters
 from rclpy._rclpy_pybind11 import NodeNameNonExistentError
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
+from std_srvs.srv import SetBool
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
@@ -352,6 +353,43 @@ def test_one_of_node_and_filter_sends_map_to_odom(
         assert f"odometry/filtered:=odometry/{name}" in line
         assert "odom:=/wheels" in line
         assert "/tf:=tf" in line
+
+
+def test_nav2_manages_the_node_in_place_of_amcl(environment: dict[str, str], tmp_path: Path) -> None:
+    nav2 = with_stub(environment, tmp_path, "nav2_map_server", "map_server")
+    nav2 = with_stub(nav2, tmp_path / "manager", "nav2_lifecycle_manager", "lifecycle_manager")
+    values = launched_parameters(
+        nav2,
+        "nav2_localization.launch.py",
+        "/robot1/localization_node",
+        ["autostart", "publish_tf"],
+        namespace="robot1",
+        grid="~/office.yaml",
+        params_file=Path(environment["PREFIX"]) / "share/scene_geo_loc/config/localization.yaml",
+    )
+    assert values == [False, "map_to_odom"]
+    server, manager = ((folder / "arguments").read_text() for folder in (tmp_path, tmp_path / "manager"))
+    assert "__node:=map_server" in server
+    assert "__node:=lifecycle_manager_localization" in manager
+    for arguments in (server, manager):
+        assert "nav2_localization.yaml" in arguments
+        assert "__ns:=/robot1" in arguments
+
+
+def test_autoware_finds_the_node_under_its_own_names(environment: dict[str, str], demo: Path) -> None:
+    names = {
+        "/localization/pose_estimator/pose_with_covariance",
+        "/localization/pose_estimator/pose",
+        "/sensing/gnss/pose_with_covariance",
+    }
+    with (
+        spinning_node("graph_reader", int(environment["ROS_DOMAIN_ID"])) as reader,
+        started(environment, "autoware.launch.py", map=demo / "map") as process,
+    ):
+        wait_for(lambda: names <= topics_of(reader, "/"))
+        client = reader.create_client(SetBool, "/localization/pose_estimator/trigger_node")
+        assert client.wait_for_service(100.0)
+        interrupt(process)
 
 
 def test_a_replay_of_a_recording_that_is_missing_ends_with_exit_code_1(

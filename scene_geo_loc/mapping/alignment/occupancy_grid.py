@@ -97,7 +97,7 @@ def _grey(path: Path) -> NDArray[np.float64]:
 
 
 def _number(path: Path, values: dict[str, Any], name: str) -> float:
-    value = values.get(name)
+    value: Any = values.get(name)
     if not _is_number(value):
         raise GridError(f"The {name} in {path} is {value!r}; it must be a number.")
     return float(value)

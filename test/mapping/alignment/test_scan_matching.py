@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -12,17 +13,19 @@ from numpy.typing import NDArray
 from scene_geo_loc.mapping.alignment.occupancy_grid import OccupancyGrid
 from scene_geo_loc.mapping.alignment.scan_matching import Alignment, align, wall_points
 
+Walls = Sequence[tuple[tuple[float, float], tuple[float, float]]]
+
 RESOLUTION = 0.05
 ORIGIN = (-3.0, -2.0, 0.3)
-WALLS = [
+WALLS: Walls = [
     *[((1, 1), (21, 1)), ((21, 1), (21, 13)), ((21, 13), (1, 13)), ((1, 13), (1, 1))],
     *[((9, 1), (9, 6)), ((9, 8), (9, 13)), ((9, 8), (15, 8)), ((15, 13), (15, 10)), ((1, 6), (4, 6))],
 ]
 """Walls of a storey in metres, in the frame of the grid's corner."""
-SQUARE = [((1, 1), (11, 1)), ((11, 1), (11, 11)), ((11, 11), (1, 11)), ((1, 11), (1, 1))]
+SQUARE: Walls = [((1, 1), (11, 1)), ((11, 1), (11, 11)), ((11, 11), (1, 11)), ((1, 11), (1, 1))]
 
 
-def grid_of(walls: list[tuple[tuple[float, float], tuple[float, float]]]) -> OccupancyGrid:
+def grid_of(walls: Walls) -> OccupancyGrid:
     """A grid in which everything between the walls is free."""
     size = (15.0, 23.0)
     cells = np.zeros([round(side / RESOLUTION) for side in size], np.uint8)
@@ -36,9 +39,7 @@ def grid_of(walls: list[tuple[tuple[float, float], tuple[float, float]]]) -> Occ
     return OccupancyGrid(cells > 0, (inside > 0) & (cells == 0), RESOLUTION, ORIGIN)
 
 
-def seen(
-    walls: list[tuple[tuple[float, float], tuple[float, float]]], rng: np.random.Generator
-) -> NDArray[np.float64]:
+def seen(walls: Walls, rng: np.random.Generator) -> NDArray[np.float64]:
     """Points on walls with noise of 3 cm, and a tenth of them anywhere, in the frame of the grid's corner."""
     points = []
     for start, end in walls:
@@ -57,7 +58,7 @@ def in_map(points: NDArray[np.float64], x: float, y: float, yaw: float) -> NDArr
 
 
 def aligned(
-    walls: list[tuple[tuple[float, float], tuple[float, float]]],
+    walls: Walls,
     grid: OccupancyGrid,
     pose: tuple[float, float, float],
     path: list[tuple[float, float]],

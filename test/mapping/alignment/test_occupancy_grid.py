@@ -22,9 +22,9 @@ VALUES: dict[str, Any] = {
 }
 
 
-def write(folder: Path, image: Any = ((0, 205, 254), (254, 254, 254)), **changed: Any) -> Path:
+def write(folder: Path, pixels: Any = ((0, 205, 254), (254, 254, 254)), **changed: Any) -> Path:
     values = {name: value for name, value in (VALUES | changed).items() if value is not None}
-    cv2.imwrite(str(folder / "plan.pgm"), np.array(image, np.uint8))
+    cv2.imwrite(str(folder / "plan.pgm"), np.array(pixels, np.uint8))
     (folder / "plan.yaml").write_text(yaml.safe_dump(values))
     return folder / "plan.yaml"
 
@@ -39,7 +39,7 @@ def test_black_is_occupied_white_is_free_and_the_first_row_is_the_farthest(tmp_p
 
 @pytest.mark.parametrize(
     ("changed", "occupied"),
-    [({"negate": 1}, 5), ({"mode": "raw", "image": "plan.pgm", "pixels": ((0, 100, 65), (50, 255, 7))}, 2)],
+    [({"negate": 1}, 5), ({"mode": "raw", "pixels": ((0, 100, 65), (50, 255, 7))}, 2)],
 )
 def test_grids_may_be_negated_or_raw(tmp_path: Path, changed: dict[str, Any], occupied: int) -> None:
     pixels = changed.pop("pixels", ((0, 205, 254), (254, 254, 254)))

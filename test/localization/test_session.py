@@ -87,6 +87,16 @@ def test_a_given_prior_comes_before_the_tracker_s() -> None:
     assert session.localizer.priors == [prior]  # type: ignore[attr-defined]
 
 
+def test_the_region_of_an_independent_sensor_is_searched_where_there_is_no_prior() -> None:
+    session, prior, region = session_of(LOST, LOST), PosePrior(HERE, 3.0), PosePrior(HERE, 30.0)
+    by_sensor = session.measure(0, [], region=region)
+    # It does not follow from earlier poses, so that the estimate counts as one in the whole map.
+    assert (by_sensor.prior, by_sensor.region) == (None, region)
+    by_prior = session.measure(0, [], prior, region=region)
+    assert (by_prior.prior, by_prior.region) == (prior, None)
+    assert session.localizer.priors == [region, prior]  # type: ignore[attr-defined]
+
+
 def test_a_measurement_changes_nothing_until_it_is_taken_in() -> None:
     session = session_of(*[FOUND] * 7, tracker=Tracker())
     for i in range(3):

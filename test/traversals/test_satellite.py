@@ -206,6 +206,7 @@ class Message:
         np.zeros(9),
         -np.eye(3).ravel(),
         np.diag([1e14, 1.0, 1.0]).ravel(),
+        np.full(9, 1e308),
         np.array([[1.0, 5, 0], [5, 1, 0], [0, 0, 1]]).ravel(),
     ],
 )

@@ -39,7 +39,7 @@ class SatelliteFix:
         if self.covariance_enu is None:
             return np.nan, np.nan
         variances = np.diag(self.covariance_enu)
-        return float(np.sqrt(variances[:2].mean())), float(np.sqrt(variances[2]))
+        return float(np.sqrt(variances[:2].mean())), float(np.sqrt(max(variances[2], 0.0)))
 
 
 def fix_of(message: Any) -> SatelliteFix:
@@ -61,7 +61,6 @@ def fix_of(message: Any) -> SatelliteFix:
 
 
 def _is_covariance(covariance: NDArray[np.float64]) -> bool:
-    if not np.isfinite(covariance).all() or not (np.diag(covariance)[:2] > 0).all():
+    if not (np.abs(covariance) < _MAX_SIGMA_M**2).all() or not (np.diag(covariance)[:2] > 0).all():
         return False
-    symmetric = (covariance + covariance.T) / 2
-    return bool(np.linalg.eigvalsh(symmetric)[0] > -1e-6 and np.diag(covariance).max() < _MAX_SIGMA_M**2)
+    return bool(np.linalg.eigvalsh((covariance + covariance.T) / 2)[0] > -1e-6)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.geometry.datum import Datum
 
 pytest.importorskip("embreex")
 
@@ -52,6 +53,42 @@ def test_a_bag_keeps_its_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(drive, "simulate", record)
     assert "10 frames, 320 m in 1 s" in simulate(tmp_path / "bag", "--start", "5").output
+
+
+def test_the_errors_of_gps_and_the_place_of_the_town_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scene_geo_loc.simulation.recordings import drive
+    from scene_geo_loc.simulation.vehicle.satellite import GpsSettings
+
+    given: list[GpsSettings] = []
+
+    def record(out: Path, settings: drive.DriveSettings, **_: object) -> drive.DriveSummary:
+        given.append(settings.gps)
+        return drive.DriveSummary(10, 1.0, settings.length)
+
+    monkeypatch.setattr(drive, "simulate", record)
+    simulate(tmp_path / "plain")
+    simulate(
+        tmp_path / "bag",
+        *("--gps", "noise=0.5,wander=0, bias=100:-20, outliers=0.1,drop-outs=0.2"),
+        *("--datum", "48,11,500,25"),
+    )
+    town = Datum(48.0, 11.0, 500.0, 25.0)
+    assert given == [GpsSettings(), GpsSettings(town, 0.5, 0.0, (100.0, -20.0), 0.1, drop_out_share=0.2)]
+
+
+@pytest.mark.parametrize(
+    ("gps", "words"),
+    [
+        ("bais=3", "'bais' is none of noise, wander, bias, outliers, drop-outs"),
+        ("noise=much", "could not convert"),
+        ("bias=100", "'bias=100' has 1 numbers"),
+        ("outliers=2", "shares 0 to 1"),
+    ],
+)
+def test_errors_of_gps_that_cannot_be_are_refused(tmp_path: Path, gps: str, words: str) -> None:
+    assert words in refused(simulate(tmp_path / "bag", "--gps", gps))
 
 
 def test_a_simulator_without_its_ray_caster_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

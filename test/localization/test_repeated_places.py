@@ -29,9 +29,9 @@ class RowOfPlaces(Room):
 
     HALF = np.array([12.0, 1.8, 1.5])
 
-    def __init__(self, with_numbers: bool) -> None:
+    def __init__(self, with_numbers: bool, numbers_seed: int = 1) -> None:
         super().__init__()
-        rng = np.random.default_rng(1)
+        rng = np.random.default_rng(numbers_seed)
         tile = round(PERIOD_M * self.TEXELS_PER_M)
         for side in range(2, 6):
             wall = self.walls[side]
@@ -82,3 +82,10 @@ def test_equal_cars_in_numbered_bays_are_told_apart_by_the_numbers(tmp_path: Pat
     assert len(found) >= 4
     for estimate, frame in found:
         assert position_error_m(estimate.T_map_base, frame.T_map_camera) < 0.3
+
+
+def test_bays_with_other_numbers_are_not_taken_for_mapped_ones(tmp_path: Path) -> None:
+    localizer = RowOfPlaces(with_numbers=True).localizer(tmp_path)
+    not_mapped = RowOfPlaces(with_numbers=True, numbers_seed=2)
+    for x in PLACES:
+        assert localizer.localize(not_mapped.at(x)).status is not Status.LOCALIZED

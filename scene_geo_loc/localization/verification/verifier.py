@@ -35,7 +35,8 @@ PRECISE = 1 / 3
 """Largest error of a match that agrees precisely, as a share of an inlier's largest error."""
 
 RIVAL_SIMILARITY = 0.95
-"""Least similarity of a keyframe of a rival place, as a multiple of that of the best keyframe of the pose."""
+"""Least similarity of a keyframe that is matched as one of a rival place, as a multiple of that of the best
+keyframe of the pose."""
 
 RIVAL_SHARE = 0.6
 """Least number of inliers of a rival's keyframe, as a multiple of those of the pose's best keyframe."""
@@ -222,29 +223,26 @@ class Verifier:
     def _rival(
         self, solution: Solution, queries: Sequence[QueryMatches]
     ) -> tuple[Pose, tuple[int, int]] | None:
-        """Returns a pose elsewhere that keyframes as similar as the solution's agree with as well, or None.
+        """Returns a pose elsewhere that other keyframes agree with as well as the solution's, or None.
 
         Keyframes of another place that looks the same support a pose of their own, and not the solution.
 
         Returns:
             The pose, and the inliers of the best keyframe of the solution and of the rival.
         """
-        best, least_similarity = 0, 0.0
+        best = most_of_rival = 0
         unsupporting = []
         for query in queries:
             # Also of keyframes that the solution was not found from.
             inlier = query.geometry.errors(solution.T_map_base) <= self._max_error_px
             counted = [c for c in query.counted(inlier) if c.matches]
             most = max((c.inliers for c in counted), default=0)
-            supporting = [c.similarity for c in counted if 2 * c.inliers >= most > 0]
-            least_similarity = RIVAL_SIMILARITY * max(supporting, default=np.inf)
             best = max(best, most)
-            rivals = [
-                c.keyframe for c in counted if 10 * c.inliers < most and c.similarity >= least_similarity
-            ]
-            unsupporting.append(np.isin(query.matches.keyframe, rivals))
+            rivals = [c for c in counted if 10 * c.inliers < most]
+            most_of_rival = max([most_of_rival, *(c.matches for c in rivals)])
+            unsupporting.append(np.isin(query.matches.keyframe, [c.keyframe for c in rivals]))
         needed = max(MIN_RIVAL_INLIERS, RIVAL_SHARE * best)
-        if max(int(mask.sum()) for mask in unsupporting) < needed:
+        if most_of_rival < needed:
             return None
         matches = [query.geometry for query in queries]
         rival = propose(matches, unsupporting, self._max_error_px, only_voters=True, effort=FIRST_SEARCH)

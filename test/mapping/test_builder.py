@@ -71,6 +71,20 @@ def test_after_a_jump_back_in_time_waiting_keyframes_do_not_stop_the_build(
     assert not builder.progress.skipped.counts
 
 
+def test_a_resumed_build_takes_earlier_frames_where_time_started_over(room: Room, tmp_path: Path) -> None:
+    frames = room.drive(6)
+    interrupted = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    for frame in frames[3:]:
+        interrupted.add_frame(frame)
+    interrupted.abandon()
+    resumed = MapBuilder(tmp_path / "map", EVERY_FRAME, device="cpu")
+    assert resumed.resumed_keyframes == 3
+    resumed.start_over()
+    for frame in frames[:3]:
+        resumed.add_frame(frame)
+    assert len(ReferenceMap.open(resumed.finish())) == 6
+
+
 def test_the_same_frames_give_the_same_map(room: Room, tmp_path: Path) -> None:
     build(tmp_path / "a", room.drive(5))
     build(tmp_path / "b", room.drive(5))

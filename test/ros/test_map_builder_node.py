@@ -288,6 +288,15 @@ def test_images_and_scans_reach_the_builder_in_order_of_time(world: Any, picture
     assert drive.builder.order == sorted(drive.builder.order)
 
 
+def test_a_build_that_is_continued_takes_frames_of_an_earlier_time(context: None) -> None:
+    builder = FakeBuilder()
+    builder.resumed_keyframes = 5
+    node = MapBuilderNode(lambda *_: builder)  # type: ignore[arg-type,return-value]
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert builder.started_over
+    node.destroy_node()
+
+
 def test_stamps_that_jump_back_start_the_builder_over(world: Any, picture: np.ndarray) -> None:
     drive = Drive(world, picture)
     drive.transform(START + 5 * SECOND)

@@ -78,6 +78,8 @@ class MapBuilderNode(ManagedNode):
         self._positions = SatellitePositions(self.settings.gps_topic)
         if self._builder.resumed_keyframes:
             self.get_logger().info(f"Continuing after {self._builder.resumed_keyframes} keyframes.")
+            # Live frames come once: earlier ones, as of a simulation that began again, are others.
+            self._builder.start_over()
         close(DiagnosticsPublisher(self, "map", self._report).close)
         close(self.destroy_service, self.create_service(Trigger, "~/save", self._on_save))
         jumps = self.get_clock().create_jump_callback(

@@ -129,6 +129,18 @@ def test_a_geographic_pose_has_its_orientation_in_east_north_up(monkeypatch: pyt
     assert (turn.x, turn.y, turn.z, turn.w) == pytest.approx((0, 0, np.sqrt(0.5), np.sqrt(0.5)), abs=1e-4)
 
 
+def test_the_geographic_pose_is_published_where_its_package_is_installed(
+    world: Any, picture: np.ndarray
+) -> None:
+    kind = pytest.importorskip("geographic_msgs.msg").GeoPoseStamped
+    robot = placed_robot(world, picture)
+    (poses,) = world.listen_to({"localization/geo_pose": kind})
+    robot.send()
+    position = world.wait(lambda: poses, "a geographic pose")[-1].pose.position
+    found = DATUM.map_of([position.latitude, position.longitude, position.altitude])
+    np.testing.assert_allclose(found, T_MAP_BASE[:3, 3], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("earth_tf", "ecef"), ("earth_tf", "utm"), ("gps_topic", "gps/fix")]
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +24,7 @@ from scene_geo_loc.ros.common.counters import BadReason
 from scene_geo_loc.ros.common.messages import ns_to_stamp, pose_from_transform, stamp_to_ns
 from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
 from scene_geo_loc.ros.localization.node import LocalizationNode
+from scene_geo_loc.ros.localization.outputs import geo_publisher
 from scene_geo_loc.ros.localization.outputs.geo_publisher import check_datum, geo_pose, nav_sat_fix
 
 FIT = DatumFit(100, 2, 0.5, 0.8, 0.3, 0.4, 0.1, (100.0, 50.0, 0.0))
@@ -121,8 +121,7 @@ def test_a_geographic_pose_has_its_orientation_in_east_north_up(monkeypatch: pyt
         pose = SimpleNamespace(position=position, orientation=None)
         return SimpleNamespace(header=SimpleNamespace(stamp=None, frame_id=""), pose=pose)
 
-    monkeypatch.setitem(sys.modules, "geographic_msgs.msg", SimpleNamespace(GeoPoseStamped=message))
-    monkeypatch.setitem(sys.modules, "geographic_msgs", SimpleNamespace())
+    monkeypatch.setattr(geo_publisher, "make_message", lambda kind: message())
     pose = geo_pose(START, Georeference(Datum(52.0, 5.0, 0.0, 90.0)), T_MAP_BASE).pose
     assert pose.position.latitude == pytest.approx(52.0 + 100 / 111_270, abs=1e-6)
     turn = pose.orientation

@@ -30,7 +30,7 @@ class GpsSettings:
         datum: place of the map on the Earth.
         noise_m: standard deviation of the error of each position along an axis.
         wander_m: the same of an error that changes slowly, as by reflections and the atmosphere.
-        bias_m: error to the east and to the north of all positions: a receiver that lies.
+        bias_m: error to the east and to the north of all positions, which the receiver does not know of.
         outlier_share: share of the positions that are off by `outlier_m` in any direction.
         outlier_m: distance of the outliers.
         drop_out_share: share of the time without a fix; messages then say so.

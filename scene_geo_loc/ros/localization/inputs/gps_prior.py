@@ -63,9 +63,9 @@ class _Position:
 
 
 class GpsPrior:
-    """Restricts the search for images to the surroundings of a receiver's positions, unless it lies.
+    """Restricts the search for images to the surroundings of a receiver's positions.
 
-    A receiver that lies does not stop localization: see `MISSES` and `CONTRADICTIONS`.
+    Wrong positions do not stop localization: see `MISSES` and `CONTRADICTIONS`.
 
     Args:
         settings: returns the node's settings, of which some change while it runs.

@@ -127,6 +127,17 @@ def test_positions_and_a_heading_are_poses(tmp_path: Path, heading: str) -> None
     check_poses(traversal)
 
 
+def test_a_first_position_far_off_is_not_the_datum(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def gps(bag: BagWriter, i: int) -> None:
+        write_imu(bag, stamp(i), base_at(i))
+        write_fix(bag, stamp(i), base_at(i), error=(5000.0, 0.0, 0.0) if i == 0 else (0.0, 0.0, 0.0))
+
+    traversal = open_traversal(bag_of(tmp_path / "bag", gps, truth=False))
+    assert "1 of 40 positions on /gps/fix are left out" in caplog.text
+    datum = georeference_of(traversal).datum
+    assert np.linalg.norm(DATUM.map_of([datum.latitude_deg, datum.longitude_deg, datum.altitude_m])) < 2
+
+
 def test_geographic_poses_are_poses(tmp_path: Path) -> None:
     def gps(bag: BagWriter, i: int) -> None:
         write_geo_pose(bag, stamp(i), base_at(i))

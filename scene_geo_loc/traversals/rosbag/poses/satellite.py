@@ -118,9 +118,7 @@ def _added(index: BagIndex, topic: SatelliteTopic, heading: Heading, camera_fram
     known = np.isfinite(rows[:, 2])
     geodetic = rows[:, :3].copy()
     geodetic[~known, 2] = np.median(rows[known, 2]) if known.any() else 0.0
-    datum = Datum(*geodetic[0].tolist())
-    antenna = datum.map_of(geodetic)
-    reached = without_jumps(stamps, antenna)
+    reached = without_jumps(stamps, Datum(*geodetic[0].tolist()).map_of(geodetic))
     if not reached.all():
         logger.warning(
             "%s: %d of %d positions on %s are left out: no vehicle gets there so fast",
@@ -129,7 +127,9 @@ def _added(index: BagIndex, topic: SatelliteTopic, heading: Heading, camera_fram
             len(stamps),
             topic.topic,
         )
-    stamps, antenna = stamps[reached], antenna[reached]
+    stamps, geodetic = stamps[reached], geodetic[reached]
+    datum = Datum(*geodetic[0].tolist())
+    antenna = datum.map_of(geodetic)
     _warn_of_course(index, stamps, antenna, heading)
     times, orientations, positions = _together(stamps, antenna, heading)
     named = [frame for frame in (heading.frame, topic.frame_id) if frame]

@@ -124,7 +124,7 @@ def align(
         walls: (N, 2) horizontal places of the map's walls, metres.
         keyframes: (K, 2) horizontal positions of the keyframes.
     """
-    walls = _thinned(walls, grid.resolution)
+    walls = _without_far(_thinned(walls, grid.resolution))
     if not len(walls):
         return None
     field = _DistanceField(grid)
@@ -266,6 +266,14 @@ def _thinned(points: NDArray[np.float64], side: float) -> NDArray[np.float64]:
     if len(kept) > MOST_POINTS:
         kept = kept[np.random.default_rng(0).choice(len(kept), MOST_POINTS, replace=False)]
     return kept
+
+
+def _without_far(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the points without the farthest percent: wrong ones would make the search wide and coarse."""
+    if not len(points):
+        return points
+    distances = np.linalg.norm(points - np.median(points, axis=0), axis=1)
+    return points[distances <= np.percentile(distances, 99)]
 
 
 def _moved(points: NDArray[np.float64], pose: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -84,6 +85,13 @@ def test_a_map_of_a_part_is_found() -> None:
     found = aligned(part, grid_of(WALLS), (2.0, 3.0, 0.7), [(3.0, 3.0)])
     assert found.doubts == []
     assert math.hypot(found.x - 2.0, found.y - 3.0) < 0.1
+
+
+def test_a_few_points_far_away_do_not_coarsen_the_search() -> None:
+    points = np.concatenate([seen(WALLS, np.random.default_rng(0)), [[4000.0, -900.0], [-7000.0, 50.0]]])
+    found = align(points, np.array([[3.0, 3.0]]), replace(grid_of(WALLS), origin=(0.0, 0.0, 0.0)))
+    assert found.doubts == []
+    assert math.hypot(found.x, found.y) < 0.1
 
 
 def test_a_square_room_fits_four_ways_and_is_refused() -> None:

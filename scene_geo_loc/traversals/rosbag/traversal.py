@@ -28,28 +28,28 @@ from scene_geo_loc.traversals.messages.optical_frame import T_BODY_OPTICAL, is_o
 from scene_geo_loc.traversals.messages.transforms import frame_name
 from scene_geo_loc.traversals.messages.video import VideoDecoder, VideoImage
 from scene_geo_loc.traversals.rosbag.bag import SUFFIXES, Bag, BagMessage, is_bag
-from scene_geo_loc.traversals.rosbag.camera_frame import axes_by_motion
-from scene_geo_loc.traversals.rosbag.chosen_topics import (
-    camera_source,
-    depth_source,
-    image_source,
-    lidar_source,
-)
-from scene_geo_loc.traversals.rosbag.depth import DepthReader
 from scene_geo_loc.traversals.rosbag.index import CAMERA_INFO, BagIndex
-from scene_geo_loc.traversals.rosbag.lidars import choose_lidar
 from scene_geo_loc.traversals.rosbag.poses.bag_poses import BagPoses
 from scene_geo_loc.traversals.rosbag.poses.choose_poses import NO_POSES, choose_poses
 from scene_geo_loc.traversals.rosbag.poses.satellite import add_satellite_poses
 from scene_geo_loc.traversals.rosbag.poses.visual_motion import VisualMotion
 from scene_geo_loc.traversals.rosbag.runs import Runs
 from scene_geo_loc.traversals.rosbag.satellite import best_satellite, georeference_by, satellite_source
-from scene_geo_loc.traversals.rosbag.topics import (
+from scene_geo_loc.traversals.rosbag.topics.camera_frame import axes_by_motion
+from scene_geo_loc.traversals.rosbag.topics.camera_topics import (
     camera_topic,
     choose_depth,
     choose_image,
     has_camera,
 )
+from scene_geo_loc.traversals.rosbag.topics.chosen_topics import (
+    camera_source,
+    depth_source,
+    image_source,
+    lidar_source,
+)
+from scene_geo_loc.traversals.rosbag.topics.depth import DepthReader
+from scene_geo_loc.traversals.rosbag.topics.lidars import choose_lidar
 from scene_geo_loc.traversals.satellite import SatelliteFixes
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 from scene_geo_loc.traversals.sources import summary_of

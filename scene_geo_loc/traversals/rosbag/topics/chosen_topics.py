@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scene_geo_loc.traversals.rosbag.bag import Bag
 from scene_geo_loc.traversals.rosbag.index import CAMERA_INFO, LASER_SCAN, POINT_CLOUDS, BagIndex, ImageTopic
-from scene_geo_loc.traversals.rosbag.lidars import LidarChoice
+from scene_geo_loc.traversals.rosbag.topics.lidars import LidarChoice
 from scene_geo_loc.traversals.sources import PassedOver, Reason, Role, SensorSource
 
 

@@ -6,8 +6,8 @@ import logging
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.messages.camera_info import camera_info_beside
-from scene_geo_loc.traversals.rosbag.depth import unusable_depth
 from scene_geo_loc.traversals.rosbag.index import BagIndex, ImageTopic
+from scene_geo_loc.traversals.rosbag.topics.depth import unusable_depth
 
 logger = logging.getLogger(__name__)
 

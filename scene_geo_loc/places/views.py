@@ -46,7 +46,7 @@ class View:
 
     @property
     def position(self) -> NDArray[np.float64]:
-        """Position of the camera, (2,) metres in the map: x east, y north."""
+        """Returns the position (2,) of the camera in the map, metres east and north."""
         return self.T_map_camera[:2, 3]
 
     @property

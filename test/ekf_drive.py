@@ -48,7 +48,7 @@ from scene_geo_loc.traversals.rosbag.bag import Bag
 RECIPE = Path(__file__).resolve().parents[1] / "config" / "robot_localization.yaml"
 TICK_NS = 20_000_000
 LAG_LIMIT_NS = 200_000_000
-"""How far the clock may run ahead of the filters, which share a busy machine."""
+"""Lead of the clock over the filters, which share a busy machine, at most."""
 SETTLING_S = 3.0
 """The filters start without a pose; their first seconds do not count."""
 

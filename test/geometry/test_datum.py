@@ -32,7 +32,7 @@ def drive(count: int = 200) -> np.ndarray:
 
 
 def measured(points: np.ndarray, errors: np.ndarray, datum: Datum = TRUTH) -> np.ndarray:
-    """What a receiver with errors (N, 3), east, north, up, measures at points of the map."""
+    """Returns the measurements of a receiver with errors (N, 3), east, north, up, at points of the map."""
     axes = enu_axes(datum.latitude_deg, datum.longitude_deg)
     return geodetic_of_ecef(ecef_of_geodetic(datum.geodetic_of(points)) + errors @ axes.T)
 

@@ -124,6 +124,21 @@ def test_items_are_released_in_order_of_time_once_later_ones_are_there() -> None
     assert used == ["a", "b", "c"]
 
 
+def test_a_stray_stamp_of_the_future_counts_only_until_it_times_out() -> None:
+    synchronizer: PoseSynchronizer[str] = PoseSynchronizer(timeout_s=0.05, capacity=100)
+    used: list[str] = []
+    synchronizer.add(3600 * SECOND, "stray", 1)
+    time.sleep(0.1)
+    assert synchronizer.take(used.append, pytest.fail)  # type: ignore[arg-type]
+    synchronizer.add(SECOND + 1, "b", 1)
+    assert not synchronizer.take(used.append, pytest.fail)  # type: ignore[arg-type]
+    synchronizer.add(SECOND, "a", 1)
+    synchronizer.add(2 * SECOND, "c", 1)
+    while len(used) < 3 and synchronizer.take(used.append, pytest.fail):  # type: ignore[arg-type]
+        pass
+    assert used == ["stray", "a", "b"]
+
+
 def test_an_item_waits_for_what_it_needs_until_it_times_out() -> None:
     given_up: list[tuple[str, str]] = []
 

@@ -1,1 +1,1 @@
-"""Where a reference map lies in an occupancy grid of the same place."""
+"""Alignment of a reference map with an occupancy grid of the same place."""

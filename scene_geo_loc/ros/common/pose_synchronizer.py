@@ -55,7 +55,6 @@ class PoseSynchronizer(Generic[Item]):
         self._timeout_s, self._capacity = timeout_s, capacity
         self._heap: list[_Waiting[Item]] = []
         self._numbers = itertools.count()
-        self._newest_ns = -(2**63)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -71,7 +70,6 @@ class PoseSynchronizer(Generic[Item]):
             if self.size + size > share * self._capacity:
                 return False
             self._push(_Waiting(stamp_ns, next(self._numbers), item, size, time.monotonic()))
-            self._newest_ns = max(self._newest_ns, stamp_ns)
             return True
 
     def _push(self, waiting: _Waiting[Item]) -> None:
@@ -83,7 +81,6 @@ class PoseSynchronizer(Generic[Item]):
         with self._lock:
             self._heap.clear()
             self.size = 0
-            self._newest_ns = -(2**63)
 
     def take(
         self, use: Callable[[Item], None], on_timeout: Callable[[Item, str], None], drain: bool = False
@@ -101,7 +98,9 @@ class PoseSynchronizer(Generic[Item]):
             first = self._heap[0]
             waited_s = time.monotonic() - first.arrived_s
             late = drain or waited_s > self._timeout_s
-            if not late and self._newest_ns - first.stamp_ns < REORDER_NS:
+            # Of the waiting ones only, so that one stray stamp of the future counts until it times out.
+            newest_ns = max(waiting.stamp_ns for waiting in self._heap)
+            if not late and newest_ns - first.stamp_ns < REORDER_NS:
                 return False
             heapq.heappop(self._heap)
             self.size -= first.size

@@ -36,7 +36,7 @@ _KINDS: dict[Role, tuple[str, ...]] = {
 
 @dataclass
 class _Topic:
-    """What arrived on a topic.
+    """Messages that arrived on a topic.
 
     Attributes:
         messages: their number.

@@ -163,7 +163,7 @@ class GpsPrior:
 
     @property
     def use(self) -> GpsUse:
-        """How the positions are used at present."""
+        """Present use of the positions."""
         with self._lock:
             if not self._topic:
                 return GpsUse.NONE

@@ -1,3 +1,17 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """package.xml, pyproject.toml and the code agree."""
 
 from __future__ import annotations
@@ -58,6 +72,14 @@ def commands() -> list[EntryPoint]:
 
 def test_there_is_one_version() -> None:
     assert MANIFEST.findtext("version") == scene_geo_loc.__version__ == version("scene_geo_loc")
+
+
+def test_every_source_file_begins_with_its_copyright_and_licence() -> None:
+    folders = ("scene_geo_loc", "test", "examples", "launch", "scripts", "docs")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")] + list(ROOT.glob("*.py"))
+    heads = {path: path.read_text()[:400].removeprefix("#!/usr/bin/env python3\n") for path in files}
+    assert [str(path) for path, head in heads.items() if not head.startswith("# Copyright 20")] == []
+    assert [str(path) for path, head in heads.items() if "Apache License, Version 2.0" not in head] == []
 
 
 def test_the_licence_named_is_the_licence_shipped() -> None:

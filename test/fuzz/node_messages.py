@@ -31,6 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -95,7 +96,7 @@ class Fault(Exception):
     """A node that died, does not answer or work again, published what is no pose, or logged a defect."""
 
 
-class Target:
+class Target(ABC):
     """A node's process under test, and what is sent to it."""
 
     program: ClassVar[str]
@@ -120,9 +121,9 @@ class Target:
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     @classmethod
+    @abstractmethod
     def parameters(cls, folder: Path, random: Random) -> dict[str, Any]:
         """Returns the parameters of a session's node."""
-        raise NotImplementedError
 
     # What arrives of the node.
 
@@ -183,9 +184,9 @@ class Target:
         there = len(self._frames) - 1
         return self._frames[there - abs(there - self._number % (2 * there))]
 
+    @abstractmethod
     def send_good(self) -> int:
         """Sends all that the node needs of a moment of the drive; returns the stamp."""
-        raise NotImplementedError
 
     def wild_message(self, random: Random) -> None:
         """Sends a wild message on one of the topics that the node listens to."""
@@ -357,9 +358,9 @@ class Target:
         """Sends good messages to which an inactive node must not react."""
         self.send_good()
 
+    @abstractmethod
     def recover(self) -> None:
         """Brings the node back to work by good messages and requests. Raises Fault."""
-        raise NotImplementedError
 
     def check(self) -> None:
         """Raises Fault where the log holds a traceback, or a message of the node was wrong."""

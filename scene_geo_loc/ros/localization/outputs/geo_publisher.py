@@ -36,6 +36,7 @@ from scene_geo_loc.ros.common.messages import (
     pose_to_message,
     transform_message,
 )
+from scene_geo_loc.traversals.messages.satellite import GEO_POSE
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
 
-GEO_POSE = "geographic_msgs/msg/GeoPoseStamped"
 EARTH, UTM = "earth", "utm"
 """Frames that the map is placed in: Earth-centred axes (REP-105), or the UTM grid."""
 GEODETIC = "wgs84"

@@ -52,6 +52,7 @@ class Frame:
     depth: NDArray[np.float32] | None = None
     name: str = ""
     T_odom_camera: Pose | None = None
+    visible: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Top view of a run: the map's keyframes, the true positions, and the estimates coloured by their error."""
+"""Top view of a run: the map's keyframes, the true positions, and the estimates coloured by their error.
+
+In a map of panoramas the keyframes are drawn as the panoramas and the streets along them.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.metrics.pose_error import QueryRecord, errors_of
+from scene_geo_loc.plots.streets import panorama_positions, street_lines
 from scene_geo_loc.plots.style import (
     INK,
     MUTED,
@@ -72,6 +76,7 @@ def draw_trajectory(
 ) -> None:
     """Draws keyframes, true positions and estimates from above, with equal scales on both axes.
 
+    Keyframes that are views of panoramas are drawn as one mark for each panorama, over the streets.
     Estimates are coloured by their error and joined to their true position. Wrong estimates have a marker of
     their own; queries without a pose are marked at their true position.
 
@@ -87,14 +92,19 @@ def draw_trajectory(
     everything = np.concatenate([keyframe_positions, truth])
     a, b = ground_axes(everything)
     rasterized = len(records) > MOST_VECTOR_MARKS
+    panoramas = panorama_positions(keyframe_positions)
+    if len(panoramas):
+        streets = street_lines(panoramas)[:, :, [a, b]]
+        axes.add_collection(LineCollection(list(streets), colors=muted, lw=7.0, alpha=0.22, zorder=0.5))
+    places = panoramas if len(panoramas) else keyframe_positions
     axes.scatter(
-        keyframe_positions[:, a],
-        keyframe_positions[:, b],
+        places[:, a],
+        places[:, b],
         s=mark_size * 1.6,
         c=muted,
-        alpha=0.35,
+        alpha=0.6 if len(panoramas) else 0.35,
         lw=0,
-        label="map keyframes",
+        label="panoramas" if len(panoramas) else "map keyframes",
         rasterized=rasterized,
     )
     axes.plot(truth[:, a], truth[:, b], color=ink, lw=1.0, alpha=0.55, label="truth")

@@ -44,6 +44,7 @@ FORMATS = {
     "ace": "datasets.ace:FORMAT",
     "colmap": "datasets.colmap:FORMAT",
     "robotcar": "robotcar.traversal:FORMAT",
+    "streetview": "streetview.traversal:FORMAT",
 }
 """Location of each format's `Format` by name, in the order in which sources are tested."""
 
@@ -66,6 +67,11 @@ class SourceOptions(TypedDict, total=False):
             transforms and the motion.
         bits: of a bag: bits in use of images with 16 bits. Default: told from the values.
         split: "train" or "test", where the dataset has splits. Default: all frames.
+        views: of panoramas: number of views around. Default: as many as overlap by a third, at least 8.
+        view_camera: of panoramas: WIDTHxHEIGHT@FOV with the horizontal field of view in degrees, or a
+            calibration file (`camera_files`). Default: 640x480@57.6.
+        view_pitch: of panoramas: degrees by which the views look up. Default: 0.
+        virtual_views: of panoramas: distance in metres of virtual views ahead and behind. Default: none.
     """
 
     camera: str | None
@@ -78,6 +84,10 @@ class SourceOptions(TypedDict, total=False):
     image_frame: str | None
     bits: int | None
     split: str | None
+    views: int | None
+    view_camera: str | None
+    view_pitch: float | None
+    virtual_views: float | None
 
 
 OPTIONS = tuple(SourceOptions.__annotations__)

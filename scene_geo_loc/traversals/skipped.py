@@ -38,6 +38,7 @@ class SkipReason(str, Enum):
     IMAGE_WITHOUT_POSE = "images without a pose"
     IMAGE_WITHOUT_SCANS = "images without scans around them"
     IMAGE_WITHOUT_POINTS = "images with no lidar point in view"
+    PANORAMA_WITHOUT_HEADING = "panoramas without a heading"
     DEPTH_UNREADABLE = "depth images that cannot be read"
     DEPTH_UNDECODABLE = "depth images that cannot be decoded"
     DEPTH_SIZE = "depth images of another size than the image"

@@ -128,6 +128,40 @@ class Source:
             help="train or test, if the dataset has splits. Default: all frames.", rich_help_panel=_PANEL
         ),
     ] = None
+    views: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=360,
+            help="Panoramas: number of views around. Default: as many as overlap by a third, at least 8.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    view_camera: Annotated[
+        str | None,
+        typer.Option(
+            help="Panoramas: camera of the views, best that of the vehicle: WIDTHxHEIGHT@FOV with the "
+            "horizontal field of view in degrees, or a calibration file. Default: 640x480@57.6.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    view_pitch: Annotated[
+        float | None,
+        typer.Option(
+            min=-90,
+            max=90,
+            help="Panoramas: degrees by which the views look up. Default: 0.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    virtual_views: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Panoramas: distance in metres of virtual views ahead and behind. Default: none.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
     every: Annotated[int, typer.Option(min=1, help="Use every n-th frame.", rich_help_panel=_PANEL)] = 1
     offset: Annotated[int, typer.Option(min=0, help="Skip the first n frames.", rich_help_panel=_PANEL)] = 0
     start: Annotated[

@@ -94,7 +94,7 @@ class RosbagTraversal:
 
     Args:
         path: a .bag, .mcap or .db3 file, or the folder of a rosbag2.
-        options: what to take where there are several of a kind: all `SourceOptions` but `split`.
+        options: what to take where there are several of a kind: those of `SourceOptions` before `split`.
 
     Attributes:
         sources: what was taken for each role, and what else there was.
@@ -433,7 +433,7 @@ FORMAT = Format(
     recognise=is_bag,
     open=RosbagTraversal,
     content=(Content.POSES, Content.DEPTH, Content.LIDAR),
-    options=tuple(option for option in OPTIONS if option != "split"),
+    options=OPTIONS[: OPTIONS.index("split")],
 )
 
 

@@ -1,0 +1,215 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Rectified views: images of pinhole or fisheye cameras that look out of a panorama."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.equirectangular import Equirectangular
+from scene_geo_loc.traversals.streetview.panorama import PanoramaPixels
+
+DEFAULT_VIEW_CAMERA = "640x480@57.6"
+"""A camera with a horizontal field of view of 57.6°, as the one on the car of the slides."""
+
+_OVERLAP = 0.35
+_FEWEST_VIEWS = 8
+"""Overlap of neighbouring views by default, as a share of the field of view, and their least number."""
+
+_OVERSAMPLING = 1.25
+"""Resolution of a shrunk panorama by that of a view's centre: towards the edges views are finer."""
+
+_LARGEST = 32766
+"""Most columns and rows of an image that OpenCV remaps."""
+
+_SAME_SURFACE = 0.1
+"""Relative difference of distances between which depth is interpolated."""
+
+
+@dataclass(frozen=True)
+class RectifiedView:
+    """Image of a view.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        depth: (H, W) float32 metres along the optical axis, NaN where unknown; None where the panorama has
+            none.
+        visible: (H, W) mask of the pixels that show something; None where all do.
+    """
+
+    image: NDArray[np.uint8]
+    depth: NDArray[np.float32] | None
+    visible: NDArray[np.bool_] | None
+
+
+def view_directions(count: int, pitch_deg: float = 0.0) -> list[tuple[float, float]]:
+    """Returns heading and pitch in degrees of views around; the first looks along the centre column."""
+    return [(360.0 * number / count, pitch_deg) for number in range(count)]
+
+
+def view_camera_of(text: str) -> Camera:
+    """Returns the camera of a text: WIDTHxHEIGHT@FOV, or the path of a calibration file.
+
+    FOV is the horizontal field of view in degrees.  Raises TraversalError where the text is neither.
+    """
+    size, _, fov = text.partition("@")
+    width, _, height = size.partition("x")
+    if fov and width.isdecimal() and height.isdecimal():
+        try:
+            return pinhole(int(width), int(height), float(fov))
+        except ValueError as error:
+            raise TraversalError(f"{text!r} is no camera of views: {error}.") from error
+    if not Path(text).is_file():
+        raise TraversalError(
+            f"{text!r} is no camera of views: give WIDTHxHEIGHT@FOV with a horizontal field of view in "
+            f"degrees, for example {DEFAULT_VIEW_CAMERA}, or a calibration file."
+        )
+    # The reader of calibrations imports those of ROS messages.
+    from scene_geo_loc.traversals.camera_files import read_camera_file
+
+    try:
+        return read_camera_file(Path(text)).camera()
+    except ValueError as error:
+        raise TraversalError(f"{text}: not the calibration of a camera ({error}).") from error
+
+
+def pinhole(width: int, height: int, fov_deg: float) -> Camera:
+    """Returns the camera without distortion of a size and horizontal field of view. Raises ValueError."""
+    if not 0 < width <= _LARGEST or not 0 < height <= _LARGEST:
+        raise ValueError(f"its size {width} x {height} is not within 1 and {_LARGEST} pixels")
+    if not 1 <= fov_deg <= 170:
+        raise ValueError(f"its field of view {fov_deg:g}° is not within 1° and 170°")
+    f = width / 2 / math.tan(math.radians(fov_deg) / 2)
+    return Camera(width, height, f, f, (width - 1) / 2, (height - 1) / 2)
+
+
+def fov_of(camera: Camera) -> float:
+    """Returns the horizontal field of view of a camera in degrees."""
+    left, right = camera.rays(np.array([[-0.5, camera.cy], [camera.width - 0.5, camera.cy]]))[:, 0]
+    return float(np.degrees(np.arctan(right) - np.arctan(left)))
+
+
+def default_view_count(camera: Camera) -> int:
+    """Returns the least number of views, at least 8, whose neighbours overlap by a third: 10 for 57.6°."""
+    return max(_FEWEST_VIEWS, math.ceil(360.0 / (fov_of(camera) * (1 - _OVERLAP))))
+
+
+def panorama_width(camera: Camera) -> int:
+    """Returns the columns of a panorama as fine as the views of a camera; more of them would alias."""
+    width = 2 * math.pi * max(camera.fx, camera.fy) * _OVERSAMPLING
+    return min(2 * math.ceil(width / 2), _LARGEST)
+
+
+def rectified(
+    panorama: PanoramaPixels, camera: Camera, R_panorama_view: NDArray[np.float64]
+) -> RectifiedView:
+    """Returns the view with a rotation (3, 3) to the panorama's axes; for several, see `Rectifier`."""
+    return Rectifier(camera).view(panorama, R_panorama_view)
+
+
+class Rectifier:
+    """Makes views of one camera; what depends on their directions alone is computed once. Thread-safe.
+
+    Args:
+        camera: camera of the views.
+        directions: number of directions whose tables are kept, 6 bytes a pixel for images.
+    """
+
+    def __init__(self, camera: Camera, directions: int = 64) -> None:
+        self.camera = camera
+        v, u = np.mgrid[: camera.height, : camera.width]
+        rays = camera.rays(np.stack([u.ravel(), v.ravel()], axis=-1))
+        self._rays = rays
+        self._cosine = (1.0 / np.linalg.norm(rays, axis=1)).astype(np.float32).reshape(v.shape)
+        self._tables: OrderedDict[tuple[Any, ...], tuple[NDArray[Any], NDArray[Any]]] = OrderedDict()
+        self._most = 2 * directions
+        self._lock = Lock()
+
+    def view(self, panorama: PanoramaPixels, R_panorama_view: NDArray[np.float64]) -> RectifiedView:
+        """Returns the view with a rotation (3, 3) from its optical axes to the panorama's."""
+        image = _sampled(
+            panorama.image, *self._table(panorama.image.shape, R_panorama_view), cv2.INTER_LINEAR
+        )
+        depth = visible = None
+        if panorama.distance is not None:
+            depth = self._depth(panorama.distance, R_panorama_view)
+        if panorama.visible is not None:
+            table = self._table(panorama.visible.shape, R_panorama_view)
+            visible = _sampled(panorama.visible.astype(np.uint8), *table, cv2.INTER_NEAREST) > 0
+        return RectifiedView(np.asarray(image, np.uint8), depth, visible)
+
+    def _depth(self, distance: NDArray[np.float32], R: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Returns depth along the optical axis.
+
+        On a surface the inverse distance is interpolated, as that of a plane is almost linear in the angles.
+        Across an edge, and beside what is unknown, the nearest pixel counts.
+        """
+        table = self._table(distance.shape, R)
+        unknown = ~np.isfinite(distance) | (distance <= 0)
+        inverse = np.where(unknown, 0, 1.0 / np.where(unknown, 1, distance)).astype(np.float32)
+        kernel = np.ones((3, 3), np.uint8)
+        around = cv2.copyMakeBorder(inverse, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+        around[:, 0], around[:, -1] = around[:, -2], around[:, 1]
+        low, high = (shape(around, kernel)[1:-1, 1:-1] for shape in (cv2.erode, cv2.dilate))
+        is_smooth = (low > 0) & (high - low <= _SAME_SURFACE * high)
+        nearest = _sampled(inverse, *table, cv2.INTER_NEAREST)
+        linear = _sampled(inverse, *table, cv2.INTER_LINEAR)
+        smooth = _sampled(is_smooth.astype(np.uint8), *table, cv2.INTER_NEAREST) > 0
+        found = np.where(smooth, linear, nearest)
+        with np.errstate(divide="ignore"):
+            return np.where(found > 0, self._cosine / found, np.nan).astype(np.float32)
+
+    def _table(
+        self, shape: tuple[int, ...], R: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+        """Returns OpenCV's fixed-point tables of the pixels of a panorama of a shape that a view shows."""
+        key = (*shape[:2], *np.round(R, 9).ravel())
+        with self._lock:
+            if key in self._tables:
+                self._tables.move_to_end(key)
+                return self._tables[key]
+        height, width = shape[:2]
+        pixels = Equirectangular(width, height).project(self._rays @ R.T).astype(np.float32)
+        # Rows beyond the first and last pixel centre show these; columns wrap around, see `_sampled`.
+        u, v = pixels[:, 0], np.clip(pixels[:, 1], 0, height - 1)
+        size = (self.camera.height, self.camera.width)
+        table: Any = cv2.convertMaps(u.reshape(size), v.reshape(size), cv2.CV_16SC2)
+        with self._lock:
+            self._tables[key] = table
+            while len(self._tables) > self._most:
+                self._tables.popitem(last=False)
+        return table
+
+
+def _sampled(
+    image: NDArray[Any], pixels: NDArray[np.int16], fractions: NDArray[np.uint16], interpolation: int
+) -> NDArray[Any]:
+    if interpolation == cv2.INTER_NEAREST:
+        # With fixed-point tables OpenCV would take the pixel to the upper left.
+        step = np.stack([(fractions & 31) >= 16, (fractions >> 5) >= 16], axis=-1)
+        columns, rows = np.moveaxis(pixels + step, -1, 0)
+        return image[np.clip(rows, 0, image.shape[0] - 1), columns % image.shape[1]]
+    return cv2.remap(image, pixels, fractions, interpolation, borderMode=cv2.BORDER_WRAP)

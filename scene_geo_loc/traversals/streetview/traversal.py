@@ -1,0 +1,252 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Traversal of a set of panoramas: each becomes rectified views around, with pose, camera and depth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.core.parallel import ReadAhead
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.datum import Georeference
+from scene_geo_loc.geometry.equirectangular import R_panorama_view, heading_of
+from scene_geo_loc.geometry.pose import Pose, make_pose
+from scene_geo_loc.traversals.formats import Content, Format
+from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
+from scene_geo_loc.traversals.skipped import Skipped, SkipReason
+from scene_geo_loc.traversals.streetview.index import CSV_NAME, GEOJSON_NAME, index_file, read_index
+from scene_geo_loc.traversals.streetview.panorama import (
+    Panorama,
+    PanoramaPixels,
+    read_distance,
+    read_panorama_image,
+)
+from scene_geo_loc.traversals.streetview.placement import place
+from scene_geo_loc.traversals.streetview.rectified import (
+    DEFAULT_VIEW_CAMERA,
+    Rectifier,
+    default_view_count,
+    panorama_width,
+    view_camera_of,
+    view_directions,
+)
+from scene_geo_loc.traversals.subset import WHOLE, Subset
+
+_READERS = 1
+"""Threads that decode panoramas ahead of their use: one in memory at a time, as it may take 600 MB."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A view to take of a panorama.
+
+    Attributes:
+        stamp_ns: the panorama's time plus the number of the view.
+        heading_deg, pitch_deg: direction relative to the panorama's axes.
+        T_map_camera: pose of its optical axes.
+    """
+
+    stamp_ns: int
+    heading_deg: float
+    pitch_deg: float
+    T_map_camera: Pose
+
+    @property
+    def R_panorama_view(self) -> NDArray[np.float64]:
+        """Rotation (3, 3) from the view's optical axes to the panorama's."""
+        return R_panorama_view(self.heading_deg, self.pitch_deg)
+
+
+@dataclass
+class StreetViewTraversal:
+    """Rectified views of panoramas; see `scene_geo_loc.traversals.frame.Traversal`.
+
+    Attributes:
+        name: folder of the set.
+        panoramas: in order of time.
+        camera: camera of the views.
+        directions: headings and pitches of the views in degrees, relative to the panorama's axes.
+        georeference: place of the map on the Earth.
+        left_out: rows that the reader left out when it opened the set.
+        chosen: the views to take.
+    """
+
+    name: str
+    panoramas: Sequence[Panorama]
+    camera: Camera
+    directions: Sequence[tuple[float, float]]
+    georeference: Georeference | None = None
+    left_out: Skipped = field(default_factory=Skipped)
+    chosen: Subset = WHOLE
+    map_frame: str = "map"
+    _skipped: Skipped = field(default_factory=Skipped, init=False)
+
+    def __post_init__(self) -> None:
+        self._rectifier = Rectifier(self.camera, len(self.directions))
+
+    @property
+    def skipped(self) -> Skipped:
+        """Counts of the items that the last iteration left out, by reason."""
+        return Skipped(dict(self._skipped.counts))
+
+    def __len__(self) -> int:
+        return sum(len(views) for _, views in self._selected())
+
+    def subset(self, subset: Subset) -> StreetViewTraversal:
+        """Returns this traversal reduced to some of its views."""
+        return self if subset == WHOLE else replace(self, chosen=subset)
+
+    def views_of(self, panorama: Panorama) -> list[View]:
+        """Returns the views of a panorama."""
+        return [
+            View(
+                panorama.stamp_ns + number,
+                heading,
+                pitch,
+                panorama.T_map_panorama @ make_pose(R_panorama_view(heading, pitch), np.zeros(3)),
+            )
+            for number, (heading, pitch) in enumerate(self.directions)
+        ]
+
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
+        """Yields the views in order of time; panoramas are decoded ahead in a thread, each once.
+
+        `pass_over` is called for all views of a panorama before it is decoded, up to three panoramas ahead.
+
+        Raises:
+            TraversalError: there are panoramas, but none is usable.
+        """
+        self._skipped = Skipped(dict(self.left_out.counts))
+        usable = 0
+
+        def needed() -> Iterator[tuple[Panorama, list[View]]]:
+            nonlocal usable
+            for panorama, views in self._selected():
+                wanted = [view for view in views if not pass_over(view.stamp_ns, view.T_map_camera)]
+                usable += len(views) - len(wanted)
+                if wanted:
+                    yield panorama, wanted
+
+        with ReadAhead(_READERS) as ahead:
+            for frames in ahead.map(self._taken, needed()):
+                usable += len(frames)
+                yield from frames
+        if self.panoramas and not usable:
+            raise TraversalError(
+                f"{self.name}: none of the {len(self.panoramas)} panoramas is usable ({self._skipped})."
+            )
+
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
+        """Yields nothing: panoramas have no lidar scans."""
+        return iter(())
+
+    def _selected(self) -> Iterator[tuple[Panorama, list[View]]]:
+        """Yields the panoramas with those of their views that are in the subset."""
+        stamps = [view.stamp_ns for panorama in self.panoramas for view in self.views_of(panorama)]
+        taken = {stamps[i] for i in self.chosen.select(np.array(stamps, np.int64))}
+        for panorama in self.panoramas:
+            views = [view for view in self.views_of(panorama) if view.stamp_ns in taken]
+            if views:
+                yield panorama, views
+
+    def _taken(self, job: tuple[Panorama, list[View]]) -> list[Frame]:
+        """Reads a panorama and returns the frames of its views; none, counted, where it is unusable."""
+        panorama, views = job
+        pixels = self._read(panorama)
+        if pixels is None:
+            return []
+        frames = []
+        for view in views:
+            taken = self._rectifier.view(pixels, view.R_panorama_view)
+            name = f"{panorama.name}@{self._heading_of(view):.0f}"
+            frames.append(
+                Frame(view.stamp_ns, taken.image, self.camera, view.T_map_camera, taken.depth, name)
+            )
+        return frames
+
+    def _read(self, panorama: Panorama) -> PanoramaPixels | None:
+        try:
+            pixels = read_panorama_image(panorama, panorama_width(self.camera))
+        except TraversalError:
+            self._skipped.add(SkipReason.IMAGE_UNREADABLE)
+            return None
+        if panorama.depth is None:
+            return pixels
+        try:
+            return replace(pixels, distance=read_distance(panorama.depth))
+        except TraversalError:
+            self._skipped.add(SkipReason.DEPTH_UNREADABLE)
+            return pixels
+
+    def _heading_of(self, view: View) -> float:
+        """Returns the heading of a view from the map's y axis, north at its origin, in whole degrees."""
+        return float(np.round(heading_of(view.T_map_camera[:3, :3])) % 360)
+
+
+def is_streetview(folder: Path) -> bool:
+    """Returns whether a folder has an index of panoramas."""
+    return folder.is_dir() and index_file(folder) is not None
+
+
+def open_streetview(
+    folder: Path,
+    views: int | None = None,
+    view_camera: str | None = None,
+    view_pitch: float | None = None,
+    virtual_views: float | None = None,
+) -> StreetViewTraversal:
+    """Opens a set of panoramas.
+
+    Args:
+        folder: folder of the set.
+        views: number of views around; None for as many as overlap by a third, at least 8.
+        view_camera: WIDTHxHEIGHT@FOV in degrees, or a calibration file; None for `DEFAULT_VIEW_CAMERA`.
+        view_pitch: degrees by which the views look up; None for 0.
+        virtual_views: distance in metres of virtual views ahead and behind; None for none.
+
+    Raises:
+        TraversalError: the index cannot be read, or none of its rows can be used.
+    """
+    if virtual_views:
+        raise TraversalError("Virtual views cannot be made yet: leave `virtual_views` unset.")
+    camera = view_camera_of(view_camera or DEFAULT_VIEW_CAMERA)
+    placed = place(folder, read_index(folder))
+    if not placed.panoramas:
+        reason = f" ({placed.skipped})" if placed.skipped else ""
+        raise TraversalError(f"{folder}: the index names no panorama that can be used{reason}.")
+    count = default_view_count(camera) if views is None else views
+    return StreetViewTraversal(
+        str(folder),
+        placed.panoramas,
+        camera,
+        view_directions(count, view_pitch or 0.0),
+        placed.georeference,
+        placed.skipped,
+    )
+
+
+FORMAT = Format(
+    layout=f"{CSV_NAME} or {GEOJSON_NAME}, and the panoramas that it names",
+    recognise=is_streetview,
+    open=open_streetview,
+    content=(Content.POSES, Content.DEPTH),
+    options=("views", "view_camera", "view_pitch", "virtual_views"),
+)

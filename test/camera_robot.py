@@ -19,7 +19,6 @@ from __future__ import annotations
 import itertools
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -62,7 +61,7 @@ T_MAP_BASE = make_pose(np.eye(3), (100.0, 50.0, 0.0))
 class FakeLocalizer:
     """Answers with the camera's pose on the robot at T_MAP_BASE, or with `answer` where that is set."""
 
-    extractor = SimpleNamespace(device="cpu", backend_name="torch")
+    device, backend_name = "cpu", "torch"
     settings = LocalizerSettings()
 
     def __init__(self) -> None:

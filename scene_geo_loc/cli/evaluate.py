@@ -83,10 +83,9 @@ def evaluate(
     from scene_geo_loc.core.atomic import write_json
     from scene_geo_loc.core.errors import TraversalError
     from scene_geo_loc.localization.estimate import SECOND_LOOK, LocalizerSettings
-    from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.localization.pose_localizer import open_localizer
     from scene_geo_loc.localization.session import Session
     from scene_geo_loc.localization.tracking.tracker import Tracker
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.metrics.confidence_calibration import confidence_calibration
     from scene_geo_loc.metrics.covariance_calibration import covariance_calibration
     from scene_geo_loc.metrics.pose_error import summarize
@@ -96,14 +95,14 @@ def evaluate(
     if live and view is not None:
         raise typer.BadParameter("--view is written offline; record the topics of a live node instead.")
     traversal = source.open()
-    reference_map = ReferenceMap.open(map_folder)
+    settings = LocalizerSettings(second_look_share=second_look_share, sequence_images=sequence_images)
+    localizer = open_localizer(map_folder, settings, device)
+    reference_map = localizer.map
     reference_map.verify()
     if all(frame.T_map_camera is None for frame in traversal.frames()):
         raise TraversalError(
             f"{traversal.name} has no ground-truth poses: name them with --poses, or use `localize`."
         )
-    settings = LocalizerSettings(second_look_share=second_look_share, sequence_images=sequence_images)
-    localizer = Localizer(reference_map, settings, device=device)
     session = Session(localizer, Tracker() if track else None)
     if live:
         with tempfile.TemporaryDirectory() as folder:

@@ -52,18 +52,16 @@ def localize(
     from scene_geo_loc.core.atomic import written_aside
     from scene_geo_loc.geometry.trajectory import Trajectory, write_tum
     from scene_geo_loc.localization.estimate import LocalizerSettings
-    from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.localization.pose_localizer import open_localizer
     from scene_geo_loc.localization.session import Session
     from scene_geo_loc.localization.tracking.tracker import Tracker
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
 
     traversal = source.open()
-    reference_map = ReferenceMap.open(map_folder)
-    reference_map.verify()
     settings = LocalizerSettings(second_look_share=second_look_share, sequence_images=sequence_images)
-    localizer = Localizer(reference_map, settings, device=device)
+    localizer = open_localizer(map_folder, settings, device)
+    localizer.map.verify()
     session = Session(localizer, Tracker() if tracked else None)
-    with recorded_view(view, reference_map) as on_answer:
+    with recorded_view(view, localizer.map) as on_answer:
         answers = localize_traversal(session, traversal, on_answer)
         records = list(track(answers, len(traversal), "localizing"))
     found = [record for record in records if record.is_localized]

@@ -66,9 +66,9 @@ def view(
     from scene_geo_loc.core.errors import TraversalError
     from scene_geo_loc.geometry.trajectory import read_tum
     from scene_geo_loc.localization.view.recording import ViewRecording
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.mapping.reference_map import AnyMap
 
-    reference_map = ReferenceMap.open(map_folder)
+    reference_map = AnyMap.open(map_folder)
     if result is not None and result.is_dir():
         if out is not None:
             raise typer.BadParameter(f"{result} is a recording already: --out takes no part.")

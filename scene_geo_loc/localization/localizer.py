@@ -20,10 +20,11 @@ Describe, retrieve K keyframes, compare, re-rank, match, lift by depth, solve, v
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,7 @@ from scene_geo_loc.localization.estimate import (
     Status,
 )
 from scene_geo_loc.localization.pnp import CameraMatches, refine_pnp
+from scene_geo_loc.localization.pose_localizer import PoseLocalizer
 from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, Stopwatch, camera_images
 from scene_geo_loc.localization.reading_size import reading_size, resized_pixels
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, no_images
@@ -95,8 +97,8 @@ CAMERAS = 64
 """Number of cameras whose reading size is kept."""
 
 
-class Localizer:
-    """Estimates poses of cameras in a reference map.
+class Localizer(PoseLocalizer):
+    """Estimates poses of cameras in a reference map of keyframes.
 
     Attributes:
         map: the reference map.
@@ -105,6 +107,8 @@ class Localizer:
         matcher: matcher of the map's local features.
         verifier: decides whether a pose is accepted.
     """
+
+    map: ReferenceMap
 
     def __init__(
         self,
@@ -155,6 +159,28 @@ class Localizer:
         self.verifier = Verifier(reference_map, self.matcher, limits, self._max_error_px, self._block_px)
         self._reading_size = lru_cache(CAMERAS)(self._choose_size)
         self._second_look = SecondLook(self, self.settings.second_look_share)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        settings: LocalizerSettings | None = None,
+        device: str = "auto",
+        *,
+        verified: Collection[str] = (),
+    ) -> Localizer:
+        """See `PoseLocalizer.open`."""
+        return cls(ReferenceMap.open(folder, verified=verified), settings, device)
+
+    @property
+    def device(self) -> str:
+        """Device that was asked for."""
+        return self.extractor.device
+
+    @property
+    def backend_name(self) -> str:
+        """Name of the backend that runs the map's network."""
+        return self.extractor.backend_name
 
     def _check_features(self) -> None:
         """Raises MapError where the map's keypoints are not as its matcher stores them."""

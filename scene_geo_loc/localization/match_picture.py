@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from scene_geo_loc.localization.estimate import PoseEstimate
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.mapping.reference_map import AnyMap
 
 INLIER, OUTLIER = (38, 222, 178), (236, 72, 110)
 GAP = (17, 21, 27)
@@ -43,7 +43,7 @@ def most_supporting_keyframe(estimate: PoseEstimate) -> int | None:
 def match_picture(
     query: NDArray[np.uint8],
     estimate: PoseEstimate,
-    reference_map: ReferenceMap,
+    reference_map: AnyMap,
     height: int = 360,
     most_lines: int = 90,
     gap: int = 6,

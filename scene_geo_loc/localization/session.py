@@ -44,7 +44,7 @@ from dataclasses import dataclass, replace
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.estimate import PoseEstimate, PosePrior, Status
-from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.localization.pose_localizer import PoseLocalizer
 from scene_geo_loc.localization.query import Query
 from scene_geo_loc.localization.retrieval.image_sequence import ImageSequence
 from scene_geo_loc.localization.tracking.tracker import TrackedPose, Tracker
@@ -90,7 +90,7 @@ class Session:
         tracker: fuses the estimates over time; None to solve the pose of each image on its own.
     """
 
-    def __init__(self, localizer: Localizer, tracker: Tracker | None = None) -> None:
+    def __init__(self, localizer: PoseLocalizer, tracker: Tracker | None = None) -> None:
         self.localizer = localizer
         self.tracker = tracker
         settings = localizer.settings

@@ -36,6 +36,7 @@ from scene_geo_loc.mapping.map_info import (
     PAIR_MATCHER,
     PLACE_AXES,
     PLACE_CELLS,
+    WITH_USER_NETWORKS,
     WITHOUT_USER_NETWORKS,
     FileRecord,
     LookAlikes,
@@ -110,7 +111,7 @@ def complete_map(
     partial.close_files()
     info = MapInfo(
         format=FORMAT.name,
-        format_version=FORMAT.version if description["user_networks"] else WITHOUT_USER_NETWORKS,
+        format_version=WITH_USER_NETWORKS if description["user_networks"] else WITHOUT_USER_NETWORKS,
         **description,
         keyframes=count,
         cameras=[camera.to_dict() for camera in cameras],

@@ -36,23 +36,29 @@ from scene_geo_loc.traversals.sources import SensorSource
 MAP_JSON = "map.json"
 KIND = "reference map"
 FORMAT = FileFormat(
-    "scene_geo_loc reference map", 4, again="copy the map again, or build it again", error=MapError
+    "scene_geo_loc reference map", 5, again="copy the map again, or build it again", error=MapError
 )
 """Format of maps.
 
-Version 4 has a user's networks; a map without any is written as version 3, which older releases read.  Older
-versions can still be read: version 2, whose keyframes have the features of all cells and whose
-descriptors are stored twice, and version 1, which had only the matcher "encoder".
+Version 5 is for another localizer than retrieval, version 4 has a user's networks; a map without either is
+written as version 3, which older releases read.  Older versions can still be read: version 2, whose keyframes
+have the features of all cells and whose descriptors are stored twice, and version 1, which had only the
+matcher "encoder".
 """
 WITHOUT_USER_NETWORKS = 3
 """Version of a map without a user's networks."""
+WITH_USER_NETWORKS = 4
+"""Version of a map with a user's networks."""
+RETRIEVAL = "retrieval"
+"""Localizer of maps of keyframes, see `localization.pose_localizer`."""
 DESCRIPTOR, PAIR_MATCHER = "descriptor.safetensors", "pair_matcher.safetensors"
 """Copies of a user's networks; one that detects keypoints is the matcher's file."""
 USER_NETWORKS = (DESCRIPTOR, PAIR_MATCHER)
 PLACE_CELLS, PLACE_AXES = "place_cells.npy", "place_axes.safetensors"
 """Signs of the late map's cells of each keyframe, and the axes that they are along."""
 ARRAYS = ("local_features.npy", "depth.npy")
-FILES = ("keyframes.parquet", *ARRAYS, "index.faiss", "thumbnails.bin", "network.safetensors")
+KEYFRAMES, THUMBNAILS = "keyframes.parquet", "thumbnails.bin"
+FILES = (KEYFRAMES, *ARRAYS, "index.faiss", THUMBNAILS, "network.safetensors")
 MATCHER_ARRAYS = ("cells.npy", "coarse_features.npy", "keypoints.npy")
 OPTIONAL_FILES = (
     *MATCHER_ARRAYS,
@@ -65,7 +71,7 @@ OPTIONAL_FILES = (
 )
 """Files of some maps."""
 READ_WHOLE = (
-    "keyframes.parquet",
+    KEYFRAMES,
     "index.faiss",
     "network.safetensors",
     "matcher.safetensors",
@@ -149,6 +155,7 @@ class MapInfo(BaseModel):
         skipped: frames left out, by reason.
         package_version: of the release that built the map.
         files: size and checksum of the other files.
+        localizer: name of what finds poses in the map, see `localization.pose_localizer`.
         user_networks: the user's networks by the setting that named them: `descriptor`, `local_features` and
             `matcher`.
         sources: what was taken from the source for each role, and what else there was; empty in maps of older
@@ -174,6 +181,7 @@ class MapInfo(BaseModel):
     skipped: dict[str, int]
     package_version: str
     files: dict[str, FileRecord]
+    localizer: str = RETRIEVAL
     user_networks: dict[str, UserNetworkRecord] = {}
     sources: list[SensorSource] = []
     accuracy: MapAccuracy | None = None
@@ -214,6 +222,8 @@ def write_info(folder: Path, info: MapInfo) -> None:
     """Writes `map.json` with a digest of its own contents."""
     optional = ("user_networks", "sources", "accuracy", "look_alikes", "georeference")
     unset = {"digest", *(name for name in optional if not getattr(info, name))}
+    if info.localizer == RETRIEVAL:
+        unset.add("localizer")
     values = info.model_dump(mode="json", exclude=unset)
     values["digest"] = _digest(values)
     write_aside(folder / MAP_JSON, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())

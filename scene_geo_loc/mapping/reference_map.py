@@ -43,6 +43,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -58,22 +59,30 @@ from scene_geo_loc.mapping.map_info import (
     DESCRIPTOR,
     FORMAT,
     KEYFRAME_SCHEMA,
+    KEYFRAMES,
     MATCHER_ARRAYS,
     PAIR_MATCHER,
     PLACE_AXES,
     PLACE_CELLS,
     READ_WHOLE,
+    RETRIEVAL,
+    THUMBNAILS,
     MapInfo,
     read_info,
     sha256_of,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 MAX_THUMBNAIL_SIDE = 4096
 """Pixels; a larger picture is damaged, and decoding it might take all memory."""
 
 
-class ReferenceMap:
-    """Keyframes of a place with their poses, descriptors, local features and depth.
+class AnyMap:
+    """A map of any localizer: its description, its files, and the poses and cameras of its keyframes.
+
+    Only a map for retrieval has features of its keyframes, see `ReferenceMap`; another may have no keyframes.
 
     Attributes:
         path: the folder.
@@ -83,26 +92,23 @@ class ReferenceMap:
         T_map_camera: (N, 4, 4) float64.
         stamps_ns: (N,) int64.
         camera_index: (N,) int32 into `cameras`.
-        index: search over the global descriptors.
-        features: arrays of the matcher (N, ...) by name, memory-mapped.
-        depth: (N, F) float16 metres, memory-mapped.
-        depth_sigma: (N, F) float16 relative standard deviations, memory-mapped; None where depth is exact.
-        place_cells: (N, P, A/8) uint8, see `PlaceCells.bits`, memory-mapped; None where the map has none.
+        names: of the keyframes.
+        depth_source: of the keyframes.
     """
 
     def __init__(self, path: Path, info: MapInfo) -> None:
-        """Use `ReferenceMap.open`."""
+        """Use `open`."""
         self.path = path
         self.info = info
         self.map_frame = info.map_frame
         self.cameras = [Camera.from_dict(values) for values in info.cameras]
-        # `read_table` would load Arrow's data sets as well, 14 MB that a node does not need.
-        with pq.ParquetFile(path / "keyframes.parquet") as file:
-            table = file.read()
+        table = KEYFRAME_SCHEMA.empty_table()
+        if KEYFRAMES in info.files:
+            # `read_table` would load Arrow's data sets as well, 14 MB that a node does not need.
+            with pq.ParquetFile(path / KEYFRAMES) as file:
+                table = file.read()
         if not table.schema.equals(KEYFRAME_SCHEMA):
-            raise MapError(
-                f"{path / 'keyframes.parquet'} has other columns than a map of this format: build it again."
-            )
+            raise MapError(f"{path / KEYFRAMES} has other columns than a map of this format: build it again.")
         column = {name: table[name].to_numpy() for name in table.column_names if name != "name"}
         self.stamps_ns: NDArray[np.int64] = column["stamp_ns"]
         self.camera_index: NDArray[np.int32] = column["camera"]
@@ -115,33 +121,22 @@ class ReferenceMap:
         self.T_map_camera[:, :3, 3] = np.stack([column[name] for name in "xyz"], axis=1)
         self._thumbnail_offset = column["thumbnail_offset"]
         self._thumbnail_bytes = column["thumbnail_bytes"]
-        self.index = DescriptorIndex.read(path / "index.faiss")
-        files = [name for name in ("local_features.npy", *MATCHER_ARRAYS) if name in info.files]
-        self.features = {name.removesuffix(".npy"): _array(path / name) for name in files}
-        self.depth = _array(path / "depth.npy")
-        has_sigma = "depth_sigma.npy" in info.files
-        self.depth_sigma = _array(path / "depth_sigma.npy") if has_sigma else None
-        has_cells = {PLACE_CELLS, PLACE_AXES} <= info.files.keys()
-        self.place_cells = _array(path / PLACE_CELLS) if has_cells else None
-        self._check()
+        self._check_keyframes()
 
     @property
     def georeference(self) -> Georeference | None:
         """Place of the map on the Earth; None where it is not known."""
         return self.info.georeference
 
-    def _check(self) -> None:
-        """Raises MapError where the files contradict each other or hold impossible values."""
-        lengths = {len(array) for array in (self.names, self.index, self.depth, *self.features.values())}
-        lengths |= set() if self.place_cells is None else {len(self.place_cells)}
-        shapes = {self.depth.shape, self.features["local_features"].shape[:2]}
-        shapes |= set() if self.depth_sigma is None else {self.depth_sigma.shape}
-        if lengths != {self.info.keyframes} or len(shapes) != 1:
+    def _check_keyframes(self) -> None:
+        """Raises MapError where the table of keyframes holds impossible values."""
+        if len(self.names) != self.info.keyframes:
             raise MapError(
-                f"The files of {self.path} disagree on how many keyframes or features there are: "
-                "build the map again."
+                f"The files of {self.path} disagree on how many keyframes there are, {len(self.names)} or "
+                f"{self.info.keyframes}: {FORMAT.again}."
             )
-        thumbnails_bytes = (self.path / "thumbnails.bin").stat().st_size
+        thumbnails = self.info.files.get(THUMBNAILS)
+        thumbnails_bytes = 0 if thumbnails is None else thumbnails.bytes
         end = self._thumbnail_offset + self._thumbnail_bytes.astype(np.int64)
         wrong = {
             "a pose that is not finite": ~np.isfinite(self.T_map_camera).all(axis=(1, 2)),
@@ -156,12 +151,9 @@ class ReferenceMap:
                 raise MapError(
                     f"Keyframe {np.flatnonzero(rows)[0]} of {self.path} has {fault}: {FORMAT.again}."
                 )
-        depths = [self.depth, *([] if self.depth_sigma is None else [self.depth_sigma])]
-        if any(array.dtype != np.float16 for array in depths):
-            raise MapError(f"The depth of {self.path} is not of 16-bit floats: {FORMAT.again}.")
 
     @classmethod
-    def open(cls, path: Path | str, *, verified: Collection[str] = ()) -> ReferenceMap:
+    def open(cls, path: Path | str, *, verified: Collection[str] = ()) -> Self:
         """Opens a map; the large arrays stay on the disk.
 
         Checks that every file is there with its right size and that their values fit together; `verify`
@@ -171,10 +163,12 @@ class ReferenceMap:
             verified: files that are compared with their checksums before anything is read of them, for
                 example `READ_WHOLE`.
 
-        Raises MapError where the folder is no map, is damaged, or has a version that cannot be read.
+        Raises MapError where the folder is no map, is damaged, has a version that cannot be read, or is for
+        another localizer than the class can be used by.
         """
         path = Path(path)
         info = read_info(path)
+        cls._check_localizer(path, info)
         for name, record in info.files.items():
             file = path / name
             if not file.is_file():
@@ -191,6 +185,10 @@ class ReferenceMap:
         except Exception as error:  # damaged files make the libraries raise any exception
             reason = reason_of(error)
             raise MapError(f"{path} cannot be read ({reason}): {FORMAT.again}.") from error
+
+    @classmethod
+    def _check_localizer(cls, path: Path, info: MapInfo) -> None:
+        """Raises MapError where a map is not for the localizer of the class."""
 
     def verify(
         self, names: Collection[str] | None = None, after_block: Callable[[], None] = lambda: None
@@ -214,6 +212,73 @@ class ReferenceMap:
     def camera_of(self, keyframe: int) -> Camera:
         """Returns the camera of a keyframe, at the size of its images."""
         return self.cameras[self.camera_index[keyframe]]
+
+    def thumbnail(self, keyframe: int) -> NDArray[np.uint8]:
+        """Returns a small RGB picture (h, w, 3) of a keyframe, of its camera's shape.
+
+        Raises MapError where it is damaged, or where the map has no pictures.
+        """
+        if THUMBNAILS not in self.info.files:
+            raise MapError(f"{self.path} has no pictures of its keyframes.")
+        with (self.path / THUMBNAILS).open("rb") as file:
+            file.seek(int(self._thumbnail_offset[keyframe]))
+            jpeg = file.read(int(self._thumbnail_bytes[keyframe]))
+        picture = None
+        if 0 < max(_jpeg_size(jpeg)) <= MAX_THUMBNAIL_SIDE:
+            try:
+                picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+            except cv2.error:
+                picture = None
+        if picture is None:
+            raise MapError(f"The thumbnail of keyframe {keyframe} of {self.path} is damaged: {FORMAT.again}.")
+        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+class ReferenceMap(AnyMap):
+    """Keyframes of a place with their poses, descriptors, local features and depth.
+
+    Attributes:
+        index: search over the global descriptors.
+        features: arrays of the matcher (N, ...) by name, memory-mapped.
+        depth: (N, F) float16 metres, memory-mapped.
+        depth_sigma: (N, F) float16 relative standard deviations, memory-mapped; None where depth is exact.
+        place_cells: (N, P, A/8) uint8, see `PlaceCells.bits`, memory-mapped; None where the map has none.
+    """
+
+    def __init__(self, path: Path, info: MapInfo) -> None:
+        super().__init__(path, info)
+        self.index = DescriptorIndex.read(path / "index.faiss")
+        files = [name for name in ("local_features.npy", *MATCHER_ARRAYS) if name in info.files]
+        self.features = {name.removesuffix(".npy"): _array(path / name) for name in files}
+        self.depth = _array(path / "depth.npy")
+        has_sigma = "depth_sigma.npy" in info.files
+        self.depth_sigma = _array(path / "depth_sigma.npy") if has_sigma else None
+        has_cells = {PLACE_CELLS, PLACE_AXES} <= info.files.keys()
+        self.place_cells = _array(path / PLACE_CELLS) if has_cells else None
+        self._check_features()
+
+    @classmethod
+    def _check_localizer(cls, path: Path, info: MapInfo) -> None:
+        if info.localizer != RETRIEVAL:
+            raise MapError(
+                f"{path} finds poses by {info.localizer.replace('_', ' ')} and holds no features of "
+                "keyframes, which are needed here: name a map that was built of keyframes."
+            )
+
+    def _check_features(self) -> None:
+        """Raises MapError where the files contradict each other."""
+        lengths = {len(array) for array in (self.names, self.index, self.depth, *self.features.values())}
+        lengths |= set() if self.place_cells is None else {len(self.place_cells)}
+        shapes = {self.depth.shape, self.features["local_features"].shape[:2]}
+        shapes |= set() if self.depth_sigma is None else {self.depth_sigma.shape}
+        if lengths != {self.info.keyframes} or len(shapes) != 1:
+            raise MapError(
+                f"The files of {self.path} disagree on how many keyframes or features there are: "
+                "build the map again."
+            )
+        depths = [self.depth, *([] if self.depth_sigma is None else [self.depth_sigma])]
+        if any(array.dtype != np.float16 for array in depths):
+            raise MapError(f"The depth of {self.path} is not of 16-bit floats: {FORMAT.again}.")
 
     @property
     def matcher_file(self) -> Path | None:
@@ -239,24 +304,6 @@ class ReferenceMap:
     def features_of(self, keyframe: int) -> dict[str, NDArray]:
         """Returns the features that the matcher has stored of a keyframe, for `FeatureStorage.read`."""
         return {name: array[keyframe] for name, array in self.features.items()}
-
-    def thumbnail(self, keyframe: int) -> NDArray[np.uint8]:
-        """Returns a small RGB picture (h, w, 3) of a keyframe, of its camera's shape.
-
-        Raises MapError where it is damaged.
-        """
-        with (self.path / "thumbnails.bin").open("rb") as file:
-            file.seek(int(self._thumbnail_offset[keyframe]))
-            jpeg = file.read(int(self._thumbnail_bytes[keyframe]))
-        picture = None
-        if 0 < max(_jpeg_size(jpeg)) <= MAX_THUMBNAIL_SIDE:
-            try:
-                picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-            except cv2.error:
-                picture = None
-        if picture is None:
-            raise MapError(f"The thumbnail of keyframe {keyframe} of {self.path} is damaged: {FORMAT.again}.")
-        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _verify(

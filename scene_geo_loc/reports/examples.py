@@ -37,8 +37,8 @@ from scene_geo_loc.metrics.pose_error import QueryRecord, errors_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scene_geo_loc.localization.localizer import Localizer
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.localization.pose_localizer import PoseLocalizer
+    from scene_geo_loc.mapping.reference_map import AnyMap
     from scene_geo_loc.traversals.frame import Frame, Traversal
 
 
@@ -88,8 +88,8 @@ def choose_examples(records: Sequence[QueryRecord], each: int = 4) -> dict[int, 
 def draw_examples(
     records: Sequence[QueryRecord],
     chosen: dict[int, str],
-    localizer: Localizer,
-    reference_map: ReferenceMap,
+    localizer: PoseLocalizer,
+    reference_map: AnyMap,
     traversal: Traversal,
 ) -> list[Example]:
     """Localizes the chosen queries offline and draws their matches: best, then worst, then lost ones.
@@ -125,9 +125,7 @@ def draw_examples(
     return [drawn[i] for i in sorted(drawn, key=rank)]
 
 
-def _caption(
-    frame: Frame, estimate: PoseEstimate, reference_map: ReferenceMap, seconds: float
-) -> tuple[str, str]:
+def _caption(frame: Frame, estimate: PoseEstimate, reference_map: AnyMap, seconds: float) -> tuple[str, str]:
     keyframe = most_supporting_keyframe(estimate)
     parts = [f"{estimate.inliers} inliers ({100 * estimate.inlier_ratio:.0f} % of matches)"]
     if frame.T_map_camera is not None and keyframe is not None:

@@ -32,7 +32,7 @@ from scene_geo_loc.mapping.map_info import READ_WHOLE, USER_NETWORKS
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
 from scene_geo_loc.ros.localization.map_check import CheckStatus, MapCheck
-from scene_geo_loc.ros.localization.node import LocalizationNode, open_localizer
+from scene_geo_loc.ros.localization.node import LocalizationNode, open_map
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_changed_byte_in_what_is_read_whole_fails_configure(
     damaged = Path(shutil.copytree(cells_map, tmp_path / "map"))  # with all kinds of files
     flip_a_byte(damaged / name)
     with pytest.raises(MapError, match=f"{name} has changed"):
-        open_localizer(LocalizationNodeSettings(map=str(damaged)))
+        open_map(LocalizationNodeSettings(map=str(damaged)))
 
 
 def test_a_damaged_map_is_not_loaded_in_place_of_an_intact_one(
@@ -90,7 +90,7 @@ def test_a_damaged_map_is_not_loaded_in_place_of_an_intact_one(
 @pytest.mark.parametrize("name", ["local_features.npy", "depth.npy", "thumbnails.bin"])
 def test_a_changed_byte_in_a_large_file_is_found_in_the_background(copy: Path, name: str) -> None:
     flip_a_byte(copy / name)
-    _, reference_map = open_localizer(LocalizationNodeSettings(map=str(copy), device="cpu"))
+    _, reference_map = open_map(LocalizationNodeSettings(map=str(copy), device="cpu"))
     failures: list[str] = []
     check = finished(MapCheck(reference_map, failures.append))
     assert check.status is CheckStatus.FAILED

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from scene_geo_loc.localization.estimate import Candidate
     from scene_geo_loc.localization.query import Query
     from scene_geo_loc.localization.session import Answer, Session
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.mapping.reference_map import AnyMap
     from scene_geo_loc.traversals.frame import Frame, Traversal
 
 
@@ -96,7 +96,7 @@ def _record(session: Session, frame: Frame, query: Query, on_answer: OnAnswer | 
     )
 
 
-def _most_similar(candidates: Sequence[Candidate], reference_map: ReferenceMap) -> Pose | None:
+def _most_similar(candidates: Sequence[Candidate], reference_map: AnyMap) -> Pose | None:
     """Returns the pose of the most similar keyframe: the answer of retrieval alone."""
     if not candidates:
         return None

@@ -79,15 +79,14 @@ def _by_drive(map_folder: Path, source: Path, device: str) -> Georeference:
     from scene_geo_loc.benchmarks.localization.run import localize_traversal
     from scene_geo_loc.cli.options.progress import track
     from scene_geo_loc.geometry.trajectory import Trajectory
-    from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.localization.pose_localizer import open_localizer
     from scene_geo_loc.localization.session import Session
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.traversals.opening import open_traversal
     from scene_geo_loc.traversals.satellite import fixes_of
 
     traversal = open_traversal(source)
     fixes = fixes_of(traversal)
-    session = Session(Localizer(ReferenceMap.open(map_folder), device=device))
+    session = Session(open_localizer(map_folder, device=device))
     answers = track(localize_traversal(session, traversal), len(traversal), "localizing")
     localized = [record for record in answers if record.is_localized]
     poses = [record.T_estimated for record in localized if record.T_estimated is not None]

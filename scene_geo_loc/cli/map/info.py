@@ -29,18 +29,20 @@ def info(map_folder: MapFolder) -> None:
     from rich.table import Table
 
     from scene_geo_loc.cli.results.sources import print_sources
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.mapping.reference_map import AnyMap
     from scene_geo_loc.traversals.skipped import Skipped
 
-    reference_map = ReferenceMap.open(map_folder)
+    reference_map = AnyMap.open(map_folder)
     record = reference_map.info
     positions = reference_map.T_map_camera[:, :3, 3]
     length_m = np.linalg.norm(np.diff(positions, axis=0), axis=1).sum()
     size_bytes = sum(file.bytes for file in record.files.values())
     sources, counts = np.unique(reference_map.depth_source.to_pylist(), return_counts=True)
+    extents = np.ptp(positions, axis=0) if len(positions) else np.zeros(3)
     rows = {
+        "localizer": record.localizer,
         "keyframes": f"{len(reference_map)} along {length_m:.0f} m",
-        "extent": " x ".join(f"{extent:.1f}" for extent in np.ptp(positions, axis=0)) + " m",
+        "extent": " x ".join(f"{extent:.1f}" for extent in extents) + " m",
         "map frame": reference_map.map_frame,
         "cameras": ", ".join(f"{c.width}x{c.height} {c.model}" for c in reference_map.cameras),
         "depth": ", ".join(f"{count} {name}" for name, count in zip(sources, counts, strict=True)),

@@ -26,9 +26,9 @@ def verify(map_folder: MapFolder) -> None:
 
     Example:  scene-geo-loc map verify street_map
     """
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.mapping.reference_map import AnyMap
 
-    reference_map = ReferenceMap.open(map_folder)
+    reference_map = AnyMap.open(map_folder)
     reference_map.verify()
     typer.echo(
         f"{map_folder}: all {len(reference_map.info.files)} files match their checksums "

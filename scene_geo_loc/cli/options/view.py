@@ -29,14 +29,14 @@ import typer
 
 if TYPE_CHECKING:
     from scene_geo_loc.benchmarks.localization.run import OnAnswer
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.mapping.reference_map import AnyMap
 
 VIEWERS = ("foxglove-studio", "lichtblick", "rerun")
 """Programs that open an MCAP file that is their argument, best first."""
 
 
 @contextmanager
-def recorded_view(folder: Path | None, reference_map: ReferenceMap) -> Iterator[OnAnswer | None]:
+def recorded_view(folder: Path | None, reference_map: AnyMap) -> Iterator[OnAnswer | None]:
     """Yields what records each answer to a folder, or None where none is given.
 
     Raises TraversalError where the folder exists already or cannot be written.

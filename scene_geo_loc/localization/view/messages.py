@@ -41,7 +41,7 @@ from scene_geo_loc.localization.view.scene import (
 
 if TYPE_CHECKING:
     from scene_geo_loc.localization.estimate import PoseEstimate
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.mapping.reference_map import AnyMap
 
 MakeMessage = Callable[..., Any]
 """Makes a message from its type, `package/msg/Name`, and all of its fields as keywords."""
@@ -91,7 +91,7 @@ class ViewMessages:
         frame_id: frame of its poses.
     """
 
-    def __init__(self, make: MakeMessage, reference_map: ReferenceMap, frame_id: str) -> None:
+    def __init__(self, make: MakeMessage, reference_map: AnyMap, frame_id: str) -> None:
         self._make, self._map, self._frame_id = make, reference_map, frame_id
         self._size = camera_size(reference_map)
         nothing = np.zeros(0, np.uint8)

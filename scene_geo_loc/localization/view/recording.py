@@ -44,7 +44,7 @@ from scene_geo_loc.traversals.rosbag.bag_file import BagFile
 if TYPE_CHECKING:
     from scene_geo_loc.geometry.trajectory import Trajectory
     from scene_geo_loc.localization.session import Answer
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.mapping.reference_map import AnyMap
     from scene_geo_loc.traversals.frame import Frame
 
 BASE_FRAME = "base_link"
@@ -76,7 +76,7 @@ class ViewRecording:
     Raises TraversalError where `path` exists already or cannot be written.
     """
 
-    def __init__(self, path: Path, reference_map: ReferenceMap) -> None:
+    def __init__(self, path: Path, reference_map: AnyMap) -> None:
         self._map, self._file = reference_map, BagFile(path)
         self._messages = ViewMessages(self._make, reference_map, reference_map.map_frame)
         self._track = PosePath()

@@ -29,7 +29,7 @@ from scene_geo_loc.localization.match_picture import INLIER, OUTLIER
 if TYPE_CHECKING:
     from scene_geo_loc.geometry.camera import Camera
     from scene_geo_loc.localization.estimate import Candidate, PoseEstimate
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.mapping.reference_map import AnyMap
 
 Colour = tuple[int, int, int]
 
@@ -126,7 +126,7 @@ class PosePath:
         return True
 
 
-def camera_size(reference_map: ReferenceMap) -> float:
+def camera_size(reference_map: AnyMap) -> float:
     """Returns the length in metres of the pyramid that stands for a camera: half the keyframes' spacing."""
     positions = reference_map.T_map_camera[:, :3, 3]
     steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
@@ -134,7 +134,7 @@ def camera_size(reference_map: ReferenceMap) -> float:
     return float(np.clip(0.5 * np.median(steps), MIN_SIZE_M, MAX_SIZE_M)) if len(steps) else MIN_SIZE_M
 
 
-def keyframe_points(reference_map: ReferenceMap) -> Points:
+def keyframe_points(reference_map: AnyMap) -> Points:
     """Returns the positions of all keyframes, with their rows in the map and their viewing directions."""
     poses = reference_map.T_map_camera
     views = {f"view_{axis}": poses[:, i, 2].astype(np.float32) for i, axis in enumerate("xyz")}
@@ -142,7 +142,7 @@ def keyframe_points(reference_map: ReferenceMap) -> Points:
     return Points(poses[:, :3, 3], rows | views)
 
 
-def keyframe_views(reference_map: ReferenceMap, size: float) -> Lines:
+def keyframe_views(reference_map: AnyMap, size: float) -> Lines:
     """Returns a line along the viewing direction of the keyframes, of at most `MOST_KEYFRAME_VIEWS`."""
     poses = reference_map.T_map_camera[:: _step(len(reference_map), MOST_KEYFRAME_VIEWS)]
     starts = poses[:, :3, 3]
@@ -165,9 +165,7 @@ def pyramid(camera: Camera, T_map_camera: Pose, size: float) -> NDArray[np.float
     )
 
 
-def candidate_scene(
-    estimate: PoseEstimate, reference_map: ReferenceMap, size: float
-) -> tuple[Lines, list[Label]]:
+def candidate_scene(estimate: PoseEstimate, reference_map: AnyMap, size: float) -> tuple[Lines, list[Label]]:
     """Returns the cameras of the retrieved keyframes, and labels with their ranks and scores.
 
     `size` is that of `camera_size`, as of the other functions.
@@ -242,14 +240,14 @@ def position_ellipsoid(T_map_base: Pose, covariance: NDArray[np.float64]) -> Ell
     return Ellipsoid(T, 2 * ELLIPSOID_SIGMAS * np.sqrt(np.maximum(variances, 1e-12)))
 
 
-def nearest_keyframe(reference_map: ReferenceMap, xyz: NDArray[np.float64]) -> int | None:
+def nearest_keyframe(reference_map: AnyMap, xyz: NDArray[np.float64]) -> int | None:
     """Returns the keyframe nearest to a point (3,); None in an empty map."""
     if not len(reference_map):
         return None
     return int(np.linalg.norm(reference_map.T_map_camera[:, :3, 3] - xyz, axis=1).argmin())
 
 
-def selected_scene(keyframe: int, reference_map: ReferenceMap, size: float) -> tuple[Lines, list[Label]]:
+def selected_scene(keyframe: int, reference_map: AnyMap, size: float) -> tuple[Lines, list[Label]]:
     """Returns the camera of one keyframe, twice as large as candidates, and a label with its row and name."""
     size = 2 * size
     T_map_keyframe = reference_map.T_map_camera[keyframe]

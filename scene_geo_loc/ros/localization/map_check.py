@@ -24,7 +24,7 @@ from contextlib import suppress
 from enum import Enum
 
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.mapping.reference_map import AnyMap
 
 
 class CheckStatus(str, Enum):
@@ -50,7 +50,7 @@ class MapCheck:
         problem: the sentence of a file that differs, else "".
     """
 
-    def __init__(self, reference_map: ReferenceMap, on_failure: Callable[[str], None]) -> None:
+    def __init__(self, reference_map: AnyMap, on_failure: Callable[[str], None]) -> None:
         self.status, self.problem = CheckStatus.WAITING, ""
         self._map, self._on_failure = reference_map, on_failure
         self._stop = threading.Event()

@@ -35,21 +35,20 @@ from scene_geo_loc.ros.localization.pipeline import LocalizationPipeline
 from scene_geo_loc.ros.localization.services import nav2_service
 
 if TYPE_CHECKING:
-    from scene_geo_loc.localization.localizer import Localizer
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.localization.pose_localizer import PoseLocalizer
+    from scene_geo_loc.mapping.reference_map import AnyMap
 
 
-def open_localizer(settings: LocalizationNodeSettings) -> tuple[Localizer, ReferenceMap]:
-    """Returns the localizer and its map. Raises SceneGeoLocError."""
-    from scene_geo_loc.localization.localizer import Localizer
+def open_map(settings: LocalizationNodeSettings) -> tuple[PoseLocalizer, AnyMap]:
+    """Returns the localizer of the map and the map. Raises SceneGeoLocError."""
+    from scene_geo_loc.localization.pose_localizer import open_localizer
     from scene_geo_loc.mapping.map_info import READ_WHOLE
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
 
     if not settings.map:
         raise SceneGeoLocError("No map is given; set the parameter `map` to the folder of a reference map.")
     # The large files are verified while the node localizes, see `MapCheck`.
-    reference_map = ReferenceMap.open(Path(settings.map), verified=READ_WHOLE)
-    return Localizer(reference_map, settings.localizer, settings.device), reference_map
+    localizer = open_localizer(Path(settings.map), settings.localizer, settings.device, verified=READ_WHOLE)
+    return localizer, localizer.map
 
 
 class LocalizationNode(ManagedNode):
@@ -65,7 +64,7 @@ class LocalizationNode(ManagedNode):
 
     def __init__(
         self,
-        make_localizer: Callable[[LocalizationNodeSettings], tuple[Localizer, ReferenceMap]] = open_localizer,
+        make_localizer: Callable[[LocalizationNodeSettings], tuple[PoseLocalizer, AnyMap]] = open_map,
         **node_arguments: Any,
     ) -> None:
         super().__init__("localization_node", **node_arguments)
@@ -74,7 +73,7 @@ class LocalizationNode(ManagedNode):
         self.bond_period_s = bond_period_s(self.settings)
         self.pipeline: LocalizationPipeline | None = None
         self._make_localizer = make_localizer
-        self._opened: tuple[Localizer, ReferenceMap] | None = None
+        self._opened: tuple[PoseLocalizer, AnyMap] | None = None
         self._while_open = ExitStack()
         self.add_on_set_parameters_callback(self._on_parameters)
         kind = nav2_service("LoadMap")
@@ -99,13 +98,13 @@ class LocalizationNode(ManagedNode):
             self._load_map_service = None
         return super().on_shutdown(state)
 
-    def _make(self, settings: LocalizationNodeSettings) -> tuple[Localizer, ReferenceMap]:
+    def _make(self, settings: LocalizationNodeSettings) -> tuple[PoseLocalizer, AnyMap]:
         """Returns a localizer and its map. Raises SceneGeoLocError where the parameters do not allow it."""
         localizer, reference_map = self._make_localizer(settings)
         check_datum(settings, reference_map)
         return localizer, reference_map
 
-    def _open(self, opened: tuple[Localizer, ReferenceMap]) -> None:
+    def _open(self, opened: tuple[PoseLocalizer, AnyMap]) -> None:
         _, reference_map = self._opened = opened
         self.pipeline = LocalizationPipeline(self, lambda: self.settings, *opened, self._while_open)
         self.get_logger().info(
@@ -138,7 +137,7 @@ class LocalizationNode(ManagedNode):
             self._replace(before[0], is_active)
             raise
 
-    def _replace(self, opened: tuple[Localizer, ReferenceMap], is_active: bool) -> None:
+    def _replace(self, opened: tuple[PoseLocalizer, AnyMap], is_active: bool) -> None:
         """Closes the open map and opens another one, active or not."""
         self._close(self.while_active)
         self._close(self._while_open)

@@ -62,8 +62,8 @@ from scene_geo_loc.ros.localization.services import LocalizationServices
 from scene_geo_loc.ros.localization.worker import NewestWorker
 
 if TYPE_CHECKING:
-    from scene_geo_loc.localization.localizer import Localizer
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.localization.pose_localizer import PoseLocalizer
+    from scene_geo_loc.mapping.reference_map import AnyMap
     from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
 
 TF_CACHE_S = 30.0
@@ -124,8 +124,8 @@ class LocalizationPipeline:
         self,
         node: ManagedNode,
         settings: Callable[[], LocalizationNodeSettings],
-        localizer: Localizer,
-        reference_map: ReferenceMap,
+        localizer: PoseLocalizer,
+        reference_map: AnyMap,
         while_open: ExitStack,
     ) -> None:
         close = while_open.callback
@@ -369,7 +369,6 @@ class LocalizationPipeline:
         stamp_age_s = None
         if progress.stamp_ns is not None:
             stamp_age_s = (self._node.get_clock().now().nanoseconds - progress.stamp_ns) / 1e9
-        extractor = self.session.localizer.extractor
         return LocalizationFacts(
             active=inputs is not None,
             state=self._state.state,
@@ -400,7 +399,7 @@ class LocalizationPipeline:
             map_check=self._map_check.status.value,
             map_problem=self._map_check.problem,
             keyframes=len(self._map),
-            device=str(extractor.device),
-            backend=extractor.backend_name,
+            device=str(self.session.localizer.device),
+            backend=self.session.localizer.backend_name,
             pnp_solver=pnp_solver().name,
         ).report()

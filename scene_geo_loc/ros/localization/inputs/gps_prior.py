@@ -34,7 +34,7 @@ from scene_geo_loc.ros.common.messages import stamp_to_ns
 from scene_geo_loc.traversals.messages.satellite import fix_of
 
 if TYPE_CHECKING:
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.mapping.reference_map import AnyMap
     from scene_geo_loc.ros.common.managed_node import ManagedNode
     from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
 
@@ -90,7 +90,7 @@ class GpsPrior:
         self,
         node: ManagedNode,
         settings: Callable[[], LocalizationNodeSettings],
-        reference_map: ReferenceMap,
+        reference_map: AnyMap,
     ) -> None:
         self._node, self._settings, self._topic = node, settings, settings().gps_topic
         self._georeference = reference_map.georeference

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from scene_geo_loc.localization.estimate import PosePrior
     from scene_geo_loc.localization.query import CameraImage
     from scene_geo_loc.localization.session import Answer
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.mapping.reference_map import AnyMap
 
 PERIOD_S = 1.0
 """Least time between two snapshots."""
@@ -61,7 +61,7 @@ class FailureSnapshots:
     Raises SceneGeoLocError where the folder cannot be made.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int, reference_map: ReferenceMap) -> None:
+    def __init__(self, folder: Path, limit_bytes: int, reference_map: AnyMap) -> None:
         self._folder, self._limit_bytes, self._map = folder, limit_bytes, reference_map
         self._written_s: float | None = None
         try:

@@ -41,7 +41,7 @@ from scene_geo_loc.traversals.messages.satellite import GEO_POSE
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.mapping.reference_map import AnyMap
     from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
 
 EARTH, UTM = "earth", "utm"
@@ -50,7 +50,7 @@ GEODETIC = "wgs84"
 """Frame id of geographic poses, whose coordinates are no frame of TF."""
 
 
-def check_datum(settings: LocalizationNodeSettings, reference_map: ReferenceMap) -> None:
+def check_datum(settings: LocalizationNodeSettings, reference_map: AnyMap) -> None:
     """Raises GeodesyError where a map lacks the datum that parameters need, or is near a pole for UTM."""
     georeference = reference_map.georeference
     if georeference is None:
@@ -67,9 +67,13 @@ def check_datum(settings: LocalizationNodeSettings, reference_map: ReferenceMap)
         _on_grid(georeference, reference_map)
 
 
-def _on_grid(georeference: Georeference, reference_map: ReferenceMap) -> tuple[Pose, UtmZone]:
-    """Returns the pose of a map on the UTM grid, exact in the middle of its keyframes, and the zone."""
-    return georeference.datum.T_utm_map(reference_map.T_map_camera[:, :3, 3].mean(axis=0))
+def _on_grid(georeference: Georeference, reference_map: AnyMap) -> tuple[Pose, UtmZone]:
+    """Returns the pose of a map on the UTM grid, exact in the middle of its keyframes, and the zone.
+
+    Without keyframes it is exact at the map's origin.
+    """
+    positions = reference_map.T_map_camera[:, :3, 3]
+    return georeference.datum.T_utm_map(positions.mean(axis=0) if len(positions) else np.zeros(3))
 
 
 class GeoPublisher:
@@ -83,7 +87,7 @@ class GeoPublisher:
     """
 
     def __init__(
-        self, node: Node, settings: LocalizationNodeSettings, reference_map: ReferenceMap, map_frame: str
+        self, node: Node, settings: LocalizationNodeSettings, reference_map: AnyMap, map_frame: str
     ) -> None:
         self._node, self._base_frame = node, settings.base_frame
         self._georeference = reference_map.georeference
@@ -104,7 +108,7 @@ class GeoPublisher:
         return publisher
 
     def _place_map(
-        self, georeference: Georeference, earth_tf: str, reference_map: ReferenceMap, map_frame: str
+        self, georeference: Georeference, earth_tf: str, reference_map: AnyMap, map_frame: str
     ) -> None:
         """Broadcasts the static transform of the map."""
         parent, T_parent_map = EARTH, georeference.datum.T_ecef_map

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
     from scene_geo_loc.localization.session import Answer
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.mapping.reference_map import AnyMap
     from scene_geo_loc.ros.localization.inputs.robot_transforms import RobotTransforms
 
 PATH_LENGTH = 1000
@@ -68,7 +68,7 @@ class ViewPublisher:
     """
 
     def __init__(
-        self, node: Node, reference_map: ReferenceMap, map_frame: str, transforms: RobotTransforms
+        self, node: Node, reference_map: AnyMap, map_frame: str, transforms: RobotTransforms
     ) -> None:
         self._node, self._map, self._map_frame, self._transforms = node, reference_map, map_frame, transforms
         self._messages = ViewMessages(make_message, reference_map, map_frame)

@@ -32,6 +32,7 @@ from scene_geo_loc.cli.benchmark.descriptors import descriptors
 from scene_geo_loc.cli.benchmark.pairs import pairs
 from scene_geo_loc.cli.benchmark.poses import pose
 from scene_geo_loc.cli.benchmark.real import real
+from scene_geo_loc.cli.benchmark.streetview import streetview
 from scene_geo_loc.cli.convert import convert
 from scene_geo_loc.cli.demo import demo
 from scene_geo_loc.cli.depth.compare import compare
@@ -75,9 +76,9 @@ COMMANDS: tuple[Command, ...] = (
 GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
     "map": ("Build reference maps, and look into them.", (build, info, verify, georeference, align)),
     "benchmark": (
-        "Compare descriptors and pose methods with the papers' tables, matchers on real images, and the "
-        "probabilities of poses with how often they are right.",
-        (descriptors, pairs, pose, real, confidence),
+        "Compare descriptors and pose methods with the papers' tables, matchers on real images, methods in "
+        "street-view panoramas, and the probabilities of poses with how often they are right.",
+        (descriptors, pairs, pose, real, streetview, confidence),
     ),
     "depth": (
         "Make dense depth maps from lidar, and measure the errors of dense and inferred depth.",

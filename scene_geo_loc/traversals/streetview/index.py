@@ -101,9 +101,17 @@ def read_index(folder: Path) -> PanoramaIndex:
     path = index_file(folder)
     if path is None:
         raise TraversalError(f"{folder}: there is no index {CSV_NAME} or {GEOJSON_NAME}.")
+    return read_index_file(path)
+
+
+def read_index_file(path: Path) -> PanoramaIndex:
+    """Reads an index of any name, by its suffix as CSV or GeoJSON; damaged rows are counted.
+
+    Raises TraversalError where it cannot be read or lacks a column.
+    """
     text = read_text(path, "index of the panoramas")
     index = PanoramaIndex(path, [])
-    for values in _csv_rows(path, text) if path.name == CSV_NAME else _features(path, text):
+    for values in _csv_rows(path, text) if path.suffix == ".csv" else _features(path, text):
         try:
             index.rows.append(row_of(values))
         except (ValueError, TypeError, KeyError, OverflowError):

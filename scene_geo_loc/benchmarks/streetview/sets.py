@@ -1,0 +1,207 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A set of panoramas of the benchmark: the whole set, or panoramas about a distance apart, and what it is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scene_geo_loc.benchmarks.streetview.results import SetInfo
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.geometry.pose import position_error_m, rotation_error_deg
+from scene_geo_loc.traversals.opening import open_traversal
+from scene_geo_loc.traversals.streetview.index import index_file, read_index_file
+from scene_geo_loc.traversals.streetview.panorama import Panorama
+from scene_geo_loc.traversals.streetview.placement import place
+from scene_geo_loc.traversals.streetview.traversal import StreetViewTraversal
+
+TRUTH_NAME = "truth.csv"
+"""Index with the true poses of a simulated set."""
+
+
+@dataclass(frozen=True)
+class PanoramaSet:
+    """A set of panoramas, and how views are taken of it.
+
+    Attributes:
+        folder: folder of the set.
+        spacing_m: distance between the panoramas to take along the streets; None for all panoramas.
+        views, view_camera: of the reader, see `SourceOptions`.
+    """
+
+    folder: Path
+    spacing_m: float | None = None
+    views: int | None = None
+    view_camera: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the set in the tables."""
+        name = self.folder.resolve().name
+        return name if self.spacing_m is None else f"{name}, every {self.spacing_m:g} m"
+
+    def open(self, virtual_m: float | None = None, uses_depth: bool = True) -> StreetViewTraversal:
+        """Returns its views.
+
+        Args:
+            virtual_m: distance of virtual views ahead and behind; None for none.
+            uses_depth: whether the views have the panoramas' depth.
+
+        Raises TraversalError where it cannot be opened.
+        """
+        traversal = open_traversal(
+            self.folder,
+            "streetview",
+            views=self.views,
+            view_camera=self.view_camera,
+            virtual_views=virtual_m,
+        )
+        assert isinstance(traversal, StreetViewTraversal)
+        panoramas = traversal.panoramas
+        if self.spacing_m is not None:
+            panoramas = spaced(panoramas, self.spacing_m)
+        if not uses_depth:
+            panoramas = [replace(panorama, depth=None) for panorama in panoramas]
+        return replace(traversal, panoramas=panoramas)
+
+    def origin(self) -> dict[str, Any]:
+        """Returns what its views depend on, for the key in a cache. Raises TraversalError."""
+        index = index_file(self.folder)
+        if index is None:
+            raise TraversalError(f"{self.folder}: there is no index of panoramas.")
+        return {
+            "set": str(self.folder.resolve()),
+            "index": hashlib.sha256(index.read_bytes()).hexdigest(),
+            "spacing_m": self.spacing_m,
+            "views": self.views,
+            "view_camera": self.view_camera,
+        }
+
+    def info(self) -> SetInfo:
+        """Returns its numbers. Raises TraversalError where it cannot be opened."""
+        traversal = self.open()
+        panoramas = traversal.panoramas
+        gaps = np.array([gap for near in neighbours(panoramas).values() for gap in near.values()])
+        errors = self._tag_errors(traversal)
+        stds = {
+            name: _mean([getattr(panorama, name) for panorama in panoramas])
+            for name in ("position_std_m", "heading_std_deg")
+        }
+        return SetInfo(
+            name=self.name,
+            panoramas=len(panoramas),
+            spacing_m=round(float(np.median(gaps)), 2) if len(gaps) else 0.0,
+            street_m=round(float(gaps.sum()) / 2, 1),
+            position_error_m=None if errors is None else round(errors[0], 3),
+            heading_error_deg=None if errors is None else round(errors[1], 3),
+            **stds,
+        )
+
+    def _tag_errors(self, traversal: StreetViewTraversal) -> tuple[float, float] | None:
+        """Returns the mean errors of the geo-tags in metres and degrees; None where there is no truth."""
+        path = self.folder / TRUTH_NAME
+        if not path.is_file():
+            return None
+        truth = place(self.folder, read_index_file(path))
+        if traversal.georeference is None or truth.georeference is None:
+            return None
+        # In Earth-centred axes: the two may have other origins.
+        T_ecef_truth, T_ecef_map = (
+            truth.georeference.datum.T_ecef_map,
+            traversal.georeference.datum.T_ecef_map,
+        )
+        true = {panorama.name: T_ecef_truth @ panorama.T_map_panorama for panorama in truth.panoramas}
+        pairs = [
+            (T_ecef_map @ panorama.T_map_panorama, true[panorama.name])
+            for panorama in traversal.panoramas
+            if panorama.name in true
+        ]
+        if not pairs:
+            return None
+        tags, poses = (np.stack(one) for one in zip(*pairs, strict=True))
+        return (
+            float(np.mean(position_error_m(poses, tags))),
+            float(np.mean(rotation_error_deg(poses, tags))),
+        )
+
+
+def neighbours(panoramas: Sequence[Panorama]) -> dict[str, dict[str, float]]:
+    """Returns the distance in metres to each neighbour of each panorama, by their names.
+
+    Neighbours are those that either links to; where there are no links at all, the next in order of time.
+    """
+    places = {panorama.name: panorama.T_map_panorama[:3, 3] for panorama in panoramas}
+    pairs = [(one.name, other) for one in panoramas for other in one.links if other in places]
+    if not pairs:
+        names = list(places)
+        pairs = list(pairwise(names))
+    found: dict[str, dict[str, float]] = {name: {} for name in places}
+    for a, b in pairs:
+        if a != b:
+            found[a][b] = found[b][a] = float(np.linalg.norm(places[a] - places[b]))
+    return found
+
+
+def spaced(panoramas: Sequence[Panorama], spacing_m: float) -> list[Panorama]:
+    """Returns the panoramas that are nearest to multiples of a distance along the streets, linked anew.
+
+    Each street is followed from a panorama where it begins, or from its first one where it is a loop.
+    """
+    near = neighbours(panoramas)
+    links: dict[str, list[str]] = {}
+    visited: dict[str, str] = {}
+    begins = sorted(panoramas, key=lambda panorama: len(near[panorama.name]) > 1)
+    for begin in begins:
+        # Entries: panorama, the last one taken before it, and their distance along the street.
+        waiting: list[tuple[str, str | None, float, float]] = [(begin.name, None, 0.0, 0.0)]
+        while waiting:
+            name, last, way, gap = waiting.pop()
+            if name in visited:
+                if last is not None and visited[name] == name:
+                    _link(links, name, last)
+                continue
+            is_taken = last is None or way + gap / 2 >= spacing_m
+            if is_taken:
+                links[name] = []
+                if last is not None:
+                    _link(links, name, last)
+                # The distance beyond the multiple counts for the next one, so that none is lost.
+                last, way = name, 0.0 if last is None else way - spacing_m
+            assert last is not None
+            visited[name] = last
+            waiting += [(other, last, way + step, step) for other, step in near[name].items()]
+    return [
+        replace(panorama, links=tuple(links[panorama.name]))
+        for panorama in panoramas
+        if panorama.name in links
+    ]
+
+
+def _link(links: dict[str, list[str]], a: str, b: str) -> None:
+    if a != b and b not in links[a]:
+        links[a].append(b)
+        links[b].append(a)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(float(np.mean(known)), 3) if known else None

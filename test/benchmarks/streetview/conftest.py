@@ -1,0 +1,30 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A set of panoramas inside of the room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from room import Room
+from room_panoramas import write_panoramas
+
+
+@pytest.fixture(scope="session")
+def street(tmp_path_factory: pytest.TempPathFactory, room: Room) -> Path:
+    """Three panoramas 3 m apart along the room."""
+    folder = tmp_path_factory.mktemp("street") / "room_3m"
+    return write_panoramas(folder, room, [(0.0, 0.0), (-3.0, 0.0), (3.0, 0.0)])

@@ -22,7 +22,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import takewhile
 from pathlib import Path
@@ -59,6 +59,7 @@ from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
 from scene_geo_loc.networks.user.image_network import DescriptorNetwork
 from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
+from scene_geo_loc.traversals.holes import away_from_holes, without_holes
 from scene_geo_loc.traversals.satellite import georeference_of
 from scene_geo_loc.traversals.skipped import Skipped
 from scene_geo_loc.traversals.sources import SensorSource, sources_of
@@ -288,9 +289,10 @@ class MapBuilder:
     def _rejection(self, frame: Frame) -> FrameRejection | None:
         if frame.T_map_camera is None:
             return FrameRejection.NO_POSE
-        if frame.image.shape[:2] != (frame.camera.height, frame.camera.width):
+        size = (frame.camera.height, frame.camera.width)
+        if frame.image.shape[:2] != size or (frame.visible is not None and frame.visible.shape != size):
             return FrameRejection.WRONG_SIZE
-        if not has_contrast(frame.image):
+        if not has_contrast(frame.image, frame.visible):
             return FrameRejection.NO_CONTRAST
         if self._waiting and frame.stamp_ns < self._waiting[-1].stamp_ns:
             return FrameRejection.OUT_OF_ORDER
@@ -337,21 +339,28 @@ class MapBuilder:
         """Computes what the map stores of a keyframe; thread-safe."""
         extractor, frame, size = self._extractor, job.frame, self._matcher.input_size
         assert extractor is not None
+        visible = frame.visible
+        if visible is not None:
+            frame = replace(frame, image=without_holes(frame.image, visible))
         measured = None
         if self.settings.depth != "learned":
             measured = measured_depth(
                 frame, job.points, job.occluder_m, (int(size[0]), int(size[1])), self._matcher.depth_pixels
             )
         with self._computing:
-            features = extractor.extract(frame.image)
+            features = extractor.extract(frame.image, visible=visible)
             dense = choose_depth(measured, features, extractor.network, self.settings.depth)
+            visible_features = np.ones((1, 1), bool)
+            if visible is not None:
+                visible_features = away_from_holes(visible)
+                dense = replace(dense, visible=visible_features)
             # Where neighbouring keyframes may give the depth later, every feature counts as having one.
             is_refined = self._refines_depth and dense.source in REFINED_SOURCES
-            known = np.ones((1, 1), bool) if is_refined else dense.known
+            known = visible_features if is_refined else dense.known
             rows, pixels = self._matcher.rows(frame.image, features, known)
         depth, sigma = dense.at(pixels, size)
         record = KeyframeRecord.of(frame, dense.source)
-        return _Keyframe(record, rows, depth, sigma, features.described_by, frame.image)
+        return _Keyframe(record, rows, depth, sigma, features.described_by, job.frame.image)
 
     def _append(self, keyframe: _Keyframe) -> None:
         """Adds a keyframe to the partial map."""

@@ -43,21 +43,26 @@ class KeyframeDepth:
         metres: (H, W) float32, NaN where unknown.
         error: (H, W) float32 metres, standard deviations estimated by the network; None where the depth was
             measured, which counts as exact, or the network estimates none.
+        visible: mask (H', W') of the pixels that show the scene, in a resolution of its own; None: all do.
     """
 
     source: str
     metres: NDArray[np.float32]
     error: NDArray[np.float32] | None = None
+    visible: NDArray[np.bool_] | None = None
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """Mask (H, W) of the pixels with depth."""
-        return np.isfinite(self.metres)
+        """Mask of the pixels with depth that show the scene, (H, W) or of the shape of `visible`."""
+        known = np.isfinite(self.metres)
+        return known if self.visible is None else self.visible & _resized(known, self.visible)
 
     def at(
         self, pixels: NDArray[np.float64], size: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Returns depth (F,) in metres and its relative error (F,) at pixels.
+
+        Pixels that show nothing of the scene have no depth, and an infinite error.
 
         Args:
             pixels: (F, 2) in the image resized to `size`; NaN has no depth.
@@ -66,7 +71,12 @@ class KeyframeDepth:
         x, y = nearest_pixels(pixels, size, self.metres)
         depth = np.where(np.isnan(pixels).any(axis=1), np.float32(np.nan), self.metres[y, x])
         error = np.float32(0) if self.error is None else self.error[y, x]
-        return depth, np.asarray(error / depth, np.float32)
+        relative = np.asarray(error / depth, np.float32)
+        if self.visible is not None:
+            x, y = nearest_pixels(pixels, size, self.visible)
+            is_hidden = ~self.visible[y, x]
+            depth[is_hidden], relative[is_hidden] = np.nan, np.inf
+        return depth, relative
 
 
 def measured_depth(
@@ -112,6 +122,12 @@ def choose_depth(
     if wanted == "learned" and learned is not None:
         return learned
     return measured or learned or KeyframeDepth("none", np.full((1, 1), np.nan, np.float32))
+
+
+def _resized(mask: NDArray[np.bool_], image: NDArray) -> NDArray[np.bool_]:
+    """Returns a mask at the nearest pixels of an image (H, W)."""
+    size = (image.shape[1], image.shape[0])
+    return np.asarray(cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0)
 
 
 def reliable_depth(features: SceneFeatures, network: InferenceNetwork) -> KeyframeDepth | None:

@@ -81,6 +81,8 @@ def _triangulated(partial: PartialMap, matcher: Matcher) -> Iterator[InverseDept
 def _fused(partial: PartialMap, seen: NDArray[np.float32]) -> Iterator[tuple[NDArray, NDArray]]:
     """Yields depth (F,) and relative error (F,) of each keyframe, fused of both sources.
 
+    A feature that shows nothing of the scene has an infinite error (`KeyframeDepth.at`), and no depth.
+
     Args:
         seen: (N, 2, F) triangulated inverse depth and its standard deviation.
     """
@@ -90,9 +92,10 @@ def _fused(partial: PartialMap, seen: NDArray[np.float32]) -> Iterator[tuple[NDA
     scale = LearnedScale.of(_double(depth[compared]), InverseDepth(*_double(seen[compared]).swapaxes(0, 1)))
     for k, record in enumerate(partial.records):
         if record.depth_source not in REFINED_SOURCES:
-            yield depth[k], sigma[k]
+            yield depth[k], np.where(np.isinf(sigma[k]), np.nan, sigma[k])
             continue
         known, error = fuse(InverseDepth(*_double(seen[k])), _double(depth[k]), _double(sigma[k]), scale)
+        known[np.isinf(sigma[k])] = error[np.isinf(sigma[k])] = np.nan
         if record.depth_source == "none" and np.isfinite(known).any():
             record.depth_source = "triangulated"
         yield known, error

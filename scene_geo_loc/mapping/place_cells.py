@@ -64,13 +64,16 @@ class PlaceCells:
 
     @classmethod
     def fit(cls, late_shape: tuple[int, int, int], late_maps: Iterable[NDArray[np.floating]]) -> PlaceCells:
-        """Fits mean and axes to the late maps (rows, columns, C) of images of a place.
+        """Fits mean and axes to the late maps (rows, columns, C) of images of a place; NaN shows nothing.
 
         Raises SceneGeoLocError where they hold numbers that are not finite.
         """
         channels = late_shape[2]
         cells = cls(late_shape, np.zeros(channels), np.eye(channels))
         features = np.concatenate([cells._features(late) for late in late_maps])
+        is_hidden = np.isnan(features).all(axis=1)
+        if not is_hidden.all():
+            features = features[~is_hidden]
         if not np.isfinite(features).all():
             raise SceneGeoLocError("The late maps are not finite: train their network again.")
         mean = features.mean(axis=0)
@@ -101,18 +104,36 @@ class PlaceCells:
         return len(self.positions), self._axes.shape[1] // 8
 
     def describe(self, late_map: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Returns the unit features (P, A) of the cells of a late map (rows, columns, C) of any size."""
-        return unit((self._features(late_map) - self._mean) @ self._axes)
+        """Returns the unit features (P, A) of the cells of a late map (rows, columns, C) of any size.
+
+        Cells that show nothing, NaN in the late map, are zero.  Their bits are all equal, so that at most one
+        of them agrees with the layout of a query.
+        """
+        described = unit((self._features(late_map) - self._mean) @ self._axes)
+        return np.nan_to_num(described) if np.isnan(described).any() else described
 
     def bits(self, late_map: NDArray[np.floating]) -> NDArray[np.uint8]:
         """Returns the signs of the cells' features, packed as bytes (P, A / 8)."""
         return np.packbits(self.describe(late_map) > 0, axis=1)
 
     def _features(self, late_map: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Returns the unit features (P, C) of the cells, NaN where less than half of a cell is known."""
         late = np.asarray(late_map, np.float32)
+        is_hidden = np.asarray(np.isnan(late).all(axis=2))
+        if not is_hidden.any() or is_hidden.all():
+            return unit(CentredNetVLADHead.local_features(self._resized(late)))
+        weights = self._resized((~is_hidden[..., None]).astype(np.float32))[:, 0]
+        known = weights >= 0.5
+        sums = self._resized(np.where(is_hidden[..., None], np.float32(0), late))
+        features = np.full_like(sums, np.nan)
+        features[known] = unit(CentredNetVLADHead.local_features(sums[known] / weights[known, None]))
+        return features
+
+    def _resized(self, late: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns a map (rows, columns, C) at the cells (P, C)."""
         by_row, by_column = map(_resizing, late.shape[:2], self._grid)
         rows = (by_row @ late.reshape(len(late), -1)).reshape(-1, *late.shape[1:])
-        return unit(CentredNetVLADHead.local_features((by_column @ rows).reshape(-1, late.shape[2])))
+        return (by_column @ rows).reshape(-1, late.shape[2])
 
 
 @lru_cache

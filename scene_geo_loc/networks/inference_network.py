@@ -183,7 +183,10 @@ class InferenceNetwork:
         return InferenceNetwork(config, signature, with_outputs(self.graph, signature.outputs), tensors)
 
     def describe(self, late: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Returns the global descriptor (D,) of unit length of the late maps (h', w', C') of all parts."""
+        """Returns the global descriptor (D,) of unit length of the late maps (h', w', C') of all parts.
+
+        Cells that are NaN show nothing, and are left out.
+        """
         return project(self._joint(late), self._projection)
 
     def fit(self, late_maps: Iterable[Sequence[NDArray[np.float32]]]) -> InferenceNetwork:
@@ -193,7 +196,7 @@ class InferenceNetwork:
         they span fewer dimensions than it has rows, the remaining rows are zero.
 
         Args:
-            late_maps: of each image, the maps (h', w', C') of all parts.
+            late_maps: of each image, the maps (h', w', C') of all parts; cells that are NaN are left out.
 
         Raises SceneGeoLocError if there are fewer local features than clusters of a pooling, or descriptors
         are not finite.
@@ -314,4 +317,8 @@ def _below(tensors: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:
 
 
 def _cells(late_map: NDArray[np.float32]) -> NDArray[np.float32]:
-    return late_map.reshape(-1, late_map.shape[-1])
+    """Returns the cells (N, C) of a late map (h', w', C') that show something."""
+    cells = late_map.reshape(-1, late_map.shape[-1])
+    is_hidden = np.isnan(cells).all(axis=1)
+    # A map without any number is damaged, which the caller reports.
+    return cells[~is_hidden] if is_hidden.any() and not is_hidden.all() else cells

@@ -43,6 +43,8 @@ class Frame:
         name: name of the image in its source, for messages.
         T_odom_camera: pose of the optical frame by odometry alone, in a frame that drifts, or None
             where the source has none.
+        visible: mask (H, W) of the pixels that show the scene, or None where all do.  The others give no
+            features and no depth, whatever the image has there.
     """
 
     stamp_ns: int

@@ -298,9 +298,16 @@ class SharedExtractor(Extractor):
         super().__init__(network, device)
         self._last: deque[_Pass] = deque(maxlen=_MOST_CAMERAS)
 
-    def extract(self, image: NDArray[np.uint8], input_size: tuple[int, int] | None = None) -> SceneFeatures:
+    def extract(
+        self,
+        image: NDArray[np.uint8],
+        input_size: tuple[int, int] | None = None,
+        visible: NDArray[np.bool_] | None = None,
+    ) -> SceneFeatures:
         """Returns the features of an image, without another forward pass if it was among the last ones."""
         size = input_size or self.input_size
+        if visible is not None:  # images of maps only, which are not read twice
+            return super().extract(image, size, visible)
         passes = (known for known in self._last if known.image is image and known.input_size == size)
         known = next(passes, None)
         if known is None:

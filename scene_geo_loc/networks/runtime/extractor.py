@@ -50,8 +50,8 @@ class SceneFeatures:
         depth_error: (H', W') float32, inferred scale of the depth's error, metres; None if the network does
             not infer it.
         input_size: width and height of the network's input for the image.
-        late: if the network is not yet fitted, the maps (rows', columns', C') float32 to fit it to, one for
-            each part of the descriptor; else None.
+        late: maps (rows', columns', C') float32 that the global descriptor is computed from, one for each
+            part of it; cells that show nothing of the scene are NaN.
     """
 
     local_features: NDArray[np.float32]
@@ -61,24 +61,32 @@ class SceneFeatures:
     depth: NDArray[np.float32] | None
     depth_error: NDArray[np.float32] | None
     input_size: tuple[int, int]
-    late: tuple[NDArray[np.float32], ...] | None
+    late: tuple[NDArray[np.float32], ...]
 
     @property
     def described_by(self) -> tuple[NDArray[np.float32], ...]:
         """The global descriptor and the late map, or the late maps that it will be computed from."""
-        if self.global_descriptor is not None:
-            return self.global_descriptor, self.coarse_features
-        assert self.late is not None
-        return self.late
+        return self.late if self.global_descriptor is None else (self.global_descriptor, self.late[0])
 
 
 MIN_CONTRAST = 2.0
 """Smallest standard deviation of grey values; below it the camera is covered or saturated."""
 
 
-def has_contrast(image: NDArray[np.uint8]) -> bool:
-    """Returns whether an RGB image shows anything, rather than being black, saturated or of one colour."""
-    return float(image[::8, ::8].mean(axis=2).std()) >= MIN_CONTRAST
+def has_contrast(image: NDArray[np.uint8], visible: NDArray[np.bool_] | None = None) -> bool:
+    """Returns whether an RGB image shows anything, rather than being black, saturated or of one colour.
+
+    Args:
+        visible: mask (H, W) of the pixels that count; None for all.
+    """
+    grey = image[::8, ::8].mean(axis=2)
+    if visible is not None:
+        grey = grey[visible[::8, ::8]]
+    return grey.size > 0 and float(grey.std()) >= MIN_CONTRAST
+
+
+LEAST_VISIBLE = 0.5
+"""Least share of a cell's pixels that show the scene; the global descriptor leaves other cells out."""
 
 
 FIT_IMAGES = 1000
@@ -138,13 +146,20 @@ class Extractor:
         """Length of the global descriptor."""
         return self.network.global_size if self.descriptor is None else self.descriptor.size
 
-    def extract(self, image: NDArray[np.uint8], input_size: tuple[int, int] | None = None) -> SceneFeatures:
+    def extract(
+        self,
+        image: NDArray[np.uint8],
+        input_size: tuple[int, int] | None = None,
+        visible: NDArray[np.bool_] | None = None,
+    ) -> SceneFeatures:
         """Returns the features of an RGB image (H, W, 3) uint8 of any size, resized to the network's input.
 
         Args:
             image: the image.
             input_size: another width and height of the input, multiples of `Signature.multiple`.  The first
                 image takes longer, as the network is prepared for the size.
+            visible: mask (H, W) of the pixels that the global descriptor is of; None for all.  The image
+                should have no edges around the others, see `without_holes`.
 
         Raises InferenceError where a user's network gives no descriptor.
         """
@@ -156,8 +171,9 @@ class Extractor:
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         outputs = self._backends[size].run(image)
         late = tuple(outputs[name] for name in LATE if name in outputs)
-        is_fitted = self.is_fitted
-        if is_fitted and given is None:
+        if visible is not None:
+            late = tuple(_of_visible(cells, visible) for cells in late)
+        if given is None and self.is_fitted:
             given = self.network.describe(late)
         return SceneFeatures(
             outputs[LOCAL],
@@ -167,7 +183,7 @@ class Extractor:
             outputs.get(DEPTH),
             outputs.get(DEPTH_ERROR),
             size,
-            None if is_fitted else late,
+            late,
         )
 
     def fit(self, late_maps: Iterable[Sequence[NDArray[np.float32]]]) -> None:
@@ -176,6 +192,13 @@ class Extractor:
         From then on `extract` returns global descriptors.
         """
         self.network = self.network.fit(late_maps)
+
+
+def _of_visible(late_map: NDArray[np.float32], visible: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Returns a late map (rows, columns, C) with NaN in cells of which less than half is visible (H, W)."""
+    rows, columns = late_map.shape[:2]
+    share = cv2.resize(visible.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.where(share[..., None] < LEAST_VISIBLE, np.float32(np.nan), late_map)
 
 
 def start_backend(network: InferenceNetwork, device: str) -> Backend:

@@ -152,9 +152,7 @@ def fit_extractor(
             extractor = Extractor(network_for(image.shape[1], image.shape[0]), device)
             if extractor.network.is_fitted:
                 return extractor
-        maps = extractor.extract(image).late
-        assert maps is not None
-        late.append(maps)
+        late.append(extractor.extract(image).late)
     if extractor is None:
         raise SceneGeoLocError(_NO_IMAGE)
     extractor.fit(late)

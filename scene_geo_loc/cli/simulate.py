@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""`scene-geo-loc simulate`: simulates drives through a town, as a bag or in the layout of RobotCar."""
+"""`scene-geo-loc simulate`: drives through a town, as a bag or in RobotCar's layout, or its panoramas."""
 
 from __future__ import annotations
 
@@ -24,10 +24,17 @@ import typer
 from scene_geo_loc.cli.options.progress import progress
 
 if TYPE_CHECKING:
+    from scene_geo_loc.geometry.datum import Datum
+    from scene_geo_loc.simulation.recordings.streetview_plan import DepthForm, TagErrors
     from scene_geo_loc.simulation.vehicle.satellite import GpsSettings
 
-_OF_ROBOTCAR = ("out", "layout", "seed", "length", "speed", "rate", "width", "height", "workers")
-"""Options of a campaign in RobotCar's layout; everything else is as on that vehicle."""
+_BOTH = ("out", "layout", "seed", "length", "width", "workers")
+_PANORAMAS = ("spacing", "side_streets", "seams", "tag_errors", "depth_form")
+_OPTIONS = {
+    "robotcar": (*_BOTH, "speed", "rate", "height"),
+    "streetview": (*_BOTH, *_PANORAMAS, "condition", "drive_seed", "start", "depth", "datum"),
+}
+"""Options of the layouts; what is absent is fixed.  A bag has all but _PANORAMAS."""
 
 
 def simulate(
@@ -36,10 +43,17 @@ def simulate(
     layout: Annotated[
         str,
         typer.Option(
-            help="bag: one drive; robotcar: the runs of the papers' experiments in RobotCar's layout."
+            help="bag: one drive; robotcar: the runs of the papers' experiments in RobotCar's layout; "
+            "streetview: geo-tagged panoramas along the streets."
         ),
     ] = "bag",
-    condition: Annotated[str, typer.Option(help="overcast, sunny, long-term, snow or night.")] = "overcast",
+    condition: Annotated[
+        str | None,
+        typer.Option(
+            help="overcast, sunny, long-term, snow, night or summer.",
+            show_default="overcast; streetview: summer",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the town.")] = 7,
     drive_seed: Annotated[
         int | None,
@@ -51,7 +65,7 @@ def simulate(
         typer.Option(
             help="Length of the drive in metres; with --layout robotcar, of the test area's street, "
             "at most 2110.",
-            show_default="320; robotcar: 300",
+            show_default="320; robotcar: 300; streetview: the whole loop",
         ),
     ] = None,
     speed: Annotated[float, typer.Option(help="Cruising speed in m/s.")] = 8.0,
@@ -59,7 +73,10 @@ def simulate(
         float | None, typer.Option(help="Images per second.", show_default="10; robotcar: 2.5")
     ] = None,
     width: Annotated[
-        int | None, typer.Option(help="Width of an image in pixels.", show_default="640; robotcar: 320")
+        int | None,
+        typer.Option(
+            help="Width of an image in pixels.", show_default="640; robotcar: 320; streetview: 4096"
+        ),
     ] = None,
     height: Annotated[
         int | None, typer.Option(help="Height of an image in pixels.", show_default="480; robotcar: 240")
@@ -74,7 +91,15 @@ def simulate(
     compressed: Annotated[
         bool, typer.Option("--compressed/--raw", help="Write images as JPEG or raw.")
     ] = True,
-    depth: Annotated[bool, typer.Option("--depth", help="Also write the true depth of each image.")] = False,
+    depth: Annotated[
+        bool | None,
+        typer.Option(
+            "--depth/--no-depth",
+            help="Also write depth: the true one of each image; of panoramas, that of planes "
+            "of the ground and the walls, without cars, trees and roofs.",
+            show_default="no-depth; streetview: depth",
+        ),
+    ] = None,
     lidar: Annotated[bool, typer.Option("--lidar/--no-lidar", help="Simulate both lidars, or none.")] = True,
     gps: Annotated[
         str,
@@ -93,6 +118,33 @@ def simulate(
             show_default="52,5,40,0",
         ),
     ] = "",
+    spacing: Annotated[float, typer.Option(help="Panoramas: distance between them in metres.")] = 15.0,
+    side_streets: Annotated[
+        bool, typer.Option("--side-streets/--no-side-streets", help="Panoramas: also in the side streets.")
+    ] = True,
+    seams: Annotated[
+        bool,
+        typer.Option(
+            "--seams",
+            help="Panoramas: stitched from 15 cameras, with the seams of near objects and of exposure.",
+        ),
+    ] = False,
+    tag_errors: Annotated[
+        str,
+        typer.Option(
+            metavar="METRES:DEGREES[:uniform]",
+            help="Panoramas: errors of the geo-tags. Standard deviation of the position along each "
+            "axis and of the heading; with uniform, the largest errors.",
+            show_default="0:0",
+        ),
+    ] = "",
+    depth_form: Annotated[
+        str,
+        typer.Option(
+            help="Panoramas: form of the depth. png: distances in centimetres; planes: planes, and the "
+            "index of each pixel's plane."
+        ),
+    ] = "png",
     workers: Annotated[
         int | None, typer.Option(help="Number of processes. Default: one for each core.")
     ] = None,
@@ -113,6 +165,12 @@ def simulate(
     papers' scale:
 
         scene-geo-loc simulate data/robotcar-twin --layout robotcar --length 2110
+
+    --layout streetview simulates panoramas that a mapping car took in another season, with geo-tags whose
+    errors can be chosen. The same command continues an interrupted one. Bags and panoramas of one --seed and
+    one --datum are in one map frame:
+
+        scene-geo-loc simulate panoramas --layout streetview --length 500 --spacing 18 --tag-errors 1:1
     """
     from scene_geo_loc.core.errors import SceneGeoLocError
 
@@ -121,14 +179,25 @@ def simulate(
         for name, value in {"length": length, "width": width, "height": height}.items()
         if value is not None
     }
+    if layout not in ("bag", *_OPTIONS):
+        raise SceneGeoLocError(f"unknown layout {layout!r}: choose bag, robotcar or streetview.")
+    _refuse_others(ctx, layout)
     if layout == "robotcar":
-        _refuse_others(ctx)
         if rate is not None:
             given["camera_rate_hz"] = rate
         _simulate_robotcar(out, {"seed": seed, "speed": speed, **given}, workers)
         return
-    if layout != "bag":
-        raise SceneGeoLocError(f"unknown layout {layout!r}: choose bag or robotcar.")
+    if layout == "streetview":
+        if condition is not None:
+            given["condition"] = condition
+        if datum:
+            given["datum"] = _datum(datum)
+        given["depth"] = None if depth is False else _depth_form(depth_form)
+        given |= {"seed": seed, "drive_seed": drive_seed, "start": start, "spacing": spacing}
+        given |= {"side_streets": side_streets, "is_stitched": seams, "tag_errors": _tag_errors(tag_errors)}
+        _simulate_streetview(out, given, workers)
+        return
+    condition = condition or "overcast"
     from dataclasses import replace
 
     from scene_geo_loc.simulation.recordings.drive import DriveSettings
@@ -167,7 +236,7 @@ def simulate(
         rig=rig,
         gps=_gps(gps, datum),
         compressed=compressed,
-        depth=depth,
+        depth=bool(depth),
         **given,
     )
     with progress(f"driving, {condition}") as on_progress:
@@ -217,14 +286,60 @@ def _simulate_robotcar(out: Path, values: dict[str, Any], workers: int | None) -
     typer.echo(f"{out}: {summary.runs} runs{kept}; {summary.images} images simulated.")
 
 
-def _refuse_others(ctx: typer.Context) -> None:
-    """Raises SceneGeoLocError if an option was given that a campaign does not have."""
+def _simulate_streetview(out: Path, values: dict[str, Any], workers: int | None) -> None:
+    from scene_geo_loc.simulation.recordings.streetview import simulate_streetview
+    from scene_geo_loc.simulation.recordings.streetview_plan import StreetviewSettings
+
+    with progress("taking panoramas", "panoramas") as on_progress:
+        summary = simulate_streetview(
+            out, StreetviewSettings(**values), workers=workers, on_progress=on_progress
+        )
+    kept = f", {summary.kept} of them from an earlier call" if summary.kept else ""
+    typer.echo(f"{out}: {summary.panoramas} panoramas{kept}.")
+
+
+def _datum(text: str) -> Datum:
+    from scene_geo_loc.geometry.datum import datum_of_text
+
+    return datum_of_text(text)
+
+
+def _depth_form(name: str) -> DepthForm:
+    from scene_geo_loc.core.errors import SceneGeoLocError
+    from scene_geo_loc.simulation.recordings.streetview_plan import DepthForm
+
+    try:
+        return DepthForm(name)
+    except ValueError:
+        names = ", ".join(form.value for form in DepthForm)
+        raise SceneGeoLocError(f"--depth-form {name!r} is unknown: choose one of {names}.") from None
+
+
+def _tag_errors(text: str) -> TagErrors:
+    """Returns the errors of geo-tags. Raises SceneGeoLocError."""
+    from scene_geo_loc.core.errors import SceneGeoLocError
+    from scene_geo_loc.simulation.recordings.streetview_plan import ErrorShape, TagErrors
+
+    if not text:
+        return TagErrors()
+    try:
+        position, heading, *shape = text.split(":")
+        return TagErrors(float(position), float(heading), *map(ErrorShape, shape))
+    except (ValueError, TypeError) as error:
+        raise SceneGeoLocError(
+            f"--tag-errors {text}: {error}; give metres and degrees, for example 1:1 or 2:2:uniform."
+        ) from error
+
+
+def _refuse_others(ctx: typer.Context, layout: str) -> None:
+    """Raises SceneGeoLocError if an option was given that a layout does not have."""
     from scene_geo_loc.core.errors import SceneGeoLocError
 
     for name in ctx.params:
         source = ctx.get_parameter_source(name)
-        if name not in _OF_ROBOTCAR and source is not None and source.name != "DEFAULT":
+        is_known = name in _OPTIONS[layout] if layout in _OPTIONS else name not in _PANORAMAS
+        if not is_known and source is not None and source.name != "DEFAULT":
             raise SceneGeoLocError(
-                f"--{name.replace('_', '-')} cannot be used with --layout robotcar, whose runs, sensors and "
-                "formats are fixed: omit it."
+                f"--{name.replace('_', '-')} cannot be used with --layout {layout}: omit it, or choose "
+                "another layout."
             )

@@ -147,5 +147,19 @@ CONDITIONS: dict[str, Condition] = {
             key=0.12,
             day=30,
         ),
+        Condition(
+            "summer",
+            sky=(0.42, 0.5, 0.66),
+            bounce=(0.33, 0.31, 0.27),
+            zenith=(0.16, 0.33, 0.68),
+            horizon=(0.62, 0.73, 0.9),
+            sun=(1.9, 1.75, 1.5),
+            sun_azimuth_deg=75,
+            sun_elevation_deg=61,
+            clouds=0.45,
+            haze_m=1000,
+            key=0.18,
+            day=330,
+        ),
     )
 }

@@ -35,15 +35,28 @@ class Photographer:
     """Turns linear light (H, W, 3) into an RGB uint8 image, as the camera of one drive would.
 
     The same seed and frame number give the same image.
+
+    Args:
+        vignette: share of the light that is lost at half a width from the image's centre.
+        exposed: first and last row that the exposure is measured by, as shares of the height.
     """
 
-    def __init__(self, condition: Condition, width: int, height: int, seed: int) -> None:
+    def __init__(
+        self,
+        condition: Condition,
+        width: int,
+        height: int,
+        seed: int,
+        vignette: float = 0.22,
+        exposed: tuple[float, float] = (1 / 3, 1.0),
+    ) -> None:
         self.condition = condition
         self.seed = seed
+        self._exposed = slice(int(exposed[0] * height), int(exposed[1] * height), 4)
         x = (np.arange(width, dtype=np.float32) - width / 2) / (width / 2)
         y = (np.arange(height, dtype=np.float32) - height / 2) / (width / 2)
-        vignette = 1 - np.float32(0.22) * (x[None] ** 2 + y[:, None] ** 2)
-        self._vignette = np.repeat(vignette[..., None], 3, axis=2)
+        falloff = 1 - np.float32(vignette) * (x[None] ** 2 + y[:, None] ** 2)
+        self._vignette = np.repeat(falloff[..., None], 3, axis=2)
         tile = stream(seed, "noise").standard_normal((height + 256, width + 256, 3), dtype=np.float32)
         # A Bayer sensor's noise is coarser than a pixel once the colours are interpolated.
         self._noise = cv2.GaussianBlur(tile, (0, 0), 0.6) * np.float32(1.7)
@@ -88,8 +101,8 @@ class Photographer:
         return light + shot + read * gain * np.float32(_READ)
 
     def _expose(self, light: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Exposes for the lower two thirds of the image, as a road camera does."""
-        brightness = light[light.shape[0] // 3 :: 4, ::4, 1]
+        """Exposes for a part of the image: by default the lower two thirds, as a road camera does."""
+        brightness = light[self._exposed, ::4, 1]
         mean = float(np.exp(np.mean(np.log(np.minimum(brightness, 4) + 1e-3))))
         return light * np.float32((self.condition.key / mean) ** 0.8 * (self.condition.key / 0.2) ** 0.2)
 

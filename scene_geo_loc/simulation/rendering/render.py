@@ -23,7 +23,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.simulation.conditions import Condition, Light
 from scene_geo_loc.simulation.materials.patterns import noise
 from scene_geo_loc.simulation.materials.textures import TextureBank
@@ -40,16 +39,8 @@ from scene_geo_loc.simulation.rendering.night import (
     add_traffic_light,
     wet_ground,
 )
+from scene_geo_loc.simulation.rendering.rays import TriangleTree
 from scene_geo_loc.simulation.rendering.surfaces import SKY, SurfacePoints, Surfaces
-
-try:
-    from embreex.mesh_construction import TriangleMesh
-    from embreex.rtcore_scene import EmbreeScene
-except ImportError as error:
-    raise SceneGeoLocError(
-        f"The simulator casts rays with embreex, which cannot be imported ({error}): install scene_geo_loc "
-        "with the extra `simulation`."
-    ) from error
 
 _LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
 _COLOUR_LOSS = 0.5
@@ -90,20 +81,14 @@ class Scene:
         self.lamps = lamps
         bank.freeze()
         self._surfaces = Surfaces(mesh)
-        # Without Embree's watertight mode, which is slower: a gap would be narrower than a pixel.
-        self._embree = EmbreeScene(robust=False)
-        TriangleMesh(self._embree, np.ascontiguousarray(mesh.corners))
-        # Embree builds its tree at the first ray: cast one before worker processes are forked.
-        self.cast(np.array([[0, 0, 50]], np.float32), np.array([[0, 0, -1]], np.float32))
+        self._tree = TriangleTree(mesh.corners)
         self._sky = _paint_sky(condition, seed)
 
     def cast(self, origins: F32, directions: F32) -> Hits:
         """Returns the first surface on each ray; directions (N, 3) are unit vectors, origins (N, 3)."""
-        found = self._embree.run(origins, directions, output=1)
-        triangle = found["primID"]
-        is_sky = triangle < 0
-        distance = np.where(is_sky, np.float32(np.inf), found["tfar"])
-        return Hits(distance, np.where(is_sky, np.int32(SKY), self._surfaces.of_triangle.take(triangle)))
+        distance, triangle = self._tree.cast(origins, directions)
+        surface = self._surfaces.of_triangle.take(triangle)
+        return Hits(distance, np.where(triangle < 0, np.int32(SKY), surface))
 
     def _cast_image(self, eye: F32, directions: F32, lattice: PixelLattice) -> Hits:
         """Returns the hits of all pixels; casts rays for the first ones, and where neighbours differ."""
@@ -130,8 +115,7 @@ class Scene:
 
     def is_shadowed(self, points: F32, direction: F32) -> NDArray[np.bool_]:
         """Returns a mask (N,) of points (N, 3) in the shadow of a far light in a direction (3,)."""
-        towards = np.ascontiguousarray(direction, np.float32)[None]
-        return self._embree.run(np.ascontiguousarray(points, np.float32), towards, query="OCCLUDED") >= 0
+        return self._tree.is_shadowed(points, direction)
 
     def radiance(
         self,

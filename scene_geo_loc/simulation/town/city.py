@@ -101,6 +101,12 @@ class City:
         self._front_plots = self.plan.plots + side_street_plots(self.plan)
         self._back_plots = back_row_plots(self.plan)
 
+    @property
+    def house_plots(self) -> list[Plot]:
+        """Plots of all houses: along the street, in side streets and behind."""
+        front = [plot for plot in self._front_plots if plot.kind == "building"]
+        return front + self._back_plots
+
     def scene(
         self, condition: Condition, start: float, length: float, drive: str = "", sight: float = SIGHT_M
     ) -> Scene:

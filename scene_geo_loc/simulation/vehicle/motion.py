@@ -44,6 +44,7 @@ class Motion:
 
     Attributes:
         duration: of the drive in seconds.
+        way: length of the driven line in metres.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Motion:
         # A stop has two times: the arrival and the departure.
         self._t = np.insert(t + np.cumsum(waits), self._stops, (t + np.cumsum(waits) - waits)[self._stops])
         self._way = np.insert(self._q, self._stops, self._q[self._stops])
-        self.duration = float(self._t[-1])
+        self.duration, self.way = float(self._t[-1]), float(self._q[-1])
         push = gaussian_filter1d(np.gradient(self._speed**2 / 2, self._q), 1.0 / _GRID_M)
         self._pitch = -0.006 * push
         self._roll = 0.008 * gaussian_filter1d(self._speed**2 * self._curvature(self._q), 1.0 / _GRID_M)
@@ -102,6 +103,10 @@ class Motion:
         for i in range(len(q) - 2, -1, -1):
             limit[i] = min(limit[i], np.sqrt(limit[i + 1] ** 2 + 2 * _BRAKING * steps[i]))
         return limit
+
+    def seconds_at(self, way: ArrayLike) -> NDArray[np.float64]:
+        """Returns the times (N,) at which the vehicle has driven distances (N,) in metres."""
+        return np.interp(way, self._way, self._t)
 
     def poses(self, seconds: ArrayLike) -> NDArray[np.float64]:
         """Returns T_map_base (N, 4, 4) at times (N,) in seconds from the start."""

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,9 +26,9 @@ from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, make_pose
 from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.rendering.blur import MotionBlur
 from scene_geo_loc.simulation.rendering.glare import add_glints
-from scene_geo_loc.simulation.rendering.lattice import PixelLattice
 from scene_geo_loc.simulation.rendering.night import Moment
 from scene_geo_loc.simulation.rendering.photo import Photographer
+from scene_geo_loc.simulation.rendering.pixel_rays import PixelRays
 from scene_geo_loc.simulation.rendering.render import Scene
 from scene_geo_loc.simulation.vehicle.motion import Motion
 
@@ -112,9 +111,9 @@ class CameraView:
         self.scene, self.camera, self.seed = scene, camera, seed
         u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
         pixels = np.stack([u.ravel(), v.ravel()], 1).astype(np.float64)
-        self._directions, self._cosine = _unit(camera.rays(pixels))
-        self._corners, _ = _unit(camera.rays(pixels + 0.5))
-        self._lattice = PixelLattice(camera.width, camera.height)
+        directions, self._cosine = _unit(camera.rays(pixels))
+        corners, _ = _unit(camera.rays(pixels + 0.5))
+        self._rays = PixelRays(camera.width, camera.height, directions, corners, 1 / camera.fx)
         exposure_s = scene.condition.exposure_s
         self._blur = MotionBlur(camera, exposure_s) if exposure_s > 0 else None
         self._photographer = Photographer(scene.condition, camera.width, camera.height, seed)
@@ -130,71 +129,34 @@ class CameraView:
             moment: the vehicle, with headlights at night and a motion that blurs long exposures; None for
                 neither.
         """
-        eye, directions = self._rays(T_map_camera, self._directions)
-        dither = stream(self.seed, "dither", number).random(len(directions), dtype=np.float32)
-        light, hits = self.scene.radiance(eye, directions, 1 / self.camera.fx, dither, moment, self._lattice)
-        shape = self.camera.height, self.camera.width
-        distance = hits.distance.reshape(shape)
-        light = self._smooth_edges(light.reshape(*shape, 3), distance, T_map_camera, dither, moment)
+        rng = stream(self.seed, "dither", number)
+        dither = rng.random(self.camera.width * self.camera.height, dtype=np.float32)
+        light, distance = self._rays.light(self.scene, *_eye(T_map_camera), dither, moment)
         if self.scene.condition.is_night:
             add_glints(light, self.scene, self.camera, T_map_camera, moment)
         if self._blur is not None and moment is not None:
             flow = self._blur.flow(distance, T_map_camera, moment)
-            light = self._blur.smear(light, flow, dither.reshape(shape))
+            light = self._blur.smear(light, flow, dither.reshape(distance.shape))
         return self._photographer.develop(light, number)
-
-    def _smooth_edges(
-        self, light: F32, distance: F32, T_map_camera: Pose, dither: F32, moment: Moment | None
-    ) -> F32:
-        """Antialiases edges: averages their pixels with rays through two of the pixels' corners.
-
-        Every other corner of the image serves all four pixels around it.
-        """
-        rows, columns = np.nonzero(_is_edge(distance))
-        if not len(rows):
-            return light
-        # Two opposite corners of each pixel, of those whose row and column have an even sum.
-        left = np.maximum(columns - 1, 0)
-        above = np.maximum(rows - 1, 0)
-        is_even = (rows + columns) % 2 == 0
-        width = self.camera.width
-        one = np.where(is_even, rows, above) * width + columns
-        other = np.where(is_even, above, rows) * width + left
-        cast = np.zeros(distance.size, bool)
-        cast[one] = cast[other] = True
-        chosen = np.flatnonzero(cast)
-        eye, directions = self._rays(T_map_camera, self._corners[chosen])
-        found, _ = self.scene.radiance(eye, directions, 1 / self.camera.fx, dither[chosen], moment)
-        corners = np.empty((distance.size, 3), np.float32)
-        corners[chosen] = found
-        around = corners.take(one, axis=0) + corners.take(other, axis=0)
-        light[rows, columns] = light[rows, columns] * np.float32(0.5) + around * np.float32(0.25)
-        return light
 
     def depth(self, T_map_camera: Pose) -> F32:
         """Returns the true depth (H, W) in metres along the optical axis, NaN for the sky."""
-        eye, directions = self._rays(T_map_camera, self._directions)
+        eye, R_map_camera = _eye(T_map_camera)
+        directions = self._rays.directions @ R_map_camera.T
         distance = self.scene.cast(np.broadcast_to(eye, directions.shape), directions).distance
         depth = np.where(np.isfinite(distance), distance * self._cosine, np.float32(np.nan))
         return depth.reshape(self.camera.height, self.camera.width).astype(np.float32)
 
-    def _rays(self, T: Pose, directions: F32) -> tuple[F32, F32]:
-        """Returns the camera's position (3,) and directions (N, 3) of the camera in the map."""
-        return T[:3, 3].astype(np.float32), directions @ T[:3, :3].T.astype(np.float32)
+
+def _eye(T_map_camera: Pose) -> tuple[F32, F32]:
+    """Returns a camera's position (3,) and rotation (3, 3)."""
+    return T_map_camera[:3, 3].astype(np.float32), T_map_camera[:3, :3].astype(np.float32)
 
 
 def _unit(rays: NDArray) -> tuple[F32, F32]:
     """Returns unit directions of rays with z = 1, and the cosine of each to the optical axis."""
     length = np.linalg.norm(rays, axis=1)
     return (rays / length[:, None]).astype(np.float32), (1 / length).astype(np.float32)
-
-
-def _is_edge(distance: F32) -> NDArray[np.bool_]:
-    """Returns a mask (H, W) of edges and creases, where the inverse distance is not linear."""
-    near = 1 / distance
-    bend = np.abs(cv2.filter2D(near, -1, np.array([[1, -2, 1]], np.float32)))
-    bend += np.abs(cv2.filter2D(near, -1, np.array([[1], [-2], [1]], np.float32)))
-    return bend > 0.015 * near + 1e-4
 
 
 def sweep(

@@ -48,7 +48,9 @@ def test_an_option_that_is_not_for_robotcar_is_refused_rather_than_ignored(tmp_p
 
 
 def test_an_unknown_layout_is_named_with_those_that_there_are(tmp_path: Path) -> None:
-    assert "layout 'kitti': choose bag or robotcar" in refused(simulate(tmp_path, "--layout", "kitti"))
+    assert "layout 'kitti': choose bag, robotcar or streetview" in refused(
+        simulate(tmp_path, "--layout", "kitti")
+    )
 
 
 def test_the_lengths_that_robotcar_can_have_are_said(tmp_path: Path) -> None:

@@ -70,9 +70,13 @@ class _Panoramas:
         self.settings, self.folder = settings, folder
         self.city = City(settings.seed)
         self.viewpoints = viewpoints(settings, self.city.plan)
-        left = [viewpoint for viewpoint in self.viewpoints if not self._is_done(viewpoint)]
-        self.kept = len(self.viewpoints) - len(left)
-        self.pieces = list(_pieces(left))
+        done = {viewpoint.name for viewpoint in self.viewpoints if self._is_done(viewpoint)}
+        self.kept = len(done)
+        self.pieces = [
+            (span, left)
+            for span, piece in _pieces(self.viewpoints)
+            if (left := [viewpoint for viewpoint in piece if viewpoint.name not in done])
+        ]
         self.done = multiprocessing.get_context("fork").Value("q", self.kept)
 
     def _depth_file(self, viewpoint: Viewpoint) -> Path | None:
@@ -85,9 +89,8 @@ class _Panoramas:
 
     def render_piece(self, piece: int) -> None:
         """Builds a piece of the town and writes all panoramas there."""
-        settings, wanted = self.settings, self.pieces[piece]
+        settings, ((start, end), wanted) = self.settings, self.pieces[piece]
         condition = CONDITIONS[settings.condition]
-        start, end = wanted[0].along, wanted[-1].along
         scene = self.city.scene(condition, start, end - start, settings.name, settings.sight)
         rosette = Rosette() if settings.is_stitched else None
         view = PanoramaView(scene, settings.width, settings.width // 2, settings.number, rosette)
@@ -107,16 +110,14 @@ class _Panoramas:
                 self.done.value += 1
 
 
-def _pieces(left: list[Viewpoint]) -> Iterator[list[Viewpoint]]:
-    """Yields the viewpoints of each piece, in order along the loop."""
-    piece = list[Viewpoint]()
-    for viewpoint in sorted(left, key=lambda viewpoint: viewpoint.along):
-        if piece and viewpoint.along - piece[0].along > _PIECE_M:
-            yield piece
-            piece = []
-        piece.append(viewpoint)
-    if piece:
-        yield piece
+def _pieces(places: list[Viewpoint]) -> Iterator[tuple[tuple[float, float], list[Viewpoint]]]:
+    """Yields pieces of the street, as start and end along the loop in metres, and the viewpoints of each."""
+    first = min(viewpoint.along for viewpoint in places)
+    numbers = [int((viewpoint.along - first) / _PIECE_M) for viewpoint in places]
+    for number in sorted(set(numbers)):
+        piece = [viewpoint for viewpoint, own in zip(places, numbers, strict=True) if own == number]
+        along = [viewpoint.along for viewpoint in piece]
+        yield (min(along), max(along)), piece
 
 
 def _write_depth(path: Path, form: DepthForm, coarse: CoarseTown, T_map_panorama: Pose) -> None:

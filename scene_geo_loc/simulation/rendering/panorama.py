@@ -77,12 +77,14 @@ class PanoramaView:
 
     def take(self, T_map_panorama: Pose, number: int) -> NDArray[np.uint8]:
         """Returns the image (H, W, 3); `number` seeds its noise."""
+        return self._photographer.develop(self.light(T_map_panorama, number), number)
+
+    def light(self, T_map_panorama: Pose, number: int) -> F32:
+        """Returns linear light (H, W, 3)."""
         dither = stream(self.seed, "dither", number).random((self.image.height, self.image.width), np.float32)
         if self.rosette is None:
-            light = self._light(T_map_panorama, np.arange(self.image.width), dither)
-        else:
-            light = self._stitched(self.rosette, T_map_panorama, dither)
-        return self._photographer.develop(light, number)
+            return self._light(T_map_panorama, np.arange(self.image.width), dither)
+        return self._stitched(self.rosette, T_map_panorama, dither)
 
     def _stitched(self, rosette: Rosette, T_map_panorama: Pose, dither: F32) -> F32:
         width = self.image.width

@@ -106,7 +106,7 @@ class Motion:
 
     def seconds_at(self, way: ArrayLike) -> NDArray[np.float64]:
         """Returns the times (N,) at which the vehicle has driven distances (N,) in metres."""
-        return np.interp(way, self._way, self._t)
+        return np.interp(np.asarray(way, np.float64), self._way, self._t)
 
     def poses(self, seconds: ArrayLike) -> NDArray[np.float64]:
         """Returns T_map_base (N, 4, 4) at times (N,) in seconds from the start."""

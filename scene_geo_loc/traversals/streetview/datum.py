@@ -42,8 +42,10 @@ def read_datum(folder: Path) -> Datum | None:
         return None
     try:
         values = json.loads(read_text(path, "datum of the panoramas"))
-        yaw = float(values.get("yaw", 0.0))
-        return Datum(*(float(values[name]) for name in ("latitude", "longitude", "altitude")), yaw)
+        latitude, longitude, altitude = (
+            float(values[name]) for name in ("latitude", "longitude", "altitude")
+        )
+        return Datum(latitude, longitude, altitude, float(values.get("yaw", 0.0)))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise TraversalError(
             f"{path}: expected latitude, longitude (degrees), altitude (m) and yaw (degrees) by name "

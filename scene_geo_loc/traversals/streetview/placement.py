@@ -29,6 +29,7 @@ from scene_geo_loc.geometry.geodesy import enu_axes
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.traversals.folder import FIRST_STAMP_NS
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
+from scene_geo_loc.traversals.streetview.datum import DATUM_NAME, read_datum
 from scene_geo_loc.traversals.streetview.index import IndexRow, PanoramaIndex
 from scene_geo_loc.traversals.streetview.panorama import Panorama
 
@@ -52,7 +53,10 @@ class PlacedPanoramas:
 
 
 def place(folder: Path, index: PanoramaIndex) -> PlacedPanoramas:
-    """Places the panoramas of an index in a map whose origin is the first usable one. Raises GeodesyError."""
+    """Places the panoramas of an index in a map: its origin is the set's datum, or the first usable one.
+
+    Raises GeodesyError, and TraversalError where the file with the datum is damaged.
+    """
     skipped = Skipped(dict(index.skipped.counts))
     rows = []
     for row in index.rows:
@@ -66,7 +70,8 @@ def place(folder: Path, index: PanoramaIndex) -> PlacedPanoramas:
         return PlacedPanoramas((), None, skipped)
     geodetic = np.array([(row.latitude, row.longitude, np.nan) for row in rows])
     geodetic[:, 2] = _altitudes(rows)
-    datum = Datum(*geodetic[0])
+    stated = read_datum(folder)
+    datum = stated or Datum(*geodetic[0])
     positions = datum.map_of(geodetic)
     R_map_ecef = datum.T_ecef_map[:3, :3].T
     angles = np.array([(row.heading, row.pitch, row.roll) for row in rows], np.float64)
@@ -85,7 +90,7 @@ def place(folder: Path, index: PanoramaIndex) -> PlacedPanoramas:
         for row, rotation, position, stamp_ns in zip(rows, rotations, positions, _stamps(rows), strict=True)
     ]
     panoramas.sort(key=lambda panorama: panorama.stamp_ns)
-    return PlacedPanoramas(panoramas, Georeference(datum, index.path.name), skipped)
+    return PlacedPanoramas(panoramas, Georeference(datum, DATUM_NAME if stated else index.path.name), skipped)
 
 
 def _altitudes(rows: Sequence[IndexRow]) -> NDArray[np.float64]:

@@ -109,6 +109,6 @@ def test_errors_of_gps_that_cannot_be_are_refused(tmp_path: Path, gps: str, word
 
 def test_a_simulator_without_its_ray_caster_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "embreex.mesh_construction", None)
-    monkeypatch.delitem(sys.modules, "scene_geo_loc.simulation.rendering.render", raising=False)
+    monkeypatch.delitem(sys.modules, "scene_geo_loc.simulation.rendering.rays", raising=False)
     with pytest.raises(SceneGeoLocError, match="extra `simulation`"):
-        importlib.import_module("scene_geo_loc.simulation.rendering.render")
+        importlib.import_module("scene_geo_loc.simulation.rendering.rays")

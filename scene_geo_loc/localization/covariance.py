@@ -36,7 +36,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.lie import skew
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.least_squares import linearised
-from scene_geo_loc.localization.pnp import CameraMatches
+from scene_geo_loc.localization.pnp import CameraMatches, depth_is_known
 from scene_geo_loc.mapping.map_info import MapAccuracy
 
 BLOCK_PX = 40.0
@@ -137,7 +137,9 @@ def normal_equations(
     flat = J.reshape(unknowns, -1)
     information = flat @ flat.T
     gradients = (J * residuals).sum(axis=1)
-    variance = (residuals**2).sum() / max(residuals.size - unknowns, 1)
+    # An unknown depth takes up one of the two residuals of its match.
+    measured = residuals.size - int((~depth_is_known(points_sigma, len(pixels))).sum())
+    variance = (residuals**2).sum() / max(measured - unknowns, 1)
     of_blocks, blocks = _scatter(gradients, _block_numbers(pixels, block_px), fitted=unknowns)
     all_shared = variance * len(pixels) / max(blocks, 1) * information
     scatter = SHARED * all_shared + (1 - SHARED) * of_blocks
@@ -163,7 +165,7 @@ def pose_covariance(
         of_camera = normal_equations(
             T_map_camera,
             camera.pixels,
-            camera.points_map,
+            camera.points_at(T_map_camera),
             camera.camera,
             camera.points_sigma,
             camera.keyframe,

@@ -189,7 +189,7 @@ class Candidate:
         votes: sum of the votes of the images before, see `sequence_votes`; 0 where there are none.
         rerank_inliers: inliers of a pose found from a subset of the features, which candidates are
             re-ranked by.
-        matches: number of matches with a known depth.
+        matches: number of matches that a pose can be solved from.
         inliers: number of those that agree with the estimated pose.
     """
 
@@ -220,9 +220,10 @@ class Matches:
         query_pixels: (M, 2) in the query image.
         keyframe: (M,) keyframe of each match.
         keyframe_pixels: (M, 2) in that keyframe's image.
-        points_map: (M, 3) metres, the keyframe's pixel lifted by its depth.
+        points_map: (M, 3) metres, the keyframe's pixel lifted by its depth, or to 1 m where that is unknown.
         points_sigma: (M, 3) metres, shift of that point by one standard deviation of its depth, along the
-            keyframe's ray.  Zero where the map has no uncertainty.
+            keyframe's ray.  Zero where the map has no uncertainty, see `pnp.UNKNOWN_DEPTH_M` where the depth
+            is unknown.
         inlier: (M,) bool, whether the match agrees with the estimated pose.
     """
 

@@ -49,9 +49,10 @@ from scene_geo_loc.localization.estimate import (
     PosePrior,
     Status,
 )
-from scene_geo_loc.localization.pnp import CameraMatches, refine_pnp
+from scene_geo_loc.localization.pnp import CameraMatches, depth_is_known, refine_pnp
 from scene_geo_loc.localization.pose_localizer import PoseLocalizer
 from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, Stopwatch, camera_images
+from scene_geo_loc.localization.ray_intersection import intersected
 from scene_geo_loc.localization.reading_size import reading_size, resized_pixels
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, no_images
 from scene_geo_loc.localization.retrieval.retriever import Retriever
@@ -141,6 +142,7 @@ class Localizer(PoseLocalizer):
         self._max_error_px = self.settings.max_reprojection_error_px * enlarged
         self._block_px = BLOCK_PX * enlarged
         map_cameras = [camera.resized(*self._input_size) for camera in reference_map.cameras]
+        self._map_focal_px = min(camera.fx for camera in map_cameras)
         self.matcher = make_matcher(
             reference_map.info.matcher,
             network,
@@ -238,8 +240,9 @@ class Localizer(PoseLocalizer):
 
     def points_of(self, keyframe: int) -> NDArray[np.float64]:
         """Returns the points (N, 3) in the map of a keyframe's features whose depth is known."""
-        points = self._keyframes.all_features(keyframe).points_map
-        return points[np.isfinite(points).all(axis=1)]
+        stored = self._keyframes.all_features(keyframe)
+        has_depth = depth_is_known(stored.points_sigma, len(stored.points_sigma))
+        return stored.points_map[has_depth & np.isfinite(stored.points_map[:, 0])]
 
     def look(
         self,
@@ -268,6 +271,8 @@ class Localizer(PoseLocalizer):
             inliers = [np.zeros(len(query.matches), bool) for query in queries]
             if solution is not None:
                 inliers = solution.inliers
+                for query in queries:
+                    query.place_points(solution.T_map_base)
         estimate.cameras = [
             CameraEstimate(
                 image.T_base_camera,
@@ -356,11 +361,7 @@ class Localizer(PoseLocalizer):
             inlier = solution.inliers[0]
             inliers = [int(inlier[part].sum()) for part in rough.parts(keyframes)]
         else:
-            pixels, points_map = rough.geometry.pixels, rough.matches.points_map
-            inliers = [
-                rerank_inliers(pixels[part], points_map[part], query.camera, limit)
-                for part in rough.parts(keyframes)
-            ]
+            inliers = [rerank_inliers(rough.geometry.where(part), limit) for part in rough.parts(keyframes)]
         rated = [
             replace(candidate, rerank_inliers=count)
             for candidate, count in zip(query.candidates, inliers, strict=True)
@@ -420,6 +421,8 @@ class Localizer(PoseLocalizer):
         parts = [keyframes[i : i + size] for i in range(0, len(keyframes), size)]
         others = [self._threads.submit(match, part) for part in parts[1:]]
         matches = Matches.concatenate([match(parts[0]), *(other.result() for other in others)])
+        if self.map.info.has_rays:
+            matches = intersected(matches, self._map_focal_px)
         pixels = resized_pixels(matches.query_pixels, self._input_size, input_size)
         return replace(matches, query_pixels=pixels)
 
@@ -487,7 +490,7 @@ class Localizer(PoseLocalizer):
 
 
 def lifted(k: int, stored: StoredKeyframe, matched: Matched) -> Matches:
-    """Returns the matches with keyframe `k` whose depth is known, in pixels of the network's input."""
+    """Returns the matches with keyframe `k` that have a point or a ray, in pixels of the network's input."""
     query_pixels, rows = matched
     points = stored.points_map[rows]
     known = np.isfinite(points[:, 2])

@@ -12,12 +12,19 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Matches of pixels with points of the map, and the fit of a pose to those of one or several cameras."""
+"""Matches of pixels with points of the map, and the fit of a pose to those of one or several cameras.
+
+A match with a feature of unknown depth has a ray of the map instead of a point.  Its error is the distance of
+the pixel from the image of the ray: the epipolar line, as far as it is in front of both cameras.  At each
+pose the point is taken where the ray is nearest to the pixel, with a standard deviation along the ray of
+`UNKNOWN_DEPTH_M`, so that all fits and covariances apply as they are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +43,12 @@ from scene_geo_loc.localization.least_squares import (
 FIT_WIDTH = 2.0
 """Largest error of a match in the final fit, as a multiple of an inlier's largest error."""
 
+UNKNOWN_DEPTH_M = 1e6
+"""Standard deviation of an unknown depth, metres."""
+
+NEAREST_M, FARTHEST_M = 0.5, 2000.0
+"""Depths between which a point of unknown depth is looked for along its ray, metres."""
+
 
 @dataclass(frozen=True)
 class CameraMatches:
@@ -45,7 +58,7 @@ class CameraMatches:
         T_base_camera: pose of the camera in the base, the frame whose pose is estimated.
         camera: intrinsics; the lens distortion of `pixels` is already undone.
         pixels: (M, 2) ideal pixels, see `ideal_pixels`.
-        points_map: (M, 3) metres.
+        points_map: (M, 3) metres; at a depth of 1 m where the depth is unknown.
         points_sigma: (M, 3) metres, see `Matches`; None where depth is exact.
         keyframe: (M,) keyframe of each match; None where there is one keyframe only.
     """
@@ -60,9 +73,38 @@ class CameraMatches:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    @cached_property
+    def has_depth(self) -> NDArray[np.bool_]:
+        """Mask (M,) of the matches whose depth is known."""
+        return depth_is_known(self.points_sigma, len(self))
+
+    @property
+    def rays(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Origins (M, 3) and directions (M, 3) in the map of the rays of matches without depth."""
+        assert self.points_sigma is not None
+        directions = self.points_sigma / UNKNOWN_DEPTH_M
+        return self.points_map - directions, directions
+
     def errors(self, T_map_base: Pose) -> NDArray[np.float64]:
         """Returns the reprojection errors (M,) at a pose in pixels; infinite behind the camera."""
-        return reprojection_errors(T_map_base @ self.T_base_camera, self.pixels, self.points_map, self.camera)
+        T_map_camera = T_map_base @ self.T_base_camera
+        return reprojection_errors(T_map_camera, self.pixels, self.points_at(T_map_camera), self.camera)
+
+    def points_at(self, T_map_camera: Pose, camera: Camera | None = None) -> NDArray[np.float64]:
+        """Returns the points (M, 3), without depth those nearest to the pixels at a pose.
+
+        Args:
+            T_map_camera: pose of the camera.
+            camera: intrinsics to project with; default: those of the matches.
+        """
+        if self.has_depth.all():
+            return self.points_map
+        without = self.where(~self.has_depth)
+        points = self.points_map.copy()
+        points[~self.has_depth] = nearest_on_rays(
+            T_map_camera, without.pixels, *without.rays, camera or self.camera
+        )
+        return points
 
     def where(self, chosen: NDArray[np.bool_] | slice) -> CameraMatches:
         """Returns the matches that a mask (M,) or a slice chooses."""
@@ -73,9 +115,8 @@ class CameraMatches:
     def linearised(self, T_map_base: Pose, scale: float) -> Linearised:
         """Returns the reprojections and their Jacobian by the pose of the base, see `linearised`."""
         T_map_camera = T_map_base @ self.T_base_camera
-        residuals, J = linearised(
-            T_map_camera, self.pixels, self.points_map, self.camera, self.points_sigma, scale
-        )
+        points = self.points_at(T_map_camera)
+        residuals, J = linearised(T_map_camera, self.pixels, points, self.camera, self.points_sigma, scale)
         if (T_map_base[:3, 3] == T_map_camera[:3, 3]).all():
             return residuals, J
         by_base = np.eye(6)
@@ -99,9 +140,14 @@ def refine_pnp(
 def refine_to_inliers(T_map_base: Pose, matches: Sequence[CameraMatches], max_error_px: float) -> Pose:
     """Returns the pose nearby with the least sum of truncated squared reprojection errors.
 
-    It is the local optimum of what RANSAC searches for; the depths count as exact.
+    It is the local optimum of what RANSAC searches for; known depths count as exact.
     """
-    exact = [replace(camera, points_sigma=None) for camera in matches]
+    exact = [
+        replace(camera, points_sigma=None)
+        if camera.points_sigma is None or camera.has_depth.all()
+        else replace(camera, points_sigma=np.where(camera.has_depth[:, None], 0.0, camera.points_sigma))
+        for camera in matches
+    ]
     return fit_pose_to_inliers(T_map_base, _joint(exact), max_error_px)
 
 
@@ -115,6 +161,42 @@ def _joint(matches: Sequence[CameraMatches]) -> Callable[[Pose, float], Linearis
         return np.concatenate(residuals, axis=-1), np.concatenate(J, axis=-1)
 
     return linearise
+
+
+def depth_is_known(points_sigma: NDArray[np.float64] | None, count: int) -> NDArray[np.bool_]:
+    """Returns the mask (M,) of the matches whose depth is known, from their `points_sigma` (M, 3)."""
+    if points_sigma is None:
+        return np.ones(count, bool)
+    # A ray has at least unit length.
+    return np.asarray((points_sigma**2).sum(axis=1) < (0.5 * UNKNOWN_DEPTH_M) ** 2)
+
+
+def nearest_on_rays(
+    T_map_camera: Pose,
+    pixels: NDArray[np.float64],
+    origins: NDArray[np.float64],
+    directions: NDArray[np.float64],
+    camera: Camera,
+) -> NDArray[np.float64]:
+    """Returns the points (M, 3) of rays whose projections are nearest to ideal pixels (M, 2).
+
+    Args:
+        T_map_camera: pose of the camera.
+        origins, directions: (M, 3) of the rays in the map, the directions with a depth of 1 m.
+        camera: intrinsics.
+    """
+    seen = pixels - (camera.cx, camera.cy)
+    scaled = np.array([camera.fx, camera.fy, 1.0])
+    near = (origins - T_map_camera[:3, 3]) @ T_map_camera[:3, :3] * scaled
+    far = directions @ T_map_camera[:3, :3] * scaled
+    # The epipolar line through the images of the ray's origin and of its vanishing point, in pixels.
+    line = np.cross(near, far)
+    normal = line[:, :2]
+    squared = np.maximum((normal**2).sum(axis=1, keepdims=True), 1e-12)
+    foot = seen - normal * ((normal * seen).sum(axis=1, keepdims=True) + line[:, 2:]) / squared
+    offset, slope = far[:, :2] - foot * far[:, 2:], near[:, :2] - foot * near[:, 2:]
+    per_depth = -(offset * slope).sum(axis=1) / np.maximum((slope**2).sum(axis=1), 1e-12)
+    return origins + directions / np.clip(per_depth, 1 / FARTHEST_M, 1 / NEAREST_M)[:, None]
 
 
 def spread(pixels: NDArray) -> float:

@@ -141,6 +141,12 @@ class QueryMatches:
             matches.keyframe,
         )
 
+    def place_points(self, T_map_base: Pose) -> None:
+        """Sets the points of matches without depth where their rays are nearest to the pixels at a pose."""
+        if not self.geometry.has_depth.all():
+            points = self.geometry.points_at(T_map_base @ self.T_base_camera)
+            self.matches = replace(self.matches, points_map=points)
+
     def parts(self, keyframes: Sequence[int]) -> list[NDArray[np.bool_]]:
         """Returns masks (M,) of the matches with each of some keyframes."""
         return [self.matches.keyframe == keyframe for keyframe in keyframes]

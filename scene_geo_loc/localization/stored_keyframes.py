@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import transform
+from scene_geo_loc.localization.pnp import UNKNOWN_DEPTH_M
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers.features import LocalFeatures
 from scene_geo_loc.matchers.storage import FeatureStorage
@@ -38,7 +39,8 @@ class StoredKeyframe(NamedTuple):
 
     Attributes:
         features: the features.
-        points_map: (F, 3) metres; NaN where the depth is unknown.
+        points_map: (F, 3) metres.  Where the depth is unknown it is 1 m in maps that keep such features, and
+            the points of other maps are NaN.
         points_sigma: (F, 3) metres, see `Matches`.
     """
 
@@ -67,9 +69,15 @@ class StoredKeyframes:
         features = self._storage.read(self._map.features_of(k), is_subset)
         count, T = len(features.pixels), self._map.T_map_camera[k]
         depth = self._map.depth[k][rows][:count].astype(np.float64)
+        without_depth = np.zeros(count, bool)
+        if self._map.info.has_rays:
+            is_stored = self._map.features["keypoints"][k][rows][:count].any(axis=1)
+            without_depth = is_stored & np.isnan(depth)
+            depth[without_depth] = 1.0
         lifted = self._cameras[self._map.camera_index[k]].back_project(features.pixels, depth)
         sigma = np.zeros_like(lifted)
         if self._map.depth_sigma is not None:
             relative = self._map.depth_sigma[k][rows][:count].astype(np.float64)
             sigma = (relative[:, None] * lifted) @ T[:3, :3].T
+        sigma[without_depth] = UNKNOWN_DEPTH_M * lifted[without_depth] @ T[:3, :3].T
         return StoredKeyframe(features, transform(T, lifted), sigma)

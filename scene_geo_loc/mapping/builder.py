@@ -48,11 +48,11 @@ from scene_geo_loc.mapping.map_info import KIND, check_replaceable_map
 from scene_geo_loc.mapping.multi_view_depth import REFINED_SOURCES
 from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.mapping.settings import WITHOUT_DEPTH, BuilderSettings
 from scene_geo_loc.mapping.user_networks import UserNetworks
 from scene_geo_loc.matchers import chosen_matcher_class, with_pair_network
 from scene_geo_loc.matchers.base import Matcher
-from scene_geo_loc.matchers.storage import Rows
+from scene_geo_loc.matchers.storage import KeypointStorage, Rows
 from scene_geo_loc.matchers.user_keypoints import UserKeypointMatcher
 from scene_geo_loc.networks.checkpoint import load_network
 from scene_geo_loc.networks.default import default_network
@@ -343,7 +343,7 @@ class MapBuilder:
         if visible is not None:
             frame = replace(frame, image=without_holes(frame.image, visible))
         measured = None
-        if self.settings.depth != "learned":
+        if self.settings.depth not in ("learned", "none"):
             measured = measured_depth(
                 frame, job.points, job.occluder_m, (int(size[0]), int(size[1])), self._matcher.depth_pixels
             )
@@ -354,9 +354,10 @@ class MapBuilder:
             if visible is not None:
                 visible_features = away_from_holes(visible)
                 dense = replace(dense, visible=visible_features)
-            # Where neighbouring keyframes may give the depth later, every feature counts as having one.
+            # Where neighbouring keyframes may give the depth later, or none is needed, all features are kept.
             is_refined = self._refines_depth and dense.source in REFINED_SOURCES
-            known = visible_features if is_refined else dense.known
+            keeps_all = is_refined or self.settings.depth in WITHOUT_DEPTH
+            known = visible_features if keeps_all else dense.known
             rows, pixels = self._matcher.rows(frame.image, features, known)
         depth, sigma = dense.at(pixels, size)
         record = KeyframeRecord.of(frame, dense.source)
@@ -373,7 +374,7 @@ class MapBuilder:
     @property
     def _refines_depth(self) -> bool:
         """True if depth that was not measured is refined from neighbouring keyframes in the end."""
-        return self.settings.depth != "measured"
+        return self.settings.depth in ("auto", "learned")
 
     def _start(self, camera: Camera) -> Extractor:
         """Opens the partial map at the first keyframe, whose camera sets the shape of the network's input."""
@@ -406,6 +407,11 @@ class MapBuilder:
         else:
             named = chosen_matcher_class(settings.local_features or settings.matcher, self._network)
             matcher = (self._matcher_class or named)(self._network)
+        if self.settings.depth in WITHOUT_DEPTH and not isinstance(matcher.storage, KeypointStorage):
+            raise MapError(
+                f"`depth` is `{self.settings.depth}`, and the features of cells need a depth: set `matcher` "
+                "to one of keypoints, such as xfeat or sift, or name a network that finds keypoints."
+            )
         if user.matcher is None:
             return matcher
         return with_pair_network(matcher, user.matcher, self._device)

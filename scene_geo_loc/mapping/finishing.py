@@ -49,6 +49,7 @@ from scene_geo_loc.mapping.multi_view_depth import refine_depth
 from scene_geo_loc.mapping.partial_map import PartialMap
 from scene_geo_loc.mapping.place_cells import PlaceCells
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.mapping.settings import WITHOUT_DEPTH
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.pair_network import PairNetworkMatcher
 from scene_geo_loc.matchers.storage import FittedStorage
@@ -111,7 +112,7 @@ def complete_map(
     partial.close_files()
     info = MapInfo(
         format=FORMAT.name,
-        format_version=WITH_USER_NETWORKS if description["user_networks"] else WITHOUT_USER_NETWORKS,
+        format_version=_version(description),
         **description,
         keyframes=count,
         cameras=[camera.to_dict() for camera in cameras],
@@ -123,6 +124,13 @@ def complete_map(
     )
     write_info(folder, info)
     return without_depth
+
+
+def _version(description: Mapping[str, Any]) -> int:
+    """Returns the lowest version of the format that a map can be written as."""
+    if description["settings"].get("depth") in WITHOUT_DEPTH:
+        return FORMAT.version
+    return WITH_USER_NETWORKS if description["user_networks"] else WITHOUT_USER_NETWORKS
 
 
 def keep_measurements(folder: Path, extractor: Extractor, measure: MeasureMap) -> None:

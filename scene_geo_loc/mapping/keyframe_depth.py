@@ -116,12 +116,15 @@ def choose_depth(
     """Returns the depth of a keyframe from the first source that has it: sensor or lidar, then the network.
 
     Args:
-        wanted: with "measured" the network is left out; with "learned" it comes first.
+        wanted: the network is asked with "auto", and with "learned" it comes first; "none" wants no depth.
     """
-    learned = None if wanted == "measured" else reliable_depth(features, network)
+    nothing = KeyframeDepth("none", np.full((1, 1), np.nan, np.float32))
+    if wanted == "none":
+        return nothing
+    learned = reliable_depth(features, network) if wanted in ("auto", "learned") else None
     if wanted == "learned" and learned is not None:
         return learned
-    return measured or learned or KeyframeDepth("none", np.full((1, 1), np.nan, np.float32))
+    return measured or learned or nothing
 
 
 def _resized(mask: NDArray[np.bool_], image: NDArray) -> NDArray[np.bool_]:

@@ -31,6 +31,7 @@ from scene_geo_loc.core.errors import MapError, reason_of
 from scene_geo_loc.core.partial import check_replaceable
 from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.geometry.datum import Georeference
+from scene_geo_loc.mapping.settings import WITHOUT_DEPTH
 from scene_geo_loc.traversals.sources import SensorSource
 
 MAP_JSON = "map.json"
@@ -40,10 +41,10 @@ FORMAT = FileFormat(
 )
 """Format of maps.
 
-Version 5 is for another localizer than retrieval, version 4 has a user's networks; a map without either is
-written as version 3, which older releases read.  Older versions can still be read: version 2, whose keyframes
-have the features of all cells and whose descriptors are stored twice, and version 1, which had only the
-matcher "encoder".
+Version 5 is for another localizer than retrieval, or for features without depth, and version 4 has a user's
+networks; a map without any of these is written as version 3, which older releases read.  Older versions can
+still be read: version 2, whose keyframes have the features of all cells and whose descriptors are stored
+twice, and version 1, which had only the matcher "encoder".
 """
 WITHOUT_USER_NETWORKS = 3
 """Version of a map without a user's networks."""
@@ -188,6 +189,11 @@ class MapInfo(BaseModel):
     look_alikes: LookAlikes | None = None
     georeference: Georeference | None = None
     digest: str | None = None
+
+    @property
+    def has_rays(self) -> bool:
+        """True if the map keeps features without depth: each is a ray from its keyframe."""
+        return self.settings.get("depth") in WITHOUT_DEPTH
 
 
 KEYFRAME_SCHEMA = pa.schema(

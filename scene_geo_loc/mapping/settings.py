@@ -28,7 +28,9 @@ NETWORK_FILE = ".onnx"
 
 
 Lidar = Literal["auto", "spinning", "pushbroom"]
-DepthSource = Literal["measured", "auto", "learned"]
+DepthSource = Literal["measured", "auto", "learned", "available", "none"]
+WITHOUT_DEPTH = ("available", "none")
+"""Values of `depth` with which features are kept whose depth is unknown."""
 
 
 class BuilderSettings(BaseModel):
@@ -43,7 +45,9 @@ class BuilderSettings(BaseModel):
     depth: DepthSource = Field(
         default="measured",
         description="source of depth; measured: sensor or lidar; auto: sensor or lidar, else the images "
-        "(network and triangulation from neighbouring keyframes); learned: the images alone",
+        "(network and triangulation from neighbouring keyframes); learned: the images alone; available: "
+        "sensor or lidar where they measured, while features elsewhere are kept without depth; none: "
+        "features without depth, which give a pose together with keyframes at another place",
     )
     lidar: Lidar = Field(
         default="auto",

@@ -62,11 +62,11 @@ def test_a_short_search_counts_the_matches_that_agree(solver: PnpSolver) -> None
     rng = np.random.default_rng(0)
     pixels, points = seen_points(rng, T_MAP_CAMERA, 100)
     pixels += rng.normal(0, 0.5, pixels.shape)
-    assert rerank_inliers(pixels, points, CAMERA, 8.0, solver) >= 95
+    assert rerank_inliers(CameraMatches(np.eye(4), CAMERA, pixels, points), 8.0, solver) >= 95
     pixels[:50] = rng.uniform((0, 0), (320, 240), (50, 2))
-    assert 45 <= rerank_inliers(pixels, points, CAMERA, 8.0, solver) <= 60
-    assert rerank_inliers(rng.permutation(pixels), points, CAMERA, 8.0, solver) < 30
-    assert rerank_inliers(pixels[:3], points[:3], CAMERA, 8.0, solver) == 0
+    assert 45 <= rerank_inliers(CameraMatches(np.eye(4), CAMERA, pixels, points), 8.0, solver) <= 60
+    assert rerank_inliers(CameraMatches(np.eye(4), CAMERA, rng.permutation(pixels), points), 8.0, solver) < 30
+    assert rerank_inliers(CameraMatches(np.eye(4), CAMERA, pixels[:3], points[:3]), 8.0, solver) == 0
 
 
 def test_the_same_matches_give_the_same_pose(solver: PnpSolver) -> None:

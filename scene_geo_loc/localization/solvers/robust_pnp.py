@@ -21,12 +21,15 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.localization.pnp import CameraMatches
 from scene_geo_loc.localization.solvers.base import MIN_MATCHES, Effort, PnpSolver
+from scene_geo_loc.localization.solvers.essential_ransac import (
+    essential_inliers,
+    sees_two_places,
+    truncated_cost,
+)
 from scene_geo_loc.localization.solvers.opencv_solver import OpenCvSolver
 
 FULL_SEARCH = Effort(max_iterations=1000, min_iterations=100, is_precise=True)
@@ -37,6 +40,9 @@ FIRST_SEARCH = Effort(max_iterations=1000, min_iterations=50, is_precise=False)
 
 SHORT_SEARCH = Effort(max_iterations=100, min_iterations=50, is_precise=False)
 """Search that re-ranks a candidate."""
+
+MIN_RAYS = 8
+"""Least number of matches without depth that a pose is searched from."""
 
 RANSAC_MATCHES = 1000
 """Largest number of matches of all cameras in RANSAC, evenly sampled; the final fit uses all matches."""
@@ -60,7 +66,9 @@ def solve_pnp(
 ) -> Pose | None:
     """Returns T_map_base by RANSAC over the matches of all cameras.
 
-    Where several cameras have matches, they are one generalized camera.
+    Where several cameras have matches, they are one generalized camera.  Where some matches have no depth,
+    a pose is searched from those that have one and another from those that have none, which need keyframes at
+    two places; the one is taken that all matches agree with better.
 
     Args:
         matches: one item a camera.
@@ -78,39 +86,51 @@ def solve_pnp(
     step = -(-count // RANSAC_MATCHES)
     fewer = [camera.where(np.arange(len(camera)) % step == 0) for camera in matches]
     centred = [replace(camera, points_map=camera.points_map - centre) for camera in fewer]
-    seeing = [camera for camera in centred if len(camera)]
-    if len(seeing) > 1:
-        solution = solver.rig_pose(centred, max_error_px, effort)
-        if solution is None or solution.inliers < MIN_MATCHES:
-            return None
-        T_map_base = solution.T
-    else:
-        solution = solver.camera_pose(seeing[0], max_error_px, effort)
-        if solution is None:
-            return None
-        T_map_base = solution.T @ inverse(seeing[0].T_base_camera)
+    points = [camera.where(camera.has_depth) for camera in centred]
+    rays = [camera.where(~camera.has_depth) for camera in centred]
+    found = []
+    if sum(map(len, points)) >= MIN_MATCHES:
+        found.append(_pose_of_points(points, max_error_px, solver, effort))
+    if sum(map(len, rays)) >= MIN_RAYS and sees_two_places(rays):
+        by_rays = solver.ray_pose(rays, max_error_px, effort)
+        found.append(None if by_rays is None else by_rays.T)
+    poses = [pose for pose in found if pose is not None]
+    if not poses:
+        return None
+    T_map_base = (
+        poses[0] if len(poses) == 1 else min(poses, key=lambda T: truncated_cost(T, centred, max_error_px))
+    )
     T_map_base[:3, 3] += centre
     return T_map_base
 
 
-def rerank_inliers(
-    pixels: NDArray[np.float64],
-    points_map: NDArray[np.float64],
-    camera: Camera,
-    max_error_px: float,
-    solver: PnpSolver | None = None,
-) -> int:
+def _pose_of_points(
+    matches: Sequence[CameraMatches], max_error_px: float, solver: PnpSolver, effort: Effort
+) -> Pose | None:
+    """Returns T_map_base from matches with depth, near the origin; None where no pose is found."""
+    seeing = [camera for camera in matches if len(camera)]
+    if len(seeing) > 1:
+        solution = solver.rig_pose(matches, max_error_px, effort)
+        return None if solution is None or solution.inliers < MIN_MATCHES else solution.T
+    solution = solver.camera_pose(seeing[0], max_error_px, effort)
+    return None if solution is None else np.asarray(solution.T @ inverse(seeing[0].T_base_camera))
+
+
+def rerank_inliers(matches: CameraMatches, max_error_px: float, solver: PnpSolver | None = None) -> int:
     """Returns the number of inliers of the best pose of a short search, to re-rank a candidate by.
 
     Args:
-        pixels: (M, 2) ideal pixels.
-        points_map: (M, 3) metres.
-        camera: intrinsics.
+        matches: with one keyframe; where they have no depth, those with an essential matrix are counted.
         max_error_px: largest reprojection error of an inlier.
         solver: the solver; None: that of this machine.
     """
-    if len(pixels) < MIN_MATCHES:
+    points, rays = matches.where(matches.has_depth), matches.where(~matches.has_depth)
+    if len(rays) > len(points):
+        return essential_inliers(rays, max_error_px, SHORT_SEARCH)
+    if len(points) < MIN_MATCHES:
         return 0
-    matches = CameraMatches(np.eye(4), camera, pixels, points_map - points_map.mean(axis=0))
-    solution = (solver or pnp_solver()).camera_pose(matches, max_error_px, SHORT_SEARCH)
+    near = replace(
+        points, T_base_camera=np.eye(4), points_map=points.points_map - points.points_map.mean(axis=0)
+    )
+    solution = (solver or pnp_solver()).camera_pose(near, max_error_px, SHORT_SEARCH)
     return 0 if solution is None else solution.inliers

@@ -92,8 +92,9 @@ def fit_lens(
         near = matches.where(_errors(T, matches, camera) <= FIT_WIDTH * max_error_px)
         if len(near) < MIN_MATCHES:
             return None
+        points = near.points_at(T, camera)
         residuals, J = linearised(
-            T, near.pixels, near.points_map, camera, near.points_sigma, scale_px, with_focal=True
+            T, near.pixels, points, camera, near.points_sigma, scale_px, with_focal=True
         )
         squared = residuals[0] ** 2 + residuals[1] ** 2
         scale_px = SCALE * error_scale(np.sqrt(squared[squared <= max_error_px**2]))
@@ -104,8 +105,9 @@ def fit_lens(
             return None
         if abs(step[6]) < CONVERGED:
             break
+    points = near.points_at(T, camera)
     equations = normal_equations(
-        T, near.pixels, near.points_map, camera, near.points_sigma, near.keyframe, block_px, with_focal=True
+        T, near.pixels, points, camera, near.points_sigma, near.keyframe, block_px, with_focal=True
     )
     covariance = sandwich(equations)
     if covariance is None or not np.isfinite(covariance).all():
@@ -121,4 +123,5 @@ def _zoomed(camera: Camera, log_scale: float) -> Camera:
 
 
 def _errors(T_map_camera: Pose, matches: CameraMatches, camera: Camera) -> NDArray[np.float64]:
-    return reprojection_errors(T_map_camera, matches.pixels, matches.points_map, camera)
+    points = matches.points_at(T_map_camera, camera)
+    return reprojection_errors(T_map_camera, matches.pixels, points, camera)

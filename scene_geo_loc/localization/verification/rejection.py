@@ -37,6 +37,7 @@ class RejectionKind(str, Enum):
     INLIER_SPREAD = "inlier_spread"
     COVERAGE = "coverage"
     UNDETERMINED = "undetermined"
+    NO_SCALE = "no_scale"
     OTHER_LENS = "other_lens"
     CONFIDENCE = "confidence"
     AMBIGUOUS = "ambiguous"
@@ -56,7 +57,7 @@ _SENTENCES = {
     RejectionKind.UNKNOWN_PLACE: "Similarity of the best keyframe {value:.2f} < {limit:.2f}.",
     RejectionKind.NO_FEATURES: "The image has no local features.",
     RejectionKind.NO_DEPTH: "No match has a depth: the keyframes have none where they match.",
-    RejectionKind.NO_POSE: "No pose agrees with the {value:.0f} matches that have a depth.",
+    RejectionKind.NO_POSE: "No pose agrees with the {value:.0f} matches.",
     RejectionKind.INLIERS: "Inliers {value:.0f} < {limit:.0f}: so few can agree by chance.",
     RejectionKind.INLIER_RATIO: "Inlier ratio {percent} < {limit_percent}.",
     RejectionKind.PRECISE_RATIO: "Only {percent} < {limit_percent} of the matches agree precisely: "
@@ -65,6 +66,8 @@ _SENTENCES = {
     "spread {value:.1f} px < {limit:.1f} px.",
     RejectionKind.COVERAGE: "Inliers cover {percent} < {limit_percent} of the image.",
     RejectionKind.UNDETERMINED: "The inliers do not determine all six degrees of freedom of the pose.",
+    RejectionKind.NO_SCALE: "The direction from one place is known and the distance is not: {value:.0f} < "
+    "{limit:.0f} inliers have a depth or belong to keyframes at another place.",
     RejectionKind.CONFIDENCE: "Probability that the pose is right {value:.3f} < {limit:.3f}.",
     RejectionKind.AMBIGUOUS: "Two places look like the image, at {detail}: {value:.0f} matches of a keyframe "
     "agree with the one pose, and {limit:.0f} with the other.",

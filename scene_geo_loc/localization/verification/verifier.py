@@ -39,6 +39,7 @@ from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH
 from scene_geo_loc.localization.verification.confidence import PoseSupport, model_of
 from scene_geo_loc.localization.verification.lens_fit import fit_lens
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
+from scene_geo_loc.localization.verification.scale import ScaleSupport
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers.base import Matcher
 
@@ -120,6 +121,7 @@ class Verifier:
     ) -> None:
         self.limits = limits
         self._T_map_camera = reference_map.T_map_camera
+        self._has_rays = reference_map.info.has_rays
         self._map_errors = MapErrors.of(reference_map.info.accuracy)
         self._confidence_model, self._input_size = model_of(matcher), matcher.input_size
         self._max_error_px, self._block_px = max_error_px, block_px
@@ -145,7 +147,7 @@ class Verifier:
             kind = RejectionKind.NO_POSE if count else RejectionKind.NO_DEPTH
             if not any(query.blocks for query in queries):
                 kind = RejectionKind.NO_FEATURES
-            estimate.rejection = Rejection(kind, count)
+            estimate.rejection = self._reject_scale(None, queries) or Rejection(kind, count)
             return estimate
         cameras = solution.confirming(self.limits.inlier_ratio)
         voted = np.concatenate([solution.inliers[i][solution.voters[i]] for i in cameras])
@@ -179,9 +181,11 @@ class Verifier:
         if other is not None:
             estimate.rejection = Rejection(RejectionKind.OTHER_LENS, other.scale)
             return
+        estimate.rejection = self._reject_scale(solution, queries)
         by_residuals = self._residual_covariance(solution, queries)
-        if by_residuals is None:
+        if by_residuals is None and estimate.rejection is None:
             estimate.rejection = Rejection(RejectionKind.UNDETERMINED)
+        if by_residuals is None or estimate.rejection is not None:
             return
         if self._confidence_model is not None:
             support = self._support(solution, queries, by_residuals)
@@ -233,6 +237,12 @@ class Verifier:
         if share < self.limits.precise_ratio:
             return Rejection(RejectionKind.PRECISE_RATIO, share, self.limits.precise_ratio)
         return None
+
+    def _reject_scale(self, solution: Solution | None, queries: Sequence[QueryMatches]) -> Rejection | None:
+        """Returns why the scale of a pose without depth is not known, or None."""
+        if not self._has_rays or not any(len(query.matches) for query in queries):
+            return None
+        return ScaleSupport.of(solution, queries, self._max_error_px).rejection
 
     def _rival(
         self, solution: Solution, queries: Sequence[QueryMatches]

@@ -443,7 +443,8 @@ class Localizer(PoseLocalizer):
             ]
             found = [proposal for proposal in proposals if proposal is not None]
             return max(found, key=lambda proposal: max(proposal.ratios), default=None)
-        if self.settings.final_fit:
+        # Without depth, a pose by a subset of the features is too rough to start from.
+        if self.settings.final_fit and not self.map.info.has_rays:
             first = [query.first_T_map_base for query in queries if query.first_T_map_base is not None]
             fitted = [self._fitted(self._widely_fitted(T, matches), matches) for T in first]
             best = max(fitted, key=lambda solution: solution.count, default=None)

@@ -46,6 +46,9 @@ FIT_WIDTH = 2.0
 UNKNOWN_DEPTH_M = 1e6
 """Standard deviation of an unknown depth, metres."""
 
+RAY_ERROR = 2.0
+"""Factor on the distance from an epipolar line: more pixels are near a line by chance than near a point."""
+
 NEAREST_M, FARTHEST_M = 0.5, 2000.0
 """Depths between which a point of unknown depth is looked for along its ray, metres."""
 
@@ -86,9 +89,14 @@ class CameraMatches:
         return self.points_map - directions, directions
 
     def errors(self, T_map_base: Pose) -> NDArray[np.float64]:
-        """Returns the reprojection errors (M,) at a pose in pixels; infinite behind the camera."""
+        """Returns the reprojection errors (M,) at a pose in pixels; infinite behind the camera.
+
+        Those of matches without depth are multiplied by `RAY_ERROR`.
+        """
         T_map_camera = T_map_base @ self.T_base_camera
-        return reprojection_errors(T_map_camera, self.pixels, self.points_at(T_map_camera), self.camera)
+        points = self.points_at(T_map_camera)
+        errors = reprojection_errors(T_map_camera, self.pixels, points, self.camera)
+        return errors if self.has_depth.all() else errors * np.where(self.has_depth, 1.0, RAY_ERROR)
 
     def points_at(self, T_map_camera: Pose, camera: Camera | None = None) -> NDArray[np.float64]:
         """Returns the points (M, 3), without depth those nearest to the pixels at a pose.

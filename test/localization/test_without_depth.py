@@ -16,17 +16,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from room import Room
 from scipy.spatial.transform import Rotation
 from seen import CAMERA, FAR_AWAY
 
+from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.lie import difference
-from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, rotation_error_deg, transform
+from scene_geo_loc.geometry.pose import (
+    Pose,
+    inverse,
+    make_pose,
+    position_error_m,
+    rotation_error_deg,
+    transform,
+)
 from scene_geo_loc.localization.covariance import RESIDUALS_ONLY, pose_covariance
+from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.pnp import UNKNOWN_DEPTH_M, CameraMatches, refine_pnp
 from scene_geo_loc.localization.solvers.base import PnpSolver
 from scene_geo_loc.localization.solvers.robust_pnp import rerank_inliers, solve_pnp
+from scene_geo_loc.localization.verification.rejection import RejectionKind
+from scene_geo_loc.mapping.builder import MapBuilder
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.training.networks.training_network import save_checkpoint, untrained_network
 
 LIMIT_PX = 4.0
 FORWARD = make_pose(Rotation.from_euler("xyz", (-90, 3, 70), degrees=True).as_matrix(), FAR_AWAY)
@@ -178,6 +196,38 @@ def test_candidates_are_re_ranked_by_essential_matrices() -> None:
     wrong = rays_seen(rng, T, PANORAMAS[:1], count=60, wrong=1.0)
     assert rerank_inliers(right, 2 * LIMIT_PX) >= 55
     assert rerank_inliers(wrong, 2 * LIMIT_PX) < 30
+
+
+@pytest.mark.slow
+def test_a_map_without_depth_localizes_or_says_what_is_missing(room: Room, tmp_path: Path) -> None:
+    settings = BuilderSettings(keyframe_distance_m=0, depth="none", matcher="sift")
+    builder = MapBuilder(tmp_path / "map", settings, device="cpu")
+    for frame in room.drive(8):
+        builder.add_frame(frame)
+    opened = ReferenceMap.open(builder.finish())
+    assert opened.info.has_rays
+    assert opened.info.format_version == 5
+    assert np.isnan(opened.depth).all()
+    localizer = Localizer(opened, device="cpu")
+    assert not len(localizer.points_of(0))
+    query = room.frame(-2.1, 0.4, 7.0)
+    estimate = localizer.localize(query)
+    assert estimate.status is Status.LOCALIZED
+    assert position_error_m(query.T_map_camera, estimate.T_map_camera) < 0.3
+    matches = estimate.matches
+    seen = transform(inverse(query.T_map_camera), matches.points_map[matches.inlier])
+    assert (seen[:, 2] > 0).all()
+    # Keyframes at one place have no baseline: the direction is known and the distance is not.
+    alone = localizer.localize_keyframe(0, [0])
+    assert alone.kind in (RejectionKind.NO_SCALE, RejectionKind.UNDETERMINED)
+
+
+def test_features_of_cells_need_depth(room: Room, tmp_path: Path) -> None:
+    settings = BuilderSettings(depth="none")
+    save_checkpoint(untrained_network(), tmp_path / "net.safetensors", {})
+    builder = MapBuilder(tmp_path / "map", settings, device="cpu", network=tmp_path / "net.safetensors")
+    with pytest.raises(MapError, match="cells need a depth"):
+        builder.add_frame(room.frame(0.0, 0.0, 0.0))
 
 
 @pytest.mark.parametrize("across_m", [0.0, 2.5])

@@ -25,7 +25,7 @@ from scene_geo_loc.cli.map.georeference import DatumText
 from scene_geo_loc.cli.options.common import Device
 from scene_geo_loc.cli.options.settings import takes_settings
 from scene_geo_loc.cli.options.source import Source, takes_source
-from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.mapping.settings import WITHOUT_DEPTH, BuilderSettings
 
 
 @takes_source
@@ -83,7 +83,7 @@ def build(
     typer.echo(f"{out}: {done.keyframes} keyframes from {done.frames} frames.")
     if builder.georeference is not None:
         typer.echo(f"Datum: {builder.georeference}.")
-    if done.without_depth:
+    if done.without_depth and settings.depth not in WITHOUT_DEPTH:
         advice = (
             " Use --depth auto to estimate depth from the images." if settings.depth == "measured" else ""
         )

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Base of the solvers of a pose from matches, and the effort and the result of a search."""
+"""Base of the solvers of robust PnP, and the effort and the result of a search."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class PnpSolver(ABC):
     """Finds the pose that most matches agree with.
 
     Points are near the origin, where rounding is least; there are at least `MIN_MATCHES` matches.  A match is
-    an inlier where its reprojection error is at most `max_error_px`.  The methods return None where no pose
+    an inlier where its reprojection error is at most `max_error_px`.  Both methods return None where no pose
     is found.  The same matches always give the same pose.
 
     Attributes:
@@ -81,9 +81,3 @@ class PnpSolver(ABC):
         self, matches: Sequence[CameraMatches], max_error_px: float, effort: Effort
     ) -> RobustPose | None:
         """Returns T_map_base from the matches of several cameras, none of which needs enough of its own."""
-
-    @abstractmethod
-    def ray_pose(
-        self, matches: Sequence[CameraMatches], max_error_px: float, effort: Effort
-    ) -> RobustPose | None:
-        """Returns T_map_base from matches without depth, with keyframes at two places or more."""

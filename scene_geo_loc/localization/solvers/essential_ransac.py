@@ -11,11 +11,11 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Pose from matches without depth: an essential matrix to one place, and the distance by those of others.
+"""Pose from matches without depth: an essential matrix to one place, and the distance by all other matches.
 
 The essential matrix to one keyframe gives the rotation and the direction to it.  Each match with a keyframe
-at another place then gives the distance along that direction: the epipolar constraint is linear in it.
-The distance that most matches agree with is taken, and the pose is fitted to all inliers.
+at another place, and each with depth, then gives the distance along that direction, in which its constraint
+is linear.  The distance that most matches agree with is taken, and the pose is fitted to all inliers.
 """
 
 from __future__ import annotations
@@ -29,8 +29,14 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
 from scene_geo_loc.localization.pnp import CameraMatches, refine_to_inliers
-from scene_geo_loc.localization.solvers.base import CONFIDENCE, Effort, RobustPose
-from scene_geo_loc.localization.solvers.ray_pairs import RayPair, place_numbers, query_rays, ray_pairs
+from scene_geo_loc.localization.solvers.base import CONFIDENCE, Effort
+from scene_geo_loc.localization.solvers.ray_pairs import (
+    SAME_PLACE_M,
+    RayPair,
+    place_numbers,
+    query_rays,
+    ray_pairs,
+)
 
 MIN_PAIR = 8
 """Least number of matches of a pair that an essential matrix is searched for."""
@@ -38,21 +44,29 @@ MIN_PAIR = 8
 PAIRS = 4
 """Most pairs that a search begins with, those with most matches."""
 
-DISTANCES = 60
+PRECISE = 0.5
+"""Largest error of an inlier of an essential matrix, as a share of that of the pose's inliers."""
+
+DISTANCES = 80
 """Most distances that are tried for an essential matrix."""
+
+FARTHEST_M = 50.0
+"""Largest distance of a camera from the keyframe, metres: beyond, hardly any features match."""
+
+REFINED = 3
+"""Number of them whose poses are fitted to their inliers."""
 
 SCORED = 400
 """Most matches that distances are scored on."""
 
 
-def essential_ransac(
-    matches: Sequence[CameraMatches], max_error_px: float, effort: Effort
-) -> RobustPose | None:
-    """Returns T_map_base from matches without depth of one or several cameras, with at least two places.
+def essential_ransac(matches: Sequence[CameraMatches], max_error_px: float, effort: Effort) -> Pose | None:
+    """Returns T_map_base from matches of one or several cameras, some or all of them without depth.
 
     Returns None where no pair has enough matches, or none of them an essential matrix.
     """
-    pairs = sorted(ray_pairs(matches), key=len, reverse=True)
+    rays = [camera.where(~camera.has_depth) for camera in matches]
+    pairs = sorted(ray_pairs(rays), key=len, reverse=True)
     step = -(-sum(map(len, matches)) // SCORED) or 1
     scored = [camera.where(slice(None, None, step)) for camera in matches]
     best, lowest = None, np.inf
@@ -69,14 +83,13 @@ def essential_ransac(
         ]
         if not poses:
             continue
-        first = min(poses, key=lambda T: truncated_cost(T, scored, max_error_px))
-        pose = refine_to_inliers(first, matches, max_error_px)
-        cost = truncated_cost(pose, matches, max_error_px)
-        if cost < lowest:
-            best, lowest = pose, cost
-    if best is None:
-        return None
-    return RobustPose(best, sum(int((camera.errors(best) <= max_error_px).sum()) for camera in matches))
+        poses.sort(key=lambda T: truncated_cost(T, scored, max_error_px))
+        for first in poses[:REFINED]:
+            pose = refine_to_inliers(first, matches, max_error_px)
+            cost = truncated_cost(pose, matches, max_error_px)
+            if cost < lowest:
+                best, lowest = pose, cost
+    return best
 
 
 def essential_inliers(matches: CameraMatches, max_error_px: float, effort: Effort) -> int:
@@ -91,7 +104,7 @@ def _essential(
 ) -> tuple[NDArray[np.float64], int] | None:
     """Returns the best essential matrix (3, 3) of OpenCV's search and the number of its inliers, or None."""
     settings = cv2.UsacParams()
-    settings.threshold = max_error_px / camera.camera.fx
+    settings.threshold = PRECISE * max_error_px / camera.camera.fx
     settings.maxIterations = effort.max_iterations
     settings.confidence = CONFIDENCE
     settings.randomGeneratorState = 0
@@ -124,26 +137,33 @@ def _distances(
     rotation: NDArray[np.float64],
     direction: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Returns distances (D,) from the keyframe to the camera that matches at other places ask for."""
+    """Returns distances (D,) from the keyframe to the camera that the other matches ask for."""
     own = matches[pair.camera].T_base_camera
     R_map_base = rotation @ own[:3, :3].T
-    found = [np.zeros(0)]
+    asked = [np.zeros(0)]
     for number, camera in enumerate(matches):
-        if not len(camera):
-            continue
-        origins, directions = camera.rays
         seen = query_rays(camera) @ (R_map_base @ camera.T_base_camera[:3, :3]).T
-        normal = np.cross(directions, seen)
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
         between = R_map_base @ (camera.T_base_camera[:3, 3] - own[:3, 3])
-        from_pair = origins - pair.T_map_view[:3, 3] - between
-        along = normal @ direction
-        with np.errstate(divide="ignore", invalid="ignore"):
-            distance = (from_pair * normal).sum(axis=1) / along
-        is_other = (number != pair.camera) | (np.linalg.norm(from_pair + between, axis=1) > 1e-6)
-        found.append(distance[is_other & np.isfinite(distance) & (distance > 0)])
-    distances = np.sort(np.concatenate(found))
+        has_depth = camera.has_depth
+        # A point X asks for (X - c - s u) x d = 0, and a ray (o, e) for (o - c - s u) . (e x d) = 0.
+        across = np.cross(camera.points_map[has_depth] - pair.T_map_view[:3, 3] - between, seen[has_depth])
+        turned = np.cross(direction, seen[has_depth])
+        asked.append(_ratio((across * turned).sum(axis=1), (turned**2).sum(axis=1)))
+        if has_depth.all():
+            continue
+        origins, directions = camera.where(~has_depth).rays
+        apart = origins - pair.T_map_view[:3, 3]
+        is_other = (number != pair.camera) | (np.linalg.norm(apart, axis=1) > SAME_PLACE_M)
+        normal = np.cross(directions, seen[~has_depth])
+        asked.append(_ratio(((apart - between) * normal).sum(axis=1), normal @ direction)[is_other])
+    distances = np.concatenate(asked)
+    distances = np.sort(distances[(distances > 0) & (distances <= FARTHEST_M)])
     return distances[:: -(-len(distances) // DISTANCES) or 1]
+
+
+def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(above / below)
 
 
 def _pose(
@@ -164,8 +184,9 @@ def truncated_cost(T_map_base: Pose, matches: Sequence[CameraMatches], max_error
     return float(np.square(np.minimum(errors, max_error_px)).sum())
 
 
-def sees_two_places(matches: Sequence[CameraMatches]) -> bool:
-    """Returns whether matches without depth are with keyframes at two places or more, or of two cameras."""
+def fix_the_scale(matches: Sequence[CameraMatches]) -> bool:
+    """Returns whether matches have depth, or are with keyframes at two places or of two cameras."""
     seeing = [camera for camera in matches if len(camera)]
-    origins = [camera.rays[0] for camera in seeing]
-    return len(seeing) > 1 or (len(seeing) == 1 and int(place_numbers(origins[0]).max()) > 0)
+    if len(seeing) > 1 or any(camera.has_depth.any() for camera in seeing):
+        return True
+    return any(int(place_numbers(camera.rays[0]).max()) > 0 for camera in seeing)

@@ -25,7 +25,6 @@ import numpy as np
 from scene_geo_loc.geometry.pose import inverse, make_pose
 from scene_geo_loc.localization.pnp import CameraMatches, refine_to_inliers
 from scene_geo_loc.localization.solvers.base import CONFIDENCE, Effort, PnpSolver, RobustPose
-from scene_geo_loc.localization.solvers.essential_ransac import essential_ransac
 from scene_geo_loc.localization.solvers.rig_ransac import rig_ransac
 
 SEEDS = (0, 1)
@@ -66,12 +65,6 @@ class OpenCvSolver(PnpSolver):
     ) -> RobustPose | None:
         """Returns T_map_base of a rig."""
         return rig_ransac(matches, max_error_px, effort)
-
-    def ray_pose(
-        self, matches: Sequence[CameraMatches], max_error_px: float, effort: Effort
-    ) -> RobustPose | None:
-        """Returns T_map_base from matches without depth."""
-        return essential_ransac(matches, max_error_px, effort)
 
 
 def _usac(matches: CameraMatches, max_error_px: float, effort: Effort, seed: int) -> RobustPose | None:

@@ -12,23 +12,20 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Poses from matches by PoseLib."""
+"""Robust PnP by PoseLib."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import poselib
-from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose
 from scene_geo_loc.localization.pnp import CameraMatches
 from scene_geo_loc.localization.solvers.base import CONFIDENCE, Effort, PnpSolver, RobustPose
-from scene_geo_loc.localization.solvers.ray_pairs import RayPair, ray_pairs
 
 
 class PoseLibSolver(PnpSolver):
@@ -37,7 +34,6 @@ class PoseLibSolver(PnpSolver):
     Minimal solver of one camera: P3P; of a rig: GP3P, whose three rays may come from different cameras
     (Kukelova, Heller and Fitzgibbon, Efficient intersection of three quadrics and applications in computer
     vision, CVPR 2016).
-    Without depth, the relative pose of two generalized cameras, one of which is the keyframes together.
     """
 
     name = f"PoseLib {poselib.__version__}"
@@ -66,43 +62,6 @@ class PoseLibSolver(PnpSolver):
             _refinement_options(max_error_px, effort),
         )
         return _result(pose, info)
-
-    def ray_pose(
-        self, matches: Sequence[CameraMatches], max_error_px: float, effort: Effort
-    ) -> RobustPose | None:
-        """Returns T_map_base from matches without depth: a generalized relative pose."""
-        pairs = list(ray_pairs(matches))
-        pixels = [_in_pixels(camera.camera) for camera in matches]
-        pose, info = poselib.estimate_generalized_relative_pose(
-            [_pairwise(i, pair, *pixels[pair.camera]) for i, pair in enumerate(pairs)],
-            [_pose(inverse(pair.T_map_view)) for pair in pairs],
-            [_description(_centred(matches[pair.camera].camera)) for pair in pairs],
-            [_pose(inverse(camera.T_base_camera)) for camera in matches],
-            [_description(camera.camera) for camera in matches],
-            {**_ransac_options(max_error_px, effort), "max_epipolar_error": max_error_px},
-            _refinement_options(max_error_px, effort),
-        )
-        return _result(pose, info)
-
-
-def _in_pixels(camera: Camera) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns focal length (2,) and principal point (2,) of a camera, pixels."""
-    return np.array([camera.fx, camera.fy]), np.array([camera.cx, camera.cy])
-
-
-def _centred(camera: Camera) -> Camera:
-    """Returns a camera with its principal point at the origin."""
-    return replace(camera, cx=0.0, cy=0.0)
-
-
-def _pairwise(
-    view: int, pair: RayPair, focal: NDArray[np.float64], centre: NDArray[np.float64]
-) -> poselib.PairwiseMatches:
-    """Returns a pair's matches in pixels of the query's camera, those in the keyframe as by the same lens."""
-    matches = poselib.PairwiseMatches()
-    matches.cam_id1, matches.cam_id2 = view, pair.camera
-    matches.x1, matches.x2 = pair.view * focal, pair.query * focal + centre
-    return matches
 
 
 def _description(camera: Camera) -> dict[str, Any]:

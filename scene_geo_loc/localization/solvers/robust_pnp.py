@@ -27,7 +27,8 @@ from scene_geo_loc.localization.pnp import CameraMatches
 from scene_geo_loc.localization.solvers.base import MIN_MATCHES, Effort, PnpSolver
 from scene_geo_loc.localization.solvers.essential_ransac import (
     essential_inliers,
-    sees_two_places,
+    essential_ransac,
+    fix_the_scale,
     truncated_cost,
 )
 from scene_geo_loc.localization.solvers.opencv_solver import OpenCvSolver
@@ -40,9 +41,6 @@ FIRST_SEARCH = Effort(max_iterations=1000, min_iterations=50, is_precise=False)
 
 SHORT_SEARCH = Effort(max_iterations=100, min_iterations=50, is_precise=False)
 """Search that re-ranks a candidate."""
-
-MIN_RAYS = 8
-"""Least number of matches without depth that a pose is searched from."""
 
 RANSAC_MATCHES = 1000
 """Largest number of matches of all cameras in RANSAC, evenly sampled; the final fit uses all matches."""
@@ -67,8 +65,8 @@ def solve_pnp(
     """Returns T_map_base by RANSAC over the matches of all cameras.
 
     Where several cameras have matches, they are one generalized camera.  Where some matches have no depth,
-    a pose is searched from those that have one and another from those that have none, which need keyframes at
-    two places; the one is taken that all matches agree with better.
+    a pose is searched from those that have one, another as `essential_ransac` does, and the one is taken that
+    the matches agree with better.
 
     Args:
         matches: one item a camera.
@@ -87,13 +85,11 @@ def solve_pnp(
     fewer = [camera.where(np.arange(len(camera)) % step == 0) for camera in matches]
     centred = [replace(camera, points_map=camera.points_map - centre) for camera in fewer]
     points = [camera.where(camera.has_depth) for camera in centred]
-    rays = [camera.where(~camera.has_depth) for camera in centred]
     found = []
     if sum(map(len, points)) >= MIN_MATCHES:
         found.append(_pose_of_points(points, max_error_px, solver, effort))
-    if sum(map(len, rays)) >= MIN_RAYS and sees_two_places(rays):
-        by_rays = solver.ray_pose(rays, max_error_px, effort)
-        found.append(None if by_rays is None else by_rays.T)
+    if sum(map(len, points)) < sum(map(len, centred)) and fix_the_scale(centred):
+        found.append(essential_ransac(centred, max_error_px, effort))
     poses = [pose for pose in found if pose is not None]
     if not poses:
         return None

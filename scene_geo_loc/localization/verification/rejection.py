@@ -38,6 +38,7 @@ class RejectionKind(str, Enum):
     COVERAGE = "coverage"
     UNDETERMINED = "undetermined"
     NO_SCALE = "no_scale"
+    NO_DISTANCE = "no_distance"
     OTHER_LENS = "other_lens"
     CONFIDENCE = "confidence"
     AMBIGUOUS = "ambiguous"
@@ -68,6 +69,8 @@ _SENTENCES = {
     RejectionKind.UNDETERMINED: "The inliers do not determine all six degrees of freedom of the pose.",
     RejectionKind.NO_SCALE: "The direction from one place is known and the distance is not: {value:.0f} < "
     "{limit:.0f} inliers have a depth or belong to keyframes at another place.",
+    RejectionKind.NO_DISTANCE: "The position along the line through the keyframes is uncertain: standard "
+    "deviation {value:.1f} m > {limit:.1f} m.",
     RejectionKind.CONFIDENCE: "Probability that the pose is right {value:.3f} < {limit:.3f}.",
     RejectionKind.AMBIGUOUS: "Two places look like the image, at {detail}: {value:.0f} matches of a keyframe "
     "agree with the one pose, and {limit:.0f} with the other.",

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scene_geo_loc.localization.pnp import RAY_ERROR
 from scene_geo_loc.localization.query import QueryMatches
 from scene_geo_loc.localization.solution import Solution
 from scene_geo_loc.localization.solvers.ray_pairs import place_numbers
@@ -67,7 +68,7 @@ class ScaleSupport:
             with_depth += int((inlier & matches.has_depth).sum())
             origins.append(matches.where(~matches.has_depth).rays[0])
             inliers.append(inlier[~matches.has_depth])
-            chance = max(chance, 2 * max_error_px / query.camera.height)
+            chance = max(chance, 2 * max_error_px / RAY_ERROR / query.camera.height)
         place, agrees = place_numbers(np.concatenate(origins)), np.concatenate(inliers)
         counts = np.bincount(place[agrees], minlength=int(place.max(initial=0)) + 1)
         others = np.ones(len(place), bool) if counts.size == 0 else place != counts.argmax()

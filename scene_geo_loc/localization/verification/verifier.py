@@ -62,6 +62,9 @@ MIN_RIVAL_INLIERS = 20
 RIVAL_APART = 1.0
 """Least distance of a rival pose, metres; ten degrees count as one."""
 
+MAX_STD_M = 3.0
+"""Largest standard deviation of a position in maps that keep features without depth, metres."""
+
 MAX_CONFIDENCE = 0.99
 """Most confidence that a map's own look-alikes make a pose need: some poses pass in any map."""
 
@@ -185,6 +188,8 @@ class Verifier:
         by_residuals = self._residual_covariance(solution, queries)
         if by_residuals is None and estimate.rejection is None:
             estimate.rejection = Rejection(RejectionKind.UNDETERMINED)
+        elif estimate.rejection is None:
+            estimate.rejection = self._reject_distance(by_residuals)
         if by_residuals is None or estimate.rejection is not None:
             return
         if self._confidence_model is not None:
@@ -243,6 +248,16 @@ class Verifier:
         if not self._has_rays or not any(len(query.matches) for query in queries):
             return None
         return ScaleSupport.of(solution, queries, self._max_error_px).rejection
+
+    def _reject_distance(self, covariance: NDArray[np.float64]) -> Rejection | None:
+        """Returns why the position by matches without depth is of no use, or None.
+
+        On the line through two keyframes the direction to both is the same, and the position on it is open.
+        """
+        if not self._has_rays:
+            return None
+        std = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
+        return Rejection(RejectionKind.NO_DISTANCE, std, MAX_STD_M) if std > MAX_STD_M else None
 
     def _rival(
         self, solution: Solution, queries: Sequence[QueryMatches]

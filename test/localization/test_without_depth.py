@@ -44,7 +44,7 @@ from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.mapping.builder import MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings
-from scene_geo_loc.training.networks.training_network import save_checkpoint, untrained_network
+from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint, untrained_network
 
 LIMIT_PX = 4.0
 FORWARD = make_pose(Rotation.from_euler("xyz", (-90, 3, 70), degrees=True).as_matrix(), FAR_AWAY)

@@ -185,12 +185,14 @@ class Verifier:
             estimate.rejection = Rejection(RejectionKind.OTHER_LENS, other.scale)
             return
         estimate.rejection = self._reject_scale(solution, queries)
+        if estimate.rejection is not None:
+            return
         by_residuals = self._residual_covariance(solution, queries)
-        if by_residuals is None and estimate.rejection is None:
+        if by_residuals is None:
             estimate.rejection = Rejection(RejectionKind.UNDETERMINED)
-        elif estimate.rejection is None:
-            estimate.rejection = self._reject_distance(by_residuals)
-        if by_residuals is None or estimate.rejection is not None:
+            return
+        estimate.rejection = self._reject_distance(by_residuals)
+        if estimate.rejection is not None:
             return
         if self._confidence_model is not None:
             support = self._support(solution, queries, by_residuals)

@@ -39,7 +39,6 @@ class Method:
         key: name on the command line and in the results.
         title: name in the tables.
         settings: settings of the builder that differ from the defaults.
-        uses_depth: whether the map gets the panoramas' depth.
         is_tracked: whether the camera is tracked from image to image, or each is localized on its own.
         on_every_set: whether it is measured on every set, or on the set with the slides' spacing alone.
         on_augmented: whether it is also measured with virtual views.
@@ -48,7 +47,6 @@ class Method:
     key: str
     title: str
     settings: dict[str, Any] = field(default_factory=dict)
-    uses_depth: bool = True
     is_tracked: bool = False
     on_every_set: bool = False
     on_augmented: bool = False
@@ -56,12 +54,13 @@ class Method:
 
 MAIN = Method(PACKAGE, "package's descriptor + PnlP", on_every_set=True)
 _WORDS_SIFT = {"descriptor": "bovw", "matcher": "sift"}
+_NO_DEPTH = {"depth": "none"}
 METHODS = (
     MAIN,
     Method(WORDS, "BoVW + SIFT + PnlP", _WORDS_SIFT),
-    Method("words-no-depth", "BoVW + SIFT, without depth (slides)", _WORDS_SIFT, uses_depth=False),
+    Method("words-no-depth", "BoVW + SIFT, without depth (slides)", _WORDS_SIFT | _NO_DEPTH),
     Method("words-package", "BoVW + package's matches + PnlP", {"descriptor": "bovw"}),
-    Method("package-no-depth", "package's descriptor and matches, without depth", uses_depth=False),
+    Method("package-no-depth", "package's descriptor and matches, without depth", _NO_DEPTH),
     Method("package-tracked", "package's descriptor + PnlP, tracked", is_tracked=True),
 )
 """All methods, in the order of the tables."""

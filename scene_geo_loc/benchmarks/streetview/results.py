@@ -62,12 +62,15 @@ class SetInfo(BaseModel):
 
 
 class DriveResult(BaseModel):
-    """A method on the queries of one drive, in order of time; queries without a known true pose are left out.
+    """A method on the queries of one drive, in order of time.
+
+    Queries without a known true pose, and those outside the streets of the panoramas, are left out.
 
     Attributes:
         set, drive, method: names.
         virtual_m: distance of the virtual views; None without.
         keyframes: number of views in the map.
+        outside: number of queries that were left out because they are not on the streets of the panoramas.
         stamps_ns: times of the queries.
         true_m: true positions.
         estimated_m: estimated positions; None where the query was not localized.
@@ -85,6 +88,7 @@ class DriveResult(BaseModel):
     method: str
     virtual_m: float | None = None
     keyframes: int
+    outside: int = 0
     stamps_ns: list[int]
     true_m: list[Position]
     estimated_m: list[Position | None]

@@ -39,7 +39,7 @@ from scene_geo_loc.benchmarks.streetview.results import (
     best_and_worst,
     slides_set,
 )
-from scene_geo_loc.benchmarks.streetview.sets import PanoramaSet
+from scene_geo_loc.benchmarks.streetview.sets import PanoramaSet, distance_to, street_segments
 from scene_geo_loc.core.artifacts import ArtifactCache
 from scene_geo_loc.core.atomic import write_json
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError
@@ -58,6 +58,9 @@ from scene_geo_loc.traversals.frame import Traversal
 from scene_geo_loc.traversals.opening import open_traversal
 
 _RESULT = "result.json"
+
+STREET_M = 6.0
+"""Largest distance of a query from the lines between panoramas, for it to be on their streets."""
 
 VIRTUAL_M = 4.0
 """Distance of the virtual views of augmented maps, the slides' choice."""
@@ -148,7 +151,6 @@ class StreetviewRun:
         settings = BuilderSettings.model_validate(row.method.settings)
         origin = row.set.origin() | {
             "virtual_m": row.virtual_m,
-            "depth": row.method.uses_depth,
             "settings": settings.model_dump(),
             "network": _network(),
         }
@@ -159,7 +161,7 @@ class StreetviewRun:
             with suppress(MapError):
                 self._maps[name] = ReferenceMap.open(cache.root / name)
                 return self._maps[name]
-        traversal = row.set.open(row.virtual_m, row.method.uses_depth)
+        traversal = row.set.open(row.virtual_m)
         title = f"mapping {row.set.name} for {row.method.key}{_augmented(row)}"
         self._maps[name] = build_map(
             traversal,
@@ -195,7 +197,7 @@ class StreetviewRun:
     def _drive(self, row: Row, drive: str, path: Path, cache: ArtifactCache) -> DriveResult:
         """Returns the result of a row on a drive, from the cache if it is there."""
         origin = row.set.origin() | {
-            "method": [row.method.key, row.method.settings, row.method.uses_depth, row.method.is_tracked],
+            "method": [row.method.key, row.method.settings, row.method.is_tracked],
             "virtual_m": row.virtual_m,
             "queries": [str(path.resolve()), path.stat().st_mtime_ns, self.most_queries],
             "network": _network(),
@@ -214,16 +216,25 @@ class StreetviewRun:
         title = f"localizing {drive} in {row.set.name} by {row.method.key}{_augmented(row)}"
         with self.show(title, "frames") as on_progress:
             records = list(tracked(localize_traversal(session, queries), len(queries), on_progress))
+        streets = street_segments(row.set.open().panoramas)
+        on_streets = [
+            record
+            for record in records
+            if record.T_true is None or distance_to(streets, record.T_true[:3, 3]) <= STREET_M
+        ]
         result = DriveResult.of(
-            records,
+            on_streets,
             set=row.set.name,
             drive=drive,
             method=row.method.key,
             virtual_m=row.virtual_m,
             keyframes=len(reference_map),
+            outside=len(records) - len(on_streets),
         )
         if not result.true_m:
-            raise SceneGeoLocError(f"{path} has no poses to compare with: name a source that has them.")
+            raise SceneGeoLocError(
+                f"{path}: no image has a true pose on the streets of {row.set.name}: name another source."
+            )
         cache.begin(name)
         write_json(file, result.model_dump(mode="json"))
         cache.finish(name, origin)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scene_geo_loc.benchmarks.streetview.results import SetInfo
 from scene_geo_loc.core.errors import TraversalError
@@ -33,9 +34,7 @@ from scene_geo_loc.traversals.streetview.index import index_file, read_index_fil
 from scene_geo_loc.traversals.streetview.panorama import Panorama
 from scene_geo_loc.traversals.streetview.placement import place
 from scene_geo_loc.traversals.streetview.traversal import StreetViewTraversal
-
-TRUTH_NAME = "truth.csv"
-"""Index with the true poses of a simulated set."""
+from scene_geo_loc.traversals.streetview.writer import TRUTH_NAME
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,11 @@ class PanoramaSet:
         name = self.folder.resolve().name
         return name if self.spacing_m is None else f"{name}, every {self.spacing_m:g} m"
 
-    def open(self, virtual_m: float | None = None, uses_depth: bool = True) -> StreetViewTraversal:
+    def open(self, virtual_m: float | None = None) -> StreetViewTraversal:
         """Returns its views.
 
         Args:
             virtual_m: distance of virtual views ahead and behind; None for none.
-            uses_depth: whether the views have the panoramas' depth.
 
         Raises TraversalError where it cannot be opened.
         """
@@ -76,12 +74,9 @@ class PanoramaSet:
             virtual_views=virtual_m,
         )
         assert isinstance(traversal, StreetViewTraversal)
-        panoramas = traversal.panoramas
-        if self.spacing_m is not None:
-            panoramas = spaced(panoramas, self.spacing_m)
-        if not uses_depth:
-            panoramas = [replace(panorama, depth=None) for panorama in panoramas]
-        return replace(traversal, panoramas=panoramas)
+        if self.spacing_m is None:
+            return traversal
+        return replace(traversal, panoramas=spaced(traversal.panoramas, self.spacing_m))
 
     def origin(self) -> dict[str, Any]:
         """Returns what its views depend on, for the key in a cache. Raises TraversalError."""
@@ -142,6 +137,23 @@ class PanoramaSet:
             float(np.mean(position_error_m(poses, tags))),
             float(np.mean(rotation_error_deg(poses, tags))),
         )
+
+
+def street_segments(panoramas: Sequence[Panorama]) -> NDArray[np.float64]:
+    """Returns the segments (S, 2, 3) between neighbouring panoramas in metres."""
+    places = {panorama.name: panorama.T_map_panorama[:3, 3] for panorama in panoramas}
+    pairs = {tuple(sorted((a, b))) for a, near in neighbours(panoramas).items() for b in near}
+    return np.array([[places[a], places[b]] for a, b in sorted(pairs)]).reshape(-1, 2, 3)
+
+
+def distance_to(segments: NDArray[np.float64], point: NDArray[np.float64]) -> float:
+    """Returns the distance of a point (3,) from the nearest of the segments (S, 2, 3), seen from above."""
+    ends = segments[:, :, :2]
+    along = ends[:, 1] - ends[:, 0]
+    length = np.maximum((along**2).sum(axis=1), 1e-12)
+    share = np.clip(((point[:2] - ends[:, 0]) * along).sum(axis=1) / length, 0.0, 1.0)
+    away = np.linalg.norm(ends[:, 0] + share[:, None] * along - point[:2], axis=1)
+    return float(away.min(initial=np.inf))
 
 
 def neighbours(panoramas: Sequence[Panorama]) -> dict[str, dict[str, float]]:

@@ -23,7 +23,13 @@ import pytest
 from room import Room
 from room_panoramas import write_panoramas
 
-from scene_geo_loc.benchmarks.streetview.sets import PanoramaSet, neighbours, spaced
+from scene_geo_loc.benchmarks.streetview.sets import (
+    PanoramaSet,
+    distance_to,
+    neighbours,
+    spaced,
+    street_segments,
+)
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.traversals.streetview.panorama import Panorama
 
@@ -76,6 +82,14 @@ def test_a_side_street_is_followed_from_where_it_begins() -> None:
     assert kept == ["0", "2", "4", "6"]
 
 
+def test_streets_lie_between_neighbours_and_end_at_the_last_panorama() -> None:
+    streets = street_segments(along((0.0, 0.0), (20.0, 0.0), (20.0, 30.0)))
+    assert streets.shape == (2, 2, 3)
+    for point, away in (((10, 3, 9), 3.0), ((-4, 3, 0), 5.0), ((22, 15, 0), 2.0), ((20, 0, 0), 0.0)):
+        assert distance_to(streets, np.array(point, np.float64)) == pytest.approx(away)
+    assert distance_to(street_segments(along((0.0, 0.0))), np.zeros(3)) == np.inf
+
+
 def test_panoramas_without_links_are_in_order_of_time() -> None:
     street = along(*((10.0 * i, 0.0) for i in range(3)), links={9: []})
     assert neighbours(street) == {"0": {"1": 10.0}, "1": {"0": 10.0, "2": 10.0}, "2": {"1": 10.0}}
@@ -89,7 +103,6 @@ def test_a_set_has_a_length_and_a_spacing(street: Path) -> None:
     assert wide.name == "room_3m, every 6 m"
     assert wide.info().spacing_m == pytest.approx(6.0, abs=0.01)
     assert wide.origin() != PanoramaSet(street).origin()
-    assert all(panorama.depth is None for panorama in wide.open(uses_depth=False).panoramas)
 
 
 def test_errors_of_the_tags_are_measured_by_the_truth_whatever_the_origin_of_the_map(

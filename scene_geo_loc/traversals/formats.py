@@ -71,7 +71,8 @@ class SourceOptions(TypedDict, total=False):
         view_camera: of panoramas: WIDTHxHEIGHT@FOV with the horizontal field of view in degrees, or a
             calibration file (`camera_files`). Default: 640x480@57.6.
         view_pitch: of panoramas: degrees by which the views look up. Default: 0.
-        virtual_views: of panoramas: distance in metres of virtual views ahead and behind. Default: none.
+        virtual_views: of panoramas: distances in metres of virtual views ahead and behind, a number or text
+            such as "2,4". Default: none.
     """
 
     camera: str | None
@@ -87,7 +88,7 @@ class SourceOptions(TypedDict, total=False):
     views: int | None
     view_camera: str | None
     view_pitch: float | None
-    virtual_views: float | None
+    virtual_views: float | str | None
 
 
 OPTIONS = tuple(SourceOptions.__annotations__)

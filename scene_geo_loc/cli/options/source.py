@@ -155,10 +155,11 @@ class Source:
         ),
     ] = None
     virtual_views: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            min=0,
-            help="Panoramas: distance in metres of virtual views ahead and behind. Default: none.",
+            metavar="METRES",
+            help="Panoramas with depth: distance in metres of virtual views ahead and behind, or several, "
+            "such as 2,4. Default: none.",
             rich_help_panel=_PANEL,
         ),
     ] = None

@@ -31,6 +31,7 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.equirectangular import Equirectangular
 from scene_geo_loc.traversals.streetview.panorama import PanoramaPixels
+from scene_geo_loc.traversals.streetview.warp import Warp
 
 DEFAULT_VIEW_CAMERA = "640x480@57.6"
 """A camera with a horizontal field of view of 57.6°, as the one on the car of the slides."""
@@ -160,6 +161,38 @@ class Rectifier:
             table = self._table(panorama.visible.shape, R_panorama_view)
             visible = _sampled(panorama.visible.astype(np.uint8), *table, cv2.INTER_NEAREST) > 0
         return RectifiedView(np.asarray(image, np.uint8), depth, visible)
+
+    def visible(self, warp: Warp, R: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Returns the mask (H, W) of the pixels of a view that a warp shows."""
+        return _sampled(warp.visible, *self._table(warp.visible.shape, R), cv2.INTER_NEAREST)
+
+    def warped(self, panorama: PanoramaPixels, warp: Warp, R: NDArray[np.float64]) -> RectifiedView:
+        """Returns a view from beside the panorama's camera, as `view`; holes are black.
+
+        Within a surface the warp is interpolated; at its edges the nearest direction counts.
+        """
+        table = self._table(warp.visible.shape, R)
+        fields = np.dstack([warp.inverse, warp.offset])
+        is_smooth = _sampled(warp.is_smooth, *table, cv2.INTER_NEAREST)[..., None]
+        nearest = _sampled(fields, *table, cv2.INTER_NEAREST)
+        inverse, right, down = np.moveaxis(
+            np.where(is_smooth, _sampled(fields, *table, cv2.INTER_LINEAR), nearest), -1, 0
+        )
+        visible = self.visible(warp, R)
+        height, width = panorama.image.shape[:2]
+        pixels, fractions = self._table(panorama.image.shape, R)
+        u = pixels[..., 0] + (fractions & 31) / np.float32(32) + right * np.float32(width / (2 * np.pi))
+        v = pixels[..., 1] + (fractions >> 5) / np.float32(32) + down * np.float32(height / np.pi)
+        # OpenCV wraps columns, and would wrap rows.
+        sources = (np.asarray(u, np.float32), np.clip(v, 0, height - 1).astype(np.float32))
+        image = cv2.remap(panorama.image, *sources, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        if panorama.visible is not None:
+            shown = np.where(panorama.visible, np.uint8(255), np.uint8(0))
+            visible &= cv2.remap(shown, *sources, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP) == 255
+        image[~visible] = 0
+        with np.errstate(divide="ignore"):
+            depth = np.where(visible & (inverse > 0), self._cosine / inverse, np.nan)
+        return RectifiedView(np.asarray(image, np.uint8), depth.astype(np.float32), visible)
 
     def _depth(self, distance: NDArray[np.float32], R: NDArray[np.float64]) -> NDArray[np.float32]:
         """Returns depth along the optical axis.

@@ -48,6 +48,14 @@ from scene_geo_loc.traversals.streetview.rectified import (
     view_camera_of,
     view_directions,
 )
+from scene_geo_loc.traversals.streetview.virtual_views import (
+    Viewer,
+    VirtualPosition,
+    VirtualSummary,
+    distances_of,
+    summarize_virtual_views,
+    virtual_positions,
+)
 from scene_geo_loc.traversals.subset import WHOLE, Subset
 
 _READERS = 1
@@ -62,12 +70,14 @@ class View:
         stamp_ns: the panorama's time plus the number of the view.
         heading_deg, pitch_deg: direction relative to the panorama's axes.
         T_map_camera: pose of its optical axes.
+        position: where a virtual view is taken from; None for the panorama itself.
     """
 
     stamp_ns: int
     heading_deg: float
     pitch_deg: float
     T_map_camera: Pose
+    position: VirtualPosition | None = None
 
     @property
     def R_panorama_view(self) -> NDArray[np.float64]:
@@ -87,6 +97,7 @@ class StreetViewTraversal:
         georeference: place of the map on the Earth.
         left_out: rows that the reader left out when it opened the set.
         chosen: the views to take.
+        virtual_m: distances in metres of virtual views ahead and behind.
     """
 
     name: str
@@ -97,10 +108,16 @@ class StreetViewTraversal:
     left_out: Skipped = field(default_factory=Skipped)
     chosen: Subset = WHOLE
     map_frame: str = "map"
+    virtual_m: tuple[float, ...] = ()
     _skipped: Skipped = field(default_factory=Skipped, init=False)
 
     def __post_init__(self) -> None:
         self._rectifier = Rectifier(self.camera, len(self.directions))
+        self._not_planned = Skipped()
+        planned = virtual_positions(self.panoramas, self.virtual_m, self._not_planned)
+        self._virtual = {
+            panorama.name: positions for panorama, positions in zip(self.panoramas, planned, strict=True)
+        }
 
     @property
     def skipped(self) -> Skipped:
@@ -115,16 +132,34 @@ class StreetViewTraversal:
         return self if subset == WHOLE else replace(self, chosen=subset)
 
     def views_of(self, panorama: Panorama) -> list[View]:
-        """Returns the views of a panorama."""
+        """Returns the views of a panorama, then its virtual views, which lie apart from it."""
+        positions: list[VirtualPosition | None] = [None, *self._virtual[panorama.name]]
+        directed = [(position, direction) for position in positions for direction in self.directions]
         return [
             View(
                 panorama.stamp_ns + number,
                 heading,
                 pitch,
-                panorama.T_map_panorama @ make_pose(R_panorama_view(heading, pitch), np.zeros(3)),
+                panorama.T_map_panorama
+                @ make_pose(
+                    R_panorama_view(heading, pitch), np.zeros(3) if position is None else position.shift
+                ),
+                position,
             )
-            for number, (heading, pitch) in enumerate(self.directions)
+            for number, (position, (heading, pitch)) in enumerate(directed)
         ]
+
+    def virtual_summaries(self, distances_m: Sequence[float]) -> list[VirtualSummary]:
+        """Returns how many virtual views at each distance are possible, and how much of them is empty.
+
+        It reads the depth maps, and no image.
+        """
+        read = [
+            (panorama, None if panorama.depth is None else read_distance(panorama.depth))
+            for panorama in self.panoramas
+        ]
+        rotations = [R_panorama_view(heading, pitch) for heading, pitch in self.directions]
+        return summarize_virtual_views(read, self._rectifier, rotations, distances_m)
 
     def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
         """Yields the views in order of time; panoramas are decoded ahead in a thread, each once.
@@ -135,6 +170,7 @@ class StreetViewTraversal:
             TraversalError: there are panoramas, but none is usable.
         """
         self._skipped = Skipped(dict(self.left_out.counts))
+        self._skipped.add_all(self._not_planned)
         usable = 0
 
         def needed() -> Iterator[tuple[Panorama, list[View]]]:
@@ -174,11 +210,23 @@ class StreetViewTraversal:
         if pixels is None:
             return []
         frames = []
+        viewer = Viewer(pixels, self._rectifier, self._skipped)
         for view in views:
-            taken = self._rectifier.view(pixels, view.R_panorama_view)
-            name = f"{panorama.name}@{self._heading_of(view):.0f}"
+            taken = viewer.view(view.R_panorama_view, view.position)
+            if taken is None:
+                continue
+            apart = "" if view.position is None else view.position.label
+            name = f"{panorama.name}{apart}@{self._heading_of(view):.0f}"
             frames.append(
-                Frame(view.stamp_ns, taken.image, self.camera, view.T_map_camera, taken.depth, name)
+                Frame(
+                    view.stamp_ns,
+                    taken.image,
+                    self.camera,
+                    view.T_map_camera,
+                    taken.depth,
+                    name,
+                    visible=taken.visible,
+                )
             )
         return frames
 
@@ -211,7 +259,7 @@ def open_streetview(
     views: int | None = None,
     view_camera: str | None = None,
     view_pitch: float | None = None,
-    virtual_views: float | None = None,
+    virtual_views: float | str | Sequence[float] | None = None,
 ) -> StreetViewTraversal:
     """Opens a set of panoramas.
 
@@ -220,13 +268,13 @@ def open_streetview(
         views: number of views around; None for as many as overlap by a third, at least 8.
         view_camera: WIDTHxHEIGHT@FOV in degrees, or a calibration file; None for `DEFAULT_VIEW_CAMERA`.
         view_pitch: degrees by which the views look up; None for 0.
-        virtual_views: distance in metres of virtual views ahead and behind; None for none.
+        virtual_views: distances in metres of virtual views ahead and behind, see `distances_of`; None for
+            none.
 
     Raises:
-        TraversalError: the index cannot be read, or none of its rows can be used.
+        TraversalError: the index cannot be read, or none of its rows can be used, or an option is wrong.
     """
-    if virtual_views:
-        raise TraversalError("Virtual views cannot be made yet: leave `virtual_views` unset.")
+    virtual_m = distances_of(virtual_views)
     camera = view_camera_of(view_camera or DEFAULT_VIEW_CAMERA)
     placed = place(folder, read_index(folder))
     if not placed.panoramas:
@@ -240,6 +288,7 @@ def open_streetview(
         view_directions(count, view_pitch or 0.0),
         placed.georeference,
         placed.skipped,
+        virtual_m=virtual_m,
     )
 
 

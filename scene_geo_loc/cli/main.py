@@ -53,6 +53,7 @@ from scene_geo_loc.cli.train.descriptor import descriptor
 from scene_geo_loc.cli.train.encoder import encoder
 from scene_geo_loc.cli.train.keypoints import keypoints
 from scene_geo_loc.cli.train.scene import scene
+from scene_geo_loc.cli.train.vocabulary import vocabulary
 from scene_geo_loc.cli.triplets import triplets
 from scene_geo_loc.cli.upgrade import upgrade
 from scene_geo_loc.cli.view import view
@@ -84,7 +85,10 @@ GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
         "Make dense depth maps from lidar, and measure the errors of dense and inferred depth.",
         (make, evaluate_depth, compare),
     ),
-    "train": ("Train networks.", (descriptor, depth, encoder, keypoints, scene)),
+    "train": (
+        "Train networks, and fit vocabularies of visual words.",
+        (descriptor, depth, encoder, keypoints, scene, vocabulary),
+    ),
 }
 
 EXTRAS = {

@@ -69,11 +69,14 @@ from scene_geo_loc.matchers.features import LocalFeatures, Matched
 from scene_geo_loc.matchers.storage import KeypointStorage
 from scene_geo_loc.networks.checkpoint import load_network
 from scene_geo_loc.networks.forward_pass import INPUT_AREA
+from scene_geo_loc.networks.image_descriptor import ImageDescriptor
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
 from scene_geo_loc.networks.user.description import GlobalDescriptor
 from scene_geo_loc.networks.user.image_network import DescriptorNetwork
 from scene_geo_loc.networks.user.user_network import UserNetwork
+from scene_geo_loc.visual_words.image_descriptor import VisualWords
+from scene_geo_loc.visual_words.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
 
@@ -521,11 +524,20 @@ def network_of(reference_map: ReferenceMap) -> InferenceNetwork:
     return network.without_depth()
 
 
-def descriptor_of(reference_map: ReferenceMap, device: str) -> DescriptorNetwork | None:
-    """Returns the user's network that made a map's descriptors, or None where `network_of` did.
+def descriptor_of(reference_map: ReferenceMap, device: str) -> ImageDescriptor | None:
+    """Returns what made a map's descriptors where `network_of` did not: a user's network or visual words.
 
     Raises CheckpointError where it is damaged, MapError where the map was built with another.
     """
+    path = reference_map.vocabulary_file
+    if path is not None:
+        vocabulary, built_with = Vocabulary.read(path), reference_map.info.vocabulary
+        if built_with is None or built_with.digest != vocabulary.digest:
+            raise MapError(
+                f"{reference_map.path} was built with another vocabulary than its {path.name}: copy the map "
+                "again, or build it again."
+            )
+        return VisualWords(vocabulary)
     path = reference_map.descriptor_file
     if path is None:
         return None

@@ -117,12 +117,13 @@ def _neighbours(T_map_camera: NDArray[np.float64], keyframe: int) -> list[int]:
 
 def _pairs_elsewhere(reference_map: ReferenceMap) -> Iterator[tuple[int, list[int]]]:
     """Yields keyframes, each with the most similar ones elsewhere."""
-    descriptors, T_map_camera = reference_map.index.descriptors(), reference_map.T_map_camera
+    index, T_map_camera = reference_map.index, reference_map.T_map_camera
     for keyframe in evenly_spread(len(reference_map), ASKED):
         distance_m, angle_deg = _apart(T_map_camera, keyframe)
         elsewhere = np.flatnonzero((distance_m > ELSEWHERE_M) | (angle_deg > ELSEWHERE_DEG))
-        similarity = descriptors[elsewhere] @ descriptors[keyframe]
-        best = elsewhere[np.argsort(-similarity)[:CANDIDATES]]
+        if len(elsewhere) == 0:
+            continue
+        best, _ = index.search(index.descriptor(keyframe), CANDIDATES, elsewhere)
         if len(best):
             yield keyframe, [int(k) for k in best]
 

@@ -48,7 +48,12 @@ from scene_geo_loc.mapping.map_info import KIND, check_replaceable_map
 from scene_geo_loc.mapping.multi_view_depth import REFINED_SOURCES
 from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-from scene_geo_loc.mapping.settings import WITHOUT_DEPTH, BuilderSettings
+from scene_geo_loc.mapping.settings import (
+    BAG_OF_WORDS,
+    WITHOUT_DEPTH,
+    BuilderSettings,
+    is_vocabulary_file,
+)
 from scene_geo_loc.mapping.user_networks import UserNetworks
 from scene_geo_loc.matchers import chosen_matcher_class, with_pair_network
 from scene_geo_loc.matchers.base import Matcher
@@ -56,6 +61,7 @@ from scene_geo_loc.matchers.storage import KeypointStorage, Rows
 from scene_geo_loc.matchers.user_keypoints import UserKeypointMatcher
 from scene_geo_loc.networks.checkpoint import load_network
 from scene_geo_loc.networks.default import default_network
+from scene_geo_loc.networks.image_descriptor import ImageDescriptor
 from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
 from scene_geo_loc.networks.user.image_network import DescriptorNetwork
 from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
@@ -63,6 +69,8 @@ from scene_geo_loc.traversals.holes import away_from_holes, without_holes
 from scene_geo_loc.traversals.satellite import georeference_of
 from scene_geo_loc.traversals.skipped import Skipped
 from scene_geo_loc.traversals.sources import SensorSource, sources_of
+from scene_geo_loc.visual_words.image_descriptor import VisualWords
+from scene_geo_loc.visual_words.vocabulary import Vocabulary
 
 SCANS_AHEAD = 8
 """Most scans of a recording that are decoded ahead of their use."""
@@ -170,6 +178,7 @@ class MapBuilder:
                 "triangulates it from neighbouring keyframes, or name a network that was trained for depth."
             )
         self._user_networks = UserNetworks.of(self.settings)
+        self._vocabulary = _vocabulary_of(self.settings)
         if matcher is not None and self.settings.local_features is not None:
             raise MapError(
                 f"The matcher {matcher.name!r} has features of its own: leave `local_features` unset."
@@ -381,8 +390,7 @@ class MapBuilder:
         if not self._keeps_input:
             self._network = self._network.with_input_for(camera.width, camera.height)
         user = self._user_networks
-        descriptor = None if user.descriptor is None else DescriptorNetwork(user.descriptor, self._device)
-        self._extractor = Extractor(self._network, self._device, descriptor)
+        self._extractor = Extractor(self._network, self._device, self._new_descriptor())
         self._matcher = self._new_matcher()
         begun_with: dict[str, Any] = {
             "settings": self.settings.record(),
@@ -393,9 +401,18 @@ class MapBuilder:
         }
         if user.digests():
             begun_with["user_networks"] = user.digests()
+        if self._vocabulary is not None:
+            begun_with["vocabulary"] = self._vocabulary.digest
         with self._writing():
             self._partial.begin(begun_with, self._extractor, self._matcher, refines_depth=self._refines_depth)
         return self._extractor
+
+    def _new_descriptor(self) -> ImageDescriptor | None:
+        """Returns what describes images in place of the network, or None."""
+        if self._vocabulary is not None or self.settings.descriptor == BAG_OF_WORDS:
+            return VisualWords(self._vocabulary)
+        given = self._user_networks.descriptor
+        return None if given is None else DescriptorNetwork(given, self._device)
 
     def _new_matcher(self) -> Matcher:
         """Returns the matcher of a new map."""
@@ -441,6 +458,7 @@ class MapBuilder:
                     self._matcher,
                     self._provenance,
                     on_progress,
+                    None if self._vocabulary is None else Path(str(self.settings.descriptor)).name,
                     map_frame=self.map_frame,
                     source=self.source,
                     sources=self.sources,
@@ -497,8 +515,14 @@ class _Keyframe(NamedTuple):
     rows: Rows
     depth: NDArray[np.float32]
     sigma: NDArray[np.float32]
-    described: Sequence[NDArray[np.float32]]
+    described: Sequence[NDArray]
     image: NDArray[np.uint8]
+
+
+def _vocabulary_of(settings: BuilderSettings) -> Vocabulary | None:
+    """Returns the vocabulary that settings name. Raises CheckpointError where it cannot be read."""
+    file = settings.descriptor
+    return Vocabulary.read(Path(file)) if file is not None and is_vocabulary_file(file) else None
 
 
 def _is_among(frame: Frame, earlier: Sequence[Frame | KeyframeRecord]) -> bool:

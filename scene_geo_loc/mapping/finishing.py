@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -32,16 +32,20 @@ from scene_geo_loc.mapping.map_info import (
     DESCRIPTOR,
     FILES,
     FORMAT,
+    INDEX,
     OPTIONAL_FILES,
     PAIR_MATCHER,
     PLACE_AXES,
     PLACE_CELLS,
+    VOCABULARY,
     WITH_USER_NETWORKS,
     WITHOUT_USER_NETWORKS,
+    WORD_INDEX,
     FileRecord,
     LookAlikes,
     MapAccuracy,
     MapInfo,
+    VocabularyRecord,
     sha256_of,
     write_info,
 )
@@ -55,6 +59,8 @@ from scene_geo_loc.matchers.pair_network import PairNetworkMatcher
 from scene_geo_loc.matchers.storage import FittedStorage
 from scene_geo_loc.networks.checkpoint import save_network
 from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, Extractor, evenly_spread
+from scene_geo_loc.visual_words.image_descriptor import VisualWords
+from scene_geo_loc.visual_words.inverted_file import InvertedFile
 
 MeasureMap = Callable[[ReferenceMap, Extractor], tuple[MapAccuracy | None, LookAlikes | None]]
 """Measures how well the keyframes of a map agree, and which look alike; the extractor is of its network."""
@@ -71,6 +77,7 @@ def complete_map(
     matcher: Matcher,
     provenance: Mapping[str, Any],
     on_progress: ProgressCallback,
+    vocabulary_file: str | None = None,
     **description: Any,
 ) -> int | None:
     """Writes the files of a partial map that need all keyframes, `map.json` last.
@@ -81,6 +88,7 @@ def complete_map(
         matcher: its matcher, which is fitted on the keyframes if its storage needs that.
         provenance: where the network comes from.
         on_progress: receives the steps done and their total.
+        vocabulary_file: name of the file that visual words were read from; None where they are fitted here.
         description: `map_frame`, `source`, `sources`, `settings`, `skipped`, `user_networks` and
             `georeference` of `MapInfo`.
 
@@ -91,13 +99,20 @@ def complete_map(
     total = count * (2 if partial.refines_depth else 1)
     if not extractor.is_fitted:
         provenance = {**provenance, "fitted_on": description["source"]}
-    descriptors = _describe(partial, extractor, lambda done: on_progress(done, total))
-    DescriptorIndex.build(descriptors).write(folder / "index.faiss")
+    words = extractor.descriptor if isinstance(extractor.descriptor, VisualWords) else None
+    if words is None:
+        descriptors = _describe(partial, extractor, lambda done: on_progress(done, total))
+        DescriptorIndex.build(descriptors).write(folder / INDEX)
+    else:
+        descriptions = _describe_by_words(
+            partial, words, description["source"], lambda done: on_progress(done, total)
+        )
+        InvertedFile.build(descriptions, words.size).write(folder / WORD_INDEX)
     save_network(extractor.network, folder / "network.safetensors", dict(provenance))
     if extractor.descriptor is None:
         _write_place_cells(partial, extractor)
     else:
-        extractor.descriptor.network.save_copy(folder / DESCRIPTOR)
+        extractor.descriptor.save(folder / (DESCRIPTOR if words is None else VOCABULARY))
     if isinstance(matcher, PairNetworkMatcher):
         matcher.pair_network.save_copy(folder / PAIR_MATCHER)
     if isinstance(matcher.storage, FittedStorage):
@@ -112,8 +127,9 @@ def complete_map(
     partial.close_files()
     info = MapInfo(
         format=FORMAT.name,
-        format_version=_version(description),
+        format_version=_version(description) if words is None else FORMAT.version,
         **description,
+        vocabulary=None if words is None else VocabularyRecord.of(words.fitted, vocabulary_file),
         keyframes=count,
         cameras=[camera.to_dict() for camera in cameras],
         network_digest=extractor.network.digest,
@@ -170,6 +186,22 @@ def _describe(
             descriptors[i] = descriptor
             on_keyframes(i + 1)
     return descriptors
+
+
+def _describe_by_words(
+    partial: PartialMap, words: VisualWords, source: str, on_keyframes: Callable[[int], None]
+) -> Iterator[NDArray[np.float32]]:
+    """Yields the keyframes' descriptors (D,) by visual words; fits these to the keyframes if they are not."""
+    count, rows = len(partial.records), partial.descriptor_rows()
+    if words.is_fitted:
+        on_keyframes(count)
+        yield from rows
+        return
+    words.fit((rows[i] for i in evenly_spread(count, FIT_IMAGES)), source)
+    with ReadAhead() as ahead:
+        for i, descriptor in enumerate(ahead.map(lambda i: words.describe_features(rows[i]), range(count))):
+            on_keyframes(i + 1)
+            yield descriptor
 
 
 def _write_place_cells(partial: PartialMap, extractor: Extractor) -> None:

@@ -64,6 +64,10 @@ class DescriptorIndex:
         """Length of a descriptor."""
         return int(self._index.d)
 
+    def descriptor(self, keyframe: int) -> NDArray[np.float32]:
+        """Returns the stored descriptor (D,) of a keyframe, to half precision."""
+        return np.asarray(self._index.reconstruct(int(keyframe)), np.float32)
+
     def descriptors(self) -> NDArray[np.float32]:
         """Returns the stored descriptors (N, D), to half precision."""
         return np.asarray(self._index.reconstruct_n(0, len(self)), np.float32)

@@ -33,6 +33,7 @@ from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.mapping.settings import WITHOUT_DEPTH
 from scene_geo_loc.traversals.sources import SensorSource
+from scene_geo_loc.visual_words.vocabulary import Vocabulary
 
 MAP_JSON = "map.json"
 KIND = "reference map"
@@ -41,10 +42,10 @@ FORMAT = FileFormat(
 )
 """Format of maps.
 
-Version 5 is for another localizer than retrieval, or for features without depth, and version 4 has a user's
-networks; a map without any of these is written as version 3, which older releases read.  Older versions can
-still be read: version 2, whose keyframes have the features of all cells and whose descriptors are stored
-twice, and version 1, which had only the matcher "encoder".
+Version 5 is for another localizer than retrieval, for features without depth, or has visual words, and
+version 4 has a user's networks; a map without any of these is written as version 3, which older releases
+read.  Older versions can still be read: version 2, whose keyframes have the features of all cells and whose
+descriptors are stored twice, and version 1, which had only the matcher "encoder".
 """
 WITHOUT_USER_NETWORKS = 3
 """Version of a map without a user's networks."""
@@ -55,11 +56,16 @@ RETRIEVAL = "retrieval"
 DESCRIPTOR, PAIR_MATCHER = "descriptor.safetensors", "pair_matcher.safetensors"
 """Copies of a user's networks; one that detects keypoints is the matcher's file."""
 USER_NETWORKS = (DESCRIPTOR, PAIR_MATCHER)
+VOCABULARY, WORD_INDEX = "vocabulary.safetensors", "word_index.safetensors"
+"""The vocabulary of a map whose keyframes visual words describe, and the index of these."""
+VISUAL_WORDS = (VOCABULARY, WORD_INDEX)
+INDEX = "index.faiss"
+"""The index of the descriptors of other maps."""
 PLACE_CELLS, PLACE_AXES = "place_cells.npy", "place_axes.safetensors"
 """Signs of the late map's cells of each keyframe, and the axes that they are along."""
 ARRAYS = ("local_features.npy", "depth.npy")
 KEYFRAMES, THUMBNAILS = "keyframes.parquet", "thumbnails.bin"
-FILES = (KEYFRAMES, *ARRAYS, "index.faiss", THUMBNAILS, "network.safetensors")
+FILES = (KEYFRAMES, *ARRAYS, INDEX, THUMBNAILS, "network.safetensors")
 MATCHER_ARRAYS = ("cells.npy", "coarse_features.npy", "keypoints.npy")
 OPTIONAL_FILES = (
     *MATCHER_ARRAYS,
@@ -69,15 +75,17 @@ OPTIONAL_FILES = (
     PLACE_CELLS,
     PLACE_AXES,
     *USER_NETWORKS,
+    *VISUAL_WORDS,
 )
 """Files of some maps."""
 READ_WHOLE = (
     KEYFRAMES,
-    "index.faiss",
+    INDEX,
     "network.safetensors",
     "matcher.safetensors",
     PLACE_AXES,
     *USER_NETWORKS,
+    *VISUAL_WORDS,
 )
 """Files that are read whole when a map is opened to localize; of the others some rows are read by a query."""
 WORK = "work"
@@ -101,6 +109,39 @@ class UserNetworkRecord(BaseModel):
 
     file: str
     sha256: str
+
+
+class VocabularyRecord(BaseModel):
+    """The vocabulary of a map whose keyframes visual words describe.
+
+    Attributes:
+        point_words, region_words: numbers of words of SIFT points and of MSER regions.
+        images: number of images that it was fitted to.
+        file: name of the file it was read from; None where it was fitted to the map's keyframes.
+        digest: of its words, see `Vocabulary.digest`.
+    """
+
+    point_words: int
+    region_words: int
+    images: int
+    file: str | None = None
+    digest: str
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary, file: str | None) -> VocabularyRecord:
+        """Returns the record of a vocabulary."""
+        return cls(
+            point_words=len(vocabulary.points),
+            region_words=len(vocabulary.regions),
+            images=vocabulary.images,
+            file=file,
+            digest=vocabulary.digest,
+        )
+
+    def __str__(self) -> str:
+        words = f"{self.point_words} words of points and {self.region_words} of regions"
+        source = "the map's" if self.file is None else f"{self.file}, fitted to"
+        return f"{words}, {source} {self.images} images, SHA-256 {self.digest[:16]}"
 
 
 class MapAccuracy(BaseModel):
@@ -159,6 +200,7 @@ class MapInfo(BaseModel):
         localizer: name of what finds poses in the map, see `localization.pose_localizer`.
         user_networks: the user's networks by the setting that named them: `descriptor`, `local_features` and
             `matcher`.
+        vocabulary: visual words that describe the keyframes; None where a network does.
         sources: what was taken from the source for each role, and what else there was; empty in maps of older
             releases and of sources that have one place for everything.
         accuracy: of its keyframes; None where it was not measured.
@@ -184,6 +226,7 @@ class MapInfo(BaseModel):
     files: dict[str, FileRecord]
     localizer: str = RETRIEVAL
     user_networks: dict[str, UserNetworkRecord] = {}
+    vocabulary: VocabularyRecord | None = None
     sources: list[SensorSource] = []
     accuracy: MapAccuracy | None = None
     look_alikes: LookAlikes | None = None
@@ -226,7 +269,7 @@ def sha256_of(path: Path, after_block: Callable[[], None] = lambda: None) -> str
 
 def write_info(folder: Path, info: MapInfo) -> None:
     """Writes `map.json` with a digest of its own contents."""
-    optional = ("user_networks", "sources", "accuracy", "look_alikes", "georeference")
+    optional = ("user_networks", "vocabulary", "sources", "accuracy", "look_alikes", "georeference")
     unset = {"digest", *(name for name in optional if not getattr(info, name))}
     if info.localizer == RETRIEVAL:
         unset.add("localizer")

@@ -163,10 +163,15 @@ class PartialMap:
         self._arrays = (*self._depth, *self._features.values(), *self._descriptors, *self._late)
 
     def _open_described(self, extractor: Extractor) -> None:
-        """Opens the late maps and, for a network that is fitted, the global descriptors."""
+        """Opens the late maps and the global descriptors, or the features that these are made of."""
         work, shapes = self.folder / WORK, extractor.network.late_shapes()
         self._descriptors: tuple[GrowingArray, ...] = ()
-        if extractor.is_fitted:
+        if (descriptor := extractor.unfitted_descriptor) is not None:
+            shapes = shapes[:1]
+            self._descriptors = (
+                GrowingArray(work / "descriptor_features.npy", descriptor.row_shape, np.uint8),
+            )
+        elif extractor.is_fitted:
             shapes = shapes[:1]
             self._descriptors = (
                 GrowingArray(work / "descriptors.npy", (extractor.descriptor_size,), np.float32),
@@ -176,8 +181,11 @@ class PartialMap:
             for name, shape in zip(LATE, shapes, strict=False)
         )
 
-    def descriptor_rows(self) -> NDArray[np.floating]:
-        """Returns the global descriptors by a network that is fitted, memory-mapped."""
+    def descriptor_rows(self) -> NDArray:
+        """Returns the global descriptors, or the features they are made of, memory-mapped.
+
+        There are none of a network that is not fitted.
+        """
         return self._descriptors[0].rows()
 
     def late_rows(self) -> list[NDArray[np.floating]]:
@@ -259,7 +267,7 @@ class PartialMap:
         features: Rows,
         depth: NDArray[np.float32],
         sigma: NDArray[np.float32],
-        described: Sequence[NDArray[np.float32]],
+        described: Sequence[NDArray],
         image: NDArray[np.uint8],
     ) -> None:
         """Adds a keyframe.

@@ -31,6 +31,8 @@
 | place_cells.npy | (N, P, A/8) uint8, signs of the late map's P cells along A axes, see `PlaceCells` |
 | place_axes.safetensors | these axes; older maps, and those with a user's descriptor, have neither |
 | descriptor.safetensors | a user's network that made the descriptors; only where there is one |
+| vocabulary.safetensors | visual words that made the descriptors, of maps with such |
+| word_index.safetensors | the index over these descriptors, in place of index.faiss, see `InvertedFile` |
 | pair_matcher.safetensors | a user's network that matches keypoints; only where there is one |
 
 local_features.npy of uint8 is (N, F, C/2): two numbers a byte, the first in the lower four bits, plus 8.
@@ -58,6 +60,7 @@ from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.map_info import (
     DESCRIPTOR,
     FORMAT,
+    INDEX,
     KEYFRAME_SCHEMA,
     KEYFRAMES,
     MATCHER_ARRAYS,
@@ -67,10 +70,13 @@ from scene_geo_loc.mapping.map_info import (
     READ_WHOLE,
     RETRIEVAL,
     THUMBNAILS,
+    VOCABULARY,
+    WORD_INDEX,
     MapInfo,
     read_info,
     sha256_of,
 )
+from scene_geo_loc.visual_words.inverted_file import InvertedFile
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -247,7 +253,11 @@ class ReferenceMap(AnyMap):
 
     def __init__(self, path: Path, info: MapInfo) -> None:
         super().__init__(path, info)
-        self.index = DescriptorIndex.read(path / "index.faiss")
+        self.index: DescriptorIndex | InvertedFile
+        if WORD_INDEX in info.files:
+            self.index = InvertedFile.read(path / WORD_INDEX)
+        else:
+            self.index = DescriptorIndex.read(path / INDEX)
         files = [name for name in ("local_features.npy", *MATCHER_ARRAYS) if name in info.files]
         self.features = {name.removesuffix(".npy"): _array(path / name) for name in files}
         self.depth = _array(path / "depth.npy")
@@ -289,6 +299,11 @@ class ReferenceMap(AnyMap):
     def descriptor_file(self) -> Path | None:
         """The user's network that made the map's descriptors, or None where `network.safetensors` did."""
         return self.path / DESCRIPTOR if DESCRIPTOR in self.info.files else None
+
+    @property
+    def vocabulary_file(self) -> Path | None:
+        """The visual words that made the map's descriptors, or None where a network did."""
+        return self.path / VOCABULARY if VOCABULARY in self.info.files else None
 
     @property
     def pair_matcher_file(self) -> Path | None:

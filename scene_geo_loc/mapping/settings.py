@@ -25,7 +25,10 @@ from scene_geo_loc.matchers import NETWORK_FEATURES, matcher_choices
 
 NETWORK_FILE = ".onnx"
 """Suffix of a user's network, which tells it from the name of a matcher."""
-
+VOCABULARY_FILE = ".safetensors"
+"""Suffix of a vocabulary of visual words."""
+BAG_OF_WORDS = "bovw"
+"""Setting of `descriptor` for visual words that are fitted to the map."""
 
 Lidar = Literal["auto", "spinning", "pushbroom"]
 DepthSource = Literal["measured", "auto", "learned", "available", "none"]
@@ -55,7 +58,8 @@ class BuilderSettings(BaseModel):
     )
     descriptor: str | None = Field(
         default=None,
-        description="ONNX file of a network that describes images for retrieval, instead of the map's",
+        description="what describes images for retrieval, instead of the map's network: bovw (bag of visual "
+        "words, fitted to the map), a vocabulary of visual words (.safetensors), or a network (.onnx)",
         json_schema_extra={"is_path": True},
     )
     local_features: str | None = Field(
@@ -74,10 +78,13 @@ class BuilderSettings(BaseModel):
 
     @field_validator("descriptor")
     @classmethod
-    def _is_file(cls, value: str | None) -> str | None:
-        if value is not None and not is_network_file(value):
-            raise ValueError("a network is an ONNX file, whose name ends in .onnx")
-        return value
+    def _is_descriptor(cls, value: str | None) -> str | None:
+        if value is None or value == BAG_OF_WORDS or is_network_file(value) or is_vocabulary_file(value):
+            return value
+        raise ValueError(
+            f"a descriptor is {BAG_OF_WORDS}, a vocabulary, whose name ends in {VOCABULARY_FILE}, or a "
+            f"network, whose name ends in {NETWORK_FILE}"
+        )
 
     @field_validator("local_features")
     @classmethod
@@ -111,7 +118,7 @@ class BuilderSettings(BaseModel):
         if self.local_features is not None and not is_network_file(self.matcher):
             del values["matcher"]
         return {
-            name: Path(value).name if isinstance(value, str) and is_network_file(value) else value
+            name: Path(value).name if isinstance(value, str) and _is_file(value) else value
             for name, value in values.items()
         }
 
@@ -119,3 +126,12 @@ class BuilderSettings(BaseModel):
 def is_network_file(value: str) -> bool:
     """Returns whether a setting names a user's network rather than a part of the package."""
     return value.endswith(NETWORK_FILE)
+
+
+def is_vocabulary_file(value: str) -> bool:
+    """Returns whether a setting names a vocabulary of visual words."""
+    return value.endswith(VOCABULARY_FILE)
+
+
+def _is_file(value: str) -> bool:
+    return is_network_file(value) or is_vocabulary_file(value)

@@ -52,8 +52,8 @@ class VisualWords:
 
     @property
     def size(self) -> int:
-        """Length of a descriptor."""
-        return self.fitted.size
+        """Length of a descriptor; 0 until the vocabulary is known."""
+        return 0 if self.vocabulary is None else self.vocabulary.size
 
     def features(
         self, image: NDArray[np.uint8], visible: NDArray[np.bool_] | None = None

@@ -203,6 +203,21 @@ def _read_user_network(path: Path) -> None:
     UserNetwork.read(path / "averages.onnx", GlobalDescriptor)
 
 
+def _write_vocabulary(path: Path) -> None:
+    from scene_geo_loc.visual_words.features import extract
+    from scene_geo_loc.visual_words.vocabulary import Vocabulary
+
+    Vocabulary.fit([extract(frame.image) for frame in Room().drive(3)], 20, 5).save(path)
+
+
+def _read_vocabulary(path: Path) -> None:
+    from scene_geo_loc.visual_words.features import extract
+    from scene_geo_loc.visual_words.vocabulary import Vocabulary
+
+    described = Vocabulary.read(path).describe(extract(Room().frame(-2.1, 0.4, 7.0).image))
+    assert np.isfinite(described).all(), "descriptors are finite"
+
+
 def _write_bag_with_tum_poses(path: Path) -> None:
     from scene_geo_loc.geometry.pose import to_quaternion
 
@@ -248,6 +263,7 @@ KINDS = {
         Kind("map-with-new-checksums", write_map, _read_map_with_new_checksums),
         Kind("checkpoint", _write_checkpoint, _read_checkpoint),
         Kind("user-network", _write_user_network, _read_user_network),
+        Kind("vocabulary", _write_vocabulary, _read_vocabulary),
         Kind("triplets", _write_triplets, _read_triplets),
         Kind("pack", _write_pack, read_pack),
         Kind("depth-maps", _write_depth_maps, read_depth_maps),

@@ -317,7 +317,7 @@ def test_a_query_whose_descriptor_has_another_length_than_the_map_s_has_no_pose(
 ) -> None:
     localizer = Localizer(ReferenceMap.open(copy), device="cpu")
     descriptor = localizer.extractor.descriptor
-    assert descriptor is not None
+    assert isinstance(descriptor, DescriptorNetwork)
     descriptor.network = descriptor.network.with_length(512)
     estimate = localizer.localize(room.frame(-2.1, 0.4, 7.0))
     assert (estimate.status, estimate.kind) == (Status.LOST, RejectionKind.INFERENCE)

@@ -201,7 +201,7 @@ def enlarge_map(source: Path, count: int, out: Path) -> None:
                 file.write(np.full((more, *array.shape[1:]), np.nan, array.dtype).tobytes())
             else:
                 file.truncate(file.tell() + more * array[0].nbytes)  # a sparse file: zeros use no disk space
-    descriptors = opened.index.descriptors()
+    descriptors = np.stack([opened.index.descriptor(keyframe) for keyframe in range(len(opened))])
     random = np.random.default_rng(0).normal(size=(more, descriptors.shape[1])).astype(np.float32)
     random /= np.linalg.norm(random, axis=1, keepdims=True)
     DescriptorIndex.build(np.concatenate([descriptors, random])).write(out / "index.faiss")

@@ -56,8 +56,10 @@ def build(
     from scene_geo_loc.geometry.datum import Georeference, datum_of_text
     from scene_geo_loc.localization.self_measurement import measure_map
     from scene_geo_loc.mapping.builder import MapBuilder
+    from scene_geo_loc.mapping.map_info import read_info
     from scene_geo_loc.traversals.satellite import georeference_of
     from scene_geo_loc.traversals.sources import sources_of
+    from scene_geo_loc.visual_words.vocabulary import POINT_WORDS, REGION_WORDS
 
     given = None if datum is None else Georeference(datum_of_text(datum))
     traversal = source.open_cameras()
@@ -83,6 +85,12 @@ def build(
     typer.echo(f"{out}: {done.keyframes} keyframes from {done.frames} frames.")
     if builder.georeference is not None:
         typer.echo(f"Datum: {builder.georeference}.")
+    vocabulary = read_info(out).vocabulary
+    if vocabulary is not None:
+        typer.echo(f"Visual words: {vocabulary}.")
+        is_small = vocabulary.point_words < POINT_WORDS or vocabulary.region_words < REGION_WORDS
+        if is_small and vocabulary.file is None:
+            typer.echo(f"The keyframes show too few features for {POINT_WORDS} and {REGION_WORDS} words.")
     if done.without_depth and settings.depth not in WITHOUT_DEPTH:
         advice = (
             " Use --depth auto to estimate depth from the images." if settings.depth == "measured" else ""

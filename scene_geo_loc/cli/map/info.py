@@ -59,6 +59,7 @@ def info(map_folder: MapFolder) -> None:
             f"{name.replace('_', ' ')} by": f"{network.file}, SHA-256 {network.sha256[:16]}"
             for name, network in record.user_networks.items()
         },
+        **({} if record.vocabulary is None else {"visual words": str(record.vocabulary)}),
         "format": str(record.format_version),
     }
     table = Table(show_header=False, box=None)

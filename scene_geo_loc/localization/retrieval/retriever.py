@@ -87,8 +87,10 @@ class Retriever:
             features.global_descriptor, max(count, settings.compared), among
         )
         similarities = cosines.astype(np.float64)
-        best, limit = float(similarities[0]), settings.min_similarity
-        if best < limit:
+        # Visual words find no keyframe that shares none with the image.
+        best = float(similarities[0]) if len(keyframes) else 0.0
+        limit = settings.min_similarity
+        if best < limit or len(keyframes) == 0:
             candidates = [Candidate(int(k), float(s)) for k, s in zip(keyframes, similarities, strict=True)]
             return Retrieval(candidates, rejection=Rejection(RejectionKind.UNKNOWN_PLACE, best, limit))
         agreements = self._agreements(features, keyframes, settings)

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.networks.forward_pass import COARSE, DEPTH, DEPTH_ERROR, KEYPOINTS, LATE, LOCAL
+from scene_geo_loc.networks.image_descriptor import FittedDescriptor, ImageDescriptor
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.backends import (
     Backend,
@@ -32,7 +33,6 @@ from scene_geo_loc.networks.runtime.backends import (
     graph_backends,
     start_first,
 )
-from scene_geo_loc.networks.user.image_network import DescriptorNetwork
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class SceneFeatures:
         input_size: width and height of the network's input for the image.
         late: maps (rows', columns', C') float32 that the global descriptor is computed from, one for each
             part of it; cells that show nothing of the scene are NaN.
+        unfitted: features of 8 bits that a `FittedDescriptor` makes the global descriptor of once it is
+            fitted; None for others.
     """
 
     local_features: NDArray[np.float32]
@@ -62,11 +64,16 @@ class SceneFeatures:
     depth_error: NDArray[np.float32] | None
     input_size: tuple[int, int]
     late: tuple[NDArray[np.float32], ...]
+    unfitted: NDArray[np.uint8] | None = None
 
     @property
-    def described_by(self) -> tuple[NDArray[np.float32], ...]:
-        """The global descriptor and the late map, or the late maps that it will be computed from."""
-        return self.late if self.global_descriptor is None else (self.global_descriptor, self.late[0])
+    def described_by(self) -> tuple[NDArray, ...]:
+        """The global descriptor, or the features that it will be made of, and the late map.
+
+        Of a network that is not fitted the late maps alone.
+        """
+        made_of = self.unfitted if self.global_descriptor is None else self.global_descriptor
+        return self.late if made_of is None else (made_of, self.late[0])
 
 
 MIN_CONTRAST = 2.0
@@ -106,18 +113,18 @@ class Extractor:
     Attributes:
         network: the network, fitted or not.
         device: the device that was asked for.
-        descriptor: a user's network that gives the global descriptor in place of `network`, or None.
+        descriptor: what gives the global descriptor in place of `network`, or None.
     """
 
     def __init__(
-        self, network: InferenceNetwork, device: str = "auto", descriptor: DescriptorNetwork | None = None
+        self, network: InferenceNetwork, device: str = "auto", descriptor: ImageDescriptor | None = None
     ) -> None:
         """Starts the first backend that runs on a device.
 
         Args:
             network: the network.
             device: "auto", a GPU if there is one, else the CPU; "cpu"; "cuda", or "cuda:1" and so on.
-            descriptor: a user's network for the global descriptor.
+            descriptor: gives the global descriptor instead of the network.
 
         Raises SceneGeoLocError where there is no such device, or no backend runs.
         """
@@ -139,7 +146,16 @@ class Extractor:
     @property
     def is_fitted(self) -> bool:
         """True if `extract` returns global descriptors."""
-        return self.descriptor is not None or self.network.is_fitted
+        if self.descriptor is None:
+            return self.network.is_fitted
+        return self.unfitted_descriptor is None
+
+    @property
+    def unfitted_descriptor(self) -> FittedDescriptor | None:
+        """The `descriptor`, if it is not yet fitted."""
+        if isinstance(self.descriptor, FittedDescriptor) and not self.descriptor.is_fitted:
+            return self.descriptor
+        return None
 
     @property
     def descriptor_size(self) -> int:
@@ -163,7 +179,11 @@ class Extractor:
 
         Raises InferenceError where a user's network gives no descriptor.
         """
-        given = None if self.descriptor is None else self.descriptor.describe(image)
+        given = unfitted = None
+        if (descriptor := self.unfitted_descriptor) is not None:
+            unfitted = descriptor.features(image, visible)
+        elif self.descriptor is not None:
+            given = self.descriptor.describe(image, visible)
         size = input_size or self.input_size
         if size not in self._backends:
             self._backends[size] = start_backend(self.network.with_input_size(*size), self.device)
@@ -184,6 +204,7 @@ class Extractor:
             outputs.get(DEPTH_ERROR),
             size,
             late,
+            unfitted,
         )
 
     def fit(self, late_maps: Iterable[Sequence[NDArray[np.float32]]]) -> None:

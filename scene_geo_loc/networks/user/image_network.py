@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -178,8 +179,14 @@ class DescriptorNetwork:
         assert self.network.length is not None
         return self.network.length
 
-    def describe(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Returns the descriptor (D,) of unit length of an RGB image (H, W, 3).
+    def save(self, path: Path) -> None:
+        """See `ImageDescriptor.save`."""
+        self.network.save_copy(path)
+
+    def describe(
+        self, image: NDArray[np.uint8], visible: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """Returns the descriptor (D,) of unit length of an RGB image (H, W, 3); it sees all pixels.
 
         Raises InferenceError where the network cannot be run or gives no such descriptor.
         """

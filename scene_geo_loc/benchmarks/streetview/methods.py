@@ -49,7 +49,7 @@ class Method:
     settings: dict[str, Any] = field(default_factory=dict)
     is_tracked: bool = False
     on_every_set: bool = False
-    on_augmented: bool = False
+    on_augmented: bool = True
 
 
 MAIN = Method(PACKAGE, "package's descriptor + PnlP", on_every_set=True)
@@ -58,9 +58,13 @@ _NO_DEPTH = {"depth": "none"}
 METHODS = (
     MAIN,
     Method(WORDS, "BoVW + SIFT + PnlP", _WORDS_SIFT),
-    Method("words-no-depth", "BoVW + SIFT, without depth (slides)", _WORDS_SIFT | _NO_DEPTH),
+    Method(
+        "words-no-depth", "BoVW + SIFT, without depth (slides)", _WORDS_SIFT | _NO_DEPTH, on_augmented=False
+    ),
     Method("words-package", "BoVW + package's matches + PnlP", {"descriptor": "bovw"}),
-    Method("package-no-depth", "package's descriptor and matches, without depth", _NO_DEPTH),
+    Method(
+        "package-no-depth", "package's descriptor and matches, without depth", _NO_DEPTH, on_augmented=False
+    ),
     Method("package-tracked", "package's descriptor + PnlP, tracked", is_tracked=True),
 )
 """All methods, in the order of the tables."""

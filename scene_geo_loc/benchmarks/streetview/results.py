@@ -143,10 +143,12 @@ class VirtualViewCount(BaseModel):
     Attributes:
         set: name of the set.
         distance_m: distance ahead of and behind each panorama.
-        positions, invalid_positions: number of positions, and of those where no camera can be.
+        positions: number of positions, two for each panorama with depth.
+        inside, nearer: number of positions inside of something, and nearer to another panorama than to their
+            own; both are left out.
         views: number of views at the other positions.
-        views_with_empty: share of the views that have pixels without content.
-        empty: mean share of such pixels.
+        views_with_empty: share of the views that have pixels without content; None without views.
+        empty: mean share of such pixels; None without views.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -154,10 +156,11 @@ class VirtualViewCount(BaseModel):
     set: str
     distance_m: float
     positions: int
-    invalid_positions: int
+    inside: int
+    nearer: int
     views: int
-    views_with_empty: float
-    empty: float
+    views_with_empty: float | None
+    empty: float | None
 
 
 class StreetviewResults(BaseModel):

@@ -36,6 +36,7 @@ from scene_geo_loc.benchmarks.streetview.results import (
     DriveResult,
     SetInfo,
     StreetviewResults,
+    VirtualViewCount,
     best_and_worst,
     slides_set,
 )
@@ -52,6 +53,7 @@ from scene_geo_loc.mapping.builder import build_map
 from scene_geo_loc.mapping.map_info import sha256_of
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.metrics.published import slides_gis
 from scene_geo_loc.networks import default
 from scene_geo_loc.reports.examples import Example, draw_examples
 from scene_geo_loc.traversals.frame import Traversal
@@ -123,11 +125,13 @@ class StreetviewRun:
                 except SceneGeoLocError as error:
                     left_out.append(f"{row.set.name}, {row.method.title}, {name}: {error}")
                     self.say(f"Left out: {left_out[-1]}")
+        views = self._virtual_views(slides_set(infos).name, cache)
         return StreetviewResults(
             version=__version__,
             machine=describe_machine(),
             sets=infos,
             drives=drives,
+            virtual_views=views,
             left_out=left_out,
         )
 
@@ -249,6 +253,25 @@ class StreetviewRun:
         if self.most_queries is not None and len(queries) > self.most_queries:
             queries = open_traversal(path, every=-(-len(queries) // self.most_queries))
         return queries
+
+    def _virtual_views(self, name: str, cache: ArtifactCache) -> list[VirtualViewCount]:
+        """Returns the counts of virtual views at the slides' distances; none for a set without depth."""
+        one = next(one for one in self.sets if one.name == name)
+        distances_m = [printed.distance_m for printed in slides_gis.virtual_views()]
+        origin = one.origin() | {"distances_m": distances_m}
+        folder = f"virtual_{_digest(origin)}"
+        file = cache.root / folder / _RESULT
+        if cache.is_complete(folder, origin):
+            with suppress(OSError, ValueError):  # what cannot be read is made again
+                return [VirtualViewCount.model_validate(count) for count in json.loads(file.read_bytes())]
+        if all(panorama.depth is None for panorama in one.open().panoramas):
+            return []
+        self.say(f"counting virtual views of {name}")
+        counts = one.count_virtual_views(distances_m)
+        cache.begin(folder)
+        write_json(file, [count.model_dump(mode="json") for count in counts])
+        cache.finish(folder, origin)
+        return counts
 
 
 def _augmented(row: Row) -> str:

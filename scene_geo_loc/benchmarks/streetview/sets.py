@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.benchmarks.streetview.results import SetInfo
+from scene_geo_loc.benchmarks.streetview.results import SetInfo, VirtualViewCount
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import position_error_m, rotation_error_deg
 from scene_geo_loc.traversals.opening import open_traversal
@@ -110,6 +110,25 @@ class PanoramaSet:
             heading_error_deg=None if errors is None else round(errors[1], 3),
             **stds,
         )
+
+    def count_virtual_views(self, distances_m: Sequence[float]) -> list[VirtualViewCount]:
+        """Returns how many virtual views at each distance are possible, and how much of them is empty.
+
+        Raises TraversalError where a depth map cannot be read.
+        """
+        return [
+            VirtualViewCount(
+                set=self.name,
+                distance_m=found.distance_m,
+                positions=found.positions,
+                inside=found.inside,
+                nearer=found.nearer,
+                views=found.views,
+                views_with_empty=round(found.with_empty_pixels, 4) if found.views else None,
+                empty=round(found.empty_pixels, 4) if found.views else None,
+            )
+            for found in self.open().virtual_summaries(distances_m)
+        ]
 
     def _tag_errors(self, traversal: StreetViewTraversal) -> tuple[float, float] | None:
         """Returns the mean errors of the geo-tags in metres and degrees; None where there is no truth."""

@@ -121,7 +121,8 @@ def virtual_table(results: StreetviewResults) -> Table:
             [
                 f"{printed.distance_m:g} m",
                 str(printed.invalid_positions),
-                UNKNOWN if ours is None else f"{ours.invalid_positions} of {ours.positions}",
+                UNKNOWN if ours is None else f"{ours.inside} of {ours.positions}",
+                UNKNOWN if ours is None else str(ours.nearer),
                 f"{100 * printed.share_with_null_pixels:g}",
                 UNKNOWN if ours is None else _percent(ours.views_with_empty),
                 UNKNOWN if ours is None else _percent(ours.empty),
@@ -132,6 +133,7 @@ def virtual_table(results: StreetviewResults) -> Table:
             "distance",
             "slides: invalid positions",
             "ours: invalid positions",
+            "ours: nearer to another panorama",
             "slides: views with empty pixels, %",
             "ours: views with empty pixels, %",
             "ours: empty pixels, %",

@@ -39,6 +39,7 @@ def invoke(*arguments: object) -> Result:
 def test_a_drive_is_localized_in_panoramas_and_the_page_has_its_numbers(
     room: Room, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(run_module, "VIRTUAL_M", 1.0)
     drive = write_rgbd(tmp_path / "evening", room, 0.3, 8)
     out = ("--cache", tmp_path / "cache", "--json", tmp_path / "a.json", "--write", tmp_path / "docs/page.md")
     chosen = ("--queries", drive, "--method", "package", "--most-queries", "4")
@@ -49,6 +50,10 @@ def test_a_drive_is_localized_in_panoramas_and_the_page_has_its_numbers(
     first = numbers["drives"][0]
     assert (first["drive"], first["method"], first["virtual_m"]) == ("evening", "package", None)
     assert len(first["position_m"]) == 4
+    augmented = numbers["drives"][1]
+    assert augmented["virtual_m"] == 1.0
+    assert augmented["keyframes"] > first["keyframes"] == 3 * 6
+    assert [count["distance_m"] for count in numbers["virtual_views"]] == [2, 4, 6, 8]
     errors = [error for error in first["position_m"] if error is not None]
     assert len(errors) >= 3
     assert max(errors) < 0.3

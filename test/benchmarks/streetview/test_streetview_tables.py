@@ -77,7 +77,8 @@ RESULTS = StreetviewResults(
             set="p18",
             distance_m=4,
             positions=56,
-            invalid_positions=2,
+            inside=2,
+            nearer=1,
             views=540,
             views_with_empty=0.9,
             empty=0.05,
@@ -125,8 +126,8 @@ def test_sets_are_in_the_order_of_their_spacing_and_erring_ones_apart() -> None:
 
 def test_virtual_views_that_were_not_counted_have_dashes() -> None:
     found = {line[0]: line for line in table.virtual_table(RESULTS).lines}
-    assert found["4 m"] == ["4 m", "3", "2 of 56", "12.5", "90.0", "5.0"]
-    assert found["8 m"] == ["8 m", "27", "–", "100", "–", "–"]
+    assert found["4 m"] == ["4 m", "3", "2 of 56", "1", "12.5", "90.0", "5.0"]
+    assert found["8 m"] == ["8 m", "27", "–", "–", "100", "–", "–"]
 
 
 def test_goals_say_which_drives_meet_them() -> None:
@@ -184,7 +185,12 @@ def test_the_page_has_every_table_and_picture(tmp_path: Path) -> None:
         assert picture.stat().st_size > 1000
         assert f"(images/{picture.name})" in text
     assert {picture.name for picture in pictures} == {"streetview_errors.png", "streetview_map.png"}
-    for words in ("| 4 m | 3 | 2 of 56 |", "Left out: p18, some method", "| erring |", "| 4 | 216 | 901 |"):
+    for words in (
+        "| 4 m | 3 | 2 of 56 | 1 |",
+        "Left out: p18, some method",
+        "| erring |",
+        "| 4 | 216 | 901 |",
+    ):
         assert words in text, words
     lines = text.splitlines()
     for i, line in enumerate(lines):

@@ -164,7 +164,8 @@ class Rectifier:
 
     def visible(self, warp: Warp, R: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Returns the mask (H, W) of the pixels of a view that a warp shows."""
-        return _sampled(warp.visible, *self._table(warp.visible.shape, R), cv2.INTER_NEAREST)
+        shape = warp.visible.shape
+        return warp.visible.ravel()[_nearest(shape, *self._table(shape, R))]
 
     def warped(self, panorama: PanoramaPixels, warp: Warp, R: NDArray[np.float64]) -> RectifiedView:
         """Returns a view from beside the panorama's camera, as `view`; holes are black.
@@ -172,13 +173,12 @@ class Rectifier:
         Within a surface the warp is interpolated; at its edges the nearest direction counts.
         """
         table = self._table(warp.visible.shape, R)
-        fields = np.dstack([warp.inverse, warp.offset])
-        is_smooth = _sampled(warp.is_smooth, *table, cv2.INTER_NEAREST)[..., None]
-        nearest = _sampled(fields, *table, cv2.INTER_NEAREST)
-        inverse, right, down = np.moveaxis(
-            np.where(is_smooth, _sampled(fields, *table, cv2.INTER_LINEAR), nearest), -1, 0
-        )
-        visible = self.visible(warp, R)
+        nearest = _nearest(warp.visible.shape, *table)
+        visible = warp.visible.ravel()[nearest]
+        at_edge = ~warp.is_smooth.ravel()[nearest]
+        fields = _sampled(warp.fields, *table, cv2.INTER_LINEAR)
+        fields[at_edge] = warp.fields.reshape(-1, 3)[nearest[at_edge]]
+        inverse, right, down = cv2.split(fields)
         height, width = panorama.image.shape[:2]
         pixels, fractions = self._table(panorama.image.shape, R)
         u = pixels[..., 0] + (fractions & 31) / np.float32(32) + right * np.float32(width / (2 * np.pi))
@@ -241,8 +241,17 @@ def _sampled(
     image: NDArray[Any], pixels: NDArray[np.int16], fractions: NDArray[np.uint16], interpolation: int
 ) -> NDArray[Any]:
     if interpolation == cv2.INTER_NEAREST:
-        # With fixed-point tables OpenCV would take the pixel to the upper left.
-        step = np.stack([(fractions & 31) >= 16, (fractions >> 5) >= 16], axis=-1)
-        columns, rows = np.moveaxis(pixels + step, -1, 0)
-        return image[np.clip(rows, 0, image.shape[0] - 1), columns % image.shape[1]]
+        return image.reshape(-1, *image.shape[2:])[_nearest(image.shape, pixels, fractions)]
     return cv2.remap(image, pixels, fractions, interpolation, borderMode=cv2.BORDER_WRAP)
+
+
+def _nearest(
+    shape: tuple[int, ...], pixels: NDArray[np.int16], fractions: NDArray[np.uint16]
+) -> NDArray[np.intp]:
+    """Returns the numbers of the pixels of a panorama that are nearest to those of fixed-point tables.
+
+    With these tables OpenCV would take the pixel to the upper left.
+    """
+    columns = (pixels[..., 0] + ((fractions & 31) >= 16)) % shape[1]
+    rows = np.clip(pixels[..., 1] + ((fractions >> 5) >= 16), 0, shape[0] - 1)
+    return rows.astype(np.intp) * shape[1] + columns

@@ -26,8 +26,8 @@ from scene_geo_loc.geometry.equirectangular import Equirectangular
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-LARGEST = 1024
-"""Most columns of a depth map that is used; a finer one is thinned out."""
+LARGEST = 512
+"""Most columns of a depth map that is used, as street-view services give; a finer one is thinned out."""
 SKY_FROM_DEG = -5.0
 """Elevation from which directions without depth count as infinitely far: sky, or the end of the street."""
 _SAME_SURFACE = 0.05
@@ -94,16 +94,25 @@ class Warp:
     """What is seen from beside a panorama's camera, in each direction of a grid (H, W) as of its depth map.
 
     Attributes:
-        inverse: (H, W) inverse distances from there, 1/m; 0 where unknown or infinite.
-        offset: (H, W, 2) turn to the right and down, in radians, to what the panorama shows of it.
+        fields: (H, W, 3) inverse distances from there, 1/m, 0 where unknown or infinite; and the turns to the
+            right and down, in radians, to what the panorama shows of it.
         visible: (H, W) mask of the directions that show something.
         is_smooth: (H, W) mask of the directions around which all is of one surface.
     """
 
-    inverse: F32
-    offset: F32
+    fields: F32
     visible: NDArray[np.bool_]
     is_smooth: NDArray[np.bool_]
+
+    @property
+    def inverse(self) -> F32:
+        """Inverse distances (H, W)."""
+        return self.fields[..., 0]
+
+    @property
+    def offset(self) -> F32:
+        """Turns (H, W, 2) to the right and down."""
+        return self.fields[..., 1:]
 
     @classmethod
     def of(cls, facets: Facets, shift: F64) -> Warp:
@@ -130,12 +139,8 @@ class Warp:
         offset[..., 0] = (offset[..., 0] + np.pi) % (2 * np.pi) - np.pi
         visible = drawn | sky
         offset[~visible] = 0
-        return cls(
-            inverse.astype(np.float32),
-            offset.astype(np.float32),
-            visible,
-            _smooth(inverse, offset, visible, sky),
-        )
+        fields = np.dstack([inverse, offset]).astype(np.float32)
+        return cls(fields, visible, _smooth(inverse, offset, visible, sky))
 
 
 def _drawn(facets: Facets, shift: F64) -> tuple[F64, NDArray[np.bool_]]:
@@ -144,22 +149,24 @@ def _drawn(facets: Facets, shift: F64) -> tuple[F64, NDArray[np.bool_]]:
     Returns also the mask of those that turn their back, whose colour is not known.
     """
     height, width = facets.shape
-    front, back = np.zeros((2, height * width))
+    front, back = np.zeros((2, height * width), np.float32)
     row, column = np.nonzero(facets.inverse)
     plane = facets.plane[row, column]
     faces = plane @ shift < 1
     count = _samples_needed(facets, shift, row, column)
     for n in np.unique(count):
         chosen = np.flatnonzero(count == n)
-        steps = (np.stack(np.meshgrid(np.arange(n), np.arange(n)), axis=-1).reshape(-1, 2) + 0.5) / n - 0.5
-        pixels = np.stack([column[chosen], row[chosen]], axis=1)[:, None] + steps
-        rays = facets.grid.rays(pixels)
-        whole = facets.inverse[row[chosen], column[chosen]][:, None]
-        inverse = np.clip(np.einsum("ik,ijk->ij", plane[chosen], rays), 0.5 * whole, 2 * whole)
-        from_there = rays / inverse[..., None] - shift
-        nearness = 1 / np.maximum(np.linalg.norm(from_there, axis=-1), 1e-3)
-        v, u = facets._at(from_there)
-        at = v * width + u
+        rays = _samples(facets, row[chosen], column[chosen], int(n))
+        whole = facets.inverse[row[chosen], column[chosen]][:, None].astype(np.float32)
+        inverse = np.clip(
+            _product(rays, plane[chosen].astype(np.float32).T[..., None]), 0.5 * whole, 2 * whole
+        )
+        x, y, z = (ray / inverse - step for ray, step in zip(rays, shift.astype(np.float32), strict=True))
+        level = np.hypot(x, z)
+        nearness = 1 / np.maximum(np.hypot(level, y), np.float32(1e-3))
+        u = ((np.arctan2(x, z) + np.float32(np.pi)) * np.float32(width / (2 * np.pi))).astype(np.intp)
+        v = ((np.arctan2(y, level) + np.float32(np.pi / 2)) * np.float32(height / np.pi)).astype(np.intp)
+        at = np.clip(v, 0, height - 1) * width + u % width
         for buffer, is_of in ((front, faces[chosen]), (back, ~faces[chosen])):
             np.maximum.at(buffer, at[is_of].ravel(), nearness[is_of].ravel())
     front, back = front.reshape(height, width), back.reshape(height, width)
@@ -169,6 +176,22 @@ def _drawn(facets: Facets, shift: F64) -> tuple[F64, NDArray[np.bool_]]:
     around = cv2.medianBlur(np.pad(nearest, ((0, 0), (1, 1)), mode="wrap").astype(np.float32), 3)[:, 1:-1]
     closed = nearest < around * (1 - _SAME_SURFACE)
     return np.where(closed, around, nearest), is_back & ~closed
+
+
+def _samples(facets: Facets, row: NDArray[np.intp], column: NDArray[np.intp], n: int) -> list[F32]:
+    """Returns x, y, z, each (K, n * n), of the directions of n by n samples of each of K facets."""
+    height, width = facets.shape
+    azimuth = (np.arange(width * n) + 0.5) * (2 * np.pi / (width * n)) - np.pi
+    elevation = np.pi / 2 - (np.arange(height * n) + 0.5) * (np.pi / (height * n))
+    v, u = (part.ravel() for part in np.indices((n, n)))
+    u, v = column[:, None] * n + u, row[:, None] * n + v
+    tables = (np.sin(azimuth), np.cos(azimuth), np.sin(elevation), np.cos(elevation))
+    sine, cosine, up, level = (table.astype(np.float32) for table in tables)
+    return [level[v] * sine[u], -up[v], level[v] * cosine[u]]
+
+
+def _product(rays: list[F32], plane: F32) -> F32:
+    return rays[0] * plane[0] + rays[1] * plane[1] + rays[2] * plane[2]
 
 
 def _samples_needed(

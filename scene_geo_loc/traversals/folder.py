@@ -21,6 +21,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -214,14 +215,21 @@ def _stamp(file: ScanFile) -> int:
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Reads an (H, W, 3) uint8 RGB image. Raises TraversalError."""
-    # OpenCV would print a warning for each file that is not there.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    bgr = cv2.imread(str(path), flags) if path.is_file() else None
+    bgr = decoded(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if bgr is None:
         if lfs_size(path) is not None:
             raise TraversalError(f"{path}: a pointer of Git LFS, not the image; get it by `git lfs pull`.")
         raise TraversalError(f"{path}: the image is missing or damaged.")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def decoded(path: Path, flags: int) -> NDArray[Any] | None:
+    """Returns an image file as OpenCV decodes it; None where it cannot."""
+    # OpenCV would print a warning for each file that is not there.
+    try:
+        return cv2.imread(str(path), flags) if path.is_file() else None
+    except (cv2.error, OSError, ValueError):  # more pixels than OpenCV allows, or no name of a file
+        return None
 
 
 def lfs_size(path: Path) -> int | None:
@@ -238,7 +246,7 @@ def read_depth_millimetres(path: Path) -> NDArray[np.float32]:
 
     0 and 65535 stand for unknown and become NaN. Raises TraversalError.
     """
-    millimetres = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    millimetres = decoded(path, cv2.IMREAD_UNCHANGED)
     if millimetres is None or millimetres.dtype != np.uint16 or millimetres.ndim != 2:
         raise TraversalError(f"{path}: a depth image should be a grey PNG of 16 bits.")
     depth = millimetres.astype(np.float32) / 1000.0

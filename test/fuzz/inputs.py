@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 from drive import base_at, stamp, write_drive
 from lidar_room import LidarRoom
+from panorama_sets import write_photos, write_street
 from pictures import readers_for, write_pictures
 from robotcar_run import RUN, write_run
 from room import Room
@@ -74,6 +75,13 @@ def read_frames(path: Path) -> None:
     for frame in traversal.frames():
         assert frame.image.dtype == "uint8", "images are of 8 bits"
     for _ in traversal.scans():
+        pass
+
+
+def _read_panoramas(path: Path) -> None:
+    from scene_geo_loc.traversals.opening import open_traversal
+
+    for _ in open_traversal(path, views=2, view_camera="64x48@60").frames():
         pass
 
 
@@ -280,6 +288,8 @@ KINDS = {
         Kind("colmap", colmap, read_frames),
         Kind("euroc", euroc, read_frames),
         Kind("ace", ace, read_frames),
+        Kind("streetview", write_street, _read_panoramas),
+        Kind("streetview-photos", write_photos, _read_panoramas),
         Kind("kitti-odometry", kitti_odometry, _frames_of("sequences/04")),
         Kind("kitti-raw", kitti_raw, _frames_of("2011_09_26/2011_09_26_drive_0001_sync")),
     )

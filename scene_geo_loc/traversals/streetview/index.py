@@ -20,6 +20,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta, timezone
@@ -29,6 +30,7 @@ from typing import Any
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import TraversalError, reason_of
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
+from scene_geo_loc.traversals.streetview.image_file import images_below
 from scene_geo_loc.traversals.text import read_text
 
 CSV_NAME, GEOJSON_NAME = "panoramas.csv", "panoramas.geojson"
@@ -44,7 +46,7 @@ class IndexRow:
 
     Attributes:
         file: path of the image relative to the folder, with `/`.
-        latitude, longitude: degrees, WGS-84.
+        latitude, longitude: degrees, WGS-84, as the index has them: possibly swapped.
         altitude: of the camera above the ellipsoid in metres; None where unknown.
         heading: of the centre column in degrees clockwise from true north; None where unknown.
         pitch: degrees by which the centre looks up.
@@ -94,7 +96,7 @@ def index_file(folder: Path) -> Path | None:
 
 
 def read_index(folder: Path) -> PanoramaIndex:
-    """Reads the index of a folder; damaged rows are counted.
+    """Reads the index of a folder; damaged rows, and images without a row, are counted.
 
     Raises TraversalError where there is no index, or it cannot be read or lacks a column.
     """
@@ -116,6 +118,10 @@ def read_index_file(path: Path) -> PanoramaIndex:
             index.rows.append(row_of(values))
         except (ValueError, TypeError, KeyError, OverflowError):
             index.skipped.add(SkipReason.ROW_DAMAGED, subject=path.name)
+    listed = {name for row in index.rows for name in (row.file, row.depth)}
+    unlisted = sum(name not in listed for name in images_below(folder))
+    if unlisted:
+        index.skipped.add(SkipReason.PANORAMA_WITHOUT_ROW, unlisted)
     return index
 
 
@@ -135,10 +141,13 @@ def row_of(values: Mapping[str, Any]) -> IndexRow:
         links = given["links"]
         names = links.split(";") if isinstance(links, str) else list(links)
         optional["links"] = tuple(str(name).strip() for name in names if str(name).strip())
-    latitude, longitude = _number(given["latitude"]), _number(given["longitude"])
-    if abs(latitude) > 90 or abs(longitude) > 360:
+    file = str(given["file"]).strip()
+    if any("\0" in name for name in (file, optional.get("depth", ""))):
+        raise ValueError("a zero byte in a name")
+    latitude, longitude = degrees_of(given["latitude"]), degrees_of(given["longitude"])
+    if max(abs(latitude), abs(longitude)) > 360:
         raise ValueError(f"no position: {latitude}, {longitude}")
-    return IndexRow(str(given["file"]).strip(), latitude, longitude, **optional)
+    return IndexRow(file, latitude, longitude, **optional)
 
 
 def write_index(path: Path, rows: Iterable[IndexRow]) -> None:
@@ -168,10 +177,28 @@ def nanoseconds_of(time: Any) -> int:
     return nanoseconds
 
 
+def degrees_of(value: Any) -> float:
+    """Returns degrees of a number, or of a text in degrees, minutes and seconds with N, S, E or W.
+
+    Raises ValueError or TypeError where it is neither.
+    """
+    try:
+        return _number(value)
+    except ValueError:
+        text = str(value).strip().upper().replace(",", ".")
+    parts = [float(part) for part in re.findall(r"\d+(?:\.\d+)?", text)]
+    shape = re.sub(r"\d+(?:\.\d+)?", "0", re.sub(r"[\s°º'′’\"″”]|DEG|D", "", text))
+    if not re.fullmatch(r"[-+]?[NSEW]?0+[NSEW]?", shape) or len(parts) > 3 or any(m >= 60 for m in parts[1:]):
+        raise ValueError(f"no angle: {value}")
+    size = sum(part / 60**place for place, part in enumerate(parts))
+    return -size if shape.startswith("-") or "S" in shape or "W" in shape else size
+
+
 def _number(value: Any) -> float:
     if isinstance(value, bool):
         raise TypeError("a truth value is no number")
-    number = float(value)
+    decimal_comma = isinstance(value, str) and value.count(",") == 1 and "." not in value
+    number = float(value.replace(",", ".") if decimal_comma else value)
     if not math.isfinite(number):
         raise ValueError(f"not a finite number: {value}")
     return number

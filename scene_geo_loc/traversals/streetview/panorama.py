@@ -25,11 +25,21 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.traversals.folder import read_image
-from scene_geo_loc.traversals.streetview.image_file import image_size, read_reduced
+from scene_geo_loc.traversals.folder import decoded
+from scene_geo_loc.traversals.streetview.depth_planes import SUFFIXES, read_depth_planes
+from scene_geo_loc.traversals.streetview.image_file import read_reduced
 
-MAX_DEPTH_M = 655.35
-"""Largest distance that a depth map of 16 bits in centimetres holds."""
+_SHAPE_TOLERANCE = 0.01
+"""Relative difference of the width from twice the height of a whole panorama."""
+
+
+class Incomplete(TraversalError):
+    """An image or depth map is no whole panorama."""
+
+
+def is_whole_sphere(width: int, height: int) -> bool:
+    """Returns whether an image is twice as wide as high, within 1 %."""
+    return height > 0 and abs(width - 2 * height) <= _SHAPE_TOLERANCE * width
 
 
 @dataclass(frozen=True)
@@ -95,16 +105,16 @@ class PanoramaPixels:
 def read_panorama_image(panorama: Panorama, width: int) -> PanoramaPixels:
     """Reads an image, shrunk towards `width` columns for the whole sphere but not below, without its depth.
 
-    Raises TraversalError where it cannot be read, or is no whole sphere and has no `area`.
+    Raises TraversalError where it cannot be read, and its subclasses `Incomplete` where it is no whole sphere
+    and has no `area`, and `TooLarge`.
     """
-    size = image_size(panorama.image)
-    full_width = panorama.area.full_width if panorama.area else size[0] if size else 0
-    image = read_reduced(panorama.image, full_width / width) if full_width else read_image(panorama.image)
+    area = panorama.area
+    image = read_reduced(panorama.image, width, 1.0 if area is None else area.full_width / area.width)
     visible = None
-    if panorama.area is not None:
-        image, visible = _whole_sphere(image, panorama.area)
-    if image.shape[1] != 2 * image.shape[0]:
-        raise TraversalError(
+    if area is not None:
+        image, visible = _whole_sphere(image, area)
+    elif not is_whole_sphere(*image.shape[1::-1]):
+        raise Incomplete(
             f"{panorama.image}: an image of {image.shape[1]} x {image.shape[0]} pixels is no whole panorama, "
             "which is twice as wide as high."
         )
@@ -119,20 +129,25 @@ def read_panorama_image(panorama: Panorama, width: int) -> PanoramaPixels:
 def read_distance(path: Path) -> NDArray[np.float32]:
     """Reads the distances along the rays of a depth map, (H, W) float32 metres, NaN where unknown.
 
-    Raises TraversalError where it cannot be read, or is not twice as wide as high.
+    The file is a PNG in centimetres, or planes and indices; see `depth_planes`.
+
+    Raises TraversalError where it cannot be read, and `Incomplete` where it is not twice as wide as high.
     """
-    try:
-        centimetres = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
-    except cv2.error:
-        centimetres = None
-    if centimetres is None or centimetres.dtype != np.uint16 or centimetres.ndim != 2:
-        raise TraversalError(f"{path}: a depth map should be a grey PNG of 16 bits in centimetres.")
-    height, width = centimetres.shape
-    if width != 2 * height:
-        raise TraversalError(
+    has_planes = path.suffix.lower() in SUFFIXES
+    distance = read_depth_planes(path) if has_planes else _read_centimetres(path)
+    height, width = distance.shape
+    if not is_whole_sphere(width, height):
+        raise Incomplete(
             f"{path}: a depth map of {width} x {height} pixels is no whole panorama, which is twice as wide "
             "as high."
         )
+    return distance
+
+
+def _read_centimetres(path: Path) -> NDArray[np.float32]:
+    centimetres = decoded(path, cv2.IMREAD_UNCHANGED)
+    if centimetres is None or centimetres.dtype != np.uint16 or centimetres.ndim != 2:
+        raise TraversalError(f"{path}: a depth map should be a grey PNG of 16 bits in centimetres.")
     distance = centimetres.astype(np.float32) / 100.0
     distance[(centimetres == 0) | (centimetres == 65535)] = np.nan
     return distance

@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,16 +25,26 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.datum import Datum, Georeference
 from scene_geo_loc.geometry.equirectangular import R_enu_panorama
-from scene_geo_loc.geometry.geodesy import enu_axes
+from scene_geo_loc.geometry.geodesy import MAX_HEIGHT_M, enu_axes
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.traversals.folder import FIRST_STAMP_NS
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
 from scene_geo_loc.traversals.streetview.datum import DATUM_NAME, read_datum
 from scene_geo_loc.traversals.streetview.index import IndexRow, PanoramaIndex
+from scene_geo_loc.traversals.streetview.metadata.gpano import GPano, read_gpano
 from scene_geo_loc.traversals.streetview.panorama import Panorama
 
 LEAST_PERIOD_NS = 100_000_000
 """Least time between panoramas; those without times, or with equal ones, are this far apart."""
+
+_SAME_PLACE_M = 0.05
+"""Panoramas nearer to each other than this are the same one twice, or the receiver had stopped."""
+
+_FARTHEST_M = 100_000.0
+"""Panoramas farther than this from the others have a wrong position."""
+
+_METRES_PER_DEGREE = 111_195.0
+"""Length of a degree of latitude, on a sphere."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +53,8 @@ class PlacedPanoramas:
 
     Attributes:
         panoramas: in order of time.
-        georeference: place of the map on the Earth.
-        skipped: counts of the rows that are not used.
+        georeference: place of the map on the Earth; None where there are no panoramas.
+        skipped: counts of the rows and files that are not used.
     """
 
     panoramas: Sequence[Panorama]
@@ -52,54 +62,152 @@ class PlacedPanoramas:
     skipped: Skipped
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A row of the index with what its files say."""
+
+    row: IndexRow
+    image: Path
+    tags: GPano
+    heading: float
+
+
 def place(folder: Path, index: PanoramaIndex) -> PlacedPanoramas:
     """Places the panoramas of an index in a map: its origin is the set's datum, or the first usable one.
 
-    Raises GeodesyError, and TraversalError where the file with the datum is damaged.
+    Raises TraversalError where the file with the datum is damaged.
     """
     skipped = Skipped(dict(index.skipped.counts))
-    rows = []
-    for row in index.rows:
-        if not (folder / row.file).is_file():
-            skipped.add(SkipReason.IMAGE_MISSING)
-        elif row.heading is None:
-            skipped.add(SkipReason.PANORAMA_WITHOUT_HEADING)
-        else:
-            rows.append(row)
+    rows = list(_usable(folder, index, skipped))
     if not rows:
         return PlacedPanoramas((), None, skipped)
-    geodetic = np.array([(row.latitude, row.longitude, np.nan) for row in rows])
+    geodetic = np.array([(row.row.latitude, row.row.longitude, np.nan) for row in rows])
     geodetic[:, 2] = _altitudes(rows)
     stated = read_datum(folder)
     datum = stated or Datum(*geodetic[0])
     positions = datum.map_of(geodetic)
-    R_map_ecef = datum.T_ecef_map[:3, :3].T
-    angles = np.array([(row.heading, row.pitch, row.roll) for row in rows], np.float64)
-    rotations = R_map_ecef @ enu_axes(geodetic[:, 0], geodetic[:, 1]) @ R_enu_panorama(*angles.T)
-    panoramas = [
-        Panorama(
-            row.file,
-            folder / row.file,
-            make_pose(rotation, position),
-            stamp_ns,
-            row.links,
-            None if row.depth is None else folder / row.depth,
-            row.position_std,
-            row.heading_std,
+    angles = np.array([(row.heading, row.row.pitch, row.row.roll) for row in rows], np.float64)
+    R_map_enu = datum.T_ecef_map[:3, :3].T @ enu_axes(geodetic[:, 0], geodetic[:, 1])
+    rotations = R_map_enu @ R_enu_panorama(*angles.T)
+    stamps = _stamps([row.row for row in rows])
+    panoramas = []
+    for i in _without_twins(positions, skipped):
+        row = rows[i].row
+        depth = None if row.depth is None else folder / row.depth
+        if depth is not None and not is_file(depth):
+            skipped.add(SkipReason.DEPTH_MISSING)
+            depth = None
+        panoramas.append(
+            Panorama(
+                row.file,
+                rows[i].image,
+                make_pose(rotations[i], positions[i]),
+                stamps[i],
+                row.links,
+                depth,
+                row.position_std,
+                row.heading_std,
+                rows[i].tags.area,
+            )
         )
-        for row, rotation, position, stamp_ns in zip(rows, rotations, positions, _stamps(rows), strict=True)
-    ]
     panoramas.sort(key=lambda panorama: panorama.stamp_ns)
     return PlacedPanoramas(panoramas, Georeference(datum, DATUM_NAME if stated else index.path.name), skipped)
 
 
-def _altitudes(rows: Sequence[IndexRow]) -> NDArray[np.float64]:
+def is_file(path: Path) -> bool:
+    """Returns whether a path is that of a file; False also where no file can have it, as a name too long."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _usable(folder: Path, index: PanoramaIndex, skipped: Skipped) -> Iterator[_Row]:
+    """Yields the rows with a position, a file and a heading; counts the others."""
+    known = set()
+    for row in _near_each_other(index, skipped):
+        image = folder / row.file
+        if row.file in known:
+            skipped.add(SkipReason.PANORAMA_TWICE)
+            continue
+        known.add(row.file)
+        if not is_file(image):
+            skipped.add(SkipReason.IMAGE_MISSING)
+            continue
+        tags = read_gpano(image)
+        heading = tags.heading if row.heading is None else row.heading
+        if not tags.is_equirectangular:
+            skipped.add(SkipReason.PANORAMA_NOT_SPHERICAL)
+        elif not tags.is_complete:
+            skipped.add(SkipReason.PANORAMA_INCOMPLETE)
+        elif heading is None:
+            skipped.add(SkipReason.PANORAMA_WITHOUT_HEADING)
+        else:
+            yield _Row(row, image, tags, heading)
+
+
+def _near_each_other(index: PanoramaIndex, skipped: Skipped) -> Iterator[IndexRow]:
+    """Yields the rows with positions near to those of the others; counts the others by what may be wrong."""
+    positions = np.array([(row.latitude, row.longitude) for row in index.rows]).reshape(-1, 2)
+    is_given = (positions != 0).any(axis=1)
+    possible = (np.abs(positions[:, 0]) <= 90) & is_given
+    middle = None
+    if possible.any():
+        # Longitudes on both sides of 180° are near to each other.
+        first = positions[possible][0, 1]
+        positions[:, 1] = (positions[:, 1] - first + 180.0) % 360.0 - 180.0 + first
+        middle = np.median(positions[possible], axis=0)
+    for i, row in enumerate(index.rows):
+        position, is_possible = positions[i], possible[i]
+        has_altitude = row.altitude is None or abs(row.altitude) <= MAX_HEIGHT_M
+        if not is_given[i] or not has_altitude:
+            skipped.add(SkipReason.ROW_WITHOUT_POSITION, subject=index.path.name)
+        elif is_possible and _distance_m(position, middle) <= _FARTHEST_M:
+            yield row
+        elif abs(position[1]) <= 90 and (
+            middle is None or _distance_m(position[::-1], middle) <= _FARTHEST_M
+        ):
+            skipped.add(SkipReason.ROW_SWAPPED, subject=index.path.name)
+        else:
+            skipped.add(SkipReason.ROW_FAR, subject=index.path.name)
+
+
+def _distance_m(position: NDArray[np.float64], middle: NDArray[np.float64] | None) -> float:
+    """Returns roughly the distance of two positions in degrees."""
+    assert middle is not None
+    away = position - middle
+    away[1] = (away[1] + 180.0) % 360.0 - 180.0
+    return float(_METRES_PER_DEGREE * np.hypot(away[0], away[1] * np.cos(np.radians(middle[0]))))
+
+
+def _without_twins(positions: NDArray[np.float64], skipped: Skipped) -> Iterator[int]:
+    """Yields the numbers of positions (N, 3) that are not within `_SAME_PLACE_M` of an earlier one."""
+    taken: dict[tuple[int, ...], list[int]] = {}
+    for i, position in enumerate(positions):
+        cell = tuple(int(number) for number in np.floor(position / _SAME_PLACE_M))
+        around = [
+            j
+            for x in (-1, 0, 1)
+            for y in (-1, 0, 1)
+            for z in (-1, 0, 1)
+            for j in taken.get((cell[0] + x, cell[1] + y, cell[2] + z), ())
+        ]
+        if any(np.linalg.norm(positions[j] - position) < _SAME_PLACE_M for j in around):
+            skipped.add(SkipReason.PANORAMA_TWICE)
+        else:
+            taken.setdefault(cell, []).append(i)
+            yield i
+
+
+def _altitudes(rows: Sequence[_Row]) -> NDArray[np.float64]:
     """Returns altitudes (N,); one that is unknown is the nearest panorama's, or 0 where none is known."""
-    altitudes = np.array([np.nan if row.altitude is None else row.altitude for row in rows], np.float64)
+    altitudes = np.array(
+        [np.nan if row.row.altitude is None else row.row.altitude for row in rows], np.float64
+    )
     known = np.isfinite(altitudes)
     if not known.any():
         return np.zeros(len(rows))
-    degrees = np.array([(row.latitude, row.longitude) for row in rows])
+    degrees = np.array([(row.row.latitude, row.row.longitude) for row in rows])
     degrees[:, 1] *= np.cos(np.radians(degrees[0, 0]))
     for i in np.flatnonzero(~known):
         away = np.linalg.norm(degrees[known] - degrees[i], axis=1)

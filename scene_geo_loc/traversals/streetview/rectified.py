@@ -159,7 +159,10 @@ class Rectifier:
             depth = self._depth(panorama.distance, R_panorama_view)
         if panorama.visible is not None:
             table = self._table(panorama.visible.shape, R_panorama_view)
-            visible = _sampled(panorama.visible.astype(np.uint8), *table, cv2.INTER_NEAREST) > 0
+            # Beside what shows nothing a pixel is mixed with black.
+            shown = np.where(panorama.visible, np.uint8(255), np.uint8(0))
+            visible = _sampled(shown, *table, cv2.INTER_LINEAR) == 255
+            image[~visible] = 0
         return RectifiedView(np.asarray(image, np.uint8), depth, visible)
 
     def visible(self, warp: Warp, R: NDArray[np.float64]) -> NDArray[np.bool_]:

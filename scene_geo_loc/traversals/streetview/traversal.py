@@ -32,8 +32,11 @@ from scene_geo_loc.geometry.pose import Pose, make_pose
 from scene_geo_loc.traversals.formats import Content, Format
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.skipped import Skipped, SkipReason
+from scene_geo_loc.traversals.streetview.image_file import TooLarge
 from scene_geo_loc.traversals.streetview.index import CSV_NAME, GEOJSON_NAME, index_file, read_index
+from scene_geo_loc.traversals.streetview.metadata.photos import has_panoramas, read_photos
 from scene_geo_loc.traversals.streetview.panorama import (
+    Incomplete,
     Panorama,
     PanoramaPixels,
     read_distance,
@@ -60,6 +63,10 @@ from scene_geo_loc.traversals.subset import WHOLE, Subset
 
 _READERS = 1
 """Threads that decode panoramas ahead of their use: one in memory at a time, as it may take 600 MB."""
+
+
+LEAST_VISIBLE = 0.5
+"""Views of which a cropped panorama shows a smaller share are left out."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +222,9 @@ class StreetViewTraversal:
             taken = viewer.view(view.R_panorama_view, view.position)
             if taken is None:
                 continue
+            if view.position is None and taken.visible is not None and taken.visible.mean() < LEAST_VISIBLE:
+                self._skipped.add(SkipReason.VIEW_OUTSIDE)
+                continue
             apart = "" if view.position is None else view.position.label
             name = f"{panorama.name}{apart}@{self._heading_of(view):.0f}"
             frames.append(
@@ -233,6 +243,12 @@ class StreetViewTraversal:
     def _read(self, panorama: Panorama) -> PanoramaPixels | None:
         try:
             pixels = read_panorama_image(panorama, panorama_width(self.camera))
+        except TooLarge:
+            self._skipped.add(SkipReason.PANORAMA_TOO_LARGE)
+            return None
+        except Incomplete:
+            self._skipped.add(SkipReason.PANORAMA_INCOMPLETE)
+            return None
         except TraversalError:
             self._skipped.add(SkipReason.IMAGE_UNREADABLE)
             return None
@@ -240,18 +256,22 @@ class StreetViewTraversal:
             return pixels
         try:
             return replace(pixels, distance=read_distance(panorama.depth))
+        except Incomplete:
+            self._skipped.add(SkipReason.DEPTH_INCOMPLETE)
+            return pixels
         except TraversalError:
             self._skipped.add(SkipReason.DEPTH_UNREADABLE)
             return pixels
 
     def _heading_of(self, view: View) -> float:
-        """Returns the heading of a view from the map's y axis, north at its origin, in whole degrees."""
-        return float(np.round(heading_of(view.T_map_camera[:3, :3])) % 360)
+        """Returns the heading of a view from north at the map's origin, in whole degrees."""
+        R_enu_map = self.georeference.datum.R_enu_map(np.zeros(3)) if self.georeference else np.eye(3)
+        return float(np.round(heading_of(R_enu_map @ view.T_map_camera[:3, :3])) % 360)
 
 
 def is_streetview(folder: Path) -> bool:
-    """Returns whether a folder has an index of panoramas."""
-    return folder.is_dir() and index_file(folder) is not None
+    """Returns whether a folder has an index of panoramas, or panoramas with geo-tags."""
+    return folder.is_dir() and (index_file(folder) is not None or has_panoramas(folder))
 
 
 def open_streetview(
@@ -276,10 +296,11 @@ def open_streetview(
     """
     virtual_m = distances_of(virtual_views)
     camera = view_camera_of(view_camera or DEFAULT_VIEW_CAMERA)
-    placed = place(folder, read_index(folder))
+    index = read_photos(folder) if index_file(folder) is None else read_index(folder)
+    placed = place(folder, index)
     if not placed.panoramas:
         reason = f" ({placed.skipped})" if placed.skipped else ""
-        raise TraversalError(f"{folder}: the index names no panorama that can be used{reason}.")
+        raise TraversalError(f"{folder}: there is no panorama that can be used{reason}.")
     count = default_view_count(camera) if views is None else views
     return StreetViewTraversal(
         str(folder),
@@ -293,7 +314,8 @@ def open_streetview(
 
 
 FORMAT = Format(
-    layout=f"{CSV_NAME} or {GEOJSON_NAME}, and the panoramas that it names",
+    layout=f"{CSV_NAME} or {GEOJSON_NAME} and the panoramas that it names, or panoramas with geo-tags in "
+    "EXIF and GPano, or in the JSON of Mapillary or KartaView",
     recognise=is_streetview,
     open=open_streetview,
     content=(Content.POSES, Content.DEPTH),

@@ -103,7 +103,12 @@ def read_index(folder: Path) -> PanoramaIndex:
     path = index_file(folder)
     if path is None:
         raise TraversalError(f"{folder}: there is no index {CSV_NAME} or {GEOJSON_NAME}.")
-    return read_index_file(path)
+    index = read_index_file(path)
+    listed = {name for row in index.rows for name in (row.file, row.depth)}
+    unlisted = sum(name not in listed for name in images_below(folder))
+    if unlisted:
+        index.skipped.add(SkipReason.PANORAMA_WITHOUT_ROW, unlisted)
+    return index
 
 
 def read_index_file(path: Path) -> PanoramaIndex:
@@ -118,10 +123,6 @@ def read_index_file(path: Path) -> PanoramaIndex:
             index.rows.append(row_of(values))
         except (ValueError, TypeError, KeyError, OverflowError):
             index.skipped.add(SkipReason.ROW_DAMAGED, subject=path.name)
-    listed = {name for row in index.rows for name in (row.file, row.depth)}
-    unlisted = sum(name not in listed for name in images_below(folder))
-    if unlisted:
-        index.skipped.add(SkipReason.PANORAMA_WITHOUT_ROW, unlisted)
     return index
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def test_nothing_is_left_out_of_a_sound_set(tmp_path: Path, rows: list[IndexRow]
     ],
 )
 def test_a_row_with_a_fault_is_left_out(
-    tmp_path: Path, rows: list[IndexRow], change: dict[str, object], reason: SkipReason
+    tmp_path: Path, rows: list[IndexRow], change: dict[str, Any], reason: SkipReason
 ) -> None:
     traversal, skipped = read(tmp_path, [*rows[:2], replace(rows[2], **change)])
     assert skipped[reason.value.format("panoramas.csv")] == 1

@@ -26,18 +26,11 @@ from panorama_sets import (
     LATITUDE,
     LONGITUDE,
     direction_of,
-    rows_along_a_street,
-    write_street,
 )
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.opening import format_of, open_traversal
 from scene_geo_loc.traversals.satellite import georeference_of
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Path:
-    return write_street(tmp_path / "street", rows_along_a_street(3))
 
 
 def test_views_show_the_directions_that_their_poses_say(street: Path) -> None:

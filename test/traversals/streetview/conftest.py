@@ -1,0 +1,28 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A set of panoramas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from panorama_sets import rows_along_a_street, write_street
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    """A set of three panoramas with depth of 5 m everywhere but the sky."""
+    return write_street(tmp_path / "street", rows_along_a_street(3))

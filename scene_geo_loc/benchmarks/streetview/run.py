@@ -45,6 +45,7 @@ from scene_geo_loc.core.artifacts import ArtifactCache
 from scene_geo_loc.core.atomic import write_json
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError
 from scene_geo_loc.core.progress import ProgressDisplay, no_display, tracked
+from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.self_measurement import measure_map
 from scene_geo_loc.localization.session import Session
@@ -56,8 +57,9 @@ from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.metrics.published import slides_gis
 from scene_geo_loc.networks import default
 from scene_geo_loc.reports.examples import Example, draw_examples
-from scene_geo_loc.traversals.frame import Traversal
+from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, Traversal, read_all
 from scene_geo_loc.traversals.opening import open_traversal
+from scene_geo_loc.traversals.skipped import Skipped
 
 _RESULT = "result.json"
 
@@ -213,27 +215,21 @@ class StreetviewRun:
             with suppress(OSError, ValidationError):  # what cannot be read is made again
                 return DriveResult.model_validate_json(file.read_bytes())
         reference_map = self.map_of(row, cache)
-        queries = self._open_queries(drive, path)
+        queries = _OnStreets(self._open_queries(drive, path), street_segments(row.set.open().panoramas))
         session = Session(
             Localizer(reference_map, device=self.device), Tracker() if row.method.is_tracked else None
         )
         title = f"localizing {drive} in {row.set.name} by {row.method.key}{_augmented(row)}"
         with self.show(title, "frames") as on_progress:
             records = list(tracked(localize_traversal(session, queries), len(queries), on_progress))
-        streets = street_segments(row.set.open().panoramas)
-        on_streets = [
-            record
-            for record in records
-            if record.T_true is None or distance_to(streets, record.T_true[:3, 3]) <= STREET_M
-        ]
         result = DriveResult.of(
-            on_streets,
+            records,
             set=row.set.name,
             drive=drive,
             method=row.method.key,
             virtual_m=row.virtual_m,
             keyframes=len(reference_map),
-            outside=len(records) - len(on_streets),
+            outside=queries.outside,
         )
         if not result.true_m:
             raise SceneGeoLocError(
@@ -272,6 +268,44 @@ class StreetviewRun:
         write_json(file, [count.model_dump(mode="json") for count in counts])
         cache.finish(folder, origin)
         return counts
+
+
+class _OnStreets:
+    """A traversal without the images that were taken off the streets of panoramas; see `Traversal`.
+
+    Attributes:
+        outside: number of images that the last iteration left out.
+    """
+
+    def __init__(self, original: Traversal, streets: NDArray[np.float64]) -> None:
+        """Takes the traversal, and the segments (S, 2, 3) of the streets."""
+        self.name, self.map_frame = original.name, original.map_frame
+        self.outside = 0
+        self._original, self._streets = original, streets
+
+    @property
+    def skipped(self) -> Skipped:
+        """Counts of the original."""
+        return self._original.skipped
+
+    def __len__(self) -> int:
+        return len(self._original)
+
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
+        """Yields the frames on the streets, and those without a pose."""
+        self.outside = 0
+
+        def passes(stamp_ns: int, T_map_camera: Pose | None) -> bool:
+            if T_map_camera is not None and distance_to(self._streets, T_map_camera[:3, 3]) > STREET_M:
+                self.outside += 1
+                return True
+            return pass_over(stamp_ns, T_map_camera)
+
+        return self._original.frames(passes)
+
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
+        """Yields the original's scans."""
+        return self._original.scans(pass_over)
 
 
 def _augmented(row: Row) -> str:

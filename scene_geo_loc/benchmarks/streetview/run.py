@@ -40,12 +40,12 @@ from scene_geo_loc.benchmarks.streetview.results import (
     best_and_worst,
     slides_set,
 )
-from scene_geo_loc.benchmarks.streetview.sets import PanoramaSet, distance_to, street_segments
+from scene_geo_loc.benchmarks.streetview.sets import PanoramaSet
+from scene_geo_loc.benchmarks.streetview.streets import OnStreets, street_segments
 from scene_geo_loc.core.artifacts import ArtifactCache
 from scene_geo_loc.core.atomic import write_json
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError
 from scene_geo_loc.core.progress import ProgressDisplay, no_display, tracked
-from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.self_measurement import measure_map
 from scene_geo_loc.localization.session import Session
@@ -57,14 +57,10 @@ from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.metrics.published import slides_gis
 from scene_geo_loc.networks import default
 from scene_geo_loc.reports.examples import Example, draw_examples
-from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, Traversal, read_all
+from scene_geo_loc.traversals.frame import Traversal
 from scene_geo_loc.traversals.opening import open_traversal
-from scene_geo_loc.traversals.skipped import Skipped
 
 _RESULT = "result.json"
-
-STREET_M = 6.0
-"""Largest distance of a query from the lines between panoramas, for it to be on their streets."""
 
 VIRTUAL_M = 4.0
 """Distance of the virtual views of augmented maps, the slides' choice."""
@@ -215,7 +211,7 @@ class StreetviewRun:
             with suppress(OSError, ValidationError):  # what cannot be read is made again
                 return DriveResult.model_validate_json(file.read_bytes())
         reference_map = self.map_of(row, cache)
-        queries = _OnStreets(self._open_queries(drive, path), street_segments(row.set.open().panoramas))
+        queries = OnStreets(self._open_queries(drive, path), street_segments(row.set.open().panoramas))
         session = Session(
             Localizer(reference_map, device=self.device), Tracker() if row.method.is_tracked else None
         )
@@ -268,44 +264,6 @@ class StreetviewRun:
         write_json(file, [count.model_dump(mode="json") for count in counts])
         cache.finish(folder, origin)
         return counts
-
-
-class _OnStreets:
-    """A traversal without the images that were taken off the streets of panoramas; see `Traversal`.
-
-    Attributes:
-        outside: number of images that the last iteration left out.
-    """
-
-    def __init__(self, original: Traversal, streets: NDArray[np.float64]) -> None:
-        """Takes the traversal, and the segments (S, 2, 3) of the streets."""
-        self.name, self.map_frame = original.name, original.map_frame
-        self.outside = 0
-        self._original, self._streets = original, streets
-
-    @property
-    def skipped(self) -> Skipped:
-        """Counts of the original."""
-        return self._original.skipped
-
-    def __len__(self) -> int:
-        return len(self._original)
-
-    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
-        """Yields the frames on the streets, and those without a pose."""
-        self.outside = 0
-
-        def passes(stamp_ns: int, T_map_camera: Pose | None) -> bool:
-            if T_map_camera is not None and distance_to(self._streets, T_map_camera[:3, 3]) > STREET_M:
-                self.outside += 1
-                return True
-            return pass_over(stamp_ns, T_map_camera)
-
-        return self._original.frames(passes)
-
-    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
-        """Yields the original's scans."""
-        return self._original.scans(pass_over)
 
 
 def _augmented(row: Row) -> str:

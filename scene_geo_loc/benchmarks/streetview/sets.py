@@ -19,19 +19,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scene_geo_loc.benchmarks.streetview.results import SetInfo, VirtualViewCount
+from scene_geo_loc.benchmarks.streetview.streets import neighbours, spaced
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import position_error_m, rotation_error_deg
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.streetview.index import index_file, read_index_file
-from scene_geo_loc.traversals.streetview.panorama import Panorama
 from scene_geo_loc.traversals.streetview.placement import place
 from scene_geo_loc.traversals.streetview.traversal import StreetViewTraversal
 from scene_geo_loc.traversals.streetview.writer import TRUTH_NAME
@@ -156,81 +154,6 @@ class PanoramaSet:
             float(np.mean(position_error_m(poses, tags))),
             float(np.mean(rotation_error_deg(poses, tags))),
         )
-
-
-def street_segments(panoramas: Sequence[Panorama]) -> NDArray[np.float64]:
-    """Returns the segments (S, 2, 3) between neighbouring panoramas in metres."""
-    places = {panorama.name: panorama.T_map_panorama[:3, 3] for panorama in panoramas}
-    pairs = {tuple(sorted((a, b))) for a, near in neighbours(panoramas).items() for b in near}
-    return np.array([[places[a], places[b]] for a, b in sorted(pairs)]).reshape(-1, 2, 3)
-
-
-def distance_to(segments: NDArray[np.float64], point: NDArray[np.float64]) -> float:
-    """Returns the distance of a point (3,) from the nearest of the segments (S, 2, 3), seen from above."""
-    ends = segments[:, :, :2]
-    along = ends[:, 1] - ends[:, 0]
-    length = np.maximum((along**2).sum(axis=1), 1e-12)
-    share = np.clip(((point[:2] - ends[:, 0]) * along).sum(axis=1) / length, 0.0, 1.0)
-    away = np.linalg.norm(ends[:, 0] + share[:, None] * along - point[:2], axis=1)
-    return float(away.min(initial=np.inf))
-
-
-def neighbours(panoramas: Sequence[Panorama]) -> dict[str, dict[str, float]]:
-    """Returns the distance in metres to each neighbour of each panorama, by their names.
-
-    Neighbours are those that either links to; where there are no links at all, the next in order of time.
-    """
-    places = {panorama.name: panorama.T_map_panorama[:3, 3] for panorama in panoramas}
-    pairs = [(one.name, other) for one in panoramas for other in one.links if other in places]
-    if not pairs:
-        names = list(places)
-        pairs = list(pairwise(names))
-    found: dict[str, dict[str, float]] = {name: {} for name in places}
-    for a, b in pairs:
-        if a != b:
-            found[a][b] = found[b][a] = float(np.linalg.norm(places[a] - places[b]))
-    return found
-
-
-def spaced(panoramas: Sequence[Panorama], spacing_m: float) -> list[Panorama]:
-    """Returns the panoramas that are nearest to multiples of a distance along the streets, linked anew.
-
-    Each street is followed from a panorama where it begins, or from its first one where it is a loop.
-    """
-    near = neighbours(panoramas)
-    links: dict[str, list[str]] = {}
-    visited: dict[str, str] = {}
-    begins = sorted(panoramas, key=lambda panorama: len(near[panorama.name]) > 1)
-    for begin in begins:
-        # Entries: panorama, the last one taken before it, and their distance along the street.
-        waiting: list[tuple[str, str | None, float, float]] = [(begin.name, None, 0.0, 0.0)]
-        while waiting:
-            name, last, way, gap = waiting.pop()
-            if name in visited:
-                if last is not None and visited[name] == name:
-                    _link(links, name, last)
-                continue
-            is_taken = last is None or way + gap / 2 >= spacing_m
-            if is_taken:
-                links[name] = []
-                if last is not None:
-                    _link(links, name, last)
-                # The distance beyond the multiple counts for the next one, so that none is lost.
-                last, way = name, 0.0 if last is None else way - spacing_m
-            assert last is not None
-            visited[name] = last
-            waiting += [(other, last, way + step, step) for other, step in near[name].items()]
-    return [
-        replace(panorama, links=tuple(links[panorama.name]))
-        for panorama in panoramas
-        if panorama.name in links
-    ]
-
-
-def _link(links: dict[str, list[str]], a: str, b: str) -> None:
-    if a != b and b not in links[a]:
-        links[a].append(b)
-        links[b].append(a)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -20,17 +20,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from room import Room
+from room import Room, write_rgbd
 from room_panoramas import write_panoramas
 
-from scene_geo_loc.benchmarks.streetview.sets import (
-    PanoramaSet,
+from scene_geo_loc.benchmarks.streetview.sets import PanoramaSet
+from scene_geo_loc.benchmarks.streetview.streets import (
+    OnStreets,
     distance_to,
     neighbours,
     spaced,
     street_segments,
 )
 from scene_geo_loc.geometry.pose import make_pose
+from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.streetview.panorama import Panorama
 
 
@@ -88,6 +90,16 @@ def test_streets_lie_between_neighbours_and_end_at_the_last_panorama() -> None:
     for point, away in (((10, 3, 9), 3.0), ((-4, 3, 0), 5.0), ((22, 15, 0), 2.0), ((20, 0, 0), 0.0)):
         assert distance_to(streets, np.array(point, np.float64)) == pytest.approx(away)
     assert distance_to(street_segments(along((0.0, 0.0))), np.zeros(3)) == np.inf
+
+
+def test_images_off_the_streets_are_not_read(room: Room, tmp_path: Path) -> None:
+    drive = open_traversal(write_rgbd(tmp_path / "drive", room, 0.0, 6))
+    streets = street_segments(along((-8.5, 0.0), (-7.5, 0.0)))
+    queries = OnStreets(drive, streets)
+    taken = list(queries.frames())
+    assert len(queries) == 6
+    assert [frame.stamp_ns for frame in taken] == [frame.stamp_ns for frame in list(drive.frames())[:3]]
+    assert queries.outside == 3
 
 
 def test_panoramas_without_links_are_in_order_of_time() -> None:

@@ -47,6 +47,8 @@ from scene_geo_loc.cli.map.build import build
 from scene_geo_loc.cli.map.georeference import georeference
 from scene_geo_loc.cli.map.info import info
 from scene_geo_loc.cli.map.verify import verify
+from scene_geo_loc.cli.panorama import info as panorama_info
+from scene_geo_loc.cli.panorama import view as panorama_view
 from scene_geo_loc.cli.simulate import simulate
 from scene_geo_loc.cli.train.depth import depth
 from scene_geo_loc.cli.train.descriptor import descriptor
@@ -84,6 +86,10 @@ GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
     "depth": (
         "Make dense depth maps from lidar, and measure the errors of dense and inferred depth.",
         (make, evaluate_depth, compare),
+    ),
+    "panorama": (
+        "Extract views of street-view panoramas, and look into sets of them.",
+        (panorama_view, panorama_info),
     ),
     "train": (
         "Train networks, and fit vocabularies of visual words.",

@@ -94,8 +94,9 @@ def _pairs(results: StreetviewResults) -> list[tuple[str, DriveResult, DriveResu
     """Returns the drives that were localized in the slides' set without and with virtual views."""
     pairs = []
     for key, title in ((WORDS, "BoVW + geometry"), (PACKAGE, "package's")):
-        for before in results.find(set=results.slides_set.name, method=key, virtual_m=None):
-            for after in results.find(set=before.set, method=key, drive=before.drive):
-                if after.virtual_m is not None:
-                    pairs.append((f"{title}, {before.drive}", before, after))
+        for one in results.slides_sets:
+            for before in results.find(set=one.name, method=key, virtual_m=None):
+                for after in results.find(set=one.name, method=key, drive=before.drive):
+                    if after.virtual_m is not None:
+                        pairs.append((f"{title}, {before.drive}", before, after))
     return pairs

@@ -18,10 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from scene_geo_loc.core.errors import SceneGeoLocError, reason_of
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.metrics.continuity import Continuity, continuity
@@ -30,6 +32,9 @@ from scene_geo_loc.metrics.pose_error import QueryRecord, errors_of
 from scene_geo_loc.metrics.published import slides_gis
 
 Position = tuple[float, float, float]
+
+SAME_M = 0.5
+"""Difference of two spacings below which they count as the same, metres."""
 
 
 class SetInfo(BaseModel):
@@ -185,8 +190,19 @@ class StreetviewResults(BaseModel):
 
     @property
     def slides_set(self) -> SetInfo:
-        """The set without errors of its tags whose spacing is nearest to the slides'."""
+        """The largest set without errors of its tags whose spacing is nearest to the slides'."""
         return slides_set(self.sets)
+
+    @property
+    def slides_sets(self) -> list[SetInfo]:
+        """That set, then the others of this spacing without errors of their tags, such as parts of it."""
+        chosen = self.slides_set
+        others = [
+            one
+            for one in self.sets
+            if not one.has_tag_errors and one != chosen and abs(one.spacing_m - chosen.spacing_m) < SAME_M
+        ]
+        return [chosen, *others]
 
     def find(self, **names: object) -> list[DriveResult]:
         """Returns the results whose fields have the given values."""
@@ -197,10 +213,46 @@ class StreetviewResults(BaseModel):
         ]
 
 
+def read_results(path: Path) -> StreetviewResults:
+    """Reads the results of an earlier run. Raises SceneGeoLocError where the file does not hold them."""
+    try:
+        return StreetviewResults.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise SceneGeoLocError(
+            f"{path} does not hold the results of a street-view benchmark ({reason_of(error)}): name the "
+            "JSON file of one."
+        ) from error
+
+
+def merged(earlier: Sequence[StreetviewResults], last: StreetviewResults) -> StreetviewResults:
+    """Returns the results of several runs together; of what several have, those of the last one."""
+    runs = [*earlier, last]
+    sets = {one.name: one for run in runs for one in run.sets}
+    drives = {
+        (drive.set, drive.method, drive.virtual_m, drive.drive): drive for run in runs for drive in run.drives
+    }
+    views = {(count.set, count.distance_m): count for run in runs for count in run.virtual_views}
+    return last.model_copy(
+        update={
+            "sets": list(sets.values()),
+            "drives": list(drives.values()),
+            "virtual_views": list(views.values()),
+            "left_out": list(dict.fromkeys(sentence for run in runs for sentence in run.left_out)),
+        }
+    )
+
+
 def slides_set(sets: Sequence[SetInfo]) -> SetInfo:
-    """Returns the set whose spacing is nearest to the slides', of those without errors if there are any."""
+    """Returns the set whose spacing is nearest to the slides', of those without errors if there are any.
+
+    Of several with this spacing it is the one with the most panoramas.
+    """
     printed_m = slides_gis.street_2_original().spacing_m
-    return min(sets, key=lambda one: (one.has_tag_errors, abs(one.spacing_m - printed_m)))
+
+    def rank(one: SetInfo) -> tuple[bool, float, int]:
+        return one.has_tag_errors, round(abs(one.spacing_m - printed_m) / SAME_M), -one.panoramas
+
+    return min(sets, key=rank)
 
 
 def best_and_worst(drives: Sequence[DriveResult]) -> list[tuple[str, DriveResult, int]]:

@@ -84,16 +84,21 @@ def slides_table(results: StreetviewResults) -> Table:
         ["slides: original, 28 panoramas in 498 m", *_printed(slides_gis.street_2_original())],
         ["slides: with 53 virtual panoramas", *_printed(slides_gis.street_2_augmented())],
     ]
-    chosen = results.slides_set
     for key in (WORDS, PACKAGE):
-        for drive in results.find(set=chosen.name, method=key):
-            lines.append([f"{_TITLES[key]}, {drive.drive}{_views(drive)}", *_cells(drive.continuity)])
+        for one in results.slides_sets:
+            for drive in results.find(set=one.name, method=key):
+                name = f"{one.name}: {_TITLES[key]}, {drive.drive}{_views(drive)}"
+                lines.append([name, *_cells(drive.continuity)])
     return Table(["", *HEADINGS], lines)
 
 
 def spacing_table(results: StreetviewResults) -> Table:
     """Returns the package's method in every set without errors of its tags, by spacing."""
-    sets = sorted((one for one in results.sets if not one.has_tag_errors), key=lambda one: one.spacing_m)
+    parts = results.slides_sets[1:]
+    sets = sorted(
+        (one for one in results.sets if not one.has_tag_errors and one not in parts),
+        key=lambda one: one.spacing_m,
+    )
     lines = [
         [f"{one.spacing_m:g}", str(one.panoramas), f"{drive.drive}{_views(drive)}", *_our_cells(drive)]
         for one in sets
@@ -106,9 +111,12 @@ def method_tables(results: StreetviewResults) -> dict[str, Table]:
     """Returns a table of all methods at the slides' spacing for each drive, by its name."""
     tables = {}
     for name in dict.fromkeys(drive.drive for drive in results.drives):
-        found = results.find(set=results.slides_set.name, drive=name)
-        lines = [[f"{_TITLES[drive.method]}{_views(drive)}", *_our_cells(drive)] for drive in found]
-        tables[name] = Table(["", *OUR_HEADINGS], lines)
+        lines = [
+            [one.name, f"{_TITLES[drive.method]}{_views(drive)}", *_our_cells(drive)]
+            for one in results.slides_sets
+            for drive in results.find(set=one.name, drive=name)
+        ]
+        tables[name] = Table(["set", "method", *OUR_HEADINGS], lines)
     return tables
 
 
@@ -116,7 +124,9 @@ def virtual_table(results: StreetviewResults) -> Table:
     """Returns the counts of virtual views by distance, the slides' and ours."""
     lines = []
     for printed in slides_gis.virtual_views():
-        ours = next((one for one in results.virtual_views if one.distance_m == printed.distance_m), None)
+        name = results.slides_set.name
+        counts = [one for one in results.virtual_views if one.distance_m == printed.distance_m]
+        ours = next((one for one in counts if one.set == name), None)
         lines.append(
             [
                 f"{printed.distance_m:g} m",
@@ -197,8 +207,9 @@ def goals(results: StreetviewResults) -> list[Goal]:
     erring = [drive for one in results.sets if one.has_tag_errors for drive in results.find(set=one.name)]
     words = [
         (before, after)
-        for before in results.find(set=chosen.name, method=WORDS, virtual_m=None)
-        for after in results.find(set=chosen.name, method=WORDS, drive=before.drive)
+        for one in results.slides_sets
+        for before in results.find(set=one.name, method=WORDS, virtual_m=None)
+        for after in results.find(set=one.name, method=WORDS, drive=before.drive)
         if after.virtual_m is not None
     ]
     return [

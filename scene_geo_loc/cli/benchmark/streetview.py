@@ -65,6 +65,10 @@ def streetview(
             help="Markdown file to write the results to; pictures go to the folder `images` beside it."
         ),
     ] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(help="Earlier results, written by --json, to include. May be repeated."),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Localize queries in panoramas every 10 to 50 m, by every method, with and without virtual views.
@@ -83,6 +87,7 @@ def streetview(
 
     from scene_geo_loc.benchmarks.streetview.methods import find_methods
     from scene_geo_loc.benchmarks.streetview.page import write_streetview_results
+    from scene_geo_loc.benchmarks.streetview.results import merged, read_results
     from scene_geo_loc.benchmarks.streetview.run import StreetviewRun
     from scene_geo_loc.benchmarks.streetview.sets import PanoramaSet
     from scene_geo_loc.cli.options.progress import progress
@@ -93,6 +98,7 @@ def streetview(
     names = [path.resolve().stem for path in queries]
     if len(set(names)) < len(names):
         raise SceneGeoLocError("Two sources of queries have the same name; give each its own.")
+    earlier = [read_results(path) for path in also or ()]
     with tempfile.TemporaryDirectory(prefix="streetview_") as scratch:
         run = StreetviewRun(
             [PanoramaSet(one, metres, views, view_camera) for one in sets for metres in spacing or (None,)],
@@ -109,5 +115,5 @@ def streetview(
         if json is not None:
             write_json(json, results.model_dump(mode="json"))
         if write is not None:
-            written = write_streetview_results(write, results, *run.pictures(results))
+            written = write_streetview_results(write, merged(earlier, results), *run.pictures(results))
             typer.echo(f"The results are {written[0]}, with {len(written) - 1} pictures beside it.")

@@ -58,7 +58,7 @@ def test_a_drive_is_localized_in_panoramas_and_the_page_has_its_numbers(
     assert len(errors) >= 3
     assert max(errors) < 0.3
     page = (tmp_path / "docs/page.md").read_text()
-    assert f"| package's descriptor + PnlP, evening | {len(errors)} of 4 |" in page
+    assert f"| room_3m: package's descriptor + PnlP, evening | {len(errors)} of 4 |" in page
     assert "| slides: with 53 virtual panoramas | 281 of 1046 | 26.9 | 3.19 |" in page
     assert str(tmp_path) not in page
     pictures = {path.name for path in (tmp_path / "docs/images").iterdir()}

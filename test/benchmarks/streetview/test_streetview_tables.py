@@ -31,6 +31,8 @@ from scene_geo_loc.benchmarks.streetview.results import (
     StreetviewResults,
     VirtualViewCount,
     best_and_worst,
+    merged,
+    read_results,
 )
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import make_pose
@@ -97,6 +99,16 @@ def test_the_set_nearest_to_the_slides_spacing_is_one_without_errors_of_its_tags
     assert RESULTS.slides_set.name == "p18"
 
 
+def test_parts_of_the_slides_set_are_beside_it_and_not_instead_of_it() -> None:
+    part = SetInfo(name="part", panoramas=7, spacing_m=17.9, street_m=108.0)
+    results = RESULTS.model_copy(
+        update={"sets": [part, *SETS], "drives": [*RESULTS.drives, drive(GOOD, set="part", method=WORDS)]}
+    )
+    assert [one.name for one in results.slides_sets] == ["p18", "part"]
+    assert table.method_tables(results)["sunny"].lines[-1][:2] == ["part", "BoVW + SIFT + PnlP"]
+    assert all(line[0] != "17.9" for line in table.spacing_table(results).lines)
+
+
 def test_ours_stand_below_the_printed_rows() -> None:
     found = table.slides_table(RESULTS)
     printed = cells(found, "slides: original, 28 panoramas in 498 m")
@@ -104,7 +116,7 @@ def test_ours_stand_below_the_printed_rows() -> None:
     assert (printed["0–1 m, %"], printed["≥ 4 m, %"], printed["< 2 m, %"]) == ("21.9", "0.0", "50.4")
     first = cells(found, "slides: original, 13 panoramas in 287 m")
     assert (first["mean m"], first["0–1 m, %"], first["< 2 m, %"]) == ("< 6.5", "–", "58.6")
-    ours = cells(found, "package's descriptor + PnlP, sunny")
+    ours = cells(found, "p18: package's descriptor + PnlP, sunny")
     assert (ours["localized"], ours["%"], ours["mean m"]) == ("19 of 20", "95.0", "0.200")
     words = cells(found, next(line[0] for line in found.lines if ", virtual views 4 m" in line[0]))
     assert (words["localized"], words["0–1 m, %"]) == ("11 of 20", "100.0")
@@ -197,6 +209,22 @@ def test_the_page_has_every_table_and_picture(tmp_path: Path) -> None:
         if line.startswith("|---"):
             assert lines[i - 2] == "" or lines[i - 1].count("|") == line.count("|")
             assert lines[i + 1].count("|") == line.count("|"), lines[i + 1]
+
+
+def test_results_of_several_runs_are_shown_together(tmp_path: Path) -> None:
+    file = tmp_path / "earlier.json"
+    file.write_text(RESULTS.model_dump_json())
+    last = RESULTS.model_copy(
+        update={"sets": SETS[1:2], "drives": [drive([None] * 3)], "virtual_views": [], "left_out": []}
+    )
+    both = merged([read_results(file)], last)
+    assert [one.name for one in both.sets] == [one.name for one in SETS]
+    assert len(both.drives) == len(RESULTS.drives)
+    assert both.find(set="p18", drive="sunny", method=PACKAGE)[0].continuity.localized == 0
+    assert both.virtual_views == RESULTS.virtual_views
+    (tmp_path / "other.json").write_text("[]")
+    with pytest.raises(SceneGeoLocError, match=r"other\.json"):
+        read_results(tmp_path / "other.json")
 
 
 def test_methods_are_found_by_name() -> None:

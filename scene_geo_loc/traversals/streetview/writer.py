@@ -125,8 +125,8 @@ def planes_text(planes: NDArray[np.floating], index: NDArray[np.integer]) -> str
     """Returns a depth map of planes and indices as base64: header, index of each pixel, planes.
 
     The header has 8 bytes: its size, the number of planes (with number 0, the sky), width, height, and the
-    offset of the indices.  A plane is its normal n and its distance d in float32; the axes are x to the left,
-    y back and z up.
+    offset of the indices.  A plane is its normal n and its distance d in float32; the axes are x to the right,
+    y towards the centre column and z up.
 
     Args:
         planes: (P, 4) normals in the panorama's optical axes, and distances in metres: n . p = d.
@@ -138,7 +138,7 @@ def planes_text(planes: NDArray[np.floating], index: NDArray[np.integer]) -> str
         raise ValueError(f"{len(planes)} planes; a byte numbers {MAX_PLANES}")
     height, width = index.shape
     x, y, z, d = np.asarray(planes, np.float64).T
-    rows = np.concatenate([np.zeros((1, 4)), np.stack([-x, -z, -y, d], 1)]).astype("<f4")
+    rows = np.concatenate([np.zeros((1, 4)), np.stack([x, z, -y, d], 1)]).astype("<f4")
     header = struct.pack("<BHHHB", 8, len(rows), width, height, 8)
     data = header + (index + 1).astype(np.uint8).tobytes() + rows.tobytes()
     return base64.urlsafe_b64encode(zlib.compress(data)).decode()

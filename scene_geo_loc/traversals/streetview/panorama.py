@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -40,6 +41,9 @@ class Incomplete(TraversalError):
 def is_whole_sphere(width: int, height: int) -> bool:
     """Returns whether an image is twice as wide as high, within 1 %."""
     return height > 0 and abs(width - 2 * height) <= _SHAPE_TOLERANCE * width
+
+_SAME_SURFACE = 0.1
+"""Relative difference of the distances of neighbouring pixels on one surface."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,18 @@ class PanoramaPixels:
     image: NDArray[np.uint8]
     distance: NDArray[np.float32] | None = None
     visible: NDArray[np.bool_] | None = None
+
+    @cached_property
+    def surfaces(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Inverse distances (h, w), 0 where unknown, and 1 inside of surfaces, 0 at their edges (h, w)."""
+        assert self.distance is not None
+        unknown = ~np.isfinite(self.distance) | (self.distance <= 0)
+        inverse = np.where(unknown, 0, 1.0 / np.where(unknown, 1, self.distance)).astype(np.float32)
+        around = cv2.copyMakeBorder(inverse, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+        around[:, 0], around[:, -1] = around[:, -2], around[:, 1]
+        kernel = np.ones((3, 3), np.uint8)
+        low, high = (shape(around, kernel)[1:-1, 1:-1] for shape in (cv2.erode, cv2.dilate))
+        return inverse, ((low > 0) & (high - low <= _SAME_SURFACE * high)).astype(np.uint8)
 
 
 def read_panorama_image(panorama: Panorama, width: int) -> PanoramaPixels:

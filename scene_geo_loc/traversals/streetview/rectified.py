@@ -21,7 +21,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -45,9 +45,6 @@ _OVERSAMPLING = 1.25
 
 _LARGEST = 32766
 """Most columns and rows of an image that OpenCV remaps."""
-
-_SAME_SURFACE = 0.1
-"""Relative difference of distances between which depth is interpolated."""
 
 
 @dataclass(frozen=True)
@@ -131,12 +128,25 @@ def rectified(
     return Rectifier(camera).view(panorama, R_panorama_view)
 
 
+class _Table(NamedTuple):
+    """OpenCV's fixed-point tables of the pixels that a view shows, (H, W) each.
+
+    Attributes:
+        pixels, fractions: of interpolated pixels: columns and rows (H, W, 2), and the index of the fractions.
+        nearest: columns and rows (H, W, 2) of the nearest pixels.
+    """
+
+    pixels: NDArray[Any]
+    fractions: NDArray[Any]
+    nearest: NDArray[np.int16]
+
+
 class Rectifier:
     """Makes views of one camera; what depends on their directions alone is computed once. Thread-safe.
 
     Args:
         camera: camera of the views.
-        directions: number of directions whose tables are kept, 6 bytes a pixel for images.
+        directions: number of directions whose tables are kept, 10 bytes a pixel for images.
     """
 
     def __init__(self, camera: Camera, directions: int = 64) -> None:
@@ -145,30 +155,27 @@ class Rectifier:
         rays = camera.rays(np.stack([u.ravel(), v.ravel()], axis=-1))
         self._rays = rays
         self._cosine = (1.0 / np.linalg.norm(rays, axis=1)).astype(np.float32).reshape(v.shape)
-        self._tables: OrderedDict[tuple[Any, ...], tuple[NDArray[Any], NDArray[Any]]] = OrderedDict()
+        self._tables: OrderedDict[tuple[Any, ...], _Table] = OrderedDict()
         self._most = 2 * directions
         self._lock = Lock()
 
     def view(self, panorama: PanoramaPixels, R_panorama_view: NDArray[np.float64]) -> RectifiedView:
         """Returns the view with a rotation (3, 3) from its optical axes to the panorama's."""
-        image = _sampled(
-            panorama.image, *self._table(panorama.image.shape, R_panorama_view), cv2.INTER_LINEAR
-        )
+        image = _sampled(panorama.image, self._table(panorama.image.shape, R_panorama_view), cv2.INTER_LINEAR)
         depth = visible = None
         if panorama.distance is not None:
-            depth = self._depth(panorama.distance, R_panorama_view)
+            depth = self._depth(panorama, R_panorama_view)
         if panorama.visible is not None:
             table = self._table(panorama.visible.shape, R_panorama_view)
             # Beside what shows nothing a pixel is mixed with black.
             shown = np.where(panorama.visible, np.uint8(255), np.uint8(0))
-            visible = _sampled(shown, *table, cv2.INTER_LINEAR) == 255
+            visible = _sampled(shown, table, cv2.INTER_LINEAR) == 255
             image[~visible] = 0
         return RectifiedView(np.asarray(image, np.uint8), depth, visible)
 
     def visible(self, warp: Warp, R: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Returns the mask (H, W) of the pixels of a view that a warp shows."""
-        shape = warp.visible.shape
-        return warp.visible.ravel()[_nearest(shape, *self._table(shape, R))]
+        return _sampled(warp.visible, self._table(warp.visible.shape, R), cv2.INTER_NEAREST)
 
     def warped(self, panorama: PanoramaPixels, warp: Warp, R: NDArray[np.float64]) -> RectifiedView:
         """Returns a view from beside the panorama's camera, as `view`; holes are black.
@@ -176,14 +183,13 @@ class Rectifier:
         Within a surface the warp is interpolated; at its edges the nearest direction counts.
         """
         table = self._table(warp.visible.shape, R)
-        nearest = _nearest(warp.visible.shape, *table)
-        visible = warp.visible.ravel()[nearest]
-        at_edge = ~warp.is_smooth.ravel()[nearest]
-        fields = _sampled(warp.fields, *table, cv2.INTER_LINEAR)
-        fields[at_edge] = warp.fields.reshape(-1, 3)[nearest[at_edge]]
+        fields = _sampled(warp.fields, table, cv2.INTER_LINEAR)
+        at_edge = ~_sampled(warp.is_smooth, table, cv2.INTER_NEAREST)
+        np.copyto(fields, _sampled(warp.fields, table, cv2.INTER_NEAREST), where=at_edge[..., None])
         inverse, right, down = cv2.split(fields)
+        visible = self.visible(warp, R)
         height, width = panorama.image.shape[:2]
-        pixels, fractions = self._table(panorama.image.shape, R)
+        pixels, fractions, _ = self._table(panorama.image.shape, R)
         u = pixels[..., 0] + (fractions & 31) / np.float32(32) + right * np.float32(width / (2 * np.pi))
         v = pixels[..., 1] + (fractions >> 5) / np.float32(32) + down * np.float32(height / np.pi)
         # OpenCV wraps columns, and would wrap rows.
@@ -197,30 +203,24 @@ class Rectifier:
             depth = np.where(visible & (inverse > 0), self._cosine / inverse, np.nan)
         return RectifiedView(np.asarray(image, np.uint8), depth.astype(np.float32), visible)
 
-    def _depth(self, distance: NDArray[np.float32], R: NDArray[np.float64]) -> NDArray[np.float32]:
+    def _depth(self, panorama: PanoramaPixels, R: NDArray[np.float64]) -> NDArray[np.float32]:
         """Returns depth along the optical axis.
 
         On a surface the inverse distance is interpolated, as that of a plane is almost linear in the angles.
         Across an edge, and beside what is unknown, the nearest pixel counts.
         """
-        table = self._table(distance.shape, R)
-        unknown = ~np.isfinite(distance) | (distance <= 0)
-        inverse = np.where(unknown, 0, 1.0 / np.where(unknown, 1, distance)).astype(np.float32)
-        kernel = np.ones((3, 3), np.uint8)
-        around = cv2.copyMakeBorder(inverse, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-        around[:, 0], around[:, -1] = around[:, -2], around[:, 1]
-        low, high = (shape(around, kernel)[1:-1, 1:-1] for shape in (cv2.erode, cv2.dilate))
-        is_smooth = (low > 0) & (high - low <= _SAME_SURFACE * high)
-        nearest = _sampled(inverse, *table, cv2.INTER_NEAREST)
-        linear = _sampled(inverse, *table, cv2.INTER_LINEAR)
-        smooth = _sampled(is_smooth.astype(np.uint8), *table, cv2.INTER_NEAREST) > 0
-        found = np.where(smooth, linear, nearest)
+        assert panorama.distance is not None
+        table = self._table(panorama.distance.shape, R)
+        inverse, is_surface = panorama.surfaces
+        found = _sampled(inverse, table, cv2.INTER_LINEAR)
+        at_edge = _sampled(is_surface, table, cv2.INTER_NEAREST) == 0
+        np.copyto(found, _sampled(inverse, table, cv2.INTER_NEAREST), where=at_edge)
         with np.errstate(divide="ignore"):
-            return np.where(found > 0, self._cosine / found, np.nan).astype(np.float32)
+            depth = self._cosine / found
+        np.copyto(depth, np.nan, where=found <= 0)
+        return np.asarray(depth, np.float32)
 
-    def _table(
-        self, shape: tuple[int, ...], R: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+    def _table(self, shape: tuple[int, ...], R: NDArray[np.float64]) -> _Table:
         """Returns OpenCV's fixed-point tables of the pixels of a panorama of a shape that a view shows."""
         key = (*shape[:2], *np.round(R, 9).ravel())
         with self._lock:
@@ -232,7 +232,10 @@ class Rectifier:
         # Rows beyond the first and last pixel centre show these; columns wrap around, see `_sampled`.
         u, v = pixels[:, 0], np.clip(pixels[:, 1], 0, height - 1)
         size = (self.camera.height, self.camera.width)
-        table: Any = cv2.convertMaps(u.reshape(size), v.reshape(size), cv2.CV_16SC2)
+        fixed, fractions = cv2.convertMaps(u.reshape(size), v.reshape(size), cv2.CV_16SC2)
+        # With the table of the interpolated pixels OpenCV would take the pixel to the upper left.
+        step = np.stack([(fractions & 31) >= 16, (fractions >> 5) >= 16], axis=-1)
+        table = _Table(fixed, fractions, (fixed + step).astype(np.int16))
         with self._lock:
             self._tables[key] = table
             while len(self._tables) > self._most:
@@ -240,21 +243,10 @@ class Rectifier:
         return table
 
 
-def _sampled(
-    image: NDArray[Any], pixels: NDArray[np.int16], fractions: NDArray[np.uint16], interpolation: int
-) -> NDArray[Any]:
+def _sampled(image: NDArray[Any], table: _Table, interpolation: int) -> NDArray[Any]:
+    if image.dtype == np.bool_:
+        return _sampled(image.view(np.uint8), table, interpolation).view(np.bool_)
     if interpolation == cv2.INTER_NEAREST:
-        return image.reshape(-1, *image.shape[2:])[_nearest(image.shape, pixels, fractions)]
-    return cv2.remap(image, pixels, fractions, interpolation, borderMode=cv2.BORDER_WRAP)
-
-
-def _nearest(
-    shape: tuple[int, ...], pixels: NDArray[np.int16], fractions: NDArray[np.uint16]
-) -> NDArray[np.intp]:
-    """Returns the numbers of the pixels of a panorama that are nearest to those of fixed-point tables.
-
-    With these tables OpenCV would take the pixel to the upper left.
-    """
-    columns = (pixels[..., 0] + ((fractions & 31) >= 16)) % shape[1]
-    rows = np.clip(pixels[..., 1] + ((fractions >> 5) >= 16), 0, shape[0] - 1)
-    return rows.astype(np.intp) * shape[1] + columns
+        nothing: Any = None
+        return cv2.remap(image, table.nearest, nothing, interpolation, borderMode=cv2.BORDER_WRAP)
+    return cv2.remap(image, table.pixels, table.fractions, interpolation, borderMode=cv2.BORDER_WRAP)

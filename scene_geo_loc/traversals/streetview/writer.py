@@ -125,8 +125,8 @@ def planes_text(planes: NDArray[np.floating], index: NDArray[np.integer]) -> str
     """Returns a depth map of planes and indices as base64: header, index of each pixel, planes.
 
     The header has 8 bytes: its size, the number of planes (with number 0, the sky), width, height, and the
-    offset of the indices.  A plane is its normal n and its distance d in float32; the axes are x to the right,
-    y towards the centre column and z up.
+    offset of the indices.  A plane is its normal n and its distance d in float32; the axes are x to the
+    right, y towards the centre column and z up.
 
     Args:
         planes: (P, 4) normals in the panorama's optical axes, and distances in metres: n . p = d.

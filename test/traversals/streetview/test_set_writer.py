@@ -1,0 +1,56 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What the writer of panorama sets writes, read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.geometry.datum import Datum
+from scene_geo_loc.traversals.streetview.datum import DATUM_NAME, read_datum, write_datum
+from scene_geo_loc.traversals.streetview.panorama import read_distance
+from scene_geo_loc.traversals.streetview.writer import MAX_PLANES, planes_text, write_depth_png
+
+
+def test_distances_read_back_in_centimetres(tmp_path: Path) -> None:
+    distance = np.array([[1.234, 655.0, np.inf, 700.0], [0.5, 20.0, 3.0, 4.0]])
+    write_depth_png(tmp_path / "depth.png", distance)
+    np.testing.assert_allclose(
+        read_distance(tmp_path / "depth.png"), [[1.23, 655, np.nan, np.nan], [0.5, 20, 3, 4]], rtol=1e-6
+    )
+
+
+def test_more_planes_than_a_byte_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match=f"a byte numbers {MAX_PLANES}"):
+        planes_text(np.ones((MAX_PLANES + 1, 4)), np.zeros((2, 4), np.int64))
+
+
+def test_the_datum_reads_back(tmp_path: Path) -> None:
+    assert read_datum(tmp_path) is None
+    datum = Datum(52.0, 5.0, 40.0, 12.5)
+    write_datum(tmp_path, datum)
+    assert read_datum(tmp_path) == datum
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"latitude": 52}', '{"latitude": 99, "longitude": 1, "altitude": 0}', "{"]
+)
+def test_a_damaged_datum_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / DATUM_NAME).write_text(text)
+    with pytest.raises(TraversalError, match=DATUM_NAME):
+        read_datum(tmp_path)

@@ -232,7 +232,8 @@ class Rectifier:
         # Rows beyond the first and last pixel centre show these; columns wrap around, see `_sampled`.
         u, v = pixels[:, 0], np.clip(pixels[:, 1], 0, height - 1)
         size = (self.camera.height, self.camera.width)
-        fixed, fractions = cv2.convertMaps(u.reshape(size), v.reshape(size), cv2.CV_16SC2)
+        converted: Any = cv2.convertMaps(u.reshape(size), v.reshape(size), cv2.CV_16SC2)
+        fixed, fractions = converted
         # With the table of the interpolated pixels OpenCV would take the pixel to the upper left.
         step = np.stack([(fractions & 31) >= 16, (fractions >> 5) >= 16], axis=-1)
         table = _Table(fixed, fractions, (fixed + step).astype(np.int16))

@@ -28,6 +28,7 @@ from scene_geo_loc.benchmarks.speed.measurements import (
     bytes_a_keyframe,
     enlarge_map,
     time_depth,
+    time_panoramas,
     time_queries,
     time_systems,
 )
@@ -35,6 +36,8 @@ from scene_geo_loc.geometry.pose import position_error_m
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.traversals.streetview.index import CSV_NAME, IndexRow, write_index
+from scene_geo_loc.traversals.streetview.writer import write_depth_png, write_panorama
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +76,17 @@ def test_forward_passes_of_systems_are_timed_beside_the_default_s() -> None:
         "RGB, EfficientNet-Lite0, NetVLAD, projected to 512",
     ]
     assert all(0 < system.p50_ms <= system.p95_ms and system.count == 3 for system in times.values())
+
+
+def test_the_costs_of_a_panorama_are_those_of_its_views(tmp_path: Path) -> None:
+    texture = np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8)
+    write_panorama(tmp_path / "a.jpg", np.kron(texture, np.ones((8, 8, 1), np.uint8)))
+    write_depth_png(tmp_path / "a.png", np.full((32, 64), 8.0))
+    write_index(tmp_path / CSV_NAME, [IndexRow("a.jpg", 52.0, 5.0, 40.0, heading=10.0, depth="a.png")])
+    costs = time_panoramas(tmp_path, tmp_path / "map", views=2)
+    assert (costs.panoramas, costs.views) == (1, 2)
+    assert 0 < costs.views_s < costs.build_s
+    assert 0.001 < costs.megabytes < 1
 
 
 def test_dense_depth_is_timed_with_the_points_it_takes() -> None:

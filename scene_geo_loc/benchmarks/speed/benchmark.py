@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from scene_geo_loc.benchmarks.speed.measurements import (
+    PanoramaCosts,
     Times,
     bytes_a_keyframe,
     enlarge_map,
@@ -31,6 +32,7 @@ from scene_geo_loc.benchmarks.speed.measurements import (
     time_depth,
     time_forward,
     time_opening,
+    time_panoramas,
     time_queries,
     time_systems,
 )
@@ -42,12 +44,17 @@ from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.matchers import matcher_choices
 from scene_geo_loc.ros.harness.load_test import LoadTestResult, run_load_test
 from scene_geo_loc.simulation.recordings.drive import DriveSettings, simulate
+from scene_geo_loc.simulation.recordings.streetview import simulate_streetview
+from scene_geo_loc.simulation.recordings.streetview_plan import StreetviewSettings
 from scene_geo_loc.simulation.vehicle.sensors import Rig
 from scene_geo_loc.traversals.frame import Frame, Traversal
 from scene_geo_loc.traversals.opening import open_traversal
 
 LARGE_MAP_KEYFRAMES = 100_000
 QUERIED_MAP_KEYFRAMES = 10_000
+PANORAMA_VIEWS = 12
+PANORAMAS_M = 70.0
+"""Views of a panorama, and length of the street with a panorama every 10 m."""
 RATE_HZ = 10.0
 """Rate of the images of the drive, and of those that the live node receives."""
 _WARM_UP = 10
@@ -70,6 +77,7 @@ class SpeedResults:
         opening: opening a map of `LARGE_MAP_KEYFRAMES`.
         build_s, keyframes: duration of the build of a map and its keyframes.
         recorded_s: duration of the recording that the map was built from.
+        panoramas: costs of a panorama in a map.
         bytes_per_keyframe: size on disk, by matcher and part.
         live: answers of the node and its memory while it received `RATE_HZ` images a second.
     """
@@ -86,6 +94,7 @@ class SpeedResults:
     build_s: float
     keyframes: int
     recorded_s: float
+    panoramas: PanoramaCosts
     bytes_per_keyframe: dict[str, dict[str, float]]
     live: LoadTestResult
 
@@ -146,6 +155,7 @@ def measure_speed(out: Path, minutes: float, show: ProgressDisplay = no_display)
                         "total"
                     ]
                 on_progress(number, total)
+        panoramas = time_panoramas(_panoramas(out / "panoramas", show), maps / "panoramas", PANORAMA_VIEWS)
         localizer = Localizer(ReferenceMap.open(maps / "map"))
         query_steps = _queries(localizer, frames)
         forward = time_forward(localizer.extractor, frames)
@@ -167,6 +177,7 @@ def measure_speed(out: Path, minutes: float, show: ProgressDisplay = no_display)
         build_s=build_s,
         keyframes=keyframes,
         recorded_s=len(frames) / RATE_HZ,
+        panoramas=panoramas,
         bytes_per_keyframe=sizes,
         live=live,
     )
@@ -177,6 +188,15 @@ def _recording(bag: Path, show: ProgressDisplay) -> Traversal:
         with show("simulating a drive", "frames") as on_progress:
             simulate(bag, DriveSettings(length=100.0, rig=Rig(pushbroom=None)), on_progress=on_progress)
     return open_traversal(bag)
+
+
+def _panoramas(folder: Path, show: ProgressDisplay) -> Path:
+    """Returns a set of panoramas, which is made only once."""
+    if not folder.exists():
+        settings = StreetviewSettings(length=PANORAMAS_M, spacing=10.0, side_streets=False)
+        with show("taking panoramas", "panoramas") as on_progress:
+            simulate_streetview(folder, settings, on_progress=on_progress)
+    return folder
 
 
 def _queries(localizer: Localizer, frames: list[Frame]) -> dict[str, Times]:

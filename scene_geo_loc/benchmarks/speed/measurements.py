@@ -40,6 +40,7 @@ from scene_geo_loc.matchers import NETWORK_FEATURES
 from scene_geo_loc.networks.default import FITTED_SIZE
 from scene_geo_loc.networks.runtime.extractor import Extractor
 from scene_geo_loc.traversals.frame import Frame, Traversal
+from scene_geo_loc.traversals.opening import open_traversal
 
 SYSTEMS = (
     "rgb_efficientnet_lite0_netvlad",
@@ -124,6 +125,43 @@ def time_build(traversal: Traversal, out: Path, matcher: str = NETWORK_FEATURES)
     begin = time.perf_counter()
     built = build_map(traversal, out, BuilderSettings(matcher=matcher), overwrite=True, measure=measure_map)
     return time.perf_counter() - begin, len(built)
+
+
+@dataclass(frozen=True)
+class PanoramaCosts:
+    """Time and size of a panorama in a map.
+
+    Attributes:
+        panoramas, views: numbers of panoramas that the map was built from, and of views of each.
+        views_s: seconds to decode a panorama and to make its views, with their depth.
+        build_s: seconds of the build a panorama, the views included.
+        megabytes: size on disk a panorama, without the weights of network and matcher.
+    """
+
+    panoramas: int
+    views: int
+    views_s: float
+    build_s: float
+    megabytes: float
+
+
+def time_panoramas(folder: Path, out: Path, views: int) -> PanoramaCosts:
+    """Times the build of a map from a set of panoramas.
+
+    Args:
+        folder: the set.
+        out: folder of the map, which is replaced.
+        views: number of views of each panorama.
+    """
+    traversal = open_traversal(folder, views=views)
+    count = len(traversal) // views
+    begin = time.perf_counter()
+    for _ in traversal.frames():
+        pass
+    views_s = time.perf_counter() - begin
+    build_s, keyframes = time_build(traversal, out)
+    size = keyframes * sum(bytes_a_keyframe(out).values())
+    return PanoramaCosts(count, views, views_s / count, build_s / count, size / count / 1e6)
 
 
 def time_depth(traversal: Traversal, frames: Iterable[Frame]) -> tuple[Times, int]:

@@ -50,10 +50,14 @@ def print_speed(results: SpeedResults, minutes: float) -> None:
         table.add_row(name, f"{times.p50_ms:.1f} ms", f"{times.p95_ms:.1f} ms", *ratios)
     console = Console(highlight=False)
     console.print(table)
+    panoramas, forward_s = results.panoramas, results.forward.p50_ms / 1000
     first_mb, last_mb = results.memory_mb
     for line in (
         f"Map building with lidar: {results.keyframes} keyframes in {results.build_s:.1f} s, "
         f"{results.recorded_s / results.build_s:.1f} times the speed of the recording.",
+        f"Map of panoramas, 4096x2048, {panoramas.views} views of 640x480: {1 / panoramas.build_s:.2f} "
+        f"panoramas/s, {panoramas.build_s / forward_s:.1f} forward passes each, of which the views take "
+        f"{panoramas.views_s / forward_s:.1f}; {panoramas.megabytes:.2f} MB each.",
         *(
             f"Map size per keyframe ({matcher}): {sum(parts.values()) / 1e3:.1f} kB: "
             + ", ".join(f"{part} {size / 1e3:.1f} kB" for part, size in parts.items())

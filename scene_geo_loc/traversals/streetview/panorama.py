@@ -42,6 +42,7 @@ def is_whole_sphere(width: int, height: int) -> bool:
     """Returns whether an image is twice as wide as high, within 1 %."""
     return height > 0 and abs(width - 2 * height) <= _SHAPE_TOLERANCE * width
 
+
 _SAME_SURFACE = 0.1
 """Relative difference of the distances of neighbouring pixels on one surface."""
 

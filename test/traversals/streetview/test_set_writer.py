@@ -22,9 +22,16 @@ import pytest
 
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.datum import Datum
+from scene_geo_loc.geometry.equirectangular import Equirectangular
 from scene_geo_loc.traversals.streetview.datum import DATUM_NAME, read_datum, write_datum
+from scene_geo_loc.traversals.streetview.depth_planes import read_depth_planes
 from scene_geo_loc.traversals.streetview.panorama import read_distance
-from scene_geo_loc.traversals.streetview.writer import MAX_PLANES, planes_text, write_depth_png
+from scene_geo_loc.traversals.streetview.writer import (
+    MAX_PLANES,
+    planes_text,
+    write_depth_planes,
+    write_depth_png,
+)
 
 
 def test_distances_read_back_in_centimetres(tmp_path: Path) -> None:
@@ -33,6 +40,19 @@ def test_distances_read_back_in_centimetres(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         read_distance(tmp_path / "depth.png"), [[1.23, 655, np.nan, np.nan], [0.5, 20, 3, 4]], rtol=1e-6
     )
+
+
+def test_planes_read_back_as_the_distances_that_they_are_of(tmp_path: Path) -> None:
+    height, width = 16, 32
+    v, u = np.mgrid[:height, :width]
+    rays = Equirectangular(width, height).rays(np.stack([u, v], axis=-1))
+    # The ground 2 m below, a wall 7 m to the right, and the sky.
+    planes = np.array([[0.0, 1.0, 0.0, 2.0], [1.0, 0.0, 0.0, 7.0]])
+    index = np.where(rays[..., 1] > 0.1, 0, np.where(rays[..., 0] > 0.2, 1, -1))
+    write_depth_planes(tmp_path / "depth.txt", planes, index)
+    along = np.einsum("hwi,hwi->hw", planes[index, :3], rays)
+    expected = np.where(index >= 0, planes[index, 3] / along, np.nan)
+    np.testing.assert_allclose(read_depth_planes(tmp_path / "depth.txt"), expected, rtol=1e-5)
 
 
 def test_more_planes_than_a_byte_numbers_are_refused() -> None:

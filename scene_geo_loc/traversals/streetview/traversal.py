@@ -159,7 +159,7 @@ class StreetViewTraversal:
     def virtual_summaries(self, distances_m: Sequence[float]) -> list[VirtualSummary]:
         """Returns how many virtual views at each distance are possible, and how much of them is empty.
 
-        It reads the depth maps, and no image.
+        It reads the depth maps, and no image.  Raises TraversalError where one cannot be read.
         """
         read = [
             (panorama, None if panorama.depth is None else read_distance(panorama.depth))

@@ -49,6 +49,7 @@ from scene_geo_loc.depth.lidar_views import choose_window, lidar_views
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.networks.runtime.extractor import has_contrast
 from scene_geo_loc.traversals.frame import Frame, Traversal
+from scene_geo_loc.traversals.holes import without_holes
 from scene_geo_loc.traversals.skipped import Skipped
 
 KIND = "folder of posed images"
@@ -203,9 +204,12 @@ def _write(
     for source, traversal in enumerate(traversals):
         for frame, depth_m in _with_depth(traversal):
             done += 1
-            if frame.T_map_camera is None or not has_contrast(frame.image):
+            if frame.T_map_camera is None or not has_contrast(frame.image, frame.visible):
                 continue
-            image, of_image, camera = undistorted(frame.image, depth_m, frame.camera, size)
+            pixels = frame.image
+            if frame.visible is not None:  # lest the outlines of holes are learned
+                pixels = without_holes(pixels, frame.visible)
+            image, of_image, camera = undistorted(pixels, depth_m, frame.camera, size)
             images.append(image)
             depth.append(of_image.astype(np.float16))
             K = (camera.fx, camera.fy, camera.cx, camera.cy)

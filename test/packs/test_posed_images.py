@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,22 @@ def test_images_have_the_size_asked_for_and_their_camera_with_them(tmp_path: Pat
     np.testing.assert_allclose(images.T_map_camera[3], at(1.5))
     small = CAMERA.resized(40, 30)
     np.testing.assert_allclose(images.K[0], [small.fx, small.fy, small.cx, small.cy])
+
+
+def test_holes_of_images_are_filled(tmp_path: Path) -> None:
+    class Masked(Walk):
+        def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
+            for frame in super().frames(pass_over):
+                visible = np.ones((60, 80), bool)
+                visible[20:40, 20:60] = False
+                yield replace(
+                    frame,
+                    image=np.full((60, 80, 3), np.uint8(9)) + visible[..., None] * frame.image,
+                    visible=visible,
+                )
+
+    hole = packed(tmp_path, Masked()).images[:, 12:18, 14:26]
+    assert 60 < hole.mean() < 200  # as the noise around
 
 
 def test_what_was_made_is_opened_again_and_others_are_refused(tmp_path: Path) -> None:

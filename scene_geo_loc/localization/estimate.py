@@ -45,6 +45,13 @@ class LocalizerSettings(BaseModel):
         description="keyframes found by descriptor, of which the best remain after a comparison of where "
         "things are in the image; 0: not compared",
     )
+    co_similarity: float = Field(
+        default=1.0,
+        ge=0,
+        le=10,
+        description="weight of a retrieved keyframe's support by others around it that look like it and like "
+        "the image, which come in where they were not retrieved; 0: none",
+    )
     sequence_images: int = Field(
         default=5,
         ge=1,
@@ -187,6 +194,7 @@ class Candidate:
         agreement: share of the query's cells that match this keyframe's and lie alike, see
             `place_check.agreement`; 0 where it was not compared.
         votes: sum of the votes of the images before, see `sequence_votes`; 0 where there are none.
+        support: weighted votes for the keyframes co-similar to it, see `CoSimilarity.support`.
         rerank_inliers: inliers of a pose found from a subset of the features, which candidates are
             re-ranked by.
         matches: number of matches that a pose can be solved from.
@@ -197,14 +205,15 @@ class Candidate:
     similarity: float
     agreement: float = 0.0
     votes: float = 0.0
+    support: float = 0.0
     rerank_inliers: int = 0
     matches: int = 0
     inliers: int = 0
 
     @property
     def score(self) -> float:
-        """Similarity, agreement and votes, by which retrieval orders the keyframes."""
-        return self.similarity + self.agreement + self.votes
+        """Similarity, agreement, votes and support, by which retrieval orders the keyframes."""
+        return self.similarity + self.agreement + self.votes + self.support
 
     @property
     def inlier_ratio(self) -> float:

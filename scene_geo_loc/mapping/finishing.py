@@ -27,8 +27,10 @@ from numpy.typing import NDArray
 from scene_geo_loc import __version__
 from scene_geo_loc.core.parallel import ReadAhead
 from scene_geo_loc.core.progress import ProgressCallback
+from scene_geo_loc.mapping.co_similarity import CoSimilarity
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.map_info import (
+    CO_SIMILARITY,
     DESCRIPTOR,
     FILES,
     FORMAT,
@@ -102,12 +104,17 @@ def complete_map(
     words = extractor.descriptor if isinstance(extractor.descriptor, VisualWords) else None
     if words is None:
         descriptors = _describe(partial, extractor, lambda done: on_progress(done, total))
-        DescriptorIndex.build(descriptors).write(folder / INDEX)
+        index: DescriptorIndex | InvertedFile = DescriptorIndex.build(descriptors)
+        index.write(folder / INDEX)
     else:
         descriptions = _describe_by_words(
             partial, words, description["source"], lambda done: on_progress(done, total)
         )
-        InvertedFile.build(descriptions, words.size).write(folder / WORD_INDEX)
+        index = InvertedFile.build(descriptions, words.size)
+        index.write(folder / WORD_INDEX)
+    CoSimilarity.of(index, np.stack([record.T_map_camera for record in partial.records])).save(
+        folder / CO_SIMILARITY
+    )
     save_network(extractor.network, folder / "network.safetensors", dict(provenance))
     if extractor.descriptor is None:
         _write_place_cells(partial, extractor)

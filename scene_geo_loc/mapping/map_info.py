@@ -63,6 +63,8 @@ INDEX = "index.faiss"
 """The index of the descriptors of other maps."""
 PLACE_CELLS, PLACE_AXES = "place_cells.npy", "place_axes.safetensors"
 """Signs of the late map's cells of each keyframe, and the axes that they are along."""
+CO_SIMILARITY = "co_similarity.safetensors"
+"""Keyframes that look alike and are near each other, see `CoSimilarity`; older maps have none."""
 ARRAYS = ("local_features.npy", "depth.npy")
 KEYFRAMES, THUMBNAILS = "keyframes.parquet", "thumbnails.bin"
 FILES = (KEYFRAMES, *ARRAYS, INDEX, THUMBNAILS, "network.safetensors")
@@ -76,6 +78,7 @@ OPTIONAL_FILES = (
     PLACE_AXES,
     *USER_NETWORKS,
     *VISUAL_WORDS,
+    CO_SIMILARITY,
 )
 """Files of some maps."""
 READ_WHOLE = (
@@ -86,6 +89,7 @@ READ_WHOLE = (
     PLACE_AXES,
     *USER_NETWORKS,
     *VISUAL_WORDS,
+    CO_SIMILARITY,
 )
 """Files that are read whole when a map is opened to localize; of the others some rows are read by a query."""
 WORK = "work"

@@ -33,6 +33,7 @@
 | descriptor.safetensors | a user's network that made the descriptors; only where there is one |
 | vocabulary.safetensors | visual words that made the descriptors, of maps with such |
 | word_index.safetensors | the index over these descriptors, in place of index.faiss, see `InvertedFile` |
+| co_similarity.safetensors | keyframes that look alike and are near each other; older maps have none |
 | pair_matcher.safetensors | a user's network that matches keypoints; only where there is one |
 
 local_features.npy of uint8 is (N, F, C/2): two numbers a byte, the first in the lower four bits, plus 8.
@@ -56,8 +57,10 @@ from scene_geo_loc.core.errors import MapError, reason_of
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.geometry.rotation import matrix_of_quaternion
+from scene_geo_loc.mapping.co_similarity import CoSimilarity
 from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.map_info import (
+    CO_SIMILARITY,
     DESCRIPTOR,
     FORMAT,
     INDEX,
@@ -249,6 +252,7 @@ class ReferenceMap(AnyMap):
         depth: (N, F) float16 metres, memory-mapped.
         depth_sigma: (N, F) float16 relative standard deviations, memory-mapped; None where depth is exact.
         place_cells: (N, P, A/8) uint8, see `PlaceCells.bits`, memory-mapped; None where the map has none.
+        co_similarity: keyframes that look alike and are near each other; None where the map has none.
     """
 
     def __init__(self, path: Path, info: MapInfo) -> None:
@@ -265,6 +269,9 @@ class ReferenceMap(AnyMap):
         self.depth_sigma = _array(path / "depth_sigma.npy") if has_sigma else None
         has_cells = {PLACE_CELLS, PLACE_AXES} <= info.files.keys()
         self.place_cells = _array(path / PLACE_CELLS) if has_cells else None
+        self.co_similarity = None
+        if CO_SIMILARITY in info.files:
+            self.co_similarity = CoSimilarity.read(path / CO_SIMILARITY, info.keyframes)
         self._check_features()
 
     @classmethod

@@ -71,11 +71,17 @@ METHODS = (
             min_precise_ratio=0.0,
             min_coverage=0.0,
             min_similarity=-1.0,
+            co_similarity=0.0,
             sequence_images=1,
         ),
     ),
-    Method("pooled", LocalizerSettings(compared=0, retrieved=5, final_fit=False, sequence_images=1)),
-    Method("pooled, refined", LocalizerSettings(compared=0, retrieved=5, sequence_images=1)),
+    Method(
+        "pooled",
+        LocalizerSettings(compared=0, retrieved=5, co_similarity=0.0, final_fit=False, sequence_images=1),
+    ),
+    Method(
+        "pooled, refined", LocalizerSettings(compared=0, retrieved=5, co_similarity=0.0, sequence_images=1)
+    ),
     Method("re-ranked, pooled, refined", LocalizerSettings(sequence_images=1)),
 )
 """Methods of single images, from the paper's rule to the package's default, each compared with the last."""

@@ -27,11 +27,15 @@ from scene_geo_loc.localization.estimate import Candidate, LocalizerSettings, Po
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, KeyframeVotes, sequence_votes
 from scene_geo_loc.localization.retrieval.place_check import agreement
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
+from scene_geo_loc.mapping.co_similarity import CoSimilarity
 from scene_geo_loc.mapping.map_info import PLACE_AXES
 from scene_geo_loc.mapping.place_cells import PlaceCells
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
+
+EXPANDED = 5
+"""Number of the best keyframes whose co-similar ones are candidates too."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +100,44 @@ class Retriever:
         agreements = self._agreements(features, keyframes, settings)
         scores = similarities + agreements
         votes = KeyframeVotes.of(keyframes, scores)
+        support = np.zeros(len(keyframes))
+        if settings.co_similarity > 0 and (graph := self._map.co_similarity) is not None:
+            best_first = keyframes[np.argsort(-scores, kind="stable")]
+            added, more = self._around(best_first, features.global_descriptor, graph, among)
+            keyframes, similarities = np.append(keyframes, added), np.append(similarities, more)
+            agreements = np.append(agreements, np.zeros(len(added)))
+            scores = similarities + agreements
+            support = settings.co_similarity * graph.support(keyframes, votes.keyframes, votes.votes)
         votes_before = sequence_votes(keyframes, T_base_camera, earlier(), self._map.T_map_camera)
-        ranked = np.argsort(-(scores + votes_before), kind="stable")[:count]
-        columns = (keyframes, similarities, agreements, votes_before)
+        ranked = np.argsort(-(scores + votes_before + support), kind="stable")[:count]
+        columns = (keyframes, similarities, agreements, votes_before, support)
         rows = zip(*(column[ranked].tolist() for column in columns), strict=True)
         return Retrieval([Candidate(*row) for row in rows], votes)
+
+    def _around(
+        self,
+        best_first: NDArray[np.int64],
+        descriptor: NDArray[np.float32],
+        graph: CoSimilarity,
+        among: NDArray[np.int64] | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Returns keyframes co-similar to the best ones that were not retrieved, and their similarities.
+
+        Args:
+            best_first: the retrieved keyframes.
+            descriptor: (D,) of the image.
+            graph: co-similarity of the map.
+            among: the keyframes that may be returned; None: all.
+        """
+        neighbours = [graph.neighbours(int(keyframe))[0] for keyframe in best_first[:EXPANDED]]
+        added = np.setdiff1d(np.concatenate(neighbours), best_first)
+        if among is not None:
+            added = np.intersect1d(added, among)
+        similarities = np.zeros(len(added))
+        if len(added):
+            found, cosines = self._map.index.search(descriptor, len(added), added)
+            similarities[np.searchsorted(added, found)] = cosines  # others share no word with the image
+        return added, similarities
 
     def _agreements(
         self, features: SceneFeatures, keyframes: NDArray[np.int64], settings: LocalizerSettings

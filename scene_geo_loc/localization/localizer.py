@@ -60,6 +60,7 @@ from scene_geo_loc.localization.second_look import SecondLook
 from scene_geo_loc.localization.solution import Solution, all_of, by_camera, by_candidate, propose
 from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH, rerank_inliers
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframe, StoredKeyframes
+from scene_geo_loc.localization.surroundings import Surroundings
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.verification.verifier import RIVAL_SIMILARITY, Limits, Verifier
 from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -163,6 +164,7 @@ class Localizer(PoseLocalizer):
         limits = Limits.of(self.settings, self.matcher, reference_map)
         self.verifier = Verifier(reference_map, self.matcher, limits, self._max_error_px, self._block_px)
         self._reading_size = lru_cache(CAMERAS)(self._choose_size)
+        self._surroundings = Surroundings(self) if reference_map.info.geo_tags is not None else None
         self._second_look = SecondLook(self, self.settings.second_look_share)
 
     @classmethod
@@ -232,14 +234,14 @@ class Localizer(PoseLocalizer):
     def localize_keyframe(self, keyframe: int, others: Sequence[int]) -> PoseEstimate:
         """Estimates the pose of a keyframe from its stored features and some other keyframes.
 
-        The covariance is by the residuals alone, without the accuracy of the map, which is measured so.
+        The covariance is by the residuals and the geo-tags, without the map's accuracy, which is measured so.
         """
         features = self._keyframes.all_features(keyframe).features
         camera = self.map.camera_of(keyframe).resized(*self._input_size)
         query = QueryMatches(np.eye(4), camera, [Candidate(other, 1.0) for other in others])
-        query.matches = self._match(features, others, query.input_size)
+        query.matches = self.match(features, others, query.input_size)
         query.blocks = block_count(features.pixels, self._block_px)
-        return self.verifier.verify(self._solve([query]), [query], RESIDUALS_ONLY)
+        return self.verifier.verify(self.solve([query]), [query], RESIDUALS_ONLY)
 
     def points_of(self, keyframe: int) -> NDArray[np.float64]:
         """Returns the points (N, 3) in the map of a keyframe's features whose depth is known."""
@@ -269,8 +271,13 @@ class Localizer(PoseLocalizer):
             estimate = PoseEstimate(Status.LOST, rejection=queries[0].rejection)
         else:
             with stopwatch.step("solve"):
-                solution = self._solve(queries)
+                solution = self.solve(queries)
                 estimate = self.verifier.verify(solution, queries)
+            if self._surroundings is not None and estimate.rejection is not None:
+                with stopwatch.step("surroundings"):
+                    confirmed = self._surroundings.search(solution, queries)
+                if confirmed is not None:
+                    estimate, solution, queries = confirmed
             inliers = [np.zeros(len(query.matches), bool) for query in queries]
             if solution is not None:
                 inliers = solution.inliers
@@ -329,7 +336,7 @@ class Localizer(PoseLocalizer):
         if query.rejection is not None:
             return query
         with stopwatch.step("detect"):
-            local = self.matcher.extract(image.image, features)
+            local = query.features = self.matcher.extract(image.image, features)
             pixels = resized_pixels(local.pixels, self._input_size, query.input_size)
             query.blocks = min(
                 block_count(pixels, self._block_px), blocks_of(*self._input_size, self._block_px)
@@ -338,14 +345,14 @@ class Localizer(PoseLocalizer):
             self._rerank(local, query)
         with stopwatch.step("match"):
             best = query.candidates[: self.settings.candidates]
-            query.matches = self._match(local, [candidate.keyframe for candidate in best], query.input_size)
+            query.matches = self.match(local, [candidate.keyframe for candidate in best], query.input_size)
         return query
 
     def _rerank(self, local: LocalFeatures, query: QueryMatches) -> None:
         """Orders the candidates by their inliers among matches of a subset of the features, most first.
 
         One pose is searched for all candidates together, as all of them show the place if retrieval is right.
-        If it passes the checks, it counts the inliers, and it is the first pose of `_solve`.  Else a pose is
+        If it passes the checks, it counts the inliers, and it is the first pose of `solve`.  Else a pose is
         searched for each candidate.  Candidates below `MIN_RERANK_INLIERS` stay in their order, and
         so do all where no more are retrieved than are matched in full.
         """
@@ -354,7 +361,7 @@ class Localizer(PoseLocalizer):
         subset = self.matcher.rerank_subset
         few = LocalFeatures(local.pixels[subset], local.descriptors[subset])
         keyframes = [candidate.keyframe for candidate in query.candidates]
-        rough = replace(query, matches=self._match(few, keyframes, query.input_size, is_subset=True))
+        rough = replace(query, matches=self.match(few, keyframes, query.input_size, is_subset=True))
         solution = None
         if self.settings.refinement == "pooled":
             solution = self._first_pose(rough)
@@ -401,7 +408,7 @@ class Localizer(PoseLocalizer):
             return None
         return solution
 
-    def _match(
+    def match(
         self,
         query: LocalFeatures,
         keyframes: Sequence[int],
@@ -429,7 +436,7 @@ class Localizer(PoseLocalizer):
         pixels = resized_pixels(matches.query_pixels, self._input_size, input_size)
         return replace(matches, query_pixels=pixels)
 
-    def _solve(self, queries: Sequence[QueryMatches]) -> Solution | None:
+    def solve(self, queries: Sequence[QueryMatches]) -> Solution | None:
         """Returns the pose that most matches agree with (section 3.4).
 
         With the refinement "per_candidate", the paper's rule, a pose is solved from the matches of each

@@ -33,6 +33,7 @@ from scene_geo_loc.localization.pnp import CameraMatches, ideal_pixels
 from scene_geo_loc.localization.retrieval.image_sequence import KeyframeVotes
 from scene_geo_loc.localization.verification.lens_fit import LensFit
 from scene_geo_loc.localization.verification.rejection import Rejection
+from scene_geo_loc.matchers.features import LocalFeatures
 from scene_geo_loc.traversals.frame import Frame
 
 
@@ -111,6 +112,7 @@ class QueryMatches:
         first_T_map_base: pose of the base from a subset of the features of all candidates, if it passes the
             checks; else None.
         lens: fit of the focal length at the accepted pose, or None.
+        features: local features of the image, or None where it has none.
     """
 
     T_base_camera: Pose
@@ -122,6 +124,7 @@ class QueryMatches:
     votes: KeyframeVotes | None = None
     first_T_map_base: Pose | None = None
     lens: LensFit | None = None
+    features: LocalFeatures | None = None
 
     @property
     def input_size(self) -> tuple[int, int]:

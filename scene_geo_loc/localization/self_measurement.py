@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.geometry.lie import difference
 from scene_geo_loc.geometry.pose import position_error_m, rotation_error_deg
 from scene_geo_loc.localization.covariance import BEST_MAP_STD
+from scene_geo_loc.localization.geo_tag_errors import GeoTagErrors
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.mapping.map_info import LookAlikes, MapAccuracy
 from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -77,12 +78,16 @@ def measure_map(
 
 def _accuracy(localizer: Localizer) -> MapAccuracy | None:
     T_map_camera = localizer.map.T_map_camera
+    geo_tags = GeoTagErrors(localizer.map)
     errors, covariances = [], []
     for keyframe in evenly_spread(len(localizer.map), ASKED):
-        estimate = localizer.localize_keyframe(keyframe, _neighbours(T_map_camera, keyframe))
+        neighbours = _neighbours(localizer.map, keyframe)
+        if not neighbours:
+            continue
+        estimate = localizer.localize_keyframe(keyframe, neighbours)
         if estimate.covariance is not None and estimate.T_map_base is not None:
             errors.append(difference(T_map_camera[keyframe], estimate.T_map_base))
-            covariances.append(estimate.covariance)
+            covariances.append(estimate.covariance + geo_tags.of(keyframe))
     if len(errors) < MIN_LOCALIZED:
         return None
     stds = [
@@ -108,11 +113,16 @@ def _look_alikes(localizer: Localizer) -> LookAlikes | None:
     return LookAlikes(asked=asked, found=len(wrong), confidence=max(wrong, default=0.0)) if asked else None
 
 
-def _neighbours(T_map_camera: NDArray[np.float64], keyframe: int) -> list[int]:
-    """Returns the keyframes with the most similar poses, nearest first, without the keyframe itself."""
-    distance_m, angle_deg = _apart(T_map_camera, keyframe)
+def _neighbours(reference_map: ReferenceMap, keyframe: int) -> list[int]:
+    """Returns the keyframes with the most similar poses, nearest first.
+
+    Those with the keyframe's own geo-tag are left out, as they share its error: the other views of a
+    panorama agree with it, wherever it says that it is.
+    """
+    distance_m, angle_deg = _apart(reference_map.T_map_camera, keyframe)
     apart = distance_m + angle_deg / DEG_PER_M
-    return [int(k) for k in np.argsort(apart)[: CANDIDATES + 1] if k != keyframe][:CANDIDATES]
+    own = reference_map.tag_number == reference_map.tag_number[keyframe]
+    return [int(k) for k in np.argsort(apart) if not own[k]][:CANDIDATES]
 
 
 def _pairs_elsewhere(reference_map: ReferenceMap) -> Iterator[tuple[int, list[int]]]:

@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from scene_geo_loc.mapping.map_info import (
     WITHOUT_USER_NETWORKS,
     WORD_INDEX,
     FileRecord,
+    GeoTags,
     LookAlikes,
     MapAccuracy,
     MapInfo,
@@ -134,7 +135,8 @@ def complete_map(
     partial.close_files()
     info = MapInfo(
         format=FORMAT.name,
-        format_version=_version(description) if words is None else FORMAT.version,
+        format_version=_version(partial, description) if words is None else FORMAT.version,
+        geo_tags=_geo_tags(partial),
         **description,
         vocabulary=None if words is None else VocabularyRecord.of(words.fitted, vocabulary_file),
         keyframes=count,
@@ -149,11 +151,28 @@ def complete_map(
     return without_depth
 
 
-def _version(description: Mapping[str, Any]) -> int:
+def _version(partial: PartialMap, description: Mapping[str, Any]) -> int:
     """Returns the lowest version of the format that a map can be written as."""
-    if description["settings"].get("depth") in WITHOUT_DEPTH:
+    if partial.has_geo_tags or description["settings"].get("depth") in WITHOUT_DEPTH:
         return FORMAT.version
     return WITH_USER_NETWORKS if description["user_networks"] else WITHOUT_USER_NETWORKS
+
+
+def _geo_tags(partial: PartialMap) -> GeoTags | None:
+    """Returns the geo-tags of a map's keyframes; None where they have none."""
+    tags = {record.geo_tag: record for record in partial.records if record.geo_tag}
+    if not tags:
+        return None
+
+    def typical(values: Iterable[float | None]) -> float | None:
+        stated = [value for value in values if value is not None]
+        return float(np.sqrt(np.mean(np.square(stated)))) if stated else None
+
+    return GeoTags(
+        tags=len(tags),
+        position_std_m=typical(record.position_std_m for record in tags.values()),
+        heading_std_deg=typical(record.heading_std_deg for record in tags.values()),
+    )
 
 
 def keep_measurements(folder: Path, extractor: Extractor, measure: MeasureMap) -> None:

@@ -42,7 +42,7 @@ FORMAT = FileFormat(
 )
 """Format of maps.
 
-Version 5 is for another localizer than retrieval, for features without depth, or has visual words, and
+Version 5 is for another localizer than retrieval, for features without depth, visual words or geo-tags, and
 version 4 has a user's networks; a map without any of these is written as version 3, which older releases
 read.  Older versions can still be read: version 2, whose keyframes have the features of all cells and whose
 descriptors are stored twice, and version 1, which had only the matcher "encoder".
@@ -168,6 +168,28 @@ class MapAccuracy(BaseModel):
         )
 
 
+class GeoTags(BaseModel):
+    """Geo-tags that the keyframes of a map have their poses by, and the standard deviations that they state.
+
+    Attributes:
+        tags: number of tags.
+        position_std_m, heading_std_deg: root mean square of what they state; None where none does.
+    """
+
+    tags: int
+    position_std_m: float | None = None
+    heading_std_deg: float | None = None
+
+    def __str__(self) -> str:
+        stated = [
+            f"{value:.2g}{unit}"
+            for value, unit in ((self.position_std_m, " m"), (self.heading_std_deg, "°"))
+            if value is not None
+        ]
+        errors = f"state standard deviations of {' and '.join(stated)}" if stated else "state no errors"
+        return f"{self.tags} geo-tags {errors}"
+
+
 class LookAlikes(BaseModel):
     """Poses elsewhere in a map that its keyframes get where those of their own place are kept away.
 
@@ -208,6 +230,7 @@ class MapInfo(BaseModel):
         sources: what was taken from the source for each role, and what else there was; empty in maps of older
             releases and of sources that have one place for everything.
         accuracy: of its keyframes; None where it was not measured.
+        geo_tags: that the keyframes have their poses by; None where each has a pose of its own.
         look_alikes: places of the map that are taken for others; None where they were not looked for.
         georeference: place of the map on the Earth; None where it is not known.
         digest: SHA-256 of all the above, see `write_info`; None in maps of older releases.
@@ -233,6 +256,7 @@ class MapInfo(BaseModel):
     vocabulary: VocabularyRecord | None = None
     sources: list[SensorSource] = []
     accuracy: MapAccuracy | None = None
+    geo_tags: GeoTags | None = None
     look_alikes: LookAlikes | None = None
     georeference: Georeference | None = None
     digest: str | None = None
@@ -255,6 +279,13 @@ KEYFRAME_SCHEMA = pa.schema(
     ]
 )
 """The columns of keyframes.parquet; poses are T_map_camera."""
+GEO_TAG_FIELDS = [
+    pa.field("geo_tag", pa.string()),
+    pa.field("position_std_m", pa.float64()),
+    pa.field("heading_std_deg", pa.float64()),
+]
+"""Further columns where keyframes have their poses by geo-tags; keyframes of one tag share its error."""
+TAGGED_KEYFRAME_SCHEMA = pa.schema([*KEYFRAME_SCHEMA, *GEO_TAG_FIELDS])
 
 
 def sha256_of(path: Path, after_block: Callable[[], None] = lambda: None) -> str:
@@ -273,7 +304,15 @@ def sha256_of(path: Path, after_block: Callable[[], None] = lambda: None) -> str
 
 def write_info(folder: Path, info: MapInfo) -> None:
     """Writes `map.json` with a digest of its own contents."""
-    optional = ("user_networks", "vocabulary", "sources", "accuracy", "look_alikes", "georeference")
+    optional = (
+        "user_networks",
+        "vocabulary",
+        "sources",
+        "accuracy",
+        "geo_tags",
+        "look_alikes",
+        "georeference",
+    )
     unset = {"digest", *(name for name in optional if not getattr(info, name))}
     if info.localizer == RETRIEVAL:
         unset.add("localizer")

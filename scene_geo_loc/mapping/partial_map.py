@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,14 @@ from scene_geo_loc.core.parallel import ReadAhead
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, to_quaternion
-from scene_geo_loc.mapping.map_info import KEYFRAME_SCHEMA, KIND, WORK, check_replaceable_map
+from scene_geo_loc.mapping.map_info import (
+    GEO_TAG_FIELDS,
+    KEYFRAME_SCHEMA,
+    KIND,
+    TAGGED_KEYFRAME_SCHEMA,
+    WORK,
+    check_replaceable_map,
+)
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.features import LocalFeatures
 from scene_geo_loc.matchers.storage import FeatureStorage, FittedStorage, Rows
@@ -58,12 +65,24 @@ class KeyframeRecord:
     depth_source: str
     thumbnail_offset: int = 0
     thumbnail_bytes: int = 0
+    geo_tag: str = ""
+    position_std_m: float | None = None
+    heading_std_deg: float | None = None
 
     @classmethod
     def of(cls, frame: Frame, depth_source: str) -> KeyframeRecord:
         """Returns the record of a frame with a known pose."""
         assert frame.T_map_camera is not None
-        return cls(frame.stamp_ns, frame.T_map_camera, frame.camera, frame.name, depth_source)
+        record = cls(frame.stamp_ns, frame.T_map_camera, frame.camera, frame.name, depth_source)
+        tag = frame.geo_tag
+        if tag is None:
+            return record
+        return replace(
+            record,
+            geo_tag=tag.name,
+            position_std_m=tag.position_std_m,
+            heading_std_deg=tag.heading_std_deg,
+        )
 
 
 def _encode(record: KeyframeRecord) -> dict[str, Any]:
@@ -111,6 +130,11 @@ class PartialMap:
     def records(self) -> list[KeyframeRecord]:
         """The keyframes so far."""
         return self._journal.records
+
+    @property
+    def has_geo_tags(self) -> bool:
+        """True if keyframes have their poses by geo-tags."""
+        return any(record.geo_tag for record in self.records)
 
     def begin(
         self, begun_with: dict[str, Any], extractor: Extractor, matcher: Matcher, *, refines_depth: bool
@@ -309,12 +333,12 @@ class PartialMap:
             [record.thumbnail_offset for record in self.records],
             [record.thumbnail_bytes for record in self.records],
         ]
-        arrays = [
-            pa.array(values, field.type) for values, field in zip(columns, KEYFRAME_SCHEMA, strict=True)
-        ]
-        pq.write_table(
-            pa.Table.from_arrays(arrays, schema=KEYFRAME_SCHEMA), self.folder / "keyframes.parquet"
-        )
+        schema = KEYFRAME_SCHEMA
+        if self.has_geo_tags:
+            schema = TAGGED_KEYFRAME_SCHEMA
+            columns += [[getattr(record, field.name) for record in self.records] for field in GEO_TAG_FIELDS]
+        arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), self.folder / "keyframes.parquet")
         return cameras
 
     def close(self) -> None:

@@ -17,7 +17,7 @@
 | file | contents |
 |---|---|
 | map.json | version, map frame, cameras, provenance, size and SHA-256 of each file, digest of its own |
-| keyframes.parquet | one row per keyframe: stamp, pose, camera, name, source of depth, place of thumbnail |
+| keyframes.parquet | one row per keyframe: stamp, pose, camera, name, source of depth, thumbnail, geo-tag |
 | index.faiss | the index over the (N, D) unit global descriptors, which holds them as float16 |
 | local_features.npy | the directions of F features; see `FeatureStorage.arrays` and below |
 | cells.npy | (N, F) uint16, cells of the features, row by row; matcher "encoder" only, not in versions 1, 2 |
@@ -72,6 +72,7 @@ from scene_geo_loc.mapping.map_info import (
     PLACE_CELLS,
     READ_WHOLE,
     RETRIEVAL,
+    TAGGED_KEYFRAME_SCHEMA,
     THUMBNAILS,
     VOCABULARY,
     WORD_INDEX,
@@ -116,9 +117,15 @@ class AnyMap:
             # `read_table` would load Arrow's data sets as well, 14 MB that a node does not need.
             with pq.ParquetFile(path / KEYFRAMES) as file:
                 table = file.read()
-        if not table.schema.equals(KEYFRAME_SCHEMA):
+        if not table.schema.equals(KEYFRAME_SCHEMA) and not table.schema.equals(TAGGED_KEYFRAME_SCHEMA):
             raise MapError(f"{path / KEYFRAMES} has other columns than a map of this format: build it again.")
         column = {name: table[name].to_numpy() for name in table.column_names if name != "name"}
+        self.tag_number: NDArray[np.int64] = np.arange(len(table))
+        self.tag_std = np.zeros((len(table), 2))
+        if "geo_tag" in column:
+            self.tag_number = np.unique(column["geo_tag"].astype(str), return_inverse=True)[1].ravel()
+            stated = [column["position_std_m"], np.radians(column["heading_std_deg"])]
+            self.tag_std = np.nan_to_num(np.stack(stated, axis=1).astype(np.float64))
         self.stamps_ns: NDArray[np.int64] = column["stamp_ns"]
         self.camera_index: NDArray[np.int32] = column["camera"]
         self.names = table["name"]
@@ -247,6 +254,10 @@ class ReferenceMap(AnyMap):
     """Keyframes of a place with their poses, descriptors, local features and depth.
 
     Attributes:
+        tag_number: (N,) number of the geo-tag that each keyframe has its pose by; those of one tag share its
+            error.  Keyframes with poses of their own have a number each.
+        tag_std: (N, 2) standard deviations that the tags state of position and heading, metres and radians; 0
+            where they state none.
         index: search over the global descriptors.
         features: arrays of the matcher (N, ...) by name, memory-mapped.
         depth: (N, F) float16 metres, memory-mapped.

@@ -30,6 +30,21 @@ from scene_geo_loc.traversals.subset import Subset
 
 
 @dataclass(frozen=True)
+class GeoTag:
+    """The geo-tag that the pose of a frame is by; frames of one tag share its error.
+
+    Attributes:
+        name: name of the tag in its source, such as the panorama's.
+        position_std_m: standard deviation of its position along each axis; None where unknown.
+        heading_std_deg: standard deviation of its heading; None where unknown.
+    """
+
+    name: str
+    position_std_m: float | None = None
+    heading_std_deg: float | None = None
+
+
+@dataclass(frozen=True)
 class Frame:
     """An image of a traversal with its camera, pose and depth.
 
@@ -45,6 +60,7 @@ class Frame:
             where the source has none.
         visible: mask (H, W) of the pixels that show the scene, or None where all do.  The others give no
             features and no depth, whatever the image has there.
+        geo_tag: tag that the pose is by, or None where each frame has a pose of its own.
     """
 
     stamp_ns: int
@@ -55,6 +71,7 @@ class Frame:
     name: str = ""
     T_odom_camera: Pose | None = None
     visible: NDArray[np.bool_] | None = None
+    geo_tag: GeoTag | None = None
 
 
 @dataclass(frozen=True)

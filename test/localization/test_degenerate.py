@@ -61,7 +61,7 @@ def judge(localizer: Localizer, pixels: np.ndarray, depth: np.ndarray | None = N
         pixels, np.zeros(len(pixels), np.int64), pixels, points, 0 * points, np.zeros(len(pixels), bool)
     )
     queries = [QueryMatches(np.eye(4), camera, [Candidate(0, 0.9)], matches, blocks=48)]
-    return localizer.verifier.verify(localizer._solve(queries), queries)
+    return localizer.verifier.verify(localizer.solve(queries), queries)
 
 
 def refused(estimate: PoseEstimate, *kinds: RejectionKind) -> bool:

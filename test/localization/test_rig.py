@@ -86,7 +86,7 @@ def test_a_rig_whose_inliers_lie_in_one_spot_of_each_image_is_rejected(localizer
         row = np.zeros(200, np.int64)
         matches = Matches(pixels, row, pixels, points, 0 * points, np.zeros(200, bool))
         queries.append(QueryMatches(mount, camera, [Candidate(0, 0.9)], matches, blocks=12))
-    estimate = localizer.verifier.verify(localizer._solve(queries), queries)
+    estimate = localizer.verifier.verify(localizer.solve(queries), queries)
     assert estimate.kind is RejectionKind.INLIER_SPREAD
     assert estimate.covariance is None
 

@@ -52,6 +52,7 @@ def info(map_folder: MapFolder) -> None:
         "settings": ", ".join(f"{key} {value}" for key, value in record.settings.items()),
         "skipped": str(Skipped(record.skipped)) or "nothing",
         "accuracy": "not measured" if record.accuracy is None else str(record.accuracy),
+        "geo-tags": "none" if record.geo_tags is None else str(record.geo_tags),
         "look-alikes": "not looked for" if record.look_alikes is None else str(record.look_alikes),
         "datum": "unknown" if record.georeference is None else str(record.georeference),
         "network": record.network_digest[:16],

@@ -32,7 +32,8 @@ from scene_geo_loc.localization.covariance import (
     pose_covariance,
 )
 from scene_geo_loc.localization.estimate import Candidate, LocalizerSettings, PoseEstimate, Status
-from scene_geo_loc.localization.pnp import FIT_WIDTH, spread
+from scene_geo_loc.localization.geo_tag_errors import GeoTagErrors
+from scene_geo_loc.localization.pnp import FIT_WIDTH, CameraMatches, spread
 from scene_geo_loc.localization.query import QueryMatches
 from scene_geo_loc.localization.solution import Solution, propose
 from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH
@@ -125,6 +126,7 @@ class Verifier:
         self.limits = limits
         self._T_map_camera = reference_map.T_map_camera
         self._has_rays = reference_map.info.has_rays
+        self._geo_tag_errors = GeoTagErrors(reference_map)
         self._map_errors = MapErrors.of(reference_map.info.accuracy)
         self._confidence_model, self._input_size = model_of(matcher), matcher.input_size
         self._max_error_px, self._block_px = max_error_px, block_px
@@ -202,7 +204,9 @@ class Verifier:
                 RejectionKind.CONFIDENCE, estimate.confidence, self.limits.confidence
             )
             return
-        estimate.covariance = map_errors.added_to(by_residuals)
+        estimate.covariance = map_errors.added_to(by_residuals) + self._geo_tag_errors.covariance(
+            pose, self._near(solution, queries)
+        )
         if len(cameras) == 1:
             estimate.covariance += self._doubt_of_lens(pose, queries[cameras[0]])
         estimate.status, estimate.T_map_base = Status.LOCALIZED, pose
@@ -342,10 +346,14 @@ class Verifier:
         self, solution: Solution, queries: Sequence[QueryMatches]
     ) -> NDArray[np.float64] | None:
         """Returns the covariance (6, 6) by the residuals of the matches near a pose, or None."""
+        near = self._near(solution, queries)
+        return pose_covariance(solution.T_map_base, near, self._block_px, RESIDUALS_ONLY)
+
+    def _near(self, solution: Solution, queries: Sequence[QueryMatches]) -> list[CameraMatches]:
+        """Returns the matches near a pose of the cameras that confirm it."""
         pose, limit = solution.T_map_base, FIT_WIDTH * self._max_error_px
         matches = [queries[i].geometry for i in solution.confirming(self.limits.inlier_ratio)]
-        near = [camera.where(camera.errors(pose) <= limit) for camera in matches]
-        return pose_covariance(pose, near, self._block_px, RESIDUALS_ONLY)
+        return [camera.where(camera.errors(pose) <= limit) for camera in matches]
 
     def _fit_lenses(self, T_map_base: Pose, queries: Sequence[QueryMatches]) -> None:
         """Sets the fit of the focal length of each camera that confirms a pose."""

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.folder import decoded
+from scene_geo_loc.traversals.frame import GeoTag
 from scene_geo_loc.traversals.streetview.depth_planes import SUFFIXES, read_depth_planes
 from scene_geo_loc.traversals.streetview.image_file import read_reduced
 
@@ -89,6 +90,11 @@ class Panorama:
     position_std_m: float | None = None
     heading_std_deg: float | None = None
     area: PanoramaArea | None = None
+
+    @property
+    def geo_tag(self) -> GeoTag:
+        """The tag that all views of the panorama have their poses by."""
+        return GeoTag(self.name, self.position_std_m, self.heading_std_deg)
 
 
 @dataclass(frozen=True)

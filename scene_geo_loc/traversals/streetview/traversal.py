@@ -236,6 +236,7 @@ class StreetViewTraversal:
                     taken.depth,
                     name,
                     visible=taken.visible,
+                    geo_tag=panorama.geo_tag,
                 )
             )
         return frames

@@ -60,7 +60,7 @@ from scene_geo_loc.localization.second_look import SecondLook
 from scene_geo_loc.localization.solution import Solution, all_of, by_camera, by_candidate, propose
 from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH, rerank_inliers
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframe, StoredKeyframes
-from scene_geo_loc.localization.surroundings import Surroundings
+from scene_geo_loc.localization.surroundings import LOOKED_AT, Surroundings
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.verification.verifier import RIVAL_SIMILARITY, Limits, Verifier
 from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -273,9 +273,9 @@ class Localizer(PoseLocalizer):
             with stopwatch.step("solve"):
                 solution = self.solve(queries)
                 estimate = self.verifier.verify(solution, queries)
-            if self._surroundings is not None and estimate.rejection is not None:
+            if self._surroundings is not None and estimate.kind in LOOKED_AT:
                 with stopwatch.step("surroundings"):
-                    confirmed = self._surroundings.search(solution, queries)
+                    confirmed = self._surroundings.verify(solution, queries)
                 if confirmed is not None:
                     estimate, solution, queries = confirmed
             inliers = [np.zeros(len(query.matches), bool) for query in queries]

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A second search where a pose is rejected: the keyframes around it, and around those that were retrieved.
+"""A second opinion on a rejected pose: the keyframes that see the same things from near it.
 
 Panoramas stand 10 to 50 m apart, so that one or two of the retrieved keyframes show the place and the others
 show none of it: a right pose has a low inlier ratio.  The keyframes around the pose, of the same panorama and
@@ -21,16 +21,17 @@ of its neighbours, show the place if the pose is right, and agree with it; if it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scene_geo_loc.geometry.pose import Pose, inverse, rotation_error_deg
+from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.estimate import Candidate, PoseEstimate, Status
 from scene_geo_loc.localization.query import QueryMatches
 from scene_geo_loc.localization.solution import Solution
+from scene_geo_loc.localization.verification.rejection import RejectionKind
 
 if TYPE_CHECKING:
     from scene_geo_loc.localization.localizer import Localizer
@@ -47,18 +48,23 @@ DEG_PER_M = 4.0
 STRICTER = 1.25
 """The inlier ratio that such a pose needs, as a multiple of that of a first one: more can agree by chance."""
 
+LOOKED_AT = frozenset(
+    {
+        RejectionKind.INLIERS,
+        RejectionKind.INLIER_RATIO,
+        RejectionKind.PRECISE_RATIO,
+        RejectionKind.COVERAGE,
+        RejectionKind.CONFIDENCE,
+    }
+)
+"""Rejections of poses for lack of support; more of it does not help against others."""
+
 MIN_INLIERS = 15
 """Least number of inliers of a pose whose surroundings are looked at."""
 
-PLACES = 4
-"""Most retrieved keyframes whose surroundings are looked at."""
-
-SAME_M = 10.0
-"""Keyframes that look the same way from less than this apart have the same surroundings."""
-
 
 class Surroundings:
-    """Searches for the pose of images whose first pose was rejected.
+    """Verifies rejected poses by the keyframes around them.
 
     Args:
         localizer: of a map of panoramas.
@@ -69,59 +75,25 @@ class Surroundings:
         self._T_map_camera = localizer.map.T_map_camera
         self._verifier = localizer.verifier.stricter(STRICTER * localizer.verifier.limits.inlier_ratio)
 
-    def search(
+    def verify(
         self, solution: Solution | None, queries: Sequence[QueryMatches]
     ) -> tuple[PoseEstimate, Solution, list[QueryMatches]] | None:
-        """Returns a pose that the keyframes around it confirm, with its solution and matches, or None.
+        """Returns the estimate by the keyframes around a pose, with its solution and matches.
+
+        Returns None where these confirm no pose.
 
         Args:
             solution: the pose that was rejected; None where none was found.
             queries: the images, with the candidates that were retrieved.
         """
-        if solution is not None and solution.count >= MIN_INLIERS:
-            confirmed = self._confirmed(solution.T_map_base, queries, is_pose=True)
-            if confirmed is not None:
-                return confirmed
-        for T_map_base in self._retrieved_places(queries):
-            confirmed = self._confirmed(T_map_base, queries, is_pose=False)
-            if confirmed is not None:
-                return confirmed
-        return None
-
-    def _retrieved_places(self, queries: Sequence[QueryMatches]) -> Iterator[Pose]:
-        """Yields poses of the base at the best retrieved keyframes, one of each place."""
-        rated = [(candidate, query) for query in queries for candidate in query.candidates]
-        rated.sort(key=lambda item: item[0].score, reverse=True)
-        taken: list[Pose] = []
-        for candidate, query in rated:
-            T = self._T_map_camera[candidate.keyframe]
-            if any(self._is_same(T, other) for other in taken):
-                continue
-            taken.append(T)
-            yield np.asarray(T @ inverse(query.T_base_camera))
-            if len(taken) == PLACES:
-                return
-
-    @staticmethod
-    def _is_same(T: Pose, other: Pose) -> bool:
-        return bool(
-            np.linalg.norm(T[:3, 3] - other[:3, 3]) < SAME_M and rotation_error_deg(T, other) < MAX_TURN_DEG
-        )
-
-    def _confirmed(
-        self, T_map_base: Pose, queries: Sequence[QueryMatches], is_pose: bool
-    ) -> tuple[PoseEstimate, Solution, list[QueryMatches]] | None:
-        """Returns what the keyframes around a pose confirm, or None.
-
-        Args:
-            is_pose: whether the pose is that of the images, rather than of a keyframe near it.
-        """
-        around = [self._matched_around(T_map_base, query, is_pose) for query in queries]
+        if solution is None or solution.count < MIN_INLIERS:
+            return None
+        around = [self._matched_around(solution.T_map_base, query) for query in queries]
         found = self._localizer.solve(around) if any(len(query.matches) for query in around) else None
         if found is None:
             return None
-        estimate = self._verifier.verify(found, around)
-        return (estimate, found, around) if estimate.status is Status.LOCALIZED else None
+        confirmed = self._verifier.verify(found, around)
+        return (confirmed, found, around) if confirmed.status is Status.LOCALIZED else None
 
     def keyframes_around(self, T_map_camera: Pose, count: int) -> list[int]:
         """Returns the keyframes that look the same way from near a pose, nearest first."""
@@ -132,7 +104,7 @@ class Surroundings:
         apart = distance_m[seen] + angle_deg[seen] / DEG_PER_M
         return [int(k) for k in seen[np.argsort(apart, kind="stable")][:count]]
 
-    def _matched_around(self, T_map_base: Pose, query: QueryMatches, is_pose: bool) -> QueryMatches:
+    def _matched_around(self, T_map_base: Pose, query: QueryMatches) -> QueryMatches:
         """Returns an image's matches with the keyframes around its camera's pose."""
         if query.features is None:
             return query
@@ -145,5 +117,5 @@ class Surroundings:
             query,
             candidates=[retrieved.get(k, Candidate(k, 0.0)) for k in keyframes],
             matches=self._localizer.match(query.features, keyframes, query.input_size),
-            first_T_map_base=T_map_base if is_pose else None,
+            first_T_map_base=T_map_base,
         )

@@ -170,7 +170,7 @@ def test_the_map_is_measured_by_other_tags(opened: ReferenceMap, monkeypatch: py
 
 
 @pytest.mark.slow
-def test_rejected_images_are_searched_around_what_was_retrieved(opened: ReferenceMap) -> None:
+def test_keyframes_around_a_pose_look_the_same_way(opened: ReferenceMap) -> None:
     localizer = Localizer(opened, device="cpu")
     surroundings = localizer._surroundings
     assert surroundings is not None

@@ -107,6 +107,52 @@ def test_errors_of_gps_that_cannot_be_are_refused(tmp_path: Path, gps: str, word
     assert words in refused(simulate(tmp_path / "bag", "--gps", gps))
 
 
+def test_panoramas_get_what_the_options_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scene_geo_loc.simulation.recordings import streetview
+    from scene_geo_loc.simulation.recordings.streetview_plan import (
+        ErrorShape,
+        StreetviewSettings,
+        TagErrors,
+    )
+
+    taken: list[StreetviewSettings] = []
+
+    def record(out: Path, settings: StreetviewSettings, **_: object) -> streetview.SetSummary:
+        taken.append(settings)
+        return streetview.SetSummary(28, 3)
+
+    monkeypatch.setattr(streetview, "simulate_streetview", record)
+    assert "28 panoramas, 3 of them" in simulate(tmp_path / "set", "--layout", "streetview").output
+    options = "--seams --no-depth --no-side-streets --tag-errors 2:1:uniform --spacing 18 --datum 1,2,3,4"
+    simulate(tmp_path / "set", "--layout", "streetview", "--condition", "snow", *options.split())
+    assert taken == [
+        StreetviewSettings(),
+        StreetviewSettings(
+            "snow",
+            spacing=18.0,
+            side_streets=False,
+            is_stitched=True,
+            depth=None,
+            tag_errors=TagErrors(2.0, 1.0, ErrorShape.UNIFORM),
+            datum=Datum(1.0, 2.0, 3.0, 4.0),
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--layout streetview --gps noise=1", "--gps cannot be used with --layout streetview"),
+        ("--spacing 10", "--spacing cannot be used with --layout bag"),
+        ("--layout streetview --tag-errors 1", "--tag-errors 1:"),
+        ("--layout streetview --tag-errors 1:2:round", "'round'"),
+        ("--layout streetview --depth-form jpeg", "choose one of png, planes"),
+    ],
+)
+def test_options_that_a_layout_does_not_have_are_refused(tmp_path: Path, options: str, words: str) -> None:
+    assert words in refused(simulate(tmp_path / "out", *options.split()))
+
+
 def test_a_simulator_without_its_ray_caster_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "embreex.mesh_construction", None)
     monkeypatch.delitem(sys.modules, "scene_geo_loc.simulation.rendering.rays", raising=False)

@@ -119,11 +119,22 @@ def read_index_file(path: Path) -> PanoramaIndex:
     text = read_text(path, "index of the panoramas")
     index = PanoramaIndex(path, [])
     for values in _csv_rows(path, text) if path.suffix == ".csv" else _features(path, text):
+        if not has_usable_time(values):
+            index.skipped.add(SkipReason.ROW_TIME_UNREADABLE, subject=path.name)
+            values = {**values, "time": None}
         try:
             index.rows.append(row_of(values))
         except (ValueError, TypeError, KeyError, OverflowError):
             index.skipped.add(SkipReason.ROW_DAMAGED, subject=path.name)
     return index
+
+
+def has_usable_time(values: Mapping[str, Any]) -> bool:
+    """Returns whether a row's time can be read, or it has none."""
+    try:
+        return values.get("time") in (None, "") or nanoseconds_of(values["time"]) >= 0
+    except (ValueError, TypeError, OverflowError):
+        return False
 
 
 def row_of(values: Mapping[str, Any]) -> IndexRow:
@@ -134,6 +145,8 @@ def row_of(values: Mapping[str, Any]) -> IndexRow:
         for name in ("altitude", "heading", "pitch", "roll", "position_std", "heading_std")
         if name in given
     }
+    if min(optional.get("position_std", 0.0), optional.get("heading_std", 0.0)) < 0:
+        raise ValueError("a negative standard deviation")
     if "time" in given:
         optional["time"] = nanoseconds_of(given["time"])
     if "depth" in given:
@@ -163,13 +176,18 @@ def write_index(path: Path, rows: Iterable[IndexRow]) -> None:
 def nanoseconds_of(time: Any) -> int:
     """Returns nanoseconds since 1970 of a time in nanoseconds or in ISO 8601, by default in UTC.
 
+    A month, as street-view services state it, is its first day.
+
     Raises ValueError or TypeError where it is no time between 1970 and 2225.
     """
     text = str(time).strip()
     if text.isdecimal():
         nanoseconds = int(text)
     else:
-        moment = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
+        # Python 3.10 knows neither Z nor other numbers of decimals.
+        text = re.sub(r"[Zz]$", "+00:00", text)
+        text = re.sub(r"\.(\d+)", lambda decimals: f".{decimals[1]:0<6.6}", text)
+        moment = datetime.fromisoformat(f"{text}-01" if re.fullmatch(r"\d{4}-\d{2}", text) else text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=timezone.utc)
         nanoseconds = (moment - _EPOCH) // timedelta(microseconds=1) * 1000

@@ -29,7 +29,10 @@ from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.folder import decoded
 from scene_geo_loc.traversals.frame import GeoTag
 from scene_geo_loc.traversals.streetview.depth_planes import SUFFIXES, read_depth_planes
-from scene_geo_loc.traversals.streetview.image_file import read_reduced
+from scene_geo_loc.traversals.streetview.image_file import TooLarge, read_header, read_reduced
+
+MAX_DEPTH_PIXELS = 2**26
+"""Most pixels of a depth map."""
 
 _SHAPE_TOLERANCE = 0.01
 """Relative difference of the width from twice the height of a whole panorama."""
@@ -133,20 +136,14 @@ def read_panorama_image(panorama: Panorama, width: int) -> PanoramaPixels:
     """
     area = panorama.area
     image = read_reduced(panorama.image, width, 1.0 if area is None else area.full_width / area.width)
-    visible = None
     if area is not None:
-        image, visible = _whole_sphere(image, area)
-    elif not is_whole_sphere(*image.shape[1::-1]):
+        return _whole_sphere(image, area, width)
+    if not is_whole_sphere(*image.shape[1::-1]):
         raise Incomplete(
             f"{panorama.image}: an image of {image.shape[1]} x {image.shape[0]} pixels is no whole panorama, "
             "which is twice as wide as high."
         )
-    if image.shape[1] > width:  # by area, lest fine texture alias
-        shape = (width, width // 2)
-        image = np.asarray(cv2.resize(image, shape, interpolation=cv2.INTER_AREA), np.uint8)
-        if visible is not None:
-            visible = cv2.resize(visible.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST) > 0
-    return PanoramaPixels(image, visible=visible)
+    return PanoramaPixels(_shrunk(image, width, width // 2))
 
 
 def read_distance(path: Path) -> NDArray[np.float32]:
@@ -154,7 +151,8 @@ def read_distance(path: Path) -> NDArray[np.float32]:
 
     The file is a PNG in centimetres, or planes and indices; see `depth_planes`.
 
-    Raises TraversalError where it cannot be read, and `Incomplete` where it is not twice as wide as high.
+    Raises TraversalError where it cannot be read, and its subclasses `Incomplete` where it is not twice as
+    wide as high, and `TooLarge`.
     """
     has_planes = path.suffix.lower() in SUFFIXES
     distance = read_depth_planes(path) if has_planes else _read_centimetres(path)
@@ -168,6 +166,12 @@ def read_distance(path: Path) -> NDArray[np.float32]:
 
 
 def _read_centimetres(path: Path) -> NDArray[np.float32]:
+    size = read_header(path).size
+    if size is not None and size[0] * size[1] > MAX_DEPTH_PIXELS:
+        raise TooLarge(
+            f"{path}: a depth map of {size[0]} x {size[1]} pixels, more than "
+            f"{MAX_DEPTH_PIXELS / 1e6:.0f} million."
+        )
     centimetres = decoded(path, cv2.IMREAD_UNCHANGED)
     if centimetres is None or centimetres.dtype != np.uint16 or centimetres.ndim != 2:
         raise TraversalError(f"{path}: a depth map should be a grey PNG of 16 bits in centimetres.")
@@ -176,17 +180,24 @@ def _read_centimetres(path: Path) -> NDArray[np.float32]:
     return distance
 
 
-def _whole_sphere(
-    image: NDArray[np.uint8], area: PanoramaArea
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Returns the image at its place in the whole sphere, and the mask of its pixels."""
-    scale = image.shape[1] / area.width
-    width = 2 * round(area.full_width * scale / 2)
+def _shrunk(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Returns an image of at most a width, averaged over areas, lest fine texture alias."""
+    if image.shape[1] <= width:
+        return image
+    size = (max(width, 1), max(height, 1))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _whole_sphere(image: NDArray[np.uint8], area: PanoramaArea, width: int) -> PanoramaPixels:
+    """Returns the image at its place in the whole sphere, which has at most `width` columns."""
+    width = min(width, 2 * round(area.full_width * image.shape[1] / area.width / 2))
+    scale = width / area.full_width
+    image = _shrunk(image, round(area.width * scale), round(area.height * scale))
     whole = np.zeros((width // 2, width, 3), np.uint8)
     visible = np.zeros((width // 2, width), np.bool_)
-    top = min(max(round(area.top * scale), 0), len(whole))
+    top = min(round(area.top * scale), len(whole))
     rows = image[: len(whole) - top]
     columns = (np.arange(image.shape[1]) + round(area.left * scale)) % width
     whole[top : top + len(rows), columns] = rows
     visible[top : top + len(rows), columns] = True
-    return whole, visible
+    return PanoramaPixels(whole, visible=visible)

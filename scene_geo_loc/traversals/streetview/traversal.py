@@ -257,6 +257,9 @@ class StreetViewTraversal:
             return pixels
         try:
             return replace(pixels, distance=read_distance(panorama.depth))
+        except TooLarge:
+            self._skipped.add(SkipReason.DEPTH_TOO_LARGE)
+            return pixels
         except Incomplete:
             self._skipped.add(SkipReason.DEPTH_INCOMPLETE)
             return pixels

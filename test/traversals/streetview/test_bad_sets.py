@@ -38,8 +38,9 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.traversals.frame import Traversal
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.skipped import SkipReason
-from scene_geo_loc.traversals.streetview import image_file
+from scene_geo_loc.traversals.streetview import image_file, panorama
 from scene_geo_loc.traversals.streetview.index import IndexRow, write_index
+from scene_geo_loc.traversals.streetview.panorama import Panorama, PanoramaArea, read_panorama_image
 
 CAMERA = "80x60@60"
 
@@ -125,6 +126,13 @@ def test_depth_is_left_out_where_it_cannot_be_used(tmp_path: Path, rows: list[In
     assert sum(frame.depth is not None for frame in traversal.frames()) == 1
 
 
+def test_a_depth_map_of_too_many_pixels_is_not_decoded(
+    tmp_path: Path, rows: list[IndexRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panorama, "MAX_DEPTH_PIXELS", 100)
+    assert read(tmp_path)[1] == {SkipReason.DEPTH_TOO_LARGE: 3}
+
+
 def test_images_without_a_row_are_counted(tmp_path: Path, rows: list[IndexRow]) -> None:
     write_image(tmp_path / "images/unlisted.png", coloured_panorama(64))
     assert read(tmp_path)[1] == {SkipReason.PANORAMA_WITHOUT_ROW: 1}
@@ -158,6 +166,13 @@ def test_an_image_must_be_a_whole_panorama_or_say_its_part(tmp_path: Path, rows:
     up = open_traversal(tmp_path, views=1, view_camera=CAMERA, view_pitch=90.0)
     assert len(list(up.frames())) == 1
     assert up.skipped.counts[SkipReason.VIEW_OUTSIDE] == 1
+
+
+def test_a_small_part_of_a_sphere_takes_no_more_memory_than_the_views_need(tmp_path: Path) -> None:
+    write_image(tmp_path / "part.jpg", coloured_panorama(64))
+    area = PanoramaArea(2**20, 2**19, 2**19, 2**18, 2, 1)
+    pixels = read_panorama_image(Panorama("part", tmp_path / "part.jpg", np.eye(4), 0, area=area), 512)
+    assert pixels.image.shape == (256, 512, 3)
 
 
 def test_an_image_that_is_no_panorama_is_left_out(tmp_path: Path, rows: list[IndexRow]) -> None:

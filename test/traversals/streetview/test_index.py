@@ -50,8 +50,8 @@ ROWS = st.builds(
     st.none() | st.integers(0, 8 * 10**18),
     st.lists(NAMES, max_size=3).map(tuple),
     st.none() | NAMES,
-    st.none() | NUMBERS,
-    st.none() | NUMBERS,
+    st.none() | st.floats(0, 100),
+    st.none() | st.floats(0, 100),
 )
 
 
@@ -94,6 +94,8 @@ def test_what_is_no_angle_is_refused(text: str) -> None:
 def test_times_are_iso_8601_or_nanoseconds() -> None:
     assert nanoseconds_of("2020-09-13T12:26:40Z") == 1_600_000_000 * 10**9
     assert nanoseconds_of("2020-09-13T14:26:40.25+02:00") == 1_600_000_000_250_000_000
+    assert nanoseconds_of("2020-09-13T12:26:40.123456789Z") == 1_600_000_000_123_456_000
+    assert nanoseconds_of("2020-09") == nanoseconds_of("2020-09-01T00:00:00+00:00")
     assert nanoseconds_of(" 1600000000000000001 ") == 1_600_000_000_000_000_001
     for wrong in ("yesterday", "1950-01-01", "9" * 25, "-5", ""):
         with pytest.raises(ValueError, match=r"range|Invalid|format"):
@@ -102,19 +104,23 @@ def test_times_are_iso_8601_or_nanoseconds() -> None:
 
 def test_damaged_rows_are_counted(tmp_path: Path) -> None:
     (tmp_path / "panoramas.csv").write_text(
-        "File;Latitude;Longitude;Heading\n"
-        "a.jpg;48,5;2,5;90\n"
+        "File;Latitude;Longitude;Heading;position_std;time\n"
+        "a.jpg;48,5;2,5;90;;yesterday\n"
         "b.jpg;48,5\n"
         ";48,5;2,5;90\n"
         "c.jpg;far;2,5;90\n"
         "d.jpg;48,5;2,5;east\n"
         "e.jpg;999;2,5;90\n"
+        "f.jpg;48,5;2,5;90;-1\n"
         "\n",
         encoding="utf-8-sig",
     )
     index = read_index(tmp_path)
     assert index.rows == [IndexRow("a.jpg", 48.5, 2.5, heading=90.0)]
-    assert index.skipped.counts == {"damaged rows of panoramas.csv": 5}
+    assert index.skipped.counts == {
+        "damaged rows of panoramas.csv": 6,
+        "times of panoramas.csv that cannot be read": 1,
+    }
 
 
 @pytest.mark.parametrize(

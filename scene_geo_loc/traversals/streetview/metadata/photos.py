@@ -26,13 +26,17 @@ from typing import Any
 
 from scene_geo_loc.traversals.skipped import SkipReason
 from scene_geo_loc.traversals.streetview.image_file import images_below, read_header
-from scene_geo_loc.traversals.streetview.index import IndexRow, PanoramaIndex, row_of
+from scene_geo_loc.traversals.streetview.index import IndexRow, PanoramaIndex, has_usable_time, row_of
 from scene_geo_loc.traversals.streetview.metadata.exif import exif_tag
 from scene_geo_loc.traversals.streetview.metadata.gpano import gpano_of
 from scene_geo_loc.traversals.streetview.metadata.services import ServiceRecord, records_in
 
 _MOST_BYTES = 256 * 2**20
 """Largest JSON file that is read."""
+
+_START = 2**16
+_NAMES = (b'"captured_at"', b'"compass_angle"', b'"MAPLatitude"', b'"sequence_index"', b'"sequenceIndex"')
+"""Bytes at the beginning of a file that decide whether it is read, and what has to be among them."""
 
 _FIRST = 8
 """Number of files in a folder that decide whether it has panoramas."""
@@ -41,13 +45,23 @@ _FIRST = 8
 def has_panoramas(folder: Path) -> bool:
     """Returns whether one of the first files in a folder is metadata of a service, or an image with GPano."""
     for path in islice(sorted(folder.glob("*.json")), _FIRST):
-        if next(records_in(_content(path)), None) is not None:
+        if _mentions_images(path) and next(records_in(_content(path)), None) is not None:
             return True
     for name in islice(images_below(folder), _FIRST):
         header = read_header(folder / name)
         if header.exif is not None and gpano_of(header).projection == "equirectangular":
             return True
     return False
+
+
+def _mentions_images(path: Path) -> bool:
+    """Returns whether the beginning of a file has names that services give to images' metadata."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START)
+    except OSError:
+        return False
+    return any(name in start for name in _NAMES)
 
 
 def read_photos(folder: Path) -> PanoramaIndex:
@@ -75,7 +89,8 @@ def read_photos(folder: Path) -> PanoramaIndex:
 def _row(folder: Path, name: str, record: ServiceRecord | None) -> IndexRow | None:
     """Returns the row of an image by its record, else by its tags; None where there is no position."""
     if record is not None and record.has_position:
-        return row_of({**record.values, "file": name})
+        time = record.values.get("time") if has_usable_time(record.values) else None
+        return row_of({**record.values, "file": name, "time": time})
     header = read_header(folder / name)
     exif = exif_tag(header.exif)
     if exif is None:

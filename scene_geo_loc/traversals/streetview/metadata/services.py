@@ -55,9 +55,9 @@ class ServiceRecord:
 
     @property
     def has_position(self) -> bool:
-        """Whether the columns make a row."""
+        """Whether the columns but the time make a row."""
         try:
-            row_of({**self.values, "file": "image"})
+            row_of({**self.values, "file": "image", "time": None})
         except (ValueError, TypeError, KeyError, OverflowError):
             return False
         return True

@@ -100,7 +100,7 @@ def spacing_table(results: StreetviewResults) -> Table:
         key=lambda one: one.spacing_m,
     )
     lines = [
-        [f"{one.spacing_m:g}", str(one.panoramas), f"{drive.drive}{_views(drive)}", *_our_cells(drive)]
+        [f"{one.spacing_m:.0f}", str(one.panoramas), f"{drive.drive}{_views(drive)}", *_our_cells(drive)]
         for one in sets
         for drive in results.find(set=one.name, method=PACKAGE)
     ]
@@ -340,7 +340,10 @@ def _cells(found: Continuity) -> list[str]:
 
 def _our_cells(drive: DriveResult) -> list[str]:
     ms = UNKNOWN if drive.ms is None else f"{drive.ms:.0f}"
-    return [*_cells(drive.continuity), _percent(drive.inside_95), ms]
+    localized, *numbers = _cells(drive.continuity)
+    if drive.dead_reckoned:
+        localized += f", {drive.dead_reckoned} dead-reckoned"
+    return [localized, *numbers, _percent(drive.inside_95), ms]
 
 
 def _tag(metres: float | None, degrees: float | None) -> str:

@@ -90,6 +90,23 @@ def room_map(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def wall_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The map of a pose regressor of the wall of `pose_place`."""
+
+    def build(path: Path) -> None:
+        from pose_place import PROTOCOL, WallTraversal, add_tiny_encoder
+
+        from scene_geo_loc.training.pose.run import train_pose
+        from scene_geo_loc.training.pose.systems import PoseSystem
+
+        with pytest.MonkeyPatch.context() as patch:
+            add_tiny_encoder(patch)
+            train_pose(WallTraversal(), path, PoseSystem.POSENET_LEARNED, PROTOCOL, device="cpu")
+
+    return made_once(tmp_path_factory, "wall_map", build)
+
+
+@pytest.fixture(scope="session")
 def cells_map(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reference map of the room whose features belong to cells, of a network without keypoints."""
 

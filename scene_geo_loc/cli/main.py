@@ -54,6 +54,7 @@ from scene_geo_loc.cli.train.depth import depth
 from scene_geo_loc.cli.train.descriptor import descriptor
 from scene_geo_loc.cli.train.encoder import encoder
 from scene_geo_loc.cli.train.keypoints import keypoints
+from scene_geo_loc.cli.train.pose import pose as train_pose
 from scene_geo_loc.cli.train.scene import scene
 from scene_geo_loc.cli.train.vocabulary import vocabulary
 from scene_geo_loc.cli.triplets import triplets
@@ -93,7 +94,7 @@ GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
     ),
     "train": (
         "Train networks, and fit vocabularies of visual words.",
-        (descriptor, depth, encoder, keypoints, scene, vocabulary),
+        (descriptor, depth, encoder, keypoints, train_pose, scene, vocabulary),
     ),
 }
 

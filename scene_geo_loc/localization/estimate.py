@@ -350,8 +350,8 @@ class PoseEstimate(Rejectable):
             np.sqrt(np.linalg.eigvalsh(self.covariance[part, part])[-1]) for part in (slice(3), slice(3, 6))
         )
         count = sum(len(camera.matches) for camera in self.cameras)
+        agreeing = f", {self.inliers} of {count} matches agree" if count else ""
         return (
             f"{self.status} at x {x:.2f} y {y:.2f} z {z:.2f} m, yaw {yaw_deg:.1f}°, "
-            f"±{100 * position_m:.1f} cm ±{np.degrees(rotation):.1f}°, "
-            f"{self.inliers} of {count} matches agree"
+            f"±{100 * position_m:.1f} cm ±{np.degrees(rotation):.1f}°{agreeing}"
         )

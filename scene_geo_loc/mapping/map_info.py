@@ -53,6 +53,8 @@ WITH_USER_NETWORKS = 4
 """Version of a map with a user's networks."""
 RETRIEVAL = "retrieval"
 """Localizer of maps of keyframes, see `localization.pose_localizer`."""
+POSE_REGRESSION = "pose_regression"
+"""Localizer of maps with a network that regresses poses."""
 DESCRIPTOR, PAIR_MATCHER = "descriptor.safetensors", "pair_matcher.safetensors"
 """Copies of a user's networks; one that detects keypoints is the matcher's file."""
 USER_NETWORKS = (DESCRIPTOR, PAIR_MATCHER)
@@ -61,6 +63,8 @@ VOCABULARY, WORD_INDEX = "vocabulary.safetensors", "word_index.safetensors"
 VISUAL_WORDS = (VOCABULARY, WORD_INDEX)
 INDEX = "index.faiss"
 """The index of the descriptors of other maps."""
+REGRESSOR = "regressor.safetensors"
+"""The network of a map for pose regression, which has no other file but keyframes.parquet."""
 PLACE_CELLS, PLACE_AXES = "place_cells.npy", "place_axes.safetensors"
 """Signs of the late map's cells of each keyframe, and the axes that they are along."""
 CO_SIMILARITY = "co_similarity.safetensors"
@@ -79,6 +83,7 @@ OPTIONAL_FILES = (
     *USER_NETWORKS,
     *VISUAL_WORDS,
     CO_SIMILARITY,
+    REGRESSOR,
 )
 """Files of some maps."""
 READ_WHOLE = (
@@ -90,6 +95,7 @@ READ_WHOLE = (
     *USER_NETWORKS,
     *VISUAL_WORDS,
     CO_SIMILARITY,
+    REGRESSOR,
 )
 """Files that are read whole when a map is opened to localize; of the others some rows are read by a query."""
 WORK = "work"

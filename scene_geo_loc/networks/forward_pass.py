@@ -39,6 +39,8 @@ LATE = (COARSE, SECOND)
 """Outputs that hold the late map of each part of the descriptor."""
 KEYPOINTS = "keypoint_scores"
 DEPTH, DEPTH_ERROR = "depth", "depth_error"
+FEATURES = "features"
+"""The one output of the graph of a pose regressor."""
 _OWN_DOMAINS = ("", "ai.onnx")
 AGAIN = "train or export the network again"
 

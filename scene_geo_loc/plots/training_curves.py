@@ -71,6 +71,32 @@ def write_training_curves(path: Path, records: Sequence[dict[str, Any]]) -> None
     write_aside(path, out.getvalue())
 
 
+def write_pose_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Draws the records of `log.jsonl` of a pose regressor as a PNG: loss above, errors below."""
+    out = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 5.6), layout="constrained")
+        above, below = figure.subplots(2, 1, sharex=True)
+        names = list(dict.fromkeys(name for record in records for name in record["losses"]))
+        for name, colour in zip(names, STEP_COLOURS, strict=False):
+            part = [record for record in records if name in record["losses"]]
+            losses = [record["losses"][name] for record in part]
+            above.plot([record["epoch"] for record in part], losses, color=colour, label=name)
+        epochs = [record["epoch"] for record in records]
+        for field, label, colour in (
+            ("position_m", "position, m", STEP_COLOURS[0]),
+            ("rotation_deg", "rotation, degrees", STEP_COLOURS[1]),
+        ):
+            below.plot(epochs, [record[field] for record in records], color=colour, label=label)
+        above.set(title="Loss in training")
+        below.set(title="Median errors of the validation", xlabel="epoch", yscale="log")
+        below.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for axes in (above, below):
+            axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        figure.savefig(out, format="png", dpi=130)
+    write_aside(path, out.getvalue())
+
+
 def write_depth_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
     """Draws the records of `log.jsonl` of a depth network as a PNG: loss above, correct depth below."""
     out = io.BytesIO()

@@ -42,6 +42,12 @@ class RejectionKind(str, Enum):
     OTHER_LENS = "other_lens"
     CONFIDENCE = "confidence"
     AMBIGUOUS = "ambiguous"
+    NOT_CALIBRATED = "not_calibrated"
+    FIELD_OF_VIEW = "field_of_view"
+    UNLIKE_TRAINING = "unlike_training"
+    UNCERTAIN_POSITION = "uncertain_position"
+    OFF_TRAINING = "off_training"
+    OFF_PRIOR = "off_prior"
     OFF_TRACK = "off_track"
     UNCONFIRMED = "unconfirmed"
     OTHER_PLACE = "other_place"
@@ -74,6 +80,16 @@ _SENTENCES = {
     RejectionKind.CONFIDENCE: "Probability that the pose is right {value:.3f} < {limit:.3f}.",
     RejectionKind.AMBIGUOUS: "Two places look like the image, at {detail}: {value:.0f} matches of a keyframe "
     "agree with the one pose, and {limit:.0f} with the other.",
+    RejectionKind.NOT_CALIBRATED: "No standard deviation tells right poses of the regressor from wrong ones: "
+    "train it with more images.",
+    RejectionKind.FIELD_OF_VIEW: "The camera sees {percent} < {limit_percent} of what the cameras of the "
+    "training saw.",
+    RejectionKind.UNLIKE_TRAINING: "Novelty of the image {value:.2f} > {limit:.2f}: its place or its light "
+    "was not in the training.",
+    RejectionKind.UNCERTAIN_POSITION: "Standard deviation of the position {value:.2f} m > {limit:.2f} m.",
+    RejectionKind.OFF_TRAINING: "Position {value:.1f} m > {limit:.1f} m from the nearest image of the "
+    "training.",
+    RejectionKind.OFF_PRIOR: "Position {value:.1f} m > {limit:.1f} m from the prior.",
     RejectionKind.OTHER_LENS: "The image looks as if taken with {value:.2f} times the focal length of its "
     "intrinsics: give those of the lens, and of the image as it is cropped and resized.",
     RejectionKind.OFF_TRACK: "Pose estimate {value:.1f} m from the predicted pose: one of the two is wrong.",

@@ -1,0 +1,287 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A pose regressor: features of an image to its pose, with the standard deviations that dropout shows.
+
+One safetensors file holds it, as a robot runs it:
+
+| part | contents |
+|---|---|
+| metadata `scene_geo_loc_regressor` | JSON: `Description` |
+| tensor `forward_pass.onnx` | image (1, H, W, 3) uint8 RGB to `features` (1, F), as ONNX, uint8 |
+| tensors `projection.*`, `hidden.*`, `output.*` | the head's layers, float16 or float32 |
+
+The head is evaluated in NumPy, several times with units of its layers left out at random (Gal and Ghahramani,
+"Dropout as a Bayesian approximation", ICML 2016; for poses Kendall and Cipolla, ICRA 2016).  The masks are
+fixed, so an image always gets the same answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from scene_geo_loc.core.atomic import write_aside
+from scene_geo_loc.core.errors import CheckpointError, reason_of
+from scene_geo_loc.core.regular_file import regular
+from scene_geo_loc.core.versioned import FileFormat
+from scene_geo_loc.geometry.lie import difference
+from scene_geo_loc.geometry.pose import Pose, make_pose
+from scene_geo_loc.geometry.rotation import matrix_of_quaternion, matrix_of_vector
+from scene_geo_loc.networks.forward_pass import FEATURES, IMAGE, check_graph
+
+FORMAT = FileFormat("scene_geo_loc pose regressor", 1, again="train it again", error=CheckpointError)
+METADATA_KEY = "scene_geo_loc_regressor"
+GRAPH = "forward_pass.onnx"
+LAYERS = ("projection", "hidden", "output")
+PLANAR_OUTPUTS, SPATIAL_OUTPUTS = 4, 7
+"""Numbers of a pose: x, y, cos and sin of the heading; or x, y, z and a quaternion x, y, z, w."""
+
+
+class Calibration(BaseModel):
+    """How far a regressor's uncertainty can be trusted, measured on images that it was not trained on.
+
+    The covariance of a pose is `scale` squared times that of the samples plus `floor` squared, each for
+    positions and for rotations.
+
+    Attributes:
+        images: number of images that it was measured on.
+        position_scale, rotation_scale: factors of the standard deviations of the samples.
+        position_floor_m, rotation_floor_deg: standard deviations along each axis that are added.
+        accepted_error_m: position error within which a pose counts as right.
+        max_std_m: largest standard deviation of a position that is accepted: of the images below it at least
+            95 % are right; None where there is no such limit, so that no pose is accepted.
+        max_novelty: largest novelty that is accepted, see `Regression`.
+        max_distance_m: largest distance of an accepted position from the nearest image of the training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: int
+    position_scale: float = Field(gt=0, allow_inf_nan=False)
+    rotation_scale: float = Field(gt=0, allow_inf_nan=False)
+    position_floor_m: float = Field(gt=0, allow_inf_nan=False)
+    rotation_floor_deg: float = Field(gt=0, allow_inf_nan=False)
+    accepted_error_m: float
+    max_std_m: float | None
+    max_novelty: float
+    max_distance_m: float
+
+
+class Description(BaseModel):
+    """Description of a regressor.
+
+    Attributes:
+        system: name of its system, see `training.pose.systems`.
+        encoder: name of the encoder that gives its features.
+        input_width, input_height: size of its input, pixels.
+        is_planar: whether it regresses x, y and heading only; height, pitch and roll are the means of the
+            training.
+        is_bayesian: whether the pose is the mean over the samples, else that without dropout.
+        has_variance: whether it infers the size of its errors as well (aleatoric uncertainty): the logarithms
+            of the expected error of the position, over `scale_m`, and of the rotation, radians.
+        dropout: probability that a unit is left out.
+        samples: number of samples.
+        centre: of the positions in the map, metres.
+        scale_m: of the positions: an output of 1 is as many metres.
+        level_rotation: (3, 3) rotation of a planar pose of heading 0; its columns are the camera's axes.
+        calibration: None until it is measured.
+        provenance: where the regressor comes from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str = FORMAT.name
+    format_version: int = FORMAT.version
+    system: str
+    encoder: str
+    input_width: int = Field(gt=0, le=4096)
+    input_height: int = Field(gt=0, le=4096)
+    is_planar: bool
+    is_bayesian: bool
+    has_variance: bool
+    dropout: float = Field(ge=0, lt=1)
+    samples: int = Field(ge=2, le=1000)
+    centre: tuple[float, float, float]
+    scale_m: float = Field(gt=0, allow_inf_nan=False)
+    level_rotation: list[list[float]]
+    calibration: Calibration | None = None
+    provenance: dict[str, Any] = {}
+
+    @property
+    def pose_outputs(self) -> int:
+        """Number of outputs that hold the pose."""
+        return PLANAR_OUTPUTS if self.is_planar else SPATIAL_OUTPUTS
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs, with the logarithms of the expected errors of position and rotation."""
+        return self.pose_outputs + (2 if self.has_variance else 0)
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Result of a regressor for an image, before anything is decided.
+
+    Attributes:
+        T_map_camera: the pose.
+        covariance: (6, 6) of the samples and of the inferred variances, not calibrated; order and axes as in
+            `PoseEstimate`.
+        novelty: how far the image's features are from those of the training: the share of their deviation
+            from the mean that lies outside of the directions in which those of the training vary.
+    """
+
+    T_map_camera: Pose
+    covariance: NDArray[np.float64]
+    novelty: float
+
+
+class Regressor:
+    """Regresses poses from features.
+
+    Attributes:
+        description: of the regressor.
+        graph: the forward pass as ONNX.
+        tensors: weights of the head by name.
+    """
+
+    def __init__(self, description: Description, graph: bytes, tensors: Mapping[str, NDArray]) -> None:
+        """Raises ValueError where the weights do not fit each other."""
+        self.description, self.graph, self.tensors = description, graph, dict(tensors)
+        self._weights = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
+        for name in LAYERS:
+            weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+            if weight.ndim != 2 or bias.shape != weight.shape[:1]:
+                raise ValueError(f"layer {name} has the shapes {weight.shape} and {bias.shape}")
+            if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+                raise ValueError(f"layer {name} has values that are not finite")
+        widths = [self._weights[f"{name}.weight"].shape for name in LAYERS]
+        if widths[1][1] != widths[0][0] or widths[2] != (description.outputs, widths[1][0]):
+            raise ValueError(f"the head's layers have the shapes {widths}")
+
+    @property
+    def size(self) -> int:
+        """Number of features."""
+        return int(self._weights["projection.weight"].shape[1])
+
+    @cached_property
+    def _masks(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Factors (S, D) and (S, H) of the units of the two layers with dropout."""
+        rng, kept = np.random.default_rng(0), 1 - self.description.dropout
+        units = (len(self._weights["projection.bias"]), len(self._weights["hidden.bias"]))
+        first, second = (
+            (rng.random((self.description.samples, count)) < kept).astype(np.float32) / np.float32(kept)
+            for count in units
+        )
+        return first, second
+
+    def regress(self, features: NDArray[np.float32]) -> Regression:
+        """Returns the pose of the features (F,) of an image."""
+        projected = self._projected(features)
+        first, second = self._masks
+        samples = self._head(projected * first, second)
+        poses = self._poses(samples)
+        mean = self._mean(poses) if self.description.is_bayesian else None
+        pose = self.pose(features) if mean is None else mean
+        apart = difference(pose, poses)
+        covariance = apart.T @ apart / len(apart)
+        if self.description.has_variance:
+            # Squares of the expected errors, shared by three axes.
+            position, rotation = np.exp(2 * np.clip(samples[:, -2:], -10, 10)).mean(axis=0) / 3
+            covariance += np.diag([position * self.description.scale_m**2] * 3 + [rotation] * 3)
+        return Regression(pose, covariance, self._novelty(features, projected))
+
+    def pose(self, features: NDArray[np.float32]) -> Pose:
+        """Returns the pose of features (F,) with all units, without anything else of `regress`."""
+        return np.asarray(self._poses(self._head(self._projected(features)[None], 1.0))[0])
+
+    def _projected(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        w = self._weights
+        return np.asarray(w["projection.weight"] @ features + w["projection.bias"], np.float32)
+
+    def _head(self, projected: NDArray[np.float32], kept: NDArray[np.float32] | float) -> NDArray[np.float64]:
+        """Returns the outputs (N, O) of projected features (N, D) and the factors of the hidden units."""
+        w = self._weights
+        hidden = np.maximum(projected @ w["hidden.weight"].T + w["hidden.bias"], 0) * kept
+        return np.asarray(hidden @ w["output.weight"].T + w["output.bias"], np.float64)
+
+    def _novelty(self, features: NDArray[np.float32], projected: NDArray[np.float32]) -> float:
+        # The rows of the projection are principal axes, scaled.
+        weight = self._weights["projection.weight"]
+        deviation = features - self._weights["mean"]
+        total = float(deviation @ deviation)
+        lengths = (weight * weight).sum(axis=1)
+        inside = float((projected**2 / np.maximum(lengths, 1e-30)).sum())
+        return float(np.sqrt(max(0.0, 1.0 - inside / max(total, 1e-30))))
+
+    def _poses(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns the poses (N, 4, 4) of outputs (N, ...)."""
+        description = self.description
+        T = np.tile(np.eye(4), (len(outputs), 1, 1))
+        T[:, :3, 3] = description.centre
+        if description.is_planar:
+            T[:, :2, 3] += outputs[:, :2] * description.scale_m
+            heading = np.arctan2(outputs[:, 3], outputs[:, 2])
+            turns = np.stack([matrix_of_vector(np.array([0.0, 0.0, angle])) for angle in heading])
+            T[:, :3, :3] = turns @ np.array(description.level_rotation)
+        else:
+            T[:, :3, 3] += outputs[:, :3] * description.scale_m
+            quaternions = outputs[:, 3:7]
+            lengths = np.linalg.norm(quaternions, axis=1, keepdims=True)
+            T[:, :3, :3] = matrix_of_quaternion(quaternions / np.maximum(lengths, 1e-12))
+        return T
+
+    def _mean(self, poses: NDArray[np.float64]) -> Pose:
+        """Returns the mean of poses: of the positions, and the rotation nearest to the mean matrix."""
+        u, _, vt = np.linalg.svd(poses[:, :3, :3].mean(axis=0))
+        rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+        return make_pose(rotation, poses[:, :3, 3].mean(axis=0))
+
+    def with_calibration(self, calibration: Calibration) -> Regressor:
+        """Returns the regressor with what was measured."""
+        description = self.description.model_copy(update={"calibration": calibration})
+        return Regressor(description, self.graph, self.tensors)
+
+    def save(self, path: Path) -> None:
+        """Writes the file, replaced atomically. Raises SceneGeoLocError if it cannot be written."""
+        tensors = {name: np.ascontiguousarray(value) for name, value in self.tensors.items()}
+        tensors[GRAPH] = np.frombuffer(self.graph, np.uint8)
+        write_aside(path, save(tensors, {METADATA_KEY: self.description.model_dump_json()}))
+
+    @classmethod
+    def read(cls, path: Path) -> Regressor:
+        """Reads a file. Raises CheckpointError where it is missing, damaged or of a newer format."""
+        try:
+            with safe_open(str(regular(path)), framework="numpy") as file:
+                values = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
+                FORMAT.check(values, path)
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            graph = tensors.pop(GRAPH).tobytes()
+            regressor = cls(Description.model_validate(values), graph, tensors)
+        except FileNotFoundError as error:
+            raise CheckpointError(f"There is no pose regressor at {path}: name an existing file.") from error
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError, ValidationError) as error:
+            raise CheckpointError(f"{path} is damaged ({reason_of(error)}): {FORMAT.again}.") from error
+        check_graph(graph, [IMAGE], [FEATURES], str(path))
+        return regressor

@@ -1,0 +1,100 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The network of a pose regressor: an encoder's late map, averaged to a grid, and a head of two layers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from scene_geo_loc.networks.architecture.encoders import Encoder
+from scene_geo_loc.networks.architecture.onnx_graph import onnx_graph, with_half_weights
+from scene_geo_loc.networks.forward_pass import FEATURES
+
+GRID = (4, 6)
+"""Rows and columns that the late map is averaged to; where things are in the image tells the pose."""
+
+
+class PoseFeatures(nn.Module):
+    """Features of images: the late map of an encoder, averaged to a grid.
+
+    Attributes:
+        encoder: the encoder.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, encoder: Encoder, width: int, height: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        rows, columns = encoder.late.cells(height), encoder.late.cells(width)
+        self.register_buffer("rows", averages(rows, min(GRID[0], rows)), persistent=False)
+        self.register_buffer("columns", averages(columns, min(GRID[1], columns)), persistent=False)
+        self._input = (1, height, width, 3)
+        self.register_buffer("mean", torch.tensor(encoder.mean), persistent=False)
+        self.register_buffer("std", torch.tensor(encoder.std), persistent=False)
+
+    @property
+    def size(self) -> int:
+        """Number of features of an image."""
+        return len(self.rows) * len(self.columns) * self.encoder.late.channels
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Returns the features (B, F) of images (B, H, W, 3) in [0, 255]."""
+        images = ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)
+        late = self.encoder(images).late
+        grid = torch.matmul(torch.matmul(self.rows, late), self.columns.T)
+        return grid.flatten(1)
+
+    def graph(self) -> bytes:
+        """Returns the ONNX graph that a robot runs for an image (1, H, W, 3) uint8."""
+        device = self.mean.device
+        pixels = torch.zeros(self._input, dtype=torch.uint8)
+        graph = onnx_graph(self.cpu(), pixels, [FEATURES], is_fixed=True)
+        self.to(device)
+        return with_half_weights(graph)
+
+
+class PoseHead(nn.Module):
+    """Head of a pose regressor: dropout and a fully connected layer, twice (slides: dropout, 256, 3).
+
+    Attributes:
+        projection: takes the features to their principal components; not trained.
+        hidden, output: the trained layers.
+    """
+
+    def __init__(self, features: int, components: int, units: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.projection = nn.Linear(features, components).requires_grad_(False)
+        self.hidden = nn.Linear(components, units)
+        self.output = nn.Linear(units, outputs)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Returns the outputs (B, O) of features (B, F)."""
+        hidden = self.hidden(self.dropout(self.projection(features)))
+        return self.output(self.dropout(torch.relu(hidden)))
+
+
+def averages(cells: int, parts: int) -> Tensor:
+    """Returns the matrix (parts, cells) that averages cells over equal parts; a cell may lie in two parts."""
+    edges = torch.linspace(0, cells, parts + 1, dtype=torch.float64)
+    begin, end = edges[:-1, None], edges[1:, None]
+    cell = torch.arange(cells, dtype=torch.float64)
+    overlap = (torch.minimum(end, cell + 1) - torch.maximum(begin, cell)).clamp(min=0)
+    return (overlap / overlap.sum(dim=1, keepdim=True)).float()

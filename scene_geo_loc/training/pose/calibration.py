@@ -1,0 +1,103 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Calibration of a pose regressor: from its errors on images that it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.geometry.lie import difference
+from scene_geo_loc.localization.pose_regression.regressor import Calibration, Regression
+
+RIGHT_SHARE = 0.95
+"""Share of the accepted images whose position must be right."""
+LEAST_ACCEPTED = 10
+"""An uncertainty limit that fewer images of the validation are below of is not used."""
+NOVELTY_QUANTILE, NOVELTY_MARGIN = 0.99, 1.1
+"""The largest accepted novelty is this quantile of the validation's, times a margin."""
+_SCALES = np.geomspace(0.1, 30.0, 40)
+_FLOORS = np.geomspace(0.02, 3.0, 40)
+"""Scales, and floors as multiples of the median error, that are tried."""
+_LARGEST_DISTANCE = 1.5
+"""Accepted errors that a position may be away from the nearest image of the training."""
+
+
+def calibrate(
+    regressions: Sequence[Regression],
+    T_map_camera: NDArray[np.float64],
+    accepted_error_m: float,
+) -> Calibration:
+    """Returns the calibration of a regressor by its results for images of known poses (N, 4, 4).
+
+    Scale and floor of the standard deviations are those of the largest likelihood of the errors under a
+    Student's t distribution of 4 degrees of freedom, which single gross errors do not dominate.
+    """
+    errors = np.stack([difference(r.T_map_camera, T) for r, T in zip(regressions, T_map_camera, strict=True)])
+    covariances = np.stack([regression.covariance for regression in regressions])
+    position = _fit(errors[:, :3], covariances[:, :3, :3])
+    rotation = _fit(errors[:, 3:], covariances[:, 3:, 3:])
+    stds = np.sqrt(np.linalg.eigvalsh(covariances[:, :3, :3])[:, -1] * position[0] ** 2 + position[1] ** 2)
+    novelty = np.array([regression.novelty for regression in regressions])
+    return Calibration(
+        images=len(errors),
+        position_scale=position[0],
+        position_floor_m=position[1],
+        rotation_scale=rotation[0],
+        rotation_floor_deg=float(np.degrees(rotation[1])),
+        accepted_error_m=accepted_error_m,
+        max_std_m=largest_std(stds, np.linalg.norm(errors[:, :3], axis=1), accepted_error_m),
+        max_novelty=float(min(1.0, NOVELTY_MARGIN * np.quantile(novelty, NOVELTY_QUANTILE))),
+        max_distance_m=_LARGEST_DISTANCE * accepted_error_m,
+    )
+
+
+def largest_std(
+    stds: NDArray[np.float64], errors: NDArray[np.float64], accepted_error_m: float
+) -> float | None:
+    """Returns the largest standard deviation below which at least `RIGHT_SHARE` of the positions are right.
+
+    Args:
+        stds: (N,) of the positions.
+        errors: (N,) of the positions, metres.
+        accepted_error_m: error of a position that is still right.
+
+    Returns:
+        The limit; None where there is none with `LEAST_ACCEPTED` images below it.
+    """
+    order = np.argsort(stds, kind="stable")
+    right = np.cumsum(errors[order] <= accepted_error_m) / np.arange(1, len(order) + 1)
+    enough = np.flatnonzero((right >= RIGHT_SHARE) & (np.arange(1, len(order) + 1) >= LEAST_ACCEPTED))
+    return float(stds[order][enough[-1]]) if len(enough) else None
+
+
+def _fit(errors: NDArray[np.float64], covariances: NDArray[np.float64]) -> tuple[float, float]:
+    """Returns scale and floor of the standard deviations of errors (N, 3) with covariances (N, 3, 3)."""
+    typical = max(float(np.median(np.linalg.norm(errors, axis=1))), 1e-6)
+    best, found = -np.inf, (1.0, typical)
+    values, vectors = np.linalg.eigh(covariances)
+    along = np.einsum("nji,nj->ni", vectors, errors) ** 2
+    degrees = 4.0
+    for scale in _SCALES:
+        for floor in typical * _FLOORS:
+            variances = scale**2 * np.maximum(values, 0) + floor**2
+            squared = (along / variances).sum(axis=1)
+            likelihood = -0.5 * np.log(variances).sum(axis=1)
+            likelihood -= 0.5 * (degrees + 3) * np.log1p(squared / degrees)
+            if likelihood.sum() > best:
+                best, found = float(likelihood.sum()), (float(scale), float(floor))
+    return found

@@ -1,0 +1,177 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The images of a place that a pose regressor is trained with: split, poses, points and changed copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.geometry.pose import to_quaternion, transform
+from scene_geo_loc.geometry.rotation import matrix_of_vector
+from scene_geo_loc.packs.posed_images import PosedImages
+from scene_geo_loc.training.common.augmentation import augment
+from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, Traversal, read_all
+from scene_geo_loc.traversals.skipped import Skipped
+
+MIN_IMAGES = 30
+"""Fewer images than this are refused: nothing is left to validate by."""
+MIN_EXTENT_M, MIN_TURN_DEG = 0.01, 1.0
+"""Poses that differ by less than both are taken to be all alike."""
+POINTS = 64
+"""Points of the scene drawn for each image."""
+_SHIFT = 0.02
+"""Largest shift of a changed copy, as a share of the image's width."""
+
+
+@dataclass
+class WithoutDepth:
+    """A traversal without depth and scans, which not every system needs."""
+
+    traversal: Traversal
+    name: str = field(init=False)
+    map_frame: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.name, self.map_frame = self.traversal.name, self.traversal.map_frame
+
+    @property
+    def skipped(self) -> Skipped:
+        """Counts of the items that the traversal left out, by reason."""
+        return self.traversal.skipped
+
+    def __len__(self) -> int:
+        return len(self.traversal)
+
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
+        """Yields the frames without their depth."""
+        for frame in self.traversal.frames(pass_over):
+            yield replace(frame, depth=None)
+
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
+        """Yields nothing."""
+        return iter(())
+
+
+class PlaceImages:
+    """Posed images of a place, split into those to train with and those to validate with.
+
+    Attributes:
+        images: all of them.
+        training, validation: numbers of the images of each part.
+        centre: of the positions, (3,) metres.
+        scale_m: standard deviation of the positions, all axes together.
+        extent_m: diagonal of the box around the positions.
+    """
+
+    def __init__(self, images: PosedImages, validation_every: int) -> None:
+        """Raises SceneGeoLocError if there are too few images, or if their poses are all alike."""
+        self.images = images
+        count = len(images)
+        if count < MIN_IMAGES:
+            raise SceneGeoLocError(
+                f"{images.made_of}: {count} images with poses < {MIN_IMAGES}: name a longer source."
+            )
+        positions = images.T_map_camera[:, :3, 3]
+        self.extent_m = float(np.linalg.norm(np.ptp(positions, axis=0)))
+        cosines = images.T_map_camera[:, :3, 2] @ images.T_map_camera[0, :3, 2]
+        turn_deg = float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).max())
+        if self.extent_m < MIN_EXTENT_M and turn_deg < MIN_TURN_DEG:
+            raise SceneGeoLocError(
+                f"{images.made_of}: the poses are all alike (within {100 * self.extent_m:.2g} cm and "
+                f"{turn_deg:.2g}°): name a source whose camera moves."
+            )
+        numbers = np.arange(count)
+        is_held_out = numbers % validation_every == validation_every // 2
+        self.training, self.validation = numbers[~is_held_out], numbers[is_held_out]
+        self.centre: NDArray[np.float64] = positions.mean(axis=0)
+        self.scale_m = float(max(positions.std(axis=0).max(), MIN_EXTENT_M))
+
+    @cached_property
+    def level_rotation(self) -> NDArray[np.float64]:
+        """Rotation (3, 3) of a camera of heading 0 with the mean pitch and roll."""
+        angles = self.headings
+        level = [
+            matrix_of_vector(np.array([0.0, 0.0, -angle])) @ T[:3, :3]
+            for angle, T in zip(angles, self.images.T_map_camera, strict=True)
+        ]
+        u, _, vt = np.linalg.svd(np.mean(level, axis=0))
+        return np.asarray(u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt)
+
+    @cached_property
+    def headings(self) -> NDArray[np.float64]:
+        """Headings (N,) of the cameras about the map's z axis, radians."""
+        axes = self.images.T_map_camera[:, :3, 2]
+        return np.asarray(np.arctan2(axes[:, 1], axes[:, 0]))
+
+    def positions(self, is_planar: bool) -> NDArray[np.float32]:
+        """Returns the positions (N, 3), or (N, 2), from the centre, metres."""
+        offsets = (self.images.T_map_camera[:, :3, 3] - self.centre).astype(np.float32)
+        return offsets[:, :2] if is_planar else offsets
+
+    def rotations(self, is_planar: bool) -> NDArray[np.float32]:
+        """Returns quaternions (N, 4), or cos and sin of the headings (N, 2)."""
+        if is_planar:
+            return np.stack([np.cos(self.headings), np.sin(self.headings)], axis=1).astype(np.float32)
+        return np.stack([to_quaternion(T) for T in self.images.T_map_camera]).astype(np.float32)
+
+    def points(self, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Returns points of the scene (N, `POINTS`, 3) from the centre and their pixels (N, `POINTS`, 2).
+
+        Pixels are over the focal length, from the principal point; NaN where an image has fewer points.
+
+        Raises SceneGeoLocError if no image has depth.
+        """
+        rng, count = np.random.default_rng(seed), len(self.images)
+        points = np.zeros((count, POINTS, 3), np.float32)
+        pixels = np.full((count, POINTS, 2), np.nan, np.float32)
+        for i in range(count):
+            depth = np.asarray(self.images.depth[i], np.float32)
+            rows, columns = np.nonzero(np.isfinite(depth) & (depth > 0))
+            if not len(rows):
+                continue
+            chosen = rng.choice(len(rows), min(POINTS, len(rows)), replace=False)
+            v, u = rows[chosen], columns[chosen]
+            fx, fy, cx, cy = self.images.K[i]
+            rays = np.stack([(u - cx) / fx, (v - cy) / fy, np.ones(len(u))], axis=1)
+            local = rays * depth[v, u, None]
+            points[i, : len(u)] = transform(self.images.T_map_camera[i], local) - self.centre
+            pixels[i, : len(u)] = rays[:, :2]
+        if not np.isfinite(pixels).any():
+            raise SceneGeoLocError(
+                f"{self.images.made_of}: no image has depth, which the reprojection loss needs: name a "
+                "source with depth or lidar, or another system."
+            )
+        return points, pixels
+
+    def copies(self, i: int, count: int, seed: int) -> NDArray[np.uint8]:
+        """Returns copies (count, H, W, 3) of an image: the first as it is, the others changed and shifted."""
+        image = np.array(self.images.images[i])
+        copies = [image]
+        for number in range(1, count):
+            rng = np.random.default_rng((seed, i, number))
+            most = _SHIFT * image.shape[1]
+            move = np.array([[1, 0, rng.uniform(-most, most)], [0, 1, rng.uniform(-most, most)]])
+            shifted = cv2.warpAffine(
+                image, move, (image.shape[1], image.shape[0]), borderMode=cv2.BORDER_REPLICATE
+            )
+            copies.append(augment(np.asarray(shifted, np.uint8), rng))
+        return np.stack(copies)

@@ -1,0 +1,367 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Trains a pose regressor for the place of a source, and writes the map that it localizes in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from scene_geo_loc import __version__
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.partial import PartialFolder
+from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import to_quaternion
+from scene_geo_loc.localization.pose_regression.regressor import Description, Regressor
+from scene_geo_loc.mapping.map_info import (
+    FORMAT,
+    KEYFRAME_SCHEMA,
+    KEYFRAMES,
+    KIND,
+    POSE_REGRESSION,
+    REGRESSOR,
+    FileRecord,
+    MapInfo,
+    check_replaceable_map,
+    sha256_of,
+    write_info,
+)
+from scene_geo_loc.networks.architecture.devices import choose_device
+from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder
+from scene_geo_loc.networks.architecture.pose_network import PoseFeatures, PoseHead
+from scene_geo_loc.networks.default import CHECKPOINT
+from scene_geo_loc.networks.forward_pass import FEATURES
+from scene_geo_loc.networks.inference_network import input_size_for
+from scene_geo_loc.networks.runtime.backends import GraphBackend, Work, graph_backends, start_first
+from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, evenly_spread
+from scene_geo_loc.packs.posed_images import PosedImages, pack_posed_images
+from scene_geo_loc.training.common.initialisation import load_encoder
+from scene_geo_loc.training.common.loop import TrainingCallback, TrainingLoop
+from scene_geo_loc.training.common.run_folder import RunFolder
+from scene_geo_loc.training.pose.calibration import calibrate
+from scene_geo_loc.training.pose.images import PlaceImages, WithoutDepth
+from scene_geo_loc.training.pose.systems import PoseProtocol, PoseSystem
+from scene_geo_loc.training.pose.trainer import PoseBatches, PoseTrainer
+from scene_geo_loc.traversals.frame import Traversal
+from scene_geo_loc.traversals.satellite import georeference_of
+from scene_geo_loc.traversals.sources import sources_of
+
+KEYFRAME_SPACING = 0.01
+"""Distance between two kept poses of the training, as a share of the extent of the positions."""
+LARGEST_ACCEPTED_M, ACCEPTED_SHARE = 5.0, 0.1
+MOST_FEATURE_BYTES = 4 * 10**9
+"""More features than this are not held in memory."""
+_TIMED_IMAGES = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training will take.
+
+    Attributes:
+        images, validated: number of images to train with and to validate with.
+        feature_seconds: to compute the features of all copies, as measured on a few.
+        feature_bytes: that they take in memory.
+    """
+
+    images: int
+    validated: int
+    feature_seconds: float
+    feature_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.images} images to train with and {self.validated} to validate with; about "
+            f"{self.feature_seconds:.0f} s for their features, {self.feature_bytes / 1e6:.0f} MB of memory"
+        )
+
+
+def train_pose(
+    traversal: Traversal,
+    out: Path,
+    system: PoseSystem,
+    protocol: PoseProtocol,
+    *,
+    device: str = "auto",
+    overwrite: bool = False,
+    callback: TrainingCallback | None = None,
+    on_packing: ProgressCallback = ignore_progress,
+    on_features: ProgressCallback = ignore_progress,
+    on_plan: Callable[[Plan], None] = lambda _: None,
+    on_training: Callable[[], None] = lambda: None,
+) -> tuple[Path, dict[str, Any]]:
+    """Trains a regressor, and writes a map that is opened like any other.
+
+    `OUT.run` is the run folder, and `OUT.packs` holds the resized images; a training that was interrupted is
+    resumed.
+
+    Args:
+        traversal: posed images of the place.
+        out: folder of the map.
+        system: what is trained.
+        protocol: how it is trained.
+        device: a torch device, or "auto".
+        overwrite: whether a map at `out` is replaced.
+        callback: receives the progress of the training.
+        on_packing, on_features: receive the images done and their total.
+        on_plan: receives what the training will take, before it begins.
+        on_training: called when the features are there.
+
+    Returns:
+        The map's folder, and the result of the run with the calibration.
+
+    Raises SceneGeoLocError if the images do not suffice, if a folder holds something else, or if a loss is
+    not finite; the best regressor so far is then in the run folder.
+    """
+    output = PartialFolder(out, KIND)
+    if out.exists():
+        if not overwrite:
+            raise SceneGeoLocError(f"{out} exists: name a new folder, or choose to overwrite it.")
+        check_replaceable_map(out)
+    design = system.design
+    first = next(traversal.frames(), None)
+    if first is None:
+        raise SceneGeoLocError(f"{traversal.name} has no images: name another source.")
+    encoder = make_encoder(protocol)
+    size = _input_size(first.camera, protocol, encoder)
+    packs = out.with_name(f"{out.name}.packs")
+    taken = traversal if design.needs_points else WithoutDepth(traversal)
+    images = pack_posed_images(
+        [taken], packs / ("depth" if design.needs_points else "images"), size, on_packing
+    )
+    place = PlaceImages(images, protocol.validation_every)
+    config = {
+        "system": system.value,
+        "protocol": protocol.model_dump(mode="json"),
+        "images": images.made_of,
+    }
+    run = RunFolder(out.with_name(f"{out.name}.run"), config)
+    torch.manual_seed(protocol.seed)
+    network = PoseFeatures(encoder, *size).eval()
+    rows, mean = _features(network, place, protocol, on_features, on_plan)
+    components = min(protocol.components, len(place.training) - 1)
+    x, y, z = map(float, place.centre)
+    description = Description(
+        system=system.value,
+        encoder=encoder.name,
+        input_width=size[0],
+        input_height=size[1],
+        is_planar=design.is_planar,
+        is_bayesian=design.is_bayesian,
+        has_variance=design.has_variance,
+        dropout=protocol.dropout,
+        samples=protocol.samples,
+        centre=(x, y, z),
+        scale_m=place.scale_m,
+        level_rotation=place.level_rotation.tolist(),
+        provenance={"source": traversal.name, "protocol": protocol.model_dump(mode="json")},
+    )
+    head = PoseHead(network.size, components, protocol.units, description.outputs, protocol.dropout)
+    trained = rows[place.training].reshape(-1, network.size)
+    _fit_projection(head, trained[evenly_spread(len(trained), FIT_IMAGES)], mean)
+    trainer = PoseTrainer(
+        network,
+        head,
+        mean,
+        description,
+        design,
+        protocol,
+        place,
+        rows[place.validation, 0],
+        choose_device(device),
+    )
+    batches = PoseBatches(place, protocol, None if protocol.trains_encoder else rows)
+    on_training()
+    threads = torch.get_num_threads()
+    # Layers as small as the head's are faster on one.
+    torch.set_num_threads(threads if protocol.trains_encoder else 1)
+    result = TrainingLoop(trainer, batches, run, epochs=protocol.epochs, callback=callback).run()
+    torch.set_num_threads(threads)
+    regressor = Regressor.read(run.best)
+    accepted_m = protocol.accepted_error_m or min(LARGEST_ACCEPTED_M, ACCEPTED_SHARE * place.extent_m)
+    backend = _started(regressor.graph, images)
+    regressions = [
+        regressor.regress(backend.run(np.array(images.images[i]))[FEATURES].ravel()) for i in place.validation
+    ]
+    calibration = calibrate(regressions, images.T_map_camera[place.validation], accepted_m)
+    regressor = regressor.with_calibration(calibration)
+    _write_map(output, regressor, place, traversal, protocol, overwrite)
+    return out, {**result, "calibration": calibration.model_dump()}
+
+
+def make_encoder(protocol: PoseProtocol) -> Encoder:
+    """Returns the encoder of a protocol with its first weights.
+
+    Raises SceneGeoLocError if there is none of that name, CheckpointError if its weights are not available.
+    """
+    if protocol.encoder not in ENCODERS:
+        raise SceneGeoLocError(
+            f"There is no encoder {protocol.encoder!r}: choose one of {', '.join(ENCODERS)}."
+        )
+    torch.manual_seed(protocol.seed)
+    encoder = ENCODERS[protocol.encoder]()
+    load_encoder(encoder, str(CHECKPOINT) if protocol.weights == "default" else protocol.weights)
+    return encoder
+
+
+def _input_size(camera: Camera, protocol: PoseProtocol, encoder: Encoder) -> tuple[int, int]:
+    """Returns width and height of the network's input for the shape of a camera's images."""
+    area = round(protocol.input_width**2 * camera.height / camera.width)
+    return input_size_for(camera.width, camera.height, encoder.multiple, max(area, 4 * encoder.multiple**2))
+
+
+def _features(
+    network: PoseFeatures,
+    place: PlaceImages,
+    protocol: PoseProtocol,
+    on_features: ProgressCallback,
+    on_plan: Callable[[Plan], None],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns the features (N, copies, F) of all images, and their mean (F,) over those to train with.
+
+    Images of the validation have no changed copies, and images have none where the encoder is trained.
+
+    Raises SceneGeoLocError if the features are more than can be held.
+    """
+    copies = 1 if protocol.trains_encoder else protocol.crops
+    count = len(place.images)
+    plan = Plan(len(place.training), len(place.validation), 0.0, 4 * count * copies * network.size)
+    if plan.feature_bytes > MOST_FEATURE_BYTES:
+        raise SceneGeoLocError(
+            f"The features of {count} images with {copies} copies take {plan.feature_bytes / 1e9:.1f} GB > "
+            f"{MOST_FEATURE_BYTES / 1e9:.1f} GB: use fewer crops, every n-th frame, or several maps."
+        )
+    # What a robot runs, so that the head is trained on the features that it will see.
+    backend = _started(network.graph(), place.images)
+    rows = np.zeros((count, copies, network.size), np.float32)
+    total, done = len(place.validation) + len(place.training) * copies, 0
+
+    def compute(i: int, number: int) -> None:
+        nonlocal done
+        for copy, pixels in enumerate(place.copies(i, number, protocol.seed)):
+            rows[i, copy] = backend.run(pixels)[FEATURES].ravel()
+            done += 1
+        on_features(done, total)
+
+    begin = time.monotonic()
+    for i in place.training[:_TIMED_IMAGES]:
+        compute(int(i), copies)
+    seconds = (time.monotonic() - begin) * total / max(done, 1)
+    on_plan(Plan(plan.images, plan.validated, seconds, plan.feature_bytes))
+    for i in place.training[_TIMED_IMAGES:]:
+        compute(int(i), copies)
+    for i in place.validation:
+        compute(int(i), 1)
+    return rows, rows[place.training].mean(axis=(0, 1))
+
+
+def _started(graph: bytes, images: PosedImages) -> GraphBackend:
+    """Returns the backend that runs a graph on the CPU."""
+    shape = (1, *images.images.shape[1:])
+    return start_first(graph_backends(Work(graph, (FEATURES,), shape), "cpu"), "cpu")
+
+
+def _fit_projection(head: PoseHead, rows: NDArray[np.float32], mean: NDArray[np.float32]) -> None:
+    """Sets the projection to the first principal components of features (M, F), scaled to a variance of 1."""
+    centred = torch.from_numpy(rows - mean)
+    count = head.projection.out_features
+    _, values, axes = torch.svd_lowrank(centred, q=min(count + 16, *centred.shape), niter=2)
+    # Not each to variance 1: that would enlarge the noise of the last ones.
+    std = float(values[:count].square().mean().sqrt()) / max(1, len(rows) - 1) ** 0.5
+    weight = axes[:, :count].T / max(std, 1e-12)
+    with torch.no_grad():
+        head.projection.weight.copy_(weight)
+        head.projection.bias.copy_(-weight @ torch.from_numpy(mean))
+
+
+def _write_map(
+    output: PartialFolder,
+    regressor: Regressor,
+    place: PlaceImages,
+    traversal: Traversal,
+    protocol: PoseProtocol,
+    overwrite: bool,
+) -> None:
+    """Writes the folder: the regressor, and poses of the training."""
+    images = place.images
+    try:
+        output.begin()
+        output.restart()
+        folder = output.folder
+        regressor.save(folder / REGRESSOR)
+        kept = _spread(images.T_map_camera[:, :3, 3], KEYFRAME_SPACING * place.extent_m)
+        cameras, camera_of = np.unique(images.K[kept], axis=0, return_inverse=True)
+        _write_keyframes(folder / KEYFRAMES, images.T_map_camera[kept], camera_of.ravel())
+        height, width = images.images.shape[1:3]
+        files = [folder / name for name in (KEYFRAMES, REGRESSOR)]
+        info = MapInfo(
+            format=FORMAT.name,
+            format_version=FORMAT.version,
+            map_frame=traversal.map_frame,
+            keyframes=len(kept),
+            cameras=[Camera(width, height, *K).to_dict() for K in cameras.tolist()],
+            network_digest=sha256_of(folder / REGRESSOR),
+            matcher="",
+            built=datetime.now(timezone.utc),
+            source=traversal.name,
+            settings={"system": regressor.description.system, **protocol.model_dump(mode="json")},
+            skipped=dict(traversal.skipped.counts),
+            package_version=__version__,
+            files={f.name: FileRecord(bytes=f.stat().st_size, sha256=sha256_of(f)) for f in files},
+            localizer=POSE_REGRESSION,
+            sources=sources_of(traversal),
+            georeference=georeference_of(traversal),
+        )
+        write_info(folder, info)
+        output.publish(check_replaceable_map if overwrite else None)
+    finally:
+        output.discard()
+
+
+def _write_keyframes(path: Path, T_map_camera: NDArray[np.float64], camera_of: NDArray[np.intp]) -> None:
+    count = len(T_map_camera)
+    quaternions = np.stack([to_quaternion(T) for T in T_map_camera])
+    columns = [
+        np.arange(count),  # the packed images have no stamps: their order
+        *T_map_camera[:, :3, 3].T,
+        *quaternions.T,
+        camera_of.astype(np.int32),
+        [""] * count,
+        ["none"] * count,
+        np.zeros(count, np.int64),
+        np.zeros(count, np.int32),
+    ]
+    arrays = [pa.array(values, entry.type) for values, entry in zip(columns, KEYFRAME_SCHEMA, strict=True)]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=KEYFRAME_SCHEMA), path)
+
+
+def _spread(positions: NDArray[np.float64], spacing_m: float) -> NDArray[np.intp]:
+    """Returns numbers of positions (N, 3) in order that are at least a spacing apart from the last one."""
+    kept = [0]
+    for i, position in enumerate(positions):
+        if np.linalg.norm(position - positions[kept[-1]]) >= spacing_m:
+            kept.append(i)
+    return np.unique(np.array(kept, np.intp))

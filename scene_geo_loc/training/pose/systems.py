@@ -1,0 +1,144 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The systems of pose regression, as data; torch is not imported here, so that help texts appear at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Start = Literal["default", "imagenet", "none"]
+
+
+class Weighting(str, Enum):
+    """How the errors of position and rotation are added in the loss."""
+
+    BETA = "beta"
+    """A constant factor beta (Kendall, Grimes and Cipolla, ICCV 2015, equation 2)."""
+    LEARNED = "learned"
+    """By learned variances of the two tasks (Kendall and Cipolla, CVPR 2017, equation 5)."""
+    VARIANCE = "variance"
+    """By the errors that the network expects of each image (Kendall and Gal, NIPS 2017; Laplace)."""
+    REPROJECTION = "reprojection"
+    """As pixels between points of the scene seen from the two poses (CVPR 2017, equation 7)."""
+
+
+class PoseSystem(str, Enum):
+    """Systems of pose regression by name."""
+
+    POSENET = "posenet"
+    POSENET_LEARNED = "posenet_learned"
+    POSENET_REPROJECTION = "posenet_reprojection"
+    BAYESIAN = "bayesian"
+    PLANAR = "planar"
+
+    @property
+    def design(self) -> Design:
+        """What the system is made of."""
+        return _DESIGNS[self]
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a system of pose regression is made of.
+
+    Attributes:
+        title: title in tables.
+        weighting: weighting of the loss that training begins with.
+        then: weighting of the second half of the training, or None.
+        is_planar: whether only x, y and heading are regressed.
+        is_bayesian: whether the pose is the mean over samples with dropout.
+    """
+
+    title: str
+    weighting: Weighting
+    then: Weighting | None = None
+    is_planar: bool = False
+    is_bayesian: bool = False
+
+    @property
+    def needs_points(self) -> bool:
+        """True if points of the scene are needed."""
+        return Weighting.REPROJECTION in (self.weighting, self.then)
+
+    @property
+    def has_variance(self) -> bool:
+        """True if the network infers variances."""
+        return self.weighting is Weighting.VARIANCE
+
+
+_DESIGNS = {
+    PoseSystem.POSENET: Design("PoseNet, beta", Weighting.BETA),
+    PoseSystem.POSENET_LEARNED: Design("PoseNet, learned weighting", Weighting.LEARNED),
+    PoseSystem.POSENET_REPROJECTION: Design(
+        "PoseNet, learned weighting, then reprojection", Weighting.LEARNED, then=Weighting.REPROJECTION
+    ),
+    PoseSystem.BAYESIAN: Design("Bayesian PoseNet", Weighting.VARIANCE, is_bayesian=True),
+    # 256 units and 3 outputs, as the slides on localization from geographic images have them.
+    PoseSystem.PLANAR: Design("x, y, heading", Weighting.LEARNED, is_planar=True),
+}
+
+
+class PoseProtocol(BaseModel):
+    """Settings of the training of a pose regressor."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoder: str = Field(default="efficientnet_lite0", description="encoder of the images, by its name")
+    weights: str = Field(
+        default="default",
+        description="first weights of the encoder: default, those of the package's own network; imagenet; "
+        "none; or a file",
+        json_schema_extra={"is_path": True},
+    )
+    trains_encoder: bool = Field(
+        default=False, description="train the encoder, too, which takes much longer; else only the head"
+    )
+    input_width: int = Field(
+        default=224, ge=64, le=1024, description="width of the network's input, pixels; its height follows"
+    )
+    components: int = Field(
+        default=256, ge=8, le=2048, description="principal components of the features that the head sees"
+    )
+    units: int = Field(default=256, ge=8, le=4096, description="units of the head's hidden layer")
+    dropout: float = Field(default=0.2, gt=0, lt=1, description="probability that a unit is left out")
+    samples: int = Field(
+        default=32, ge=2, le=500, description="samples with dropout that the uncertainty is measured from"
+    )
+    beta: float = Field(
+        default=30.0, gt=0, description="weight of the error of the quaternion beside metres, of posenet"
+    )
+    epochs: int = Field(default=60, ge=2, description="passes over the images")
+    crops: int = Field(
+        default=8, ge=1, le=64, description="changed copies of each image, the first of which is unchanged"
+    )
+    images_a_batch: int = Field(default=32, ge=2, description="images of a mini-batch")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, description="Adam's largest learning rate; it falls to 0 as a cosine"
+    )
+    weight_decay: float = Field(default=1e-4, ge=0, description="Adam's")
+    validation_every: int = Field(
+        default=5, ge=2, le=50, description="every n-th image is left out of the training to validate"
+    )
+    accepted_error_m: float | None = Field(
+        default=None,
+        gt=0,
+        description="position error within which a pose counts as right; unset: a tenth of the extent of the "
+        "positions, at most 5 m",
+    )
+    seed: int = Field(default=0, ge=0, description="the same seed trains the same network")

@@ -38,8 +38,13 @@ from scene_geo_loc.visual_words.words import Words
 
 POINT_WORDS, REGION_WORDS = 5000, 2000
 """Numbers of words of points and of regions (L. Yu, PhD thesis, MINES ParisTech, 2018)."""
-POINTS_SHARE = 0.7
-"""Share of the points' bag in the similarity of two images that show points and regions."""
+POINTS_SHARE = 0.9
+"""Share of the points' bag in the similarity of two images that show points and regions.
+
+Among the views of 28 simulated panoramas the best was right (within 25 m and 30°) for 73 % of 37 images in
+sun and 74 % of 38 in snow; with points alone for 68 and 66 %, with a share of 0.7 for 68 and 61 %, with
+regions alone for 8 and 18 %.
+"""
 FORMAT = FileFormat("scene_geo_loc vocabulary", 1, again="make the vocabulary again", error=CheckpointError)
 METADATA_KEY = "scene_geo_loc_vocabulary"
 _KINDS = ("points", "regions")
@@ -57,6 +62,7 @@ class Vocabulary:
             number of images over the number of those that show the word, 0 for a word in all of them.
         images: number of images that the vocabulary was fitted to.
         source: where these came from.
+        points_share: share of the points' bag in the similarity, 0 to 1.
     """
 
     points: Words
@@ -65,6 +71,7 @@ class Vocabulary:
     region_idf: NDArray[np.float32]
     images: int
     source: str = ""
+    points_share: float = POINTS_SHARE
 
     @classmethod
     def fit(
@@ -119,8 +126,8 @@ class Vocabulary:
         bags = (
             np.sqrt(share) * unit(tf_idf(words.counts(histograms), idf))
             for share, words, histograms, idf in (
-                (POINTS_SHARE, self.points, features.points, self.point_idf),
-                (1 - POINTS_SHARE, self.regions, features.regions, self.region_idf),
+                (self.points_share, self.points, features.points, self.point_idf),
+                (1 - self.points_share, self.regions, features.regions, self.region_idf),
             )
         )
         return unit(np.concatenate(list(bags))).astype(np.float32)
@@ -136,7 +143,7 @@ class Vocabulary:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of words and weights: equal for vocabularies that describe images equally."""
-        total = hashlib.sha256()
+        total = hashlib.sha256(repr(self.points_share).encode())
         for name, tensor in self._tensors().items():
             total.update(f"{name} {tensor.shape} {tensor.dtype}".encode())
             total.update(np.ascontiguousarray(tensor).tobytes())
@@ -145,6 +152,7 @@ class Vocabulary:
     def save(self, path: Path) -> None:
         """Writes the file."""
         values: dict[str, Any] = {**FORMAT.header, "images": self.images, "source": self.source}
+        values["points_share"] = self.points_share
         tensors = {name: np.ascontiguousarray(tensor) for name, tensor in self._tensors().items()}
         write_aside(path, save(tensors, {METADATA_KEY: json.dumps(values)}))
 
@@ -158,6 +166,9 @@ class Vocabulary:
                 images, source = values["images"], str(values["source"])
                 if not isinstance(images, int) or images < 1:
                     raise ValueError(f"it was fitted to {images} images")
+                share = float(values["points_share"])
+                if not 0 <= share <= 1:
+                    raise ValueError(f"the share of its points is {share}")
                 words, idf = {}, {}
                 for kind in _KINDS:
                     centres = file.get_tensor(f"{kind}.words")
@@ -172,7 +183,7 @@ class Vocabulary:
             raise CheckpointError(
                 f"{path} holds no vocabulary ({reason_of(error)}): {FORMAT.again}, or name another."
             ) from error
-        return cls(words["points"], words["regions"], idf["points"], idf["regions"], images, source)
+        return cls(words["points"], words["regions"], idf["points"], idf["regions"], images, source, share)
 
     def __str__(self) -> str:
         return (

@@ -187,7 +187,7 @@ def test_a_damaged_file_is_refused(
         "regions.idf": np.ones(4, np.float32),
     }
     path = tmp_path / "words.safetensors"
-    values = {**FORMAT.header, "images": 3, "source": ""}
+    values = {**FORMAT.header, "images": 3, "source": "", "points_share": 0.5}
     metadata = {METADATA_KEY: json.dumps(values)}
     save_file(tensors, path, metadata)  # type: ignore[arg-type]
     assert Vocabulary.read(path).size == 12
@@ -204,6 +204,10 @@ def test_a_damaged_file_is_refused(
         ({METADATA_KEY: "no JSON"}, "holds no vocabulary"),
         ({METADATA_KEY: json.dumps({"format": FORMAT.name, "format_version": 99})}, "version 99"),
         ({METADATA_KEY: json.dumps({**FORMAT.header, "images": -1, "source": ""})}, "-1 images"),
+        (
+            {METADATA_KEY: json.dumps({**FORMAT.header, "images": 3, "source": "", "points_share": 1.5})},
+            "share of its points is 1.5",
+        ),
     ],
 )
 def test_a_file_of_another_kind_or_version_is_refused(

@@ -192,7 +192,11 @@ class GeoTags(BaseModel):
             for value, unit in ((self.position_std_m, " m"), (self.heading_std_deg, "°"))
             if value is not None
         ]
-        errors = f"state standard deviations of {' and '.join(stated)}" if stated else "state no errors"
+        errors = (
+            f"state standard deviations of {' and '.join(stated)}"
+            if stated
+            else "state no errors, 1 m and 1° are assumed"
+        )
         return f"{self.tags} geo-tags {errors}"
 
 

@@ -125,7 +125,9 @@ class AnyMap:
         if "geo_tag" in column:
             self.tag_number = np.unique(column["geo_tag"].astype(str), return_inverse=True)[1].ravel()
             stated = [column["position_std_m"], np.radians(column["heading_std_deg"])]
-            self.tag_std = np.nan_to_num(np.stack(stated, axis=1).astype(np.float64))
+            self.tag_std = np.stack(stated, axis=1).astype(np.float64)
+            is_unknown = np.isnan(self.tag_std)
+            self.tag_std[is_unknown] = np.broadcast_to(ASSUMED_TAG_STD, self.tag_std.shape)[is_unknown]
         self.stamps_ns: NDArray[np.int64] = column["stamp_ns"]
         self.camera_index: NDArray[np.int32] = column["camera"]
         self.names = table["name"]
@@ -250,14 +252,18 @@ class AnyMap:
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 
+ASSUMED_TAG_STD = (1.0, np.radians(1.0))
+"""Standard deviations of geo-tags that state none, metres and radians; street view's err by 0 to 2 m."""
+
+
 class ReferenceMap(AnyMap):
     """Keyframes of a place with their poses, descriptors, local features and depth.
 
     Attributes:
         tag_number: (N,) number of the geo-tag that each keyframe has its pose by; those of one tag share its
             error.  Keyframes with poses of their own have a number each.
-        tag_std: (N, 2) standard deviations that the tags state of position and heading, metres and radians; 0
-            where they state none.
+        tag_std: (N, 2) standard deviations that the tags state of position and heading, metres and radians;
+            `ASSUMED_TAG_STD` where they state none, and 0 for poses of their own.
         index: search over the global descriptors.
         features: arrays of the matcher (N, ...) by name, memory-mapped.
         depth: (N, F) float16 metres, memory-mapped.

@@ -27,13 +27,16 @@ from scipy.spatial.transform import Rotation
 from seen import CAMERA
 
 from scene_geo_loc.geometry.lie import difference
-from scene_geo_loc.geometry.pose import Pose, make_pose, transform
+from scene_geo_loc.geometry.pose import Pose, make_pose, position_error_m, transform
+from scene_geo_loc.localization.covariance import block_count
+from scene_geo_loc.localization.estimate import Candidate, Status
 from scene_geo_loc.localization.geo_tag_errors import GeoTagErrors
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.pnp import CameraMatches, refine_pnp
+from scene_geo_loc.localization.query import QueryMatches
 from scene_geo_loc.localization.self_measurement import measure_map
 from scene_geo_loc.mapping.builder import MapBuilder
-from scene_geo_loc.mapping.map_info import MapInfo
+from scene_geo_loc.mapping.map_info import GeoTags, MapInfo
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.traversals.frame import Frame, GeoTag
@@ -179,3 +182,30 @@ def test_keyframes_around_a_pose_look_the_same_way(opened: ReferenceMap) -> None
     assert len(around) == 5
     turned = opened.T_map_camera[12] @ make_pose(np.diag([-1.0, 1.0, -1.0]), np.zeros(3))
     assert surroundings.keyframes_around(turned, 5) == []
+
+
+@pytest.mark.slow
+def test_keyframes_around_a_pose_confirm_it_where_few_retrieved_ones_show_the_place(
+    opened: ReferenceMap,
+) -> None:
+    localizer = Localizer(opened, device="cpu")
+    surroundings = localizer._surroundings
+    assert surroundings is not None
+    features = localizer._keyframes.all_features(12).features
+    query = QueryMatches(np.eye(4), opened.camera_of(12).resized(*localizer._input_size), features=features)
+    query.candidates = [Candidate(11, 1.0), Candidate(23, 0.9)]
+    query.matches = localizer.match(features, [11, 23], query.input_size)
+    query.blocks = block_count(features.pixels, localizer._block_px)
+    solution = localizer.solve([query])
+    assert solution is not None
+    confirmed = surroundings.verify(solution, [query])
+    assert confirmed is not None
+    estimate, found, around = confirmed
+    assert position_error_m(opened.T_map_camera[12], found.T_map_base) < 0.1
+    assert estimate.status is Status.LOCALIZED
+    assert around[0].candidates[0].keyframe == 12
+    assert surroundings.verify(None, [query]) is None
+
+
+def test_tags_that_state_no_errors_are_assumed_to_err() -> None:
+    assert "assumed" in str(GeoTags(tags=3))

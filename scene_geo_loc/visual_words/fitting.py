@@ -23,7 +23,8 @@ from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.traversals.frame import Frame, Traversal
 from scene_geo_loc.visual_words.features import ImageFeatures, extract
-from scene_geo_loc.visual_words.vocabulary import POINT_WORDS, REGION_WORDS, Vocabulary
+from scene_geo_loc.visual_words.sizes import POINT_WORDS, REGION_WORDS
+from scene_geo_loc.visual_words.vocabulary import Vocabulary
 
 MOST_IMAGES = 1000
 """Most images that a vocabulary is fitted to, spread evenly over the traversal."""

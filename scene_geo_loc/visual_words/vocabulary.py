@@ -34,10 +34,9 @@ from scene_geo_loc.core.errors import CheckpointError, reason_of
 from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.visual_words.features import LENGTH, ImageFeatures
+from scene_geo_loc.visual_words.sizes import POINT_WORDS, REGION_WORDS
 from scene_geo_loc.visual_words.words import Words
 
-POINT_WORDS, REGION_WORDS = 5000, 2000
-"""Numbers of words of points and of regions (L. Yu, PhD thesis, MINES ParisTech, 2018)."""
 POINTS_SHARE = 0.9
 """Share of the points' bag in the similarity of two images that show points and regions.
 

@@ -59,7 +59,7 @@ def build(
     from scene_geo_loc.mapping.map_info import read_info
     from scene_geo_loc.traversals.satellite import georeference_of
     from scene_geo_loc.traversals.sources import sources_of
-    from scene_geo_loc.visual_words.vocabulary import POINT_WORDS, REGION_WORDS
+    from scene_geo_loc.visual_words.sizes import POINT_WORDS, REGION_WORDS
 
     given = None if datum is None else Georeference(datum_of_text(datum))
     traversal = source.open_cameras()

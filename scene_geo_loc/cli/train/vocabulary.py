@@ -22,7 +22,7 @@ from typing import Annotated
 import typer
 
 from scene_geo_loc.cli.options.source import Source, takes_source
-from scene_geo_loc.visual_words.vocabulary import POINT_WORDS, REGION_WORDS
+from scene_geo_loc.visual_words.sizes import POINT_WORDS, REGION_WORDS
 
 
 @takes_source

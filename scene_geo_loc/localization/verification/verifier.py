@@ -63,8 +63,11 @@ MIN_RIVAL_INLIERS = 20
 RIVAL_APART = 1.0
 """Least distance of a rival pose, metres; ten degrees count as one."""
 
-MAX_STD_M = 3.0
-"""Largest standard deviation of a position in maps that keep features without depth, metres."""
+MAX_STD_M = 1.0
+"""Largest standard deviation by residuals of a position in maps with features without depth, metres."""
+
+RAY_EXCESS = 2.0
+"""Factor on the standard deviations by residuals in these maps, where they are too small."""
 
 MAX_CONFIDENCE = 0.99
 """Most confidence that a map's own look-alikes make a pose need: some poses pass in any map."""
@@ -204,7 +207,8 @@ class Verifier:
                 RejectionKind.CONFIDENCE, estimate.confidence, self.limits.confidence
             )
             return
-        estimate.covariance = map_errors.added_to(by_residuals) + self._geo_tag_errors.covariance(
+        by_matches = by_residuals * (RAY_EXCESS**2 if self._has_rays else 1.0)
+        estimate.covariance = map_errors.added_to(by_matches) + self._geo_tag_errors.covariance(
             pose, self._near(solution, queries)
         )
         if len(cameras) == 1:

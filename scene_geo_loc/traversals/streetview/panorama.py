@@ -37,6 +37,9 @@ MAX_DEPTH_PIXELS = 2**26
 _SHAPE_TOLERANCE = 0.01
 """Relative difference of the width from twice the height of a whole panorama."""
 
+_BEND = 0.05
+"""Largest second difference of inverse distances, relative to them, on a surface; a plane has almost none."""
+
 
 class Incomplete(TraversalError):
     """An image or depth map is no whole panorama."""
@@ -45,10 +48,6 @@ class Incomplete(TraversalError):
 def is_whole_sphere(width: int, height: int) -> bool:
     """Returns whether an image is twice as wide as high, within 1 %."""
     return height > 0 and abs(width - 2 * height) <= _SHAPE_TOLERANCE * width
-
-
-_SAME_SURFACE = 0.1
-"""Relative difference of the distances of neighbouring pixels on one surface."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +122,13 @@ class PanoramaPixels:
         inverse = np.where(unknown, 0, 1.0 / np.where(unknown, 1, self.distance)).astype(np.float32)
         around = cv2.copyMakeBorder(inverse, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
         around[:, 0], around[:, -1] = around[:, -2], around[:, 1]
-        kernel = np.ones((3, 3), np.uint8)
-        low, high = (shape(around, kernel)[1:-1, 1:-1] for shape in (cv2.erode, cv2.dilate))
-        return inverse, ((low > 0) & (high - low <= _SAME_SURFACE * high)).astype(np.uint8)
+        height, width = inverse.shape
+        is_surface = cv2.erode(around, np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0
+        for row, column in ((0, 1), (1, 0), (1, 1), (1, -1)):  # a bend along any of these is an edge
+            ahead = around[1 + row :, 1 + column :][:height, :width]
+            behind = around[1 - row :, 1 - column :][:height, :width]
+            is_surface &= np.abs(ahead + behind - 2 * inverse) <= _BEND * np.maximum(ahead, behind)
+        return inverse, is_surface.astype(np.uint8)
 
 
 def read_panorama_image(panorama: Panorama, width: int) -> PanoramaPixels:

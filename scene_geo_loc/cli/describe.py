@@ -37,6 +37,10 @@ def describe(
         Path | None,
         typer.Option(help="Checkpoint of a network, for example a map's. Default: the package's."),
     ] = None,
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option(help="Vocabulary of visual words (.safetensors) that describes instead of a network."),
+    ] = None,
     save_network: Annotated[Path | None, typer.Option(help="File to write the fitted network to.")] = None,
     device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, ...")] = "auto",
 ) -> None:
@@ -55,15 +59,31 @@ def describe(
     """
     from scene_geo_loc.cli.options.progress import track
     from scene_geo_loc.core.atomic import written_aside
+    from scene_geo_loc.core.errors import CheckpointError
     from scene_geo_loc.networks.checkpoint import save_network as write_network
-    from scene_geo_loc.networks.runtime.image_descriptors import describe_folder, image_names, read_images
+    from scene_geo_loc.networks.runtime.image_descriptors import (
+        describe_folder,
+        describe_folder_by,
+        image_names,
+        read_images,
+    )
     from scene_geo_loc.traversals.skipped import Skipped
+    from scene_geo_loc.visual_words.image_descriptor import VisualWords
+    from scene_geo_loc.visual_words.vocabulary import Vocabulary
 
-    names = image_names(folder)
-    extractor, provenance = _ready(network, folder, fit, device)
-    skipped = Skipped()
-    images = read_images(folder, track(names, len(names), "describing", "images"), skipped)
-    described = describe_folder(extractor, images)
+    names, skipped = image_names(folder), Skipped()
+    if vocabulary is not None:
+        if network is not None or fit is not None or save_network is not None:
+            raise CheckpointError(
+                "A vocabulary describes images without a network: omit --network, --fit and --save-network."
+            )
+        words = Vocabulary.read(vocabulary)
+        images = read_images(folder, track(names, len(names), "describing", "images"), skipped)
+        described = describe_folder_by(VisualWords(words), words.digest, images, skipped)
+    else:
+        extractor, provenance = _ready(network, folder, fit, device)
+        images = read_images(folder, track(names, len(names), "describing", "images"), skipped)
+        described = describe_folder(extractor, images)
     described.save(out)
     if save_network is not None:
         with written_aside(save_network) as aside:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from textured import textured, write
 from trees import rgbd
@@ -24,6 +25,8 @@ from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import CheckpointError
+from scene_geo_loc.networks.runtime.image_descriptors import Descriptors
+from scene_geo_loc.visual_words.features import extract
 from scene_geo_loc.visual_words.vocabulary import Vocabulary
 
 
@@ -43,3 +46,24 @@ def test_a_vocabulary_is_fitted_to_a_source(tmp_path: Path) -> None:
         CliRunner().invoke(app, words, catch_exceptions=False)
     with pytest.raises(CheckpointError, match="safetensors"):
         CliRunner().invoke(app, [*words[:3], str(tmp_path / "words.npz")], catch_exceptions=False)
+
+
+def test_a_vocabulary_describes_a_folder(tmp_path: Path) -> None:
+    images = [textured(seed, (160, 120)) for seed in range(3)]
+    for seed, image in enumerate(images):
+        write(tmp_path / "photos" / f"{seed}.png", image)
+    write(tmp_path / "photos" / "sky.png", np.full((120, 160, 3), 200, np.uint8))
+    file, out = tmp_path / "words.safetensors", tmp_path / "d.npz"
+    vocabulary = Vocabulary.fit([extract(image) for image in images])
+    vocabulary.save(file)
+    words = ["describe", str(tmp_path / "photos"), "--out", str(out), "--vocabulary", str(file)]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "1 images that show nothing" in done.output
+    described = Descriptors.load(out)
+    assert described.names.tolist() == ["0.png", "1.png", "2.png"]
+    assert described.network == vocabulary.digest
+    rgb = np.ascontiguousarray(images[1][..., ::-1])  # the files are written from BGR
+    np.testing.assert_allclose(described.descriptors[1], vocabulary.describe(extract(rgb)), atol=1e-6)
+    with pytest.raises(CheckpointError, match="omit --network"):
+        CliRunner().invoke(app, [*words, "--network", str(file)], catch_exceptions=False)

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.atomic import written_aside
 from scene_geo_loc.core.errors import SceneGeoLocError, TraversalError
 from scene_geo_loc.core.regular_file import regular
+from scene_geo_loc.networks.image_descriptor import ImageDescriptor
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import Extractor
 from scene_geo_loc.traversals.folder import read_image
@@ -36,6 +37,7 @@ IMAGE_SUFFIXES = frozenset(
     (".bmp", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 )
 UNREADABLE = "images that cannot be read"
+UNDESCRIBED = "images that show nothing which can be described"
 _NO_IMAGE = "None of the images can be read: name a folder with whole image files."
 _NO_ARCHIVE = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, zipfile.BadZipFile)
 """Exceptions of NumPy for files that are damaged or of another kind."""
@@ -185,3 +187,32 @@ def describe_folder(extractor: Extractor, images: Iterable[tuple[str, NDArray[np
     network = extractor.network
     size = f"{network.input_width}x{network.input_height}"
     return Descriptors(np.array(names), np.stack(rows), network.digest, size)
+
+
+def describe_folder_by(
+    descriptor: ImageDescriptor,
+    digest: str,
+    images: Iterable[tuple[str, NDArray[np.uint8]]],
+    skipped: Skipped,
+) -> Descriptors:
+    """Returns the descriptors of named images by what describes images without a network.
+
+    Args:
+        descriptor: describes them; images that it gives zeros for are counted in `skipped`.
+        digest: of the descriptor.
+        images: names and RGB images, which are read one at a time.
+        skipped: counts images that are left out.
+
+    Raises SceneGeoLocError if there is no image left.
+    """
+    names, rows = [], []
+    for name, image in images:
+        row = descriptor.describe(image)
+        if row.any():
+            names.append(name)
+            rows.append(row)
+        else:
+            skipped.add(UNDESCRIBED)
+    if not names:
+        raise SceneGeoLocError(_NO_IMAGE)
+    return Descriptors(np.array(names), np.stack(rows), digest)

@@ -249,7 +249,7 @@ def goals(results: StreetviewResults) -> list[Goal]:
             _met(
                 [before.drive for before, _ in words],
                 [
-                    after.continuity.localized >= GAIN * before.continuity.localized > 0
+                    after.continuity.localized >= max(1, GAIN * before.continuity.localized)
                     for before, after in words
                 ],
             ),

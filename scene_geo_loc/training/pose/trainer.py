@@ -171,7 +171,11 @@ class PoseTrainer(Trainer):
         """See `Trainer.validate`: the medians of the errors on the images of the validation."""
         regressor = self.regressor()
         T_true = self._place.images.T_map_camera[self._place.validation]
-        T = np.stack([regressor.pose(features) for features in self._validation_features()])
+        rows = self._validation_features()
+        if self._description.is_bayesian:  # the mean over the samples is what a robot gets
+            T = np.stack([regressor.regress(row).T_map_camera for row in rows])
+        else:
+            T = np.stack([regressor.pose(row) for row in rows])
         return {
             "position_m": round(float(np.median(position_error_m(T_true, T))), 4),
             "rotation_deg": round(float(np.median(rotation_error_deg(T_true, T))), 3),

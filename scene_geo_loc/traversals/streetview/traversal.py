@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -185,11 +186,24 @@ class StreetViewTraversal:
             for panorama, views in self._selected():
                 wanted = [view for view in views if not pass_over(view.stamp_ns, view.T_map_camera)]
                 usable += len(views) - len(wanted)
-                if wanted:
-                    yield panorama, wanted
+                # The views from each place by themselves, which bounds the memory that they take.
+                for _, together in groupby(wanted, key=lambda view: view.position and view.position.label):
+                    yield panorama, list(together)
+
+        last: dict[str, Viewer | None] = {}
+
+        def taken(job: tuple[Panorama, list[View]]) -> list[Frame]:
+            panorama, views = job
+            if panorama.name not in last:
+                last.clear()
+                pixels = self._read(panorama)
+                viewer = None if pixels is None else Viewer(pixels, self._rectifier, self._skipped)
+                last[panorama.name] = viewer
+            viewer = last[panorama.name]
+            return [] if viewer is None else self._taken(panorama, viewer, views)
 
         with ReadAhead(_READERS) as ahead:
-            for frames in ahead.map(self._taken, needed()):
+            for frames in ahead.map(taken, needed()):
                 usable += len(frames)
                 yield from frames
         if self.panoramas and not usable:
@@ -210,14 +224,9 @@ class StreetViewTraversal:
             if views:
                 yield panorama, views
 
-    def _taken(self, job: tuple[Panorama, list[View]]) -> list[Frame]:
-        """Reads a panorama and returns the frames of its views; none, counted, where it is unusable."""
-        panorama, views = job
-        pixels = self._read(panorama)
-        if pixels is None:
-            return []
+    def _taken(self, panorama: Panorama, viewer: Viewer, views: Sequence[View]) -> list[Frame]:
+        """Returns the frames of views of a panorama; those that cannot be taken are counted."""
         frames = []
-        viewer = Viewer(pixels, self._rectifier, self._skipped)
         for view in views:
             taken = viewer.view(view.R_panorama_view, view.position)
             if taken is None:

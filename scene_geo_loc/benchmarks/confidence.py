@@ -32,11 +32,11 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import Pose, position_error_m
-from scene_geo_loc.localization.covariance import MapErrors
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.query import QueryMatches
 from scene_geo_loc.localization.solution import Solution
+from scene_geo_loc.localization.uncertainty.covariance import MapErrors
 from scene_geo_loc.localization.verification.confidence import ConfidenceModel, PoseSupport
 from scene_geo_loc.localization.verification.verifier import Verifier
 from scene_geo_loc.metrics.confidence_calibration import ConfidenceBin, confidence_bins

@@ -33,8 +33,8 @@ from scene_geo_loc.core.parallel import available_cores
 from scene_geo_loc.core.progress import ProgressDisplay, no_display, tracked
 from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.self_measurement import measure_map
 from scene_geo_loc.localization.session import Session
+from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
 from scene_geo_loc.mapping.builder import build_map, remove_partial
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings, DepthSource

@@ -33,12 +33,6 @@ from scene_geo_loc.core.errors import InferenceError, MapError
 from scene_geo_loc.core.parallel import available_cores
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.localization.covariance import (
-    BLOCK_PX,
-    RESIDUALS_ONLY,
-    block_count,
-    blocks_of,
-)
 from scene_geo_loc.localization.estimate import (
     SECOND_LOOK,
     CameraEstimate,
@@ -61,6 +55,12 @@ from scene_geo_loc.localization.solution import Solution, all_of, by_camera, by_
 from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH, rerank_inliers
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframe, StoredKeyframes
 from scene_geo_loc.localization.surroundings import LOOKED_AT, Surroundings
+from scene_geo_loc.localization.uncertainty.covariance import (
+    BLOCK_PX,
+    RESIDUALS_ONLY,
+    block_count,
+    blocks_of,
+)
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.verification.verifier import RIVAL_SIMILARITY, Limits, Verifier
 from scene_geo_loc.mapping.reference_map import ReferenceMap

@@ -27,8 +27,6 @@ from numpy.typing import NDArray
 from scene_geo_loc import __version__
 from scene_geo_loc.core.parallel import ReadAhead
 from scene_geo_loc.core.progress import ProgressCallback
-from scene_geo_loc.mapping.co_similarity import CoSimilarity
-from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.map_info import (
     CO_SIMILARITY,
     DESCRIPTOR,
@@ -54,8 +52,10 @@ from scene_geo_loc.mapping.map_info import (
 )
 from scene_geo_loc.mapping.multi_view_depth import refine_depth
 from scene_geo_loc.mapping.partial_map import PartialMap
-from scene_geo_loc.mapping.place_cells import PlaceCells
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.mapping.search.co_similarity import CoSimilarity
+from scene_geo_loc.mapping.search.index import DescriptorIndex
+from scene_geo_loc.mapping.search.place_cells import PlaceCells
 from scene_geo_loc.mapping.settings import WITHOUT_DEPTH
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.pair_network import PairNetworkMatcher

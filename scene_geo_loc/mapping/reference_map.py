@@ -57,8 +57,6 @@ from scene_geo_loc.core.errors import MapError, reason_of
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.geometry.rotation import matrix_of_quaternion
-from scene_geo_loc.mapping.co_similarity import CoSimilarity
-from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.map_info import (
     CO_SIMILARITY,
     DESCRIPTOR,
@@ -80,6 +78,8 @@ from scene_geo_loc.mapping.map_info import (
     read_info,
     sha256_of,
 )
+from scene_geo_loc.mapping.search.co_similarity import CoSimilarity
+from scene_geo_loc.mapping.search.index import DescriptorIndex
 from scene_geo_loc.visual_words.inverted_file import InvertedFile
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What describes images for retrieval in place of the scene network."""
+"""Descriptors of images that stand in for the scene network's in retrieval."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ def _write(
             if frame.T_map_camera is None or not has_contrast(frame.image, frame.visible):
                 continue
             pixels = frame.image
-            if frame.visible is not None:  # lest the outlines of holes are learned
+            if frame.visible is not None:  # else a network would learn the outlines of holes
                 pixels = without_holes(pixels, frame.visible)
             image, of_image, camera = undistorted(pixels, depth_m, frame.camera, size)
             images.append(image)

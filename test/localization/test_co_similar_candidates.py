@@ -27,9 +27,9 @@ from scene_geo_loc.geometry.pose import position_error_m
 from scene_geo_loc.localization.estimate import Candidate, LocalizerSettings, PosePrior, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.retrieval.retriever import Retriever
-from scene_geo_loc.mapping.co_similarity import CoSimilarity
-from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.mapping.search.co_similarity import CoSimilarity
+from scene_geo_loc.mapping.search.index import DescriptorIndex
 
 # Keyframes 0 to 2 are of one street and look alike; 3 looks most like the query and stands alone; 4 and 5
 # are other streets.

@@ -29,9 +29,9 @@ from scene_geo_loc.geometry.pose import Pose, position_error_m
 from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, PosePrior, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.query import CameraImage
-from scene_geo_loc.localization.self_measurement import measure_map
 from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.tracking.tracker import Tracker
+from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
 from scene_geo_loc.localization.verification.confidence import MODELS, PoseSupport
 from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.localization.verification.verifier import MAX_CONFIDENCE

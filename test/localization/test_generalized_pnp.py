@@ -32,7 +32,10 @@ from scene_geo_loc.geometry.pose import (
     rotation_error_deg,
     transform,
 )
-from scene_geo_loc.localization.covariance import (
+from scene_geo_loc.localization.pnp import CameraMatches, refine_pnp
+from scene_geo_loc.localization.solvers.base import PnpSolver
+from scene_geo_loc.localization.solvers.robust_pnp import solve_pnp
+from scene_geo_loc.localization.uncertainty.covariance import (
     BEST_MAP_STD,
     EXCESS,
     covariance_of,
@@ -40,9 +43,6 @@ from scene_geo_loc.localization.covariance import (
     normal_equations,
     pose_covariance,
 )
-from scene_geo_loc.localization.pnp import CameraMatches, refine_pnp
-from scene_geo_loc.localization.solvers.base import PnpSolver
-from scene_geo_loc.localization.solvers.robust_pnp import solve_pnp
 
 T_MAP_BASE = make_pose(Rotation.from_euler("zyx", (80, 5, -3), degrees=True).as_matrix(), FAR_AWAY)
 AHEAD = make_pose(np.eye(3), (0.0, -0.2, 1.5))

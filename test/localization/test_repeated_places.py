@@ -26,7 +26,7 @@ from room import Room
 from scene_geo_loc.geometry.pose import position_error_m
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.self_measurement import measure_map
+from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
 from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap

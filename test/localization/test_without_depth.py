@@ -34,12 +34,12 @@ from scene_geo_loc.geometry.pose import (
     rotation_error_deg,
     transform,
 )
-from scene_geo_loc.localization.covariance import RESIDUALS_ONLY, pose_covariance
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.pnp import UNKNOWN_DEPTH_M, CameraMatches, refine_pnp
 from scene_geo_loc.localization.solvers.base import PnpSolver
 from scene_geo_loc.localization.solvers.robust_pnp import rerank_inliers, solve_pnp
+from scene_geo_loc.localization.uncertainty.covariance import RESIDUALS_ONLY, pose_covariance
 from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.mapping.builder import MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap

@@ -28,7 +28,7 @@ from scene_geo_loc.core.errors import CheckpointError, MapError
 from scene_geo_loc.geometry.pose import position_error_m
 from scene_geo_loc.localization.estimate import LocalizerSettings, Status
 from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.self_measurement import measure_map
+from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
 from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.mapping.builder import MapBuilder
 from scene_geo_loc.mapping.map_info import (

@@ -31,12 +31,12 @@ from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import inverse, make_pose, position_error_m, rotation_error_deg
-from scene_geo_loc.localization.covariance import move_covariance
 from scene_geo_loc.localization.estimate import PosePrior, Status
 from scene_geo_loc.localization.pose_localizer import open_localizer
 from scene_geo_loc.localization.pose_regression.localizer import PoseRegressor
 from scene_geo_loc.localization.pose_regression.regressor import Regression, Regressor
 from scene_geo_loc.localization.query import CameraImage
+from scene_geo_loc.localization.uncertainty.covariance import move_covariance
 from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.mapping.map_info import REGRESSOR
 from scene_geo_loc.networks.architecture.pose_network import averages

@@ -53,9 +53,9 @@ from scene_geo_loc.core.errors import MapError, SceneGeoLocError, TraversalError
 from scene_geo_loc.core.progress import ProgressDisplay, no_display
 from scene_geo_loc.localization.localizer import Localizer, network_of
 from scene_geo_loc.localization.query import Stopwatch
-from scene_geo_loc.localization.self_measurement import measure_map
 from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.tracking.tracker import Tracker
+from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
 from scene_geo_loc.mapping.builder import build_map, remove_partial
 from scene_geo_loc.mapping.map_info import sha256_of
 from scene_geo_loc.mapping.reference_map import ReferenceMap

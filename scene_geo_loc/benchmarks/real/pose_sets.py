@@ -31,8 +31,8 @@ from scene_geo_loc.benchmarks.real.results import Kind, Part
 from scene_geo_loc.benchmarks.real.variants import ZOOM, ChangedFrames, Rolled, zoomed
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.self_measurement import measure_map
 from scene_geo_loc.localization.session import Session
+from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
 from scene_geo_loc.mapping.builder import build_map
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings

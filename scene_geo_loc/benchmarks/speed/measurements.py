@@ -31,11 +31,11 @@ from numpy.lib import format as npy
 from scene_geo_loc.depth.lidar import LidarAccumulator, lidar_depth
 from scene_geo_loc.depth.window import SPINNING
 from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.self_measurement import measure_map
+from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
 from scene_geo_loc.mapping.builder import BuilderSettings, build_map
-from scene_geo_loc.mapping.index import DescriptorIndex
 from scene_geo_loc.mapping.map_info import FileRecord, sha256_of, write_info
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.mapping.search.index import DescriptorIndex
 from scene_geo_loc.matchers import NETWORK_FEATURES
 from scene_geo_loc.networks.default import FITTED_SIZE
 from scene_geo_loc.networks.runtime.extractor import Extractor

@@ -54,7 +54,7 @@ def build(
     """
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.geometry.datum import Georeference, datum_of_text
-    from scene_geo_loc.localization.self_measurement import measure_map
+    from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
     from scene_geo_loc.mapping.builder import MapBuilder
     from scene_geo_loc.mapping.map_info import read_info
     from scene_geo_loc.traversals.satellite import georeference_of

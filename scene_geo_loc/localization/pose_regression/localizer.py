@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse
-from scene_geo_loc.localization.covariance import move_covariance
 from scene_geo_loc.localization.estimate import (
     CameraEstimate,
     LocalizerSettings,
@@ -40,6 +39,7 @@ from scene_geo_loc.localization.pose_localizer import PoseLocalizer
 from scene_geo_loc.localization.pose_regression.regressor import Regression, Regressor
 from scene_geo_loc.localization.query import CameraImage, Query, Stopwatch, camera_images
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, no_images
+from scene_geo_loc.localization.uncertainty.covariance import move_covariance
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.mapping.map_info import POSE_REGRESSION, REGRESSOR
 from scene_geo_loc.mapping.reference_map import AnyMap

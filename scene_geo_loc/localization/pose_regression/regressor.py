@@ -60,7 +60,7 @@ PLANAR_OUTPUTS, SPATIAL_OUTPUTS = 4, 7
 
 
 class Calibration(BaseModel):
-    """How far a regressor's uncertainty can be trusted, measured on images that it was not trained on.
+    """Calibration of a regressor's uncertainty, measured on images that it was not trained on.
 
     The covariance of a pose is `scale` squared times that of the samples plus `floor` squared, each for
     positions and for rotations.

@@ -27,10 +27,10 @@ from scene_geo_loc.localization.estimate import Candidate, LocalizerSettings, Po
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, KeyframeVotes, sequence_votes
 from scene_geo_loc.localization.retrieval.place_check import agreement
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
-from scene_geo_loc.mapping.co_similarity import CoSimilarity
 from scene_geo_loc.mapping.map_info import PLACE_AXES
-from scene_geo_loc.mapping.place_cells import PlaceCells
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.mapping.search.co_similarity import CoSimilarity
+from scene_geo_loc.mapping.search.place_cells import PlaceCells
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.geometry.lie import difference, displaced, motion_of, skew, twist_of
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.geometry.rotation import matrix_of_vector
-from scene_geo_loc.localization.covariance import move_covariance
+from scene_geo_loc.localization.uncertainty.covariance import move_covariance
 
 SHARED = 0.7
 """Share of the variance of a pose estimate that is common to consecutive estimates.

@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.localization.covariance import normal_equations, sandwich
 from scene_geo_loc.localization.least_squares import SCALE, error_scale, gauss_newton_step, linearised, moved
 from scene_geo_loc.localization.pnp import FIT_WIDTH, CameraMatches, reprojection_errors
+from scene_geo_loc.localization.uncertainty.covariance import normal_equations, sandwich
 from scene_geo_loc.localization.verification.focal_scale import LEAST_STD, OTHER, FocalScale, LensEstimate
 
 STEPS = 10

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Whether the matches of a pose fix its scale, where the keyframes' features have no depth.
+"""Scale of a pose whose keyframes' features have no depth: the matches that fix it, and how many are enough.
 
 Keyframes at one place, such as the views of a panorama, give the direction of a camera from there and no
 distance.  Matches with depth, or with keyframes at a second place, fix it; a few of them agree by chance.

@@ -24,19 +24,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import Pose, inverse, position_error_m, rotation_error_deg
-from scene_geo_loc.localization.covariance import (
+from scene_geo_loc.localization.estimate import Candidate, LocalizerSettings, PoseEstimate, Status
+from scene_geo_loc.localization.pnp import FIT_WIDTH, CameraMatches, spread
+from scene_geo_loc.localization.query import QueryMatches
+from scene_geo_loc.localization.solution import Solution, propose
+from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH
+from scene_geo_loc.localization.uncertainty.covariance import (
     RESIDUALS_ONLY,
     MapErrors,
     block_count,
     move_covariance,
     pose_covariance,
 )
-from scene_geo_loc.localization.estimate import Candidate, LocalizerSettings, PoseEstimate, Status
-from scene_geo_loc.localization.geo_tag_errors import GeoTagErrors
-from scene_geo_loc.localization.pnp import FIT_WIDTH, CameraMatches, spread
-from scene_geo_loc.localization.query import QueryMatches
-from scene_geo_loc.localization.solution import Solution, propose
-from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH
+from scene_geo_loc.localization.uncertainty.geo_tag_errors import GeoTagErrors
 from scene_geo_loc.localization.verification.confidence import PoseSupport, model_of
 from scene_geo_loc.localization.verification.lens_fit import fit_lens
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind

@@ -29,7 +29,7 @@ from std_srvs.srv import Trigger
 
 from scene_geo_loc.core.errors import GeodesyError, SceneGeoLocError
 from scene_geo_loc.geometry.datum import Georeference
-from scene_geo_loc.localization.self_measurement import measure_map
+from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
 from scene_geo_loc.mapping.builder import MapBuilder
 from scene_geo_loc.ros.common import parameters
 from scene_geo_loc.ros.common.counters import Event

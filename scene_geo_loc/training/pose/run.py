@@ -79,7 +79,7 @@ _TIMED_IMAGES = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training will take.
+    """Expected cost of a training.
 
     Attributes:
         images, validated: number of images to train with and to validate with.

@@ -49,7 +49,7 @@ class PoseSystem(str, Enum):
 
     @property
     def design(self) -> Design:
-        """What the system is made of."""
+        """Parts of the system."""
         return _DESIGNS[self]
 
 

@@ -27,8 +27,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from scene_geo_loc.geometry.pose import Pose, inverse
 from scene_geo_loc.geometry.transform_tree import TransformUnavailable
-from scene_geo_loc.localization.covariance import move_covariance
 from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.localization.uncertainty.covariance import move_covariance
 from scene_geo_loc.ros.common.messages import pose_stamped, pose_with_covariance
 from scene_geo_loc.ros.common.transforms import TransformBroadcaster
 

@@ -28,8 +28,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.pose import inverse
 from scene_geo_loc.geometry.transform_tree import TransformUnavailable
-from scene_geo_loc.localization.covariance import move_covariance
 from scene_geo_loc.localization.match_picture import match_picture
+from scene_geo_loc.localization.uncertainty.covariance import move_covariance
 from scene_geo_loc.localization.view.messages import (
     CANDIDATES,
     KEYFRAME_VIEWS,

@@ -28,13 +28,13 @@ from seen import CAMERA
 
 from scene_geo_loc.geometry.lie import difference
 from scene_geo_loc.geometry.pose import Pose, make_pose, position_error_m, transform
-from scene_geo_loc.localization.covariance import block_count
 from scene_geo_loc.localization.estimate import Candidate, Status
-from scene_geo_loc.localization.geo_tag_errors import GeoTagErrors
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.pnp import CameraMatches, refine_pnp
 from scene_geo_loc.localization.query import QueryMatches
-from scene_geo_loc.localization.self_measurement import measure_map
+from scene_geo_loc.localization.uncertainty.covariance import block_count
+from scene_geo_loc.localization.uncertainty.geo_tag_errors import GeoTagErrors
+from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
 from scene_geo_loc.mapping.builder import MapBuilder
 from scene_geo_loc.mapping.map_info import GeoTags, MapInfo
 from scene_geo_loc.mapping.reference_map import ReferenceMap

@@ -31,7 +31,7 @@ from safetensors.numpy import save
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import MapError, reason_of
 from scene_geo_loc.core.regular_file import regular
-from scene_geo_loc.mapping.index import DescriptorIndex
+from scene_geo_loc.mapping.search.index import DescriptorIndex
 from scene_geo_loc.networks.runtime.extractor import evenly_spread
 from scene_geo_loc.visual_words.inverted_file import InvertedFile
 

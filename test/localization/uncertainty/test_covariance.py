@@ -21,7 +21,7 @@ import numpy as np
 from seen import CAMERA, FAR_AWAY, seen_points
 
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, transform
-from scene_geo_loc.localization.covariance import (
+from scene_geo_loc.localization.uncertainty.covariance import (
     BEST_MAP_STD,
     EXCESS,
     covariance_of,

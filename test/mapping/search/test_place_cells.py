@@ -23,7 +23,7 @@ import pytest
 import safetensors.numpy
 
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
-from scene_geo_loc.mapping.place_cells import MOST_AXES, MOST_CELLS, PlaceCells
+from scene_geo_loc.mapping.search.place_cells import MOST_AXES, MOST_CELLS, PlaceCells
 
 SHAPE = (10, 15, 80)
 

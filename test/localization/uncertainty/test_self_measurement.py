@@ -27,15 +27,15 @@ from room import Room
 
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.pose import make_pose
-from scene_geo_loc.localization.covariance import (
+from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.localization.uncertainty.covariance import (
     BEST_MAP_STD,
     EXCESS,
     NOT_MEASURED,
     RESIDUALS_ONLY,
     MapErrors,
 )
-from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.self_measurement import MIN_LOCALIZED, measure_map
+from scene_geo_loc.localization.uncertainty.self_measurement import MIN_LOCALIZED, measure_map
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.map_info import MapAccuracy
 from scene_geo_loc.mapping.reference_map import ReferenceMap

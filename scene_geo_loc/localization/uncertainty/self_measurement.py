@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.lie import difference
 from scene_geo_loc.geometry.pose import position_error_m, rotation_error_deg
-from scene_geo_loc.localization.covariance import BEST_MAP_STD
-from scene_geo_loc.localization.geo_tag_errors import GeoTagErrors
 from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.localization.uncertainty.covariance import BEST_MAP_STD
+from scene_geo_loc.localization.uncertainty.geo_tag_errors import GeoTagErrors
 from scene_geo_loc.mapping.map_info import LookAlikes, MapAccuracy
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.matchers.pair_network import PairNetworkMatcher

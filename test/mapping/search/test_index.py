@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.mapping.index import DescriptorIndex
+from scene_geo_loc.mapping.search.index import DescriptorIndex
 
 
 @pytest.fixture

@@ -21,8 +21,14 @@ import pytest
 from safetensors.numpy import save_file
 
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.mapping.co_similarity import FARTHEST_M, MOST_NEIGHBOURS, NEAREST_M, CoSimilarity, near_m
-from scene_geo_loc.mapping.index import DescriptorIndex
+from scene_geo_loc.mapping.search.co_similarity import (
+    FARTHEST_M,
+    MOST_NEIGHBOURS,
+    NEAREST_M,
+    CoSimilarity,
+    near_m,
+)
+from scene_geo_loc.mapping.search.index import DescriptorIndex
 from scene_geo_loc.visual_words.inverted_file import InvertedFile
 
 

@@ -45,12 +45,13 @@ class LocalizerSettings(BaseModel):
         description="keyframes found by descriptor, of which the best remain after a comparison of where "
         "things are in the image; 0: not compared",
     )
-    co_similarity: float = Field(
-        default=1.0,
+    co_similarity: float | None = Field(
+        default=None,
         ge=0,
         le=10,
         description="weight of a retrieved keyframe's support by others around it that look like it and like "
-        "the image, which come in where they were not retrieved; 0: none",
+        "the image, which come in where they were not retrieved; 0: none; unset: 1 in maps of panoramas, "
+        "0 in others",
     )
     sequence_images: int = Field(
         default=5,

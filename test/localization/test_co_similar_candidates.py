@@ -27,6 +27,7 @@ from scene_geo_loc.geometry.pose import position_error_m
 from scene_geo_loc.localization.estimate import Candidate, LocalizerSettings, PosePrior, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.retrieval.retriever import Retriever
+from scene_geo_loc.mapping.map_info import GeoTags
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.search.co_similarity import CoSimilarity
 from scene_geo_loc.mapping.search.index import DescriptorIndex
@@ -44,12 +45,20 @@ GRAPH = CoSimilarity(
 
 
 def retrieve(
-    weight: float, graph: CoSimilarity | None = GRAPH, prior: PosePrior | None = None, count: int = 5
+    weight: float | None,
+    graph: CoSimilarity | None = GRAPH,
+    prior: PosePrior | None = None,
+    count: int = 5,
+    geo_tags: GeoTags | None = None,
 ) -> list[Candidate]:
     T = np.tile(np.eye(4), (6, 1, 1))
     T[:, 0, 3] = [0, 1, 2, 100, 200, 300]
     reference_map = SimpleNamespace(
-        index=DescriptorIndex.build(ROWS), T_map_camera=T, place_cells=None, co_similarity=graph
+        index=DescriptorIndex.build(ROWS),
+        T_map_camera=T,
+        place_cells=None,
+        co_similarity=graph,
+        info=SimpleNamespace(geo_tags=geo_tags),
     )
     settings = LocalizerSettings(co_similarity=weight, compared=0, retrieved=count, candidates=1)
     features = SimpleNamespace(global_descriptor=QUERY)
@@ -80,6 +89,11 @@ def test_keyframes_around_the_best_come_in() -> None:
 def test_a_prior_keeps_others_out() -> None:
     near = PosePrior(np.eye(4), 1.5)
     assert {candidate.keyframe for candidate in retrieve(10.0, prior=near)} == {0, 1}
+
+
+def test_by_default_only_keyframes_of_panoramas_support_each_other() -> None:
+    assert retrieve(None) == retrieve(0.0)
+    assert retrieve(None, geo_tags=GeoTags(tags=6)) == retrieve(1.0) != retrieve(0.0)
 
 
 def test_a_map_without_co_similarity_is_searched_as_before() -> None:

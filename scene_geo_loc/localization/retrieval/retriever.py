@@ -38,6 +38,10 @@ EXPANDED = 5
 """Number of the best keyframes whose co-similar ones are candidates too."""
 
 
+PANORAMAS_CO_SIMILARITY = 1.0
+"""Weight of the support among keyframes in maps of panoramas, whose places are metres apart."""
+
+
 @dataclass(frozen=True)
 class Retrieval:
     """Keyframes that look like an image.
@@ -101,18 +105,28 @@ class Retriever:
         scores = similarities + agreements
         votes = KeyframeVotes.of(keyframes, scores)
         support = np.zeros(len(keyframes))
-        if settings.co_similarity > 0 and (graph := self._map.co_similarity) is not None:
+        weight, graph = self._co_similarity(settings), self._map.co_similarity
+        if weight > 0 and graph is not None:
             best_first = keyframes[np.argsort(-scores, kind="stable")]
             added, more = self._around(best_first, features.global_descriptor, graph, among)
             keyframes, similarities = np.append(keyframes, added), np.append(similarities, more)
             agreements = np.append(agreements, np.zeros(len(added)))
             scores = similarities + agreements
-            support = settings.co_similarity * graph.support(keyframes, votes.keyframes, votes.votes)
+            support = weight * graph.support(keyframes, votes.keyframes, votes.votes)
         votes_before = sequence_votes(keyframes, T_base_camera, earlier(), self._map.T_map_camera)
         ranked = np.argsort(-(scores + votes_before + support), kind="stable")[:count]
         columns = (keyframes, similarities, agreements, votes_before, support)
         rows = zip(*(column[ranked].tolist() for column in columns), strict=True)
         return Retrieval([Candidate(*row) for row in rows], votes)
+
+    def _co_similarity(self, settings: LocalizerSettings) -> float:
+        """Returns the weight of support among keyframes.
+
+        The keyframes of a drive are so near each other that it changes nothing for the better there.
+        """
+        if settings.co_similarity is not None:
+            return settings.co_similarity
+        return 0.0 if self._map.info.geo_tags is None else PANORAMAS_CO_SIMILARITY
 
     def _around(
         self,

@@ -31,7 +31,8 @@ from scene_geo_loc.metrics.covariance_calibration import covariance_calibration
 from scene_geo_loc.metrics.pose_error import QueryRecord, errors_of
 from scene_geo_loc.metrics.published import slides_gis
 
-Position = tuple[float, float, float]
+XYZ = tuple[float, float, float]
+"""Coordinates of a camera in the map, metres."""
 
 SAME_M = 0.5
 """Difference of two spacings below which they count as the same, metres."""
@@ -95,8 +96,8 @@ class DriveResult(BaseModel):
     keyframes: int
     outside: int = 0
     stamps_ns: list[int]
-    true_m: list[Position]
-    estimated_m: list[Position | None]
+    true_m: list[XYZ]
+    estimated_m: list[XYZ | None]
     position_m: list[float | None]
     rotation_deg: list[float | None]
     dead_reckoned: int = 0
@@ -270,6 +271,6 @@ def best_and_worst(drives: Sequence[DriveResult]) -> list[tuple[str, DriveResult
     return [("best", best[2], best[1]), ("worst", worst[2], worst[1])]
 
 
-def _position(T: object) -> Position:
+def _position(T: object) -> XYZ:
     x, y, z = np.round(np.asarray(T)[:3, 3], 4).tolist()
     return x, y, z

@@ -66,8 +66,11 @@ RIVAL_APART = 1.0
 MAX_STD_M = 1.0
 """Largest standard deviation by residuals of a position in maps with features without depth, metres."""
 
-RAY_EXCESS = 2.0
-"""Factor on the standard deviations by residuals in these maps, where they are too small."""
+RAY_EXCESS = 3.0
+"""Factor on the standard deviations by residuals in these maps, where they are too small.
+
+With 2, the ellipsoids for 95 % held 90 % of the positions in sun and 77 % in snow, by panoramas 18 m apart.
+"""
 
 MAX_CONFIDENCE = 0.99
 """Most confidence that a map's own look-alikes make a pose need: some poses pass in any map."""

@@ -33,7 +33,7 @@ from scene_geo_loc.depth.window import SPINNING
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
 from scene_geo_loc.mapping.builder import BuilderSettings, build_map
-from scene_geo_loc.mapping.map_info import FileRecord, sha256_of, write_info
+from scene_geo_loc.mapping.map_info import CO_SIMILARITY, FileRecord, sha256_of, write_info
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.search.index import DescriptorIndex
 from scene_geo_loc.matchers import NETWORK_FEATURES
@@ -222,7 +222,7 @@ def enlarge_map(source: Path, count: int, out: Path) -> None:
     """Writes a map with `count` keyframes: those of `source`, then keyframes with random descriptors.
 
     The random keyframes have neither features nor depth and are too dissimilar to be retrieved, so a query
-    takes as long as in a real map of that size.
+    takes as long as in a real map of that size.  The co-similarity of `source` is left out.
     """
     opened = ReferenceMap.open(source)
     more = count - len(opened)
@@ -246,12 +246,13 @@ def enlarge_map(source: Path, count: int, out: Path) -> None:
     table = pq.read_table(source / "keyframes.parquet")
     rows = np.arange(count) % len(table)
     pq.write_table(pa.Table.from_batches(table.take(rows).to_batches()), out / "keyframes.parquet")
-    for name in opened.info.files:
+    kept = [name for name in opened.info.files if name != CO_SIMILARITY]
+    for name in kept:
         if name == "thumbnails.bin" or name.endswith(".safetensors"):
             (out / name).write_bytes((source / name).read_bytes())
     files = {
         name: FileRecord(bytes=(out / name).stat().st_size, sha256=sha256_of(out / name))
-        for name in opened.info.files
+        for name in kept
     }
     info = opened.info.model_copy(update={"keyframes": count, "files": files})
     write_info(out, info)

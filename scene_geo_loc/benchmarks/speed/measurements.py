@@ -251,8 +251,7 @@ def enlarge_map(source: Path, count: int, out: Path) -> None:
         if name == "thumbnails.bin" or name.endswith(".safetensors"):
             (out / name).write_bytes((source / name).read_bytes())
     files = {
-        name: FileRecord(bytes=(out / name).stat().st_size, sha256=sha256_of(out / name))
-        for name in kept
+        name: FileRecord(bytes=(out / name).stat().st_size, sha256=sha256_of(out / name)) for name in kept
     }
     info = opened.info.model_copy(update={"keyframes": count, "files": files})
     write_info(out, info)

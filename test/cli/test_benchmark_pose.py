@@ -62,9 +62,9 @@ def counted_passes() -> Iterator[list[Any]]:
     done: list[Any] = []
     extract = Extractor.extract
 
-    def counted(self: Extractor, image: Any, input_size: tuple[int, int] | None = None) -> Any:
+    def counted(self: Extractor, image: Any, *given: Any, **named: Any) -> Any:
         done.append(image)
-        return extract(self, image, input_size)
+        return extract(self, image, *given, **named)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Extractor, "extract", counted)

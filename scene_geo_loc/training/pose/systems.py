@@ -55,7 +55,7 @@ class PoseSystem(str, Enum):
 
 @dataclass(frozen=True)
 class Design:
-    """What a system of pose regression is made of.
+    """Parts of a system of pose regression.
 
     Attributes:
         title: title in tables.

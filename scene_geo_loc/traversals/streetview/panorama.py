@@ -184,7 +184,7 @@ def _read_centimetres(path: Path) -> NDArray[np.float32]:
 
 
 def _shrunk(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Returns an image of at most a width, averaged over areas, lest fine texture alias."""
+    """Returns an image of at most a width, averaged over areas, so that fine texture does not alias."""
     if image.shape[1] <= width:
         return image
     size = (max(width, 1), max(height, 1))

@@ -91,7 +91,7 @@ class Facets:
 
 @dataclass(frozen=True)
 class Warp:
-    """What is seen from beside a panorama's camera, in each direction of a grid (H, W) as of its depth map.
+    """View from beside a panorama's camera, in each direction of a grid (H, W) as of its depth map.
 
     Attributes:
         fields: (H, W, 3) inverse distances from there, 1/m, 0 where unknown or infinite; and the turns to the

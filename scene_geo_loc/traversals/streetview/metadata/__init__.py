@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What images and services say about panoramas: GPano tags, EXIF, Mapillary's and KartaView's JSON."""
+"""Metadata of panoramas by images and services: GPano tags, EXIF, Mapillary's and KartaView's JSON."""

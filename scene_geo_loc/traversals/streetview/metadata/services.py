@@ -55,7 +55,7 @@ class ServiceRecord:
 
     @property
     def has_position(self) -> bool:
-        """Whether the columns but the time make a row."""
+        """Returns whether the columns but the time make a row."""
         try:
             row_of({**self.values, "file": "image", "time": None})
         except (ValueError, TypeError, KeyError, OverflowError):

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from scene_geo_loc.core.errors import SceneGeoLocError
+
 Light = tuple[float, float, float]
 
 
@@ -163,3 +165,11 @@ CONDITIONS: dict[str, Condition] = {
         ),
     )
 }
+
+
+def check_town(condition: str, seed: int, drive_seed: int | None) -> None:
+    """Raises SceneGeoLocError where there is no such condition, or a seed of town or drive is negative."""
+    if condition not in CONDITIONS:
+        raise SceneGeoLocError(f"condition {condition!r} is unknown: name one of {', '.join(CONDITIONS)}.")
+    if seed < 0 or (drive_seed or 0) < 0:
+        raise SceneGeoLocError(f"seed {seed}, drive_seed {drive_seed}: a seed is negative; give 0 or more.")

@@ -31,7 +31,7 @@ import numpy as np
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.parallel import available_cores, in_order, process_pool
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
-from scene_geo_loc.simulation.conditions import CONDITIONS, Condition
+from scene_geo_loc.simulation.conditions import CONDITIONS, Condition, check_town
 from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.rendering.render import Scene
 from scene_geo_loc.simulation.town.city import SIGHT_M, City
@@ -84,13 +84,7 @@ class DriveSettings:
     sight: float = SIGHT_M
 
     def __post_init__(self) -> None:
-        if self.condition not in CONDITIONS:
-            raise SceneGeoLocError(
-                f"condition {self.condition!r} is unknown: name one of {', '.join(CONDITIONS)}."
-            )
-        if self.seed < 0 or (self.drive_seed or 0) < 0:
-            seeds = f"seed {self.seed}, drive_seed {self.drive_seed}"
-            raise SceneGeoLocError(f"{seeds}: a seed is negative; give 0 or more.")
+        check_town(self.condition, self.seed, self.drive_seed)
         if not (self.length >= 5 and self.speed > 0 and self.rig.camera_rate_hz > 0):
             raise SceneGeoLocError(
                 f"A drive of {self.length:g} m at {self.speed:g} m/s with {self.rig.camera_rate_hz:g} images "

@@ -26,7 +26,7 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.datum import Datum
 from scene_geo_loc.geometry.equirectangular import R_enu_panorama, heading_of
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, make_pose
-from scene_geo_loc.simulation.conditions import CONDITIONS
+from scene_geo_loc.simulation.conditions import CONDITIONS, check_town
 from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.town.city import SIGHT_M
 from scene_geo_loc.simulation.town.plan import Plot, StreetPlan
@@ -133,13 +133,7 @@ class StreetviewSettings:
     sight: float = SIGHT_M
 
     def __post_init__(self) -> None:
-        if self.condition not in CONDITIONS:
-            raise SceneGeoLocError(
-                f"condition {self.condition!r} is unknown: name one of {', '.join(CONDITIONS)}."
-            )
-        if self.seed < 0 or (self.drive_seed or 0) < 0:
-            seeds = f"seed {self.seed}, drive_seed {self.drive_seed}"
-            raise SceneGeoLocError(f"{seeds}: a seed is negative; give 0 or more.")
+        check_town(self.condition, self.seed, self.drive_seed)
         if not (self.spacing >= 1 and (self.length is None or self.length >= 5)):
             raise SceneGeoLocError(
                 f"Panoramas every {self.spacing:g} m along {self.length or 0:g} m of street cannot be "

@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -68,6 +68,19 @@ _READERS = 1
 
 LEAST_VISIBLE = 0.5
 """Views of which a cropped panorama shows a smaller share are left out."""
+
+
+_IMAGE_REASONS = {
+    TooLarge: SkipReason.PANORAMA_TOO_LARGE,
+    Incomplete: SkipReason.PANORAMA_INCOMPLETE,
+    TraversalError: SkipReason.IMAGE_UNREADABLE,
+}
+_DEPTH_REASONS = {
+    TooLarge: SkipReason.DEPTH_TOO_LARGE,
+    Incomplete: SkipReason.DEPTH_INCOMPLETE,
+    TraversalError: SkipReason.DEPTH_UNREADABLE,
+}
+"""Reasons why an image or a depth map is left out, by the error of its reader, special ones first."""
 
 
 @dataclass(frozen=True)
@@ -253,33 +266,25 @@ class StreetViewTraversal:
     def _read(self, panorama: Panorama) -> PanoramaPixels | None:
         try:
             pixels = read_panorama_image(panorama, panorama_width(self.camera))
-        except TooLarge:
-            self._skipped.add(SkipReason.PANORAMA_TOO_LARGE)
-            return None
-        except Incomplete:
-            self._skipped.add(SkipReason.PANORAMA_INCOMPLETE)
-            return None
-        except TraversalError:
-            self._skipped.add(SkipReason.IMAGE_UNREADABLE)
+        except TraversalError as error:
+            self._skipped.add(_reason(error, _IMAGE_REASONS))
             return None
         if panorama.depth is None:
             return pixels
         try:
             return replace(pixels, distance=read_distance(panorama.depth))
-        except TooLarge:
-            self._skipped.add(SkipReason.DEPTH_TOO_LARGE)
-            return pixels
-        except Incomplete:
-            self._skipped.add(SkipReason.DEPTH_INCOMPLETE)
-            return pixels
-        except TraversalError:
-            self._skipped.add(SkipReason.DEPTH_UNREADABLE)
+        except TraversalError as error:
+            self._skipped.add(_reason(error, _DEPTH_REASONS))
             return pixels
 
     def _heading_of(self, view: View) -> float:
         """Returns the heading of a view from north at the map's origin, in whole degrees."""
         R_enu_map = self.georeference.datum.R_enu_map(np.zeros(3)) if self.georeference else np.eye(3)
         return float(np.round(heading_of(R_enu_map @ view.T_map_camera[:3, :3])) % 360)
+
+
+def _reason(error: TraversalError, reasons: Mapping[type[TraversalError], SkipReason]) -> SkipReason:
+    return next(reason for kind, reason in reasons.items() if isinstance(error, kind))
 
 
 def is_streetview(folder: Path) -> bool:

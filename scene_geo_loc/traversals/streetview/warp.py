@@ -197,7 +197,7 @@ def _product(rays: list[F32], plane: F32) -> F32:
 def _samples_needed(
     facets: Facets, shift: F64, row: NDArray[np.intp], column: NDArray[np.intp]
 ) -> NDArray[np.intp]:
-    """Returns how many samples a side each facet needs, lest there are gaps between them: powers of two."""
+    """Returns how many samples a side each facet needs to leave no gaps between them: powers of two."""
     plane, inverse = facets.plane[row, column], facets.inverse[row, column]
     corners = []
     for du, dv in ((-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5), (0.5, 0.5)):

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""What the writer of panorama sets writes, read back."""
+"""Sets of panoramas are read back as they were written."""
 
 from __future__ import annotations
 

@@ -92,8 +92,9 @@ def info(source: Source) -> None:
     camera = traversal.camera
     rows = {
         "panoramas": f"{summary.panoramas}, {summary.with_depth} with depth, {summary.with_links} with links",
-        "spacing": f"to the nearest median {summary.spacing_m:.1f} m, at most "
-        f"{summary.largest_spacing_m:.1f} m",
+        "spacing": "none, of a single panorama"
+        if summary.spacing_m is None
+        else f"to the nearest median {summary.spacing_m:.1f} m, at most {summary.largest_spacing_m:.1f} m",
         "extent": " x ".join(f"{extent:.1f}" for extent in summary.extent_m) + " m",
         "geo-tags": "errors not stated"
         if summary.position_std_m is None

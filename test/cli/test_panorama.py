@@ -87,3 +87,11 @@ def test_a_set_is_described(tmp_path: Path) -> None:
     assert "median 10.0 m" in shown
     assert "24 of 640 x 480 pixels and 57.6°, 8 around" in shown
     assert "1 images without a row in the index" in shown
+
+
+def test_a_single_panorama_has_no_spacing(tmp_path: Path) -> None:
+    write_street(tmp_path, rows_along_a_street(1))
+    shown = " ".join(run("panorama", "info", tmp_path, "--views", 8).split())
+    assert "panoramas 1," in shown
+    assert "single panorama" in shown
+    assert "nan" not in shown

@@ -112,7 +112,7 @@ class PanoramaSet:
     def count_virtual_views(self, distances_m: Sequence[float]) -> list[VirtualViewCount]:
         """Returns how many virtual views at each distance are possible, and how much of them is empty.
 
-        Raises TraversalError where a depth map cannot be read.
+        Raises TraversalError where the set cannot be opened.
         """
         return [
             VirtualViewCount(

@@ -30,7 +30,8 @@ class SetSummary:
 
     Attributes:
         panoramas, with_depth, with_links: numbers of panoramas.
-        spacing_m, largest_spacing_m: median and largest distance to the nearest other panorama; NaN for one.
+        spacing_m, largest_spacing_m: median and largest distance to the nearest other panorama; None for a
+            single panorama.
         extent_m: (3,) extent of their positions along the map's axes.
         position_std_m: median of the stated standard deviations of positions; None where none is stated.
     """
@@ -38,8 +39,8 @@ class SetSummary:
     panoramas: int
     with_depth: int
     with_links: int
-    spacing_m: float
-    largest_spacing_m: float
+    spacing_m: float | None
+    largest_spacing_m: float | None
     extent_m: tuple[float, ...]
     position_std_m: float | None
 
@@ -47,19 +48,17 @@ class SetSummary:
 def summarize(panoramas: Sequence[Panorama]) -> SetSummary:
     """Returns the numbers of one or more panoramas."""
     positions = np.array([panorama.T_map_panorama[:3, 3] for panorama in panoramas])
-    nearest = np.full(len(positions), np.nan)
-    if len(positions) > 1:
-        for i, position in enumerate(positions):
-            away = np.linalg.norm(positions - position, axis=1)
-            away[i] = np.inf
-            nearest[i] = away.min()
+    nearest = []
+    for i, position in enumerate(positions):
+        away = np.linalg.norm(np.delete(positions, i, axis=0) - position, axis=1)
+        nearest += [away.min()] if len(away) else []
     stated = [panorama.position_std_m for panorama in panoramas if panorama.position_std_m is not None]
     return SetSummary(
         len(panoramas),
         sum(panorama.depth is not None for panorama in panoramas),
         sum(bool(panorama.links) for panorama in panoramas),
-        float(np.median(nearest)),
-        float(nearest.max()),
+        float(np.median(nearest)) if nearest else None,
+        float(max(nearest)) if nearest else None,
         tuple(np.ptp(positions, axis=0).tolist()),
         float(np.median(stated)) if stated else None,
     )

@@ -173,12 +173,11 @@ class StreetViewTraversal:
     def virtual_summaries(self, distances_m: Sequence[float]) -> list[VirtualSummary]:
         """Returns how many virtual views at each distance are possible, and how much of them is empty.
 
-        It reads the depth maps, and no image.  Raises TraversalError where one cannot be read.
+        It reads the depth maps, and no image.  A panorama whose depth map cannot be read has no virtual
+        views, and is counted in `skipped`.
         """
-        read = [
-            (panorama, None if panorama.depth is None else read_distance(panorama.depth))
-            for panorama in self.panoramas
-        ]
+        self._skipped = Skipped()
+        read = [(panorama, self._distance(panorama)) for panorama in self.panoramas]
         rotations = [R_panorama_view(heading, pitch) for heading, pitch in self.directions]
         return summarize_virtual_views(read, self._rectifier, rotations, distances_m)
 
@@ -269,13 +268,17 @@ class StreetViewTraversal:
         except TraversalError as error:
             self._skipped.add(_reason(error, _IMAGE_REASONS))
             return None
+        return replace(pixels, distance=self._distance(panorama))
+
+    def _distance(self, panorama: Panorama) -> NDArray[np.float32] | None:
+        """Returns the distances of the depth map; None where there is none, or it is damaged and counted."""
         if panorama.depth is None:
-            return pixels
+            return None
         try:
-            return replace(pixels, distance=read_distance(panorama.depth))
+            return read_distance(panorama.depth)
         except TraversalError as error:
             self._skipped.add(_reason(error, _DEPTH_REASONS))
-            return pixels
+            return None
 
     def _heading_of(self, view: View) -> float:
         """Returns the heading of a view from north at the map's origin, in whole degrees."""

@@ -62,7 +62,7 @@ class VirtualSummary:
 
     Attributes:
         distance_m: distance ahead and behind.
-        positions: number of positions, two for each panorama with depth.
+        positions: number of positions, two for each panorama whose depth could be read.
         inside: those that stand inside of something, which are left out.
         nearer: those nearer to another panorama than to their own, which are left out.
         views: number of virtual views at the others.

@@ -167,3 +167,11 @@ def test_the_summary_counts_positions_and_empty_pixels(street: Path, room_views:
     in_room = room_views.virtual_summaries([1.0])[0]
     assert in_room.empty_pixels < 0.02
     assert in_room.empty_pixels <= in_room.with_empty_pixels
+
+
+def test_the_summary_counts_a_depth_map_that_cannot_be_read(street: Path) -> None:
+    next((street / "depth").iterdir()).write_bytes(b"")
+    traversal = open_streetview(street, views=8)
+    (summary,) = traversal.virtual_summaries([2.0])
+    assert (summary.positions, summary.views) == (4, 32)
+    assert traversal.skipped.counts == {SkipReason.DEPTH_UNREADABLE: 1}

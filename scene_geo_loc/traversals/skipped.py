@@ -52,6 +52,7 @@ class SkipReason(str, Enum):
     DEPTH_MISSING = "missing depth maps"
     DEPTH_TOO_LARGE = "depth maps of more than 67 million pixels"
     DEPTH_INCOMPLETE = "depth maps that are not twice as wide as high"
+    DEPTH_EMPTY = "depth maps without any distance"
     DEPTH_UNREADABLE = "depth images that cannot be read"
     DEPTH_UNDECODABLE = "depth images that cannot be decoded"
     DEPTH_SIZE = "depth images of another size than the image"

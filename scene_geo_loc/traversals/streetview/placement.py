@@ -78,12 +78,12 @@ def place(folder: Path, index: PanoramaIndex) -> PlacedPanoramas:
     Raises TraversalError where the file with the datum is damaged.
     """
     skipped = Skipped(dict(index.skipped.counts))
-    rows = list(_usable(folder, index, skipped))
+    stated = read_datum(folder)
+    rows = list(_usable(folder, index, stated, skipped))
     if not rows:
         return PlacedPanoramas((), None, skipped)
     geodetic = np.array([(row.row.latitude, row.row.longitude, np.nan) for row in rows])
     geodetic[:, 2] = _altitudes(rows)
-    stated = read_datum(folder)
     datum = stated or Datum(*geodetic[0])
     positions = datum.map_of(geodetic)
     angles = np.array([(row.heading, row.row.pitch, row.row.roll) for row in rows], np.float64)
@@ -122,10 +122,10 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def _usable(folder: Path, index: PanoramaIndex, skipped: Skipped) -> Iterator[_Row]:
+def _usable(folder: Path, index: PanoramaIndex, stated: Datum | None, skipped: Skipped) -> Iterator[_Row]:
     """Yields the rows with a position, a file and a heading; counts the others."""
     known = set()
-    for row in _near_each_other(index, skipped):
+    for row in _near_each_other(index, stated, skipped):
         image = folder / row.file
         if row.file in known:
             skipped.add(SkipReason.PANORAMA_TWICE)
@@ -146,17 +146,21 @@ def _usable(folder: Path, index: PanoramaIndex, skipped: Skipped) -> Iterator[_R
             yield _Row(row, image, tags, heading)
 
 
-def _near_each_other(index: PanoramaIndex, skipped: Skipped) -> Iterator[IndexRow]:
-    """Yields the rows with positions near to those of the others; counts the others by what may be wrong."""
+def _near_each_other(index: PanoramaIndex, stated: Datum | None, skipped: Skipped) -> Iterator[IndexRow]:
+    """Yields the rows near to the stated datum or, without one, to the other rows.
+
+    The others are counted by what may be wrong with them.
+    """
     positions = np.array([(row.latitude, row.longitude) for row in index.rows]).reshape(-1, 2)
     is_given = (positions != 0).any(axis=1)
     possible = (np.abs(positions[:, 0]) <= 90) & is_given
-    middle = None
-    if possible.any():
+    middle = None if stated is None else np.array([stated.latitude_deg, stated.longitude_deg])
+    if middle is not None or possible.any():
         # Longitudes on both sides of 180° are near to each other.
-        first = positions[possible][0, 1]
+        first = positions[possible][0, 1] if middle is None else middle[1]
         positions[:, 1] = (positions[:, 1] - first + 180.0) % 360.0 - 180.0 + first
-        middle = np.median(positions[possible], axis=0)
+        if middle is None:
+            middle = np.median(positions[possible], axis=0)
     for i, row in enumerate(index.rows):
         position, is_possible = positions[i], possible[i]
         has_altitude = row.altitude is None or abs(row.altitude) <= MAX_HEIGHT_M

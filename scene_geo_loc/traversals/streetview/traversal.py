@@ -271,14 +271,18 @@ class StreetViewTraversal:
         return replace(pixels, distance=self._distance(panorama))
 
     def _distance(self, panorama: Panorama) -> NDArray[np.float32] | None:
-        """Returns the distances of the depth map; None where there is none, or it is damaged and counted."""
+        """Returns the distances of the depth map; None where there is none, or it is useless and counted."""
         if panorama.depth is None:
             return None
         try:
-            return read_distance(panorama.depth)
+            distance = read_distance(panorama.depth)
         except TraversalError as error:
             self._skipped.add(_reason(error, _DEPTH_REASONS))
             return None
+        if not np.isfinite(distance).any():  # its virtual views would show the sky alone, at a wrong place
+            self._skipped.add(SkipReason.DEPTH_EMPTY)
+            return None
+        return distance
 
     def _heading_of(self, view: View) -> float:
         """Returns the heading of a view from north at the map's origin, in whole degrees."""

@@ -35,10 +35,12 @@ from panorama_sets import (
 )
 
 from scene_geo_loc.core.errors import TraversalError
+from scene_geo_loc.geometry.datum import Datum
 from scene_geo_loc.traversals.frame import Traversal
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.skipped import SkipReason
 from scene_geo_loc.traversals.streetview import image_file, panorama
+from scene_geo_loc.traversals.streetview.datum import write_datum
 from scene_geo_loc.traversals.streetview.index import IndexRow, write_index
 from scene_geo_loc.traversals.streetview.panorama import Panorama, PanoramaArea, read_panorama_image
 
@@ -100,6 +102,13 @@ def test_latitudes_that_are_longitudes_are_noticed_where_they_are_impossible(
         read(tmp_path, swapped)
 
 
+def test_latitudes_that_are_longitudes_are_noticed_by_the_datum(tmp_path: Path, rows: list[IndexRow]) -> None:
+    swapped = [replace(row, latitude=row.longitude, longitude=row.latitude) for row in rows]
+    write_datum(tmp_path, Datum(LATITUDE, LONGITUDE, 0.0))
+    with pytest.raises(TraversalError, match=r"3 rows of panoramas.csv whose latitude and longitude seem"):
+        read(tmp_path, swapped)
+
+
 def test_a_street_may_cross_the_antimeridian(tmp_path: Path, rows: list[IndexRow]) -> None:
     sides = [replace(row, longitude=(180.0 - 1e-4 + i * 1e-4)) for i, row in enumerate(rows)]
     sides[2] = replace(sides[2], longitude=-180.0 + 1e-4)
@@ -113,14 +122,16 @@ def test_depth_is_left_out_where_it_cannot_be_used(tmp_path: Path, rows: list[In
     write_image(tmp_path / "depth/wide.png", np.full((32, 90), 500, np.uint16))
     (tmp_path / "depth/empty.png").write_bytes(b"")
     (tmp_path / "depth/text.json").write_text('{"depth_map": "AAAA"}')
-    names = ("depth/wide.png", "depth/empty.png", "depth/none.png", "depth/text.json")
+    write_image(tmp_path / "depth/sky.png", np.zeros((32, 64), np.uint16))
+    names = ("depth/wide.png", "depth/empty.png", "depth/none.png", "depth/text.json", "depth/sky.png")
     more = [replace(rows[0], latitude=LATITUDE + i / 1e3, depth=name) for i, name in enumerate(names)]
     for i, row in enumerate(more):
         more[i] = replace(row, file=f"images/more{i}.png")
         write_image(tmp_path / more[i].file, coloured_panorama(64))
     traversal, skipped = read(tmp_path, [rows[1], *more])
-    assert len(traversal) == 5
+    assert len(traversal) == 6
     assert skipped[SkipReason.DEPTH_INCOMPLETE] == 1
+    assert skipped[SkipReason.DEPTH_EMPTY] == 1
     assert skipped[SkipReason.DEPTH_UNREADABLE] == 2
     assert skipped[SkipReason.DEPTH_MISSING] == 1
     assert sum(frame.depth is not None for frame in traversal.frames()) == 1

@@ -96,8 +96,8 @@ def wall_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def build(path: Path) -> None:
         from pose_place import PROTOCOL, WallTraversal, add_tiny_encoder
 
-        from scene_geo_loc.training.pose.run import train_pose
-        from scene_geo_loc.training.pose.systems import PoseSystem
+        from scene_geo_loc.training.pose_regression.run import train_pose
+        from scene_geo_loc.training.pose_regression.systems import PoseSystem
 
         with pytest.MonkeyPatch.context() as patch:
             add_tiny_encoder(patch)

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, make_pose
 from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder, FeatureMaps, Stage
-from scene_geo_loc.training.pose.systems import PoseProtocol
+from scene_geo_loc.training.pose_regression.systems import PoseProtocol
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
 from scene_geo_loc.traversals.skipped import Skipped
 

@@ -25,9 +25,11 @@ import numpy as np
 import pytest
 import torch
 from pose_place import CAMERA, WallTraversal, add_tiny_encoder, frame_at, pose_of, quick
+from pydantic import create_model
 from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
+from scene_geo_loc.cli.options.settings import GivenSettings
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import inverse, make_pose, position_error_m, rotation_error_deg
@@ -40,16 +42,16 @@ from scene_geo_loc.localization.uncertainty.covariance import move_covariance
 from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.mapping.map_info import REGRESSOR
 from scene_geo_loc.networks.architecture.pose_network import averages
-from scene_geo_loc.training.pose.calibration import calibrate, largest_std
-from scene_geo_loc.training.pose.losses import PoseLoss, Targets, matrices
-from scene_geo_loc.training.pose.run import train_pose
-from scene_geo_loc.training.pose.systems import PoseProtocol, PoseSystem, Weighting
+from scene_geo_loc.training.common.callbacks import NoCallback
+from scene_geo_loc.training.pose_regression.calibration import calibrate, largest_std
+from scene_geo_loc.training.pose_regression.losses import PoseLoss, Targets, matrices
+from scene_geo_loc.training.pose_regression.run import train_pose
+from scene_geo_loc.training.pose_regression.systems import PoseProtocol, PoseSystem, Weighting
 
 
 def train(out: Path, system: PoseSystem, protocol: PoseProtocol, **arguments: Any) -> dict[str, Any]:
     traversal = arguments.pop("traversal", WallTraversal())
-    _, result = train_pose(traversal, out, system, protocol, device="cpu", **arguments)
-    return result
+    return train_pose(traversal, out, system, protocol, device="cpu", **arguments)
 
 
 @pytest.fixture(autouse=True)
@@ -155,15 +157,12 @@ def test_an_encoder_can_be_trained_as_well(tmp_path: Path) -> None:
     assert opened(tmp_path / "map").regress(CameraImage(frame_at(400).image, CAMERA)) is not None
 
 
-class Interrupt:
+class Interrupt(NoCallback):
     """Interrupts the training after an epoch."""
 
     def on_batch(self, epoch: int, done: int, total: int, losses: dict[str, float]) -> None:
         if epoch == 3:
             raise KeyboardInterrupt
-
-    def on_epoch(self, record: dict[str, Any]) -> None:
-        pass
 
 
 def test_an_interrupted_training_is_resumed_with_the_same_result(tmp_path: Path) -> None:
@@ -224,6 +223,15 @@ def test_the_command_offers_the_systems_and_the_settings() -> None:
     shown = CliRunner().invoke(app, ["train", "pose", "--help"], env={"COLUMNS": "200"}).output
     assert "posenet_reprojection" in shown
     assert "--beta" in shown
+
+
+def test_a_setting_of_another_system_is_refused() -> None:
+    given = GivenSettings({"beta": 3.0, "epochs": 5}, {"beta": "--beta", "epochs": "--epochs"})
+    assert given.of(PoseProtocol, "posenet") == PoseProtocol(beta=3.0, epochs=5)
+    with pytest.raises(SceneGeoLocError, match="--beta is no setting of another"):
+        given.of(create_model("Another", epochs=(int, 3)), "another")
+    with pytest.raises(SceneGeoLocError, match=r"--epochs: .*not 0"):
+        GivenSettings({"epochs": 0}, {"epochs": "--epochs"}).of(PoseProtocol, "posenet")
 
 
 def targets(position: list[float], points: torch.Tensor) -> Targets:

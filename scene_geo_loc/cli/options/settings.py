@@ -19,8 +19,9 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
-from typing import Annotated, Any, get_type_hints
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -29,16 +30,47 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 
 Command = Callable[..., Any]
 
+Settings = TypeVar("Settings", bound=BaseModel)
+
 _UNIT = re.compile("_(m|deg)$")
 
 
-def setting(settings: type[BaseModel], name: str, option: str) -> Any:
-    """Returns the option `option` with the description and limits of the field `name`."""
+@dataclass(frozen=True)
+class GivenSettings:
+    """Settings that the user gave to a command that offers those of several models.
+
+    Attributes:
+        values: by the name of the field.
+        options: the option of each of these fields.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, model: type[Settings], owner: str) -> Settings:
+        """Returns the settings of a model, with its defaults for what was not given.
+
+        Raises SceneGeoLocError if a value is out of bounds, or if `owner` has no such setting.
+        """
+        for name in self.values:
+            if name not in model.model_fields:
+                raise SceneGeoLocError(f"{self.options[name]} is no setting of {owner}: leave it out.")
+        return _validated(model, self.values, self.options)
+
+
+def setting(settings: type[BaseModel], name: str, option: str, **shown: Any) -> Any:
+    """Returns the option `option` with the description and limits of the field `name`.
+
+    Args:
+        shown: further arguments of `typer.Option`, on how it is shown.
+    """
     field = settings.model_fields[name]
     limits = {type(limit).__name__: limit for limit in field.metadata}
     lowest = limits["Ge"].ge if "Ge" in limits else None
     highest = limits["Le"].le if "Le" in limits else None
-    return typer.Option(option, min=lowest, max=highest, help=f"{str(field.description).capitalize()}.")
+    return typer.Option(
+        option, min=lowest, max=highest, help=f"{str(field.description).capitalize()}.", **shown
+    )
 
 
 def takes_settings(**options: str | None) -> Callable[[Command], Command]:
@@ -55,11 +87,8 @@ def takes_settings(**options: str | None) -> Callable[[Command], Command]:
             for name, hint in hints.items()
             if inspect.isclass(hint) and issubclass(hint, BaseModel)
         )
-        fields, types = {}, get_type_hints(model)
-        for field in model.model_fields:
-            option = options.get(field, f"--{_UNIT.sub('', field).replace('_', '-')}")
-            if option is not None:
-                fields[option[2:].replace("-", "_")] = (field, option)
+        types = get_type_hints(model)
+        fields = {option[2:].replace("-", "_"): (field, option) for field, option in _named(model, options)}
         parameters = [
             inspect.Parameter(
                 parameter,
@@ -71,18 +100,88 @@ def takes_settings(**options: str | None) -> Callable[[Command], Command]:
         ]
 
         def settings(values: dict[str, Any]) -> BaseModel:
-            try:
-                return model(**{fields[parameter][0]: value for parameter, value in values.items()})
-            except ValidationError as error:
-                first = error.errors()[0]
-                field = first["loc"][0]
-                option = next(option for its_field, option in fields.values() if its_field == field)
-                message = first["msg"].removeprefix("Value error, ")
-                raise SceneGeoLocError(f"{option}: {message}, not {first['input']}.") from error
+            return _validated(
+                model,
+                {fields[parameter][0]: value for parameter, value in values.items()},
+                dict(fields.values()),
+            )
 
         return in_place_of(command, name, parameters, settings)
 
     return decorate
+
+
+def takes_settings_of(
+    models: Mapping[str, type[BaseModel]], **options: str | None
+) -> Callable[[Command], Command]:
+    """Gives a command an option for each field of several models, of which it will need one.
+
+    A field that several models have is one option.  The command has one parameter `GivenSettings`.
+
+    Args:
+        models: by the titles under which help texts show their options.
+        options: see `takes_settings`.
+    """
+
+    def decorate(command: Command) -> Command:
+        name = next(name for name, hint in get_type_hints(command).items() if hint is GivenSettings)
+        offered = {title: dict(_named(model, options)) for title, model in models.items()}
+        parameters, taken = [], {}
+        for title, model in models.items():
+            types = get_type_hints(model)
+            for field_name, option in offered[title].items():
+                parameter = option[2:].replace("-", "_")
+                if parameter in taken:
+                    continue
+                taken[parameter] = (field_name, option)
+                defaults = {
+                    t: models[t].model_fields[field_name].default for t in models if field_name in offered[t]
+                }
+                shown = setting(
+                    model, field_name, option, show_default=_default_text(defaults), rich_help_panel=title
+                )
+                kind = Annotated[types[field_name] | None, shown]
+                parameters.append(
+                    inspect.Parameter(
+                        parameter, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=None
+                    )
+                )
+
+        def given(values: dict[str, Any]) -> GivenSettings:
+            chosen = {taken[p][0]: value for p, value in values.items() if value is not None}
+            return GivenSettings(chosen, dict(taken.values()))
+
+        return in_place_of(command, name, parameters, given)
+
+    return decorate
+
+
+def _named(model: type[BaseModel], options: Mapping[str, str | None]) -> list[tuple[str, str]]:
+    """Returns the fields that a command offers with their options."""
+    named = (
+        (name, options.get(name, f"--{_UNIT.sub('', name).replace('_', '-')}")) for name in model.model_fields
+    )
+    return [(name, option) for name, option in named if option is not None]
+
+
+def _default_text(defaults: Mapping[str, Any]) -> str | bool:
+    """Returns the defaults of a field by the titles of their models, or the one that all have."""
+    texts = {title: str(default) for title, default in defaults.items() if default is not None}
+    if len(set(texts.values())) < 2:
+        return next(iter(texts.values()), False)
+    return "; ".join(f"{title.lower()}: {text}" for title, text in texts.items())
+
+
+def _validated(model: type[Settings], values: Mapping[str, Any], options: Mapping[str, str]) -> Settings:
+    """Returns settings. Raises SceneGeoLocError, with the option, if a value is out of bounds."""
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ")
+        raise SceneGeoLocError(
+            f"{options[str(first['loc'][0])]}: {message}, not {first['input']}."
+        ) from error
 
 
 def in_place_of(

@@ -93,7 +93,7 @@ class Description(BaseModel):
     """Description of a regressor.
 
     Attributes:
-        system: name of its system, see `training.pose.systems`.
+        system: name of its system, see `training.pose_regression.systems`.
         encoder: name of the encoder that gives its features.
         input_width, input_height: size of its input, pixels.
         is_planar: whether it regresses x, y and heading only; height, pitch and roll are the means of the

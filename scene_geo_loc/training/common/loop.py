@@ -26,19 +26,17 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import nn
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.training.common.batches import Batches
+from scene_geo_loc.training.common.callbacks import Losses, NoCallback, Record, TrainingCallback
 from scene_geo_loc.training.common.processes import Processes
 from scene_geo_loc.training.common.run_folder import LAST, RunFolder, TrainingState
 
-Losses = dict[str, float]
-Record = dict[str, Any]
-"""A line of the log of a run."""
 CHECKPOINT_MINUTES = 10.0
 """Longest time between two states to resume from, unless a protocol says otherwise."""
 
@@ -111,28 +109,6 @@ class Trainer(ABC):
     def summary(self, best: Record) -> Record:
         """Returns further fields for the result of a run, from the record of its best epoch."""
         return {}
-
-
-class TrainingCallback(Protocol):
-    """Receives the progress of a training."""
-
-    def on_batch(self, epoch: int, done: int, total: int, losses: Losses) -> None:
-        """Called after each mini-batch with those done of the epoch's total, and its mean losses so far."""
-        ...
-
-    def on_epoch(self, record: Record) -> None:
-        """Called after each epoch with its record, once everything is written."""
-        ...
-
-
-class NoCallback:
-    """Ignores the progress of a training."""
-
-    def on_batch(self, epoch: int, done: int, total: int, losses: Losses) -> None:
-        """See `TrainingCallback.on_batch`."""
-
-    def on_epoch(self, record: Record) -> None:
-        """See `TrainingCallback.on_epoch`."""
 
 
 class TrainingLoop:

@@ -36,8 +36,9 @@ from scene_geo_loc.networks.architecture.network_config import NetworkConfig
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.plots.learned_depth_pictures import DepthRow, write_depth_pictures
 from scene_geo_loc.plots.training_curves import write_depth_curves
+from scene_geo_loc.training.common.callbacks import Record
 from scene_geo_loc.training.common.depth_loss import depth_loss
-from scene_geo_loc.training.common.loop import Position, Record, Step, Trainer
+from scene_geo_loc.training.common.loop import Position, Step, Trainer
 from scene_geo_loc.training.common.protocols import DepthTraining, Freeze
 from scene_geo_loc.training.common.run_folder import CURVES, RunFolder
 

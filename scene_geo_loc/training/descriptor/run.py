@@ -17,21 +17,20 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.core.progress import ProgressCallback
 from scene_geo_loc.networks.architecture.checkpoint import load_checkpoint
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.packs.image_pack import INPUT_SIZE, ImagePack
 from scene_geo_loc.packs.sources import pack_triplets
 from scene_geo_loc.places.triplets import Triplets
+from scene_geo_loc.training.common.callbacks import RunCallback
 from scene_geo_loc.training.common.config import SystemConfig
 from scene_geo_loc.training.common.initialisation import (
     FIT_IMAGES,
@@ -39,7 +38,7 @@ from scene_geo_loc.training.common.initialisation import (
     fit_poolings,
     new_network,
 )
-from scene_geo_loc.training.common.loop import TrainingCallback, TrainingLoop
+from scene_geo_loc.training.common.loop import TrainingLoop
 from scene_geo_loc.training.common.processes import Processes
 from scene_geo_loc.training.common.protocols import TrainingProtocol
 from scene_geo_loc.training.common.run_folder import RunFolder
@@ -58,18 +57,6 @@ from scene_geo_loc.training.descriptor.validation import Validation, load_valida
 STAGES = "stages"
 """Folder in a run folder with the runs of earlier stages."""
 _PACK = "triplets"
-
-
-class RunCallback(TrainingCallback, Protocol):
-    """Receives the progress of a run."""
-
-    def packing(self, title: str) -> AbstractContextManager[ProgressCallback]:
-        """Opens the display of packing images."""
-        ...
-
-    def on_stage(self, name: str) -> None:
-        """Called when the training of a network begins or is resumed."""
-        ...
 
 
 @dataclass(frozen=True)

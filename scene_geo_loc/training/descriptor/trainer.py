@@ -33,7 +33,8 @@ from torch import Tensor
 
 from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint
 from scene_geo_loc.plots.training_curves import write_training_curves
-from scene_geo_loc.training.common.loop import Losses, Position, Record, Step, Trainer
+from scene_geo_loc.training.common.callbacks import Losses, Record
+from scene_geo_loc.training.common.loop import Position, Step, Trainer
 from scene_geo_loc.training.common.processes import Processes
 from scene_geo_loc.training.common.protocols import TrainingProtocol
 from scene_geo_loc.training.common.run_folder import CURVES, RunFolder

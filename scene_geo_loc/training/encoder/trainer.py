@@ -41,7 +41,8 @@ from scene_geo_loc.networks.architecture.encoders.efficientnet_lite0 import Effi
 from scene_geo_loc.networks.architecture.encoders.resnet18 import TruncatedResNet18
 from scene_geo_loc.networks.architecture.weights import save_weights
 from scene_geo_loc.packs.image_pack import ImagePack
-from scene_geo_loc.training.common.loop import Position, Record, Step, Trainer, TrainingCallback, TrainingLoop
+from scene_geo_loc.training.common.callbacks import Record, TrainingCallback
+from scene_geo_loc.training.common.loop import Position, Step, Trainer, TrainingLoop
 from scene_geo_loc.training.common.protocols import EncoderProtocol
 from scene_geo_loc.training.common.run_folder import RunFolder, versions
 from scene_geo_loc.training.common.schedules import warmed_cosine

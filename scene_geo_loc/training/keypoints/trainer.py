@@ -33,7 +33,8 @@ from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint
 from scene_geo_loc.networks.architecture.local_features import KeypointHead, KeypointMaps
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.architecture.xfeat import XFeatNetwork
-from scene_geo_loc.training.common.loop import Position, Record, Step, Trainer
+from scene_geo_loc.training.common.callbacks import Record
+from scene_geo_loc.training.common.loop import Position, Step, Trainer
 from scene_geo_loc.training.common.protocols import KeypointProtocol
 from scene_geo_loc.training.common.run_folder import RunFolder, versions
 from scene_geo_loc.training.common.schedules import warmed_cosine

@@ -59,6 +59,7 @@ class Design:
 
     Attributes:
         title: title in tables.
+        summary: what it regresses and by which loss, in a few words.
         weighting: weighting of the loss that training begins with.
         then: weighting of the second half of the training, or None.
         is_planar: whether only x, y and heading are regressed.
@@ -66,6 +67,7 @@ class Design:
     """
 
     title: str
+    summary: str
     weighting: Weighting
     then: Weighting | None = None
     is_planar: bool = False
@@ -83,14 +85,24 @@ class Design:
 
 
 _DESIGNS = {
-    PoseSystem.POSENET: Design("PoseNet, beta", Weighting.BETA),
-    PoseSystem.POSENET_LEARNED: Design("PoseNet, learned weighting", Weighting.LEARNED),
-    PoseSystem.POSENET_REPROJECTION: Design(
-        "PoseNet, learned weighting, then reprojection", Weighting.LEARNED, then=Weighting.REPROJECTION
+    PoseSystem.POSENET: Design("PoseNet, beta", "position and quaternion, weighted by beta", Weighting.BETA),
+    PoseSystem.POSENET_LEARNED: Design(
+        "PoseNet, learned weighting", "the same, weighted as learned", Weighting.LEARNED
     ),
-    PoseSystem.BAYESIAN: Design("Bayesian PoseNet", Weighting.VARIANCE, is_bayesian=True),
+    PoseSystem.POSENET_REPROJECTION: Design(
+        "PoseNet, learned weighting, then reprojection",
+        "the same, then by reprojected points, for which the source needs depth",
+        Weighting.LEARNED,
+        then=Weighting.REPROJECTION,
+    ),
+    PoseSystem.BAYESIAN: Design(
+        "Bayesian PoseNet",
+        "the same, with errors that the network expects",
+        Weighting.VARIANCE,
+        is_bayesian=True,
+    ),
     # 256 units and 3 outputs, as the slides on localization from geographic images have them.
-    PoseSystem.PLANAR: Design("x, y, heading", Weighting.LEARNED, is_planar=True),
+    PoseSystem.PLANAR: Design("x, y, heading", "x, y and heading", Weighting.LEARNED, is_planar=True),
 }
 
 

@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,11 +28,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from scene_geo_loc import __version__
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.partial import PartialFolder
-from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import to_quaternion
 from scene_geo_loc.localization.pose_regression.regressor import Description, Regressor
@@ -58,13 +58,14 @@ from scene_geo_loc.networks.inference_network import input_size_for
 from scene_geo_loc.networks.runtime.backends import GraphBackend, Work, graph_backends, start_first
 from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, evenly_spread
 from scene_geo_loc.packs.posed_images import PosedImages, pack_posed_images
+from scene_geo_loc.training.common.callbacks import NoCallback, RunCallback
 from scene_geo_loc.training.common.initialisation import load_encoder
-from scene_geo_loc.training.common.loop import TrainingCallback, TrainingLoop
+from scene_geo_loc.training.common.loop import TrainingLoop
 from scene_geo_loc.training.common.run_folder import RunFolder
-from scene_geo_loc.training.pose.calibration import calibrate
-from scene_geo_loc.training.pose.images import PlaceImages, WithoutDepth
-from scene_geo_loc.training.pose.systems import PoseProtocol, PoseSystem
-from scene_geo_loc.training.pose.trainer import PoseBatches, PoseTrainer
+from scene_geo_loc.training.pose_regression.calibration import calibrate, calibration_text
+from scene_geo_loc.training.pose_regression.images import PlaceImages, WithoutDepth
+from scene_geo_loc.training.pose_regression.systems import PoseProtocol, PoseSystem
+from scene_geo_loc.training.pose_regression.trainer import PoseBatches, PoseTrainer
 from scene_geo_loc.traversals.frame import Traversal
 from scene_geo_loc.traversals.satellite import georeference_of
 from scene_geo_loc.traversals.sources import sources_of
@@ -107,12 +108,8 @@ def train_pose(
     *,
     device: str = "auto",
     overwrite: bool = False,
-    callback: TrainingCallback | None = None,
-    on_packing: ProgressCallback = ignore_progress,
-    on_features: ProgressCallback = ignore_progress,
-    on_plan: Callable[[Plan], None] = lambda _: None,
-    on_training: Callable[[], None] = lambda: None,
-) -> tuple[Path, dict[str, Any]]:
+    callback: RunCallback | None = None,
+) -> dict[str, Any]:
     """Trains a regressor, and writes a map that is opened like any other.
 
     `OUT.run` is the run folder, and `OUT.packs` holds the resized images; a training that was interrupted is
@@ -126,12 +123,9 @@ def train_pose(
         device: a torch device, or "auto".
         overwrite: whether a map at `out` is replaced.
         callback: receives the progress of the training.
-        on_packing, on_features: receive the images done and their total.
-        on_plan: receives what the training will take, before it begins.
-        on_training: called when the features are there.
 
     Returns:
-        The map's folder, and the result of the run with the calibration.
+        The result of the run with the calibration.
 
     Raises SceneGeoLocError if the images do not suffice, if a folder holds something else, or if a loss is
     not finite; the best regressor so far is then in the run folder.
@@ -149,9 +143,11 @@ def train_pose(
     size = _input_size(first.camera, protocol, encoder)
     packs = out.with_name(f"{out.name}.packs")
     taken = traversal if design.needs_points else WithoutDepth(traversal)
-    images = pack_posed_images(
-        [taken], packs / ("depth" if design.needs_points else "images"), size, on_packing
-    )
+    callback = callback or NoCallback()
+    with callback.packing("packing") as on_packing:
+        images = pack_posed_images(
+            [taken], packs / ("depth" if design.needs_points else "images"), size, on_packing
+        )
     place = PlaceImages(images, protocol.validation_every)
     config = {
         "system": system.value,
@@ -161,7 +157,7 @@ def train_pose(
     run = RunFolder(out.with_name(f"{out.name}.run"), config)
     torch.manual_seed(protocol.seed)
     network = PoseFeatures(encoder, *size).eval()
-    rows, mean = _features(network, place, protocol, on_features, on_plan)
+    rows, mean = _features(network, place, protocol, callback)
     components = min(protocol.components, len(place.training) - 1)
     x, y, z = map(float, place.centre)
     description = Description(
@@ -194,7 +190,6 @@ def train_pose(
         choose_device(device),
     )
     batches = PoseBatches(place, protocol, None if protocol.trains_encoder else rows)
-    on_training()
     threads = torch.get_num_threads()
     # Layers as small as the head's are faster on one.
     torch.set_num_threads(threads if protocol.trains_encoder else 1)
@@ -209,7 +204,30 @@ def train_pose(
     calibration = calibrate(regressions, images.T_map_camera[place.validation], accepted_m)
     regressor = regressor.with_calibration(calibration)
     _write_map(output, regressor, place, traversal, protocol, overwrite)
-    return out, {**result, "calibration": calibration.model_dump()}
+    return {**result, "calibration": calibration.model_dump()}
+
+
+def train_regressor_map(
+    traversal: Traversal,
+    out: Path,
+    system: str,
+    protocol: BaseModel,
+    *,
+    device: str,
+    overwrite: bool,
+    callback: RunCallback,
+) -> Sequence[str]:
+    """See `LocalizerTrainer`."""
+    assert isinstance(protocol, PoseProtocol)
+    chosen = PoseSystem(system)
+    result = train_pose(
+        traversal, out, chosen, protocol, device=device, overwrite=overwrite, callback=callback
+    )
+    medians = (
+        f"{chosen.design.title}, medians {result['position_m']:.2f} m and {result['rotation_deg']:.2f}° on "
+        f"images left out of the training (epoch {result['best_epoch']})."
+    )
+    return medians, calibration_text(result["calibration"])
 
 
 def make_encoder(protocol: PoseProtocol) -> Encoder:
@@ -237,8 +255,7 @@ def _features(
     network: PoseFeatures,
     place: PlaceImages,
     protocol: PoseProtocol,
-    on_features: ProgressCallback,
-    on_plan: Callable[[Plan], None],
+    callback: RunCallback,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Returns the features (N, copies, F) of all images, and their mean (F,) over those to train with.
 
@@ -264,17 +281,19 @@ def _features(
         for copy, pixels in enumerate(place.copies(i, number, protocol.seed)):
             rows[i, copy] = backend.run(pixels)[FEATURES].ravel()
             done += 1
-        on_features(done, total)
 
     begin = time.monotonic()
     for i in place.training[:_TIMED_IMAGES]:
         compute(int(i), copies)
     seconds = (time.monotonic() - begin) * total / max(done, 1)
-    on_plan(Plan(plan.images, plan.validated, seconds, plan.feature_bytes))
-    for i in place.training[_TIMED_IMAGES:]:
-        compute(int(i), copies)
-    for i in place.validation:
-        compute(int(i), 1)
+    callback.on_stage(f"{Plan(plan.images, plan.validated, seconds, plan.feature_bytes)}.")
+    with callback.packing("computing features") as on_features:
+        for i in place.training[_TIMED_IMAGES:]:
+            compute(int(i), copies)
+            on_features(done, total)
+        for i in place.validation:
+            compute(int(i), 1)
+            on_features(done, total)
     return rows, rows[place.training].mean(axis=(0, 1))
 
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from scene_geo_loc.localization.pose_regression.regressor import PLANAR_OUTPUTS, SPATIAL_OUTPUTS
-from scene_geo_loc.training.pose.systems import Weighting
+from scene_geo_loc.training.pose_regression.systems import Weighting
 
 FIRST_LOG_VARIANCES = (0.0, -3.0)
 """Of position and rotation, of learned weighting (CVPR 2017, section 3.3)."""

@@ -28,12 +28,13 @@ from scene_geo_loc.geometry.pose import position_error_m, rotation_error_deg
 from scene_geo_loc.localization.pose_regression.regressor import Description, Regressor
 from scene_geo_loc.networks.architecture.pose_network import PoseFeatures, PoseHead
 from scene_geo_loc.plots.training_curves import write_pose_curves
-from scene_geo_loc.training.common.loop import Position, Record, Step, Trainer
+from scene_geo_loc.training.common.callbacks import Record
+from scene_geo_loc.training.common.loop import Position, Step, Trainer
 from scene_geo_loc.training.common.run_folder import CURVES, RunFolder
 from scene_geo_loc.training.common.schedules import warmed_cosine
-from scene_geo_loc.training.pose.images import PlaceImages
-from scene_geo_loc.training.pose.losses import PoseLoss, Targets
-from scene_geo_loc.training.pose.systems import Design, PoseProtocol, Weighting
+from scene_geo_loc.training.pose_regression.images import PlaceImages
+from scene_geo_loc.training.pose_regression.losses import PoseLoss, Targets
+from scene_geo_loc.training.pose_regression.systems import Design, PoseProtocol, Weighting
 
 _WARM_UP = 20
 _DRAW_EVERY = 20

@@ -16,7 +16,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +84,20 @@ def largest_std(
     right = np.cumsum(errors[order] <= accepted_error_m) / np.arange(1, len(order) + 1)
     enough = np.flatnonzero((right >= RIGHT_SHARE) & (np.arange(1, len(order) + 1) >= LEAST_ACCEPTED))
     return float(stds[order][enough[-1]]) if len(enough) else None
+
+
+def calibration_text(calibration: Mapping[str, Any]) -> str:
+    """Returns one sentence on the limit of a calibration (a `Calibration` as a mapping)."""
+    accepted_m = calibration["accepted_error_m"]
+    if calibration["max_std_m"] is None:
+        return (
+            f"No limit of the standard deviation makes 95 % of the poses right within {accepted_m:.2g} m: no "
+            "image will be localized. Train with more images, or accept a larger error."
+        )
+    return (
+        f"Poses are accepted up to a standard deviation of {calibration['max_std_m']:.2f} m (right within "
+        f"{accepted_m:.2g} m)."
+    )
 
 
 def _fit(errors: NDArray[np.float64], covariances: NDArray[np.float64]) -> tuple[float, float]:

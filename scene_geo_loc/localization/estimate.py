@@ -286,6 +286,19 @@ class CameraEstimate:
     lens: LensEstimate | None = None
 
 
+@dataclass(frozen=True)
+class UnverifiedPose:
+    """Pose that a learned localizer found, before it was judged.
+
+    Attributes:
+        T_map_base: pose of the base.
+        covariance: (6, 6) as of `PoseEstimate`.
+    """
+
+    T_map_base: Pose
+    covariance: NDArray[np.float64]
+
+
 @dataclass
 class PoseEstimate(Rejectable):
     """Pose of a query and its evidence.
@@ -303,6 +316,8 @@ class PoseEstimate(Rejectable):
             before, and for matchers without a model.
         alternatives: the two poses (4, 4) of an image that is ambiguous, the one with more inliers first.
         rejection: reason why the pose is not accepted; None when localized.
+        unverified: pose of a learned localizer, accepted or not, to measure it by and never to act on; None
+            where it found none, and of maps of keyframes.
         cameras: contribution of each image, in the order of the images.
         timings_ms: milliseconds by step, over all cameras, and their "total".
     """
@@ -315,6 +330,7 @@ class PoseEstimate(Rejectable):
     confidence: float | None = None
     alternatives: list[Pose] = field(default_factory=list)
     rejection: Rejection | None = None
+    unverified: UnverifiedPose | None = None
     cameras: list[CameraEstimate] = field(default_factory=list)
     timings_ms: dict[str, float] = field(default_factory=dict)
 

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.pose import Pose, position_error_m, rotation_error_deg
-from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.localization.estimate import Status, UnverifiedPose
 from scene_geo_loc.localization.verification.rejection import Rejectable, Rejection, RejectionKind
 
 WITHIN = {"0.1 m 5°": (0.1, 5.0), "0.25 m 2°": (0.25, 2.0), "0.5 m 5°": (0.5, 5.0), "5 m 10°": (5.0, 10.0)}
@@ -61,6 +61,7 @@ class QueryRecord(Rejectable):
             is unknown.
         name: name of the image in the source.
         T_retrieved: pose of the most similar keyframe, or None if it is unknown.
+        unverified: pose of a learned localizer before it was judged, or None.
         covariance: (6, 6) of the estimated pose, or None if it has none.
         confidence: probability that the pose of the image itself is right, or None if it states none.
     """
@@ -76,6 +77,7 @@ class QueryRecord(Rejectable):
     rejection: Rejection | None = None
     name: str = ""
     T_retrieved: Pose | None = None
+    unverified: UnverifiedPose | None = None
     covariance: NDArray[np.float64] | None = None
     confidence: float | None = None
 

@@ -105,6 +105,8 @@ def test_a_pose_outside_of_the_prior_is_not_accepted(wall_map: Path) -> None:
     estimate = localizer.localize(frame, PosePrior(pose_of(900), 3.0))
     assert (estimate.status, estimate.kind) == (Status.LOST, RejectionKind.OFF_PRIOR)
     assert estimate.T_map_base is None
+    assert estimate.unverified is not None
+    assert position_error_m(estimate.unverified.T_map_base, pose_of(400)) < 3.0
 
 
 def test_an_image_of_another_lens_is_read_as_the_camera_of_the_training_sees_it(wall_map: Path) -> None:

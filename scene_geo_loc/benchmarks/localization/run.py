@@ -91,6 +91,7 @@ def _record(session: Session, frame: Frame, query: Query, on_answer: OnAnswer | 
         rejection=pose.rejection,
         name=frame.name,
         T_retrieved=_most_similar(estimate.candidates, session.localizer.map),
+        unverified=estimate.unverified,
         covariance=pose.covariance,
         confidence=estimate.confidence if pose.status is Status.LOCALIZED else None,
     )

@@ -140,12 +140,9 @@ def takes_settings_of(
                 shown = setting(
                     model, field_name, option, show_default=_default_text(defaults), rich_help_panel=title
                 )
-                kind = Annotated[types[field_name] | None, shown]
-                parameters.append(
-                    inspect.Parameter(
-                        parameter, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=None
-                    )
-                )
+                annotation: Any = Annotated[types[field_name] | None, shown]  # type: ignore[valid-type]
+                kind = inspect.Parameter.KEYWORD_ONLY
+                parameters.append(inspect.Parameter(parameter, kind, annotation=annotation, default=None))
 
         def given(values: dict[str, Any]) -> GivenSettings:
             chosen = {taken[p][0]: value for p, value in values.items() if value is not None}

@@ -34,6 +34,7 @@ from scene_geo_loc.localization.estimate import (
     PoseEstimate,
     PosePrior,
     Status,
+    UnverifiedPose,
 )
 from scene_geo_loc.localization.pose_localizer import PoseLocalizer
 from scene_geo_loc.localization.pose_regression.regressor import Regression, Regressor
@@ -67,6 +68,14 @@ class _Answer:
     def std_m(self) -> float:
         """Standard deviation of the position along its least certain axis, metres; infinite without one."""
         return np.inf if self.covariance is None else position_std_m(self.covariance)
+
+    def pose_of_base(self, image: CameraImage) -> UnverifiedPose | None:
+        """Returns the pose of the base that the camera of an image is mounted on; None without a regression."""
+        if self.regression is None or self.covariance is None:
+            return None
+        T_map_base = self.regression.T_map_camera @ inverse(image.T_base_camera)
+        lever = T_map_base[:3, 3] - self.regression.T_map_camera[:3, 3]
+        return UnverifiedPose(T_map_base, move_covariance(self.covariance, lever))
 
 
 class PoseRegressor(PoseLocalizer):
@@ -141,22 +150,24 @@ class PoseRegressor(PoseLocalizer):
             CameraEstimate(image.T_base_camera, rejection=answer.rejection)
             for image, answer in zip(images, answers, strict=True)
         ]
+        # Of those that are accepted, else of all: the camera that is most certain.
         usable = [i for i, answer in enumerate(answers) if answer.rejection is None]
-        if not usable:
-            best = min(answers, key=lambda answer: answer.std_m)
+        best = min(usable or range(len(answers)), key=lambda i: answers[i].std_m)
+        answer = answers[best]
+        found = answer.pose_of_base(images[best])
+        if answer.rejection is not None or found is None:
             return PoseEstimate(
-                Status.LOST, rejection=best.rejection, cameras=cameras, timings_ms=stopwatch.times_ms
+                Status.LOST,
+                rejection=answer.rejection,
+                unverified=found,
+                cameras=cameras,
+                timings_ms=stopwatch.times_ms,
             )
-        best_camera = min(usable, key=lambda i: answers[i].std_m)
-        answer, image = answers[best_camera], images[best_camera]
-        assert answer.regression is not None
-        assert answer.covariance is not None
-        T_map_base = answer.regression.T_map_camera @ inverse(image.T_base_camera)
-        lever = T_map_base[:3, 3] - answer.regression.T_map_camera[:3, 3]
         return PoseEstimate(
             Status.LOCALIZED,
-            T_map_base,
-            move_covariance(answer.covariance, lever),
+            found.T_map_base,
+            found.covariance,
+            unverified=found,
             cameras=cameras,
             timings_ms=stopwatch.times_ms,
         )

@@ -70,7 +70,7 @@ class _Answer:
         return np.inf if self.covariance is None else position_std_m(self.covariance)
 
     def pose_of_base(self, image: CameraImage) -> UnverifiedPose | None:
-        """Returns the pose of the base that the camera of an image is mounted on; None without a regression."""
+        """Returns the pose of the base that an image's camera is mounted on; None without a regression."""
         if self.regression is None or self.covariance is None:
             return None
         T_map_base = self.regression.T_map_camera @ inverse(image.T_base_camera)

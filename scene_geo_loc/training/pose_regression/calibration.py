@@ -50,8 +50,8 @@ def calibrate(
     """
     errors = np.stack([difference(r.T_map_camera, T) for r, T in zip(regressions, T_map_camera, strict=True)])
     covariances = np.stack([regression.covariance for regression in regressions])
-    position = _fit(errors[:, :3], covariances[:, :3, :3])
-    rotation = _fit(errors[:, 3:], covariances[:, 3:, 3:])
+    position = fit_scale_and_floor(errors[:, :3], covariances[:, :3, :3])
+    rotation = fit_scale_and_floor(errors[:, 3:], covariances[:, 3:, 3:])
     stds = np.sqrt(np.linalg.eigvalsh(covariances[:, :3, :3])[:, -1] * position[0] ** 2 + position[1] ** 2)
     novelty = np.array([regression.novelty for regression in regressions])
     return Calibration(
@@ -100,8 +100,12 @@ def calibration_text(calibration: Mapping[str, Any]) -> str:
     )
 
 
-def _fit(errors: NDArray[np.float64], covariances: NDArray[np.float64]) -> tuple[float, float]:
-    """Returns scale and floor of the standard deviations of errors (N, 3) with covariances (N, 3, 3)."""
+def fit_scale_and_floor(errors: NDArray[np.float64], covariances: NDArray[np.float64]) -> tuple[float, float]:
+    """Returns scale and floor of the standard deviations of errors (N, 3) with covariances (N, 3, 3).
+
+    They are those of the largest likelihood of the errors under a Student's t distribution of 4 degrees of
+    freedom.
+    """
     typical = max(float(np.median(np.linalg.norm(errors, axis=1))), 1e-6)
     best, found = -np.inf, (1.0, typical)
     values, vectors = np.linalg.eigh(covariances)

@@ -19,36 +19,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from scene_geo_loc import __version__
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.pose import to_quaternion
 from scene_geo_loc.localization.pose_regression.regressor import Description, Regressor
-from scene_geo_loc.mapping.map_info import (
-    FORMAT,
-    KEYFRAME_SCHEMA,
-    KEYFRAMES,
-    KIND,
-    POSE_REGRESSION,
-    REGRESSOR,
-    FileRecord,
-    MapInfo,
-    check_replaceable_map,
-    sha256_of,
-    write_info,
-)
+from scene_geo_loc.mapping.map_info import KIND, POSE_REGRESSION, REGRESSOR, check_replaceable_map
 from scene_geo_loc.networks.architecture.devices import choose_device
 from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder
 from scene_geo_loc.networks.architecture.pose_network import PoseFeatures, PoseHead
@@ -60,6 +43,7 @@ from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, evenly_spread
 from scene_geo_loc.packs.posed_images import PosedImages, pack_posed_images
 from scene_geo_loc.training.common.callbacks import NoCallback, RunCallback
 from scene_geo_loc.training.common.initialisation import load_encoder
+from scene_geo_loc.training.common.localizer_map import TrainingPoses, write_localizer_map
 from scene_geo_loc.training.common.loop import TrainingLoop
 from scene_geo_loc.training.common.run_folder import RunFolder
 from scene_geo_loc.training.pose_regression.calibration import calibrate, calibration_text
@@ -67,11 +51,7 @@ from scene_geo_loc.training.pose_regression.images import PlaceImages, WithoutDe
 from scene_geo_loc.training.pose_regression.systems import PoseProtocol, PoseSystem
 from scene_geo_loc.training.pose_regression.trainer import PoseBatches, PoseTrainer
 from scene_geo_loc.traversals.frame import Traversal
-from scene_geo_loc.traversals.satellite import georeference_of
-from scene_geo_loc.traversals.sources import sources_of
 
-KEYFRAME_SPACING = 0.01
-"""Distance between two kept poses of the training, as a share of the extent of the positions."""
 LARGEST_ACCEPTED_M, ACCEPTED_SHARE = 5.0, 0.1
 MOST_FEATURE_BYTES = 4 * 10**9
 """More features than this are not held in memory."""
@@ -203,7 +183,11 @@ def train_pose(
     ]
     calibration = calibrate(regressions, images.T_map_camera[place.validation], accepted_m)
     regressor = regressor.with_calibration(calibration)
-    _write_map(output, regressor, place, traversal, protocol, overwrite)
+    settings = {"system": system.value, **protocol.model_dump(mode="json")}
+    poses = TrainingPoses(images.T_map_camera, images.K, *images.images.shape[1:3])
+    write_localizer_map(
+        output, POSE_REGRESSION, {REGRESSOR: regressor.save}, poses, traversal, settings, overwrite
+    )
     return {**result, "calibration": calibration.model_dump()}
 
 
@@ -314,73 +298,3 @@ def _fit_projection(head: PoseHead, rows: NDArray[np.float32], mean: NDArray[np.
     with torch.no_grad():
         head.projection.weight.copy_(weight)
         head.projection.bias.copy_(-weight @ torch.from_numpy(mean))
-
-
-def _write_map(
-    output: PartialFolder,
-    regressor: Regressor,
-    place: PlaceImages,
-    traversal: Traversal,
-    protocol: PoseProtocol,
-    overwrite: bool,
-) -> None:
-    """Writes the folder: the regressor, and poses of the training."""
-    images = place.images
-    try:
-        output.begin()
-        output.restart()
-        folder = output.folder
-        regressor.save(folder / REGRESSOR)
-        kept = _spread(images.T_map_camera[:, :3, 3], KEYFRAME_SPACING * place.extent_m)
-        cameras, camera_of = np.unique(images.K[kept], axis=0, return_inverse=True)
-        _write_keyframes(folder / KEYFRAMES, images.T_map_camera[kept], camera_of.ravel())
-        height, width = images.images.shape[1:3]
-        files = [folder / name for name in (KEYFRAMES, REGRESSOR)]
-        info = MapInfo(
-            format=FORMAT.name,
-            format_version=FORMAT.version,
-            map_frame=traversal.map_frame,
-            keyframes=len(kept),
-            cameras=[Camera(width, height, *K).to_dict() for K in cameras.tolist()],
-            network_digest=sha256_of(folder / REGRESSOR),
-            matcher="",
-            built=datetime.now(timezone.utc),
-            source=traversal.name,
-            settings={"system": regressor.description.system, **protocol.model_dump(mode="json")},
-            skipped=dict(traversal.skipped.counts),
-            package_version=__version__,
-            files={f.name: FileRecord(bytes=f.stat().st_size, sha256=sha256_of(f)) for f in files},
-            localizer=POSE_REGRESSION,
-            sources=sources_of(traversal),
-            georeference=georeference_of(traversal),
-        )
-        write_info(folder, info)
-        output.publish(check_replaceable_map if overwrite else None)
-    finally:
-        output.discard()
-
-
-def _write_keyframes(path: Path, T_map_camera: NDArray[np.float64], camera_of: NDArray[np.intp]) -> None:
-    count = len(T_map_camera)
-    quaternions = np.stack([to_quaternion(T) for T in T_map_camera])
-    columns = [
-        np.arange(count),  # the packed images have no stamps: their order
-        *T_map_camera[:, :3, 3].T,
-        *quaternions.T,
-        camera_of.astype(np.int32),
-        [""] * count,
-        ["none"] * count,
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int32),
-    ]
-    arrays = [pa.array(values, entry.type) for values, entry in zip(columns, KEYFRAME_SCHEMA, strict=True)]
-    pq.write_table(pa.Table.from_arrays(arrays, schema=KEYFRAME_SCHEMA), path)
-
-
-def _spread(positions: NDArray[np.float64], spacing_m: float) -> NDArray[np.intp]:
-    """Returns numbers of positions (N, 3) in order that are at least a spacing apart from the last one."""
-    kept = [0]
-    for i, position in enumerate(positions):
-        if np.linalg.norm(position - positions[kept[-1]]) >= spacing_m:
-            kept.append(i)
-    return np.unique(np.array(kept, np.intp))

@@ -1,0 +1,148 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""Writes the map of a learned localizer: its networks, and poses of the training as keyframes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from scene_geo_loc import __version__
+from scene_geo_loc.core.partial import PartialFolder
+from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import to_quaternion
+from scene_geo_loc.mapping.map_info import (
+    FORMAT,
+    KEYFRAME_SCHEMA,
+    KEYFRAMES,
+    FileRecord,
+    MapInfo,
+    check_replaceable_map,
+    sha256_of,
+    write_info,
+)
+from scene_geo_loc.traversals.frame import Traversal
+from scene_geo_loc.traversals.satellite import georeference_of
+from scene_geo_loc.traversals.sources import sources_of
+
+KEYFRAME_SPACING = 0.01
+"""Distance between two kept poses of the training, as a share of the extent of the positions."""
+
+
+@dataclass(frozen=True)
+class TrainingPoses:
+    """Poses and cameras of the images of a training.
+
+    Attributes:
+        T_map_camera: (N, 4, 4), in the order of the source.
+        K: (N, 4) fx, fy, cx, cy in pixels.
+        height, width: of the images, pixels.
+    """
+
+    T_map_camera: NDArray[np.float64]
+    K: NDArray[np.float64]
+    height: int
+    width: int
+
+
+def write_localizer_map(
+    output: PartialFolder,
+    localizer: str,
+    networks: Mapping[str, Callable[[Path], None]],
+    poses: TrainingPoses,
+    traversal: Traversal,
+    settings: Mapping[str, Any],
+    overwrite: bool,
+) -> None:
+    """Writes the folder of a map, and publishes it once it is complete.
+
+    Args:
+        output: the folder.
+        localizer: name of the localizer in `map.json`.
+        networks: by the name of the file, what writes it; the digest of the map's network is the first's.
+        poses: of the training, of which those at a distance from the last one are kept.
+        traversal: the source.
+        settings: of the training.
+        overwrite: whether a map at the place of the folder is replaced.
+    """
+    try:
+        output.begin()
+        output.restart()
+        folder = output.folder
+        for name, save in networks.items():
+            save(folder / name)
+        positions = poses.T_map_camera[:, :3, 3]
+        extent_m = float(np.linalg.norm(np.ptp(positions, axis=0)))
+        kept = _spread(positions, KEYFRAME_SPACING * extent_m)
+        cameras, camera_of = np.unique(poses.K[kept], axis=0, return_inverse=True)
+        _write_keyframes(folder / KEYFRAMES, poses.T_map_camera[kept], camera_of.ravel())
+        files = [folder / name for name in (KEYFRAMES, *networks)]
+        info = MapInfo(
+            format=FORMAT.name,
+            format_version=FORMAT.version,
+            map_frame=traversal.map_frame,
+            keyframes=len(kept),
+            cameras=[Camera(poses.width, poses.height, *K).to_dict() for K in cameras.tolist()],
+            network_digest=sha256_of(folder / next(iter(networks))),
+            matcher="",
+            built=datetime.now(timezone.utc),
+            source=traversal.name,
+            settings=dict(settings),
+            skipped=dict(traversal.skipped.counts),
+            package_version=__version__,
+            files={f.name: FileRecord(bytes=f.stat().st_size, sha256=sha256_of(f)) for f in files},
+            localizer=localizer,
+            sources=sources_of(traversal),
+            georeference=georeference_of(traversal),
+        )
+        write_info(folder, info)
+        output.publish(check_replaceable_map if overwrite else None)
+    finally:
+        output.discard()
+
+
+def _write_keyframes(path: Path, T_map_camera: NDArray[np.float64], camera_of: NDArray[np.intp]) -> None:
+    count = len(T_map_camera)
+    quaternions = np.stack([to_quaternion(T) for T in T_map_camera])
+    columns = [
+        np.arange(count),  # the packed images have no stamps: their order
+        *T_map_camera[:, :3, 3].T,
+        *quaternions.T,
+        camera_of.astype(np.int32),
+        [""] * count,
+        ["none"] * count,
+        np.zeros(count, np.int64),
+        np.zeros(count, np.int32),
+    ]
+    arrays = [pa.array(values, entry.type) for values, entry in zip(columns, KEYFRAME_SCHEMA, strict=True)]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=KEYFRAME_SCHEMA), path)
+
+
+def _spread(positions: NDArray[np.float64], spacing_m: float) -> NDArray[np.intp]:
+    """Returns numbers of positions (N, 3) in order that are at least a spacing apart from the last one."""
+    kept = [0]
+    for i, position in enumerate(positions):
+        if np.linalg.norm(position - positions[kept[-1]]) >= spacing_m:
+            kept.append(i)
+    return np.unique(np.array(kept, np.intp))

@@ -24,8 +24,8 @@ import pytest
 from room import Room
 
 from scene_geo_loc.benchmarks.poses.benchmark import Experiment, PoseBenchmarkRun
+from scene_geo_loc.benchmarks.poses.errors import Place
 from scene_geo_loc.benchmarks.poses.methods import MapConfig
-from scene_geo_loc.benchmarks.poses.results import Place
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.networks.runtime.extractor import Extractor
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all

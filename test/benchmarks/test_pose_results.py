@@ -23,12 +23,12 @@ import pytest
 
 from scene_geo_loc.benchmarks.poses import comparisons as pose_comparisons
 from scene_geo_loc.benchmarks.poses import table as pose_table
+from scene_geo_loc.benchmarks.poses.errors import Place
 from scene_geo_loc.benchmarks.poses.methods import METHODS, ODOMETRY_METHODS, RIG_METHOD
 from scene_geo_loc.benchmarks.poses.page import write_pose_results
 from scene_geo_loc.benchmarks.poses.plot import COLOURS
 from scene_geo_loc.benchmarks.poses.results import (
     MethodResult,
-    Place,
     PoseBenchmark,
     QuerySetResult,
     gain_of,

@@ -30,8 +30,9 @@ import pytest
 from room import Room, write_rgbd
 from typer.testing import CliRunner, Result
 
+from scene_geo_loc.benchmarks.poses.errors import Place
 from scene_geo_loc.benchmarks.poses.experiments import find_experiments
-from scene_geo_loc.benchmarks.poses.results import Place, read_benchmark
+from scene_geo_loc.benchmarks.poses.results import read_benchmark
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.networks.checkpoint import save_network

@@ -34,6 +34,16 @@ from numpy.typing import NDArray
 
 from scene_geo_loc import __version__
 from scene_geo_loc.benchmarks.localization.run import localize_frame, localize_instant
+from scene_geo_loc.benchmarks.poses.errors import Place
+from scene_geo_loc.benchmarks.poses.localizers.maps import (
+    KEYFRAMES_AND_PNLP,
+    LocalizerMap,
+    minutes_of,
+    thinned,
+    timed_making,
+    train_map,
+)
+from scene_geo_loc.benchmarks.poses.localizers.results import LocalizerResult, bytes_of
 from scene_geo_loc.benchmarks.poses.methods import (
     DEPTHS,
     LEARNED,
@@ -48,9 +58,9 @@ from scene_geo_loc.benchmarks.poses.methods import (
     infers_depth,
     measured_depths,
 )
-from scene_geo_loc.benchmarks.poses.results import MethodResult, Place, QuerySetResult
+from scene_geo_loc.benchmarks.poses.results import MethodResult, QuerySetResult
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError, TraversalError
-from scene_geo_loc.core.progress import ProgressDisplay, no_display
+from scene_geo_loc.core.progress import ProgressDisplay, no_display, tracked
 from scene_geo_loc.localization.localizer import Localizer, network_of
 from scene_geo_loc.localization.query import Stopwatch
 from scene_geo_loc.localization.session import Session
@@ -66,6 +76,7 @@ from scene_geo_loc.metrics.published.bmvc2019 import SceneTable
 from scene_geo_loc.networks import default
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import Extractor, SceneFeatures
+from scene_geo_loc.training.localizers import family_of
 from scene_geo_loc.traversals.frame import Frame, Traversal
 from scene_geo_loc.traversals.rig import RigTraversal
 
@@ -85,6 +96,7 @@ class Experiment:
         place: indoors or outdoors, which sets the error bounds.
         table: table of the paper for it, or None.
         origin: further inputs of its map, part of the key in the cache.
+        unseen: images of another place, which none of the localizers should find; None without such.
     """
 
     name: str
@@ -94,6 +106,7 @@ class Experiment:
     place: Place
     table: SceneTable | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
+    unseen: Traversal | None = None
 
 
 @dataclass
@@ -106,6 +119,9 @@ class PoseBenchmarkRun:
         cache: folder for finished and unfinished maps; without it all maps are built again.
         device: "auto", "cpu" or "cuda", see `Extractor`.
         methods: methods that each query is localized by.
+        systems: learned localizers to train for each experiment and to compare, by name.
+        maps: maps made before, whose localizers are compared as well.
+        images: numbers of images to make maps of, for the accuracy against their number; empty: of all.
         show: displays progress.
     """
 
@@ -114,6 +130,9 @@ class PoseBenchmarkRun:
     cache: Path | None = None
     device: str = "auto"
     methods: Sequence[Method] = METHODS
+    systems: Sequence[str] = ()
+    maps: Sequence[Path] = ()
+    images: Sequence[int] = ()
     show: ProgressDisplay = no_display
     _extractors: dict[str, SharedExtractor] = field(default_factory=dict)
 
@@ -122,6 +141,8 @@ class PoseBenchmarkRun:
         for matcher in self.matchers:
             if matcher not in choices:
                 raise SceneGeoLocError(f"There is no matcher {matcher!r}; name {', '.join(choices)}.")
+        for system in self.systems:
+            family_of(system)
 
     def run(self, experiment: Experiment) -> list[QuerySetResult]:
         """Returns the results of every set of queries.
@@ -143,23 +164,54 @@ class PoseBenchmarkRun:
                 for depth in tuple(depths[network]) or (None,)
             ]
             maps = [(config, self._map(experiment, config, folder)) for config in configs]
+            compared = self._compared(experiment, configs[0], folder, not_run) if self._compares else []
             return [
-                self._localize(experiment, name, queries, maps, not_run)
+                self._localize(experiment, name, queries, maps, compared, not_run)
                 for name, queries in experiment.queries.items()
             ]
+
+    @property
+    def _compares(self) -> bool:
+        """True if localizers are compared."""
+        return bool(self.systems or self.maps)
+
+    def _compared(
+        self, experiment: Experiment, config: MapConfig, folder: Path, not_run: dict[str, str]
+    ) -> list[LocalizerMap]:
+        """Returns the maps of the compared localizers, the package's own first, for each number of images."""
+        compared = []
+        for images in self.images or (None,):
+            part = replace(experiment, reference=thinned(experiment.reference, images))
+            own = self._map(part, config, folder)
+            minutes = minutes_of(own.path)
+            compared.append(LocalizerMap(KEYFRAMES_AND_PNLP, own.path, len(part.reference), minutes))
+            for system in self.systems:
+                try:
+                    compared.append(
+                        train_map(part.reference, system, folder, self._origin(part), self.device, self.show)
+                    )
+                except SceneGeoLocError as error:
+                    not_run[system] = str(error)
+        return compared + [LocalizerMap.made_before(path) for path in self.maps]
+
+    def _origin(self, experiment: Experiment) -> dict[str, Any]:
+        """Returns the inputs of all maps of an experiment."""
+        return {
+            **experiment.origin,
+            "name": experiment.name,
+            "frames": len(experiment.reference),
+            "version": __version__,
+        }
 
     def _map(self, experiment: Experiment, config: MapConfig, folder: Path) -> ReferenceMap:
         """Returns the map of a configuration, from the cache if it is there undamaged."""
         traversal = OnlyDepth(experiment.reference, config.depth)
         network = config.network or default.CHECKPOINT
         origin = {
-            **experiment.origin,
-            "name": experiment.name,
-            "frames": len(traversal),
+            **self._origin(experiment),
             "depth": config.depth_name,
             "settings": config.settings.model_dump(),
             "network": sha256_of(network) if network.is_file() else str(network),
-            "version": __version__,
         }
         key = hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:16]
         out = folder / f"map_{key}"
@@ -174,17 +226,18 @@ class PoseBenchmarkRun:
             f"mapping {experiment.name} with {config.depth_name or 'no'} depth "
             f"and {config.settings.matcher} features"
         )
-        return build_map(
-            traversal,
-            out,
-            config.settings,
-            source=experiment.name,
-            network=config.network,
-            device=self.device,
-            overwrite=True,
-            measure=measure_map,
-            display=lambda _, unit: self.show(title, unit),
-        )
+        with timed_making(out):
+            return build_map(
+                traversal,
+                out,
+                config.settings,
+                source=experiment.name,
+                network=config.network,
+                device=self.device,
+                overwrite=True,
+                measure=measure_map,
+                display=lambda _, unit: self.show(title, unit),
+            )
 
     def _row(self, config: MapConfig, opened: ReferenceMap, method: Method) -> _Row:
         digest = opened.info.network_digest
@@ -200,6 +253,7 @@ class PoseBenchmarkRun:
         name: str,
         queries: Traversal,
         maps: Sequence[tuple[MapConfig, ReferenceMap]],
+        compared: Sequence[LocalizerMap],
         not_run: dict[str, str],
     ) -> QuerySetResult:
         methods = list(self.methods)
@@ -213,6 +267,8 @@ class PoseBenchmarkRun:
             methods.append(RIG_METHOD)
         rows = [self._row(config, opened, method) for config, opened in maps for method in methods]
         answers: list[list[QueryRecord]] = [[] for _ in rows]
+        sessions = [Session(localizer_map.open(self.device)) for localizer_map in compared]
+        found: list[list[QueryRecord]] = [[] for _ in sessions]
         without_truth = 0
         with self.show(f"localizing {name}", "frames") as on_progress:
             total = len(queries.cameras[0] if isinstance(queries, RigTraversal) else queries)
@@ -222,9 +278,12 @@ class PoseBenchmarkRun:
                     continue
                 for row, records in zip(rows, answers, strict=True):
                     records.append(row.answer(frames))
+                for session, records in zip(sessions, found, strict=True):
+                    records.append(localize_frame(session, frames[0]))
                 on_progress(done, total)
         if not answers[0]:
             raise TraversalError(f"{queries.name} has no poses to compare with: name their source.")
+        unseen = self._unseen(experiment.unseen, sessions)
         return QuerySetResult(
             name=name,
             map_name=experiment.name,
@@ -233,8 +292,31 @@ class PoseBenchmarkRun:
             scene=experiment.table.scene if experiment.table else "",
             without_truth=without_truth,
             methods=_results(rows, answers),
+            localizers=[
+                LocalizerResult.of(
+                    records,
+                    others,
+                    name=localizer_map.name,
+                    images=localizer_map.images,
+                    map_bytes=bytes_of(localizer_map.folder),
+                    minutes=localizer_map.minutes,
+                )
+                for localizer_map, records, others in zip(compared, found, unseen, strict=True)
+            ],
             not_run=not_run,
         )
+
+    def _unseen(self, traversal: Traversal | None, sessions: Sequence[Session]) -> list[list[QueryRecord]]:
+        """Returns the answers of each session to the images of another place."""
+        answers: list[list[QueryRecord]] = [[] for _ in sessions]
+        if traversal is None or not sessions:
+            return answers
+        with self.show(f"localizing {traversal.name}, which is not in the map", "frames") as on_progress:
+            for frame in tracked(traversal.frames(), len(traversal), on_progress):
+                for session, records in zip(sessions, answers, strict=True):
+                    session.reset()  # this place comes after no image of the other
+                    records.append(localize_frame(session, frame))
+        return answers
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scene_geo_loc.benchmarks.poses.benchmark import Experiment
-from scene_geo_loc.benchmarks.poses.results import Place
+from scene_geo_loc.benchmarks.poses.errors import Place
 from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.metrics.published.bmvc2019 import scene_table
@@ -47,6 +47,7 @@ def find_experiments(
     format: str | None = None,
     poses: str | None = None,
     cameras: Sequence[str] = (),
+    unseen: Path | None = None,
 ) -> list[Experiment]:
     """Returns the experiments of a source: one, or one for each scene of a folder of the paper's benchmarks.
 
@@ -59,13 +60,21 @@ def find_experiments(
         place: indoors or outdoors; None: by the format.
         poses: as `open_traversal` takes them.
         cameras: names of the cameras; several are a rig, whose first camera's pose is estimated.
+        unseen: source of another place.
 
     Raises TraversalError where a source cannot be opened.
     """
     asked = {"keyframe_distance_m": keyframe_distance_m, "keyframe_angle_deg": keyframe_angle_deg}
     given = {name: value for name, value in asked.items() if value is not None}
     sources = _Sources(given, query_every, place, format, poses, cameras)
-    if scenes := [] if query_sources else _scenes(map_source, format):
+    other = None if unseen is None else open_traversal(unseen, every=query_every)
+    return [
+        replace(experiment, unseen=other) for experiment in _of_sources(sources, map_source, query_sources)
+    ]
+
+
+def _of_sources(sources: _Sources, map_source: Path, query_sources: Sequence[Path]) -> list[Experiment]:
+    if scenes := [] if query_sources else _scenes(map_source, sources.format):
         return [sources.own(scene) for scene in scenes]
     if not query_sources:
         return [sources.own(map_source)]

@@ -16,13 +16,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from scene_geo_loc.benchmarks.poses import comparisons as pose_comparisons
 from scene_geo_loc.benchmarks.poses import table as pose_table
+from scene_geo_loc.benchmarks.poses.localizers import table as localizer_table
+from scene_geo_loc.benchmarks.poses.localizers.plot import cost_figure, has_study_of_images, images_figure
 from scene_geo_loc.benchmarks.poses.plot import write_curves
-from scene_geo_loc.benchmarks.poses.results import PoseBenchmark
+from scene_geo_loc.benchmarks.poses.results import PoseBenchmark, QuerySetResult
 from scene_geo_loc.core.atomic import write_aside
+from scene_geo_loc.metrics.published.slides_learning import printed_tables
+from scene_geo_loc.plots.style import write_figure
 from scene_geo_loc.reports.report import template
 
 
@@ -31,7 +36,11 @@ def write_pose_results(path: Path, benchmark: PoseBenchmark) -> list[Path]:
 
     Raises SceneGeoLocError where they cannot be written.
     """
-    pictures = write_curves(path.parent / "images", benchmark, "pose_")
+    folder = path.parent / "images"
+    pictures = write_curves(folder, benchmark, "pose_")
+    compared = [
+        _draw_localizers(curves, queries) for curves, queries in zip(pictures, benchmark.sets, strict=True)
+    ]
     page = template("pose_results.md.j2").render(
         benchmark=benchmark,
         command_path=path.name if path.parent == Path() else f"{path.parent.name}/{path.name}",
@@ -42,13 +51,34 @@ def write_pose_results(path: Path, benchmark: PoseBenchmark) -> list[Path]:
                 "lines": pose_table.ablation(queries),
                 "comparisons": pose_comparisons.comparisons_in_words(queries),
                 "picture": picture.name,
+                "localizer_headings": localizer_table.headings(queries.place),
+                "localizer_lines": localizer_table.lines(queries.place, queries.localizers),
+                "localizer_pictures": {title: file.name for title, file in drawn.items()},
             }
-            for queries, picture in zip(benchmark.sets, pictures, strict=True)
+            for queries, picture, drawn in zip(benchmark.sets, pictures, compared, strict=True)
         ],
+        has_localizers=any(queries.localizers for queries in benchmark.sets),
+        localizer_note=localizer_table.NOTE,
+        localizer_tables=printed_tables(),
         tables=pose_table.paper_comparisons(benchmark, all_tables=True),
         notes=pose_table.notes(benchmark),
         paper_note=pose_table.PAPER_NOTE,
         comparison_note=pose_comparisons.NOTE,
     )
     write_aside(path, page.encode())
-    return [path, *pictures]
+    return [path, *pictures, *(file for drawn in compared for file in drawn.values())]
+
+
+def _draw_localizers(curves: Path, queries: QuerySetResult) -> dict[str, Path]:
+    """Draws the pictures of the localizers beside those of the curves; returns the files by their titles."""
+    drawn: dict[str, Path] = {}
+    if not queries.localizers:
+        return drawn
+    cost = curves.with_name(f"{curves.stem}_cost.png")
+    write_figure(cost, partial(cost_figure, queries.localizers))
+    drawn["Error against the size of the map and the time of a query"] = cost
+    if has_study_of_images(queries.localizers):
+        study = curves.with_name(f"{curves.stem}_images.png")
+        write_figure(study, partial(images_figure, queries.localizers))
+        drawn["Error against the number of images of the map"] = study
+    return drawn

@@ -24,68 +24,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scene_geo_loc import __version__
+from scene_geo_loc.benchmarks.poses.errors import BOUNDS, Place, PoseErrors, errors_of_poses
+from scene_geo_loc.benchmarks.poses.localizers.results import LocalizerResult
 from scene_geo_loc.benchmarks.poses.methods import RETRIEVAL
 from scene_geo_loc.core.atomic import write_json
 from scene_geo_loc.core.errors import SceneGeoLocError, reason_of
-from scene_geo_loc.geometry.pose import Pose, position_error_m, rotation_error_deg
 from scene_geo_loc.matchers import NETWORK_FEATURES
 from scene_geo_loc.metrics.pose_error import QueryRecord
 from scene_geo_loc.metrics.published import bmvc2019
 from scene_geo_loc.metrics.published.bmvc2019 import Gain
 
 
-class Place(str, Enum):
-    """Kind of place, which sets the error bounds."""
-
-    INDOORS = "indoors"
-    OUTDOORS = "outdoors"
-
-
-BOUNDS = {
-    Place.INDOORS: {"5 cm 5°": (0.05, 5.0), "10 cm 5°": (0.1, 5.0), "0.25 m 2°": (0.25, 2.0)},
-    Place.OUTDOORS: {"0.25 m 2°": (0.25, 2.0), "0.5 m 5°": (0.5, 5.0), "5 m 10°": (5.0, 10.0)},
-}
-"""Bounds on position (metres) and rotation (degrees) that shares are given for.
-
-Outdoors they are those of the long-term visual localization benchmark (Sattler et al., CVPR 2018), indoors
-those usual on 7-Scenes.  Methods are compared by the first bound.
-"""
-
-WRONG_FIX_M = {Place.INDOORS: 0.5, Place.OUTDOORS: 5.0}
-
-
-class MethodResult(BaseModel):
+class MethodResult(PoseErrors):
     """Results of one method on all queries of a set, in order of time: a row of the table.
 
     Attributes:
         network, depth, matcher, step: names of the settings; `RETRIEVAL` is a step without depth.
         keyframes: number of keyframes of the map.
-        localized: whether each query was localized; None for retrieval, which verifies nothing.
-        position_m, rotation_deg: error of each query's pose, or of the retrieved pose where it was not
-            localized; None without a pose.
-        ms: time from image to pose of each query; None without a pose.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: str
     depth: str
     matcher: str = NETWORK_FEATURES
     step: str
     keyframes: int
-    localized: list[bool] | None
-    position_m: list[float | None]
-    rotation_deg: list[float | None]
-    ms: list[float | None]
 
     @classmethod
     def of(cls, records: Sequence[QueryRecord], **names: Any) -> MethodResult:
@@ -93,7 +61,7 @@ class MethodResult(BaseModel):
         poses = [r.T_estimated if r.is_localized else r.T_retrieved for r in records]
         latency = [record.latency_ms for record in records]
         names["localized"] = [record.is_localized for record in records]
-        return cls.model_validate({**names, **_errors(records, poses, latency)})
+        return cls.model_validate({**names, **errors_of_poses(records, poses, latency)})
 
     @classmethod
     def retrieved(cls, records: Sequence[QueryRecord], **names: Any) -> MethodResult:
@@ -102,58 +70,12 @@ class MethodResult(BaseModel):
         spent = [record.timings_ms for record in records]
         ms = [one["describe"] + one["retrieve"] if "retrieve" in one else None for one in spent]
         names |= {"localized": None, "step": RETRIEVAL, "depth": ""}
-        return cls.model_validate({**names, **_errors(records, poses, ms)})
+        return cls.model_validate({**names, **errors_of_poses(records, poses, ms)})
 
     @property
     def is_retrieval(self) -> bool:
         """True if the poses are the retrieved ones, without verification."""
         return self.step == RETRIEVAL
-
-    @property
-    def position(self) -> NDArray[np.float64]:
-        """Position error of each query (Q,) in metres, infinite without an answer."""
-        return _known(self.position_m)
-
-    @property
-    def rotation(self) -> NDArray[np.float64]:
-        """Rotation error of each query (Q,) in degrees, infinite without an answer."""
-        return _known(self.rotation_deg)
-
-    @property
-    def counts(self) -> NDArray[np.bool_]:
-        """Mask (Q,) of the poses that count in shares."""
-        return np.isfinite(self.position) if self.localized is None else np.array(self.localized, bool)
-
-    def within(self, bound: tuple[float, float]) -> NDArray[np.bool_]:
-        """Returns a mask (Q,) of the queries within a bound on position (metres) and rotation (degrees)."""
-        return self.counts & (self.position <= bound[0]) & (self.rotation <= bound[1])
-
-    @property
-    def median_m(self) -> float | None:
-        """Median position error; None where half of the queries or more have no answer."""
-        return _median(self.position)
-
-    @property
-    def median_deg(self) -> float | None:
-        """Median rotation error; None where half of the queries or more have no answer."""
-        return _median(self.rotation)
-
-    @property
-    def localized_share(self) -> float | None:
-        """Share of the queries that were localized; None for retrieval."""
-        return None if self.localized is None else float(np.mean(self.localized))
-
-    @property
-    def median_ms(self) -> float | None:
-        """Median time from image to answer."""
-        spent = [ms for ms in self.ms if ms is not None]
-        return float(np.median(spent)) if spent else None
-
-    def wrong_fixes(self, place: Place) -> int | None:
-        """Returns the number of localized poses with an error above `WRONG_FIX_M`; None for retrieval."""
-        if self.localized is None:
-            return None
-        return int((self.counts & (self.position > WRONG_FIX_M[place])).sum())
 
 
 class QuerySetResult(BaseModel):
@@ -164,6 +86,7 @@ class QuerySetResult(BaseModel):
         benchmark, scene: the paper's names; empty where it has no such scene.
         without_truth: number of queries left out.
         methods: rows that were run, each on the same queries.
+        localizers: rows of the localizers that were compared, on the same queries.
         not_run: the reason for each row that was not run.
     """
 
@@ -176,6 +99,7 @@ class QuerySetResult(BaseModel):
     scene: str = ""
     without_truth: int = 0
     methods: list[MethodResult]
+    localizers: list[LocalizerResult] = Field(default_factory=list)
     not_run: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -282,28 +206,6 @@ def _printed(queries: QuerySetResult) -> Any:
             if (table.benchmark, scene.scene) == (queries.benchmark, queries.scene):
                 return scene.to_dict([])["printed_full_test_split"]
     return None
-
-
-def _errors(
-    records: Sequence[QueryRecord], poses: Sequence[Pose | None], ms: Sequence[float | None]
-) -> dict[str, list[float | None]]:
-    """Returns the errors of poses whose truth is known, as fields of `MethodResult`."""
-    position: list[float | None] = []
-    rotation: list[float | None] = []
-    for record, pose in zip(records, poses, strict=True):
-        assert record.T_true is not None
-        position.append(None if pose is None else round(float(position_error_m(record.T_true, pose)), 5))
-        rotation.append(None if pose is None else round(float(rotation_error_deg(record.T_true, pose)), 4))
-    return {"position_m": position, "rotation_deg": rotation, "ms": [_rounded(one, 2) for one in ms]}
-
-
-def _known(values: Sequence[float | None]) -> NDArray[np.float64]:
-    return np.array([np.inf if value is None else value for value in values], np.float64)
-
-
-def _median(values: NDArray[np.float64]) -> float | None:
-    median = float(np.median(values)) if len(values) else np.inf
-    return median if np.isfinite(median) else None
 
 
 def _rounded(value: float | None, digits: int = 4) -> float | None:

@@ -19,31 +19,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from scene_geo_loc.benchmarks.poses.results import (
-    WRONG_FIX_M,
-    MethodResult,
-    PoseBenchmark,
-    QuerySetResult,
-    gain_of,
-)
+from scene_geo_loc.benchmarks.poses.errors import WRONG_FIX_M
+from scene_geo_loc.benchmarks.poses.results import MethodResult, PoseBenchmark, QuerySetResult, gain_of
+from scene_geo_loc.benchmarks.poses.text import UNKNOWN, Line, number, share
 from scene_geo_loc.metrics.published.bmvc2019 import BenchmarkTable, MedianErrors, benchmark_tables
-
-UNKNOWN = "–"
 
 PAPER_NOTE = (
     "Median position (m) / rotation (°) error. The paper's columns are as printed, over the full test "
     "splits; ours are over the queries that we had of a scene. Gain: of the means over the scenes, the "
     "paper's as its text gives it."
 )
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of a table; without cells the method was not run, and the note gives the reason."""
-
-    name: str
-    cells: Sequence[str] = ()
-    note: str = ""
 
 
 def notes(benchmark: PoseBenchmark) -> str:
@@ -160,13 +145,3 @@ def _errors(row: MedianErrors | None) -> str:
     if row is None:
         return UNKNOWN
     return f"{number(row.position_m, 2)} / {number(row.rotation_deg, 1)}"
-
-
-def share(value: float | None) -> str:
-    """Returns a share in per cent, without the sign."""
-    return UNKNOWN if value is None else f"{100 * value:.1f}"
-
-
-def number(value: float | None, digits: int) -> str:
-    """Returns a number as text, or a dash where it is not known."""
-    return UNKNOWN if value is None else f"{value:.{digits}f}"

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from scene_geo_loc.benchmarks.localization.run import localize_frame
+from scene_geo_loc.benchmarks.poses.errors import BOUNDS, WRONG_FIX_M, Place
 from scene_geo_loc.benchmarks.poses.methods import measured_depths
-from scene_geo_loc.benchmarks.poses.results import BOUNDS, WRONG_FIX_M, Place
 from scene_geo_loc.benchmarks.real.experiment import Tools, check_count
 from scene_geo_loc.benchmarks.real.results import Kind, Part
 from scene_geo_loc.benchmarks.real.variants import ZOOM, ChangedFrames, Rolled, zoomed

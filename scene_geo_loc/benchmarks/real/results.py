@@ -22,7 +22,7 @@ from enum import Enum
 
 from pydantic import BaseModel, ConfigDict
 
-from scene_geo_loc.benchmarks.poses.results import BOUNDS, Place
+from scene_geo_loc.benchmarks.poses.errors import BOUNDS, Place
 
 DESCRIPTOR = "descriptor"
 """Method that compares global descriptors alone, without local features."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from scene_geo_loc.benchmarks.poses.results import Place
+from scene_geo_loc.benchmarks.poses.errors import Place
 from scene_geo_loc.benchmarks.real import (
     aachen,
     fixed_cameras,

@@ -64,6 +64,32 @@ def pose(
             help=f"Local features to match: {', '.join(matcher_choices())}. May be repeated.",
         ),
     ] = None,
+    localizer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="System of `train pose` to train on MAP_SOURCE and to compare with the package's own "
+            "localizer; all: each. May be repeated.",
+        ),
+    ] = None,
+    localizer_map: Annotated[
+        list[Path] | None,
+        typer.Option(help="Map made before, whose localizer is compared as well. May be repeated."),
+    ] = None,
+    images: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            help="Number of images to make localizers' maps of, evenly spread; repeated, it shows how the "
+            "accuracy depends on it. Default: all.",
+        ),
+    ] = None,
+    unseen: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SOURCE", help="Source of another place, which none of the localizers should find."
+        ),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder to keep maps in, so that each is built only once.")
     ] = None,
@@ -100,17 +126,24 @@ def pose(
     unless a keyframe distance or angle is given. A folder of scenes of 7-Scenes, 12-Scenes or Cambridge
     Landmarks is run scene by scene, and compared with the errors printed in Perspective-n-Learned-Point.
 
+    With --localizer, learned localizers are trained and asked the same queries: errors, wrong fixes,
+    calibration, bytes of the map, minutes of the training and milliseconds of a query, side by side.
+
     Examples:
         scene-geo-loc benchmark pose 7scenes --cache maps --write poses.md
 
         scene-geo-loc benchmark pose morning.bag noon.bag evening.bag --json poses.json --curves curves
+
+        scene-geo-loc benchmark pose morning.bag evening.bag --localizer all --unseen other_town.bag
     """
     from scene_geo_loc.benchmarks.machine import describe_machine
     from scene_geo_loc.benchmarks.poses.benchmark import PoseBenchmarkRun
+    from scene_geo_loc.benchmarks.poses.errors import Place
     from scene_geo_loc.benchmarks.poses.experiments import find_experiments
-    from scene_geo_loc.benchmarks.poses.results import Place, PoseBenchmark, read_benchmark, write_benchmark
+    from scene_geo_loc.benchmarks.poses.results import PoseBenchmark, read_benchmark, write_benchmark
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.cli.results.pose_benchmark import print_pose_benchmark
+    from scene_geo_loc.training.localizers import FAMILIES
 
     earlier = [queries for path in also or () for queries in read_benchmark(path).sets]
     place = None if indoors is None else Place.INDOORS if indoors else Place.OUTDOORS
@@ -124,8 +157,19 @@ def pose(
         format=format,
         poses=poses,
         cameras=camera or (),
+        unseen=unseen,
     )
-    run = PoseBenchmarkRun(network or [None], matcher or [NETWORK_FEATURES], cache, device, show=progress)
+    names = [name for family in FAMILIES for name in family.systems]
+    run = PoseBenchmarkRun(
+        network or [None],
+        matcher or [NETWORK_FEATURES],
+        cache,
+        device,
+        systems=names if "all" in (localizer or ()) else localizer or (),
+        maps=localizer_map or (),
+        images=images or (),
+        show=progress,
+    )
     done = PoseBenchmark(
         machine=describe_machine(),
         sets=[queries for experiment in experiments for queries in run.run(experiment)],

@@ -34,6 +34,7 @@ def print_pose_benchmark(benchmark: PoseBenchmark) -> None:
 
     from scene_geo_loc.benchmarks.poses import comparisons as pose_comparisons
     from scene_geo_loc.benchmarks.poses import table as pose_table
+    from scene_geo_loc.benchmarks.poses.localizers import table as localizer_table
 
     console = Console(highlight=False)
     # A narrow terminal wraps the lines of a wide table, but squeezed columns would lose names and numbers.
@@ -52,6 +53,15 @@ def print_pose_benchmark(benchmark: PoseBenchmark) -> None:
         for line in pose_table.ablation(queries):
             table.add_row(escape(line.name), *line.cells, style=None if line.cells else "dim")
         wide.print(table)
+        if queries.localizers:
+            table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+            table.add_column("localizers")
+            for heading in localizer_table.headings(queries.place):
+                table.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
+            for line in localizer_table.lines(queries.place, queries.localizers):
+                table.add_row(escape(line.name), *line.cells)
+            wide.print(table)
+            console.print(localizer_table.NOTE, style="dim")
         for sentence in [*queries.not_run.values(), *pose_comparisons.comparisons_in_words(queries)]:
             console.print(sentence)
         console.print()

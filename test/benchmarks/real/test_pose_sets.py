@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from trees import cambridge, colmap, kitti_odometry, pose, rgbd, seven_scenes, tum_rgbd, twelve_scenes
 
-from scene_geo_loc.benchmarks.poses.results import Place
+from scene_geo_loc.benchmarks.poses.errors import Place
 from scene_geo_loc.benchmarks.real.aachen import Aachen, read_queries, write_poses
 from scene_geo_loc.benchmarks.real.experiment import Tools
 from scene_geo_loc.benchmarks.real.pose_sets import PoseSet, pose_part

@@ -14,9 +14,8 @@
 
 """Numbers printed in the slides on learned localizers, to stand beside ours.
 
-Visual localization by learning, lecture slides of MINES ParisTech, which print results of PoseNet and its
-losses (Kendall and Cipolla, CVPR 2017), the spatial LSTM (Walch et al., ICCV 2017), RGB-D pose regression,
-and scene-coordinate forests (Shotton et al., CVPR 2013).
+Learning-based Visual Localization, A. Kendall, University of Cambridge, tutorial on Large-Scale Visual Place
+Recognition and Image-Based Localization, CVPR 2017.
 """
 
 from __future__ import annotations

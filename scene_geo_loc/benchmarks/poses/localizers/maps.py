@@ -21,7 +21,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -66,22 +66,17 @@ class LocalizerMap:
         return open_localizer(self.folder, device=device)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Thinned:
     """A traversal reduced to every n-th of its frames, for maps of fewer images."""
 
     traversal: Traversal
     every: int
+    name: str = field(init=False)
+    map_frame: str = field(init=False)
 
-    @property
-    def name(self) -> str:
-        """Name of the traversal."""
-        return self.traversal.name
-
-    @property
-    def map_frame(self) -> str:
-        """Frame of the poses."""
-        return self.traversal.map_frame
+    def __post_init__(self) -> None:
+        self.name, self.map_frame = self.traversal.name, self.traversal.map_frame
 
     @property
     def skipped(self) -> Skipped:

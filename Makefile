@@ -13,6 +13,9 @@ SEED ?= 0
 # test/conftest.py gives.
 PYTEST = $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 
+# Setup installs packages without bytecode, which their first import writes; otherwise every process would compile them.
+export PYTHONDONTWRITEBYTECODE =
+
 .DEFAULT_GOAL := help
 .PHONY: help setup light demo check test fuzz soak lint docs bench clean
 

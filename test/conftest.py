@@ -22,12 +22,15 @@ from pathlib import Path
 
 # Two test processes share two cores.  Before NumPy and torch are imported, which read this once.
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+# Programs that tests start import torch and SciPy: where no bytecode is kept, each compiles them for seconds.
+os.environ["PYTHONDONTWRITEBYTECODE"] = ""
 
 import pytest
 from hypothesis import settings
 from room import Room
 from shared_files import made_once
 
+sys.dont_write_bytecode = False
 # A busy machine is no failure.
 settings.register_profile("default without deadline", deadline=None)
 settings.load_profile("default without deadline")

@@ -110,6 +110,20 @@ def wall_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def walk_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A map of scene coordinates of the walk of `coordinate_place`."""
+
+    def build(path: Path) -> None:
+        from coordinate_place import NETWORK, WalkTraversal
+
+        from scene_geo_loc.training.scene_coordinates.run import train_coordinates
+
+        train_coordinates(WalkTraversal(), path, NETWORK, device="cpu")
+
+    return made_once(tmp_path_factory, "walk_map", build)
+
+
+@pytest.fixture(scope="session")
 def cells_map(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reference map of the room whose features belong to cells, of a network without keypoints."""
 

@@ -66,15 +66,29 @@ def reading_size(camera: Camera, map_cameras: Sequence[Camera], network: Inferen
 
     Of the map's cameras, the one with the most similar lens counts.
     """
-    usual = np.array([network.input_width, network.input_height])
-    focal = _focal_lengths(camera, usual)
-    ratios = [_focal_lengths(of_map, usual) / focal for of_map in map_cameras]
+    usual = network.input_width, network.input_height
+    return size_for_lens(camera, map_cameras, usual, network.signature.multiple)
+
+
+def size_for_lens(
+    camera: Camera, map_cameras: Sequence[Camera], usual: tuple[int, int], multiple: int
+) -> ReadingSize:
+    """Returns the size at which a camera's images are read, for a network of any kind.
+
+    Args:
+        camera: of the images.
+        map_cameras: of the map; the one with the most similar lens counts.
+        usual: width and height of the network's input for images of the map's cameras.
+        multiple: of the sides of the input, pixels.
+    """
+    size = np.array(usual)
+    focal = _focal_lengths(camera, size)
+    ratios = [_focal_lengths(of_map, size) / focal for of_map in map_cameras]
     ratio = min(ratios, key=lambda ratio: np.abs(np.log(ratio)).sum())
     scale = SCALES[np.abs(np.log(ratio[:, None] / SCALES)).argmin(axis=1)]
     if (scale == 1).all():
-        return ReadingSize((network.input_width, network.input_height))
-    multiple = network.signature.multiple
-    width, height = (max(2, round(side / multiple)) * multiple for side in (usual * scale).tolist())
+        return ReadingSize(usual)
+    width, height = (max(2, round(side / multiple)) * multiple for side in (size * scale).tolist())
     return ReadingSize((width, height), float(ratio.prod() ** 0.5))
 
 

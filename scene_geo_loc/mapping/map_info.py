@@ -55,6 +55,8 @@ RETRIEVAL = "retrieval"
 """Localizer of maps of keyframes, see `localization.pose_localizer`."""
 POSE_REGRESSION = "pose_regression"
 """Localizer of maps with a network that regresses poses."""
+SCENE_COORDINATES = "scene_coordinates"
+"""Localizer of maps with a network or a forest that regresses the points that pixels show."""
 DESCRIPTOR, PAIR_MATCHER = "descriptor.safetensors", "pair_matcher.safetensors"
 """Copies of a user's networks; one that detects keypoints is the matcher's file."""
 USER_NETWORKS = (DESCRIPTOR, PAIR_MATCHER)
@@ -65,6 +67,8 @@ INDEX = "index.faiss"
 """The index of the descriptors of other maps."""
 REGRESSOR = "regressor.safetensors"
 """The network of a map for pose regression, which has no other file but keyframes.parquet."""
+COORDINATE_NETWORK, COORDINATE_FOREST = "scene_coordinates.safetensors", "scene_forest.safetensors"
+"""The network, or the forest, of a map of scene coordinates, which otherwise has only keyframes.parquet."""
 PLACE_CELLS, PLACE_AXES = "place_cells.npy", "place_axes.safetensors"
 """Signs of the late map's cells of each keyframe, and the axes that they are along."""
 CO_SIMILARITY = "co_similarity.safetensors"
@@ -84,6 +88,8 @@ OPTIONAL_FILES = (
     *VISUAL_WORDS,
     CO_SIMILARITY,
     REGRESSOR,
+    COORDINATE_NETWORK,
+    COORDINATE_FOREST,
 )
 """Files of some maps."""
 READ_WHOLE = (
@@ -96,6 +102,8 @@ READ_WHOLE = (
     *VISUAL_WORDS,
     CO_SIMILARITY,
     REGRESSOR,
+    COORDINATE_NETWORK,
+    COORDINATE_FOREST,
 )
 """Files that are read whole when a map is opened to localize; of the others some rows are read by a query."""
 WORK = "work"

@@ -25,8 +25,13 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import BaseModel
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.mapping.map_info import POSE_REGRESSION
+from scene_geo_loc.mapping.map_info import POSE_REGRESSION, SCENE_COORDINATES
 from scene_geo_loc.training.pose_regression.systems import PoseProtocol, PoseSystem
+from scene_geo_loc.training.scene_coordinates.systems import (
+    SUMMARIES,
+    CoordinateProtocol,
+    CoordinateSystemName,
+)
 
 if TYPE_CHECKING:
     from scene_geo_loc.training.common.callbacks import RunCallback
@@ -101,6 +106,13 @@ FAMILIES = (
         {system.value: system.design.summary for system in PoseSystem},
         PoseProtocol,
         "scene_geo_loc.training.pose_regression.run:train_regressor_map",
+    ),
+    LocalizerFamily(
+        SCENE_COORDINATES,
+        "Scene coordinates",
+        {CoordinateSystemName.NETWORK.value: SUMMARIES[CoordinateSystemName.NETWORK]},
+        CoordinateProtocol,
+        "scene_geo_loc.training.scene_coordinates.run:train_coordinate_map",
     ),
 )
 """Families of systems, in the order of help texts."""

@@ -43,6 +43,7 @@ class RejectionKind(str, Enum):
     CONFIDENCE = "confidence"
     AMBIGUOUS = "ambiguous"
     NOT_CALIBRATED = "not_calibrated"
+    NO_INLIER_LIMIT = "no_inlier_limit"
     FIELD_OF_VIEW = "field_of_view"
     UNLIKE_TRAINING = "unlike_training"
     UNCERTAIN_POSITION = "uncertain_position"
@@ -82,6 +83,8 @@ _SENTENCES = {
     "agree with the one pose, and {limit:.0f} with the other.",
     RejectionKind.NOT_CALIBRATED: "No standard deviation tells right poses of the regressor from wrong ones: "
     "train it with more images.",
+    RejectionKind.NO_INLIER_LIMIT: "No inlier ratio tells right poses by scene coordinates from wrong ones: "
+    "train with more images, with a larger head, or several maps of parts of the place.",
     RejectionKind.FIELD_OF_VIEW: "The camera sees {percent} < {limit_percent} of what the cameras of the "
     "training saw.",
     RejectionKind.UNLIKE_TRAINING: "Novelty of the image {value:.2f} > {limit:.2f}: its place or its light "

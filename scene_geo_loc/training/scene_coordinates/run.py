@@ -1,0 +1,261 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""Trains a network for the scene coordinates of a source's place, and writes the map that it localizes in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from torch import Tensor
+
+from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.partial import PartialFolder
+from scene_geo_loc.localization.estimate import LocalizerSettings
+from scene_geo_loc.localization.scene_coordinates.calibration import Calibration
+from scene_geo_loc.localization.scene_coordinates.features import DenseFeatures
+from scene_geo_loc.localization.scene_coordinates.network import CoordinateNetwork, Description
+from scene_geo_loc.localization.scene_coordinates.systems import NetworkSystem
+from scene_geo_loc.mapping.map_info import (
+    COORDINATE_NETWORK,
+    KIND,
+    SCENE_COORDINATES,
+    check_replaceable_map,
+)
+from scene_geo_loc.networks.architecture.devices import choose_device
+from scene_geo_loc.networks.architecture.onnx_graph import with_half_weights
+from scene_geo_loc.networks.default import default_network
+from scene_geo_loc.networks.forward_pass import COARSE, LOCAL, with_outputs
+from scene_geo_loc.networks.inference_network import input_size_for
+from scene_geo_loc.packs.posed_images import PosedImages, pack_posed_images
+from scene_geo_loc.training.common.callbacks import NoCallback, RunCallback
+from scene_geo_loc.training.common.localizer_map import TrainingPoses, write_localizer_map
+from scene_geo_loc.training.common.loop import TrainingLoop
+from scene_geo_loc.training.common.run_folder import RunFolder
+from scene_geo_loc.training.pose_regression.images import PlaceImages
+from scene_geo_loc.training.scene_coordinates.calibration import (
+    calibrate_coordinates,
+    calibration_text,
+    cameras_of,
+)
+from scene_geo_loc.training.scene_coordinates.head import CoordinateHead
+from scene_geo_loc.training.scene_coordinates.pool import CellBatches, Cells, cells_of, make_pool
+from scene_geo_loc.training.scene_coordinates.systems import CoordinateProtocol
+from scene_geo_loc.training.scene_coordinates.trainer import CoordinateTrainer
+from scene_geo_loc.traversals.frame import Traversal
+
+METRES_A_CENTRE, MOST_CENTRES = 10.0, 50
+"""Extent of the positions for which the scene has one part more, and most parts."""
+CLUSTERED = 5000
+"""Points that centres are found from."""
+START_DEPTH_M = 5.0
+"""Depth of points of images without depth, until the training finds it."""
+
+
+def train_coordinates(
+    traversal: Traversal,
+    out: Path,
+    protocol: CoordinateProtocol,
+    *,
+    device: str = "auto",
+    overwrite: bool = False,
+    callback: RunCallback | None = None,
+) -> tuple[dict[str, Any], Calibration]:
+    """Trains a network for scene coordinates, and writes a map that is opened like any other.
+
+    `OUT.run` is the run folder, and `OUT.packs` holds the resized images; a training that was interrupted is
+    resumed.
+
+    Args:
+        traversal: posed images of the place; their depth is used where there is any.
+        out: folder of the map.
+        protocol: how the network is trained.
+        device: a torch device, or "auto".
+        overwrite: whether a map at `out` is replaced.
+        callback: receives the progress of the training.
+
+    Returns:
+        The result of the run, and the calibration.
+
+    Raises SceneGeoLocError if the images do not suffice, if a folder holds something else, or if a loss is
+    not finite; the last good network is then in the run folder.
+    """
+    output, callback = PartialFolder(out, KIND), callback or NoCallback()
+    network, _ = default_network()
+    multiple = network.signature.multiple
+    place = open_place(
+        traversal, out, protocol.input_width, multiple, protocol.validation_every, overwrite, callback
+    )
+    images = place.images
+    height, width = images.images.shape[1:3]
+    config = {
+        "system": SCENE_COORDINATES,
+        "protocol": protocol.model_dump(mode="json"),
+        "images": images.made_of,
+    }
+    run = RunFolder(out.with_name(f"{out.name}.run"), config)
+    graph = with_half_weights(with_outputs(network.graph, (LOCAL, COARSE)))
+    local, late = network.signature.local_features, network.signature.parts[0].stage
+    features = DenseFeatures(graph, local, late, "cpu")
+    _announce(place, features, protocol, callback)
+    with callback.packing("computing features") as on_progress:
+        pool = make_pool(images, place.training, features, protocol, on_progress)
+    known = _points(pool, images)
+    centres = _centres(known, protocol, place.extent_m)
+    rows = pool.features[:: max(1, len(pool.depth) // 50_000)].astype(np.float32)
+    description = Description(
+        input_width=width,
+        input_height=height,
+        multiple=multiple,
+        local=local,
+        late=late,
+        blocks=protocol.blocks,
+        scale_m=float(
+            max(0.1, np.linalg.norm(known - known.mean(axis=0), axis=1).mean() / len(centres) ** 0.5)
+        ),
+        extent_m=place.extent_m,
+        soft_inliers=protocol.soft_inliers,
+        provenance={"source": traversal.name, "protocol": protocol.model_dump(mode="json")},
+    )
+    torch.manual_seed(protocol.seed)
+    head = CoordinateHead(
+        _tensor(rows.mean(axis=0)),
+        _tensor(rows.std(axis=0) + 1e-3),
+        protocol.units,
+        protocol.blocks,
+        _tensor(centres),
+        description.scale_m,
+    )
+    trainer = CoordinateTrainer(head, description, graph, protocol, place, features, choose_device(device))
+    batches = CellBatches(pool, protocol.cells_a_batch, protocol.seed)
+    result = TrainingLoop(trainer, batches, run, epochs=protocol.epochs, callback=callback).run()
+    trained = CoordinateNetwork.read(run.best)
+    system = NetworkSystem(trained, cameras_of(images), LocalizerSettings(), features)
+    calibration = calibrate_coordinates(
+        system, images, place.validation, place.extent_m, protocol.accepted_error_m
+    )
+    write_localizer_map(
+        output,
+        SCENE_COORDINATES,
+        {COORDINATE_NETWORK: trained.with_calibration(calibration).save},
+        TrainingPoses(images.T_map_camera, images.K, height, width),
+        traversal,
+        config["protocol"] | {"system": SCENE_COORDINATES},
+        overwrite,
+    )
+    return {**result, "extent_m": place.extent_m}, calibration
+
+
+def train_coordinate_map(
+    traversal: Traversal,
+    out: Path,
+    system: str,
+    protocol: BaseModel,
+    *,
+    device: str,
+    overwrite: bool,
+    callback: RunCallback,
+) -> Sequence[str]:
+    """See `LocalizerTrainer`."""
+    assert isinstance(protocol, CoordinateProtocol)
+    result, calibration = train_coordinates(
+        traversal, out, protocol, device=device, overwrite=overwrite, callback=callback
+    )
+    medians = (
+        f"Scene coordinates, medians {result['position_m']:.3f} m and {result['rotation_deg']:.2f}° on "
+        f"images left out of the training (epoch {result['best_epoch']})."
+    )
+    return medians, calibration_text(calibration, result["extent_m"])
+
+
+def open_place(
+    traversal: Traversal,
+    out: Path,
+    input_width: int,
+    multiple: int,
+    validation_every: int,
+    overwrite: bool,
+    callback: RunCallback,
+) -> PlaceImages:
+    """Returns the packed images of a source with their depth, split for the training.
+
+    Raises SceneGeoLocError where the map exists and is not to be replaced, or the images do not suffice.
+    """
+    if out.exists():
+        if not overwrite:
+            raise SceneGeoLocError(f"{out} exists: name a new folder, or choose to overwrite it.")
+        check_replaceable_map(out)
+    first = next(traversal.frames(), None)
+    if first is None:
+        raise SceneGeoLocError(f"{traversal.name} has no images: name another source.")
+    area = round(input_width**2 * first.camera.height / first.camera.width)
+    size = input_size_for(first.camera.width, first.camera.height, multiple, max(area, 4 * multiple**2))
+    with callback.packing("packing") as on_packing:
+        packs = out.with_name(f"{out.name}.packs")
+        images = pack_posed_images([traversal], packs / "depth", size, on_packing)
+    return PlaceImages(images, validation_every)
+
+
+def _announce(
+    place: PlaceImages, features: DenseFeatures, protocol: CoordinateProtocol, callback: RunCallback
+) -> None:
+    """Says what the training will take, as measured on one image."""
+    cells_of(place.images, 0, 0, features, protocol)  # the first image takes longer
+    begin = time.monotonic()
+    cells = cells_of(place.images, 0, 0, features, protocol)
+    seconds = (time.monotonic() - begin) * len(place.training) * protocol.copies
+    megabytes = protocol.pool * (2 * cells.features.shape[1] + 16) / 1e6
+    callback.on_stage(
+        f"{len(place.training)} images to train with and {len(place.validation)} to validate with; about "
+        f"{seconds:.0f} s for the features of {protocol.copies} copies each, {megabytes:.0f} MB of memory, "
+        f"and {protocol.epochs} passes over {protocol.pool} cells."
+    )
+
+
+def _points(pool: Cells, images: PosedImages) -> NDArray[np.float64]:
+    """Returns points (M, 3) of the scene in the map, those of unknown depth at `START_DEPTH_M`."""
+    chosen = pool.where(np.arange(0, len(pool.depth), max(1, len(pool.depth) // CLUSTERED)))
+    depth = np.where(np.isfinite(chosen.depth), chosen.depth, START_DEPTH_M).astype(np.float64)
+    fx, fy, cx, cy = images.K[chosen.images].T
+    x, y = chosen.pixels.T
+    local = np.stack([(x - cx) / fx, (y - cy) / fy, np.ones(len(x))], axis=1) * depth[:, None]
+    T = images.T_map_camera[chosen.images]
+    return np.asarray(np.einsum("nij,nj->ni", T[:, :3, :3], local) + T[:, :3, 3])
+
+
+def _centres(
+    points: NDArray[np.float64], protocol: CoordinateProtocol, extent_m: float
+) -> NDArray[np.float64]:
+    """Returns the centres (K, 3) of parts of the scene: k-means of points (M, 3)."""
+    count = protocol.centres or int(np.clip(extent_m / METRES_A_CENTRE, 1, MOST_CENTRES))
+    rng = np.random.default_rng(protocol.seed)
+    centres = points[rng.choice(len(points), min(count, len(points)), replace=False)]
+    for _ in range(10):
+        nearest = ((points[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
+        for k in range(len(centres)):
+            if (nearest == k).any():
+                centres[k] = points[nearest == k].mean(axis=0)
+    return np.asarray(centres)
+
+
+def _tensor(values: NDArray) -> Tensor:
+    return torch.from_numpy(np.asarray(values, np.float32))

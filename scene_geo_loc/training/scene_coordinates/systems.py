@@ -1,0 +1,87 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""The systems of scene coordinates, as data; torch is not imported here, so that help appears at once."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class CoordinateSystemName(str, Enum):
+    """Systems of scene coordinates by name."""
+
+    NETWORK = "scene_coordinates"
+
+
+SUMMARIES = {
+    CoordinateSystemName.NETWORK: "points of the map for the cells of an image by a network, then PnP (ACE)",
+}
+"""What each system is, in a few words."""
+
+
+class CoordinateProtocol(BaseModel):
+    """Settings of the training of scene coordinates."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input_width: int = Field(
+        default=544, ge=64, le=1024, description="width of the network's input, pixels; its height follows"
+    )
+    units: int = Field(default=256, ge=8, le=4096, description="units of the head's hidden layers")
+    blocks: int = Field(default=3, ge=0, le=20, description="residual blocks of two layers in the head")
+    centres: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="parts of the scene that points are offsets from the centres of; unset: one for 10 m of "
+        "the extent of the positions, at most 50",
+    )
+    copies: int = Field(
+        default=6,
+        ge=1,
+        le=64,
+        description="copies of each image, turned, scaled and changed in colour; the first is unchanged",
+    )
+    changes_light: bool = Field(
+        default=True, description="change the light of the copies strongly, as of another hour"
+    )
+    pool: int = Field(
+        default=400_000, ge=1000, description="cells of all images and copies that are trained with"
+    )
+    epochs: int = Field(default=24, ge=2, description="passes over the pool")
+    cells_a_batch: int = Field(default=1024, ge=16, description="cells of a mini-batch")
+    learning_rate: float = Field(
+        default=3e-3, gt=0, description="Adam's largest learning rate; it falls to 0 as a cosine"
+    )
+    loss_px: tuple[float, float] = Field(
+        default=(30.0, 2.0),
+        description="width of the robust loss at the beginning and at the end, pixels of the input",
+    )
+    soft_inliers: bool = Field(
+        default=False, description="refine poses to the most soft inliers, as DSAC does, instead of robustly"
+    )
+    validation_every: int = Field(
+        default=5, ge=2, le=50, description="every n-th image is left out of the training to validate"
+    )
+    accepted_error_m: float | None = Field(
+        default=None,
+        gt=0,
+        description="position error within which a pose counts as right; unset: a fiftieth of the extent of "
+        "the positions, at least 0.1 m and at most 1 m",
+    )
+    seed: int = Field(default=0, ge=0, description="the same seed trains the same network")

@@ -42,11 +42,11 @@ PROTOCOL = PoseProtocol(
     input_width=64,
     components=64,
     units=128,
-    epochs=14,
-    crops=16,
+    epochs=3,
+    crops=6,
     samples=16,
     dropout=0.1,
-    learning_rate=4e-3,
+    learning_rate=1e-2,
 )
 
 

@@ -24,7 +24,8 @@ One safetensors file holds it, as a robot runs it:
 
 The head is evaluated in NumPy, several times with units of its layers left out at random (Gal and Ghahramani,
 "Dropout as a Bayesian approximation", ICML 2016; for poses Kendall and Cipolla, ICRA 2016).  The masks are
-fixed, so an image always gets the same answer.
+fixed, so an image always gets the same answer.  Where the head has anchors, the spread of their poses is
+added, which shows that an image looks like several places.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,8 @@ FORMAT = FileFormat("scene_geo_loc pose regressor", 1, again="train it again", e
 METADATA_KEY = "scene_geo_loc_regressor"
 GRAPH = "forward_pass.onnx"
 LAYERS = ("projection", "hidden", "output")
+LEAST_WEIGHT = 1e-4
+"""Anchors of smaller weights do not count in the covariance."""
 PLANAR_OUTPUTS, SPATIAL_OUTPUTS = 4, 7
 """Numbers of a pose: x, y, cos and sin of the heading; or x, y, z and a quaternion x, y, z, w."""
 
@@ -103,6 +106,8 @@ class Description(BaseModel):
             of the expected error of the position, over `scale_m`, and of the rotation, radians.
         dropout: probability that a unit is left out.
         samples: number of samples.
+        head: "layers", two fully connected ones; or "anchors", whose poses are averaged, weighted by the
+            softmax of how much the image looks like each of them.
         centre: of the positions in the map, metres.
         scale_m: of the positions: an output of 1 is as many metres.
         level_rotation: (3, 3) rotation of a planar pose of heading 0; its columns are the camera's axes.
@@ -123,6 +128,7 @@ class Description(BaseModel):
     has_variance: bool
     dropout: float = Field(ge=0, lt=1)
     samples: int = Field(ge=2, le=1000)
+    head: Literal["layers", "anchors"] = "layers"
     centre: tuple[float, float, float]
     scale_m: float = Field(gt=0, allow_inf_nan=False)
     level_rotation: list[list[float]]
@@ -146,8 +152,8 @@ class Regression:
 
     Attributes:
         T_map_camera: the pose.
-        covariance: (6, 6) of the samples and of the inferred variances, not calibrated; order and axes as in
-            `PoseEstimate`.
+        covariance: (6, 6) of the samples, of the anchors and of the inferred variances, not calibrated;
+            order and axes as in `PoseEstimate`.
         novelty: how far the image's features are from those of the training: the share of their deviation
             from the mean that lies outside of the directions in which those of the training vary.
     """
@@ -206,6 +212,8 @@ class Regressor:
         pose = self.pose(features) if mean is None else mean
         apart = difference(pose, poses)
         covariance = apart.T @ apart / len(apart)
+        if self.description.head == "anchors":
+            covariance += self._spread(features, pose)
         if self.description.has_variance:
             # Squares of the expected errors, shared by three axes.
             position, rotation = np.exp(2 * np.clip(samples[:, -2:], -10, 10)).mean(axis=0) / 3
@@ -216,6 +224,19 @@ class Regressor:
         """Returns the pose of features (F,) with all units, without anything else of `regress`."""
         return np.asarray(self._poses(self._head(self._projected(features)[None], 1.0))[0])
 
+    def _spread(self, features: NDArray[np.float32], pose: Pose) -> NDArray[np.float64]:
+        """Returns the covariance (6, 6) of the anchors' poses about a pose, by their weights."""
+        weights = self._hidden(self._projected(features)[None], 1.0)[0]
+        counted = weights > LEAST_WEIGHT
+        apart = difference(pose, self._anchors[counted])
+        return np.asarray((weights[counted, None] * apart).T @ apart, np.float64)
+
+    @cached_property
+    def _anchors(self) -> NDArray[np.float64]:
+        """Poses (K, 4, 4) of the anchors."""
+        w = self._weights
+        return self._poses(np.asarray(w["output.weight"].T + w["output.bias"], np.float64))
+
     def _projected(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         w = self._weights
         return np.asarray(w["projection.weight"] @ features + w["projection.bias"], np.float32)
@@ -223,8 +244,29 @@ class Regressor:
     def _head(self, projected: NDArray[np.float32], kept: NDArray[np.float32] | float) -> NDArray[np.float64]:
         """Returns the outputs (N, O) of projected features (N, D) and the factors of the hidden units."""
         w = self._weights
-        hidden = np.maximum(projected @ w["hidden.weight"].T + w["hidden.bias"], 0) * kept
-        return np.asarray(hidden @ w["output.weight"].T + w["output.bias"], np.float64)
+        hidden = self._hidden(projected, kept)
+        outputs = np.asarray(hidden @ w["output.weight"].T + w["output.bias"], np.float64)
+        if self.description.head == "anchors" and not self.description.is_planar:
+            # q and -q are the same rotation: each anchor's gets the sign of the largest weight's.
+            quaternions = w["output.weight"][3:SPATIAL_OUTPUTS]
+            signs = np.where(quaternions[:, hidden.argmax(axis=1)].T @ quaternions < 0, -1.0, 1.0)
+            outputs[:, 3:SPATIAL_OUTPUTS] = (hidden * signs) @ quaternions.T
+        return outputs
+
+    def _hidden(
+        self, projected: NDArray[np.float32], kept: NDArray[np.float32] | float
+    ) -> NDArray[np.float32]:
+        """Returns the hidden units (N, H), of anchors the weights, whose sum is 1."""
+        w = self._weights
+        if self.description.head == "layers":
+            hidden = np.maximum(projected @ w["hidden.weight"].T + w["hidden.bias"], 0) * kept
+            return np.asarray(hidden, np.float32)
+        lengths = np.linalg.norm(projected, axis=1, keepdims=True)
+        logits = projected / np.maximum(lengths, 1e-12) @ w["hidden.weight"].T + w["hidden.bias"]
+        logits = np.where(np.asarray(kept) > 0, logits, -np.inf)
+        largest = logits.max(axis=1, keepdims=True)
+        weights = np.exp(logits - np.where(np.isfinite(largest), largest, 0.0))
+        return np.asarray(weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-30), np.float32)
 
     def _novelty(self, features: NDArray[np.float32], projected: NDArray[np.float32]) -> float:
         # The rows of the projection are principal axes, scaled.

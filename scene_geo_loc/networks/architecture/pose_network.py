@@ -23,6 +23,10 @@ from scene_geo_loc.networks.architecture.encoders import Encoder
 from scene_geo_loc.networks.architecture.onnx_graph import onnx_graph, with_half_weights
 from scene_geo_loc.networks.forward_pass import FEATURES
 
+SPATIAL_OUTPUTS = 7
+"""Numbers of a pose: x, y, z and a quaternion x, y, z, w."""
+LEFT_OUT = -1e4
+"""Logit of an anchor that is left out."""
 GRID = (4, 6)
 """Rows and columns that the late map is averaged to; where things are in the image tells the pose."""
 
@@ -71,7 +75,7 @@ class PoseFeatures(nn.Module):
 
 
 class PoseHead(nn.Module):
-    """Head of a pose regressor: dropout and a fully connected layer, twice (slides: dropout, 256, 3).
+    """Base of the heads: from the features of an image to the numbers of its pose.
 
     Attributes:
         projection: takes the features to their principal components; not trained.
@@ -85,10 +89,41 @@ class PoseHead(nn.Module):
         self.output = nn.Linear(units, outputs)
         self.dropout = nn.Dropout(dropout)
 
+
+class LayerHead(PoseHead):
+    """Dropout and a fully connected layer, twice (slides: dropout, 256, 3)."""
+
     def forward(self, features: Tensor) -> Tensor:
         """Returns the outputs (B, O) of features (B, F)."""
         hidden = self.hidden(self.dropout(self.projection(features)))
         return self.output(self.dropout(torch.relu(hidden)))
+
+
+class AnchorHead(PoseHead):
+    """Mean of the poses of anchors, weighted by how much the image looks like each of them.
+
+    The hidden units are anchors, views of the place whose poses are learned, and their softmax is the weight
+    of each (anchor points: Saha, Varma and Jawahar, BMVC 2018; normalised radial basis functions).  Dropout
+    leaves out components of the features, and anchors.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Returns the outputs (B, O) of features (B, F)."""
+        projected = nn.functional.normalize(self.dropout(self.projection(features)), dim=1)
+        logits = self.hidden(projected)
+        if self.training:
+            is_left_out = torch.rand_like(logits) < self.dropout.p
+            logits = logits.masked_fill(is_left_out, LEFT_OUT)
+        weights = torch.softmax(logits, dim=1)
+        outputs = self.output(weights)
+        if self.output.out_features < SPATIAL_OUTPUTS:
+            return outputs
+        # q and -q are the same rotation: each anchor's has the sign that agrees with the largest weight's.
+        quaternions = self.output.weight[3:SPATIAL_OUTPUTS]
+        largest = quaternions[:, weights.argmax(dim=1)]
+        signs = torch.where(largest.T @ quaternions < 0, -1.0, 1.0).detach()
+        rotation = (weights * signs) @ quaternions.T
+        return torch.cat([outputs[:, :3], rotation, outputs[:, SPATIAL_OUTPUTS:]], dim=1)
 
 
 def averages(cells: int, parts: int) -> Tensor:

@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,8 +37,6 @@ MIN_EXTENT_M, MIN_TURN_DEG = 0.01, 1.0
 """Poses that differ by less than both are taken to be all alike."""
 POINTS = 64
 """Points of the scene drawn for each image."""
-_SHIFT = 0.02
-"""Largest shift of a changed copy, as a share of the image's width."""
 
 
 @dataclass
@@ -163,15 +160,13 @@ class PlaceImages:
         return points, pixels
 
     def copies(self, i: int, count: int, seed: int) -> NDArray[np.uint8]:
-        """Returns copies (count, H, W, 3) of an image: the first as it is, the others changed and shifted."""
+        """Returns copies (count, H, W, 3) of an image: the first as it is, the others in another light.
+
+        They are not shifted, as a camera of their pose does not see that: 2 % of the width are 1 to 2°.
+        """
         image = np.array(self.images.images[i])
         copies = [image]
         for number in range(1, count):
             rng = np.random.default_rng((seed, i, number))
-            most = _SHIFT * image.shape[1]
-            move = np.array([[1, 0, rng.uniform(-most, most)], [0, 1, rng.uniform(-most, most)]])
-            shifted = cv2.warpAffine(
-                image, move, (image.shape[1], image.shape[0]), borderMode=cv2.BORDER_REPLICATE
-            )
-            copies.append(augment(np.asarray(shifted, np.uint8), rng))
+            copies.append(augment(image, rng))
         return np.stack(copies)

@@ -34,7 +34,7 @@ from scene_geo_loc.localization.pose_regression.regressor import Description, Re
 from scene_geo_loc.mapping.map_info import KIND, POSE_REGRESSION, REGRESSOR, check_replaceable_map
 from scene_geo_loc.networks.architecture.devices import choose_device
 from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder
-from scene_geo_loc.networks.architecture.pose_network import PoseFeatures, PoseHead
+from scene_geo_loc.networks.architecture.pose_network import AnchorHead, LayerHead, PoseFeatures, PoseHead
 from scene_geo_loc.networks.default import CHECKPOINT
 from scene_geo_loc.networks.forward_pass import FEATURES
 from scene_geo_loc.networks.inference_network import input_size_for
@@ -46,6 +46,7 @@ from scene_geo_loc.training.common.initialisation import load_encoder
 from scene_geo_loc.training.common.localizer_map import TrainingPoses, write_localizer_map
 from scene_geo_loc.training.common.loop import TrainingLoop
 from scene_geo_loc.training.common.run_folder import RunFolder
+from scene_geo_loc.training.pose_regression.anchors import set_anchors
 from scene_geo_loc.training.pose_regression.calibration import calibrate, calibration_text
 from scene_geo_loc.training.pose_regression.images import PlaceImages, WithoutDepth
 from scene_geo_loc.training.pose_regression.systems import PoseProtocol, PoseSystem
@@ -150,14 +151,19 @@ def train_pose(
         has_variance=design.has_variance,
         dropout=protocol.dropout,
         samples=protocol.samples,
+        head=protocol.head,
         centre=(x, y, z),
         scale_m=place.scale_m,
         level_rotation=place.level_rotation.tolist(),
         provenance={"source": traversal.name, "protocol": protocol.model_dump(mode="json")},
     )
-    head = PoseHead(network.size, components, protocol.units, description.outputs, protocol.dropout)
+    kind = LayerHead if protocol.head == "layers" else AnchorHead
+    units = protocol.units if protocol.head == "layers" else min(protocol.units, len(place.training))
+    head = kind(network.size, components, units, description.outputs, protocol.dropout)
     trained = rows[place.training].reshape(-1, network.size)
     _fit_projection(head, trained[evenly_spread(len(trained), FIT_IMAGES)], mean)
+    if isinstance(head, AnchorHead):
+        set_anchors(head, rows[place.training], place, description)
     trainer = PoseTrainer(
         network,
         head,

@@ -127,7 +127,14 @@ class PoseProtocol(BaseModel):
     components: int = Field(
         default=256, ge=8, le=2048, description="principal components of the features that the head sees"
     )
-    units: int = Field(default=256, ge=8, le=4096, description="units of the head's hidden layer")
+    head: Literal["anchors", "layers"] = Field(
+        default="anchors",
+        description="what the pose is regressed by: the weighted mean of learned anchors, or fully connected "
+        "layers as in the papers, which are coarser by far",
+    )
+    units: int = Field(
+        default=512, ge=8, le=4096, description="units of the head's hidden layer, or most anchors"
+    )
     dropout: float = Field(default=0.2, gt=0, lt=1, description="probability that a unit is left out")
     samples: int = Field(
         default=32, ge=2, le=500, description="samples with dropout that the uncertainty is measured from"
@@ -135,15 +142,15 @@ class PoseProtocol(BaseModel):
     beta: float = Field(
         default=30.0, gt=0, description="weight of the error of the quaternion beside metres, of posenet"
     )
-    epochs: int = Field(default=60, ge=2, description="passes over the images")
+    epochs: int = Field(default=30, ge=2, description="passes over the images")
     crops: int = Field(
         default=8, ge=1, le=64, description="changed copies of each image, the first of which is unchanged"
     )
     images_a_batch: int = Field(default=32, ge=2, description="images of a mini-batch")
     learning_rate: float = Field(
-        default=1e-3, gt=0, description="Adam's largest learning rate; it falls to 0 as a cosine"
+        default=3e-3, gt=0, description="Adam's largest learning rate; it falls to 0 as a cosine"
     )
-    weight_decay: float = Field(default=1e-4, ge=0, description="Adam's")
+    weight_decay: float = Field(default=1e-4, ge=0, description="Adam's, of fully connected layers")
     validation_every: int = Field(
         default=5, ge=2, le=50, description="every n-th image is left out of the training to validate"
     )

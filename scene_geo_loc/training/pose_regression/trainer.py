@@ -124,7 +124,8 @@ class PoseTrainer(Trainer):
         self.module = nn.ModuleDict({"features": features, "head": head, "loss": self._loss}).to(device)
         trained = [parameter for parameter in head.parameters() if parameter.requires_grad]
         groups: list[dict[str, Any]] = [
-            {"params": trained, "weight_decay": protocol.weight_decay},
+            # The length of an anchor is the sharpness of its softmax, which must not decay.
+            {"params": trained, "weight_decay": protocol.weight_decay if protocol.head == "layers" else 0.0},
             {"params": list(self._loss.parameters()), "weight_decay": 0.0},
         ]
         if protocol.trains_encoder:

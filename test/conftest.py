@@ -124,6 +124,23 @@ def walk_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def point_map(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The map of a room's points, of known depth instead of triangulated."""
+
+    def build(path: Path) -> None:
+        from room_points import FrameTraversal, walk, without_pycolmap
+
+        from scene_geo_loc.training.structure_from_motion.run import reconstruct_map
+        from scene_geo_loc.training.structure_from_motion.settings import ReconstructionProtocol
+
+        with pytest.MonkeyPatch.context() as patch:
+            without_pycolmap(patch, room)
+            reconstruct_map(FrameTraversal(walk(room)), path, ReconstructionProtocol(neighbours=6))
+
+    return made_once(tmp_path_factory, "point_map", build)
+
+
+@pytest.fixture(scope="session")
 def cells_map(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reference map of the room whose features belong to cells, of a network without keypoints."""
 

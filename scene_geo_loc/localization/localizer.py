@@ -61,6 +61,7 @@ from scene_geo_loc.localization.uncertainty.covariance import (
     block_count,
     blocks_of,
 )
+from scene_geo_loc.localization.verification.confidence import model_of
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.verification.verifier import RIVAL_SIMILARITY, Limits, Verifier
 from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -162,7 +163,14 @@ class Localizer(PoseLocalizer):
         # The thread of the query is one of them.
         self._threads = ThreadPoolExecutor(max(1, self._threads_count - 1), thread_name_prefix="match")
         limits = Limits.of(self.settings, self.matcher, reference_map)
-        self.verifier = Verifier(reference_map, self.matcher, limits, self._max_error_px, self._block_px)
+        self.verifier = Verifier(
+            reference_map,
+            limits,
+            self._input_size,
+            self._max_error_px,
+            self._block_px,
+            model_of(self.matcher),
+        )
         self._reading_size = lru_cache(CAMERAS)(self._choose_size)
         self._surroundings = Surroundings(self) if reference_map.info.geo_tags is not None else None
         self._second_look = SecondLook(self, self.settings.second_look_share)

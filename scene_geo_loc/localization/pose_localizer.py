@@ -30,7 +30,13 @@ from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, PosePrior
 from scene_geo_loc.localization.query import Query
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, no_images
-from scene_geo_loc.mapping.map_info import POSE_REGRESSION, RETRIEVAL, SCENE_COORDINATES, read_info
+from scene_geo_loc.mapping.map_info import (
+    POSE_REGRESSION,
+    RETRIEVAL,
+    SCENE_COORDINATES,
+    STRUCTURE_FROM_MOTION,
+    read_info,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -41,6 +47,7 @@ LOCALIZERS = {
     RETRIEVAL: "scene_geo_loc.localization.localizer:Localizer",
     POSE_REGRESSION: "scene_geo_loc.localization.pose_regression.localizer:PoseRegressor",
     SCENE_COORDINATES: "scene_geo_loc.localization.scene_coordinates.localizer:SceneCoordinateLocalizer",
+    STRUCTURE_FROM_MOTION: "scene_geo_loc.localization.structure_from_motion.localizer:PointLocalizer",
 }
 """Module and class of each localizer by the name in `map.json`; a module is imported when a map needs it."""
 

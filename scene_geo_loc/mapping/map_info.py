@@ -57,6 +57,8 @@ POSE_REGRESSION = "pose_regression"
 """Localizer of maps with a network that regresses poses."""
 SCENE_COORDINATES = "scene_coordinates"
 """Localizer of maps with a network or a forest that regresses the points that pixels show."""
+STRUCTURE_FROM_MOTION = "structure_from_motion"
+"""Localizer of maps of triangulated points with their descriptors."""
 DESCRIPTOR, PAIR_MATCHER = "descriptor.safetensors", "pair_matcher.safetensors"
 """Copies of a user's networks; one that detects keypoints is the matcher's file."""
 USER_NETWORKS = (DESCRIPTOR, PAIR_MATCHER)
@@ -69,6 +71,8 @@ REGRESSOR = "regressor.safetensors"
 """The network of a map for pose regression, which has no other file but keyframes.parquet."""
 COORDINATE_NETWORK, COORDINATE_FOREST = "scene_coordinates.safetensors", "scene_forest.safetensors"
 """The network, or the forest, of a map of scene coordinates, which otherwise has only keyframes.parquet."""
+POINTS, POINT_DESCRIPTORS = "points.safetensors", "point_descriptors.npy"
+"""Points of a map by structure from motion with their visual words, and descriptors of the points by word."""
 PLACE_CELLS, PLACE_AXES = "place_cells.npy", "place_axes.safetensors"
 """Signs of the late map's cells of each keyframe, and the axes that they are along."""
 CO_SIMILARITY = "co_similarity.safetensors"
@@ -90,6 +94,8 @@ OPTIONAL_FILES = (
     REGRESSOR,
     COORDINATE_NETWORK,
     COORDINATE_FOREST,
+    POINTS,
+    POINT_DESCRIPTORS,
 )
 """Files of some maps."""
 READ_WHOLE = (
@@ -104,8 +110,11 @@ READ_WHOLE = (
     REGRESSOR,
     COORDINATE_NETWORK,
     COORDINATE_FOREST,
+    POINTS,
 )
 """Files that are read whole when a map is opened to localize; of the others some rows are read by a query."""
+OTHER_LOCALIZERS = (REGRESSOR, COORDINATE_NETWORK, COORDINATE_FOREST, POINTS)
+"""Files of `READ_WHOLE` of maps of other localizers than retrieval."""
 WORK = "work"
 """Folder of a map that is being built for what the finished map does not need."""
 

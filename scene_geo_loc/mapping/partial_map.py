@@ -304,7 +304,7 @@ class PartialMap:
             described: see `SceneFeatures.described_by`.
             image: RGB (H, W, 3), stored as a thumbnail.
         """
-        thumbnail = _thumbnail(image)
+        thumbnail = thumbnail_of(image)
         record.thumbnail_offset = self._thumbnails.tell()
         record.thumbnail_bytes = len(thumbnail)
         self._thumbnails.write(thumbnail)
@@ -376,7 +376,8 @@ def _open_depth(folder: Path, capacity: int, has_sigma: bool) -> list[GrowingArr
     return [GrowingArray(folder / name, (capacity,), np.float16) for name in names]
 
 
-def _thumbnail(image: NDArray[np.uint8]) -> bytes:
+def thumbnail_of(image: NDArray[np.uint8]) -> bytes:
+    """Returns a small picture of an RGB image (H, W, 3) as JPEG."""
     height = round(THUMBNAIL_WIDTH * image.shape[0] / image.shape[1])
     while image.shape[1] >= 2 * THUMBNAIL_WIDTH and image.shape[0] >= 2:
         half = (image.shape[1] // 2, image.shape[0] // 2)  # much faster than by other factors

@@ -25,13 +25,14 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import BaseModel
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.mapping.map_info import POSE_REGRESSION, SCENE_COORDINATES
+from scene_geo_loc.mapping.map_info import POSE_REGRESSION, SCENE_COORDINATES, STRUCTURE_FROM_MOTION
 from scene_geo_loc.training.pose_regression.systems import PoseProtocol, PoseSystem
 from scene_geo_loc.training.scene_coordinates.systems import (
     SUMMARIES,
     CoordinateProtocol,
     CoordinateSystemName,
 )
+from scene_geo_loc.training.structure_from_motion.settings import SUMMARY, SYSTEM, ReconstructionProtocol
 
 if TYPE_CHECKING:
     from scene_geo_loc.training.common.callbacks import RunCallback
@@ -113,6 +114,13 @@ FAMILIES = (
         {CoordinateSystemName.NETWORK.value: SUMMARIES[CoordinateSystemName.NETWORK]},
         CoordinateProtocol,
         "scene_geo_loc.training.scene_coordinates.run:train_coordinate_map",
+    ),
+    LocalizerFamily(
+        STRUCTURE_FROM_MOTION,
+        "Structure from motion",
+        {SYSTEM: SUMMARY},
+        ReconstructionProtocol,
+        "scene_geo_loc.training.structure_from_motion.run:train_point_map",
     ),
 )
 """Families of systems, in the order of help texts."""

@@ -67,13 +67,17 @@ class Words:
         """Returns how often each word (K,) occurs among SIFT histograms (N, 128)."""
         if len(self) == 0:
             return np.zeros(0, np.int64)
+        return np.bincount(self.nearest(root_sift(histograms)), minlength=len(self))
+
+    def nearest(self, descriptors: NDArray[np.float32]) -> NDArray[np.intp]:
+        """Returns the nearest word (N,) of each descriptor (N, 128), as `root_sift` gives them."""
         centres = self.centres.astype(np.float32)
         half_squares = (centres**2).sum(axis=1) / 2
         nearest = [
-            (root_sift(histograms[start : start + _CHUNK]) @ centres.T - half_squares).argmax(axis=1)
-            for start in range(0, len(histograms), _CHUNK)
+            (descriptors[start : start + _CHUNK] @ centres.T - half_squares).argmax(axis=1)
+            for start in range(0, len(descriptors), _CHUNK)
         ]
-        return np.bincount(np.concatenate([*nearest, np.zeros(0, np.intp)]), minlength=len(self))
+        return np.concatenate([*nearest, np.zeros(0, np.intp)])
 
 
 def root_sift(histograms: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.geometry.lie import skew
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.pnp import CameraMatches
-from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.mapping.reference_map import AnyMap
 
 
 class GeoTagErrors:
@@ -38,7 +38,7 @@ class GeoTagErrors:
     A tag's heading turns its keyframes about the first of them.
     """
 
-    def __init__(self, reference_map: ReferenceMap) -> None:
+    def __init__(self, reference_map: AnyMap) -> None:
         self._number, self._std = reference_map.tag_number, reference_map.tag_std
         # The first keyframes of a panorama are its own views, and virtual ones away from it come after them.
         _, first, number = np.unique(self._number, return_index=True, return_inverse=True)

@@ -90,8 +90,18 @@ def _accuracy(localizer: Localizer) -> MapAccuracy | None:
             covariances.append(estimate.covariance + geo_tags.of(keyframe))
     if len(errors) < MIN_LOCALIZED:
         return None
+    return accuracy_of(np.array(errors), np.array(covariances))
+
+
+def accuracy_of(errors: NDArray[np.float64], covariances: NDArray[np.float64]) -> MapAccuracy:
+    """Returns the accuracy of a map from the errors of poses in it and their covariances.
+
+    Args:
+        errors: (N, 6), see `difference`.
+        covariances: (N, 6, 6) by the residuals.
+    """
     stds = [
-        _missing_std(np.array(errors)[:, part], np.array(covariances)[:, part, part], least)
+        _missing_std(errors[:, part], covariances[:, part, part], least)
         for part, least in ((slice(3), BEST_MAP_STD[0]), (slice(3, 6), BEST_MAP_STD[3]))
     ]
     return MapAccuracy(

@@ -37,11 +37,11 @@ from scene_geo_loc.localization.uncertainty.covariance import (
     pose_covariance,
 )
 from scene_geo_loc.localization.uncertainty.geo_tag_errors import GeoTagErrors
-from scene_geo_loc.localization.verification.confidence import PoseSupport, model_of
+from scene_geo_loc.localization.verification.confidence import ConfidenceModel, PoseSupport
 from scene_geo_loc.localization.verification.lens_fit import fit_lens
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.verification.scale import ScaleSupport
-from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.mapping.reference_map import AnyMap, ReferenceMap
 from scene_geo_loc.matchers.base import Matcher
 
 MIN_SPREAD = 0.05
@@ -115,26 +115,28 @@ class Verifier:
 
     Args:
         reference_map: the map.
-        matcher: its matcher.
         limits: least support of a pose.
+        input_size: width and height at which images of the map are read.
         max_error_px: largest reprojection error of an inlier.
         block_px: side of the blocks of an image.
+        confidence_model: states the probability that a pose is right; None: none is stated.
     """
 
     def __init__(
         self,
-        reference_map: ReferenceMap,
-        matcher: Matcher,
+        reference_map: AnyMap,
         limits: Limits,
+        input_size: tuple[int, int],
         max_error_px: float,
         block_px: float,
+        confidence_model: ConfidenceModel | None = None,
     ) -> None:
         self.limits = limits
         self._T_map_camera = reference_map.T_map_camera
         self._has_rays = reference_map.info.has_rays
         self._geo_tag_errors = GeoTagErrors(reference_map)
         self._map_errors = MapErrors.of(reference_map.info.accuracy)
-        self._confidence_model, self._input_size = model_of(matcher), matcher.input_size
+        self._confidence_model, self._input_size = confidence_model, input_size
         self._max_error_px, self._block_px = max_error_px, block_px
 
     def stricter(self, inlier_ratio: float) -> Verifier:

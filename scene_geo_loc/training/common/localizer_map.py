@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -36,7 +36,9 @@ from scene_geo_loc.mapping.map_info import (
     FORMAT,
     KEYFRAME_SCHEMA,
     KEYFRAMES,
+    THUMBNAILS,
     FileRecord,
+    MapAccuracy,
     MapInfo,
     check_replaceable_map,
     sha256_of,
@@ -48,6 +50,21 @@ from scene_geo_loc.traversals.sources import sources_of
 
 KEYFRAME_SPACING = 0.01
 """Distance between two kept poses of the training, as a share of the extent of the positions."""
+
+
+@dataclass(frozen=True)
+class Keyframes:
+    """Keyframes of a map.
+
+    Attributes:
+        T_map_camera: (N, 4, 4).
+        cameras: of each.
+        thumbnails: JPEG picture of each; empty where the map has none.
+    """
+
+    T_map_camera: NDArray[np.float64]
+    cameras: Sequence[Camera]
+    thumbnails: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True)
@@ -65,15 +82,25 @@ class TrainingPoses:
     height: int
     width: int
 
+    @property
+    def keyframes(self) -> Keyframes:
+        """Keyframes at the poses that are `KEYFRAME_SPACING` apart from the last one."""
+        positions = self.T_map_camera[:, :3, 3]
+        extent_m = float(np.linalg.norm(np.ptp(positions, axis=0)))
+        kept = _spread(positions, KEYFRAME_SPACING * extent_m)
+        cameras = [Camera(self.width, self.height, *K) for K in self.K[kept].tolist()]
+        return Keyframes(self.T_map_camera[kept], cameras)
+
 
 def write_localizer_map(
     output: PartialFolder,
     localizer: str,
     networks: Mapping[str, Callable[[Path], None]],
-    poses: TrainingPoses,
+    poses: TrainingPoses | Keyframes,
     traversal: Traversal,
     settings: Mapping[str, Any],
     overwrite: bool,
+    accuracy: MapAccuracy | None = None,
 ) -> None:
     """Writes the folder of a map, and publishes it once it is complete.
 
@@ -81,10 +108,11 @@ def write_localizer_map(
         output: the folder.
         localizer: name of the localizer in `map.json`.
         networks: by the name of the file, what writes it; the digest of the map's network is the first's.
-        poses: of the training, of which those at a distance from the last one are kept.
+        poses: of the training, of which those at a distance from the last one are kept; or the keyframes.
         traversal: the source.
         settings: of the training.
         overwrite: whether a map at the place of the folder is replaced.
+        accuracy: of the map; None where it was not measured.
     """
     try:
         output.begin()
@@ -92,18 +120,20 @@ def write_localizer_map(
         folder = output.folder
         for name, save in networks.items():
             save(folder / name)
-        positions = poses.T_map_camera[:, :3, 3]
-        extent_m = float(np.linalg.norm(np.ptp(positions, axis=0)))
-        kept = _spread(positions, KEYFRAME_SPACING * extent_m)
-        cameras, camera_of = np.unique(poses.K[kept], axis=0, return_inverse=True)
-        _write_keyframes(folder / KEYFRAMES, poses.T_map_camera[kept], camera_of.ravel())
-        files = [folder / name for name in (KEYFRAMES, *networks)]
+        keyframes = poses.keyframes if isinstance(poses, TrainingPoses) else poses
+        cameras = list(dict.fromkeys(keyframes.cameras))
+        names = [KEYFRAMES, *networks]
+        if keyframes.thumbnails:
+            (folder / THUMBNAILS).write_bytes(b"".join(keyframes.thumbnails))
+            names.append(THUMBNAILS)
+        _write_keyframes(folder / KEYFRAMES, keyframes, [cameras.index(c) for c in keyframes.cameras])
+        files = [folder / name for name in names]
         info = MapInfo(
             format=FORMAT.name,
             format_version=FORMAT.version,
             map_frame=traversal.map_frame,
-            keyframes=len(kept),
-            cameras=[Camera(poses.width, poses.height, *K).to_dict() for K in cameras.tolist()],
+            keyframes=len(keyframes.T_map_camera),
+            cameras=[camera.to_dict() for camera in cameras],
             network_digest=sha256_of(folder / next(iter(networks))),
             matcher="",
             built=datetime.now(timezone.utc),
@@ -114,6 +144,7 @@ def write_localizer_map(
             files={f.name: FileRecord(bytes=f.stat().st_size, sha256=sha256_of(f)) for f in files},
             localizer=localizer,
             sources=sources_of(traversal),
+            accuracy=accuracy,
             georeference=georeference_of(traversal),
         )
         write_info(folder, info)
@@ -122,18 +153,18 @@ def write_localizer_map(
         output.discard()
 
 
-def _write_keyframes(path: Path, T_map_camera: NDArray[np.float64], camera_of: NDArray[np.intp]) -> None:
-    count = len(T_map_camera)
-    quaternions = np.stack([to_quaternion(T) for T in T_map_camera])
+def _write_keyframes(path: Path, keyframes: Keyframes, camera_of: Sequence[int]) -> None:
+    T_map_camera, count = keyframes.T_map_camera, len(keyframes.T_map_camera)
+    lengths = np.array([len(thumbnail) for thumbnail in keyframes.thumbnails] or np.zeros(count), np.int64)
     columns = [
-        np.arange(count),  # the packed images have no stamps: their order
+        np.arange(count),  # the images have no stamps: their order
         *T_map_camera[:, :3, 3].T,
-        *quaternions.T,
-        camera_of.astype(np.int32),
+        *np.stack([to_quaternion(T) for T in T_map_camera]).T,
+        np.array(camera_of, np.int32),
         [""] * count,
         ["none"] * count,
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int32),
+        np.cumsum(lengths) - lengths,
+        lengths.astype(np.int32),
     ]
     arrays = [pa.array(values, entry.type) for values, entry in zip(columns, KEYFRAME_SCHEMA, strict=True)]
     pq.write_table(pa.Table.from_arrays(arrays, schema=KEYFRAME_SCHEMA), path)

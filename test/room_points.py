@@ -61,12 +61,13 @@ class FrameTraversal:
 def from_known_depth(room: Room, images: MatchedImages) -> Reconstruction:
     """Points of the features that match, at the room's own depth."""
     first = np.cumsum([0, *(len(features) for features in images.features)])
-    linked = [rows + (first[i], first[j]) for (i, j), rows in images.matches.items()]
+    linked = [rows + np.array([first[i], first[j]]) for (i, j), rows in images.matches.items()]
     i, j = np.concatenate([*linked, np.zeros((0, 2), np.intp)]).T
     graph = coo_array((np.ones(len(i)), (i, j)), shape=(first[-1], first[-1]))
     _, component = connected_components(graph, directed=False)
     is_shared = np.bincount(component)[component] > 1
-    points, track = [], []
+    points: list[np.ndarray] = []
+    track: list[tuple[int, int, int]] = []
     for component_number in np.unique(component[is_shared]):
         features = np.flatnonzero(component == component_number)
         seen_in = np.searchsorted(first, features, side="right") - 1
@@ -77,8 +78,15 @@ def from_known_depth(room: Room, images: MatchedImages) -> Reconstruction:
         local = images.cameras[image].back_project(pixel, frame.depth[v, u].reshape(1))
         track += [(len(points), k, f - first[k]) for k, f in zip(seen_in, features, strict=True)]
         points.append(transform(images.T_map_camera[image], local)[0])
-    columns = np.array(track, np.int64).reshape(-1, 3).T
-    return Reconstruction(np.array(points).reshape(-1, 3), images.T_map_camera, *columns, 0.5)
+    columns = np.array(track, np.int64).reshape(-1, 3)
+    return Reconstruction(
+        np.array(points).reshape(-1, 3),
+        images.T_map_camera,
+        columns[:, 0],
+        columns[:, 1],
+        columns[:, 2],
+        0.5,
+    )
 
 
 def without_pycolmap(patch: pytest.MonkeyPatch, room: Room) -> None:

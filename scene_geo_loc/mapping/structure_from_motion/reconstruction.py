@@ -228,4 +228,6 @@ def _result(model: Any, images: MatchedImages) -> Reconstruction:
         matrix = np.asarray(model.image(i + 1).cam_from_world().matrix())
         poses[i] = inverse(make_pose(matrix[:, :3], matrix[:, 3]))
     error_px = float(model.compute_mean_reprojection_error()) if len(points) else 0.0
-    return Reconstruction(np.array(points).reshape(-1, 3), poses, *track.T, error_px)
+    return Reconstruction(
+        np.array(points).reshape(-1, 3), poses, track[:, 0], track[:, 1], track[:, 2], error_px
+    )

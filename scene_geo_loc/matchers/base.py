@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,6 +29,20 @@ from scene_geo_loc.matchers.features import LocalFeatures, Matched, mutual_neare
 from scene_geo_loc.matchers.storage import FeatureStorage
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
+
+
+@dataclass(frozen=True)
+class GuidedLimits:
+    """Limits of matches that a pose has near each other; see `localization.guided_matches`.
+
+    Attributes:
+        similarity: least cosine of a match.
+        inlier_ratio, precise_ratio: least shares of the matches that must support the pose.
+    """
+
+    similarity: float
+    inlier_ratio: float
+    precise_ratio: float
 
 
 class Matcher(ABC):
@@ -45,6 +60,7 @@ class Matcher(ABC):
             least similarity and number of inliers, smaller shares are enough for XFeat's keypoints.
         min_inliers: least number of matches that must support a pose.
         min_similarity: least cosine of a match; None: every mutual nearest neighbour is one.
+        guided: limits of matches near a pose; None where poses are not verified by these.
         rerank_subset: rows of the few features of a query that candidates are re-ranked by.
         storage: storage of its features in a map.
         input_size: width and height (2,) of the network's input.
@@ -59,6 +75,7 @@ class Matcher(ABC):
     min_precise_ratio: float = 0.0
     min_inliers: int = 0
     min_similarity: float | None = None
+    guided: GuidedLimits | None = None
     rerank_subset: slice | NDArray[np.intp]
     storage: FeatureStorage
     depth_pixels: NDArray[np.float64] | None = None

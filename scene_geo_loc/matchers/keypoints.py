@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.matchers.base import Matcher
+from scene_geo_loc.matchers.base import GuidedLimits, Matcher
 from scene_geo_loc.matchers.features import LocalFeatures
 from scene_geo_loc.matchers.storage import KeypointStorage
 from scene_geo_loc.networks.inference_network import InferenceNetwork
@@ -85,6 +85,7 @@ class XFeatThresholds:
     min_precise_ratio = 0.07
     min_inliers = 40
     min_similarity: float | None = 0.75
+    guided: GuidedLimits | None = GuidedLimits(similarity=0.5, inlier_ratio=0.44, precise_ratio=0.1)
 
 
 class KeypointMatcher(SparseMatcher):

@@ -113,11 +113,14 @@ class Limits:
 class Verifier:
     """Decides whether a pose is accepted.
 
+    Attributes:
+        limits: least support of a pose.
+        max_error_px: largest reprojection error of an inlier.
+
     Args:
         reference_map: the map.
-        limits: least support of a pose.
+        limits, max_error_px: see the attributes.
         input_size: width and height at which images of the map are read.
-        max_error_px: largest reprojection error of an inlier.
         block_px: side of the blocks of an image.
         confidence_model: states the probability that a pose is right; None: none is stated.
     """
@@ -137,12 +140,14 @@ class Verifier:
         self._geo_tag_errors = GeoTagErrors(reference_map)
         self._map_errors = MapErrors.of(reference_map.info.accuracy)
         self._confidence_model, self._input_size = confidence_model, input_size
-        self._max_error_px, self._block_px = max_error_px, block_px
+        self.max_error_px, self._block_px = max_error_px, block_px
 
-    def stricter(self, inlier_ratio: float) -> Verifier:
-        """Returns a verifier that requires another inlier ratio."""
+    def stricter(self, inlier_ratio: float, precise_ratio: float | None = None) -> Verifier:
+        """Returns a verifier that requires another inlier ratio, and precise ratio if one is given."""
         other = copy.copy(self)
-        other.limits = replace(self.limits, inlier_ratio=inlier_ratio)
+        if precise_ratio is None:
+            precise_ratio = self.limits.precise_ratio
+        other.limits = replace(self.limits, inlier_ratio=inlier_ratio, precise_ratio=precise_ratio)
         return other
 
     def verify(
@@ -262,7 +267,7 @@ class Verifier:
         """Returns why the scale of a pose without depth is not known, or None."""
         if not self._has_rays or not any(len(query.matches) for query in queries):
             return None
-        return ScaleSupport.of(solution, queries, self._max_error_px).rejection
+        return ScaleSupport.of(solution, queries, self.max_error_px).rejection
 
     def _reject_distance(self, covariance: NDArray[np.float64]) -> Rejection | None:
         """Returns why the position by matches without depth is of no use, or None.
@@ -288,7 +293,7 @@ class Verifier:
         unsupporting = []
         for query in queries:
             # Also of keyframes that the solution was not found from.
-            inlier = query.geometry.errors(solution.T_map_base) <= self._max_error_px
+            inlier = query.geometry.errors(solution.T_map_base) <= self.max_error_px
             counted = [c for c in query.counted(inlier) if c.matches]
             most = max((c.inliers for c in counted), default=0)
             best = max(best, most)
@@ -299,7 +304,7 @@ class Verifier:
         if most_of_rival < needed:
             return None
         matches = [query.geometry for query in queries]
-        rival = propose(matches, unsupporting, self._max_error_px, only_voters=True, effort=FIRST_SEARCH)
+        rival = propose(matches, unsupporting, self.max_error_px, only_voters=True, effort=FIRST_SEARCH)
         if rival is None:
             return None
         count = max(
@@ -321,7 +326,7 @@ class Verifier:
     def _precise_ratio(self, solution: Solution, queries: Sequence[QueryMatches]) -> float:
         """Returns the share of the matches that agree precisely, of the best camera."""
         matches = [queries[i].geometry for i in solution.confirming(self.limits.inlier_ratio)]
-        near = [camera.errors(solution.T_map_base) <= PRECISE * self._max_error_px for camera in matches]
+        near = [camera.errors(solution.T_map_base) <= PRECISE * self.max_error_px for camera in matches]
         return max(float(mask.mean()) for mask in near)
 
     def _relative_size(self, query: QueryMatches) -> float:
@@ -360,7 +365,7 @@ class Verifier:
 
     def _near(self, solution: Solution, queries: Sequence[QueryMatches]) -> list[CameraMatches]:
         """Returns the matches near a pose of the cameras that confirm it."""
-        pose, limit = solution.T_map_base, FIT_WIDTH * self._max_error_px
+        pose, limit = solution.T_map_base, FIT_WIDTH * self.max_error_px
         matches = [queries[i].geometry for i in solution.confirming(self.limits.inlier_ratio)]
         return [camera.where(camera.errors(pose) <= limit) for camera in matches]
 
@@ -368,7 +373,7 @@ class Verifier:
         """Sets the fit of the focal length of each camera that confirms a pose."""
         for query in queries:
             T_map_camera = T_map_base @ query.T_base_camera
-            query.lens = fit_lens(T_map_camera, query.geometry, self._max_error_px, self._block_px)
+            query.lens = fit_lens(T_map_camera, query.geometry, self.max_error_px, self._block_px)
 
     @staticmethod
     def _doubt_of_lens(T_map_base: Pose, query: QueryMatches) -> NDArray[np.float64]:

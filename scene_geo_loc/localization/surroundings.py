@@ -110,7 +110,7 @@ class Surroundings:
                 return confirmed, found, around
             if found.count >= MIN_INLIERS:
                 solution = found
-        return self._verify_guided(solution.T_map_base, queries)
+        return self.verify_guided(solution.T_map_base, queries)
 
     def keyframes_around(self, T_map_camera: Pose, count: int) -> list[int]:
         """Returns the keyframes that look the same way from near a pose, nearest first."""
@@ -121,7 +121,7 @@ class Surroundings:
         apart = distance_m[seen] + angle_deg[seen] / DEG_PER_M
         return [int(k) for k in seen[np.argsort(apart, kind="stable")][:count]]
 
-    def _verify_guided(
+    def verify_guided(
         self, T_map_base: Pose, queries: Sequence[QueryMatches]
     ) -> tuple[PoseEstimate, Solution, list[QueryMatches]] | None:
         """Returns the estimate by matches that a pose has near each other; None where they confirm none."""

@@ -39,6 +39,8 @@ from scene_geo_loc.mapping.builder import MapBuilder
 from scene_geo_loc.mapping.map_info import GeoTags, MapInfo
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings
+from scene_geo_loc.matchers.base import GuidedLimits
+from scene_geo_loc.matchers.sift import SiftMatcher
 from scene_geo_loc.traversals.frame import Frame, GeoTag
 
 STD_M, STD_DEG = 0.5, 1.0
@@ -205,6 +207,30 @@ def test_keyframes_around_a_pose_confirm_it_where_few_retrieved_ones_show_the_pl
     assert estimate.status is Status.LOCALIZED
     assert around[0].candidates[0].keyframe == 12
     assert surroundings.verify(None, [query]) is None
+
+
+@pytest.mark.slow
+def test_a_pose_is_confirmed_by_matches_that_it_has_near_each_other(
+    opened: ReferenceMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SiftMatcher, "guided", GuidedLimits(0.5, 0.44, 0.1))
+    localizer = Localizer(opened, device="cpu")
+    surroundings = localizer._surroundings
+    assert surroundings is not None
+    features = localizer._keyframes.all_features(12).features
+    query = QueryMatches(np.eye(4), opened.camera_of(12).resized(*localizer._input_size), features=features)
+    query.candidates = [Candidate(11, 1.0)]
+    query.blocks = block_count(features.pixels, localizer._block_px)
+    true = opened.T_map_camera[12]
+    near = true @ make_pose(np.eye(3), np.array([0.05, 0.02, 0.1]))
+    confirmed = surroundings.verify_guided(near, [query])
+    assert confirmed is not None
+    estimate, found, guided = confirmed
+    assert estimate.status is Status.LOCALIZED
+    assert position_error_m(true, found.T_map_base) < 0.02
+    assert guided[0].candidates[0].keyframe == 12
+    elsewhere = opened.T_map_camera[3]
+    assert surroundings.verify_guided(elsewhere, [query]) is None
 
 
 def test_tags_that_state_no_errors_are_assumed_to_err() -> None:

@@ -68,6 +68,15 @@ REACHES = (2.8, 2.8, 2.1)
 By chance 1 / 2.1^2 = 23 % of the matches of the last time are inliers, and 2.5 % precise ones.
 """
 
+GUIDED_FARTHEST_M = 15.0
+"""Largest distance of a pose by such matches from the nearest keyframe, metres.
+
+Farther ones stayed where the first pose had been, up to 2.4 m off, as its matches were looked for around it.
+"""
+
+GUIDED_EXCESS = 2.0
+"""Factor on the standard deviations by residuals of such poses, for the same reason."""
+
 GUIDED_KEYFRAMES = 8
 """Number of keyframes around a pose whose features are matched near to where it has them."""
 
@@ -134,10 +143,20 @@ class Surroundings:
             if sum(len(matches) for matches in geometry) < MIN_INLIERS:
                 return None
             T_map_base = refine_pnp(T_map_base, geometry, limit)
+        if self._distance_m(T_map_base, queries) > GUIDED_FARTHEST_M:
+            return None
         found = Solution(T_map_base, all_of(geometry), []).at(T_map_base, geometry, limit)
-        verifier = self._localizer.verifier.stricter(self._guided.inlier_ratio, self._guided.precise_ratio)
+        verifier = self._localizer.verifier.stricter(
+            self._guided.inlier_ratio, self._guided.precise_ratio, GUIDED_EXCESS
+        )
         confirmed = verifier.verify(found, guided)
         return (confirmed, found, guided) if confirmed.status is Status.LOCALIZED else None
+
+    def _distance_m(self, T_map_base: Pose, queries: Sequence[QueryMatches]) -> float:
+        """Returns the distance of the nearest keyframe from any camera at a pose of the base, metres."""
+        cameras = np.stack([(T_map_base @ query.T_base_camera)[:3, 3] for query in queries])
+        apart = self._T_map_camera[:, None, :3, 3] - cameras
+        return float(np.linalg.norm(apart, axis=2).min())
 
     def _guided_around(self, T_map_base: Pose, query: QueryMatches, reach_px: float) -> QueryMatches:
         """Returns an image's matches with keyframes around its pose that the pose has near each other."""

@@ -137,17 +137,25 @@ class Verifier:
         self.limits = limits
         self._T_map_camera = reference_map.T_map_camera
         self._has_rays = reference_map.info.has_rays
+        self._excess = RAY_EXCESS if self._has_rays else 1.0
         self._geo_tag_errors = GeoTagErrors(reference_map)
         self._map_errors = MapErrors.of(reference_map.info.accuracy)
         self._confidence_model, self._input_size = confidence_model, input_size
         self.max_error_px, self._block_px = max_error_px, block_px
 
-    def stricter(self, inlier_ratio: float, precise_ratio: float | None = None) -> Verifier:
-        """Returns a verifier that requires another inlier ratio, and precise ratio if one is given."""
+    def stricter(
+        self, inlier_ratio: float, precise_ratio: float | None = None, excess: float | None = None
+    ) -> Verifier:
+        """Returns a verifier that requires another inlier ratio, and precise ratio if one is given.
+
+        Args:
+            excess: factor on the standard deviations by residuals; None: as in this one.
+        """
         other = copy.copy(self)
         if precise_ratio is None:
             precise_ratio = self.limits.precise_ratio
         other.limits = replace(self.limits, inlier_ratio=inlier_ratio, precise_ratio=precise_ratio)
+        other._excess = self._excess if excess is None else excess
         return other
 
     def verify(
@@ -217,7 +225,7 @@ class Verifier:
                 RejectionKind.CONFIDENCE, estimate.confidence, self.limits.confidence
             )
             return
-        by_matches = by_residuals * (RAY_EXCESS**2 if self._has_rays else 1.0)
+        by_matches = by_residuals * self._excess**2
         estimate.covariance = map_errors.added_to(by_matches) + self._geo_tag_errors.covariance(
             pose, self._near(solution, queries)
         )

@@ -97,6 +97,9 @@ class Surroundings:
         self._verifier = localizer.verifier.stricter(STRICTER * localizer.verifier.limits.inlier_ratio)
         # A map without depth has rays instead of points, which lie near many features.
         self._guided = None if localizer.map.info.has_rays else localizer.matcher.guided
+        if self._guided is not None:
+            limits = (self._guided.inlier_ratio, self._guided.precise_ratio)
+            self._guided_verifier = localizer.verifier.stricter(*limits, GUIDED_EXCESS)
 
     def verify(
         self, solution: Solution | None, queries: Sequence[QueryMatches]
@@ -136,7 +139,7 @@ class Surroundings:
         """Returns the estimate by matches that a pose has near each other; None where they confirm none."""
         if self._guided is None:
             return None
-        limit, guided = self._localizer.verifier.max_error_px, list(queries)
+        limit, guided = self._verifier.max_error_px, list(queries)
         for reach in REACHES:
             guided = [self._guided_around(T_map_base, query, reach * limit) for query in queries]
             geometry = [query.geometry for query in guided]
@@ -146,10 +149,7 @@ class Surroundings:
         if self._distance_m(T_map_base, queries) > GUIDED_FARTHEST_M:
             return None
         found = Solution(T_map_base, all_of(geometry), []).at(T_map_base, geometry, limit)
-        verifier = self._localizer.verifier.stricter(
-            self._guided.inlier_ratio, self._guided.precise_ratio, GUIDED_EXCESS
-        )
-        confirmed = verifier.verify(found, guided)
+        confirmed = self._guided_verifier.verify(found, guided)
         return (confirmed, found, guided) if confirmed.status is Status.LOCALIZED else None
 
     def _distance_m(self, T_map_base: Pose, queries: Sequence[QueryMatches]) -> float:

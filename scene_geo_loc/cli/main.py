@@ -44,8 +44,12 @@ from scene_geo_loc.cli.export import export
 from scene_geo_loc.cli.localize import localize
 from scene_geo_loc.cli.map.align import align
 from scene_geo_loc.cli.map.build import build
+from scene_geo_loc.cli.map.diff import diff
 from scene_geo_loc.cli.map.georeference import georeference
 from scene_geo_loc.cli.map.info import info
+from scene_geo_loc.cli.map.merge import merge
+from scene_geo_loc.cli.map.prune import prune
+from scene_geo_loc.cli.map.split import split
 from scene_geo_loc.cli.map.verify import verify
 from scene_geo_loc.cli.panorama import info as panorama_info
 from scene_geo_loc.cli.panorama import view as panorama_view
@@ -78,7 +82,10 @@ COMMANDS: tuple[Command, ...] = (
     bench,
 )
 GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
-    "map": ("Build reference maps, and look into them.", (build, info, verify, georeference, align)),
+    "map": (
+        "Build reference maps, look into them, and make maps of maps.",
+        (build, info, verify, georeference, align, merge, prune, split, diff),
+    ),
     "benchmark": (
         "Compare descriptors and pose methods with the papers' tables, matchers on real images, methods in "
         "street-view panoramas, and the probabilities of poses with how often they are right.",

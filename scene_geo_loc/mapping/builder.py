@@ -41,6 +41,7 @@ from scene_geo_loc.depth.window import WINDOWS
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.mapping.editing.compatibility import check_like
 from scene_geo_loc.mapping.finishing import MeasureMap, complete_map, keep_measurements
 from scene_geo_loc.mapping.keyframe_depth import choose_depth, measured_depth
 from scene_geo_loc.mapping.keyframes import RECENT, KeyframeSelector
@@ -129,6 +130,7 @@ class MapBuilder:
         georeference: Georeference | None = None,
         network: Path | str | None = None,
         matcher: type[Matcher] | None = None,
+        like: ReferenceMap | None = None,
         device: str = "auto",
         overwrite: bool = False,
         measure: MeasureMap | None = None,
@@ -146,6 +148,8 @@ class MapBuilder:
                 of the images.  A network that is not fitted is fitted on the images of the map.
             matcher: a custom matcher, used instead of the one that `settings.matcher` names;
                 `Localizer` needs the same.
+            like: a map whose network and whose axes of place cells are used in place of new ones, so that
+                the keyframes of both maps can stand in one; without `network`.
             device: "auto", "cpu" or "cuda", see `Extractor`.
             overwrite: whether a map at `out` is replaced once the new one is complete.
             measure: measures the complete map, for covariance and acceptance of poses in it; see
@@ -171,6 +175,9 @@ class MapBuilder:
             check_replaceable_map(self.out)
         self.progress = BuildProgress()
         self._device = device
+        self._like = like
+        if like is not None:
+            network = like.path / "network.safetensors"
         self._network, self._provenance = load_network(Path(network)) if network else default_network()
         if self.settings.depth == "learned" and not self._network.infers_depth:
             raise MapError(
@@ -392,6 +399,8 @@ class MapBuilder:
         user = self._user_networks
         self._extractor = Extractor(self._network, self._device, self._new_descriptor())
         self._matcher = self._new_matcher()
+        if self._like is not None:
+            check_like(self._like, self._matcher, self.settings)
         begun_with: dict[str, Any] = {
             "settings": self.settings.record(),
             "map_frame": self.map_frame,
@@ -401,6 +410,8 @@ class MapBuilder:
         }
         if user.digests():
             begun_with["user_networks"] = user.digests()
+        if self._like is not None:
+            begun_with["like"] = self._like.info.digest
         if self._vocabulary is not None:
             begun_with["vocabulary"] = self._vocabulary.digest
         with self._writing():
@@ -459,6 +470,7 @@ class MapBuilder:
                     self._provenance,
                     on_progress,
                     None if self._vocabulary is None else Path(str(self.settings.descriptor)).name,
+                    None if self._like is None else self._like.place_axes_file,
                     map_frame=self.map_frame,
                     source=self.source,
                     sources=self.sources,

@@ -81,6 +81,7 @@ def complete_map(
     provenance: Mapping[str, Any],
     on_progress: ProgressCallback,
     vocabulary_file: str | None = None,
+    place_axes: Path | None = None,
     **description: Any,
 ) -> int | None:
     """Writes the files of a partial map that need all keyframes, `map.json` last.
@@ -92,6 +93,7 @@ def complete_map(
         provenance: where the network comes from.
         on_progress: receives the steps done and their total.
         vocabulary_file: name of the file that visual words were read from; None where they are fitted here.
+        place_axes: file of another map's axes of place cells; None: they are fitted to the keyframes.
         description: `map_frame`, `source`, `sources`, `settings`, `skipped`, `user_networks` and
             `georeference` of `MapInfo`.
 
@@ -118,7 +120,7 @@ def complete_map(
     )
     save_network(extractor.network, folder / "network.safetensors", dict(provenance))
     if extractor.descriptor is None:
-        _write_place_cells(partial, extractor)
+        _write_place_cells(partial, extractor, place_axes)
     else:
         extractor.descriptor.save(folder / (DESCRIPTOR if words is None else VOCABULARY))
     if isinstance(matcher, PairNetworkMatcher):
@@ -230,11 +232,15 @@ def _describe_by_words(
             yield descriptor
 
 
-def _write_place_cells(partial: PartialMap, extractor: Extractor) -> None:
+def _write_place_cells(partial: PartialMap, extractor: Extractor, axes: Path | None) -> None:
     """Writes the cells that retrieved keyframes are compared with a query by."""
     late_maps, count = partial.late_rows()[0], len(partial.records)
-    chosen = evenly_spread(count, FIT_PLACE_CELLS)
-    cells = PlaceCells.fit(extractor.network.late_shapes()[0], [late_maps[i] for i in chosen])
+    shape = extractor.network.late_shapes()[0]
+    if axes is None:
+        chosen = evenly_spread(count, FIT_PLACE_CELLS)
+        cells = PlaceCells.fit(shape, [late_maps[i] for i in chosen])
+    else:
+        cells = PlaceCells.read(axes, shape)
     bits = np.zeros((count, *cells.row_shape), np.uint8)
     with ReadAhead() as ahead:
         for i, row in enumerate(ahead.map(lambda i: cells.bits(late_maps[i]), range(count))):

@@ -126,6 +126,20 @@ class FileRecord(BaseModel):
     sha256: str
 
 
+class DriveRecord(BaseModel):
+    """A drive whose keyframes are in a map, one after the other.
+
+    Attributes:
+        source: name of it.
+        keyframes: number of keyframes that are left of it.
+        built: when these were made.
+    """
+
+    source: str
+    keyframes: int
+    built: datetime
+
+
 class UserNetworkRecord(BaseModel):
     """A user's network of a map.
 
@@ -260,6 +274,7 @@ class MapInfo(BaseModel):
         geo_tags: that the keyframes have their poses by; None where each has a pose of its own.
         look_alikes: places of the map that are taken for others; None where they were not looked for.
         georeference: place of the map on the Earth; None where it is not known.
+        drives: whose keyframes the map has, in their order; empty where all are of one, see `all_drives`.
         digest: SHA-256 of all the above, see `write_info`; None in maps of older releases.
     """
 
@@ -286,7 +301,13 @@ class MapInfo(BaseModel):
     geo_tags: GeoTags | None = None
     look_alikes: LookAlikes | None = None
     georeference: Georeference | None = None
+    drives: list[DriveRecord] = []
     digest: str | None = None
+
+    @property
+    def all_drives(self) -> list[DriveRecord]:
+        """Drives whose keyframes the map has, at least one."""
+        return self.drives or [DriveRecord(source=self.source, keyframes=self.keyframes, built=self.built)]
 
     @property
     def has_rays(self) -> bool:
@@ -315,6 +336,11 @@ GEO_TAG_FIELDS = [
 TAGGED_KEYFRAME_SCHEMA = pa.schema([*KEYFRAME_SCHEMA, *GEO_TAG_FIELDS])
 
 
+def record_of(path: Path) -> FileRecord:
+    """Returns size and checksum of a file."""
+    return FileRecord(bytes=path.stat().st_size, sha256=sha256_of(path))
+
+
 def sha256_of(path: Path, after_block: Callable[[], None] = lambda: None) -> str:
     """Returns the SHA-256 of a file in hexadecimal.
 
@@ -339,6 +365,7 @@ def write_info(folder: Path, info: MapInfo) -> None:
         "geo_tags",
         "look_alikes",
         "georeference",
+        "drives",
     )
     unset = {"digest", *(name for name in optional if not getattr(info, name))}
     if info.localizer == RETRIEVAL:

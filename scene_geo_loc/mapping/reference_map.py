@@ -330,6 +330,11 @@ class ReferenceMap(AnyMap):
         return self.path / VOCABULARY if VOCABULARY in self.info.files else None
 
     @property
+    def place_axes_file(self) -> Path | None:
+        """The axes that the map's place cells are along, or None where it has none."""
+        return self.path / PLACE_AXES if PLACE_AXES in self.info.files else None
+
+    @property
     def pair_matcher_file(self) -> Path | None:
         """The user's network that matches the map's keypoints, or None."""
         return self.path / PAIR_MATCHER if PAIR_MATCHER in self.info.files else None

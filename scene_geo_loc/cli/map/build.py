@@ -39,6 +39,13 @@ def build(
         Path | None,
         typer.Option(help="Checkpoint of a network, for example another map's. Default: the package's."),
     ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MAP",
+            help="Map whose network and fitted parts to use, so that the two can be merged. Default: none.",
+        ),
+    ] = None,
     datum: DatumText = None,
     device: Device = "auto",
     overwrite: Annotated[
@@ -53,14 +60,18 @@ def build(
     Example:  scene-geo-loc map build morning.bag street_map --keyframe-distance 2
     """
     from scene_geo_loc.cli.options.progress import progress
+    from scene_geo_loc.core.errors import SceneGeoLocError
     from scene_geo_loc.geometry.datum import Georeference, datum_of_text
     from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
     from scene_geo_loc.mapping.builder import MapBuilder
     from scene_geo_loc.mapping.map_info import read_info
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.traversals.satellite import georeference_of
     from scene_geo_loc.traversals.sources import sources_of
     from scene_geo_loc.visual_words.sizes import POINT_WORDS, REGION_WORDS
 
+    if like is not None and network is not None:
+        raise SceneGeoLocError("--like takes the network of that map: leave out --network.")
     given = None if datum is None else Georeference(datum_of_text(datum))
     traversal = source.open_cameras()
     builder = MapBuilder(
@@ -71,6 +82,7 @@ def build(
         sources=sources_of(traversal),
         georeference=given or georeference_of(traversal),
         network=network,
+        like=None if like is None else ReferenceMap.open(like),
         device=device,
         overwrite=overwrite,
         measure=measure_map,

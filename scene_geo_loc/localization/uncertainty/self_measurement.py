@@ -59,7 +59,7 @@ STEP, STEPS = 1.1, 60
 
 
 def measure_map(
-    reference_map: ReferenceMap, extractor: Extractor
+    reference_map: ReferenceMap, extractor: Extractor | None = None
 ) -> tuple[MapAccuracy | None, LookAlikes | None]:
     """Returns how well the keyframes of a map agree, and how alike its places look.
 
@@ -67,7 +67,7 @@ def measure_map(
     they are stored, or only slowly, by a network pair by pair.
 
     Args:
-        extractor: of the map's network; it is not run.
+        extractor: of the map's network; it is not run.  None: it is opened from the map.
     """
     localizer = Localizer(reference_map, extractor=extractor, device="cpu")
     is_fast = not isinstance(localizer.matcher, PairNetworkMatcher)

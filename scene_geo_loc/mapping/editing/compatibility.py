@@ -1,0 +1,102 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Conditions under which keyframes of several maps can stand in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.mapping.map_info import PLACE_AXES
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.mapping.settings import BAG_OF_WORDS, BuilderSettings
+from scene_geo_loc.matchers.base import Matcher
+from scene_geo_loc.matchers.storage import FittedStorage
+
+SAME_DATUM_M = 0.01
+"""Datums that lie farther apart than this are two."""
+
+
+def check_combinable(maps: Sequence[ReferenceMap]) -> None:
+    """Raises MapError unless the keyframes of all maps can stand in one.
+
+    Descriptors and features must be of one network, whose parts that are fitted to a place must be the same,
+    and poses must be in one frame.
+    """
+    first = maps[0]
+    for other in maps[1:]:
+        _check_same("network", first, other, first.info.network_digest, other.info.network_digest)
+        for name, role in (
+            ("matcher.safetensors", "weights of the matcher"),
+            (PLACE_AXES, "axes of the place cells"),
+            ("descriptor.safetensors", "descriptor"),
+            ("pair_matcher.safetensors", "matcher of pairs"),
+            ("vocabulary.safetensors", "visual words"),
+        ):
+            _check_same(role, first, other, *(_digest(m, name) for m in (first, other)))
+        _check_same("matcher", first, other, first.info.matcher, other.info.matcher)
+        shapes = [{name: array.shape[1:] for name, array in m.features.items()} for m in (first, other)]
+        _check_same("shape of features", first, other, *shapes)
+        if first.map_frame != other.map_frame:
+            raise MapError(
+                f"{other.path} has its poses in the frame {other.map_frame!r} and {first.path} in "
+                f"{first.map_frame!r}: bring it into that frame first."
+            )
+        _check_datum(first, other)
+
+
+def check_like(like: ReferenceMap, matcher: Matcher, settings: BuilderSettings) -> None:
+    """Raises MapError unless keyframes of a new map can stand in one map with those of `like`."""
+    if like.info.matcher != matcher.name:
+        raise MapError(
+            f"{like.path} has the features of {like.info.matcher!r}, and those of {matcher.name!r} are asked "
+            "for: choose the same matcher."
+        )
+    if isinstance(matcher.storage, FittedStorage):
+        raise MapError(
+            f"The features of {like.path} are fitted to its own images, so no other keyframes can stand "
+            "beside them: choose a network or a matcher that finds keypoints."
+        )
+    if like.vocabulary_file is not None and settings.descriptor in (None, BAG_OF_WORDS):
+        raise MapError(
+            f"{like.path} describes images by visual words: set `descriptor` to {like.vocabulary_file}."
+        )
+
+
+def _check_same(role: str, first: ReferenceMap, other: ReferenceMap, a: object, b: object) -> None:
+    if a != b:
+        raise MapError(
+            f"{other.path} has another {role} than {first.path}, so their keyframes cannot be compared: "
+            "build it again like that map."
+        )
+
+
+def _digest(reference_map: ReferenceMap, name: str) -> str | None:
+    record = reference_map.info.files.get(name)
+    return None if record is None else record.sha256
+
+
+def _check_datum(first: ReferenceMap, other: ReferenceMap) -> None:
+    if first.georeference is None or other.georeference is None:
+        return
+    T_first, T_other = (m.georeference.datum.T_ecef_map for m in (first, other) if m.georeference)
+    off_m = float(np.linalg.norm(T_first[:3, 3] - T_other[:3, 3]))
+    if off_m > SAME_DATUM_M or not np.allclose(T_first[:3, :3], T_other[:3, :3], atol=1e-6):
+        raise MapError(
+            f"{other.path} has a datum {off_m:.2f} m from that of {first.path}, or turned against it: bring "
+            "it into that frame first."
+        )

@@ -1,0 +1,195 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Maps made of maps: merged, pruned and split, and compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from room import Room
+from typer.testing import CliRunner
+
+from scene_geo_loc.cli.main import app
+from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.geometry.datum import Datum, Georeference
+from scene_geo_loc.geometry.pose import position_error_m
+from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
+from scene_geo_loc.mapping.editing.combination import MapPart, write_combination
+from scene_geo_loc.mapping.editing.comparison import compare_maps
+from scene_geo_loc.mapping.editing.pruning import keyframes_in_bytes, keyframes_within
+from scene_geo_loc.mapping.editing.splitting import rows_of_drives, rows_of_tiles
+from scene_geo_loc.mapping.map_info import read_info, write_info
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def second_map(room: Room, room_map: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drive beside that of `room_map`, built like it."""
+    out = tmp_path_factory.mktemp("maps") / "second"
+    settings, like = BuilderSettings(keyframe_distance_m=0.4), ReferenceMap.open(room_map)
+    builder = MapBuilder(out, settings, source="second drive", like=like, device="cpu")
+    for frame in room.drive(8, offset_y=0.5):
+        builder.add_frame(replace(frame, stamp_ns=frame.stamp_ns + 10**12))
+    return builder.finish()
+
+
+@pytest.fixture(scope="module")
+def merged(room_map: Path, second_map: Path) -> ReferenceMap:
+    """Both maps in one."""
+    parts = [MapPart.whole(ReferenceMap.open(path)) for path in (room_map, second_map)]
+    return write_combination(parts, second_map.with_name("merged"))
+
+
+def test_a_merged_map_has_the_keyframes_of_both_and_localizes_near_both(
+    merged: ReferenceMap, room_map: Path, second_map: Path, room: Room
+) -> None:
+    merged.verify()
+    first, second = ReferenceMap.open(room_map), ReferenceMap.open(second_map)
+    assert len(merged) == len(first) + len(second)
+    assert [drive.keyframes for drive in merged.info.all_drives] == [len(first), len(second)]
+    assert merged.info.all_drives[1].source == "second drive"
+    row = len(first) + 2
+    np.testing.assert_array_equal(merged.T_map_camera[row], second.T_map_camera[2])
+    np.testing.assert_array_equal(merged.depth[row], second.depth[2])
+    np.testing.assert_array_equal(merged.thumbnail(row), second.thumbnail(2))
+    np.testing.assert_array_equal(merged.index.descriptor(row), second.index.descriptor(2))
+    for name, rows in merged.features.items():
+        np.testing.assert_array_equal(rows[row], second.features[name][2])
+    localizer = Localizer(merged, device="cpu")
+    for offset in (0.1, 0.45):
+        frame = room.frame(-2.0, offset, 3.0)
+        estimate = localizer.localize(frame)
+        assert estimate.status is Status.LOCALIZED
+        assert position_error_m(estimate.T_map_base, frame.T_map_camera) < 0.05
+
+
+def test_a_map_that_is_split_and_merged_again_is_the_same(merged: ReferenceMap, tmp_path: Path) -> None:
+    pieces = {
+        name: write_combination([MapPart(merged, rows)], tmp_path / name)
+        for name, rows in rows_of_drives(merged).items()
+    }
+    assert list(pieces) == ["1", "2_second_drive"]
+    again = write_combination([MapPart.whole(piece) for piece in pieces.values()], tmp_path / "again")
+    difference = compare_maps(merged, again)
+    assert difference.is_none, difference
+    assert {name: record.sha256 for name, record in again.info.files.items()} == {
+        name: record.sha256 for name, record in merged.info.files.items()
+    }
+
+
+def test_tiles_have_each_keyframe_once(merged: ReferenceMap) -> None:
+    tiles = rows_of_tiles(merged, 2.0)
+    assert len(tiles) > 1
+    assert sorted(np.concatenate(list(tiles.values()))) == list(range(len(merged)))
+
+
+def test_pruning_keeps_keyframes_of_every_drive_spread_along_it(merged: ReferenceMap, tmp_path: Path) -> None:
+    kept, spacing = keyframes_within(merged, 8)
+    assert 2 <= len(kept) <= 8
+    assert spacing > 0
+    first = merged.info.all_drives[0].keyframes
+    for rows in (kept[kept < first], kept[kept >= first]):
+        assert len(rows) >= 1
+        x = merged.T_map_camera[rows, 0, 3]
+        assert np.ptp(x) > 0.3 * np.ptp(merged.T_map_camera[:, 0, 3])
+    pruned = write_combination([MapPart(merged, kept)], tmp_path / "pruned")
+    assert [drive.keyframes for drive in pruned.info.all_drives] == [
+        (kept < first).sum(),
+        (kept >= first).sum(),
+    ]
+    assert len(keyframes_within(merged, 100)[0]) == len(merged)
+    with pytest.raises(MapError, match=r"1 keyframes .* 2 drives"):
+        keyframes_within(merged, 1)
+
+
+def test_a_budget_of_bytes_counts_the_networks(merged: ReferenceMap) -> None:
+    size = sum(record.bytes for record in merged.info.files.values())
+    assert keyframes_in_bytes(merged, size) in (len(merged) - 1, len(merged))
+    assert 1 <= keyframes_in_bytes(merged, size - 200_000) < len(merged)
+    with pytest.raises(MapError, match="networks"):
+        keyframes_in_bytes(merged, 1_000_000)
+
+
+def test_a_map_can_be_replaced_by_its_own_part_while_it_is_open(merged: ReferenceMap, tmp_path: Path) -> None:
+    path = tmp_path / "map"
+    opened = write_combination([MapPart.whole(merged)], path)
+    with pytest.raises(MapError, match="exists"):
+        write_combination([MapPart(opened, np.arange(3))], path)
+    smaller = write_combination([MapPart(opened, np.arange(3))], path, overwrite=True)
+    assert len(smaller) == len(ReferenceMap.open(path)) == 3
+    np.testing.assert_array_equal(opened.depth[-1], merged.depth[-1])  # the old one stays readable
+
+
+def test_maps_of_other_networks_frames_and_datums_are_refused(
+    room_map: Path, second_map: Path, merged: ReferenceMap, tmp_path: Path
+) -> None:
+    opened = ReferenceMap.open(second_map)
+    info = read_info(second_map)
+    original = (second_map / "map.json").read_bytes()
+    datum = Georeference(Datum(52.0, 5.0, 40.0), "given")
+    elsewhere = Georeference(Datum(52.0, 5.1, 40.0), "given")
+    try:
+        for changes, match in (
+            ({"network_digest": "0" * 64}, "another network"),
+            ({"map_frame": "odom"}, "frame 'odom'"),
+            ({"matcher": "xfeat"}, "another matcher"),
+            ({"georeference": datum}, None),
+        ):
+            write_info(second_map, info.model_copy(update=changes))
+            parts = [MapPart.whole(ReferenceMap.open(path)) for path in (room_map, second_map)]
+            if match is None:
+                assert write_combination(parts, tmp_path / "fine").georeference is not None
+                continue
+            with pytest.raises(MapError, match=match):
+                write_combination(parts, tmp_path / "refused")
+        write_info(second_map, info.model_copy(update={"georeference": elsewhere}))
+        moved = MapPart.whole(ReferenceMap.open(second_map))
+        write_info(second_map, info.model_copy(update={"georeference": datum}))
+        with pytest.raises(MapError, match=r"datum .* m from"):
+            write_combination([moved, MapPart.whole(ReferenceMap.open(second_map))], tmp_path / "refused")
+    finally:
+        (second_map / "map.json").write_bytes(original)
+    assert not (tmp_path / "refused").exists()
+    with pytest.raises(MapError, match="No keyframe"):
+        write_combination([MapPart(opened, np.zeros(0, np.intp))], tmp_path / "empty")
+
+
+def test_a_map_built_like_another_needs_its_matcher(room: Room, room_map: Path, tmp_path: Path) -> None:
+    like = ReferenceMap.open(room_map)
+    builder = MapBuilder(tmp_path / "sift", BuilderSettings(matcher="sift"), like=like, device="cpu")
+    with pytest.raises(MapError, match=r"'sift'.*same matcher"):
+        builder.add_frame(room.drive()[0])
+
+
+def test_the_commands_prune_and_compare(merged: ReferenceMap, tmp_path: Path) -> None:
+    runner = CliRunner()
+    pruned = runner.invoke(
+        app, ["map", "prune", str(merged.path), str(tmp_path / "small"), "--keyframes", "9"]
+    )
+    assert pruned.exit_code == 0, pruned.output
+    assert f"of {len(merged)} keyframes" in pruned.output
+    assert "are left out" in pruned.output
+    same = runner.invoke(app, ["map", "diff", str(merged.path), str(merged.path)])
+    assert (same.exit_code, "same" in same.output) == (0, True)
+    other = runner.invoke(app, ["map", "diff", str(merged.path), str(tmp_path / "small")])
+    assert other.exit_code == 1
+    assert "0 added" in other.output

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 TABLE_WIDTH = 130
 """Minimum width of the ablation table, in characters."""
+LOCALIZERS_WIDTH = 170
+"""Minimum width of the table of localizers."""
 
 
 def print_pose_benchmark(benchmark: PoseBenchmark) -> None:
@@ -55,12 +57,12 @@ def print_pose_benchmark(benchmark: PoseBenchmark) -> None:
         wide.print(table)
         if queries.localizers:
             table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-            table.add_column("localizers")
+            table.add_column("localizers", no_wrap=True)
             for heading in localizer_table.headings(queries.place):
                 table.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
             for line in localizer_table.lines(queries.place, queries.localizers):
                 table.add_row(escape(line.name), *line.cells)
-            wide.print(table)
+            Console(highlight=False, width=max(console.width, LOCALIZERS_WIDTH)).print(table)
             console.print(localizer_table.NOTE, style="dim")
         for sentence in [*queries.not_run.values(), *pose_comparisons.comparisons_in_words(queries)]:
             console.print(sentence)

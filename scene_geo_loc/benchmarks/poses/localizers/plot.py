@@ -21,7 +21,7 @@ from itertools import cycle
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from scene_geo_loc.benchmarks.poses.localizers.results import LocalizerResult
 from scene_geo_loc.plots.style import PLAIN
@@ -97,6 +97,7 @@ def _colours(localizers: Sequence[LocalizerResult]) -> dict[str, str]:
 def _log_axes(axes: Axes, label: str) -> None:
     axes.set(xscale="log", yscale="log", xlabel=label)
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(PLAIN)
         axis.set_minor_formatter(NullFormatter())
 

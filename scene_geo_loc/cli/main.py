@@ -45,6 +45,7 @@ from scene_geo_loc.cli.localize import localize
 from scene_geo_loc.cli.map.align import align
 from scene_geo_loc.cli.map.build import build
 from scene_geo_loc.cli.map.diff import diff
+from scene_geo_loc.cli.map.extend import extend
 from scene_geo_loc.cli.map.georeference import georeference
 from scene_geo_loc.cli.map.info import info
 from scene_geo_loc.cli.map.merge import merge
@@ -84,7 +85,7 @@ COMMANDS: tuple[Command, ...] = (
 GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
     "map": (
         "Build reference maps, look into them, and make maps of maps.",
-        (build, info, verify, georeference, align, merge, prune, split, diff),
+        (build, info, verify, georeference, align, extend, merge, prune, split, diff),
     ),
     "benchmark": (
         "Compare descriptors and pose methods with the papers' tables, matchers on real images, methods in "

@@ -245,19 +245,24 @@ class Localizer(PoseLocalizer):
         The covariance is by the residuals and the geo-tags, without the map's accuracy, which is measured so.
         """
         features = self._keyframes.all_features(keyframe).features
-        camera = self.map.camera_of(keyframe).resized(*self._input_size)
-        query = QueryMatches(np.eye(4), camera, [Candidate(other, 1.0) for other in others])
+        return self.localize_features(features, self.map.camera_of(keyframe), others)
+
+    def localize_features(
+        self, features: LocalFeatures, camera: Camera, others: Sequence[int]
+    ) -> PoseEstimate:
+        """Estimates the pose of an image from its features, as a map stores them, and some keyframes.
+
+        Args:
+            features: in pixels of the network's input.
+            camera: of the image.
+            others: keyframes to match with.
+        """
+        query = QueryMatches(
+            np.eye(4), camera.resized(*self._input_size), [Candidate(other, 1.0) for other in others]
+        )
         query.matches = self.match(features, others, query.input_size)
         query.blocks = block_count(features.pixels, self._block_px)
         return self.verifier.verify(self.solve([query]), [query], RESIDUALS_ONLY)
-
-    def at_input_size(self, features: LocalFeatures, input_size: tuple[int, int]) -> LocalFeatures:
-        """Returns an image's features in pixels of the network's input for it, of a width and height."""
-        return features._replace(pixels=resized_pixels(features.pixels, self._input_size, input_size))
-
-    def stored_keyframe(self, keyframe: int) -> StoredKeyframe:
-        """Returns the features of a keyframe and their points in the map."""
-        return self._keyframes.all_features(keyframe)
 
     def points_of(self, keyframe: int) -> NDArray[np.float64]:
         """Returns the points (N, 3) in the map of a keyframe's features whose depth is known."""

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""`scene-geo-loc map align`: finds a reference map in an occupancy grid."""
+"""`scene-geo-loc map align`: brings a reference map into the frame of another, or of an occupancy grid."""
 
 from __future__ import annotations
 
@@ -26,27 +26,93 @@ from scene_geo_loc.cli.options.common import JsonFile, MapFolder
 
 def align(
     map_folder: MapFolder,
-    grid: Annotated[
-        Path, typer.Argument(metavar="GRID", help="YAML file of the occupancy grid, as nav2's map_server's.")
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TARGET",
+            help="Map to bring MAP into the frame of, or the YAML file of an occupancy grid, as nav2's "
+            "map_server's.",
+        ),
     ],
     *,
-    out: Annotated[
-        Path | None, typer.Option(help="Write the map in the grid's frame to this folder.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write MAP in the frame of TARGET to this folder.")] = None,
     height: Annotated[
         tuple[float, float] | None,
         typer.Option(
-            help="Lowest and highest z of the points to take, metres. Default: what stands upright."
+            help="Grid: lowest and highest z of the points to take, metres. Default: what stands upright."
         ),
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Find where a map lies in an occupancy grid of the same place, for navigation in both.
+    """Find where a map lies in another map, or in an occupancy grid of the same place.
 
-    Nothing is written, and the exit code is 1, where the map does not fit the grid, or fits it in two places.
+    In another map, keyframes of MAP are localized by the features that are stored of them, so MAP must be
+    built with `map build --like TARGET`; a pose graph of the localized poses and of the steps from one
+    keyframe to the next corrects the drift of MAP.
 
-    Example:  scene-geo-loc map align office_map office.yaml --out office_map_in_grid
+    Nothing is written, and the exit code is 1, where too little agrees: the map shows another place, does not
+    fit the grid, or fits it in two places.
+
+    Examples:
+        scene-geo-loc map align office_map office.yaml --out office_map_in_grid
+
+        scene-geo-loc map align second_robot_map first_robot_map --out second_in_first
     """
+    if target.is_dir():
+        _align_to_map(map_folder, target, out, json_file)
+    else:
+        _align_to_grid(map_folder, target, out, height, json_file)
+
+
+def _align_to_map(map_folder: Path, target: Path, out: Path | None, json_file: Path | None) -> None:
+    from scene_geo_loc.cli.options.progress import progress
+    from scene_geo_loc.core.atomic import write_json
+    from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.localization.other_map import localize_other_map
+    from scene_geo_loc.mapping.alignment.moved_map import write_map_with_poses
+    from scene_geo_loc.mapping.alignment.pose_graph import align_poses
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+
+    reference_map, into = ReferenceMap.open(map_folder), ReferenceMap.open(target)
+    with progress(f"localizing {map_folder} in {target}", "keyframes") as on_progress:
+        found = localize_other_map(
+            Localizer(into, device="cpu"), reference_map, range(len(reference_map)), on_progress
+        )
+    aligned = align_poses(
+        reference_map.T_map_camera,
+        {
+            keyframe: (estimate.T_map_base, estimate.covariance)
+            for keyframe, estimate in found.items()
+            if estimate.T_map_base is not None and estimate.covariance is not None
+        },
+    )
+    typer.echo(f"{len(found)} of {len(reference_map)} keyframes are found in {target};\n{aligned}.")
+    if json_file is not None:
+        write_json(
+            json_file,
+            {
+                "keyframes": len(reference_map),
+                "localized": len(aligned.measured),
+                "outliers": int(aligned.is_outlier.sum()),
+                "residual_m": aligned.residual_m,
+                "residual_deg": aligned.residual_deg,
+                "drift_m": aligned.drift_m,
+                "std_m": aligned.std_m,
+            },
+        )
+    if out is not None:
+        changes = {"map_frame": into.map_frame, "georeference": into.georeference}
+        write_map_with_poses(reference_map, out, aligned.T_map_camera, changes)
+        typer.echo(f"{out}: the map in the frame of {target}")
+
+
+def _align_to_grid(
+    map_folder: Path,
+    grid: Path,
+    out: Path | None,
+    height: tuple[float, float] | None,
+    json_file: Path | None,
+) -> None:
     import math
     from dataclasses import asdict
 

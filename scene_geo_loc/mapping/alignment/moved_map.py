@@ -18,18 +18,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.datum import Datum, Georeference
 from scene_geo_loc.geometry.pose import Pose, inverse, to_quaternion, transform
-from scene_geo_loc.mapping.map_info import FileRecord, sha256_of, write_info
+from scene_geo_loc.mapping.map_info import record_of, write_info
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 KEYFRAMES = "keyframes.parquet"
@@ -46,15 +49,33 @@ def write_moved_map(reference_map: ReferenceMap, out: Path, T_new_map: Pose) -> 
 
     Raises MapError where nothing can be written there.
     """
+    georeference = reference_map.georeference and _moved(reference_map.georeference, T_new_map)
+    write_map_with_poses(
+        reference_map, out, T_new_map @ reference_map.T_map_camera, {"georeference": georeference}
+    )
+
+
+def write_map_with_poses(
+    reference_map: ReferenceMap, out: Path, T_map_camera: NDArray[np.float64], changes: Mapping[str, Any]
+) -> None:
+    """Writes a map whose keyframes have other poses.
+
+    The large files are the same ones under a second name where the file system allows that.
+
+    Args:
+        out: folder of the new map; it must not exist.
+        T_map_camera: (N, 4, 4).
+        changes: what else changes in `map.json`, by the names of `MapInfo`.
+
+    Raises MapError where nothing can be written there.
+    """
     info = reference_map.info
-    poses = T_new_map @ reference_map.T_map_camera
-    values = np.c_[poses[:, :3, 3], to_quaternion(poses)]
+    values = np.c_[T_map_camera[:, :3, 3], to_quaternion(T_map_camera)]
     with pq.ParquetFile(reference_map.path / KEYFRAMES) as file:
         table = file.read()
     for column, name in enumerate(("x", "y", "z", "qx", "qy", "qz", "qw")):
         at = table.schema.get_field_index(name)
         table = table.set_column(at, table.schema.field(at), pa.array(values[:, column]))
-    georeference = info.georeference and _moved(info.georeference, T_new_map)
     if out.exists():
         raise MapError(f"{out} exists already: name another folder.")
     output = PartialFolder(out, "reference map", error=MapError)
@@ -65,11 +86,8 @@ def write_moved_map(reference_map: ReferenceMap, out: Path, T_new_map: Pose) -> 
                 pq.write_table(table, folder / name)
             else:
                 _copy(reference_map.path / name, folder / name)
-        keyframes = FileRecord(
-            bytes=(folder / KEYFRAMES).stat().st_size, sha256=sha256_of(folder / KEYFRAMES)
-        )
-        changed = {"files": {**info.files, KEYFRAMES: keyframes}, "georeference": georeference}
-        write_info(folder, info.model_copy(update=changed))
+        files = {**info.files, KEYFRAMES: record_of(folder / KEYFRAMES)}
+        write_info(folder, info.model_copy(update={**changes, "files": files}))
     except OSError as error:
         output.discard()
         raise MapError(f"{out} cannot be written: {error.strerror or error}.") from error

@@ -39,24 +39,29 @@ def check_combinable(maps: Sequence[ReferenceMap]) -> None:
     """
     first = maps[0]
     for other in maps[1:]:
-        _check_same("network", first, other, first.info.network_digest, other.info.network_digest)
-        for name, role in (
-            ("matcher.safetensors", "weights of the matcher"),
-            (PLACE_AXES, "axes of the place cells"),
-            ("descriptor.safetensors", "descriptor"),
-            ("pair_matcher.safetensors", "matcher of pairs"),
-            ("vocabulary.safetensors", "visual words"),
-        ):
-            _check_same(role, first, other, *(_digest(m, name) for m in (first, other)))
-        _check_same("matcher", first, other, first.info.matcher, other.info.matcher)
-        shapes = [{name: array.shape[1:] for name, array in m.features.items()} for m in (first, other)]
-        _check_same("shape of features", first, other, *shapes)
+        check_same_features(first, other)
         if first.map_frame != other.map_frame:
             raise MapError(
                 f"{other.path} has its poses in the frame {other.map_frame!r} and {first.path} in "
                 f"{first.map_frame!r}: bring it into that frame first."
             )
         _check_datum(first, other)
+
+
+def check_same_features(first: ReferenceMap, other: ReferenceMap) -> None:
+    """Raises MapError unless descriptors and features of two maps can be compared."""
+    _check_same("network", first, other, first.info.network_digest, other.info.network_digest)
+    for name, role in (
+        ("matcher.safetensors", "weights of the matcher"),
+        (PLACE_AXES, "axes of the place cells"),
+        ("descriptor.safetensors", "descriptor"),
+        ("pair_matcher.safetensors", "matcher of pairs"),
+        ("vocabulary.safetensors", "visual words"),
+    ):
+        _check_same(role, first, other, *(_digest(m, name) for m in (first, other)))
+    _check_same("matcher", first, other, first.info.matcher, other.info.matcher)
+    shapes = [{name: array.shape[1:] for name, array in m.features.items()} for m in (first, other)]
+    _check_same("shape of features", first, other, *shapes)
 
 
 def check_like(like: ReferenceMap, matcher: Matcher, settings: BuilderSettings) -> None:

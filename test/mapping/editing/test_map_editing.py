@@ -27,9 +27,11 @@ from typer.testing import CliRunner
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.datum import Datum, Georeference
-from scene_geo_loc.geometry.pose import position_error_m
+from scene_geo_loc.geometry.pose import make_pose, position_error_m
+from scene_geo_loc.geometry.rotation import matrix_of_vector
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.mapping.alignment.moved_map import write_moved_map
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.editing.combination import MapPart, write_combination
 from scene_geo_loc.mapping.editing.comparison import compare_maps
@@ -178,6 +180,47 @@ def test_a_map_built_like_another_needs_its_matcher(room: Room, room_map: Path, 
     builder = MapBuilder(tmp_path / "sift", BuilderSettings(matcher="sift"), like=like, device="cpu")
     with pytest.raises(MapError, match=r"'sift'.*same matcher"):
         builder.add_frame(room.drive()[0])
+
+
+def test_a_map_in_a_frame_of_its_own_is_aligned_by_its_stored_features(
+    room_map: Path, second_map: Path, tmp_path: Path
+) -> None:
+    second = ReferenceMap.open(second_map)
+    turned = make_pose(matrix_of_vector(np.array([0.0, 0.0, 1.2])), (30.0, -5.0, 2.0))
+    write_moved_map(second, tmp_path / "own_frame", turned)
+    command = ["map", "align", str(tmp_path / "own_frame"), str(room_map), "--out", str(tmp_path / "aligned")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    aligned = ReferenceMap.open(tmp_path / "aligned")
+    aligned.verify()
+    for T, truth in zip(aligned.T_map_camera, second.T_map_camera, strict=True):
+        assert position_error_m(T, truth) < 0.05
+    refused = CliRunner().invoke(
+        app, ["map", "extend", str(room_map), str(tmp_path / "own_frame"), str(tmp_path / "none")]
+    )
+    assert isinstance(refused.exception, MapError)
+    assert "another frame" in str(refused.exception)
+
+
+def test_a_map_is_extended_by_what_it_does_not_find_itself(
+    room: Room, room_map: Path, second_map: Path, tmp_path: Path
+) -> None:
+    back = MapBuilder(tmp_path / "back", source="other wall", like=ReferenceMap.open(room_map), device="cpu")
+    for i, frame in enumerate(room.drive(4, offset_y=0.3)):
+        back.add_frame(replace(frame, stamp_ns=frame.stamp_ns + 10**13))
+        back.add_frame(room.frame(-1.0, -0.6, 150.0 + 20.0 * i, 10**13 + 10**8 * (i + 1) + 5))
+    back.finish()
+    command = ["map", "extend", str(room_map), str(tmp_path / "back"), str(tmp_path / "larger")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    larger, before = ReferenceMap.open(tmp_path / "larger"), ReferenceMap.open(room_map)
+    added = larger.T_map_camera[len(before) :]
+    assert 1 <= len(added) < len(ReferenceMap.open(tmp_path / "back"))
+    assert (added[:, 0, 2] < 0.5).all()  # those that look at the other wall
+    again = CliRunner().invoke(
+        app, ["map", "extend", str(tmp_path / "larger"), str(tmp_path / "back"), str(tmp_path / "largest")]
+    )
+    assert "Nothing is added" in again.output
 
 
 def test_the_commands_prune_and_compare(merged: ReferenceMap, tmp_path: Path) -> None:

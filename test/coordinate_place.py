@@ -35,7 +35,7 @@ NETWORK = CoordinateProtocol(
     changes_light=False,
     pool=20_000,
     epochs=6,
-    accepted_error_m=1.2,
+    accepted_error_m=0.5,
 )
 
 

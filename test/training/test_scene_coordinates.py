@@ -35,6 +35,8 @@ from scene_geo_loc.localization.estimate import PosePrior, Status
 from scene_geo_loc.localization.pnp import CameraMatches
 from scene_geo_loc.localization.pose_localizer import open_localizer
 from scene_geo_loc.localization.query import CameraImage
+from scene_geo_loc.localization.scene_coordinates.landmarks import LandmarkHead
+from scene_geo_loc.localization.scene_coordinates.layers import LayerHead
 from scene_geo_loc.localization.scene_coordinates.localizer import SceneCoordinateLocalizer
 from scene_geo_loc.localization.scene_coordinates.network import CoordinateNetwork
 from scene_geo_loc.localization.scene_coordinates.poses import fit_soft_inliers, solve_coordinates
@@ -160,8 +162,9 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_last_good_net
         return coordinate_loss(*arguments) * (float("nan") if len(calls) > 4 else 1.0)
 
     monkeypatch.setattr(trainer_module, "coordinate_loss", failing)
+    layers = QUICK.model_copy(update={"head": "layers"})
     with pytest.raises(SceneGeoLocError, match="not finite"):
-        train_coordinates(WalkTraversal(), tmp_path / "map", QUICK, device="cpu")
+        train_coordinates(WalkTraversal(), tmp_path / "map", layers, device="cpu")
     network = CoordinateNetwork.read(tmp_path / "map.run" / "checkpoints" / "last.safetensors")
     assert all(np.isfinite(value).all() for value in network.tensors.values())
 
@@ -169,6 +172,9 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_last_good_net
 def test_too_few_images_and_poses_all_alike_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SceneGeoLocError, match="20 images"):
         train_coordinates(WalkTraversal(walk(20)), tmp_path / "few", QUICK, device="cpu")
+    no_depth, landmarks = WalkTraversal(with_depth=False), QUICK.model_copy(update={"head": "landmarks"})
+    with pytest.raises(SceneGeoLocError, match="no image has depth"):
+        train_coordinates(no_depth, tmp_path / "flat", landmarks, device="cpu")
     with pytest.raises(SceneGeoLocError, match="alike"):
         train_coordinates(WalkTraversal(walk(40)[:1] * 40), tmp_path / "same", QUICK, device="cpu")
 
@@ -180,9 +186,9 @@ def test_a_folder_of_another_system_and_a_damaged_network_are_refused(
         SceneCoordinateLocalizer(AnyMap.open(room_map))
     copy = Path(shutil.copytree(walk_map, tmp_path / "map"))
     network = CoordinateNetwork.read(copy / COORDINATE_NETWORK)
-    network.tensors["output.bias"] = network.tensors["output.bias"][:-1]
+    network.tensors["points"] = network.tensors["points"][:-1]
     network.save(copy / "other.safetensors")
-    with pytest.raises(CheckpointError, match="output"):
+    with pytest.raises(CheckpointError, match="points"):
         CoordinateNetwork.read(copy / "other.safetensors")
     (copy / "other.safetensors").write_bytes((copy / COORDINATE_NETWORK).read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="damaged"):
@@ -191,22 +197,26 @@ def test_a_folder_of_another_system_and_a_damaged_network_are_refused(
         CoordinateNetwork.read(copy / "missing.safetensors")
 
 
-def test_the_head_of_the_training_and_that_of_the_robot_agree(walk_map: Path) -> None:
-    network = CoordinateNetwork.read(walk_map / COORDINATE_NETWORK)
-    tensors = {name: torch.from_numpy(value.astype(np.float32)) for name, value in network.tensors.items()}
-    description = network.description
-    head = CoordinateHead(
-        tensors["mean"],
-        tensors["std"],
-        len(tensors["input.bias"]),
-        description.blocks,
-        tensors["centres"],
-        description.scale_m,
-    )
-    head.load_state_dict(tensors)
-    features = np.random.default_rng(0).normal(0, 0.2, (50, len(tensors["mean"]))).astype(np.float32)
+def test_layers_as_they_are_trained_and_as_a_robot_runs_them_agree() -> None:
+    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    centres = torch.from_numpy(rng.normal(0, 5, (3, 3)))
+    head = CoordinateHead(torch.full((20,), 0.1), torch.full((20,), 0.5), 16, 2, centres, 2.0)
+    features = rng.normal(0, 1, (50, 20)).astype(np.float32)
     points = head(torch.from_numpy(features)).detach().numpy()
-    np.testing.assert_allclose(network.points(features), points, rtol=1e-3, atol=1e-3)
+    run = LayerHead(head.arrays(), 20, 2, 2.0)
+    np.testing.assert_allclose(run.points(features), points, rtol=1e-2, atol=1e-2)
+
+
+def test_landmarks_give_the_points_of_the_cells_that_they_were_made_of() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(0, 1, (200, 64 + 40)).astype(np.float32)
+    points = rng.normal(0, 5, (200, 3))
+    head = LandmarkHead(LandmarkHead.fit(features, points, 64), 64, 40)
+    noisy = features + rng.normal(0, 0.1, features.shape).astype(np.float32)
+    np.testing.assert_allclose(head.points(noisy), points, atol=1e-5)
+    with pytest.raises(ValueError, match="keys"):
+        LandmarkHead(LandmarkHead.fit(features, points, 64), 60, 40)
 
 
 def exact_matches(count: int = 300, wrong: int = 100) -> tuple[CameraMatches, np.ndarray]:
@@ -261,6 +271,6 @@ def test_the_least_inlier_ratio_lies_between_right_images_and_all_others() -> No
 def test_a_scene_that_the_head_cannot_hold_is_named_with_what_it_would_take(walk_map: Path) -> None:
     calibration = CoordinateNetwork.read(walk_map / COORDINATE_NETWORK).description.calibration
     assert calibration is not None
-    text = calibration_text(calibration.model_copy(update={"min_inlier_ratio": None}), 320.0)
-    assert "320 m" in text
-    assert "units" in text
+    text = calibration_text(calibration.model_copy(update={"min_inlier_ratio": None}))
+    assert "larger than the head" in text
+    assert "maps of its parts" in text

@@ -32,6 +32,7 @@ class Calibration(BaseModel):
         images: number of images that it was measured on.
         position_scale, rotation_scale: factors of the standard deviations by the residuals.
         position_floor_m, rotation_floor_deg: standard deviations along each axis that are added.
+        median_error_m, median_error_deg: medians of the errors; 1e6 for an image without a pose.
         accepted_error_m: position error within which a pose counts as right.
         min_inlier_ratio: least share of inliers that is accepted: of the images above it at least 95 % are
             right, and no mirrored image is above it; None where there is no such limit, so that no pose is
@@ -48,6 +49,8 @@ class Calibration(BaseModel):
     rotation_scale: float = Field(gt=0, allow_inf_nan=False)
     position_floor_m: float = Field(gt=0, allow_inf_nan=False)
     rotation_floor_deg: float = Field(gt=0, allow_inf_nan=False)
+    median_error_m: float
+    median_error_deg: float
     accepted_error_m: float = Field(gt=0)
     min_inlier_ratio: float | None
     mirrored_inlier_ratio: float

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""A network for scene coordinates: from the features of a cell of an image to the point of the map it shows.
+"""A network for scene coordinates: from the features of an image's cells to the points of the map they show.
 
 One safetensors file holds it, as a robot runs it:
 
@@ -21,14 +21,7 @@ One safetensors file holds it, as a robot runs it:
 |---|---|
 | metadata `scene_geo_loc_scene_coordinates` | JSON: `Description` |
 | tensor `forward_pass.onnx` | image (1, H, W, 3) uint8 RGB to `local_features` and `coarse_features`, uint8 |
-| tensors `input.*`, `first.N.*`, `second.N.*`, `output.*` | the head's layers, float16 or float32 |
-| tensors `mean`, `std` | of the features in the training |
-| tensor `centres` | (K, 3) float32, parts of the scene, metres |
-
-The head is as in ACE (Brachmann, Cavallari and Prisacariu, "Accelerated coordinate encoding", CVPR 2023,
-section 3): layers with residuals on each cell alone, and homogeneous coordinates.  Its outputs are offsets
-from the centres of the scene's parts, weighted as the network chooses (Wang et al., "GLACE: global local
-accelerated coordinate encoding", CVPR 2024, section 3.3).
+| further tensors | of the head: `landmarks.LandmarkHead` or `layers.LayerHead` |
 """
 
 from __future__ import annotations
@@ -49,14 +42,14 @@ from scene_geo_loc.core.errors import CheckpointError, reason_of
 from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.localization.scene_coordinates.calibration import Calibration
+from scene_geo_loc.localization.scene_coordinates.landmarks import LandmarkHead
+from scene_geo_loc.localization.scene_coordinates.layers import LayerHead
 from scene_geo_loc.networks.forward_pass import COARSE, IMAGE, LOCAL, check_graph
 from scene_geo_loc.networks.stage import Stage
 
 FORMAT = FileFormat("scene_geo_loc scene coordinates", 1, again="train it again", error=CheckpointError)
 METADATA_KEY = "scene_geo_loc_scene_coordinates"
 GRAPH = "forward_pass.onnx"
-LEAST_DIVISOR = 0.05
-"""Least homogeneous coordinate, so that no point is infinitely far from its centre."""
 
 
 class Description(BaseModel):
@@ -66,8 +59,9 @@ class Description(BaseModel):
         input_width, input_height: size of its input for images of the training, pixels.
         multiple: the sides of an input are multiples of this many pixels.
         local, late: grids of the two feature maps, which are joined on the cells of the first.
-        blocks: number of residual blocks of the head.
-        scale_m: an output of 1 is as many metres from a centre.
+        landmarks: number of landmarks of the head; 0 for a head of layers.
+        blocks: number of residual blocks of a head of layers.
+        scale_m: an output of 1 of such a head is as many metres from a centre.
         extent_m: diagonal of the box around the cameras of the training, metres.
         soft_inliers: whether the pose is refined to the most soft inliers, see `poses.fit_soft_inliers`.
         calibration: None until it is measured.
@@ -83,18 +77,13 @@ class Description(BaseModel):
     multiple: int = Field(gt=0)
     local: Stage
     late: Stage
+    landmarks: int = Field(default=0, ge=0)
     blocks: int = Field(ge=0, le=100)
     scale_m: float = Field(gt=0, allow_inf_nan=False)
     extent_m: float = Field(ge=0, allow_inf_nan=False)
     soft_inliers: bool = False
     calibration: Calibration | None = None
     provenance: dict[str, Any] = {}
-
-    @property
-    def layers(self) -> list[str]:
-        """Names of the layers of the head, in order."""
-        pairs = [f"{name}.{i}" for i in range(self.blocks) for name in ("first", "second")]
-        return ["input", *pairs, "output"]
 
 
 class CoordinateNetwork:
@@ -109,36 +98,16 @@ class CoordinateNetwork:
     def __init__(self, description: Description, graph: bytes, tensors: Mapping[str, NDArray]) -> None:
         """Raises ValueError where the weights do not fit each other."""
         self.description, self.graph, self.tensors = description, graph, dict(tensors)
-        self._weights = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
-        self._centres = np.asarray(tensors["centres"], np.float64)
-        width = description.local.channels + description.late.channels
-        if self._centres.ndim != 2 or self._centres.shape[1] != 3:
-            raise ValueError(f"the centres have the shape {self._centres.shape}")
-        if self._weights["mean"].shape != (width,) or self._weights["std"].shape != (width,):
-            raise ValueError(f"the features' mean and std are not of {width} channels")
-        for name in description.layers:
-            weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
-            if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
-                raise ValueError(f"layer {name} has the shapes {weight.shape} and {bias.shape}")
-            if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-                raise ValueError(f"layer {name} has values that are not finite")
-            width = len(weight)
-        if width != 4 + len(self._centres):
-            raise ValueError(f"the head has {width} outputs for {len(self._centres)} centres")
+        local, late = description.local.channels, description.late.channels
+        self._head: LandmarkHead | LayerHead
+        if description.landmarks:
+            self._head = LandmarkHead(self.tensors, local, late)
+        else:
+            self._head = LayerHead(self.tensors, local + late, description.blocks, description.scale_m)
 
     def points(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Returns the points (N, 3) in the map of the features (N, F) of cells, metres."""
-        w = self._weights
-
-        def layer(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
-            return np.asarray(values @ w[f"{name}.weight"].T + w[f"{name}.bias"], np.float32)
-
-        hidden = np.maximum(layer("input", (features - w["mean"]) / w["std"]), 0)
-        for i in range(self.description.blocks):
-            inner = np.maximum(layer(f"first.{i}", hidden), 0)
-            hidden = hidden + np.maximum(layer(f"second.{i}", inner), 0)
-        outputs = layer("output", hidden).astype(np.float64)
-        return points_of(outputs, self._centres, self.description.scale_m)
+        return self._head.points(features)
 
     def with_calibration(self, calibration: Calibration) -> CoordinateNetwork:
         """Returns the network with what was measured."""
@@ -169,15 +138,3 @@ class CoordinateNetwork:
             raise CheckpointError(f"{path} is damaged ({reason_of(error)}): {FORMAT.again}.") from error
         check_graph(graph, [IMAGE], [LOCAL, COARSE], str(path))
         return network
-
-
-def points_of(
-    outputs: NDArray[np.float64], centres: NDArray[np.float64], scale_m: float
-) -> NDArray[np.float64]:
-    """Returns the points (N, 3) of the outputs (N, 4 + K): offset, divisor, weights of K centres."""
-    logits = outputs[:, 4:] - outputs[:, 4:].max(axis=1, keepdims=True)
-    weights = np.exp(logits)
-    centre = (weights / weights.sum(axis=1, keepdims=True)) @ centres
-    # Softplus, shifted so that an output of 0 is a divisor of 1.
-    divisor = np.logaddexp(0, outputs[:, 3:4] + np.log(np.e - 1)) + LEAST_DIVISOR
-    return np.asarray(centre + scale_m * outputs[:, :3] / divisor)

@@ -38,6 +38,9 @@ from scene_geo_loc.localization.uncertainty.covariance import BLOCK_PX
 from scene_geo_loc.localization.verification.rejection import Rejection
 from scene_geo_loc.networks.forward_pass import INPUT_AREA
 
+MAX_CELLS = 1500
+"""Most cells of an image that points are found for, evenly spread."""
+
 
 class CoordinateSystem(ABC):
     """Base of the systems.
@@ -105,11 +108,13 @@ class NetworkSystem(CoordinateSystem):
         size = size_for_lens(image.camera, self._cameras, self._size, description.multiple).input_size
         pixels = np.asarray(cv2.resize(image.image, size, interpolation=cv2.INTER_AREA), np.uint8)
         camera = image.camera.resized(*size)
+        cells = self._features.pixels(*size)
+        taken = slice(None, None, -(-len(cells) // MAX_CELLS))
         return CameraMatches(
             image.T_base_camera,
             camera,
-            ideal_pixels(camera, self._features.pixels(*size)),
-            self.network.points(self._features.of(pixels)),
+            ideal_pixels(camera, cells[taken]),
+            self.network.points(self._features.of(pixels)[taken]),
         )
 
     def solve(self, readings: Sequence[CameraMatches]) -> SupportedPose | None:

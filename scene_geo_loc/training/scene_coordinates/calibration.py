@@ -34,6 +34,8 @@ from scene_geo_loc.training.pose_regression.calibration import RIGHT_SHARE, fit_
 
 LEAST_ACCEPTED = 5
 """A limit that fewer images of the validation are above of is not used."""
+NOT_FOUND = 1e6
+"""Error of an image without a pose, metres and degrees."""
 MIRRORED_MARGIN = 1.25
 """Least limit of the inlier ratio, as a multiple of the largest one of a mirrored image."""
 ACCEPTED_SHARE, LEAST_M, MOST_M = 0.02, 0.1, 1.0
@@ -92,16 +94,18 @@ def calibrate_coordinates(
     """
     accepted_m = accepted_error_m or float(np.clip(ACCEPTED_SHARE * extent_m, LEAST_M, MOST_M))
     ratios, errors, covariances, of_mirrored = [], [], [], [0.0]
-    is_right = []
+    is_right, lengths = [], []
     for i in validation:
         image = image_of(images, int(i))
         found, other = find(system, image), find(system, mirrored(image))
         if other is not None:
             of_mirrored.append(other.inlier_ratio)
         if found is None:
+            lengths.append((NOT_FOUND, NOT_FOUND))
             continue
         error = difference(found.T_map_base, images.T_map_camera[i])
         ratios.append(found.inlier_ratio)
+        lengths.append((float(np.linalg.norm(error[:3])), float(np.degrees(np.linalg.norm(error[3:])))))
         is_right.append(bool(np.linalg.norm(error[:3]) <= accepted_m))
         if found.covariance is not None:
             errors.append(error)
@@ -112,12 +116,15 @@ def calibrate_coordinates(
         rotation = fit_scale_and_floor(stacked[:, 3:], by_residuals[:, 3:, 3:])
     else:
         position, rotation = (1.0, accepted_m), (1.0, 0.1)
+    medians = np.median(lengths, axis=0)
     return Calibration(
         images=len(validation),
         position_scale=position[0],
         position_floor_m=position[1],
         rotation_scale=rotation[0],
         rotation_floor_deg=float(np.degrees(rotation[1])),
+        median_error_m=float(medians[0]),
+        median_error_deg=float(medians[1]),
         accepted_error_m=accepted_m,
         min_inlier_ratio=least_ratio(ratios, is_right, max(of_mirrored)),
         mirrored_inlier_ratio=max(of_mirrored),
@@ -152,18 +159,17 @@ def least_ratio(ratios: Sequence[float], is_right: Sequence[bool], of_mirrored: 
     return float(max(lowest, np.sqrt(sorted_ratios[last] * max(below, of_mirrored))))
 
 
-def calibration_text(calibration: Calibration, extent_m: float) -> str:
-    """Returns one sentence on the limit of a calibration."""
+def calibration_text(calibration: Calibration) -> str:
+    """Returns a sentence on the limit of a calibration."""
+    mirrored = f"{100 * calibration.mirrored_inlier_ratio:.1f} %"
     if calibration.min_inlier_ratio is None:
         return (
-            f"No inlier ratio above the {100 * calibration.mirrored_inlier_ratio:.1f} % of mirrored images "
-            f"makes 95 % of the poses right within {calibration.accepted_error_m:.2g} m, so no image is "
-            f"localized: the scene, {extent_m:.0f} m across, is larger than the head can hold, or has "
-            "too few images. Train with more images, more units and a larger pool, or make several maps of "
-            "its parts."
+            f"No inlier ratio above the {mirrored} of mirrored images makes 95 % of the poses right within "
+            f"{calibration.accepted_error_m:.2g} m, so no image is localized: the scene is larger than the "
+            "head can hold, or has too few images. Train with more images, more landmarks or units, or make "
+            "several maps of its parts."
         )
     return (
         f"Poses are accepted from an inlier ratio of {100 * calibration.min_inlier_ratio:.1f} % on (right "
-        f"within {calibration.accepted_error_m:.2g} m; mirrored images reach "
-        f"{100 * calibration.mirrored_inlier_ratio:.1f} %)."
+        f"within {calibration.accepted_error_m:.2g} m; mirrored images reach {mirrored})."
     )

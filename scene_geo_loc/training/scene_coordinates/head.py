@@ -25,11 +25,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from scene_geo_loc.localization.scene_coordinates.network import LEAST_DIVISOR
+from scene_geo_loc.localization.scene_coordinates.layers import LEAST_DIVISOR
 
 
 class CoordinateHead(nn.Module):
-    """Head of a network for scene coordinates; see `CoordinateNetwork` for what it computes.
+    """Layers of a network for scene coordinates; see `LayerHead` for what it computes.
 
     Args:
         mean, std: (F,) of the features of the training.

@@ -20,7 +20,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +32,7 @@ from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.localization.estimate import LocalizerSettings
 from scene_geo_loc.localization.scene_coordinates.calibration import Calibration
 from scene_geo_loc.localization.scene_coordinates.features import DenseFeatures
+from scene_geo_loc.localization.scene_coordinates.landmarks import LandmarkHead
 from scene_geo_loc.localization.scene_coordinates.network import CoordinateNetwork, Description
 from scene_geo_loc.localization.scene_coordinates.systems import NetworkSystem
 from scene_geo_loc.mapping.map_info import (
@@ -79,7 +79,7 @@ def train_coordinates(
     device: str = "auto",
     overwrite: bool = False,
     callback: RunCallback | None = None,
-) -> tuple[dict[str, Any], Calibration]:
+) -> Calibration:
     """Trains a network for scene coordinates, and writes a map that is opened like any other.
 
     `OUT.run` is the run folder, and `OUT.packs` holds the resized images; a training that was interrupted is
@@ -94,7 +94,7 @@ def train_coordinates(
         callback: receives the progress of the training.
 
     Returns:
-        The result of the run, and the calibration.
+        The calibration, with the errors on images left out of the training.
 
     Raises SceneGeoLocError if the images do not suffice, if a folder holds something else, or if a loss is
     not finite; the last good network is then in the run folder.
@@ -116,12 +116,6 @@ def train_coordinates(
     graph = with_half_weights(with_outputs(network.graph, (LOCAL, COARSE)))
     local, late = network.signature.local_features, network.signature.parts[0].stage
     features = DenseFeatures(graph, local, late, "cpu")
-    _announce(place, features, protocol, callback)
-    with callback.packing("computing features") as on_progress:
-        pool = make_pool(images, place.training, features, protocol, on_progress)
-    known = _points(pool, images)
-    centres = _centres(known, protocol, place.extent_m)
-    rows = pool.features[:: max(1, len(pool.depth) // 50_000)].astype(np.float32)
     description = Description(
         input_width=width,
         input_height=height,
@@ -129,25 +123,15 @@ def train_coordinates(
         local=local,
         late=late,
         blocks=protocol.blocks,
-        scale_m=float(
-            max(0.1, np.linalg.norm(known - known.mean(axis=0), axis=1).mean() / len(centres) ** 0.5)
-        ),
+        scale_m=1.0,
         extent_m=place.extent_m,
         soft_inliers=protocol.soft_inliers,
         provenance={"source": traversal.name, "protocol": protocol.model_dump(mode="json")},
     )
-    torch.manual_seed(protocol.seed)
-    head = CoordinateHead(
-        _tensor(rows.mean(axis=0)),
-        _tensor(rows.std(axis=0) + 1e-3),
-        protocol.units,
-        protocol.blocks,
-        _tensor(centres),
-        description.scale_m,
-    )
-    trainer = CoordinateTrainer(head, description, graph, protocol, place, features, choose_device(device))
-    batches = CellBatches(pool, protocol.cells_a_batch, protocol.seed)
-    result = TrainingLoop(trainer, batches, run, epochs=protocol.epochs, callback=callback).run()
+    if has_landmarks(place, protocol):
+        keep_landmarks(place, description, graph, features, protocol, callback).save(run.best)
+    else:
+        train_layers(place, description, graph, features, protocol, run, device, callback)
     trained = CoordinateNetwork.read(run.best)
     system = NetworkSystem(trained, cameras_of(images), LocalizerSettings(), features)
     calibration = calibrate_coordinates(
@@ -162,7 +146,7 @@ def train_coordinates(
         config["protocol"] | {"system": SCENE_COORDINATES},
         overwrite,
     )
-    return {**result, "extent_m": place.extent_m}, calibration
+    return calibration
 
 
 def train_coordinate_map(
@@ -177,14 +161,85 @@ def train_coordinate_map(
 ) -> Sequence[str]:
     """See `LocalizerTrainer`."""
     assert isinstance(protocol, CoordinateProtocol)
-    result, calibration = train_coordinates(
+    calibration = train_coordinates(
         traversal, out, protocol, device=device, overwrite=overwrite, callback=callback
     )
     medians = (
-        f"Scene coordinates, medians {result['position_m']:.3f} m and {result['rotation_deg']:.2f}° on "
-        f"images left out of the training (epoch {result['best_epoch']})."
+        f"Scene coordinates, medians {calibration.median_error_m:.3f} m and "
+        f"{calibration.median_error_deg:.2f}° on {calibration.images} images left out of the training."
     )
-    return medians, calibration_text(calibration, result["extent_m"])
+    return medians, calibration_text(calibration)
+
+
+def has_landmarks(place: PlaceImages, protocol: CoordinateProtocol) -> bool:
+    """Returns whether the head is one of landmarks.
+
+    Raises SceneGeoLocError where landmarks are asked for and no image has depth.
+    """
+    if protocol.head == "layers":
+        return False
+    has_depth = any(np.isfinite(place.images.depth[i]).any() for i in place.training)
+    if protocol.head == "landmarks" and not has_depth:
+        raise SceneGeoLocError(
+            f"{place.images.made_of}: no image has depth, which landmarks need: name a source with depth or "
+            "lidar, or choose layers."
+        )
+    return has_depth
+
+
+def keep_landmarks(
+    place: PlaceImages,
+    description: Description,
+    graph: bytes,
+    features: DenseFeatures,
+    protocol: CoordinateProtocol,
+    callback: RunCallback,
+) -> CoordinateNetwork:
+    """Returns a network whose head keeps cells of known depth, as many of each image, as landmarks."""
+    asked = protocol.model_copy(update={"copies": 1, "pool": protocol.landmarks})
+    _announce(place, features, asked, callback)
+    with callback.packing("computing features") as on_progress:
+        pool = make_pool(place.images, place.training, features, asked, on_progress)
+    pool = pool.where(np.isfinite(pool.depth))
+    points = points_in_map(pool, place.images)
+    tensors = LandmarkHead.fit(pool.features.astype(np.float32), points, description.local.channels)
+    kept = description.model_copy(update={"landmarks": len(points)})
+    return CoordinateNetwork(kept, graph, tensors)
+
+
+def train_layers(
+    place: PlaceImages,
+    description: Description,
+    graph: bytes,
+    features: DenseFeatures,
+    protocol: CoordinateProtocol,
+    run: RunFolder,
+    device: str,
+    callback: RunCallback,
+) -> None:
+    """Trains a head of layers in a run folder, whose best network it then is."""
+    _announce(place, features, protocol, callback)
+    with callback.packing("computing features") as on_progress:
+        pool = make_pool(place.images, place.training, features, protocol, on_progress)
+    known = points_in_map(
+        pool.where(np.arange(0, len(pool.depth), max(1, len(pool.depth) // CLUSTERED))), place.images
+    )
+    centres = _centres(known, protocol, place.extent_m)
+    rows = pool.features[:: max(1, len(pool.depth) // 50_000)].astype(np.float32)
+    spread_m = np.linalg.norm(known - known.mean(axis=0), axis=1).mean()
+    description = description.model_copy(update={"scale_m": float(max(0.1, spread_m / len(centres) ** 0.5))})
+    torch.manual_seed(protocol.seed)
+    head = CoordinateHead(
+        _tensor(rows.mean(axis=0)),
+        _tensor(rows.std(axis=0) + 1e-3),
+        protocol.units,
+        protocol.blocks,
+        _tensor(centres),
+        description.scale_m,
+    )
+    trainer = CoordinateTrainer(head, description, graph, protocol, place, features, choose_device(device))
+    batches = CellBatches(pool, protocol.cells_a_batch, protocol.seed)
+    TrainingLoop(trainer, batches, run, epochs=protocol.epochs, callback=callback).run()
 
 
 def open_place(
@@ -226,19 +281,18 @@ def _announce(
     megabytes = protocol.pool * (2 * cells.features.shape[1] + 16) / 1e6
     callback.on_stage(
         f"{len(place.training)} images to train with and {len(place.validation)} to validate with; about "
-        f"{seconds:.0f} s for the features of {protocol.copies} copies each, {megabytes:.0f} MB of memory, "
-        f"and {protocol.epochs} passes over {protocol.pool} cells."
+        f"{seconds:.0f} s for the features of {protocol.copies} copies each, and {megabytes:.0f} MB "
+        f"for {protocol.pool} cells."
     )
 
 
-def _points(pool: Cells, images: PosedImages) -> NDArray[np.float64]:
-    """Returns points (M, 3) of the scene in the map, those of unknown depth at `START_DEPTH_M`."""
-    chosen = pool.where(np.arange(0, len(pool.depth), max(1, len(pool.depth) // CLUSTERED)))
-    depth = np.where(np.isfinite(chosen.depth), chosen.depth, START_DEPTH_M).astype(np.float64)
-    fx, fy, cx, cy = images.K[chosen.images].T
-    x, y = chosen.pixels.T
+def points_in_map(cells: Cells, images: PosedImages) -> NDArray[np.float64]:
+    """Returns the points (N, 3) of cells in the map, those of unknown depth at `START_DEPTH_M`."""
+    depth = np.where(np.isfinite(cells.depth), cells.depth, START_DEPTH_M).astype(np.float64)
+    fx, fy, cx, cy = images.K[cells.images].T
+    x, y = cells.pixels.T
     local = np.stack([(x - cx) / fx, (y - cy) / fy, np.ones(len(x))], axis=1) * depth[:, None]
-    T = images.T_map_camera[chosen.images]
+    T = images.T_map_camera[cells.images]
     return np.asarray(np.einsum("nij,nj->ni", T[:, :3, :3], local) + T[:, :3, 3])
 
 

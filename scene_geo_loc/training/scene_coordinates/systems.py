@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,7 +30,7 @@ class CoordinateSystemName(str, Enum):
 
 
 SUMMARIES = {
-    CoordinateSystemName.NETWORK: "points of the map for the cells of an image by a network, then PnP (ACE)",
+    CoordinateSystemName.NETWORK: "points of the map for the cells of an image by a network, then PnP",
 }
 """What each system is, in a few words."""
 
@@ -42,8 +43,23 @@ class CoordinateProtocol(BaseModel):
     input_width: int = Field(
         default=544, ge=64, le=1024, description="width of the network's input, pixels; its height follows"
     )
-    units: int = Field(default=256, ge=8, le=4096, description="units of the head's hidden layers")
-    blocks: int = Field(default=3, ge=0, le=20, description="residual blocks of two layers in the head")
+    head: Literal["landmarks", "layers"] | None = Field(
+        default=None,
+        description="landmarks: features and points of cells are kept, which needs depth; layers: trained, "
+        "as in ACE; unset: landmarks where the images have depth",
+    )
+    landmarks: int = Field(
+        default=20_000,
+        ge=100,
+        le=10_000_000,
+        description="cells that a head of landmarks keeps; 108 bytes each",
+    )
+    units: int = Field(
+        default=256, ge=8, le=4096, description="units of the hidden layers of a head of layers"
+    )
+    blocks: int = Field(
+        default=3, ge=0, le=20, description="residual blocks of a head of layers, of two layers each"
+    )
     centres: int | None = Field(
         default=None,
         ge=1,
@@ -61,7 +77,7 @@ class CoordinateProtocol(BaseModel):
         default=True, description="change the light of the copies strongly, as of another hour"
     )
     pool: int = Field(
-        default=400_000, ge=1000, description="cells of all images and copies that are trained with"
+        default=400_000, ge=1000, description="cells of all images and copies that layers are trained with"
     )
     epochs: int = Field(default=24, ge=2, description="passes over the pool")
     cells_a_batch: int = Field(default=1024, ge=16, description="cells of a mini-batch")

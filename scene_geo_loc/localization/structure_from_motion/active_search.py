@@ -42,7 +42,7 @@ The paper has 0.6 for the second, where points are compared with the features of
 """
 KEYFRAMES_BACK = 8
 """Keyframes whose points are matched with all features."""
-MOST_BACK = 4000
+MOST_BACK = 2500
 """Largest number of points that are matched with all features, those that most of these keyframes saw."""
 
 
@@ -153,10 +153,11 @@ class ActiveSearch:
         cosines = root_sift(self._map.descriptors[self._entries[rows]]) @ descriptors.T
         numbers, nearest = np.arange(len(rows)), cosines.argmax(axis=1)
         similarity = cosines[numbers, nearest]
-        is_mutual = cosines.argmax(axis=0)[nearest] == numbers
         cosines[numbers, nearest] = -1.0
-        is_clear = 1 - similarity < MAX_RATIO_BACK**2 * (1 - cosines.max(axis=1))
-        kept = np.flatnonzero(is_mutual & is_clear)
+        kept = np.flatnonzero(1 - similarity < MAX_RATIO_BACK**2 * (1 - cosines.max(axis=1)))
+        cosines[numbers, nearest] = similarity
+        # Only of those that are left: a search along the columns of them all takes longer than the rest.
+        kept = kept[cosines[:, nearest[kept]].argmax(axis=0) == kept]
         kept = kept[~np.isin(nearest[kept], found.features)]
         # A point has several descriptors; the most similar one counts.
         kept = kept[np.argsort(-similarity[kept], kind="stable")]

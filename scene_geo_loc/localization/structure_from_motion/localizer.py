@@ -34,6 +34,7 @@ from scene_geo_loc.localization.estimate import (
     PoseEstimate,
     PosePrior,
     Status,
+    UnverifiedPose,
 )
 from scene_geo_loc.localization.pnp import refine_pnp
 from scene_geo_loc.localization.pose_localizer import PoseLocalizer
@@ -41,7 +42,12 @@ from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, S
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, no_images
 from scene_geo_loc.localization.solution import Solution, all_of, propose
 from scene_geo_loc.localization.structure_from_motion.active_search import ActiveSearch
-from scene_geo_loc.localization.uncertainty.covariance import BLOCK_PX, MapErrors, block_count
+from scene_geo_loc.localization.uncertainty.covariance import (
+    BLOCK_PX,
+    MapErrors,
+    block_count,
+    pose_covariance,
+)
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.verification.verifier import Limits, Verifier
 from scene_geo_loc.mapping.map_info import STRUCTURE_FROM_MOTION
@@ -178,6 +184,7 @@ class PointLocalizer(PoseLocalizer):
         inliers = [np.zeros(len(query.matches), bool) for query in queries]
         if solution is not None:
             inliers = solution.inliers
+            estimate.unverified = self._unverified(estimate, solution, queries)
         estimate.cameras = [
             CameraEstimate(
                 query.T_base_camera,
@@ -260,6 +267,21 @@ class PointLocalizer(PoseLocalizer):
         confirming = [matches[i] for i in best.confirming(self.verifier.limits.inlier_ratio)]
         refined = best.at(refine_pnp(best.T_map_base, confirming, limit), matches, limit)
         return refined if refined.count else best
+
+    def _unverified(
+        self, estimate: PoseEstimate, solution: Solution, queries: Sequence[QueryMatches]
+    ) -> UnverifiedPose | None:
+        """Returns the pose that was found, accepted or not; None where its matches do not determine it."""
+        covariance = estimate.covariance
+        if covariance is None:
+            near = [
+                query.geometry.where(inlier) for query, inlier in zip(queries, solution.inliers, strict=True)
+            ]
+            if not any(map(len, near)):
+                return None
+            errors = MapErrors.of(self.map.info.accuracy)
+            covariance = pose_covariance(solution.T_map_base, near, self._block_px, errors)
+        return None if covariance is None else UnverifiedPose(solution.T_map_base, covariance)
 
     def _best_of_groups(self, queries: Sequence[QueryMatches], best: Solution | None) -> Solution | None:
         """Returns the pose with most inliers of those by the matches that single keyframes saw."""

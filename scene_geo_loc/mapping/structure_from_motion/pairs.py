@@ -63,11 +63,11 @@ def similarity_matches(first: NDArray[np.float32], second: NDArray[np.float32]) 
     nearest = cosines.argmax(axis=1)
     rows = np.arange(len(first))
     best = cosines[rows, nearest]
-    is_mutual = cosines.argmax(axis=0)[nearest] == rows
     cosines[rows, nearest] = -1.0
-    second_best = cosines.max(axis=1)
-    is_clear = 1 - best < MAX_RATIO**2 * (1 - second_best)
-    kept = np.flatnonzero(is_mutual & is_clear)
+    kept = np.flatnonzero(1 - best < MAX_RATIO**2 * (1 - cosines.max(axis=1)))
+    cosines[rows, nearest] = best
+    # Only of those that are left: a search along all columns takes longer than the rest.
+    kept = kept[cosines[:, nearest[kept]].argmax(axis=0) == kept]
     return np.stack([kept, nearest[kept]], axis=1)
 
 

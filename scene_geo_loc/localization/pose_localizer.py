@@ -32,6 +32,7 @@ from scene_geo_loc.localization.query import Query
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, no_images
 from scene_geo_loc.mapping.map_info import (
     POSE_REGRESSION,
+    RELATIVE_POSE,
     RETRIEVAL,
     SCENE_COORDINATES,
     STRUCTURE_FROM_MOTION,
@@ -47,6 +48,7 @@ LOCALIZERS = {
     RETRIEVAL: "scene_geo_loc.localization.localizer:Localizer",
     POSE_REGRESSION: "scene_geo_loc.localization.pose_regression.localizer:PoseRegressor",
     SCENE_COORDINATES: "scene_geo_loc.localization.scene_coordinates.localizer:SceneCoordinateLocalizer",
+    RELATIVE_POSE: "scene_geo_loc.localization.relative_pose.localizer:RelativePoseLocalizer",
     STRUCTURE_FROM_MOTION: "scene_geo_loc.localization.structure_from_motion.localizer:PointLocalizer",
 }
 """Module and class of each localizer by the name in `map.json`; a module is imported when a map needs it."""

@@ -57,6 +57,8 @@ POSE_REGRESSION = "pose_regression"
 """Localizer of maps with a network that regresses poses."""
 SCENE_COORDINATES = "scene_coordinates"
 """Localizer of maps with a network or a forest that regresses the points that pixels show."""
+RELATIVE_POSE = "relative_pose"
+"""Localizer of maps of keyframes that a network infers relative poses to."""
 STRUCTURE_FROM_MOTION = "structure_from_motion"
 """Localizer of maps of triangulated points with their descriptors."""
 DESCRIPTOR, PAIR_MATCHER = "descriptor.safetensors", "pair_matcher.safetensors"
@@ -71,6 +73,8 @@ REGRESSOR = "regressor.safetensors"
 """The network of a map for pose regression, which has no other file but keyframes.parquet."""
 COORDINATE_NETWORK, COORDINATE_FOREST = "scene_coordinates.safetensors", "scene_forest.safetensors"
 """The network, or the forest, of a map of scene coordinates, which otherwise has only keyframes.parquet."""
+RELATIVE_NETWORK, RELATIVE_KEYFRAMES = "relative_pose.safetensors", "relative_keyframes.npy"
+"""The network of a map for relative poses, and the features of its keyframes."""
 POINTS, POINT_DESCRIPTORS = "points.safetensors", "point_descriptors.npy"
 """Points of a map by structure from motion with their visual words, and descriptors of the points by word."""
 PLACE_CELLS, PLACE_AXES = "place_cells.npy", "place_axes.safetensors"
@@ -94,6 +98,8 @@ OPTIONAL_FILES = (
     REGRESSOR,
     COORDINATE_NETWORK,
     COORDINATE_FOREST,
+    RELATIVE_NETWORK,
+    RELATIVE_KEYFRAMES,
     POINTS,
     POINT_DESCRIPTORS,
 )
@@ -110,10 +116,19 @@ READ_WHOLE = (
     REGRESSOR,
     COORDINATE_NETWORK,
     COORDINATE_FOREST,
+    RELATIVE_NETWORK,
+    RELATIVE_KEYFRAMES,
     POINTS,
 )
 """Files that are read whole when a map is opened to localize; of the others some rows are read by a query."""
-OTHER_LOCALIZERS = (REGRESSOR, COORDINATE_NETWORK, COORDINATE_FOREST, POINTS)
+OTHER_LOCALIZERS = (
+    REGRESSOR,
+    COORDINATE_NETWORK,
+    COORDINATE_FOREST,
+    RELATIVE_NETWORK,
+    RELATIVE_KEYFRAMES,
+    POINTS,
+)
 """Files of `READ_WHOLE` of maps of other localizers than retrieval."""
 WORK = "work"
 """Folder of a map that is being built for what the finished map does not need."""

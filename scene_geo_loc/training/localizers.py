@@ -25,14 +25,20 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import BaseModel
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.mapping.map_info import POSE_REGRESSION, SCENE_COORDINATES, STRUCTURE_FROM_MOTION
+from scene_geo_loc.mapping.map_info import (
+    POSE_REGRESSION,
+    RELATIVE_POSE,
+    SCENE_COORDINATES,
+    STRUCTURE_FROM_MOTION,
+)
 from scene_geo_loc.training.pose_regression.systems import PoseProtocol, PoseSystem
+from scene_geo_loc.training.relative_pose import settings as relative_pose
 from scene_geo_loc.training.scene_coordinates.systems import (
     SUMMARIES,
     CoordinateProtocol,
     CoordinateSystemName,
 )
-from scene_geo_loc.training.structure_from_motion.settings import SUMMARY, SYSTEM, ReconstructionProtocol
+from scene_geo_loc.training.structure_from_motion import settings as structure_from_motion
 
 if TYPE_CHECKING:
     from scene_geo_loc.training.common.callbacks import RunCallback
@@ -116,10 +122,17 @@ FAMILIES = (
         "scene_geo_loc.training.scene_coordinates.run:train_coordinate_map",
     ),
     LocalizerFamily(
+        RELATIVE_POSE,
+        "Relative pose",
+        {relative_pose.SYSTEM: relative_pose.SUMMARY},
+        relative_pose.RelativeProtocol,
+        "scene_geo_loc.training.relative_pose.run:train_relative_map",
+    ),
+    LocalizerFamily(
         STRUCTURE_FROM_MOTION,
         "Structure from motion",
-        {SYSTEM: SUMMARY},
-        ReconstructionProtocol,
+        {structure_from_motion.SYSTEM: structure_from_motion.SUMMARY},
+        structure_from_motion.ReconstructionProtocol,
         "scene_geo_loc.training.structure_from_motion.run:train_point_map",
     ),
 )

@@ -20,6 +20,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import cv2
 import numpy as np
@@ -47,6 +48,11 @@ from scene_geo_loc.mapping.reference_map import AnyMap
 from scene_geo_loc.networks.forward_pass import FEATURES
 from scene_geo_loc.networks.runtime.backends import Work, graph_backends, start_first
 from scene_geo_loc.networks.runtime.extractor import has_contrast
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from scene_geo_loc.localization.relative_pose.network import RelativeRegressor
 
 CAMERAS = 64
 """Number of cameras whose pixels' places are kept."""
@@ -89,7 +95,12 @@ class PoseRegressor(PoseLocalizer):
         map: the map, whose keyframes are images of the training, without features.
         settings: the given settings; none of them concerns a regressor.
         regressor: the network.
+        name, noun: of the localizer, and of what its maps are for.
     """
+
+    name: ClassVar[str] = POSE_REGRESSION
+    noun: ClassVar[str] = "pose regression"
+    regressor: Regressor | RelativeRegressor
 
     def __init__(
         self, opened: AnyMap, settings: LocalizerSettings | None = None, device: str = "auto"
@@ -98,13 +109,13 @@ class PoseRegressor(PoseLocalizer):
 
         Raises CheckpointError where it is damaged, MapError where the map was made with another.
         """
-        if opened.info.localizer != POSE_REGRESSION or not opened.cameras or not len(opened):
+        if opened.info.localizer != self.name or not opened.cameras or not len(opened):
             raise MapError(
-                f"{opened.path} is not the map of a pose regressor: name one that was trained for a place."
+                f"{opened.path} is not a map of {self.noun}: name one that was trained for a place."
             )
         self.map, self.settings = opened, settings or LocalizerSettings()
         self._device = device
-        self.regressor = Regressor.read(opened.path / REGRESSOR)
+        self.regressor = self._regressor_of(opened)
         description = self.regressor.description
         self._size = (description.input_width, description.input_height)
         shape = (1, description.input_height, description.input_width, 3)
@@ -114,6 +125,10 @@ class PoseRegressor(PoseLocalizer):
         self._positions = opened.T_map_camera[:, :3, 3]
         self._pixels = lru_cache(CAMERAS)(self._places)
 
+    def _regressor_of(self, opened: AnyMap) -> Regressor | RelativeRegressor:
+        """Returns what regresses poses in a map."""
+        return Regressor.read(opened.path / REGRESSOR)
+
     @classmethod
     def open(
         cls,
@@ -122,7 +137,7 @@ class PoseRegressor(PoseLocalizer):
         device: str = "auto",
         *,
         verified: Collection[str] = (),
-    ) -> PoseRegressor:
+    ) -> Self:
         """See `PoseLocalizer.open`."""
         return cls(AnyMap.open(folder, verified=verified), settings, device)
 

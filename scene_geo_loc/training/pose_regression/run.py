@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
+from torch import nn
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.partial import PartialFolder
@@ -34,7 +35,7 @@ from scene_geo_loc.localization.pose_regression.regressor import Description, Re
 from scene_geo_loc.mapping.map_info import KIND, POSE_REGRESSION, REGRESSOR, check_replaceable_map
 from scene_geo_loc.networks.architecture.devices import choose_device
 from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder
-from scene_geo_loc.networks.architecture.pose_network import AnchorHead, LayerHead, PoseFeatures, PoseHead
+from scene_geo_loc.networks.architecture.pose_network import AnchorHead, LayerHead, PoseFeatures
 from scene_geo_loc.networks.default import CHECKPOINT
 from scene_geo_loc.networks.forward_pass import FEATURES
 from scene_geo_loc.networks.inference_network import input_size_for
@@ -121,7 +122,7 @@ def train_pose(
     if first is None:
         raise SceneGeoLocError(f"{traversal.name} has no images: name another source.")
     encoder = make_encoder(protocol)
-    size = _input_size(first.camera, protocol, encoder)
+    size = input_size_of(first.camera, protocol, encoder)
     packs = out.with_name(f"{out.name}.packs")
     taken = traversal if design.needs_points else WithoutDepth(traversal)
     callback = callback or NoCallback()
@@ -138,7 +139,7 @@ def train_pose(
     run = RunFolder(out.with_name(f"{out.name}.run"), config)
     torch.manual_seed(protocol.seed)
     network = PoseFeatures(encoder, *size).eval()
-    rows, mean = _features(network, place, protocol, callback)
+    rows, mean = compute_features(network.graph(), network.size, place, protocol, callback)
     components = min(protocol.components, len(place.training) - 1)
     x, y, z = map(float, place.centre)
     description = Description(
@@ -161,7 +162,7 @@ def train_pose(
     units = protocol.units if protocol.head == "layers" else min(protocol.units, len(place.training))
     head = kind(network.size, components, units, description.outputs, protocol.dropout)
     trained = rows[place.training].reshape(-1, network.size)
-    _fit_projection(head, trained[evenly_spread(len(trained), FIT_IMAGES)], mean)
+    fit_projection(head.projection, trained[evenly_spread(len(trained), FIT_IMAGES)], mean)
     if isinstance(head, AnchorHead):
         set_anchors(head, rows[place.training], place, description)
     trainer = PoseTrainer(
@@ -183,7 +184,7 @@ def train_pose(
     torch.set_num_threads(threads)
     regressor = Regressor.read(run.best)
     accepted_m = protocol.accepted_error_m or min(LARGEST_ACCEPTED_M, ACCEPTED_SHARE * place.extent_m)
-    backend = _started(regressor.graph, images)
+    backend = started_backend(regressor.graph, images)
     regressions = [
         regressor.regress(backend.run(np.array(images.images[i]))[FEATURES].ravel()) for i in place.validation
     ]
@@ -235,14 +236,15 @@ def make_encoder(protocol: PoseProtocol) -> Encoder:
     return encoder
 
 
-def _input_size(camera: Camera, protocol: PoseProtocol, encoder: Encoder) -> tuple[int, int]:
+def input_size_of(camera: Camera, protocol: PoseProtocol, encoder: Encoder) -> tuple[int, int]:
     """Returns width and height of the network's input for the shape of a camera's images."""
     area = round(protocol.input_width**2 * camera.height / camera.width)
     return input_size_for(camera.width, camera.height, encoder.multiple, max(area, 4 * encoder.multiple**2))
 
 
-def _features(
-    network: PoseFeatures,
+def compute_features(
+    graph: bytes,
+    size: int,
     place: PlaceImages,
     protocol: PoseProtocol,
     callback: RunCallback,
@@ -251,19 +253,26 @@ def _features(
 
     Images of the validation have no changed copies, and images have none where the encoder is trained.
 
+    Args:
+        graph: the encoder's forward pass as ONNX.
+        size: number of features of an image.
+        place: the images.
+        protocol: its copies and its seed count.
+        callback: receives the progress.
+
     Raises SceneGeoLocError if the features are more than can be held.
     """
     copies = 1 if protocol.trains_encoder else protocol.crops
     count = len(place.images)
-    plan = Plan(len(place.training), len(place.validation), 0.0, 4 * count * copies * network.size)
+    plan = Plan(len(place.training), len(place.validation), 0.0, 4 * count * copies * size)
     if plan.feature_bytes > MOST_FEATURE_BYTES:
         raise SceneGeoLocError(
             f"The features of {count} images with {copies} copies take {plan.feature_bytes / 1e9:.1f} GB > "
             f"{MOST_FEATURE_BYTES / 1e9:.1f} GB: use fewer crops, every n-th frame, or several maps."
         )
     # What a robot runs, so that the head is trained on the features that it will see.
-    backend = _started(network.graph(), place.images)
-    rows = np.zeros((count, copies, network.size), np.float32)
+    backend = started_backend(graph, place.images)
+    rows = np.zeros((count, copies, size), np.float32)
     total, done = len(place.validation) + len(place.training) * copies, 0
 
     def compute(i: int, number: int) -> None:
@@ -287,20 +296,20 @@ def _features(
     return rows, rows[place.training].mean(axis=(0, 1))
 
 
-def _started(graph: bytes, images: PosedImages) -> GraphBackend:
+def started_backend(graph: bytes, images: PosedImages) -> GraphBackend:
     """Returns the backend that runs a graph on the CPU."""
     shape = (1, *images.images.shape[1:])
     return start_first(graph_backends(Work(graph, (FEATURES,), shape), "cpu"), "cpu")
 
 
-def _fit_projection(head: PoseHead, rows: NDArray[np.float32], mean: NDArray[np.float32]) -> None:
-    """Sets the projection to the first principal components of features (M, F), scaled to a variance of 1."""
+def fit_projection(projection: nn.Linear, rows: NDArray[np.float32], mean: NDArray[np.float32]) -> None:
+    """Sets a projection to the first principal components of features (M, F), scaled to a variance of 1."""
     centred = torch.from_numpy(rows - mean)
-    count = head.projection.out_features
+    count = projection.out_features
     _, values, axes = torch.svd_lowrank(centred, q=min(count + 16, *centred.shape), niter=2)
     # Not each to variance 1: that would enlarge the noise of the last ones.
     std = float(values[:count].square().mean().sqrt()) / max(1, len(rows) - 1) ** 0.5
     weight = axes[:, :count].T / max(std, 1e-12)
     with torch.no_grad():
-        head.projection.weight.copy_(weight)
-        head.projection.bias.copy_(-weight @ torch.from_numpy(mean))
+        projection.weight.copy_(weight)
+        projection.bias.copy_(-weight @ torch.from_numpy(mean))

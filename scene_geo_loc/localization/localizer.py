@@ -264,6 +264,14 @@ class Localizer(PoseLocalizer):
         query.blocks = block_count(features.pixels, self._block_px)
         return self.verifier.verify(self.solve([query]), [query], RESIDUALS_ONLY)
 
+    def at_input_size(self, features: LocalFeatures, input_size: tuple[int, int]) -> LocalFeatures:
+        """Returns an image's features in pixels of the network's input for it, of a width and height."""
+        return features._replace(pixels=resized_pixels(features.pixels, self._input_size, input_size))
+
+    def stored_keyframe(self, keyframe: int) -> StoredKeyframe:
+        """Returns the features of a keyframe and their points in the map."""
+        return self._keyframes.all_features(keyframe)
+
     def points_of(self, keyframe: int) -> NDArray[np.float64]:
         """Returns the points (N, 3) in the map of a keyframe's features whose depth is known."""
         stored = self._keyframes.all_features(keyframe)

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.localization.estimate import Candidate, PoseEstimate, Status
+from scene_geo_loc.localization.estimate import Candidate, Matches, PoseEstimate, Status
 from scene_geo_loc.localization.guided_matches import guided_matches
 from scene_geo_loc.localization.pnp import refine_pnp
 from scene_geo_loc.localization.query import QueryMatches
@@ -145,7 +145,7 @@ class Surroundings:
             geometry = [query.geometry for query in guided]
             if sum(len(matches) for matches in geometry) < MIN_INLIERS:
                 return None
-            T_map_base = refine_pnp(T_map_base, geometry, limit)
+            T_map_base = refine_pnp(T_map_base, [matches for matches in geometry if len(matches)], limit)
         if self._distance_m(T_map_base, queries) > GUIDED_FARTHEST_M:
             return None
         found = Solution(T_map_base, all_of(geometry), []).at(T_map_base, geometry, limit)
@@ -161,9 +161,9 @@ class Surroundings:
     def _guided_around(self, T_map_base: Pose, query: QueryMatches, reach_px: float) -> QueryMatches:
         """Returns an image's matches with keyframes around its pose that the pose has near each other."""
         assert self._guided is not None
-        if query.features is None:
-            return query
         keyframes = self.keyframes_around(T_map_base @ query.T_base_camera, GUIDED_KEYFRAMES)
+        if query.features is None or not keyframes:
+            return replace(query, matches=Matches.none())
         return replace(
             query,
             candidates=_candidates(query, keyframes),

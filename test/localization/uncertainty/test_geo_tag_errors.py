@@ -231,6 +231,13 @@ def test_a_pose_is_confirmed_by_matches_that_it_has_near_each_other(
     assert guided[0].candidates[0].keyframe == 12
     elsewhere = opened.T_map_camera[3]
     assert surroundings.verify_guided(elsewhere, [query]) is None
+    # A second camera that looks where the map has no keyframes takes no part.
+    turned = make_pose(np.diag([-1.0, 1.0, -1.0]), np.zeros(3))
+    by_rig = surroundings.verify_guided(near, [query, replace(query, T_base_camera=turned)])
+    assert by_rig is not None
+    assert position_error_m(true, by_rig[1].T_map_base) < 0.02
+    far = make_pose(np.eye(3), np.full(3, 1000.0))
+    assert surroundings.verify_guided(far, [query]) is None
 
 
 def test_tags_that_state_no_errors_are_assumed_to_err() -> None:

@@ -71,10 +71,18 @@ def network(images: list[NDArray[np.uint8]]) -> InferenceNetwork:
     return fitted(network, images)
 
 
-def of_system(
-    descriptor: str, pooling: str, images: list[NDArray[np.uint8]], depth_scale: str = "log"
-) -> InferenceNetwork:
+fitted_systems: dict[tuple[str, str], InferenceNetwork] = {}
+
+
+def of_system(descriptor: str, pooling: str, images: list[NDArray[np.uint8]]) -> InferenceNetwork:
     """A network with every layer at work, fitted on images."""
+    if (descriptor, pooling) not in fitted_systems:
+        fitted_systems[descriptor, pooling] = fitted(system(descriptor, pooling), images)
+    return fitted_systems[descriptor, pooling]
+
+
+def system(descriptor: str, pooling: str, depth_scale: str = "log") -> SceneNetwork:
+    """A network with every layer at work."""
     config = NetworkConfig(
         descriptor=descriptor,
         depth_encoder="efficientnet_lite0",
@@ -89,7 +97,7 @@ def of_system(
     for module in network.descriptor.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.add_(0.1 * torch.rand(module.running_mean.shape, generator=generator))
-    return fitted(network, images)
+    return network
 
 
 def by_the_layers(fitted_network: InferenceNetwork, image: NDArray[np.uint8]) -> Outputs:
@@ -194,7 +202,8 @@ def test_without_depth_a_network_matches_and_describes_as_before(images: list[ND
 
 @pytest.mark.parametrize("scale", DEPTH_SCALES)
 def test_depth_is_in_metres_at_the_size_of_the_input(images: list[NDArray[np.uint8]], scale: str) -> None:
-    depth = Extractor(of_system("rgbtd", "mac", images, scale), "cpu").extract(images[0]).depth
+    network = inference_network(system("rgbtd", "mac", scale))
+    depth = Extractor(network, "cpu").extract(images[0]).depth
     assert depth is not None
     assert (depth.shape, depth.dtype) == ((112, 160), np.float32)
     assert 0 <= depth.min() < depth.max() <= DEPTH_SCALES[scale].max_m * 1.001

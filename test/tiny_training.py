@@ -199,6 +199,8 @@ def _main() -> None:
         return replace(path, target)
 
     Path.replace = replace_or_die  # type: ignore[method-assign,assignment]
+    # The drawing of curves takes most of the time.
+    DescriptorTrainer.draw = lambda *_: None  # type: ignore[method-assign,assignment]
     torch.set_num_threads(1)
     system = tiny_system("rgb") if "WORLD_SIZE" in os.environ else tiny_system()
     loop = tiny_loop(arguments.out, tiny_learner(system))

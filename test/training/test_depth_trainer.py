@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,13 @@ QUICK = DepthProtocol(learning_rate=2e-3, encoder_learning_rate=1e-3, weight_dec
 
 def network(descriptor: str = "rgbtd", **config: Any) -> SceneNetwork:
     """A network whose untrained encoder separates bright from dark, with batch norms set to scenes."""
+    made = deepcopy(_network_once(descriptor, *config.items()))
+    torch.manual_seed(0)
+    return made
+
+
+@cache
+def _network_once(descriptor: str, *config: tuple[str, Any]) -> SceneNetwork:
     torch.manual_seed(0)
     made = SceneNetwork(
         NetworkConfig(
@@ -56,7 +65,7 @@ def network(descriptor: str = "rgbtd", **config: Any) -> SceneNetwork:
             depth_encoder="efficientnet_lite0",
             input_width=SIDE,
             input_height=SIDE,
-            **config,
+            **dict(config),
         )
     )
     norms = [module for module in made.encoder.modules() if isinstance(module, torch.nn.BatchNorm2d)]
@@ -218,6 +227,13 @@ def run_in(folder: Path, epochs: int = 3, stop_after: int | None = None) -> dict
     ).run()
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A run that was not interrupted, and its result."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    return folder, run_in(folder)
+
+
 def log_of(run: Path) -> list[dict[str, Any]]:
     """The records of a run without the times it took."""
     records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
@@ -227,46 +243,51 @@ def log_of(run: Path) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_run_that_was_cut_off_goes_on_to_the_same_result(tmp_path: Path) -> None:
-    whole = run_in(tmp_path / "whole")
+def test_a_run_that_was_cut_off_goes_on_to_the_same_result(
+    whole: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DepthTrainer, "draw", lambda trainer, folder, records: None)  # takes most of the time
+    run, result = whole
     with pytest.raises(KeyboardInterrupt):
         run_in(tmp_path / "cut", stop_after=1)
     resumed = run_in(tmp_path / "cut")
-    assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
-    assert log_of(tmp_path / "cut") == log_of(tmp_path / "whole")
+    assert {**resumed, "seconds": 0} == {**result, "seconds": 0}
+    assert log_of(tmp_path / "cut") == log_of(run)
     for name in ("best", "last"):
         one, other = (
-            load_checkpoint(tmp_path / of / "checkpoints" / f"{name}.safetensors")[0]
-            for of in ("whole", "cut")
+            load_checkpoint(folder / "checkpoints" / f"{name}.safetensors")[0]
+            for folder in (run, tmp_path / "cut")
         )
         assert digest(one) == digest(other)
 
 
-def test_a_run_that_has_ended_is_not_trained_again(tmp_path: Path) -> None:
-    ended = run_in(tmp_path / "run", epochs=1)
-    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*.safetensors")}
-    assert run_in(tmp_path / "run", epochs=1) == ended
-    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*.safetensors")} == before
+def test_a_run_that_has_ended_is_not_trained_again(whole: tuple[Path, dict[str, Any]]) -> None:
+    run, result = whole
+    before = {file: file.stat().st_mtime_ns for file in run.rglob("*.safetensors")}
+    assert before
+    assert run_in(run) == result
+    assert {file: file.stat().st_mtime_ns for file in run.rglob("*.safetensors")} == before
 
 
-def test_a_run_shows_what_the_network_makes_of_each_condition(tmp_path: Path) -> None:
-    run_in(tmp_path / "run", epochs=1)
-    picture = cv2.imread(str(tmp_path / "run" / "depth.png"))
+def test_a_run_shows_what_the_network_makes_of_each_condition(whole: tuple[Path, dict[str, Any]]) -> None:
+    picture = cv2.imread(str(whole[0] / "depth.png"))
     assert picture is not None
     assert min(picture.shape[:2]) > 100
 
 
-def test_a_run_logs_each_epoch_from_before_training_on_and_keeps_the_best(tmp_path: Path) -> None:
-    result = run_in(tmp_path / "run")
-    records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+def test_a_run_logs_each_epoch_from_before_training_on_and_keeps_the_best(
+    whole: tuple[Path, dict[str, Any]],
+) -> None:
+    run, result = whole
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records] == [0, 1, 2, 3]
     assert records[0]["losses"] == {}
     assert records[3]["losses"]["depth map"] < records[1]["losses"]["depth map"]
     most = max(record["validation"]["night"]["within_1_25"] for record in records)
     assert result["validation"]["night"]["within_1_25"] == most
-    _, provenance = load_checkpoint(tmp_path / "run" / "checkpoints" / "best.safetensors")
+    _, provenance = load_checkpoint(run / "checkpoints" / "best.safetensors")
     assert provenance["epoch"] == result["best_epoch"]
-    assert (tmp_path / "run" / "curves.png").stat().st_size > 0
+    assert (run / "curves.png").stat().st_size > 0
 
 
 def test_the_score_of_an_epoch_is_its_share_of_right_depth_over_the_conditions() -> None:
@@ -413,7 +434,6 @@ def test_depth_in_metres_is_learned_at_each_level(decoder: str) -> None:
     assert any(key.startswith(DECODER) for key in learned)
 
 
-def test_another_runs_folder_is_refused(tmp_path: Path) -> None:
-    run_in(tmp_path / "run", epochs=1)
+def test_another_runs_folder_is_refused(whole: tuple[Path, dict[str, Any]]) -> None:
     with pytest.raises(SceneGeoLocError, match="holds another training run"):
-        RunFolder(tmp_path / "run", {"trained": "something else"})
+        RunFolder(whole[0], {"trained": "something else"})

@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tiny_training import tiny_system
 from torch import Tensor
 
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError
@@ -75,6 +76,12 @@ def _network_once(descriptor: str, *config: tuple[str, Any]) -> SceneNetwork:
         for images, _ in Toy((True, False), 1, 24).epoch(0):
             made.encoder(made.normalise(images.float()))
     return made.eval()
+
+
+def tiny_network() -> SceneNetwork:
+    """A network of a tiny encoder, for tests of the loop: its checkpoints are written in moments."""
+    torch.manual_seed(0)
+    return SceneNetwork(tiny_system().network).eval()
 
 
 def scene(night: bool, rng: np.random.Generator) -> Pair:
@@ -219,7 +226,7 @@ def run_in(folder: Path, epochs: int = 3, stop_after: int | None = None) -> dict
     protocol = QUICK.model_copy(update={"epochs": epochs})
     validation = {"night": scenes(True, 3, 1)}
     return TrainingLoop(
-        DepthTrainer(network(), Freeze.ENCODER, protocol, validation, {"trained": "depth"}),
+        DepthTrainer(tiny_network(), Freeze.ENCODER, protocol, validation, {"trained": "depth"}),
         Toy((True, False), 3),
         RunFolder(folder, {"trained": "depth"}),
         epochs=epochs,
@@ -302,13 +309,13 @@ def test_the_score_of_an_epoch_is_its_share_of_right_depth_over_the_conditions()
 
 
 def test_without_validation_the_last_epoch_is_the_best(tmp_path: Path) -> None:
-    trainer = DepthTrainer(network(), Freeze.ENCODER, QUICK)
+    trainer = DepthTrainer(tiny_network(), Freeze.ENCODER, QUICK)
     folder = RunFolder(tmp_path / "run", {})
     assert TrainingLoop(trainer, Toy((False,), 1), folder, epochs=2).run()["best_epoch"] == 2
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_network_before(tmp_path: Path) -> None:
-    trainer = DepthTrainer(network(), Freeze.ENCODER, QUICK)
+    trainer = DepthTrainer(tiny_network(), Freeze.ENCODER, QUICK)
 
     class Broken(Toy):
         def epoch(self, number: int, first: int = 0) -> Iterator[PairBatch]:

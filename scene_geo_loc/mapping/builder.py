@@ -36,6 +36,7 @@ from scene_geo_loc.core.parallel import ReadAhead, read_ahead
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.core.progress import ProgressCallback, ProgressDisplay, ignore_progress, no_display
 from scene_geo_loc.depth.lidar import MAX_DEPTH_M, LidarAccumulator, MapPoints
+from scene_geo_loc.depth.point_cloud import OCCLUDER_M, PointCloud
 from scene_geo_loc.depth.thinning import ScanThinning
 from scene_geo_loc.depth.window import WINDOWS
 from scene_geo_loc.geometry.camera import Camera
@@ -69,10 +70,12 @@ from scene_geo_loc.traversals.frame import Frame, Scan, Traversal
 from scene_geo_loc.traversals.holes import away_from_holes, without_holes
 from scene_geo_loc.traversals.satellite import georeference_of
 from scene_geo_loc.traversals.skipped import Skipped
-from scene_geo_loc.traversals.sources import SensorSource, sources_of
+from scene_geo_loc.traversals.sources import Role, SensorSource, sources_of
 from scene_geo_loc.visual_words.image_descriptor import VisualWords
 from scene_geo_loc.visual_words.vocabulary import Vocabulary
 
+FRAME_CHECKED = 10
+"""Number of keyframes by which it is noticed that a cloud of points is in another frame."""
 SCANS_AHEAD = 8
 """Most scans of a recording that are decoded ahead of their use."""
 
@@ -131,6 +134,7 @@ class MapBuilder:
         network: Path | str | None = None,
         matcher: type[Matcher] | None = None,
         like: ReferenceMap | None = None,
+        cloud: PointCloud | None = None,
         device: str = "auto",
         overwrite: bool = False,
         measure: MeasureMap | None = None,
@@ -150,6 +154,8 @@ class MapBuilder:
                 `Localizer` needs the same.
             like: a map whose network and whose axes of place cells are used in place of new ones, so that
                 the keyframes of both maps can stand in one; without `network`.
+            cloud: points in the frame of the poses that images without a depth of their own get it from, in
+                place of the source's lidar.
             device: "auto", "cpu" or "cuda", see `Extractor`.
             overwrite: whether a map at `out` is replaced once the new one is complete.
             measure: measures the complete map, for covariance and acceptance of poses in it; see
@@ -175,7 +181,10 @@ class MapBuilder:
             check_replaceable_map(self.out)
         self.progress = BuildProgress()
         self._device = device
-        self._like = like
+        self._like, self._cloud = like, cloud
+        if cloud is not None:
+            others = [source for source in self.sources if source.role != Role.LIDAR.value]
+            self.sources = [*others, cloud.source]
         if like is not None:
             network = like.path / "network.safetensors"
         self._network, self._provenance = load_network(Path(network)) if network else default_network()
@@ -196,6 +205,7 @@ class MapBuilder:
         self._extractor: Extractor | None = None
         self._computing = threading.Lock()  # extractor and matcher serve one keyframe at a time
         self._waiting: deque[Frame] = deque()
+        self._cloud_positions: list[NDArray[np.float64]] = []
         self._thinning = self._new_thinning()
         self._lidar = LidarAccumulator(WINDOWS.get(self.settings.lidar))
         self._latest_ns = -(2**63)
@@ -232,7 +242,8 @@ class MapBuilder:
             return True
 
         def jobs() -> Iterator[_Job]:
-            with read_ahead(self._new_thinning().scans(traversal), SCANS_AHEAD) as scans:
+            scans_of = self._new_thinning().scans(traversal) if self._cloud is None else iter(())
+            with read_ahead(scans_of, SCANS_AHEAD) as scans:
                 frames = traversal.frames(pass_over)
                 items: Iterator[Frame | Scan] = heapq.merge(scans, frames, key=lambda item: item.stamp_ns)
                 for item in items:
@@ -333,6 +344,7 @@ class MapBuilder:
             # Beyond the farthest depth there is nothing to wait for: the next scans are of other places.
             if (
                 first.depth is None
+                and self._cloud is None
                 and self._latest_ns <= first.stamp_ns + after_ns
                 and distance <= MAX_DEPTH_M
             ):
@@ -343,6 +355,11 @@ class MapBuilder:
         frame = self._waiting.popleft()
         if self._extractor is None:
             self._extractor = self._start(frame.camera)
+        if self._cloud is not None and frame.T_map_camera is not None:
+            self._cloud_positions.append(frame.T_map_camera[:3, 3])
+            if len(self._cloud_positions) == FRAME_CHECKED:
+                self._cloud.check_frame(np.stack(self._cloud_positions))
+            return _Job(frame, self._cloud.near(frame.T_map_camera[:3, 3]), OCCLUDER_M)
         return _Job(frame, self._lidar.points_around(frame.stamp_ns), self._lidar.window.occluder_m)
 
     def _add_in_parallel(self, jobs: Iterator[_Job]) -> None:
@@ -412,6 +429,8 @@ class MapBuilder:
             begun_with["user_networks"] = user.digests()
         if self._like is not None:
             begun_with["like"] = self._like.info.digest
+        if self._cloud is not None:
+            begun_with["cloud"] = f"{self._cloud.name}, {self._cloud.count} points"
         if self._vocabulary is not None:
             begun_with["vocabulary"] = self._vocabulary.digest
         with self._writing():
@@ -455,6 +474,8 @@ class MapBuilder:
         """
         self._add_in_parallel(self._next_job() for _ in range(len(self._waiting)))
         records = self._partial.records
+        if self._cloud is not None and records:  # fewer than are checked on the way
+            self._cloud.check_frame(np.stack([record.T_map_camera[:3, 3] for record in records]))
         if not records:
             skipped = f" ({self.progress.skipped})" if self.progress.skipped else ""
             raise MapError(

@@ -46,6 +46,14 @@ def build(
             help="Map whose network and fitted parts to use, so that the two can be merged. Default: none.",
         ),
     ] = None,
+    cloud: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Point cloud (.pcd, .ply, .las, .laz) in the frame of the poses, such as an existing lidar "
+            "map, to take the depth from. Default: the source's own lidar.",
+        ),
+    ] = None,
     datum: DatumText = None,
     device: Device = "auto",
     overwrite: Annotated[
@@ -61,6 +69,7 @@ def build(
     """
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.core.errors import SceneGeoLocError
+    from scene_geo_loc.depth.point_cloud import SPACING_M, PointCloud
     from scene_geo_loc.geometry.datum import Georeference, datum_of_text
     from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
     from scene_geo_loc.mapping.builder import MapBuilder
@@ -74,6 +83,9 @@ def build(
         raise SceneGeoLocError("--like takes the network of that map: leave out --network.")
     given = None if datum is None else Georeference(datum_of_text(datum))
     traversal = source.open_cameras()
+    points = None if cloud is None else PointCloud.read(cloud)
+    if points is not None:
+        typer.echo(f"{cloud}: {points.count:,} points {100 * SPACING_M:g} cm apart.")
     builder = MapBuilder(
         out,
         settings,
@@ -83,6 +95,7 @@ def build(
         georeference=given or georeference_of(traversal),
         network=network,
         like=None if like is None else ReferenceMap.open(like),
+        cloud=points,
         device=device,
         overwrite=overwrite,
         measure=measure_map,

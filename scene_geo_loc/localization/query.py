@@ -47,11 +47,14 @@ class CameraImage:
         T_base_camera: pose of the optical frame in the base, the frame whose pose is estimated, at the time
             of the estimate.  Identity: the pose of the camera itself is estimated.  Where a camera is
             triggered at another time than the estimate is for, the odometry in between is part of it.
+        depth: (h, w) float32 metres along the optical axis, NaN where unknown, of the same view and of any
+            size; None where no sensor measured it together with the image.
     """
 
     image: NDArray[np.uint8]
     camera: Camera
     T_base_camera: Pose = field(default_factory=lambda: np.eye(4))
+    depth: NDArray[np.float32] | None = None
 
 
 Query = Frame | CameraImage | Sequence[CameraImage]
@@ -64,7 +67,7 @@ def camera_images(query: Query) -> list[CameraImage]:
     Raises SceneGeoLocError where there is none, or one of another size than its camera.
     """
     if isinstance(query, Frame):
-        query = CameraImage(query.image, query.camera)
+        query = CameraImage(query.image, query.camera, depth=query.depth)
     images = [query] if isinstance(query, CameraImage) else list(query)
     if not images:
         raise SceneGeoLocError("There is no image to localize: give one image of each camera.")

@@ -36,12 +36,13 @@ from scene_geo_loc.geometry.pose import inverse, make_pose, position_error_m, ro
 from scene_geo_loc.localization.estimate import PosePrior, Status
 from scene_geo_loc.localization.pose_localizer import open_localizer
 from scene_geo_loc.localization.pose_regression.localizer import PoseRegressor
-from scene_geo_loc.localization.pose_regression.regressor import Regression, Regressor
+from scene_geo_loc.localization.pose_regression.regressor import Description, Regression, Regressor
 from scene_geo_loc.localization.query import CameraImage
+from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.uncertainty.covariance import move_covariance
 from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.mapping.map_info import REGRESSOR
-from scene_geo_loc.networks.architecture.pose_network import AnchorHead, averages
+from scene_geo_loc.networks.architecture.pose_network import AnchorHead, LayerHead, PoseHead, averages
 from scene_geo_loc.training.common.callbacks import NoCallback
 from scene_geo_loc.training.pose_regression.calibration import calibrate, largest_std
 from scene_geo_loc.training.pose_regression.losses import PoseLoss, Targets, matrices
@@ -133,7 +134,7 @@ def test_a_camera_on_a_base_and_a_rig_give_the_pose_of_the_base(wall_map: Path) 
     np.testing.assert_allclose(estimate.covariance, move_covariance(alone.covariance, lever), atol=1e-12)
 
 
-@pytest.mark.parametrize("system", [PoseSystem.BAYESIAN, PoseSystem.PLANAR])
+@pytest.mark.parametrize("system", [PoseSystem.BAYESIAN, PoseSystem.PLANAR, PoseSystem.POSENET_LSTM])
 def test_each_system_learns_the_place(system: PoseSystem, tmp_path: Path) -> None:
     result = train(tmp_path / "map", system, quick(epochs=2))
     assert result["position_m"] < 1.0
@@ -142,6 +143,87 @@ def test_each_system_learns_the_place(system: PoseSystem, tmp_path: Path) -> Non
     assert localizer.regressor.description.system == system.value
     regression = localizer.regress(CameraImage(frame_at(400).image, CAMERA))
     assert np.linalg.eigvalsh(regression.covariance[:3, :3])[-1] > 0
+
+
+def test_a_regressor_with_depth_refuses_images_without(tmp_path: Path) -> None:
+    system, protocol = PoseSystem.POSENET_RGBD, quick(epochs=2, crops=2)
+    with pytest.raises(SceneGeoLocError, match="no image has depth"):
+        train(tmp_path / "none", system, protocol)
+    result = train(tmp_path / "map", system, protocol, traversal=WallTraversal(depth_m=5.0))
+    assert result["position_m"] < 1.0
+    localizer = opened(tmp_path / "map")
+    assert localizer.localize(frame_at(400)).kind is RejectionKind.NO_DEPTH_IMAGE
+    estimate = localizer.localize(frame_at(400, depth_m=5.0))
+    assert estimate.unverified is not None
+    assert position_error_m(estimate.unverified.T_map_base, pose_of(400)) < 1.0
+
+
+def test_a_clip_is_read_from_the_images_before_or_begins_with_the_present_one(tmp_path: Path) -> None:
+    with pytest.raises(SceneGeoLocError, match="anchors"):
+        train(tmp_path / "map", PoseSystem.VIDLOC, quick(head="layers"))
+    with pytest.raises(SceneGeoLocError, match="encoder"):
+        train(tmp_path / "map", PoseSystem.VIDLOC, quick(trains_encoder=True))
+    result = train(tmp_path / "map", PoseSystem.VIDLOC, quick(epochs=3, clip=3))
+    assert result["position_m"] < 1.5
+    localizer = opened(tmp_path / "map")
+    session = Session(localizer)
+    answers = [
+        session.localize(pixel * 10**7, frame_at(pixel), pose_of(pixel)).estimate
+        for pixel in range(100, 800, 110)  # 2.2 m apart
+    ]
+    alone = localizer.localize(frame_at(760))
+    regressor, last = localizer.regressor, answers[-1]
+    features = [answer.cameras[0].votes.features for answer in answers[-3:]]
+    T = regressor.regress(np.stack(features)).T_map_camera
+    np.testing.assert_allclose(last.unverified.T_map_base, T, atol=1e-5)
+    repeated = regressor.regress(np.stack(features[-1:] * 3)).T_map_camera
+    np.testing.assert_allclose(alone.unverified.T_map_base, repeated, atol=1e-5)
+    assert np.abs(T - repeated).max() > 1e-4
+
+
+@pytest.mark.parametrize(("context", "clip"), [("none", 1), ("spatial", 1), ("clip", 3)])
+@pytest.mark.parametrize("kind", [LayerHead, AnchorHead])
+def test_the_head_gives_the_same_poses_in_numpy(context: str, clip: int, kind: type[PoseHead]) -> None:
+    torch.manual_seed(0)
+    head = kind(12, 10, 6, 7, 0.1, context).eval()
+    torch.nn.init.normal_(head.hidden.weight, std=2.0)
+    if kind is AnchorHead:
+        torch.nn.init.zeros_(head.output.bias)
+    description = Description(
+        system="x",
+        encoder="tiny",
+        input_width=64,
+        input_height=48,
+        is_planar=False,
+        is_bayesian=False,
+        has_variance=False,
+        dropout=0.1,
+        samples=4,
+        head="layers" if kind is LayerHead else "anchors",
+        context=context,
+        clip=clip,
+        centre=(0.0, 0.0, 0.0),
+        scale_m=1.0,
+        level_rotation=np.eye(3).tolist(),
+    )
+    tensors = {name: value.detach().numpy() for name, value in head.state_dict().items()}
+    regressor = Regressor(description, b"", {**tensors, "mean": np.zeros(12, np.float32)})
+    features = torch.randn(1, clip, 12)
+    with torch.no_grad():
+        outputs = head(features if clip > 1 else features[:, 0])
+    pose = regressor.pose(features[0].numpy())
+    np.testing.assert_allclose(pose[:3, 3], outputs[0, :3].numpy(), atol=1e-5)
+    np.testing.assert_allclose(pose[:3, :3], matrices(unit(outputs))[0].numpy(), atol=1e-5)
+
+
+def test_a_mixture_is_densest_at_the_pose_of_its_component() -> None:
+    loss, truth = PoseLoss(1.0, 1.0, 1.0), targets([1.0, 0.0, 0.0], torch.zeros(1, 1, 3) + 1)
+    poses = torch.tensor([[1.0, 0, 0, 0, 0, 0, -1.0], [5.0, 0, 0, 0, 0, 0, 1.0]])
+
+    def density(first: float) -> float:
+        return loss.mixture(torch.log(torch.tensor([[first, 1 - first]])), poses, truth).item()
+
+    assert density(0.9) < density(0.5) < density(0.1)
 
 
 def test_layers_as_in_the_papers_learn_the_place_more_coarsely(tmp_path: Path) -> None:

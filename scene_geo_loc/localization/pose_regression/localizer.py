@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -38,9 +38,10 @@ from scene_geo_loc.localization.estimate import (
     UnverifiedPose,
 )
 from scene_geo_loc.localization.pose_localizer import PoseLocalizer
+from scene_geo_loc.localization.pose_regression.depth_picture import depth_picture
 from scene_geo_loc.localization.pose_regression.regressor import Regression, Regressor
 from scene_geo_loc.localization.query import CameraImage, Query, Stopwatch, camera_images
-from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, no_images
+from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, KeyframeVotes, no_images
 from scene_geo_loc.localization.uncertainty.covariance import move_covariance
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.mapping.map_info import POSE_REGRESSION, REGRESSOR
@@ -69,6 +70,7 @@ class _Answer:
     regression: Regression | None = None
     covariance: NDArray[np.float64] | None = None
     rejection: Rejection | None = None
+    features: NDArray[np.float32] | None = None
 
     @property
     def std_m(self) -> float:
@@ -158,11 +160,20 @@ class PoseRegressor(PoseLocalizer):
         images = camera_images(query)
         stopwatch = Stopwatch()
         answers = []
+        reads_clip = self.regressor.description.clip > 1 and len(images) == 1
         for image in images:
             with stopwatch.step("regress"):
-                answers.append(self._answer(image, prior))
+                before = [] if not reads_clip else [image.votes.features for image in earlier()]
+                clip = [features for features in before if features is not None]
+                answers.append(self._answer(image, prior, clip))
         cameras = [
-            CameraEstimate(image.T_base_camera, rejection=answer.rejection)
+            CameraEstimate(
+                image.T_base_camera,
+                rejection=answer.rejection,
+                votes=KeyframeVotes.of_features(answer.features)
+                if reads_clip and answer.features is not None
+                else None,
+            )
             for image, answer in zip(images, answers, strict=True)
         ]
         # Of those that are accepted, else of all: the camera that is most certain.
@@ -193,21 +204,36 @@ class PoseRegressor(PoseLocalizer):
         Raises SceneGeoLocError where the image has another size than its camera.
         """
         (image,) = camera_images(image)
-        read = self._read(image)
-        return None if isinstance(read, Rejection) else self._regress(read)
+        features = self._features(image)
+        return None if isinstance(features, Rejection) else self.regressor.regress(features)
 
-    def _regress(self, pixels: NDArray[np.uint8]) -> Regression:
-        return self.regressor.regress(self._backend.run(pixels)[FEATURES].ravel())
+    def _features(self, image: CameraImage) -> NDArray[np.float32] | Rejection:
+        """Returns the features (F,) of an image, and of its depth where the regressor takes that."""
+        read = self._read(image.image, image.camera, cv2.INTER_AREA)
+        if isinstance(read, Rejection):
+            return read
+        features = self._backend.run(read)[FEATURES].ravel()
+        scale_m = self.regressor.description.depth_scale_m
+        if scale_m is None:
+            return features
+        if image.depth is None:
+            return Rejection(RejectionKind.NO_DEPTH_IMAGE)
+        picture = self._read(depth_picture(image.depth, scale_m), image.camera, cv2.INTER_NEAREST)
+        assert not isinstance(picture, Rejection)
+        return np.concatenate([features, self._backend.run(picture)[FEATURES].ravel()])
 
-    def _answer(self, image: CameraImage, prior: PosePrior | None) -> _Answer:
+    def _answer(
+        self, image: CameraImage, prior: PosePrior | None, clip: Sequence[NDArray[np.float32]]
+    ) -> _Answer:
+        """Returns the answer to an image after the features of a clip."""
         if not has_contrast(image.image):
             return _Answer(rejection=Rejection(RejectionKind.NO_CONTRAST))
-        read = self._read(image)
-        if isinstance(read, Rejection):
-            return _Answer(rejection=read)
-        regression = self._regress(read)
+        features = self._features(image)
+        if isinstance(features, Rejection):
+            return _Answer(rejection=features)
+        regression = self.regressor.regress(np.stack([*clip, features]))
         covariance = self._calibrated(regression.covariance)
-        return _Answer(regression, covariance, self._judge(regression, covariance, image, prior))
+        return _Answer(regression, covariance, self._judge(regression, covariance, image, prior), features)
 
     def _calibrated(self, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
         calibration = self.regressor.description.calibration
@@ -244,10 +270,12 @@ class PoseRegressor(PoseLocalizer):
                 return Rejection(RejectionKind.OFF_PRIOR, off_m, prior.radius_m)
         return None
 
-    def _read(self, image: CameraImage) -> NDArray[np.uint8] | Rejection:
-        """Returns the network's input for an image, as its camera of the training would see it."""
-        resized = np.asarray(cv2.resize(image.image, self._size, interpolation=cv2.INTER_AREA), np.uint8)
-        places, seen = self._pixels(image.camera)
+    def _read(
+        self, image: NDArray[np.uint8], camera: Camera, interpolation: int
+    ) -> NDArray[np.uint8] | Rejection:
+        """Returns the network's input for an image, as a camera of the training would see it."""
+        resized = np.asarray(cv2.resize(image, self._size, interpolation=interpolation), np.uint8)
+        places, seen = self._pixels(camera)
         if seen < MIN_SEEN:
             return Rejection(RejectionKind.FIELD_OF_VIEW, seen, MIN_SEEN)
         if places is None:

@@ -20,7 +20,7 @@ One safetensors file holds it, as a robot runs it:
 |---|---|
 | metadata `scene_geo_loc_regressor` | JSON: `Description` |
 | tensor `forward_pass.onnx` | image (1, H, W, 3) uint8 RGB to `features` (1, F), as ONNX, uint8 |
-| tensors `projection.*`, `hidden.*`, `output.*` | the head's layers, float16 or float32 |
+| tensors `projection.*`, `context.*`, `hidden.*`, `output.*` | the head's layers, float16 or float32 |
 
 The head is evaluated in NumPy, several times with units of its layers left out at random (Gal and Ghahramani,
 "Dropout as a Bayesian approximation", ICML 2016; for poses Kendall and Cipolla, ICRA 2016).  The masks are
@@ -50,6 +50,7 @@ from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.geometry.lie import difference
 from scene_geo_loc.geometry.pose import Pose, make_pose
 from scene_geo_loc.geometry.rotation import matrix_of_quaternion, matrix_of_vector
+from scene_geo_loc.localization.pose_regression.recurrent import clip_context, spatial_context
 from scene_geo_loc.networks.forward_pass import FEATURES, IMAGE, check_graph
 
 FORMAT = FileFormat("scene_geo_loc pose regressor", 1, again="train it again", error=CheckpointError)
@@ -108,6 +109,11 @@ class Description(BaseModel):
         samples: number of samples.
         head: "layers", two fully connected ones; or "anchors", whose poses are averaged, weighted by the
             softmax of how much the image looks like each of them.
+        context: recurrent layers that read the components of the features: none, "spatial" (the components
+            of an image as a grid) or "clip" (those of the last images).
+        clip: number of images that it takes; 1 without such layers.
+        depth_scale_m: depth that is half as bright as the nearest in the picture of the depth, the second
+            stream; None where the regressor takes no depth.
         centre: of the positions in the map, metres.
         scale_m: of the positions: an output of 1 is as many metres.
         level_rotation: (3, 3) rotation of a planar pose of heading 0; its columns are the camera's axes.
@@ -129,6 +135,9 @@ class Description(BaseModel):
     dropout: float = Field(ge=0, lt=1)
     samples: int = Field(ge=2, le=1000)
     head: Literal["layers", "anchors"] = "layers"
+    context: Literal["none", "spatial", "clip"] = "none"
+    clip: int = Field(default=1, ge=1, le=20)
+    depth_scale_m: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     centre: tuple[float, float, float]
     scale_m: float = Field(gt=0, allow_inf_nan=False)
     level_rotation: list[list[float]]
@@ -183,12 +192,13 @@ class Regressor:
             if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
                 raise ValueError(f"layer {name} has values that are not finite")
         widths = [self._weights[f"{name}.weight"].shape for name in LAYERS]
-        if widths[1][1] != widths[0][0] or widths[2] != (description.outputs, widths[1][0]):
+        embedded = self._embedded(np.zeros((1, description.clip, widths[0][0]), np.float32)).shape[1]
+        if widths[1][1] != embedded or widths[2] != (description.outputs, widths[1][0]):
             raise ValueError(f"the head's layers have the shapes {widths}")
 
     @property
     def size(self) -> int:
-        """Number of features."""
+        """Number of features of an image."""
         return int(self._weights["projection.weight"].shape[1])
 
     @cached_property
@@ -203,30 +213,39 @@ class Regressor:
         return first, second
 
     def regress(self, features: NDArray[np.float32]) -> Regression:
-        """Returns the pose of the features (F,) of an image."""
-        projected = self._projected(features)
+        """Returns the pose of an image of features (F,), or of the last one of a clip (T, F).
+
+        A clip that is shorter than the regressor's begins with its first image several times.
+        """
+        clip = self._clip(features)
+        projected = self._projected(clip)
         first, second = self._masks
-        samples = self._head(projected * first, second)
+        samples = self._head(projected * first[:, None], second)
         poses = self._poses(samples)
+        hidden = self._hidden(projected[None], 1.0)
         mean = self._mean(poses) if self.description.is_bayesian else None
-        pose = self.pose(features) if mean is None else mean
+        pose = self._poses(self._outputs(hidden))[0] if mean is None else mean
         apart = difference(pose, poses)
         covariance = apart.T @ apart / len(apart)
         if self.description.head == "anchors":
-            covariance += self._spread(features, pose)
+            covariance += self._spread(hidden[0], pose)
         if self.description.has_variance:
             # Squares of the expected errors, shared by three axes.
             position, rotation = np.exp(2 * np.clip(samples[:, -2:], -10, 10)).mean(axis=0) / 3
             covariance += np.diag([position * self.description.scale_m**2] * 3 + [rotation] * 3)
-        return Regression(pose, covariance, self._novelty(features, projected))
+        return Regression(pose, covariance, self._novelty(clip[-1], projected[-1]))
 
     def pose(self, features: NDArray[np.float32]) -> Pose:
-        """Returns the pose of features (F,) with all units, without anything else of `regress`."""
-        return np.asarray(self._poses(self._head(self._projected(features)[None], 1.0))[0])
+        """Returns the pose of features as of `regress` with all units, without anything else of it."""
+        return np.asarray(self._poses(self._head(self._projected(self._clip(features))[None], 1.0))[0])
 
-    def _spread(self, features: NDArray[np.float32], pose: Pose) -> NDArray[np.float64]:
-        """Returns the covariance (6, 6) of the anchors' poses about a pose, by their weights."""
-        weights = self._hidden(self._projected(features)[None], 1.0)[0]
+    def _clip(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns the features (T, F) of a clip of the regressor's length."""
+        clip = np.atleast_2d(features)[-self.description.clip :]
+        return np.concatenate([clip[:1].repeat(self.description.clip - len(clip), axis=0), clip])
+
+    def _spread(self, weights: NDArray[np.float32], pose: Pose) -> NDArray[np.float64]:
+        """Returns the covariance (6, 6) of the anchors' poses about a pose, by their weights (K,)."""
         counted = weights > LEAST_WEIGHT
         apart = difference(pose, self._anchors[counted])
         return np.asarray((weights[counted, None] * apart).T @ apart, np.float64)
@@ -238,13 +257,17 @@ class Regressor:
         return self._poses(np.asarray(w["output.weight"].T + w["output.bias"], np.float64))
 
     def _projected(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns the components (T, D) of features (T, F)."""
         w = self._weights
-        return np.asarray(w["projection.weight"] @ features + w["projection.bias"], np.float32)
+        return np.asarray(features @ w["projection.weight"].T + w["projection.bias"], np.float32)
 
     def _head(self, projected: NDArray[np.float32], kept: NDArray[np.float32] | float) -> NDArray[np.float64]:
-        """Returns the outputs (N, O) of projected features (N, D) and the factors of the hidden units."""
+        """Returns the outputs (N, O) of components (N, T, D) and the factors of the hidden units."""
+        return self._outputs(self._hidden(projected, kept))
+
+    def _outputs(self, hidden: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Returns the outputs (N, O) of the hidden units (N, H)."""
         w = self._weights
-        hidden = self._hidden(projected, kept)
         outputs = np.asarray(hidden @ w["output.weight"].T + w["output.bias"], np.float64)
         if self.description.head == "anchors" and not self.description.is_planar:
             # q and -q are the same rotation: each anchor's gets the sign of the largest weight's.
@@ -257,16 +280,27 @@ class Regressor:
         self, projected: NDArray[np.float32], kept: NDArray[np.float32] | float
     ) -> NDArray[np.float32]:
         """Returns the hidden units (N, H), of anchors the weights, whose sum is 1."""
-        w = self._weights
+        w, embedded = self._weights, self._embedded(projected)
         if self.description.head == "layers":
-            hidden = np.maximum(projected @ w["hidden.weight"].T + w["hidden.bias"], 0) * kept
+            hidden = np.maximum(embedded @ w["hidden.weight"].T + w["hidden.bias"], 0) * kept
             return np.asarray(hidden, np.float32)
-        lengths = np.linalg.norm(projected, axis=1, keepdims=True)
-        logits = projected / np.maximum(lengths, 1e-12) @ w["hidden.weight"].T + w["hidden.bias"]
+        lengths = np.linalg.norm(embedded, axis=1, keepdims=True)
+        logits = embedded / np.maximum(lengths, 1e-12) @ w["hidden.weight"].T + w["hidden.bias"]
         logits = np.where(np.asarray(kept) > 0, logits, -np.inf)
         largest = logits.max(axis=1, keepdims=True)
         weights = np.exp(logits - np.where(np.isfinite(largest), largest, 0.0))
         return np.asarray(weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-30), np.float32)
+
+    def _embedded(self, projected: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns what the hidden layer sees (N, E) of components (N, T, D)."""
+        last = projected[:, -1]
+        if self.description.context == "none":
+            return last
+        is_spatial = self.description.context == "spatial"
+        context = (
+            spatial_context(self._weights, last) if is_spatial else clip_context(self._weights, projected)
+        )
+        return context if self.description.head == "layers" else np.concatenate([last, context], axis=1)
 
     def _novelty(self, features: NDArray[np.float32], projected: NDArray[np.float32]) -> float:
         # The rows of the projection are principal axes, scaled.

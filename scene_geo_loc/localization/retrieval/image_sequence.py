@@ -51,10 +51,18 @@ class KeyframeVotes:
     Attributes:
         keyframes: (V,) their rows in the map.
         votes: (V,) how much more they look like the image than others do.
+        features: (F,) of the image, of a localizer that reads clips of images and has no keyframes to vote
+            for; None of others.
     """
 
     keyframes: NDArray[np.int64]
     votes: NDArray[np.float64]
+    features: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of_features(cls, features: NDArray[np.float32]) -> KeyframeVotes:
+        """Returns the features of an image without votes."""
+        return cls(np.zeros(0, np.int64), np.zeros(0), features)
 
     @classmethod
     def of(cls, keyframes: NDArray[np.int64], scores: NDArray[np.float64]) -> KeyframeVotes:

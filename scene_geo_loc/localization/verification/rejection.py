@@ -45,6 +45,7 @@ class RejectionKind(str, Enum):
     NOT_CALIBRATED = "not_calibrated"
     NO_INLIER_LIMIT = "no_inlier_limit"
     FIELD_OF_VIEW = "field_of_view"
+    NO_DEPTH_IMAGE = "no_depth_image"
     UNLIKE_TRAINING = "unlike_training"
     UNCERTAIN_POSITION = "uncertain_position"
     OFF_TRAINING = "off_training"
@@ -87,6 +88,8 @@ _SENTENCES = {
     "train with more images, with a larger head, or several maps of parts of the place.",
     RejectionKind.FIELD_OF_VIEW: "The camera sees {percent} < {limit_percent} of what the cameras of the "
     "training saw.",
+    RejectionKind.NO_DEPTH_IMAGE: "The image has no depth, and this map was trained with depth: "
+    "give that of the camera, or train a map without it.",
     RejectionKind.UNLIKE_TRAINING: "Novelty of the image {value:.2f} > {limit:.2f}: its place or its light "
     "was not in the training.",
     RejectionKind.UNCERTAIN_POSITION: "Standard deviation of the position {value:.2f} m > {limit:.2f} m.",

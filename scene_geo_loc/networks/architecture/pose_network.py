@@ -25,6 +25,10 @@ from scene_geo_loc.networks.forward_pass import FEATURES
 
 SPATIAL_OUTPUTS = 7
 """Numbers of a pose: x, y, z and a quaternion x, y, z, w."""
+GRID_ROWS = 16
+"""Rows of the grid that a spatial LSTM reads."""
+SPATIAL_UNITS, CLIP_UNITS = 64, 128
+"""Units of each direction of the recurrent layers."""
 LEFT_OUT = -1e4
 """Logit of an anchor that is left out."""
 GRID = (4, 6)
@@ -74,29 +78,100 @@ class PoseFeatures(nn.Module):
         return with_half_weights(graph)
 
 
+class SpatialLstm(nn.Module):
+    """Reads the components of an image as a grid, in four directions (Walch et al., ICCV 2017, section 3.3).
+
+    Attributes:
+        size: number of outputs.
+    """
+
+    size = 4 * SPATIAL_UNITS
+
+    def __init__(self, components: int) -> None:
+        super().__init__()
+        self._columns = -(-components // GRID_ROWS)
+        self.down = nn.LSTM(self._columns, SPATIAL_UNITS, batch_first=True, bidirectional=True)
+        self.across = nn.LSTM(GRID_ROWS, SPATIAL_UNITS, batch_first=True, bidirectional=True)
+
+    def forward(self, components: Tensor) -> Tensor:
+        """Returns the context (B, `size`) of components (B, D)."""
+        padded = nn.functional.pad(components, (0, GRID_ROWS * self._columns - components.shape[1]))
+        grid = padded.view(-1, GRID_ROWS, self._columns)
+        _, (down, _) = self.down(grid)
+        _, (across, _) = self.across(grid.transpose(1, 2))
+        return torch.cat([*down, *across], dim=1)
+
+
+class ClipLstm(nn.Module):
+    """Reads the images of a clip in both directions (VidLoc: Clark et al., CVPR 2017, section 3.2).
+
+    Attributes:
+        size: number of outputs.
+    """
+
+    size = 2 * CLIP_UNITS
+
+    def __init__(self, components: int) -> None:
+        super().__init__()
+        self.images = nn.LSTM(components, CLIP_UNITS, batch_first=True, bidirectional=True)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Returns the context (B, `size`) of the last image of clips (B, T, D)."""
+        return self.images(clips)[0][:, -1]
+
+
+CONTEXTS: dict[str, type[SpatialLstm] | type[ClipLstm]] = {"spatial": SpatialLstm, "clip": ClipLstm}
+"""Recurrent layers by name."""
+
+
 class PoseHead(nn.Module):
     """Base of the heads: from the features of an image to the numbers of its pose.
 
+    Args:
+        features, components, units, outputs: sizes of the layers.
+        dropout: probability that a unit is left out.
+        context: name of the recurrent layers, one of `CONTEXTS`, or "none".
+
     Attributes:
         projection: takes the features to their principal components; not trained.
+        context: recurrent layers that read the components, or None.
         hidden, output: the trained layers.
     """
 
-    def __init__(self, features: int, components: int, units: int, outputs: int, dropout: float) -> None:
+    keeps_components = False
+    """Whether the components go on beside what recurrent layers make of them."""
+
+    def __init__(
+        self, features: int, components: int, units: int, outputs: int, dropout: float, context: str = "none"
+    ) -> None:
         super().__init__()
         self.projection = nn.Linear(features, components).requires_grad_(False)
-        self.hidden = nn.Linear(components, units)
+        self.context = CONTEXTS[context](components) if context != "none" else None
+        size = components if self.context is None else self.context.size
+        if self.context is not None and self.keeps_components:
+            size += components
+        self.hidden = nn.Linear(size, units)
         self.output = nn.Linear(units, outputs)
         self.dropout = nn.Dropout(dropout)
+
+    def embedded(self, features: Tensor) -> Tensor:
+        """Returns what the hidden layer sees (B, E) of features (B, F), or (B, T, F) of clips."""
+        components = self.dropout(self.projection(features))
+        if self.context is None:
+            return components
+        context = self.context(components)
+        if not self.keeps_components:
+            return context
+        last = components[:, -1] if components.dim() == 3 else components
+        return torch.cat([last, context], dim=1)
 
 
 class LayerHead(PoseHead):
     """Dropout and a fully connected layer, twice (slides: dropout, 256, 3)."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """Returns the outputs (B, O) of features (B, F)."""
-        hidden = self.hidden(self.dropout(self.projection(features)))
-        return self.output(self.dropout(torch.relu(hidden)))
+        """Returns the outputs (B, O) of features (B, F), or (B, T, F) of clips."""
+        return self.output(self.dropout(torch.relu(self.hidden(self.embedded(features)))))
 
 
 class AnchorHead(PoseHead):
@@ -107,14 +182,19 @@ class AnchorHead(PoseHead):
     leaves out components of the features, and anchors.
     """
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Returns the outputs (B, O) of features (B, F)."""
-        projected = nn.functional.normalize(self.dropout(self.projection(features)), dim=1)
-        logits = self.hidden(projected)
+    keeps_components = True
+
+    def log_weights(self, features: Tensor) -> Tensor:
+        """Returns the logarithms (B, K) of the anchors' weights; features as of `forward`."""
+        logits = self.hidden(nn.functional.normalize(self.embedded(features), dim=1))
         if self.training:
             is_left_out = torch.rand_like(logits) < self.dropout.p
             logits = logits.masked_fill(is_left_out, LEFT_OUT)
-        weights = torch.softmax(logits, dim=1)
+        return torch.log_softmax(logits, dim=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Returns the outputs (B, O) of features (B, F), or (B, T, F) of clips."""
+        weights = self.log_weights(features).exp()
         outputs = self.output(weights)
         if self.output.out_features < SPATIAL_OUTPUTS:
             return outputs

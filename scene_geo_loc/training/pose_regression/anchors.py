@@ -49,9 +49,12 @@ def set_anchors(
     positions = place.positions(description.is_planar)[place.training] / description.scale_m
     rotations = place.rotations(description.is_planar)[place.training]
     chosen = spread_poses(place.images.T_map_camera[place.training], place.scale_m, head.hidden.out_features)
+    head.eval()
+    tested = torch.from_numpy(rows[:, :TESTED_COPIES].reshape(-1, rows.shape[2]))
     with torch.no_grad():
-        projected = head.projection(torch.from_numpy(rows[:, :TESTED_COPIES].reshape(-1, rows.shape[2])))
-        unit = torch.nn.functional.normalize(projected, dim=1).view(len(rows), -1, projected.shape[1])
+        # A clip begins with a single image.
+        embedded = head.embedded(tested[:, None] if description.clip > 1 else tested)
+        unit = torch.nn.functional.normalize(embedded, dim=1).view(len(rows), -1, embedded.shape[1])
         anchors = unit[torch.from_numpy(chosen), 0]
         known = torch.from_numpy(positions)
         sharpness, error = _sharpness(unit, anchors, known, chosen)

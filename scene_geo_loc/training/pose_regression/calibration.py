@@ -29,8 +29,8 @@ RIGHT_SHARE = 0.95
 """Share of the accepted images whose position must be right."""
 LEAST_ACCEPTED = 10
 """An uncertainty limit that fewer images of the validation are below of is not used."""
-NOVELTY_QUANTILE, NOVELTY_MARGIN = 0.99, 1.1
-"""The largest accepted novelty is this quantile of the validation's, times a margin."""
+NOVELTY_QUANTILE, NOVELTY_MARGIN = 0.99, 0.25
+"""The largest accepted novelty is this quantile of the validation's, and this share of what is left to 1."""
 _SCALES = np.geomspace(0.1, 30.0, 40)
 _FLOORS = np.geomspace(0.02, 3.0, 40)
 """Scales, and floors as multiples of the median error, that are tried."""
@@ -54,6 +54,7 @@ def calibrate(
     rotation = fit_scale_and_floor(errors[:, 3:], covariances[:, 3:, 3:])
     stds = np.sqrt(np.linalg.eigvalsh(covariances[:, :3, :3])[:, -1] * position[0] ** 2 + position[1] ** 2)
     novelty = np.array([regression.novelty for regression in regressions])
+    largest = float(np.quantile(novelty, NOVELTY_QUANTILE))
     return Calibration(
         images=len(errors),
         position_scale=position[0],
@@ -62,7 +63,7 @@ def calibrate(
         rotation_floor_deg=float(np.degrees(rotation[1])),
         accepted_error_m=accepted_error_m,
         max_std_m=largest_std(stds, np.linalg.norm(errors[:, :3], axis=1), accepted_error_m),
-        max_novelty=float(min(1.0, NOVELTY_MARGIN * np.quantile(novelty, NOVELTY_QUANTILE))),
+        max_novelty=largest + NOVELTY_MARGIN * (1.0 - largest),
         max_distance_m=_LARGEST_DISTANCE * accepted_error_m,
     )
 

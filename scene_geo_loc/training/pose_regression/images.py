@@ -159,6 +159,39 @@ class PlaceImages:
             )
         return points, pixels
 
+    def depth_scale_m(self) -> float:
+        """Returns the median depth of the images to train with.
+
+        Raises SceneGeoLocError if no image has depth.
+        """
+        parts = [np.asarray(self.images.depth[i][::8, ::8], np.float32) for i in self.training]
+        known = np.stack(parts)
+        known = known[np.isfinite(known) & (known > 0)]
+        if not len(known):
+            raise SceneGeoLocError(
+                f"{self.images.made_of}: no image has depth, which the second stream needs: name a source "
+                "with depth or lidar, or another system."
+            )
+        return float(np.median(known))
+
+    def clips(
+        self, among: NDArray[np.intp], last: NDArray[np.intp], strides: NDArray[np.intp], length: int
+    ) -> NDArray[np.intp]:
+        """Returns the numbers (B, `length`) of the images of clips.
+
+        A clip that would begin before its traversal has the first image of that several times.
+
+        Args:
+            among: numbers of images in order, such as those to train with.
+            last: (B,) places in it of the last images.
+            strides: (B,) steps in it from one image of a clip to the next.
+            length: of a clip.
+        """
+        sources = self.images.sources[among]
+        first = np.array([np.flatnonzero(sources == source)[0] for source in sources[last]])
+        back = np.arange(length - 1, -1, -1)
+        return np.asarray(among[np.maximum(last[:, None] - strides[:, None] * back, first[:, None])])
+
     def copies(self, i: int, count: int, seed: int) -> NDArray[np.uint8]:
         """Returns copies (count, H, W, 3) of an image: the first as it is, the others in another light.
 

@@ -84,6 +84,23 @@ class PoseLoss(nn.Module):
         of_position = position_m / self._scale_m * torch.exp(-log_x) + log_x
         return (of_position + angle * torch.exp(-log_q) + log_q).mean()
 
+    def mixture(self, log_weights: Tensor, poses: Tensor, targets: Targets) -> Tensor:
+        """Returns the negative log density of a mixture of Laplace densities at the true poses.
+
+        Args:
+            log_weights: (B, K) logarithms of the weights.
+            poses: (K, O) outputs of the components.
+            targets: the true poses.
+        """
+        size = targets.position.shape[1]
+        position_m = torch.cdist(targets.position, poses[:, :size] * self._scale_m)
+        unit = nn.functional.normalize(poses[:, size : size + targets.rotation.shape[1]], dim=1)
+        cosines = targets.rotation @ unit.T
+        turn = torch.sqrt(2 - 2 * (cosines.abs() if size == 3 else cosines).clamp(max=1 - 1e-7))
+        s_x, s_q = self.log_variances
+        log_densities = -position_m * torch.exp(-s_x) - turn * torch.exp(-s_q) - size * (s_x + s_q)
+        return -torch.logsumexp(log_weights + log_densities, dim=1).mean()
+
     def _reprojection(self, position: Tensor, unit: Tensor, targets: Targets) -> Tensor:
         assert targets.points is not None
         assert targets.pixels is not None

@@ -31,6 +31,7 @@ from torch import nn
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.localization.pose_regression.depth_picture import depth_picture
 from scene_geo_loc.localization.pose_regression.regressor import Description, Regressor
 from scene_geo_loc.mapping.map_info import KIND, POSE_REGRESSION, REGRESSOR, check_replaceable_map
 from scene_geo_loc.networks.architecture.devices import choose_device
@@ -50,7 +51,7 @@ from scene_geo_loc.training.common.run_folder import RunFolder
 from scene_geo_loc.training.pose_regression.anchors import set_anchors
 from scene_geo_loc.training.pose_regression.calibration import calibrate, calibration_text
 from scene_geo_loc.training.pose_regression.images import PlaceImages, WithoutDepth
-from scene_geo_loc.training.pose_regression.systems import PoseProtocol, PoseSystem
+from scene_geo_loc.training.pose_regression.systems import PoseProtocol, PoseSystem, Weighting
 from scene_geo_loc.training.pose_regression.trainer import PoseBatches, PoseTrainer
 from scene_geo_loc.traversals.frame import Traversal
 
@@ -121,14 +122,15 @@ def train_pose(
     first = next(traversal.frames(), None)
     if first is None:
         raise SceneGeoLocError(f"{traversal.name} has no images: name another source.")
+    _check_protocol(system, protocol)
     encoder = make_encoder(protocol)
     size = input_size_of(first.camera, protocol, encoder)
     packs = out.with_name(f"{out.name}.packs")
-    taken = traversal if design.needs_points else WithoutDepth(traversal)
+    taken = traversal if design.needs_depth else WithoutDepth(traversal)
     callback = callback or NoCallback()
     with callback.packing("packing") as on_packing:
         images = pack_posed_images(
-            [taken], packs / ("depth" if design.needs_points else "images"), size, on_packing
+            [taken], packs / ("depth" if design.needs_depth else "images"), size, on_packing
         )
     place = PlaceImages(images, protocol.validation_every)
     config = {
@@ -139,7 +141,10 @@ def train_pose(
     run = RunFolder(out.with_name(f"{out.name}.run"), config)
     torch.manual_seed(protocol.seed)
     network = PoseFeatures(encoder, *size).eval()
-    rows, mean = compute_features(network.graph(), network.size, place, protocol, callback)
+    depth_scale_m = place.depth_scale_m() if design.has_depth else None
+    rows, mean = compute_features(network.graph(), network.size, place, protocol, callback, depth_scale_m)
+    count = rows.shape[2]
+    clip = protocol.clip if design.context == "clip" else 1
     components = min(protocol.components, len(place.training) - 1)
     x, y, z = map(float, place.centre)
     description = Description(
@@ -153,6 +158,9 @@ def train_pose(
         dropout=protocol.dropout,
         samples=protocol.samples,
         head=protocol.head,
+        context=design.context,
+        clip=clip,
+        depth_scale_m=depth_scale_m,
         centre=(x, y, z),
         scale_m=place.scale_m,
         level_rotation=place.level_rotation.tolist(),
@@ -160,11 +168,13 @@ def train_pose(
     )
     kind = LayerHead if protocol.head == "layers" else AnchorHead
     units = protocol.units if protocol.head == "layers" else min(protocol.units, len(place.training))
-    head = kind(network.size, components, units, description.outputs, protocol.dropout)
-    trained = rows[place.training].reshape(-1, network.size)
+    head = kind(count, components, units, description.outputs, protocol.dropout, design.context)
+    trained = rows[place.training].reshape(-1, count)
     fit_projection(head.projection, trained[evenly_spread(len(trained), FIT_IMAGES)], mean)
     if isinstance(head, AnchorHead):
         set_anchors(head, rows[place.training], place, description)
+    held_out = np.arange(len(place.validation))
+    validated = place.clips(place.validation, held_out, np.ones_like(held_out), clip)
     trainer = PoseTrainer(
         network,
         head,
@@ -173,10 +183,10 @@ def train_pose(
         design,
         protocol,
         place,
-        rows[place.validation, 0],
+        rows[validated, 0],
         choose_device(device),
     )
-    batches = PoseBatches(place, protocol, None if protocol.trains_encoder else rows)
+    batches = PoseBatches(place, protocol, None if protocol.trains_encoder else rows, clip)
     threads = torch.get_num_threads()
     # Layers as small as the head's are faster on one.
     torch.set_num_threads(threads if protocol.trains_encoder else 1)
@@ -184,10 +194,11 @@ def train_pose(
     torch.set_num_threads(threads)
     regressor = Regressor.read(run.best)
     accepted_m = protocol.accepted_error_m or min(LARGEST_ACCEPTED_M, ACCEPTED_SHARE * place.extent_m)
-    backend = started_backend(regressor.graph, images)
-    regressions = [
-        regressor.regress(backend.run(np.array(images.images[i]))[FEATURES].ravel()) for i in place.validation
-    ]
+    if protocol.trains_encoder:
+        backend = started_backend(regressor.graph, images)
+        for i in place.validation:
+            rows[i, 0] = backend.run(np.array(images.images[i]))[FEATURES].ravel()
+    regressions = [regressor.regress(rows[numbers, 0]) for numbers in validated]
     calibration = calibrate(regressions, images.T_map_camera[place.validation], accepted_m)
     regressor = regressor.with_calibration(calibration)
     settings = {"system": system.value, **protocol.model_dump(mode="json")}
@@ -221,6 +232,19 @@ def train_regressor_map(
     return medians, calibration_text(result["calibration"])
 
 
+def _check_protocol(system: PoseSystem, protocol: PoseProtocol) -> None:
+    """Raises SceneGeoLocError if a system cannot be trained by a protocol."""
+    design = system.design
+    if protocol.trains_encoder and (design.has_depth or design.context == "clip"):
+        raise SceneGeoLocError(
+            f"{system.value} is trained on fixed features: do not train the encoder, or name another system."
+        )
+    if design.weighting is Weighting.MIXTURE and protocol.head != "anchors":
+        raise SceneGeoLocError(
+            f"{system.value} is a mixture of anchors: choose the head 'anchors', or another system."
+        )
+
+
 def make_encoder(protocol: PoseProtocol) -> Encoder:
     """Returns the encoder of a protocol with its first weights.
 
@@ -248,10 +272,12 @@ def compute_features(
     place: PlaceImages,
     protocol: PoseProtocol,
     callback: RunCallback,
+    depth_scale_m: float | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Returns the features (N, copies, F) of all images, and their mean (F,) over those to train with.
 
-    Images of the validation have no changed copies, and images have none where the encoder is trained.
+    Images of the validation have no changed copies, and images have none where the encoder is trained.  With
+    a scale of the depth, the features of its picture follow those of the image.
 
     Args:
         graph: the encoder's forward pass as ONNX.
@@ -259,12 +285,14 @@ def compute_features(
         place: the images.
         protocol: its copies and its seed count.
         callback: receives the progress.
+        depth_scale_m: scale of the picture of the depth, the second stream; None: there is none.
 
     Raises SceneGeoLocError if the features are more than can be held.
     """
     copies = 1 if protocol.trains_encoder else protocol.crops
     count = len(place.images)
-    plan = Plan(len(place.training), len(place.validation), 0.0, 4 * count * copies * size)
+    row_size = size * (1 if depth_scale_m is None else 2)
+    plan = Plan(len(place.training), len(place.validation), 0.0, 4 * count * copies * row_size)
     if plan.feature_bytes > MOST_FEATURE_BYTES:
         raise SceneGeoLocError(
             f"The features of {count} images with {copies} copies take {plan.feature_bytes / 1e9:.1f} GB > "
@@ -272,14 +300,17 @@ def compute_features(
         )
     # What a robot runs, so that the head is trained on the features that it will see.
     backend = started_backend(graph, place.images)
-    rows = np.zeros((count, copies, size), np.float32)
+    rows = np.zeros((count, copies, row_size), np.float32)
     total, done = len(place.validation) + len(place.training) * copies, 0
 
     def compute(i: int, number: int) -> None:
         nonlocal done
         for copy, pixels in enumerate(place.copies(i, number, protocol.seed)):
-            rows[i, copy] = backend.run(pixels)[FEATURES].ravel()
+            rows[i, copy, :size] = backend.run(pixels)[FEATURES].ravel()
             done += 1
+        if depth_scale_m is not None:
+            picture = depth_picture(place.images.depth[i], depth_scale_m)
+            rows[i, :, size:] = backend.run(picture)[FEATURES].ravel()
 
     begin = time.monotonic()
     for i in place.training[:_TIMED_IMAGES]:

@@ -36,6 +36,8 @@ class Weighting(str, Enum):
     """By the errors that the network expects of each image (Kendall and Gal, NIPS 2017; Laplace)."""
     REPROJECTION = "reprojection"
     """As pixels between points of the scene seen from the two poses (CVPR 2017, equation 7)."""
+    MIXTURE = "mixture"
+    """Negative logarithm of the density of a mixture at the true pose (VidLoc, CVPR 2017, equation 6)."""
 
 
 class PoseSystem(str, Enum):
@@ -46,6 +48,9 @@ class PoseSystem(str, Enum):
     POSENET_REPROJECTION = "posenet_reprojection"
     BAYESIAN = "bayesian"
     PLANAR = "planar"
+    POSENET_LSTM = "posenet_lstm"
+    POSENET_RGBD = "posenet_rgbd"
+    VIDLOC = "vidloc"
 
     @property
     def design(self) -> Design:
@@ -64,6 +69,8 @@ class Design:
         then: weighting of the second half of the training, or None.
         is_planar: whether only x, y and heading are regressed.
         is_bayesian: whether the pose is the mean over samples with dropout.
+        context: recurrent layers, see `Description.context`.
+        has_depth: whether the depth of the image is a second stream of the network.
     """
 
     title: str
@@ -72,6 +79,13 @@ class Design:
     then: Weighting | None = None
     is_planar: bool = False
     is_bayesian: bool = False
+    context: Literal["none", "spatial", "clip"] = "none"
+    has_depth: bool = False
+
+    @property
+    def needs_depth(self) -> bool:
+        """True if images without depth cannot be trained on."""
+        return self.has_depth or self.needs_points
 
     @property
     def needs_points(self) -> bool:
@@ -103,6 +117,25 @@ _DESIGNS = {
     ),
     # 256 units and 3 outputs, as the slides on localization from geographic images have them.
     PoseSystem.PLANAR: Design("x, y, heading", "x, y and heading", Weighting.LEARNED, is_planar=True),
+    # Walch et al., "Image-based localization using LSTMs for structured feature correlation", ICCV 2017.
+    PoseSystem.POSENET_LSTM: Design(
+        "Spatial-LSTM PoseNet",
+        "as posenet_learned, with LSTMs that read the features in four directions",
+        Weighting.LEARNED,
+        context="spatial",
+    ),
+    # Li et al., "Indoor relocalization in challenging environments with dual-stream convolutional neural
+    # networks", IEEE T-ASE 2018.
+    PoseSystem.POSENET_RGBD: Design(
+        "Dual-stream RGB-D PoseNet",
+        "as posenet_learned, with the depth of the image as a second stream",
+        Weighting.LEARNED,
+        has_depth=True,
+    ),
+    # Clark et al., "VidLoc: a deep spatio-temporal model for 6-DoF video-clip relocalization", CVPR 2017.
+    PoseSystem.VIDLOC: Design(
+        "VidLoc", "a mixture of poses of the last images by an LSTM", Weighting.MIXTURE, context="clip"
+    ),
 }
 
 
@@ -135,6 +168,7 @@ class PoseProtocol(BaseModel):
     units: int = Field(
         default=512, ge=8, le=4096, description="units of the head's hidden layer, or most anchors"
     )
+    clip: int = Field(default=5, ge=2, le=20, description="images of a clip, of vidloc")
     dropout: float = Field(default=0.2, gt=0, lt=1, description="probability that a unit is left out")
     samples: int = Field(
         default=32, ge=2, le=500, description="samples with dropout that the uncertainty is measured from"

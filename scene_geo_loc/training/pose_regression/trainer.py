@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from scene_geo_loc.geometry.pose import position_error_m, rotation_error_deg
 from scene_geo_loc.localization.pose_regression.regressor import Description, Regressor
-from scene_geo_loc.networks.architecture.pose_network import PoseFeatures, PoseHead
+from scene_geo_loc.networks.architecture.pose_network import AnchorHead, PoseFeatures, PoseHead
 from scene_geo_loc.plots.training_curves import write_pose_curves
 from scene_geo_loc.training.common.callbacks import Record
 from scene_geo_loc.training.common.loop import Position, Step, Trainer
@@ -36,6 +36,8 @@ from scene_geo_loc.training.pose_regression.images import PlaceImages
 from scene_geo_loc.training.pose_regression.losses import PoseLoss, Targets
 from scene_geo_loc.training.pose_regression.systems import Design, PoseProtocol, Weighting
 
+LONGEST_STRIDE = 5
+"""Clips have every image up to every n-th, drawn at random: a robot spaces its images by the distance."""
 _WARM_UP = 20
 _DRAW_EVERY = 20
 """The curves are drawn after every n-th epoch, and after the last."""
@@ -44,7 +46,10 @@ _HALF = ("projection.weight", "hidden.weight")
 
 
 class PoseBatch(NamedTuple):
-    """Images to make a step on: their numbers, and their features (B, F), or pixels (B, H, W, 3) uint8."""
+    """Images to make a step on: their numbers, and their features or pixels.
+
+    The features are (B, F), or (B, T, F) of clips; the pixels are (B, H, W, 3) uint8.
+    """
 
     numbers: NDArray[np.intp]
     inputs: NDArray
@@ -57,12 +62,14 @@ class PoseBatches:
         place: the images.
         protocol: of the training.
         features: (N, copies, F) of the images' copies; None: their pixels are drawn.
+        clip: number of images of a clip.
     """
 
     def __init__(
-        self, place: PlaceImages, protocol: PoseProtocol, features: NDArray[np.float32] | None
+        self, place: PlaceImages, protocol: PoseProtocol, features: NDArray[np.float32] | None, clip: int = 1
     ) -> None:
         self._place, self._protocol, self._features = place, protocol, features
+        self._clip = clip
         self._copies = protocol.crops
 
     def __len__(self) -> int:
@@ -76,6 +83,11 @@ class PoseBatches:
         for batch in range(first, len(self)):
             chosen = drawn[batch * size : (batch + 1) * size]
             numbers, copies = self._place.training[chosen // self._copies], chosen % self._copies
+            if self._features is not None and self._clip > 1:
+                strides = rng.integers(1, LONGEST_STRIDE + 1, len(chosen))
+                clips = self._place.clips(self._place.training, chosen // self._copies, strides, self._clip)
+                yield PoseBatch(numbers, self._features[clips, copies[:, None]])
+                continue
             if self._features is not None:
                 yield PoseBatch(numbers, self._features[numbers, copies])
                 continue
@@ -98,7 +110,8 @@ class PoseTrainer(Trainer):
         design: of the system.
         protocol: settings of the training.
         place: the images.
-        validation: (M, F) features of the images to validate with; used where the encoder is not trained.
+        validation: (M, F) features of the images to validate with, or (M, T, F) of clips; used where the
+            encoder is not trained.
         device: to train on.
     """
 
@@ -162,7 +175,12 @@ class PoseTrainer(Trainer):
         numbers = torch.from_numpy(batch.numbers).to(self._device)
         points = None if self._points is None else tuple(part[numbers] for part in self._points)
         targets = Targets(self._positions[numbers], self._rotations[numbers], *(points or ()))
-        loss = self._loss(self._head(features), targets, weighting)
+        if weighting is Weighting.MIXTURE:
+            assert isinstance(self._head, AnchorHead)
+            log_weights = self._head.log_weights(features)
+            loss = self._loss.mixture(log_weights, self._head.output.weight.T, targets)
+        else:
+            loss = self._loss(self._head(features), targets, weighting)
         if torch.isfinite(loss):
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()

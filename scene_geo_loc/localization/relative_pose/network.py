@@ -22,7 +22,7 @@ the first.  Nothing in the network belongs to a place, so that the keyframes of 
 |---|---|---|
 | relative_pose.safetensors | metadata `scene_geo_loc_relative_pose` | JSON: `Description` |
 | | tensor `forward_pass.onnx` | image (1, H, W, 3) uint8 RGB to `features` (1, F), as ONNX, uint8 |
-| | tensors `projection.*`, `metric_*`, `pair_*`, `output.*` | the layers of the head, float16 or float32 |
+| | tensors `projection.*`, `metric.*`, `pair_*`, `output.*` | the layers of the head, float16 or float32 |
 | relative_keyframes.npy | | (N, D) float16, projected features of the keyframes |
 """
 
@@ -54,7 +54,7 @@ from scene_geo_loc.networks.forward_pass import FEATURES, IMAGE, check_graph
 FORMAT = FileFormat("scene_geo_loc relative pose network", 1, again="train it again", error=CheckpointError)
 METADATA_KEY = "scene_geo_loc_relative_pose"
 GRAPH = "forward_pass.onnx"
-LAYERS = ("projection", "metric_hidden", "metric_output", "pair_first", "pair_second", "output")
+LAYERS = ("projection", "metric", "pair_first", "pair_second", "output")
 OUTPUTS = 9
 """Numbers of a relative pose: x, y, z over the scale, a quaternion x, y, z, w, and the logarithms of the
 expected errors of the position, over the scale, and of the rotation, radians."""
@@ -116,8 +116,7 @@ class RelativeNetwork:
                 raise ValueError(f"layer {name} has values that are not finite")
         shapes = {name: self._weights[f"{name}.weight"].shape for name in LAYERS}
         inputs = {
-            "metric_hidden": self.components,
-            "metric_output": shapes["metric_hidden"][0],
+            "metric": self.components,
             "pair_first": 2 * self.components,
             "pair_second": shapes["pair_first"][0],
             "output": shapes["pair_second"][0],
@@ -140,8 +139,9 @@ class RelativeNetwork:
         return self._layer("projection", features)
 
     def embed(self, projected: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Returns the embeddings (N, E) of projected features (N, D)."""
-        return self._layer("metric_output", np.maximum(self._layer("metric_hidden", projected), 0))
+        """Returns the embeddings (N, E) of projected features (N, D): a linear map of their directions."""
+        lengths = np.linalg.norm(projected, axis=1, keepdims=True)
+        return self._layer("metric", projected / np.maximum(lengths, 1e-12))
 
     def relative(
         self, first: NDArray[np.float32], second: NDArray[np.float32]

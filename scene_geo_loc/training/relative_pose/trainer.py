@@ -41,8 +41,6 @@ from scene_geo_loc.training.common.schedules import warmed_cosine
 from scene_geo_loc.training.pose_regression.images import PlaceImages
 from scene_geo_loc.training.relative_pose.settings import RelativeProtocol
 
-METRIC_UNITS, EMBEDDING = 128, 64
-"""Units of the hidden layer of the metric, and numbers of an embedding."""
 METRIC_WEIGHT = 10.0
 """Weight of the error of the metric beside those of the pose."""
 MIN_OVERLAP = 0.2
@@ -59,8 +57,11 @@ class RelativeHead(nn.Module):
     def __init__(self, features: int, components: int, units: int, dropout: float) -> None:
         super().__init__()
         self.projection = nn.Linear(features, components).requires_grad_(False)
-        self.metric_hidden = nn.Linear(components, METRIC_UNITS)
-        self.metric_output = nn.Linear(METRIC_UNITS, EMBEDDING)
+        self.metric = nn.Linear(components, components)
+        # The squared distance begins as one minus the cosine, which retrieves well before any training.
+        with torch.no_grad():
+            self.metric.weight.copy_(0.5**0.5 * torch.eye(components))
+        nn.init.zeros_(self.metric.bias)
         self.pair_first = nn.Linear(2 * components, units)
         self.pair_second = nn.Linear(units, units)
         self.output = nn.Linear(units, OUTPUTS)
@@ -76,8 +77,7 @@ class RelativeHead(nn.Module):
         hidden = torch.relu(self.pair_first(pair))
         outputs = self.output(self.dropout(torch.relu(self.pair_second(hidden))))
         embedded = [
-            self.metric_output(torch.relu(self.metric_hidden(self.dropout(image))))
-            for image in (first, second)
+            self.metric(nn.functional.normalize(self.dropout(image), dim=1)) for image in (first, second)
         ]
         return outputs, (embedded[0] - embedded[1]).square().sum(dim=1)
 

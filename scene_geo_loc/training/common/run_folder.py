@@ -46,6 +46,9 @@ from scene_geo_loc import __version__
 from scene_geo_loc.core.atomic import write_aside, write_json
 from scene_geo_loc.core.errors import CheckpointError, SceneGeoLocError, reason_of
 from scene_geo_loc.core.regular_file import regular
+from scene_geo_loc.networks.architecture.export import inference_network
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.checkpoint import save_network
 
 CONFIG, LOG, CURVES, RESULT = "config.yaml", "log.jsonl", "curves.png", "result.json"
 BEST, LAST = "checkpoints/best.safetensors", "checkpoints/last.safetensors"
@@ -138,6 +141,15 @@ class RunFolder:
     def last(self) -> Path:
         """The checkpoint of the last epoch."""
         return self.path / LAST
+
+    def save_networks(self, network: SceneNetwork, provenance: dict[str, Any], is_best: bool) -> None:
+        """Writes the checkpoint of the last epoch, and that of the best epoch if it is the best.
+
+        The forward pass is exported once for both, which takes longer than to write them.
+        """
+        exported = inference_network(network)
+        for path in [self.best, self.last] if is_best else [self.last]:
+            save_network(exported, path, provenance)
 
     @property
     def result(self) -> dict[str, Any] | None:

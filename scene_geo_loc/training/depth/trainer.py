@@ -29,7 +29,6 @@ import torch
 from torch import Tensor, nn
 
 from scene_geo_loc.metrics.learned_depth import DepthEstimator, Pairs, compare_depth, decoder_of
-from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint
 from scene_geo_loc.networks.architecture.decoders import Decoder, InferredDepth
 from scene_geo_loc.networks.architecture.encoders import FeatureMaps
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
@@ -179,9 +178,7 @@ class DepthTrainer(Trainer):
     def save(self, folder: RunFolder, record: Record, is_best: bool) -> None:
         """See `Trainer.save`."""
         provenance = {**self._provenance, "epoch": record["epoch"], "validation": record["validation"]}
-        save_checkpoint(self.network, folder.last, provenance)
-        if is_best:
-            save_checkpoint(self.network, folder.best, provenance)
+        folder.save_networks(self.network, provenance, is_best)
 
     def draw(self, folder: RunFolder, records: Sequence[Record]) -> None:
         """See `Trainer.draw`: curves, and an image of each condition with its known and inferred depth."""

@@ -31,7 +31,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint
 from scene_geo_loc.plots.training_curves import write_training_curves
 from scene_geo_loc.training.common.callbacks import Losses, Record
 from scene_geo_loc.training.common.loop import Position, Step, Trainer
@@ -145,9 +144,7 @@ class DescriptorTrainer(Trainer):
             "epoch": record["epoch"],
             "validation_recall_at_n": record.get("recall_at_n"),
         }
-        if is_best:
-            save_checkpoint(self._learner.network, folder.best, provenance)
-        save_checkpoint(self._learner.network, folder.last, provenance)
+        folder.save_networks(self._learner.network, provenance, is_best)
 
     def draw(self, folder: RunFolder, records: Sequence[Record]) -> None:
         """See `Trainer.draw`: losses and recall."""

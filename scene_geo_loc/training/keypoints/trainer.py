@@ -29,7 +29,6 @@ import torch
 from torch import Tensor, nn
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.networks.architecture.checkpoint import save_checkpoint
 from scene_geo_loc.networks.architecture.local_features import KeypointHead, KeypointMaps
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 from scene_geo_loc.networks.architecture.xfeat import XFeatNetwork
@@ -126,9 +125,7 @@ class KeypointTrainer(Trainer):
         network = copy.deepcopy(self._network)
         network.local_features = copy.deepcopy(self._averaged)
         provenance = {**self._provenance, "steps": record["step"], "versions": versions()}
-        save_checkpoint(network, folder.last, provenance)
-        if is_best:
-            save_checkpoint(network, folder.best, provenance)
+        folder.save_networks(network, provenance, is_best)
 
     def summary(self, best: Record) -> Record:
         """See `Trainer.summary`."""

@@ -25,6 +25,6 @@ from fuzz.soak import soak
 @pytest.mark.slow
 @pytest.mark.ros
 def test_a_node_publishes_poses_again_after_each_event(tmp_path: Path) -> None:
-    run = soak(tmp_path, minutes=0)
+    run = soak(tmp_path, minutes=0, period_s=0.5)
     assert len(run.resident_mb) == 5
     assert run.poses > 20

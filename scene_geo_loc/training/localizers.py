@@ -37,6 +37,7 @@ from scene_geo_loc.training.scene_coordinates.systems import (
     SUMMARIES,
     CoordinateProtocol,
     CoordinateSystemName,
+    ForestProtocol,
 )
 from scene_geo_loc.training.structure_from_motion import settings as structure_from_motion
 
@@ -120,6 +121,13 @@ FAMILIES = (
         {CoordinateSystemName.NETWORK.value: SUMMARIES[CoordinateSystemName.NETWORK]},
         CoordinateProtocol,
         "scene_geo_loc.training.scene_coordinates.run:train_coordinate_map",
+    ),
+    LocalizerFamily(
+        SCENE_COORDINATES,
+        "Regression forest",
+        {CoordinateSystemName.FOREST.value: SUMMARIES[CoordinateSystemName.FOREST]},
+        ForestProtocol,
+        "scene_geo_loc.training.scene_coordinates.forest:train_forest_map",
     ),
     LocalizerFamily(
         RELATIVE_POSE,

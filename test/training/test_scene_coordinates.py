@@ -27,30 +27,37 @@ import pytest
 import torch
 from coordinate_place import NETWORK, WalkTraversal, walk
 from room import Room
+from typer.testing import CliRunner
 
+from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import CheckpointError, MapError, SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.pose import inverse, make_pose, position_error_m, rotation_error_deg
+from scene_geo_loc.geometry.pose import inverse, make_pose, position_error_m, rotation_error_deg, transform
 from scene_geo_loc.localization.estimate import PosePrior, Status
 from scene_geo_loc.localization.pnp import CameraMatches
 from scene_geo_loc.localization.pose_localizer import open_localizer
 from scene_geo_loc.localization.query import CameraImage
+from scene_geo_loc.localization.scene_coordinates.forest import Forest, ForestDescription
 from scene_geo_loc.localization.scene_coordinates.landmarks import LandmarkHead
 from scene_geo_loc.localization.scene_coordinates.layers import LayerHead
 from scene_geo_loc.localization.scene_coordinates.localizer import SceneCoordinateLocalizer
+from scene_geo_loc.localization.scene_coordinates.modes import kabsch
 from scene_geo_loc.localization.scene_coordinates.network import CoordinateNetwork
 from scene_geo_loc.localization.scene_coordinates.poses import fit_soft_inliers, solve_coordinates
 from scene_geo_loc.localization.scene_coordinates.systems import NetworkSystem
 from scene_geo_loc.localization.verification.rejection import RejectionKind
-from scene_geo_loc.mapping.map_info import COORDINATE_NETWORK
+from scene_geo_loc.mapping.map_info import COORDINATE_FOREST, COORDINATE_NETWORK
 from scene_geo_loc.mapping.reference_map import AnyMap
 from scene_geo_loc.training.common.callbacks import NoCallback
 from scene_geo_loc.training.scene_coordinates import trainer as trainer_module
 from scene_geo_loc.training.scene_coordinates.calibration import calibration_text, least_ratio
+from scene_geo_loc.training.scene_coordinates.forest import Pixels, grow, joined, train_forest
 from scene_geo_loc.training.scene_coordinates.head import CoordinateHead
 from scene_geo_loc.training.scene_coordinates.losses import coordinate_loss
 from scene_geo_loc.training.scene_coordinates.run import train_coordinates
+from scene_geo_loc.training.scene_coordinates.systems import ForestProtocol
 
+FOREST = ForestProtocol(trees=2, levels=11, pixels_a_tree=8000, comparisons=24, accepted_error_m=0.3)
 QUICK = NETWORK.model_copy(update={"epochs": 2, "copies": 1, "pool": 4000, "units": 32})
 
 
@@ -274,3 +281,72 @@ def test_a_scene_that_the_head_cannot_hold_is_named_with_what_it_would_take(walk
     text = calibration_text(calibration.model_copy(update={"min_inlier_ratio": None}))
     assert "larger than the head" in text
     assert "maps of its parts" in text
+
+
+@pytest.fixture(scope="module")
+def forest_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A map of the walk by a regression forest."""
+    path = tmp_path_factory.mktemp("forest") / "map"
+    train_forest(WalkTraversal(), path, FOREST)
+    return path
+
+
+def test_a_forest_localizes_images_with_depth_and_no_others(forest_map: Path) -> None:
+    localizer = opened(forest_map)
+    localizer.map.verify()
+    frames = walk(40, 0.5)[::5]
+    estimates = [localizer.localize(frame) for frame in frames]
+    localized = [(e, f) for e, f in zip(estimates, frames, strict=True) if e.status is Status.LOCALIZED]
+    assert len(localized) >= 0.7 * len(frames)
+    assert np.median([position_error_m(e.T_map_base, f.T_map_camera) for e, f in localized]) < 0.3
+    assert all(e.covariance is not None for e, _ in localized)
+    for frame in walk(40, 0.5, Room(1))[::8]:
+        assert localizer.localize(frame).status is Status.LOST
+    flat = localizer.localize(replace(frames[0], depth=None))
+    assert (flat.status, flat.kind) == (Status.LOST, RejectionKind.NO_DEPTH_IMAGE)
+    T_base_camera = make_pose(np.eye(3), (0.0, 0.0, 0.5))
+    mounted = localizer.localize(
+        [CameraImage(frames[0].image, frames[0].camera, T_base_camera, frames[0].depth)]
+    )
+    assert mounted.unverified is not None
+    assert position_error_m(mounted.unverified.T_map_base @ T_base_camera, frames[0].T_map_camera) < 0.3
+
+
+def test_a_forest_needs_depth_and_a_damaged_one_is_refused(forest_map: Path, tmp_path: Path) -> None:
+    with pytest.raises(SceneGeoLocError, match="no image has depth"):
+        train_forest(WalkTraversal(with_depth=False), tmp_path / "map", FOREST)
+    forest = Forest.read(forest_map / COORDINATE_FOREST)
+    forest.tensors["children"] = np.zeros_like(forest.tensors["children"])  # a walk without an end
+    forest.save(tmp_path / "loop.safetensors")
+    with pytest.raises(CheckpointError, match="damaged"):
+        Forest.read(tmp_path / "loop.safetensors")
+    with pytest.raises(CheckpointError, match="no scene forest"):
+        Forest.read(tmp_path / "missing.safetensors")
+
+
+def test_a_tree_splits_until_its_leaves_hold_one_place() -> None:
+    rng = np.random.default_rng(0)
+    image = np.zeros((1, 40, 60, 3), np.uint8)
+    image[:, :, 30:] = 200
+    y, x = (part.ravel() for part in np.mgrid[5:35, 5:55])
+    pixels = np.stack([x, y], axis=1)
+    points = np.where(x[:, None] < 30, (0.0, 0.0, 0.0), (5.0, 0.0, 0.0))
+    data = Pixels(image, np.ones((1, 40, 60), np.float32), np.zeros(len(x), np.intp), pixels, points)
+    tree = grow(data, FOREST, rng)
+    forest = Forest(ForestDescription(input_width=60, input_height=40, inlier_m=0.1), joined([tree]))
+    modes = forest.modes(image[0], data.depths[0], pixels)
+    assert np.mean(np.linalg.norm(modes[:, 0] - points, axis=1) < 0.1) > 0.9
+
+
+def test_kabsch_finds_the_rigid_transform_and_no_mirror_image() -> None:
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    T = make_pose([[0, -1, 0], [1, 0, 0], [0, 0, 1]], (1.0, 2.0, 3.0))
+    np.testing.assert_allclose(kabsch(points, transform(T, points)), T, atol=1e-9)
+    flipped = kabsch(points, points * (-1, 1, 1))
+    assert np.linalg.det(flipped[:3, :3]) == pytest.approx(1)
+
+
+def test_the_command_offers_both_systems() -> None:
+    shown = CliRunner().invoke(app, ["train", "pose", "--help"], env={"COLUMNS": "200"}).output
+    for name in ("scene_coordinates", "scene_forest", "--landmarks", "--trees"):
+        assert name in shown

@@ -64,7 +64,7 @@ def localize_instant(session: Session, frames: Sequence[Frame]) -> QueryRecord:
     assert first.T_map_camera is not None, "without it the places of the other cameras are not known"
     T_base_map = inverse(first.T_map_camera)
     images = [
-        CameraImage(frame.image, frame.camera, T_base_map @ frame.T_map_camera)
+        CameraImage(frame.image, frame.camera, T_base_map @ frame.T_map_camera, frame.depth)
         for frame in frames
         if frame.T_map_camera is not None
     ]

@@ -35,9 +35,13 @@ from scene_geo_loc.localization.pose_localizer import PoseLocalizer
 from scene_geo_loc.localization.query import CameraImage, Query, Stopwatch, camera_images
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, no_images
 from scene_geo_loc.localization.scene_coordinates.poses import SupportedPose
-from scene_geo_loc.localization.scene_coordinates.systems import CoordinateSystem, NetworkSystem
+from scene_geo_loc.localization.scene_coordinates.systems import (
+    CoordinateSystem,
+    ForestSystem,
+    NetworkSystem,
+)
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
-from scene_geo_loc.mapping.map_info import COORDINATE_NETWORK, SCENE_COORDINATES
+from scene_geo_loc.mapping.map_info import COORDINATE_FOREST, COORDINATE_NETWORK, SCENE_COORDINATES
 from scene_geo_loc.mapping.reference_map import AnyMap
 from scene_geo_loc.networks.runtime.extractor import has_contrast
 
@@ -72,9 +76,12 @@ class SceneCoordinateLocalizer(PoseLocalizer):
             )
         self.map, self.settings = opened, settings or LocalizerSettings()
         self._device = device
-        self.system: CoordinateSystem = NetworkSystem.open(
-            opened.path / COORDINATE_NETWORK, opened.cameras, self.settings, device
-        )
+        self.system: CoordinateSystem
+        if COORDINATE_FOREST in opened.info.files:
+            self.system = ForestSystem.open(opened.path / COORDINATE_FOREST, opened.cameras)
+        else:
+            path = opened.path / COORDINATE_NETWORK
+            self.system = NetworkSystem.open(path, opened.cameras, self.settings, device)
         self._positions = opened.T_map_camera[:, :3, 3]
 
     @classmethod

@@ -26,16 +26,19 @@ import cv2
 import numpy as np
 
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.pose import transform
 from scene_geo_loc.localization.estimate import LocalizerSettings
 from scene_geo_loc.localization.pnp import CameraMatches, ideal_pixels
 from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.localization.reading_size import size_for_lens
 from scene_geo_loc.localization.scene_coordinates.calibration import Calibration
 from scene_geo_loc.localization.scene_coordinates.features import DenseFeatures
+from scene_geo_loc.localization.scene_coordinates.forest import Forest
+from scene_geo_loc.localization.scene_coordinates.modes import ModeReading, solve_modes
 from scene_geo_loc.localization.scene_coordinates.network import CoordinateNetwork
 from scene_geo_loc.localization.scene_coordinates.poses import SupportedPose, solve_coordinates
 from scene_geo_loc.localization.uncertainty.covariance import BLOCK_PX
-from scene_geo_loc.localization.verification.rejection import Rejection
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.networks.forward_pass import INPUT_AREA
 
 MAX_CELLS = 1500
@@ -121,3 +124,58 @@ class NetworkSystem(CoordinateSystem):
         """See `CoordinateSystem.solve`."""
         is_soft = self.network.description.soft_inliers
         return solve_coordinates(readings, self._max_error_px, self._block_px, is_soft)
+
+
+class ForestSystem(CoordinateSystem):
+    """Scene coordinates by a regression forest, for images with depth, and pre-emptive RANSAC.
+
+    Args:
+        forest: the forest.
+        cameras: of the training.
+    """
+
+    backend_name = "numpy"
+
+    def __init__(self, forest: Forest, cameras: Sequence[Camera]) -> None:
+        self.forest = forest
+        description = forest.description
+        self.calibration = description.calibration
+        self._focal_px = cameras[0].resized(description.input_width, description.input_height).fx
+        self._block_px = BLOCK_PX * float(
+            np.sqrt(description.input_width * description.input_height / INPUT_AREA)
+        )
+
+    @classmethod
+    def open(cls, path: Path, cameras: Sequence[Camera]) -> ForestSystem:
+        """Opens the forest of a map. Raises CheckpointError where it is damaged."""
+        return cls(Forest.read(path), cameras)
+
+    def read(self, image: CameraImage) -> ModeReading | Rejection:
+        """Returns pixels with their points by depth and the modes of their leaves."""
+        if image.depth is None or not np.isfinite(image.depth).any():
+            return Rejection(RejectionKind.NO_DEPTH_IMAGE)
+        # At the focal length of the training, by which the offsets of the comparisons are scaled.
+        scale = self._focal_px / image.camera.fx
+        width, height = (max(8, round(side * scale)) for side in (image.camera.width, image.camera.height))
+        pixels_rgb = np.asarray(
+            cv2.resize(image.image, (width, height), interpolation=cv2.INTER_AREA), np.uint8
+        )
+        depth = np.asarray(
+            cv2.resize(image.depth, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.float32
+        )
+        rows, columns = np.nonzero(np.isfinite(depth) & (depth > 0))
+        taken = slice(None, None, -(-max(1, len(rows)) // MAX_CELLS))
+        pixels = np.stack([columns[taken], rows[taken]], axis=1)
+        camera = image.camera.resized(width, height)
+        local = camera.back_project(pixels, depth[pixels[:, 1], pixels[:, 0]])
+        return ModeReading(
+            pixels.astype(np.float64),
+            width,
+            height,
+            transform(image.T_base_camera, local),
+            self.forest.modes(pixels_rgb, depth, pixels),
+        )
+
+    def solve(self, readings: Sequence[ModeReading]) -> SupportedPose | None:
+        """See `CoordinateSystem.solve`."""
+        return solve_modes(readings, self.forest.description.inlier_m, self._block_px)

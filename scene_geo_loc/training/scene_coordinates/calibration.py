@@ -58,7 +58,8 @@ def cameras_of(images: PosedImages) -> list[Camera]:
 
 def image_of(images: PosedImages, i: int) -> CameraImage:
     """Returns an image of a pack as a query, with its depth."""
-    return CameraImage(np.array(images.images[i]), camera_of(images, i))
+    depth = np.asarray(images.depth[i], np.float32)
+    return CameraImage(np.array(images.images[i]), camera_of(images, i), depth=depth)
 
 
 def mirrored(image: CameraImage) -> CameraImage:
@@ -67,7 +68,8 @@ def mirrored(image: CameraImage) -> CameraImage:
     flipped = Camera(
         camera.width, camera.height, camera.fx, camera.fy, camera.width - 1 - camera.cx, camera.cy
     )
-    return CameraImage(np.ascontiguousarray(image.image[:, ::-1]), flipped)
+    depth = None if image.depth is None else np.ascontiguousarray(image.depth[:, ::-1])
+    return CameraImage(np.ascontiguousarray(image.image[:, ::-1]), flipped, depth=depth)
 
 
 def find(system: CoordinateSystem, image: CameraImage) -> SupportedPose | None:

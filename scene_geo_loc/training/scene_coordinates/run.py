@@ -35,18 +35,12 @@ from scene_geo_loc.localization.scene_coordinates.features import DenseFeatures
 from scene_geo_loc.localization.scene_coordinates.landmarks import LandmarkHead
 from scene_geo_loc.localization.scene_coordinates.network import CoordinateNetwork, Description
 from scene_geo_loc.localization.scene_coordinates.systems import NetworkSystem
-from scene_geo_loc.mapping.map_info import (
-    COORDINATE_NETWORK,
-    KIND,
-    SCENE_COORDINATES,
-    check_replaceable_map,
-)
+from scene_geo_loc.mapping.map_info import COORDINATE_NETWORK, KIND, SCENE_COORDINATES
 from scene_geo_loc.networks.architecture.devices import choose_device
 from scene_geo_loc.networks.architecture.onnx_graph import with_half_weights
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.forward_pass import COARSE, LOCAL, with_outputs
-from scene_geo_loc.networks.inference_network import input_size_for
-from scene_geo_loc.packs.posed_images import PosedImages, pack_posed_images
+from scene_geo_loc.packs.posed_images import PosedImages
 from scene_geo_loc.training.common.callbacks import NoCallback, RunCallback
 from scene_geo_loc.training.common.localizer_map import TrainingPoses, write_localizer_map
 from scene_geo_loc.training.common.loop import TrainingLoop
@@ -58,6 +52,7 @@ from scene_geo_loc.training.scene_coordinates.calibration import (
     cameras_of,
 )
 from scene_geo_loc.training.scene_coordinates.head import CoordinateHead
+from scene_geo_loc.training.scene_coordinates.place import open_place
 from scene_geo_loc.training.scene_coordinates.pool import CellBatches, Cells, cells_of, make_pool
 from scene_geo_loc.training.scene_coordinates.systems import CoordinateProtocol
 from scene_geo_loc.training.scene_coordinates.trainer import CoordinateTrainer
@@ -240,34 +235,6 @@ def train_layers(
     trainer = CoordinateTrainer(head, description, graph, protocol, place, features, choose_device(device))
     batches = CellBatches(pool, protocol.cells_a_batch, protocol.seed)
     TrainingLoop(trainer, batches, run, epochs=protocol.epochs, callback=callback).run()
-
-
-def open_place(
-    traversal: Traversal,
-    out: Path,
-    input_width: int,
-    multiple: int,
-    validation_every: int,
-    overwrite: bool,
-    callback: RunCallback,
-) -> PlaceImages:
-    """Returns the packed images of a source with their depth, split for the training.
-
-    Raises SceneGeoLocError where the map exists and is not to be replaced, or the images do not suffice.
-    """
-    if out.exists():
-        if not overwrite:
-            raise SceneGeoLocError(f"{out} exists: name a new folder, or choose to overwrite it.")
-        check_replaceable_map(out)
-    first = next(traversal.frames(), None)
-    if first is None:
-        raise SceneGeoLocError(f"{traversal.name} has no images: name another source.")
-    area = round(input_width**2 * first.camera.height / first.camera.width)
-    size = input_size_for(first.camera.width, first.camera.height, multiple, max(area, 4 * multiple**2))
-    with callback.packing("packing") as on_packing:
-        packs = out.with_name(f"{out.name}.packs")
-        images = pack_posed_images([traversal], packs / "depth", size, on_packing)
-    return PlaceImages(images, validation_every)
 
 
 def _announce(

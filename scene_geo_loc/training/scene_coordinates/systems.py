@@ -27,10 +27,12 @@ class CoordinateSystemName(str, Enum):
     """Systems of scene coordinates by name."""
 
     NETWORK = "scene_coordinates"
+    FOREST = "scene_forest"
 
 
 SUMMARIES = {
     CoordinateSystemName.NETWORK: "points of the map for the cells of an image by a network, then PnP",
+    CoordinateSystemName.FOREST: "the same by a regression forest, of images with depth",
 }
 """What each system is, in a few words."""
 
@@ -101,3 +103,38 @@ class CoordinateProtocol(BaseModel):
         "the positions, at least 0.1 m and at most 1 m",
     )
     seed: int = Field(default=0, ge=0, description="the same seed trains the same network")
+
+
+class ForestProtocol(BaseModel):
+    """Settings of the training of a regression forest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input_width: int = Field(
+        default=160, ge=32, le=1024, description="width that images are read at, pixels; the height follows"
+    )
+    trees: int = Field(default=4, ge=1, le=50, description="trees of the forest")
+    levels: int = Field(default=14, ge=2, le=24, description="most levels of a tree")
+    pixels_a_tree: int = Field(
+        default=40_000, ge=100, le=10_000_000, description="pixels of the training that a tree is grown with"
+    )
+    comparisons: int = Field(
+        default=64,
+        ge=1,
+        le=10_000,
+        description="comparisons drawn for each level, of which a node takes the best",
+    )
+    leaf_pixels: int = Field(default=4, ge=1, description="a node with fewer pixels is not split")
+    inlier_m: float = Field(
+        default=0.1, gt=0, description="largest distance of an inlier from the point that a leaf gives, m"
+    )
+    validation_every: int = Field(
+        default=5, ge=2, le=50, description="every n-th image is left out of the training to validate"
+    )
+    accepted_error_m: float | None = Field(
+        default=None,
+        gt=0,
+        description="position error within which a pose counts as right; unset: a fiftieth of the extent of "
+        "the positions, at least 0.1 m and at most 1 m",
+    )
+    seed: int = Field(default=0, ge=0, description="the same seed trains the same forest")

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -112,13 +113,14 @@ class SceneCoordinateLocalizer(PoseLocalizer):
         """See `PoseLocalizer.localize`."""
         images = camera_images(query)
         stopwatch = Stopwatch()
-        readings, cameras = [], []
+        readings: list[Any] = []
+        cameras = []
         for image in images:
             with stopwatch.step("regress"):
                 reading = self._read(image)
-            is_rejected = isinstance(reading, Rejection)
-            cameras.append(CameraEstimate(image.T_base_camera, rejection=reading if is_rejected else None))
-            if not is_rejected:
+            rejection = reading if isinstance(reading, Rejection) else None
+            cameras.append(CameraEstimate(image.T_base_camera, rejection=rejection))
+            if rejection is None:
                 readings.append(reading)
         estimate = PoseEstimate(Status.LOST, cameras=cameras, timings_ms=stopwatch.times_ms)
         if not readings:
@@ -149,7 +151,7 @@ class SceneCoordinateLocalizer(PoseLocalizer):
         covariance = found.covariance if calibration is None else calibration.covariance(found.covariance)
         return UnverifiedPose(found.T_map_base, covariance)
 
-    def _read(self, image: CameraImage) -> object:
+    def _read(self, image: CameraImage) -> Any | Rejection:
         if not has_contrast(image.image):
             return Rejection(RejectionKind.NO_CONTRAST)
         return self.system.read(image)

@@ -47,7 +47,8 @@ FARTHEST_SHARE, FARTHEST_LEAST_M = 0.1, 2.0
 def camera_of(images: PosedImages, i: int) -> Camera:
     """Returns the camera of an image of a pack."""
     height, width = images.images.shape[1:3]
-    return Camera(width, height, *map(float, images.K[i]))
+    fx, fy, cx, cy = map(float, images.K[i])
+    return Camera(width, height, fx, fy, cx, cy)
 
 
 def cameras_of(images: PosedImages) -> list[Camera]:

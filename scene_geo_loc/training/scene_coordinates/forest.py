@@ -241,8 +241,8 @@ def _variance(group: NDArray[np.intp], points: NDArray[np.float64], count: int) 
     sizes = np.maximum(np.bincount(group, minlength=count), 1)
     total = np.bincount(group, (points**2).sum(axis=1), count)
     for axis in range(3):
-        total -= np.bincount(group, points[:, axis], count) ** 2 / sizes
-    return np.asarray(total)
+        total = total - np.bincount(group, points[:, axis], count) ** 2 / sizes
+    return np.asarray(total, np.float64)
 
 
 def _leaf_modes(leaf: NDArray[np.intp], points: NDArray[np.float64], count: int) -> NDArray[np.float32]:

@@ -138,7 +138,7 @@ def train_coordinates(
         {COORDINATE_NETWORK: trained.with_calibration(calibration).save},
         TrainingPoses(images.T_map_camera, images.K, height, width),
         traversal,
-        config["protocol"] | {"system": SCENE_COORDINATES},
+        {**protocol.model_dump(mode="json"), "system": SCENE_COORDINATES},
         overwrite,
     )
     return calibration

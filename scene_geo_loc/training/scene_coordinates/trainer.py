@@ -72,7 +72,8 @@ class CoordinateTrainer(Trainer):
         features: DenseFeatures,
         device: torch.device,
     ) -> None:
-        self.module = head.to(device)
+        self._head = head.to(device)
+        self.module = self._head
         self._description, self._graph, self._protocol = description, graph, protocol
         self._place, self._features, self._device = place, features, device
         self.optimiser = torch.optim.AdamW(head.parameters(), protocol.learning_rate, weight_decay=1e-4)
@@ -93,7 +94,7 @@ class CoordinateTrainer(Trainer):
             torch.from_numpy(part).float().to(self._device)
             for part in (batch.features, batch.pixels, batch.depth)
         )
-        points = self.module(features)
+        points = self._head(features)
         loss = coordinate_loss(
             points,
             self._poses[numbers],
@@ -134,7 +135,7 @@ class CoordinateTrainer(Trainer):
 
     def network(self) -> CoordinateNetwork:
         """Returns the network as it is trained so far."""
-        return CoordinateNetwork(self._description, self._graph, self.module.arrays())
+        return CoordinateNetwork(self._description, self._graph, self._head.arrays())
 
     def save(self, folder: RunFolder, record: Record, is_best: bool) -> None:
         """See `Trainer.save`: writes the network, which is not calibrated yet."""

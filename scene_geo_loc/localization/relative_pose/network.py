@@ -32,7 +32,7 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,10 @@ class Description(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    clip: ClassVar[int] = 1
+    depth_scale_m: ClassVar[float | None] = None
+    """It reads single images without depth, other than some pose regressors."""
 
     format: str = FORMAT.name
     format_version: int = FORMAT.version
@@ -226,13 +230,13 @@ class RelativeRegressor:
         return self.network.embed(self.keyframes)
 
     def regress(self, features: NDArray[np.float32]) -> Regression:
-        """Returns the pose of the features (F,) of an image.
+        """Returns the pose of the features (F,) of an image; of those of a clip (L, F), that of the last.
 
         The positions by the retrieved keyframes are combined by their geometric median, weighted by the
         inverse of the expected errors, and the rotations by a mean with the same weights.  The covariance is
         their spread with the expected errors added.
         """
-        return self.regress_projected(self.network.project(features[None])[0])
+        return self.regress_projected(self.network.project(np.atleast_2d(features)[-1:])[0])
 
     def regress_projected(self, row: NDArray[np.float32]) -> Regression:
         """Returns the pose of the projected features (D,) of an image."""

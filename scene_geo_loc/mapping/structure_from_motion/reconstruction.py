@@ -115,7 +115,12 @@ def reconstruct(images: MatchedImages, adjust: bool = False) -> Reconstruction:
                 adjustment = pycolmap.BundleAdjustmentOptions()
                 adjustment.refine_focal_length = adjustment.refine_extra_params = False
                 adjustment.print_summary = False
-                pycolmap.bundle_adjustment(model, adjustment)
+                config = pycolmap.BundleAdjustmentConfig()
+                for image in model.reg_image_ids():
+                    config.add_image(image)
+                config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+                pycolmap.create_default_bundle_adjuster(adjustment, config, model).solve()
+                model.update_point_3d_errors()
         except (RuntimeError, ValueError) as error:
             raise MapError(f"COLMAP cannot triangulate the matches ({reason_of(error)}).") from error
         found = _result(model, images)

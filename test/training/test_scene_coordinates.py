@@ -155,8 +155,8 @@ def test_without_depth_points_are_found_by_reprojection_and_a_training_is_resume
         np.testing.assert_array_equal(parts.tensors[name], value)
     with pytest.raises(SceneGeoLocError, match="exists"):
         train("parts")
-    reprojection = train("parts", overwrite=True).description
-    assert reprojection.calibration is not None
+    assert parts.description.calibration is not None
+    assert not parts.description.landmarks
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_last_good_network(

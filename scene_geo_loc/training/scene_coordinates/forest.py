@@ -239,10 +239,10 @@ def _drawn_split(width: int, rng: np.random.Generator) -> NDArray[np.float32]:
 def _variance(group: NDArray[np.intp], points: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """Returns the sums (count,) of squared distances of points (M, 3) from the mean of their group (M,)."""
     sizes = np.maximum(np.bincount(group, minlength=count), 1)
-    total = np.bincount(group, (points**2).sum(axis=1), count)
+    total = np.asarray(np.bincount(group, (points**2).sum(axis=1), count), np.float64)
     for axis in range(3):
         total = total - np.bincount(group, points[:, axis], count) ** 2 / sizes
-    return np.asarray(total, np.float64)
+    return total
 
 
 def _leaf_modes(leaf: NDArray[np.intp], points: NDArray[np.float64], count: int) -> NDArray[np.float32]:

@@ -25,7 +25,9 @@ import numpy as np
 import pytest
 import torch
 from pose_place import WallTraversal, add_tiny_encoder, frame_at, pose_of
+from typer.testing import CliRunner
 
+from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import CheckpointError, MapError, SceneGeoLocError
 from scene_geo_loc.geometry.pose import make_pose, position_error_m, rotation_error_deg
 from scene_geo_loc.geometry.rotation import matrix_of_vector
@@ -202,6 +204,14 @@ def test_too_few_images_and_damaged_or_other_files_are_refused(
     (copy / RELATIVE_NETWORK).write_bytes(content[:-100])
     with pytest.raises(CheckpointError, match="damaged"):
         RelativeNetwork.read(copy / RELATIVE_NETWORK)
+
+
+def test_the_command_takes_no_epochs_where_an_earlier_network_is_named(tmp_path: Path) -> None:
+    arguments = ["train", "pose", "missing", str(tmp_path / "map"), "--epochs", "0", "--system"]
+    refused = CliRunner().invoke(app, [*arguments, "posenet"])
+    taken = CliRunner().invoke(app, [*arguments, "relative_pose"])
+    assert "epochs" in refused.output + str(refused.exception)
+    assert "missing" in taken.output + str(taken.exception)
 
 
 def test_the_mean_of_poses_leaves_wrong_ones_out() -> None:

@@ -64,13 +64,15 @@ def setting(settings: type[BaseModel], name: str, option: str, **shown: Any) -> 
     Args:
         shown: further arguments of `typer.Option`, on how it is shown.
     """
-    field = settings.model_fields[name]
-    limits = {type(limit).__name__: limit for limit in field.metadata}
-    lowest = limits["Ge"].ge if "Ge" in limits else None
-    highest = limits["Le"].le if "Le" in limits else None
-    return typer.Option(
-        option, min=lowest, max=highest, help=f"{str(field.description).capitalize()}.", **shown
-    )
+    lowest, highest = _limits(settings, name)
+    help_text = f"{str(settings.model_fields[name].description).capitalize()}."
+    return typer.Option(option, min=lowest, max=highest, help=help_text, **shown)
+
+
+def _limits(settings: type[BaseModel], name: str) -> tuple[Any, Any]:
+    """Returns the least and the largest value of a field; None where there is no such limit."""
+    limits = {type(limit).__name__: limit for limit in settings.model_fields[name].metadata}
+    return limits["Ge"].ge if "Ge" in limits else None, limits["Le"].le if "Le" in limits else None
 
 
 def takes_settings(**options: str | None) -> Callable[[Command], Command]:
@@ -140,6 +142,10 @@ def takes_settings_of(
                 shown = setting(
                     model, field_name, option, show_default=_default_text(defaults), rich_help_panel=title
                 )
+                # Of the models that have the field, the widest limits: its own are checked with the others.
+                lowest, highest = zip(*(_limits(models[t], field_name) for t in defaults), strict=True)
+                shown.min = None if None in lowest else min(lowest)
+                shown.max = None if None in highest else max(highest)
                 annotation: Any = Annotated[types[field_name] | None, shown]  # type: ignore[valid-type]
                 kind = inspect.Parameter.KEYWORD_ONLY
                 parameters.append(inspect.Parameter(parameter, kind, annotation=annotation, default=None))

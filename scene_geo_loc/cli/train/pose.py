@@ -65,12 +65,13 @@ def pose(
     from scene_geo_loc.cli.train.display import TrainingDisplay
 
     family = family_of(system)
+    protocol = settings.of(family.protocol, system)  # before the source is opened, which takes longer
     display = TrainingDisplay(_epoch_text)
     result = family.train(
         source.open_cameras(),
         out,
         system,
-        settings.of(family.protocol, system),
+        protocol,
         device=device,
         overwrite=overwrite,
         callback=display,

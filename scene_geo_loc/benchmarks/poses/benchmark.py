@@ -53,10 +53,10 @@ from scene_geo_loc.benchmarks.poses.methods import (
     Depth,
     MapConfig,
     Method,
-    OnlyDepth,
     has_odometry,
     infers_depth,
     measured_depths,
+    with_depth,
 )
 from scene_geo_loc.benchmarks.poses.results import MethodResult, QuerySetResult
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError, TraversalError
@@ -205,7 +205,7 @@ class PoseBenchmarkRun:
 
     def _map(self, experiment: Experiment, config: MapConfig, folder: Path) -> ReferenceMap:
         """Returns the map of a configuration, from the cache if it is there undamaged."""
-        traversal = OnlyDepth(experiment.reference, config.depth)
+        traversal = with_depth(experiment.reference, config.depth)
         network = config.network or default.CHECKPOINT
         origin = {
             **self._origin(experiment),

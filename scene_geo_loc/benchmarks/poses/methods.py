@@ -19,8 +19,7 @@ A new row is a new `Method`, `Depth` or matcher; runs, tables, curves and pages 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -28,8 +27,8 @@ from scene_geo_loc.localization.estimate import LocalizerSettings
 from scene_geo_loc.mapping.settings import BuilderSettings, DepthSource
 from scene_geo_loc.networks.checkpoint import load_network
 from scene_geo_loc.networks.default import default_network
-from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, Traversal, read_all
-from scene_geo_loc.traversals.skipped import Skipped
+from scene_geo_loc.traversals.depth_choice import DepthChoice
+from scene_geo_loc.traversals.frame import Traversal
 
 RETRIEVAL = "retrieval"
 """Row of retrieval alone: the poses of the most similar keyframes, which every method retrieves first."""
@@ -178,31 +177,6 @@ def infers_depth(network: Path | None) -> bool:
     return loaded.infers_depth
 
 
-@dataclass
-class OnlyDepth:
-    """A traversal with at most one of its sources of depth."""
-
-    traversal: Traversal
-    depth: Depth | None
-    name: str = field(init=False)
-    map_frame: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.name, self.map_frame = self.traversal.name, self.traversal.map_frame
-
-    @property
-    def skipped(self) -> Skipped:
-        """Counts of the items that the traversal left out, by reason."""
-        return self.traversal.skipped
-
-    def __len__(self) -> int:
-        return len(self.traversal)
-
-    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
-        """Yields the frames, without their depth if it is not to be used."""
-        for frame in self.traversal.frames(pass_over):
-            yield frame if self.depth is SENSOR else replace(frame, depth=None)
-
-    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
-        """Yields the scans; none if they are not to be used."""
-        return self.traversal.scans(pass_over) if self.depth is LIDAR else iter(())
+def with_depth(traversal: Traversal, depth: Depth | None) -> DepthChoice:
+    """Returns a traversal with at most one of its sources of depth."""
+    return DepthChoice(traversal, has_frame_depth=depth is SENSOR, has_scans=depth is LIDAR)

@@ -16,8 +16,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,8 +26,6 @@ from scene_geo_loc.geometry.pose import to_quaternion, transform
 from scene_geo_loc.geometry.rotation import matrix_of_vector
 from scene_geo_loc.packs.posed_images import PosedImages
 from scene_geo_loc.training.common.augmentation import augment
-from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, Traversal, read_all
-from scene_geo_loc.traversals.skipped import Skipped
 
 MIN_IMAGES = 30
 """Fewer images than this are refused: nothing is left to validate by."""
@@ -37,35 +33,6 @@ MIN_EXTENT_M, MIN_TURN_DEG = 0.01, 1.0
 """Poses that differ by less than both are taken to be all alike."""
 POINTS = 64
 """Points of the scene drawn for each image."""
-
-
-@dataclass
-class WithoutDepth:
-    """A traversal without depth and scans, which not every system needs."""
-
-    traversal: Traversal
-    name: str = field(init=False)
-    map_frame: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.name, self.map_frame = self.traversal.name, self.traversal.map_frame
-
-    @property
-    def skipped(self) -> Skipped:
-        """Counts of the items that the traversal left out, by reason."""
-        return self.traversal.skipped
-
-    def __len__(self) -> int:
-        return len(self.traversal)
-
-    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
-        """Yields the frames without their depth."""
-        for frame in self.traversal.frames(pass_over):
-            yield replace(frame, depth=None)
-
-    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
-        """Yields nothing."""
-        return iter(())
 
 
 class PlaceImages:

@@ -50,9 +50,10 @@ from scene_geo_loc.training.common.loop import TrainingLoop
 from scene_geo_loc.training.common.run_folder import RunFolder
 from scene_geo_loc.training.pose_regression.anchors import set_anchors
 from scene_geo_loc.training.pose_regression.calibration import calibrate, calibration_text
-from scene_geo_loc.training.pose_regression.images import PlaceImages, WithoutDepth
+from scene_geo_loc.training.pose_regression.images import PlaceImages
 from scene_geo_loc.training.pose_regression.systems import PoseProtocol, PoseSystem, Weighting
 from scene_geo_loc.training.pose_regression.trainer import PoseBatches, PoseTrainer
+from scene_geo_loc.traversals.depth_choice import DepthChoice
 from scene_geo_loc.traversals.frame import Traversal
 
 LARGEST_ACCEPTED_M, ACCEPTED_SHARE = 5.0, 0.1
@@ -126,7 +127,7 @@ def train_pose(
     encoder = make_encoder(protocol)
     size = input_size_of(first.camera, protocol, encoder)
     packs = out.with_name(f"{out.name}.packs")
-    taken = traversal if design.needs_depth else WithoutDepth(traversal)
+    taken = traversal if design.needs_depth else DepthChoice(traversal)
     callback = callback or NoCallback()
     with callback.packing("packing") as on_packing:
         images = pack_posed_images(

@@ -50,7 +50,7 @@ from scene_geo_loc.training.common.localizer_map import Keyframes, write_localiz
 from scene_geo_loc.training.common.loop import TrainingLoop
 from scene_geo_loc.training.common.run_folder import RunFolder
 from scene_geo_loc.training.pose_regression.calibration import calibrate, calibration_text
-from scene_geo_loc.training.pose_regression.images import PlaceImages, WithoutDepth
+from scene_geo_loc.training.pose_regression.images import PlaceImages
 from scene_geo_loc.training.pose_regression.run import (
     ACCEPTED_SHARE,
     LARGEST_ACCEPTED_M,
@@ -68,6 +68,7 @@ from scene_geo_loc.training.relative_pose.trainer import (
     RelativeHead,
     RelativeTrainer,
 )
+from scene_geo_loc.traversals.depth_choice import DepthChoice
 from scene_geo_loc.traversals.frame import Traversal
 
 FRUSTUM_SHARE, FRUSTUM_M = 0.25, (4.0, 40.0)
@@ -131,7 +132,7 @@ def train_relative(
         graph, feature_size, encoder_name = earlier.graph, earlier.size, earlier.description.encoder
     packs = out.with_name(f"{out.name}.packs")
     with callback.packing("packing") as on_packing:
-        images = pack_posed_images([WithoutDepth(traversal)], packs / "images", size, on_packing)
+        images = pack_posed_images([DepthChoice(traversal)], packs / "images", size, on_packing)
     place = PlaceImages(images, protocol.validation_every)
     config = {"system": SYSTEM, "protocol": protocol.model_dump(mode="json"), "images": images.made_of}
     run = RunFolder(out.with_name(f"{out.name}.run"), config)

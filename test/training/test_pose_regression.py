@@ -19,7 +19,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -183,7 +183,9 @@ def test_a_clip_is_read_from_the_images_before_or_begins_with_the_present_one(tm
 
 @pytest.mark.parametrize(("context", "clip"), [("none", 1), ("spatial", 1), ("clip", 3)])
 @pytest.mark.parametrize("kind", [LayerHead, AnchorHead])
-def test_the_head_gives_the_same_poses_in_numpy(context: str, clip: int, kind: type[PoseHead]) -> None:
+def test_the_head_gives_the_same_poses_in_numpy(
+    context: Literal["none", "spatial", "clip"], clip: int, kind: type[PoseHead]
+) -> None:
     torch.manual_seed(0)
     head = kind(12, 10, 6, 7, 0.1, context).eval()
     torch.nn.init.normal_(head.hidden.weight, std=2.0)

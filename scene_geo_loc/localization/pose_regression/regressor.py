@@ -63,7 +63,7 @@ PLANAR_OUTPUTS, SPATIAL_OUTPUTS = 4, 7
 """Numbers of a pose: x, y, cos and sin of the heading; or x, y, z and a quaternion x, y, z, w."""
 
 
-class Calibration(BaseModel):
+class RegressorCalibration(BaseModel):
     """Calibration of a regressor's uncertainty, measured on images that it was not trained on.
 
     The covariance of a pose is `scale` squared times that of the samples plus `floor` squared, each for
@@ -141,7 +141,7 @@ class Description(BaseModel):
     centre: tuple[float, float, float]
     scale_m: float = Field(gt=0, allow_inf_nan=False)
     level_rotation: list[list[float]]
-    calibration: Calibration | None = None
+    calibration: RegressorCalibration | None = None
     provenance: dict[str, Any] = {}
 
     @property
@@ -334,7 +334,7 @@ class Regressor:
         rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
         return make_pose(rotation, poses[:, :3, 3].mean(axis=0))
 
-    def with_calibration(self, calibration: Calibration) -> Regressor:
+    def with_calibration(self, calibration: RegressorCalibration) -> Regressor:
         """Returns the regressor with what was measured."""
         description = self.description.model_copy(update={"calibration": calibration})
         return Regressor(description, self.graph, self.tensors)

@@ -47,7 +47,7 @@ from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.geometry.lie import difference
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.geometry.rotation import matrix_of_quaternion
-from scene_geo_loc.localization.pose_regression.regressor import Calibration, Regression
+from scene_geo_loc.localization.pose_regression.regressor import Regression, RegressorCalibration
 from scene_geo_loc.mapping.map_info import RELATIVE_KEYFRAMES, RELATIVE_NETWORK
 from scene_geo_loc.networks.forward_pass import FEATURES, IMAGE, check_graph
 
@@ -95,7 +95,7 @@ class Description(BaseModel):
     frustum_m: float = Field(gt=0, allow_inf_nan=False)
     retrieved: int = Field(ge=1, le=100)
     trained_on: list[str]
-    calibration: Calibration | None = None
+    calibration: RegressorCalibration | None = None
     provenance: dict[str, Any] = {}
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Calibration(BaseModel):
+class CoordinateCalibration(BaseModel):
     """Limit of accepted poses and size of their errors, measured on images left out of the training.
 
     The covariance of a pose is `scale` squared times that by its residuals plus `floor` squared, each for

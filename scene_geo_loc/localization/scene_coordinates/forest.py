@@ -47,7 +47,7 @@ from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import CheckpointError, reason_of
 from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.core.versioned import FileFormat
-from scene_geo_loc.localization.scene_coordinates.calibration import Calibration
+from scene_geo_loc.localization.scene_coordinates.calibration import CoordinateCalibration
 
 FORMAT = FileFormat("scene_geo_loc scene forest", 1, again="train it again", error=CheckpointError)
 METADATA_KEY = "scene_geo_loc_scene_forest"
@@ -74,7 +74,7 @@ class ForestDescription(BaseModel):
     input_width: int = Field(gt=0, le=4096)
     input_height: int = Field(gt=0, le=4096)
     inlier_m: float = Field(gt=0, allow_inf_nan=False)
-    calibration: Calibration | None = None
+    calibration: CoordinateCalibration | None = None
     provenance: dict[str, Any] = {}
 
 
@@ -132,7 +132,7 @@ class Forest:
             found.append(self._modes[node])
         return np.concatenate(found, axis=1).astype(np.float64)
 
-    def with_calibration(self, calibration: Calibration) -> Forest:
+    def with_calibration(self, calibration: CoordinateCalibration) -> Forest:
         """Returns the forest with what was measured."""
         return Forest(self.description.model_copy(update={"calibration": calibration}), self.tensors)
 

@@ -41,7 +41,7 @@ from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import CheckpointError, reason_of
 from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.core.versioned import FileFormat
-from scene_geo_loc.localization.scene_coordinates.calibration import Calibration
+from scene_geo_loc.localization.scene_coordinates.calibration import CoordinateCalibration
 from scene_geo_loc.localization.scene_coordinates.landmarks import LandmarkHead
 from scene_geo_loc.localization.scene_coordinates.layers import LayerHead
 from scene_geo_loc.networks.forward_pass import COARSE, IMAGE, LOCAL, check_graph
@@ -82,7 +82,7 @@ class Description(BaseModel):
     scale_m: float = Field(gt=0, allow_inf_nan=False)
     extent_m: float = Field(ge=0, allow_inf_nan=False)
     soft_inliers: bool = False
-    calibration: Calibration | None = None
+    calibration: CoordinateCalibration | None = None
     provenance: dict[str, Any] = {}
 
 
@@ -109,7 +109,7 @@ class CoordinateNetwork:
         """Returns the points (N, 3) in the map of the features (N, F) of cells, metres."""
         return self._head.points(features)
 
-    def with_calibration(self, calibration: Calibration) -> CoordinateNetwork:
+    def with_calibration(self, calibration: CoordinateCalibration) -> CoordinateNetwork:
         """Returns the network with what was measured."""
         description = self.description.model_copy(update={"calibration": calibration})
         return CoordinateNetwork(description, self.graph, self.tensors)

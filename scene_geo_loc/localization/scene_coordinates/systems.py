@@ -31,7 +31,7 @@ from scene_geo_loc.localization.estimate import LocalizerSettings
 from scene_geo_loc.localization.pnp import CameraMatches, ideal_pixels
 from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.localization.reading_size import size_for_lens
-from scene_geo_loc.localization.scene_coordinates.calibration import Calibration
+from scene_geo_loc.localization.scene_coordinates.calibration import CoordinateCalibration
 from scene_geo_loc.localization.scene_coordinates.features import DenseFeatures
 from scene_geo_loc.localization.scene_coordinates.forest import Forest
 from scene_geo_loc.localization.scene_coordinates.modes import ModeReading, solve_modes
@@ -53,7 +53,7 @@ class CoordinateSystem(ABC):
         backend_name: name of what runs it.
     """
 
-    calibration: Calibration | None
+    calibration: CoordinateCalibration | None
     backend_name: str
 
     @abstractmethod

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.lie import difference
-from scene_geo_loc.localization.pose_regression.regressor import Calibration, Regression
+from scene_geo_loc.localization.pose_regression.regressor import Regression, RegressorCalibration
 
 RIGHT_SHARE = 0.95
 """Share of the accepted images whose position must be right."""
@@ -42,7 +42,7 @@ def calibrate(
     regressions: Sequence[Regression],
     T_map_camera: NDArray[np.float64],
     accepted_error_m: float,
-) -> Calibration:
+) -> RegressorCalibration:
     """Returns the calibration of a regressor by its results for images of known poses (N, 4, 4).
 
     Scale and floor of the standard deviations are those of the largest likelihood of the errors under a
@@ -55,7 +55,7 @@ def calibrate(
     stds = np.sqrt(np.linalg.eigvalsh(covariances[:, :3, :3])[:, -1] * position[0] ** 2 + position[1] ** 2)
     novelty = np.array([regression.novelty for regression in regressions])
     largest = float(np.quantile(novelty, NOVELTY_QUANTILE))
-    return Calibration(
+    return RegressorCalibration(
         images=len(errors),
         position_scale=position[0],
         position_floor_m=position[1],
@@ -88,7 +88,7 @@ def largest_std(
 
 
 def calibration_text(calibration: Mapping[str, Any]) -> str:
-    """Returns one sentence on the limit of a calibration (a `Calibration` as a mapping)."""
+    """Returns one sentence on the limit of a calibration (a `RegressorCalibration` as a mapping)."""
     accepted_m = calibration["accepted_error_m"]
     if calibration["max_std_m"] is None:
         return (

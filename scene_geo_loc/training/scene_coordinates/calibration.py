@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.lie import difference
 from scene_geo_loc.localization.query import CameraImage
-from scene_geo_loc.localization.scene_coordinates.calibration import Calibration
+from scene_geo_loc.localization.scene_coordinates.calibration import CoordinateCalibration
 from scene_geo_loc.localization.scene_coordinates.poses import SupportedPose
 from scene_geo_loc.localization.scene_coordinates.systems import CoordinateSystem
 from scene_geo_loc.localization.verification.rejection import Rejection
@@ -85,7 +85,7 @@ def calibrate_coordinates(
     validation: NDArray[np.intp],
     extent_m: float,
     accepted_error_m: float | None,
-) -> Calibration:
+) -> CoordinateCalibration:
     """Returns the calibration of a system by its poses of images that it was not trained on.
 
     Args:
@@ -120,7 +120,7 @@ def calibrate_coordinates(
     else:
         position, rotation = (1.0, accepted_m), (1.0, 0.1)
     medians = np.median(lengths, axis=0)
-    return Calibration(
+    return CoordinateCalibration(
         images=len(validation),
         position_scale=position[0],
         position_floor_m=position[1],
@@ -162,7 +162,7 @@ def least_ratio(ratios: Sequence[float], is_right: Sequence[bool], of_mirrored: 
     return float(max(lowest, np.sqrt(sorted_ratios[last] * max(below, of_mirrored))))
 
 
-def calibration_text(calibration: Calibration) -> str:
+def calibration_text(calibration: CoordinateCalibration) -> str:
     """Returns a sentence on the limit of a calibration."""
     mirrored = f"{100 * calibration.mirrored_inlier_ratio:.1f} %"
     if calibration.min_inlier_ratio is None:

@@ -29,7 +29,7 @@ from pydantic import BaseModel
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.pose import transform
-from scene_geo_loc.localization.scene_coordinates.calibration import Calibration
+from scene_geo_loc.localization.scene_coordinates.calibration import CoordinateCalibration
 from scene_geo_loc.localization.scene_coordinates.forest import Forest, ForestDescription, responses
 from scene_geo_loc.localization.scene_coordinates.systems import ForestSystem
 from scene_geo_loc.mapping.map_info import COORDINATE_FOREST, KIND, SCENE_COORDINATES
@@ -90,7 +90,7 @@ def train_forest(
     *,
     overwrite: bool = False,
     callback: RunCallback | None = None,
-) -> Calibration:
+) -> CoordinateCalibration:
     """Grows a forest for the place of a source, and writes a map that is opened like any other.
 
     `OUT.packs` holds the resized images, which a training that was interrupted takes again.

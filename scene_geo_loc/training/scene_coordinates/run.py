@@ -30,7 +30,7 @@ from torch import Tensor
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.localization.estimate import LocalizerSettings
-from scene_geo_loc.localization.scene_coordinates.calibration import Calibration
+from scene_geo_loc.localization.scene_coordinates.calibration import CoordinateCalibration
 from scene_geo_loc.localization.scene_coordinates.features import DenseFeatures
 from scene_geo_loc.localization.scene_coordinates.landmarks import LandmarkHead
 from scene_geo_loc.localization.scene_coordinates.network import CoordinateNetwork, Description
@@ -74,7 +74,7 @@ def train_coordinates(
     device: str = "auto",
     overwrite: bool = False,
     callback: RunCallback | None = None,
-) -> Calibration:
+) -> CoordinateCalibration:
     """Trains a network for scene coordinates, and writes a map that is opened like any other.
 
     `OUT.run` is the run folder, and `OUT.packs` holds the resized images; a training that was interrupted is

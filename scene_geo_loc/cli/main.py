@@ -32,6 +32,7 @@ from scene_geo_loc.cli.benchmark.descriptors import descriptors
 from scene_geo_loc.cli.benchmark.pairs import pairs
 from scene_geo_loc.cli.benchmark.poses import pose
 from scene_geo_loc.cli.benchmark.real import real
+from scene_geo_loc.cli.benchmark.saliency import saliency
 from scene_geo_loc.cli.benchmark.streetview import streetview
 from scene_geo_loc.cli.convert import convert
 from scene_geo_loc.cli.demo import demo
@@ -89,8 +90,9 @@ GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
     ),
     "benchmark": (
         "Compare descriptors and pose methods with the papers' tables, matchers on real images, methods in "
-        "street-view panoramas, and the probabilities of poses with how often they are right.",
-        (descriptors, pairs, pose, real, streetview, confidence),
+        "street-view panoramas, and the probabilities of poses with how often they are right; show what a "
+        "pose regressor looks at.",
+        (descriptors, pairs, pose, real, streetview, confidence, saliency),
     ),
     "depth": (
         "Make dense depth maps from lidar, and measure the errors of dense and inferred depth.",

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pose_place import CAMERA
 from pydantic import BaseModel
 from room import Room
 
@@ -30,12 +31,15 @@ from scene_geo_loc.benchmarks.poses.errors import Place
 from scene_geo_loc.benchmarks.poses.localizers.maps import Thinned, thinned
 from scene_geo_loc.benchmarks.poses.localizers.plot import has_study_of_images
 from scene_geo_loc.benchmarks.poses.localizers.results import LocalizerResult, roc_area
+from scene_geo_loc.benchmarks.poses.localizers.saliency import saliency_of, saliency_sheet
 from scene_geo_loc.benchmarks.poses.methods import METHODS
 from scene_geo_loc.benchmarks.poses.page import write_pose_results
 from scene_geo_loc.benchmarks.poses.results import PoseBenchmark, read_benchmark, write_benchmark
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.localization.estimate import Status, UnverifiedPose
+from scene_geo_loc.localization.pose_regression.regressor import Regression
+from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.mapping.builder import build_map
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.metrics.pose_error import QueryRecord
@@ -182,6 +186,28 @@ def test_localizers_are_asked_the_same_queries_in_maps_of_all_numbers_of_images(
     assert "Localizers side by side" in page.read_text()
     assert {"_cost.png", "_images.png"} <= {picture.name[picture.name.rindex("_") :] for picture in pictures}
     assert "spatial LSTM" in page.read_text()
+
+
+class CornerRegressor:
+    """Regresses a position by the brightness of the upper left corner."""
+
+    def regress(self, image: CameraImage) -> Regression:
+        bright = float(image.image[:12, :16].mean())
+        return Regression(make_pose(np.eye(3), (bright / 10, 0, 0)), np.eye(6), 0.0)
+
+
+def test_saliency_shows_the_part_of_the_image_that_moves_the_position() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (48, 64, 3)).astype(np.uint8)
+    image[:24, :32] = 20
+    image[:6, :8] = 250
+    found = saliency_of(CornerRegressor(), CameraImage(image, CAMERA))  # type: ignore[arg-type]
+    assert found is not None
+    assert found.moves_m.shape == (12, 16)
+    assert np.unravel_index(found.moves_m.argmax(), found.moves_m.shape) <= (4, 4)
+    assert found.moves_m[6:].max() == 0
+    sheet = saliency_sheet([found, found])
+    assert sheet.shape == (2 * 360, 2 * 480, 3)
 
 
 def test_the_printed_numbers_of_learned_localizers_are_complete() -> None:

@@ -30,14 +30,14 @@ from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, PosePrior
 from scene_geo_loc.localization.query import Query
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, no_images
-from scene_geo_loc.mapping.map_info import (
+from scene_geo_loc.mapping.localizer_names import (
     POSE_REGRESSION,
     RELATIVE_POSE,
     RETRIEVAL,
     SCENE_COORDINATES,
     STRUCTURE_FROM_MOTION,
-    read_info,
 )
+from scene_geo_loc.mapping.map_info import read_info
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -31,6 +31,7 @@ from scene_geo_loc.core.errors import MapError, reason_of
 from scene_geo_loc.core.partial import check_replaceable
 from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.geometry.datum import Georeference
+from scene_geo_loc.mapping.localizer_names import RETRIEVAL
 from scene_geo_loc.mapping.settings import WITHOUT_DEPTH
 from scene_geo_loc.traversals.sources import SensorSource
 from scene_geo_loc.visual_words.vocabulary import Vocabulary
@@ -51,16 +52,6 @@ WITHOUT_USER_NETWORKS = 3
 """Version of a map without a user's networks."""
 WITH_USER_NETWORKS = 4
 """Version of a map with a user's networks."""
-RETRIEVAL = "retrieval"
-"""Localizer of maps of keyframes, see `localization.pose_localizer`."""
-POSE_REGRESSION = "pose_regression"
-"""Localizer of maps with a network that regresses poses."""
-SCENE_COORDINATES = "scene_coordinates"
-"""Localizer of maps with a network or a forest that regresses the points that pixels show."""
-RELATIVE_POSE = "relative_pose"
-"""Localizer of maps of keyframes that a network infers relative poses to."""
-STRUCTURE_FROM_MOTION = "structure_from_motion"
-"""Localizer of maps of triangulated points with their descriptors."""
 DESCRIPTOR, PAIR_MATCHER = "descriptor.safetensors", "pair_matcher.safetensors"
 """Copies of a user's networks; one that detects keypoints is the matcher's file."""
 USER_NETWORKS = (DESCRIPTOR, PAIR_MATCHER)

@@ -57,6 +57,7 @@ from scene_geo_loc.core.errors import MapError, reason_of
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.geometry.rotation import matrix_of_quaternion
+from scene_geo_loc.mapping.localizer_names import RETRIEVAL
 from scene_geo_loc.mapping.map_info import (
     CO_SIMILARITY,
     DESCRIPTOR,
@@ -69,7 +70,6 @@ from scene_geo_loc.mapping.map_info import (
     PLACE_AXES,
     PLACE_CELLS,
     READ_WHOLE,
-    RETRIEVAL,
     TAGGED_KEYFRAME_SCHEMA,
     THUMBNAILS,
     VOCABULARY,

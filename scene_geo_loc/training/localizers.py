@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import BaseModel
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.mapping.map_info import (
+from scene_geo_loc.mapping.localizer_names import (
     POSE_REGRESSION,
     RELATIVE_POSE,
     SCENE_COORDINATES,

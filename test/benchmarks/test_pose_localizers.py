@@ -95,7 +95,7 @@ def test_an_unseen_place_is_told_by_the_stated_deviation() -> None:
 
 def test_a_map_of_fewer_images_takes_every_nth(room: Room) -> None:
     whole = Drive(room)
-    part = thinned(whole, 5)
+    part = thinned(whole, 3)
     assert isinstance(part, Thinned)
     stamps = [frame.stamp_ns for frame in whole.frames()]
     assert [frame.stamp_ns for frame in part.frames()] == stamps[::2]
@@ -115,7 +115,7 @@ class Drive:
         from scene_geo_loc.traversals.skipped import Skipped
 
         self.skipped = Skipped()
-        self._frames = list(self.room.drive())[:10]
+        self._frames = list(self.room.drive())[:6]
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -157,11 +157,11 @@ def test_localizers_are_asked_the_same_queries_in_maps_of_all_numbers_of_images(
         methods=METHODS[-1:],
         systems=["built", "refusing"],
         maps=[room_map],
-        images=[5, 10],
+        images=[3, 6],
     )
     (result,) = run.run(experiment)
     rows = [(row.name, row.images) for row in result.localizers]
-    assert rows == [("retrieval", 5), ("built", 5), ("retrieval", 10), ("built", 10), (room_map.name, None)]
+    assert rows == [("retrieval", 3), ("built", 3), ("retrieval", 6), ("built", 6), (room_map.name, None)]
     assert result.not_run["refusing"] == "The images do not suffice."
     for row in result.localizers:
         assert len(row.position_m) == len(queries)
@@ -176,7 +176,7 @@ def test_localizers_are_asked_the_same_queries_in_maps_of_all_numbers_of_images(
         raise AssertionError("the map is in the cache")
 
     monkeypatch.setattr(LocalizerFamily, "train", fail)
-    (again,) = replace(run, systems=["built"], maps=[], images=[5]).run(experiment)
+    (again,) = replace(run, systems=["built"], maps=[], images=[3]).run(experiment)
     assert again.localizers[1].minutes == result.localizers[1].minutes
 
     benchmark = PoseBenchmark(machine="a desk", sets=[result])
@@ -204,7 +204,8 @@ def test_saliency_shows_the_part_of_the_image_that_moves_the_position() -> None:
     found = saliency_of(CornerRegressor(), CameraImage(image, CAMERA))  # type: ignore[arg-type]
     assert found is not None
     assert found.moves_m.shape == (12, 16)
-    assert np.unravel_index(found.moves_m.argmax(), found.moves_m.shape) <= (4, 4)
+    row, column = np.unravel_index(found.moves_m.argmax(), found.moves_m.shape)
+    assert max(row, column) <= 4
     assert found.moves_m[6:].max() == 0
     sheet = saliency_sheet([found, found])
     assert sheet.shape == (2 * 360, 2 * 480, 3)

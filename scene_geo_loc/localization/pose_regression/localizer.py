@@ -44,7 +44,8 @@ from scene_geo_loc.localization.query import CameraImage, Query, Stopwatch, came
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, KeyframeVotes, no_images
 from scene_geo_loc.localization.uncertainty.covariance import move_covariance
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
-from scene_geo_loc.mapping.map_info import POSE_REGRESSION, REGRESSOR
+from scene_geo_loc.mapping.localizer_names import POSE_REGRESSION
+from scene_geo_loc.mapping.map_info import REGRESSOR
 from scene_geo_loc.mapping.reference_map import AnyMap
 from scene_geo_loc.networks.forward_pass import FEATURES
 from scene_geo_loc.networks.runtime.backends import Work, graph_backends, start_first

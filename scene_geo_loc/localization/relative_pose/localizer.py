@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from scene_geo_loc.localization.pose_regression.localizer import PoseRegressor
 from scene_geo_loc.localization.relative_pose.network import RelativeRegressor
-from scene_geo_loc.mapping.map_info import RELATIVE_POSE
+from scene_geo_loc.mapping.localizer_names import RELATIVE_POSE
 from scene_geo_loc.mapping.reference_map import AnyMap
 
 

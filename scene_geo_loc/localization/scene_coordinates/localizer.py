@@ -42,7 +42,8 @@ from scene_geo_loc.localization.scene_coordinates.systems import (
     NetworkSystem,
 )
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
-from scene_geo_loc.mapping.map_info import COORDINATE_FOREST, COORDINATE_NETWORK, SCENE_COORDINATES
+from scene_geo_loc.mapping.localizer_names import SCENE_COORDINATES
+from scene_geo_loc.mapping.map_info import COORDINATE_FOREST, COORDINATE_NETWORK
 from scene_geo_loc.mapping.reference_map import AnyMap
 from scene_geo_loc.networks.runtime.extractor import has_contrast
 

@@ -50,7 +50,7 @@ from scene_geo_loc.localization.uncertainty.covariance import (
 )
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.localization.verification.verifier import Limits, Verifier
-from scene_geo_loc.mapping.map_info import STRUCTURE_FROM_MOTION
+from scene_geo_loc.mapping.localizer_names import STRUCTURE_FROM_MOTION
 from scene_geo_loc.mapping.reference_map import AnyMap
 from scene_geo_loc.mapping.structure_from_motion.features import (
     PointFeatures,

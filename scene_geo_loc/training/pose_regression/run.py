@@ -33,7 +33,8 @@ from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.localization.pose_regression.depth_picture import depth_picture
 from scene_geo_loc.localization.pose_regression.regressor import Description, Regressor
-from scene_geo_loc.mapping.map_info import KIND, POSE_REGRESSION, REGRESSOR, check_replaceable_map
+from scene_geo_loc.mapping.localizer_names import POSE_REGRESSION
+from scene_geo_loc.mapping.map_info import KIND, REGRESSOR, check_replaceable_map
 from scene_geo_loc.networks.architecture.devices import choose_device
 from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder
 from scene_geo_loc.networks.architecture.pose_network import AnchorHead, LayerHead, PoseFeatures

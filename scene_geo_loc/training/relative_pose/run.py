@@ -34,13 +34,8 @@ from scene_geo_loc.localization.relative_pose.network import (
     RelativeNetwork,
     RelativeRegressor,
 )
-from scene_geo_loc.mapping.map_info import (
-    KIND,
-    RELATIVE_KEYFRAMES,
-    RELATIVE_NETWORK,
-    RELATIVE_POSE,
-    check_replaceable_map,
-)
+from scene_geo_loc.mapping.localizer_names import RELATIVE_POSE
+from scene_geo_loc.mapping.map_info import KIND, RELATIVE_KEYFRAMES, RELATIVE_NETWORK, check_replaceable_map
 from scene_geo_loc.networks.architecture.devices import choose_device
 from scene_geo_loc.networks.architecture.pose_network import PoseFeatures
 from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, evenly_spread

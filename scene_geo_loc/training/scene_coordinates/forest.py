@@ -32,7 +32,8 @@ from scene_geo_loc.geometry.pose import transform
 from scene_geo_loc.localization.scene_coordinates.calibration import CoordinateCalibration
 from scene_geo_loc.localization.scene_coordinates.forest import Forest, ForestDescription, responses
 from scene_geo_loc.localization.scene_coordinates.systems import ForestSystem
-from scene_geo_loc.mapping.map_info import COORDINATE_FOREST, KIND, SCENE_COORDINATES
+from scene_geo_loc.mapping.localizer_names import SCENE_COORDINATES
+from scene_geo_loc.mapping.map_info import COORDINATE_FOREST, KIND
 from scene_geo_loc.training.common.callbacks import NoCallback, RunCallback
 from scene_geo_loc.training.common.localizer_map import TrainingPoses, write_localizer_map
 from scene_geo_loc.training.pose_regression.images import PlaceImages

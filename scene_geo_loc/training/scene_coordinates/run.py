@@ -35,7 +35,8 @@ from scene_geo_loc.localization.scene_coordinates.features import DenseFeatures
 from scene_geo_loc.localization.scene_coordinates.landmarks import LandmarkHead
 from scene_geo_loc.localization.scene_coordinates.network import CoordinateNetwork, Description
 from scene_geo_loc.localization.scene_coordinates.systems import NetworkSystem
-from scene_geo_loc.mapping.map_info import COORDINATE_NETWORK, KIND, SCENE_COORDINATES
+from scene_geo_loc.mapping.localizer_names import SCENE_COORDINATES
+from scene_geo_loc.mapping.map_info import COORDINATE_NETWORK, KIND
 from scene_geo_loc.networks.architecture.devices import choose_device
 from scene_geo_loc.networks.architecture.onnx_graph import with_half_weights
 from scene_geo_loc.networks.default import default_network

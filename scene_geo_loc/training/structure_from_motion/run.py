@@ -40,14 +40,8 @@ from scene_geo_loc.localization.structure_from_motion.localizer import PointLoca
 from scene_geo_loc.localization.uncertainty.covariance import RESIDUALS_ONLY
 from scene_geo_loc.localization.uncertainty.self_measurement import accuracy_of
 from scene_geo_loc.mapping.keyframes import KeyframeSelector
-from scene_geo_loc.mapping.map_info import (
-    KIND,
-    POINT_DESCRIPTORS,
-    POINTS,
-    STRUCTURE_FROM_MOTION,
-    MapAccuracy,
-    check_replaceable_map,
-)
+from scene_geo_loc.mapping.localizer_names import STRUCTURE_FROM_MOTION
+from scene_geo_loc.mapping.map_info import KIND, POINT_DESCRIPTORS, POINTS, MapAccuracy, check_replaceable_map
 from scene_geo_loc.mapping.partial_map import thumbnail_of
 from scene_geo_loc.mapping.structure_from_motion.features import (
     PointFeatures,

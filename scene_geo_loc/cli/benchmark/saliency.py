@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +53,8 @@ def saliency(
     if not isinstance(regressor, PoseRegressor):
         raise SceneGeoLocError(f"{map_folder} regresses no poses: name a map of `train pose`.")
     found = []
-    for number, frame in enumerate(thinned(open_traversal(source), images).frames(), start=1):
+    frames = islice(thinned(open_traversal(source), images).frames(), images)
+    for number, frame in enumerate(frames, start=1):
         with progress(f"hiding parts of image {number}", "parts") as on_progress:
             saliency = saliency_of(
                 regressor, CameraImage(frame.image, frame.camera, depth=frame.depth), on_progress

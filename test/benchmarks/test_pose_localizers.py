@@ -91,6 +91,10 @@ def test_an_unseen_place_is_told_by_the_stated_deviation() -> None:
     assert (result.queries, result.localized) == (5, 1)
     assert result.area == pytest.approx(24 / 25)  # one of the 25 pairs is in the wrong order
     assert roc_area([1.0, 1.0], [1.0, 1.0]) == 0.5
+    counted = [replace(query, inliers=9, inlier_ratio=0.5) for query in seen]
+    by_inliers = LocalizerResult.of(counted, [replace(unseen[0], unverified=None)] * 5, **NAMES).unseen
+    assert by_inliers is not None
+    assert by_inliers.area == 1.0
 
 
 def test_a_map_of_fewer_images_takes_every_nth(room: Room) -> None:

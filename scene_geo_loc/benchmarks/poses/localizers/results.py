@@ -45,8 +45,8 @@ class UnseenResult(BaseModel):
     Attributes:
         queries: number of images.
         localized: number of those with a pose, all of them wrong.
-        area: area under the ROC curve of telling places that were seen from this one by the certainty; None
-            where too few images have a pose.
+        area: area under the ROC curve of telling places that were seen from this one by what the localizer
+            goes by: the inlier ratio if it counts inliers, else the stated deviation; None for few images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -163,7 +163,9 @@ def _is_covered(
 def _unseen(records: Sequence[QueryRecord], unseen: Sequence[QueryRecord]) -> UnseenResult:
     area = None
     if min(len(records), len(unseen)) >= FEWEST:
-        area = roc_area([_certainty(record) for record in records], [_certainty(record) for record in unseen])
+        counts_inliers = any(record.inliers for record in records)
+        certainty = (lambda record: record.inlier_ratio) if counts_inliers else _certainty
+        area = roc_area(list(map(certainty, records)), list(map(certainty, unseen)))
     return UnseenResult(
         queries=len(unseen), localized=sum(record.is_localized for record in unseen), area=area
     )

@@ -37,7 +37,8 @@ def write_pose_results(path: Path, benchmark: PoseBenchmark) -> list[Path]:
     Raises SceneGeoLocError where they cannot be written.
     """
     folder = path.parent / "images"
-    pictures = write_curves(folder, benchmark, "pose_")
+    # Several pages of a folder keep pictures of their own.
+    pictures = write_curves(folder, benchmark, f"{path.stem.removesuffix('_results')}_")
     compared = [
         _draw_localizers(curves, queries) for curves, queries in zip(pictures, benchmark.sets, strict=True)
     ]

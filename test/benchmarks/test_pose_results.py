@@ -225,8 +225,8 @@ def test_a_page_has_a_picture_for_each_of_two_sets_of_one_name(tmp_path: Path) -
     benchmark = PoseBenchmark(machine="a robot", sets=[results(), results()])
     page, *pictures = write_pose_results(tmp_path / "poses.md", benchmark)
     assert [picture.name for picture in pictures] == [
-        "pose_evening_morning.png",
-        "pose_evening_morning_2.png",
+        "poses_evening_morning.png",
+        "poses_evening_morning_2.png",
     ]
     assert all(picture.is_file() for picture in pictures)
     assert all(f"(images/{picture.name})" in page.read_text() for picture in pictures)

@@ -26,6 +26,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from scene_geo_loc.benchmarks.poses.localizers.results import LocalizerResult
 from scene_geo_loc.plots.style import PLAIN
 
+MARKERS = ("o", "s", "^")
+"""One for each round through the colours."""
 COLOURS = ("#12a184", "#e0a01b", "#d2456b", "#5b7fd6", "#7a4fb0", "#24b3d1", "#8a6d3b", "#101112")
 
 
@@ -37,8 +39,9 @@ def cost_figure(localizers: Sequence[LocalizerResult]) -> Figure:
     """
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    colours = _colours(localizers)
+    styles = _styles(localizers)
     for result in localizers:
+        colour, marker = styles[result.name]
         if result.median_m is None or result.median_ms is None:
             continue
         is_trusted = (result.localized_share or 0) >= 0.5
@@ -46,10 +49,10 @@ def cost_figure(localizers: Sequence[LocalizerResult]) -> Figure:
             axes.plot(
                 [cost],
                 [result.median_m],
-                "o",
+                marker,
                 ms=8,
-                color=colours[result.name],
-                mfc=colours[result.name] if is_trusted else "none",
+                color=colour,
+                mfc=colour if is_trusted else "none",
                 mew=1.6,
                 label=result.name,
             )
@@ -64,7 +67,7 @@ def images_figure(localizers: Sequence[LocalizerResult]) -> Figure:
     """Returns a figure of the median errors against the number of images that the maps were made of."""
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    colours = _colours(localizers)
+    styles = _styles(localizers)
     for name in dict.fromkeys(result.name for result in localizers):
         own = sorted(
             (result for result in localizers if result.name == name and result.images is not None),
@@ -73,7 +76,8 @@ def images_figure(localizers: Sequence[LocalizerResult]) -> Figure:
         for axes, of in ((left, "median_m"), (right, "median_deg")):
             known = [(r.images, getattr(r, of)) for r in own if getattr(r, of) is not None]
             if known:
-                axes.plot(*zip(*known, strict=True), "o-", color=colours[name], lw=1.6, label=name)
+                colour, marker = styles[name]
+                axes.plot(*zip(*known, strict=True), f"{marker}-", color=colour, lw=1.6, label=name)
     for axes, label in ((left, "median position error (m)"), (right, "median rotation error (°)")):
         _log_axes(axes, "images of the map")
         axes.set_ylabel(label)
@@ -89,9 +93,11 @@ def has_study_of_images(localizers: Sequence[LocalizerResult]) -> bool:
     return any(len(counts) > 1 for counts in by_name.values())
 
 
-def _colours(localizers: Sequence[LocalizerResult]) -> dict[str, str]:
+def _styles(localizers: Sequence[LocalizerResult]) -> dict[str, tuple[str, str]]:
+    """Returns the colour and the marker of each localizer."""
     names = dict.fromkeys(result.name for result in localizers)
-    return dict(zip(names, cycle(COLOURS), strict=False))
+    pairs = cycle((colour, marker) for marker in MARKERS for colour in COLOURS)
+    return dict(zip(names, pairs, strict=False))
 
 
 def _log_axes(axes: Axes, label: str) -> None:

@@ -85,7 +85,7 @@ class PointCloud:
 
     @property
     def source(self) -> SensorSource:
-        """What a map records of it."""
+        """Record of the cloud in a map."""
         return SensorSource(Role.LIDAR.value, self.name, "point cloud", self.count, reason=Reason.NAMED.value)
 
     def near(self, position: NDArray[np.float64]) -> list[MapPoints]:

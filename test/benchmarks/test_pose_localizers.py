@@ -138,7 +138,7 @@ class NoSettings(BaseModel):
 def build(traversal: Traversal, out: Path, system: str, protocol: BaseModel, **_: Any) -> list[str]:
     """Makes a map of keyframes in place of a training."""
     if system == "refusing":
-        raise SceneGeoLocError("The images do not suffice.")
+        raise SceneGeoLocError("/drives/morning: the images do not suffice.")
     build_map(traversal, out, BuilderSettings(), source=traversal.name, device="cpu")
     return [""]
 
@@ -154,6 +154,7 @@ def test_localizers_are_asked_the_same_queries_in_maps_of_all_numbers_of_images(
     experiment = replace(
         Experiment("morning", Drive(room), {"evening": queries}, BuilderSettings(), Place.INDOORS),
         unseen=other,
+        origin={"source": "/drives/morning"},
     )
     run = PoseBenchmarkRun(
         cache=tmp_path / "cache",
@@ -166,7 +167,7 @@ def test_localizers_are_asked_the_same_queries_in_maps_of_all_numbers_of_images(
     (result,) = run.run(experiment)
     rows = [(row.name, row.images) for row in result.localizers]
     assert rows == [("retrieval", 3), ("built", 3), ("retrieval", 6), ("built", 6), (room_map.name, None)]
-    assert result.not_run["refusing"] == "The images do not suffice."
+    assert result.not_run["refusing"] == "morning: the images do not suffice."
     for row in result.localizers:
         assert len(row.position_m) == len(queries)
         assert row.map_bytes > 1000

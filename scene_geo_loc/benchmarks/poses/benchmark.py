@@ -191,7 +191,7 @@ class PoseBenchmarkRun:
                         train_map(part.reference, system, folder, self._origin(part), self.device, self.show)
                     )
                 except SceneGeoLocError as error:
-                    not_run[system] = str(error)
+                    not_run[system] = _without_folders(str(error), experiment)
         return compared + [LocalizerMap.made_before(path) for path in self.maps]
 
     def _origin(self, experiment: Experiment) -> dict[str, Any]:
@@ -317,6 +317,12 @@ class PoseBenchmarkRun:
                     session.reset()  # this place comes after no image of the other
                     records.append(localize_frame(session, frame))
         return answers
+
+
+def _without_folders(reason: str, experiment: Experiment) -> str:
+    """Returns a reason without the folders above the map's source, which mean nothing elsewhere."""
+    source = experiment.origin.get("source")
+    return reason if source is None else reason.replace(f"{Path(source).parent}/", "")
 
 
 @dataclass(frozen=True)

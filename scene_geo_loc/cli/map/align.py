@@ -67,8 +67,8 @@ def align(
 def _align_to_map(map_folder: Path, target: Path, out: Path | None, json_file: Path | None) -> None:
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.core.atomic import write_json
+    from scene_geo_loc.localization.keyframe_queries.other_map import localize_other_map
     from scene_geo_loc.localization.localizer import Localizer
-    from scene_geo_loc.localization.other_map import localize_other_map
     from scene_geo_loc.mapping.alignment.moved_map import write_map_with_poses
     from scene_geo_loc.mapping.alignment.pose_graph import align_poses
     from scene_geo_loc.mapping.reference_map import ReferenceMap

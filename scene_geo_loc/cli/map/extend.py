@@ -44,9 +44,9 @@ def extend(
     Example:  scene-geo-loc map extend street_map snow_drive street_map --overwrite
     """
     from scene_geo_loc.cli.options.progress import progress
+    from scene_geo_loc.localization.keyframe_queries.map_extension import needed_keyframes
+    from scene_geo_loc.localization.keyframe_queries.other_map import localize_other_map
     from scene_geo_loc.localization.localizer import Localizer
-    from scene_geo_loc.localization.map_extension import needed_keyframes
-    from scene_geo_loc.localization.other_map import localize_other_map
     from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
     from scene_geo_loc.mapping.editing.combination import MapPart, write_combination
     from scene_geo_loc.mapping.editing.compatibility import check_combinable

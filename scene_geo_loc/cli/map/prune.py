@@ -44,7 +44,7 @@ def prune(
     """
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.core.errors import SceneGeoLocError
-    from scene_geo_loc.localization.keyframe_recall import recall_without
+    from scene_geo_loc.localization.keyframe_queries.keyframe_recall import recall_without
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
     from scene_geo_loc.mapping.editing.combination import MapPart, write_combination

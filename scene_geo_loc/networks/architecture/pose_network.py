@@ -139,7 +139,7 @@ class PoseHead(nn.Module):
     """
 
     keeps_components = False
-    """Whether the components go on beside what recurrent layers make of them."""
+    """True if the components go on beside the outputs of the recurrent layers."""
 
     def __init__(
         self, features: int, components: int, units: int, outputs: int, dropout: float, context: str = "none"

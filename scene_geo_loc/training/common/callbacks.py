@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What receives the progress of a training; torch is not imported here."""
+"""Receivers of the progress of a training; torch is not imported here."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ SUMMARIES = {
     CoordinateSystemName.NETWORK: "points of the map for the cells of an image by a network, then PnP",
     CoordinateSystemName.FOREST: "the same by a regression forest, of images with depth",
 }
-"""What each system is, in a few words."""
+"""Summary of each system in a few words."""
 
 
 class CoordinateProtocol(BaseModel):

@@ -31,7 +31,7 @@ light: ## make the virtual environment without training and tests
 demo: light ## map a simulated drive, localize three others through the live node, and report
 	@$(VENV)/bin/scene-geo-loc demo
 
-check: setup ## run the fast tests, in a minute
+check: setup ## run the fast tests, in a few minutes
 	@$(PYTEST) -m "not slow and not ros"
 
 test: setup ## run all tests

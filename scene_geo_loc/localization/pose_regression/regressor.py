@@ -30,7 +30,6 @@ added, which shows that an image looks like several places.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,18 +38,15 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from pydantic import BaseModel, ConfigDict, Field
 
-from scene_geo_loc.core.atomic import write_aside
-from scene_geo_loc.core.errors import CheckpointError, reason_of
-from scene_geo_loc.core.regular_file import regular
+from scene_geo_loc.core.errors import CheckpointError
 from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.geometry.lie import difference
 from scene_geo_loc.geometry.pose import Pose, make_pose
 from scene_geo_loc.geometry.rotation import matrix_of_quaternion, matrix_of_vector
 from scene_geo_loc.localization.pose_regression.recurrent import clip_context, spatial_context
+from scene_geo_loc.networks.described_tensors import read_described, write_described
 from scene_geo_loc.networks.forward_pass import FEATURES, IMAGE, check_graph
 
 FORMAT = FileFormat("scene_geo_loc pose regressor", 1, again="train it again", error=CheckpointError)
@@ -341,23 +337,17 @@ class Regressor:
 
     def save(self, path: Path) -> None:
         """Writes the file, replaced atomically. Raises SceneGeoLocError if it cannot be written."""
-        tensors = {name: np.ascontiguousarray(value) for name, value in self.tensors.items()}
-        tensors[GRAPH] = np.frombuffer(self.graph, np.uint8)
-        write_aside(path, save(tensors, {METADATA_KEY: self.description.model_dump_json()}))
+        graph = np.frombuffer(self.graph, np.uint8)
+        write_described(path, METADATA_KEY, self.description, {**self.tensors, GRAPH: graph})
 
     @classmethod
     def read(cls, path: Path) -> Regressor:
         """Reads a file. Raises CheckpointError where it is missing, damaged or of a newer format."""
-        try:
-            with safe_open(str(regular(path)), framework="numpy") as file:
-                values = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
-                FORMAT.check(values, path)
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+        def make(values: Any, tensors: dict[str, NDArray]) -> Regressor:
             graph = tensors.pop(GRAPH).tobytes()
-            regressor = cls(Description.model_validate(values), graph, tensors)
-        except FileNotFoundError as error:
-            raise CheckpointError(f"There is no pose regressor at {path}: name an existing file.") from error
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError, ValidationError) as error:
-            raise CheckpointError(f"{path} is damaged ({reason_of(error)}): {FORMAT.again}.") from error
-        check_graph(graph, [IMAGE], [FEATURES], str(path))
-        return regressor
+            return cls(Description.model_validate(values), graph, tensors)
+
+        made = read_described(path, METADATA_KEY, FORMAT, "pose regressor", make)
+        check_graph(made.graph, [IMAGE], [FEATURES], str(path))
+        return made

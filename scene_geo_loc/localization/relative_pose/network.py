@@ -28,7 +28,6 @@ the first.  Nothing in the network belongs to a place, so that the keyframes of 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -36,11 +35,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from pydantic import BaseModel, ConfigDict, Field
 
-from scene_geo_loc.core.atomic import write_aside, written_aside
+from scene_geo_loc.core.atomic import written_aside
 from scene_geo_loc.core.errors import CheckpointError, MapError, reason_of
 from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.core.versioned import FileFormat
@@ -49,6 +46,7 @@ from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.geometry.rotation import matrix_of_quaternion
 from scene_geo_loc.localization.pose_regression.regressor import Regression, RegressorCalibration
 from scene_geo_loc.mapping.map_info import RELATIVE_KEYFRAMES, RELATIVE_NETWORK
+from scene_geo_loc.networks.described_tensors import read_described, write_described
 from scene_geo_loc.networks.forward_pass import FEATURES, IMAGE, check_graph
 
 FORMAT = FileFormat("scene_geo_loc relative pose network", 1, again="train it again", error=CheckpointError)
@@ -177,28 +175,20 @@ class RelativeNetwork:
 
     def save(self, path: Path) -> None:
         """Writes the file, replaced atomically. Raises SceneGeoLocError if it cannot be written."""
-        tensors = {name: np.ascontiguousarray(value) for name, value in self.tensors.items()}
-        tensors[GRAPH] = np.frombuffer(self.graph, np.uint8)
-        write_aside(path, save(tensors, {METADATA_KEY: self.description.model_dump_json()}))
+        graph = np.frombuffer(self.graph, np.uint8)
+        write_described(path, METADATA_KEY, self.description, {**self.tensors, GRAPH: graph})
 
     @classmethod
     def read(cls, path: Path) -> RelativeNetwork:
         """Reads a file. Raises CheckpointError where it is missing, damaged or of a newer format."""
-        try:
-            with safe_open(str(regular(path)), framework="numpy") as file:
-                values = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
-                FORMAT.check(values, path)
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+        def make(values: Any, tensors: dict[str, NDArray]) -> RelativeNetwork:
             graph = tensors.pop(GRAPH).tobytes()
-            network = cls(Description.model_validate(values), graph, tensors)
-        except FileNotFoundError as error:
-            raise CheckpointError(
-                f"There is no network for relative poses at {path}: name an existing file."
-            ) from error
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError, ValidationError) as error:
-            raise CheckpointError(f"{path} is damaged ({reason_of(error)}): {FORMAT.again}.") from error
-        check_graph(graph, [IMAGE], [FEATURES], str(path))
-        return network
+            return cls(Description.model_validate(values), graph, tensors)
+
+        made = read_described(path, METADATA_KEY, FORMAT, "network for relative poses", make)
+        check_graph(made.graph, [IMAGE], [FEATURES], str(path))
+        return made
 
 
 class RelativeRegressor:

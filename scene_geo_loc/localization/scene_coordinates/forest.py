@@ -32,22 +32,18 @@ Kabsch's algorithm (section 3).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from pydantic import BaseModel, ConfigDict, Field
 
-from scene_geo_loc.core.atomic import write_aside
-from scene_geo_loc.core.errors import CheckpointError, reason_of
-from scene_geo_loc.core.regular_file import regular
+from scene_geo_loc.core.errors import CheckpointError
 from scene_geo_loc.core.versioned import FileFormat
 from scene_geo_loc.localization.scene_coordinates.calibration import CoordinateCalibration
+from scene_geo_loc.networks.described_tensors import read_described, write_described
 
 FORMAT = FileFormat("scene_geo_loc scene forest", 1, again="train it again", error=CheckpointError)
 METADATA_KEY = "scene_geo_loc_scene_forest"
@@ -138,22 +134,16 @@ class Forest:
 
     def save(self, path: Path) -> None:
         """Writes the file, replaced atomically. Raises SceneGeoLocError if it cannot be written."""
-        tensors = {name: np.ascontiguousarray(value) for name, value in self.tensors.items()}
-        write_aside(path, save(tensors, {METADATA_KEY: self.description.model_dump_json()}))
+        write_described(path, METADATA_KEY, self.description, self.tensors)
 
     @classmethod
     def read(cls, path: Path) -> Forest:
         """Reads a file. Raises CheckpointError where it is missing, damaged or of a newer format."""
-        try:
-            with safe_open(str(regular(path)), framework="numpy") as file:
-                values = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
-                FORMAT.check(values, path)
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+        def make(values: Any, tensors: dict[str, NDArray]) -> Forest:
             return cls(ForestDescription.model_validate(values), tensors)
-        except FileNotFoundError as error:
-            raise CheckpointError(f"There is no scene forest at {path}: name an existing file.") from error
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError, ValidationError) as error:
-            raise CheckpointError(f"{path} is damaged ({reason_of(error)}): {FORMAT.again}.") from error
+
+        return read_described(path, METADATA_KEY, FORMAT, "scene forest", make)
 
 
 def responses(

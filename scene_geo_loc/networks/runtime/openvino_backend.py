@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -24,6 +25,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from scene_geo_loc.networks.runtime.backends import GraphBackend, Outputs, Work, threads
+
+# Each import of OpenVINO is reported to its makers over the network, from a thread of its own, unless this
+# package cannot be imported; a robot reports to nobody.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 class OpenVinoBackend(GraphBackend):

@@ -32,7 +32,6 @@ from scene_geo_loc.mapping.map_info import (
     DESCRIPTOR,
     FILES,
     FORMAT,
-    INDEX,
     OPTIONAL_FILES,
     PAIR_MATCHER,
     PLACE_AXES,
@@ -54,8 +53,9 @@ from scene_geo_loc.mapping.multi_view_depth import refine_depth
 from scene_geo_loc.mapping.partial_map import PartialMap
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.search.co_similarity import CoSimilarity
-from scene_geo_loc.mapping.search.index import DescriptorIndex
 from scene_geo_loc.mapping.search.place_cells import PlaceCells
+from scene_geo_loc.mapping.search.stored_index import write_index
+from scene_geo_loc.mapping.search.vector_index import VectorIndex
 from scene_geo_loc.mapping.settings import WITHOUT_DEPTH
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.pair_network import PairNetworkMatcher
@@ -72,6 +72,8 @@ FIT_MATCHER_KEYFRAMES = 100
 """Most keyframes that a matcher is fitted on."""
 FIT_PLACE_CELLS = 200
 """Most keyframes that the axes of place cells are fitted on."""
+_BLOCK_ROWS = 10_000
+"""Descriptors that are read at a time."""
 
 
 def complete_map(
@@ -107,14 +109,13 @@ def complete_map(
     words = extractor.descriptor if isinstance(extractor.descriptor, VisualWords) else None
     if words is None:
         descriptors = _describe(partial, extractor, lambda done: on_progress(done, total))
-        index: DescriptorIndex | InvertedFile = DescriptorIndex.build(descriptors)
-        index.write(folder / INDEX)
+        index: VectorIndex = write_index(folder, descriptors, extractor.descriptor_size)
     else:
         descriptions = _describe_by_words(
             partial, words, description["source"], lambda done: on_progress(done, total)
         )
-        index = InvertedFile.build(descriptions, words.size)
-        index.write(folder / WORD_INDEX)
+        index = inverted = InvertedFile.build(descriptions, words.size)
+        inverted.write(folder / WORD_INDEX)
     CoSimilarity.of(index, np.stack([record.T_map_camera for record in partial.records])).save(
         folder / CO_SIMILARITY
     )
@@ -196,24 +197,24 @@ def _records(files: Sequence[Path]) -> dict[str, FileRecord]:
 
 def _describe(
     partial: PartialMap, extractor: Extractor, on_keyframes: Callable[[int], None]
-) -> NDArray[np.float32]:
-    """Returns the keyframes' global descriptors (N, D); fits the network on them unless it is fitted."""
+) -> Iterator[NDArray[np.floating]]:
+    """Yields the keyframes' global descriptors in blocks; fits the network on them unless it is fitted."""
     count = len(partial.records)
     if extractor.is_fitted:
         on_keyframes(count)
-        return np.asarray(partial.descriptor_rows(), np.float32)
-    rows = partial.late_rows()
-    extractor.fit([maps[i] for maps in rows] for i in evenly_spread(count, FIT_IMAGES))
-    descriptors = np.zeros((count, extractor.network.global_size), np.float32)
+        rows = partial.descriptor_rows()
+        yield from (rows[start : start + _BLOCK_ROWS] for start in range(0, count, _BLOCK_ROWS))
+        return
+    maps_of = partial.late_rows()
+    extractor.fit([maps[i] for maps in maps_of] for i in evenly_spread(count, FIT_IMAGES))
 
     def describe(keyframe: int) -> NDArray[np.float32]:
-        return extractor.network.describe([maps[keyframe].astype(np.float32) for maps in rows])
+        return extractor.network.describe([maps[keyframe].astype(np.float32) for maps in maps_of])
 
     with ReadAhead() as ahead:
         for i, descriptor in enumerate(ahead.map(describe, range(count))):
-            descriptors[i] = descriptor
             on_keyframes(i + 1)
-    return descriptors
+            yield descriptor[None]
 
 
 def _describe_by_words(

@@ -60,6 +60,8 @@ VOCABULARY, WORD_INDEX = "vocabulary.safetensors", "word_index.safetensors"
 VISUAL_WORDS = (VOCABULARY, WORD_INDEX)
 INDEX = "index.faiss"
 """The index of the descriptors of other maps."""
+INDEX_FILES = (INDEX, WORD_INDEX)
+"""Files that `write_index` writes anew for every map."""
 REGRESSOR = "regressor.safetensors"
 """The network of a map for pose regression, which has no other file but keyframes.parquet."""
 COORDINATE_NETWORK, COORDINATE_FOREST = "scene_coordinates.safetensors", "scene_forest.safetensors"

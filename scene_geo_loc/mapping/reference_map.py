@@ -62,7 +62,6 @@ from scene_geo_loc.mapping.map_info import (
     CO_SIMILARITY,
     DESCRIPTOR,
     FORMAT,
-    INDEX,
     KEYFRAME_SCHEMA,
     KEYFRAMES,
     MATCHER_ARRAYS,
@@ -73,14 +72,13 @@ from scene_geo_loc.mapping.map_info import (
     TAGGED_KEYFRAME_SCHEMA,
     THUMBNAILS,
     VOCABULARY,
-    WORD_INDEX,
     MapInfo,
     read_info,
     sha256_of,
 )
 from scene_geo_loc.mapping.search.co_similarity import CoSimilarity
-from scene_geo_loc.mapping.search.index import DescriptorIndex
-from scene_geo_loc.visual_words.inverted_file import InvertedFile
+from scene_geo_loc.mapping.search.stored_index import read_index
+from scene_geo_loc.mapping.search.vector_index import VectorIndex
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -274,11 +272,7 @@ class ReferenceMap(AnyMap):
 
     def __init__(self, path: Path, info: MapInfo) -> None:
         super().__init__(path, info)
-        self.index: DescriptorIndex | InvertedFile
-        if WORD_INDEX in info.files:
-            self.index = InvertedFile.read(path / WORD_INDEX)
-        else:
-            self.index = DescriptorIndex.read(path / INDEX)
+        self.index: VectorIndex = read_index(path, info.files)
         files = [name for name in ("local_features.npy", *MATCHER_ARRAYS) if name in info.files]
         self.features = {name.removesuffix(".npy"): _array(path / name) for name in files}
         self.depth = _array(path / "depth.npy")

@@ -37,7 +37,7 @@ from scene_geo_loc.mapping.map_info import (
     CO_SIMILARITY,
     FILES,
     GEO_TAG_FIELDS,
-    INDEX,
+    INDEX_FILES,
     KEYFRAME_SCHEMA,
     KEYFRAMES,
     KIND,
@@ -54,7 +54,8 @@ from scene_geo_loc.mapping.map_info import (
 )
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.search.co_similarity import CoSimilarity
-from scene_geo_loc.mapping.search.index import DescriptorIndex
+from scene_geo_loc.mapping.search.stored_index import write_index
+from scene_geo_loc.mapping.search.vector_index import VectorIndex
 from scene_geo_loc.visual_words.inverted_file import InvertedFile
 
 MeasureCombination = Callable[[ReferenceMap], tuple[MapAccuracy | None, LookAlikes | None]]
@@ -131,8 +132,7 @@ def write_combination(
         output.restart()
         _write_arrays(parts, folder, total, on_progress)
         T_map_camera = np.concatenate([part.map.T_map_camera[part.keyframes] for part in parts])
-        index = _index_of(parts)
-        index.write(folder / (WORD_INDEX if isinstance(index, InvertedFile) else INDEX))
+        index = _write_index(parts, folder)
         CoSimilarity.of(index, T_map_camera).save(folder / CO_SIMILARITY)
         cameras = _write_keyframes(parts, folder)
         _copy_networks(parts[0].map, folder)
@@ -179,16 +179,18 @@ def _rows_of(reference_map: ReferenceMap, name: str) -> NDArray | None:
     return np.asarray(np.load(reference_map.path / name, mmap_mode="r", allow_pickle=False))
 
 
-def _index_of(parts: Sequence[MapPart]) -> DescriptorIndex | InvertedFile:
-    """Returns the index of the descriptors of all keyframes."""
+def _write_index(parts: Sequence[MapPart], folder: Path) -> VectorIndex:
+    """Writes the index of the descriptors of all keyframes, and returns it."""
 
     def descriptors() -> Iterator[NDArray[np.float32]]:
         return (part.map.index.descriptor(int(k)) for part in parts for k in part.keyframes)
 
     first = parts[0].map.index
     if isinstance(first, InvertedFile):
-        return InvertedFile.build(descriptors(), first.size)
-    return DescriptorIndex.build(np.stack(list(descriptors())))
+        index = InvertedFile.build(descriptors(), first.size)
+        index.write(folder / WORD_INDEX)
+        return index
+    return write_index(folder, (row[None] for row in descriptors()), first.size)
 
 
 def _write_keyframes(parts: Sequence[MapPart], folder: Path) -> list[dict[str, object]]:
@@ -234,7 +236,7 @@ def _table_of(reference_map: ReferenceMap) -> pa.Table:
 def _copy_networks(first: ReferenceMap, folder: Path) -> None:
     """Copies the files that all parts share, under a second name where the file system allows that."""
     for name in first.info.files:
-        if (folder / name).exists() or name in (*first.array_files, INDEX, WORD_INDEX, CO_SIMILARITY):
+        if (folder / name).exists() or name in (*first.array_files, *INDEX_FILES, CO_SIMILARITY):
             continue
         try:
             os.link(first.path / name, folder / name)

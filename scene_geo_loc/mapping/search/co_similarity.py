@@ -31,9 +31,8 @@ from safetensors.numpy import save
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import MapError, reason_of
 from scene_geo_loc.core.regular_file import regular
-from scene_geo_loc.mapping.search.index import DescriptorIndex
+from scene_geo_loc.mapping.search.vector_index import VectorIndex
 from scene_geo_loc.networks.runtime.extractor import evenly_spread
-from scene_geo_loc.visual_words.inverted_file import InvertedFile
 
 MOST_NEIGHBOURS = 8
 """Most keyframes that one is co-similar to: the most similar ones near it."""
@@ -65,7 +64,7 @@ class CoSimilarity:
         self.starts, self.keyframes, self.similarities = starts, keyframes, similarities
 
     @classmethod
-    def of(cls, index: DescriptorIndex | InvertedFile, T_map_camera: NDArray[np.float64]) -> CoSimilarity:
+    def of(cls, index: VectorIndex, T_map_camera: NDArray[np.float64]) -> CoSimilarity:
         """Returns the co-similarity of keyframes (N, 4, 4) with their descriptors in an index."""
         from scipy.spatial import cKDTree
 
@@ -156,9 +155,7 @@ def near_m(positions: NDArray[np.float64]) -> float:
     return float(np.clip(NEAR_SPACINGS * np.median(distances[:, 1]), NEAREST_M, FARTHEST_M))
 
 
-def _chance_similarity(
-    index: DescriptorIndex | InvertedFile, positions: NDArray[np.float64], radius_m: float
-) -> float:
+def _chance_similarity(index: VectorIndex, positions: NDArray[np.float64], radius_m: float) -> float:
     """Returns the similarity that pairs away from each other seldom exceed; 0 where there are none."""
     by_chance = []
     for keyframe in evenly_spread(len(positions), CHANCE_KEYFRAMES):

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import faiss
@@ -34,11 +35,18 @@ class DescriptorIndex:
     @classmethod
     def build(cls, descriptors: NDArray[np.float32]) -> DescriptorIndex:
         """Returns the index of unit descriptors (N, D)."""
-        index = faiss.IndexScalarQuantizer(
-            descriptors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-        )
-        index.train(descriptors)
-        index.add(descriptors)
+        return cls.of_blocks([descriptors], descriptors.shape[1])
+
+    @classmethod
+    def of_blocks(cls, rows: Iterable[NDArray[np.floating]], size: int) -> DescriptorIndex:
+        """Returns the index of unit descriptors that come in blocks (B, D), one after the other.
+
+        Args:
+            size: their length D.
+        """
+        index = faiss.IndexScalarQuantizer(size, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        for block in rows:
+            index.add(np.ascontiguousarray(block, np.float32))  # half precision needs no training
         return cls(index)
 
     @classmethod

@@ -21,8 +21,6 @@ never changed.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import glob
 import json
 import os
@@ -34,70 +32,16 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from scene_geo_loc.core.atomic import exchange, rename_new, sync, sync_tree
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.folder_lock import OutputLock, changing
 
 MARKER = ".scene_geo_loc_partial"
 """File that marks a folder as an unfinished output, or as one that is being replaced."""
 _TEMPORARY = re.compile(r"partial\.[0-9a-f]{8}|[0-9a-f]{8}\.replaced")
 """Ends of the names that a folder has for an instant while it is created or replaced."""
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-"""Errors of file systems without locks: two writers at a time are not noticed there."""
-
-
-class OutputLock:
-    """Exclusive lock on a file, held until `release` or until the process ends, however it ends."""
-
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        """Use `OutputLock.acquire`."""
-        self.path = path
-        self._file = file
-
-    @classmethod
-    def acquire(cls, path: Path, *, create: bool = True, wait: bool = False) -> OutputLock:
-        """Locks the file at `path`.
-
-        Args:
-            create: whether to create the file where there is none.
-            wait: whether to wait while another process holds the lock.
-
-        Raises:
-            BlockingIOError: another process holds the lock.
-            FileNotFoundError: there is no such file (any more).
-            OSError: the file cannot be opened, or is a symbolic link.
-        """
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-        while True:
-            file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                file.close()
-                raise
-            except OSError as error:
-                if error.errno not in _NO_LOCKS:
-                    file.close()
-                    raise
-            # Its holder may have renamed or removed the file in the meantime.
-            if _is_same(path, file):
-                return cls(path, file)
-            file.close()
-
-    def release(self, *, remove: bool = False) -> None:
-        """Releases the lock, and removes its file first if asked to."""
-        if remove:
-            self.path.unlink(missing_ok=True)
-        self._file.close()
-
-
-def _is_same(path: Path, file: BinaryIO) -> bool:
-    try:
-        found = os.stat(path, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(found, os.fstat(file.fileno()))
 
 
 class PartialFolder:
@@ -261,7 +205,8 @@ class PartialFolder:
                 Without it nothing is replaced.
             content: the folder inside `folder` that becomes the output; default: `folder` itself.
 
-        Raises SceneGeoLocError where `out` exists and may not be replaced, or cannot be written.
+        Raises SceneGeoLocError where `out` exists and may not be replaced, where another process changes it,
+        or where it cannot be written.
         """
         assert self._lock is not None
         source = content or self.folder
@@ -272,8 +217,9 @@ class PartialFolder:
             if os.path.lexists(self.out):
                 if check_replaced is None:
                     raise FileExistsError
-                check_replaced(self.out)
-                self._replace(source)
+                with changing(self.out, f"writing a {self._kind}", self._error):
+                    check_replaced(self.out)
+                    self._replace(source)
             else:
                 rename_new(source, self.out)
             sync(self.out.parent)

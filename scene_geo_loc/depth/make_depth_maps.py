@@ -29,9 +29,10 @@ import numpy as np
 
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.folder_lock import OutputLock
 from scene_geo_loc.core.journal import Journal
 from scene_geo_loc.core.parallel import ordered_map
-from scene_geo_loc.core.partial import MARKER, OutputLock
+from scene_geo_loc.core.partial import MARKER
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.depth.depth_maps import FORMAT, INDEX, JOURNAL, DepthMap, DepthMaps, encode_depth
 from scene_geo_loc.depth.lidar_views import LidarView, lidar_views

@@ -19,6 +19,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.folder_lock import changing
 from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.mapping.map_info import MAP_JSON, read_info, write_info
 
@@ -28,8 +29,9 @@ def keep_georeference(folder: Path, georeference: Georeference) -> None:
 
     Raises MapError where the map cannot be read or written.
     """
-    info = read_info(folder).model_copy(update={"georeference": georeference})
-    try:
-        write_info(folder, info)
-    except OSError as error:
-        raise MapError(f"{folder / MAP_JSON} cannot be written ({error.strerror or error}).") from error
+    with changing(folder, "map georeference", MapError):
+        info = read_info(folder).model_copy(update={"georeference": georeference})
+        try:
+            write_info(folder, info)
+        except OSError as error:
+            raise MapError(f"{folder / MAP_JSON} cannot be written ({error.strerror or error}).") from error

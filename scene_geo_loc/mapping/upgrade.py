@@ -19,6 +19,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.folder_lock import changing
 from scene_geo_loc.mapping.map_info import FileRecord, read_info, sha256_of, write_info
 from scene_geo_loc.matchers import make_matcher
 from scene_geo_loc.networks.checkpoint import FORMAT, load_network, read_checkpoint, save_network
@@ -37,7 +38,10 @@ def upgrade(path: Path) -> bool:
 
     Raises CheckpointError or MapError where the file or the folder cannot be read.
     """
-    return _upgrade_map(path) if path.is_dir() else _upgrade_checkpoint(path)
+    if not path.is_dir():
+        return _upgrade_checkpoint(path)
+    with changing(path, "upgrade", MapError):
+        return _upgrade_map(path)
 
 
 def _upgrade_checkpoint(path: Path) -> bool:

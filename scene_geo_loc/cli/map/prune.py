@@ -43,7 +43,8 @@ def prune(
     Example:  scene-geo-loc map prune street_map small_map --megabytes 50
     """
     from scene_geo_loc.cli.options.progress import progress
-    from scene_geo_loc.core.errors import SceneGeoLocError
+    from scene_geo_loc.core.errors import MapError, SceneGeoLocError
+    from scene_geo_loc.core.folder_lock import changing
     from scene_geo_loc.localization.keyframe_queries.keyframe_recall import recall_without
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
@@ -53,21 +54,22 @@ def prune(
 
     if (keyframes is None) == (megabytes is None):
         raise SceneGeoLocError("Name the budget: either --keyframes or --megabytes.")
-    reference_map = ReferenceMap.open(map_folder)
-    if megabytes is not None:
-        keyframes = keyframes_in_bytes(reference_map, round(megabytes * 1e6))
-    assert keyframes is not None
-    kept, spacing = keyframes_within(reference_map, keyframes)
-    with progress("asking what is left out", "keyframes") as on_progress:
-        recall = recall_without(Localizer(reference_map, device="cpu"), kept, on_progress)
-    with progress("writing", "rows") as on_progress:
-        pruned = write_combination(
-            [MapPart(reference_map, kept)],
-            out,
-            overwrite=overwrite,
-            measure=measure_map,
-            on_progress=on_progress,
-        )
+    with changing(out, "map prune", MapError):
+        reference_map = ReferenceMap.open(map_folder)
+        if megabytes is not None:
+            keyframes = keyframes_in_bytes(reference_map, round(megabytes * 1e6))
+        assert keyframes is not None
+        kept, spacing = keyframes_within(reference_map, keyframes)
+        with progress("asking what is left out", "keyframes") as on_progress:
+            recall = recall_without(Localizer(reference_map, device="cpu"), kept, on_progress)
+        with progress("writing", "rows") as on_progress:
+            pruned = write_combination(
+                [MapPart(reference_map, kept)],
+                out,
+                overwrite=overwrite,
+                measure=measure_map,
+                on_progress=on_progress,
+            )
     typer.echo(
         f"{out}: {len(pruned)} of {len(reference_map)} keyframes, of each drive those {spacing:.2f} m apart "
         f"(10° count as a metre);\n{recall}."

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc import __version__
 from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.folder_lock import changing
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.mapping.editing.compatibility import check_combinable
@@ -116,8 +117,20 @@ def write_combination(
         on_progress: receives the keyframes written and their total.
 
     Raises MapError where the keyframes cannot stand in one map, where `out` exists and may not be replaced,
-    or where it cannot be written.
+    where another process changes it, or where it cannot be written.
     """
+    with changing(out, "writing a map", MapError):
+        return _write_locked(parts, out, overwrite, measure, on_progress)
+
+
+def _write_locked(
+    parts: Sequence[MapPart],
+    out: Path,
+    overwrite: bool,
+    measure: MeasureCombination | None,
+    on_progress: ProgressCallback,
+) -> ReferenceMap:
+    """Writes the map of `write_combination`, whose folder this thread has locked."""
     check_combinable([part.map for part in parts])
     total = sum(len(part.keyframes) for part in parts)
     if total == 0:

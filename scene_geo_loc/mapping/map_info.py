@@ -77,7 +77,9 @@ CO_SIMILARITY = "co_similarity.safetensors"
 ARRAYS = ("local_features.npy", "depth.npy")
 KEYFRAMES, THUMBNAILS = "keyframes.parquet", "thumbnails.bin"
 FILES = (KEYFRAMES, *ARRAYS, INDEX, THUMBNAILS, "network.safetensors")
-MATCHER_ARRAYS = ("cells.npy", "coarse_features.npy", "keypoints.npy")
+CELLS = "cells.npy"
+"""Cells of the features of a matcher that is fitted to the images of each map."""
+MATCHER_ARRAYS = (CELLS, "coarse_features.npy", "keypoints.npy")
 OPTIONAL_FILES = (
     *MATCHER_ARRAYS,
     "matcher.safetensors",

@@ -79,6 +79,14 @@ class TrackerSettings(BaseModel):
     )
 
 
+def odometry_noise(motion: Pose, settings: TrackerSettings) -> NDArray[np.float64]:
+    """Returns the standard deviations (6,) of a motion by odometry, metres and radians."""
+    # A rotation counts as the motion of a point one metre away.
+    distance_m = np.linalg.norm(motion[:3, 3]) + np.radians(rotation_angle_deg(motion))
+    stds = (settings.odometry_std_m, np.radians(settings.odometry_std_deg))
+    return np.asarray(np.repeat(stds, 3) * np.sqrt(distance_m))
+
+
 @dataclass(frozen=True)
 class TrackedPose(Rejectable):
     """Pose of one image after tracking.
@@ -203,10 +211,7 @@ class Tracker:
                 track.state = track.state.predict(seconds, settings.acceleration, TURN_ACCELERATION)
             return
         motion = inverse(self._T_odom_base) @ T_odom_base
-        # A rotation counts as the motion of a point one metre away.
-        distance_m = np.linalg.norm(motion[:3, 3]) + np.radians(rotation_angle_deg(motion))
-        stds = (settings.odometry_std_m, np.radians(settings.odometry_std_deg))
-        noise = np.repeat(stds, 3) * np.sqrt(distance_m)
+        noise = odometry_noise(motion, settings)
         for track in self._tracks:
             track.state = track.state.predict_odometry(motion, noise, seconds)
 

@@ -260,7 +260,7 @@ def _copy_networks(first: ReferenceMap, folder: Path) -> None:
 def _write_description(parts: Sequence[MapPart], folder: Path, cameras: list[dict[str, object]]) -> None:
     """Writes `map.json`."""
     first = parts[0].map.info
-    drives = [drive for part in parts for drive in part.drives]
+    drives = _joined([drive for part in parts for drive in part.drives])
     skipped: dict[str, int] = {}
     for part in parts:
         for reason, count in part.map.info.skipped.items():
@@ -286,3 +286,15 @@ def _write_description(parts: Sequence[MapPart], folder: Path, cameras: list[dic
         }
     )
     write_info(folder, info)
+
+
+def _joined(drives: Sequence[DriveRecord]) -> list[DriveRecord]:
+    """Returns the drives, where parts of one that follow each other are one."""
+    joined: list[DriveRecord] = []
+    for drive in drives:
+        if joined and joined[-1].source == drive.source:
+            keyframes = joined[-1].keyframes + drive.keyframes
+            joined[-1] = joined[-1].model_copy(update={"keyframes": keyframes})
+        else:
+            joined.append(drive)
+    return joined

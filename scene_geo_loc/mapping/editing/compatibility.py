@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.mapping.map_info import PLACE_AXES
+from scene_geo_loc.mapping.map_info import CELLS, PLACE_AXES
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BAG_OF_WORDS, BuilderSettings
 from scene_geo_loc.matchers.base import Matcher
@@ -80,6 +80,36 @@ def check_like(like: ReferenceMap, matcher: Matcher, settings: BuilderSettings) 
         raise MapError(
             f"{like.path} describes images by visual words: set `descriptor` to {like.vocabulary_file}."
         )
+
+
+def check_extendable(reference_map: ReferenceMap) -> None:
+    """Raises MapError unless new keyframes can be made for a map by what its folder holds."""
+    info = reference_map.info
+    if info.user_networks:
+        names = ", ".join(record.file for record in info.user_networks.values())
+        raise MapError(
+            f"{reference_map.path} has features of the networks {names}: build a map of the drive with these "
+            "files and --like, and merge the two."
+        )
+    if CELLS in info.files:
+        raise MapError(
+            f"The features of {reference_map.path} are fitted to its own images, so no other keyframes can "
+            "stand beside them: build it with a network or a matcher that finds keypoints."
+        )
+
+
+def settings_like(reference_map: ReferenceMap) -> BuilderSettings:
+    """Returns settings for keyframes that are to stand in a map; see `check_extendable`.
+
+    They are those of the map, but depth that no sensor measured comes from the images.
+    """
+    known = BuilderSettings.model_fields
+    values = {name: value for name, value in reference_map.info.settings.items() if name in known}
+    if reference_map.vocabulary_file is not None:
+        values["descriptor"] = str(reference_map.vocabulary_file)
+    if values.get("depth", "measured") == "measured":
+        values["depth"] = "auto"
+    return BuilderSettings(**values)
 
 
 def _check_same(role: str, first: ReferenceMap, other: ReferenceMap, a: object, b: object) -> None:

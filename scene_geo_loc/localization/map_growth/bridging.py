@@ -14,11 +14,12 @@
 
 """Poses of images between verified fixes, by odometry that is corrected so that both ends fit.
 
-Odometry predicts the pose of an image from the fix before it, and backwards from the fix after it, each with a
-covariance that grows on the way (`TrackState`).  The image's pose is the mean of both, weighted by their
-covariances: next to a fix it is that of the fix, and halfway each counts half (Fraser and Potter, The optimum
-linear smoother as a combination of two optimum linear filters, 1969).  Where the two are farther apart than their covariances
-explain, odometry slipped, the robot was carried, or a fix is wrong, and no image between them gets a pose.
+Odometry predicts the pose of an image from the fix before it, and backwards from the fix after it, each
+with a covariance that grows on the way (`TrackState`).  The image's pose is the mean of both, weighted by
+their covariances: next to a fix it is that of the fix, and halfway each counts half (Fraser and Potter, The
+optimum linear smoother as a combination of two optimum linear filters, 1969).  Where the two are farther
+apart than their covariances explain, odometry slipped, the robot was carried, or a fix is wrong, and no image
+between them gets a pose.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def bridge(way: Sequence[Waypoint], settings: TrackerSettings) -> list[BridgedPo
 def _predicted(
     way: Sequence[Waypoint], settings: TrackerSettings
 ) -> tuple[list[TrackState | None], set[int]]:
-    """Returns the state at each image by the fixes up to it, and the fixes that disagree with the one before.
+    """Returns the state at each image by the fixes up to it, and the fixes that disagree with earlier ones.
 
     The state begins anew at these.
     """

@@ -17,8 +17,8 @@
 An image that the map does not localize with confidence is a candidate.  It waits on the disk until fixes
 after it are verified: localized by geometry, and in agreement with each other by odometry.  Its pose is
 odometry between the fixes around it, see `bridging`; it is dropped where these disagree, or where the pose
-would be too uncertain.  The last images before a candidate, and the first ones after it, are taken as well: depth is
-triangulated from neighbouring keyframes.
+would be too uncertain.  The last images before a candidate, and the first ones after it, are taken as well:
+depth is triangulated from neighbouring keyframes.
 """
 
 from __future__ import annotations

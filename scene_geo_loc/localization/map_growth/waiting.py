@@ -118,7 +118,8 @@ class WaitingImages:
         self._journal: Journal[dict[str, Any]] = Journal(self.folder / "journal.jsonl", _checked)
         if self._journal.head not in (None, head):
             raise MapError(
-                f"{self.folder} holds images that wait for another map than {map_folder}: move that folder away."
+                f"{self.folder} holds images that wait for another map than {map_folder}: move that folder "
+                "away."
             )
         for event in self._journal.records:
             self._apply(event)

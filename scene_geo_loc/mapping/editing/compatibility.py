@@ -21,6 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.geometry.pose import rotation_error_deg, transform
 from scene_geo_loc.mapping.map_info import CELLS, PLACE_AXES
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BAG_OF_WORDS, BuilderSettings
@@ -28,7 +29,11 @@ from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.storage import FittedStorage
 
 SAME_DATUM_M = 0.01
-"""Datums that lie farther apart than this are two."""
+"""Datums that lie farther apart than this are two, unless they were fitted to positions with errors."""
+SAME_DATUM_DEG = 1e-4
+"""The same for the directions of their axes."""
+DATUM_SIGMAS = 4.0
+"""Datums that were fitted may differ by this multiple of their standard deviations."""
 
 
 def check_combinable(maps: Sequence[ReferenceMap]) -> None:
@@ -126,12 +131,22 @@ def _digest(reference_map: ReferenceMap, name: str) -> str | None:
 
 
 def _check_datum(first: ReferenceMap, other: ReferenceMap) -> None:
+    """Raises MapError where two datums differ by more than the errors that they were fitted with."""
     if first.georeference is None or other.georeference is None:
         return
+    fits = [m.georeference.fit for m in (first, other) if m.georeference and m.georeference.fit]
+    centre = np.array(fits[0].centre_m) if fits else np.zeros(3)
     T_first, T_other = (m.georeference.datum.T_ecef_map for m in (first, other) if m.georeference)
-    off_m = float(np.linalg.norm(T_first[:3, 3] - T_other[:3, 3]))
-    if off_m > SAME_DATUM_M or not np.allclose(T_first[:3, :3], T_other[:3, :3], atol=1e-6):
+    R = T_first[:3, :3]
+    off_m = R.T @ (transform(T_other, centre) - transform(T_first, centre))
+    std_m = np.sqrt(sum((np.diag(fit.covariance_enu(centre)) for fit in fits), np.zeros(3)))
+    turn_deg = float(rotation_error_deg(T_first, T_other))
+    turn_std_deg = float(np.hypot.reduce([fit.yaw_std_deg for fit in fits] or [0.0]))
+    limit_m = SAME_DATUM_M + DATUM_SIGMAS * float(np.linalg.norm(std_m))
+    limit_deg = SAME_DATUM_DEG + DATUM_SIGMAS * turn_std_deg
+    if float(np.linalg.norm(off_m)) > limit_m or turn_deg > limit_deg:
         raise MapError(
-            f"{other.path} has a datum {off_m:.2f} m from that of {first.path}, or turned against it: bring "
-            "it into that frame first."
+            f"{other.path} has a datum {np.linalg.norm(off_m):.2f} m and {turn_deg:.3f}° from that of "
+            f"{first.path}, and {limit_m:.2f} m and {limit_deg:.3f}° are allowed: bring it into that frame "
+            "first, or give it that datum with `map georeference`."
         )

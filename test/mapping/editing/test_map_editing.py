@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.geometry.datum import Datum, Georeference
+from scene_geo_loc.geometry.datum import Datum, DatumFit, Georeference
 from scene_geo_loc.geometry.pose import make_pose, position_error_m
 from scene_geo_loc.geometry.rotation import matrix_of_vector
 from scene_geo_loc.localization.estimate import Status
@@ -35,6 +36,7 @@ from scene_geo_loc.mapping.alignment.moved_map import write_moved_map
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.editing.combination import MapPart, write_combination
 from scene_geo_loc.mapping.editing.comparison import compare_maps
+from scene_geo_loc.mapping.editing.compatibility import check_combinable
 from scene_geo_loc.mapping.editing.pruning import keyframes_in_bytes, keyframes_within
 from scene_geo_loc.mapping.editing.splitting import rows_of_drives, rows_of_tiles
 from scene_geo_loc.mapping.map_info import read_info, write_info
@@ -149,6 +151,9 @@ def test_maps_of_other_networks_frames_and_datums_are_refused(
     original = (second_map / "map.json").read_bytes()
     datum = Georeference(Datum(52.0, 5.0, 40.0), "given")
     elsewhere = Georeference(Datum(52.0, 5.1, 40.0), "given")
+    fit = DatumFit(100, 0, 1.0, 2.0, 1.0, 2.0, 0.3, (0.0, 0.0, 0.0))
+    fitted = Georeference(Datum(52.00002, 5.0, 42.0, 0.5), "/gps/fix", fit)
+    turned = Georeference(Datum(52.00002, 5.0, 42.0, 3.0), "/gps/fix", fit)
     try:
         for changes, match in (
             ({"network_digest": "0" * 64}, "another network"),
@@ -163,10 +168,18 @@ def test_maps_of_other_networks_frames_and_datums_are_refused(
                 continue
             with pytest.raises(MapError, match=match):
                 write_combination(parts, tmp_path / "refused")
+        one = MapPart.whole(ReferenceMap.open(second_map))
+        for other, is_allowed in (
+            (fitted, True),
+            (turned, False),
+        ):  # 2.2 m and 2 m off, where 9.8 m are allowed
+            write_info(second_map, info.model_copy(update={"georeference": other}))
+            with nullcontext() if is_allowed else pytest.raises(MapError, match=r"3\.000° .* 1\.200° are"):
+                check_combinable([one.map, ReferenceMap.open(second_map)])
         write_info(second_map, info.model_copy(update={"georeference": elsewhere}))
         moved = MapPart.whole(ReferenceMap.open(second_map))
         write_info(second_map, info.model_copy(update={"georeference": datum}))
-        with pytest.raises(MapError, match=r"datum .* m from"):
+        with pytest.raises(MapError, match=r"datum .* m and .* from"):
             write_combination([moved, MapPart.whole(ReferenceMap.open(second_map))], tmp_path / "refused")
     finally:
         (second_map / "map.json").write_bytes(original)

@@ -20,11 +20,12 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
 import typer
 
 from scene_geo_loc.cli.options.settings import Command, in_place_of
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.traversals.formats import FORMATS, OPTIONS, Content, ImageFrame, SourceOptions
 
 if TYPE_CHECKING:
@@ -227,16 +228,64 @@ class Source:
             raise UnclearPoses(f"{str(error).rstrip('.')} (--poses).") from error
 
 
+@dataclass(frozen=True)
+class SourcesAndOutput:
+    """Sources of frames, of which the same part is used, and what is made of them."""
+
+    sources: Sequence[Source]
+    out: Path
+
+
 def takes_source(command: Command) -> Command:
     """Gives a command the argument SOURCE and its options in place of its parameter of type `Source`."""
-    name = next(name for name, hint in get_type_hints(command).items() if hint is Source)
-    parameters = [
-        inspect.Parameter(
-            "source" if field == "path" else field,
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=hint,
-            default=inspect.Parameter.empty if field == "path" else getattr(Source, field),
-        )
-        for field, hint in get_type_hints(Source, include_extras=True).items()
+    parameters = _parameters("source", get_type_hints(Source, include_extras=True)["path"])
+    return in_place_of(
+        command,
+        _name_of(command, Source),
+        parameters,
+        lambda values: Source(path=values.pop("source"), **values),
+    )
+
+
+def takes_sources(command: Command) -> Command:
+    """Gives a command the arguments SOURCE... OUT and the options of sources, see `takes_source`.
+
+    They are in place of its parameter of type `SourcesAndOutput`.
+    """
+
+    def given(values: dict[str, Any]) -> SourcesAndOutput:
+        *paths, out = values.pop("sources")
+        if not paths:
+            raise SceneGeoLocError(
+                f"Only {out} is named: name the source or sources, then the folder of the map."
+            )
+        return SourcesAndOutput([Source(path=path, **values) for path in paths], out)
+
+    arguments = Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE... OUT",
+            help="Bags (.bag, .mcap, .db3, or a rosbag2 folder) or folders of a dataset, then the folder of "
+            "the new map.",
+        ),
     ]
-    return in_place_of(command, name, parameters, lambda values: Source(path=values.pop("source"), **values))
+    return in_place_of(command, _name_of(command, SourcesAndOutput), _parameters("sources", arguments), given)
+
+
+def _name_of(command: Command, kind: type) -> str:
+    """Returns the name of a command's parameter of a type."""
+    return next(name for name, hint in get_type_hints(command).items() if hint is kind)
+
+
+def _parameters(argument: str, annotation: Any) -> list[inspect.Parameter]:
+    """Returns the parameters of an argument for the path or paths, and of the options of `Source`."""
+    hints = get_type_hints(Source, include_extras=True)
+    del hints["path"]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(argument, kind, annotation=annotation),
+        *(
+            inspect.Parameter(field, kind, annotation=hint, default=getattr(Source, field))
+            for field, hint in hints.items()
+        ),
+    ]

@@ -21,12 +21,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.core.partial import OutputLock
+from scene_geo_loc.core.folder_lock import changing
 from scene_geo_loc.core.progress import ProgressDisplay, no_display
-from scene_geo_loc.geometry.datum import Georeference, datum_of_text
 from scene_geo_loc.mapping.editing.combination import MapPart, MeasureCombination, write_combination
 from scene_geo_loc.mapping.fleet.drive_job import DriveJob, DriveResult, DriveSource
 from scene_geo_loc.mapping.fleet.executors import DriveExecutor, InThisProcess
@@ -34,10 +31,6 @@ from scene_geo_loc.mapping.map_info import check_replaceable_map
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BAG_OF_WORDS, BuilderSettings
 from scene_geo_loc.traversals.opening import format_of
-
-SAME_PLACE_M = 10.0
-"""Drives whose satellite positions put their middle farther apart than this are in two frames."""
-_LOCK = ".lock"
 
 OnDrive = Callable[[int, DriveJob, DriveResult], None]
 """Receives each drive that is done: its number in the order given, its job and its result."""
@@ -89,7 +82,7 @@ def build_fleet(
     """Builds a map of each drive, and one map of all their keyframes in the order of the drives.
 
     What is fitted to images (projection of the descriptors, axes of place cells, visual words) is fitted to
-    the first drive, and the maps of the others are built like its map; so is the datum.  The maps stay in
+    the first drive, and the maps of the others are built like its map.  The maps stay in
     `work_folder(out)`: a build that was interrupted, or that gets further drives, uses them again, and those
     of other settings, releases or changed recordings are not taken for them.
 
@@ -111,7 +104,8 @@ def build_fleet(
         on_drive: receives each drive that is done.
 
     Raises FailedDrives where drives cannot be mapped, TraversalError where one is missing, and MapError where
-    one is given twice, where the maps cannot be merged, or where `out` exists or cannot be written.
+    one is given twice, where the maps cannot be merged, where another process builds the map, or where `out`
+    exists or cannot be written.
     """
     out = Path(out).absolute()
     if os.path.lexists(out):
@@ -121,8 +115,7 @@ def build_fleet(
     _check_drives(drives)
     run = _Run(executor or InThisProcess(), display, on_drive)
     work = work_folder(out)
-    lock = _lock(work)
-    try:
+    with changing(out, "building a map of drives", MapError):
         jobs = [
             DriveJob(
                 source=drive.model_copy(update={"path": str(Path(drive.path).absolute())}),
@@ -148,14 +141,11 @@ def build_fleet(
         if failed and not (leave_out_failed and len(failed) < len(drives)):
             raise FailedDrives(_sentence(failed, len(drives)))
         maps = [ReferenceMap.open(path) for path in run.maps_of(jobs)]
-        _give_datum(maps, datum)
         parts = [MapPart.whole(drive_map) for drive_map in maps]
         with display("merging", "rows") as on_progress:
             merged = write_combination(
                 parts, out, overwrite=overwrite, measure=measure, on_progress=on_progress
             )
-    finally:
-        lock.release()
     return FleetBuild(merged, results, failed, work)
 
 
@@ -199,19 +189,6 @@ def _check_drives(drives: Sequence[DriveSource]) -> None:
         format_of(Path(drive.path), drive.format)
 
 
-def _lock(work: Path) -> OutputLock:
-    """Keeps other builds of the same map away."""
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        return OutputLock.acquire(work / _LOCK)
-    except BlockingIOError:
-        raise MapError(
-            f"The maps in {work} are being built by another process: wait for it, or name another map."
-        ) from None
-    except OSError as error:
-        raise MapError(f"{work} cannot be written ({error.strerror}): name another map.") from error
-
-
 def _like(job: DriveJob, first: ReferenceMap) -> DriveJob:
     """Returns a job whose keyframes can stand in one map with those of `first`."""
     settings = job.settings
@@ -224,28 +201,6 @@ def _like(job: DriveJob, first: ReferenceMap) -> DriveJob:
         "like_digest": first.info.digest,
     }
     return job.model_copy(update=changes)
-
-
-def _give_datum(maps: Sequence[ReferenceMap], datum: str | None) -> None:
-    """Gives all maps the datum of the first that has one, or a given one; fits differ by metres.
-
-    Raises MapError where the positions say that a drive has another frame.
-    """
-    known = [(drive_map, drive_map.georeference) for drive_map in maps if drive_map.georeference is not None]
-    if not known:
-        return
-    first, shared = known[0][0], Georeference(datum_of_text(datum)) if datum else known[0][1]
-    for drive_map, own in known:
-        middle = np.median(drive_map.T_map_camera[:, :3, 3], axis=0)
-        off_m = float(np.linalg.norm(shared.datum.map_of(own.datum.geodetic_of(middle)) - middle))
-        if off_m > SAME_PLACE_M:
-            raise MapError(
-                f"{drive_map.info.source} lies {off_m:.0f} m > {SAME_PLACE_M:g} m from where its satellite "
-                f"positions put it in the frame of {first.info.source}, so its poses are in another frame: "
-                f"align {drive_map.path} with {first.path} first."
-            )
-    for drive_map in maps:
-        drive_map.info = drive_map.info.model_copy(update={"georeference": shared})
 
 
 def _sentence(failed: dict[str, str], total: int) -> str:

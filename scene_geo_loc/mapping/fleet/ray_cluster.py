@@ -56,8 +56,8 @@ class RayCluster:
             import ray
         except ModuleNotFoundError as error:
             raise SceneGeoLocError(
-                "Ray is not installed: `pip install 'scene_geo_loc[ray]'`, or build without `ray`, one drive "
-                "after the other."
+                "Ray is not installed: `pip install 'scene_geo_loc[fleet]'`, or build "
+                "without `ray`, one drive after the other."
             ) from error
         local = _LOCAL.fullmatch(address)
         if address.startswith("local") and (local is None or local[1] == "0"):

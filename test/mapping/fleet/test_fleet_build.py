@@ -31,13 +31,12 @@ from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError, TraversalError
-from scene_geo_loc.geometry.datum import Datum, Georeference
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
 from scene_geo_loc.mapping.builder import BuilderSettings
 from scene_geo_loc.mapping.fleet.drive_job import DriveJob, DriveResult, DriveSource, run_job_text
-from scene_geo_loc.mapping.fleet.fleet_build import FailedDrives, _give_datum, build_fleet, work_folder
+from scene_geo_loc.mapping.fleet.fleet_build import FailedDrives, build_fleet, work_folder
 from scene_geo_loc.mapping.fleet.ray_cluster import RayCluster
 from scene_geo_loc.mapping.map_info import MAP_JSON
 from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -154,22 +153,6 @@ def test_a_worker_of_another_release_says_so(tmp_path: Path) -> None:
     assert "release" in str(DriveResult.model_validate_json(run_job_text('{"later": 1}')).error)
 
 
-def test_all_drives_get_the_datum_of_the_first_unless_it_is_of_another_frame(room_map: Path) -> None:
-    def opened(*datums: Datum | None) -> list[ReferenceMap]:
-        maps = [ReferenceMap.open(room_map) for _ in datums]
-        for drive_map, datum in zip(maps, datums, strict=True):
-            georeference = None if datum is None else Georeference(datum, "/gps")
-            drive_map.info = drive_map.info.model_copy(update={"georeference": georeference})
-        return maps
-
-    first, near, far = (Datum(52.0 + north, 5.0, 40.0) for north in (0.0, 2e-5, 3e-4))
-    maps = opened(None, first, near)
-    _give_datum(maps, None)
-    assert [drive_map.georeference.datum for drive_map in maps] == [first] * 3
-    with pytest.raises(MapError, match=r"33 m > 10 m"):
-        _give_datum(opened(first, far), None)
-
-
 def kill_worker(work: Path, name: str, killed: list[int]) -> None:
     """Kills the process that writes the map of a drive, once it has keyframes."""
     end = time.monotonic() + 120
@@ -193,7 +176,7 @@ def kill_worker(work: Path, name: str, killed: list[int]) -> None:
 def test_ray_builds_the_same_map_even_if_a_worker_is_killed(
     week: tuple[Path, str], drives: list[Path], tmp_path: Path
 ) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'scene_geo_loc[ray]'")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'scene_geo_loc[fleet]'")
     out, killed = tmp_path / "week", list[int]()
     killer = threading.Thread(target=kill_worker, args=(work_folder(out), "tuesday", killed))
     killer.start()
@@ -210,10 +193,10 @@ def test_ray_builds_the_same_map_even_if_a_worker_is_killed(
 
 def test_workers_that_cannot_be_had_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(SceneGeoLocError, match=r"scene_geo_loc\[ray\]"):
+    with pytest.raises(SceneGeoLocError, match=r"scene_geo_loc\[fleet\]"):
         RayCluster("auto")
     monkeypatch.undo()
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'scene_geo_loc[ray]'")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'scene_geo_loc[fleet]'")
     for address in ("local:0", "local:two"):
         with pytest.raises(SceneGeoLocError, match=f"'{address}' is no number"):
             RayCluster(address)

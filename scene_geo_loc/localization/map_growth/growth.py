@@ -117,6 +117,7 @@ class MapGrowth:
         self._waiting.remove(set(self._waiting.images) & set(reference_map.names.to_pylist()))
         self._is_taken_up = bool(self._waiting.unplaced)
         self._start_over()
+        self._to_take = CONTEXT if self._is_taken_up else 0
 
     def _start_over(self) -> None:
         """Begins a new way, as odometry was interrupted."""

@@ -186,6 +186,11 @@ class Session:
         rejection = Rejection(RejectionKind.OTHER_LENS, other.scale)
         return replace(estimate, status=Status.LOST, T_map_base=None, covariance=None, rejection=rejection)
 
+    def exchange_localizer(self, localizer: PoseLocalizer) -> None:
+        """Goes on with a localizer of another version of the map, in the same frame: the track stays."""
+        self.localizer = localizer
+        self._sequence.reset()  # the images before voted for keyframes by their numbers
+
     def reset(self) -> None:
         """Forgets the track and the images before, but not what is known of the lenses."""
         self._sequence.reset()

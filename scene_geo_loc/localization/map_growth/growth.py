@@ -28,6 +28,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,9 +129,9 @@ class MapGrowth:
         self._fixes = 0
 
     @property
-    def folder_of_images(self) -> WaitingImages:
-        """The images on the disk."""
-        return self._waiting
+    def folder(self) -> Path:
+        """Folder of the images that wait."""
+        return self._waiting.folder
 
     @property
     def counts(self) -> GrowthCounts:

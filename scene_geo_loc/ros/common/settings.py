@@ -21,6 +21,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from scene_geo_loc.localization.estimate import LocalizerSettings
+from scene_geo_loc.localization.map_growth.settings import GrowthSettings
 from scene_geo_loc.localization.tracking.tracker import TrackerSettings
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.ros.common.parameters import OptionalTopicName, TopicName, setting
@@ -216,8 +217,22 @@ class LocalizationNodeSettings(CameraSettings):
     debug_dir_size: int = setting(
         100, "Size of all snapshots together; the oldest are removed.", "MB", ge=1, le=1_000_000
     )
+    mapping: Literal["off", "extend"] = setting(
+        "off",
+        "Whether the map is extended while it localizes: images of places that it does not know become "
+        "keyframes, once fixes around them are verified; needs odometry on TF.",
+    )
+    map_budget: float | None = setting(
+        None,
+        "Largest size of a map that is extended, with its networks; keyframes are thinned to it; unset: any.",
+        "MB",
+        True,
+        gt=0,
+        le=1e6,
+    )
     localizer: LocalizerSettings = LocalizerSettings()
     tracker: TrackerSettings = TrackerSettings()
+    growth: GrowthSettings = GrowthSettings()
 
     @property
     def longest_silence_s(self) -> float:

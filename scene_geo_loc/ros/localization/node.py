@@ -73,7 +73,6 @@ class LocalizationNode(ManagedNode):
         self.bond_period_s = bond_period_s(self.settings)
         self.pipeline: LocalizationPipeline | None = None
         self._make_localizer = make_localizer
-        self._opened: tuple[PoseLocalizer, AnyMap] | None = None
         self._while_open = ExitStack()
         self.add_on_set_parameters_callback(self._on_parameters)
         kind = nav2_service("LoadMap")
@@ -105,8 +104,10 @@ class LocalizationNode(ManagedNode):
         return localizer, reference_map
 
     def _open(self, opened: tuple[PoseLocalizer, AnyMap]) -> None:
-        _, reference_map = self._opened = opened
-        self.pipeline = LocalizationPipeline(self, lambda: self.settings, *opened, self._while_open)
+        _, reference_map = opened
+        self.pipeline = LocalizationPipeline(
+            self, lambda: self.settings, *opened, self._while_open, lambda: self._make(self.settings)
+        )
         self.get_logger().info(
             f"{reference_map.path}: {len(reference_map)} keyframes; "
             f"poses are in the frame {self.pipeline.map_frame}."
@@ -114,7 +115,12 @@ class LocalizationNode(ManagedNode):
 
     def _close_map(self) -> None:
         self._while_open.close()
-        self.pipeline = self._opened = None
+        self.pipeline = None
+
+    @property
+    def _opened(self) -> tuple[PoseLocalizer, AnyMap] | None:
+        """The open map with its localizer; its folder may have a newer version since it was opened."""
+        return None if self.pipeline is None else self.pipeline.opened
 
     def load_map(self, settings: LocalizationNodeSettings) -> None:
         """Opens the map of some settings in place of the present one, in any state of the lifecycle.
@@ -140,6 +146,8 @@ class LocalizationNode(ManagedNode):
     def _replace(self, opened: tuple[PoseLocalizer, AnyMap], is_active: bool) -> None:
         """Closes the open map and opens another one, active or not."""
         self._close(self.while_active)
+        if self.pipeline is not None and self.pipeline.extension is not None:
+            self.pipeline.extension.builds_at_close = False  # it would keep the other map waiting
         self._close(self._while_open)
         self._open(opened)
         if is_active:

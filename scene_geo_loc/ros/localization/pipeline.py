@@ -52,6 +52,7 @@ from scene_geo_loc.ros.localization.inputs.rate_limit import RateLimit
 from scene_geo_loc.ros.localization.inputs.rig import RigCameras
 from scene_geo_loc.ros.localization.inputs.robot_transforms import RobotTransforms
 from scene_geo_loc.ros.localization.map_check import MapCheck
+from scene_geo_loc.ros.localization.map_extension import MapExtension
 from scene_geo_loc.ros.localization.outputs.failure_snapshots import FailureSnapshots
 from scene_geo_loc.ros.localization.outputs.geo_publisher import GeoPublisher
 from scene_geo_loc.ros.localization.outputs.pose_publisher import PosePublisher
@@ -115,6 +116,7 @@ class LocalizationPipeline:
         settings: returns the node's settings, of which some change while it runs.
         while_open: closed when the map is; what the pipeline creates is released with it, and what it creates
             to localize with the node's `while_active`.
+        open_again: opens the folder of the map in a new version.
 
     Attributes:
         inputs: cameras and worker, or None while the node is inactive.
@@ -127,6 +129,7 @@ class LocalizationPipeline:
         localizer: PoseLocalizer,
         reference_map: AnyMap,
         while_open: ExitStack,
+        open_again: Callable[[], tuple[PoseLocalizer, AnyMap]],
     ) -> None:
         close = while_open.callback
         self.inputs: Inputs | None = None
@@ -166,7 +169,13 @@ class LocalizationPipeline:
         close(self._state.close)
         close(LocalizationServices(node, self._state, self._on_request, self._on_initial_pose).close)
         self._map_check = MapCheck(reference_map, node.get_logger().error)
-        close(self._map_check.close)
+        close(lambda: self._map_check.close())
+        self.extension: MapExtension | None = None
+        if settings().mapping == "extend":
+            self.extension = MapExtension(
+                node, settings, reference_map, open_again, lambda: self._map_check.close(), self._exchange_map
+            )
+            close(self.extension.close)
         close(DiagnosticsPublisher(node, "localization", self._report).close)
         jumps = node.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
@@ -201,6 +210,29 @@ class LocalizationPipeline:
         close(camera.close)
         self.inputs = Inputs(camera, rig, worker)
         self._map_check.start()
+
+    @property
+    def opened(self) -> tuple[PoseLocalizer, AnyMap]:
+        """The localizer and the map that are used."""
+        return self.session.localizer, self._map
+
+    def _exchange_map(self, opened: tuple[PoseLocalizer, AnyMap] | None) -> None:
+        """Goes on with a new version of the map, whose frame is the same: the track stays.
+
+        Args:
+            opened: the new version; None where the old one stays.
+        """
+        if opened is not None:
+            with self._lock:
+                self._generation += 1  # an image that is being localized names keyframes of the old version
+                self.session.exchange_localizer(opened[0])
+                self._map = opened[1]
+                self._view.exchange_map(opened[1])
+                if self._snapshots is not None:
+                    self._snapshots.exchange_map(opened[1])
+        self._map_check = MapCheck(self._map, self._node.get_logger().error)
+        if self.inputs is not None:
+            self._map_check.start()
 
     def _drop_images(self) -> None:
         self.inputs = None
@@ -259,6 +291,8 @@ class LocalizationPipeline:
             self._generation += 1
             self.transforms.tree.clear()
             self._rate_limit.reset()
+            if self.extension is not None:
+                self.extension.interrupt()
             self._forget()
             if self.inputs is not None:
                 self.inputs.rig.forget()
@@ -308,8 +342,8 @@ class LocalizationPipeline:
         measurement = self.session.measure(
             stamp_ns, query, prior, lambda: odometry(waits=False), self.gps.region(stamp_ns)
         )
-        # Without tracking, odometry only helps retrieval, which works without it.
-        T_odom_camera = odometry(waits=self.session.is_tracking)
+        # Without tracking and mapping, odometry only helps retrieval, which works without it.
+        T_odom_camera = odometry(waits=self.session.is_tracking or self.extension is not None)
         with self._lock:
             if arrival.generation != self._generation:
                 return
@@ -321,6 +355,8 @@ class LocalizationPipeline:
         if measurement.estimate.took_second_look:
             self._node.counters.add(Event.SECOND_LOOK)
         self._latency.add((time.monotonic() - arrival.arrived_s) * 1e3)
+        if self.extension is not None:
+            self.extension.add(stamp_ns, image, camera, answer.estimate, T_odom_camera)
         self._view.show(stamp_ns, frame, image, answer)
         if self._snapshots is not None and answer.pose.status is not Status.LOCALIZED:
             self._add_snapshot(self._snapshots, stamp_ns, frame, query, answer, measurement.prior)
@@ -399,6 +435,8 @@ class LocalizationPipeline:
             map_check=self._map_check.status.value,
             map_problem=self._map_check.problem,
             keyframes=len(self._map),
+            extension_problem="" if self.extension is None else self.extension.problem,
+            extension_values={} if self.extension is None else self.extension.values,
             device=str(self.session.localizer.device),
             backend=self.session.localizer.backend_name,
             pnp_solver=pnp_solver().name,

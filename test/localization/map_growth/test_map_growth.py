@@ -39,6 +39,7 @@ from scene_geo_loc.localization.map_growth.building import build_waiting
 from scene_geo_loc.localization.map_growth.growth import CONTEXT, Drop, MapGrowth
 from scene_geo_loc.localization.map_growth.process import BuildProcess
 from scene_geo_loc.localization.map_growth.settings import GrowthSettings
+from scene_geo_loc.localization.map_growth.waiting import WaitingImages
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame
 
@@ -285,7 +286,7 @@ def test_waiting_images_become_keyframes_by_a_process_that_holds_the_lock(grown:
     growth = MapGrowth(before, source="third drive")
     lock = FolderLock.acquire(grown, "test")
     images = growth.placed
-    result = BuildProcess(grown, images, growth.folder_of_images.folder, "second drive", lock).result()
+    result = BuildProcess(grown, images, growth.folder, "second drive", lock).result()
     growth.built(images)
     growth.close()
     lock.release()
@@ -304,11 +305,12 @@ def test_waiting_images_become_keyframes_by_a_process_that_holds_the_lock(grown:
 
 def test_images_that_are_in_the_map_already_are_not_added_again(grown: Path) -> None:
     """As after a kill between the new version of the map and the journal."""
-    growth = MapGrowth(ReferenceMap.open(grown))
-    for name in ReferenceMap.open(grown).names.to_pylist()[-2:]:
-        growth.folder_of_images.add_image(Frame(1, np.zeros((120, 160, 3), np.uint8), CAMERA, name=name))
-        growth.folder_of_images.place(name, np.eye(4))
-    growth.close()
+    reference_map = ReferenceMap.open(grown)
+    waiting = WaitingImages(grown, reference_map.info)
+    for name in reference_map.names.to_pylist()[-2:]:
+        waiting.add_image(Frame(1, np.zeros((120, 160, 3), np.uint8), CAMERA, name=name))
+        waiting.place(name, np.eye(4))
+    waiting.close()
     growth = MapGrowth(ReferenceMap.open(grown))
     assert growth.counts.waiting == 0
     growth.close()
@@ -324,11 +326,11 @@ def test_a_build_that_fails_leaves_the_map_and_what_waits(street: Path, growth: 
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
         with pytest.raises(SceneGeoLocError, match="cannot be written"):
-            build_waiting(street, growth.placed, growth.folder_of_images.folder, "drive")
+            build_waiting(street, growth.placed, growth.folder, "drive")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert (street / "map.json").read_bytes() == before
     ReferenceMap.open(street).verify()
     assert growth.counts.waiting == 4 + 2 * CONTEXT
-    assert all(image.read(growth.folder_of_images.folder) for image in growth.placed)
+    assert all(image.read(growth.folder) for image in growth.placed)

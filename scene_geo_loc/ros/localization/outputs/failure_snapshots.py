@@ -78,6 +78,10 @@ class FailureSnapshots:
                 f"{folder} cannot be written ({error.strerror}): set debug_dir to another folder, or to none."
             ) from error
 
+    def exchange_map(self, reference_map: AnyMap) -> None:
+        """Goes on with a new version of the map."""
+        self._map = reference_map
+
     def add(
         self,
         stamp_ns: int,

@@ -43,6 +43,8 @@ class LocalizationFacts:
         camera_problem, transform_problem, broadcast_problem, gps_problem, map_problem: sentences, or "".
         gps: use of the satellite positions, a value of `GpsUse`.
         map_check: progress of the verification of the map's large files.
+        extension_problem: why the map could not be extended, or "".
+        extension_values: counts of the images that extend the map; empty where it is not extended.
         image_topic, info_topic: topics of images and intrinsics.
         has_camera_info: whether intrinsics have arrived.
         image_age_s: wall time since the last image arrived, or since activation.
@@ -84,6 +86,8 @@ class LocalizationFacts:
     map_check: str
     map_problem: str
     keyframes: int
+    extension_problem: str
+    extension_values: Mapping[str, object]
     device: str
     backend: str
     pnp_solver: str
@@ -96,6 +100,8 @@ class LocalizationFacts:
             report.find(Level.ERROR, self.broadcast_problem)
         if self.map_problem:
             report.find(Level.ERROR, self.map_problem)
+        if self.extension_problem:
+            report.find(Level.WARN, self.extension_problem)
         if not self.active:
             report.find(Level.WARN, "Inactive: activate the node to localize.")
         elif self.state is State.SUSPENDED:
@@ -140,6 +146,7 @@ class LocalizationFacts:
             "map_frame": self.map_frame,
             "map_check": self.map_check,
             "keyframes": self.keyframes,
+            **self.extension_values,
             "gps": self.gps,
             "device": self.device,
             "backend": self.backend,

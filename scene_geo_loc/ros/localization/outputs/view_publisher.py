@@ -160,6 +160,13 @@ class ViewPublisher:
         except MapError as error:
             log.warning(str(error))
 
+    def exchange_map(self, reference_map: AnyMap) -> None:
+        """Goes on with a new version of the map; the path stays."""
+        with self._lock:
+            self._map = reference_map
+            self._messages = ViewMessages(make_message, reference_map, self._map_frame)
+            self._published -= {KEYFRAMES, KEYFRAME_VIEWS}
+
     def forget(self) -> None:
         """Starts a new path."""
         with self._lock:

@@ -412,11 +412,33 @@ def test_calibration_finds_the_scale_and_the_floor_of_the_errors() -> None:
         T[:3, 3] = error
         poses.append(T)
         regressions.append(Regression(np.eye(4), np.diag([std**2] * 3 + [1e-4] * 3), 0.2))
-    found = calibrate(regressions, np.stack(poses), 2.0)
+    found = calibrate(regressions, [], np.stack(poses), 2.0, extent_m=0.1)
     assert found.position_scale == pytest.approx(3.0, rel=0.25)
     assert found.position_floor_m < 0.3
     assert found.max_std_m is not None
     assert 0.3 <= found.max_std_m < 3.0
+
+
+def test_errors_in_other_light_widen_the_deviations_and_accept_no_more() -> None:
+    rng = np.random.default_rng(0)
+    poses = np.tile(np.eye(4), (200, 1, 1))
+    poses[:, :3, 3] = 0.1 * rng.normal(size=(200, 3))
+    covariance = np.diag([0.01] * 3 + [1e-4] * 3)
+    as_it_is = [Regression(np.eye(4), covariance, 0.2) for _ in poses]
+    away = np.eye(4)
+    away[0, 3] = 5.0
+    changed = [Regression(away, covariance, 0.9) for _ in poses]
+    found, alone = (calibrate(as_it_is, others, poses, 2.0, extent_m=0.1) for others in (changed, []))
+    assert np.hypot(0.1 * found.position_scale, found.position_floor_m) > 1.0
+    assert np.hypot(0.1 * alone.position_scale, alone.position_floor_m) == pytest.approx(0.1, rel=0.2)
+    assert found.max_novelty == alone.max_novelty
+
+
+def test_deviations_are_at_least_those_between_the_lines_of_two_drives() -> None:
+    poses = np.tile(np.eye(4), (50, 1, 1))
+    exact = [Regression(np.eye(4), np.diag([1e-6] * 6), 0.2) for _ in poses]
+    assert calibrate(exact, [], poses, 5.0, extent_m=100.0).position_floor_m == pytest.approx(0.3, rel=0.01)
+    assert calibrate(exact, [], poses, 5.0, extent_m=1.0).position_floor_m == pytest.approx(0.1, rel=0.01)
 
 
 def test_averages_keep_the_mean() -> None:

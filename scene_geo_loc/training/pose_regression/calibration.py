@@ -31,6 +31,10 @@ LEAST_ACCEPTED = 10
 """An uncertainty limit that fewer images of the validation are below of is not used."""
 NOVELTY_QUANTILE, NOVELTY_MARGIN = 0.99, 0.25
 """The largest accepted novelty is this quantile of the validation's, and this share of what is left to 1."""
+OTHER_LINE_M, OTHER_LINE_SHARE = 0.3, 0.1
+"""Standard deviation of the positions across the line that was driven, and the largest share of the extent
+of the training that it is: images of the same drive are on that line, other drives are not, and a regressor
+that saw one line cannot tell."""
 _SCALES = np.geomspace(0.1, 30.0, 40)
 _FLOORS = np.geomspace(0.02, 3.0, 40)
 """Scales, and floors as multiples of the median error, that are tried."""
@@ -40,29 +44,44 @@ _LARGEST_DISTANCE = 1.5
 
 def calibrate(
     regressions: Sequence[Regression],
+    changed: Sequence[Regression],
     T_map_camera: NDArray[np.float64],
     accepted_error_m: float,
+    extent_m: float,
 ) -> RegressorCalibration:
-    """Returns the calibration of a regressor by its results for images of known poses (N, 4, 4).
+    """Returns the calibration of a regressor by its results for images of known poses.
 
     Scale and floor of the standard deviations are those of the largest likelihood of the errors under a
-    Student's t distribution of 4 degrees of freedom, which single gross errors do not dominate.
+    Student's t distribution of 4 degrees of freedom, which single gross errors do not dominate; those in
+    other light count as well.  What is accepted is decided by the images as they are, whose errors are
+    smaller, so that it is stricter.
+
+    Args:
+        regressions: results (N) for the images as they are.
+        changed: results (L * N) for copies of them in other light, all images of a light one after the other.
+        T_map_camera: (N, 4, 4) true poses.
+        accepted_error_m: error of a position that is still right.
+        extent_m: diagonal of the box around the positions of the training.
     """
-    errors = np.stack([difference(r.T_map_camera, T) for r, T in zip(regressions, T_map_camera, strict=True)])
-    covariances = np.stack([regression.covariance for regression in regressions])
-    position = fit_scale_and_floor(errors[:, :3], covariances[:, :3, :3])
+    count, results = len(regressions), [*regressions, *changed]
+    T_true = np.tile(T_map_camera, (len(results) // count, 1, 1))
+    errors = np.stack([difference(r.T_map_camera, T) for r, T in zip(results, T_true, strict=True)])
+    covariances = np.stack([regression.covariance for regression in results])
+    scale, fitted_floor_m = fit_scale_and_floor(errors[:, :3], covariances[:, :3, :3])
+    floor_m = float(np.hypot(fitted_floor_m, min(OTHER_LINE_M, OTHER_LINE_SHARE * extent_m)))
     rotation = fit_scale_and_floor(errors[:, 3:], covariances[:, 3:, 3:])
-    stds = np.sqrt(np.linalg.eigvalsh(covariances[:, :3, :3])[:, -1] * position[0] ** 2 + position[1] ** 2)
+    variances = np.linalg.eigvalsh(covariances[:count, :3, :3])[:, -1]
+    stds = np.sqrt(variances * scale**2 + floor_m**2)
     novelty = np.array([regression.novelty for regression in regressions])
     largest = float(np.quantile(novelty, NOVELTY_QUANTILE))
     return RegressorCalibration(
-        images=len(errors),
-        position_scale=position[0],
-        position_floor_m=position[1],
+        images=count,
+        position_scale=scale,
+        position_floor_m=floor_m,
         rotation_scale=rotation[0],
         rotation_floor_deg=float(np.degrees(rotation[1])),
         accepted_error_m=accepted_error_m,
-        max_std_m=largest_std(stds, np.linalg.norm(errors[:, :3], axis=1), accepted_error_m),
+        max_std_m=largest_std(stds, np.linalg.norm(errors[:count, :3], axis=1), accepted_error_m),
         max_novelty=largest + NOVELTY_MARGIN * (1.0 - largest),
         max_distance_m=_LARGEST_DISTANCE * accepted_error_m,
     )

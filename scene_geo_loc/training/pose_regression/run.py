@@ -19,6 +19,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,9 @@ from scene_geo_loc.traversals.depth_choice import DepthChoice
 from scene_geo_loc.traversals.frame import Traversal
 
 LARGEST_ACCEPTED_M, ACCEPTED_SHARE = 5.0, 0.1
+CALIBRATION_COPIES = 4
+"""Copies of each image of the validation, the first as it is: in the light of the training alone the errors
+would be much smaller than those at another hour."""
 MOST_FEATURE_BYTES = 4 * 10**9
 """More features than this are not held in memory."""
 _TIMED_IMAGES = 3
@@ -196,12 +200,21 @@ def train_pose(
     torch.set_num_threads(threads)
     regressor = Regressor.read(run.best)
     accepted_m = protocol.accepted_error_m or min(LARGEST_ACCEPTED_M, ACCEPTED_SHARE * place.extent_m)
+    lights = min(CALIBRATION_COPIES, protocol.crops)
     if protocol.trains_encoder:
         backend = started_backend(regressor.graph, images)
+        rows = np.zeros((len(rows), lights, count), np.float32)
         for i in place.validation:
-            rows[i, 0] = backend.run(np.array(images.images[i]))[FEATURES].ravel()
-    regressions = [regressor.regress(rows[numbers, 0]) for numbers in validated]
-    calibration = calibrate(regressions, images.T_map_camera[place.validation], accepted_m)
+            for light, pixels in enumerate(place.copies(int(i), lights, protocol.seed)):
+                rows[i, light] = backend.run(pixels)[FEATURES].ravel()
+    by_light = [[regressor.regress(rows[numbers, light]) for numbers in validated] for light in range(lights)]
+    calibration = calibrate(
+        by_light[0],
+        list(chain.from_iterable(by_light[1:])),
+        images.T_map_camera[place.validation],
+        accepted_m,
+        place.extent_m,
+    )
     regressor = regressor.with_calibration(calibration)
     settings = {"system": system.value, **protocol.model_dump(mode="json")}
     poses = TrainingPoses(images.T_map_camera, images.K, *images.images.shape[1:3])
@@ -278,8 +291,8 @@ def compute_features(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Returns the features (N, copies, F) of all images, and their mean (F,) over those to train with.
 
-    Images of the validation have no changed copies, and images have none where the encoder is trained.  With
-    a scale of the depth, the features of its picture follow those of the image.
+    Images of the validation have `CALIBRATION_COPIES`, and all have one where the encoder is trained.  With a
+    scale of the depth, the features of its picture follow those of the image.
 
     Args:
         graph: the encoder's forward pass as ONNX.
@@ -303,7 +316,8 @@ def compute_features(
     # What a robot runs, so that the head is trained on the features that it will see.
     backend = started_backend(graph, place.images)
     rows = np.zeros((count, copies, row_size), np.float32)
-    total, done = len(place.validation) + len(place.training) * copies, 0
+    validated = min(copies, CALIBRATION_COPIES)
+    total, done = len(place.validation) * validated + len(place.training) * copies, 0
 
     def compute(i: int, number: int) -> None:
         nonlocal done
@@ -324,7 +338,7 @@ def compute_features(
             compute(int(i), copies)
             on_features(done, total)
         for i in place.validation:
-            compute(int(i), 1)
+            compute(int(i), validated)
             on_features(done, total)
     return rows, rows[place.training].mean(axis=(0, 1))
 

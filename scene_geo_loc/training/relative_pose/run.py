@@ -48,6 +48,7 @@ from scene_geo_loc.training.pose_regression.calibration import calibrate, calibr
 from scene_geo_loc.training.pose_regression.images import PlaceImages
 from scene_geo_loc.training.pose_regression.run import (
     ACCEPTED_SHARE,
+    CALIBRATION_COPIES,
     LARGEST_ACCEPTED_M,
     compute_features,
     fit_projection,
@@ -155,7 +156,7 @@ def train_relative(
     else:
         assert earlier is not None
         network = earlier.with_description(calibration=None, retrieved=protocol.retrieved)
-    return _finish(network, rows[:, 0], place, traversal, protocol, result, output, overwrite)
+    return _finish(network, rows, place, traversal, protocol, result, output, overwrite)
 
 
 def train_relative_map(
@@ -193,14 +194,19 @@ def _finish(
     """Calibrates a network on the images of the validation, and writes the map with all images as keyframes.
 
     Args:
-        rows: (N, F) features of the images as they are.
+        rows: (N, copies, F) features of the images as they are and in other light.
     """
-    T, projected = place.images.T_map_camera, network.project(rows)
+    T, projected = place.images.T_map_camera, network.project(rows[:, 0])
     regressor = RelativeRegressor(network, projected[place.training], T[place.training])
     regressions = [regressor.regress_projected(row) for row in projected[place.validation]]
     accepted_m = protocol.accepted_error_m or min(LARGEST_ACCEPTED_M, ACCEPTED_SHARE * place.extent_m)
     true = T[place.validation]
-    calibration = calibrate(regressions, true, accepted_m)
+    changed = [
+        regressor.regress_projected(row)
+        for light in range(1, min(CALIBRATION_COPIES, rows.shape[1]))
+        for row in network.project(rows[place.validation, light])
+    ]
+    calibration = calibrate(regressions, changed, true, accepted_m, place.extent_m)
     found = np.stack([regression.T_map_camera for regression in regressions])
     nearest = T[place.training][regressor.nearest(projected[place.validation])]
     medians = {

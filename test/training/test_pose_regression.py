@@ -84,7 +84,8 @@ def test_images_between_those_of_the_training_are_localized_and_their_errors_fit
         error / np.sqrt(np.trace(e.covariance[:3, :3]))
         for (e, _), error in zip(localized, errors, strict=True)
     ]
-    assert 0.2 < np.median(ratios) < 2
+    # Less than 1: the deviations hold in other light and beside the line as well.
+    assert 0.05 < np.median(ratios) < 2
     assert sum(file.bytes for file in localizer.map.info.files.values()) < 5e6
     np.testing.assert_array_equal(
         localizer.localize(frame_at(100)).T_map_base, localizer.localize(frame_at(100)).T_map_base

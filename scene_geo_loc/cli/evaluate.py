@@ -25,6 +25,7 @@ import typer
 from scene_geo_loc.cli.options.common import Device, MapFolder, Track, ViewFolder
 from scene_geo_loc.cli.options.localizer import DEFAULTS, SecondLookShare, SequenceImages
 from scene_geo_loc.cli.options.source import Source, takes_source
+from scene_geo_loc.cli.options.statistics import StatisticsFile
 
 if TYPE_CHECKING:
     from scene_geo_loc.benchmarks.localization.run import OnAnswer
@@ -43,6 +44,7 @@ def evaluate(
         Path | None, typer.Option(help="Folder to write an HTML report with pictures to.")
     ] = None,
     view: ViewFolder = None,
+    statistics: StatisticsFile = None,
     live: Annotated[
         bool, typer.Option("--live", help="Replay the source, a bag, to a localization node.")
     ] = False,
@@ -68,6 +70,7 @@ def evaluate(
     Example:  scene-geo-loc evaluate office_map evening.bag --json evening.json --report evening_report
     """
     from scene_geo_loc.benchmarks.localization.tracking import gaps_of, kidnap
+    from scene_geo_loc.cli.options.statistics import with_statistics
     from scene_geo_loc.cli.options.view import recorded_view
     from scene_geo_loc.cli.results.poses import (
         print_calibration,
@@ -94,6 +97,10 @@ def evaluate(
 
     if live and view is not None:
         raise typer.BadParameter("--view is written offline; record the topics of a live node instead.")
+    if live and statistics is not None:
+        raise typer.BadParameter(
+            "--statistics is written offline; set `statistics_dir` of a live node instead."
+        )
     traversal = source.open()
     settings = LocalizerSettings(second_look_share=second_look_share, sequence_images=sequence_images)
     localizer = open_localizer(map_folder, settings, device)
@@ -110,7 +117,10 @@ def evaluate(
             records, pace = run_live(source.path, map_folder, traversal, log, track, settings)
         typer.echo(pace)
     else:
-        with recorded_view(view, reference_map) as on_answer:
+        with (
+            recorded_view(view, reference_map) as on_view,
+            with_statistics(statistics, reference_map, on_view) as on_answer,
+        ):
             records, pace = run_offline(session, traversal, on_answer), ""
     summary = summarize(records, wrong_fix_m)
     print_results({source.path.name: summary})

@@ -24,6 +24,7 @@ import typer
 from scene_geo_loc.cli.options.common import Device, MapFolder, Track, ViewFolder
 from scene_geo_loc.cli.options.localizer import DEFAULTS, SecondLookShare, SequenceImages
 from scene_geo_loc.cli.options.source import Source, takes_source
+from scene_geo_loc.cli.options.statistics import StatisticsFile
 
 
 @takes_source
@@ -34,6 +35,7 @@ def localize(
         Path, typer.Option(help="Trajectory file to write, with lines `stamp_s x y z qx qy qz qw`.")
     ] = Path("poses.tum"),
     view: ViewFolder = None,
+    statistics: StatisticsFile = None,
     tracked: Track = False,
     sequence_images: SequenceImages = DEFAULTS.sequence_images,
     second_look_share: SecondLookShare = DEFAULTS.second_look_share,
@@ -48,6 +50,7 @@ def localize(
     """
     from scene_geo_loc.benchmarks.localization.run import localize_traversal
     from scene_geo_loc.cli.options.progress import track
+    from scene_geo_loc.cli.options.statistics import with_statistics
     from scene_geo_loc.cli.options.view import recorded_view
     from scene_geo_loc.core.atomic import written_aside
     from scene_geo_loc.geometry.trajectory import Trajectory, write_tum
@@ -61,7 +64,10 @@ def localize(
     localizer = open_localizer(map_folder, settings, device)
     localizer.map.verify()
     session = Session(localizer, Tracker() if tracked else None)
-    with recorded_view(view, localizer.map) as on_answer:
+    with (
+        recorded_view(view, localizer.map) as on_view,
+        with_statistics(statistics, localizer.map, on_view) as on_answer,
+    ):
         answers = localize_traversal(session, traversal, on_answer)
         records = list(track(answers, len(traversal), "localizing"))
     found = [record for record in records if record.is_localized]

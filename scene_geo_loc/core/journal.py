@@ -16,7 +16,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, TypeVar
@@ -72,13 +74,22 @@ class Journal(Generic[Record]):
         self.head, self._encode = head, encode
         lines = (json.dumps(values) for values in (head, *map(encode, self.records)))
         write_aside(self.path, "".join(f"{line}\n" for line in lines).encode())
-        self._file = self.path.open("ab")
+        self._file = self.path.open("ab", buffering=0)
 
     def append(self, record: Record) -> None:
-        """Adds a part whose files are written."""
+        """Adds a part whose files are written.
+
+        Raises OSError where there is no room for it; the journal is then as before.
+        """
         assert self._file is not None
-        self._file.write(json.dumps(self._encode(record)).encode() + b"\n")
-        self._file.flush()
+        line = json.dumps(self._encode(record)).encode() + b"\n"
+        before = self._file.tell()
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            self._file.truncate(before)
+            raise
         self.records.append(record)
 
     def close(self) -> None:

@@ -16,23 +16,43 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from scene_geo_loc.cli.options.common import MapFolder
 
+if TYPE_CHECKING:
+    from scene_geo_loc.localization.statistics.keyframe_statistics import KeyframeStatistics
+    from scene_geo_loc.mapping.reference_map import AnyMap
 
-def info(map_folder: MapFolder) -> None:
+
+def info(
+    map_folder: MapFolder,
+    *,
+    statistics: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Statistics of the keyframes to show as well.")
+    ] = None,
+) -> None:
     """Show the contents of a map, its settings and where it comes from.
 
-    Example:  scene-geo-loc map info street_map
+    With statistics it says how many keyframes of each drive were candidates, helped to localize, and were of
+    no use.
+
+    Example:  scene-geo-loc map info street_map --statistics street_map.parquet
     """
     import numpy as np
     from rich.console import Console
     from rich.table import Table
 
     from scene_geo_loc.cli.results.sources import print_sources
+    from scene_geo_loc.localization.statistics.keyframe_statistics import read_statistics
     from scene_geo_loc.mapping.reference_map import AnyMap
     from scene_geo_loc.traversals.skipped import Skipped
 
     reference_map = AnyMap.open(map_folder)
+    found = None if statistics is None else read_statistics([statistics], reference_map)
     record = reference_map.info
     positions = reference_map.T_map_camera[:, :3, 3]
     length_m = np.linalg.norm(np.diff(positions, axis=0), axis=1).sum()
@@ -68,4 +88,35 @@ def info(map_folder: MapFolder) -> None:
         table.add_row(key, value)
     console = Console()
     console.print(table)
+    drives = Table("drive", "keyframes", "made", box=None, title="Drives", title_justify="left")
+    for name in () if found is None else ("candidates", "helped", "of no use", "last confirmed"):
+        drives.add_column(name)
+    for row in drive_rows(reference_map, found):
+        drives.add_row(*row)
+    if len(record.all_drives) > 1 or found is not None:
+        console.print(drives)
+    if found is not None:
+        console.print(
+            f"statistics: {found}.", *([found.other_version] if found.other_version else []), sep="\n"
+        )
     print_sources(record.source, record.sources)
+
+
+def drive_rows(reference_map: AnyMap, statistics: KeyframeStatistics | None) -> list[list[str]]:
+    """Returns the cells of the table of a map's drives, a row each."""
+    import numpy as np
+
+    from scene_geo_loc.localization.statistics.counts import NEVER
+
+    rows = []
+    for number, drive in enumerate(reference_map.info.all_drives):
+        row = [drive.source, str(drive.keyframes), f"{drive.built:%Y-%m-%d %H:%M} UTC"]
+        if statistics is not None:
+            counts = statistics.counts.take(np.flatnonzero(statistics.counts.drive == number))
+            last_ns = int(counts.last_confirmed_ns.max(initial=NEVER))
+            row += [str(len(counts)), str((counts.helped > 0).sum()), str((counts.usefulness <= 0).sum())]
+            row.append(
+                "never" if last_ns == NEVER else f"{np.datetime64(last_ns, 'ns'):.16}".replace("T", " ")
+            )
+        rows.append(row)
+    return rows

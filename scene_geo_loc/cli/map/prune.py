@@ -32,21 +32,32 @@ def prune(
     megabytes: Annotated[
         float | None, typer.Option(min=0.1, help="Largest size of the map, with its networks.")
     ] = None,
+    statistics: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Statistics of the keyframes, by which those that help stay: written by a node "
+            "(`statistics_dir`), `localize` or `evaluate`. The option can be repeated, the oldest first.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option(help="Replace an existing map once the new one is complete.")
     ] = False,
 ) -> None:
     """Keep a budget of a map's keyframes, evenly spread, each drive on its own.
 
+    With statistics the keyframes that helped to localize most stay, and those that were of no use go first:
+    they never helped although images were taken near them, or contradict later images. No place is dropped.
     Prints how many of the keyframes that are left out are still localized by those that are kept.
 
-    Example:  scene-geo-loc map prune street_map small_map --megabytes 50
+    Example:  scene-geo-loc map prune year_map small_map --megabytes 50 --statistics year_map.parquet
     """
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.core.errors import MapError, SceneGeoLocError
     from scene_geo_loc.core.folder_lock import changing
     from scene_geo_loc.localization.keyframe_queries.keyframe_recall import recall_without
     from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.localization.statistics.keyframe_statistics import read_statistics
     from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
     from scene_geo_loc.mapping.editing.combination import MapPart, write_combination
     from scene_geo_loc.mapping.editing.pruning import keyframes_in_bytes, keyframes_within
@@ -59,7 +70,15 @@ def prune(
         if megabytes is not None:
             keyframes = keyframes_in_bytes(reference_map, round(megabytes * 1e6))
         assert keyframes is not None
-        kept, spacing = keyframes_within(reference_map, keyframes)
+        usefulness, by = None, ""
+    if statistics:
+        found = read_statistics(statistics, reference_map)
+        typer.echo("\n".join(filter(None, [found.other_version, f"statistics: {found}."])))
+        usefulness = found.usefulness
+    kept, spacing = keyframes_within(reference_map, keyframes, usefulness)
+    if usefulness is not None:
+        is_useless = usefulness <= 0
+        by = f", and {is_useless[kept].sum()} of {is_useless.sum()} that were of no use"
         with progress("asking what is left out", "keyframes") as on_progress:
             recall = recall_without(Localizer(reference_map, device="cpu"), kept, on_progress)
         with progress("writing", "rows") as on_progress:
@@ -72,5 +91,5 @@ def prune(
             )
     typer.echo(
         f"{out}: {len(pruned)} of {len(reference_map)} keyframes, of each drive those {spacing:.2f} m apart "
-        f"(10° count as a metre);\n{recall}."
+        f"(10° count as a metre){by};\n{recall}."
     )

@@ -21,10 +21,10 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.mapping.reference_map import AnyMap, ReferenceMap
 
 
-def rows_of_drives(reference_map: ReferenceMap) -> dict[str, NDArray[np.intp]]:
+def rows_of_drives(reference_map: AnyMap) -> dict[str, NDArray[np.intp]]:
     """Returns the keyframes of each drive of a map, by a name for the folder of its map."""
     rows, first = {}, 0
     for number, drive in enumerate(reference_map.info.all_drives, start=1):

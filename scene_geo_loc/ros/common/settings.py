@@ -230,6 +230,12 @@ class LocalizationNodeSettings(CameraSettings):
         gt=0,
         le=1e6,
     )
+    statistics_dir: str = setting(
+        "",
+        "Folder for statistics of the map's keyframes, such as how often each helped; its file for a map has "
+        "the name of the map's folder; empty: none.",
+        is_path=True,
+    )
     localizer: LocalizerSettings = LocalizerSettings()
     tracker: TrackerSettings = TrackerSettings()
     growth: GrowthSettings = GrowthSettings()

@@ -58,6 +58,7 @@ from scene_geo_loc.ros.localization.outputs.geo_publisher import GeoPublisher
 from scene_geo_loc.ros.localization.outputs.pose_publisher import PosePublisher
 from scene_geo_loc.ros.localization.outputs.report import LocalizationFacts, status_values
 from scene_geo_loc.ros.localization.outputs.state import State, StatePublisher
+from scene_geo_loc.ros.localization.outputs.statistics import Statistics
 from scene_geo_loc.ros.localization.outputs.view_publisher import ViewPublisher
 from scene_geo_loc.ros.localization.services import LocalizationServices
 from scene_geo_loc.ros.localization.worker import NewestWorker
@@ -165,6 +166,8 @@ class LocalizationPipeline:
             if settings().debug_dir
             else None
         )
+        self._statistics = Statistics(node, settings().statistics_dir, reference_map)
+        close(self._statistics.close)
         self._state = StatePublisher(node)
         close(self._state.close)
         close(LocalizationServices(node, self._state, self._on_request, self._on_initial_pose).close)
@@ -357,6 +360,7 @@ class LocalizationPipeline:
         self._latency.add((time.monotonic() - arrival.arrived_s) * 1e3)
         if self.extension is not None:
             self.extension.add(stamp_ns, image, camera, answer.estimate, T_odom_camera)
+        self._statistics.add(stamp_ns, answer)
         self._view.show(stamp_ns, frame, image, answer)
         if self._snapshots is not None and answer.pose.status is not Status.LOCALIZED:
             self._add_snapshot(self._snapshots, stamp_ns, frame, query, answer, measurement.prior)

@@ -1,0 +1,79 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the pose of an image says about the keyframes that were its candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.localization.estimate import Status
+from scene_geo_loc.localization.session import Answer
+from scene_geo_loc.mapping.editing.pruning import DEG_PER_M
+
+HELPED_INLIERS = 12
+"""Fewest inliers of a keyframe that helped: fewer can agree with a pose by chance."""
+SURE = 0.9
+"""Least confidence of a pose that a keyframe can disagree with; of matchers that state one."""
+
+
+class Evidence(str, Enum):
+    """Evidence that an image gives about a keyframe that was its candidate."""
+
+    SEEN = "seen"
+    """It was a candidate, and no more is known."""
+    NEAR = "near"
+    """It is nearer to a sure pose than a keyframe that helped, and was not matched in full."""
+    HELPED = "helped"
+    """It gave inliers to an accepted pose."""
+    DISAGREED = "disagreed"
+    """It is nearer to a sure pose than a keyframe that helped, and its matches do not agree with the pose."""
+
+
+def evidence_of(answer: Answer, T_map_camera: NDArray[np.float64]) -> Iterator[tuple[int, Evidence]]:
+    """Yields each candidate of an image, or of the images of a rig, with what the pose says about it.
+
+    Args:
+        answer: of an image.
+        T_map_camera: (N, 4, 4) poses of the map's keyframes.
+    """
+    estimate = answer.estimate
+    is_accepted = estimate.status is Status.LOCALIZED and answer.pose.status is Status.LOCALIZED
+    is_sure = is_accepted and (estimate.confidence is None or estimate.confidence >= SURE)
+    for camera in estimate.cameras:
+        helping = [c.keyframe for c in camera.candidates if is_accepted and c.inliers >= HELPED_INLIERS]
+        other = [c for c in camera.candidates if c.keyframe not in helping]
+        yield from ((keyframe, Evidence.HELPED) for keyframe in helping)
+        if not is_sure or not helping or not other or estimate.T_map_base is None:
+            yield from ((candidate.keyframe, Evidence.SEEN) for candidate in other)
+            continue
+        pose = estimate.T_map_base @ camera.T_base_camera
+        reach = distances(T_map_camera[helping], pose).max()
+        is_near = distances(T_map_camera[[candidate.keyframe for candidate in other]], pose) < reach
+        for candidate, near in zip(other, is_near, strict=True):
+            unless_far = Evidence.DISAGREED if candidate.matches else Evidence.NEAR
+            yield candidate.keyframe, unless_far if near else Evidence.SEEN
+
+
+def distances(T_map_camera: NDArray[np.float64], pose: Pose) -> NDArray[np.float64]:
+    """Returns the distances (K,) of poses (K, 4, 4) from one in metres, where an angle is `DEG_PER_M`."""
+    cosine = (np.einsum("kij,ij->k", T_map_camera[:, :3, :3], pose[:3, :3]) - 1.0) / 2.0
+    angle_m = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))) / DEG_PER_M
+    offsets: NDArray[np.float64] = np.linalg.norm(T_map_camera[:, :3, 3] - pose[:3, 3], axis=1)
+    return offsets + angle_m

@@ -71,14 +71,14 @@ def prune(
             keyframes = keyframes_in_bytes(reference_map, round(megabytes * 1e6))
         assert keyframes is not None
         usefulness, by = None, ""
-    if statistics:
-        found = read_statistics(statistics, reference_map)
-        typer.echo("\n".join(filter(None, [found.other_version, f"statistics: {found}."])))
-        usefulness = found.usefulness
-    kept, spacing = keyframes_within(reference_map, keyframes, usefulness)
-    if usefulness is not None:
-        is_useless = usefulness <= 0
-        by = f", and {is_useless[kept].sum()} of {is_useless.sum()} that were of no use"
+        if statistics:
+            found = read_statistics(statistics, reference_map)
+            typer.echo("\n".join(filter(None, [found.other_version, f"statistics: {found}."])))
+            usefulness = found.usefulness
+        kept, spacing = keyframes_within(reference_map, keyframes, usefulness)
+        if usefulness is not None:
+            is_useless = usefulness <= 0
+            by = f", and {is_useless[kept].sum()} of {is_useless.sum()} that were of no use"
         with progress("asking what is left out", "keyframes") as on_progress:
             recall = recall_without(Localizer(reference_map, device="cpu"), kept, on_progress)
         with progress("writing", "rows") as on_progress:

@@ -29,6 +29,7 @@ from scene_geo_loc.core.parallel import ReadAhead
 from scene_geo_loc.core.progress import ProgressCallback
 from scene_geo_loc.mapping.map_info import (
     CO_SIMILARITY,
+    CODES,
     DESCRIPTOR,
     FILES,
     FORMAT,
@@ -37,6 +38,7 @@ from scene_geo_loc.mapping.map_info import (
     PLACE_AXES,
     PLACE_CELLS,
     VOCABULARY,
+    WITH_OTHER_FEATURES,
     WITH_USER_NETWORKS,
     WITHOUT_USER_NETWORKS,
     WORD_INDEX,
@@ -109,7 +111,7 @@ def complete_map(
     words = extractor.descriptor if isinstance(extractor.descriptor, VisualWords) else None
     if words is None:
         descriptors = _describe(partial, extractor, lambda done: on_progress(done, total))
-        index: VectorIndex = write_index(folder, descriptors, extractor.descriptor_size)
+        index: VectorIndex = write_index(folder, descriptors, extractor.descriptor_size, count)
     else:
         descriptions = _describe_by_words(
             partial, words, description["source"], lambda done: on_progress(done, total)
@@ -138,7 +140,7 @@ def complete_map(
     partial.close_files()
     info = MapInfo(
         format=FORMAT.name,
-        format_version=_version(partial, description) if words is None else FORMAT.version,
+        format_version=_version(partial, description),
         geo_tags=_geo_tags(partial),
         **description,
         vocabulary=None if words is None else VocabularyRecord.of(words.fitted, vocabulary_file),
@@ -156,8 +158,11 @@ def complete_map(
 
 def _version(partial: PartialMap, description: Mapping[str, Any]) -> int:
     """Returns the lowest version of the format that a map can be written as."""
-    if partial.has_geo_tags or description["settings"].get("depth") in WITHOUT_DEPTH:
+    if (partial.folder / CODES).exists():
         return FORMAT.version
+    without_depth = description["settings"].get("depth") in WITHOUT_DEPTH
+    if partial.has_geo_tags or without_depth or (partial.folder / WORD_INDEX).exists():
+        return WITH_OTHER_FEATURES
     return WITH_USER_NETWORKS if description["user_networks"] else WITHOUT_USER_NETWORKS
 
 

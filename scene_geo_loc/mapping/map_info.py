@@ -39,11 +39,12 @@ from scene_geo_loc.visual_words.vocabulary import Vocabulary
 MAP_JSON = "map.json"
 KIND = "reference map"
 FORMAT = FileFormat(
-    "scene_geo_loc reference map", 5, again="copy the map again, or build it again", error=MapError
+    "scene_geo_loc reference map", 6, again="copy the map again, or build it again", error=MapError
 )
 """Format of maps.
 
-Version 5 is for another localizer than retrieval, for features without depth, visual words or geo-tags, and
+Version 6 is for large maps, whose index and table of keyframes stay on the disk; version 5 is for another
+localizer than retrieval, for features without depth, visual words or geo-tags, and
 version 4 has a user's networks; a map without any of these is written as version 3, which older releases
 read.  Older versions can still be read: version 2, whose keyframes have the features of all cells and whose
 descriptors are stored twice, and version 1, which had only the matcher "encoder".
@@ -52,6 +53,8 @@ WITHOUT_USER_NETWORKS = 3
 """Version of a map without a user's networks."""
 WITH_USER_NETWORKS = 4
 """Version of a map with a user's networks."""
+WITH_OTHER_FEATURES = 5
+"""Version of a map for another localizer, or with features without depth, visual words or geo-tags."""
 DESCRIPTOR, PAIR_MATCHER = "descriptor.safetensors", "pair_matcher.safetensors"
 """Copies of a user's networks; one that detects keypoints is the matcher's file."""
 USER_NETWORKS = (DESCRIPTOR, PAIR_MATCHER)
@@ -60,7 +63,9 @@ VOCABULARY, WORD_INDEX = "vocabulary.safetensors", "word_index.safetensors"
 VISUAL_WORDS = (VOCABULARY, WORD_INDEX)
 INDEX = "index.faiss"
 """The index of the descriptors of other maps."""
-INDEX_FILES = (INDEX, WORD_INDEX)
+CODES, GLOBAL_DESCRIPTORS = "descriptor_codes.faiss", "global_descriptors.npy"
+"""Codes of the descriptors of a large map and these, in place of `INDEX`, see `CompressedIndex`."""
+INDEX_FILES = (INDEX, WORD_INDEX, CODES, GLOBAL_DESCRIPTORS)
 """Files that `write_index` writes anew for every map."""
 REGRESSOR = "regressor.safetensors"
 """The network of a map for pose regression, which has no other file but keyframes.parquet."""
@@ -97,6 +102,8 @@ OPTIONAL_FILES = (
     RELATIVE_KEYFRAMES,
     POINTS,
     POINT_DESCRIPTORS,
+    CODES,
+    GLOBAL_DESCRIPTORS,
 )
 """Files of some maps."""
 READ_WHOLE = (

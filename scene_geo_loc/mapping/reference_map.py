@@ -19,6 +19,8 @@
 | map.json | version, map frame, cameras, provenance, size and SHA-256 of each file, digest of its own |
 | keyframes.parquet | one row per keyframe: stamp, pose, camera, name, source of depth, thumbnail, geo-tag |
 | index.faiss | the index over the (N, D) unit global descriptors, which holds them as float16 |
+| descriptor_codes.faiss | codes of descriptors, in place of index.faiss; large maps, see `CompressedIndex` |
+| global_descriptors.npy | (N, D) float16, these descriptors |
 | local_features.npy | the directions of F features; see `FeatureStorage.arrays` and below |
 | cells.npy | (N, F) uint16, cells of the features, row by row; matcher "encoder" only, not in versions 1, 2 |
 | coarse_features.npy | (N, F', C') int8, features of the late map; matcher "encoder" only, not in version 1 |

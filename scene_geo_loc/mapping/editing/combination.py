@@ -36,7 +36,9 @@ from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.mapping.editing.compatibility import check_combinable
 from scene_geo_loc.mapping.map_info import (
     CO_SIMILARITY,
+    CODES,
     FILES,
+    FORMAT,
     GEO_TAG_FIELDS,
     INDEX_FILES,
     KEYFRAME_SCHEMA,
@@ -203,7 +205,8 @@ def _write_index(parts: Sequence[MapPart], folder: Path) -> VectorIndex:
         index = InvertedFile.build(descriptors(), first.size)
         index.write(folder / WORD_INDEX)
         return index
-    return write_index(folder, (row[None] for row in descriptors()), first.size)
+    count = sum(len(part.keyframes) for part in parts)
+    return write_index(folder, (row[None] for row in descriptors()), first.size, count)
 
 
 def _write_keyframes(parts: Sequence[MapPart], folder: Path) -> list[dict[str, object]]:
@@ -270,7 +273,9 @@ def _write_description(parts: Sequence[MapPart], folder: Path, cameras: list[dic
     files = [folder / name for name in (*FILES, *OPTIONAL_FILES) if (folder / name).exists()]
     info = first.model_copy(
         update={
-            "format_version": max(part.map.info.format_version for part in parts),
+            "format_version": FORMAT.version
+            if (folder / CODES).exists()
+            else max(part.map.info.format_version for part in parts),
             "keyframes": sum(len(part.keyframes) for part in parts),
             "cameras": cameras,
             "built": datetime.now(timezone.utc),

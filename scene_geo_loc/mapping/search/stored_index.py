@@ -21,22 +21,42 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.mapping.map_info import INDEX, WORD_INDEX
+from scene_geo_loc.mapping.map_info import CODES, GLOBAL_DESCRIPTORS, INDEX, INDEX_FILES, WORD_INDEX
+from scene_geo_loc.mapping.search.compressed_index import CompressedIndex
 from scene_geo_loc.mapping.search.index import DescriptorIndex
 from scene_geo_loc.mapping.search.vector_index import VectorIndex
 from scene_geo_loc.visual_words.inverted_file import InvertedFile
 
+EXACT_BELOW = 100_000
+"""Number of keyframes from which on a map is a large one, with an index that is approximate and on the disk.
 
-def write_index(folder: Path, rows: Iterable[NDArray[np.floating]], size: int) -> VectorIndex:
+Below, all descriptors are compared: that takes less time than the network, about 10 ms, and 100 MB of memory.
+"""
+
+
+def write_index(
+    folder: Path,
+    rows: Iterable[NDArray[np.floating]],
+    size: int,
+    count: int,
+    exact_below: int = EXACT_BELOW,
+) -> VectorIndex:
     """Writes the index of descriptors to the folder of a map, and returns it.
 
     Args:
         folder: of the map.
         rows: unit descriptors in blocks (B, D), one after the other.
         size: their length D.
+        count: number of them.
+        exact_below: number of keyframes from which on the index is approximate.
 
     Raises MapError where it cannot be written.
     """
+    for name in INDEX_FILES:  # of a build that was interrupted here
+        (folder / name).unlink(missing_ok=True)
+    if count >= exact_below:
+        CompressedIndex.write(rows, size, count, folder / CODES, folder / GLOBAL_DESCRIPTORS)
+        return CompressedIndex.read(folder / CODES, folder / GLOBAL_DESCRIPTORS)
     index = DescriptorIndex.of_blocks(rows, size)
     index.write(folder / INDEX)
     return index
@@ -53,4 +73,6 @@ def read_index(folder: Path, files: Collection[str]) -> VectorIndex:
     """
     if WORD_INDEX in files:
         return InvertedFile.read(folder / WORD_INDEX)
+    if CODES in files:
+        return CompressedIndex.read(folder / CODES, folder / GLOBAL_DESCRIPTORS)
     return DescriptorIndex.read(folder / INDEX)

@@ -37,6 +37,7 @@ from scene_geo_loc.mapping.map_info import (
     KEYFRAME_SCHEMA,
     KEYFRAMES,
     THUMBNAILS,
+    WITH_OTHER_FEATURES,
     FileRecord,
     MapAccuracy,
     MapInfo,
@@ -130,7 +131,7 @@ def write_localizer_map(
         files = [folder / name for name in names]
         info = MapInfo(
             format=FORMAT.name,
-            format_version=FORMAT.version,
+            format_version=WITH_OTHER_FEATURES,
             map_frame=traversal.map_frame,
             keyframes=len(keyframes.T_map_camera),
             cameras=[camera.to_dict() for camera in cameras],

@@ -1,0 +1,217 @@
+# Copyright 2026 The scene_geo_loc authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Index of the global descriptors of a large map, on disk: codes of a few bytes choose, descriptors decide.
+
+The codes are those of an inverted file with product quantization (Jégou et al., "Product quantization for
+nearest neighbor search", TPAMI 2011): descriptors are grouped around centroids, and a code tells the
+difference to the centroid. A search reads the codes of the groups nearest to the query, and compares the best
+in full.
+Codes and descriptors stay on the disk, and the system keeps in memory what is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from scene_geo_loc.core.errors import MapError, reason_of
+
+CODE_BYTES = 64
+"""Bytes of a code, fewer for short descriptors: 640 MB for ten million keyframes."""
+LISTS_A_ROOT = 4
+"""Groups of a map, as a multiple of the square root of its number of keyframes, rounded to a power of two."""
+PROBED = 32
+"""Groups that a search reads."""
+COMPARED = 256
+"""Keyframes with the best codes that are compared in full, at least."""
+COMPARED_A_RESULT = 4
+"""Keyframes that are compared in full for each that is asked for, at least."""
+EXACT_AMONG = 50_000
+"""Most keyframes of a restricted search that are all compared, without codes: 50 MB are read."""
+
+_TRAINED_A_LIST = 20
+_TRAINED_CODES = 16_384
+_TRAINING_STEPS = 8
+"""Keyframes a group and in all that groups and codes are fitted to, and steps of k-means."""
+_LINKS = 32
+"""Links of a centroid in the graph that the groups nearest to a query are found by."""
+_BLOCK_ROWS = 20_000
+"""Descriptors that are held in memory at a time."""
+
+
+class CompressedIndex:
+    """Approximate search by cosine similarity over unit descriptors in half precision on the disk.
+
+    Similarities are those of the descriptors, to half precision; only which keyframes are compared is
+    approximate.
+    """
+
+    def __init__(self, codes: faiss.IndexIVFPQ, descriptors: NDArray[np.float16]) -> None:
+        """Takes the codes of descriptors (N, D), both memory-mapped. Use `read`."""
+        self._codes, self._descriptors = codes, descriptors
+        self._owner: faiss.Index = codes  # keeps the memory of `codes`, another view of it
+        self._parameters = faiss.SearchParametersIVF(nprobe=PROBED)  # type: ignore[call-arg]
+
+    @classmethod
+    def write(
+        cls, rows: Iterable[NDArray[np.floating]], size: int, count: int, codes: Path, file: Path
+    ) -> None:
+        """Writes the descriptors of a map and their codes.
+
+        Args:
+            rows: unit descriptors in blocks (B, D), one after the other.
+            size: their length D.
+            count: number of descriptors.
+            codes: file of the codes.
+            file: .npy file of the descriptors (N, D) float16.
+
+        Raises MapError where a file cannot be written.
+        """
+        try:
+            _write_rows(rows, size, count, file)
+            descriptors = np.load(file, mmap_mode="r", allow_pickle=False)
+            index = _trained(descriptors)
+            for start in range(0, count, _BLOCK_ROWS):
+                index.add(np.asarray(descriptors[start : start + _BLOCK_ROWS], np.float32))
+            faiss.write_index(index, str(codes))
+        except (RuntimeError, OSError) as error:
+            raise MapError(f"{codes} cannot be written ({reason_of(error)}).") from error
+
+    @classmethod
+    def read(cls, codes: Path, file: Path) -> CompressedIndex:
+        """Opens what `write` wrote. Raises MapError where a file is damaged."""
+        try:
+            owner = faiss.read_index(str(codes), faiss.IO_FLAG_MMAP)
+            index = faiss.downcast_index(owner)
+            if not isinstance(index, faiss.IndexIVFPQ):
+                raise ValueError(f"it is an index of the type {type(index).__name__}")
+            descriptors = np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
+            if descriptors.shape != (index.ntotal, index.d) or descriptors.dtype != np.float16:
+                raise ValueError(f"{file.name} has other rows")
+        except (RuntimeError, OSError, ValueError) as error:
+            raise MapError(
+                f"{codes} is not an index of descriptors ({reason_of(error)}): build the map again."
+            ) from error
+        assert index.invlists is not None
+        lists = faiss.downcast_InvertedLists(index.invlists)
+        if isinstance(lists, faiss.OnDiskInvertedLists):
+            lists.prefetch_nthread = 0  # threads that read ahead cost more than they save
+        opened = cls(index, descriptors)
+        opened._owner = owner
+        return opened
+
+    def __len__(self) -> int:
+        return len(self._descriptors)
+
+    @property
+    def size(self) -> int:
+        """Length of a descriptor."""
+        return int(self._descriptors.shape[1])
+
+    def descriptor(self, keyframe: int) -> NDArray[np.float32]:
+        """Returns the stored descriptor (D,) of a keyframe, to half precision."""
+        return self._descriptors[keyframe].astype(np.float32)
+
+    def search(
+        self, descriptor: NDArray[np.float32], count: int, among: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """See `VectorIndex.search`; a restricted search among at most `EXACT_AMONG` keyframes is exact."""
+        if among is not None and len(among) <= EXACT_AMONG:
+            return self._best(descriptor, np.unique(among), count)
+        selector = None if among is None else _selector(among, len(self))
+        wanted = min(max(COMPARED, COMPARED_A_RESULT * count), len(self))
+        if wanted > EXACT_AMONG:  # nearly all: the codes would choose nothing
+            rows = np.arange(len(self)) if among is None else np.unique(among)
+            return self._best(descriptor, rows, count)
+        if selector is None:
+            parameters = self._parameters
+        else:
+            parameters = faiss.SearchParametersIVF(nprobe=PROBED, sel=selector)  # type: ignore[call-arg]
+        _, found = self._codes.search(descriptor[None], wanted, params=parameters)
+        return self._best(descriptor, np.sort(found[0][found[0] >= 0]), count)
+
+    def _best(
+        self, descriptor: NDArray[np.float32], rows: NDArray[np.int64], count: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Returns the best of some keyframes, ascending, by their descriptors."""
+        blocks = [rows[start : start + _BLOCK_ROWS] for start in range(0, len(rows), _BLOCK_ROWS)]
+        similarities = np.concatenate(
+            [np.zeros(0, np.float32)]
+            + [self._descriptors[block].astype(np.float32) @ descriptor for block in blocks]
+        )
+        best = np.argsort(-similarities, kind="stable")[:count]
+        return rows[best], similarities[best]
+
+
+def _write_rows(rows: Iterable[NDArray[np.floating]], size: int, count: int, file: Path) -> None:
+    written = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=(count, size))
+    row = 0
+    for block in rows:
+        written[row : row + len(block)] = block
+        row += len(block)
+    if row != count:
+        raise MapError(f"{file} got {row} of {count} descriptors.")
+    written.flush()
+
+
+def _trained(descriptors: NDArray[np.float16]) -> faiss.IndexIVFPQ:
+    """Returns an empty index that is fitted to a sample of descriptors (N, D)."""
+    count, size = descriptors.shape
+    lists = 1 << round(np.log2(LISTS_A_ROOT * count**0.5))
+    rng = np.random.default_rng(0)
+    chosen = np.sort(rng.choice(count, min(count, _TRAINED_A_LIST * lists), replace=False))
+    sample = rng.permutation(np.asarray(descriptors[chosen], np.float32))
+    centroids = _centroids(sample, lists)
+    groups = faiss.IndexHNSWFlat(size, _LINKS, faiss.METRIC_INNER_PRODUCT)
+    groups.add(centroids)
+    groups.hnsw.efSearch = 2 * PROBED
+    code_bytes = next(n for n in range(min(CODE_BYTES, size), 0, -1) if size % n == 0)
+    index = faiss.IndexIVFPQ(groups, size, lists, code_bytes, 8, faiss.METRIC_INNER_PRODUCT)
+    index.quantizer_trains_alone = 2  # type: ignore[assignment]  # they are trained
+    index.pq.cp.niter, index.pq.cp.min_points_per_centroid = _TRAINING_STEPS, 1
+    index.train(sample[:_TRAINED_CODES])
+    return index
+
+
+def _centroids(sample: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Returns unit centroids (count, D) of a sample (S, D): of groups, and in each of groups of its own.
+
+    Without these two levels the sample would be compared with the square root of `count` as many centroids.
+    """
+
+    def fit(rows: NDArray[np.float32], centroids: int) -> faiss.Kmeans:
+        settings = {"spherical": True, "min_points_per_centroid": 1, "max_points_per_centroid": 1 << 12}
+        kmeans = faiss.Kmeans(rows.shape[1], centroids, niter=_TRAINING_STEPS, **settings)
+        kmeans.train(rows)
+        return kmeans
+
+    _, group = fit(sample, round(count**0.5)).assign(sample)
+    order = np.argsort(group, kind="stable")
+    ends = np.cumsum(np.bincount(group))
+    shares = np.diff(ends * count // len(sample), prepend=0)  # centroids of each group, by its size
+    groups = np.split(sample[order], ends[:-1])
+    return np.concatenate(
+        [fit(rows, int(share)).centroids for rows, share in zip(groups, shares, strict=True) if share]
+    )
+
+
+def _selector(keyframes: NDArray[np.int64], count: int) -> faiss.IDSelector:
+    is_chosen = np.zeros(count, bool)
+    is_chosen[keyframes] = True
+    bits = np.packbits(is_chosen, bitorder="little")
+    return faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]

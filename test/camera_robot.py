@@ -70,12 +70,14 @@ class FakeLocalizer:
         self.earlier: list[Any] = []
         self.images: list[np.ndarray] = []
         self.cameras: list[Camera] = []
+        self.depths: list[np.ndarray | None] = []
 
     def localize(self, images: Any, prior: Any = None, earlier: Any = no_images) -> PoseEstimate:
         self.priors.append(prior)
         self.earlier.append(earlier())
         self.images.append(images[0].image)
         self.cameras.append(images[0].camera)
+        self.depths.append(images[0].depth)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer or PoseEstimate(

@@ -36,7 +36,7 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, CompressedImage
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.pose import inverse, make_pose
@@ -169,6 +169,37 @@ def test_compressed_images_are_localized_as_raw_ones(world: Any, picture: np.nda
     robot.send(CompressedImage(format="png", data=data))
     robot.world.wait(lambda: robot.poses, "a pose")
     np.testing.assert_array_equal(robot.localizer.images[0], picture)
+
+
+def test_the_depth_image_of_the_same_stamp_is_localized_with_the_image(
+    world: Any, picture: np.ndarray
+) -> None:
+    robot = Robot(world, picture, depth_topic="depth/image_raw", rig_tolerance=1.0)
+    robot.mount_camera()
+    millimetres = np.full((48, 64), 1500, np.uint16)
+    for stamp_ns in (START, START + SECOND // 10):
+        depth = Image(height=48, width=64, encoding="16UC1", step=128, data=millimetres.tobytes())
+        depth.header.stamp, depth.header.frame_id = ns_to_stamp(stamp_ns), "camera_optical_frame"
+        world.publish("depth/image_raw", depth)
+        millimetres += 1000
+    for _ in range(2):
+        robot.send()
+    world.wait(lambda: len(robot.poses) == 2, "two poses")
+    for i, expected_m in enumerate((1.5, 2.5)):
+        found = robot.localizer.depths[i]
+        assert found is not None
+        np.testing.assert_allclose(found, np.full((48, 64), expected_m), rtol=1e-6)
+
+
+def test_an_image_without_its_depth_image_is_localized_without_and_counted(
+    world: Any, picture: np.ndarray
+) -> None:
+    robot = Robot(world, picture, depth_topic="depth/image_raw", rig_tolerance=0.0)
+    robot.mount_camera()
+    robot.send()
+    world.wait(lambda: robot.poses, "a pose")
+    assert robot.localizer.depths == [None]
+    assert robot.bad(BadReason.NO_DEPTH_IMAGE) == 1
 
 
 def test_bad_images_are_counted_by_reason_and_the_node_goes_on(robot: Robot, picture: np.ndarray) -> None:

@@ -351,7 +351,7 @@ def test_depth_of_another_camera_is_registered_by_its_mounting(world: Any, pictu
 
     def is_known() -> bool:
         world.publish("depth/camera_info", info)
-        return drive.node._input._tree.knows("depth_optical") and len(drive.node._input._depth_infos) > 0
+        return drive.node._input._tree.knows("depth_optical") and len(drive.node._input._depths._infos) > 0
 
     world.wait(is_known, "the depth camera")
     drive.transform(START)

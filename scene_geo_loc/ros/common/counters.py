@@ -58,6 +58,7 @@ class BadReason(str, Enum):
     INVALID_POSE = "invalid pose"
     INITIAL_POSE = "initial pose"
     SATELLITE = "satellite position"
+    NO_DEPTH_IMAGE = "no depth image with the stamp of the image"
     NO_RIG_IMAGE = "no image of a rig camera"
     NO_RIG_MOUNTING = "no mounting of a rig camera on TF"
     UNDECODABLE_SCAN = "undecodable scan"

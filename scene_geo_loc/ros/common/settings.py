@@ -68,6 +68,12 @@ class CameraSettings(BaseModel):
     image_bits: int | None = setting(
         None, "Bits in use of images of 16 bits; unset: told from the values.", ge=8, le=16
     )
+    depth_topic: OptionalTopicName = setting(
+        "",
+        "Depth images with the stamps of the camera's images, registered to it, or with a mounting on TF and "
+        "a camera_info topic beside them; empty: none. To localize, only maps that were trained with depth "
+        "use them.",
+    )
     reliability: Reliability = setting(
         "auto",
         "Reliability of the sensors' subscriptions; auto: that of the publisher. A best effort subscriber "
@@ -130,8 +136,8 @@ class LocalizationNodeSettings(CameraSettings):
     )
     rig_tolerance: float = setting(
         0.05,
-        "Largest time between images of a rig, and time to wait for those of the other cameras; images more "
-        "than 5 ms apart need odometry on TF.",
+        "Largest time between images of a rig, and time to wait for those of the other cameras and for depth "
+        "images; images more than 5 ms apart need odometry on TF.",
         "s",
         ge=0,
         le=1,
@@ -278,9 +284,6 @@ class MapBuilderNodeSettings(CameraSettings):
     )
     points_topic: OptionalTopicName = setting("", "A sensor_msgs/PointCloud2 topic of a lidar; empty: none.")
     scan_topic: OptionalTopicName = setting("", "A sensor_msgs/LaserScan topic of a lidar; empty: none.")
-    depth_topic: OptionalTopicName = setting(
-        "", "Depth images registered to the camera, with the same stamps; empty: none."
-    )
     gps_topic: OptionalTopicName = setting(
         "",
         "A sensor_msgs/NavSatFix topic, whose positions give the map its datum; empty: none.",

@@ -41,6 +41,7 @@ from scene_geo_loc.localization.tracking.tracker import Tracker
 from scene_geo_loc.networks.runtime.extractor import has_contrast
 from scene_geo_loc.ros.common.camera_input import CameraInput, StampOrder
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Event
+from scene_geo_loc.ros.common.depth_input import DepthInput
 from scene_geo_loc.ros.common.diagnostics import DiagnosticsPublisher, LatencyWindow, Report
 from scene_geo_loc.ros.common.managed_node import LOG_PERIOD_S, ManagedNode
 from scene_geo_loc.ros.common.messages import stamp_to_ns
@@ -49,7 +50,7 @@ from scene_geo_loc.ros.localization.inputs.gps_prior import GpsPrior
 from scene_geo_loc.ros.localization.inputs.initial_pose import InitialPoses
 from scene_geo_loc.ros.localization.inputs.other_broadcasters import OtherBroadcasters
 from scene_geo_loc.ros.localization.inputs.rate_limit import RateLimit
-from scene_geo_loc.ros.localization.inputs.rig import RigCameras
+from scene_geo_loc.ros.localization.inputs.rig import KEPT, RigCameras
 from scene_geo_loc.ros.localization.inputs.robot_transforms import RobotTransforms
 from scene_geo_loc.ros.localization.map_check import MapCheck
 from scene_geo_loc.ros.localization.map_extension import MapExtension
@@ -103,11 +104,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Resources of an active node: its cameras, and the worker that localizes their images."""
+    """Resources of an active node: cameras with their depth, and the worker that localizes their images."""
 
     camera: CameraInput
+    depth: DepthInput
     rig: RigCameras
     worker: NewestWorker[Arrival]
+
+    @property
+    def problem(self) -> str:
+        """Sentence on why no image of one of the cameras, or no depth, can arrive, or ""."""
+        return self.camera.problem or self.depth.problem or self.rig.problem
 
 
 class LocalizationPipeline:
@@ -211,7 +218,9 @@ class LocalizationPipeline:
         self._state.set(State.INITIALIZING, "No image was localized yet.")
         camera = CameraInput(node, settings, self._on_image)
         close(camera.close)
-        self.inputs = Inputs(camera, rig, worker)
+        depth = DepthInput(node, settings, self.transforms.tree, KEPT, KEPT)
+        close(depth.close)
+        self.inputs = Inputs(camera, depth, rig, worker)
         self._map_check.start()
 
     @property
@@ -299,6 +308,7 @@ class LocalizationPipeline:
             self._forget()
             if self.inputs is not None:
                 self.inputs.rig.forget()
+                self.inputs.depth.clear()
                 if self._state.state is not State.SUSPENDED:
                     self._state.set(State.INITIALIZING, f"{reason} Starting over.")
 
@@ -339,7 +349,12 @@ class LocalizationPipeline:
         stamp_ns = stamp_to_ns(message.header.stamp)
         frame = inputs.camera.frame_id(message, self.transforms.tree)
         # The first camera is the rig's base: its pose is estimated.
-        query = [CameraImage(image, camera), *inputs.rig.synchronous(frame, stamp_ns)]
+        depth = None
+        try:
+            depth = inputs.depth.of(message, camera, frame, self._settings().rig_tolerance)
+        except BadMessage as bad:
+            self._node.counters.add_bad(bad)
+        query = [CameraImage(image, camera, depth=depth), *inputs.rig.synchronous(frame, stamp_ns)]
         prior = self.initial_poses.prior(lambda: self.transforms.base_T_camera(frame, stamp_ns))
         odometry = partial(self.transforms.odom_T_camera, frame, stamp_ns)
         measurement = self.session.measure(
@@ -413,7 +428,7 @@ class LocalizationPipeline:
             active=inputs is not None,
             state=self._state.state,
             reason=self._state.reason,
-            camera_problem=(inputs.camera.problem or inputs.rig.problem) if inputs else "",
+            camera_problem=inputs.problem if inputs else "",
             transform_problem=self.publisher.problem,
             broadcast_problem=self._others.problem,
             gps_problem=self.gps.problem,

@@ -22,16 +22,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
-from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, NavSatFix, PointCloud2
 
 from scene_geo_loc.geometry.pose import Pose, from_quaternion
 from scene_geo_loc.geometry.transform_tree import TransformTree, TransformUnavailable
 from scene_geo_loc.ros.common.camera_input import CameraInput, StampOrder
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Counters, Event
+from scene_geo_loc.ros.common.depth_input import DepthInput
 from scene_geo_loc.ros.common.messages import stamp_to_ns
 from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PoseSynchronizer
 from scene_geo_loc.ros.common.sensor_subscription import SensorSubscription
@@ -39,11 +38,7 @@ from scene_geo_loc.ros.common.transforms import TransformListener
 from scene_geo_loc.ros.map_builder.live_sources import LiveSources
 from scene_geo_loc.ros.map_builder.satellite_positions import Position, SatellitePositions
 from scene_geo_loc.traversals.frame import Frame, Scan
-from scene_geo_loc.traversals.messages.camera_info import CameraInfoSeries, intrinsics_of, is_rectified
 from scene_geo_loc.traversals.messages.clouds import PointCloud, cloud_of, deskew, last_stamp_ns
-from scene_geo_loc.traversals.messages.depth import DepthDecoder
-from scene_geo_loc.traversals.messages.optical_frame import optical_frame
-from scene_geo_loc.traversals.messages.registered_depth import registered_depth
 from scene_geo_loc.traversals.messages.satellite import fix_of
 from scene_geo_loc.traversals.messages.transforms import frame_name
 from scene_geo_loc.traversals.sources import Role, summary_of
@@ -51,7 +46,6 @@ from scene_geo_loc.traversals.sources import Role, summary_of
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-    from scene_geo_loc.geometry.camera import Camera
     from scene_geo_loc.mapping.builder import MapBuilder
     from scene_geo_loc.ros.common.settings import MapBuilderNodeSettings
 
@@ -108,9 +102,6 @@ class BuilderInput:
         self._synchronizer: PoseSynchronizer[Any] = PoseSynchronizer(
             settings.pose_timeout, settings.backlog * 10**6
         )
-        self._depths: dict[int, Any] = {}
-        self._decode_depth = DepthDecoder(settings.depth_topic)
-        self._depth_infos = CameraInfoSeries(DEPTH_IMAGES)
         own = settings.pose_source != "tf"
         self._listener = TransformListener(
             node,
@@ -135,10 +126,7 @@ class BuilderInput:
             self._subscribe(LaserScan, settings.scan_topic, self._on_scan, SCAN_DEPTH)
         if settings.depth_topic:
             live_sources.expect(Role.DEPTH, settings.depth_topic, "depth_topic")
-            self._subscribe(Image, settings.depth_topic, self._on_depth, IMAGE_DEPTH)
-            beside = settings.depth_topic.rpartition("/")[0]
-            info_topic = f"{beside}/camera_info" if beside else "camera_info"
-            self._subscribe(CameraInfo, info_topic, self._on_depth_info, IMAGE_DEPTH)
+        self._depths = DepthInput(node, settings, self._tree, DEPTH_IMAGES, IMAGE_DEPTH, self._on_depth)
         if settings.gps_topic:
             live_sources.expect(Role.SATELLITE, settings.gps_topic, "gps_topic")
             self._subscribe(NavSatFix, settings.gps_topic, self._on_fix, SCAN_DEPTH)
@@ -165,6 +153,7 @@ class BuilderInput:
             subscription.close()
         self._subscriptions = []
         self.camera.close()
+        self._depths.close()
         self._listener.close()
         self._closed.set()
         self._thread.join()
@@ -231,9 +220,6 @@ class BuilderInput:
 
     def _on_depth(self, message: Image) -> None:
         self._live_sources.add(self._settings.depth_topic, message)
-        self._depths[stamp_to_ns(message.header.stamp)] = message
-        while len(self._depths) > DEPTH_IMAGES:
-            del self._depths[min(self._depths)]
 
     def _on_pose(self, message: Any) -> None:
         self._live_sources.add(self._settings.pose_topic, message)
@@ -310,20 +296,19 @@ class BuilderInput:
         self._keep_chain(camera_frame)
         if self._builder.pass_over(stamp_ns, T_map_camera):
             return
-        depth_message = self._depths.get(stamp_ns)
-        if self._settings.depth_topic and depth_message is None:
-            raise NotYet(f"No depth image on {self._settings.depth_topic} has the stamp of the image.")
+        depth_message = self._depths.take(stamp_ns)
+        if self._depths and depth_message is None:
+            raise NotYet(f"No depth image on {self._depths.topic} has the stamp of the image.")
         try:
             image, camera = self.camera.decode(message)
             depth = None
             if depth_message is not None:
                 frames = (frame_name(message.header.frame_id), camera_frame)
-                depth = self._depth(depth_message, camera, frames)
+                depth = self._depths.decode(depth_message, camera, frames)
         except BadMessage as bad:
             self._counters.add_bad(bad)
             return
-        for old in [stamp for stamp in self._depths if stamp <= stamp_ns]:
-            self._depths.pop(old, None)
+        self._depths.drop_until(stamp_ns)
         self._builder.add_frame(Frame(stamp_ns, image, camera, T_map_camera, depth))
         self.problem = ""
 
@@ -354,32 +339,3 @@ class BuilderInput:
             return self._tree.lookup(self._map_frame, frame, stamp_ns)
         except TransformUnavailable as unavailable:
             raise NotYet(str(unavailable), unavailable.may_come) from unavailable
-
-    def _depth(self, message: Image, camera: Camera, frames: tuple[str, str]) -> NDArray[np.float32]:
-        """Returns the depth of an image, registered to its camera.
-
-        Args:
-            frames: of the image, as its message has it, and the optical one.
-        """
-        depth_frame, T_depth_camera, depth_camera = frame_name(message.header.frame_id), None, None
-        stamp_ns = stamp_to_ns(message.header.stamp)
-        try:
-            depth = self._decode_depth(message)
-            if depth_frame and depth_frame not in frames:
-                source = optical_frame(self._tree, depth_frame, self._settings.depth_topic)
-                T_depth_camera = self._tree.lookup(source, frames[1], stamp_ns)
-            other_size = depth.shape != (camera.height, camera.width)
-            if T_depth_camera is not None or (other_size and len(self._depth_infos)):
-                size = (depth.shape[1], depth.shape[0])
-                depth_camera = self._depth_infos.camera_at(
-                    stamp_ns, rectified=is_rectified(self._settings.depth_topic), size=size
-                )
-            return registered_depth(depth, camera, depth_camera, T_depth_camera)
-        except TransformUnavailable as unavailable:
-            raise BadMessage(BadReason.UNREGISTERED_DEPTH, str(unavailable)) from unavailable
-        except ValueError as error:
-            reason = BadReason.UNDECODABLE_DEPTH if T_depth_camera is None else BadReason.UNREGISTERED_DEPTH
-            raise BadMessage(reason, str(error)) from error
-
-    def _on_depth_info(self, message: CameraInfo) -> None:
-        self._depth_infos.add(stamp_to_ns(message.header.stamp), intrinsics_of(message))

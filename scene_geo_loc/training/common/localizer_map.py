@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from scene_geo_loc import __version__
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import to_quaternion
@@ -36,6 +37,7 @@ from scene_geo_loc.mapping.map_info import (
     FORMAT,
     KEYFRAME_SCHEMA,
     KEYFRAMES,
+    KIND,
     THUMBNAILS,
     WITH_OTHER_FEATURES,
     FileRecord,
@@ -45,7 +47,7 @@ from scene_geo_loc.mapping.map_info import (
     sha256_of,
     write_info,
 )
-from scene_geo_loc.traversals.frame import Traversal
+from scene_geo_loc.traversals.frame import Frame, Traversal
 from scene_geo_loc.traversals.satellite import georeference_of
 from scene_geo_loc.traversals.sources import sources_of
 
@@ -91,6 +93,23 @@ class TrainingPoses:
         kept = _spread(positions, KEYFRAME_SPACING * extent_m)
         cameras = [Camera(self.width, self.height, *K) for K in self.K[kept].tolist()]
         return Keyframes(self.T_map_camera[kept], cameras)
+
+
+def check_output(out: Path, overwrite: bool) -> PartialFolder:
+    """Returns the unfinished folder of a map. Raises SceneGeoLocError where one exists and is to be kept."""
+    if out.exists():
+        if not overwrite:
+            raise SceneGeoLocError(f"{out} exists: name a new folder, or choose to overwrite it.")
+        check_replaceable_map(out)
+    return PartialFolder(out, KIND)
+
+
+def first_frame(traversal: Traversal) -> Frame:
+    """Returns the first image of a source. Raises SceneGeoLocError where there is none."""
+    first = next(traversal.frames(), None)
+    if first is None:
+        raise SceneGeoLocError(f"{traversal.name} has no images: name another source.")
+    return first
 
 
 def write_localizer_map(

@@ -30,12 +30,11 @@ from pydantic import BaseModel
 from torch import nn
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.localization.pose_regression.depth_picture import depth_picture
 from scene_geo_loc.localization.pose_regression.regressor import Description, Regressor
 from scene_geo_loc.mapping.localizer_names import POSE_REGRESSION
-from scene_geo_loc.mapping.map_info import KIND, REGRESSOR, check_replaceable_map
+from scene_geo_loc.mapping.map_info import REGRESSOR
 from scene_geo_loc.networks.architecture.devices import choose_device
 from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder
 from scene_geo_loc.networks.architecture.pose_network import AnchorHead, LayerHead, PoseFeatures
@@ -47,7 +46,13 @@ from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, evenly_spread
 from scene_geo_loc.packs.posed_images import PosedImages, pack_posed_images
 from scene_geo_loc.training.common.callbacks import NoCallback, RunCallback
 from scene_geo_loc.training.common.initialisation import load_encoder
-from scene_geo_loc.training.common.localizer_map import TrainingPoses, write_localizer_map
+from scene_geo_loc.training.common.localizer_map import (
+    TrainingPoses,
+    check_output,
+    first_frame,
+    write_localizer_map,
+)
+from scene_geo_loc.training.common.localizer_protocol import FeatureProtocol
 from scene_geo_loc.training.common.loop import TrainingLoop
 from scene_geo_loc.training.common.run_folder import RunFolder
 from scene_geo_loc.training.pose_regression.anchors import set_anchors
@@ -119,15 +124,7 @@ def train_pose(
     Raises SceneGeoLocError if the images do not suffice, if a folder holds something else, or if a loss is
     not finite; the best regressor so far is then in the run folder.
     """
-    output = PartialFolder(out, KIND)
-    if out.exists():
-        if not overwrite:
-            raise SceneGeoLocError(f"{out} exists: name a new folder, or choose to overwrite it.")
-        check_replaceable_map(out)
-    design = system.design
-    first = next(traversal.frames(), None)
-    if first is None:
-        raise SceneGeoLocError(f"{traversal.name} has no images: name another source.")
+    output, first, design = check_output(out, overwrite), first_frame(traversal), system.design
     _check_protocol(system, protocol)
     encoder = make_encoder(protocol)
     size = input_size_of(first.camera, protocol, encoder)
@@ -148,7 +145,10 @@ def train_pose(
     torch.manual_seed(protocol.seed)
     network = PoseFeatures(encoder, *size).eval()
     depth_scale_m = place.depth_scale_m() if design.has_depth else None
-    rows, mean = compute_features(network.graph(), network.size, place, protocol, callback, depth_scale_m)
+    copies = 1 if protocol.trains_encoder else protocol.crops
+    rows, mean = compute_features(
+        network.graph(), network.size, place, copies, protocol.seed, callback, depth_scale_m
+    )
     count = rows.shape[2]
     clip = protocol.clip if design.context == "clip" else 1
     components = min(protocol.components, len(place.training) - 1)
@@ -260,7 +260,7 @@ def _check_protocol(system: PoseSystem, protocol: PoseProtocol) -> None:
         )
 
 
-def make_encoder(protocol: PoseProtocol) -> Encoder:
+def make_encoder(protocol: FeatureProtocol) -> Encoder:
     """Returns the encoder of a protocol with its first weights.
 
     Raises SceneGeoLocError if there is none of that name, CheckpointError if its weights are not available.
@@ -275,7 +275,7 @@ def make_encoder(protocol: PoseProtocol) -> Encoder:
     return encoder
 
 
-def input_size_of(camera: Camera, protocol: PoseProtocol, encoder: Encoder) -> tuple[int, int]:
+def input_size_of(camera: Camera, protocol: FeatureProtocol, encoder: Encoder) -> tuple[int, int]:
     """Returns width and height of the network's input for the shape of a camera's images."""
     area = round(protocol.input_width**2 * camera.height / camera.width)
     return input_size_for(camera.width, camera.height, encoder.multiple, max(area, 4 * encoder.multiple**2))
@@ -285,26 +285,27 @@ def compute_features(
     graph: bytes,
     size: int,
     place: PlaceImages,
-    protocol: PoseProtocol,
+    copies: int,
+    seed: int,
     callback: RunCallback,
     depth_scale_m: float | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Returns the features (N, copies, F) of all images, and their mean (F,) over those to train with.
 
-    Images of the validation have `CALIBRATION_COPIES`, and all have one where the encoder is trained.  With a
-    scale of the depth, the features of its picture follow those of the image.
+    Images of the validation have at most `CALIBRATION_COPIES`.  With a scale of the depth, the features of
+    its picture follow those of the image.
 
     Args:
         graph: the encoder's forward pass as ONNX.
         size: number of features of an image.
         place: the images.
-        protocol: its copies and its seed count.
+        copies: of each image in changed light, the first as it is.
+        seed: of the changes.
         callback: receives the progress.
         depth_scale_m: scale of the picture of the depth, the second stream; None: there is none.
 
     Raises SceneGeoLocError if the features are more than can be held.
     """
-    copies = 1 if protocol.trains_encoder else protocol.crops
     count = len(place.images)
     row_size = size * (1 if depth_scale_m is None else 2)
     plan = Plan(len(place.training), len(place.validation), 0.0, 4 * count * copies * row_size)
@@ -321,7 +322,7 @@ def compute_features(
 
     def compute(i: int, number: int) -> None:
         nonlocal done
-        for copy, pixels in enumerate(place.copies(i, number, protocol.seed)):
+        for copy, pixels in enumerate(place.copies(i, number, seed)):
             rows[i, copy, :size] = backend.run(pixels)[FEATURES].ravel()
             done += 1
         if depth_scale_m is not None:

@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from scene_geo_loc.training.common.localizer_protocol import FeatureProtocol
 
 Start = Literal["default", "imagenet", "none"]
 
@@ -139,26 +141,11 @@ _DESIGNS = {
 }
 
 
-class PoseProtocol(BaseModel):
+class PoseProtocol(FeatureProtocol):
     """Settings of the training of a pose regressor."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    encoder: str = Field(default="efficientnet_lite0", description="encoder of the images, by its name")
-    weights: str = Field(
-        default="default",
-        description="first weights of the encoder: default, those of the package's own network; imagenet; "
-        "none; or a file",
-        json_schema_extra={"is_path": True},
-    )
     trains_encoder: bool = Field(
         default=False, description="train the encoder, too, which takes much longer; else only the head"
-    )
-    input_width: int = Field(
-        default=224, ge=64, le=1024, description="width of the network's input, pixels; its height follows"
-    )
-    components: int = Field(
-        default=256, ge=8, le=2048, description="principal components of the features that the head sees"
     )
     head: Literal["anchors", "layers"] = Field(
         default="anchors",
@@ -169,7 +156,6 @@ class PoseProtocol(BaseModel):
         default=512, ge=8, le=4096, description="units of the head's hidden layer, or most anchors"
     )
     clip: int = Field(default=5, ge=2, le=20, description="images of a clip, of vidloc")
-    dropout: float = Field(default=0.2, gt=0, lt=1, description="probability that a unit is left out")
     samples: int = Field(
         default=32, ge=2, le=500, description="samples with dropout that the uncertainty is measured from"
     )
@@ -177,21 +163,7 @@ class PoseProtocol(BaseModel):
         default=30.0, gt=0, description="weight of the error of the quaternion beside metres, of posenet"
     )
     epochs: int = Field(default=30, ge=2, description="passes over the images")
-    crops: int = Field(
-        default=8, ge=1, le=64, description="changed copies of each image, the first of which is unchanged"
-    )
     images_a_batch: int = Field(default=32, ge=2, description="images of a mini-batch")
     learning_rate: float = Field(
         default=3e-3, gt=0, description="Adam's largest learning rate; it falls to 0 as a cosine"
     )
-    weight_decay: float = Field(default=1e-4, ge=0, description="Adam's, of fully connected layers")
-    validation_every: int = Field(
-        default=5, ge=2, le=50, description="every n-th image is left out of the training to validate"
-    )
-    accepted_error_m: float | None = Field(
-        default=None,
-        gt=0,
-        description="position error within which a pose counts as right; unset: a tenth of the extent of the "
-        "positions, at most 5 m",
-    )
-    seed: int = Field(default=0, ge=0, description="the same seed trains the same network")

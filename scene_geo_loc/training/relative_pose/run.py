@@ -35,13 +35,18 @@ from scene_geo_loc.localization.relative_pose.network import (
     RelativeRegressor,
 )
 from scene_geo_loc.mapping.localizer_names import RELATIVE_POSE
-from scene_geo_loc.mapping.map_info import KIND, RELATIVE_KEYFRAMES, RELATIVE_NETWORK, check_replaceable_map
+from scene_geo_loc.mapping.map_info import RELATIVE_KEYFRAMES, RELATIVE_NETWORK
 from scene_geo_loc.networks.architecture.devices import choose_device
 from scene_geo_loc.networks.architecture.pose_network import PoseFeatures
 from scene_geo_loc.networks.runtime.extractor import FIT_IMAGES, evenly_spread
 from scene_geo_loc.packs.posed_images import pack_posed_images
 from scene_geo_loc.training.common.callbacks import NoCallback, RunCallback
-from scene_geo_loc.training.common.localizer_map import Keyframes, write_localizer_map
+from scene_geo_loc.training.common.localizer_map import (
+    Keyframes,
+    check_output,
+    first_frame,
+    write_localizer_map,
+)
 from scene_geo_loc.training.common.loop import TrainingLoop
 from scene_geo_loc.training.common.run_folder import RunFolder
 from scene_geo_loc.training.pose_regression.calibration import calibrate, calibration_text
@@ -55,7 +60,6 @@ from scene_geo_loc.training.pose_regression.run import (
     input_size_of,
     make_encoder,
 )
-from scene_geo_loc.training.pose_regression.systems import PoseProtocol
 from scene_geo_loc.training.relative_pose.overlap import frustum_overlap
 from scene_geo_loc.training.relative_pose.settings import SYSTEM, RelativeProtocol
 from scene_geo_loc.training.relative_pose.trainer import (
@@ -100,27 +104,14 @@ def train_relative(
     not finite; the best network so far is then in the run folder.  CheckpointError if an earlier network is
     damaged.
     """
-    output, callback = PartialFolder(out, KIND), callback or NoCallback()
-    if out.exists():
-        if not overwrite:
-            raise SceneGeoLocError(f"{out} exists: name a new folder, or choose to overwrite it.")
-        check_replaceable_map(out)
+    output, callback = check_output(out, overwrite), callback or NoCallback()
     if protocol.epochs == 0 and protocol.network is None:
         raise SceneGeoLocError("With 0 epochs nothing is trained: name the network of an earlier map to use.")
-    first = next(traversal.frames(), None)
-    if first is None:
-        raise SceneGeoLocError(f"{traversal.name} has no images: name another source.")
-    reading = PoseProtocol(
-        encoder=protocol.encoder,
-        weights=protocol.weights,
-        input_width=protocol.input_width,
-        crops=protocol.crops if protocol.epochs else 1,
-        seed=protocol.seed,
-    )
+    first = first_frame(traversal)
     earlier = None if protocol.network is None else RelativeNetwork.read(Path(protocol.network))
     if earlier is None:
-        encoder = make_encoder(reading)
-        size = input_size_of(first.camera, reading, encoder)
+        encoder = make_encoder(protocol)
+        size = input_size_of(first.camera, protocol, encoder)
         features = PoseFeatures(encoder, *size).eval()
         graph, feature_size, encoder_name = features.graph(), features.size, encoder.name
     else:
@@ -132,7 +123,8 @@ def train_relative(
     place = PlaceImages(images, protocol.validation_every)
     config = {"system": SYSTEM, "protocol": protocol.model_dump(mode="json"), "images": images.made_of}
     run = RunFolder(out.with_name(f"{out.name}.run"), config)
-    rows, mean = compute_features(graph, feature_size, place, reading, callback)
+    copies = protocol.crops if protocol.epochs else CALIBRATION_COPIES
+    rows, mean = compute_features(graph, feature_size, place, copies, protocol.seed, callback)
     frustum_m = protocol.frustum_m or float(np.clip(FRUSTUM_SHARE * place.extent_m, *FRUSTUM_M))
     overlap = frustum_overlap(images.T_map_camera, images.K, *size, frustum_m)
     result: dict[str, Any] = {}

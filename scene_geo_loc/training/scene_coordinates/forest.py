@@ -27,15 +27,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.pose import transform
 from scene_geo_loc.localization.scene_coordinates.calibration import CoordinateCalibration
 from scene_geo_loc.localization.scene_coordinates.forest import Forest, ForestDescription, responses
 from scene_geo_loc.localization.scene_coordinates.systems import ForestSystem
 from scene_geo_loc.mapping.localizer_names import SCENE_COORDINATES
-from scene_geo_loc.mapping.map_info import COORDINATE_FOREST, KIND
+from scene_geo_loc.mapping.map_info import COORDINATE_FOREST
 from scene_geo_loc.training.common.callbacks import NoCallback, RunCallback
-from scene_geo_loc.training.common.localizer_map import TrainingPoses, write_localizer_map
+from scene_geo_loc.training.common.localizer_map import TrainingPoses, check_output, write_localizer_map
 from scene_geo_loc.training.pose_regression.images import PlaceImages
 from scene_geo_loc.training.scene_coordinates.calibration import (
     calibrate_coordinates,
@@ -101,10 +100,8 @@ def train_forest(
     Raises SceneGeoLocError if the images do not suffice or have no depth, or if a folder holds
     something else.
     """
-    output, callback = PartialFolder(out, KIND), callback or NoCallback()
-    place = open_place(
-        traversal, out, protocol.input_width, _MULTIPLE, protocol.validation_every, overwrite, callback
-    )
+    output, callback = check_output(out, overwrite), callback or NoCallback()
+    place = open_place(traversal, out, protocol.input_width, _MULTIPLE, protocol.validation_every, callback)
     images = place.images
     height, width = images.images.shape[1:3]
     memory_mb = len(place.training) * height * width * 7 / 1e6 + protocol.pixels_a_tree * 100 / 1e6

@@ -19,11 +19,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.mapping.map_info import check_replaceable_map
 from scene_geo_loc.networks.inference_network import input_size_for
 from scene_geo_loc.packs.posed_images import pack_posed_images
 from scene_geo_loc.training.common.callbacks import RunCallback
+from scene_geo_loc.training.common.localizer_map import first_frame
 from scene_geo_loc.training.pose_regression.images import PlaceImages
 from scene_geo_loc.traversals.frame import Traversal
 
@@ -34,20 +33,13 @@ def open_place(
     input_width: int,
     multiple: int,
     validation_every: int,
-    overwrite: bool,
     callback: RunCallback,
 ) -> PlaceImages:
     """Returns the packed images of a source with their depth, split for the training.
 
-    Raises SceneGeoLocError where the map exists and is not to be replaced, or the images do not suffice.
+    Raises SceneGeoLocError where the images do not suffice.
     """
-    if out.exists():
-        if not overwrite:
-            raise SceneGeoLocError(f"{out} exists: name a new folder, or choose to overwrite it.")
-        check_replaceable_map(out)
-    first = next(traversal.frames(), None)
-    if first is None:
-        raise SceneGeoLocError(f"{traversal.name} has no images: name another source.")
+    first = first_frame(traversal)
     area = round(input_width**2 * first.camera.height / first.camera.width)
     size = input_size_for(first.camera.width, first.camera.height, multiple, max(area, 4 * multiple**2))
     with callback.packing("packing") as on_packing:

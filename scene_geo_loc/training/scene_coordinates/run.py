@@ -28,7 +28,6 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.localization.estimate import LocalizerSettings
 from scene_geo_loc.localization.scene_coordinates.calibration import CoordinateCalibration
 from scene_geo_loc.localization.scene_coordinates.features import DenseFeatures
@@ -36,14 +35,14 @@ from scene_geo_loc.localization.scene_coordinates.landmarks import LandmarkHead
 from scene_geo_loc.localization.scene_coordinates.network import CoordinateNetwork, Description
 from scene_geo_loc.localization.scene_coordinates.systems import NetworkSystem
 from scene_geo_loc.mapping.localizer_names import SCENE_COORDINATES
-from scene_geo_loc.mapping.map_info import COORDINATE_NETWORK, KIND
+from scene_geo_loc.mapping.map_info import COORDINATE_NETWORK
 from scene_geo_loc.networks.architecture.devices import choose_device
 from scene_geo_loc.networks.architecture.onnx_graph import with_half_weights
 from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.forward_pass import COARSE, LOCAL, with_outputs
 from scene_geo_loc.packs.posed_images import PosedImages
 from scene_geo_loc.training.common.callbacks import NoCallback, RunCallback
-from scene_geo_loc.training.common.localizer_map import TrainingPoses, write_localizer_map
+from scene_geo_loc.training.common.localizer_map import TrainingPoses, check_output, write_localizer_map
 from scene_geo_loc.training.common.loop import TrainingLoop
 from scene_geo_loc.training.common.run_folder import RunFolder
 from scene_geo_loc.training.pose_regression.images import PlaceImages
@@ -95,12 +94,10 @@ def train_coordinates(
     Raises SceneGeoLocError if the images do not suffice, if a folder holds something else, or if a loss is
     not finite; the last good network is then in the run folder.
     """
-    output, callback = PartialFolder(out, KIND), callback or NoCallback()
+    output, callback = check_output(out, overwrite), callback or NoCallback()
     network, _ = default_network()
     multiple = network.signature.multiple
-    place = open_place(
-        traversal, out, protocol.input_width, multiple, protocol.validation_every, overwrite, callback
-    )
+    place = open_place(traversal, out, protocol.input_width, multiple, protocol.validation_every, callback)
     images = place.images
     height, width = images.images.shape[1:3]
     config = {

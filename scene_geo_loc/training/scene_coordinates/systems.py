@@ -20,7 +20,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from scene_geo_loc.training.common.localizer_protocol import PointProtocol
 
 
 class CoordinateSystemName(str, Enum):
@@ -37,10 +39,8 @@ SUMMARIES = {
 """Summary of each system in a few words."""
 
 
-class CoordinateProtocol(BaseModel):
+class CoordinateProtocol(PointProtocol):
     """Settings of the training of scene coordinates."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     input_width: int = Field(
         default=544, ge=64, le=1024, description="width of the network's input, pixels; its height follows"
@@ -93,22 +93,10 @@ class CoordinateProtocol(BaseModel):
     soft_inliers: bool = Field(
         default=False, description="refine poses to the most soft inliers, as DSAC does, instead of robustly"
     )
-    validation_every: int = Field(
-        default=5, ge=2, le=50, description="every n-th image is left out of the training to validate"
-    )
-    accepted_error_m: float | None = Field(
-        default=None,
-        gt=0,
-        description="position error within which a pose counts as right; unset: a fiftieth of the extent of "
-        "the positions, at least 0.1 m and at most 1 m",
-    )
-    seed: int = Field(default=0, ge=0, description="the same seed trains the same network")
 
 
-class ForestProtocol(BaseModel):
+class ForestProtocol(PointProtocol):
     """Settings of the training of a regression forest."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     input_width: int = Field(
         default=160, ge=32, le=1024, description="width that images are read at, pixels; the height follows"
@@ -128,13 +116,3 @@ class ForestProtocol(BaseModel):
     inlier_m: float = Field(
         default=0.1, gt=0, description="largest distance of an inlier from the point that a leaf gives, m"
     )
-    validation_every: int = Field(
-        default=5, ge=2, le=50, description="every n-th image is left out of the training to validate"
-    )
-    accepted_error_m: float | None = Field(
-        default=None,
-        gt=0,
-        description="position error within which a pose counts as right; unset: a fiftieth of the extent of "
-        "the positions, at least 0.1 m and at most 1 m",
-    )
-    seed: int = Field(default=0, ge=0, description="the same seed trains the same forest")

@@ -41,7 +41,7 @@ from scene_geo_loc.localization.uncertainty.covariance import RESIDUALS_ONLY
 from scene_geo_loc.localization.uncertainty.self_measurement import accuracy_of
 from scene_geo_loc.mapping.keyframes import KeyframeSelector
 from scene_geo_loc.mapping.localizer_names import STRUCTURE_FROM_MOTION
-from scene_geo_loc.mapping.map_info import KIND, POINT_DESCRIPTORS, POINTS, MapAccuracy, check_replaceable_map
+from scene_geo_loc.mapping.map_info import KIND, POINT_DESCRIPTORS, POINTS, MapAccuracy
 from scene_geo_loc.mapping.partial_map import thumbnail_of
 from scene_geo_loc.mapping.structure_from_motion.features import (
     PointFeatures,
@@ -57,7 +57,7 @@ from scene_geo_loc.mapping.structure_from_motion.reconstruction import (
     reconstruct,
 )
 from scene_geo_loc.training.common.callbacks import NoCallback, RunCallback
-from scene_geo_loc.training.common.localizer_map import Keyframes, write_localizer_map
+from scene_geo_loc.training.common.localizer_map import Keyframes, check_output, write_localizer_map
 from scene_geo_loc.training.structure_from_motion.settings import SYSTEM, ReconstructionProtocol
 from scene_geo_loc.traversals.frame import Frame, Traversal
 
@@ -121,11 +121,7 @@ def reconstruct_map(
     something else.
     """
     check_available()
-    output = PartialFolder(out, KIND)
-    if out.exists():
-        if not overwrite:
-            raise SceneGeoLocError(f"{out} exists: name a new folder, or choose to overwrite it.")
-        check_replaceable_map(out)
+    output = check_output(out, overwrite)
     callback = callback or NoCallback()
     run = out.with_name(f"{out.name}.run")
     _begin_run(

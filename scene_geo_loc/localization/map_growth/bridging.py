@@ -80,7 +80,9 @@ class BridgedPose:
     position_std_m: float = np.inf
 
 
-def bridge(way: Sequence[Waypoint], settings: TrackerSettings) -> list[BridgedPose | None]:
+def bridge(
+    way: Sequence[Waypoint], settings: TrackerSettings, *, explores: bool = False
+) -> list[BridgedPose | None]:
     """Returns the pose of each image of a way; None for those with no fix after them.
 
     An image before the first fix has its pose by that fix alone.
@@ -88,6 +90,7 @@ def bridge(way: Sequence[Waypoint], settings: TrackerSettings) -> list[BridgedPo
     Args:
         way: images in order of time; odometry does not jump between them.
         settings: standard deviations of the odometry, and the gate within which fixes agree.
+        explores: whether images after the last fix have a pose as well, by that fix alone.
     """
     forth, starts = _predicted(way, settings)
     back, ends = _predicted(way[::-1], settings)
@@ -98,7 +101,9 @@ def bridge(way: Sequence[Waypoint], settings: TrackerSettings) -> list[BridgedPo
     for i, (before, after) in enumerate(zip(forth, back, strict=True)):
         following = next((k for k in fixes if k >= i), None)
         previous = next((k for k in reversed(fixes) if k <= i), None)
-        if after is None:
+        if after is None and explores and before is not None:
+            poses.append(_pose_of(before.T_map_base, before.covariance))
+        elif after is None:
             poses.append(None)
         elif before is None:
             poses.append(_pose_of(after.T_map_base, after.covariance))

@@ -94,6 +94,7 @@ class MapGrowth:
         settings: settings of the growth.
         tracker: settings of the odometry and of the agreement of fixes.
         source: name of the drive, for the names of its keyframes.
+        folder: where images wait; default: `<map>.waiting`, which a node uses.
 
     Raises MapError where the map cannot be extended, or where images wait for another one.
     """
@@ -104,6 +105,7 @@ class MapGrowth:
         settings: GrowthSettings | None = None,
         tracker: TrackerSettings | None = None,
         source: str = "",
+        folder: Path | None = None,
     ) -> None:
         check_extendable(reference_map)
         self.settings = settings or GrowthSettings()
@@ -113,7 +115,7 @@ class MapGrowth:
         self._mutex = threading.RLock()
         self._dropped: Counter[Drop] = Counter()
         self._added = 0
-        self._waiting = WaitingImages(reference_map.path, reference_map.info)
+        self._waiting = WaitingImages(reference_map.path, reference_map.info, folder)
         # A process that was killed after it had written the map did not remove them.
         self._waiting.remove(set(self._waiting.images) & set(reference_map.names.to_pylist()))
         self._is_taken_up = bool(self._waiting.unplaced)
@@ -144,7 +146,9 @@ class MapGrowth:
     @property
     def is_due(self) -> bool:
         """True if enough images wait to be built."""
-        return 0 < self.settings.images <= self.counts.waiting
+        counts = self.counts
+        waiting = counts.waiting + (counts.unplaced if self.settings.explore else 0)
+        return 0 < self.settings.images <= waiting
 
     def add(
         self,
@@ -236,15 +240,27 @@ class MapGrowth:
 
     def _place(self) -> None:
         """Finds the poses of images with verified fixes after them."""
-        unplaced = self._waiting.unplaced
-        if not unplaced:
-            self._waiting.forget_way(KEPT_WAY)
-            return
-        if self._fixes < FIXES_AFTER:
-            return
+        if not self._waiting.unplaced:
+            # Odometry goes on from the last fix, however long ago it was.
+            since = next((i for i, w in enumerate(reversed(self._waiting.way)) if w.fix is not None), 0)
+            self._waiting.forget_way(max(KEPT_WAY, since + 1))
+        elif self._fixes >= FIXES_AFTER:
+            self._place_by(explores=False)
+
+    def settle(self) -> None:
+        """Gives poses to the images after the last fix, where the settings let the map grow there."""
+        with self._mutex:
+            if self.settings.explore:
+                try:
+                    self._place_by(explores=True)
+                except OSError as error:
+                    raise MapError(f"{self.folder} cannot be written: {error.strerror}.") from error
+
+    def _place_by(self, *, explores: bool) -> None:
         way = self._waiting.way
-        poses = {w.stamp_ns: pose for w, pose in zip(way, bridge(way, self._tracking), strict=True)}
-        for image in unplaced:
+        bridged = bridge(way, self._tracking, explores=explores)
+        poses = {w.stamp_ns: pose for w, pose in zip(way, bridged, strict=True)}
+        for image in self._waiting.unplaced:
             pose = poses.get(image.stamp_ns)
             if pose is None:
                 continue

@@ -44,6 +44,12 @@ class GrowthSettings(BaseModel):
         description="largest standard deviation of the position of a new keyframe, from the fixes around it "
         "and odometry, m",
     )
+    explore: bool = Field(
+        default=False,
+        description="whether images beyond the last verified fix are added as well when the map is saved, by "
+        "odometry alone, within max_std_m: the map grows beyond its edge, and no fix notices there that "
+        "odometry slipped",
+    )
     images: int = Field(
         default=100,
         ge=0,

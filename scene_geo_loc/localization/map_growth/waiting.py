@@ -98,12 +98,17 @@ class WaitingImages:
         images: the images, in order of time, by name.
     """
 
-    def __init__(self, map_folder: Path, info: MapInfo) -> None:
+    def __init__(self, map_folder: Path, info: MapInfo, folder: Path | None = None) -> None:
         """Takes up what an earlier process has left.
+
+        Args:
+            map_folder: the map.
+            info: its description.
+            folder: where the images are; default: `<map>.waiting`.
 
         Raises MapError where the folder holds images for another map, or cannot be written.
         """
-        self.folder = map_folder.with_name(map_folder.name + FOLDER_SUFFIX)
+        self.folder = folder or map_folder.with_name(map_folder.name + FOLDER_SUFFIX)
         self.way: list[Waypoint] = []
         self.images: dict[str, WaitingImage] = {}
         self._unwritten: list[Waypoint] = []

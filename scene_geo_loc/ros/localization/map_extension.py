@@ -130,6 +130,7 @@ class MapExtension:
         }
 
     def _on_save(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._growth.settle()
         waiting = self._growth.counts.waiting
         response.success = self._thread is None
         if self._thread is not None:
@@ -168,7 +169,9 @@ class MapExtension:
 
     def _build(self) -> None:
         """Builds what waits into the map. Raises SceneGeoLocError, and everything stays as it was."""
-        growth, images = self._growth, self._growth.placed
+        growth = self._growth
+        growth.settle()
+        images = growth.placed
         self._process = BuildProcess(
             self._path,
             images,
@@ -195,9 +198,11 @@ class MapExtension:
         self._node.destroy_service(self._service)
         if self._thread is not None:
             self._thread.join()
-        if self.builds_at_close and self._growth.counts.waiting:
+        if self.builds_at_close:
             try:
-                self._build()
+                self._growth.settle()
+                if self._growth.counts.waiting:
+                    self._build()
             except SceneGeoLocError as error:
                 self._fail(str(error))
         self._growth.close()

@@ -174,7 +174,7 @@ class LocalizationPipeline:
             else None
         )
         self._statistics = Statistics(node, settings().statistics_dir, reference_map)
-        close(self._statistics.close)
+        close(lambda: self._statistics.close())
         self._state = StatePublisher(node)
         close(self._state.close)
         close(LocalizationServices(node, self._state, self._on_request, self._on_initial_pose).close)
@@ -242,6 +242,8 @@ class LocalizationPipeline:
                 self._view.exchange_map(opened[1])
                 if self._snapshots is not None:
                     self._snapshots.exchange_map(opened[1])
+            self._statistics.close()  # of the old version, which its file names
+            self._statistics = Statistics(self._node, self._settings().statistics_dir, self._map)
         self._map_check = MapCheck(self._map, self._node.get_logger().error)
         if self.inputs is not None:
             self._map_check.start()

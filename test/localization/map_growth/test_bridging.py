@@ -92,6 +92,16 @@ def test_nothing_after_the_last_fix_gets_a_pose() -> None:
     assert [found is None for found in poses] == [False, False, False, True, True]
 
 
+def test_exploring_odometry_alone_carries_the_last_fix_on() -> None:
+    truth = [pose(float(x)) for x in range(5)]
+    poses = bridge(way_of(truth, truth, (1, 2)), TrackerSettings(), explores=True)
+    assert [found.T_map_camera[0, 3] for found in poses if found and found.T_map_camera is not None] == (
+        pytest.approx([0.0, 1.0, 2.0, 3.0, 4.0], abs=1e-6)
+    )
+    stds = [found.position_std_m for found in poses if found]
+    assert stds[4] > stds[3] > stds[2]
+
+
 @pytest.mark.parametrize("slip_m", [3.0, -3.0])
 def test_images_between_fixes_that_odometry_contradicts_get_none(slip_m: float) -> None:
     truth = [pose(float(x)) for x in range(12)]

@@ -148,6 +148,22 @@ def test_images_far_from_any_fix_are_too_uncertain(street: Path) -> None:
     growth.close()
 
 
+def test_a_map_that_explores_grows_beyond_its_edge_as_far_as_odometry_is_certain(street: Path) -> None:
+    growth = MapGrowth(ReferenceMap.open(street), GrowthSettings(explore=True, max_std_m=0.15))
+    drive = Drive(growth)
+    drive.metres(8)
+    drive.metres(4, LOST)
+    assert growth.placed == []
+    growth.settle()
+    assert {image.stamp_ns // SECOND for image in growth.placed} == set(range(9 - CONTEXT, 13))
+    drive.metres(25, LOST)
+    growth.settle()
+    stamps = {image.stamp_ns // SECOND for image in growth.placed}
+    assert 13 in stamps
+    assert growth.counts.dropped[Drop.UNCERTAIN] == 37 - max(stamps) > 5
+    growth.close()
+
+
 def test_without_odometry_nothing_waits_and_it_is_counted(growth: MapGrowth) -> None:
     image = np.zeros((120, 160, 3), np.uint8)
     for stamp in range(5):

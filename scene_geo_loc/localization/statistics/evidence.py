@@ -57,18 +57,19 @@ def evidence_of(answer: Answer, T_map_camera: NDArray[np.float64]) -> Iterator[t
     is_accepted = estimate.status is Status.LOCALIZED and answer.pose.status is Status.LOCALIZED
     is_sure = is_accepted and (estimate.confidence is None or estimate.confidence >= SURE)
     for camera in estimate.cameras:
-        helping = [c.keyframe for c in camera.candidates if is_accepted and c.inliers >= HELPED_INLIERS]
-        other = [c for c in camera.candidates if c.keyframe not in helping]
-        yield from ((keyframe, Evidence.HELPED) for keyframe in helping)
-        if not is_sure or not helping or not other or estimate.T_map_base is None:
-            yield from ((candidate.keyframe, Evidence.SEEN) for candidate in other)
-            continue
-        pose = estimate.T_map_base @ camera.T_base_camera
-        reach = distances(T_map_camera[helping], pose).max()
-        is_near = distances(T_map_camera[[candidate.keyframe for candidate in other]], pose) < reach
-        for candidate, near in zip(other, is_near, strict=True):
-            unless_far = Evidence.DISAGREED if candidate.matches else Evidence.NEAR
-            yield candidate.keyframe, unless_far if near else Evidence.SEEN
+        helped = [is_accepted and c.inliers >= HELPED_INLIERS for c in camera.candidates]
+        is_near = [False] * len(helped)
+        if is_sure and any(helped) and not all(helped) and estimate.T_map_base is not None:
+            keyframes = [candidate.keyframe for candidate in camera.candidates]
+            away = distances(T_map_camera[keyframes], estimate.T_map_base @ camera.T_base_camera)
+            is_near = (away < away[helped].max()).tolist()
+        for candidate, has_helped, near in zip(camera.candidates, helped, is_near, strict=True):
+            if has_helped:
+                yield candidate.keyframe, Evidence.HELPED
+            elif near:
+                yield candidate.keyframe, Evidence.DISAGREED if candidate.matches else Evidence.NEAR
+            else:
+                yield candidate.keyframe, Evidence.SEEN
 
 
 def distances(T_map_camera: NDArray[np.float64], pose: Pose) -> NDArray[np.float64]:

@@ -207,7 +207,17 @@ def write_file(path: Path, head: StatisticsHead, counts: Iterator[KeyframeCounts
     Raises SceneGeoLocError where it cannot be written.
     """
     schema = SCHEMA.with_metadata({METADATA: head.model_dump_json().encode()})
-    with written_aside(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+    with (
+        written_aside(path) as aside,
+        pq.ParquetWriter(
+            aside,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=False,
+            write_statistics=False,
+        ) as writer,
+    ):
         for block in counts:
             writer.write_table(pa.table(block.columns, schema=schema))
 
@@ -246,7 +256,7 @@ def _with_added(
     for batch in file.iter_batches(BLOCK_ROWS):
         block = _counts_in(batch, head, path)
         end = int(np.searchsorted(counts.keyframe, block.keyframe[-1], side="right")) if len(block) else start
-        yield block.then(counts.take(slice(start, end)))
+        yield block.then(counts.take(slice(start, end))) if end > start else block
         start = end
     yield counts.take(slice(start, None))
 

@@ -51,7 +51,7 @@ OLDEST, NEWEST = (3, 10), (3, 14)
 LIGHT, FULL = "light", "full"
 EXTRAS = {
     LIGHT: "reports,simulation",
-    FULL: "clouds,dev,fleet,onnxruntime,reports,sfm,simulation,training",
+    FULL: "clouds,database,dev,fleet,onnxruntime,reports,sfm,simulation,training",
 }
 SIZES = {LIGHT: "1.1 GB", FULL: "7 GB"}
 ROS_MODULES = (

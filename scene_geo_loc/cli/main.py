@@ -48,6 +48,7 @@ from scene_geo_loc.cli.map.build import build
 from scene_geo_loc.cli.map.diff import diff
 from scene_geo_loc.cli.map.extend import extend
 from scene_geo_loc.cli.map.georeference import georeference
+from scene_geo_loc.cli.map.index import index
 from scene_geo_loc.cli.map.info import info
 from scene_geo_loc.cli.map.merge import merge
 from scene_geo_loc.cli.map.prune import prune
@@ -86,7 +87,7 @@ COMMANDS: tuple[Command, ...] = (
 GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
     "map": (
         "Build reference maps, look into them, and make maps of maps.",
-        (build, info, verify, georeference, align, extend, merge, prune, split, diff),
+        (build, info, verify, georeference, align, extend, merge, prune, split, diff, index),
     ),
     "benchmark": (
         "Compare descriptors and pose methods with the papers' tables, matchers on real images, methods in "

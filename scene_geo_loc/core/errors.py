@@ -45,6 +45,10 @@ class InferenceError(SceneGeoLocError):
     """A network cannot be run on an image, or gives outputs that cannot be used."""
 
 
+class SearchError(SceneGeoLocError):
+    """The database that has the index of a map does not answer."""
+
+
 class GeodesyError(SceneGeoLocError):
     """A position on the Earth is missing or impossible, or cannot be converted."""
 

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.core.errors import InferenceError, MapError
+from scene_geo_loc.core.errors import InferenceError, MapError, SearchError
 from scene_geo_loc.core.parallel import available_cores
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
@@ -344,6 +344,8 @@ class Localizer(PoseLocalizer):
             return replace(
                 query, candidates=[], rejection=Rejection(RejectionKind.INFERENCE, detail=str(error))
             )
+        except SearchError as error:
+            return replace(query, candidates=[], rejection=Rejection(RejectionKind.SEARCH, detail=str(error)))
 
     def _describe_and_match(
         self,
@@ -355,7 +357,8 @@ class Localizer(PoseLocalizer):
     ) -> QueryMatches:
         """Returns the matches of an image that shows anything.
 
-        Raises InferenceError where a user's network cannot be run, or gives outputs that cannot be used.
+        Raises InferenceError where a user's network cannot be run, or gives outputs that cannot be used, and
+        SearchError where the index is in a database that does not answer.
         """
         with stopwatch.step("describe"):
             features = self.extractor.extract(image.image, query.input_size)

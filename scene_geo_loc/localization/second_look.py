@@ -46,6 +46,7 @@ HOPELESS = (
     RejectionKind.INVALID_IMAGE,
     RejectionKind.NO_CONTRAST,
     RejectionKind.INFERENCE,
+    RejectionKind.SEARCH,
     RejectionKind.NO_KEYFRAME_NEAR_PRIOR,
     RejectionKind.OTHER_LENS,
     RejectionKind.AMBIGUOUS,

@@ -43,11 +43,11 @@ FORMAT = FileFormat(
 )
 """Format of maps.
 
-Version 6 is for large maps, whose index and table of keyframes stay on the disk; version 5 is for another
-localizer than retrieval, for features without depth, visual words or geo-tags, and
-version 4 has a user's networks; a map without any of these is written as version 3, which older releases
-read.  Older versions can still be read: version 2, whose keyframes have the features of all cells and whose
-descriptors are stored twice, and version 1, which had only the matcher "encoder".
+Version 6 is for large maps, whose index and table of keyframes stay on the disk, and for maps whose index is
+in a database; version 5 is for another localizer than retrieval, for features without depth, visual words or
+geo-tags, and version 4 has a user's networks; a map without any of these is written as version 3, which older
+releases read.  Older versions can still be read: version 2, whose keyframes have the features of all cells and
+whose descriptors are stored twice, and version 1, which had only the matcher "encoder".
 """
 WITHOUT_USER_NETWORKS = 3
 """Version of a map without a user's networks."""
@@ -65,7 +65,9 @@ INDEX = "index.faiss"
 """The index of the descriptors of other maps."""
 CODES, GLOBAL_DESCRIPTORS = "descriptor_codes.faiss", "global_descriptors.npy"
 """Codes of the descriptors of a large map and these, in place of `INDEX`, see `CompressedIndex`."""
-INDEX_FILES = (INDEX, WORD_INDEX, CODES, GLOBAL_DESCRIPTORS)
+INDEX_DATABASE = "index_database.json"
+"""Name of the table of a database that has the descriptors, in place of an index."""
+INDEX_FILES = (INDEX, WORD_INDEX, CODES, GLOBAL_DESCRIPTORS, INDEX_DATABASE)
 """Files that `write_index` writes anew for every map."""
 REGRESSOR = "regressor.safetensors"
 """The network of a map for pose regression, which has no other file but keyframes.parquet."""
@@ -94,6 +96,7 @@ OPTIONAL_FILES = (
     PLACE_AXES,
     *USER_NETWORKS,
     *VISUAL_WORDS,
+    INDEX_DATABASE,
     CO_SIMILARITY,
     REGRESSOR,
     COORDINATE_NETWORK,
@@ -114,6 +117,7 @@ READ_WHOLE = (
     PLACE_AXES,
     *USER_NETWORKS,
     *VISUAL_WORDS,
+    INDEX_DATABASE,
     CO_SIMILARITY,
     REGRESSOR,
     COORDINATE_NETWORK,

@@ -26,6 +26,7 @@ class RejectionKind(str, Enum):
     INVALID_IMAGE = "invalid_image"
     NO_CONTRAST = "no_contrast"
     INFERENCE = "inference"
+    SEARCH = "search"
     NO_KEYFRAME_NEAR_PRIOR = "no_keyframe_near_prior"
     UNKNOWN_PLACE = "unknown_place"
     NO_FEATURES = "no_features"
@@ -62,6 +63,7 @@ _SENTENCES = {
     RejectionKind.INVALID_IMAGE: "{detail}",
     RejectionKind.NO_CONTRAST: "The image is black, saturated or of one colour.",
     RejectionKind.INFERENCE: "{detail}",
+    RejectionKind.SEARCH: "{detail}",
     RejectionKind.NO_KEYFRAME_NEAR_PRIOR: "Nearest keyframe {value:.1f} m > {limit:.1f} m from the prior.",
     RejectionKind.UNKNOWN_PLACE: "Similarity of the best keyframe {value:.2f} < {limit:.2f}.",
     RejectionKind.NO_FEATURES: "The image has no local features.",
@@ -119,7 +121,8 @@ class Rejection:
         kind: kind of the reason, to count and group by.
         value: the number found, in the unit of its sentence; None where the kind has none.
         limit: limit that the value is compared with; None where the kind has none.
-        detail: the message of an `INVALID_IMAGE` or an `INFERENCE`; the positions of an `AMBIGUOUS` image.
+        detail: the message of an `INVALID_IMAGE`, `INFERENCE` or `SEARCH`; the positions of an `AMBIGUOUS`
+            image.
     """
 
     kind: RejectionKind

@@ -21,8 +21,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.mapping.map_info import CODES, GLOBAL_DESCRIPTORS, INDEX, INDEX_FILES, WORD_INDEX
+from scene_geo_loc.mapping.map_info import (
+    CODES,
+    GLOBAL_DESCRIPTORS,
+    INDEX,
+    INDEX_DATABASE,
+    INDEX_FILES,
+    WORD_INDEX,
+)
 from scene_geo_loc.mapping.search.compressed_index import CompressedIndex
+from scene_geo_loc.mapping.search.database_index import DatabaseIndex
 from scene_geo_loc.mapping.search.index import DescriptorIndex
 from scene_geo_loc.mapping.search.vector_index import VectorIndex
 from scene_geo_loc.visual_words.inverted_file import InvertedFile
@@ -69,10 +77,12 @@ def read_index(folder: Path, files: Collection[str]) -> VectorIndex:
         folder: of the map.
         files: names of the map's files.
 
-    Raises MapError where it is damaged.
+    Raises MapError where it is damaged, or in a database that cannot be opened.
     """
     if WORD_INDEX in files:
         return InvertedFile.read(folder / WORD_INDEX)
+    if INDEX_DATABASE in files:
+        return DatabaseIndex.open(folder / INDEX_DATABASE)
     if CODES in files:
         return CompressedIndex.read(folder / CODES, folder / GLOBAL_DESCRIPTORS)
     return DescriptorIndex.read(folder / INDEX)

@@ -29,6 +29,8 @@ from scene_geo_loc import __version__
 from scene_geo_loc.cli.bench import bench
 from scene_geo_loc.cli.benchmark.confidence import confidence
 from scene_geo_loc.cli.benchmark.descriptors import descriptors
+from scene_geo_loc.cli.benchmark.fleet import fleet
+from scene_geo_loc.cli.benchmark.index import index as benchmark_index
 from scene_geo_loc.cli.benchmark.pairs import pairs
 from scene_geo_loc.cli.benchmark.poses import pose
 from scene_geo_loc.cli.benchmark.real import real
@@ -92,8 +94,8 @@ GROUPS: dict[str, tuple[str, tuple[Command, ...]]] = {
     "benchmark": (
         "Compare descriptors and pose methods with the papers' tables, matchers on real images, methods in "
         "street-view panoramas, and the probabilities of poses with how often they are right; show what a "
-        "pose regressor looks at.",
-        (descriptors, pairs, pose, real, streetview, confidence, saliency),
+        "pose regressor looks at; measure builds of many drives and an index in a database.",
+        (descriptors, pairs, pose, real, streetview, confidence, saliency, fleet, benchmark_index),
     ),
     "depth": (
         "Make dense depth maps from lidar, and measure the errors of dense and inferred depth.",

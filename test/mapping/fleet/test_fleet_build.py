@@ -19,16 +19,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 from room import Room, write_rgbd
 from typer.testing import CliRunner
 
+from scene_geo_loc.benchmarks.fleet.build_costs import WriterKiller, have_same_files
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError, TraversalError
 from scene_geo_loc.localization.estimate import Status
@@ -153,42 +151,25 @@ def test_a_worker_of_another_release_says_so(tmp_path: Path) -> None:
     assert "release" in str(DriveResult.model_validate_json(run_job_text('{"later": 1}')).error)
 
 
-def kill_worker(work: Path, name: str, killed: list[int]) -> None:
-    """Kills the process that writes the map of a drive, once it has keyframes."""
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        for journal in work.glob(f"{name}-*.partial/work/journal.jsonl"):
-            if len(journal.read_bytes().splitlines()) < 3:
-                continue
-            for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-                try:
-                    is_writer = os.path.samefile(descriptor, journal)
-                except OSError:
-                    continue
-                if is_writer:
-                    killed.append(int(descriptor.parts[2]))
-                    os.kill(killed[0], signal.SIGKILL)
-                    return
-        time.sleep(0.005)
-
-
 @pytest.mark.slow
 def test_ray_builds_the_same_map_even_if_a_worker_is_killed(
     week: tuple[Path, str], drives: list[Path], tmp_path: Path
 ) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'scene_geo_loc[fleet]'")
-    out, killed = tmp_path / "week", list[int]()
-    killer = threading.Thread(target=kill_worker, args=(work_folder(out), "tuesday", killed))
+    out = tmp_path / "week"
+    killer = WriterKiller(work_folder(out), "tuesday")
     killer.start()
     with RayCluster("local:2") as cluster:
         fleet = build_fleet(
             sources(drives), out, SETTINGS, device="cpu", executor=cluster, measure=measure_map
         )
-    killer.join()
-    assert killed
-    assert killed[0] != os.getpid()
+    killer.join_if_started()
+    assert killer.killed not in (None, os.getpid())
     assert fleet.results[1].resumed >= 2
     assert contents(out) == contents(week[0])
+    assert have_same_files(out, week[0])
+    (out / "thumbnails.bin").write_bytes(b"")
+    assert not have_same_files(out, week[0])
 
 
 def test_workers_that_cannot_be_had_are_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,8 +80,8 @@ def fleet(
         for count in MODELLED_DRIVES
     }
     typer.echo(
-        f"Modelled and not run, by the times of {costs[1].workers} worker, with a merge that takes as much longer "
-        "as there are more drives:"
+        f"Modelled and not run, by the times of {costs[1].workers} worker, with a merge that takes "
+        "as much longer as there are more drives:"
     )
     print_schedule(modelled)
     if json is not None:

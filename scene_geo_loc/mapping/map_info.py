@@ -46,8 +46,8 @@ FORMAT = FileFormat(
 Version 6 is for large maps, whose index and table of keyframes stay on the disk, and for maps whose index is
 in a database; version 5 is for another localizer than retrieval, for features without depth, visual words or
 geo-tags, and version 4 has a user's networks; a map without any of these is written as version 3, which older
-releases read.  Older versions can still be read: version 2, whose keyframes have the features of all cells and
-whose descriptors are stored twice, and version 1, which had only the matcher "encoder".
+releases read.  Older versions can still be read: version 2, whose keyframes have the features of all cells
+and whose descriptors are stored twice, and version 1, which had only the matcher "encoder".
 """
 WITHOUT_USER_NETWORKS = 3
 """Version of a map without a user's networks."""

@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scene_geo_loc.cli.options.common import MapFolder
+from scene_geo_loc.cli.options.settings import takes_settings
 from scene_geo_loc.cli.options.source import Source, takes_source
+from scene_geo_loc.localization.map_growth.settings import GrowthSettings
 
 if TYPE_CHECKING:
     from scene_geo_loc.localization.localizer import Localizer
@@ -40,11 +42,13 @@ class PosesBy(str, Enum):
 
 
 @takes_source
+@takes_settings(images=None)
 def extend(
     map_folder: MapFolder,
     source: Source,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the larger map; it may be MAP.")],
     *,
+    growth: GrowthSettings,
     poses_by: Annotated[
         PosesBy,
         typer.Option(
@@ -61,7 +65,8 @@ def extend(
 
     A place gets new keyframes where the map has none, or where the light has become so different that its own
     are of no use. SOURCE is a recording, or a map of the drive made by `map build --like MAP`. A map whose
-    poses are in another frame is refused; `map align` brings it into the map's.
+    poses are in another frame is refused; `map align` brings it into the map's. The settings are those of
+    images whose poses are found by localizing.
 
     Examples:
         scene-geo-loc map extend street_map snow.bag street_map --overwrite
@@ -82,9 +87,21 @@ def extend(
             check_replaceable_map(out)
         reference_map = ReferenceMap.open(map_folder)
         if (source.path / MAP_JSON).exists():
+            _check_unused(growth, source.path)
             _extend_by_map(reference_map, ReferenceMap.open(source.path), out, overwrite)
         else:
-            _extend_by_drive(reference_map, source.open(), out, poses_by, overwrite)
+            _extend_by_drive(reference_map, source.open(), out, poses_by, growth, overwrite)
+
+
+def _check_unused(growth: GrowthSettings, source: Path | str) -> None:
+    """Raises MapError where settings are given that have no effect."""
+    from scene_geo_loc.core.errors import MapError
+
+    if growth != GrowthSettings():
+        raise MapError(
+            f"{source} has its own poses in the map's frame, so the settings of localizing have no effect: "
+            "leave them out, or give --poses-by map."
+        )
 
 
 def _extend_by_map(reference_map: ReferenceMap, later: ReferenceMap, out: Path, overwrite: bool) -> None:
@@ -120,7 +137,12 @@ def _extend_by_map(reference_map: ReferenceMap, later: ReferenceMap, out: Path, 
 
 
 def _extend_by_drive(
-    reference_map: ReferenceMap, traversal: Traversal, out: Path, poses_by: PosesBy, overwrite: bool
+    reference_map: ReferenceMap,
+    traversal: Traversal,
+    out: Path,
+    poses_by: PosesBy,
+    growth: GrowthSettings,
+    overwrite: bool,
 ) -> None:
     """Adds keyframes of a recording, with its own poses or those that the map gives its images."""
     import shutil
@@ -152,10 +174,11 @@ def _extend_by_drive(
     folder = out.with_name(f".{out.name}.extending")
     try:
         if by_drive:
+            _check_unused(growth, traversal.name)
             later = _map_of_drive(reference_map, traversal, folder)
             _extend_by_map(reference_map, later, out, overwrite)
         else:
-            _extend_by_localizing(localizer, traversal, folder, out, overwrite)
+            _extend_by_localizing(localizer, traversal, growth, folder, out, overwrite)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -185,7 +208,12 @@ def _map_of_drive(reference_map: ReferenceMap, traversal: Traversal, folder: Pat
 
 
 def _extend_by_localizing(
-    localizer: Localizer, traversal: Traversal, folder: Path, out: Path, overwrite: bool
+    localizer: Localizer,
+    traversal: Traversal,
+    settings: GrowthSettings,
+    folder: Path,
+    out: Path,
+    overwrite: bool,
 ) -> None:
     """Adds images of a recording that the map does not localize, with poses between those that it does."""
     from scene_geo_loc.cli.options.progress import progress
@@ -194,9 +222,10 @@ def _extend_by_localizing(
     from scene_geo_loc.localization.map_growth.growth import MapGrowth
     from scene_geo_loc.localization.session import Session
 
-    growth = MapGrowth(localizer.map, source=traversal.name, folder=folder)
+    growth = MapGrowth(localizer.map, settings, source=traversal.name, folder=folder)
     with progress("localizing", "images") as on_progress:
         localized = localize_drive(Session(localizer), growth, traversal, on_progress)
+    growth.settle()
     images = growth.placed
     growth.interrupt()
     typer.echo(f"{localized} of {len(traversal)} images are localized.")

@@ -52,8 +52,10 @@ FIXES_AFTER = 2
 """Verified fixes after the last candidate with which the poses are found."""
 KEPT_WAY = 20
 """Images of the way that are kept while nothing waits for a pose."""
-MOST_UNPLACED = 1000
+MOST_UNPLACED = 300
 """Images without a pose beyond which the oldest are dropped."""
+MOST_WAY = 2000
+"""Images of the way beyond which its first half is forgotten, far from where any pose is certain enough."""
 LONGEST_PAUSE_S, FASTEST_M_S = 120.0, 40.0
 """Odometry goes on after a restart where it moved at most so fast in a pause of at most so many seconds."""
 
@@ -186,6 +188,8 @@ class MapGrowth:
                     self._take(
                         Frame(stamp_ns, image, camera, depth=depth, name=name), is_supported=is_supported
                     )
+                if len(self._waiting.way) > MOST_WAY:
+                    self._waiting.forget_way(MOST_WAY // 2)
                 self._fixes = self._fixes + 1 if fix is not None else 0
                 self._place()
             except OSError:
@@ -194,6 +198,8 @@ class MapGrowth:
     def _is_next(self, stamp_ns: int, T_odom_camera: Pose) -> bool:
         """Returns whether an image is far enough from the last one; begins a new way where odometry jumps."""
         if not self._waiting.way:
+            if self._waiting.unplaced:  # of a journal that was damaged
+                self.interrupt()
             self._is_taken_up = False
             return True
         last = self._waiting.way[-1]

@@ -26,6 +26,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,8 @@ def main() -> int:
         return 1
     finally:
         lock.release(keeps_file=True)
-    print(json.dumps(asdict(grown)), flush=True)
+    with suppress(BrokenPipeError):  # the parent was killed, and the map is complete
+        print(json.dumps(asdict(grown)), flush=True)
     return 0
 
 

@@ -88,6 +88,14 @@ def simulate(
         str, typer.Option(help="Distortion model: none, plumb_bob, rational_polynomial or equidistant.")
     ] = "none",
     distortion: Annotated[str, typer.Option(help="Distortion coefficients, separated by commas.")] = "",
+    readout_time: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Time from the first row of an image, which it is stamped at, to the last, of a rolling "
+            "shutter; 0: a global shutter.",
+        ),
+    ] = 0.0,
     compressed: Annotated[
         bool, typer.Option("--compressed/--raw", help="Write images as JPEG or raw.")
     ] = True,
@@ -218,6 +226,7 @@ def simulate(
             pinhole(given.pop("width", 640), given.pop("height", 480), fov),
             model=model,
             distortion=coefficients,
+            readout_s=readout_time,
         )
     except ValueError as error:
         raise SceneGeoLocError(f"This camera cannot be simulated: {error}.") from error

@@ -28,6 +28,7 @@ from scene_geo_loc.depth.densify import densify
 from scene_geo_loc.depth.window import LOOKED_AT, ScanWindow, window_for
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.geometry.rolling_shutter import ReadoutMotion
 from scene_geo_loc.traversals.frame import Scan
 
 F32 = NDArray[np.float32]
@@ -205,9 +206,17 @@ def lidar_depth(
     image: NDArray[np.uint8] | None = None,
     occluder_m: float = 0.0,
     wanted: NDArray[np.bool_] | None = None,
+    motion: ReadoutMotion | None = None,
 ) -> F32:
-    """Returns the dense depth map (H, W) of lidar points around an image: `project_depth`, then `densify`."""
-    return densify(project_depth(points, T_map_camera, camera, occluder_m), image, wanted)
+    """Returns the dense depth map (H, W) of lidar points around an image: `project_depth`, then `densify`.
+
+    Args:
+        motion: of the camera during the image of a rolling shutter: the depth is that at each pixel's row.
+    """
+    seen = points_in_view(points, T_map_camera, camera)
+    if motion is not None:
+        seen = motion.as_read(camera, seen)
+    return densify(sparse_depth(seen, camera, occluder_m), image, wanted)
 
 
 def _pixels(points: F32, camera: Camera) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -30,6 +30,8 @@ DISTORTION_COEFFICIENTS = {
     "equidistant": (4,),
 }
 """Distortion models of sensor_msgs/CameraInfo, and the numbers of coefficients that each takes."""
+MAX_READOUT_S = 0.2
+"""Longest readout of a rolling shutter: an image of a slow sensor at 5 Hz."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Camera:
         fx, fy, cx, cy: intrinsics in pixels.
         model: "none", "plumb_bob", "rational_polynomial" or "equidistant" (a fisheye).
         distortion: coefficients in OpenCV's order.
+        readout_s: time from the exposure of the first row to that of the last, seconds; 0: a global shutter.
+            An image's stamp, and its pose, are those of the first row.
     """
 
     width: int
@@ -53,6 +57,7 @@ class Camera:
     cy: float
     model: str = "none"
     distortion: tuple[float, ...] = ()
+    readout_s: float = 0.0
 
     def __post_init__(self) -> None:
         counts = DISTORTION_COEFFICIENTS.get(self.model)
@@ -65,6 +70,8 @@ class Camera:
                 f"distortion model {self.model} takes {' or '.join(map(str, counts))} coefficients; "
                 f"{len(self.distortion)} are given"
             )
+        if not 0 <= self.readout_s <= MAX_READOUT_S:
+            raise ValueError(f"the readout time {self.readout_s:g} s is not within 0 to {MAX_READOUT_S:g} s")
         numbers = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
         if (
             self.width <= 0
@@ -102,7 +109,8 @@ class Camera:
 
     def cropped(self, x: int, y: int, width: int, height: int) -> Camera:
         """Returns the camera of the image cropped to `width` x `height` pixels from (x, y)."""
-        return replace(self, width=width, height=height, cx=self.cx - x, cy=self.cy - y)
+        readout_s = self.readout_s * (height - 1) / max(self.height - 1, 1)
+        return replace(self, width=width, height=height, cx=self.cx - x, cy=self.cy - y, readout_s=readout_s)
 
     def project(self, points: NDArray) -> NDArray[np.float64]:
         """Projects points (N, 3) in the optical frame to pixels (N, 2); NaN for points not in front."""
@@ -150,7 +158,10 @@ class Camera:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain numbers and strings, for JSON."""
-        return asdict(self)
+        values = asdict(self)
+        if not self.readout_s:
+            del values["readout_s"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Camera:

@@ -50,6 +50,7 @@ from scene_geo_loc.localization.ray_intersection import intersected
 from scene_geo_loc.localization.reading_size import reading_size, resized_pixels
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, no_images
 from scene_geo_loc.localization.retrieval.retriever import Retriever
+from scene_geo_loc.localization.rolling_shutter import FITS, RollingRows
 from scene_geo_loc.localization.second_look import SecondLook
 from scene_geo_loc.localization.solution import Solution, all_of, by_camera, by_candidate, propose
 from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH, rerank_inliers
@@ -373,6 +374,9 @@ class Localizer(PoseLocalizer):
             query.blocks = min(
                 block_count(pixels, self._block_px), blocks_of(*self._input_size, self._block_px)
             )
+        motion = image.readout_motion()
+        if motion is not None:
+            query.rolling = RollingRows(motion, self.map.T_map_camera)
         with stopwatch.step("rerank"):
             self._rerank(local, query)
         with stopwatch.step("match"):
@@ -476,7 +480,22 @@ class Localizer(PoseLocalizer):
         all matches together, which the known poses of the keyframes allow.  If that pose is rejected, because
         too few candidates show the place, a pose is solved for each camera and then for each candidate, and
         the one with most inliers is taken.
+
+        The pixels of a rolling shutter are set by the depth of their points at that pose, and it is fitted
+        again.
         """
+        solution = self._solve(queries)
+        if solution is None or all(query.rolling is None for query in queries):
+            return solution
+        for _ in range(FITS):
+            for query in queries:
+                query.set_rows_at(solution.T_map_base)
+            matches = [query.geometry for query in queries]
+            solution = self._fitted(solution.at(solution.T_map_base, matches, self._max_error_px), matches)
+        return solution
+
+    def _solve(self, queries: Sequence[QueryMatches]) -> Solution | None:
+        """Returns the pose by the pixels as they are; see `solve`."""
         limit = self._max_error_px
         matches = [query.geometry for query in queries]
         if self.settings.refinement == "per_candidate":

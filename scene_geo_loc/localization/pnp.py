@@ -85,8 +85,7 @@ class CameraMatches:
     def rays(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Origins (M, 3) and directions (M, 3) in the map of the rays of matches without depth."""
         assert self.points_sigma is not None
-        directions = self.points_sigma / UNKNOWN_DEPTH_M
-        return self.points_map - directions, directions
+        return rays_of(self.points_map, self.points_sigma)
 
     def errors(self, T_map_base: Pose) -> NDArray[np.float64]:
         """Returns the reprojection errors (M,) at a pose in pixels; infinite behind the camera.
@@ -177,6 +176,14 @@ def depth_is_known(points_sigma: NDArray[np.float64] | None, count: int) -> NDAr
         return np.ones(count, bool)
     # A ray has at least unit length.
     return np.asarray((points_sigma**2).sum(axis=1) < (0.5 * UNKNOWN_DEPTH_M) ** 2)
+
+
+def rays_of(
+    points_map: NDArray[np.float64], points_sigma: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns origins (M, 3) and directions (M, 3) in the map of the rays of matches without depth."""
+    directions = points_sigma / UNKNOWN_DEPTH_M
+    return points_map - directions, directions
 
 
 def nearest_on_rays(

@@ -31,6 +31,7 @@ from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.estimate import Candidate, Matches
 from scene_geo_loc.localization.pnp import CameraMatches, ideal_pixels
 from scene_geo_loc.localization.retrieval.image_sequence import KeyframeVotes
+from scene_geo_loc.localization.rolling_shutter import MotionOf, RollingRows
 from scene_geo_loc.localization.verification.lens_fit import LensFit
 from scene_geo_loc.localization.verification.rejection import Rejection
 from scene_geo_loc.matchers.features import LocalFeatures
@@ -49,16 +50,32 @@ class CameraImage:
             triggered at another time than the estimate is for, the odometry in between is part of it.
         depth: (h, w) float32 metres along the optical axis, NaN where unknown, of the same view and of any
             size; None where no sensor measured it together with the image.
+        readout_motion: returns the camera's motion by odometry while a rolling shutter read the image out, or
+            None where it is not known: then, and for a global shutter, all rows have one pose.  It is asked
+            for as late as possible, as odometry may still have to arrive.
     """
 
     image: NDArray[np.uint8]
     camera: Camera
     T_base_camera: Pose = field(default_factory=lambda: np.eye(4))
     depth: NDArray[np.float32] | None = None
+    readout_motion: MotionOf = lambda: None
 
 
 Query = Frame | CameraImage | Sequence[CameraImage]
 """A frame or an image, or one image of each camera of a rig."""
+
+
+def image_of(frame: Frame, T_base_camera: Pose | None = None) -> CameraImage:
+    """Returns the image of a frame, at a pose in the base; default: it is the base."""
+    motion = frame.readout_motion
+    return CameraImage(
+        frame.image,
+        frame.camera,
+        np.eye(4) if T_base_camera is None else T_base_camera,
+        frame.depth,
+        lambda: motion if motion is not None and motion.by_odometry else None,
+    )
 
 
 def camera_images(query: Query) -> list[CameraImage]:
@@ -67,7 +84,7 @@ def camera_images(query: Query) -> list[CameraImage]:
     Raises SceneGeoLocError where there is none, or one of another size than its camera.
     """
     if isinstance(query, Frame):
-        query = CameraImage(query.image, query.camera, depth=query.depth)
+        query = image_of(query)
     images = [query] if isinstance(query, CameraImage) else list(query)
     if not images:
         raise SceneGeoLocError("There is no image to localize: give one image of each camera.")
@@ -116,6 +133,7 @@ class QueryMatches:
             checks; else None.
         lens: fit of the focal length at the accepted pose, or None.
         features: local features of the image, or None where it has none.
+        rolling: moves the pixels of a rolling shutter's image; None where all rows have one pose.
     """
 
     T_base_camera: Pose
@@ -128,6 +146,7 @@ class QueryMatches:
     first_T_map_base: Pose | None = None
     lens: LensFit | None = None
     features: LocalFeatures | None = None
+    rolling: RollingRows | None = None
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -138,14 +157,24 @@ class QueryMatches:
     def geometry(self) -> CameraMatches:
         """Input of the solver: ideal pixels and points of the map."""
         matches = self.matches
+        if self.rolling is None:
+            pixels = ideal_pixels(self.camera, matches.query_pixels)
+        else:
+            pixels = self.rolling.ideal_pixels(self.camera, matches)
         return CameraMatches(
             self.T_base_camera,
             self.camera,
-            ideal_pixels(self.camera, matches.query_pixels),
+            pixels,
             matches.points_map,
             matches.points_sigma,
             matches.keyframe,
         )
+
+    def set_rows_at(self, T_map_base: Pose) -> None:
+        """Takes the depth of a rolling shutter's points from a pose, instead of from the keyframes."""
+        if self.rolling is not None:
+            self.rolling = replace(self.rolling, T_map_camera=T_map_base @ self.T_base_camera)
+            self.__dict__.pop("geometry", None)
 
     def place_points(self, T_map_base: Pose) -> None:
         """Sets the points of matches without depth where their rays are nearest to the pixels at a pose."""

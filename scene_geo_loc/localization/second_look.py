@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
+from scene_geo_loc.geometry.rolling_shutter import ReadoutMotion
 from scene_geo_loc.localization.estimate import CameraEstimate, PoseEstimate, PosePrior, Status
 from scene_geo_loc.localization.query import CameraImage, Stopwatch
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages
@@ -103,11 +104,26 @@ class View:
             distortion = (k1, k2, float(p1), float(p2), *others)
         T_camera_view = np.eye(4)
         T_camera_view[:2, :2] = self._rotation.T
+        motion = image.readout_motion
+
+        def readout_motion() -> ReadoutMotion | None:
+            found = motion()
+            return None if found is None else found.in_view(T_camera_view, self._row(camera, found.row))
+
         return CameraImage(
             np.asarray(turned, np.uint8),
             replace(camera, fx=self.zoom * camera.fx, fy=self.zoom * camera.fy, distortion=distortion),
             image.T_base_camera @ T_camera_view,
+            readout_motion=readout_motion,
         )
+
+    def _row(self, camera: Camera, row: tuple[float, float, float]) -> tuple[float, float, float]:
+        """Returns the product that gives the row of the view's pixels, from that of the real image's."""
+        size = np.diag([camera.width, camera.height, 1.0])
+        size[:2, 2] = -0.5  # places from 0 to 1 to pixels
+        back = np.vstack([cv2.invertAffineTransform(self.affine(camera)), [0.0, 0.0, 1.0]])
+        x, y, one = np.array(row) @ np.linalg.inv(size) @ back @ size
+        return float(x), float(y), float(one)
 
     def affine(self, camera: Camera) -> NDArray[np.float64]:
         """Returns the map (2, 3) from the real image's pixels to the virtual camera's."""

@@ -44,7 +44,7 @@ from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.mapping.editing.compatibility import check_like
 from scene_geo_loc.mapping.finishing import MeasureMap, complete_map, keep_measurements
-from scene_geo_loc.mapping.keyframe_depth import choose_depth, measured_depth
+from scene_geo_loc.mapping.keyframe_depth import as_at_once, choose_depth, measured_depth
 from scene_geo_loc.mapping.keyframes import RECENT, KeyframeSelector
 from scene_geo_loc.mapping.map_info import KIND, check_replaceable_map
 from scene_geo_loc.mapping.multi_view_depth import REFINED_SOURCES
@@ -206,6 +206,7 @@ class MapBuilder:
         self._computing = threading.Lock()  # extractor and matcher serve one keyframe at a time
         self._waiting: deque[Frame] = deque()
         self._cloud_positions: list[NDArray[np.float64]] = []
+        self._is_rolling = False
         self._thinning = self._new_thinning()
         self._lidar = LidarAccumulator(WINDOWS.get(self.settings.lidar))
         self._latest_ns = -(2**63)
@@ -283,6 +284,7 @@ class MapBuilder:
     def _consider(self, frame: Frame) -> None:
         """Lets a frame wait for its scans if it is a keyframe."""
         self.progress.frames += 1
+        frame = self._of_middle_row(frame)
         if frame.stamp_ns < self._resume_ns or _is_among(frame, self._resumed_last):
             return
         rejection = self._rejection(frame)
@@ -291,6 +293,16 @@ class MapBuilder:
         elif frame.T_map_camera is not None and self._selector.accept(frame.T_map_camera):
             self._waiting.append(frame)
             self.progress.waiting += 1
+
+    def _of_middle_row(self, frame: Frame) -> Frame:
+        """Returns the frame of a rolling shutter with the pose of its middle row, which a keyframe has."""
+        motion, T_map_camera = frame.readout_motion, frame.T_map_camera
+        if frame.camera.readout_s:
+            frame = replace(frame, camera=replace(frame.camera, readout_s=0.0))
+        if motion is None or T_map_camera is None:
+            return frame
+        T_image_middle, motion = motion.at_middle_row()
+        return replace(frame, T_map_camera=T_map_camera @ T_image_middle, readout_motion=motion)
 
     def pass_over(self, stamp_ns: int, T_map_camera: Pose) -> bool:
         """Counts a frame whose pose is too near to the last keyframes; returns False where it is not.
@@ -354,6 +366,7 @@ class MapBuilder:
     def _next_job(self) -> _Job:
         frame = self._waiting.popleft()
         if self._extractor is None:
+            self._is_rolling = frame.readout_motion is not None
             self._extractor = self._start(frame.camera)
         if self._cloud is not None and frame.T_map_camera is not None:
             self._cloud_positions.append(frame.T_map_camera[:3, 3])
@@ -393,6 +406,11 @@ class MapBuilder:
             known = visible_features if keeps_all else dense.known
             rows, pixels = self._matcher.rows(frame.image, features, known)
         depth, sigma = dense.at(pixels, size)
+        if frame.readout_motion is not None:
+            storage = self._matcher.storage
+            assert isinstance(storage, KeypointStorage)
+            moved, depth, sigma = as_at_once(frame, frame.readout_motion, pixels, size, depth, sigma)
+            rows = storage.moved(rows, moved)
         record = KeyframeRecord.of(frame, dense.source)
         return _Keyframe(record, rows, depth, sigma, features.described_by, job.frame.image)
 
@@ -416,6 +434,12 @@ class MapBuilder:
         user = self._user_networks
         self._extractor = Extractor(self._network, self._device, self._new_descriptor())
         self._matcher = self._new_matcher()
+        if self._is_rolling and not isinstance(self._matcher.storage, KeypointStorage):
+            raise MapError(
+                "The camera has a rolling shutter, which cannot be corrected in features of cells, whose "
+                "places are fixed: set `matcher` to one of keypoints, such as xfeat or sift, or the readout "
+                "time to 0."
+            )
         if self._like is not None:
             check_like(self._like, self._matcher, self.settings)
         begun_with: dict[str, Any] = {

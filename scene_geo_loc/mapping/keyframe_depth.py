@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.depth.lidar import MAX_DEPTH_M, MapPoints, lidar_depth
+from scene_geo_loc.geometry.rolling_shutter import ReadoutMotion
 from scene_geo_loc.mapping.settings import DepthSource
 from scene_geo_loc.matchers.storage import nearest_pixels
 from scene_geo_loc.networks.inference_network import InferenceNetwork
@@ -107,7 +108,41 @@ def measured_depth(
         x, y = nearest_pixels(pixels, np.array(size), wanted)
         wanted[y, x] = True
     camera = frame.camera.resized(*size)
-    return KeyframeDepth("lidar", lidar_depth(points, frame.T_map_camera, camera, image, occluder_m, wanted))
+    metres = lidar_depth(points, frame.T_map_camera, camera, image, occluder_m, wanted, frame.readout_motion)
+    return KeyframeDepth("lidar", metres)
+
+
+def as_at_once(
+    frame: Frame,
+    motion: ReadoutMotion,
+    pixels: NDArray[np.float64],
+    size: NDArray[np.int64],
+    depth: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
+    """Returns the pixels, depth and relative error of features as if all rows had been exposed at once.
+
+    Features of unknown depth are moved as those of far points; those that leave the image have no depth.
+
+    Args:
+        frame: of a rolling shutter.
+        motion: of its camera during the image.
+        pixels: (F, 2) in the image resized to `size`; NaN has no feature.
+        size: width and height (2,).
+        depth, sigma: (F,) metres and relative error, see `KeyframeDepth.at`.
+    """
+    camera = frame.camera.resized(int(size[0]), int(size[1]))
+    is_feature = np.isfinite(pixels[:, 0])
+    seen, given = pixels[is_feature], depth[is_feature].astype(np.float64)
+    points = motion.at_once(camera, seen, given)
+    moved, new_depth, new_sigma = pixels.copy(), depth.copy(), sigma.copy()
+    moved[is_feature] = camera.project(points)
+    new_depth[is_feature] = np.where(np.isfinite(given), points[:, 2], given)
+    with np.errstate(invalid="ignore"):
+        is_inside = ((moved >= -0.5) & (moved < size - 0.5)).all(axis=1)
+    lost = is_feature & ~is_inside
+    moved[lost], new_depth[lost], new_sigma[lost] = pixels[lost], np.nan, np.inf
+    return moved, new_depth, new_sigma
 
 
 def choose_depth(

@@ -143,11 +143,18 @@ class KeypointStorage(FeatureStorage):
         rows = {name: np.zeros(shape, dtype) for name, (shape, dtype) in self.arrays.items()}
         stored = pack if self._is_packed else to_int8
         rows["local_features"][: len(kept)] = stored(found.descriptors[kept])
-        places = (found.pixels[kept] + 0.5) / self._input_size
-        rows["keypoints"][: len(kept)] = np.clip(places * PLACE_SCALE, 0, PLACE_SCALE - 1)
+        rows["keypoints"][: len(kept)] = self._places(found.pixels[kept])
         pixels = np.full((self.capacity, 2), np.nan)
         pixels[: len(kept)] = found.pixels[kept]
         return rows, pixels
+
+    def moved(self, rows: Rows, pixels: NDArray[np.float64]) -> dict[str, NDArray]:
+        """Returns the rows of a keyframe with its features at other pixels (F, 2); NaN for none."""
+        return {**rows, "keypoints": self._places(np.nan_to_num(pixels, nan=-0.5))}
+
+    def _places(self, pixels: NDArray[np.float64]) -> NDArray[np.uint16]:
+        places = (pixels + 0.5) / self._input_size
+        return np.clip(places * PLACE_SCALE, 0, PLACE_SCALE - 1).astype(np.uint16)
 
     def read(self, rows: Rows, is_subset: bool = False) -> LocalFeatures:
         """See `FeatureStorage.read`."""

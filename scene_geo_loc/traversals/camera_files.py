@@ -26,6 +26,7 @@ import numpy as np
 import yaml
 
 from scene_geo_loc.core.errors import TraversalError, reason_of
+from scene_geo_loc.geometry.camera import MAX_READOUT_S
 from scene_geo_loc.traversals.datasets.colmap import camera_of_words
 from scene_geo_loc.traversals.messages.camera_info import Intrinsics
 from scene_geo_loc.traversals.text import read_text
@@ -48,6 +49,9 @@ _HEIGHT = ("image_height", "height", "image_Height", "Camera.height")
 _SIZE = ("resolution", "image_size", "imageSize", "image_Size")
 """Names by which programs write the same things."""
 
+READOUT_TIME = "readout_time"
+"""Name of the readout time of a rolling shutter in seconds, see `Camera`."""
+
 _PINHOLE = ("pinhole", "perspective", "")
 
 
@@ -56,6 +60,8 @@ def read_camera_file(path: Path, image_topic: str = "") -> Intrinsics:
 
     Args:
         image_topic: topic of the images, which tells one of several cameras of a Kalibr file.
+
+    A yaml file may also have the readout time of a rolling shutter, `readout_time` in seconds.
 
     Raises:
         TraversalError: the file cannot be read, or has no camera or several.
@@ -144,7 +150,8 @@ def _of_mapping(values: Mapping[str, Any]) -> Intrinsics:
     d = _numbers(next((values[name] for name in _DISTORTION if name in values), ()))
     model = str(values.get("distortion_model") or ("plumb_bob" if any(d) else ""))
     p = _numbers(values.get("projection_matrix", values.get("p", ())))
-    return Intrinsics(int(width), int(height), model.replace("radial-tangential", "radtan"), d, k, p)
+    model = model.replace("radial-tangential", "radtan")
+    return Intrinsics(int(width), int(height), model, d, k, p, readout_s=_readout_s(values))
 
 
 def _orb_slam(values: Mapping[str, Any]) -> Intrinsics:
@@ -156,7 +163,8 @@ def _orb_slam(values: Mapping[str, Any]) -> Intrinsics:
     width, height = (
         int(_first(values, names, what)) for names, what in ((_WIDTH, "width"), (_HEIGHT, "height"))
     )
-    return Intrinsics(width, height, "equidistant" if is_fisheye else "plumb_bob", d, k)
+    model = "equidistant" if is_fisheye else "plumb_bob"
+    return Intrinsics(width, height, model, d, k, readout_s=_readout_s(values))
 
 
 def _colmap(text: str) -> Intrinsics:
@@ -166,6 +174,14 @@ def _colmap(text: str) -> Intrinsics:
     camera = camera_of_words(lines[0][1:])
     k = tuple(camera.K.reshape(-1).tolist())
     return Intrinsics(camera.width, camera.height, camera.model, camera.distortion, k)
+
+
+def _readout_s(values: Mapping[str, Any]) -> float:
+    """Returns the readout time of a rolling shutter, which yaml files of any kind may have, in seconds."""
+    readout_s = float(values.get(READOUT_TIME, 0.0))
+    if not 0 <= readout_s <= MAX_READOUT_S:
+        raise ValueError(f"its {READOUT_TIME} {readout_s:g} s is not within 0 to {MAX_READOUT_S:g} s")
+    return readout_s
 
 
 def _first(values: Mapping[str, Any], names: tuple[str, ...], what: str) -> Any:

@@ -63,6 +63,8 @@ class SourceOptions(TypedDict, total=False):
         run: number of the run of a bag whose clock jumps back, from 1. Default: the longest.
         camera_info: of a bag: topic of the intrinsics, or a calibration file (`camera_files`). Default: the
             topic beside the images.
+        readout_time: of a bag: seconds from the exposure of the first row of an image to that of the last, of
+            a rolling shutter. Default: as the calibration file says, else 0.
         image_frame: of a bag: axes of the images' frame, a value of `ImageFrame`. Default: told from the
             transforms and the motion.
         bits: of a bag: bits in use of images with 16 bits. Default: told from the values.
@@ -82,6 +84,7 @@ class SourceOptions(TypedDict, total=False):
     depth_topic: str | None
     run: int | None
     camera_info: str | None
+    readout_time: float | None
     image_frame: str | None
     bits: int | None
     split: str | None

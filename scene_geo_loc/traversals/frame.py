@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.geometry.rolling_shutter import ReadoutMotion
 from scene_geo_loc.traversals.skipped import Skipped
 from scene_geo_loc.traversals.subset import Subset
 
@@ -61,6 +62,8 @@ class Frame:
         visible: mask (H, W) of the pixels that show the scene, or None where all do.  The others give no
             features and no depth, whatever the image has there.
         geo_tag: tag that the pose is by, or None where each frame has a pose of its own.
+        readout_motion: motion of the camera while a rolling shutter read the image out, whose first row has
+            the poses above; None for a global shutter, or where the motion is not known.
     """
 
     stamp_ns: int
@@ -72,6 +75,7 @@ class Frame:
     T_odom_camera: Pose | None = None
     visible: NDArray[np.bool_] | None = None
     geo_tag: GeoTag | None = None
+    readout_motion: ReadoutMotion | None = None
 
 
 @dataclass(frozen=True)

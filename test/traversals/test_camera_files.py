@@ -170,3 +170,13 @@ def test_files_that_are_no_calibration_are_refused_in_one_sentence(
     with pytest.raises(TraversalError, match=words) as caught:
         read_camera_file(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [ROS, KALIBR.replace("  rostopic", "  readout_time: 0.025\n  rostopic")])
+def test_any_yaml_may_have_the_readout_time_of_a_rolling_shutter(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "camera.yaml"
+    path.write_text(text if "readout_time" in text else f"{text}readout_time: 0.025\n")
+    assert read_camera_file(path).camera().readout_s == 0.025
+    path.write_text(path.read_text().replace("0.025", "25"))
+    with pytest.raises(TraversalError, match=r"readout_time 25 s is not within 0 to 0\.2 s"):
+        read_camera_file(path)

@@ -33,7 +33,7 @@ from drive import (
 )
 
 from scene_geo_loc.core.errors import TraversalError
-from scene_geo_loc.geometry.pose import inverse, transform
+from scene_geo_loc.geometry.pose import interpolate, inverse, transform
 from scene_geo_loc.geometry.trajectory import Trajectory, write_tum
 from scene_geo_loc.traversals.messages.images import image_of
 from scene_geo_loc.traversals.rosbag.bag import Bag
@@ -122,6 +122,33 @@ def test_odometry_is_of_its_topic_else_of_tf_and_never_what_the_poses_are_of(
         expected = base_at(4) @ T_BASE_CAMERA
         expected[2, 3] += height
         np.testing.assert_allclose(frame.T_odom_camera, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("there", "by_odometry"),
+    [
+        ({"truth": True, "odometry": True}, True),
+        ({"truth": False, "odometry": True}, True),
+        ({"truth": True}, False),
+    ],
+)
+def test_the_motion_during_a_rolling_shutter_is_by_odometry_else_by_the_poses(
+    tmp_path: Path, there: Any, by_odometry: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    bag = write_drive(tmp_path / "drive", **there)
+    assert all(frame.readout_motion is None for frame in RosbagTraversal(bag).frames())
+    *frames, last = RosbagTraversal(bag, readout_time=0.05).frames()
+    for i, frame in enumerate(frames):
+        motion = frame.readout_motion
+        assert frame.camera.readout_s == 0.05
+        assert motion is not None
+        assert motion.by_odometry is by_odometry
+        # Half of the way to the next pose, which is 0.1 s away.
+        whole = inverse(base_at(i) @ T_BASE_CAMERA) @ base_at(i + 1) @ T_BASE_CAMERA
+        np.testing.assert_allclose(motion.T_image_last, interpolate(np.eye(4), whole, 0.5), atol=2e-3)
+    assert last.readout_motion is None
+    lacking = 1 if by_odometry else 10
+    assert f"{lacking} of 10 images of a rolling shutter have no odometry" in caplog.text
 
 
 def test_poses_can_come_from_a_trajectory_of_the_camera(tmp_path: Path, drive: Any) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 
 from scene_geo_loc.geometry.pose import inverse
 from scene_geo_loc.localization.estimate import Status
-from scene_geo_loc.localization.query import CameraImage
+from scene_geo_loc.localization.query import image_of
 from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.metrics.pose_error import QueryRecord
 
@@ -64,9 +64,7 @@ def localize_instant(session: Session, frames: Sequence[Frame]) -> QueryRecord:
     assert first.T_map_camera is not None, "without it the places of the other cameras are not known"
     T_base_map = inverse(first.T_map_camera)
     images = [
-        CameraImage(frame.image, frame.camera, T_base_map @ frame.T_map_camera, frame.depth)
-        for frame in frames
-        if frame.T_map_camera is not None
+        image_of(frame, T_base_map @ frame.T_map_camera) for frame in frames if frame.T_map_camera is not None
     ]
     return _record(session, first, images)
 

@@ -106,6 +106,15 @@ class Source:
             rich_help_panel=_PANEL,
         ),
     ] = None
+    readout_time: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Bag: time from the exposure of an image's first row to that of its last, of a rolling "
+            "shutter; its motion is taken from odometry. Default: as the calibration file says, else 0.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
     image_frame: Annotated[
         ImageFrame | None,
         typer.Option(

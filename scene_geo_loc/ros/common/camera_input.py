@@ -121,6 +121,7 @@ class CameraInput:
             # A file of several cameras names their topics in full.
             in_full = node.resolve_topic_name(settings.image_topic)
             self._infos = CameraInfoSeries.fixed(read_camera_file(Path(settings.calibration_file), in_full))
+        self._infos.readout_s = settings.readout_time
         reliability = settings.reliability
         self._subscriptions = [SensorSubscription(node, kind, topic, on_image, depth, reliability)]
         if not settings.calibration_file:

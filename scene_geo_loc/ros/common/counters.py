@@ -61,6 +61,7 @@ class BadReason(str, Enum):
     NO_DEPTH_IMAGE = "no depth image with the stamp of the image"
     NO_RIG_IMAGE = "no image of a rig camera"
     NO_RIG_MOUNTING = "no mounting of a rig camera on TF"
+    NO_READOUT_MOTION = "no odometry on TF at the last row of a rolling shutter"
     UNDECODABLE_SCAN = "undecodable scan"
     EMPTY_SCAN = "scan without a valid point"
     UNDECODABLE_DEPTH = "undecodable depth image"

@@ -20,6 +20,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from scene_geo_loc.geometry.camera import MAX_READOUT_S
 from scene_geo_loc.localization.estimate import LocalizerSettings
 from scene_geo_loc.localization.map_growth.settings import GrowthSettings
 from scene_geo_loc.localization.tracking.tracker import TrackerSettings
@@ -64,6 +65,15 @@ class CameraSettings(BaseModel):
         "",
         f"File with the camera's intrinsics, used instead of camera_info_topic: {FILE_KINDS}; empty: none.",
         is_path=True,
+    )
+    readout_time: float | None = setting(
+        None,
+        "Time from the exposure of an image's first row, which it is stamped at, to that of its last, of a "
+        "rolling shutter; needs odometry on TF; of all cameras of a rig; unset: as calibration_file says, "
+        "else 0, a global shutter.",
+        "s",
+        ge=0,
+        le=MAX_READOUT_S,
     )
     image_bits: int | None = setting(
         None, "Bits in use of images of 16 bits; unset: told from the values.", ge=8, le=16

@@ -50,7 +50,7 @@ from scene_geo_loc.ros.localization.inputs.gps_prior import GpsPrior
 from scene_geo_loc.ros.localization.inputs.initial_pose import InitialPoses
 from scene_geo_loc.ros.localization.inputs.other_broadcasters import OtherBroadcasters
 from scene_geo_loc.ros.localization.inputs.rate_limit import RateLimit
-from scene_geo_loc.ros.localization.inputs.rig import KEPT, RigCameras
+from scene_geo_loc.ros.localization.inputs.rig import KEPT, RigCameras, known_motion
 from scene_geo_loc.ros.localization.inputs.robot_transforms import RobotTransforms
 from scene_geo_loc.ros.localization.map_check import MapCheck
 from scene_geo_loc.ros.localization.map_extension import MapExtension
@@ -356,7 +356,11 @@ class LocalizationPipeline:
             depth = inputs.depth.of(message, camera, frame, self._settings().rig_tolerance)
         except BadMessage as bad:
             self._node.counters.add_bad(bad)
-        query = [CameraImage(image, camera, depth=depth), *inputs.rig.synchronous(frame, stamp_ns)]
+        motion = partial(
+            known_motion, self._node.counters, self.transforms, frame, stamp_ns, camera.readout_s
+        )
+        first = CameraImage(image, camera, depth=depth, readout_motion=motion)
+        query = [first, *inputs.rig.synchronous(frame, stamp_ns)]
         prior = self.initial_poses.prior(lambda: self.transforms.base_T_camera(frame, stamp_ns))
         odometry = partial(self.transforms.odom_T_camera, frame, stamp_ns)
         measurement = self.session.measure(

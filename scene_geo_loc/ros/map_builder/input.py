@@ -27,6 +27,7 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, NavSatFix, PointCloud2
 
 from scene_geo_loc.geometry.pose import Pose, from_quaternion
+from scene_geo_loc.geometry.rolling_shutter import ReadoutMotion
 from scene_geo_loc.geometry.transform_tree import TransformTree, TransformUnavailable
 from scene_geo_loc.ros.common.camera_input import CameraInput, StampOrder
 from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Counters, Event
@@ -308,8 +309,12 @@ class BuilderInput:
         except BadMessage as bad:
             self._counters.add_bad(bad)
             return
+        motion = None
+        if camera.readout_s:
+            T_map_last = self._T_map_camera(camera_frame, stamp_ns + round(camera.readout_s * 1e9))
+            motion = ReadoutMotion.of(T_map_camera, T_map_last, by_odometry=False)
         self._depths.drop_until(stamp_ns)
-        self._builder.add_frame(Frame(stamp_ns, image, camera, T_map_camera, depth))
+        self._builder.add_frame(Frame(stamp_ns, image, camera, T_map_camera, depth, readout_motion=motion))
         self.problem = ""
 
     def _on_timeout(self, item: Any, reason: str) -> None:

@@ -246,6 +246,7 @@ def build_from_bag(node: MapBuilderNode) -> int:
         camera_info=settings.calibration_file or None,
         image_frame=None if settings.image_frame == "auto" else settings.image_frame,
         bits=settings.image_bits,
+        readout_time=settings.readout_time,
     )
     builder = make_builder(settings, settings.map_frame or traversal.map_frame, traversal.name)
     builder.sources = sources_of(traversal)

@@ -176,9 +176,13 @@ class Drive:
         if shot.sensor == "pushbroom":
             assert rig.pushbroom is not None
             return line_scan(self.scene, rig.pushbroom, T_map_base, rng)
+        view = self.views[shot.index]
+        row_times = view.row_times_s
+        if len(row_times) > 1:  # a rolling shutter
+            T_map_base = self.motion.poses(np.minimum(seconds + row_times, self.motion.duration))
+            seconds += view.camera.readout_s / 2
         T_map_camera = T_map_base @ rig.cameras[shot.index].T_base_camera
         moment = self.traffic.moment(seconds) if self.condition.is_night else None
-        view = self.views[shot.index]
         picture = view.take(T_map_camera, shot.number, moment)
         return picture, view.depth(T_map_camera) if self.settings.depth else None
 

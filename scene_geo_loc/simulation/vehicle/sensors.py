@@ -26,6 +26,7 @@ from scene_geo_loc.geometry.pose import OPTICAL_FROM_BODY, Pose, make_pose
 from scene_geo_loc.simulation.randomness import stream
 from scene_geo_loc.simulation.rendering.blur import MotionBlur
 from scene_geo_loc.simulation.rendering.glare import add_glints
+from scene_geo_loc.simulation.rendering.lattice import PixelLattice
 from scene_geo_loc.simulation.rendering.night import Moment
 from scene_geo_loc.simulation.rendering.photo import Photographer
 from scene_geo_loc.simulation.rendering.pixel_rays import PixelRays
@@ -104,8 +105,17 @@ class Rig:
     pushbroom: PushbroomLidar | None = field(default_factory=PushbroomLidar)
 
 
+BAND_ROWS = 8
+"""Rows of a rolling shutter that are rendered from one pose: 0.5 ms of a readout of 30 ms at 480 rows."""
+
+
 class CameraView:
-    """Renders the images of a camera, with its distortion."""
+    """Renders the images of a camera, with its distortion.
+
+    The images of a rolling shutter are rendered in bands of `BAND_ROWS` rows, each at the time of its middle
+    row.  Glare, reflections of headlights and the motion blur of long exposures are those of the middle of
+    the readout.
+    """
 
     def __init__(self, scene: Scene, camera: Camera, seed: int = 0) -> None:
         self.scene, self.camera, self.seed = scene, camera, seed
@@ -113,10 +123,17 @@ class CameraView:
         pixels = np.stack([u.ravel(), v.ravel()], 1).astype(np.float64)
         directions, self._cosine = _unit(camera.rays(pixels))
         corners, _ = _unit(camera.rays(pixels + 0.5))
-        self._rays = PixelRays(camera.width, camera.height, directions, corners, 1 / camera.fx)
+        self._bands = _bands(camera, directions, corners)
         exposure_s = scene.condition.exposure_s
         self._blur = MotionBlur(camera, exposure_s) if exposure_s > 0 else None
         self._photographer = Photographer(scene.condition, camera.width, camera.height, seed)
+
+    @property
+    def row_times_s(self) -> NDArray[np.float64]:
+        """Times (B,) in seconds after the first row at which the bands of an image are rendered."""
+        height = self.camera.height
+        middles = [(band.rows.start + band.rows.stop - 1) / 2 for band in self._bands]
+        return self.camera.readout_s * np.array(middles) / max(height - 1, 1) * (len(self._bands) > 1)
 
     def take(self, T_map_camera: Pose, number: int, moment: Moment | None = None) -> NDArray[np.uint8]:
         """Returns the image (H, W, 3).
@@ -125,13 +142,23 @@ class CameraView:
         places. `depth` has them all.
 
         Args:
+            T_map_camera: pose (4, 4), or of a rolling shutter poses (B, 4, 4) at `row_times_s`.
             number: of the frame; seeds its noise.
             moment: the vehicle, with headlights at night and a motion that blurs long exposures; None for
                 neither.
         """
         rng = stream(self.seed, "dither", number)
         dither = rng.random(self.camera.width * self.camera.height, dtype=np.float32)
-        light, distance = self._rays.light(self.scene, *_eye(T_map_camera), dither, moment)
+        poses = _of_bands(T_map_camera, len(self._bands))
+        width = self.camera.width
+        parts = [
+            band.rays.light(
+                self.scene, *_eye(T), dither[band.rows.start * width : band.rows.stop * width], moment
+            )
+            for band, T in zip(self._bands, poses, strict=True)
+        ]
+        light, distance = (np.concatenate(images) for images in zip(*parts, strict=True))
+        T_map_camera = poses[len(poses) // 2]
         if self.scene.condition.is_night:
             add_glints(light, self.scene, self.camera, T_map_camera, moment)
         if self._blur is not None and moment is not None:
@@ -141,11 +168,44 @@ class CameraView:
 
     def depth(self, T_map_camera: Pose) -> F32:
         """Returns the true depth (H, W) in metres along the optical axis, NaN for the sky."""
-        eye, R_map_camera = _eye(T_map_camera)
-        directions = self._rays.directions @ R_map_camera.T
-        distance = self.scene.cast(np.broadcast_to(eye, directions.shape), directions).distance
+        distances = []
+        for band, T in zip(self._bands, _of_bands(T_map_camera, len(self._bands)), strict=True):
+            eye, R_map_camera = _eye(T)
+            directions = band.rays.directions @ R_map_camera.T
+            distances.append(self.scene.cast(np.broadcast_to(eye, directions.shape), directions).distance)
+        distance = np.concatenate(distances)
         depth = np.where(np.isfinite(distance), distance * self._cosine, np.float32(np.nan))
         return depth.reshape(self.camera.height, self.camera.width).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Rows of an image that are exposed at one time, and the rays through their pixels."""
+
+    rows: slice
+    rays: PixelRays
+
+
+def _bands(camera: Camera, directions: F32, corners: F32) -> list[_Band]:
+    """Returns the bands of a camera's image: a single one of a global shutter."""
+    step = BAND_ROWS if camera.readout_s else camera.height
+    bands, lattices = list[_Band](), dict[int, PixelLattice]()
+    for start in range(0, camera.height, step):
+        rows = slice(start, min(start + step, camera.height))
+        height = rows.stop - rows.start
+        pixels = slice(rows.start * camera.width, rows.stop * camera.width)
+        if height not in lattices:
+            lattices[height] = PixelLattice(camera.width, height)
+        rays = PixelRays(
+            camera.width, height, directions[pixels], corners[pixels], 1 / camera.fx, lattices[height]
+        )
+        bands.append(_Band(rows, rays))
+    return bands
+
+
+def _of_bands(T_map_camera: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Returns the poses (B, 4, 4) of an image's bands; one pose is that of all."""
+    return np.broadcast_to(T_map_camera, (count, 4, 4))
 
 
 def _eye(T_map_camera: Pose) -> tuple[F32, F32]:

@@ -66,6 +66,7 @@ class Intrinsics:
             `k` and `d` describe the images as they are.
         binning: columns and rows that are combined into one pixel; 0 and 1 for none.
         roi: x, y, width, height of the part of the sensor that is sent; width or height 0 for all.
+        readout_s: readout time of a rolling shutter in seconds, see `Camera`; messages do not say it.
     """
 
     width: int
@@ -76,6 +77,7 @@ class Intrinsics:
     p: tuple[float, ...] = ()
     binning: tuple[int, int] = (0, 0)
     roi: tuple[int, int, int, int] = (0, 0, 0, 0)
+    readout_s: float = 0.0
 
     def camera(self, *, rectified: bool = False, size: tuple[int, int] | None = None) -> Camera:
         """Returns the camera of the images.
@@ -98,7 +100,7 @@ class Intrinsics:
             width, height = size
         k, model, d = self._lens(rectified)
         _check_matrix(k, width, height)
-        whole = Camera(width, height, k[0], k[4], k[2], k[5], model, d)
+        whole = Camera(width, height, k[0], k[4], k[2], k[5], model, d, self.readout_s)
         _check_lens(whole, "P" if k is not self.k else "K")
         camera = self._as_sent(whole, size)
         if size is not None and size != (camera.width, camera.height):
@@ -247,10 +249,14 @@ class CameraInfoSeries:
 
     Args:
         keep: of a running camera: number of messages that are kept at least; None for a recording.
+
+    Attributes:
+        readout_s: readout time of the camera, in place of that of the intrinsics; None: theirs.
     """
 
     def __init__(self, keep: int | None = None) -> None:
         self.frame_id = ""
+        self.readout_s: float | None = None
         self._keep = keep
         self._stamps_ns = array("q")
         self._which = array("q")
@@ -325,14 +331,17 @@ class CameraInfoSeries:
         """
         intrinsics = self.at(stamp_ns)
         try:
-            return intrinsics.camera(rectified=rectified, size=size)
+            return self._read_out(intrinsics.camera(rectified=rectified, size=size))
         except ValueError:
             for other in self._distinct[:_TRIED] if self._keep is None else ():
                 try:
-                    return other.camera(rectified=rectified, size=size)
+                    return self._read_out(other.camera(rectified=rectified, size=size))
                 except ValueError:
                     continue
             raise
+
+    def _read_out(self, camera: Camera) -> Camera:
+        return camera if self.readout_s is None else replace(camera, readout_s=self.readout_s)
 
 
 def camera_info_beside(

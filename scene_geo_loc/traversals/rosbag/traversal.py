@@ -32,6 +32,7 @@ from scene_geo_loc.core.errors import TraversalError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.geometry.rolling_shutter import ReadoutMotion
 from scene_geo_loc.traversals.camera_files import read_camera_file
 from scene_geo_loc.traversals.formats import OPTIONS, Content, Format, ImageFrame, SourceOptions
 from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
@@ -84,6 +85,7 @@ class _Slot:
     depth_ordinal: int | None
     T_map_camera: Pose | None
     T_odom_camera: Pose | None
+    readout_motion: ReadoutMotion | None
 
 
 class RosbagTraversal:
@@ -118,7 +120,9 @@ class RosbagTraversal:
         if (bits := options.get("bits")) is not None:
             self._image.decoder = ImageDecoder(bits)
         self._camera_topic, self._intrinsics = self._lens(options.get("camera_info"))
+        self._intrinsics.readout_s = options.get("readout_time")
         first_camera = self._check_lens()
+        self._readout_ns = round(first_camera.readout_s * 1e9)
         axes = _named_axes(options.get("image_frame"))
         self._camera_frame = self._image.frame_id
         if axes is None:
@@ -152,6 +156,7 @@ class RosbagTraversal:
         self._T_frame_camera = T_BODY_OPTICAL if axes is ImageFrame.BODY else np.eye(4)
         self._declined_poses = options.get("poses") == NO_POSES
         self._poses, self._odometry = choice.poses, choice.odometry
+        self._poses_are_odometry = choice.are_odometry
         self.map_frame = self._poses.map_frame if self._poses else "map"
         satellites = list(self._index.satellites.values())
         self._satellite = best_satellite(satellites)
@@ -316,7 +321,16 @@ class RosbagTraversal:
                     logger.warning("%s: a depth image on %s: %s", self.name, depth.topic, error)
                 self._skipped_frames.add(SkipReason.DEPTH_UNDECODABLE)
         name = f"{self._image.topic} at {slot.stamp_ns / 1e9:.3f} s"
-        return Frame(slot.stamp_ns, pixels, camera, slot.T_map_camera, depth_map, name, slot.T_odom_camera)
+        return Frame(
+            slot.stamp_ns,
+            pixels,
+            camera,
+            slot.T_map_camera,
+            depth_map,
+            name,
+            slot.T_odom_camera,
+            readout_motion=slot.readout_motion,
+        )
 
     def _video_decoder(self) -> VideoDecoder:
         """Returns a new decoder of the images' video. Raises TraversalError."""
@@ -369,6 +383,7 @@ class RosbagTraversal:
 
     def _slots(self) -> dict[int, _Slot]:
         poses, odometry = self._camera_poses(self._poses), self._camera_poses(self._odometry)
+        motions = self._readout_motions(poses, odometry)
         depths: list[int | None] = [None] * len(self)
         if self._depth and len(self._image.stamps_ns) > 1:
             depths = _nearest(
@@ -377,9 +392,40 @@ class RosbagTraversal:
                 np.median(np.abs(np.diff(np.asarray(self._image.stamps_ns, np.int64)))) / 2,
             )
         return {
-            int(ordinal): _Slot(int(ordinal), int(self._stamps[i]), depths[i], poses[i], odometry[i])
+            int(ordinal): _Slot(
+                int(ordinal), int(self._stamps[i]), depths[i], poses[i], odometry[i], motions[i]
+            )
             for i, ordinal in enumerate(self._ordinals)
         }
+
+    def _readout_motions(
+        self, poses: list[Pose | None], odometry: list[Pose | None]
+    ) -> list[ReadoutMotion | None]:
+        """Returns the motion during each image of a rolling shutter, None where it is not known."""
+        motions: list[ReadoutMotion | None] = [None] * len(self)
+        if not self._readout_ns:
+            return motions
+        later_ns = self._stamps + self._readout_ns
+        sources = ((self._odometry, odometry, True), (self._poses, poses, self._poses_are_odometry))
+        for source, first, by_odometry in sources:
+            if source is None:
+                continue
+            last, known = source.of(self._camera_frame, later_ns)
+            last = last @ self._T_frame_camera
+            for i, T in enumerate(first):
+                if motions[i] is None and T is not None and known[i]:
+                    motions[i] = ReadoutMotion.of(T, last[i], by_odometry=by_odometry)
+        lacking = sum(motion is None or not motion.by_odometry for motion in motions)
+        if lacking:
+            logger.warning(
+                "%s: %d of %d images of a rolling shutter have no odometry at their last row, %.1f ms after "
+                "the first: they are localized as if all rows had one pose",
+                self.name,
+                lacking,
+                len(self),
+                self._readout_ns / 1e6,
+            )
+        return motions
 
     def _camera_poses(self, source: BagPoses | None) -> list[Pose | None]:
         """Returns the camera's pose at each frame, None where the source has none."""

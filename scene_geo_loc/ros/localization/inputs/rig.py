@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Any
 from scene_geo_loc.geometry.transform_tree import TransformUnavailable
 from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.ros.common.camera_input import CameraInput
-from scene_geo_loc.ros.common.counters import BadMessage, BadReason
+from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Counters
 from scene_geo_loc.ros.common.messages import stamp_to_ns
 
 if TYPE_CHECKING:
+    from scene_geo_loc.geometry.rolling_shutter import ReadoutMotion
     from scene_geo_loc.ros.common.managed_node import ManagedNode
     from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
     from scene_geo_loc.ros.localization.inputs.robot_transforms import RobotTransforms
@@ -96,7 +97,16 @@ class RigCameras:
                 T_first_camera = self._transforms.camera_T_other(
                     camera_frame, stamp_ns, frame, _stamp(message)
                 )
-                images.append(CameraImage(image, camera, T_first_camera))
+                motion = partial(
+                    known_motion,
+                    self._counters,
+                    self._transforms,
+                    frame,
+                    _stamp(message),
+                    camera.readout_s,
+                    is_first=False,
+                )
+                images.append(CameraImage(image, camera, T_first_camera, readout_motion=motion))
             except BadMessage as bad:
                 self._counters.add_bad(bad)
             except TransformUnavailable:
@@ -113,6 +123,24 @@ class RigCameras:
         """Unsubscribes."""
         for camera_input in self._inputs:
             camera_input.close()
+
+
+def known_motion(
+    counters: Counters,
+    transforms: RobotTransforms,
+    frame: str,
+    stamp_ns: int,
+    readout_s: float,
+    *,
+    is_first: bool = True,
+) -> ReadoutMotion | None:
+    """Returns the motion of a camera during an image of a rolling shutter; counts those without one."""
+    if not readout_s:
+        return None
+    motion = transforms.readout_motion(frame, stamp_ns, readout_s, is_first=is_first)
+    if motion is None:
+        counters.add(BadReason.NO_READOUT_MOTION)
+    return motion
 
 
 def _settings_of(settings: LocalizationNodeSettings, image_topic: str) -> LocalizationNodeSettings:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scene_geo_loc.geometry.pose import Pose, from_quaternion, inverse
+from scene_geo_loc.geometry.rolling_shutter import ReadoutMotion
 from scene_geo_loc.geometry.transform_tree import TransformTree, TransformUnavailable
 
 if TYPE_CHECKING:
@@ -66,6 +67,27 @@ class RobotTransforms:
             return T_odom_base @ self.base_T_camera(camera_frame, stamp_ns, waits=waits)
         except TransformUnavailable:
             return None
+
+    def readout_motion(
+        self, camera_frame: str, stamp_ns: int, readout_s: float, *, is_first: bool = True
+    ) -> ReadoutMotion | None:
+        """Returns the motion of a camera while its rows are read out, or None where TF lacks odometry.
+
+        Waits for the transforms at the last row.
+
+        Args:
+            is_first: False for the other cameras of a rig, whose mounting is always that on TF.
+        """
+        try:
+            if is_first:
+                base_T_camera = self.base_T_camera(camera_frame, stamp_ns)
+            else:
+                base_T_camera = self._wait(self._settings().base_frame, camera_frame, stamp_ns)
+            last_ns = stamp_ns + round(readout_s * 1e9)
+            first, last = (self.odom_T_base(at_ns) @ base_T_camera for at_ns in (stamp_ns, last_ns))
+        except TransformUnavailable:
+            return None
+        return ReadoutMotion.of(first, last)
 
     def camera_T_other(self, camera_frame: str, stamp_ns: int, other_frame: str, other_stamp_ns: int) -> Pose:
         """Returns the pose of another camera at its own time, in the first camera at the first one's time.

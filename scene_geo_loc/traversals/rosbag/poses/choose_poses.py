@@ -74,12 +74,14 @@ class PoseChoice:
         odometry: poses by odometry alone, for dead reckoning; None where there is none other than `poses`.
         sources: description of both.
         warning: sentence for the user, or empty.
+        are_odometry: whether `poses` are themselves of odometry.
     """
 
     poses: BagPoses | None
     odometry: BagPoses | None
     sources: tuple[SensorSource, SensorSource]
     warning: str = ""
+    are_odometry: bool = False
 
 
 def choose_poses(
@@ -145,6 +147,7 @@ def choose_poses(
             _described(Role.ODOMETRY, odometry, reason_of_choice(odometry) if odometry else "", ()),
         ),
         warning,
+        chosen is not None and chosen.rank.drifts,
     )
 
 

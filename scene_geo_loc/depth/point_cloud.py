@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -59,13 +59,9 @@ class PointCloud:
                 np.minimum(self.low, block.min(axis=0)),
                 np.maximum(self.high, block.max(axis=0)),
             )
-            numbers = np.floor(block[:, :2] / TILE_M).astype(np.int64)
-            tiles, tile_of = np.unique(numbers, axis=0, return_inverse=True)
-            for i, tile in enumerate(tiles):
-                key = (int(tile[0]), int(tile[1]))
-                offsets = (block[tile_of.ravel() == i] - _origin(key)).astype(np.float32)
+            for key, points in _by_tile(block):
                 own = parts.setdefault(key, [])
-                own.append(_thinned(offsets))
+                own.append(_thinned((points - _origin(key)).astype(np.float32)))
                 if len(own) == _MOST_PARTS:  # so that a cloud of any size takes the memory of its surfaces
                     own[:] = [_thinned(np.concatenate(own))]
         if not parts:
@@ -107,6 +103,16 @@ class PointCloud:
                 f"{self.name} spans {_box(self.low, self.high)} and the drive {_box(first, last)}: they are "
                 "in different frames; bring the cloud, or the drive's poses, into the other's frame."
             )
+
+
+def _by_tile(points: NDArray[np.float64]) -> Iterator[tuple[tuple[int, int], NDArray[np.float64]]]:
+    """Yields the tiles of points (M, 3) with those in each."""
+    numbers = np.floor(points[:, :2] / TILE_M).astype(np.int64)
+    order = np.lexsort(numbers.T)
+    numbers, points = numbers[order], points[order]
+    starts = np.flatnonzero(np.r_[True, (np.diff(numbers, axis=0) != 0).any(axis=1)])
+    for start, part in zip(starts, np.split(points, starts[1:]), strict=True):
+        yield (int(numbers[start, 0]), int(numbers[start, 1])), part
 
 
 def _origin(tile: tuple[int, int]) -> NDArray[np.float64]:

@@ -42,6 +42,7 @@ from scene_geo_loc.depth.window import WINDOWS
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.mapping.cloud_agreement import MIN_SHARE, CloudAgreement, measure_agreement
 from scene_geo_loc.mapping.editing.compatibility import check_like
 from scene_geo_loc.mapping.finishing import MeasureMap, complete_map, keep_measurements
 from scene_geo_loc.mapping.keyframe_depth import as_at_once, choose_depth, measured_depth
@@ -74,6 +75,8 @@ from scene_geo_loc.traversals.sources import Role, SensorSource, sources_of
 from scene_geo_loc.visual_words.image_descriptor import VisualWords
 from scene_geo_loc.visual_words.vocabulary import Vocabulary
 
+AGREEMENT_CHECKED = 20
+"""Number of keyframes after which the depth of a cloud is first compared with the parallax of the images."""
 FRAME_CHECKED = 10
 """Number of keyframes by which it is noticed that a cloud of points is in another frame."""
 SCANS_AHEAD = 8
@@ -120,6 +123,7 @@ class MapBuilder:
         out: folder of the map.
         settings: settings of the build.
         progress: progress of the build.
+        cloud_agreement: of the cloud with the images; None before it is measured, and without a cloud.
     """
 
     def __init__(
@@ -182,6 +186,7 @@ class MapBuilder:
         self.progress = BuildProgress()
         self._device = device
         self._like, self._cloud = like, cloud
+        self.cloud_agreement: CloudAgreement | None = None
         if cloud is not None:
             others = [source for source in self.sources if source.role != Role.LIDAR.value]
             self.sources = [*others, cloud.source]
@@ -419,8 +424,22 @@ class MapBuilder:
         with self._writing():
             self._partial.append(*keyframe)
         self.progress.keyframes += 1
+        if self._cloud is not None and self.progress.keyframes == AGREEMENT_CHECKED:
+            self._check_cloud()
         self.progress.waiting -= 1
         self.progress.without_depth += not np.isfinite(keyframe.depth).any()
+
+    def _check_cloud(self) -> None:
+        """Compares the cloud with the images. Raises MapError where it is in another frame than the poses."""
+        if self._cloud is None or not isinstance(self._matcher.storage, KeypointStorage):
+            return
+        with self._computing:
+            self.cloud_agreement = measure_agreement(self._partial, self._matcher)
+        if self.cloud_agreement.is_refuted:
+            raise MapError(
+                f"{self._cloud.name} is in another frame than the drive's poses: {self.cloud_agreement} < "
+                f"{MIN_SHARE:.0%}. Bring the cloud, or the poses, into the other's frame."
+            )
 
     @property
     def _refines_depth(self) -> bool:
@@ -508,6 +527,7 @@ class MapBuilder:
         try:
             with self._writing():
                 extractor = self._extractor or self._start(records[0].camera)
+                self._check_cloud()
                 without_depth = complete_map(
                     self._partial,
                     extractor,

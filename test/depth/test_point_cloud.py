@@ -204,7 +204,12 @@ def test_a_map_gets_its_depth_from_a_cloud_and_notices_another_frame(room: Room,
         try:
             for frame in room.drive():
                 builder.add_frame(replace(frame, depth=None))
-            return builder.finish()
+            out = builder.finish()
+            assert builder.cloud_agreement is not None
+            assert builder.cloud_agreement.features > 100
+            assert builder.cloud_agreement.share > 0.8
+            assert builder.cloud_agreement.off < 0.1
+            return out
         finally:
             builder.abandon()
 
@@ -213,5 +218,8 @@ def test_a_map_gets_its_depth_from_a_cloud_and_notices_another_frame(room: Room,
     assert np.isfinite(opened.depth).any(axis=1).all()
     assert [source.name for source in opened.info.sources] == ["walls.pcd"]
     elsewhere = PointCloud("other.pcd", [surface(room) + np.array([5000.0, 0.0, 0.0])])
+    moved = surface(room) - (3.0, 0.0, 0.0)  # the drive is in it all the same
+    with pytest.raises(MapError, match=r"moved.pcd is in another frame .* < 50%"):
+        build("moved", PointCloud("moved.pcd", [moved]))
     with pytest.raises(MapError, match="different frames"):
         build("refused", elsewhere)

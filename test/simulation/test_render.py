@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from town import CAMERA, LENGTH_M, SIGHT_M, START_M
@@ -172,3 +174,20 @@ def test_triangles_of_one_polygon_are_one_surface_and_neighbouring_boxes_are_not
     surfaces = Surfaces(mesh.mesh()).of_triangle
     assert surfaces[0] == surfaces[1]
     assert len(np.unique(surfaces)) == 1 + 2 * 6
+
+
+def test_the_rows_of_a_rolling_shutter_are_seen_from_their_own_poses() -> None:
+    rolling = CameraView(wall(12.0), replace(CAMERA, readout_s=0.03))
+    times = rolling.row_times_s
+    assert len(times) == 15
+    assert np.all(np.diff(times) > 0)
+    assert 0 < times[0] < times[-1] < 0.03
+    # The camera drives at the wall: each band sees it from where the camera is then.
+    poses = np.stack([FORWARD] * len(times))
+    poses[:, 0, 3] += 20.0 * times
+    depth = rolling.depth(poses)
+    expected = CameraView(wall(12.0), CAMERA).depth(FORWARD) - 20.0 * np.repeat(times, 8)[:, None]
+    assert np.nanmax(np.abs(depth - expected)) < 1e-3
+    # At rest it sees what a global shutter does.
+    still, instant = rolling.take(FORWARD, 0), CameraView(wall(12.0), CAMERA).take(FORWARD, 0)
+    assert np.abs(still.astype(int) - instant).mean() < 1

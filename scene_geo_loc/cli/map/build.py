@@ -151,6 +151,8 @@ def _build_of_drive(
         builder.finish(on_progress)
     done = builder.progress
     typer.echo(f"{out}: {done.keyframes} keyframes from {done.frames} frames.")
+    if cloud is not None and builder.cloud_agreement is not None:
+        typer.echo(f"{cloud.name}: {builder.cloud_agreement}.")
     if builder.georeference is not None:
         typer.echo(f"Datum: {builder.georeference}.")
     vocabulary = read_info(out).vocabulary

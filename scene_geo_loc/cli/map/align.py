@@ -21,21 +21,29 @@ from typing import Annotated
 
 import typer
 
-from scene_geo_loc.cli.options.common import JsonFile, MapFolder
+from scene_geo_loc.cli.options.common import JsonFile
+from scene_geo_loc.cli.options.settings import takes_settings
+from scene_geo_loc.cli.options.source import Source, takes_source
+from scene_geo_loc.mapping.settings import BuilderSettings
 
 
+@takes_source
+@takes_settings()
 def align(
-    map_folder: MapFolder,
+    source: Source,
     target: Annotated[
         Path,
         typer.Argument(
             metavar="TARGET",
-            help="Map to bring MAP into the frame of, or the YAML file of an occupancy grid, as nav2's "
+            help="Map to bring SOURCE into the frame of, or the YAML file of an occupancy grid, as nav2's "
             "map_server's.",
         ),
     ],
     *,
-    out: Annotated[Path | None, typer.Option(help="Write MAP in the frame of TARGET to this folder.")] = None,
+    settings: BuilderSettings,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a map of SOURCE in the frame of TARGET to it.")
+    ] = None,
     height: Annotated[
         tuple[float, float] | None,
         typer.Option(
@@ -44,11 +52,12 @@ def align(
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Find where a map lies in another map, or in an occupancy grid of the same place.
+    """Find where a map or a drive lies in another map, or in an occupancy grid of the same place.
 
-    In another map, keyframes of MAP are localized by the features that are stored of them, so MAP must be
-    built with `map build --like TARGET`; a pose graph of the localized poses and of the steps from one
-    keyframe to the next corrects the drift of MAP.
+    SOURCE is a map, built with `map build --like TARGET`, or a drive (a bag or a dataset), which is built so
+    first: its poses may be of odometry or GPS (--poses), in any frame. Keyframes are localized in TARGET by
+    the features that are stored of them; a pose graph of the localized poses and of the steps from one
+    keyframe to the next corrects the drift.
 
     Nothing is written, and the exit code is 1, where too little agrees: the map shows another place, does not
     fit the grid, or fits it in two places.
@@ -56,12 +65,51 @@ def align(
     Examples:
         scene-geo-loc map align office_map office.yaml --out office_map_in_grid
 
-        scene-geo-loc map align second_robot_map first_robot_map --out second_in_first
+        scene-geo-loc map align second_robot.bag first_robot_map --poses /odom --out second_in_first
     """
-    if target.is_dir():
-        _align_to_map(map_folder, target, out, json_file)
+    if not target.is_dir():
+        _align_to_grid(source.path, target, out, height, json_file)
+    elif (source.path / "map.json").is_file():
+        _align_to_map(source.path, target, out, json_file)
     else:
-        _align_to_grid(map_folder, target, out, height, json_file)
+        _align_drive(source, settings, target, out, json_file)
+
+
+def _align_drive(
+    source: Source, settings: BuilderSettings, target: Path, out: Path | None, json_file: Path | None
+) -> None:
+    """Builds a map of a drive, like the target, and aligns it."""
+    import shutil
+
+    from scene_geo_loc.cli.options.progress import progress
+    from scene_geo_loc.core.errors import MapError
+    from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
+    from scene_geo_loc.mapping.builder import MapBuilder
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.traversals.sources import sources_of
+
+    if out is None:
+        raise MapError(f"{source.path} is a drive, of which a map is built: name its folder by --out.")
+    if out.exists():
+        raise MapError(f"{out} exists already: name another folder.")
+    own = out.with_name(f"{out.name}.drive")
+    if not own.exists():  # else an earlier alignment was interrupted
+        traversal = source.open_cameras()
+        builder = MapBuilder(
+            own,
+            settings,
+            map_frame=traversal.map_frame,
+            source=traversal.name,
+            sources=sources_of(traversal),
+            like=ReferenceMap.open(target),
+            measure=measure_map,
+        )
+        with progress("building", "frames") as on_progress:
+            builder.add_traversal(traversal, on_progress)
+        with progress("finishing", "steps") as on_progress:
+            builder.finish(on_progress)
+    _align_to_map(own, target, out, json_file)
+    shutil.rmtree(own)
 
 
 def _align_to_map(map_folder: Path, target: Path, out: Path | None, json_file: Path | None) -> None:

@@ -17,7 +17,9 @@
 The poses of a drive (odometry, another SLAM, a GPS of its own) are right from one to the next and drift over
 the way.  Some of its images were localized in a map; a few of these poses may be wrong.  The graph holds the
 steps between consecutive poses, with a standard deviation that grows with their length, and the localized
-poses with their covariances, which a robust loss (Geman and McClure) tells the wrong ones from.
+poses with their covariances, which a robust loss (Geman and McClure) tells the wrong ones from.  Where the
+steps differ by more from those between localized poses, as those of a GPS do, which does not drift but jumps,
+their standard deviation is raised to that.
 """
 
 from __future__ import annotations
@@ -50,6 +52,12 @@ AGREEING_M, AGREEING_SHARE, AGREEING_DEG = 1.0, 0.1, 10.0
 between the two, and within so many degrees."""
 OUTLIER_SIGMAS = 4.0
 """A localized pose is taken for wrong where it is this many standard deviations off the adjusted one."""
+STEP_PAIRS = 10
+"""Fewest pairs of localized poses near each other that the standard deviation of the steps is measured by."""
+_NEAR_STEPS = 3
+"""Most steps between the two of a pair."""
+_MEDIAN_OF_LENGTH = 1.538
+"""Median length of a vector of three independent normal numbers of unit variance."""
 _ITERATIONS = 30
 _CONVERGED = 1e-6
 _STD_NODES = 50
@@ -67,6 +75,8 @@ class AlignedPoses:
         residual_m, residual_deg: medians of the others' differences from the adjusted poses.
         drift_m: largest distance between an adjusted pose and the drive moved as a rigid whole.
         std_m: largest standard deviation of a position.
+        step_factors: multiples of the usual standard deviations of a step, of position and of rotation, that
+            those of the drive have; 1 where they are no larger.
     """
 
     T_map_camera: NDArray[np.float64]
@@ -76,13 +86,20 @@ class AlignedPoses:
     residual_deg: float
     drift_m: float
     std_m: float
+    step_factors: tuple[float, float] = (1.0, 1.0)
 
     def __str__(self) -> str:
         used = int((~self.is_outlier).sum())
+        steps = ""
+        if max(self.step_factors) > 2:
+            steps = (
+                "; the steps of the drive are {:.0f} (position) and {:.0f} (rotation) times as uncertain as "
+                "those of odometry".format(*self.step_factors)
+            )
         return (
             f"{used} of {len(self.measured)} localized poses agree, {self.residual_m:.3f} m and "
             f"{self.residual_deg:.2f}° off (median); drift of up to {self.drift_m:.2f} m corrected; standard "
-            f"deviation of a position at most {self.std_m:.3f} m"
+            f"deviation of a position at most {self.std_m:.3f} m{steps}"
         )
 
 
@@ -98,10 +115,12 @@ def align_poses(
     Raises MapError where too few localized poses agree with each other.
     """
     numbers = np.array(sorted(measured), np.intp)
-    rigid = _rigid_alignment(T_drive_camera, measured, numbers)
+    rigid, agreeing = _rigid_alignment(T_drive_camera, measured, numbers)
     poses = rigid.copy()
     roots = {i: _root_of(measured[i][1]) for i in numbers}
     steps = _Steps(T_drive_camera)
+    factors = steps.measured_factors(measured, numbers[agreeing])
+    steps.weights /= np.repeat(factors, 3)
     for _ in range(_ITERATIONS):
         normal, gradient = _normal_equations(poses, measured, roots, steps)
         update = splu(normal).solve(-gradient).reshape(-1, 6)
@@ -124,6 +143,7 @@ def align_poses(
         residual_deg=float(np.degrees(np.median(np.linalg.norm(good[:, 3:], axis=1)))),
         drift_m=float(np.linalg.norm(poses[:, :3, 3] - rigid[:, :3, 3], axis=1).max()),
         std_m=_largest_std(_normal_equations(poses, measured, roots, steps)[0]),
+        step_factors=factors,
     )
 
 
@@ -138,24 +158,28 @@ def _rigid_alignment(
     T_drive_camera: NDArray[np.float64],
     measured: Mapping[int, tuple[Pose, NDArray[np.float64]]],
     numbers: NDArray[np.intp],
-) -> NDArray[np.float64]:
-    """Returns the drive moved to where most of its localized poses agree. Raises MapError where few do."""
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Returns the drive moved to where most of its localized poses agree, and which of `numbers` do.
+
+    Raises MapError where few do.
+    """
+    if not len(numbers):
+        raise MapError(_too_few(0, 0))
     lengths = np.linalg.norm(np.diff(T_drive_camera[:, :3, 3], axis=0), axis=1)
-    way = np.concatenate([[0.0], np.cumsum(lengths)])
-    best, agreeing = None, 0
-    for i in numbers:
-        T_map_drive = measured[i][0] @ inverse(T_drive_camera[i])
-        count = 0
-        for j in numbers:
-            apart = difference(T_map_drive @ T_drive_camera[j], measured[j][0])
-            limit_m = AGREEING_M + AGREEING_SHARE * abs(way[j] - way[i])
-            angle_deg = np.degrees(np.linalg.norm(apart[3:]))
-            count += bool(np.linalg.norm(apart[:3]) <= limit_m and angle_deg <= AGREEING_DEG)
-        if count > agreeing:
-            best, agreeing = T_map_drive, count
-    if best is None or agreeing < max(MIN_MEASURED, MIN_AGREEING * len(numbers)):
-        raise MapError(_too_few(agreeing, len(numbers)))
-    return np.asarray(best @ T_drive_camera)
+    way = np.concatenate([[0.0], np.cumsum(lengths)])[numbers]
+    of_drive, found = T_drive_camera[numbers], np.stack([measured[i][0] for i in numbers])
+    T_map_drive = found @ inverse(of_drive)
+    best, agreeing = np.eye(4), np.zeros(len(numbers), bool)
+    for T, at in zip(T_map_drive, way, strict=True):
+        apart = difference(T @ of_drive, found)
+        position_m, angle = (np.linalg.norm(apart[:, part], axis=1) for part in (slice(3), slice(3, 6)))
+        limit_m = AGREEING_M + AGREEING_SHARE * np.abs(way - at)
+        agrees = (position_m <= limit_m) & (np.degrees(angle) <= AGREEING_DEG)
+        if agrees.sum() > agreeing.sum():
+            best, agreeing = T, agrees
+    if agreeing.sum() < max(MIN_MEASURED, MIN_AGREEING * len(numbers)):
+        raise MapError(_too_few(int(agreeing.sum()), len(numbers)))
+    return np.asarray(best @ T_drive_camera), agreeing
 
 
 class _Steps:
@@ -167,6 +191,35 @@ class _Steps:
         position = STEP_STD_M + STEP_STD_SHARE * length
         rotation = np.radians(STEP_STD_DEG + STEP_STD_DEG_PER_M * length)
         self.weights = 1.0 / np.repeat(np.stack([position, rotation], axis=1), 3, axis=1)
+
+    def measured_factors(
+        self, measured: Mapping[int, tuple[Pose, NDArray[np.float64]]], numbers: NDArray[np.intp]
+    ) -> tuple[float, float]:
+        """Returns by how much steps differ from those of localized poses, as multiples of their deviations.
+
+        One number for positions and one for rotations, at least 1, and 1 where there are few pairs to tell.
+
+        Args:
+            numbers: localized poses that agree with one frame, ascending.
+        """
+        pairs = [(int(i), int(j)) for i, j in pairwise(numbers) if j - i <= _NEAR_STEPS]
+        if len(pairs) < STEP_PAIRS:
+            return 1.0, 1.0
+        apart, usual, of_fixes = [], [], []
+        for i, j in pairs:
+            by_drive = np.eye(4)
+            for motion in self.motions[i:j]:
+                by_drive = by_drive @ motion
+            by_fixes = inverse(measured[i][0]) @ measured[j][0]
+            turn = vector_of_matrix(by_drive[:3, :3].T @ by_fixes[:3, :3])
+            apart.append([np.linalg.norm(by_fixes[:3, 3] - by_drive[:3, 3]), np.linalg.norm(turn)])
+            usual.append((self.weights[i:j, [0, 3]] ** -2).sum(axis=0))
+            variances = np.diag(measured[i][1]) + np.diag(measured[j][1])
+            of_fixes.append([variances[:3].mean(), variances[3:].mean()])
+        seen = (np.median(apart, axis=0) / _MEDIAN_OF_LENGTH) ** 2
+        of_steps = np.maximum(seen - np.median(of_fixes, axis=0), 0.0) / np.median(usual, axis=0)
+        position, rotation = np.sqrt(np.maximum(of_steps, 1.0))
+        return float(position), float(rotation)
 
 
 def _root_of(covariance: NDArray[np.float64]) -> NDArray[np.float64]:

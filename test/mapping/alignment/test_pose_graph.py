@@ -110,3 +110,18 @@ def test_a_drive_of_another_place_is_refused() -> None:
         align_poses(drive, scattered)
     with pytest.raises(MapError, match="0 of 0"):
         align_poses(drive, {})
+
+
+def test_a_drive_whose_poses_jump_is_held_by_its_localized_poses() -> None:
+    truth, rng = loop(), np.random.default_rng(3)
+    drive = drifted(truth, T_DRIVE_MAP, 0.0)
+    drive[:, :3, 3] += rng.normal(0, (0.5, 0.5, 0.1), (len(drive), 3))  # of a GPS without correction
+    aligned = align_poses(drive, measurements(truth, list(range(0, 120, 2)), rng))
+    errors = [float(position_error_m(a, b)) for a, b in zip(aligned.T_map_camera, truth, strict=True)]
+    assert aligned.step_factors[0] > 5
+    assert aligned.step_factors[1] < 2
+    assert not aligned.is_outlier.any()
+    # Between two localized poses the steps add some of their noise.
+    assert np.median(errors[::2]) < 0.06
+    assert np.median(errors) < 0.3
+    assert "times as uncertain" in str(aligned)

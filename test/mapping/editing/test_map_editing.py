@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from room import Room
+from room import Room, write_rgbd
 from typer.testing import CliRunner
 
 from scene_geo_loc.cli.main import app
@@ -249,3 +249,25 @@ def test_the_commands_prune_and_compare(merged: ReferenceMap, tmp_path: Path) ->
     other = runner.invoke(app, ["map", "diff", str(merged.path), str(tmp_path / "small")])
     assert other.exit_code == 1
     assert "0 added" in other.output
+
+
+def test_a_drive_in_a_frame_of_its_own_is_built_and_aligned_at_once(
+    room: Room, room_map: Path, tmp_path: Path
+) -> None:
+    drive = write_rgbd(tmp_path / "drive", room, offset_y=0.3)
+    T_own_map = make_pose(matrix_of_vector(np.array([0.0, 0.0, 1.0])), (30.0, -20.0, 2.0))
+    poses = np.loadtxt(drive / "poses.txt").reshape(-1, 4, 4)
+    np.savetxt(drive / "poses.txt", (T_own_map @ poses).reshape(-1, 16))
+    out, json_file = tmp_path / "aligned", tmp_path / "align.json"
+    arguments = ["map", "align", str(drive), str(room_map), "--json", str(json_file)]
+    arguments += ["--keyframe-distance", "0.4"]
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code != 0
+    assert "--out" in str(refused.exception or refused.output)
+    done = CliRunner().invoke(app, [*arguments, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    aligned = ReferenceMap.open(out)
+    nearest = [min(float(position_error_m(T, true)) for true in poses) for T in aligned.T_map_camera]
+    assert len(aligned) >= 5
+    assert max(nearest) < 0.05
+    assert not out.with_name("aligned.drive").exists()

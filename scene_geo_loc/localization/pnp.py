@@ -64,6 +64,8 @@ class CameraMatches:
         points_map: (M, 3) metres; at a depth of 1 m where the depth is unknown.
         points_sigma: (M, 3) metres, see `Matches`; None where depth is exact.
         keyframe: (M,) keyframe of each match; None where there is one keyframe only.
+        shrinking: (M,) pixels of the image by which a shift of one ideal pixel moves a match, see
+            `shrinking_of`; None where the lens hardly changes them.
     """
 
     T_base_camera: Pose
@@ -72,6 +74,7 @@ class CameraMatches:
     points_map: NDArray[np.float64]
     points_sigma: NDArray[np.float64] | None = None
     keyframe: NDArray[np.int64] | None = None
+    shrinking: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -95,6 +98,8 @@ class CameraMatches:
         T_map_camera = T_map_base @ self.T_base_camera
         points = self.points_at(T_map_camera)
         errors = reprojection_errors(T_map_camera, self.pixels, points, self.camera)
+        if self.shrinking is not None:
+            errors = errors * self.shrinking
         return errors if self.has_depth.all() else errors * np.where(self.has_depth, 1.0, RAY_ERROR)
 
     def points_at(self, T_map_camera: Pose, camera: Camera | None = None) -> NDArray[np.float64]:
@@ -115,7 +120,7 @@ class CameraMatches:
 
     def where(self, chosen: NDArray[np.bool_] | slice) -> CameraMatches:
         """Returns the matches that a mask (M,) or a slice chooses."""
-        arrays = ("pixels", "points_map", "points_sigma", "keyframe")
+        arrays = ("pixels", "points_map", "points_sigma", "keyframe", "shrinking")
         known = {name: array for name in arrays if (array := getattr(self, name)) is not None}
         return replace(self, **{name: array[chosen] for name, array in known.items()})
 
@@ -124,6 +129,8 @@ class CameraMatches:
         T_map_camera = T_map_base @ self.T_base_camera
         points = self.points_at(T_map_camera)
         residuals, J = linearised(T_map_camera, self.pixels, points, self.camera, self.points_sigma, scale)
+        if self.shrinking is not None:
+            residuals, J = residuals * self.shrinking, J * self.shrinking
         if (T_map_base[:3, 3] == T_map_camera[:3, 3]).all():
             return residuals, J
         by_base = np.eye(6)
@@ -225,6 +232,21 @@ def spread(pixels: NDArray) -> float:
 def ideal_pixels(camera: Camera, pixels: NDArray) -> NDArray[np.float64]:
     """Returns pixels (N, 2) as the pinhole with the camera's K has them: lens distortion undone."""
     return camera.rays(pixels)[:, :2] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
+
+
+def shrinking_of(camera: Camera, pixels: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Returns the shifts (M,) in pixels of a fisheye's image per ideal pixel, at ideal pixels (M, 2).
+
+    A pinhole with the fisheye's K stretches the border of its image: at an angle a to the optical axis by
+    1 / cos(a)^2 along the radius and by tan(a) / a across it, the geometric mean of which is undone here.
+    None for other models, which hardly stretch their images.
+    """
+    if camera.model != "equidistant":
+        return None
+    tangent = np.hypot(*((pixels - (camera.cx, camera.cy)) / (camera.fx, camera.fy)).T)
+    angle = np.arctan(tangent)
+    across = np.where(tangent > 1e-6, angle / np.maximum(tangent, 1e-6), 1.0)
+    return np.asarray(np.cos(angle) * np.sqrt(across))
 
 
 def reprojection_errors(

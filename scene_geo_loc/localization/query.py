@@ -29,7 +29,7 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.estimate import Candidate, Matches
-from scene_geo_loc.localization.pnp import CameraMatches, ideal_pixels
+from scene_geo_loc.localization.pnp import CameraMatches, ideal_pixels, shrinking_of
 from scene_geo_loc.localization.retrieval.image_sequence import KeyframeVotes
 from scene_geo_loc.localization.rolling_shutter import MotionOf, RollingRows
 from scene_geo_loc.localization.verification.lens_fit import LensFit
@@ -168,6 +168,7 @@ class QueryMatches:
             matches.points_map,
             matches.points_sigma,
             matches.keyframe,
+            shrinking_of(self.camera, pixels),
         )
 
     def set_rows_at(self, T_map_base: Pose) -> None:

@@ -113,8 +113,11 @@ def _align_drive(
 
 
 def _align_to_map(map_folder: Path, target: Path, out: Path | None, json_file: Path | None) -> None:
+    import numpy as np
+
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.core.atomic import write_json
+    from scene_geo_loc.core.errors import MapError
     from scene_geo_loc.localization.keyframe_queries.other_map import localize_other_map
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.mapping.alignment.moved_map import write_map_with_poses
@@ -122,6 +125,12 @@ def _align_to_map(map_folder: Path, target: Path, out: Path | None, json_file: P
     from scene_geo_loc.mapping.reference_map import ReferenceMap
 
     reference_map, into = ReferenceMap.open(map_folder), ReferenceMap.open(target)
+    without = sum(not np.isfinite(depth).any() for depth in reference_map.depth)
+    if without > len(reference_map) / 2 and not reference_map.info.has_rays:
+        raise MapError(
+            f"{without} of {len(reference_map)} keyframes of {map_folder} have no depth, and no features to "
+            "localize them by: build it with --depth auto, which estimates depth from the images."
+        )
     with progress(f"localizing {map_folder} in {target}", "keyframes") as on_progress:
         found = localize_other_map(
             Localizer(into, device="cpu"), reference_map, range(len(reference_map)), on_progress

@@ -264,6 +264,12 @@ def test_a_drive_in_a_frame_of_its_own_is_built_and_aligned_at_once(
     refused = CliRunner().invoke(app, arguments)
     assert refused.exit_code != 0
     assert "--out" in str(refused.exception or refused.output)
+    images = str(write_rgbd(tmp_path / "images", room, offset_y=0.3, count=2, with_depth=False))
+    refused = CliRunner().invoke(
+        app, ["map", "align", images, str(room_map), "--out", str(tmp_path / "none")]
+    )
+    assert "have no depth" in str(refused.exception)
+    assert "--depth auto" in str(refused.exception)
     done = CliRunner().invoke(app, [*arguments, "--out", str(out)])
     assert done.exit_code == 0, done.output
     aligned = ReferenceMap.open(out)

@@ -230,7 +230,8 @@ def _extend_by_localizing(
     growth.interrupt()
     typer.echo(f"{localized} of {len(traversal)} images are localized.")
     for reason, count in growth.counts.dropped.items():
-        typer.echo(f"{count} images are dropped: {reason.value}.")
+        if count:
+            typer.echo(f"{count} images are dropped: {reason.value}.")
     if not images:
         typer.echo("Nothing is added.")
         return

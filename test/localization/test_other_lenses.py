@@ -71,7 +71,7 @@ def test_an_error_counts_in_pixels_of_the_fisheye_and_not_of_the_pinhole_that_it
         # The geometric mean of the shifts along the radius and across it lies between them.
         assert np.median(shifts / shrinking) == pytest.approx(1.0, abs=0.1)
     assert shrinking_of(RATIONAL, ideal) is None
-    with_it, without = [], []
+    with_it, without = list[float](), list[float]()
     for _ in range(20):
         pixels = ideal_pixels(camera, true + rng.normal(0, 1.0, true.shape))
         matches = CameraMatches(np.eye(4), camera, pixels, points, shrinking=shrinking_of(camera, pixels))

@@ -29,9 +29,10 @@ from hypothesis import strategies as st
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import make_pose
+from scene_geo_loc.geometry.transform_tree import TransformTree
 from scene_geo_loc.localization.verification.focal_scale import LensEstimate
 from scene_geo_loc.ros.common.camera_input import StampOrder
-from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Event
+from scene_geo_loc.ros.common.counters import BadMessage, BadReason, Counters, Event
 from scene_geo_loc.ros.common.diagnostics import Level, Report
 from scene_geo_loc.ros.common.managed_node import LibraryLog
 from scene_geo_loc.ros.common.messages import (
@@ -43,6 +44,9 @@ from scene_geo_loc.ros.common.messages import (
     stamp_to_ns,
 )
 from scene_geo_loc.ros.common.pose_synchronizer import NotYet, PoseSynchronizer
+from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
+from scene_geo_loc.ros.localization.inputs.rig import known_motion
+from scene_geo_loc.ros.localization.inputs.robot_transforms import RobotTransforms
 from scene_geo_loc.ros.localization.outputs.report import LocalizationFacts
 from scene_geo_loc.ros.localization.outputs.state import State
 from scene_geo_loc.ros.localization.worker import NewestWorker
@@ -314,3 +318,20 @@ def test_a_node_logs_what_the_library_logs() -> None:
         ("info", "images are read at 448x352"),
         ("warning", "a backend does not start"),
     ]
+
+
+def test_the_motion_during_a_rolling_shutter_is_by_odometry_on_tf_and_missing_odometry_is_counted() -> None:
+    tree, counters = TransformTree(30.0), Counters()
+    for i in range(4):  # 8 m/s ahead, at 50 Hz
+        tree.add("odom", "base_link", i * 20_000_000, (0.16 * i, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+    mounting = [1.0, 0.0, 1.5, -0.5, 0.5, -0.5, 0.5]  # looks ahead
+    settings = LocalizationNodeSettings(base_T_camera=mounting, transform_timeout=0.0)
+    transforms = RobotTransforms(tree, lambda: settings)
+    motion = known_motion(counters, transforms, "camera", 10_000_000, 0.03)
+    assert motion is not None
+    assert motion.by_odometry
+    assert motion.T_image_last[:3, 3] == pytest.approx([0.0, 0.0, 0.24], abs=1e-6)
+    assert known_motion(counters, transforms, "camera", 10_000_000, 0.0) is None  # a global shutter
+    assert counters.totals() == {}
+    assert known_motion(counters, transforms, "camera", 50_000_000, 0.03) is None
+    assert counters.totals()[BadReason.NO_READOUT_MOTION] == 1

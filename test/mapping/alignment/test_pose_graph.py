@@ -116,8 +116,10 @@ def test_a_drive_whose_poses_jump_is_held_by_its_localized_poses() -> None:
     truth, rng = loop(), np.random.default_rng(3)
     drive = drifted(truth, T_DRIVE_MAP, 0.0)
     drive[:, :3, 3] += rng.normal(0, (0.5, 0.5, 0.1), (len(drive), 3))  # of a GPS without correction
+    drive[70, :3, 3] += (2.0, 1.5, 0.0)  # a reflection: the localized pose is right
     aligned = align_poses(drive, measurements(truth, list(range(0, 120, 2)), rng))
     errors = [float(position_error_m(a, b)) for a, b in zip(aligned.T_map_camera, truth, strict=True)]
+    assert errors[70] < 0.2
     assert aligned.step_factors[0] > 5
     assert aligned.step_factors[1] < 2
     assert not aligned.is_outlier.any()

@@ -69,6 +69,13 @@ class LocalizerSettings(BaseModel):
         le=100,
         description="keyframes retrieved; where more than candidates, a short geometric check re-ranks them",
     )
+    other_drives: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="least share of the retrieved keyframes that are of other drives of the map than the one "
+        "that most are of, as a place may be there in other light only; 0: the best of all",
+    )
     candidates: int = Field(
         default=5, ge=1, le=50, description="retrieved keyframes that are matched in full, best first"
     )

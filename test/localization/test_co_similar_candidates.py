@@ -58,7 +58,7 @@ def retrieve(
         T_map_camera=T,
         place_cells=None,
         co_similarity=graph,
-        info=SimpleNamespace(geo_tags=geo_tags),
+        info=SimpleNamespace(geo_tags=geo_tags, all_drives=[]),
     )
     settings = LocalizerSettings(co_similarity=weight, compared=0, retrieved=count, candidates=1)
     features = SimpleNamespace(global_descriptor=QUERY)

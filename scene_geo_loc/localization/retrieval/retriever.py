@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.estimate import Candidate, LocalizerSettings, PosePrior
+from scene_geo_loc.localization.retrieval.drive_spread import DriveSpread
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, KeyframeVotes, sequence_votes
 from scene_geo_loc.localization.retrieval.place_check import agreement
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
@@ -66,6 +67,7 @@ class Retriever:
     def __init__(self, reference_map: ReferenceMap, network: InferenceNetwork) -> None:
         self._map = reference_map
         self._place_cells = place_cells_of(reference_map, network)
+        self._spread = DriveSpread(reference_map)
 
     def retrieve(
         self,
@@ -91,8 +93,9 @@ class Retriever:
                 kind = RejectionKind.NO_KEYFRAME_NEAR_PRIOR
                 return Retrieval(rejection=Rejection(kind, float(away.min()), prior.radius_m))
         count = max(settings.retrieved, settings.candidates)
-        keyframes, cosines = self._map.index.search(
-            features.global_descriptor, max(count, settings.compared), among
+        share = settings.other_drives
+        keyframes, cosines = self._spread.search(
+            features.global_descriptor, max(count, settings.compared), among, count, share
         )
         similarities = cosines.astype(np.float64)
         # Visual words find no keyframe that shares none with the image.
@@ -114,7 +117,8 @@ class Retriever:
             scores = similarities + agreements
             support = weight * graph.support(keyframes, votes.keyframes, votes.votes)
         votes_before = sequence_votes(keyframes, T_base_camera, earlier(), self._map.T_map_camera)
-        ranked = np.argsort(-(scores + votes_before + support), kind="stable")[:count]
+        ranked = np.argsort(-(scores + votes_before + support), kind="stable")
+        ranked = ranked[self._spread.choose(keyframes[ranked], count, share)]
         columns = (keyframes, similarities, agreements, votes_before, support)
         rows = zip(*(column[ranked].tolist() for column in columns), strict=True)
         return Retrieval([Candidate(*row) for row in rows], votes)

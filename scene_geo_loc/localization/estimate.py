@@ -183,12 +183,15 @@ class PosePrior:
     radius_m: float
     is_height_known: bool = True
 
+    @property
+    def point(self) -> NDArray[np.float64]:
+        """Position of the guess: (3,), or (2,) where the height is not known."""
+        return np.asarray(self.T_map_camera[: 3 if self.is_height_known else 2, 3])
+
     def distances(self, T_map_cameras: NDArray[np.float64]) -> NDArray[np.float64]:
         """Returns the distances (K,) of cameras (K, 4, 4) from the guess, metres."""
-        offsets = T_map_cameras[:, :3, 3] - self.T_map_camera[:3, 3]
-        distances: NDArray[np.float64] = np.linalg.norm(
-            offsets if self.is_height_known else offsets[:, :2], axis=1
-        )
+        point = self.point
+        distances: NDArray[np.float64] = np.linalg.norm(T_map_cameras[:, : len(point), 3] - point, axis=1)
         return distances
 
 

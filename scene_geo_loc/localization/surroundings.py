@@ -93,7 +93,7 @@ class Surroundings:
 
     def __init__(self, localizer: Localizer) -> None:
         self._localizer = localizer
-        self._T_map_camera = localizer.map.T_map_camera
+        self._map = localizer.map
         self._verifier = localizer.verifier.stricter(STRICTER * localizer.verifier.limits.inlier_ratio)
         # A map without depth has rays instead of points, which lie near many features.
         self._guided = None if localizer.map.info.has_rays else localizer.matcher.guided
@@ -126,12 +126,14 @@ class Surroundings:
 
     def keyframes_around(self, T_map_camera: Pose, count: int) -> list[int]:
         """Returns the keyframes that look the same way from near a pose, nearest first."""
-        distance_m = np.linalg.norm(self._T_map_camera[:, :3, 3] - T_map_camera[:3, 3], axis=1)
-        cosine = self._T_map_camera[:, :3, 2] @ T_map_camera[:3, 2]
+        near = self._map.within(T_map_camera[:3, 3], FARTHEST_M)
+        poses = self._map.T_map_camera[near]
+        distance_m = np.linalg.norm(poses[:, :3, 3] - T_map_camera[:3, 3], axis=1)
+        cosine = poses[:, :3, 2] @ T_map_camera[:3, 2]
         angle_deg = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-        seen = np.flatnonzero((distance_m <= FARTHEST_M) & (angle_deg <= MAX_TURN_DEG))
+        seen = np.flatnonzero(angle_deg <= MAX_TURN_DEG)
         apart = distance_m[seen] + angle_deg[seen] / DEG_PER_M
-        return [int(k) for k in seen[np.argsort(apart, kind="stable")][:count]]
+        return [int(k) for k in near[seen[np.argsort(apart, kind="stable")]][:count]]
 
     def verify_guided(
         self, T_map_base: Pose, queries: Sequence[QueryMatches]
@@ -154,9 +156,8 @@ class Surroundings:
 
     def _distance_m(self, T_map_base: Pose, queries: Sequence[QueryMatches]) -> float:
         """Returns the distance of the nearest keyframe from any camera at a pose of the base, metres."""
-        cameras = np.stack([(T_map_base @ query.T_base_camera)[:3, 3] for query in queries])
-        apart = self._T_map_camera[:, None, :3, 3] - cameras
-        return float(np.linalg.norm(apart, axis=2).min())
+        cameras = [(T_map_base @ query.T_base_camera)[:3, 3] for query in queries]
+        return min(self._map.nearest(camera)[1] for camera in cameras)
 
     def _guided_around(self, T_map_base: Pose, query: QueryMatches, reach_px: float) -> QueryMatches:
         """Returns an image's matches with keyframes around its pose that the pose has near each other."""

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from scene_geo_loc import __version__
 from scene_geo_loc.core.parallel import ReadAhead
 from scene_geo_loc.core.progress import ProgressCallback
+from scene_geo_loc.mapping.keyframe_table import write_large_tables
 from scene_geo_loc.mapping.map_info import (
     CO_SIMILARITY,
     CODES,
@@ -137,6 +138,8 @@ def complete_map(
     if isinstance(matcher.storage, FittedStorage):
         partial.write_features(matcher.storage)
     cameras = partial.write_keyframes()
+    if (folder / CODES).exists():
+        write_large_tables(folder)
     partial.close_files()
     info = MapInfo(
         format=FORMAT.name,

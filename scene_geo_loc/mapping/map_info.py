@@ -67,6 +67,10 @@ CODES, GLOBAL_DESCRIPTORS = "descriptor_codes.faiss", "global_descriptors.npy"
 """Codes of the descriptors of a large map and these, in place of `INDEX`, see `CompressedIndex`."""
 INDEX_DATABASE = "index_database.json"
 """Name of the table of a database that has the descriptors, in place of an index."""
+KEYFRAME_ROWS, TILES, TILE_KEYFRAMES = "keyframe_rows.npy", "tiles.npy", "tile_keyframes.npy"
+"""Short columns of keyframes.parquet of a large map, and its keyframes by tiles, see `keyframe_table`."""
+LARGE_TABLES = (KEYFRAME_ROWS, TILES, TILE_KEYFRAMES)
+"""Files that `write_large_tables` writes anew for every large map."""
 INDEX_FILES = (INDEX, WORD_INDEX, CODES, GLOBAL_DESCRIPTORS, INDEX_DATABASE)
 """Files that `write_index` writes anew for every map."""
 REGRESSOR = "regressor.safetensors"
@@ -107,6 +111,7 @@ OPTIONAL_FILES = (
     POINT_DESCRIPTORS,
     CODES,
     GLOBAL_DESCRIPTORS,
+    *LARGE_TABLES,
 )
 """Files of some maps."""
 READ_WHOLE = (
@@ -127,6 +132,8 @@ READ_WHOLE = (
     POINTS,
 )
 """Files that are read whole when a map is opened to localize; of the others some rows are read by a query."""
+PARTLY_READ_IF_LARGE = (KEYFRAMES, CO_SIMILARITY)
+"""Files of `READ_WHOLE` of which some rows are read in a large map, too."""
 OTHER_LOCALIZERS = (
     REGRESSOR,
     COORDINATE_NETWORK,

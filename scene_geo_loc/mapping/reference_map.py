@@ -21,6 +21,8 @@
 | index.faiss | the index over the (N, D) unit global descriptors, which holds them as float16 |
 | descriptor_codes.faiss | codes of descriptors, in place of index.faiss; large maps, see `CompressedIndex` |
 | global_descriptors.npy | (N, D) float16, these descriptors |
+| keyframe_rows.npy | (N,) of `keyframe_table.ROW`, short columns of keyframes.parquet; large maps |
+| tiles.npy, tile_keyframes.npy | keyframes by tiles, see `Tiles`; large maps |
 | local_features.npy | the directions of F features; see `FeatureStorage.arrays` and below |
 | cells.npy | (N, F) uint16, cells of the features, row by row; matcher "encoder" only, not in versions 1, 2 |
 | coarse_features.npy | (N, F', C') int8, features of the late map; matcher "encoder" only, not in version 1 |
@@ -47,32 +49,44 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Collection
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import MapError, reason_of
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.datum import Georeference
-from scene_geo_loc.geometry.rotation import matrix_of_quaternion
+from scene_geo_loc.mapping.keyframe_table import (
+    KeyframePoses,
+    check_schema,
+    map_rows,
+    poses_of,
+    read_table,
+    rows_of,
+    text_of,
+)
 from scene_geo_loc.mapping.localizer_names import RETRIEVAL
 from scene_geo_loc.mapping.map_info import (
     CO_SIMILARITY,
     DESCRIPTOR,
     FORMAT,
+    KEYFRAME_ROWS,
     KEYFRAME_SCHEMA,
     KEYFRAMES,
     MATCHER_ARRAYS,
     PAIR_MATCHER,
+    PARTLY_READ_IF_LARGE,
     PLACE_AXES,
     PLACE_CELLS,
     READ_WHOLE,
-    TAGGED_KEYFRAME_SCHEMA,
     THUMBNAILS,
+    TILE_KEYFRAMES,
+    TILES,
     VOCABULARY,
     MapInfo,
     read_info,
@@ -80,6 +94,7 @@ from scene_geo_loc.mapping.map_info import (
 )
 from scene_geo_loc.mapping.search.co_similarity import CoSimilarity
 from scene_geo_loc.mapping.search.stored_index import read_index
+from scene_geo_loc.mapping.search.tiles import Tiles
 from scene_geo_loc.mapping.search.vector_index import VectorIndex
 
 if TYPE_CHECKING:
@@ -99,11 +114,10 @@ class AnyMap:
         info: contents of map.json.
         map_frame: id of the frame that poses are given in.
         cameras: the cameras of the keyframes.
-        T_map_camera: (N, 4, 4) float64.
+        T_map_camera: (N, 4, 4) float64; of a large map `KeyframePoses`, which is used like an array.
         stamps_ns: (N,) int64.
         camera_index: (N,) int32 into `cameras`.
-        names: of the keyframes.
-        depth_source: of the keyframes.
+        is_large: whether rows of its tables stay on the disk until they are asked for.
     """
 
     def __init__(self, path: Path, info: MapInfo) -> None:
@@ -112,34 +126,68 @@ class AnyMap:
         self.info = info
         self.map_frame = info.map_frame
         self.cameras = [Camera.from_dict(values) for values in info.cameras]
-        table = KEYFRAME_SCHEMA.empty_table()
-        if KEYFRAMES in info.files:
-            # `read_table` would load Arrow's data sets as well, 14 MB that a node does not need.
-            with pq.ParquetFile(path / KEYFRAMES) as file:
-                table = file.read()
-        if not table.schema.equals(KEYFRAME_SCHEMA) and not table.schema.equals(TAGGED_KEYFRAME_SCHEMA):
-            raise MapError(f"{path / KEYFRAMES} has other columns than a map of this format: build it again.")
-        column = {name: table[name].to_numpy() for name in table.column_names if name != "name"}
-        self.tag_number: NDArray[np.int64] = np.arange(len(table))
-        self.tag_std = np.zeros((len(table), 2))
-        if "geo_tag" in column:
-            self.tag_number = np.unique(column["geo_tag"].astype(str), return_inverse=True)[1].ravel()
-            stated = [column["position_std_m"], np.radians(column["heading_std_deg"])]
-            self.tag_std = np.stack(stated, axis=1).astype(np.float64)
-            is_unknown = np.isnan(self.tag_std)
-            self.tag_std[is_unknown] = np.broadcast_to(ASSUMED_TAG_STD, self.tag_std.shape)[is_unknown]
-        self.stamps_ns: NDArray[np.int64] = column["stamp_ns"]
-        self.camera_index: NDArray[np.int32] = column["camera"]
-        self.names = table["name"]
-        self.depth_source = table["depth_source"]
-        self.T_map_camera = np.tile(np.eye(4), (len(table), 1, 1))
-        if len(table):
-            quaternions = np.stack([column[name] for name in ("qx", "qy", "qz", "qw")], axis=1)
-            self.T_map_camera[:, :3, :3] = matrix_of_quaternion(quaternions)
-        self.T_map_camera[:, :3, 3] = np.stack([column[name] for name in "xyz"], axis=1)
-        self._thumbnail_offset = column["thumbnail_offset"]
-        self._thumbnail_bytes = column["thumbnail_bytes"]
+        self.is_large = KEYFRAME_ROWS in info.files
+        self._table: pa.Table | None = None
+        if self.is_large:
+            self._rows = map_rows(path)
+            self.T_map_camera = cast("NDArray[np.float64]", KeyframePoses(self._rows))
+        else:
+            self._table = KEYFRAME_SCHEMA.empty_table()
+            if KEYFRAMES in info.files:
+                self._table = read_table(path)
+            check_schema(path, self._table.schema)
+            self._rows = rows_of(self._table)
+            self.T_map_camera = poses_of(self._rows["pose"])
+        self.tag_number: NDArray[np.int64] = self._rows["first_of_tag"]
+        self.tag_std: NDArray[np.float64] = self._rows["tag_std"]
+        self.stamps_ns: NDArray[np.int64] = self._rows["stamp_ns"]
+        self.camera_index: NDArray[np.int32] = self._rows["camera"]
+        self._thumbnail_offset = self._rows["thumbnail_offset"]
+        self._thumbnail_bytes = self._rows["thumbnail_bytes"]
         self._check_keyframes()
+
+    @property
+    def names(self) -> pa.ChunkedArray:
+        """Names of the keyframes (N,); of a large map they are read from the disk."""
+        return self._texts("name")
+
+    @property
+    def depth_source(self) -> pa.ChunkedArray:
+        """Sources of the keyframes' depth (N,); of a large map they are read from the disk."""
+        return self._texts("depth_source")
+
+    def _texts(self, column: str) -> pa.ChunkedArray:
+        table = read_table(self.path, [column]) if self._table is None else self._table
+        return table[column]
+
+    def name_of(self, keyframe: int) -> str:
+        """Returns the name of a keyframe."""
+        if self._table is None:
+            return text_of(self.path, "name", keyframe)
+        return str(self._table["name"][keyframe])
+
+    @cached_property
+    def tiles(self) -> Tiles:
+        """The keyframes by the places where they are."""
+        if self.is_large:
+            return Tiles.read(self.path / TILES, self.path / TILE_KEYFRAMES, len(self))
+        return Tiles.of(self._rows["pose"])
+
+    def within(self, point: NDArray[np.float64], radius_m: float) -> NDArray[np.int64]:
+        """Returns the keyframes within a distance of a point (3,), or (2,) horizontally, in ascending order.
+
+        Only the tiles around it are looked at.
+        """
+        found = self.tiles.around(float(point[0]), float(point[1]), radius_m)
+        away = np.linalg.norm(self._rows["pose"][found][:, : len(point)] - point, axis=1)
+        return found[away <= radius_m]
+
+    def nearest(self, point: NDArray[np.float64]) -> tuple[int | None, float]:
+        """Returns the keyframe nearest to a point (3,), or (2,) horizontally, and its distance in metres.
+
+        Without keyframes these are None and infinity.
+        """
+        return self.tiles.nearest(point, self._rows["pose"][:, :3])
 
     @property
     def georeference(self) -> Georeference | None:
@@ -148,11 +196,14 @@ class AnyMap:
 
     def _check_keyframes(self) -> None:
         """Raises MapError where the table of keyframes holds impossible values."""
-        if len(self.names) != self.info.keyframes:
+        if len(self._rows) != self.info.keyframes:
             raise MapError(
-                f"The files of {self.path} disagree on how many keyframes there are, {len(self.names)} or "
+                f"The files of {self.path} disagree on how many keyframes there are, {len(self._rows)} or "
                 f"{self.info.keyframes}: {FORMAT.again}."
             )
+        if self.is_large:
+            _ = self.tiles  # refused here where they do not fit
+            return  # a row is looked at when it is read
         thumbnails = self.info.files.get(THUMBNAILS)
         thumbnails_bytes = 0 if thumbnails is None else thumbnails.bytes
         end = self._thumbnail_offset + self._thumbnail_bytes.astype(np.int64)
@@ -175,11 +226,12 @@ class AnyMap:
         """Opens a map; the large arrays stay on the disk.
 
         Checks that every file is there with its right size and that their values fit together; `verify`
-        checks every byte.
+        checks every byte. A large map opens in the same time whatever its size, so the values of its rows are
+        not looked at.
 
         Args:
             verified: files that are compared with their checksums before anything is read of them, for
-                example `READ_WHOLE`.
+                example `READ_WHOLE`; of a large map those of `PARTLY_READ_IF_LARGE` are not.
 
         Raises MapError where the folder is no map, is damaged, has a version that cannot be read, or is for
         another localizer than the class can be used by.
@@ -195,7 +247,8 @@ class AnyMap:
                 raise MapError(
                     f"{file} has {file.stat().st_size} bytes and should have {record.bytes}: {FORMAT.again}."
                 )
-        _verify(path, info, verified)
+        partly = PARTLY_READ_IF_LARGE if KEYFRAME_ROWS in info.files else ()
+        _verify(path, info, [name for name in verified if name not in partly])
         try:
             return cls(path, info)
         except MapError:
@@ -222,14 +275,18 @@ class AnyMap:
     @property
     def large_files(self) -> list[str]:
         """Names of the files of which a query reads some rows only."""
-        return [name for name in self.info.files if name not in READ_WHOLE]
+        partly = PARTLY_READ_IF_LARGE if self.is_large else ()
+        return [name for name in self.info.files if name not in READ_WHOLE or name in partly]
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
 
     def camera_of(self, keyframe: int) -> Camera:
         """Returns the camera of a keyframe, at the size of its images."""
-        return self.cameras[self.camera_index[keyframe]]
+        number = int(self.camera_index[keyframe])
+        if not 0 <= number < len(self.cameras):
+            raise MapError(f"Keyframe {keyframe} of {self.path} has a camera that is not in map.json.")
+        return self.cameras[number]
 
     def thumbnail(self, keyframe: int) -> NDArray[np.uint8]:
         """Returns a small RGB picture (h, w, 3) of a keyframe, of its camera's shape.
@@ -238,9 +295,12 @@ class AnyMap:
         """
         if THUMBNAILS not in self.info.files:
             raise MapError(f"{self.path} has no pictures of its keyframes.")
-        with (self.path / THUMBNAILS).open("rb") as file:
-            file.seek(int(self._thumbnail_offset[keyframe]))
-            jpeg = file.read(int(self._thumbnail_bytes[keyframe]))
+        offset, size = int(self._thumbnail_offset[keyframe]), int(self._thumbnail_bytes[keyframe])
+        jpeg = b""
+        if offset >= 0 and 0 <= size <= self.info.files[THUMBNAILS].bytes - offset:
+            with (self.path / THUMBNAILS).open("rb") as file:
+                file.seek(offset)
+                jpeg = file.read(size)
         picture = None
         if 0 < max(_jpeg_size(jpeg)) <= MAX_THUMBNAIL_SIDE:
             try:
@@ -252,16 +312,12 @@ class AnyMap:
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-ASSUMED_TAG_STD = (1.0, np.radians(1.0))
-"""Standard deviations of geo-tags that state none, metres and radians; street view's err by 0 to 2 m."""
-
-
 class ReferenceMap(AnyMap):
     """Keyframes of a place with their poses, descriptors, local features and depth.
 
     Attributes:
-        tag_number: (N,) number of the geo-tag that each keyframe has its pose by; those of one tag share its
-            error.  Keyframes with poses of their own have a number each.
+        tag_number: (N,) first keyframe with the geo-tag that each keyframe has its pose by; those of one tag
+            share its error.  Keyframes with poses of their own have their own numbers.
         tag_std: (N, 2) standard deviations that the tags state of position and heading, metres and radians;
             `ASSUMED_TAG_STD` where they state none, and 0 for poses of their own.
         index: search over the global descriptors.
@@ -284,7 +340,7 @@ class ReferenceMap(AnyMap):
         self.place_cells = _array(path / PLACE_CELLS) if has_cells else None
         self.co_similarity = None
         if CO_SIMILARITY in info.files:
-            self.co_similarity = CoSimilarity.read(path / CO_SIMILARITY, info.keyframes)
+            self.co_similarity = CoSimilarity.read(path / CO_SIMILARITY, info.keyframes, self.is_large)
         self._check_features()
 
     @classmethod
@@ -297,7 +353,7 @@ class ReferenceMap(AnyMap):
 
     def _check_features(self) -> None:
         """Raises MapError where the files contradict each other."""
-        lengths = {len(array) for array in (self.names, self.index, self.depth, *self.features.values())}
+        lengths = {len(self), len(self.index), len(self.depth), *map(len, self.features.values())}
         lengths |= set() if self.place_cells is None else {len(self.place_cells)}
         shapes = {self.depth.shape, self.features["local_features"].shape[:2]}
         shapes |= set() if self.depth_sigma is None else {self.depth_sigma.shape}

@@ -56,6 +56,7 @@ def retrieve(
     reference_map = SimpleNamespace(
         index=DescriptorIndex.build(ROWS),
         T_map_camera=T,
+        within=lambda point, radius_m: np.flatnonzero(np.abs(T[:, 0, 3] - point[0]) <= radius_m),
         place_cells=None,
         co_similarity=graph,
         info=SimpleNamespace(geo_tags=geo_tags, all_drives=[]),

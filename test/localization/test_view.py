@@ -36,6 +36,7 @@ from scene_geo_loc.localization.view.scene import (
     position_ellipsoid,
     pyramid,
 )
+from scene_geo_loc.mapping.search.tiles import Tiles
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)
 SQUARE = Camera(101, 101, 50.5, 50.5, 50.0, 50.0)
@@ -54,6 +55,12 @@ def street(count: int) -> Any:
 
         def camera_of(self, keyframe: int) -> Camera:
             return SQUARE
+
+        def name_of(self, keyframe: int) -> str:
+            return self.names[keyframe]
+
+        def nearest(self, point: np.ndarray) -> tuple[int | None, float]:
+            return Tiles.of(poses[:, :3, 3]).nearest(point, poses[:, :3, 3])
 
         def __len__(self) -> int:
             return count

@@ -87,11 +87,11 @@ class Retriever:
         assert features.global_descriptor is not None, "a map's network is fitted"
         among = None
         if prior is not None:
-            away = prior.distances(self._map.T_map_camera)
-            among = np.flatnonzero(away <= prior.radius_m)
+            among = self._map.within(prior.point, prior.radius_m)
             if len(among) == 0:
+                _, away_m = self._map.nearest(prior.point)
                 kind = RejectionKind.NO_KEYFRAME_NEAR_PRIOR
-                return Retrieval(rejection=Rejection(kind, float(away.min()), prior.radius_m))
+                return Retrieval(rejection=Rejection(kind, away_m, prior.radius_m))
         count = max(settings.retrieved, settings.candidates)
         share = settings.other_drives
         keyframes, cosines = self._spread.search(

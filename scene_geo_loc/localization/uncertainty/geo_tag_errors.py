@@ -40,9 +40,8 @@ class GeoTagErrors:
 
     def __init__(self, reference_map: AnyMap) -> None:
         self._number, self._std = reference_map.tag_number, reference_map.tag_std
-        # The first keyframes of a panorama are its own views, and virtual ones away from it come after them.
-        _, first, number = np.unique(self._number, return_index=True, return_inverse=True)
-        self._centre = reference_map.T_map_camera[first[number.ravel()], :3, 3]
+        self._has_errors = bool(self._std.any())
+        self._T_map_camera = reference_map.T_map_camera
 
     def covariance(self, T_map_base: Pose, matches: Sequence[CameraMatches]) -> NDArray[np.float64]:
         """Returns the covariance (6, 6) that the tags' errors add to a pose; axes as in `covariance_of`.
@@ -51,7 +50,7 @@ class GeoTagErrors:
             T_map_base: the pose.
             matches: its inliers, of all cameras.
         """
-        if not self._std.any():
+        if not self._has_errors:
             return np.zeros((6, 6))
         J, keyframe = [], []
         for camera in matches:
@@ -79,7 +78,9 @@ class GeoTagErrors:
             own = number == tag
             first = int(keyframe[own][0])
             by_tag = np.eye(6)
-            by_tag[:3, 3:] = -skew((T_map_base[:3, 3] - self._centre[first])[None])[0]
+            # The first keyframes of a panorama are its own views, and virtual ones away from it come after.
+            centre = self._T_map_camera[tag][:3, 3]
+            by_tag[:3, 3:] = -skew((T_map_base[:3, 3] - centre)[None])[0]
             share = np.linalg.lstsq(information, _information(J[..., own]) @ by_tag, rcond=None)[0]
             total += share @ self.of(first) @ share.T
         return total

@@ -38,6 +38,8 @@ CANDIDATE: Colour = (240, 180, 41)
 SELECTED: Colour = (92, 184, 255)
 ELLIPSOID: Colour = (92, 184, 255)
 
+MOST_KEYFRAME_POINTS = 100_000
+"""Most keyframes that are shown as points."""
 MOST_KEYFRAME_VIEWS = 5000
 """Keyframes whose viewing direction is shown; of a larger map every n-th."""
 MOST_MATCH_LINES = 300
@@ -128,17 +130,21 @@ class PosePath:
 
 def camera_size(reference_map: AnyMap) -> float:
     """Returns the length in metres of the pyramid that stands for a camera: half the keyframes' spacing."""
-    positions = reference_map.T_map_camera[:, :3, 3]
+    positions = reference_map.T_map_camera[:MOST_KEYFRAME_POINTS, :3, 3]
     steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
     steps = steps[steps > 0]
     return float(np.clip(0.5 * np.median(steps), MIN_SIZE_M, MAX_SIZE_M)) if len(steps) else MIN_SIZE_M
 
 
 def keyframe_points(reference_map: AnyMap) -> Points:
-    """Returns the positions of all keyframes, with their rows in the map and their viewing directions."""
-    poses = reference_map.T_map_camera
+    """Returns the positions of the keyframes, with their rows in the map and their viewing directions.
+
+    Of a map with more than `MOST_KEYFRAME_POINTS` they are every n-th.
+    """
+    step = _step(len(reference_map), MOST_KEYFRAME_POINTS)
+    poses = reference_map.T_map_camera[::step]
     views = {f"view_{axis}": poses[:, i, 2].astype(np.float32) for i, axis in enumerate("xyz")}
-    rows = {"keyframe": np.arange(len(poses), dtype=np.uint32)}
+    rows = {"keyframe": step * np.arange(len(poses), dtype=np.uint32)}
     return Points(poses[:, :3, 3], rows | views)
 
 
@@ -242,9 +248,7 @@ def position_ellipsoid(T_map_base: Pose, covariance: NDArray[np.float64]) -> Ell
 
 def nearest_keyframe(reference_map: AnyMap, xyz: NDArray[np.float64]) -> int | None:
     """Returns the keyframe nearest to a point (3,); None in an empty map."""
-    if not len(reference_map):
-        return None
-    return int(np.linalg.norm(reference_map.T_map_camera[:, :3, 3] - xyz, axis=1).argmin())
+    return reference_map.nearest(xyz)[0]
 
 
 def selected_scene(keyframe: int, reference_map: AnyMap, size: float) -> tuple[Lines, list[Label]]:
@@ -253,7 +257,7 @@ def selected_scene(keyframe: int, reference_map: AnyMap, size: float) -> tuple[L
     T_map_keyframe = reference_map.T_map_camera[keyframe]
     edges = pyramid(reference_map.camera_of(keyframe), T_map_keyframe, size)
     place = T_map_keyframe[:3, 3] - 0.9 * size * T_map_keyframe[:3, 1]
-    label = Label(place, f"{keyframe} {reference_map.names[keyframe]}".strip(), SELECTED, 0.2 * size)
+    label = Label(place, f"{keyframe} {reference_map.name_of(keyframe)}".strip(), SELECTED, 0.2 * size)
     return Lines(edges, _colours(SELECTED, len(edges)), 0.04 * size), [label]
 
 

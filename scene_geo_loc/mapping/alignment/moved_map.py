@@ -32,10 +32,9 @@ from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.datum import Datum, Georeference
 from scene_geo_loc.geometry.pose import Pose, inverse, to_quaternion, transform
-from scene_geo_loc.mapping.map_info import record_of, write_info
+from scene_geo_loc.mapping.keyframe_table import read_table, write_large_tables
+from scene_geo_loc.mapping.map_info import CODES, KEYFRAMES, LARGE_TABLES, record_of, write_info
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-
-KEYFRAMES = "keyframes.parquet"
 
 
 def write_moved_map(reference_map: ReferenceMap, out: Path, T_new_map: Pose) -> None:
@@ -71,8 +70,7 @@ def write_map_with_poses(
     """
     info = reference_map.info
     values = np.c_[T_map_camera[:, :3, 3], to_quaternion(T_map_camera)]
-    with pq.ParquetFile(reference_map.path / KEYFRAMES) as file:
-        table = file.read()
+    table = read_table(reference_map.path)
     for column, name in enumerate(("x", "y", "z", "qx", "qy", "qz", "qw")):
         at = table.schema.get_field_index(name)
         table = table.set_column(at, table.schema.field(at), pa.array(values[:, column]))
@@ -84,9 +82,12 @@ def write_map_with_poses(
         for name in info.files:
             if name == KEYFRAMES:
                 pq.write_table(table, folder / name)
-            else:
+            elif name not in LARGE_TABLES:
                 _copy(reference_map.path / name, folder / name)
-        files = {**info.files, KEYFRAMES: record_of(folder / KEYFRAMES)}
+        if CODES in info.files:
+            write_large_tables(folder)
+        changed = [name for name in info.files if name in (KEYFRAMES, *LARGE_TABLES)]
+        files = {**info.files, **{name: record_of(folder / name) for name in changed}}
         write_info(folder, info.model_copy(update={**changes, "files": files}))
     except OSError as error:
         output.discard()

@@ -34,6 +34,7 @@ from scene_geo_loc.core.folder_lock import changing
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.mapping.editing.compatibility import check_combinable
+from scene_geo_loc.mapping.keyframe_table import read_table, write_large_tables
 from scene_geo_loc.mapping.map_info import (
     CO_SIMILARITY,
     CODES,
@@ -44,6 +45,7 @@ from scene_geo_loc.mapping.map_info import (
     KEYFRAME_SCHEMA,
     KEYFRAMES,
     KIND,
+    LARGE_TABLES,
     OPTIONAL_FILES,
     TAGGED_KEYFRAME_SCHEMA,
     THUMBNAILS,
@@ -150,6 +152,8 @@ def _write_locked(
         index = _write_index(parts, folder)
         CoSimilarity.of(index, T_map_camera).save(folder / CO_SIMILARITY)
         cameras = _write_keyframes(parts, folder)
+        if (folder / CODES).exists():
+            write_large_tables(folder)
         _copy_networks(parts[0].map, folder)
         _write_description(parts, folder, cameras)
         if measure is not None:
@@ -245,14 +249,14 @@ def _write_keyframes(parts: Sequence[MapPart], folder: Path) -> list[dict[str, o
 
 
 def _table_of(reference_map: ReferenceMap) -> pa.Table:
-    with pq.ParquetFile(reference_map.path / KEYFRAMES) as file:
-        return file.read()
+    return read_table(reference_map.path)
 
 
 def _copy_networks(first: ReferenceMap, folder: Path) -> None:
     """Copies the files that all parts share, under a second name where the file system allows that."""
+    made = {*first.array_files, *INDEX_FILES, *LARGE_TABLES, CO_SIMILARITY}
     for name in first.info.files:
-        if (folder / name).exists() or name in (*first.array_files, *INDEX_FILES, CO_SIMILARITY):
+        if (folder / name).exists() or name in made:
             continue
         try:
             os.link(first.path / name, folder / name)

@@ -21,6 +21,8 @@ topological filter of L. Yu, PhD thesis, MINES ParisTech, 2018).
 
 from __future__ import annotations
 
+import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +46,11 @@ SAME_PLACE_M = 0.1
 """Keyframes nearer than this are views of one place, such as those of a panorama."""
 LEAST_SIMILARITY = 0.01
 """Keyframes that are less similar do not look alike, even where no others are known."""
-CHANCE, CHANCE_KEYFRAMES = 0.95, 50
+CHANCE, CHANCE_KEYFRAMES, CHANCE_OTHERS = 0.95, 50, 20_000
 """Keyframes look alike if they are more similar than this share of pairs that are not near each other, as
-measured on so many keyframes."""
+measured on so many keyframes with at most so many others."""
+MOST_HEADER_BYTES = 1 << 20
+"""Bytes of the header of a safetensors file; a longer one is damaged."""
 
 
 class CoSimilarity:
@@ -86,24 +90,34 @@ class CoSimilarity:
         return cls(np.array(starts, np.int64), np.concatenate(found), np.concatenate(similarities))
 
     @classmethod
-    def read(cls, path: Path, count: int) -> CoSimilarity:
-        """Reads the file of a map with a number of keyframes. Raises MapError where it is damaged."""
+    def read(cls, path: Path, count: int, is_large: bool = False) -> CoSimilarity:
+        """Reads the file of a map with a number of keyframes. Raises MapError where it is damaged.
+
+        Args:
+            is_large: whether the file stays on the disk, memory-mapped; then its values are not looked at.
+        """
+        names = ("starts", "keyframes", "similarities")
         try:
-            with safe_open(regular(path), framework="numpy") as file:
-                starts, keyframes, similarities = map(
-                    file.get_tensor, ("starts", "keyframes", "similarities")
-                )
+            if is_large:
+                starts, keyframes, similarities = map(mapped_tensors(path).__getitem__, names)
+            else:
+                with safe_open(regular(path), framework="numpy") as file:
+                    starts, keyframes, similarities = map(file.get_tensor, names)
             kinds = [(starts, np.int64), (keyframes, np.uint32), (similarities, np.float16)]
             if any(array.ndim != 1 or array.dtype != kind for array, kind in kinds):
                 raise ValueError("its arrays have other shapes or types")
             is_whole = len(starts) == count + 1 and starts[0] == 0 and starts[-1] == len(keyframes)
-            if not is_whole or (np.diff(starts) < 0).any() or len(similarities) != len(keyframes):
+            if not is_whole or len(similarities) != len(keyframes):
+                raise ValueError(f"it is not of {count} keyframes")
+            if is_large:
+                return cls(starts, keyframes, similarities)
+            if (np.diff(starts) < 0).any():
                 raise ValueError(f"it is not of {count} keyframes")
             if len(keyframes) and keyframes.max() >= count:
                 raise ValueError(f"it names keyframe {keyframes.max()} of {count}")
             if not ((similarities > 0) & (similarities < np.inf)).all():
                 raise ValueError("it has similarities that are not positive numbers")
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError, IndexError) as error:
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError, IndexError, struct.error) as error:
             raise MapError(
                 f"{path} is not the co-similarity of this map ({reason_of(error)}): copy the map again, or "
                 "build it again."
@@ -134,14 +148,36 @@ class CoSimilarity:
             voters: (V,) keyframes that there are votes for.
             votes: (V,) not negative.
         """
-        votes_of = np.zeros(len(self))
-        votes_of[voters] = votes
         support = np.zeros(len(keyframes))
+        if not len(voters):
+            return support
+        order = np.argsort(voters)
+        voter, vote = voters[order], votes[order]
         for i, keyframe in enumerate(keyframes):
             neighbours, similarities = self.neighbours(int(keyframe))
             if len(neighbours):
-                support[i] = similarities @ votes_of[neighbours] / similarities.sum()
+                at = np.searchsorted(voter, neighbours).clip(max=len(voter) - 1)
+                own = np.where(voter[at] == neighbours, vote[at], 0.0)
+                support[i] = similarities @ own / similarities.sum()
         return support
+
+
+def mapped_tensors(path: Path) -> dict[str, NDArray]:
+    """Returns the tensors of a safetensors file, memory-mapped. Raises ValueError where it is damaged."""
+    kinds = {"I64": np.int64, "U32": np.uint32, "F16": np.float16}
+    with regular(path).open("rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        if size > MOST_HEADER_BYTES:
+            raise ValueError("its header is too long")
+        header = json.loads(file.read(size))
+    tensors = {}
+    for name, record in header.items():
+        if name != "__metadata__":
+            shape, kind, begin = record["shape"], kinds[record["dtype"]], 8 + size + record["data_offsets"][0]
+            is_empty = 0 in shape  # which cannot be mapped
+            mapped = np.zeros(shape, kind) if is_empty else np.memmap(path, kind, "r", begin, tuple(shape))
+            tensors[name] = np.asarray(mapped)
+    return tensors
 
 
 def near_m(positions: NDArray[np.float64]) -> float:
@@ -158,8 +194,10 @@ def near_m(positions: NDArray[np.float64]) -> float:
 def _chance_similarity(index: VectorIndex, positions: NDArray[np.float64], radius_m: float) -> float:
     """Returns the similarity that pairs away from each other seldom exceed; 0 where there are none."""
     by_chance = []
+    others = np.asarray(evenly_spread(len(positions), CHANCE_OTHERS), np.int64)
     for keyframe in evenly_spread(len(positions), CHANCE_KEYFRAMES):
-        elsewhere = np.flatnonzero(np.linalg.norm(positions - positions[keyframe], axis=1) > radius_m)
+        away = np.linalg.norm(positions[others] - positions[keyframe], axis=1)
+        elsewhere = others[away > radius_m]
         if len(elsewhere):
             _, cosines = index.search(index.descriptor(int(keyframe)), len(elsewhere), elsewhere)
             by_chance.append(np.pad(cosines, (0, len(elsewhere) - len(cosines))))

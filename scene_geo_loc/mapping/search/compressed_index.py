@@ -23,6 +23,7 @@ Codes and descriptors stay on the disk, and the system keeps in memory what is r
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import faiss
@@ -33,7 +34,7 @@ from scene_geo_loc.core.errors import MapError, reason_of
 
 CODE_BYTES = 64
 """Bytes of a code, fewer for short descriptors: 640 MB for ten million keyframes."""
-LISTS_A_ROOT = 4
+LISTS_A_ROOT = 2.5
 """Groups of a map, as a multiple of the square root of its number of keyframes, rounded to a power of two."""
 PROBED = 32
 """Groups that a search reads."""
@@ -48,6 +49,8 @@ _TRAINED_A_LIST = 20
 _TRAINED_CODES = 16_384
 _TRAINING_STEPS = 8
 """Keyframes a group and in all that groups and codes are fitted to, and steps of k-means."""
+_REGIONS = 2
+"""Regions whose groups a descriptor is compared with to find its own."""
 _LINKS = 32
 """Links of a centroid in the graph that the groups nearest to a query are found by."""
 _BLOCK_ROWS = 20_000
@@ -85,9 +88,13 @@ class CompressedIndex:
         try:
             _write_rows(rows, size, count, file)
             descriptors = np.load(file, mmap_mode="r", allow_pickle=False)
-            index = _trained(descriptors)
+            sample = _sample(descriptors)
+            groups = _Groups.fit(sample, _lists(count))
+            index = _trained(sample, groups)
             for start in range(0, count, _BLOCK_ROWS):
-                index.add(np.asarray(descriptors[start : start + _BLOCK_ROWS], np.float32))
+                block = np.asarray(descriptors[start : start + _BLOCK_ROWS], np.float32)
+                group = groups.nearest(block)
+                index.add_core(len(block), faiss.swig_ptr(block), None, faiss.swig_ptr(group))
             faiss.write_index(index, str(codes))
         except (RuntimeError, OSError) as error:
             raise MapError(f"{codes} cannot be written ({reason_of(error)}).") from error
@@ -169,45 +176,89 @@ def _write_rows(rows: Iterable[NDArray[np.floating]], size: int, count: int, fil
     written.flush()
 
 
-def _trained(descriptors: NDArray[np.float16]) -> faiss.IndexIVFPQ:
-    """Returns an empty index that is fitted to a sample of descriptors (N, D)."""
-    count, size = descriptors.shape
-    lists = 1 << round(np.log2(LISTS_A_ROOT * count**0.5))
-    rng = np.random.default_rng(0)
-    chosen = np.sort(rng.choice(count, min(count, _TRAINED_A_LIST * lists), replace=False))
-    sample = rng.permutation(np.asarray(descriptors[chosen], np.float32))
-    centroids = _centroids(sample, lists)
-    groups = faiss.IndexHNSWFlat(size, _LINKS, faiss.METRIC_INNER_PRODUCT)
-    groups.add(centroids)
-    groups.hnsw.efSearch = 2 * PROBED
+def _sample(descriptors: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Returns descriptors (S, D) that groups and codes are fitted to, in random order."""
+    rng, count = np.random.default_rng(0), len(descriptors)
+    chosen = rng.choice(count, min(count, _TRAINED_A_LIST * _lists(count)), replace=False)
+    return rng.permutation(np.asarray(descriptors[np.sort(chosen)], np.float32))
+
+
+def _lists(count: int) -> int:
+    """Returns the number of groups of a map with a number of keyframes."""
+    return 1 << round(np.log2(LISTS_A_ROOT * count**0.5))
+
+
+def _trained(sample: NDArray[np.float32], groups: _Groups) -> faiss.IndexIVFPQ:
+    """Returns an empty index that is fitted to a sample (S, D) of descriptors."""
+    size = sample.shape[1]
+    graph = faiss.IndexHNSWFlat(size, _LINKS, faiss.METRIC_INNER_PRODUCT)
+    graph.add(groups.centroids)
+    graph.hnsw.efSearch = 2 * PROBED
     code_bytes = next(n for n in range(min(CODE_BYTES, size), 0, -1) if size % n == 0)
-    index = faiss.IndexIVFPQ(groups, size, lists, code_bytes, 8, faiss.METRIC_INNER_PRODUCT)
+    lists = len(groups.centroids)
+    index = faiss.IndexIVFPQ(graph, size, lists, code_bytes, 8, faiss.METRIC_INNER_PRODUCT)
     index.quantizer_trains_alone = 2  # type: ignore[assignment]  # they are trained
     index.pq.cp.niter, index.pq.cp.min_points_per_centroid = _TRAINING_STEPS, 1
-    index.train(sample[:_TRAINED_CODES])
+    chosen = sample[:_TRAINED_CODES]
+    index.train(np.resize(chosen, (max(len(chosen), 1 << 8), size)))  # at least one for each value of a byte
     return index
 
 
-def _centroids(sample: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Returns unit centroids (count, D) of a sample (S, D): of groups, and in each of groups of its own.
+@dataclass(frozen=True)
+class _Groups:
+    """Centroids of groups, and these in groups of their own.
 
-    Without these two levels the sample would be compared with the square root of `count` as many centroids.
+    Without these two levels every descriptor would be compared with the square root as many centroids.
+
+    Attributes:
+        regions: (R, D) centroids of the centroids.
+        centroids: (G, D) of unit length, those of one region after the other.
+        starts: (R + 1,) first centroid of each region, and their number.
     """
 
-    def fit(rows: NDArray[np.float32], centroids: int) -> faiss.Kmeans:
-        settings = {"spherical": True, "min_points_per_centroid": 1, "max_points_per_centroid": 1 << 12}
-        kmeans = faiss.Kmeans(rows.shape[1], centroids, niter=_TRAINING_STEPS, **settings)
-        kmeans.train(rows)
-        return kmeans
+    regions: NDArray[np.float32]
+    centroids: NDArray[np.float32]
+    starts: NDArray[np.int64]
 
-    _, group = fit(sample, round(count**0.5)).assign(sample)
-    order = np.argsort(group, kind="stable")
-    ends = np.cumsum(np.bincount(group))
-    shares = np.diff(ends * count // len(sample), prepend=0)  # centroids of each group, by its size
-    groups = np.split(sample[order], ends[:-1])
-    return np.concatenate(
-        [fit(rows, int(share)).centroids for rows, share in zip(groups, shares, strict=True) if share]
-    )
+    @classmethod
+    def fit(cls, sample: NDArray[np.float32], count: int) -> _Groups:
+        """Fits a number of groups to a sample (S, D)."""
+
+        def fit(rows: NDArray[np.float32], centroids: int) -> tuple[faiss.Kmeans, NDArray[np.float32]]:
+            settings = {"spherical": True, "min_points_per_centroid": 1, "max_points_per_centroid": 1 << 12}
+            kmeans = faiss.Kmeans(rows.shape[1], centroids, niter=_TRAINING_STEPS, **settings)
+            kmeans.train(rows)
+            return kmeans, np.asarray(kmeans.centroids)
+
+        kmeans, regions = fit(sample, round(count**0.5))
+        _, region = kmeans.assign(sample)
+        order = np.argsort(region, kind="stable")
+        ends = np.cumsum(np.bincount(region, minlength=len(regions)))
+        starts = np.append(0, ends * count // len(sample))  # a region's share of them is that of the sample
+        parts = np.split(sample[order], ends[:-1])
+        shares = np.diff(starts).tolist()
+        centroids = [fit(rows, share)[1] for rows, share in zip(parts, shares, strict=True) if share]
+        return cls(regions, np.concatenate(centroids), starts)
+
+    def nearest(self, rows: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Returns the nearest centroid (N,) of each row (N, D), among those of the nearest regions."""
+        near = np.argpartition(rows @ -self.regions.T, min(_REGIONS, len(self.regions) - 1), axis=1)
+        region = near[:, :_REGIONS].ravel()
+        row = np.repeat(np.arange(len(rows)), near[:, :_REGIONS].shape[1])
+        order = np.argsort(region, kind="stable")
+        ends = np.searchsorted(region[order], np.arange(len(self.regions) + 1))
+        best, nearest = np.full(len(rows), -np.inf, np.float32), np.zeros(len(rows), np.int64)
+        for number, start in enumerate(self.starts[:-1]):
+            chosen = row[order[ends[number] : ends[number + 1]]]
+            if len(chosen) == 0 or start == self.starts[number + 1]:
+                continue
+            cosines = rows[chosen] @ self.centroids[start : self.starts[number + 1]].T
+            first = cosines.argmax(axis=1)
+            cosine = cosines[np.arange(len(chosen)), first]
+            is_better = cosine > best[chosen]
+            best[chosen[is_better]] = cosine[is_better]
+            nearest[chosen[is_better]] = start + first[is_better]
+        return nearest
 
 
 def _selector(keyframes: NDArray[np.int64], count: int) -> faiss.IDSelector:

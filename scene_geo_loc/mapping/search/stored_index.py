@@ -47,7 +47,7 @@ def write_index(
     rows: Iterable[NDArray[np.floating]],
     size: int,
     count: int,
-    exact_below: int = EXACT_BELOW,
+    exact_below: int | None = None,
 ) -> VectorIndex:
     """Writes the index of descriptors to the folder of a map, and returns it.
 
@@ -56,13 +56,13 @@ def write_index(
         rows: unit descriptors in blocks (B, D), one after the other.
         size: their length D.
         count: number of them.
-        exact_below: number of keyframes from which on the index is approximate.
+        exact_below: number of keyframes from which on the index is approximate; None: `EXACT_BELOW`.
 
     Raises MapError where it cannot be written.
     """
     for name in INDEX_FILES:  # of a build that was interrupted here
         (folder / name).unlink(missing_ok=True)
-    if count >= exact_below:
+    if count >= (EXACT_BELOW if exact_below is None else exact_below):
         CompressedIndex.write(rows, size, count, folder / CODES, folder / GLOBAL_DESCRIPTORS)
         return CompressedIndex.read(folder / CODES, folder / GLOBAL_DESCRIPTORS)
     index = DescriptorIndex.of_blocks(rows, size)

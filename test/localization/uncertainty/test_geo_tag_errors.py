@@ -51,7 +51,7 @@ QUERY = make_pose(UPRIGHT, (1.0, 9.0, 2.0))
 
 
 def map_of(tags: list[int]) -> Any:
-    """The part of a map of two keyframes that is asked for tags."""
+    """The part of a map of two keyframes that is asked for tags, which have the numbers of their first."""
     std = np.tile([STD_M, np.radians(STD_DEG)], (2, 1))
     return SimpleNamespace(tag_number=np.array(tags), tag_std=std, T_map_camera=np.stack(PANORAMAS))
 

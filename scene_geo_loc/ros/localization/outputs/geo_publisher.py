@@ -48,6 +48,8 @@ EARTH, UTM = "earth", "utm"
 """Frames that the map is placed in: Earth-centred axes (REP-105), or the UTM grid."""
 GEODETIC = "wgs84"
 """Frame id of geographic poses, whose coordinates are no frame of TF."""
+MOST_POSITIONS = 100_000
+"""Most keyframes that the middle of a map is taken of."""
 
 
 def check_datum(settings: LocalizationNodeSettings, reference_map: AnyMap) -> None:
@@ -70,9 +72,10 @@ def check_datum(settings: LocalizationNodeSettings, reference_map: AnyMap) -> No
 def _on_grid(georeference: Georeference, reference_map: AnyMap) -> tuple[Pose, UtmZone]:
     """Returns the pose of a map on the UTM grid, exact in the middle of its keyframes, and the zone.
 
-    Without keyframes it is exact at the map's origin.
+    Without keyframes it is exact at the map's origin. Of a large map every n-th keyframe is looked at.
     """
-    positions = reference_map.T_map_camera[:, :3, 3]
+    step = max(1, len(reference_map) // MOST_POSITIONS)
+    positions = reference_map.T_map_camera[::step, :3, 3]
     return georeference.datum.T_utm_map(positions.mean(axis=0) if len(positions) else np.zeros(3))
 
 

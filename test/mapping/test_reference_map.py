@@ -28,7 +28,14 @@ import pytest
 from room import Room
 
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.mapping.map_info import FILES, OTHER_LOCALIZERS, READ_WHOLE, USER_NETWORKS, VISUAL_WORDS
+from scene_geo_loc.mapping.map_info import (
+    FILES,
+    INDEX_DATABASE,
+    OTHER_LOCALIZERS,
+    READ_WHOLE,
+    USER_NETWORKS,
+    VISUAL_WORDS,
+)
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 
@@ -128,7 +135,9 @@ def test_verify_finds_a_changed_byte_in_each_file(copy: Path, name: str) -> None
         opened.verify()
 
 
-@pytest.mark.parametrize("name", sorted({*READ_WHOLE} - {*USER_NETWORKS, *VISUAL_WORDS, *OTHER_LOCALIZERS}))
+@pytest.mark.parametrize(
+    "name", sorted({*READ_WHOLE} - {*USER_NETWORKS, *VISUAL_WORDS, *OTHER_LOCALIZERS, INDEX_DATABASE})
+)
 def test_opening_can_verify_files_before_it_reads_them(copy: Path, name: str) -> None:
     ReferenceMap.open(copy, verified=READ_WHOLE)
     content = bytearray((copy / name).read_bytes())

@@ -28,7 +28,13 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.mapping.map_info import OTHER_LOCALIZERS, READ_WHOLE, USER_NETWORKS, VISUAL_WORDS
+from scene_geo_loc.mapping.map_info import (
+    INDEX_DATABASE,
+    OTHER_LOCALIZERS,
+    READ_WHOLE,
+    USER_NETWORKS,
+    VISUAL_WORDS,
+)
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
 from scene_geo_loc.ros.localization.map_check import CheckStatus, MapCheck
@@ -60,7 +66,9 @@ def test_an_intact_map_passes(room_map: Path) -> None:
     assert (check.status, check.problem, failures) == (CheckStatus.PASSED, "", [])
 
 
-@pytest.mark.parametrize("name", sorted({*READ_WHOLE} - {*USER_NETWORKS, *VISUAL_WORDS, *OTHER_LOCALIZERS}))
+@pytest.mark.parametrize(
+    "name", sorted({*READ_WHOLE} - {*USER_NETWORKS, *VISUAL_WORDS, *OTHER_LOCALIZERS, INDEX_DATABASE})
+)
 def test_a_changed_byte_in_what_is_read_whole_fails_configure(
     cells_map: Path, tmp_path: Path, name: str
 ) -> None:

@@ -40,6 +40,7 @@ from scene_geo_loc.localization.map_growth.growth import CONTEXT, Drop, MapGrowt
 from scene_geo_loc.localization.map_growth.process import BuildProcess
 from scene_geo_loc.localization.map_growth.settings import GrowthSettings
 from scene_geo_loc.localization.map_growth.waiting import WaitingImages
+from scene_geo_loc.mapping.editing.pruning import keyframes_in_bytes
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame
 
@@ -297,17 +298,31 @@ def grown(room: Room, room_map: Path, tmp_path_factory: pytest.TempPathFactory) 
     return street
 
 
+def keyframes_fit(reference_map: ReferenceMap, size_bytes: int) -> int:
+    """How many keyframes of a map fit a size; 0 where its networks do not."""
+    try:
+        return keyframes_in_bytes(reference_map, size_bytes)
+    except MapError:
+        return 0
+
+
 def test_waiting_images_become_keyframes_by_a_process_that_holds_the_lock(grown: Path, room: Room) -> None:
     before = ReferenceMap.open(grown)
     growth = MapGrowth(before, source="third drive")
     lock = FolderLock.acquire(grown, "test")
     images = growth.placed
-    result = BuildProcess(grown, images, growth.folder, "second drive", lock).result()
+    # Room for all but two.
+    wanted = len(before) + len(images) - 2
+    budget_bytes = next(b for b in range(0, 10**9, 20_000) if keyframes_fit(before, b) >= wanted)
+    result = BuildProcess(grown, images, growth.folder, "second drive", lock, budget_bytes / 1e6).result()
     growth.built(images)
     growth.close()
     lock.release()
     after = ReferenceMap.open(grown)
-    assert result.added == len(images) == len(after) - len(before)
+    assert result.added == len(images)
+    assert result.keyframes == len(after)
+    assert 1 <= result.left_out == len(before) + len(images) - len(after) <= 10
+    assert sum(record.bytes for record in after.info.files.values()) < 1.05 * budget_bytes
     assert after.info.all_drives[-1].source == "second drive"
     assert sorted(path.name for path in grown.parent.iterdir()) == ["street"]
     frame = room.frame(-1.0, 0.9, 55.0)

@@ -54,10 +54,30 @@ class Street:
         return len(self.stamps_ns)
 
 
-def answer_at(x: float, inliers: dict[int, int], confidence: float = 0.99, **changes: Any) -> Answer:
-    """Returns the answer to an image at x, with the inliers of each candidate, or -1: it was not matched."""
+def answer_at(
+    x: float,
+    inliers: dict[int, int],
+    confidence: float = 0.99,
+    rerank: dict[int, int] | None = None,
+    **changes: Any,
+) -> Answer:
+    """Returns the answer to an image at x.
+
+    Args:
+        x: position of the image.
+        inliers: of each candidate, or -1: it was not matched in full.
+        confidence: of the pose.
+        rerank: re-ranking inliers of candidates.
+        changes: other attributes of the estimate.
+    """
     candidates = [
-        Candidate(keyframe, 0.5, matches=0 if count < 0 else 200, inliers=max(count, 0))
+        Candidate(
+            keyframe,
+            0.5,
+            rerank_inliers=(rerank or {}).get(keyframe, 0),
+            matches=0 if count < 0 else 200,
+            inliers=max(count, 0),
+        )
         for keyframe, count in inliers.items()
     ]
     estimate = PoseEstimate(

@@ -51,7 +51,7 @@ class KeyframeCounts:
         seen: number of images that the keyframe was a candidate of.
         near: of these, those that were taken near it, by a sure pose.
         helped: number of images whose accepted pose it gave inliers to.
-        disagreed: of the images near it, those that it was matched with and does not agree with.
+        disagreed: of the images near it, those that it does not agree with, see `Evidence.DISAGREED`.
         disagreed_since: of these, those since it last helped.
         last_confirmed_ns: stamp of the last image that it helped; `NEVER` where there is none.
     """

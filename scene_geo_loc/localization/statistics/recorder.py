@@ -123,7 +123,7 @@ class StatisticsRecorder:
         with self._lock:
             self._images += 1
             self._localized += answer.pose.status is Status.LOCALIZED
-            for keyframe, evidence in evidence_of(answer, self._map.T_map_camera):
+            for keyframe, evidence in evidence_of(answer, self._map.T_map_camera, self._ends):
                 self._count(keyframe, evidence, stamp_ns)
             if time.monotonic() - self._flushed_s >= FLUSH_S:
                 self._flush()

@@ -39,7 +39,7 @@ from scene_geo_loc.core.errors import MapError, SceneGeoLocError
 from scene_geo_loc.core.journal import Journal
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.localizer import Localizer
-from scene_geo_loc.localization.session import Session
+from scene_geo_loc.localization.session import Answer, Session
 from scene_geo_loc.localization.statistics import recorder as recorder_module
 from scene_geo_loc.localization.statistics import statistics_file
 from scene_geo_loc.localization.statistics.counts import NEVER, KeyframeCounts
@@ -66,28 +66,47 @@ def rows_of(path: Path) -> dict[int, tuple[int, ...]]:
     return {row[0]: tuple(row[3:]) for row in rows}
 
 
+def said(answer: Answer, T_map_camera: Any = ALONG) -> dict[int, Evidence]:
+    """What an answer says of keyframes of two drives, 0 to 9 and 10 to 19."""
+    return dict(evidence_of(answer, T_map_camera, np.array([10, 20])))
+
+
 def test_a_keyframe_disagrees_where_one_farther_from_a_sure_pose_helped() -> None:
-    said = dict(evidence_of(answer_at(5.0, {4: 100, 8: 30, 6: 5, 7: -1, 12: 3}), ALONG))
-    assert said == {
+    assert said(answer_at(5.0, {4: 100, 8: 30, 6: 5, 7: -1, 12: 3})) == {
         4: Evidence.HELPED,
         8: Evidence.HELPED,
         6: Evidence.DISAGREED,
-        7: Evidence.NEAR,  # not matched in full, so it had no chance to disagree
+        7: Evidence.NEAR,  # not matched in full, nor by re-ranking
         12: Evidence.SEEN,
     }
 
 
+def test_a_keyframe_that_reranking_finds_no_match_of_disagrees() -> None:
+    found = said(answer_at(5.0, {4: 100, 8: 30, 6: -1, 7: -1}, rerank={4: 40, 8: 20, 6: 1, 7: 14}))
+    assert (found[6], found[7]) == (Evidence.DISAGREED, Evidence.NEAR)
+
+
+def test_a_keyframe_in_other_light_does_not_disagree() -> None:
+    assert said(answer_at(10.0, {9: 100, 13: 30, 8: 5, 11: 5})) == {
+        9: Evidence.HELPED,
+        13: Evidence.HELPED,
+        8: Evidence.NEAR,  # the one that is farther and helped is of another drive
+        11: Evidence.DISAGREED,
+    }
+    assert said(answer_at(10.0, {8: 100, 13: -1, 11: 5}))[11] is Evidence.NEAR
+
+
 def test_a_pose_that_is_not_sure_or_not_accepted_accuses_no_keyframe() -> None:
-    unsure = dict(evidence_of(answer_at(5.0, {4: 100, 8: 30, 6: 5}, confidence=0.6), ALONG))
+    unsure = said(answer_at(5.0, {4: 100, 8: 30, 6: 5}, confidence=0.6))
     assert unsure == {4: Evidence.HELPED, 8: Evidence.HELPED, 6: Evidence.SEEN}
-    lost = dict(evidence_of(answer_at(5.0, {4: 100, 8: 30, 6: 5}, status=Status.LOST), ALONG))
+    lost = said(answer_at(5.0, {4: 100, 8: 30, 6: 5}, status=Status.LOST))
     assert set(lost.values()) == {Evidence.SEEN}
 
 
 def test_a_keyframe_that_looks_elsewhere_is_not_near() -> None:
     poses = ALONG.copy()
     poses[6, :3, :3] = [[0, 0, 1], [0, 1, 0], [-1, 0, 0]]  # 90° count as 9 m
-    assert dict(evidence_of(answer_at(5.0, {4: 100, 8: 30, 6: 5}), poses))[6] is Evidence.SEEN
+    assert said(answer_at(5.0, {4: 100, 8: 30, 6: 5}), poses)[6] is Evidence.SEEN
 
 
 def test_a_confirmation_ends_a_disagreement(tmp_path: Path) -> None:

@@ -28,9 +28,13 @@ from scene_geo_loc.mapping.settings import BAG_OF_WORDS, BuilderSettings
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.storage import FittedStorage
 
-SAME_DATUM_M = 0.01
-"""Datums that lie farther apart than this are two, unless they were fitted to positions with errors."""
-SAME_DATUM_DEG = 1e-4
+SAME_DATUM_M = 1.0
+"""Datums that lie farther apart than this are two, unless they were fitted to positions with errors.
+
+Drives whose poses are on the grid of UTM have datums that are exact at each drive: a kilometre apart they
+differ by up to 1 m, since the grid has another scale, and by 0.01°, since the Earth is round.
+"""
+SAME_DATUM_DEG = 0.05
 """The same for the directions of their axes."""
 DATUM_SIGMAS = 4.0
 """Datums that were fitted may differ by this multiple of their standard deviations."""

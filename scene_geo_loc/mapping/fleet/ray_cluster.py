@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -31,6 +32,8 @@ from scene_geo_loc.mapping.fleet.drive_job import DriveJob, DriveResult, run_job
 RETRIES = 3
 """Times that a job is done again whose worker was lost."""
 _LOCAL = re.compile(r"local(?::(\d+))?")
+_HOST_AND_PORT = re.compile(r"(?:ray://)?(.+):(\d+)")
+_PATIENCE_S = 10.0
 _STORE_BYTES = 100 * 2**20
 """Shared memory of local workers: only short texts are sent."""
 
@@ -80,6 +83,7 @@ class RayCluster:
                 "object_store_memory": _STORE_BYTES,
             }
         if not self._ray.is_initialized():
+            self._check_reachable()
             try:
                 self._ray.init(**options, logging_level=logging.ERROR, log_to_driver=False)
             except Exception as error:  # of many classes, some of them private
@@ -98,6 +102,19 @@ class RayCluster:
     ) -> None:
         if self._has_started:
             self._ray.shutdown()
+
+    def _check_reachable(self) -> None:
+        """Raises SceneGeoLocError where nobody answers at an address: Ray would try for minutes."""
+        found = _HOST_AND_PORT.fullmatch(self._address)
+        if found is None or self._workers is not None:
+            return
+        try:
+            socket.create_connection((found[1].strip("[]"), int(found[2])), _PATIENCE_S).close()
+        except (OSError, OverflowError) as error:
+            raise SceneGeoLocError(
+                f"No Ray cluster answers at {self._address} ({reason_of(error)}): start one with "
+                "`ray start --head`, or name `local`."
+            ) from error
 
     def run(
         self, jobs: Sequence[DriveJob], display: ProgressDisplay

@@ -19,9 +19,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from room import Room, write_rgbd
 from typer.testing import CliRunner
@@ -29,10 +32,14 @@ from typer.testing import CliRunner
 from scene_geo_loc.benchmarks.fleet.build_costs import WriterKiller, have_same_files
 from scene_geo_loc.cli.main import app
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError, TraversalError
+from scene_geo_loc.geometry.datum import Datum, Georeference
+from scene_geo_loc.geometry.geodesy import UtmZone
+from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
 from scene_geo_loc.mapping.builder import BuilderSettings
+from scene_geo_loc.mapping.editing.compatibility import check_combinable
 from scene_geo_loc.mapping.fleet.drive_job import DriveJob, DriveResult, DriveSource, run_job_text
 from scene_geo_loc.mapping.fleet.fleet_build import FailedDrives, build_fleet, work_folder
 from scene_geo_loc.mapping.fleet.ray_cluster import RayCluster
@@ -152,6 +159,23 @@ def test_a_worker_of_another_release_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_drives_on_one_grid_are_in_one_frame_and_those_of_other_datums_are_not(room_map: Path) -> None:
+    zone = UtmZone(30, True)
+    T_utm_map = make_pose(np.eye(3), (620_000.0, 5_735_000.0, 0.0))
+
+    def opened(datum: Datum) -> ReferenceMap:
+        drive_map = ReferenceMap.open(room_map)
+        drive_map.info = drive_map.info.model_copy(update={"georeference": Georeference(datum, "rtk")})
+        return drive_map
+
+    here, there = (Datum.of_grid(zone, T_utm_map, (x, -100.0, 0.0)) for x in (0.0, 1000.0))
+    assert here != there
+    check_combinable([opened(here), opened(there)])
+    with pytest.raises(MapError, match="has a datum 11"):
+        check_combinable([opened(here), opened(replace(here, latitude_deg=here.latitude_deg + 1e-4))])
+
+
+@pytest.mark.slow
 def test_ray_builds_the_same_map_even_if_a_worker_is_killed(
     week: tuple[Path, str], drives: list[Path], tmp_path: Path
 ) -> None:
@@ -181,3 +205,8 @@ def test_workers_that_cannot_be_had_are_said(monkeypatch: pytest.MonkeyPatch) ->
     for address in ("local:0", "local:two"):
         with pytest.raises(SceneGeoLocError, match=f"'{address}' is no number"):
             RayCluster(address)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(SceneGeoLocError, match=f"No Ray cluster answers at {address}"), RayCluster(address):
+        pass

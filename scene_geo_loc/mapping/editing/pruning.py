@@ -22,6 +22,7 @@ from scipy.spatial import cKDTree
 
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.mapping.editing.splitting import rows_of_drives
+from scene_geo_loc.mapping.map_info import CO_SIMILARITY, INDEX_FILES, KEYFRAMES, LARGE_TABLES, THUMBNAILS
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 DEG_PER_M = 10.0
@@ -91,8 +92,14 @@ def keyframes_in_bytes(reference_map: ReferenceMap, size_bytes: int) -> int:
     Raises MapError where the networks of the map alone are larger.
     """
     files = reference_map.info.files
-    by_keyframe = {*reference_map.array_files, "keyframes.parquet", "thumbnails.bin", "index.faiss"}
-    by_keyframe |= {"word_index.safetensors", "co_similarity.safetensors"}
+    by_keyframe = {
+        *reference_map.array_files,
+        KEYFRAMES,
+        THUMBNAILS,
+        CO_SIMILARITY,
+        *INDEX_FILES,
+        *LARGE_TABLES,
+    }
     fixed = sum(record.bytes for name, record in files.items() if name not in by_keyframe)
     each = (sum(record.bytes for record in files.values()) - fixed) / len(reference_map)
     budget = int((size_bytes - fixed) / each)

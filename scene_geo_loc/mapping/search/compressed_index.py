@@ -22,6 +22,7 @@ Codes and descriptors stay on the disk, and the system keeps in memory what is r
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +65,8 @@ class CompressedIndex:
     approximate.
     """
 
-    def __init__(self, codes: faiss.IndexIVFPQ, descriptors: NDArray[np.float16]) -> None:
-        """Takes the codes of descriptors (N, D), both memory-mapped. Use `read`."""
+    def __init__(self, codes: faiss.IndexIVFPQ, descriptors: _Rows) -> None:
+        """Takes the codes of descriptors, both on the disk. Use `read`."""
         self._codes, self._descriptors = codes, descriptors
         self._owner: faiss.Index = codes  # keeps the memory of `codes`, another view of it
         self._parameters = faiss.SearchParametersIVF(nprobe=PROBED)  # type: ignore[call-arg]
@@ -107,8 +108,8 @@ class CompressedIndex:
             index = faiss.downcast_index(owner)
             if not isinstance(index, faiss.IndexIVFPQ):
                 raise ValueError(f"it is an index of the type {type(index).__name__}")
-            descriptors = np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
-            if descriptors.shape != (index.ntotal, index.d) or descriptors.dtype != np.float16:
+            descriptors = _Rows(file)
+            if descriptors.shape != (index.ntotal, index.d):
                 raise ValueError(f"{file.name} has other rows")
         except (RuntimeError, OSError, ValueError) as error:
             raise MapError(
@@ -123,7 +124,7 @@ class CompressedIndex:
         return opened
 
     def __len__(self) -> int:
-        return len(self._descriptors)
+        return self._descriptors.shape[0]
 
     @property
     def size(self) -> int:
@@ -132,7 +133,7 @@ class CompressedIndex:
 
     def descriptor(self, keyframe: int) -> NDArray[np.float32]:
         """Returns the stored descriptor (D,) of a keyframe, to half precision."""
-        return self._descriptors[keyframe].astype(np.float32)
+        return self._descriptors.read(np.array([keyframe]))[0].astype(np.float32)
 
     def search(
         self, descriptor: NDArray[np.float32], count: int, among: NDArray[np.int64] | None = None
@@ -159,10 +160,42 @@ class CompressedIndex:
         blocks = [rows[start : start + _BLOCK_ROWS] for start in range(0, len(rows), _BLOCK_ROWS)]
         similarities = np.concatenate(
             [np.zeros(0, np.float32)]
-            + [self._descriptors[block].astype(np.float32) @ descriptor for block in blocks]
+            + [self._descriptors.read(block).astype(np.float32) @ descriptor for block in blocks]
         )
         best = np.argsort(-similarities, kind="stable")[:count]
         return rows[best], similarities[best]
+
+
+class _Rows:
+    """Rows (N, D) float16 of a .npy file, of which some are read at a time.
+
+    Mapped into memory, each row would count as 64 kB of the process, as the system maps what is around it.
+
+    Attributes:
+        shape: (N, D).
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Opens the file. Raises ValueError where it is of another kind."""
+        mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+        if mapped.dtype != np.float16 or mapped.ndim != 2:
+            raise ValueError(f"{file.name} has rows of another kind")
+        self.shape, self._offset = mapped.shape, mapped.offset
+        self._file = file.open("rb", buffering=0)
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+        """Returns rows (K, D); consecutive ones are read at once. Raises OSError where they are not there."""
+        out = np.empty((len(rows), self.shape[1]), np.float16)
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        starts, ends = [0, *breaks.tolist()], [*breaks.tolist(), len(rows)]
+        bytes_a_row, descriptor = 2 * self.shape[1], self._file.fileno()
+        data = memoryview(out).cast("B")  # type: ignore[arg-type]
+        for start, end in zip(starts, ends, strict=True) if len(rows) else ():
+            part = data[start * bytes_a_row : end * bytes_a_row]
+            at = self._offset + int(rows[start]) * bytes_a_row
+            if os.preadv(descriptor, [part], at) != len(part):
+                raise OSError(f"{self._file.name} ends before keyframe {int(rows[end - 1])}")
+        return out
 
 
 def _write_rows(rows: Iterable[NDArray[np.floating]], size: int, count: int, file: Path) -> None:

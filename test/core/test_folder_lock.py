@@ -28,6 +28,7 @@ import pytest
 
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError
 from scene_geo_loc.core.folder_lock import FolderLock, changing
+from scene_geo_loc.core.partial import PartialFolder
 
 HOLD = """
 import sys, time
@@ -70,6 +71,19 @@ def test_the_second_process_is_told_which_process_has_the_lock(
         changing(tmp_path / "street", "map prune", MapError),
     ):
         pass
+
+
+def test_an_output_is_not_replaced_while_another_process_changes_it(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    (tmp_path / "street").mkdir()
+    output = PartialFolder(tmp_path / "street", "reference map", error=MapError)
+    (output.begin() / "map.json").touch()
+    with pytest.raises(MapError, match=f"process {holder.pid}"):
+        output.publish(lambda path: None)
+    assert (output.folder / "map.json").exists()
+    assert list((tmp_path / "street").iterdir()) == []
+    output.discard()
 
 
 def test_a_killed_process_leaves_no_lock(tmp_path: Path, holder: subprocess.Popen[str]) -> None:

@@ -108,9 +108,10 @@ class MapExtension:
         camera: Camera,
         estimate: PoseEstimate,
         T_odom_camera: Pose | None,
+        depth: NDArray[np.float32] | None = None,
     ) -> None:
         """Takes an image that was localized, or not; arguments as of `MapGrowth.add`."""
-        self._growth.add(stamp_ns, image, camera, estimate, T_odom_camera)
+        self._growth.add(stamp_ns, image, camera, estimate, T_odom_camera, depth)
 
     def interrupt(self) -> None:
         """Drops what waits for a pose, as time jumped back."""

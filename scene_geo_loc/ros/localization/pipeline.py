@@ -380,7 +380,7 @@ class LocalizationPipeline:
             self._node.counters.add(Event.SECOND_LOOK)
         self._latency.add((time.monotonic() - arrival.arrived_s) * 1e3)
         if self.extension is not None:
-            self.extension.add(stamp_ns, image, camera, answer.estimate, T_odom_camera)
+            self.extension.add(stamp_ns, image, camera, answer.estimate, T_odom_camera, depth)
         self._statistics.add(stamp_ns, answer)
         self._view.show(stamp_ns, frame, image, answer)
         if self._snapshots is not None and answer.pose.status is not Status.LOCALIZED:

@@ -91,6 +91,8 @@ def build(
 
     if like is not None and network is not None:
         raise SceneGeoLocError("--like takes the network of that map: leave out --network.")
+    if leave_out_failed and len(drives.sources) == 1:
+        raise SceneGeoLocError("--leave-out-failed is for several drives, and one is named: leave it out.")
     if len(drives.sources) > 1 or ray is not None:
         _build_of_drives(
             drives, settings, network, like, cloud, datum, device, ray, leave_out_failed, overwrite

@@ -147,6 +147,8 @@ def test_drives_that_are_missing_or_named_twice_are_refused_before_any_is_mapped
         build_fleet([], tmp_path / "out")
     result = CliRunner().invoke(app, ["map", "build", str(tmp_path / "out")])
     assert isinstance(result.exception, SceneGeoLocError)
+    one = CliRunner().invoke(app, ["map", "build", str(twice), "out", "--leave-out-failed"])
+    assert "one is named" in str(one.exception)
     assert list(tmp_path.iterdir()) == [twice]
 
 

@@ -397,12 +397,18 @@ def test_matrices_of_quaternions_agree_with_the_geometry() -> None:
 
 
 def test_the_limit_of_the_standard_deviation_is_the_largest_below_which_poses_are_right() -> None:
-    stds = np.arange(100, dtype=float)
-    errors = np.where(stds < 60, 0.5, 5.0)
-    limit = largest_std(stds, errors, 1.0)
+    stds = np.arange(100) / 100
+    errors = np.where(stds < 0.6, 0.5, 50.0)
+    limit = largest_std(stds, errors, 10.0)
     assert limit is not None
-    assert 60 <= limit <= 64
-    assert largest_std(stds, errors + 5, 1.0) is None
+    assert 0.6 <= limit <= 0.64
+    assert largest_std(stds, errors + 50, 10.0) is None
+
+
+def test_the_ellipsoid_of_an_accepted_position_is_within_the_accepted_error() -> None:
+    limit = largest_std(np.linspace(0.1, 30.0, 50), np.full(50, 0.5), 5.0)
+    assert limit is not None
+    assert limit**2 * 7.815 == pytest.approx(5.0**2, rel=1e-3)
 
 
 def test_calibration_finds_the_scale_and_the_floor_of_the_errors() -> None:

@@ -27,6 +27,8 @@ from scene_geo_loc.localization.pose_regression.regressor import Regression, Reg
 
 RIGHT_SHARE = 0.95
 """Share of the accepted images whose position must be right."""
+RADIUS_95 = 2.7955
+"""Standard deviations from the centre to the surface of the ellipsoid for 95 %, in three dimensions."""
 LEAST_ACCEPTED = 10
 """An uncertainty limit that fewer images of the validation are below of is not used."""
 NOVELTY_QUANTILE, NOVELTY_MARGIN = 0.99, 0.25
@@ -92,6 +94,9 @@ def largest_std(
 ) -> float | None:
     """Returns the largest standard deviation below which at least `RIGHT_SHARE` of the positions are right.
 
+    Where all are right this says little of larger deviations, so the ellipsoid for 95 % is within the
+    accepted error as well.
+
     Args:
         stds: (N,) of the positions.
         errors: (N,) of the positions, metres.
@@ -103,7 +108,9 @@ def largest_std(
     order = np.argsort(stds, kind="stable")
     right = np.cumsum(errors[order] <= accepted_error_m) / np.arange(1, len(order) + 1)
     enough = np.flatnonzero((right >= RIGHT_SHARE) & (np.arange(1, len(order) + 1) >= LEAST_ACCEPTED))
-    return float(stds[order][enough[-1]]) if len(enough) else None
+    if not len(enough):
+        return None
+    return min(float(stds[order][enough[-1]]), accepted_error_m / RADIUS_95)
 
 
 def calibration_text(calibration: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ Codes and descriptors stay on the disk, and the system keeps in memory what is r
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,8 +38,13 @@ CODE_BYTES = 64
 """Bytes of a code, fewer for short descriptors: 640 MB for ten million keyframes."""
 LISTS_A_ROOT = 2.5
 """Groups of a map, as a multiple of the square root of its number of keyframes, rounded to a power of two."""
-PROBED = 32
-"""Groups that a search reads."""
+CODES_READ = 40_000
+"""Codes that a search reads, about: the groups nearest to the query with so many keyframes.
+
+In a city of a million keyframes drawn like those of a simulated street, 99 % of the queries in the light of
+the map then got the keyframe that is best of all, and 88 % of those in other light; with 15,000 codes it was
+96 % and 75 %, and with 100,000, in twice the time, 100 % and 94 %.
+"""
 COMPARED = 256
 """Keyframes with the best codes that are compared in full, at least."""
 COMPARED_A_RESULT = 4
@@ -69,7 +75,11 @@ class CompressedIndex:
         """Takes the codes of descriptors, both on the disk. Use `read`."""
         self._codes, self._descriptors = codes, descriptors
         self._owner: faiss.Index = codes  # keeps the memory of `codes`, another view of it
-        self._parameters = faiss.SearchParametersIVF(nprobe=PROBED)  # type: ignore[call-arg]
+        share = CODES_READ / max(1, codes.ntotal)
+        self._probed = min(codes.nlist, math.ceil(codes.nlist * share))
+        graph = faiss.downcast_index(codes.quantizer)
+        if isinstance(graph, faiss.IndexHNSWFlat):
+            graph.hnsw.efSearch = 2 * self._probed
 
     @classmethod
     def write(
@@ -146,10 +156,7 @@ class CompressedIndex:
         if wanted > EXACT_AMONG:  # nearly all: the codes would choose nothing
             rows = np.arange(len(self)) if among is None else np.unique(among)
             return self._best(descriptor, rows, count)
-        if selector is None:
-            parameters = self._parameters
-        else:
-            parameters = faiss.SearchParametersIVF(nprobe=PROBED, sel=selector)  # type: ignore[call-arg]
+        parameters = faiss.SearchParametersIVF(nprobe=self._probed, sel=selector)  # type: ignore[call-arg]
         _, found = self._codes.search(descriptor[None], wanted, params=parameters)
         return self._best(descriptor, np.sort(found[0][found[0] >= 0]), count)
 
@@ -226,7 +233,6 @@ def _trained(sample: NDArray[np.float32], groups: _Groups) -> faiss.IndexIVFPQ:
     size = sample.shape[1]
     graph = faiss.IndexHNSWFlat(size, _LINKS, faiss.METRIC_INNER_PRODUCT)
     graph.add(groups.centroids)
-    graph.hnsw.efSearch = 2 * PROBED
     code_bytes = next(n for n in range(min(CODE_BYTES, size), 0, -1) if size % n == 0)
     lists = len(groups.centroids)
     index = faiss.IndexIVFPQ(graph, size, lists, code_bytes, 8, faiss.METRIC_INNER_PRODUCT)

@@ -185,7 +185,7 @@ class PosePrior:
 
     @property
     def point(self) -> NDArray[np.float64]:
-        """Position of the guess: (3,), or (2,) where the height is not known."""
+        """Position of the guess, (3,), or (2,) where the height is not known."""
         return np.asarray(self.T_map_camera[: 3 if self.is_height_known else 2, 3])
 
     def distances(self, T_map_cameras: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,6 +25,8 @@ from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.folder_lock import changing
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.localization.map_growth.waiting import WaitingImage, frames_of
+from scene_geo_loc.localization.statistics.keyframe_statistics import read_statistics
+from scene_geo_loc.localization.statistics.statistics_file import has_statistics
 from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
 from scene_geo_loc.mapping.builder import MapBuilder, remove_partial
 from scene_geo_loc.mapping.editing.combination import MapPart, write_combination
@@ -65,6 +67,7 @@ def build_waiting(
     out: Path | None = None,
     overwrite: bool = True,
     megabytes: float | None = None,
+    statistics: Path | None = None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> GrownMap:
     """Builds images into a new version of a map, which takes the place of the old one when it is complete.
@@ -77,9 +80,12 @@ def build_waiting(
         out: folder of the new version; default: that of the map.
         overwrite: whether a map at `out` is replaced.
         megabytes: largest size of the map; None: any.
+        statistics: file of the map's statistics, by which keyframes are kept within that size; None, or where
+            nothing was counted yet: by their spacing.
         on_progress: receives the images described and their number.
 
-    Raises MapError where there is no image, or where a map cannot be read, written or made so small.
+    Raises MapError where there is no image, where a map cannot be read, written or made so small, or where
+    the statistics are damaged or of another map.
     """
     out = map_folder if out is None else out
     part, whole = folder / PART, folder / WHOLE
@@ -94,7 +100,10 @@ def build_waiting(
                 combined = write_combination(parts, whole)
                 least = len(rows_of_drives(combined))
                 budget = max(keyframes_in_bytes(combined, round(megabytes * 1e6)), least)
-                parts = [MapPart(combined, keyframes_within(combined, budget)[0])]
+                usefulness = None
+                if statistics is not None and has_statistics(statistics):
+                    usefulness = read_statistics([statistics], combined).usefulness
+                parts = [MapPart(combined, keyframes_within(combined, budget, usefulness)[0])]
             written = write_combination(parts, out, overwrite=overwrite, measure=measure_map)
             return GrownMap(len(new), len(written), total - len(written))
         finally:

@@ -49,6 +49,7 @@ class BuildProcess:
         source: name of their drive.
         lock: lock on the map, which the process inherits.
         megabytes: largest size of the map; None: any.
+        statistics: file of the map's statistics, see `build_waiting`.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class BuildProcess:
         source: str,
         lock: FolderLock,
         megabytes: float | None = None,
+        statistics: Path | None = None,
     ) -> None:
         self._request = {
             "map": str(map_folder),
@@ -67,6 +69,7 @@ class BuildProcess:
             "source": source,
             "lock": lock.fileno(),
             "megabytes": megabytes,
+            "statistics": None if statistics is None else str(statistics),
         }
         self._lock = lock
         self._process = subprocess.Popen(
@@ -115,6 +118,7 @@ def main() -> int:
                 Path(request["folder"]),
                 request["source"],
                 megabytes=request["megabytes"],
+                statistics=None if request["statistics"] is None else Path(request["statistics"]),
             )
     except SceneGeoLocError as error:
         print(json.dumps({"error": str(error)}), flush=True)

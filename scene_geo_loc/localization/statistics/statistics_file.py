@@ -153,6 +153,11 @@ def saving_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.journal.saving")
 
 
+def has_statistics(path: Path) -> bool:
+    """Returns whether there is a file of statistics, or a journal that is not added to one yet."""
+    return any(part.exists() for part in (path, saving_of(path), journal_of(path)))
+
+
 def read_head(path: Path) -> StatisticsHead | None:
     """Returns the head of a file; None where there is no file. Raises MapError where it cannot be read."""
     try:

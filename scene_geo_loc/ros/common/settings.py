@@ -240,7 +240,8 @@ class LocalizationNodeSettings(CameraSettings):
     )
     map_budget: float | None = setting(
         None,
-        "Largest size of a map that is extended, with its networks; keyframes are thinned to it; unset: any.",
+        "Largest size of a map that is extended, with its networks; keyframes are thinned to it, with "
+        "statistics_dir by their usefulness; unset: any.",
         "MB",
         True,
         gt=0,

@@ -30,6 +30,7 @@ from scene_geo_loc.localization.map_growth.growth import MapGrowth
 from scene_geo_loc.localization.map_growth.process import BuildProcess
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.ros.common.managed_node import LOG_PERIOD_S
+from scene_geo_loc.ros.localization.outputs.statistics import statistics_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -173,13 +174,15 @@ class MapExtension:
         growth = self._growth
         growth.settle()
         images = growth.placed
+        settings = self._settings()
         self._process = BuildProcess(
             self._path,
             images,
             growth.folder,
             growth.source,
             self._lock,
-            self._settings().map_budget,
+            settings.map_budget,
+            statistics_file(settings.statistics_dir, self._path),
         )
         try:
             grown = self._process.result()

@@ -40,6 +40,8 @@ from scene_geo_loc.localization.map_growth.growth import CONTEXT, Drop, MapGrowt
 from scene_geo_loc.localization.map_growth.process import BuildProcess
 from scene_geo_loc.localization.map_growth.settings import GrowthSettings
 from scene_geo_loc.localization.map_growth.waiting import WaitingImages
+from scene_geo_loc.localization.statistics.counts import KeyframeCounts
+from scene_geo_loc.localization.statistics.statistics_file import StatisticsHead, Tally, add_to_file
 from scene_geo_loc.mapping.editing.pruning import keyframes_in_bytes
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame
@@ -314,7 +316,15 @@ def test_waiting_images_become_keyframes_by_a_process_that_holds_the_lock(grown:
     # Room for all but two.
     wanted = len(before) + len(images) - 2
     budget_bytes = next(b for b in range(0, 10**9, 20_000) if keyframes_fit(before, b) >= wanted)
-    result = BuildProcess(grown, images, growth.folder, "second drive", lock, budget_bytes / 1e6).result()
+    # Of the map's own keyframes all but the third helped; of the new ones nothing is known.
+    rows = np.arange(len(before))
+    helped = np.where(rows == 2, 0, 5)
+    seen, none = np.full(len(rows), 9), np.zeros(len(rows), int)
+    counts = KeyframeCounts(rows, none, before.stamps_ns, seen, seen, helped, none, none, none)
+    statistics = grown.with_name("street.parquet")
+    add_to_file(statistics, StatisticsHead.of(before), Tally(9, 9, counts))
+    process = BuildProcess(grown, images, growth.folder, "second drive", lock, budget_bytes / 1e6, statistics)
+    result = process.result()
     growth.built(images)
     growth.close()
     lock.release()
@@ -324,6 +334,8 @@ def test_waiting_images_become_keyframes_by_a_process_that_holds_the_lock(grown:
     assert 1 <= result.left_out == len(before) + len(images) - len(after) <= 10
     assert sum(record.bytes for record in after.info.files.values()) < 1.05 * budget_bytes
     assert after.info.all_drives[-1].source == "second drive"
+    assert not set(before.stamps_ns[[2]].tolist()) & set(after.stamps_ns.tolist())
+    statistics.unlink()
     assert sorted(path.name for path in grown.parent.iterdir()) == ["street"]
     frame = room.frame(-1.0, 0.9, 55.0)
     assert Localizer(before, device="cpu").localize(frame).status is not Status.LOCALIZED

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from scene_geo_loc.mapping.reference_map import AnyMap
 
 
+def statistics_file(folder: str, map_folder: Path) -> Path | None:
+    """Returns the file of a map's statistics in `statistics_dir`; None where that is empty."""
+    return Path(folder) / f"{map_folder.name}.parquet" if folder else None
+
+
 class Statistics:
     """Counts what the answers say about the keyframes of the open map, and serves `~/save_statistics`.
 
@@ -43,8 +48,9 @@ class Statistics:
         self._node = node
         self._recorder: StatisticsRecorder | None = None
         self._problem = "No statistics are kept: set the parameter statistics_dir to a folder."
-        if folder:
-            self._open(Path(folder) / f"{reference_map.path.name}.parquet", reference_map)
+        path = statistics_file(folder, reference_map.path)
+        if path is not None:
+            self._open(path, reference_map)
         self._service = node.create_service(Trigger, "~/save_statistics", self._on_save)
 
     def _open(self, path: Path, reference_map: AnyMap) -> None:

@@ -96,6 +96,13 @@ class FakeMap:
     T_map_camera = np.array([make_pose(T_BASE_CAMERA[:3, :3], (i, 0.0, 1.2)) for i in range(7)])
     names = tuple(f"image_{i}" for i in range(7))
 
+    def nearest(self, point: np.ndarray) -> tuple[int, float]:
+        distances = np.linalg.norm(self.T_map_camera[:, : len(point), 3] - point, axis=1)
+        return int(distances.argmin()), float(distances.min())
+
+    def name_of(self, keyframe: int) -> str:
+        return self.names[keyframe]
+
     def camera_of(self, keyframe: int) -> Camera:
         return CAMERA
 

@@ -34,6 +34,7 @@ from scene_geo_loc.benchmarks.speed.city_map import descriptors_of, disk_bytes, 
 from scene_geo_loc.benchmarks.speed.descriptor_model import DescriptorModel
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import SceneGeoLocError
+from scene_geo_loc.core.progress import ProgressCallback, ignore_progress, tracked
 from scene_geo_loc.mapping.map_info import MAP_JSON
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
@@ -83,7 +84,7 @@ def measure_cities(
     query_models: dict[str, DescriptorModel],
     sizes: Sequence[int],
     out: Path,
-    on_size: Callable[[int], None] = lambda size: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> list[CityCost]:
     """Measures maps of several sizes.
 
@@ -93,13 +94,12 @@ def measure_cities(
         query_models: of the queries, by kind: what changes between two drives.
         sizes: numbers of keyframes.
         out: folder of the maps; one that is there already is measured as it is.
-        on_size: called before each.
+        on_progress: receives the sizes measured and their number.
 
     Raises SceneGeoLocError where a map cannot be measured.
     """
     costs = []
-    for size in sizes:
-        on_size(size)
+    for size in tracked(sizes, len(sizes), on_progress):
         folder = out / f"city_{size}"
         if not (folder / MAP_JSON).exists():
             write_city(source, map_model, size, folder)

@@ -15,14 +15,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from scene_geo_loc.benchmarks.speed.city_cost import CityCost, measure_cities, write_costs
 from scene_geo_loc.benchmarks.speed.descriptor_model import DescriptorModel
-from scene_geo_loc.core.progress import ProgressDisplay, no_display
+from scene_geo_loc.core.progress import ProgressCallback, ProgressDisplay, ignore_progress, no_display
 from scene_geo_loc.mapping.builder import MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings
@@ -45,20 +45,14 @@ def measure_simulated_cities(
     """Measures maps of cities like a simulated street; its drives and maps are made once, in a folder."""
     maps = [_map_of(name, out, show) for name in DRIVES]
     with show("maps of cities", "maps") as on_progress:
-        done = [0]
-
-        def on_size(size: int) -> None:
-            on_progress(done[0], len(sizes))
-            done[0] += 1
-
-        return measure_like(maps, sizes, out, on_size)
+        return measure_like(maps, sizes, out, on_progress)
 
 
 def measure_like(
     maps: Sequence[ReferenceMap],
     sizes: Sequence[int],
     out: Path,
-    on_size: Callable[[int], None] = lambda size: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> list[CityCost]:
     """Measures maps of cities like the street of three maps, and writes `map_size.json`.
 
@@ -67,12 +61,12 @@ def measure_like(
             two built like it, by other and by the same light.
         sizes: numbers of keyframes.
         out: folder of the maps of cities.
-        on_size: called before each.
+        on_progress: receives the sizes measured and their number.
     """
     mapped, other_light, same_light = maps
     other = model_of(mapped, other_light)
     kinds = {"same light": model_of(mapped, same_light), "other light": other}
-    costs = measure_cities(mapped, other, kinds, sizes, out, on_size)
+    costs = measure_cities(mapped, other, kinds, sizes, out, on_progress)
     write_costs(costs, out / "map_size.json")
     return costs
 

@@ -36,7 +36,7 @@ ALONG = np.array([make_pose(np.eye(3), (float(x), 0.0, 0.0)) for x in range(20)]
 
 
 class Street:
-    """What statistics need of a map: keyframes one metre apart, of two drives."""
+    """A map as far as statistics need it: keyframes one metre apart, of two drives."""
 
     T_map_camera = ALONG
 

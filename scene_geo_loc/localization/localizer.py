@@ -51,11 +51,11 @@ from scene_geo_loc.localization.reading_size import reading_size, resized_pixels
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, no_images
 from scene_geo_loc.localization.retrieval.retriever import Retriever
 from scene_geo_loc.localization.rolling_shutter import FITS, RollingRows
-from scene_geo_loc.localization.second_look import SecondLook
+from scene_geo_loc.localization.second_look.second_look import SecondLook
+from scene_geo_loc.localization.second_look.surroundings import LOOKED_AT, Surroundings
 from scene_geo_loc.localization.solution import Solution, all_of, by_camera, by_candidate, propose
 from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH, rerank_inliers
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframe, StoredKeyframes
-from scene_geo_loc.localization.surroundings import LOOKED_AT, Surroundings
 from scene_geo_loc.localization.uncertainty.covariance import (
     BLOCK_PX,
     RESIDUALS_ONLY,

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.localization.estimate import Matches
 from scene_geo_loc.localization.pnp import UNKNOWN_DEPTH_M, depth_is_known
-from scene_geo_loc.mapping.keyframe_depth import MAX_DEPTH_ERROR
+from scene_geo_loc.mapping.keyframe_depth.keyframe_depth import MAX_DEPTH_ERROR
 
 SIGMA_PX = 1.0
 """Standard deviation of the direction of a ray, in pixels of the network's input."""

@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import heapq
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -42,13 +41,13 @@ from scene_geo_loc.depth.window import WINDOWS
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.datum import Georeference
 from scene_geo_loc.geometry.pose import Pose
-from scene_geo_loc.mapping.cloud_agreement import MIN_SHARE, CloudAgreement, measure_agreement
 from scene_geo_loc.mapping.editing.compatibility import check_like
 from scene_geo_loc.mapping.finishing import MeasureMap, complete_map, keep_measurements
-from scene_geo_loc.mapping.keyframe_depth import as_at_once, choose_depth, measured_depth
+from scene_geo_loc.mapping.keyframe_depth.cloud_agreement import MIN_SHARE, CloudAgreement, measure_agreement
+from scene_geo_loc.mapping.keyframe_depth.keyframe_depth import as_at_once, choose_depth, measured_depth
+from scene_geo_loc.mapping.keyframe_depth.multi_view_depth import REFINED_SOURCES
 from scene_geo_loc.mapping.keyframes import RECENT, KeyframeSelector
-from scene_geo_loc.mapping.map_info import KIND, check_replaceable_map
-from scene_geo_loc.mapping.multi_view_depth import REFINED_SOURCES
+from scene_geo_loc.mapping.map_info import KIND, check_output
 from scene_geo_loc.mapping.partial_map import KeyframeRecord, PartialMap
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import (
@@ -177,12 +176,7 @@ class MapBuilder:
         self.sources = list(sources)
         self.georeference = georeference
         self._overwrite = overwrite
-        if os.path.lexists(self.out):
-            if not overwrite:
-                raise MapError(
-                    f"{self.out} exists already: remove it, name another, or allow it to be overwritten."
-                )
-            check_replaceable_map(self.out)
+        check_output(self.out, overwrite)
         self.progress = BuildProgress()
         self._device = device
         self._like, self._cloud = like, cloud

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from scene_geo_loc import __version__
 from scene_geo_loc.core.parallel import ReadAhead
 from scene_geo_loc.core.progress import ProgressCallback
+from scene_geo_loc.mapping.keyframe_depth.multi_view_depth import refine_depth
 from scene_geo_loc.mapping.keyframe_table import write_large_tables
 from scene_geo_loc.mapping.map_info import (
     CO_SIMILARITY,
@@ -52,7 +53,6 @@ from scene_geo_loc.mapping.map_info import (
     sha256_of,
     write_info,
 )
-from scene_geo_loc.mapping.multi_view_depth import refine_depth
 from scene_geo_loc.mapping.partial_map import PartialMap
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.search.co_similarity import CoSimilarity

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -431,6 +432,14 @@ def read_info(path: Path) -> MapInfo:
     if info.digest is not None and info.digest != _digest(values):
         raise MapError(f"{file} has changed since the map was built: {FORMAT.again}.")
     return info
+
+
+def check_output(out: Path, overwrite: bool) -> None:
+    """Raises MapError where something is at the folder of a new map that it may not replace."""
+    if os.path.lexists(out):
+        if not overwrite:
+            raise MapError(f"{out} exists already: remove it, name another, or allow it to be overwritten.")
+        check_replaceable_map(out)
 
 
 def check_replaceable_map(path: Path) -> None:

@@ -22,8 +22,8 @@ from seen import CAMERA
 
 from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, transform
 from scene_geo_loc.localization.estimate import Matches
-from scene_geo_loc.localization.guided_matches import guided_matches
 from scene_geo_loc.localization.query import QueryMatches
+from scene_geo_loc.localization.second_look.guided_matches import guided_matches
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframe
 from scene_geo_loc.matchers.features import LocalFeatures
 

@@ -29,7 +29,7 @@ from scene_geo_loc.geometry.rolling_shutter import ReadoutMotion
 from scene_geo_loc.localization.estimate import LocalizerSettings, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.query import CameraImage, image_of
-from scene_geo_loc.localization.second_look import View
+from scene_geo_loc.localization.second_look.second_look import View
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame

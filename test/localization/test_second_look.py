@@ -28,7 +28,7 @@ from scene_geo_loc.geometry.pose import inverse, position_error_m, rotation_erro
 from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, PosePrior, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.query import CameraImage
-from scene_geo_loc.localization.second_look import SAVED, VIEWS, LookBudget, SecondLook, View
+from scene_geo_loc.localization.second_look.second_look import SAVED, VIEWS, LookBudget, SecondLook, View
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame

@@ -22,7 +22,12 @@ import numpy as np
 import pytest
 from room import Room
 
-from scene_geo_loc.mapping.keyframe_depth import KeyframeDepth, choose_depth, measured_depth, reliable_depth
+from scene_geo_loc.mapping.keyframe_depth.keyframe_depth import (
+    KeyframeDepth,
+    choose_depth,
+    measured_depth,
+    reliable_depth,
+)
 from scene_geo_loc.networks.architecture.export import inference_network
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
 from scene_geo_loc.networks.architecture.scene_network import SceneNetwork

@@ -25,7 +25,7 @@ from scipy.spatial.transform import Rotation
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import inverse, transform
-from scene_geo_loc.mapping.triangulation import (
+from scene_geo_loc.mapping.keyframe_depth.triangulation import (
     MATCH_SIGMA_PX,
     NEIGHBOURS,
     InverseDepth,

@@ -73,18 +73,13 @@ def extend(
 
         scene-geo-loc map extend street_map snow_map street_map --overwrite
     """
-    import os
-
     from scene_geo_loc.core.errors import MapError
     from scene_geo_loc.core.folder_lock import changing
-    from scene_geo_loc.mapping.map_info import MAP_JSON, check_replaceable_map
+    from scene_geo_loc.mapping.map_info import MAP_JSON, check_output
     from scene_geo_loc.mapping.reference_map import ReferenceMap
 
     with changing(out, "map extend", MapError):
-        if os.path.lexists(out):
-            if not overwrite:
-                raise MapError(f"{out} exists already: name another, or allow it to be overwritten.")
-            check_replaceable_map(out)
+        check_output(out, overwrite)
         reference_map = ReferenceMap.open(map_folder)
         if (source.path / MAP_JSON).exists():
             _check_unused(growth, source.path)

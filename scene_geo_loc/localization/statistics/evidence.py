@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the pose of an image says about the keyframes that were its candidates."""
+"""Evidence of an image's pose for and against the keyframes that were its candidates."""
 
 from __future__ import annotations
 

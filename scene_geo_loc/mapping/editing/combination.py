@@ -53,6 +53,7 @@ from scene_geo_loc.mapping.map_info import (
     DriveRecord,
     LookAlikes,
     MapAccuracy,
+    check_output,
     check_replaceable_map,
     record_of,
     write_info,
@@ -139,10 +140,7 @@ def _write_locked(
     total = sum(len(part.keyframes) for part in parts)
     if total == 0:
         raise MapError("No keyframe is left for the map: choose more of them.")
-    if os.path.lexists(out):
-        if not overwrite:
-            raise MapError(f"{out} exists already: name another, or allow it to be overwritten.")
-        check_replaceable_map(out)
+    check_output(out, overwrite)
     output = PartialFolder(out, KIND, error=MapError)
     try:
         folder = output.begin()

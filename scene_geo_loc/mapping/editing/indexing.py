@@ -36,6 +36,7 @@ from scene_geo_loc.mapping.map_info import (
     INDEX_DATABASE,
     INDEX_FILES,
     KIND,
+    check_output,
     check_replaceable_map,
     record_of,
     write_info,
@@ -82,10 +83,7 @@ def write_map_with_index(
             on_progress(end, count)
 
     with changing(out, "writing the index of a map", MapError):
-        if os.path.lexists(out):
-            if not overwrite:
-                raise MapError(f"{out} exists already: name another, or allow it to be overwritten.")
-            check_replaceable_map(out)
+        check_output(out, overwrite)
         output = PartialFolder(out, KIND, error=MapError)
         try:
             folder = output.begin()

@@ -129,7 +129,7 @@ class DriveJob(BaseModel):
 
 
 class DriveResult(BaseModel):
-    """What became of a job.
+    """Outcome of a job.
 
     Attributes:
         keyframes: number of keyframes of the map.

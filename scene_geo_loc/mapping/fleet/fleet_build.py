@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,7 @@ from scene_geo_loc.core.progress import ProgressDisplay, no_display
 from scene_geo_loc.mapping.editing.combination import MapPart, MeasureCombination, write_combination
 from scene_geo_loc.mapping.fleet.drive_job import DriveJob, DriveResult, DriveSource
 from scene_geo_loc.mapping.fleet.executors import DriveExecutor, InThisProcess
-from scene_geo_loc.mapping.map_info import check_replaceable_map
+from scene_geo_loc.mapping.map_info import check_output
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BAG_OF_WORDS, BuilderSettings
 from scene_geo_loc.traversals.opening import format_of
@@ -108,10 +107,7 @@ def build_fleet(
     exists or cannot be written.
     """
     out = Path(out).absolute()
-    if os.path.lexists(out):
-        if not overwrite:
-            raise MapError(f"{out} exists already: remove it, name another, or allow it to be overwritten.")
-        check_replaceable_map(out)
+    check_output(out, overwrite)
     _check_drives(drives)
     run = _Run(executor or InThisProcess(), display, on_drive)
     work = work_folder(out)

@@ -43,6 +43,7 @@ from scene_geo_loc.mapping.map_info import (
     FileRecord,
     MapAccuracy,
     MapInfo,
+    check_output,
     check_replaceable_map,
     sha256_of,
     write_info,
@@ -95,12 +96,9 @@ class TrainingPoses:
         return Keyframes(self.T_map_camera[kept], cameras)
 
 
-def check_output(out: Path, overwrite: bool) -> PartialFolder:
-    """Returns the unfinished folder of a map. Raises SceneGeoLocError where one exists and is to be kept."""
-    if out.exists():
-        if not overwrite:
-            raise SceneGeoLocError(f"{out} exists: name a new folder, or choose to overwrite it.")
-        check_replaceable_map(out)
+def new_map_folder(out: Path, overwrite: bool) -> PartialFolder:
+    """Returns the unfinished folder of a map. Raises MapError where one exists and is not to be replaced."""
+    check_output(out, overwrite)
     return PartialFolder(out, KIND)
 
 

@@ -48,8 +48,8 @@ from scene_geo_loc.training.common.callbacks import NoCallback, RunCallback
 from scene_geo_loc.training.common.initialisation import load_encoder
 from scene_geo_loc.training.common.localizer_map import (
     TrainingPoses,
-    check_output,
     first_frame,
+    new_map_folder,
     write_localizer_map,
 )
 from scene_geo_loc.training.common.localizer_protocol import FeatureProtocol
@@ -124,7 +124,7 @@ def train_pose(
     Raises SceneGeoLocError if the images do not suffice, if a folder holds something else, or if a loss is
     not finite; the best regressor so far is then in the run folder.
     """
-    output, first, design = check_output(out, overwrite), first_frame(traversal), system.design
+    output, first, design = new_map_folder(out, overwrite), first_frame(traversal), system.design
     _check_protocol(system, protocol)
     encoder = make_encoder(protocol)
     size = input_size_of(first.camera, protocol, encoder)

@@ -43,8 +43,8 @@ from scene_geo_loc.packs.posed_images import pack_posed_images
 from scene_geo_loc.training.common.callbacks import NoCallback, RunCallback
 from scene_geo_loc.training.common.localizer_map import (
     Keyframes,
-    check_output,
     first_frame,
+    new_map_folder,
     write_localizer_map,
 )
 from scene_geo_loc.training.common.loop import TrainingLoop
@@ -104,7 +104,7 @@ def train_relative(
     not finite; the best network so far is then in the run folder.  CheckpointError if an earlier network is
     damaged.
     """
-    output, callback = check_output(out, overwrite), callback or NoCallback()
+    output, callback = new_map_folder(out, overwrite), callback or NoCallback()
     if protocol.epochs == 0 and protocol.network is None:
         raise SceneGeoLocError("With 0 epochs nothing is trained: name the network of an earlier map to use.")
     first = first_frame(traversal)

@@ -34,7 +34,7 @@ from scene_geo_loc.localization.scene_coordinates.systems import ForestSystem
 from scene_geo_loc.mapping.localizer_names import SCENE_COORDINATES
 from scene_geo_loc.mapping.map_info import COORDINATE_FOREST
 from scene_geo_loc.training.common.callbacks import NoCallback, RunCallback
-from scene_geo_loc.training.common.localizer_map import TrainingPoses, check_output, write_localizer_map
+from scene_geo_loc.training.common.localizer_map import TrainingPoses, new_map_folder, write_localizer_map
 from scene_geo_loc.training.pose_regression.images import PlaceImages
 from scene_geo_loc.training.scene_coordinates.calibration import (
     calibrate_coordinates,
@@ -100,7 +100,7 @@ def train_forest(
     Raises SceneGeoLocError if the images do not suffice or have no depth, or if a folder holds
     something else.
     """
-    output, callback = check_output(out, overwrite), callback or NoCallback()
+    output, callback = new_map_folder(out, overwrite), callback or NoCallback()
     place = open_place(traversal, out, protocol.input_width, _MULTIPLE, protocol.validation_every, callback)
     images = place.images
     height, width = images.images.shape[1:3]

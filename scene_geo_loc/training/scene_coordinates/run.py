@@ -42,7 +42,7 @@ from scene_geo_loc.networks.default import default_network
 from scene_geo_loc.networks.forward_pass import COARSE, LOCAL, with_outputs
 from scene_geo_loc.packs.posed_images import PosedImages
 from scene_geo_loc.training.common.callbacks import NoCallback, RunCallback
-from scene_geo_loc.training.common.localizer_map import TrainingPoses, check_output, write_localizer_map
+from scene_geo_loc.training.common.localizer_map import TrainingPoses, new_map_folder, write_localizer_map
 from scene_geo_loc.training.common.loop import TrainingLoop
 from scene_geo_loc.training.common.run_folder import RunFolder
 from scene_geo_loc.training.pose_regression.images import PlaceImages
@@ -94,7 +94,7 @@ def train_coordinates(
     Raises SceneGeoLocError if the images do not suffice, if a folder holds something else, or if a loss is
     not finite; the last good network is then in the run folder.
     """
-    output, callback = check_output(out, overwrite), callback or NoCallback()
+    output, callback = new_map_folder(out, overwrite), callback or NoCallback()
     network, _ = default_network()
     multiple = network.signature.multiple
     place = open_place(traversal, out, protocol.input_width, multiple, protocol.validation_every, callback)

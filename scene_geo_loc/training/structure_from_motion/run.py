@@ -57,7 +57,7 @@ from scene_geo_loc.mapping.structure_from_motion.reconstruction import (
     reconstruct,
 )
 from scene_geo_loc.training.common.callbacks import NoCallback, RunCallback
-from scene_geo_loc.training.common.localizer_map import Keyframes, check_output, write_localizer_map
+from scene_geo_loc.training.common.localizer_map import Keyframes, new_map_folder, write_localizer_map
 from scene_geo_loc.training.structure_from_motion.settings import SYSTEM, ReconstructionProtocol
 from scene_geo_loc.traversals.frame import Frame, Traversal
 
@@ -121,7 +121,7 @@ def reconstruct_map(
     something else.
     """
     check_available()
-    output = check_output(out, overwrite)
+    output = new_map_folder(out, overwrite)
     callback = callback or NoCallback()
     run = out.with_name(f"{out.name}.run")
     _begin_run(

@@ -67,7 +67,7 @@ def rows_of(path: Path) -> dict[int, tuple[int, ...]]:
 
 
 def said(answer: Answer, T_map_camera: Any = ALONG) -> dict[int, Evidence]:
-    """What an answer says of keyframes of two drives, 0 to 9 and 10 to 19."""
+    """Evidence of an answer for keyframes of two drives, 0 to 9 and 10 to 19."""
     return dict(evidence_of(answer, T_map_camera, np.array([10, 20])))
 
 

@@ -25,13 +25,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scene_geo_loc.mapping.partial_map import PartialMap
-from scene_geo_loc.mapping.triangulation import (
+from scene_geo_loc.mapping.keyframe_depth.triangulation import (
     FIT_ERROR,
     PosedFeatures,
     neighbours_of,
     triangulate,
 )
+from scene_geo_loc.mapping.partial_map import PartialMap
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.networks.runtime.extractor import evenly_spread
 

@@ -30,9 +30,9 @@ import numpy as np
 
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.estimate import Candidate, Matches, PoseEstimate, Status
-from scene_geo_loc.localization.guided_matches import guided_matches
 from scene_geo_loc.localization.pnp import refine_pnp
 from scene_geo_loc.localization.query import QueryMatches
+from scene_geo_loc.localization.second_look.guided_matches import guided_matches
 from scene_geo_loc.localization.solution import Solution, all_of
 from scene_geo_loc.localization.verification.rejection import RejectionKind
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse
-from scene_geo_loc.mapping.keyframe_depth import MAX_DEPTH_ERROR
+from scene_geo_loc.mapping.keyframe_depth.keyframe_depth import MAX_DEPTH_ERROR
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.features import LocalFeatures, Matched
 

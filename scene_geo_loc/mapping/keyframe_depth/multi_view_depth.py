@@ -23,8 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.growing_array import GrowingArray
-from scene_geo_loc.mapping.partial_map import WORK, PartialMap
-from scene_geo_loc.mapping.triangulation import (
+from scene_geo_loc.mapping.keyframe_depth.triangulation import (
     NEIGHBOURS,
     InverseDepth,
     LearnedScale,
@@ -33,6 +32,7 @@ from scene_geo_loc.mapping.triangulation import (
     neighbours_of,
     triangulate,
 )
+from scene_geo_loc.mapping.partial_map import WORK, PartialMap
 from scene_geo_loc.matchers.base import Matcher
 
 REFINED_SOURCES = ("learned", "none")

@@ -21,6 +21,7 @@ python -m fuzz.harness --kind bag --cases 1812:1813 # one case again
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import importlib
 import os
 import pickle
@@ -104,6 +105,7 @@ def run_case(name: str, sound: Path, folder: Path, seed: int, expected: object) 
 def _read(read, path: Path, expected: object) -> tuple[str, str]:  # type: ignore[no-untyped-def]
     from scene_geo_loc.core.errors import SceneGeoLocError
 
+    faulthandler.enable()  # says where a crash happened
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(10 * LIMIT_S)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -75,6 +75,7 @@ def test_an_active_node_localizes_in_the_map_that_its_parameter_names(robot: Rob
     assert robot.node.get_parameter("map").value == "first_floor"
     robot.states_end_with("localized", "suspended", "initializing")
     robot.send_camera_info()
+    robot.mount_camera()  # with the new map the node hears of it anew
     robot.send()
     robot.state_becomes("localized")
 
@@ -109,6 +110,7 @@ def test_the_old_map_is_opened_again_where_the_node_fails_to_work_with_the_new_o
     assert robot.node.get_parameter("map").value == "ground_floor"
     assert present_map(robot) == "ground_floor"
     robot.send_camera_info()
+    robot.mount_camera()  # with the new map the node hears of it anew
     robot.send()
     robot.state_becomes("localized")
 
@@ -152,6 +154,7 @@ def test_the_services_of_nav2_load_a_map_and_set_the_pose(robot: Robot) -> None:
     pose = pose_with_covariance(0, "map", T_MAP_BASE, np.eye(6))
     robot.world.call(SetInitialPose, "set_initial_pose", SetInitialPose.Request(pose=pose))
     robot.send_camera_info()
+    robot.mount_camera()  # with the new map the node hears of it anew
     robot.send()
     assert robot.localizer.priors[-1] is not None
 

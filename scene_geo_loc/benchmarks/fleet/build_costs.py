@@ -34,7 +34,7 @@ from scene_geo_loc.mapping.fleet.drive_job import DriveSource
 from scene_geo_loc.mapping.fleet.executors import DriveExecutor, InThisProcess
 from scene_geo_loc.mapping.fleet.fleet_build import build_fleet, work_folder
 from scene_geo_loc.mapping.fleet.ray_cluster import RayCluster
-from scene_geo_loc.mapping.map_info import MAP_JSON, read_info
+from scene_geo_loc.mapping.map_info import MAP_JSON, WORK, read_info
 from scene_geo_loc.mapping.settings import BuilderSettings
 
 _POLL_S = 0.005
@@ -164,7 +164,7 @@ class WriterKiller(threading.Thread):
         """See `threading.Thread`."""
         end = time.monotonic() + self._patience_s
         while self.killed is None and time.monotonic() < end:
-            for journal in self._work.glob(f"{self._drive}-*.partial/work/journal.jsonl"):
+            for journal in self._work.glob(f"{self._drive}-*.partial/{WORK}/journal.jsonl"):
                 if journal.read_bytes().count(b"\n") >= self._lines:
                     self._kill_writer_of(journal)
             time.sleep(_POLL_S)

@@ -20,7 +20,8 @@ The modules imported here import heavy libraries inside their functions, so that
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -156,14 +157,22 @@ def options(
 def main() -> None:
     """Runs the command line; an error that the user can act on is one line and exit status 1."""
     try:
-        app()
+        with naming_extras():
+            app()
     except SceneGeoLocError as error:
         sys.exit(f"error: {error}")
+
+
+@contextmanager
+def naming_extras() -> Iterator[None]:
+    """Raises SceneGeoLocError, which names the extra, where a module of one is not installed."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
         if module not in EXTRAS:
             raise
-        sys.exit(
-            f"error: This command needs {module}, which is not installed: "
+        raise SceneGeoLocError(
+            f"This command needs {module}, which is not installed: "
             f"`pip install 'scene_geo_loc[{EXTRAS[module]}]'`."
-        )
+        ) from error

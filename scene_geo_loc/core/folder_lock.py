@@ -155,6 +155,10 @@ class FolderLock:
         """Returns the file descriptor, for a child process to inherit."""
         return self._lock.fileno()
 
+    def is_of(self, folder: Path) -> bool:
+        """Returns whether this is the lock on a folder."""
+        return Path(os.path.realpath(folder)) == self.folder
+
     def name_holder(self) -> None:
         """Writes the number of this process into the file, for the message to others."""
         self._lock.write(json.dumps({"pid": os.getpid(), "work": self._work}).encode())

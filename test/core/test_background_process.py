@@ -82,7 +82,8 @@ def asked(street: Path, what: str, seconds: float = 0.0) -> dict[str, object]:
 
 
 def test_a_process_changes_the_folder_that_its_parent_has_locked(street: Path) -> None:
-    lock, lines = FolderLock.acquire(street, "test"), []
+    lock = FolderLock.acquire(street, "test")
+    lines: list[str] = []
     process = BackgroundProcess("worker", asked(street, "work"), lock, "test", lines.append)
     assert process.result() == {"priority": 19}
     assert lines == ["at work"]

@@ -101,13 +101,13 @@ def test_what_was_seen_while_lost_is_added_and_the_node_goes_on_in_the_new_map(
     assert answer.success
     assert "14 images" in answer.message
     drive(robot, room, 20, 21, localizer, known=True)  # goes on meanwhile
-    assert robot.states[-1].data == "localized"
+    robot.state_becomes("localized")
     world.wait(lambda: robot.pipeline.opened[0] is later, "the new version of the map")
     assert len(ReferenceMap.open(folder)) == before + 14
     drive(robot, room, 21, 22, later, known=True)
     assert len(later.images) == 1
     assert [m.data for m in robot.states if m.data in ("suspended", "initializing")] == ["initializing"]
-    assert robot.states[-1].data == "localized"
+    robot.state_becomes("localized")
     assert value(robot, "keyframes") == str(before + 14)
     assert value(robot, "keyframes_added") == "14"
     robot.node.trigger_deactivate()

@@ -249,6 +249,7 @@ HEALTHY: dict[str, Any] = {
     "keyframes": 1,
     "extension_problem": "",
     "extension_values": {},
+    "edit_values": {},
     "device": "cpu",
     "backend": "torch",
     "pnp_solver": "PoseLib",

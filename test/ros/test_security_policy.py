@@ -33,8 +33,11 @@ from scene_geo_loc.ros.map_builder.node import MapBuilderNode
 
 POLICY = Path(__file__).parents[2] / "config" / "security.policy.xml"
 KINDS = {"publish": "topic", "subscribe": "topic", "reply": "service"}
-OF_OTHERS = {"publish": {"bond", "localization/geo_pose"}, "reply": {"set_initial_pose", "~/load_map"}}
-"""Names that a node uses where the packages of nav2, or geographic_msgs, are installed."""
+OF_OTHERS = {
+    "publish": {"bond", "localization/geo_pose"},
+    "reply": {"set_initial_pose", "~/load_map", "~/save"},
+}
+"""Names that a node uses where the packages of nav2, or geographic_msgs, are installed, or with `mapping`."""
 BELOW_RCLPY = {"publish": {"/rosout", "~/transition_event"}}
 """Topics of publishers that rclpy does not list."""
 

@@ -39,7 +39,8 @@ def merge(
     Example:  scene-geo-loc map merge sunny_map snow_map night_map year_map
     """
     from scene_geo_loc.cli.options.progress import progress
-    from scene_geo_loc.core.errors import SceneGeoLocError
+    from scene_geo_loc.core.errors import MapError, SceneGeoLocError
+    from scene_geo_loc.core.folder_lock import changing
     from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
     from scene_geo_loc.mapping.editing.combination import MapPart, write_combination
     from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -47,8 +48,8 @@ def merge(
     *sources, out = maps
     if len(sources) < 2:
         raise SceneGeoLocError("Two maps or more are merged: name them, and then the folder of the new map.")
-    parts = [MapPart.whole(ReferenceMap.open(source)) for source in sources]
-    with progress("merging", "rows") as on_progress:
+    with changing(out, "map merge", MapError), progress("merging", "rows") as on_progress:
+        parts = [MapPart.whole(ReferenceMap.open(source)) for source in sources]
         merged = write_combination(
             parts, out, overwrite=overwrite, measure=measure_map, on_progress=on_progress
         )

@@ -78,7 +78,7 @@ def setting(
         description: one sentence for `ros2 param describe` and the documentation.
         unit: of the number.
         live: whether it can be changed while the node runs; else it is read-only.
-        is_path: whether a string names a file or folder, in which `~` and `package://` are resolved.
+        is_path: whether the strings name files or folders, in which `~` and `package://` are resolved.
         bounds: pydantic's ge, gt, le, lt.
     """
     extra: dict[str, Any] = {"unit": unit, "live": live, "is_path": is_path}
@@ -96,7 +96,7 @@ class Parameter:
         choices: allowed strings; empty where any is allowed.
         low, high: inclusive range of a number, or of each number of a list.
         is_optional: whether it is a number that `UNSET` leaves unset.
-        is_path: whether it names a file or folder, in which `~` and `package://` are resolved.
+        is_path: whether it names files or folders, in which `~` and `package://` are resolved.
     """
 
     name: str
@@ -275,7 +275,7 @@ def from_values(settings: type[Settings], values: dict[str, Any]) -> Settings:
         if parameter.kind in (float, list[float]):
             _check_numbers(parameter.name, value if isinstance(value, list) else [value])
         if parameter.is_path:
-            value = resolve_path(str(value))
+            value = [*map(resolve_path, value)] if parameter.kind == list[str] else resolve_path(str(value))
         *path, leaf = parameter.name.split(".")
         place = nested
         for step in path:

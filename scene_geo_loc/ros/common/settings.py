@@ -128,6 +128,50 @@ class StartPoseSettings(BaseModel):
     yaw: float = setting(0.0, "Heading at the start, which the camera's place on the robot follows.", "rad")
 
 
+class EditSettings(BaseModel):
+    """Arguments of the services that change the map that is open, or make another of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sources: list[str] = setting(
+        [],
+        "Drives or maps that ~/extend_map, ~/merge_map, ~/align_map and ~/diff_map take.",
+        live=True,
+        is_path=True,
+    )
+    output: str = setting(
+        "",
+        "Folder of the map that ~/extend_map, ~/merge_map, ~/align_map or ~/prune_map makes, or of the maps "
+        "that ~/split_map makes; empty: a new version of the open map, which the node goes on with.",
+        live=True,
+        is_path=True,
+    )
+    keyframes: int | None = setting(
+        None, "Most keyframes that ~/prune_map keeps; unset: as edit.megabytes.", live=True, ge=1, le=10**9
+    )
+    megabytes: float | None = setting(
+        None,
+        "Largest size of the map, with its networks, that ~/prune_map makes; unset: as edit.keyframes.",
+        "MB",
+        True,
+        ge=0.1,
+        le=1e6,
+    )
+    tile: float | None = setting(
+        None,
+        "Side of the squares that ~/split_map splits the map into; unset: by drives.",
+        "m",
+        True,
+        ge=1,
+        le=1e6,
+    )
+    options: list[str] = setting(
+        [],
+        "Further options of the command `scene-geo-loc map`, such as --poses, /odom.",
+        live=True,
+    )
+
+
 class LocalizationNodeSettings(CameraSettings):
     """Parameters of localization_node."""
 
@@ -253,6 +297,7 @@ class LocalizationNodeSettings(CameraSettings):
         "the name of the map's folder; empty: none.",
         is_path=True,
     )
+    edit: EditSettings = EditSettings()
     localizer: LocalizerSettings = LocalizerSettings()
     tracker: TrackerSettings = TrackerSettings()
     growth: GrowthSettings = GrowthSettings()

@@ -52,7 +52,9 @@ from scene_geo_loc.ros.localization.inputs.other_broadcasters import OtherBroadc
 from scene_geo_loc.ros.localization.inputs.rate_limit import RateLimit
 from scene_geo_loc.ros.localization.inputs.rig import KEPT, RigCameras, known_motion
 from scene_geo_loc.ros.localization.inputs.robot_transforms import RobotTransforms
+from scene_geo_loc.ros.localization.map_changes import MapChanges
 from scene_geo_loc.ros.localization.map_check import MapCheck
+from scene_geo_loc.ros.localization.map_edits import MapEdits
 from scene_geo_loc.ros.localization.map_extension import MapExtension
 from scene_geo_loc.ros.localization.outputs.failure_snapshots import FailureSnapshots
 from scene_geo_loc.ros.localization.outputs.geo_publisher import GeoPublisher
@@ -180,12 +182,16 @@ class LocalizationPipeline:
         close(LocalizationServices(node, self._state, self._on_request, self._on_initial_pose).close)
         self._map_check = MapCheck(reference_map, node.get_logger().error)
         close(lambda: self._map_check.close())
+        changes = MapChanges(
+            node, reference_map.path, open_again, lambda: self._map_check.close(), self._exchange_map
+        )
+        close(changes.close)
         self.extension: MapExtension | None = None
         if settings().mapping == "extend":
-            self.extension = MapExtension(
-                node, settings, reference_map, open_again, lambda: self._map_check.close(), self._exchange_map
-            )
+            self.extension = MapExtension(node, settings, reference_map, changes)
             close(self.extension.close)
+        self._edits = MapEdits(node, settings, changes)
+        close(self._edits.close)
         close(DiagnosticsPublisher(node, "localization", self._report).close)
         jumps = node.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
@@ -462,6 +468,7 @@ class LocalizationPipeline:
             keyframes=len(self._map),
             extension_problem="" if self.extension is None else self.extension.problem,
             extension_values={} if self.extension is None else self.extension.values,
+            edit_values=self._edits.values,
             device=str(self.session.localizer.device),
             backend=self.session.localizer.backend_name,
             pnp_solver=pnp_solver().name,

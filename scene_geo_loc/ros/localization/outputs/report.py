@@ -45,6 +45,7 @@ class LocalizationFacts:
         map_check: progress of the verification of the map's large files.
         extension_problem: why the map could not be extended, or "".
         extension_values: counts of the images that extend the map; empty where it is not extended.
+        edit_values: how the last change of the map that was asked for stands.
         image_topic, info_topic: topics of images and intrinsics.
         has_camera_info: whether intrinsics have arrived.
         image_age_s: wall time since the last image arrived, or since activation.
@@ -88,6 +89,7 @@ class LocalizationFacts:
     keyframes: int
     extension_problem: str
     extension_values: Mapping[str, object]
+    edit_values: Mapping[str, object]
     device: str
     backend: str
     pnp_solver: str
@@ -147,6 +149,7 @@ class LocalizationFacts:
             "map_check": self.map_check,
             "keyframes": self.keyframes,
             **self.extension_values,
+            **self.edit_values,
             "gps": self.gps,
             "device": self.device,
             "backend": self.backend,

@@ -39,6 +39,7 @@ test: setup ## run all tests
 
 fuzz: setup ## interrupt every writer, fire at the nodes, and read damaged inputs, MINUTES (60) each, from SEED (0)
 	@PYTHONPATH=test $(VENV)/bin/python -m fuzz.interruptions --kills 10 --limits 5 --seed $(SEED)
+	@PYTHONPATH=test $(VENV)/bin/python -m fuzz.full_disk --rooms 5 --seed $(SEED)
 	@PYTHONPATH=test $(VENV)/bin/python -m fuzz.recorder --kills 10 --limits 5 --seed $(SEED)
 	@PYTHONPATH=test $(VENV)/bin/python -m fuzz.node_messages --minutes $(MINUTES) --seed $(SEED)
 	@PYTHONPATH=test $(VENV)/bin/python -m fuzz.harness --minutes $(MINUTES) --seed $(SEED)

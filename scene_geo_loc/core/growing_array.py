@@ -12,15 +12,40 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A .npy file that grows row by row and keeps its rows if its writer is killed."""
+"""Files .npy that are written in parts: row by row, where rows outlive a killed writer, or block by block."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+
+def write_blocks(path: Path, shape: tuple[int, ...], dtype: DTypeLike, blocks: Iterable[NDArray]) -> None:
+    """Writes a .npy file of rows that come in blocks.
+
+    An array that is memory-mapped for writing would end the process by a signal where the disk is full.
+
+    Args:
+        path: the file.
+        shape: of the array, (N, ...).
+        dtype: type of its numbers.
+        blocks: (B, ...) consecutive rows, N in all.
+
+    Raises OSError where the file cannot be written, ValueError where there are not N rows.
+    """
+    header = {"descr": npy.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    rows = 0
+    with path.open("wb") as file:
+        npy.write_array_header_1_0(file, header)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, dtype).reshape(-1, *shape[1:]).tobytes())
+            rows += len(block)
+    if rows != shape[0]:
+        raise ValueError(f"{path} got {rows} of {shape[0]} rows")
 
 
 class GrowingArray:

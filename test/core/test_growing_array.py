@@ -19,10 +19,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scene_geo_loc.core.growing_array import GrowingArray
+from scene_geo_loc.core.growing_array import GrowingArray, write_blocks
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
@@ -62,3 +63,12 @@ def test_a_torn_row_is_not_counted_and_can_be_cut_off(tmp_path: Path) -> None:
     array.append([5, 6, 7, 8])
     array.close()
     np.testing.assert_array_equal(np.load(path), [[1, 2, 3, 4], [5, 6, 7, 8]])
+
+
+def test_an_array_written_in_blocks_is_the_file_that_numpy_writes(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float16)
+    write_blocks(tmp_path / "blocks.npy", rows.shape, rows.dtype, [rows[:4], rows[4:4], rows[4:]])
+    np.save(tmp_path / "whole.npy", rows)
+    assert (tmp_path / "blocks.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+    with pytest.raises(ValueError, match="4 of 7 rows"):
+        write_blocks(tmp_path / "short.npy", rows.shape, rows.dtype, [rows[:4]])

@@ -30,7 +30,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.errors import MapError, SceneGeoLocError
 from scene_geo_loc.core.journal import Journal
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
@@ -215,12 +215,16 @@ class WaitingImages:
             raise
 
     def _write_anew(self) -> None:
-        """Writes the journal of the present state in place of the old one."""
+        """Writes the journal of the present state in place of the old one. Raises OSError."""
+        self._is_torn = True
         self._journal.close()
         events = [*map(_way_event, self.way[: len(self.way) - len(self._unwritten)])]
         events += [{"event": "image", **image.to_dict()} for image in self.images.values()]
         self._journal.records[:] = events
-        self._journal.open(self._head, lambda event: event)
+        try:
+            self._journal.open(self._head, lambda event: event)
+        except SceneGeoLocError as error:
+            raise error.__cause__ if isinstance(error.__cause__, OSError) else OSError(str(error)) from error
         self._is_torn = False
 
     def _apply(self, event: dict[str, Any]) -> None:

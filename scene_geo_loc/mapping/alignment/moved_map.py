@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.core.errors import MapError, reason_of
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.geometry.datum import Datum, Georeference
 from scene_geo_loc.geometry.pose import Pose, inverse, to_quaternion, transform
@@ -89,10 +89,11 @@ def write_map_with_poses(
         changed = [name for name in info.files if name in (KEYFRAMES, *LARGE_TABLES)]
         files = {**info.files, **{name: record_of(folder / name) for name in changed}}
         write_info(folder, info.model_copy(update={**changes, "files": files}))
+        output.publish()
     except OSError as error:
+        raise MapError(f"{out} cannot be written ({reason_of(error)}): make room.") from error
+    finally:
         output.discard()
-        raise MapError(f"{out} cannot be written: {error.strerror or error}.") from error
-    output.publish()
 
 
 def _copy(source: Path, target: Path) -> None:

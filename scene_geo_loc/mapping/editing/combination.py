@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from scene_geo_loc import __version__
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.folder_lock import changing
+from scene_geo_loc.core.growing_array import write_blocks
 from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.mapping.editing.compatibility import check_combinable
@@ -173,20 +174,23 @@ def _write_locked(
 def _write_arrays(parts: Sequence[MapPart], folder: Path, total: int, on_progress: ProgressCallback) -> None:
     """Writes the arrays with a row for each keyframe; relative errors of exact depth are zero."""
     names = list(dict.fromkeys(name for part in parts for name in part.map.array_files))
-    for name in names:
+    for i, name in enumerate(names):
         loaded = [_rows_of(part.map, name) for part in parts]
         like = next(rows for rows in loaded if rows is not None)
-        target = np.lib.format.open_memmap(
-            folder / name, mode="w+", dtype=like.dtype, shape=(total, *like.shape[1:])
+        write_blocks(
+            folder / name, (total, *like.shape[1:]), like.dtype, _blocks(parts, loaded, like.shape[1:])
         )
-        row = 0
-        for part, rows in zip(parts, loaded, strict=True):
-            for start in range(0, len(part.keyframes), _BLOCK_ROWS):
-                chosen = part.keyframes[start : start + _BLOCK_ROWS]
-                target[row : row + len(chosen)] = 0 if rows is None else rows[chosen]
-                row += len(chosen)
-                on_progress(names.index(name) * total + row, len(names) * total)
-        target.flush()
+        on_progress((i + 1) * total, len(names) * total)
+
+
+def _blocks(
+    parts: Sequence[MapPart], loaded: Sequence[NDArray | None], row_shape: tuple[int, ...]
+) -> Iterator[NDArray]:
+    """Yields the rows of the keyframes of parts in blocks; zeros where a part has none."""
+    for part, rows in zip(parts, loaded, strict=True):
+        for start in range(0, len(part.keyframes), _BLOCK_ROWS):
+            chosen = part.keyframes[start : start + _BLOCK_ROWS]
+            yield np.zeros((len(chosen), *row_shape), np.int8) if rows is None else rows[chosen]
 
 
 def _rows_of(reference_map: ReferenceMap, name: str) -> NDArray | None:

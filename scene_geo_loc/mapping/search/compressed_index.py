@@ -33,6 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import MapError, reason_of
+from scene_geo_loc.core.growing_array import write_blocks
+from scene_geo_loc.mapping.search.index import write_faiss
 
 CODE_BYTES = 64
 """Bytes of a code, fewer for short descriptors: 640 MB for ten million keyframes."""
@@ -97,7 +99,7 @@ class CompressedIndex:
         Raises MapError where a file cannot be written.
         """
         try:
-            _write_rows(rows, size, count, file)
+            write_blocks(file, (count, size), np.float16, rows)
             descriptors = np.load(file, mmap_mode="r", allow_pickle=False)
             sample = _sample(descriptors)
             groups = _Groups.fit(sample, _lists(count))
@@ -106,8 +108,8 @@ class CompressedIndex:
                 block = np.asarray(descriptors[start : start + _BLOCK_ROWS], np.float32)
                 group = groups.nearest(block)
                 index.add_core(len(block), faiss.swig_ptr(block), None, faiss.swig_ptr(group))
-            faiss.write_index(index, str(codes))
-        except (RuntimeError, OSError) as error:
+            write_faiss(index, codes)
+        except (RuntimeError, OSError, ValueError) as error:
             raise MapError(f"{codes} cannot be written ({reason_of(error)}).") from error
 
     @classmethod
@@ -203,17 +205,6 @@ class _Rows:
             if os.preadv(descriptor, [part], at) != len(part):
                 raise OSError(f"{self._file.name} ends before keyframe {int(rows[end - 1])}")
         return out
-
-
-def _write_rows(rows: Iterable[NDArray[np.floating]], size: int, count: int, file: Path) -> None:
-    written = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=(count, size))
-    row = 0
-    for block in rows:
-        written[row : row + len(block)] = block
-        row += len(block)
-    if row != count:
-        raise MapError(f"{file} got {row} of {count} descriptors.")
-    written.flush()
 
 
 def _sample(descriptors: NDArray[np.float16]) -> NDArray[np.float32]:

@@ -16,6 +16,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,6 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import MapError, reason_of
+
+_FULL_BYTES = 1 << 16
+"""A disk with less room than this is full, where a write failed without a reason."""
 
 
 class DescriptorIndex:
@@ -59,10 +65,7 @@ class DescriptorIndex:
 
     def write(self, path: Path) -> None:
         """Writes the index to a file. Raises MapError where it cannot be written."""
-        try:
-            faiss.write_index(self._index, str(path))
-        except RuntimeError as error:
-            raise MapError(f"{path} cannot be written ({reason_of(error)}).") from error
+        write_faiss(self._index, path)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -96,3 +99,14 @@ class DescriptorIndex:
         similarities, found = self._index.search(descriptor[None], count, params=parameters)
         valid = found[0] >= 0
         return found[0][valid], similarities[0][valid]
+
+
+def write_faiss(index: faiss.Index, path: Path) -> None:
+    """Writes an index of faiss to a file. Raises MapError where it cannot be written."""
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        # faiss names the line of its source, not the reason.
+        is_full = shutil.disk_usage(path.parent).free < _FULL_BYTES
+        reason = os.strerror(errno.ENOSPC) if is_full else reason_of(error)
+        raise MapError(f"{path} cannot be written ({reason}): make room, or name another folder.") from error

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -35,6 +36,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, make_pose
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.localization.map_growth import waiting
 from scene_geo_loc.localization.map_growth.building import build_waiting
 from scene_geo_loc.localization.map_growth.growth import CONTEXT, Drop, MapGrowth
 from scene_geo_loc.localization.map_growth.process import BuildProcess
@@ -275,6 +277,30 @@ def test_on_a_full_disk_images_are_counted_and_what_waits_stays(growth: MapGrowt
     drive.metres(4, LOST)
     drive.metres(8)
     assert growth.counts.waiting >= before + 4
+
+
+def test_a_journal_that_cannot_be_written_anew_is_written_once_there_is_room(
+    street: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    growth = MapGrowth(ReferenceMap.open(street))
+    drive = Drive(growth)
+    drive.metres(8)
+    drive.metres(4, LOST)
+    monkeypatch.setattr(waiting, "_LINES", 5)
+    with monkeypatch.context() as full:
+        full.setattr("scene_geo_loc.core.journal.write_aside", _no_room)
+        drive.metres(4, LOST)
+    assert growth.counts.dropped[Drop.NOT_WRITTEN] == 4
+    drive.metres(2, LOST)
+    drive.metres(8)
+    growth.close()
+    again = MapGrowth(ReferenceMap.open(street))
+    assert {9, 10, 11, 12, 17, 18} <= {image.stamp_ns // SECOND for image in again.placed}
+    again.close()
+
+
+def _no_room(path: Path, data: bytes) -> None:
+    raise SceneGeoLocError("no room") from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.fixture(scope="module")

@@ -110,7 +110,7 @@ class CompressedIndex:
                 index.add_core(len(block), faiss.swig_ptr(block), None, faiss.swig_ptr(group))
             write_faiss(index, codes)
         except (RuntimeError, OSError, ValueError) as error:
-            raise MapError(f"{codes} cannot be written ({reason_of(error)}).") from error
+            raise MapError(f"{file} cannot be written ({reason_of(error)}).") from error
 
     @classmethod
     def read(cls, codes: Path, file: Path) -> CompressedIndex:

@@ -119,5 +119,5 @@ def test_a_damaged_file_is_refused(folder: Path, tmp_path: Path, name: str) -> N
 
 
 def test_too_few_descriptors_are_an_error(tmp_path: Path, descriptors: np.ndarray) -> None:
-    with pytest.raises(MapError, match="10 of 1200 descriptors"):
+    with pytest.raises(MapError, match="10 of 1200 rows"):
         CompressedIndex.write([descriptors[:10]], SIZE, 1200, tmp_path / CODES, tmp_path / GLOBAL_DESCRIPTORS)

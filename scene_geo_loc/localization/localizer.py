@@ -32,7 +32,6 @@ from numpy.typing import NDArray
 from scene_geo_loc.core.errors import InferenceError, MapError, SearchError
 from scene_geo_loc.core.parallel import available_cores
 from scene_geo_loc.geometry.camera import Camera
-from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.localization.estimate import (
     SECOND_LOOK,
     CameraEstimate,
@@ -43,18 +42,20 @@ from scene_geo_loc.localization.estimate import (
     PosePrior,
     Status,
 )
-from scene_geo_loc.localization.pnp import CameraMatches, depth_is_known, refine_pnp
+from scene_geo_loc.localization.map_networks import descriptor_of, network_of
+from scene_geo_loc.localization.pnp import depth_is_known
 from scene_geo_loc.localization.pose_localizer import PoseLocalizer
+from scene_geo_loc.localization.pose_solver import PoseSolver
 from scene_geo_loc.localization.query import CameraImage, Query, QueryMatches, Stopwatch, camera_images
 from scene_geo_loc.localization.ray_intersection import intersected
 from scene_geo_loc.localization.reading_size import reading_size, resized_pixels
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, no_images
 from scene_geo_loc.localization.retrieval.retriever import Retriever
-from scene_geo_loc.localization.rolling_shutter import FITS, RollingRows
+from scene_geo_loc.localization.rolling_shutter import RollingRows
 from scene_geo_loc.localization.second_look.second_look import SecondLook
 from scene_geo_loc.localization.second_look.surroundings import LOOKED_AT, Surroundings
-from scene_geo_loc.localization.solution import Solution, all_of, by_camera, by_candidate, propose
-from scene_geo_loc.localization.solvers.robust_pnp import FIRST_SEARCH, rerank_inliers
+from scene_geo_loc.localization.solution import Solution
+from scene_geo_loc.localization.solvers.robust_pnp import rerank_inliers
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframe, StoredKeyframes
 from scene_geo_loc.localization.uncertainty.covariance import (
     BLOCK_PX,
@@ -70,16 +71,8 @@ from scene_geo_loc.matchers import make_matcher
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.features import LocalFeatures, Matched
 from scene_geo_loc.matchers.storage import KeypointStorage
-from scene_geo_loc.networks.checkpoint import load_network
 from scene_geo_loc.networks.forward_pass import INPUT_AREA
-from scene_geo_loc.networks.image_descriptor import ImageDescriptor
-from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import Extractor, has_contrast
-from scene_geo_loc.networks.user.description import GlobalDescriptor
-from scene_geo_loc.networks.user.image_network import DescriptorNetwork
-from scene_geo_loc.networks.user.user_network import UserNetwork
-from scene_geo_loc.visual_words.image_descriptor import VisualWords
-from scene_geo_loc.visual_words.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
 
@@ -90,15 +83,6 @@ With this limit SIFT localized all 47 images of a walk indoors, without it 44.
 """
 RERANK_WIDTH = 2.0
 """Re-ranking of single candidates takes this multiple of an inlier's largest error: their matches are few."""
-
-RERANK_MATCHES = 400
-"""Largest number of matches of all candidates together that a first pose is searched with."""
-
-WIDE_FIT_STEP = 3
-"""The fit that brings a first pose near to all matches takes every n-th of them."""
-
-WIDE_FIT_STEPS = 3
-"""Number of Gauss-Newton steps of that fit; the fit after it is in full."""
 
 CAMERAS = 64
 """Number of cameras whose reading size is kept."""
@@ -171,6 +155,9 @@ class Localizer(PoseLocalizer):
             self._max_error_px,
             self._block_px,
             model_of(self.matcher),
+        )
+        self._solver = PoseSolver(
+            self.settings, self.verifier, self._max_error_px, has_rays=reference_map.info.has_rays
         )
         self._reading_size = lru_cache(CAMERAS)(self._choose_size)
         self._surroundings = Surroundings(self) if reference_map.info.geo_tags is not None else None
@@ -400,7 +387,7 @@ class Localizer(PoseLocalizer):
         rough = replace(query, matches=self.match(few, keyframes, query.input_size, is_subset=True))
         solution = None
         if self.settings.refinement == "pooled":
-            solution = self._first_pose(rough)
+            solution = self._solver.first_pose(rough)
         limit = RERANK_WIDTH * self._max_error_px
         if solution is not None:
             query.first_T_map_base = solution.T_map_base
@@ -434,16 +421,6 @@ class Localizer(PoseLocalizer):
         others = [c for c in ranked if c is not rival]
         return [*others[:last], rival, *others[last:]]
 
-    def _first_pose(self, rough: QueryMatches) -> Solution | None:
-        """Returns a pose from some of the matches with all candidates if it passes the checks, else None."""
-        matches, limit = [rough.geometry], self._max_error_px
-        some = np.zeros(len(rough.matches), bool)
-        some[:: -(-len(some) // RERANK_MATCHES) or 1] = True
-        solution = propose(matches, [some], limit, effort=FIRST_SEARCH)
-        if solution is None or self.verifier.reject(solution, [rough]) is not None:
-            return None
-        return solution
-
     def match(
         self,
         query: LocalFeatures,
@@ -473,71 +450,8 @@ class Localizer(PoseLocalizer):
         return replace(matches, query_pixels=pixels)
 
     def solve(self, queries: Sequence[QueryMatches]) -> Solution | None:
-        """Returns the pose that most matches agree with (section 3.4).
-
-        With the refinement "per_candidate", the paper's rule, a pose is solved from the matches of each
-        candidate, and the one with the best inlier ratio is taken.  With "pooled", one pose is solved from
-        all matches together, which the known poses of the keyframes allow.  If that pose is rejected, because
-        too few candidates show the place, a pose is solved for each camera and then for each candidate, and
-        the one with most inliers is taken.
-
-        The pixels of a rolling shutter are set by the depth of their points at that pose, and it is fitted
-        again.
-        """
-        solution = self._solve(queries)
-        if solution is None or all(query.rolling is None for query in queries):
-            return solution
-        for _ in range(FITS):
-            for query in queries:
-                query.set_rows_at(solution.T_map_base)
-            matches = [query.geometry for query in queries]
-            solution = self._fitted(solution.at(solution.T_map_base, matches, self._max_error_px), matches)
-        return solution
-
-    def _solve(self, queries: Sequence[QueryMatches]) -> Solution | None:
-        """Returns the pose by the pixels as they are; see `solve`."""
-        limit = self._max_error_px
-        matches = [query.geometry for query in queries]
-        if self.settings.refinement == "per_candidate":
-            proposals = [
-                propose(matches, voters, limit, only_voters=True) for voters in by_candidate(queries)
-            ]
-            found = [proposal for proposal in proposals if proposal is not None]
-            return max(found, key=lambda proposal: max(proposal.ratios), default=None)
-        # Without depth, a pose by a subset of the features is too rough to start from.
-        if self.settings.final_fit and not self.map.info.has_rays:
-            first = [query.first_T_map_base for query in queries if query.first_T_map_base is not None]
-            fitted = [self._fitted(self._widely_fitted(T, matches), matches) for T in first]
-            best = max(fitted, key=lambda solution: solution.count, default=None)
-            if best is not None and self.verifier.reject(best, queries) is None:
-                return best
-        best = propose(matches, all_of(matches), limit)
-        for groups in (by_camera(matches), by_candidate(queries)):
-            if best is not None and self.verifier.reject(best, queries) is None:
-                break
-            proposals = [best, *(propose(matches, voters, limit) for voters in groups)]
-            found = [proposal for proposal in proposals if proposal is not None]
-            best = max(found, key=lambda proposal: proposal.count, default=None)
-        return self._fitted(best, matches) if best is not None and self.settings.final_fit else best
-
-    def _widely_fitted(self, T_map_base: Pose, matches: Sequence[CameraMatches]) -> Solution:
-        """Returns the solution of a fit to all matches near a first pose, which is less precise than theirs.
-
-        Matches with near points are off by more than an inlier may be: a narrow fit would leave them out.
-        """
-        limit = self._max_error_px
-        some = [camera.where(slice(None, None, WIDE_FIT_STEP)) for camera in matches]
-        T = refine_pnp(T_map_base, some, RERANK_WIDTH * limit, WIDE_FIT_STEPS)
-        return Solution(T, all_of(matches), []).at(T, matches, limit)
-
-    def _fitted(self, solution: Solution, matches: Sequence[CameraMatches]) -> Solution:
-        """Returns the solution of a robust fit to the matches of the cameras that confirm a pose."""
-        limit = self._max_error_px
-        confirming = [matches[i] for i in solution.confirming(self.verifier.limits.inlier_ratio)]
-        if not confirming:  # nothing matches in full, although some of the features agreed
-            return solution
-        refined = solution.at(refine_pnp(solution.T_map_base, confirming, limit), matches, limit)
-        return refined if refined.count else solution
+        """Returns the pose that most matches agree with, see `PoseSolver.solve`."""
+        return self._solver.solve(queries)
 
     def _at_full_size(self, matches: Matches, image: CameraImage, input_size: tuple[int, int]) -> Matches:
         """Returns matches in pixels of the images rather than of the network's input."""
@@ -566,44 +480,3 @@ def lifted(k: int, stored: StoredKeyframe, matched: Matched) -> Matches:
         points_sigma=stored.points_sigma[rows],
         inlier=np.zeros(len(rows), bool),
     )
-
-
-def network_of(reference_map: ReferenceMap) -> InferenceNetwork:
-    """Returns the network that a map was built with, without its depth decoder, which queries do not need.
-
-    Raises CheckpointError where it is damaged, MapError where the map was built with another.
-    """
-    network, _ = load_network(reference_map.path / "network.safetensors")
-    if network.digest != reference_map.info.network_digest:
-        raise MapError(
-            f"{reference_map.path} was built with another network than its network.safetensors: "
-            "copy the map again, or build it again."
-        )
-    return network.without_depth()
-
-
-def descriptor_of(reference_map: ReferenceMap, device: str) -> ImageDescriptor | None:
-    """Returns what made a map's descriptors where `network_of` did not: a user's network or visual words.
-
-    Raises CheckpointError where it is damaged, MapError where the map was built with another.
-    """
-    path = reference_map.vocabulary_file
-    if path is not None:
-        vocabulary, built_with = Vocabulary.read(path), reference_map.info.vocabulary
-        if built_with is None or built_with.digest != vocabulary.digest:
-            raise MapError(
-                f"{reference_map.path} was built with another vocabulary than its {path.name}: copy the map "
-                "again, or build it again."
-            )
-        return VisualWords(vocabulary)
-    path = reference_map.descriptor_file
-    if path is None:
-        return None
-    network = UserNetwork.read_copy(path, GlobalDescriptor)
-    record = reference_map.info.user_networks.get("descriptor")
-    if record is None or record.sha256 != network.sha256:
-        raise MapError(
-            f"{reference_map.path} was built with another network than its {path.name}: copy the map again, "
-            "or build it again."
-        )
-    return DescriptorNetwork(network, device)

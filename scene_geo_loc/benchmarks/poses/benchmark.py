@@ -61,7 +61,8 @@ from scene_geo_loc.benchmarks.poses.methods import (
 from scene_geo_loc.benchmarks.poses.results import MethodResult, QuerySetResult
 from scene_geo_loc.core.errors import MapError, SceneGeoLocError, TraversalError
 from scene_geo_loc.core.progress import ProgressDisplay, no_display, tracked
-from scene_geo_loc.localization.localizer import Localizer, network_of
+from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.localization.map_networks import network_of
 from scene_geo_loc.localization.query import Stopwatch
 from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.tracking.tracker import Tracker

@@ -16,8 +16,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,12 +26,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from scene_geo_loc.core.errors import MapError, reason_of
-from scene_geo_loc.core.partial import PartialFolder
+from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.datum import Datum, Georeference
 from scene_geo_loc.geometry.pose import Pose, inverse, to_quaternion, transform
 from scene_geo_loc.mapping.keyframe_table import read_table, write_large_tables
 from scene_geo_loc.mapping.map_info import CODES, KEYFRAMES, LARGE_TABLES, record_of, write_info
+from scene_geo_loc.mapping.map_output import link_or_copy, writing_map
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 
@@ -76,32 +74,17 @@ def write_map_with_poses(
         table = table.set_column(at, table.schema.field(at), pa.array(values[:, column]))
     if out.exists():
         raise MapError(f"{out} exists already: name another folder.")
-    output = PartialFolder(out, "reference map", error=MapError)
-    folder = output.begin()
-    try:
+    with writing_map(out, "writing a map in another frame") as folder:
         for name in info.files:
             if name == KEYFRAMES:
                 pq.write_table(table, folder / name)
             elif name not in LARGE_TABLES:
-                _copy(reference_map.path / name, folder / name)
+                link_or_copy(reference_map.path / name, folder / name)
         if CODES in info.files:
             write_large_tables(folder)
         changed = [name for name in info.files if name in (KEYFRAMES, *LARGE_TABLES)]
         files = {**info.files, **{name: record_of(folder / name) for name in changed}}
         write_info(folder, info.model_copy(update={**changes, "files": files}))
-        output.publish()
-    except OSError as error:
-        raise MapError(f"{out} cannot be written ({reason_of(error)}): make room.") from error
-    finally:
-        output.discard()
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _moved(georeference: Georeference, T_new_map: Pose) -> Georeference:

@@ -16,8 +16,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -30,9 +28,7 @@ from numpy.typing import NDArray
 
 from scene_geo_loc import __version__
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.core.folder_lock import changing
 from scene_geo_loc.core.growing_array import write_blocks
-from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.mapping.editing.compatibility import check_combinable
 from scene_geo_loc.mapping.keyframe_table import read_table, write_large_tables
@@ -45,7 +41,6 @@ from scene_geo_loc.mapping.map_info import (
     INDEX_FILES,
     KEYFRAME_SCHEMA,
     KEYFRAMES,
-    KIND,
     LARGE_TABLES,
     OPTIONAL_FILES,
     TAGGED_KEYFRAME_SCHEMA,
@@ -54,11 +49,10 @@ from scene_geo_loc.mapping.map_info import (
     DriveRecord,
     LookAlikes,
     MapAccuracy,
-    check_output,
-    check_replaceable_map,
     record_of,
     write_info,
 )
+from scene_geo_loc.mapping.map_output import link_or_copy, writing_map
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.search.co_similarity import CoSimilarity
 from scene_geo_loc.mapping.search.stored_index import write_index
@@ -125,27 +119,11 @@ def write_combination(
     Raises MapError where the keyframes cannot stand in one map, where `out` exists and may not be replaced,
     where another process changes it, or where it cannot be written.
     """
-    with changing(out, "writing a map", MapError):
-        return _write_locked(parts, out, overwrite, measure, on_progress)
-
-
-def _write_locked(
-    parts: Sequence[MapPart],
-    out: Path,
-    overwrite: bool,
-    measure: MeasureCombination | None,
-    on_progress: ProgressCallback,
-) -> ReferenceMap:
-    """Writes the map of `write_combination`, whose folder this thread has locked."""
-    check_combinable([part.map for part in parts])
     total = sum(len(part.keyframes) for part in parts)
+    check_combinable([part.map for part in parts])
     if total == 0:
         raise MapError("No keyframe is left for the map: choose more of them.")
-    check_output(out, overwrite)
-    output = PartialFolder(out, KIND, error=MapError)
-    try:
-        folder = output.begin()
-        output.restart()
+    with writing_map(out, "writing a map", overwrite=overwrite) as folder:
         _write_arrays(parts, folder, total, on_progress)
         T_map_camera = np.concatenate([part.map.T_map_camera[part.keyframes] for part in parts])
         index = _write_index(parts, folder)
@@ -161,13 +139,6 @@ def _write_locked(
             write_info(
                 folder, opened.info.model_copy(update={"accuracy": accuracy, "look_alikes": look_alikes})
             )
-        output.publish(check_replaceable_map if overwrite else None)
-    except OSError as error:
-        raise MapError(
-            f"{out} cannot be written ({error.strerror or error}): make room, or name another folder."
-        ) from error
-    finally:
-        output.discard()
     return ReferenceMap.open(out)
 
 
@@ -260,10 +231,7 @@ def _copy_networks(first: ReferenceMap, folder: Path) -> None:
     for name in first.info.files:
         if (folder / name).exists() or name in made:
             continue
-        try:
-            os.link(first.path / name, folder / name)
-        except OSError:
-            shutil.copyfile(first.path / name, folder / name)
+        link_or_copy(first.path / name, folder / name)
 
 
 def _write_description(parts: Sequence[MapPart], folder: Path, cameras: list[dict[str, object]]) -> None:

@@ -17,8 +17,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,20 +25,16 @@ from numpy.typing import NDArray
 
 from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.core.folder_lock import changing
-from scene_geo_loc.core.partial import PartialFolder
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
 from scene_geo_loc.mapping.map_info import (
     FORMAT,
     INDEX,
     INDEX_DATABASE,
     INDEX_FILES,
-    KIND,
-    check_output,
-    check_replaceable_map,
     record_of,
     write_info,
 )
+from scene_geo_loc.mapping.map_output import link_or_copy, writing_map
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.search.database_index import BLOCK_ROWS, DatabaseIndex
 from scene_geo_loc.mapping.search.stored_index import write_index
@@ -82,34 +76,20 @@ def write_map_with_index(
             yield np.stack([index.descriptor(keyframe) for keyframe in range(first, end)])
             on_progress(end, count)
 
-    with changing(out, "writing the index of a map", MapError):
-        check_output(out, overwrite)
-        output = PartialFolder(out, KIND, error=MapError)
-        try:
-            folder = output.begin()
-            output.restart()
-            if database is None:
-                write_index(folder, blocks(), index.size, count)
-            else:
-                written = DatabaseIndex.write(
-                    database, _table_name(reference_map), blocks(), index.size, count
-                )
-                write_aside(folder / INDEX_DATABASE, written.table.model_dump_json(indent=1).encode())
-            kept = {name: record for name, record in info.files.items() if name not in INDEX_FILES}
-            for name in kept:
-                _link(reference_map.path / name, folder / name)
-            new = [name for name in INDEX_FILES if (folder / name).exists()]
-            files = {**kept, **{name: record_of(folder / name) for name in new}}
-            is_file = new == [INDEX]
-            version = info.format_version if is_file else FORMAT.version
-            write_info(folder, info.model_copy(update={"files": files, "format_version": version}))
-            output.publish(check_replaceable_map if overwrite else None)
-        except OSError as error:
-            raise MapError(
-                f"{out} cannot be written ({error.strerror or error}): make room, or name another folder."
-            ) from error
-        finally:
-            output.discard()
+    with writing_map(out, "writing the index of a map", overwrite=overwrite) as folder:
+        if database is None:
+            write_index(folder, blocks(), index.size, count)
+        else:
+            written = DatabaseIndex.write(database, _table_name(reference_map), blocks(), index.size, count)
+            write_aside(folder / INDEX_DATABASE, written.table.model_dump_json(indent=1).encode())
+        kept = {name: record for name, record in info.files.items() if name not in INDEX_FILES}
+        for name in kept:
+            link_or_copy(reference_map.path / name, folder / name)
+        new = [name for name in INDEX_FILES if (folder / name).exists()]
+        files = {**kept, **{name: record_of(folder / name) for name in new}}
+        is_file = new == [INDEX]
+        version = info.format_version if is_file else FORMAT.version
+        write_info(folder, info.model_copy(update={"files": files, "format_version": version}))
     return ReferenceMap.open(out)
 
 
@@ -120,10 +100,3 @@ def _table_name(reference_map: ReferenceMap) -> str:
     files = sorted(name for name in reference_map.info.files if name in INDEX_FILES)
     sums = "".join(reference_map.info.files[name].sha256 for name in files)
     return f"map_{hashlib.sha256(sums.encode()).hexdigest()[:16]}"
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

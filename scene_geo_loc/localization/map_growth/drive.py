@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -120,6 +120,6 @@ def localize_drive(
         T_odom_camera = frame.T_map_camera if frame.T_odom_camera is None else frame.T_odom_camera
         answer = session.localize(frame.stamp_ns, frame, T_odom_camera)
         localized += answer.pose.status is Status.LOCALIZED
-        growth.add(frame.stamp_ns, frame.image, frame.camera, answer.estimate, T_odom_camera, frame.depth)
+        growth.add(replace(frame, T_odom_camera=T_odom_camera), answer.estimate)
         on_progress(done, len(traversal))
     return localized

@@ -25,16 +25,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import MapError
-from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose, inverse, rotation_angle_deg
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.map_growth.bridging import Fix, Waypoint, bridge
@@ -152,25 +150,15 @@ class MapGrowth:
         waiting = counts.waiting + (counts.unplaced if self.settings.explore else 0)
         return 0 < self.settings.images <= waiting
 
-    def add(
-        self,
-        stamp_ns: int,
-        image: NDArray[np.uint8],
-        camera: Camera,
-        estimate: PoseEstimate,
-        T_odom_camera: Pose | None,
-        depth: NDArray[np.float32] | None = None,
-    ) -> None:
+    def add(self, frame: Frame, estimate: PoseEstimate) -> None:
         """Takes the next image that was localized, or not.
 
         Args:
-            stamp_ns: time of the image.
-            image: RGB (H, W, 3).
-            camera: camera of the image.
+            frame: the image; its odometry may drift but not jump, and without it the image is dropped.  A
+                pose of its own in the map is not used.
             estimate: its pose on its own, as of `Localizer.localize`.
-            T_odom_camera: its pose by odometry, in a frame that may drift but not jump; None: not known.
-            depth: (H, W) metres, NaN where unknown; None where no sensor measured it.
         """
+        stamp_ns, T_odom_camera = frame.stamp_ns, frame.T_odom_camera
         is_supported = estimate.status is Status.LOCALIZED and (
             estimate.confidence is None or estimate.confidence >= self.settings.min_confidence
         )
@@ -184,10 +172,8 @@ class MapGrowth:
             try:
                 self._waiting.add_waypoint(Waypoint(stamp_ns, T_odom_camera, fix))
                 if self._selector.accept(T_odom_camera):
-                    name = f"{self.source}/{stamp_ns}"
-                    self._take(
-                        Frame(stamp_ns, image, camera, depth=depth, name=name), is_supported=is_supported
-                    )
+                    named = replace(frame, T_map_camera=None, name=f"{self.source}/{stamp_ns}")
+                    self._take(named, is_supported=is_supported)
                 if len(self._waiting.way) > MOST_WAY:
                     self._waiting.forget_way(MOST_WAY // 2)
                 self._fixes = self._fixes + 1 if fix is not None else 0

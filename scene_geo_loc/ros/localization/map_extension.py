@@ -33,15 +33,11 @@ from scene_geo_loc.ros.localization.map_changes import CHECK_S, MapChange, MapCh
 from scene_geo_loc.ros.localization.outputs.statistics import statistics_file
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from scene_geo_loc.geometry.camera import Camera
-    from scene_geo_loc.geometry.pose import Pose
     from scene_geo_loc.localization.estimate import PoseEstimate
     from scene_geo_loc.mapping.reference_map import AnyMap
     from scene_geo_loc.ros.common.managed_node import ManagedNode
     from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
+    from scene_geo_loc.traversals.frame import Frame
 
 RETRY_S = 60.0
 """Time after a build that failed before the next one begins by itself."""
@@ -93,17 +89,9 @@ class MapExtension:
         # Of wall time: a simulated clock may stand still.
         self._timer = node.create_timer(CHECK_S, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def add(
-        self,
-        stamp_ns: int,
-        image: NDArray[np.uint8],
-        camera: Camera,
-        estimate: PoseEstimate,
-        T_odom_camera: Pose | None,
-        depth: NDArray[np.float32] | None = None,
-    ) -> None:
+    def add(self, frame: Frame, estimate: PoseEstimate) -> None:
         """Takes an image that was localized, or not; arguments as of `MapGrowth.add`."""
-        self._growth.add(stamp_ns, image, camera, estimate, T_odom_camera, depth)
+        self._growth.add(frame, estimate)
 
     def interrupt(self) -> None:
         """Drops what waits for a pose, as time jumped back."""

@@ -65,6 +65,7 @@ from scene_geo_loc.ros.localization.outputs.statistics import Statistics
 from scene_geo_loc.ros.localization.outputs.view_publisher import ViewPublisher
 from scene_geo_loc.ros.localization.services import LocalizationServices
 from scene_geo_loc.ros.localization.worker import NewestWorker
+from scene_geo_loc.traversals.frame import Frame
 
 if TYPE_CHECKING:
     from scene_geo_loc.localization.pose_localizer import PoseLocalizer
@@ -176,7 +177,7 @@ class LocalizationPipeline:
             else None
         )
         self._statistics = Statistics(node, settings().statistics_dir, reference_map)
-        close(lambda: self._statistics.close())
+        close(self._statistics.close)
         self._state = StatePublisher(node)
         close(self._state.close)
         close(LocalizationServices(node, self._state, self._on_request, self._on_initial_pose).close)
@@ -248,8 +249,7 @@ class LocalizationPipeline:
                 self._view.exchange_map(opened[1])
                 if self._snapshots is not None:
                     self._snapshots.exchange_map(opened[1])
-            self._statistics.close()  # of the old version, which its file names
-            self._statistics = Statistics(self._node, self._settings().statistics_dir, self._map)
+            self._statistics.exchange_map(opened[1])
         self._map_check = MapCheck(self._map, self._node.get_logger().error)
         if self.inputs is not None:
             self._map_check.start()
@@ -386,7 +386,8 @@ class LocalizationPipeline:
             self._node.counters.add(Event.SECOND_LOOK)
         self._latency.add((time.monotonic() - arrival.arrived_s) * 1e3)
         if self.extension is not None:
-            self.extension.add(stamp_ns, image, camera, answer.estimate, T_odom_camera, depth)
+            taken = Frame(stamp_ns, image, camera, depth=depth, T_odom_camera=T_odom_camera)
+            self.extension.add(taken, answer.estimate)
         self._statistics.add(stamp_ns, answer)
         self._view.show(stamp_ns, frame, image, answer)
         if self._snapshots is not None and answer.pose.status is not Status.LOCALIZED:

@@ -24,6 +24,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ class Drive:
                 estimate = PoseEstimate(Status.LOCALIZED, T_wrong, COVARIANCE, confidence=confidence)
             T_odom = T.copy()
             T_odom[:3, 3] += (odom_x, DRIFT_M * self.at, 0.0)
-            self.growth.add(self.at * SECOND, self.image, CAMERA, estimate, T_odom)
+            self.growth.add(Frame(self.at * SECOND, self.image, CAMERA, T_odom_camera=T_odom), estimate)
 
     @staticmethod
     def truth(metres: int) -> Pose:
@@ -172,7 +173,7 @@ def test_a_map_that_explores_grows_beyond_its_edge_as_far_as_odometry_is_certain
 def test_without_odometry_nothing_waits_and_it_is_counted(growth: MapGrowth) -> None:
     image = np.zeros((120, 160, 3), np.uint8)
     for stamp in range(5):
-        growth.add(stamp, image, CAMERA, PoseEstimate(Status.LOST), None)
+        growth.add(Frame(stamp, image, CAMERA), PoseEstimate(Status.LOST))
     assert growth.counts.dropped[Drop.NO_ODOMETRY] == 5
     assert growth.counts.unplaced == 0
 
@@ -320,7 +321,7 @@ def grown(room: Room, room_map: Path, tmp_path_factory: pytest.TempPathFactory) 
         estimate = PoseEstimate(Status.LOST)
         if is_known:
             estimate = PoseEstimate(Status.LOCALIZED, frame.T_map_camera, COVARIANCE, confidence=0.99)
-        growth.add(frame.stamp_ns, frame.image, frame.camera, estimate, frame.T_map_camera, frame.depth)
+        growth.add(replace(frame, T_odom_camera=frame.T_map_camera), estimate)
     assert growth.counts.waiting == 10 + 2 * CONTEXT
     growth.close()
     return street

@@ -16,16 +16,24 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from camera_robot import T_BASE_CAMERA, T_MAP_BASE, FakeLocalizer, FakeMap, Robot
 from counted_street import Street
 from std_srvs.srv import Trigger
 
 from scene_geo_loc.localization.estimate import CameraEstimate, Candidate, PoseEstimate, Status
-from scene_geo_loc.localization.statistics.statistics_file import journal_of, read_file
+from scene_geo_loc.localization.statistics.recorder import StatisticsRecorder
+from scene_geo_loc.localization.statistics.statistics_file import (
+    digest_of,
+    journal_of,
+    read_file,
+    read_journal,
+)
 
 SAVE = "localization_node/save_statistics"
 
@@ -69,7 +77,7 @@ def test_a_node_writes_its_statistics_when_asked_and_when_it_ends(
         response = world.call(Trigger, SAVE, Trigger.Request())
         assert response.success
         assert str(file) in response.message
-        return read_file(file)[0].images
+        return read_file(file)[0].images if file.exists() else 0
 
     # The pose is published before the image is counted.
     robot.world.wait(lambda: saved_images() == 2, "both images to be counted")
@@ -100,3 +108,59 @@ def test_a_node_without_a_file_localizes_and_says_why_nothing_is_counted(
     assert not response.success
     assert "street.parquet cannot be read" in response.message
     assert (folder / "street.parquet").read_text() == "notes"
+
+
+def test_a_save_that_takes_long_holds_up_neither_images_nor_requests(
+    world: Any, picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    robot = Robot(world, picture, CountedLocalizer(), statistics_dir=str(tmp_path))
+    robot.mount_camera()
+    goes_on, save = threading.Event(), StatisticsRecorder.save
+
+    def slow_save(recorder: StatisticsRecorder) -> None:
+        assert goes_on.wait(60.0)
+        save(recorder)
+
+    monkeypatch.setattr(StatisticsRecorder, "save", slow_save)
+    robot.send()
+    file = tmp_path / "street.parquet"
+    robot.world.wait(
+        lambda: robot.call("save_statistics").success and read_journal(journal_of(file)), "counts"
+    )
+    robot.send()
+    robot.world.wait(lambda: len(robot.poses) == 2, "a second pose")
+    assert robot.call("suspend").success
+    assert not file.exists()
+    goes_on.set()
+    robot.world.wait(file.exists, "the file")
+
+
+def test_a_new_version_of_the_map_has_its_own_statistics(
+    world: Any, picture: np.ndarray, tmp_path: Path
+) -> None:
+    robot = Robot(world, picture, CountedLocalizer(), statistics_dir=str(tmp_path))
+    robot.mount_camera()
+    robot.send()
+    file = tmp_path / "street.parquet"
+
+    def is_counted() -> bool:
+        return bool(robot.call("save_statistics").success and file.exists() and read_file(file)[0].images)
+
+    robot.world.wait(is_counted, "the image to be counted")
+    later: Any = CountedMap()
+    later.info = Street("second", (("may", 7, 0),)).info
+    robot.pipeline._statistics.exchange_map(later)
+
+    def is_new() -> bool:
+        head = read_file(file)[0] if file.exists() else None
+        return head is not None and head.map_digest == digest_of(later)
+
+    robot.world.wait(is_new, "the statistics of the new version")
+    robot.world.wait(lambda: robot.call("save_statistics").success, "the new version to be counted")
+    robot.send()
+    robot.node.trigger_deactivate()
+    robot.node.trigger_cleanup()
+    head, tally = read_file(file)
+    assert head.map_digest == digest_of(later)
+    assert head.images == 2
+    assert tally.counts.helped.tolist() == [2, 0]

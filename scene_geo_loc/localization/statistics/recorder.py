@@ -143,6 +143,13 @@ class StatisticsRecorder:
             counts[3] += 1
             counts[4] += 1
 
+    def flush(self) -> None:
+        """Writes the recent counts to the journal, where a kill leaves them. Raises SceneGeoLocError."""
+        with self._lock:
+            self._flush()
+            if self.problem:
+                raise SceneGeoLocError(self.problem)
+
     def save(self) -> None:
         """Writes all counts to the file.
 
@@ -150,10 +157,7 @@ class StatisticsRecorder:
         """
         with self._saving:
             try:
-                with self._lock:
-                    self._flush()
-                    if self.problem:
-                        raise SceneGeoLocError(self.problem)
+                self.flush()
                 if saving_of(self.path).exists():  # an earlier attempt failed
                     self._add_journal(saving_of(self.path))
                 with self._lock:

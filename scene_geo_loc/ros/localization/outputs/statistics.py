@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,55 +41,101 @@ class Statistics:
     """Counts what the answers say about the keyframes of the open map, and serves `~/save_statistics`.
 
     Where the file cannot be used or written, the log and the service say why, and the node goes on without.
+    What takes seconds in a large map is done in a thread.
 
     Args:
         folder: `statistics_dir`; the file in it has the name of the map's folder.  Empty: nothing is counted.
     """
 
     def __init__(self, node: ManagedNode, folder: str, reference_map: AnyMap) -> None:
-        self._node = node
+        self._node, self._folder, self._map = node, folder, reference_map
         self._recorder: StatisticsRecorder | None = None
+        self._thread: threading.Thread | None = None
         self._problem = "No statistics are kept: set the parameter statistics_dir to a folder."
-        path = statistics_file(folder, reference_map.path)
-        if path is not None:
-            self._open(path, reference_map)
+        self._open(reference_map)
         self._service = node.create_service(Trigger, "~/save_statistics", self._on_save)
 
-    def _open(self, path: Path, reference_map: AnyMap) -> None:
+    def _open(self, reference_map: AnyMap) -> None:
+        path = statistics_file(self._folder, reference_map.path)
+        if path is None:
+            return
         try:
-            self._recorder = StatisticsRecorder(path, reference_map)
+            recorder = StatisticsRecorder(path, reference_map)
         except SceneGeoLocError as error:
             self._problem = f"No statistics are kept: {error}"
             self._node.get_logger().error(self._problem)
             return
-        if self._recorder.other_version:
-            self._node.get_logger().info(self._recorder.other_version)
+        if recorder.other_version:
+            self._node.get_logger().info(recorder.other_version)
+        self._recorder = recorder
 
     def add(self, stamp_ns: int, answer: Answer) -> None:
         """Counts the answer to an image."""
-        if self._recorder is None:
+        recorder = self._recorder
+        if recorder is None:
             return
-        self._recorder.add(stamp_ns, answer)
-        if self._recorder.problem:
-            self._node.get_logger().warning(self._recorder.problem, throttle_duration_sec=LOG_PERIOD_S)
+        recorder.add(stamp_ns, answer)
+        if recorder.problem:
+            self._node.get_logger().warning(recorder.problem, throttle_duration_sec=LOG_PERIOD_S)
+
+    def exchange_map(self, reference_map: AnyMap) -> None:
+        """Saves, and counts for a new version of the map; images that come meanwhile are not counted."""
+        if not self._folder:
+            return
+        recorder, self._recorder, self._map = self._recorder, None, reference_map
+        self._problem = "The statistics are being made those of the new version of the map: ask again."
+        self._begin(lambda: self._exchange(recorder, reference_map))
+
+    def _exchange(self, recorder: StatisticsRecorder | None, reference_map: AnyMap) -> None:
+        if recorder is not None:
+            self._save_by(recorder.close)
+        if reference_map is self._map:  # else there is a newer version already
+            self._open(reference_map)
 
     def _on_save(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = False
-        response.message = self._problem
-        if self._recorder is not None:
-            try:
-                self._recorder.save()
-                response.success, response.message = True, f"The statistics are in {self._recorder.path}."
-            except SceneGeoLocError as error:
-                response.message = str(error)
+        response.success, response.message = False, self._problem
+        recorder = self._recorder
+        if recorder is None:
+            return response
+        try:
+            recorder.flush()
+        except SceneGeoLocError as error:
+            response.message = str(error)
+            return response
+        self._begin(lambda: self._save(recorder))
+        response.success = True
+        response.message = f"The statistics are being written to {recorder.path}; the log says when they are."
         return response
+
+    def _save(self, recorder: StatisticsRecorder) -> None:
+        if self._save_by(recorder.save):
+            self._node.get_logger().info(f"The statistics are in {recorder.path}.")
+
+    def _save_by(self, save: Callable[[], None]) -> bool:
+        try:
+            save()
+        except SceneGeoLocError as error:
+            self._node.get_logger().error(str(error))
+            return False
+        return True
+
+    def _begin(self, work: Callable[[], None]) -> None:
+        """Does work in a thread, after what it does already."""
+        before = self._thread
+
+        def run() -> None:
+            if before is not None:
+                before.join()
+            work()
+
+        self._thread = threading.Thread(target=run, name="statistics")
+        self._thread.start()
 
     def close(self) -> None:
         """Saves, and stops serving."""
         self._node.destroy_service(self._service)
-        if self._recorder is not None:
-            try:
-                self._recorder.close()
-            except SceneGeoLocError as error:
-                self._node.get_logger().error(str(error))
-            self._recorder = None
+        if self._thread is not None:
+            self._thread.join()
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            self._save_by(recorder.close)

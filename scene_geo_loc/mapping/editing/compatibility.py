@@ -49,12 +49,17 @@ def check_combinable(maps: Sequence[ReferenceMap]) -> None:
     first = maps[0]
     for other in maps[1:]:
         check_same_features(first, other)
-        if first.map_frame != other.map_frame:
-            raise MapError(
-                f"{other.path} has its poses in the frame {other.map_frame!r} and {first.path} in "
-                f"{first.map_frame!r}: bring it into that frame first."
-            )
-        _check_datum(first, other)
+        check_same_frame(first, other)
+
+
+def check_same_frame(first: ReferenceMap, other: ReferenceMap) -> None:
+    """Raises MapError unless the poses of two maps are in one frame."""
+    if first.map_frame != other.map_frame:
+        raise MapError(
+            f"{other.path} has its poses in the frame {other.map_frame!r} and {first.path} in "
+            f"{first.map_frame!r}: bring it into that frame first."
+        )
+    _check_datum(first, other)
 
 
 def check_same_features(first: ReferenceMap, other: ReferenceMap) -> None:
@@ -125,7 +130,7 @@ def _check_same(role: str, first: ReferenceMap, other: ReferenceMap, a: object, 
     if a != b:
         raise MapError(
             f"{other.path} has another {role} than {first.path}, so their keyframes cannot be compared: "
-            "build it again like that map."
+            "build it again like that map, or let it be described anew from the images of its drives."
         )
 
 

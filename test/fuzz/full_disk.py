@@ -112,6 +112,7 @@ def _let_images_wait(folder: Path) -> None:
     from scene_geo_loc.localization.estimate import PoseEstimate, Status
     from scene_geo_loc.localization.map_growth.growth import MapGrowth
     from scene_geo_loc.localization.map_growth.settings import GrowthSettings
+    from scene_geo_loc.localization.query import CameraImage
     from scene_geo_loc.mapping.reference_map import ReferenceMap
 
     spaced = GrowthSettings(keyframe_distance_m=0.2, max_std_m=0.2)
@@ -126,7 +127,7 @@ def _let_images_wait(folder: Path) -> None:
         if i < 6 or i > 15:
             estimate = PoseEstimate(Status.LOCALIZED, T, covariance, confidence=0.99)
         image = noise.integers(0, 255, (camera.height, camera.width, 3)).astype(np.uint8)
-        growth.add(10**9 * (i + 1), image, camera, estimate, T)
+        growth.add(10**9 * (i + 1), CameraImage(image, camera), estimate, T)
     growth.settle()
     growth.close()
 

@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rolling_room import MOTION, rolling
 from room import Room
 
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.pose import Pose, position_error_m, rotation_error_deg
-from scene_geo_loc.geometry.rolling_shutter import ReadoutMotion
 from scene_geo_loc.localization.estimate import LocalizerSettings, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.query import CameraImage, image_of
@@ -33,23 +33,6 @@ from scene_geo_loc.localization.second_look.second_look import View
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Frame
-
-# A drone's motion: 4 m/s ahead, 2 m/s to the side, and 60 degrees per second over 50 ms.
-MOTION = ReadoutMotion.of_twist(np.array([2.0, 0.0, 4.0, 0.1, 1.0, 0.2]), 0.05)
-BANDS = 24
-
-
-def rolling(room: Room, first: Frame) -> Frame:
-    """The frame as a rolling shutter takes it whose first row is at the frame's pose."""
-    assert first.T_map_camera is not None
-    image, depth = first.image.copy(), np.asarray(first.depth).copy()
-    height = room.camera.height // BANDS
-    for band in range(BANDS):
-        rows = slice(band * height, (band + 1) * height)
-        seen = room.view(first.T_map_camera @ MOTION.T_image_row((band + 0.5) / BANDS))
-        image[rows], depth[rows] = seen.image[rows], np.asarray(seen.depth)[rows]
-    camera = replace(first.camera, readout_s=0.05)
-    return replace(first, image=image, depth=depth, camera=camera, readout_motion=MOTION)
 
 
 @pytest.fixture(scope="module")

@@ -328,11 +328,11 @@ def test_the_motion_during_a_rolling_shutter_is_by_odometry_on_tf_and_missing_od
     mounting = [1.0, 0.0, 1.5, -0.5, 0.5, -0.5, 0.5]  # looks ahead
     settings = LocalizationNodeSettings(base_T_camera=mounting, transform_timeout=0.0)
     transforms = RobotTransforms(tree, lambda: settings)
-    motion = known_motion(counters, transforms, "camera", 10_000_000, 0.03)
+    motion = known_motion(counters, transforms, "camera", 10_000_000, 0.03)()
     assert motion is not None
     assert motion.by_odometry
     assert motion.T_image_last[:3, 3] == pytest.approx([0.0, 0.0, 0.24], abs=1e-6)
-    assert known_motion(counters, transforms, "camera", 10_000_000, 0.0) is None  # a global shutter
+    assert known_motion(counters, transforms, "camera", 10_000_000, 0.0)() is None  # a global shutter
     assert counters.totals() == {}
-    assert known_motion(counters, transforms, "camera", 50_000_000, 0.03) is None
+    assert known_motion(counters, transforms, "camera", 50_000_000, 0.03)() is None
     assert counters.totals()[BadReason.NO_READOUT_MOTION] == 1

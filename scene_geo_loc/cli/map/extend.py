@@ -85,7 +85,7 @@ def extend(
             _check_unused(growth, source.path)
             _extend_by_map(reference_map, ReferenceMap.open(source.path), out, overwrite)
         else:
-            _extend_by_drive(reference_map, source.open(), out, poses_by, growth, overwrite)
+            _extend_by_drive(reference_map, source.open_cameras(), out, poses_by, growth, overwrite)
 
 
 def _check_unused(growth: GrowthSettings, source: Path | str) -> None:

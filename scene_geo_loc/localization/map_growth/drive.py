@@ -16,20 +16,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
-from scene_geo_loc.geometry.pose import position_error_m
+from scene_geo_loc.geometry.pose import Pose, inverse, position_error_m
 from scene_geo_loc.localization.estimate import Status
 from scene_geo_loc.localization.keyframe_queries.map_extension import MIN_COMPARED, SAME_FRAME_M
 from scene_geo_loc.localization.keyframe_queries.other_map import LEAST_CONFIDENCE
 from scene_geo_loc.localization.map_growth.growth import MapGrowth
 from scene_geo_loc.localization.pose_localizer import PoseLocalizer
+from scene_geo_loc.localization.query import CameraImage, image_of
 from scene_geo_loc.localization.session import Session
-from scene_geo_loc.traversals.frame import Traversal
+from scene_geo_loc.traversals.frame import Frame, Traversal
+from scene_geo_loc.traversals.rig import RigTraversal
 from scene_geo_loc.traversals.subset import Subset
 
 ASKED = 30
@@ -73,6 +76,8 @@ def frame_of_drive(
 
     Raises MapError where the map localizes fewer than `MIN_COMPARED` of them and the drive has no poses.
     """
+    if isinstance(traversal, RigTraversal):
+        traversal = traversal.cameras[0]
     every = max(len(traversal) // ASKED, 1)
     subset = getattr(traversal, "subset", None)
     images = traversal if subset is None else subset(Subset(every))
@@ -107,7 +112,8 @@ def localize_drive(
 ) -> int:
     """Localizes a drive in a map, collects the images that the map lacks, and returns how many it localizes.
 
-    The motion between images is the drive's odometry, or else its poses, which may be in any frame.
+    The motion between images is the drive's odometry, or else its poses, which may be in any frame.  The
+    cameras of a rig are localized together.
 
     Args:
         session: localizes in the map.
@@ -116,10 +122,42 @@ def localize_drive(
         on_progress: receives the images localized and their number.
     """
     localized = 0
-    for done, frame in enumerate(traversal.frames(), start=1):
-        T_odom_camera = frame.T_map_camera if frame.T_odom_camera is None else frame.T_odom_camera
-        answer = session.localize(frame.stamp_ns, frame, T_odom_camera)
+    total = len(traversal.cameras[0] if isinstance(traversal, RigTraversal) else traversal)
+    for done, frames in enumerate(_instants(traversal), start=1):
+        first, T_odom_first = frames[0], _odometry(frames[0])
+        query = _query_of(frames)
+        answer = session.localize(first.stamp_ns, query, T_odom_first)
         localized += answer.pose.status is Status.LOCALIZED
-        growth.add(replace(frame, T_odom_camera=T_odom_camera), answer.estimate)
-        on_progress(done, len(traversal))
+        growth.add(first.stamp_ns, query, answer.estimate, T_odom_first)
+        on_progress(done, total)
     return localized
+
+
+def _instants(traversal: Traversal) -> Iterator[list[Frame]]:
+    """Yields the frames of the cameras of a drive that belong together."""
+    if isinstance(traversal, RigTraversal):
+        return traversal.instants()
+    return ([frame] for frame in traversal.frames())
+
+
+def _odometry(frame: Frame) -> Pose | None:
+    return frame.T_map_camera if frame.T_odom_camera is None else frame.T_odom_camera
+
+
+def _query_of(frames: Sequence[Frame]) -> list[CameraImage]:
+    """Returns the images of an instant whose mounting is known; the base is the first camera at its time."""
+    T_odom_first = _odometry(frames[0])
+    query = [image_of(_with_odometry(frames[0]))]
+    for frame in frames[1:]:
+        T_odom_camera = _odometry(frame)
+        if T_odom_first is not None and T_odom_camera is not None:
+            query.append(image_of(_with_odometry(frame), inverse(T_odom_first) @ T_odom_camera))
+    return query
+
+
+def _with_odometry(frame: Frame) -> Frame:
+    """Returns a frame whose poses, in any frame, serve as odometry where it has no other."""
+    motion = frame.readout_motion
+    if motion is None or frame.T_odom_camera is not None:
+        return frame
+    return replace(frame, readout_motion=replace(motion, by_odometry=True))

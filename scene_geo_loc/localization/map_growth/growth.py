@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
@@ -38,6 +38,7 @@ from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.map_growth.bridging import Fix, Waypoint, bridge
 from scene_geo_loc.localization.map_growth.settings import GrowthSettings
 from scene_geo_loc.localization.map_growth.waiting import WaitingImage, WaitingImages
+from scene_geo_loc.localization.query import Query, camera_images
 from scene_geo_loc.localization.tracking.tracker import Tracker, TrackerSettings
 from scene_geo_loc.mapping.editing.compatibility import check_extendable
 from scene_geo_loc.mapping.keyframes import KeyframeSelector
@@ -51,7 +52,7 @@ FIXES_AFTER = 2
 KEPT_WAY = 20
 """Images of the way that are kept while nothing waits for a pose."""
 MOST_UNPLACED = 300
-"""Images without a pose beyond which the oldest are dropped."""
+"""Instants with images without a pose beyond which the oldest are dropped."""
 MOST_WAY = 2000
 """Images of the way beyond which its first half is forgotten, far from where any pose is certain enough."""
 LONGEST_PAUSE_S, FASTEST_M_S = 120.0, 40.0
@@ -67,6 +68,7 @@ class Drop(str, Enum):
     TOO_MANY = "too many wait for a verified fix"
     NOT_WRITTEN = "the disk is full or cannot be written"
     NO_ODOMETRY = "there is no odometry"
+    NO_READOUT_MOTION = "the motion during an image of a rolling shutter is not known"
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,14 @@ class GrowthCounts:
     waiting: int
     added: int
     dropped: Counter[Drop]
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """An image of an instant, and the pose of its camera in the base."""
+
+    frame: Frame
+    T_base_camera: Pose
 
 
 class MapGrowth:
@@ -126,7 +136,7 @@ class MapGrowth:
         """Begins a new way, as odometry was interrupted."""
         self._tracker = Tracker(self._tracking)
         self._selector = KeyframeSelector(self.settings.keyframe_distance_m, self.settings.keyframe_angle_deg)
-        self._before: deque[Frame] = deque(maxlen=CONTEXT)
+        self._before: deque[list[_Taken]] = deque(maxlen=CONTEXT)
         self._to_take = 0
         self._fixes = 0
 
@@ -150,30 +160,31 @@ class MapGrowth:
         waiting = counts.waiting + (counts.unplaced if self.settings.explore else 0)
         return 0 < self.settings.images <= waiting
 
-    def add(self, frame: Frame, estimate: PoseEstimate) -> None:
-        """Takes the next image that was localized, or not.
+    def add(self, stamp_ns: int, query: Query, estimate: PoseEstimate, T_odom_base: Pose | None) -> None:
+        """Takes the next image that was localized, or not, or the images of a rig.
+
+        All cameras of a rig get keyframes, with poses that follow from the rig's.
 
         Args:
-            frame: the image; its odometry may drift but not jump, and without it the image is dropped.  A
-                pose of its own in the map is not used.
+            stamp_ns: time of the image.
+            query: what was localized.
             estimate: its pose on its own, as of `Localizer.localize`.
+            T_odom_base: pose of its base by odometry, in a frame that may drift but not jump, or None.
         """
-        stamp_ns, T_odom_camera = frame.stamp_ns, frame.T_odom_camera
         is_supported = estimate.status is Status.LOCALIZED and (
             estimate.confidence is None or estimate.confidence >= self.settings.min_confidence
         )
         with self._mutex:
-            if T_odom_camera is None:
+            if T_odom_base is None:
                 self._dropped[Drop.NO_ODOMETRY] += not is_supported
                 return
-            if not self._is_next(stamp_ns, T_odom_camera):
+            if not self._is_next(stamp_ns, T_odom_base):
                 return
-            fix = self._verified(stamp_ns, estimate, T_odom_camera, is_supported=is_supported)
+            fix = self._verified(stamp_ns, estimate, T_odom_base, is_supported=is_supported)
             try:
-                self._waiting.add_waypoint(Waypoint(stamp_ns, T_odom_camera, fix))
-                if self._selector.accept(T_odom_camera):
-                    named = replace(frame, T_map_camera=None, name=f"{self.source}/{stamp_ns}")
-                    self._take(named, is_supported=is_supported)
+                self._waiting.add_waypoint(Waypoint(stamp_ns, T_odom_base, fix))
+                if self._selector.accept(T_odom_base):
+                    self._take(self._instant(stamp_ns, query), is_supported=is_supported)
                 if len(self._waiting.way) > MOST_WAY:
                     self._waiting.forget_way(MOST_WAY // 2)
                 self._fixes = self._fixes + 1 if fix is not None else 0
@@ -181,7 +192,22 @@ class MapGrowth:
             except OSError:
                 self._dropped[Drop.NOT_WRITTEN] += 1
 
-    def _is_next(self, stamp_ns: int, T_odom_camera: Pose) -> bool:
+    def _instant(self, stamp_ns: int, query: Query) -> list[_Taken]:
+        """Returns the images of an instant with what is known of their motion."""
+        taken = []
+        for i, image in enumerate(camera_images(query)):
+            motion = image.readout_motion() if image.camera.readout_s else None
+            if image.camera.readout_s and motion is None:
+                self._dropped[Drop.NO_READOUT_MOTION] += 1
+                continue
+            name = f"{self.source}/{stamp_ns}" + (f"_{i}" if i else "")
+            frame = Frame(
+                stamp_ns, image.image, image.camera, depth=image.depth, name=name, readout_motion=motion
+            )
+            taken.append(_Taken(frame, image.T_base_camera))
+        return taken
+
+    def _is_next(self, stamp_ns: int, T_odom_base: Pose) -> bool:
         """Returns whether an image is far enough from the last one; begins a new way where odometry jumps."""
         if not self._waiting.way:
             if self._waiting.unplaced:  # of a journal that was damaged
@@ -190,7 +216,7 @@ class MapGrowth:
             return True
         last = self._waiting.way[-1]
         pause_s = (stamp_ns - last.stamp_ns) / 1e9
-        motion = inverse(last.T_odom_camera) @ T_odom_camera
+        motion = inverse(last.T_odom_camera) @ T_odom_base
         moved_m = float(np.linalg.norm(motion[:3, 3]))
         if pause_s <= 0:
             self.interrupt()
@@ -206,29 +232,32 @@ class MapGrowth:
         )
 
     def _verified(
-        self, stamp_ns: int, estimate: PoseEstimate, T_odom_camera: Pose, *, is_supported: bool
+        self, stamp_ns: int, estimate: PoseEstimate, T_odom_base: Pose, *, is_supported: bool
     ) -> Fix | None:
         """Returns the pose of an image where geometry, confidence and the images before agree on it."""
         usable = estimate if is_supported else PoseEstimate(Status.LOST)
-        tracked = self._tracker.update(stamp_ns, usable, T_odom_camera)
+        tracked = self._tracker.update(stamp_ns, usable, T_odom_base)
         if not is_supported or tracked.status is not Status.LOCALIZED:
             return None
-        assert estimate.T_map_camera is not None
+        assert estimate.T_map_base is not None
         assert estimate.covariance is not None
-        return Fix(estimate.T_map_camera, estimate.covariance)
+        return Fix(estimate.T_map_base, estimate.covariance)
 
-    def _take(self, frame: Frame, *, is_supported: bool) -> None:
-        """Lets a spaced image wait, or keeps it in memory in case that the next one has to."""
+    def _take(self, instant: list[_Taken], *, is_supported: bool) -> None:
+        """Lets spaced images wait, or keeps them in memory in case that the next ones have to."""
         if is_supported and self._to_take == 0:
-            self._before.append(frame)
+            self._before.append(instant)
             return
         self._to_take = self._to_take - 1 if is_supported else CONTEXT
-        for taken in (*self._before, frame):
-            self._waiting.add_image(taken)
+        for taken in (*self._before, instant):
+            for image in taken:
+                self._waiting.add_image(image.frame, image.T_base_camera)
         self._before.clear()
         unplaced = self._waiting.unplaced
-        if len(unplaced) > MOST_UNPLACED:
-            self._drop(unplaced[: len(unplaced) - MOST_UNPLACED], Drop.TOO_MANY)
+        stamps = sorted({image.stamp_ns for image in unplaced})
+        if len(stamps) > MOST_UNPLACED:
+            oldest = stamps[-MOST_UNPLACED]
+            self._drop([image for image in unplaced if image.stamp_ns < oldest], Drop.TOO_MANY)
 
     def _place(self) -> None:
         """Finds the poses of images with verified fixes after them."""
@@ -261,7 +290,7 @@ class MapGrowth:
             elif pose.position_std_m > self.settings.max_std_m:
                 self._drop([image], Drop.UNCERTAIN)
             else:
-                self._waiting.place(image.name, pose.T_map_camera)
+                self._waiting.place(image, pose.T_map_camera)
 
     def _drop(self, images: list[WaitingImage], reason: Drop) -> None:
         self._dropped[reason] += len(images)

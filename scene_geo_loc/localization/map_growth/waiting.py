@@ -34,6 +34,7 @@ from scene_geo_loc.core.errors import MapError, SceneGeoLocError
 from scene_geo_loc.core.journal import Journal
 from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.geometry.pose import Pose
+from scene_geo_loc.geometry.rolling_shutter import ReadoutMotion
 from scene_geo_loc.localization.map_growth.bridging import Fix, Waypoint
 from scene_geo_loc.mapping.map_info import MapInfo
 from scene_geo_loc.traversals.frame import Frame
@@ -41,6 +42,7 @@ from scene_geo_loc.traversals.frame import Frame
 FOLDER_SUFFIX = ".waiting"
 _LINES = 5000
 """Lines of the journal beyond which it is written anew."""
+_POSES = ("T_map_camera", "T_base_camera", "T_image_last")
 _FAST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 
@@ -54,6 +56,9 @@ class WaitingImage:
         camera: camera of the image.
         file: name of its file in the folder; its depth, if any, is in the same with `.npy`.
         T_map_camera: its pose; None until there are fixes around it.
+        T_base_camera: pose of its camera in the base whose way is known; None: it is the base.
+        T_image_last: pose of the camera at the last row of a rolling shutter, in that at the first row, which
+            has the image's time; None: all rows were exposed at once.
     """
 
     name: str
@@ -61,18 +66,24 @@ class WaitingImage:
     camera: Camera
     file: str
     T_map_camera: Pose | None = None
+    T_base_camera: Pose | None = None
+    T_image_last: Pose | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns JSON values."""
-        T = None if self.T_map_camera is None else self.T_map_camera.tolist()
-        return {**vars(self), "camera": self.camera.to_dict(), "T_map_camera": T}
+        poses = {name: None if (T := getattr(self, name)) is None else T.tolist() for name in _POSES}
+        return {**vars(self), "camera": self.camera.to_dict(), **poses}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> WaitingImage:
         """Returns the image of JSON values. Raises ValueError, TypeError or KeyError."""
-        T = values["T_map_camera"]
-        T_map_camera = None if T is None else np.array(T, np.float64).reshape(4, 4)
-        return cls(**{**values, "camera": Camera.from_dict(values["camera"]), "T_map_camera": T_map_camera})
+        found = {name: values.get(name) for name in _POSES}
+        poses = {name: None if T is None else _matrix(T, 4) for name, T in found.items()}
+        return cls(**{**values, "camera": Camera.from_dict(values["camera"]), **poses})
+
+    def placed_by(self, T_map_base: Pose) -> Pose:
+        """Returns the pose of the image from that of the base."""
+        return T_map_base if self.T_base_camera is None else T_map_base @ self.T_base_camera
 
     def read(self, folder: Path) -> Frame | None:
         """Returns the image with its depth, or None where its file is damaged."""
@@ -86,7 +97,11 @@ class WaitingImage:
             except (OSError, ValueError):
                 return None
         image = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
-        return Frame(self.stamp_ns, image, self.camera, self.T_map_camera, depth, self.name)
+        last = self.T_image_last
+        motion = None if last is None else ReadoutMotion(np.eye(4), last)
+        return Frame(
+            self.stamp_ns, image, self.camera, self.T_map_camera, depth, self.name, readout_motion=motion
+        )
 
 
 class WaitingImages:
@@ -147,16 +162,28 @@ class WaitingImages:
         return [image for image in self.images.values() if image.T_map_camera is not None]
 
     def add_waypoint(self, waypoint: Waypoint) -> None:
-        """Adds an image to the way. It is written as soon as an image waits for its pose."""
+        """Adds a pose of the base to the way. It is written as soon as an image waits for its pose."""
         self.way.append(waypoint)
         self._unwritten.append(waypoint)
         if self.unplaced:
             self._write_way()
 
-    def add_image(self, frame: Frame) -> None:
-        """Writes an image of the way. Raises OSError where the disk is full."""
-        file = f"{frame.name.rpartition('/')[2]}.png"
-        image = WaitingImage(frame.name, frame.stamp_ns, frame.camera, file)
+    def add_image(self, frame: Frame, T_base_camera: Pose | None = None) -> None:
+        """Writes an image of the way. Raises OSError where the disk is full.
+
+        Args:
+            frame: the image; its poses are not used.
+            T_base_camera: pose of its camera in the base; None: it is the base.
+        """
+        motion, file = frame.readout_motion, f"{frame.name.rpartition('/')[2]}.png"
+        image = WaitingImage(
+            frame.name,
+            frame.stamp_ns,
+            frame.camera,
+            file,
+            T_base_camera=T_base_camera,
+            T_image_last=None if motion is None else motion.T_image_last,
+        )
         try:
             if not cv2.imwrite(
                 str(self.folder / file), cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR), _FAST_PNG
@@ -171,8 +198,9 @@ class WaitingImages:
             self._remove_files(image)
             raise
 
-    def place(self, name: str, T_map_camera: Pose) -> None:
-        """Gives an image its pose."""
+    def place(self, image: WaitingImage, T_map_base: Pose) -> None:
+        """Gives an image its pose by that of the base."""
+        name, T_map_camera = image.name, image.placed_by(T_map_base)
         self._append({"event": "placed", "name": name, "T_map_camera": T_map_camera.tolist()})
 
     def remove(self, names: Collection[str]) -> None:

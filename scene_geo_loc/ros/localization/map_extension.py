@@ -33,11 +33,12 @@ from scene_geo_loc.ros.localization.map_changes import CHECK_S, MapChange, MapCh
 from scene_geo_loc.ros.localization.outputs.statistics import statistics_file
 
 if TYPE_CHECKING:
+    from scene_geo_loc.geometry.pose import Pose
     from scene_geo_loc.localization.estimate import PoseEstimate
+    from scene_geo_loc.localization.query import Query
     from scene_geo_loc.mapping.reference_map import AnyMap
     from scene_geo_loc.ros.common.managed_node import ManagedNode
     from scene_geo_loc.ros.common.settings import LocalizationNodeSettings
-    from scene_geo_loc.traversals.frame import Frame
 
 RETRY_S = 60.0
 """Time after a build that failed before the next one begins by itself."""
@@ -89,9 +90,9 @@ class MapExtension:
         # Of wall time: a simulated clock may stand still.
         self._timer = node.create_timer(CHECK_S, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def add(self, frame: Frame, estimate: PoseEstimate) -> None:
+    def add(self, stamp_ns: int, query: Query, estimate: PoseEstimate, T_odom_base: Pose | None) -> None:
         """Takes an image that was localized, or not; arguments as of `MapGrowth.add`."""
-        self._growth.add(frame, estimate)
+        self._growth.add(stamp_ns, query, estimate, T_odom_base)
 
     def interrupt(self) -> None:
         """Drops what waits for a pose, as time jumped back."""

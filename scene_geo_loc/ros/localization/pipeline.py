@@ -65,7 +65,6 @@ from scene_geo_loc.ros.localization.outputs.statistics import Statistics
 from scene_geo_loc.ros.localization.outputs.view_publisher import ViewPublisher
 from scene_geo_loc.ros.localization.services import LocalizationServices
 from scene_geo_loc.ros.localization.worker import NewestWorker
-from scene_geo_loc.traversals.frame import Frame
 
 if TYPE_CHECKING:
     from scene_geo_loc.localization.pose_localizer import PoseLocalizer
@@ -362,9 +361,7 @@ class LocalizationPipeline:
             depth = inputs.depth.of(message, camera, frame, self._settings().rig_tolerance)
         except BadMessage as bad:
             self._node.counters.add_bad(bad)
-        motion = partial(
-            known_motion, self._node.counters, self.transforms, frame, stamp_ns, camera.readout_s
-        )
+        motion = known_motion(self._node.counters, self.transforms, frame, stamp_ns, camera.readout_s)
         first = CameraImage(image, camera, depth=depth, readout_motion=motion)
         query = [first, *inputs.rig.synchronous(frame, stamp_ns)]
         prior = self.initial_poses.prior(lambda: self.transforms.base_T_camera(frame, stamp_ns))
@@ -386,8 +383,7 @@ class LocalizationPipeline:
             self._node.counters.add(Event.SECOND_LOOK)
         self._latency.add((time.monotonic() - arrival.arrived_s) * 1e3)
         if self.extension is not None:
-            taken = Frame(stamp_ns, image, camera, depth=depth, T_odom_camera=T_odom_camera)
-            self.extension.add(taken, answer.estimate)
+            self.extension.add(stamp_ns, query, answer.estimate, T_odom_camera)
         self._statistics.add(stamp_ns, answer)
         self._view.show(stamp_ns, frame, image, answer)
         if self._snapshots is not None and answer.pose.status is not Status.LOCALIZED:

@@ -24,7 +24,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +42,7 @@ from scene_geo_loc.localization.map_growth.growth import CONTEXT, Drop, MapGrowt
 from scene_geo_loc.localization.map_growth.process import BuildProcess
 from scene_geo_loc.localization.map_growth.settings import GrowthSettings
 from scene_geo_loc.localization.map_growth.waiting import WaitingImages
+from scene_geo_loc.localization.query import CameraImage
 from scene_geo_loc.localization.statistics.counts import KeyframeCounts
 from scene_geo_loc.localization.statistics.statistics_file import StatisticsHead, Tally, add_to_file
 from scene_geo_loc.mapping.editing.pruning import keyframes_in_bytes
@@ -85,7 +85,7 @@ class Drive:
                 estimate = PoseEstimate(Status.LOCALIZED, T_wrong, COVARIANCE, confidence=confidence)
             T_odom = T.copy()
             T_odom[:3, 3] += (odom_x, DRIFT_M * self.at, 0.0)
-            self.growth.add(Frame(self.at * SECOND, self.image, CAMERA, T_odom_camera=T_odom), estimate)
+            self.growth.add(self.at * SECOND, CameraImage(self.image, CAMERA), estimate, T_odom)
 
     @staticmethod
     def truth(metres: int) -> Pose:
@@ -173,7 +173,7 @@ def test_a_map_that_explores_grows_beyond_its_edge_as_far_as_odometry_is_certain
 def test_without_odometry_nothing_waits_and_it_is_counted(growth: MapGrowth) -> None:
     image = np.zeros((120, 160, 3), np.uint8)
     for stamp in range(5):
-        growth.add(Frame(stamp, image, CAMERA), PoseEstimate(Status.LOST))
+        growth.add(stamp, CameraImage(image, CAMERA), PoseEstimate(Status.LOST), None)
     assert growth.counts.dropped[Drop.NO_ODOMETRY] == 5
     assert growth.counts.unplaced == 0
 
@@ -321,7 +321,7 @@ def grown(room: Room, room_map: Path, tmp_path_factory: pytest.TempPathFactory) 
         estimate = PoseEstimate(Status.LOST)
         if is_known:
             estimate = PoseEstimate(Status.LOCALIZED, frame.T_map_camera, COVARIANCE, confidence=0.99)
-        growth.add(replace(frame, T_odom_camera=frame.T_map_camera), estimate)
+        growth.add(frame.stamp_ns, frame, estimate, frame.T_map_camera)
     assert growth.counts.waiting == 10 + 2 * CONTEXT
     growth.close()
     return street
@@ -379,7 +379,7 @@ def test_images_that_are_in_the_map_already_are_not_added_again(grown: Path) -> 
     waiting = WaitingImages(grown, reference_map.info)
     for name in reference_map.names.to_pylist()[-2:]:
         waiting.add_image(Frame(1, np.zeros((120, 160, 3), np.uint8), CAMERA, name=name))
-        waiting.place(name, np.eye(4))
+        waiting.place(waiting.images[name], np.eye(4))
     waiting.close()
     growth = MapGrowth(ReferenceMap.open(grown))
     assert growth.counts.waiting == 0

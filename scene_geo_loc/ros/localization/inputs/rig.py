@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from scene_geo_loc.geometry.transform_tree import TransformUnavailable
@@ -97,8 +98,7 @@ class RigCameras:
                 T_first_camera = self._transforms.camera_T_other(
                     camera_frame, stamp_ns, frame, _stamp(message)
                 )
-                motion = partial(
-                    known_motion,
+                motion = known_motion(
                     self._counters,
                     self._transforms,
                     frame,
@@ -133,14 +133,20 @@ def known_motion(
     readout_s: float,
     *,
     is_first: bool = True,
-) -> ReadoutMotion | None:
-    """Returns the motion of a camera during an image of a rolling shutter; counts those without one."""
-    if not readout_s:
-        return None
-    motion = transforms.readout_motion(frame, stamp_ns, readout_s, is_first=is_first)
-    if motion is None:
-        counters.add(BadReason.NO_READOUT_MOTION)
-    return motion
+) -> Callable[[], ReadoutMotion | None]:
+    """Returns a function of the motion of a camera during an image of a rolling shutter, looked up once.
+
+    Images without one are counted.
+    """
+
+    @cache
+    def motion() -> ReadoutMotion | None:
+        found = transforms.readout_motion(frame, stamp_ns, readout_s, is_first=is_first)
+        if found is None:
+            counters.add(BadReason.NO_READOUT_MOTION)
+        return found
+
+    return motion if readout_s else lambda: None
 
 
 def _settings_of(settings: LocalizationNodeSettings, image_topic: str) -> LocalizationNodeSettings:

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.mapping.user_networks import network_of_map
 from scene_geo_loc.networks.checkpoint import load_network
 from scene_geo_loc.networks.image_descriptor import ImageDescriptor
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.user.description import GlobalDescriptor
 from scene_geo_loc.networks.user.image_network import DescriptorNetwork
-from scene_geo_loc.networks.user.user_network import UserNetwork
 from scene_geo_loc.visual_words.image_descriptor import VisualWords
 from scene_geo_loc.visual_words.vocabulary import Vocabulary
 
@@ -56,14 +56,5 @@ def descriptor_of(reference_map: ReferenceMap, device: str) -> ImageDescriptor |
                 "again, or build it again."
             )
         return VisualWords(vocabulary)
-    path = reference_map.descriptor_file
-    if path is None:
-        return None
-    network = UserNetwork.read_copy(path, GlobalDescriptor)
-    record = reference_map.info.user_networks.get("descriptor")
-    if record is None or record.sha256 != network.sha256:
-        raise MapError(
-            f"{reference_map.path} was built with another network than its {path.name}: copy the map again, "
-            "or build it again."
-        )
-    return DescriptorNetwork(network, device)
+    network = network_of_map(reference_map, "descriptor", GlobalDescriptor)
+    return None if network is None else DescriptorNetwork(network, device)

@@ -156,7 +156,8 @@ class MapBuilder:
             matcher: a custom matcher, used instead of the one that `settings.matcher` names;
                 `Localizer` needs the same.
             like: a map whose network and whose axes of place cells are used in place of new ones, so that
-                the keyframes of both maps can stand in one; without `network`.
+                the keyframes of both maps can stand in one; without `network`.  A user's network that the
+                settings name as that map does, without a folder, is its copy there.
             cloud: points in the frame of the poses that images without a depth of their own get it from, in
                 place of the source's lidar.
             device: "auto", "cpu" or "cuda", see `Extractor`.
@@ -192,7 +193,7 @@ class MapBuilder:
                 "The network infers no depth, and depth is to be learned: set `depth` to `auto`, which "
                 "triangulates it from neighbouring keyframes, or name a network that was trained for depth."
             )
-        self._user_networks = UserNetworks.of(self.settings)
+        self._user_networks = UserNetworks.of(self.settings, like)
         self._vocabulary = _vocabulary_of(self.settings)
         if matcher is not None and self.settings.local_features is not None:
             raise MapError(

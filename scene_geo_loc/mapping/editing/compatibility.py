@@ -98,14 +98,7 @@ def check_like(like: ReferenceMap, matcher: Matcher, settings: BuilderSettings) 
 
 def check_extendable(reference_map: ReferenceMap) -> None:
     """Raises MapError unless new keyframes can be made for a map by what its folder holds."""
-    info = reference_map.info
-    if info.user_networks:
-        names = ", ".join(record.file for record in info.user_networks.values())
-        raise MapError(
-            f"{reference_map.path} has features of the networks {names}: build a map of the drive with these "
-            "files and --like, and merge the two."
-        )
-    if CELLS in info.files:
+    if CELLS in reference_map.info.files:
         raise MapError(
             f"The features of {reference_map.path} are fitted to its own images, so no other keyframes can "
             "stand beside them: build it with a network or a matcher that finds keypoints."
@@ -115,7 +108,8 @@ def check_extendable(reference_map: ReferenceMap) -> None:
 def settings_like(reference_map: ReferenceMap) -> BuilderSettings:
     """Returns settings for keyframes that are to stand in a map; see `check_extendable`.
 
-    They are those of the map, but depth that no sensor measured comes from the images.
+    They are those of the map, but depth that no sensor measured comes from the images.  A user's networks are
+    named as in the map, whose copies `MapBuilder` takes with `like`.
     """
     known = BuilderSettings.model_fields
     values = {name: value for name, value in reference_map.info.settings.items() if name in known}

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,7 @@ def test_maps_of_cities_open_and_find_what_exact_search_finds(
     assert large.recall["near"] >= 0.98
     for cost in (small, large):
         assert 0 < cost.open_ms < 5000
+        assert cost.cpu_ms > 0
         assert 0 < cost.p50_ms <= cost.p95_ms
         assert cost.resident_mb > cost.before_mb > 10
     opened = ReferenceMap.open(tmp_path / "city_3000")
@@ -105,6 +107,8 @@ def test_maps_of_cities_open_and_find_what_exact_search_finds(
     assert opened.name_of(2999) == "00002999.png"
     assert opened.thumbnail(2999).shape == source.thumbnail(0).shape
     assert disk_bytes(opened.path) < sum(file.stat().st_size for file in opened.path.iterdir())
+    written = json.loads((tmp_path / "map_size.json").read_text())
+    assert [cost["keyframes"] for cost in written] == [1000, 3000]
     assert map_size_figure([small, large]).axes[0].get_xlabel() == "keyframes"
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scene_geo_loc.benchmarks.speed.city_cost import CityCost, measure_cities, write_costs
+from scene_geo_loc.benchmarks.speed.city_cost import CityCost, measure_cities
 from scene_geo_loc.benchmarks.speed.descriptor_model import DescriptorModel
 from scene_geo_loc.core.progress import ProgressCallback, ProgressDisplay, ignore_progress, no_display
 from scene_geo_loc.mapping.builder import MapBuilder
@@ -66,9 +66,7 @@ def measure_like(
     mapped, other_light, same_light = maps
     other = model_of(mapped, other_light)
     kinds = {"same light": model_of(mapped, same_light), "other light": other}
-    costs = measure_cities(mapped, other, kinds, sizes, out, on_progress)
-    write_costs(costs, out / "map_size.json")
-    return costs
+    return measure_cities(mapped, other, kinds, sizes, out, on_progress)
 
 
 def model_of(mapped: ReferenceMap, drive: ReferenceMap) -> DescriptorModel:

@@ -38,6 +38,7 @@ from scene_geo_loc.mapping.map_info import (
     CODES,
     FILES,
     FORMAT,
+    GLOBAL_DESCRIPTORS,
     KEYFRAME_SCHEMA,
     KEYFRAMES,
     OPTIONAL_FILES,
@@ -46,6 +47,7 @@ from scene_geo_loc.mapping.map_info import (
     write_info,
 )
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.mapping.search.compressed_index import widened
 from scene_geo_loc.mapping.search.stored_index import write_index
 
 SPACING_M, STREET_M, VISIT_M = 1.5, 30.0, 0.3
@@ -90,10 +92,14 @@ def write_city(source: ReferenceMap, model: DescriptorModel, count: int, out: Pa
 
 def descriptors_of(folder: Path, count: int) -> Iterator[NDArray[np.float32]]:
     """Yields the descriptors of a city's keyframes in blocks, as its index holds them."""
-    opened = ReferenceMap.open(folder)
-    for start in range(0, count, _GROUP_ROWS // 8):
-        rows = np.arange(start, min(count, start + _GROUP_ROWS // 8))
-        yield np.stack([opened.index.descriptor(int(row)) for row in rows])
+    block = _GROUP_ROWS // 8
+    if (folder / GLOBAL_DESCRIPTORS).exists():
+        stored = np.load(folder / GLOBAL_DESCRIPTORS, mmap_mode="r", allow_pickle=False)
+        yield from (widened(stored[start : start + block]) for start in range(0, count, block))
+        return
+    index = ReferenceMap.open(folder).index
+    for start in range(0, count, block):
+        yield np.stack([index.descriptor(row) for row in range(start, min(count, start + block))])
 
 
 def disk_bytes(folder: Path) -> int:

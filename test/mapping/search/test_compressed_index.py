@@ -13,6 +13,7 @@
 # limitations under the License.
 """The index of a large map finds what an exact one finds, and holds its descriptors on the disk."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import faiss
@@ -63,18 +64,17 @@ def test_it_finds_the_best_keyframes_of_an_exact_search_with_their_similarities(
     assert same >= 99
 
 
-@pytest.mark.parametrize("few", [1, 50_000], ids=["by codes", "exactly"])
+@pytest.mark.parametrize("exact_among", [399, 400], ids=["by codes", "exactly"])
 def test_a_restricted_search_finds_only_the_keyframes_it_may(
-    folder: Path, descriptors: np.ndarray, few: int, monkeypatch: pytest.MonkeyPatch
+    folder: Path, descriptors: np.ndarray, exact_among: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scene_geo_loc.mapping.search.compressed_index.EXACT_AMONG", few)
-    monkeypatch.setattr("scene_geo_loc.mapping.search.compressed_index.COMPARED", few)
-    monkeypatch.setattr("scene_geo_loc.mapping.search.compressed_index.COMPARED_A_RESULT", 0)
+    monkeypatch.setattr("scene_geo_loc.mapping.search.compressed_index.EXACT_AMONG", exact_among)
+    monkeypatch.setattr("scene_geo_loc.mapping.search.compressed_index.COMPARED", 20)
     index = read_index(folder, [CODES])
     among = np.arange(1000, 1400)
     found, _ = index.search(descriptors[7], 3, among)
     assert np.isin(found, among).all()
-    assert len(found) == min(few, 3)
+    assert len(found) == 3
     own, similarities = index.search(descriptors[1234], 1, among)
     assert own.tolist() == [1234]
     assert similarities[0] == pytest.approx(1.0, abs=2e-3)
@@ -99,7 +99,41 @@ def test_descriptors_are_stored_once_in_half_precision(folder: Path, descriptors
 def test_codes_are_read_from_the_disk_and_not_into_memory(folder: Path) -> None:
     index = read_index(folder, [CODES])
     assert isinstance(index, CompressedIndex)
-    assert isinstance(faiss.downcast_InvertedLists(index._codes.invlists), faiss.OnDiskInvertedLists)
+    assert isinstance(faiss.downcast_InvertedLists(index._lists.invlists), faiss.OnDiskInvertedLists)
+
+
+def test_codes_of_an_older_map_are_read(folder: Path, tmp_path: Path, descriptors: np.ndarray) -> None:
+    graph = faiss.IndexHNSWFlat(SIZE, 32, faiss.METRIC_INNER_PRODUCT)
+    codes = faiss.IndexIVFPQ(graph, SIZE, 64, SIZE, 8, faiss.METRIC_INNER_PRODUCT)
+    codes.train(descriptors)
+    codes.add(descriptors)
+    faiss.write_index(codes, str(tmp_path / CODES))
+    (tmp_path / GLOBAL_DESCRIPTORS).write_bytes((folder / GLOBAL_DESCRIPTORS).read_bytes())
+    found, similarities = read_index(tmp_path, [CODES]).search(descriptors[7], 3)
+    assert found[0] == 7
+    np.testing.assert_allclose(similarities, descriptors[found] @ descriptors[7], atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [1, 2, 37, 70])
+def test_descriptors_of_any_length_have_codes(tmp_path: Path, size: int) -> None:
+    rows = np.random.default_rng(0).normal(size=(150, size)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    index = write_index(tmp_path, [rows], size, len(rows), exact_below=100)
+    found, similarities = index.search(rows[11], 5)
+    assert similarities[0] == pytest.approx(1.0, abs=2e-3)
+    np.testing.assert_allclose(similarities, rows[found] @ rows[11], atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", [faiss.IndexFlatIP, lambda size: faiss.IndexHNSWFlat(size, 8)])
+def test_an_index_of_another_kind_is_refused(
+    folder: Path, tmp_path: Path, kind: Callable[[int], faiss.Index]
+) -> None:
+    index = kind(SIZE)
+    index.add(np.zeros((COUNT, SIZE), np.float32))
+    faiss.write_index(index, str(tmp_path / CODES))
+    (tmp_path / GLOBAL_DESCRIPTORS).write_bytes((folder / GLOBAL_DESCRIPTORS).read_bytes())
+    with pytest.raises(MapError, match=r"index of the type Index.*build the map again"):
+        read_index(tmp_path, [CODES])
 
 
 def test_a_small_map_gets_an_exact_index(tmp_path: Path, descriptors: np.ndarray) -> None:

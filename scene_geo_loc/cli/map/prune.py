@@ -44,17 +44,20 @@ def prune(
         bool, typer.Option(help="Replace an existing map once the new one is complete.")
     ] = False,
 ) -> None:
-    """Keep a budget of a map's keyframes, evenly spread, each drive on its own.
+    """Keep those of a map's keyframes, within a budget, that support most of what it shows.
 
-    With statistics the keyframes that helped to localize most stay, and those that were of no use go first:
-    they never helped although images were taken near them, or contradict later images. No place is dropped.
-    Prints how many of the keyframes that are left out are still localized by those that are kept.
+    Each place counts once in each drive, and a keyframe supports those within its reach, which is measured by
+    the map's own features. No place is dropped. With statistics the keyframes that helped to localize most
+    are preferred, and those that were of no use go first: they never helped although images were taken near
+    them, or contradict later images. Prints how many of the keyframes that are left out are still localized
+    by those that are kept.
 
     Example:  scene-geo-loc map prune year_map small_map --megabytes 50 --statistics year_map.parquet
     """
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.core.errors import MapError, SceneGeoLocError
     from scene_geo_loc.core.folder_lock import changing
+    from scene_geo_loc.localization.keyframe_queries.keyframe_reach import reach_of
     from scene_geo_loc.localization.keyframe_queries.keyframe_recall import recall_without
     from scene_geo_loc.localization.localizer import Localizer
     from scene_geo_loc.localization.statistics.keyframe_statistics import read_statistics
@@ -75,12 +78,15 @@ def prune(
             found = read_statistics(statistics, reference_map)
             typer.echo("\n".join(filter(None, [found.other_version, f"statistics: {found}."])))
             usefulness = found.usefulness
-        kept, spacing = keyframes_within(reference_map, keyframes, usefulness)
+        localizer = Localizer(reference_map, device="cpu")
+        with progress("measuring the reach", "keyframes") as on_progress:
+            reach_m = reach_of(localizer, on_progress)
+        kept, farthest_m = keyframes_within(reference_map, keyframes, usefulness, reach_m)
         if usefulness is not None:
             is_useless = usefulness <= 0
             by = f", and {is_useless[kept].sum()} of {is_useless.sum()} that were of no use"
         with progress("asking what is left out", "keyframes") as on_progress:
-            recall = recall_without(Localizer(reference_map, device="cpu"), kept, on_progress)
+            recall = recall_without(localizer, kept, on_progress)
         with progress("writing", "rows") as on_progress:
             pruned = write_combination(
                 [MapPart(reference_map, kept)],
@@ -90,6 +96,6 @@ def prune(
                 on_progress=on_progress,
             )
     typer.echo(
-        f"{out}: {len(pruned)} of {len(reference_map)} keyframes, of each drive those {spacing:.2f} m apart "
-        f"(10° count as a metre){by};\n{recall}."
+        f"{out}: {len(pruned)} of {len(reference_map)} keyframes, which reach {reach_m:.1f} m; none that is "
+        f"left out is farther than {farthest_m:.1f} m from a kept one (10° count as a metre){by};\n{recall}."
     )

@@ -24,6 +24,8 @@ from pathlib import Path
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.folder_lock import changing
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress
+from scene_geo_loc.localization.keyframe_queries.keyframe_reach import reach_of
+from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.map_growth.waiting import WaitingImage, frames_of
 from scene_geo_loc.localization.statistics.keyframe_statistics import read_statistics
 from scene_geo_loc.localization.statistics.statistics_file import has_statistics
@@ -32,7 +34,6 @@ from scene_geo_loc.mapping.builder import MapBuilder, remove_partial
 from scene_geo_loc.mapping.editing.combination import MapPart, write_combination
 from scene_geo_loc.mapping.editing.compatibility import settings_like
 from scene_geo_loc.mapping.editing.pruning import keyframes_in_bytes, keyframes_within
-from scene_geo_loc.mapping.editing.splitting import rows_of_drives
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 PART, WHOLE = "part", "whole"
@@ -81,7 +82,7 @@ def build_waiting(
         overwrite: whether a map at `out` is replaced.
         megabytes: largest size of the map; None: any.
         statistics: file of the map's statistics, by which keyframes are kept within that size; None, or where
-            nothing was counted yet: by their spacing.
+            nothing was counted yet: by what they support.
         on_progress: receives the images described and their number.
 
     Raises MapError where there is no image, where a map cannot be read, written or made so small, or where
@@ -98,12 +99,12 @@ def build_waiting(
             total = sum(len(one.keyframes) for one in parts)
             if megabytes is not None:
                 combined = write_combination(parts, whole)
-                least = len(rows_of_drives(combined))
-                budget = max(keyframes_in_bytes(combined, round(megabytes * 1e6)), least)
+                budget = keyframes_in_bytes(combined, round(megabytes * 1e6))
                 usefulness = None
                 if statistics is not None and has_statistics(statistics):
                     usefulness = read_statistics([statistics], combined).usefulness
-                parts = [MapPart(combined, keyframes_within(combined, budget, usefulness)[0])]
+                reach_m = reach_of(Localizer(combined, device="cpu")) if budget < len(combined) else 0.0
+                parts = [MapPart(combined, keyframes_within(combined, budget, usefulness, reach_m)[0])]
             written = write_combination(parts, out, overwrite=overwrite, measure=measure_map)
             return GrownMap(len(new), len(written), total - len(written))
         finally:

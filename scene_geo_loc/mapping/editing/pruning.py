@@ -15,10 +15,10 @@
 """Which keyframes of a map to keep within a budget, so that most of what it shows stays supported.
 
 Pruning is maximum coverage.  A kept keyframe supports those around it, in its own light more than in another,
-and each keyframe of the map is to be supported once.  Keyframes that stand close together in a drive share one
-place, so that each place counts once in each drive, however many keyframes it has there.  The greedy choice is
-within 63 % of the best one, as support is submodular (Nemhauser, Wolsey and Fisher, Mathematical Programming 14,
-1978), and lazy: a gain only falls, so that most of them need no second look (Minoux, 1978).
+and each keyframe of the map is to be supported once.  Keyframes that stand close together in a drive share
+one place, so that each place counts once in each drive, however many keyframes it has there.  The choice is
+greedy (Nemhauser, Wolsey and Fisher, Mathematical Programming 14, 1978) and lazy: a gain only falls, so that
+most of them need no second look (Minoux, 1978).
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ SAME_DRIVE, OTHER_DRIVE = 0.5, 0.15
 """Support of a keyframe for one beside it, of its own drive and of another; it fully supports itself.
 
 It falls to 0 at the reach.  In a street in four lights a keyframe 1 m away had 0.55 of the inliers that an
-image needs to be localized in a thin map, one of another light 0.2, and those 10 m away no more than by chance.
+image needs to be localized in a thin map, one of another light 0.2, and those 10 m away no more than by
+chance.
 """
 FARTHEST = 3.0
 """Multiple of the spacing within which each keyframe has a kept one."""
@@ -60,11 +61,11 @@ def keyframes_within(
     usefulness: NDArray[np.float64] | None = None,
     reach_m: float = 0.0,
 ) -> tuple[NDArray[np.intp], float]:
-    """Returns the keyframes (M,) to keep, at most `budget`, and the farthest that another has to one of them.
+    """Returns the keyframes (M,) to keep, at most `budget`, and the farthest distance of another to one.
 
-    Distances are in metres, and an angle counts as one, see `DEG_PER_M`.  The spacing is the least one at which
-    the budget has a keyframe for every place, in whatever light.  First, so many are kept that every keyframe
-    has a kept one within `FARTHEST` times the spacing; then those that add most.
+    Distances are in metres, and an angle counts as one, see `DEG_PER_M`.  The spacing is the least one at
+    which the budget has a keyframe for every place, in whatever light.  First, so many are kept that every
+    keyframe has a kept one within `FARTHEST` times the spacing; then those that add most.
 
     Args:
         reference_map: the map.
@@ -138,7 +139,7 @@ class _Surroundings:
     def around_many(
         self, rows: NDArray[np.intp], radius: float
     ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-        """Returns the pairs (P,) of some keyframes and those within a distance of each, and their distances."""
+        """Returns the pairs (P,) of keyframes and those within a distance of each, and their distances."""
         found = self._tree.query_ball_point(self._positions[rows], radius)
         centres = np.repeat(rows, [len(near) for near in found])
         return self._within(centres, np.concatenate([np.asarray(near, np.intp) for near in found]), radius)

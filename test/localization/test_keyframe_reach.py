@@ -29,22 +29,24 @@ from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.keyframe_queries.keyframe_reach import reach_of
 
 
+class FoundStreet(Street):
+    """A street whose keyframes around a point can be looked up."""
+
+    def within(self, point: NDArray[np.float64], radius_m: float) -> NDArray[np.int64]:
+        away = np.linalg.norm(self.T_map_camera[:, :3, 3] - point, axis=1)
+        return np.flatnonzero(away <= radius_m)
+
+
 class ReachingLocalizer:
     """Localizes a keyframe rightly by others within some metres, and 2 m off by those farther away."""
 
     def __init__(self, reach_m: float, *drives: list[float]) -> None:
-        street = Street(drives=tuple((f"drive {i}", len(x), 1000 * i) for i, x in enumerate(drives)))
-        street.T_map_camera = np.array(
+        self.map = FoundStreet(drives=tuple((f"drive {i}", len(x), 1000 * i) for i, x in enumerate(drives)))
+        self.map.T_map_camera = np.array(
             [make_pose(np.eye(3), (x, 0.0, 0.0)) for drive in drives for x in drive]
         )
-        self.map: Any = street
-        self.map.within = self._within
         self.reach_m = reach_m
         self.asked = 0
-
-    def _within(self, point: NDArray[np.float64], radius_m: float) -> NDArray[np.int64]:
-        away = np.linalg.norm(self.map.T_map_camera[:, :3, 3] - point, axis=1)
-        return np.flatnonzero(away <= radius_m)
 
     def localize_keyframe(self, keyframe: int, others: Sequence[int]) -> PoseEstimate:
         self.asked += 1

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,9 @@ FARTHEST = 3.0
 """Multiple of the spacing within which each keyframe has a kept one."""
 LEAST_SUPPORT = 0.02
 """Support of a keyframe of no use, as a multiple of its support without statistics."""
+SATURATION = 2.0
+"""A keyframe with a support s counts 1 - exp(-s `SATURATION`): the first support counts most, and more still
+counts a little, so that what a large budget has left is spread as well."""
 _STEPS = 40
 """Most halvings of the spacing that is looked for."""
 _PRECISION = 1.01
@@ -65,14 +69,15 @@ def keyframes_within(
 
     Distances are in metres, and an angle counts as one, see `DEG_PER_M`.  The spacing is the least one at
     which the budget has a keyframe for every place, in whatever light.  First, so many are kept that every
-    keyframe has a kept one within `FARTHEST` times the spacing; then those that add most.
+    keyframe has a kept one within `FARTHEST` times the spacing; then those that add most, and those of no use
+    last.
 
     Args:
         reference_map: the map.
         budget: most keyframes to keep.
         usefulness: (N,) of each keyframe, see `KeyframeCounts.usefulness`; NaN where nothing is known.  The
             support of a useful one is up to 1.5 times that of others; one of no use (0 or less) is kept
-            where it is the last one of a place.
+            where it is the only one of a place, or where there is room.
         reach_m: distance at which a keyframe stops to help, see `reach_of`; at least the spacing is taken.
     """
     count = len(reference_map)
@@ -81,15 +86,17 @@ def keyframes_within(
     places = _Surroundings(reference_map)
     spacing = places.spacing(budget)
     coverage = _Coverage(places, max(reach_m, spacing), _strengths(count, usefulness))
+    is_useless = np.zeros(count, bool) if usefulness is None else usefulness <= 0
     away = np.full(count, np.inf)
     kept: list[int] = []
     bounds = [(-gain, row) for row, gain in enumerate(coverage.first_gains())]
-    for is_last in (False, True):
+    for turn in _Turn:
         heapq.heapify(bounds)
         later = []
         while bounds and len(kept) < budget:
             bound, row = heapq.heappop(bounds)
-            if not is_last and away[row] <= FARTHEST * spacing:
+            is_covered = away[row] <= FARTHEST * spacing
+            if (turn is _Turn.PLACES and is_covered) or (turn is _Turn.USEFUL and is_useless[row]):
                 later.append((bound, row))
                 continue
             gain = coverage.gain(row)
@@ -102,6 +109,16 @@ def keyframes_within(
             away[near] = np.minimum(away[near], distances)
         bounds = later
     return np.sort(np.array(kept, np.intp)), float(away.max())
+
+
+class _Turn(Enum):
+    """Turns in which keyframes are chosen."""
+
+    PLACES = "places"
+    """Those that have no kept one near them, until all have."""
+    USEFUL = "useful"
+    """Others, but for those of no use."""
+    REST = "rest"
 
 
 def _strengths(count: int, usefulness: NDArray[np.float64] | None) -> NDArray[np.float64]:
@@ -181,6 +198,11 @@ class _Surroundings:
         return True
 
 
+def _worth(support: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns what support of keyframes (N,) counts."""
+    return np.asarray(1 - np.exp(-SATURATION * support))
+
+
 class _Coverage:
     """Support of a map's keyframes by those that are kept.
 
@@ -218,7 +240,7 @@ class _Coverage:
         """Returns what each keyframe (N,) adds while none is kept."""
         gains = np.zeros(len(self._places))
         for centres, near, distances in self._chunks():
-            added = np.minimum(self._given(centres, near, distances), 1.0) * self._weights[near]
+            added = _worth(self._given(centres, near, distances)) * self._weights[near]
             gains += np.bincount(centres, added, len(gains))
         return gains
 
@@ -226,8 +248,8 @@ class _Coverage:
         """Returns what a keyframe adds to those that are kept."""
         near, distances = self._places.around(row, self._reach)
         given = self._given(np.full(len(near), row), near, distances)
-        before = np.minimum(self._support[near], 1.0)
-        return float((np.minimum(self._support[near] + given, 1.0) - before) @ self._weights[near])
+        before = self._support[near]
+        return float((_worth(before + given) - _worth(before)) @ self._weights[near])
 
     def add(self, row: int) -> None:
         """Keeps a keyframe."""

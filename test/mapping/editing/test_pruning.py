@@ -90,6 +90,20 @@ def test_keyframes_of_no_use_go_first() -> None:
     assert farthest == pytest.approx(1.0)
 
 
+def test_keyframes_of_no_use_go_first_where_others_crowd() -> None:
+    crowded = [0.1 * i for i in range(40)]
+    usefulness = np.full(40, 5.0)
+    usefulness[[0, 20]] = 0.0
+    kept, _ = keyframes_within(street(crowded), 38, usefulness, reach_m=6.0)
+    assert set(range(40)) - set(kept.tolist()) == {0, 20}
+
+
+def test_what_a_large_budget_has_left_is_spread() -> None:
+    kept, farthest = keyframes_within(street([0.5 * i for i in range(200)]), 100, reach_m=8.0)
+    assert farthest <= 1.5
+    assert np.bincount(kept // 40).min() >= 15
+
+
 def test_a_drive_of_no_use_goes_where_another_one_has_its_places() -> None:
     usefulness = np.append(np.full(10, 5.0), np.full(10, 0.0))
     two = street([float(x) for x in range(10)], [x + 0.5 for x in range(10)])

@@ -20,6 +20,7 @@ nobody else changes the folder until then.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -30,7 +31,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.folder_lock import FolderLock
@@ -138,6 +139,7 @@ def answer_parent(work: Callable[[Request], Request]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the parent, which waits
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     os.nice(_LOWEST_PRIORITY)
+    sys.stderr = _UnreadStream(sys.stderr)
     asked = json.load(sys.stdin)
     held, lock = asked["lock"], None
     if held is not None:
@@ -154,3 +156,23 @@ def answer_parent(work: Callable[[Request], Request]) -> int:
     with suppress(BrokenPipeError):  # the parent was killed, and the work is complete
         print(json.dumps(answer), flush=True)
     return status
+
+
+class _UnreadStream(io.TextIOBase):
+    """A stream that is written to the end, into nothing once the process that reads it was killed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+        return len(text)
+
+    def fileno(self) -> int:
+        return self._stream.fileno()

@@ -45,6 +45,7 @@ def work(request):
     with changing(Path(request["folder"]), "test"):
         try:
             time.sleep(request["seconds"])
+            print("going on", file=sys.stderr, flush=True)
         finally:
             Path(request["folder"]).with_name("removed").touch()
     Path(request["folder"]).mkdir()
@@ -61,7 +62,8 @@ from scene_geo_loc.core.folder_lock import FolderLock
 
 folder = sys.argv[1]
 lock = FolderLock.acquire(Path(folder), "test")
-process = BackgroundProcess("worker", {"asked": "work", "folder": folder, "seconds": 0.5}, lock, "test")
+request = {"asked": "work", "folder": folder, "seconds": 0.5}
+process = BackgroundProcess("worker", request, lock, "test", lambda line: print(line, flush=True))
 process.result()
 """
 
@@ -86,7 +88,7 @@ def test_a_process_changes_the_folder_that_its_parent_has_locked(street: Path) -
     lines: list[str] = []
     process = BackgroundProcess("worker", asked(street, "work"), lock, "test", lines.append)
     assert process.result() == {"priority": 19}
-    assert lines == ["at work"]
+    assert lines == ["at work", "going on"]
     assert street.is_dir()
     with pytest.raises(SceneGeoLocError, match="is being changed"), changing(street, "test"):
         pass
@@ -125,9 +127,9 @@ def _stopped_once(process: BackgroundProcess, begun: list[str]) -> BackgroundPro
 
 
 def test_a_process_completes_its_work_under_the_lock_where_its_parent_is_killed(street: Path) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(street)], stderr=subprocess.PIPE)
-    assert parent.stderr is not None
-    assert parent.stderr.readline() == b"at work\n"
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(street)], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"at work\n"
     parent.kill()
     parent.wait()
     with pytest.raises(SceneGeoLocError, match="is being changed"), changing(street, "test"):

@@ -43,8 +43,8 @@ CODE_PARTS = 64
 Of a million keyframes drawn like those of a simulated street, the codes ranked the one that is best for a
 query in other light among the first 15.
 """
-LISTS_A_ROOT = 5.0
-"""Groups of a map, as a multiple of the square root of its number of keyframes, rounded to a power of two."""
+LIST_KEYFRAMES = 600
+"""Keyframes of a group, about: as many groups as the nearest power of two."""
 CODES_READ = 600_000
 """Codes that a search reads, about: the groups nearest to the query with so many keyframes."""
 COMPARED = 192
@@ -224,13 +224,14 @@ def narrowed(rows: NDArray[np.floating]) -> NDArray[np.float16]:
 def _sample(descriptors: NDArray[np.float16]) -> NDArray[np.float32]:
     """Returns descriptors (S, D) that groups and codes are fitted to, in random order."""
     rng, count = np.random.default_rng(0), len(descriptors)
-    chosen = rng.choice(count, min(count, _TRAINED_A_LIST * _lists(count)), replace=False)
+    wanted = max(_TRAINED_CODES, _TRAINED_A_LIST * _lists(count))
+    chosen = rng.choice(count, min(count, wanted), replace=False)
     return rng.permutation(widened(descriptors[np.sort(chosen)]))
 
 
 def _lists(count: int) -> int:
     """Returns the number of groups of a map with a number of keyframes."""
-    return 1 << round(np.log2(max(1, min(LISTS_A_ROOT * count**0.5, count / 2))))
+    return 1 << max(0, round(np.log2(max(1, count) / LIST_KEYFRAMES)))
 
 
 @dataclass(frozen=True)

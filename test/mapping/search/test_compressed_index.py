@@ -104,7 +104,8 @@ def test_codes_are_read_from_the_disk_and_not_into_memory(folder: Path) -> None:
 
 def test_codes_of_an_older_map_are_read(folder: Path, tmp_path: Path, descriptors: np.ndarray) -> None:
     graph = faiss.IndexHNSWFlat(SIZE, 32, faiss.METRIC_INNER_PRODUCT)
-    codes = faiss.IndexIVFPQ(graph, SIZE, 64, SIZE, 8, faiss.METRIC_INNER_PRODUCT)
+    codes = faiss.IndexIVFPQ(graph, SIZE, 16, 4, 8, faiss.METRIC_INNER_PRODUCT)
+    codes.pq.cp.niter = 2
     codes.train(descriptors)
     codes.add(descriptors)
     faiss.write_index(codes, str(tmp_path / CODES))

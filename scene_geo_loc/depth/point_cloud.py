@@ -28,6 +28,8 @@ from scene_geo_loc.depth.window import PUSHBROOM
 from scene_geo_loc.traversals.point_cloud_files import read_points
 from scene_geo_loc.traversals.sources import Reason, Role, SensorSource
 
+POINT_CLOUD = "point cloud"
+"""Kind of its source in `MapInfo.sources`."""
 TILE_M = 25.0
 """Side of the squares of x and y that the points are kept by."""
 SPACING_M = 0.05
@@ -82,7 +84,7 @@ class PointCloud:
     @property
     def source(self) -> SensorSource:
         """Record of the cloud in a map."""
-        return SensorSource(Role.LIDAR.value, self.name, "point cloud", self.count, reason=Reason.NAMED.value)
+        return SensorSource(Role.LIDAR.value, self.name, POINT_CLOUD, self.count, reason=Reason.NAMED.value)
 
     def near(self, position: NDArray[np.float64]) -> list[MapPoints]:
         """Returns the points that a camera at a position (3,) may see, by tiles."""

@@ -44,6 +44,17 @@ def align(
     out: Annotated[
         Path | None, typer.Option(help="Write a map of SOURCE in the frame of TARGET to it.")
     ] = None,
+    move_target: Annotated[
+        Path | None,
+        typer.Option(
+            help="Map: let TARGET move as well, and write it to this folder: two drives by odometry that "
+            "close a loop are adjusted together. TARGET is of one drive, and not surveyed: without a place "
+            "on the Earth of its own, geo-tags, or depth from a cloud."
+        ),
+    ] = None,
+    move_surveyed: Annotated[
+        bool, typer.Option(help="With --move-target: let TARGET move although it may be surveyed.")
+    ] = False,
     height: Annotated[
         tuple[float, float] | None,
         typer.Option(
@@ -66,17 +77,43 @@ def align(
         scene-geo-loc map align office_map office.yaml --out office_map_in_grid
 
         scene-geo-loc map align second_robot.bag first_robot_map --poses /odom --out second_in_first
+
+        scene-geo-loc map align second_half first_half --out second_aligned --move-target first_aligned
     """
+    _check_target(target, out, move_target, is_surveyed=move_surveyed)
     if not target.is_dir():
         _align_to_grid(source.path, target, out, height, json_file)
     elif (source.path / "map.json").is_file():
-        _align_to_map(source.path, target, out, json_file)
+        _align_to_map(source.path, target, out, move_target, json_file)
     else:
-        _align_drive(source, settings, target, out, json_file)
+        _align_drive(source, settings, target, out, move_target, json_file)
+
+
+def _check_target(target: Path, out: Path | None, move_target: Path | None, *, is_surveyed: bool) -> None:
+    """Raises MapError where the target may not move."""
+    from scene_geo_loc.core.errors import MapError
+    from scene_geo_loc.mapping.alignment.joint_adjustment import check_movable
+    from scene_geo_loc.mapping.reference_map import ReferenceMap
+
+    if move_target is None:
+        return
+    if not target.is_dir():
+        raise MapError(f"{target} is an occupancy grid, which does not move: leave out --move-target.")
+    if out is None:
+        raise MapError("Both maps move with --move-target: name the folder of the other one by --out.")
+    for folder in (move_target, out):
+        if folder.exists():
+            raise MapError(f"{folder} exists already: name another folder.")
+    check_movable(ReferenceMap.open(target), is_surveyed=is_surveyed)
 
 
 def _align_drive(
-    source: Source, settings: BuilderSettings, target: Path, out: Path | None, json_file: Path | None
+    source: Source,
+    settings: BuilderSettings,
+    target: Path,
+    out: Path | None,
+    move_target: Path | None,
+    json_file: Path | None,
 ) -> None:
     """Builds a map of a drive, like the target, and aligns it."""
     import shutil
@@ -108,18 +145,21 @@ def _align_drive(
             builder.add_traversal(traversal, on_progress)
         with progress("finishing", "steps") as on_progress:
             builder.finish(on_progress)
-    _align_to_map(own, target, out, json_file)
+    _align_to_map(own, target, out, move_target, json_file)
     shutil.rmtree(own)
 
 
-def _align_to_map(map_folder: Path, target: Path, out: Path | None, json_file: Path | None) -> None:
+def _align_to_map(
+    map_folder: Path, target: Path, out: Path | None, move_target: Path | None, json_file: Path | None
+) -> None:
     import numpy as np
 
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.core.atomic import write_json
     from scene_geo_loc.core.errors import MapError
-    from scene_geo_loc.localization.keyframe_queries.other_map import localize_other_map
+    from scene_geo_loc.localization.keyframe_queries.other_map import localize_other_map, sightings_of
     from scene_geo_loc.localization.localizer import Localizer
+    from scene_geo_loc.mapping.alignment.joint_adjustment import adjust_together
     from scene_geo_loc.mapping.alignment.moved_map import write_map_with_poses
     from scene_geo_loc.mapping.alignment.pose_graph import align_poses
     from scene_geo_loc.mapping.reference_map import ReferenceMap
@@ -135,15 +175,18 @@ def _align_to_map(map_folder: Path, target: Path, out: Path | None, json_file: P
         found = localize_other_map(
             Localizer(into, device="cpu"), reference_map, range(len(reference_map)), on_progress
         )
-    aligned = align_poses(
-        reference_map.T_map_camera,
-        {
-            keyframe: (estimate.T_map_base, estimate.covariance)
-            for keyframe, estimate in found.items()
-            if estimate.T_map_base is not None and estimate.covariance is not None
-        },
-    )
+    sightings = sightings_of(found, into)
+    joint = None
+    if move_target is None:
+        fixed = {i: (seen.T_map_camera, seen.covariance) for i, seen in sightings.items()}
+        aligned = align_poses(reference_map.T_map_camera, fixed)
+        T_map_camera = aligned.T_map_camera
+    else:
+        joint = adjust_together(reference_map.T_map_camera, np.asarray(into.T_map_camera), sightings)
+        aligned, T_map_camera = joint.aligned, joint.T_drive_cameras
     typer.echo(f"{len(found)} of {len(reference_map)} keyframes are found in {target};\n{aligned}.")
+    if joint is not None:
+        typer.echo(f"{str(joint).capitalize()}.")
     if json_file is not None:
         write_json(
             json_file,
@@ -155,11 +198,15 @@ def _align_to_map(map_folder: Path, target: Path, out: Path | None, json_file: P
                 "residual_deg": aligned.residual_deg,
                 "drift_m": aligned.drift_m,
                 "std_m": aligned.std_m,
-            },
+            }
+            | ({} if joint is None else {"target_moved_m": joint.moved_m, "joint_std_m": joint.std_m}),
         )
+    if joint is not None and move_target is not None:
+        write_map_with_poses(into, move_target, joint.T_map_cameras, {})
+        typer.echo(f"{move_target}: {target} with adjusted poses")
     if out is not None:
         changes = {"map_frame": into.map_frame, "georeference": into.georeference}
-        write_map_with_poses(reference_map, out, aligned.T_map_camera, changes)
+        write_map_with_poses(reference_map, out, T_map_camera, changes)
         typer.echo(f"{out}: the map in the frame of {target}")
 
 

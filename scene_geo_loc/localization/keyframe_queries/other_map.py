@@ -16,17 +16,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from scene_geo_loc.core.progress import ProgressCallback, ignore_progress, tracked
+from scene_geo_loc.geometry.pose import position_error_m, rotation_error_deg
 from scene_geo_loc.localization.estimate import PoseEstimate, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframes
+from scene_geo_loc.mapping.alignment.joint_adjustment import Sighting
 from scene_geo_loc.mapping.editing.compatibility import check_same_features
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 CANDIDATES = 5
 """Number of keyframes that a keyframe is matched with: the most similar ones."""
+DEG_A_METRE = 10.0
+"""Degrees that count as a metre where the nearest keyframe is looked for."""
 LEAST_CONFIDENCE = 0.9
 """Probability of a pose below which the keyframe counts as not found; of matchers that state one."""
 
@@ -64,3 +70,15 @@ def localize_other_map(
         if estimate.status is Status.LOCALIZED and is_sure:
             found[keyframe] = estimate
     return found
+
+
+def sightings_of(found: Mapping[int, PoseEstimate], reference_map: ReferenceMap) -> dict[int, Sighting]:
+    """Returns where localized keyframes of another map are, with the nearest keyframe of the map."""
+    T_map_camera, sightings = np.asarray(reference_map.T_map_camera), {}
+    for keyframe, estimate in found.items():
+        T, covariance = estimate.T_map_base, estimate.covariance
+        if T is None or covariance is None:
+            continue
+        apart = position_error_m(T_map_camera, T) + rotation_error_deg(T_map_camera, T) / DEG_A_METRE
+        sightings[keyframe] = Sighting(int(np.argmin(apart)), T, covariance)
+    return sightings

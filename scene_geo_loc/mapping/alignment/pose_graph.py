@@ -24,7 +24,7 @@ their standard deviation is raised to that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -120,8 +120,8 @@ def align_poses(
     numbers = np.array(sorted(measured), np.intp)
     rigid, agreeing = _rigid_alignment(T_drive_camera, measured, numbers)
     poses = rigid.copy()
-    roots = {i: _root_of(measured[i][1]) for i in numbers}
-    steps = _Steps(T_drive_camera)
+    roots = {i: root_of(measured[i][1]) for i in numbers}
+    steps = Steps(T_drive_camera)
     factors = steps.measured_factors(measured, numbers[agreeing])
     steps.weights /= np.repeat(factors, 3)
     sigmas_2 = max(float(np.sum((roots[i] @ difference(measured[i][0], poses[i])) ** 2)) for i in numbers)
@@ -148,7 +148,7 @@ def align_poses(
         residual_m=float(np.median(np.linalg.norm(good[:, :3], axis=1))),
         residual_deg=float(np.degrees(np.median(np.linalg.norm(good[:, 3:], axis=1)))),
         drift_m=float(np.linalg.norm(poses[:, :3, 3] - rigid[:, :3, 3], axis=1).max()),
-        std_m=_largest_std(_normal_equations(poses, measured, roots, steps)[0]),
+        std_m=largest_std(_normal_equations(poses, measured, roots, steps)[0]),
         step_factors=factors,
     )
 
@@ -188,7 +188,7 @@ def _rigid_alignment(
     return np.asarray(best @ T_drive_camera), agreeing
 
 
-class _Steps:
+class Steps:
     """The steps between consecutive poses: motions (S, 4, 4), and the inverses of their deviations (S, 6)."""
 
     def __init__(self, T_drive_camera: NDArray[np.float64]) -> None:
@@ -231,7 +231,7 @@ class _Steps:
         return float(position), float(rotation)
 
 
-def _root_of(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+def root_of(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns the matrix (6, 6) that makes a difference with a covariance one of unit variance."""
     least = np.repeat([MEASURED_STD_M, np.radians(MEASURED_STD_DEG)], 3) ** 2
     return np.asarray(np.linalg.inv(np.linalg.cholesky(covariance + np.diag(least))))
@@ -241,7 +241,7 @@ def _normal_equations(
     poses: NDArray[np.float64],
     measured: Mapping[int, tuple[Pose, NDArray[np.float64]]],
     roots: Mapping[int, NDArray[np.float64]],
-    steps: _Steps,
+    steps: Steps,
     widening: float = 1.0,
 ) -> tuple[coo_array, NDArray[np.float64]]:
     """Returns the normal matrix (6 N, 6 N) and the gradient (6 N,) for small motions of all poses.
@@ -258,15 +258,7 @@ def _normal_equations(
         blocks.append((i, i, weight * roots[i].T @ roots[i]))
         gradient[6 * i : 6 * i + 6] += weight * roots[i].T @ residual
     for i, (motion, weights) in enumerate(zip(steps.motions, steps.weights, strict=True)):
-        R_0, R_1 = poses[i, :3, :3], poses[i + 1, :3, :3]
-        moved = poses[i + 1, :3, 3] - poses[i, :3, 3]
-        residual = np.concatenate(
-            [R_0.T @ moved - motion[:3, 3], vector_of_matrix(motion[:3, :3].T @ R_0.T @ R_1)]
-        )
-        by_first, by_second = np.zeros((6, 6)), np.zeros((6, 6))
-        by_first[:3, :3], by_second[:3, :3] = -R_0.T, R_0.T
-        by_first[:3, 3:] = R_0.T @ skew(moved[None])[0]
-        by_first[3:, 3:], by_second[3:, 3:] = -R_1.T, R_1.T
+        residual, by_first, by_second = between(poses[i], poses[i + 1], motion)
         by_first, by_second, residual = (
             weights[:, None] * by_first,
             weights[:, None] * by_second,
@@ -275,14 +267,38 @@ def _normal_equations(
         for row, J_row in ((i, by_first), (i + 1, by_second)):
             gradient[6 * row : 6 * row + 6] += J_row.T @ residual
             blocks += [(row, column, J_row.T @ J) for column, J in ((i, by_first), (i + 1, by_second))]
+    return assembled(blocks, len(poses)), gradient
+
+
+def between(
+    T_first: Pose, T_second: Pose, motion: Pose
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Returns how the motion between two poses differs from a given one, and the derivatives of that.
+
+    The difference (6,) has a translation along the axes of the first pose, and a rotation along those of the
+    second.  The derivatives (6, 6) are for small motions of the first and the second, see `displaced`.
+    """
+    R_0, R_1 = T_first[:3, :3], T_second[:3, :3]
+    moved = T_second[:3, 3] - T_first[:3, 3]
+    residual = np.concatenate(
+        [R_0.T @ moved - motion[:3, 3], vector_of_matrix(motion[:3, :3].T @ R_0.T @ R_1)]
+    )
+    by_first, by_second = np.zeros((6, 6)), np.zeros((6, 6))
+    by_first[:3, :3], by_second[:3, :3] = -R_0.T, R_0.T
+    by_first[:3, 3:] = R_0.T @ skew(moved[None])[0]
+    by_first[3:, 3:], by_second[3:, 3:] = -R_1.T, R_1.T
+    return residual, by_first, by_second
+
+
+def assembled(blocks: Sequence[tuple[int, int, NDArray[np.float64]]], poses: int) -> coo_array:
+    """Returns the sparse matrix (6 N, 6 N) of blocks (6, 6) at rows and columns of poses, which add up."""
     rows = np.concatenate([np.repeat(np.arange(6) + 6 * r, 6) for r, _, _ in blocks])
     columns = np.concatenate([np.tile(np.arange(6) + 6 * c, 6) for _, c, _ in blocks])
     values = np.concatenate([block.ravel() for _, _, block in blocks])
-    size = 6 * len(poses)
-    return coo_array((values, (rows, columns)), shape=(size, size)).tocsc(), gradient
+    return coo_array((values, (rows, columns)), shape=(6 * poses, 6 * poses)).tocsc()
 
 
-def _largest_std(normal: coo_array) -> float:
+def largest_std(normal: coo_array) -> float:
     """Returns the largest standard deviation of a position, of poses spread over the drive."""
     solve, count = splu(normal).solve, normal.shape[0] // 6
     largest = 0.0

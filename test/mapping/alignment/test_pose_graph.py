@@ -16,10 +16,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
+from drifting_drives import COVARIANCE, T_DRIVE_MAP, drifted, heading
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import MapError
@@ -27,27 +26,12 @@ from scene_geo_loc.geometry.pose import Pose, inverse, make_pose, position_error
 from scene_geo_loc.geometry.rotation import matrix_of_vector
 from scene_geo_loc.mapping.alignment.pose_graph import align_poses
 
-COVARIANCE = np.diag([0.03**2] * 3 + [np.radians(0.2) ** 2] * 3)
-
-
-def heading(angle: float) -> NDArray[np.float64]:
-    return matrix_of_vector(np.array([0.0, 0.0, angle]))
-
 
 def loop(count: int = 120, radius_m: float = 40.0) -> NDArray[np.float64]:
     """True poses around a circle."""
     angles = np.linspace(0, 1.5 * np.pi, count)
     places = radius_m * np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)
     return np.stack([make_pose(heading(a), p) for a, p in zip(angles, places, strict=True)])
-
-
-def drifted(truth: NDArray[np.float64], T_drive_map: Pose, yaw_per_step: float) -> NDArray[np.float64]:
-    """The same drive in another frame, whose heading drifts from step to step."""
-    poses = [T_drive_map @ truth[0]]
-    turn = make_pose(heading(yaw_per_step), np.zeros(3))
-    for a, b in pairwise(truth):
-        poses.append(poses[-1] @ inverse(a) @ b @ turn)
-    return np.stack(poses)
 
 
 def measurements(
@@ -60,9 +44,6 @@ def measurements(
         T[:3, 3] += rng.normal(0, 0.03, 3)
         found[i] = (T, COVARIANCE)
     return found
-
-
-T_DRIVE_MAP = make_pose(heading(2.1), (500.0, -80.0, 3.0))
 
 
 def test_drift_between_localized_poses_is_corrected_and_wrong_poses_are_left_out() -> None:

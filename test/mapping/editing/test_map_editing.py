@@ -199,13 +199,17 @@ def test_a_map_in_a_frame_of_its_own_is_aligned_by_its_stored_features(
     second = ReferenceMap.open(second_map)
     turned = make_pose(matrix_of_vector(np.array([0.0, 0.0, 1.2])), (30.0, -5.0, 2.0))
     write_moved_map(second, tmp_path / "own_frame", turned)
-    command = ["map", "align", str(tmp_path / "own_frame"), str(room_map), "--out", str(tmp_path / "aligned")]
-    result = CliRunner().invoke(app, command)
+    command = ["map", "align", str(tmp_path / "own_frame"), str(room_map)]
+    together = ["--out", str(tmp_path / "aligned"), "--move-target", str(tmp_path / "target")]
+    refused = CliRunner().invoke(app, [*command, *together[2:]])
+    assert "name the folder of the other one by --out" in str(refused.exception)
+    result = CliRunner().invoke(app, [*command, *together])
     assert result.exit_code == 0, result.output
-    aligned = ReferenceMap.open(tmp_path / "aligned")
-    aligned.verify()
-    for T, truth in zip(aligned.T_map_camera, second.T_map_camera, strict=True):
-        assert position_error_m(T, truth) < 0.05
+    for name, truths in (("aligned", second), ("target", ReferenceMap.open(room_map))):
+        aligned = ReferenceMap.open(tmp_path / name)
+        aligned.verify()
+        for T, truth in zip(aligned.T_map_camera, truths.T_map_camera, strict=True):
+            assert position_error_m(T, truth) < 0.05
     refused = CliRunner().invoke(
         app, ["map", "extend", str(room_map), str(tmp_path / "own_frame"), str(tmp_path / "none")]
     )

@@ -34,7 +34,7 @@ from scene_geo_loc.core.folder_lock import changing
 from scene_geo_loc.mapping.editing.splitting import rows_of_drives
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.ros.common.settings import EditSettings, LocalizationNodeSettings
-from scene_geo_loc.ros.localization.map_edits import OPERATIONS, edit_of
+from scene_geo_loc.ros.localization.map_edits import OPERATIONS, edit_of, summary_of
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 
@@ -174,3 +174,14 @@ def test_options_and_statistics_go_to_the_command(folder: Path, tmp_path: Path) 
         f"--verbose --overwrite --statistics {tmp_path / 'street.parquet'} --megabytes 20.0 --"
     )
     assert before_last == last == str(folder)
+
+
+def test_the_topic_says_what_a_command_found_and_leaves_its_lists_to_the_log() -> None:
+    lines = [
+        "Taken from drive:",
+        "  images  /camera",
+        "",
+        "3 of 9 images are localized.",
+        "map: 12 keyframes.",
+    ]
+    assert summary_of(lines) == "3 of 9 images are localized. map: 12 keyframes."

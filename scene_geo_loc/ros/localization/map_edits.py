@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
@@ -160,6 +160,11 @@ def edit_of(operation: Operation, reference_map: Path, settings: LocalizationNod
     return Edit(operation, out, is_new_version, ["map", operation.name, *options, *arguments])
 
 
+def summary_of(lines: Sequence[str]) -> str:
+    """Returns what a command prints, on one line, without lists: headings, and indented lines below them."""
+    return " ".join(line for line in lines if line and not line[0].isspace() and not line.endswith(":"))
+
+
 class MapEdits:
     """Serves `~/extend_map` and the other operations; each is a process of the lowest priority.
 
@@ -232,7 +237,9 @@ class MapEdits:
             if self._is_cancelled:  # before there was a process
                 self._process.terminate()
             try:
-                said = " ".join(line.strip() for line in self._process.result()["said"])
+                lines = self._process.result()["said"]
+                self._node.get_logger().info("\n".join(lines))
+                said = summary_of(lines)
             except SceneGeoLocError:
                 if not edit.is_new_version or _version_of(self._changes.path) == before:
                     raise
@@ -251,7 +258,6 @@ class MapEdits:
         self._process = None
         if not problem:
             self._say(EditState.DONE, self._sentence)
-            self._node.get_logger().info(f"{self._state}: {self._sentence}")
         elif self._is_cancelled:
             self._say(EditState.CANCELLED, CANCELLED)
         else:

@@ -80,7 +80,8 @@ def read_statistics(paths: Sequence[Path], reference_map: AnyMap) -> KeyframeSta
     """Returns the sum of the statistics in some files, the oldest first, with what their journals add.
 
     Counts of another version of the map go over to the keyframes that both versions have: of a drive of the
-    same name, with the same stamp, which no other keyframe of that drive has.
+    same name, with the same stamp.  Where several keyframes of a drive share it, as those of a rig's cameras
+    may, the drive must be whole in both.
 
     Raises MapError where a file is missing or damaged, or shares no keyframe with the map.
     """
@@ -149,12 +150,32 @@ def _moved(counts: KeyframeCounts, head: StatisticsHead, reference_map: AnyMap) 
         mine = np.isin(counts.drive, [i for i, name in enumerate(head.drives) if name == source])
         rows = np.concatenate([rows_by_drive[number] for number in numbers])
         row[mine] = _only_row(counts.stamp_ns[mine], rows, reference_map.stamps_ns[rows])
+        if len(numbers) == 1 and head.drives.count(source) == 1:
+            same = _same_rows(counts, head, head.drives.index(source), rows, reference_map)
+            row = np.where(same >= 0, same, row)
     ends = np.cumsum([here.keyframes for here in drives])
     drive = np.searchsorted(ends, row, side="right")
     _, inverse, times = np.unique(row, return_inverse=True, return_counts=True)
     is_clear = (row >= 0) & (times[inverse.ravel()] == 1)
     moved = replace(counts, keyframe=row, drive=drive).take(is_clear)
     return moved.take(np.argsort(moved.keyframe))
+
+
+def _same_rows(
+    counts: KeyframeCounts, head: StatisticsHead, drive: int, rows: NDArray[np.intp], reference_map: AnyMap
+) -> NDArray[np.int64]:
+    """Returns the rows (M,) of a drive that has as many keyframes as in the other version, or -1.
+
+    The keyframes of a drive stay in their order, also those of a rig's cameras, which share a stamp.
+    """
+    none = np.full(len(counts), -1, np.int64)
+    if len(head.drive_keyframes) != len(head.drives) or head.drive_keyframes[drive] != len(rows):
+        return none
+    place = counts.keyframe - sum(head.drive_keyframes[:drive])
+    found = np.where(counts.drive == drive, rows[np.clip(place, 0, len(rows) - 1)], -1)
+    is_same = (found >= 0) & (place >= 0) & (place < len(rows))
+    is_same &= np.asarray(reference_map.stamps_ns)[np.maximum(found, 0)] == counts.stamp_ns
+    return np.where(is_same, found, -1)
 
 
 def _only_row(

@@ -59,6 +59,7 @@ class StatisticsHead(BaseModel):
         map_digest: of the map's version, see `digest_of`.
         keyframes: number of keyframes of that version.
         drives: sources of its drives, which the column `drive` counts.
+        drive_keyframes: number of keyframes of each drive; empty in files of older releases.
         images: number of images that were asked; of a file.
         localized: number of these that were localized; of a file.
         journal: name of the journal; of a journal.
@@ -73,6 +74,7 @@ class StatisticsHead(BaseModel):
     map_digest: str
     keyframes: int = Field(ge=0)
     drives: list[str]
+    drive_keyframes: list[int] = []
     images: int = Field(0, ge=0)
     localized: int = Field(0, ge=0)
     journal: str = ""
@@ -87,6 +89,7 @@ class StatisticsHead(BaseModel):
             map_digest=digest_of(reference_map),
             keyframes=len(reference_map),
             drives=[drive.source for drive in reference_map.info.all_drives],
+            drive_keyframes=[drive.keyframes for drive in reference_map.info.all_drives],
             **values,
         )
 

@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from counted_street import ALONG, SECOND, Street, answer_at
+from counted_street import ALONG, MAY_AND_JUNE, SECOND, Street, answer_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from room import Room
@@ -276,6 +276,21 @@ def test_another_version_of_the_map_keeps_the_counts_of_common_keyframes(tmp_pat
         recorder.add(2 * SECOND, answer_at(2.0, {0: 50}))
     assert {k: row[2] for k, row in rows_of(path).items()} == {0: 2, 2: 1, 18: 1}
     assert read(path, june_first).other_version == ""
+
+
+def test_keyframes_of_a_rig_that_share_a_stamp_keep_their_counts_while_their_drive_is_whole(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "street.parquet"
+    before, grown, pruned = Street(), Street("second", (("april", 5, 2000), *MAY_AND_JUNE)), Street("third")
+    before.stamps_ns = pruned.stamps_ns = np.repeat(np.arange(10), 2) * SECOND
+    grown.stamps_ns = np.concatenate([np.arange(2000, 2005) * SECOND, before.stamps_ns])
+    pruned.info.drives[0] = pruned.info.drives[0].model_copy(update={"keyframes": 9})
+    with recorder_of(path, before) as recorder:
+        recorder.add(SECOND, answer_at(2.0, {2: 50, 3: 60, 12: 70}))
+    assert read(path, grown).counts.keyframe.tolist() == [7, 8, 17]
+    with pytest.raises(MapError, match="none of its 3 keyframes"):
+        read(path, pruned)
 
 
 def test_keyframes_that_cannot_be_told_apart_keep_no_counts(tmp_path: Path) -> None:

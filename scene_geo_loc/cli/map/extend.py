@@ -213,7 +213,7 @@ def _extend_by_localizing(
     """Adds images of a recording that the map does not localize, with poses between those that it does."""
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.localization.map_growth.building import build_waiting
-    from scene_geo_loc.localization.map_growth.drive import localize_drive
+    from scene_geo_loc.localization.map_growth.drive import instants_of, localize_drive
     from scene_geo_loc.localization.map_growth.growth import MapGrowth
     from scene_geo_loc.localization.session import Session
 
@@ -223,7 +223,7 @@ def _extend_by_localizing(
     growth.settle()
     images = growth.placed
     growth.interrupt()
-    typer.echo(f"{localized} of {len(traversal)} images are localized.")
+    typer.echo(f"{localized} of {instants_of(traversal)} images are localized.")
     for reason, count in growth.counts.dropped.items():
         if count:
             typer.echo(f"{count} images are dropped: {reason.value}.")

@@ -122,7 +122,7 @@ def localize_drive(
         on_progress: receives the images localized and their number.
     """
     localized = 0
-    total = len(traversal.cameras[0] if isinstance(traversal, RigTraversal) else traversal)
+    total = instants_of(traversal)
     for done, frames in enumerate(_instants(traversal), start=1):
         first, T_odom_first = frames[0], _odometry(frames[0])
         query = _query_of(frames)
@@ -131,6 +131,11 @@ def localize_drive(
         growth.add(first.stamp_ns, query, answer.estimate, T_odom_first)
         on_progress(done, total)
     return localized
+
+
+def instants_of(traversal: Traversal) -> int:
+    """Returns the number of images of a drive, of a rig those of its first camera."""
+    return len(traversal.cameras[0] if isinstance(traversal, RigTraversal) else traversal)
 
 
 def _instants(traversal: Traversal) -> Iterator[list[Frame]]:

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,14 +26,19 @@ import pytest
 from rolling_room import MOTION, rolling
 from room import Room
 
-from scene_geo_loc.geometry.pose import make_pose, position_error_m, rotation_error_deg
+from scene_geo_loc.geometry.pose import inverse, make_pose, position_error_m, rotation_error_deg
 from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.map_growth.building import build_waiting
+from scene_geo_loc.localization.map_growth.drive import instants_of, localize_drive
 from scene_geo_loc.localization.map_growth.growth import CONTEXT, Drop, MapGrowth
 from scene_geo_loc.localization.map_growth.settings import GrowthSettings
 from scene_geo_loc.localization.query import CameraImage, image_of
+from scene_geo_loc.localization.session import Session
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.traversals.frame import Frame, PassOver, PassOverScan, Scan, read_all
+from scene_geo_loc.traversals.rig import RigTraversal
+from scene_geo_loc.traversals.skipped import Skipped
 
 COVARIANCE = np.diag([0.02**2] * 3 + [0.002**2] * 3)
 SECOND = 10**9
@@ -122,4 +128,54 @@ def test_an_image_whose_motion_is_not_known_is_dropped_and_counted(
     growth.add(SECOND, [known, unknown], PoseEstimate(Status.LOST), truth(room, 9))
     assert growth.counts.unplaced == 1
     assert growth.counts.dropped[Drop.NO_READOUT_MOTION] == 1
+    growth.close()
+
+
+class Recorded:
+    """A camera's frames of a recording, whose poses are in a frame of its own."""
+
+    name, map_frame = "recorded", "odom"
+
+    def __init__(self, frames: list[Frame]) -> None:
+        self._frames, self.skipped = frames, Skipped()
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def frames(self, pass_over: PassOver = read_all) -> Iterator[Frame]:
+        yield from self._frames
+
+    def scans(self, pass_over: PassOverScan = read_all) -> Iterator[Scan]:
+        yield from ()
+
+
+def test_a_recorded_rig_is_localized_and_added_as_one(room: Room, room_map: Path, tmp_path: Path) -> None:
+    T_own_map = make_pose([[0, -1, 0], [1, 0, 0], [0, 0, 1]], (30.0, 5.0, 0.0))
+    looks = [*np.linspace(-3.6, -2.4, 7), *np.linspace(-2.2, -1.4, 6)]
+    headings = [0.0] * 7 + [0.0, 60.0, 110.0, 60.0, 0.0, 0.0]
+    cameras: tuple[list[Frame], list[Frame]] = ([], [])
+    for i, (x, heading) in enumerate(zip(looks, headings, strict=True)):
+        first = room.frame(float(x), 0.1, heading, stamp_ns=SECOND * (i + 1))
+        assert first.T_map_camera is not None
+        side = room.view(first.T_map_camera @ T_FIRST_SIDE, stamp_ns=SECOND * (i + 1) + 1000)
+        for frames, frame in zip(cameras, (first, side), strict=True):
+            frames.append(replace(frame, T_map_camera=T_own_map @ frame.T_map_camera))
+    rig = RigTraversal([Recorded(frames) for frames in cameras])
+    before = ReferenceMap.open(room_map)
+    growth = MapGrowth(before, GROWTH.model_copy(update={"explore": True}), folder=tmp_path / "waiting")
+    localize_drive(Session(Localizer(before, device="cpu")), growth, rig)
+    growth.settle()
+    placed = growth.placed
+    assert len(placed) >= 4
+    truths = {
+        (frame.stamp_ns // SECOND, number): inverse(T_own_map) @ frame.T_map_camera
+        for number, frames in enumerate(cameras)
+        for frame in frames
+        if frame.T_map_camera is not None
+    }
+    numbers = [int(image.name.endswith("_1")) for image in placed]
+    assert sum(numbers) == len(placed) / 2
+    for image, number in zip(placed, numbers, strict=True):
+        assert position_error_m(truths[image.stamp_ns // SECOND, number], image.T_map_camera) < 0.05
+    assert instants_of(rig) == len(looks)
     growth.close()

@@ -180,12 +180,16 @@ def _extend_by_drive(
 
 def _map_of_drive(reference_map: ReferenceMap, traversal: Traversal, folder: Path) -> ReferenceMap:
     """Builds a map of a recording that can be merged with another."""
+    import shutil
+
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.mapping.builder import MapBuilder
     from scene_geo_loc.mapping.editing.compatibility import settings_like
     from scene_geo_loc.mapping.reference_map import ReferenceMap
     from scene_geo_loc.traversals.sources import sources_of
 
+    # Complete, of a command that was killed before it could merge it: perhaps of another drive.
+    shutil.rmtree(folder / "drive", ignore_errors=True)
     settings = settings_like(reference_map)
     typer.echo(f"Settings of the map, with depth: {settings.depth}.")
     builder = MapBuilder(
@@ -211,12 +215,15 @@ def _extend_by_localizing(
     overwrite: bool,
 ) -> None:
     """Adds images of a recording that the map does not localize, with poses between those that it does."""
+    import shutil
+
     from scene_geo_loc.cli.options.progress import progress
     from scene_geo_loc.localization.map_growth.building import build_waiting
     from scene_geo_loc.localization.map_growth.drive import instants_of, localize_drive
     from scene_geo_loc.localization.map_growth.growth import MapGrowth
     from scene_geo_loc.localization.session import Session
 
+    shutil.rmtree(folder, ignore_errors=True)  # of a command that was killed, perhaps with another drive
     growth = MapGrowth(localizer.map, settings, source=traversal.name, folder=folder)
     with progress("localizing", "images") as on_progress:
         localized = localize_drive(Session(localizer), growth, traversal, on_progress)

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -78,6 +79,7 @@ def check_added(room: Room, larger: ReferenceMap, before: int) -> None:
 @pytest.mark.slow
 def test_a_recording_in_the_maps_frame_keeps_its_poses(room: Room, room_map: Path, tmp_path: Path) -> None:
     before = len(ReferenceMap.open(room_map))
+    shutil.copytree(room_map, tmp_path / ".larger.extending" / "drive")  # of a command that was killed
     output, larger = extend(room_map, write(tmp_path / "drive", room), tmp_path / "larger")
     assert "Poses of new keyframes: the drive's own" in output
     check_added(room, larger, before)
@@ -88,6 +90,9 @@ def test_a_recording_in_another_frame_is_localized(room: Room, room_map: Path, t
     source = write(tmp_path / "drive", room, T_OTHER_MAP)
     with pytest.raises(MapError, match="--poses-by map"):
         extend(room_map, source, tmp_path / "larger", "--poses-by", "drive")
+    killed = tmp_path / ".larger.extending"  # what another drive's command has left
+    killed.mkdir()
+    (killed / "journal.jsonl").write_text('{"map_frame": "another"}\n')
     output, larger = extend(room_map, source, tmp_path / "larger", "--keyframe-distance", "0.5")
     assert "by localizing" in output
     check_added(room, larger, before)

@@ -17,12 +17,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 
 def merge(
@@ -57,54 +54,18 @@ def merge(
 
         scene-geo-loc map merge street_map map_of_another_network both --describe-anew
     """
-    import shutil
-    from contextlib import ExitStack
-
     from scene_geo_loc.cli.options.progress import progress
-    from scene_geo_loc.core.errors import MapError, SceneGeoLocError
-    from scene_geo_loc.core.folder_lock import changing
-    from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
-    from scene_geo_loc.mapping.editing.combination import MapPart, write_combination
-    from scene_geo_loc.mapping.editing.redescription import is_described_alike
-    from scene_geo_loc.mapping.map_info import check_output
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.localization.map_editing.merging import merge_maps
 
     *sources, out = maps
-    if len(sources) < 2:
-        raise SceneGeoLocError("Two maps or more are merged: name them, and then the folder of the new map.")
-    if drives is not None and not describe_anew:
-        raise SceneGeoLocError("--drives has no effect without --describe-anew: give both.")
-    with ExitStack() as held:
-        held.enter_context(changing(out, "map merge", MapError))
-        check_output(out, overwrite)
-        opened = [ReferenceMap.open(source) for source in sources]
-        first, parts = opened[0], []
-        folder = out.with_name(f".{out.name}.describing")
-        held.callback(shutil.rmtree, folder, ignore_errors=True)
-        for number, reference_map in enumerate(opened):
-            if describe_anew and not is_described_alike(first, reference_map):
-                described = _described(reference_map, first, folder / f"{number}", drives)
-            else:
-                described = [reference_map]
-            parts += [MapPart.whole(part) for part in described]
-        with progress("merging", "rows") as on_progress:
-            merged = write_combination(
-                parts, out, overwrite=overwrite, measure=measure_map, on_progress=on_progress
-            )
+    merged = merge_maps(
+        sources,
+        out,
+        describe_anew=describe_anew,
+        drives=drives,
+        overwrite=overwrite,
+        display=progress,
+        on_described=lambda drive: typer.echo(f"{drive}."),
+    )
     counts = ", ".join(f"{drive.keyframes} of {drive.source}" for drive in merged.info.all_drives)
     typer.echo(f"{out}: {len(merged)} keyframes, {counts}.")
-
-
-def _described(
-    reference_map: ReferenceMap, like: ReferenceMap, folder: Path, drives: Path | None
-) -> list[ReferenceMap]:
-    """Describes a map anew, drive by drive, and prints how."""
-    from scene_geo_loc.cli.options.progress import progress
-    from scene_geo_loc.mapping.editing.redescription import describe_anew
-
-    maps = []
-    with progress(f"describing {reference_map.path} anew", "keyframes") as on_progress:
-        for drive in describe_anew(reference_map, like, folder, drives, on_progress):
-            typer.echo(f"{drive}.")
-            maps.append(drive.map)
-    return maps

@@ -55,47 +55,16 @@ def prune(
     Example:  scene-geo-loc map prune year_map small_map --megabytes 50 --statistics year_map.parquet
     """
     from scene_geo_loc.cli.options.progress import progress
-    from scene_geo_loc.core.errors import MapError, SceneGeoLocError
-    from scene_geo_loc.core.folder_lock import changing
-    from scene_geo_loc.localization.keyframe_queries.keyframe_reach import reach_of
-    from scene_geo_loc.localization.keyframe_queries.keyframe_recall import recall_without
-    from scene_geo_loc.localization.localizer import Localizer
-    from scene_geo_loc.localization.statistics.keyframe_statistics import read_statistics
-    from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
-    from scene_geo_loc.mapping.editing.combination import MapPart, write_combination
-    from scene_geo_loc.mapping.editing.pruning import keyframes_in_bytes, keyframes_within
-    from scene_geo_loc.mapping.reference_map import ReferenceMap
+    from scene_geo_loc.localization.map_editing.pruning import prune_map
 
-    if (keyframes is None) == (megabytes is None):
-        raise SceneGeoLocError("Name the budget: either --keyframes or --megabytes.")
-    with changing(out, "map prune", MapError):
-        reference_map = ReferenceMap.open(map_folder)
-        if megabytes is not None:
-            keyframes = keyframes_in_bytes(reference_map, round(megabytes * 1e6))
-        assert keyframes is not None
-        usefulness, by = None, ""
-        if statistics:
-            found = read_statistics(statistics, reference_map)
-            typer.echo("\n".join(filter(None, [found.other_version, f"statistics: {found}."])))
-            usefulness = found.usefulness
-        localizer = Localizer(reference_map, device="cpu")
-        with progress("measuring the reach", "keyframes") as on_progress:
-            reach_m = reach_of(localizer, on_progress)
-        kept, farthest_m = keyframes_within(reference_map, keyframes, usefulness, reach_m)
-        if usefulness is not None:
-            is_useless = usefulness <= 0
-            by = f", and {is_useless[kept].sum()} of {is_useless.sum()} that were of no use"
-        with progress("asking what is left out", "keyframes") as on_progress:
-            recall = recall_without(localizer, kept, on_progress)
-        with progress("writing", "rows") as on_progress:
-            pruned = write_combination(
-                [MapPart(reference_map, kept)],
-                out,
-                overwrite=overwrite,
-                measure=measure_map,
-                on_progress=on_progress,
-            )
-    typer.echo(
-        f"{out}: {len(pruned)} of {len(reference_map)} keyframes, which reach {reach_m:.1f} m; none that is "
-        f"left out is farther than {farthest_m:.1f} m from a kept one (10° count as a metre){by};\n{recall}."
+    pruned = prune_map(
+        map_folder,
+        out,
+        keyframes=keyframes,
+        megabytes=megabytes,
+        statistics=statistics or (),
+        overwrite=overwrite,
+        display=progress,
+        say=typer.echo,
     )
+    typer.echo(f"{pruned}.")

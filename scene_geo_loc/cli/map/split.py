@@ -39,25 +39,8 @@ def split(
 
     Example:  scene-geo-loc map split city_map tiles --tile 200
     """
-    from scene_geo_loc.core.errors import MapError
-    from scene_geo_loc.core.partial import PartialFolder
-    from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
-    from scene_geo_loc.mapping.editing.combination import MapPart, write_combination
-    from scene_geo_loc.mapping.editing.splitting import rows_of_drives, rows_of_tiles
+    from scene_geo_loc.localization.map_editing.splitting import split_map
     from scene_geo_loc.mapping.reference_map import ReferenceMap
 
-    reference_map = ReferenceMap.open(map_folder)
-    parts = rows_of_drives(reference_map) if tile is None else rows_of_tiles(reference_map, tile)
-    if out.exists():
-        raise MapError(f"{out} exists already: name another folder.")
-    output = PartialFolder(out, "folder of maps", error=MapError)
-    try:
-        folder = output.begin()
-        output.restart()
-        for name, rows in parts.items():
-            write_combination([MapPart(reference_map, rows)], folder / name, measure=measure_map)
-        output.publish()
-    finally:
-        output.discard()
-    for name, rows in parts.items():
-        typer.echo(f"{out / name}: {len(rows)} keyframes.")
+    for part in split_map(ReferenceMap.open(map_folder), out, tile_m=tile):
+        typer.echo(f"{part.path}: {len(part)} keyframes.")

@@ -16,7 +16,17 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from pydantic import BaseModel, ConfigDict, Field
+
+
+class PosesBy(str, Enum):
+    """Where the poses of new keyframes are from."""
+
+    AUTO = "auto"
+    DRIVE = "drive"
+    MAP = "map"
 
 
 class GrowthSettings(BaseModel):

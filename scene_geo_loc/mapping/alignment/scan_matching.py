@@ -31,6 +31,7 @@ from scipy import fft
 from scipy.ndimage import map_coordinates
 from scipy.optimize import least_squares
 
+from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.pose import Pose
 from scene_geo_loc.mapping.alignment.occupancy_grid import OccupancyGrid
 
@@ -100,6 +101,19 @@ class Alignment:
             (self.rival > MAX_RIVAL, f"another place fits {self.rival:.0%} as well > {MAX_RIVAL:.0%}"),
         )
         return [reason for is_exceeded, reason in limits if is_exceeded]
+
+    def check(self) -> None:
+        """Raises MapError where the pose is not to be trusted."""
+        if self.doubts:
+            raise MapError(f"This is too uncertain: {'; '.join(self.doubts)}.")
+
+    def __str__(self) -> str:
+        return (
+            f"It lies at x {self.x:.3f} y {self.y:.3f} m, yaw {math.degrees(self.yaw):.2f}° in the grid;\n"
+            f"{self.overlap:.0%} of {self.points} wall points are on occupied cells, {self.residual_m:.3f} m "
+            f"off (median);\n{self.free:.0%} of the keyframes are on free cells; the best other place fits "
+            f"{self.rival:.0%} as well"
+        )
 
 
 def wall_points(

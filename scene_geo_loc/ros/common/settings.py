@@ -284,8 +284,8 @@ class LocalizationNodeSettings(CameraSettings):
     )
     map_budget: float | None = setting(
         None,
-        "Largest size of a map that is extended, with its networks; keyframes are thinned to it, with "
-        "statistics_dir by their usefulness; unset: any.",
+        "Largest size of a map that is extended, with its networks; the keyframes that support most of it "
+        "stay, with statistics_dir rather those that helped; unset: any.",
         "MB",
         True,
         gt=0,

@@ -310,8 +310,11 @@ def _index(
 def _fits(order: faiss.VectorTransform, lists: faiss.IndexIVF) -> bool:
     if not isinstance(order, faiss.RemapDimensionsTransform):
         return False
-    numbers = faiss.vector_to_array(order.map)
-    return len(numbers) == order.d_out == lists.d and bool((numbers < order.d_in).all())
+    numbers, coarse = faiss.vector_to_array(order.map), lists.quantizer
+    are_groups = (coarse.d, coarse.ntotal, coarse.metric_type) == (lists.d, lists.nlist, lists.metric_type)
+    is_order = len(numbers) == order.d_out == lists.d and bool((numbers < order.d_in).all())
+    is_trained = bool(coarse.is_trained and lists.is_trained)
+    return are_groups and is_order and is_trained and lists.metric_type == faiss.METRIC_INNER_PRODUCT
 
 
 def _lists_of(index: faiss.Index) -> tuple[faiss.IndexIVF, faiss.VectorTransform | None]:

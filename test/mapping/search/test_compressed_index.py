@@ -137,6 +137,19 @@ def test_an_index_of_another_kind_is_refused(
         read_index(tmp_path, [CODES])
 
 
+def test_codes_that_name_numbers_beyond_a_descriptor_are_refused(folder: Path, tmp_path: Path) -> None:
+    owner = faiss.read_index(str(folder / CODES))
+    codes = faiss.downcast_index(owner)
+    assert isinstance(codes, faiss.IndexPreTransform)
+    order = faiss.downcast_VectorTransform(codes.chain.at(0))  # type: ignore[attr-defined]
+    assert isinstance(order, faiss.RemapDimensionsTransform)
+    faiss.copy_array_to_vector(np.full(SIZE, SIZE, np.int32), order.map)
+    faiss.write_index(owner, str(tmp_path / CODES))
+    (tmp_path / GLOBAL_DESCRIPTORS).write_bytes((folder / GLOBAL_DESCRIPTORS).read_bytes())
+    with pytest.raises(MapError, match=r"parts do not fit together.*build the map again"):
+        read_index(tmp_path, [CODES])
+
+
 def test_a_small_map_gets_an_exact_index(tmp_path: Path, descriptors: np.ndarray) -> None:
     (tmp_path / CODES).write_bytes(b"of a build that was interrupted")
     index = write_index(tmp_path, [descriptors[:999]], SIZE, 999, exact_below=1000)

@@ -96,7 +96,7 @@ def test_maps_of_cities_open_and_find_what_exact_search_finds(
     assert large.recall["near"] >= 0.98
     for cost in (small, large):
         assert 0 < cost.open_ms < 5000
-        assert cost.cpu_ms > 0
+        assert min(cost.cpu_ms, cost.prior_cpu_ms) > 0
         assert 0 < cost.p50_ms <= cost.p95_ms
         assert cost.resident_mb > cost.before_mb > 10
     opened = ReferenceMap.open(tmp_path / "city_3000")

@@ -34,9 +34,8 @@ def map_size_figure(costs: Sequence[CityCost]) -> Figure:
     lines = {
         times: {
             "opening": [cost.open_ms for cost in costs],
-            "search, median": [cost.p50_ms for cost in costs],
-            "search, 95th percentile": [cost.p95_ms for cost in costs],
-            "search around a pose": [cost.prior_p50_ms for cost in costs],
+            "search, processor time": [cost.cpu_ms for cost in costs],
+            "around a pose, processor time": [cost.prior_cpu_ms for cost in costs],
         },
         sizes: {
             "memory": [cost.resident_mb for cost in costs],

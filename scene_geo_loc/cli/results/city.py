@@ -31,14 +31,16 @@ def print_cities(costs: Sequence[CityCost]) -> None:
     from scene_geo_loc.benchmarks.speed.city_cost import PRIOR_M
 
     table = Table(box=box.SIMPLE_HEAD)
-    times_of = ("open", "search p50", "p95", "processor", f"within {PRIOR_M:g} m p50", "p95")
-    for heading in ("keyframes", "index", *times_of):
+    searches_of = [
+        name for kind in ("search", f"within {PRIOR_M:g} m") for name in (kind, "p95", "processor")
+    ]
+    for heading in ("keyframes", "index", "open", *searches_of):
         table.add_column(heading, justify="right")
     for heading in ("memory", "before", "disk", *(f"recall@1, {kind}" for kind in costs[0].recall)):
         table.add_column(heading, justify="right")
     for cost in costs:
-        searches = (cost.p50_ms, cost.p95_ms, cost.cpu_ms, cost.prior_p50_ms, cost.prior_p95_ms)
-        times = (cost.open_ms, *searches)
+        prior = (cost.prior_p50_ms, cost.prior_p95_ms, cost.prior_cpu_ms)
+        times = (cost.open_ms, cost.p50_ms, cost.p95_ms, cost.cpu_ms, *prior)
         sizes = (cost.resident_mb, cost.before_mb, cost.disk_mb)
         table.add_row(
             f"{cost.keyframes:,}",

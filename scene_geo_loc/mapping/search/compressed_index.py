@@ -45,9 +45,9 @@ query in other light among the first 15.
 """
 LIST_KEYFRAMES = 600
 """Keyframes of a group, about: as many groups as the nearest power of two."""
-CODES_READ = 600_000
+CODES_READ = 400_000
 """Codes that a search reads, about: the groups nearest to the query with so many keyframes."""
-COMPARED = 192
+COMPARED = 128
 """Keyframes with the best codes that are compared in full, at least."""
 COMPARED_A_RESULT = 4
 """Keyframes that are compared in full for each that is asked for, at least."""

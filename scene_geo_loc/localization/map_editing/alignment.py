@@ -34,6 +34,7 @@ from scene_geo_loc.mapping.alignment.occupancy_grid import read_occupancy_grid
 from scene_geo_loc.mapping.alignment.pose_graph import AlignedPoses, align_poses
 from scene_geo_loc.mapping.alignment.scan_matching import Alignment, align, wall_points
 from scene_geo_loc.mapping.builder import MapBuilder
+from scene_geo_loc.mapping.map_info import MAP_JSON
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings
 from scene_geo_loc.traversals.frame import Traversal
@@ -107,8 +108,8 @@ def align_map(
         on_aligned: receives the result before maps are written.
 
     Raises MapError where too little agrees, so that the source shows another place, where the two maps have
-    other networks, where keyframes have no depth, where the target may not move, or where a folder exists
-    already or cannot be written.
+    other networks, where keyframes have no depth, where the target may not move, where a folder exists
+    already or cannot be written, or where an interrupted alignment left the map of another drive.
     """
     out, move_target = None if out is None else Path(out), None if move_target is None else Path(move_target)
     if move_target is not None:
@@ -123,11 +124,31 @@ def align_map(
         raise MapError(f"{source.name} is a drive, of which a map is built: name its folder by --out.")
     _check_new(out)
     own = out.with_name(f"{out.name}.drive")
-    if not own.exists():  # else an earlier alignment was interrupted
-        _build(source, target, own, settings or BuilderSettings(), display)
-    aligned = _align(ReferenceMap.open(own), target, out, move_target, display, on_aligned)
+    settings = settings or BuilderSettings()
+    if own.exists():
+        _check_same_drive(own, source, settings)
+    else:
+        _build(source, target, own, settings, display)
+    try:
+        aligned = _align(ReferenceMap.open(own), target, out, move_target, display, on_aligned)
+    except MapError:
+        shutil.rmtree(own)  # other settings or another drive would help
+        raise
     shutil.rmtree(own)
     return aligned
+
+
+def _check_same_drive(own: Path, traversal: Traversal, settings: BuilderSettings) -> None:
+    """Raises MapError unless a folder is the map of a drive that an interrupted alignment left."""
+    wanted = (traversal.name, list(sources_of(traversal)), settings.record())
+    if (own / MAP_JSON).is_file():
+        info = ReferenceMap.open(own).info
+        if (info.source, info.sources, info.settings) == wanted:
+            return
+    raise MapError(
+        f"{own} is in the way: it is not what an interrupted alignment of {traversal.name} with these "
+        "settings leaves; remove it, or name another --out."
+    )
 
 
 def _check_new(folder: Path) -> None:

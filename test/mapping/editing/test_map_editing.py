@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,8 @@ from scene_geo_loc.mapping.editing.pruning import keyframes_in_bytes, keyframes_
 from scene_geo_loc.mapping.editing.splitting import rows_of_drives, rows_of_tiles
 from scene_geo_loc.mapping.map_info import read_info, write_info
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.traversals.opening import open_traversal
+from scene_geo_loc.traversals.sources import sources_of
 
 pytestmark = pytest.mark.slow
 
@@ -272,10 +275,26 @@ def test_a_drive_in_a_frame_of_its_own_is_built_and_aligned_at_once(
     )
     assert "have no depth" in str(refused.exception)
     assert "--depth auto" in str(refused.exception)
+    own = out.with_name("aligned.drive")
+    assert not own.with_name("none.drive").exists()
+    shutil.copytree(room_map, own)
+    refused = CliRunner().invoke(app, [*arguments, "--out", str(out)])
+    assert f"{own} is in the way" in str(refused.exception)
+    shutil.rmtree(own)
+    traversal, settings = open_traversal(drive), BuilderSettings(keyframe_distance_m=0.4)
+    like = ReferenceMap.open(room_map)
+    builder = MapBuilder(
+        own, settings, source=traversal.name, sources=sources_of(traversal), like=like, device="cpu"
+    )
+    builder.add_traversal(traversal)
+    builder.finish()  # and then the alignment was killed
     done = CliRunner().invoke(app, [*arguments, "--out", str(out)])
     assert done.exit_code == 0, done.output
     aligned = ReferenceMap.open(out)
     nearest = [min(float(position_error_m(T, true)) for true in poses) for T in aligned.T_map_camera]
     assert len(aligned) >= 5
     assert max(nearest) < 0.05
-    assert not out.with_name("aligned.drive").exists()
+    steps = done.output + done.stderr
+    assert "localizing" in steps
+    assert "building" not in steps
+    assert not own.exists()

@@ -36,7 +36,8 @@ def bench(
     """Measure time and memory of networks, queries, map building, dense depth and the live node.
 
     Then maps of a city are measured against their number of keyframes: opening, search, memory, disk, and
-    recall. A map of ten million takes an hour or two to make, and 12 GB; it is kept in the folder.
+    recall. A map of ten million takes about seven minutes of processor time and 12 GB; it is kept in the
+    folder.
 
     Machines differ: each time is also given as a multiple of a forward pass of the network on this machine.
 

@@ -46,7 +46,12 @@ query in other light among the first 15.
 LIST_KEYFRAMES = 600
 """Keyframes of a group, about: as many groups as the nearest power of two."""
 CODES_READ = 400_000
-"""Codes that a search reads, about: the groups nearest to the query with so many keyframes."""
+"""Codes that a search reads, about: the groups nearest to the query with so many keyframes.
+
+What a search misses is in a group that it does not read. Of a million keyframes drawn like those of a
+simulated street, 99 % of the queries in other light got the one that is best of all, and with 40,000 codes
+85 %, in half the time; in the light of the map all did with either.
+"""
 COMPARED = 128
 """Keyframes with the best codes that are compared in full, at least."""
 COMPARED_A_RESULT = 4

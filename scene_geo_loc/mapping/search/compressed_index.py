@@ -71,6 +71,8 @@ _BYTE_CODES_READ = 40_000
 """Codes that a search reads of an older map, whose codes have eight bits a part."""
 _BLOCK_ROWS = 20_000
 """Descriptors that are held in memory at a time."""
+_FIRST_FAISS = (1, 9)
+"""Version of faiss whose search by codes of four bits keeps to the keyframes that it may find."""
 
 
 class CompressedIndex:
@@ -104,8 +106,9 @@ class CompressedIndex:
             codes: file of the codes.
             file: .npy file of the descriptors (N, D) float16.
 
-        Raises MapError where a file cannot be written.
+        Raises MapError where a file cannot be written, or faiss is too old.
         """
+        _check_faiss()
         try:
             write_blocks(file, (count, size), np.float16, (narrowed(block) for block in rows))
             descriptors = np.load(file, mmap_mode="r", allow_pickle=False)
@@ -124,7 +127,8 @@ class CompressedIndex:
 
     @classmethod
     def read(cls, codes: Path, file: Path) -> CompressedIndex:
-        """Opens what `write` wrote. Raises MapError where a file is damaged."""
+        """Opens what `write` wrote. Raises MapError where a file is damaged, or faiss is too old."""
+        _check_faiss()
         try:
             index = faiss.read_index(str(codes), faiss.IO_FLAG_MMAP)
             descriptors = _Rows(file)
@@ -226,6 +230,17 @@ def narrowed(rows: NDArray[np.floating]) -> NDArray[np.float16]:
     return np.asarray(half.compute_codes(np.ascontiguousarray(rows, np.float32)).view(np.float16))
 
 
+def _check_faiss() -> None:
+    """Raises MapError where faiss is too old."""
+    version = tuple(int(number) for number in faiss.__version__.split(".")[:2])
+    if version < _FIRST_FAISS:
+        oldest = ".".join(map(str, _FIRST_FAISS))
+        raise MapError(
+            f"faiss {faiss.__version__} cannot search maps of so many keyframes: install {oldest} or later "
+            "(`pip install --upgrade faiss-cpu`)."
+        )
+
+
 def _sample(descriptors: NDArray[np.float16]) -> NDArray[np.float32]:
     """Returns descriptors (S, D) that groups and codes are fitted to, in random order."""
     rng, count = np.random.default_rng(0), len(descriptors)
@@ -265,14 +280,13 @@ class _Quantizer:
 def _quantizer(sample: NDArray[np.float32]) -> _Quantizer:
     """Returns the quantizer that is fitted to a sample (S, D) of descriptors."""
     size = sample.shape[1]
-    parts = min(CODE_PARTS, size + size % 2)
-    numbers = -(-size // parts)
-    rows = np.full((numbers, parts), -1, np.int32)  # -1: always 0
+    numbers = -(-size // CODE_PARTS)
+    rows = np.full((numbers, CODE_PARTS), -1, np.int32)  # -1: always 0
     rows.ravel()[:size] = np.argsort(-sample.var(axis=0), kind="stable")
     rows[1::2] = rows[1::2, ::-1]
     order = faiss.RemapDimensionsTransform(size, rows.size, False)  # type: ignore[arg-type]
     faiss.copy_array_to_vector(rows.T.ravel(), order.map)
-    product = faiss.ProductQuantizer(rows.size, parts, 4)
+    product = faiss.ProductQuantizer(rows.size, CODE_PARTS, 4)
     product.cp.niter, product.cp.min_points_per_centroid = _TRAINING_STEPS, 1
     chosen = sample[:_TRAINED_CODES]
     product.train(order.apply(np.resize(chosen, (max(len(chosen), 1 << 4), size))))  # one for each value
@@ -288,13 +302,13 @@ def _index(
         order.d_out, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )
     coarse.add(order.apply(groups.centroids))
-    index = faiss.IndexIVFPQFastScan(
-        coarse, order.d_out, coarse.ntotal, product.M, product.nbits, faiss.METRIC_INNER_PRODUCT, _BLOCK_CODES
+    index = faiss.IndexIVFPQ(
+        coarse, order.d_out, coarse.ntotal, product.M, product.nbits, faiss.METRIC_INNER_PRODUCT
     )
     faiss.copy_array_to_vector(faiss.vector_to_array(product.centroids), index.pq.centroids)
     index.is_trained = True
     lists = faiss.ArrayInvertedLists(coarse.ntotal, quantizer.code_size)
-    packer = index.get_CodePacker()
+    packer = _fast_scan(index).get_CodePacker()
     keyframes = np.argsort(group, kind="stable")
     ends = np.cumsum(np.bincount(group, minlength=coarse.ntotal))
     for number, chosen in enumerate(np.split(keyframes, ends[:-1])):
@@ -322,6 +336,22 @@ def _fits(order: faiss.VectorTransform, lists: faiss.IndexIVF) -> bool:
     return are_groups and is_order and is_trained and lists.metric_type == faiss.METRIC_INNER_PRODUCT
 
 
+def _fast_scan(lists: faiss.IndexIVFPQ) -> faiss.IndexIVFPQFastScan:
+    """Returns what searches the lists of an index, which it shares.
+
+    faiss maps a file of such lists into memory only as those of the slower search.
+    """
+    product = lists.pq
+    fast = faiss.IndexIVFPQFastScan(
+        lists.quantizer, lists.d, lists.nlist, product.M, product.nbits, lists.metric_type, _BLOCK_CODES
+    )
+    faiss.copy_array_to_vector(faiss.vector_to_array(product.centroids), fast.pq.centroids)
+    fast.is_trained, fast.ntotal = True, lists.ntotal
+    if lists.invlists is not None:
+        fast.replace_invlists(lists.invlists, False)
+    return fast
+
+
 def _lists_of(index: faiss.Index) -> tuple[faiss.IndexIVF, faiss.VectorTransform | None]:
     """Returns the inverted lists of an index that was read, and what comes before; None in an older map.
 
@@ -331,7 +361,7 @@ def _lists_of(index: faiss.Index) -> tuple[faiss.IndexIVF, faiss.VectorTransform
     if isinstance(lists, faiss.IndexPreTransform) and lists.chain.size() == 1:  # type: ignore[attr-defined]
         order = faiss.downcast_VectorTransform(lists.chain.at(0))  # type: ignore[attr-defined]
         lists = faiss.downcast_index(lists.index)
-    if type(lists) is not (faiss.IndexIVFPQ if order is None else faiss.IndexIVFPQFastScan):
+    if type(lists) is not faiss.IndexIVFPQ:
         raise ValueError(f"it is an index of the type {type(lists).__name__}")
     if order is not None and not _fits(order, lists):
         raise ValueError("its parts do not fit together")
@@ -339,7 +369,7 @@ def _lists_of(index: faiss.Index) -> tuple[faiss.IndexIVF, faiss.VectorTransform
     stored = faiss.downcast_InvertedLists(lists.invlists)
     if isinstance(stored, faiss.OnDiskInvertedLists):
         stored.prefetch_nthread = 0  # threads that read ahead cost more than they save
-    return lists, order
+    return lists if order is None else _fast_scan(lists), order
 
 
 @dataclass(frozen=True)

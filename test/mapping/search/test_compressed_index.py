@@ -115,6 +115,12 @@ def test_codes_of_an_older_map_are_read(folder: Path, tmp_path: Path, descriptor
     np.testing.assert_allclose(similarities, descriptors[found] @ descriptors[7], atol=1e-3)
 
 
+def test_an_old_faiss_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faiss, "__version__", "1.8.0")
+    with pytest.raises(MapError, match=r"faiss 1\.8\.0 cannot search .*: install 1\.9 or later"):
+        read_index(folder, [CODES])
+
+
 @pytest.mark.parametrize("size", [1, 2, 37, 70])
 def test_descriptors_of_any_length_have_codes(tmp_path: Path, size: int) -> None:
     rows = np.random.default_rng(0).normal(size=(150, size)).astype(np.float32)
@@ -143,7 +149,7 @@ def test_codes_that_name_numbers_beyond_a_descriptor_are_refused(folder: Path, t
     assert isinstance(codes, faiss.IndexPreTransform)
     order = faiss.downcast_VectorTransform(codes.chain.at(0))  # type: ignore[attr-defined]
     assert isinstance(order, faiss.RemapDimensionsTransform)
-    faiss.copy_array_to_vector(np.full(SIZE, SIZE, np.int32), order.map)
+    faiss.copy_array_to_vector(np.full(order.d_out, SIZE, np.int32), order.map)
     faiss.write_index(owner, str(tmp_path / CODES))
     (tmp_path / GLOBAL_DESCRIPTORS).write_bytes((folder / GLOBAL_DESCRIPTORS).read_bytes())
     with pytest.raises(MapError, match=r"parts do not fit together.*build the map again"):

@@ -61,6 +61,12 @@ def _networks_compiled_once(request: pytest.FixtureRequest, monkeypatch: pytest.
         monkeypatch.setattr(extractor, "start_backend", start_backend_once)
 
 
+@pytest.fixture(autouse=True)
+def _processes_of_usual_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside other tests a process of the lowest priority hardly gets a core."""
+    monkeypatch.setattr("scene_geo_loc.core.background_process.NICENESS", 0)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real data: SCENE_GEO_LOC_DATA, else shared/data beside the checkout."""

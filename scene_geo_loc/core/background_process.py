@@ -36,7 +36,8 @@ from typing import Any, TextIO
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.folder_lock import FolderLock
 
-_LOWEST_PRIORITY = 19
+NICENESS = 19
+"""Of the processes: the lowest priority."""
 _LAST_LINES = 3
 """Lines of the standard error that are told where a process ends without an answer."""
 
@@ -66,7 +67,7 @@ class BackgroundProcess:
     ) -> None:
         self._lock, self._work, self._on_line = lock, work, on_line
         held = None if lock is None else {"folder": str(lock.folder), "descriptor": lock.fileno()}
-        self._request = {"request": request, "lock": held, "work": work}
+        self._request = {"request": request, "lock": held, "work": work, "niceness": NICENESS}
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._process = subprocess.Popen(
             [sys.executable, "-m", module],
@@ -138,9 +139,9 @@ def answer_parent(work: Callable[[Request], Request]) -> int:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the parent, which waits
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    os.nice(_LOWEST_PRIORITY)
     sys.stderr = _UnreadStream(sys.stderr)
     asked = json.load(sys.stdin)
+    os.nice(asked["niceness"])
     held, lock = asked["lock"], None
     if held is not None:
         lock = FolderLock.adopt(Path(held["folder"]), held["descriptor"], asked["work"])

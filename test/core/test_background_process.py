@@ -24,7 +24,8 @@ from pathlib import Path
 
 import pytest
 
-from scene_geo_loc.core.background_process import BackgroundProcess
+from scene_geo_loc.core import background_process
+from scene_geo_loc.core.background_process import NICENESS, BackgroundProcess
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.folder_lock import FolderLock, changing
 
@@ -83,7 +84,10 @@ def asked(street: Path, what: str, seconds: float = 0.0) -> dict[str, object]:
     return {"asked": what, "folder": str(street), "seconds": seconds}
 
 
-def test_a_process_changes_the_folder_that_its_parent_has_locked(street: Path) -> None:
+def test_a_process_changes_the_folder_that_its_parent_has_locked(
+    street: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background_process, "NICENESS", NICENESS)
     lock = FolderLock.acquire(street, "test")
     lines: list[str] = []
     process = BackgroundProcess("worker", asked(street, "work"), lock, "test", lines.append)

@@ -53,6 +53,7 @@ class Outer(BaseModel):
     folder: Path | None = setting(None, "Where.")
     colour: Colour = Colour.RED
     topics: list[str] = setting([], "Which.")
+    sources: list[str] = setting([], "Where to look.", live=True)
     numbers: list[float] = setting([], "Some.")
     inner: Inner = Inner()  # type: ignore[call-arg]
 
@@ -116,6 +117,19 @@ def test_an_empty_list_is_read_only_as_any_other_value(context: None) -> None:
     (topics,) = node.set_parameters([Parameter("topics", value=["/a"])])
     assert not topics.successful
     assert "read-only" in topics.reason or "read only" in topics.reason
+    node.destroy_node()
+
+
+def test_a_list_that_can_be_changed_is_emptied_by_an_empty_list_of_any_type(context: None) -> None:
+    node = declared(context, sources=["a"])
+    (emptied,) = node.set_parameters([Parameter("sources", Parameter.Type.BOOL_ARRAY, [])])
+    assert emptied.successful
+    assert read(node, Outer).sources == []
+    node.set_parameters([Parameter("sources", value=["b", "c"])])
+    assert read(node, Outer).sources == ["b", "c"]
+    node.set_parameters([Parameter("sources", value="b")])
+    with pytest.raises(SceneGeoLocError, match=r"The parameter sources is 'b': it must be a list\[str\]\."):
+        read(node, Outer)
     node.destroy_node()
 
 

@@ -219,7 +219,9 @@ def _declare_empty_list(node: Node, name: str, kind: Any, descriptor: ParameterD
     """Declares a list that is empty unless the node was given another value.
 
     rclpy takes an empty default for a list of bytes.  A list that is declared by its type alone has no value,
-    and then the service that `ros2 param dump` calls returns no value of any parameter.
+    and then the service that `ros2 param dump` calls returns no value of any parameter.  `ros2 param set NODE
+    NAME []` sends a list of bools, so that a list which can be changed takes any type; `from_values` checks
+    what is in it.
     """
     from rcl_interfaces.msg import ParameterDescriptor
     from rclpy.parameter import Parameter as RosParameter
@@ -227,7 +229,9 @@ def _declare_empty_list(node: Node, name: str, kind: Any, descriptor: ParameterD
     node.declare_parameter(name, kind, ParameterDescriptor(description=descriptor.description))
     if node.get_parameter_or(name).value is None:
         node.set_parameters([RosParameter(name, kind, [])])
-    descriptor.type = kind.value
+    descriptor.dynamic_typing = not descriptor.read_only
+    if not descriptor.dynamic_typing:
+        descriptor.type = kind.value
     node.set_descriptor(name, descriptor)
 
 
@@ -271,6 +275,10 @@ def from_values(settings: type[Settings], values: dict[str, Any]) -> Settings:
         if parameter.is_optional and value == UNSET:
             continue
         if parameter.kind in (list[str], list[float]):
+            if isinstance(value, (str, bool, int, float)):
+                raise SceneGeoLocError(
+                    f"The parameter {parameter.name} is {value!r}: it must be a {parameter.kind_name}."
+                )
             value = list(value)
         if parameter.kind in (float, list[float]):
             _check_numbers(parameter.name, value if isinstance(value, list) else [value])

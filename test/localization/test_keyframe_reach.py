@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How far keyframes reach, measured by localizing some of them by single others."""
+"""The reach of keyframes, measured by localizing some of them by single others."""
 
 from __future__ import annotations
 

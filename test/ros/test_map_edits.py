@@ -55,7 +55,7 @@ def robot(world: Any, room: Room, folder: Path) -> Robot:
 
 
 def ends(robot: Robot, said: list[String], name: str) -> str:
-    """What the topic says of an edit in the end."""
+    """Returns the last message of the topic about an edit."""
 
     def is_over() -> bool:
         return bool(said) and said[-1].data.startswith(f"map {name} ") and "running" not in said[-1].data

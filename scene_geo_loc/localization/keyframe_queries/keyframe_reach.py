@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How far keyframes of a map reach: from how far one of them alone localizes another."""
+"""The reach of the keyframes of a map: the distance at which one of them alone localizes another."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the commands `map align`, `extend`, `merge`, `prune` and `split` do is done by functions as well."""
+"""Maps are aligned, extended, merged, pruned and split by functions as by the commands."""
 
 from __future__ import annotations
 

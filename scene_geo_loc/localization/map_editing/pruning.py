@@ -30,6 +30,7 @@ from scene_geo_loc.localization.statistics.keyframe_statistics import read_stati
 from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
 from scene_geo_loc.mapping.editing.combination import MapPart, write_combination
 from scene_geo_loc.mapping.editing.pruning import keyframes_in_bytes, keyframes_within
+from scene_geo_loc.mapping.map_info import check_output
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 
 
@@ -94,6 +95,7 @@ def prune_map(
     if (keyframes is None) == (megabytes is None):
         raise SceneGeoLocError("Name the budget: either --keyframes or --megabytes.")
     with changing(out, "map prune", MapError):
+        check_output(out, overwrite)
         opened = ReferenceMap.open(reference_map)
         if megabytes is not None:
             keyframes = keyframes_in_bytes(opened, round(megabytes * 1e6))

@@ -155,3 +155,19 @@ def test_nothing_is_left_of_a_split_that_ends_early(
         split_map(later, tmp_path / "tiles", tile_m=1.0)
     assert done
     assert not list(tmp_path.iterdir())
+
+
+def test_pruning_into_a_folder_that_exists_is_refused_before_the_map_is_measured(
+    room_map: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "notes.txt").touch()
+    shown: list[str] = []
+
+    def display(title: str, unit: str) -> AbstractContextManager[ProgressCallback]:
+        shown.append(title)
+        return no_display(title, unit)
+
+    with pytest.raises(MapError, match="there"):
+        prune_map(room_map, tmp_path / "there", keyframes=5, display=display)
+    assert shown == []

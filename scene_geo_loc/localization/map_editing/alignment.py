@@ -27,13 +27,13 @@ from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.core.progress import ProgressDisplay, no_display
 from scene_geo_loc.localization.keyframe_queries.other_map import localize_other_map, sightings_of
 from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.localization.map_editing.drive_map import build_drive_map
 from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
 from scene_geo_loc.mapping.alignment.joint_adjustment import JointPoses, adjust_together, check_movable
 from scene_geo_loc.mapping.alignment.moved_map import write_map_with_poses
 from scene_geo_loc.mapping.alignment.occupancy_grid import read_occupancy_grid
 from scene_geo_loc.mapping.alignment.pose_graph import AlignedPoses, align_poses
 from scene_geo_loc.mapping.alignment.scan_matching import Alignment, align, wall_points
-from scene_geo_loc.mapping.builder import MapBuilder
 from scene_geo_loc.mapping.map_info import MAP_JSON
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings
@@ -128,7 +128,7 @@ def align_map(
     if own.exists():
         _check_same_drive(own, source, settings)
     else:
-        _build(source, target, own, settings, display)
+        build_drive_map(source, target, own, settings, source.map_frame, display, measure_map)
     try:
         aligned = _align(ReferenceMap.open(own), target, out, move_target, display, on_aligned)
     except MapError:
@@ -154,32 +154,6 @@ def _check_same_drive(own: Path, traversal: Traversal, settings: BuilderSettings
 def _check_new(folder: Path) -> None:
     if folder.exists():
         raise MapError(f"{folder} exists already: name another folder.")
-
-
-def _build(
-    traversal: Traversal,
-    like: ReferenceMap,
-    folder: Path,
-    settings: BuilderSettings,
-    display: ProgressDisplay,
-) -> None:
-    """Builds a map of a drive, like another."""
-    builder = MapBuilder(
-        folder,
-        settings,
-        map_frame=traversal.map_frame,
-        source=traversal.name,
-        sources=sources_of(traversal),
-        like=like,
-        measure=measure_map,
-    )
-    try:
-        with display("building", "frames") as on_progress:
-            builder.add_traversal(traversal, on_progress)
-        with display("finishing", "steps") as on_progress:
-            builder.finish(on_progress)
-    finally:
-        builder.abandon()
 
 
 def _align(

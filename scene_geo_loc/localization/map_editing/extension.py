@@ -27,6 +27,7 @@ from scene_geo_loc.core.progress import ProgressDisplay, no_display
 from scene_geo_loc.localization.keyframe_queries.map_extension import SAME_FRAME_M, needed_keyframes
 from scene_geo_loc.localization.keyframe_queries.other_map import localize_other_map
 from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.localization.map_editing.drive_map import build_drive_map
 from scene_geo_loc.localization.map_growth.building import build_waiting
 from scene_geo_loc.localization.map_growth.drive import (
     DriveFrame,
@@ -38,13 +39,11 @@ from scene_geo_loc.localization.map_growth.growth import MapGrowth
 from scene_geo_loc.localization.map_growth.settings import GrowthSettings, PosesBy
 from scene_geo_loc.localization.session import Session
 from scene_geo_loc.localization.uncertainty.self_measurement import measure_map
-from scene_geo_loc.mapping.builder import MapBuilder
 from scene_geo_loc.mapping.editing.combination import MapPart, write_combination
 from scene_geo_loc.mapping.editing.compatibility import check_combinable, check_extendable, settings_like
 from scene_geo_loc.mapping.map_info import check_output
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.frame import Traversal
-from scene_geo_loc.traversals.sources import sources_of
 
 
 @dataclass(frozen=True)
@@ -178,21 +177,7 @@ class _Extension:
         shutil.rmtree(folder, ignore_errors=True)
         settings = settings_like(self.map)
         self.say(f"Settings of the map, with depth: {settings.depth}.")
-        builder = MapBuilder(
-            folder,
-            settings,
-            map_frame=self.map.map_frame,
-            source=traversal.name,
-            sources=sources_of(traversal),
-            like=self.map,
-        )
-        try:
-            with self.display("building", "frames") as on_progress:
-                builder.add_traversal(traversal, on_progress)
-            with self.display("finishing", "steps") as on_progress:
-                return ReferenceMap.open(builder.finish(on_progress))
-        finally:
-            builder.abandon()
+        return build_drive_map(traversal, self.map, folder, settings, self.map.map_frame, self.display)
 
     def _by_localizing(
         self, localizer: Localizer, traversal: Traversal, settings: GrowthSettings, folder: Path

@@ -23,9 +23,10 @@ import pytest
 from cells_network import write_cells_network
 from room import Room
 
-from scene_geo_loc.mapping.builder import BuilderSettings, FrameRejection, MapBuilder
+from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.search.place_cells import PlaceCells
+from scene_geo_loc.mapping.waiting_keyframes import FrameRejection
 from scene_geo_loc.matchers.storage import PLACE_SCALE
 from scene_geo_loc.networks.architecture.export import inference_network
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig

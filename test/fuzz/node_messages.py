@@ -138,6 +138,13 @@ class Target(ABC):
 
     def listen(self) -> None:
         """Listens to all topics that the node publishes on now."""
+        begin = time.monotonic()
+        # Of a node, its services may be discovered before its name.
+        while (self.program, "/") not in self.node.get_node_names_and_namespaces():
+            self.check_alive()
+            if time.monotonic() > begin + ANSWER_S:
+                raise Fault(f"{self.program} was not discovered within {ANSWER_S:g} s")
+            time.sleep(PERIOD_S)
         for topic, kinds in self.node.get_publisher_names_and_types_by_node(self.program, "/"):
             if topic in self._heard or topic in ("/rosout", "/parameter_events"):
                 continue

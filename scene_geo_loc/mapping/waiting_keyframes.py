@@ -69,7 +69,7 @@ class WaitingKeyframes:
     """Frames that became keyframes and wait for the scans after them.
 
     Attributes:
-        thinning: tells which scans a dense lidar's are not needed.
+        thinning: tells which scans of a dense lidar are not needed.
 
     Args:
         settings: of the build.

@@ -111,7 +111,7 @@ class WaitingKeyframes:
         return self._selector.is_near(T_map_camera)
 
     def stays_near(self, T_map_camera: Pose) -> bool:
-        """Returns whether a frame of this pose would be too near whatever becomes of the frames before it."""
+        """Returns whether a frame of this pose is too near, and stays so; see `KeyframeSelector`."""
         return self._selector.stays_near(T_map_camera)
 
     def is_resumed(self, stamp_ns: int) -> bool:

@@ -17,7 +17,8 @@
 Protocol: every source is localized in every map, image by image.  A pose is right if the source is of the
 map's place and the pose is at most `RIGHT_M` off, and wrong if it is more than `WRONG_M` off or of another
 place; poses in between are left out, as the truth is seldom better.  Poses with little support, which no
-model would accept, are left out too.  Each probability is by a model that was fitted without the maps of the
+model would accept, are left out too.  Poses whose matches were looked for near them have a model of their
+own, as more of these agree by chance.  Each probability is by a model that was fitted without the maps of the
 place that it is tested in.
 """
 
@@ -63,25 +64,28 @@ class ScoredPose:
         place: name of the place of the map that it was found in.
         support: its support by the matches.
         is_right: whether it is the pose of the image.
-        is_accepted: whether the localizer accepted it.
+        is_accepted: whether it was accepted.
+        is_guided: whether its matches were looked for near it, see `Surroundings`; a model of its own states
+            the probability of such poses.
     """
 
     place: str
     support: PoseSupport
     is_right: bool
     is_accepted: bool
+    is_guided: bool = False
 
 
 class RecordingVerifier(Verifier):
-    """A verifier that keeps the last pose that it decided on, and its support.
+    """A verifier that keeps the last pose that it decided on, its support, and whether it accepted it.
 
     Attributes:
-        last: the pose and its support; None where there is no pose, or only one with little support.
+        last: these three; None where there is no pose, or only one with little support.
     """
 
     def __init__(self, verifier: Verifier) -> None:
         vars(self).update(vars(verifier))
-        self.last: tuple[Pose, PoseSupport] | None = None
+        self.last: tuple[Pose, PoseSupport, bool] | None = None
 
     def verify(
         self, solution: Solution | None, queries: Sequence[QueryMatches], map_errors: MapErrors | None = None
@@ -90,7 +94,8 @@ class RecordingVerifier(Verifier):
         estimate, self.last = super().verify(solution, queries, map_errors), None
         if solution is not None and self._takes_part(solution.count, estimate.inlier_ratio):
             support = self.support(solution, queries)
-            self.last = None if support is None else (solution.T_map_base, support)
+            if support is not None:
+                self.last = solution.T_map_base, support, estimate.status is Status.LOCALIZED
         return estimate
 
     def _takes_part(self, inliers: int, inlier_ratio: float) -> bool:
@@ -109,22 +114,27 @@ def scored_poses(
         frames: images; their poses count where they are of the same place.
         is_same_place: whether the frames are of the map's place, with poses in the map's frame.
     """
-    localizer.verifier = recorder = RecordingVerifier(localizer.verifier)
+    localizer.verifier = RecordingVerifier(localizer.verifier)
+    recorders = [localizer.verifier]
+    if (surroundings := localizer.surroundings) is not None and surroundings.guided_verifier is not None:
+        surroundings.guided_verifier = RecordingVerifier(surroundings.guided_verifier)
+        recorders.append(surroundings.guided_verifier)
     found: list[ScoredPose] = []
     for frame in frames:
-        recorder.last = None
-        estimate = localizer.localize(frame)
-        if recorder.last is None:
+        for recorder in recorders:
+            recorder.last = None
+        localizer.localize(frame)
+        true = frame.T_map_camera if is_same_place else None
+        if is_same_place and true is None:
             continue
-        T_map_camera, support = recorder.last
-        off_m = np.inf
-        if is_same_place:
-            if frame.T_map_camera is None:
+        for recorder in recorders:
+            if recorder.last is None:
                 continue
-            off_m = float(position_error_m(T_map_camera, frame.T_map_camera))
-        if off_m <= RIGHT_M or off_m > WRONG_M:
-            is_accepted = estimate.status is Status.LOCALIZED
-            found.append(ScoredPose(place, support, off_m <= RIGHT_M, is_accepted))
+            T_map_camera, support, is_accepted = recorder.last
+            off_m = np.inf if true is None else float(position_error_m(T_map_camera, true))
+            if off_m <= RIGHT_M or off_m > WRONG_M:
+                is_guided = recorder is not recorders[0]
+                found.append(ScoredPose(place, support, off_m <= RIGHT_M, is_accepted, is_guided))
     return found
 
 

@@ -97,6 +97,7 @@ class Localizer(PoseLocalizer):
         extractor: runs the map's network.
         matcher: matcher of the map's local features.
         verifier: decides whether a pose is accepted.
+        surroundings: looks again at rejected poses; None in maps where that does not help.
     """
 
     map: ReferenceMap
@@ -160,7 +161,8 @@ class Localizer(PoseLocalizer):
             self.settings, self.verifier, self._max_error_px, has_rays=reference_map.info.has_rays
         )
         self._reading_size = lru_cache(CAMERAS)(self._choose_size)
-        self._surroundings = Surroundings(self) if reference_map.info.geo_tags is not None else None
+        helped = Surroundings.help_in(reference_map, self.matcher)
+        self.surroundings = Surroundings(self) if helped else None
         self._second_look = SecondLook(self, self.settings.second_look_share)
 
     @classmethod
@@ -290,9 +292,9 @@ class Localizer(PoseLocalizer):
             with stopwatch.step("solve"):
                 solution = self.solve(queries)
                 estimate = self.verifier.verify(solution, queries)
-            if self._surroundings is not None and estimate.kind in LOOKED_AT:
+            if self.surroundings is not None and estimate.kind in LOOKED_AT:
                 with stopwatch.step("surroundings"):
-                    confirmed = self._surroundings.verify(solution, queries)
+                    confirmed = self.surroundings.verify(solution, queries)
                 if confirmed is not None:
                     estimate, solution, queries = confirmed
             inliers = [np.zeros(len(query.matches), bool) for query in queries]

@@ -38,11 +38,13 @@ class GuidedLimits:
     Attributes:
         similarity: least cosine of a match.
         inlier_ratio, precise_ratio: least shares of the matches that must support the pose.
+        confidence: least probability that the pose is right, where one is stated.
     """
 
     similarity: float
     inlier_ratio: float
     precise_ratio: float
+    confidence: float = 0.0
 
 
 class Matcher(ABC):

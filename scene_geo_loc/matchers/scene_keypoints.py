@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import MapError
+from scene_geo_loc.matchers.base import GuidedLimits
 from scene_geo_loc.matchers.features import unit
 from scene_geo_loc.matchers.keypoints import (
     QUERY_KEYPOINTS,
@@ -55,6 +56,7 @@ class SceneKeypointMatcher(XFeatThresholds, SparseMatcher):
     """
 
     name = "keypoints"
+    guided = GuidedLimits(similarity=0.5, inlier_ratio=0.38, precise_ratio=0.08, confidence=0.9)
 
     def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:
         super().__init__(network, weights_path)

@@ -17,6 +17,8 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from seen import CAMERA
 
@@ -25,7 +27,7 @@ from scene_geo_loc.localization.estimate import Matches
 from scene_geo_loc.localization.query import QueryMatches
 from scene_geo_loc.localization.second_look.guided_matches import guided_matches
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframe
-from scene_geo_loc.matchers.features import LocalFeatures
+from scene_geo_loc.matchers.features import LocalFeatures, mutual_nearest
 
 COUNT = 60
 POSE = make_pose(np.eye(3), np.array([1.0, -0.2, 0.5]))
@@ -74,6 +76,25 @@ def test_a_feature_that_looks_more_alike_elsewhere_is_passed_over() -> None:
     matches = matched(LocalFeatures(features.pixels, changed), stored, POSE)
     assert (np.linalg.norm(matches.query_pixels - features.pixels[0], axis=1) < 1e-6).any()
     assert not (np.linalg.norm(matches.query_pixels - features.pixels[1], axis=1) < 1e-6).any()
+
+
+@given(seed=st.integers(0, 2**16), reach_px=st.floats(1.0, 200.0))
+def test_the_matches_are_those_of_a_search_through_all_pairs(seed: int, reach_px: float) -> None:
+    rng = np.random.default_rng(seed)
+    features, stored = seen(rng)
+    near = POSE @ make_pose(np.eye(3), rng.normal(0, 0.3, 3))
+    query = QueryMatches(np.eye(4), CAMERA)
+    matches = guided_matches(query, features, {7: stored}, near, reach_px, -1.0)
+    projected = CAMERA.project(transform(inverse(near), stored.points_map))
+    is_near = np.linalg.norm(projected[:, None] - features.pixels, axis=2) <= reach_px
+    similarity = np.where(is_near, stored.features.descriptors @ features.descriptors.T, -np.inf)
+    rows, columns = mutual_nearest(similarity)
+    are_near = is_near[rows, columns]
+    pairs = zip(stored.features.pixels[rows[are_near]], features.pixels[columns[are_near]], strict=True)
+    expected = {(*a, *b) for a, b in pairs}
+    found = {(*a, *b) for a, b in zip(matches.keyframe_pixels, matches.query_pixels, strict=True)}
+    assert found == expected
+    assert len(matches) == len(expected)
 
 
 def test_nothing_matches_far_off_or_unlike_or_behind_the_camera() -> None:

@@ -51,7 +51,8 @@ def confidence(
 
     Every source is localized in every map, so that there are poses of images of other places, which are
     wrong. The probability of each pose is by a model fitted without the maps of its place: at least two
-    places need maps. Maps of one matcher share a model.
+    places need maps. Maps of one matcher share a model; poses whose matches were looked for near them have
+    one of their own.
 
     Example:  scene-geo-loc benchmark confidence --map street=street_map --map office=office_map
     --source street=night.bag --source office=walk.bag --source tower=photos --picture reliability.png
@@ -74,7 +75,9 @@ def confidence(
             traversal = open_traversal(source, every=every)
             frames = track(traversal.frames(), len(traversal), f"{source.name} in {map_folder.name}")
             poses = scored_poses(localizer, place, frames, is_same_place=other == place)
-            found.setdefault(localizer.matcher.name, []).extend(poses)
+            for pose in poses:
+                name = localizer.matcher.name + (", near a pose" if pose.is_guided else "")
+                found.setdefault(name, []).append(pose)
     results = {matcher: benchmark_confidence(poses) for matcher, poses in found.items()}
     for matcher, result in results.items():
         print_confidence_benchmark(matcher, result)

@@ -30,7 +30,7 @@ from scene_geo_loc.geometry.pose import Pose, inverse, transform
 from scene_geo_loc.localization.estimate import Matches
 from scene_geo_loc.localization.query import QueryMatches
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframe
-from scene_geo_loc.matchers.features import LocalFeatures, mutual_nearest
+from scene_geo_loc.matchers.features import LocalFeatures
 
 
 def guided_matches(
@@ -54,14 +54,14 @@ def guided_matches(
     T_camera_map = inverse(T_map_base @ query.T_base_camera)
     found = [Matches.none()]
     for keyframe, stored in keyframes.items():
-        in_front = np.flatnonzero(transform(T_camera_map, stored.points_map)[:, 2] > 0)
-        pixels = query.camera.project(transform(T_camera_map, stored.points_map[in_front]))
-        similarity = stored.features.descriptors[in_front] @ features.descriptors.T
-        is_near = _squared_distances(pixels, features.pixels) <= reach_px**2
-        in_keyframe, in_query = mutual_nearest(np.where(is_near, similarity, -np.inf))
-        similar = similarity[in_keyframe, in_query] >= min_similarity
-        similar &= is_near[in_keyframe, in_query]
-        rows, in_query = in_front[in_keyframe[similar]], in_query[similar]
+        points = transform(T_camera_map, stored.points_map)
+        in_front = np.flatnonzero(points[:, 2] > 0)
+        pixels = query.camera.project(points[in_front])
+        near, in_query = _near_pairs(pixels, features.pixels, reach_px)
+        rows = in_front[near]
+        similarity = np.einsum("pc,pc->p", stored.features.descriptors[rows], features.descriptors[in_query])
+        best = _are_mutual_best(rows, in_query, similarity) & (similarity >= min_similarity)
+        rows, in_query = rows[best], in_query[best]
         found.append(
             Matches(
                 query_pixels=features.pixels[in_query],
@@ -75,7 +75,28 @@ def guided_matches(
     return Matches.concatenate(found)
 
 
-def _squared_distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the squared distances (N, M) of points (N, 2) from others (M, 2)."""
-    squared: NDArray[np.float64] = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-    return squared
+def _near_pairs(
+    a: NDArray[np.float64], b: NDArray[np.float64], reach: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Returns the rows of points (N, 2) and of others (M, 2) that are within a distance of each other."""
+    (ax, ay), (bx, by) = np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)
+    order = np.argsort(bx)
+    bx, by = bx[order], by[order]
+    first = np.searchsorted(bx, ax - reach)
+    count = np.searchsorted(bx, ax + reach, side="right") - first
+    of_a = np.repeat(np.arange(len(a)), count)
+    of_b = np.arange(len(of_a)) + np.repeat(first - (np.cumsum(count) - count), count)
+    is_near = (ax[of_a] - bx[of_b]) ** 2 + (ay[of_a] - by[of_b]) ** 2 <= reach**2
+    return of_a[is_near], order[of_b[is_near]]
+
+
+def _are_mutual_best(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], similarity: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Returns which pairs of a row and a column (P,) are the most similar ones of both."""
+    is_best = np.ones(len(similarity), bool)
+    for side in (rows, columns):
+        greatest = np.full(side.max(initial=-1) + 1, -np.inf, np.float32)
+        np.maximum.at(greatest, side, similarity)
+        is_best &= similarity == greatest[side]
+    return is_best

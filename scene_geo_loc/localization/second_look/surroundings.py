@@ -12,17 +12,18 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A second opinion on a rejected pose: the keyframes that see the same things from near it.
+"""A second opinion on a rejected pose: what the keyframes around it show.
 
-Panoramas stand 10 to 50 m apart, so that one or two of the retrieved keyframes show the place and the others
-show none of it: a right pose has a low inlier ratio.  The keyframes around the pose, of the same panorama and
-of its neighbours, show the place if the pose is right, and agree with it; if it is wrong they do not.  Where
-too few matches agree, features are matched again with those that the pose has near to them.
+In sparse maps, by night and through other lenses a right pose has a low inlier ratio: few of a keyframe's
+features are the nearest neighbours of their own among all of an image's, and of panoramas, 10 to 50 m apart,
+most of the retrieved keyframes show none of the place.  The keyframes around the pose show it if the pose is
+right.  Features are matched again with those that the pose has near to them, among which many more find their
+own, and the pose is fitted to these matches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,11 @@ from scene_geo_loc.localization.pnp import refine_pnp
 from scene_geo_loc.localization.query import QueryMatches
 from scene_geo_loc.localization.second_look.guided_matches import guided_matches
 from scene_geo_loc.localization.solution import Solution, all_of
+from scene_geo_loc.localization.verification.confidence import guided_model_of, model_of
 from scene_geo_loc.localization.verification.rejection import RejectionKind
+from scene_geo_loc.localization.verification.verifier import PRECISE, Verifier
+from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.matchers.base import GuidedLimits, Matcher
 
 if TYPE_CHECKING:
     from scene_geo_loc.localization.localizer import Localizer
@@ -68,6 +73,12 @@ REACHES = (2.8, 2.8, 2.1)
 By chance 1 / 2.1^2 = 23 % of the matches of the last time are inliers, and 2.5 % precise ones.
 """
 
+STARTS_M = (0.0, -1.0, 1.0, -2.5, 2.5)
+"""Distances along the view by which a pose is moved before its matches are looked for again, metres.
+
+Façades repeat, and a pose that is one window off along the street stays there; its best matches do not.
+"""
+
 GUIDED_FARTHEST_M = 15.0
 """Largest distance of a pose by such matches from the nearest keyframe, metres.
 
@@ -87,19 +98,37 @@ MIN_INLIERS = 15
 class Surroundings:
     """Verifies rejected poses by the keyframes around them.
 
+    Attributes:
+        guided_verifier: decides on poses whose matches were looked for near them; None where none are.
+
     Args:
-        localizer: of a map of panoramas.
+        localizer: of a map that they help in, see `help_in`.
     """
 
     def __init__(self, localizer: Localizer) -> None:
         self._localizer = localizer
-        self._map = localizer.map
-        self._verifier = localizer.verifier.stricter(STRICTER * localizer.verifier.limits.inlier_ratio)
-        # A map without depth has rays instead of points, which lie near many features.
-        self._guided = None if localizer.map.info.has_rays else localizer.matcher.guided
+        self._map, verifier = localizer.map, localizer.verifier
+        self._verifier = verifier.stricter(STRICTER * verifier.limits.inlier_ratio)
+        self._guided = _guided_limits(localizer.map, localizer.matcher)
+        self.guided_verifier: Verifier | None = None
         if self._guided is not None:
-            limits = (self._guided.inlier_ratio, self._guided.precise_ratio)
-            self._guided_verifier = localizer.verifier.stricter(*limits, GUIDED_EXCESS)
+            limits = replace(
+                verifier.limits,
+                inlier_ratio=self._guided.inlier_ratio,
+                precise_ratio=self._guided.precise_ratio,
+                confidence=max(self._guided.confidence, verifier.limits.confidence),
+            )
+            model = guided_model_of(localizer.matcher) or model_of(localizer.matcher)
+            self.guided_verifier = verifier.having(limits, model, GUIDED_EXCESS)
+
+    @staticmethod
+    def help_in(reference_map: ReferenceMap, matcher: Matcher) -> bool:
+        """Returns whether rejected poses in a map are verified by the keyframes around them.
+
+        Those around a pose on a drive are mostly those that were retrieved: without matches that are looked
+        for near the pose they show nothing new.
+        """
+        return reference_map.info.geo_tags is not None or _guided_limits(reference_map, matcher) is not None
 
     def verify(
         self, solution: Solution | None, queries: Sequence[QueryMatches]
@@ -117,9 +146,10 @@ class Surroundings:
         around = [self._matched_around(solution.T_map_base, query) for query in queries]
         found = self._localizer.solve(around) if any(len(query.matches) for query in around) else None
         if found is not None:
-            confirmed = self._verifier.verify(found, around)
-            if confirmed.status is Status.LOCALIZED:
-                return confirmed, found, around
+            if self.guided_verifier is None:
+                confirmed = self._verifier.verify(found, around)
+                if confirmed.status is Status.LOCALIZED:
+                    return confirmed, found, around
             if found.count >= MIN_INLIERS:
                 solution = found
         return self.verify_guided(solution.T_map_base, queries)
@@ -139,20 +169,39 @@ class Surroundings:
         self, T_map_base: Pose, queries: Sequence[QueryMatches]
     ) -> tuple[PoseEstimate, Solution, list[QueryMatches]] | None:
         """Returns the estimate by matches that a pose has near each other; None where they confirm none."""
-        if self._guided is None:
+        if self.guided_verifier is None:
             return None
-        limit, guided = self._verifier.max_error_px, list(queries)
-        for reach in REACHES:
-            guided = [self._guided_around(T_map_base, query, reach * limit) for query in queries]
-            geometry = [query.geometry for query in guided]
-            if sum(len(matches) for matches in geometry) < MIN_INLIERS:
-                return None
-            T_map_base = refine_pnp(T_map_base, [matches for matches in geometry if len(matches)], limit)
-        if self._distance_m(T_map_base, queries) > GUIDED_FARTHEST_M:
+        first, *others = REACHES
+        starts = [self._fit_guided(start, queries, first) for start in _starts(T_map_base, queries[0])]
+        fit = max((start for start in starts if start is not None), key=self._precise_count, default=None)
+        for reach in others:
+            if fit is not None:
+                fit = self._fit_guided(fit[0].T_map_base, queries, reach)
+        if fit is None or self._distance_m(fit[0].T_map_base, queries) > GUIDED_FARTHEST_M:
             return None
-        found = Solution(T_map_base, all_of(geometry), []).at(T_map_base, geometry, limit)
-        confirmed = self._guided_verifier.verify(found, guided)
-        return (confirmed, found, guided) if confirmed.status is Status.LOCALIZED else None
+        confirmed = self.guided_verifier.verify(*fit)
+        return (confirmed, *fit) if confirmed.status is Status.LOCALIZED else None
+
+    def _fit_guided(
+        self, T_map_base: Pose, queries: Sequence[QueryMatches], reach: float
+    ) -> tuple[Solution, list[QueryMatches]] | None:
+        """Returns a pose fitted to the matches that it has near each other, and these; None for too few.
+
+        Args:
+            reach: multiple of an inlier's largest error.
+        """
+        limit = self._verifier.max_error_px
+        guided = [self._guided_around(T_map_base, query, reach * limit) for query in queries]
+        geometry = [query.geometry for query in guided]
+        if sum(len(matches) for matches in geometry) < MIN_INLIERS:
+            return None
+        T_map_base = refine_pnp(T_map_base, [matches for matches in geometry if len(matches)], limit)
+        return Solution(T_map_base, all_of(geometry), []).at(T_map_base, geometry, limit), guided
+
+    def _precise_count(self, fit: tuple[Solution, Sequence[QueryMatches]]) -> int:
+        """Returns the number of matches that agree precisely with a pose."""
+        (solution, queries), limit = fit, PRECISE * self._verifier.max_error_px
+        return sum(int((query.geometry.errors(solution.T_map_base) <= limit).sum()) for query in queries)
 
     def _distance_m(self, T_map_base: Pose, queries: Sequence[QueryMatches]) -> float:
         """Returns the distance of the nearest keyframe from any camera at a pose of the base, metres."""
@@ -192,6 +241,27 @@ class Surroundings:
             matches=self._localizer.match(query.features, keyframes, query.input_size),
             first_T_map_base=T_map_base,
         )
+
+
+def _guided_limits(reference_map: ReferenceMap, matcher: Matcher) -> GuidedLimits | None:
+    """Returns the limits of matches near a pose; None where poses are not verified by these.
+
+    A map without depth has rays instead of points, which lie near many features.  The limits alone were
+    chosen on panoramas; on a drive a model says how probable it is that so many matches agree by chance.
+    """
+    if reference_map.info.has_rays:
+        return None
+    is_judged = reference_map.info.geo_tags is not None or guided_model_of(matcher) is not None
+    return matcher.guided if is_judged else None
+
+
+def _starts(T_map_base: Pose, query: QueryMatches) -> Iterator[Pose]:
+    """Yields a pose moved along the view of an image's camera by each of the distances."""
+    view = (T_map_base @ query.T_base_camera)[:3, 2]
+    for distance_m in STARTS_M:
+        start = T_map_base.copy()
+        start[:3, 3] += distance_m * view
+        yield start
 
 
 def _candidates(query: QueryMatches, keyframes: Sequence[int]) -> list[Candidate]:

@@ -87,9 +87,18 @@ XFeat's poses of other places state as small standard deviations as right ones.
 """
 
 
+GUIDED_MODELS = {"keypoints": ConfidenceModel(5.31, PoseSupport(8.475, 6.434, 2.008, -4.632))}
+"""Models of poses whose matches were looked for near them, where more agree by chance."""
+
+
 def model_of(matcher: Matcher) -> ConfidenceModel | None:
     """Returns the model of a matcher; None for one that no poses were collected of.
 
     A network that matches the same keypoints pair by pair finds other shares of right matches.
     """
     return None if isinstance(matcher, PairNetworkMatcher) else MODELS.get(matcher.name)
+
+
+def guided_model_of(matcher: Matcher) -> ConfidenceModel | None:
+    """Returns the model of a matcher for poses whose matches were looked for near them; None without one."""
+    return None if isinstance(matcher, PairNetworkMatcher) else GUIDED_MODELS.get(matcher.name)

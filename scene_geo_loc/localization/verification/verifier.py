@@ -137,25 +137,27 @@ class Verifier:
         self.limits = limits
         self._T_map_camera = reference_map.T_map_camera
         self._has_rays = reference_map.info.has_rays
-        self._excess = RAY_EXCESS if self._has_rays else 1.0
+        self._excess, self._lens_excess = RAY_EXCESS if self._has_rays else 1.0, 1.0
         self._geo_tag_errors = GeoTagErrors(reference_map)
         self._map_errors = MapErrors.of(reference_map.info.accuracy)
         self._confidence_model, self._input_size = confidence_model, input_size
         self.max_error_px, self._block_px = max_error_px, block_px
 
-    def stricter(
-        self, inlier_ratio: float, precise_ratio: float | None = None, excess: float | None = None
+    def stricter(self, inlier_ratio: float) -> Verifier:
+        """Returns a verifier that requires another inlier ratio."""
+        return self.having(replace(self.limits, inlier_ratio=inlier_ratio), self._confidence_model)
+
+    def having(
+        self, limits: Limits, confidence_model: ConfidenceModel | None, excess: float = 1.0
     ) -> Verifier:
-        """Returns a verifier that requires another inlier ratio, and precise ratio if one is given.
+        """Returns a verifier with other limits and another model of the confidence.
 
         Args:
-            excess: factor on the standard deviations by residuals; None: as in this one.
+            excess: further factor on the standard deviations by residuals, also of the focal length.
         """
         other = copy.copy(self)
-        if precise_ratio is None:
-            precise_ratio = self.limits.precise_ratio
-        other.limits = replace(self.limits, inlier_ratio=inlier_ratio, precise_ratio=precise_ratio)
-        other._excess = self._excess if excess is None else excess
+        other.limits, other._confidence_model = limits, confidence_model
+        other._excess, other._lens_excess = excess * self._excess, excess
         return other
 
     def verify(
@@ -381,7 +383,8 @@ class Verifier:
         """Sets the fit of the focal length of each camera that confirms a pose."""
         for query in queries:
             T_map_camera = T_map_base @ query.T_base_camera
-            query.lens = fit_lens(T_map_camera, query.geometry, self.max_error_px, self._block_px)
+            lens = fit_lens(T_map_camera, query.geometry, self.max_error_px, self._block_px)
+            query.lens = None if lens is None else replace(lens, std=self._lens_excess * lens.std)
 
     @staticmethod
     def _doubt_of_lens(T_map_base: Pose, query: QueryMatches) -> NDArray[np.float64]:

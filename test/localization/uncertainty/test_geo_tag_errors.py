@@ -177,7 +177,7 @@ def test_the_map_is_measured_by_other_tags(opened: ReferenceMap, monkeypatch: py
 @pytest.mark.slow
 def test_keyframes_around_a_pose_look_the_same_way(opened: ReferenceMap) -> None:
     localizer = Localizer(opened, device="cpu")
-    surroundings = localizer._surroundings
+    surroundings = localizer.surroundings
     assert surroundings is not None
     around = surroundings.keyframes_around(opened.T_map_camera[12], 5)
     assert around[0] == 12
@@ -191,7 +191,7 @@ def test_keyframes_around_a_pose_confirm_it_where_few_retrieved_ones_show_the_pl
     opened: ReferenceMap,
 ) -> None:
     localizer = Localizer(opened, device="cpu")
-    surroundings = localizer._surroundings
+    surroundings = localizer.surroundings
     assert surroundings is not None
     features = localizer._keyframes.all_features(12).features
     query = QueryMatches(np.eye(4), opened.camera_of(12).resized(*localizer._input_size), features=features)
@@ -215,7 +215,7 @@ def test_a_pose_is_confirmed_by_matches_that_it_has_near_each_other(
 ) -> None:
     monkeypatch.setattr(SiftMatcher, "guided", GuidedLimits(0.5, 0.44, 0.1))
     localizer = Localizer(opened, device="cpu")
-    surroundings = localizer._surroundings
+    surroundings = localizer.surroundings
     assert surroundings is not None
     features = localizer._keyframes.all_features(12).features
     query = QueryMatches(np.eye(4), opened.camera_of(12).resized(*localizer._input_size), features=features)
@@ -229,6 +229,11 @@ def test_a_pose_is_confirmed_by_matches_that_it_has_near_each_other(
     assert estimate.status is Status.LOCALIZED
     assert position_error_m(true, found.T_map_base) < 0.02
     assert guided[0].candidates[0].keyframe == 12
+    # A pose that has slid along the view comes back.
+    for slid_m in (-2.0, 2.0):
+        by_slid = surroundings.verify_guided(true @ make_pose(np.eye(3), np.array([0, 0, slid_m])), [query])
+        assert by_slid is not None
+        assert position_error_m(true, by_slid[1].T_map_base) < 0.02
     elsewhere = opened.T_map_camera[3]
     assert surroundings.verify_guided(elsewhere, [query]) is None
     # A second camera that looks where the map has no keyframes takes no part.

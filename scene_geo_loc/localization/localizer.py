@@ -53,7 +53,7 @@ from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, n
 from scene_geo_loc.localization.retrieval.retriever import Retriever
 from scene_geo_loc.localization.rolling_shutter import RollingRows
 from scene_geo_loc.localization.second_look.second_look import SecondLook
-from scene_geo_loc.localization.second_look.surroundings import LOOKED_AT, Surroundings
+from scene_geo_loc.localization.second_look.surroundings import Surroundings
 from scene_geo_loc.localization.solution import Solution
 from scene_geo_loc.localization.solvers.robust_pnp import rerank_inliers
 from scene_geo_loc.localization.stored_keyframes import StoredKeyframe, StoredKeyframes
@@ -292,9 +292,9 @@ class Localizer(PoseLocalizer):
             with stopwatch.step("solve"):
                 solution = self.solve(queries)
                 estimate = self.verifier.verify(solution, queries)
-            if self.surroundings is not None and estimate.kind in LOOKED_AT:
+            if self.surroundings is not None and self.surroundings.are_asked_about(estimate):
                 with stopwatch.step("surroundings"):
-                    confirmed = self.surroundings.verify(solution, queries)
+                    confirmed = self.surroundings.second_opinion(estimate, solution, queries)
                 if confirmed is not None:
                     estimate, solution, queries = confirmed
             inliers = [np.zeros(len(query.matches), bool) for query in queries]

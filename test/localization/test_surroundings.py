@@ -20,12 +20,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from scene_geo_loc.geometry.pose import position_error_m
-from scene_geo_loc.localization.estimate import LocalizerSettings, Status
+from scene_geo_loc.geometry.pose import make_pose, position_error_m
+from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.second_look.surroundings import Surroundings
+from scene_geo_loc.localization.solution import Solution
+from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
 from scene_geo_loc.mapping.builder import MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BuilderSettings
@@ -50,6 +53,44 @@ def test_drives_need_features_that_are_looked_for_near_a_pose_and_have_points() 
     # No poses by such matches of XFeat were collected on drives.
     assert not Surroundings.help_in(map_with(has_rays=False, has_panoramas=False), xfeat)
     assert Surroundings.help_in(map_with(has_rays=True, has_panoramas=True), sift)
+
+
+@pytest.mark.parametrize(
+    ("status", "confidence", "is_asked"),
+    [
+        (Status.LOCALIZED, 0.95, False),
+        (Status.LOCALIZED, 0.7, True),
+        (Status.LOCALIZED, None, False),
+        (Status.RETRIEVED_ONLY, None, True),
+    ],
+)
+def test_rejected_poses_and_doubted_ones_are_looked_at_again(
+    status: Status, confidence: float | None, is_asked: bool
+) -> None:
+    surroundings: Any = SimpleNamespace(guided_verifier=object())
+    rejection = Rejection(RejectionKind.INLIER_RATIO) if status is Status.RETRIEVED_ONLY else None
+    estimate = PoseEstimate(status, np.eye(4), confidence=confidence, rejection=rejection)
+    assert Surroundings.are_asked_about(surroundings, estimate) is is_asked
+    lost = PoseEstimate(Status.LOST, rejection=Rejection(RejectionKind.NO_CONTRAST))
+    assert not Surroundings.are_asked_about(surroundings, lost)
+
+
+@pytest.mark.parametrize(
+    ("status", "apart_m", "is_replaced"),
+    [
+        (Status.RETRIEVED_ONLY, 0.1, True),
+        (Status.LOCALIZED, 0.1, False),
+        (Status.LOCALIZED, 2.3, True),
+    ],
+)
+def test_an_accepted_pose_gives_way_only_to_one_elsewhere(
+    status: Status, apart_m: float, is_replaced: bool
+) -> None:
+    first, other = Solution(np.eye(4), [], []), Solution(make_pose(np.eye(3), (0, 0, apart_m)), [], [])
+    confirmed: Any = PoseEstimate(Status.LOCALIZED, other.T_map_base), other, []
+    surroundings: Any = SimpleNamespace(verify=lambda solution, queries: confirmed)
+    found = Surroundings.second_opinion(surroundings, PoseEstimate(status, np.eye(4)), first, [])
+    assert found == (confirmed if is_replaced else None)
 
 
 @pytest.mark.slow

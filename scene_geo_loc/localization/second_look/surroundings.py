@@ -61,11 +61,13 @@ LOOKED_AT = frozenset(
         RejectionKind.INLIERS,
         RejectionKind.INLIER_RATIO,
         RejectionKind.PRECISE_RATIO,
-        RejectionKind.COVERAGE,
         RejectionKind.CONFIDENCE,
     }
 )
-"""Rejections of poses for lack of support; more of it does not help against others."""
+"""Rejections of poses for lack of support; more of it does not help against others.
+
+Nor against too little coverage: matches that are looked for near a pose cover the image by chance.
+"""
 
 DOUBTED, APART_M = 0.9, 1.0
 """Confidence below which an accepted pose is looked at again, too, and the distance from which on another
@@ -121,8 +123,8 @@ class Surroundings:
         if self._guided is not None:
             limits = replace(
                 verifier.limits,
-                inlier_ratio=self._guided.inlier_ratio,
-                precise_ratio=self._guided.precise_ratio,
+                inlier_ratio=max(self._guided.inlier_ratio, verifier.limits.inlier_ratio),
+                precise_ratio=max(self._guided.precise_ratio, verifier.limits.precise_ratio),
                 confidence=max(self._guided.confidence, verifier.limits.confidence),
             )
             model = guided_model_of(localizer.matcher) or model_of(localizer.matcher)

@@ -56,7 +56,7 @@ class SceneKeypointMatcher(XFeatThresholds, SparseMatcher):
     """
 
     name = "keypoints"
-    guided = GuidedLimits(similarity=0.5, inlier_ratio=0.38, precise_ratio=0.08, confidence=0.9)
+    guided = GuidedLimits(similarity=0.5, inlier_ratio=0.38, precise_ratio=0.05, confidence=0.9)
 
     def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:
         super().__init__(network, weights_path)

@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny_training import tiny_system
 from torch import Tensor
 
@@ -386,6 +387,18 @@ def test_training_can_begin_with_a_system_of_the_package() -> None:
     begun, origin = network_for_depth("pnlp_fc", Freeze.NOTHING, 0, {})
     assert (begun.config.encoder, begun.config.decoder) == ("pnlp", "fc")
     assert origin["system"].startswith("PnLP")
+
+
+def test_a_new_network_begins_with_weights_of_a_file_and_a_trained_one_keeps_its_own(tmp_path: Path) -> None:
+    given = network_for_depth("pnlp_fc", Freeze.NOTHING, 1, {})[0]
+    file = tmp_path / "encoder.safetensors"
+    save_file({key: value.contiguous() for key, value in given.encoder.state_dict().items()}, file)
+    begun, _ = network_for_depth("pnlp_fc", Freeze.ENCODER, 0, {}, file)
+    for key, value in begun.encoder.state_dict().items():
+        assert torch.equal(value, given.encoder.state_dict()[key])
+    save_checkpoint(network("rgbtd"), tmp_path / "net.safetensors", {})
+    with pytest.raises(CheckpointError, match=r"weights of its own.*leave out --weights"):
+        network_for_depth(str(tmp_path / "net.safetensors"), Freeze.ENCODER, 0, {}, file)
 
 
 @pytest.mark.parametrize("descriptor", ["rgb", "rgbtd"])

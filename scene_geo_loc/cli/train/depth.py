@@ -83,6 +83,10 @@ def depth(
             "nothing: a new decoder is trained together with the whole encoder."
         ),
     ] = Freeze.DESCRIPTOR,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Initial weights of a system's encoder. Default: those named by the system."),
+    ] = None,
     decoder: Annotated[
         str | None,
         typer.Option(help="Type of a new decoder: unet, fc or c_lstm. Default: the network's type."),
@@ -118,7 +122,7 @@ def depth(
     from scene_geo_loc.metrics.learned_depth import PackedPairs
     from scene_geo_loc.networks.architecture.devices import choose_device
     from scene_geo_loc.packs.sources import distinct_names, pack_pairs
-    from scene_geo_loc.training.common.initialisation import network_for_depth, parent_of
+    from scene_geo_loc.training.common.initialisation import named_weights, network_for_depth, parent_of
     from scene_geo_loc.training.common.loop import TrainingLoop
     from scene_geo_loc.training.common.run_folder import RunFolder
     from scene_geo_loc.training.depth.batches import PairBatches, PairSettings
@@ -127,7 +131,7 @@ def depth(
     seed = protocol.seed
     given = {"decoder": decoder, "depth_scale": depth_scale, "uncertainty": uncertainty or None}
     new_decoder = {field: value for field, value in given.items() if value is not None}
-    network, origin = network_for_depth(start, freeze, seed, new_decoder)
+    network, origin = network_for_depth(start, freeze, seed, new_decoder, weights)
     conditions = distinct_names(validation or [])
     name = f"{origin.get('system', Path(start).stem)}, {_NAME_SUFFIXES[freeze]}"
     learned_from = {
@@ -136,6 +140,8 @@ def depth(
         "day": list(distinct_names(day or [])),
         "validation": list(conditions),
     }
+    if weights is not None:
+        learned_from["encoder"] = named_weights(str(weights))
     config, provenance = run_records(name, "depth", network.config, freeze, protocol, learned_from)
     run = RunFolder(out, config)
     packs = packs or pairs[0].with_name(f"{pairs[0].name}.packs")

@@ -70,10 +70,11 @@ def first_weights(config: SystemConfig) -> dict[str, str]:
         parts["depth_encoder"] = config.depth_encoder_weights
     if config.network.system.has_decoder:
         parts["decoder"] = config.decoder_weights
-    return {part: _named(weights) for part, weights in parts.items()}
+    return {part: named_weights(weights) for part, weights in parts.items()}
 
 
-def _named(weights: str) -> str:
+def named_weights(weights: str) -> str:
+    """Returns the name of weights for a provenance, see `first_weights`."""
     if weights in (IMAGENET, NO_WEIGHTS):
         return weights
     try:
@@ -117,7 +118,11 @@ def load_decoder(network: SceneNetwork, path: Path) -> None:
 
 
 def network_for_depth(
-    start: str, freeze: Freeze, seed: int, new_decoder: Mapping[str, str | bool]
+    start: str,
+    freeze: Freeze,
+    seed: int,
+    new_decoder: Mapping[str, str | bool],
+    weights: Path | None = None,
 ) -> tuple[SceneNetwork, dict[str, Any]]:
     """Returns the network whose depth is to be trained, and its provenance.
 
@@ -129,11 +134,12 @@ def network_for_depth(
         freeze: the part that stays fixed.
         seed: of all new weights.
         new_decoder: fields of the network's config for a new decoder, such as `depth_scale`.
+        weights: file of first weights of a new network's encoder; None: those named by its system.
 
     Raises CheckpointError if the decoder is to be fine-tuned and there is none or another one is asked for,
     or if the network cannot infer depth; SceneGeoLocError if there is no such system or decoder.
     """
-    before, origin = _start(start, seed)
+    before, origin = _start(start, seed, weights)
     config = before.config
     changes = {name: value for name, value in new_decoder.items() if value != getattr(config, name)}
     if freeze is not Freeze.DESCRIPTOR:
@@ -187,8 +193,7 @@ def network_for_scenes(
 
 def parent_of(start: str) -> str:
     """Returns the digest of the network that training starts from; empty for a new network."""
-    is_trained = start == "default" or Path(start).suffix == ".safetensors"
-    return digest(_start(start, seed=0)[0]) if is_trained else ""
+    return digest(_start(start, seed=0)[0]) if _is_trained(start) else ""
 
 
 _DECODER = "descriptor.decoder."
@@ -207,14 +212,23 @@ def start_network(start: str, seed: int) -> SceneNetwork:
     return _start(start, seed)[0]
 
 
-def _start(start: str, seed: int) -> tuple[SceneNetwork, dict[str, Any]]:
+def _is_trained(start: str) -> bool:
+    return start == "default" or Path(start).suffix == ".safetensors"
+
+
+def _start(start: str, seed: int, weights: Path | None = None) -> tuple[SceneNetwork, dict[str, Any]]:
     """Returns the network that training starts from, and its provenance."""
     torch.manual_seed(seed)
+    if weights is not None and _is_trained(start):
+        raise CheckpointError(
+            f"{start} has weights of its own, and {weights} are those of a new network: leave out --weights, "
+            "or name a system."
+        )
     if start == "default":
         return default_scene_network()
-    if Path(start).suffix == ".safetensors":
+    if _is_trained(start):
         return load_checkpoint(Path(start))
-    system = load_system(start)
+    system = load_system(start).with_weights(weights, None, None)
     return new_network(system, seed), {"system": system.name}
 
 

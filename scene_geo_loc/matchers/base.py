@@ -39,12 +39,14 @@ class GuidedLimits:
         similarity: least cosine of a match.
         inlier_ratio, precise_ratio: least shares of the matches that must support the pose.
         confidence: least probability that the pose is right, where one is stated.
+        coverage: least share of the image's blocks that they lie in, where it is more than other poses need.
     """
 
     similarity: float
     inlier_ratio: float
     precise_ratio: float
     confidence: float = 0.0
+    coverage: float = 0.0
 
 
 class Matcher(ABC):

@@ -56,7 +56,10 @@ class SceneKeypointMatcher(XFeatThresholds, SparseMatcher):
     """
 
     name = "keypoints"
-    guided = GuidedLimits(similarity=0.5, inlier_ratio=0.38, precise_ratio=0.05, confidence=0.9)
+    # Matches looked for near right poses cover 0.26 and more; near wrong ones of a high confidence 0.2.
+    guided = GuidedLimits(
+        similarity=0.5, inlier_ratio=0.38, precise_ratio=0.05, confidence=0.9, coverage=0.25
+    )
 
     def __init__(self, network: InferenceNetwork, weights_path: Path | None = None) -> None:
         super().__init__(network, weights_path)

@@ -125,6 +125,7 @@ class Surroundings:
                 verifier.limits,
                 inlier_ratio=max(self._guided.inlier_ratio, verifier.limits.inlier_ratio),
                 precise_ratio=max(self._guided.precise_ratio, verifier.limits.precise_ratio),
+                coverage=max(self._guided.coverage, verifier.limits.coverage),
                 confidence=max(self._guided.confidence, verifier.limits.confidence),
             )
             model = guided_model_of(localizer.matcher) or model_of(localizer.matcher)

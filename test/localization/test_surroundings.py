@@ -22,10 +22,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from seen import CAMERA
 
 from scene_geo_loc.geometry.pose import make_pose, position_error_m
 from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, Status
 from scene_geo_loc.localization.localizer import Localizer
+from scene_geo_loc.localization.query import QueryMatches
 from scene_geo_loc.localization.second_look.surroundings import Surroundings
 from scene_geo_loc.localization.solution import Solution
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
@@ -91,6 +93,26 @@ def test_an_accepted_pose_gives_way_only_to_one_elsewhere(
     surroundings: Any = SimpleNamespace(verify=lambda solution, queries: confirmed)
     found = Surroundings.second_opinion(surroundings, PoseEstimate(status, np.eye(4)), first, [])
     assert found == (confirmed if is_replaced else None)
+
+
+@pytest.mark.parametrize(
+    ("precise", "asks"),
+    [
+        ({0.9: 30, 1.0: 64, 1.1: 72}, False),
+        ({0.9: 30, 1.0: 64, 1.1: 73}, True),
+        ({0.9: 90, 1.0: 64, 1.1: 20}, True),
+        ({0.9: 12, 1.0: 9, 1.1: 9}, False),
+    ],
+)
+def test_clearly_more_precise_matches_by_another_focal_length_tell_of_another_lens(
+    precise: dict[float, int], asks: bool
+) -> None:
+    query, solution = QueryMatches(np.eye(4), CAMERA), Solution(np.eye(4), [], [])
+    surroundings: Any = SimpleNamespace(
+        _best_guided=lambda T_map_base, queries: (solution, queries),
+        _precise_count=lambda fit: precise[round(fit[1][0].camera.fx / CAMERA.fx, 3)],
+    )
+    assert Surroundings._asks_for_other_lens(surroundings, (solution, [query]), [query]) is asks
 
 
 @pytest.mark.slow

@@ -88,6 +88,13 @@ STARTS_M = (0.0, -1.0, 1.0, -2.5, 2.5)
 Façades repeat, and a pose that is one window off along the street stays there; its best matches do not.
 """
 
+OTHER_FOCALS = (0.9, 1.1)
+"""Focal lengths, in multiples of that of the intrinsics, by which matches are looked for again near a pose.
+
+Matches that are looked for by the intrinsics agree with these, so that a focal length fitted to them does not
+tell of another lens; the number of precise ones does, where it grows by more than its square root.
+"""
+
 GUIDED_FARTHEST_M = 15.0
 """Largest distance of a pose by such matches from the nearest keyframe, metres.
 
@@ -202,16 +209,40 @@ class Surroundings:
         """Returns the estimate by matches that a pose has near each other; None where they confirm none."""
         if self.guided_verifier is None:
             return None
+        fit = self._best_guided(T_map_base, queries)
+        if fit is None or self._distance_m(fit[0].T_map_base, queries) > GUIDED_FARTHEST_M:
+            return None
+        confirmed = self.guided_verifier.verify(*fit)
+        if confirmed.status is not Status.LOCALIZED or self._asks_for_other_lens(fit, queries):
+            return None
+        return confirmed, *fit
+
+    def _asks_for_other_lens(
+        self, fit: tuple[Solution, list[QueryMatches]], queries: Sequence[QueryMatches]
+    ) -> bool:
+        """Returns whether clearly more matches agree precisely with a pose by another focal length."""
+        count = self._precise_count(fit)
+        for scale in OTHER_FOCALS:
+            zoomed = [
+                replace(q, camera=replace(q.camera, fx=scale * q.camera.fx, fy=scale * q.camera.fy))
+                for q in queries
+            ]
+            other = self._best_guided(fit[0].T_map_base, zoomed)
+            if other is not None and self._precise_count(other) > count + count**0.5:
+                return True
+        return False
+
+    def _best_guided(
+        self, T_map_base: Pose, queries: Sequence[QueryMatches]
+    ) -> tuple[Solution, list[QueryMatches]] | None:
+        """Returns the fit of several starts that most matches agree with precisely; None without one."""
         first, *others = REACHES
         starts = [self._fit_guided(start, queries, first) for start in _starts(T_map_base, queries[0])]
         fit = max((start for start in starts if start is not None), key=self._precise_count, default=None)
         for reach in others:
             if fit is not None:
                 fit = self._fit_guided(fit[0].T_map_base, queries, reach)
-        if fit is None or self._distance_m(fit[0].T_map_base, queries) > GUIDED_FARTHEST_M:
-            return None
-        confirmed = self.guided_verifier.verify(*fit)
-        return (confirmed, *fit) if confirmed.status is Status.LOCALIZED else None
+        return fit
 
     def _fit_guided(
         self, T_map_base: Pose, queries: Sequence[QueryMatches], reach: float

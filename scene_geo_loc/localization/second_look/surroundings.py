@@ -111,8 +111,12 @@ MIN_INLIERS = 15
 """Least number of inliers of a pose whose surroundings are looked at."""
 
 
+Fit = tuple[Solution, list[QueryMatches]]
+"""A pose, and the images with the matches that were looked for near it."""
+
+
 class Surroundings:
-    """Verifies rejected poses by the keyframes around them.
+    """Verifies rejected and doubted poses by the keyframes around them.
 
     Attributes:
         guided_verifier: decides on poses whose matches were looked for near them; None where none are.
@@ -217,9 +221,7 @@ class Surroundings:
             return None
         return confirmed, *fit
 
-    def _asks_for_other_lens(
-        self, fit: tuple[Solution, list[QueryMatches]], queries: Sequence[QueryMatches]
-    ) -> bool:
+    def _asks_for_other_lens(self, fit: Fit, queries: Sequence[QueryMatches]) -> bool:
         """Returns whether clearly more matches agree precisely with a pose by another focal length."""
         count = self._precise_count(fit)
         for scale in OTHER_FOCALS:
@@ -232,9 +234,7 @@ class Surroundings:
                 return True
         return False
 
-    def _best_guided(
-        self, T_map_base: Pose, queries: Sequence[QueryMatches]
-    ) -> tuple[Solution, list[QueryMatches]] | None:
+    def _best_guided(self, T_map_base: Pose, queries: Sequence[QueryMatches]) -> Fit | None:
         """Returns the fit of several starts that most matches agree with precisely; None without one."""
         first, *others = REACHES
         starts = [self._fit_guided(start, queries, first) for start in _starts(T_map_base, queries[0])]
@@ -244,9 +244,7 @@ class Surroundings:
                 fit = self._fit_guided(fit[0].T_map_base, queries, reach)
         return fit
 
-    def _fit_guided(
-        self, T_map_base: Pose, queries: Sequence[QueryMatches], reach: float
-    ) -> tuple[Solution, list[QueryMatches]] | None:
+    def _fit_guided(self, T_map_base: Pose, queries: Sequence[QueryMatches], reach: float) -> Fit | None:
         """Returns a pose fitted to the matches that it has near each other, and these; None for too few.
 
         Args:
@@ -260,7 +258,7 @@ class Surroundings:
         T_map_base = refine_pnp(T_map_base, [matches for matches in geometry if len(matches)], limit)
         return Solution(T_map_base, all_of(geometry), []).at(T_map_base, geometry, limit), guided
 
-    def _precise_count(self, fit: tuple[Solution, Sequence[QueryMatches]]) -> int:
+    def _precise_count(self, fit: Fit) -> int:
         """Returns the number of matches that agree precisely with a pose."""
         (solution, queries), limit = fit, PRECISE * self._verifier.max_error_px
         return sum(int((query.geometry.errors(solution.T_map_base) <= limit).sum()) for query in queries)

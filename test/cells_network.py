@@ -27,11 +27,12 @@ from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
 def cells_network() -> SceneNetwork:
     """Returns the default network, for images of 160 x 120, with untrained features of cells."""
     trained, _ = default_scene_network()
-    config = trained.config.model_copy(update={"local_features": "learned"})
+    config = trained.config.model_copy(update={"local_features": "learned", "describes_keypoints": False})
     torch.manual_seed(0)
     network = SceneNetwork(config.with_input_for(160, 120))
     weights = trained.state_dict()
-    kept = [name for name in network.state_dict() if not name.startswith("local_features.")]
+    changed = ("local_features.", "projection.")
+    kept = [name for name in network.state_dict() if not name.startswith(changed)]
     network.load_state_dict({name: weights[name] for name in kept}, strict=False)
     return network.eval()
 

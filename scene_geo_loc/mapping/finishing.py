@@ -213,7 +213,7 @@ def _describe(
         rows = partial.descriptor_rows()
         yield from (rows[start : start + _BLOCK_ROWS] for start in range(0, count, _BLOCK_ROWS))
         return
-    maps_of = partial.late_rows()
+    maps_of = partial.pooled_rows()
     extractor.fit([maps[i] for maps in maps_of] for i in evenly_spread(count, FIT_IMAGES))
 
     def describe(keyframe: int) -> NDArray[np.float32]:
@@ -243,8 +243,8 @@ def _describe_by_words(
 
 def _write_place_cells(partial: PartialMap, extractor: Extractor, axes: Path | None) -> None:
     """Writes the cells that retrieved keyframes are compared with a query by."""
-    late_maps, count = partial.late_rows()[0], len(partial.records)
-    shape = extractor.network.late_shapes()[0]
+    late_maps, count = partial.pooled_rows()[0], len(partial.records)
+    shape = extractor.network.pooled_shapes()[0]
     if axes is None:
         chosen = evenly_spread(count, FIT_PLACE_CELLS)
         cells = PlaceCells.fit(shape, [late_maps[i] for i in chosen])

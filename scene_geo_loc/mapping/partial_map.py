@@ -46,7 +46,6 @@ from scene_geo_loc.mapping.map_info import (
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.features import LocalFeatures
 from scene_geo_loc.matchers.storage import FeatureStorage, FittedStorage, Rows
-from scene_geo_loc.networks.forward_pass import LATE
 from scene_geo_loc.networks.runtime.extractor import Extractor
 from scene_geo_loc.traversals.frame import Frame
 
@@ -184,11 +183,11 @@ class PartialMap:
             self.folder / WORK if is_rewritten else self.folder, self.capacity, self.refines_depth
         )
         self._open_described(extractor)
-        self._arrays = (*self._depth, *self._features.values(), *self._descriptors, *self._late)
+        self._arrays = (*self._depth, *self._features.values(), *self._descriptors, *self._pooled)
 
     def _open_described(self, extractor: Extractor) -> None:
-        """Opens the late maps and the global descriptors, or the features that these are made of."""
-        work, shapes = self.folder / WORK, extractor.network.late_shapes()
+        """Opens the pooled maps and the global descriptors, or the features that these are made of."""
+        work, shapes = self.folder / WORK, extractor.network.pooled_shapes()
         self._descriptors: tuple[GrowingArray, ...] = ()
         if (descriptor := extractor.unfitted_descriptor) is not None:
             shapes = shapes[:1]
@@ -200,9 +199,10 @@ class PartialMap:
             self._descriptors = (
                 GrowingArray(work / "descriptors.npy", (extractor.descriptor_size,), np.float32),
             )
-        self._late = tuple(
+        names = extractor.network.signature.pooled
+        self._pooled = tuple(
             GrowingArray(work / f"late_{name}.npy", shape, np.float16)
-            for name, shape in zip(LATE, shapes, strict=False)
+            for name, shape in zip(names, shapes, strict=False)
         )
 
     def descriptor_rows(self) -> NDArray:
@@ -212,11 +212,11 @@ class PartialMap:
         """
         return self._descriptors[0].rows()
 
-    def late_rows(self) -> list[NDArray[np.floating]]:
-        """Returns the late maps, memory-mapped: of the image and, for a network that is not fitted, of each
-        other part of the descriptor.
+    def pooled_rows(self) -> list[NDArray[np.floating]]:
+        """Returns the pooled maps, memory-mapped: the late map of the image and, for a network that is not
+        fitted, that of each other part of the descriptor.
         """
-        return [array.rows() for array in self._late]
+        return [array.rows() for array in self._pooled]
 
     def fit_features(self, storage: FittedStorage, chosen: Iterable[int]) -> None:
         """Fits a storage to the chosen keyframes."""
@@ -312,7 +312,7 @@ class PartialMap:
             array.append(features[name])
         for array, row in zip(self._depth, (depth, sigma), strict=False):
             array.append(row)
-        for array, row in zip((*self._descriptors, *self._late), described, strict=True):
+        for array, row in zip((*self._descriptors, *self._pooled), described, strict=True):
             array.append(row)
         for array in self._arrays:
             array.flush()

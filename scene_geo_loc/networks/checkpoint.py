@@ -41,7 +41,7 @@ from scene_geo_loc.core.atomic import write_aside
 from scene_geo_loc.core.errors import CheckpointError, reason_of
 from scene_geo_loc.core.regular_file import regular
 from scene_geo_loc.core.versioned import FileFormat
-from scene_geo_loc.networks.descriptor_head import FUSION_HEADS, POOLING_HEADS
+from scene_geo_loc.networks.descriptor_head import FUSION_HEADS, POOLING_HEADS, KeypointVLADHead
 from scene_geo_loc.networks.forward_pass import IMAGE, Signature, check_graph
 from scene_geo_loc.networks.inference_network import POOLING_1, InferenceNetwork, weights_digest
 
@@ -183,6 +183,11 @@ def _fault_of(network: InferenceNetwork) -> str:
         centres = network.tensors.get(f"descriptor.poolings.{number}.centres")
         if centres is not None and centres.size != pooling.size_of(stage.channels):
             return f"pooling {number} has {centres.size} numbers"
+    if network.signature.describes_keypoints:
+        centres = network.tensors.get("keypoint_pooling.centres")
+        channels = network.signature.local_features.channels
+        if centres is None or centres.size != KeypointVLADHead.size_of(channels):
+            return "its pooling of keypoints is missing or of another size"
     size, projection = network.config["descriptor_size"], network.tensors.get("projection.weight")
     if size is not None and network.is_fitted and projection is None:
         return "it has no projection"

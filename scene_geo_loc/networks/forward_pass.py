@@ -38,6 +38,8 @@ LOCAL, COARSE, SECOND = "local_features", "coarse_features", "second_features"
 LATE = (COARSE, SECOND)
 """Outputs that hold the late map of each part of the descriptor."""
 KEYPOINTS = "keypoint_scores"
+STRONGEST_KEYPOINTS = "strongest_keypoints"
+"""No output of the graph: chosen of the local features by their scores, see `strongest_cells`."""
 DEPTH, DEPTH_ERROR = "depth", "depth_error"
 FEATURES = "features"
 """The one output of the graph of a pose regressor."""
@@ -73,6 +75,7 @@ class Signature(BaseModel):
         sees_around: whether a local feature already describes the surroundings of its cell.
         finds_keypoints: whether `keypoint_scores` is given; else the local features belong to the cells.
         parts: of the global descriptor, that of the image first.
+        describes_keypoints: whether the strongest keypoints are one more part of the global descriptor.
         multiple: the sides of the input should be multiples of this many pixels.
         input_area: largest input that is made for images of any shape, pixels.
         max_depth_m: largest depth, which also stands for everything farther; None where no depth is given.
@@ -87,6 +90,7 @@ class Signature(BaseModel):
     sees_around: bool
     finds_keypoints: bool = False
     parts: tuple[Part, ...]
+    describes_keypoints: bool = False
     multiple: int
     input_area: int = INPUT_AREA
     max_depth_m: float | None = None
@@ -99,6 +103,12 @@ class Signature(BaseModel):
         """Names of the outputs, in order."""
         given = {KEYPOINTS: self.finds_keypoints, DEPTH: self.infers_depth, DEPTH_ERROR: self.has_depth_error}
         return (LOCAL, *LATE[: len(self.parts)], *(name for name, is_given in given.items() if is_given))
+
+    @property
+    def pooled(self) -> tuple[str, ...]:
+        """Names of the maps that the global descriptor pools, in the order of its parts."""
+        keypoints = (STRONGEST_KEYPOINTS,) if self.describes_keypoints else ()
+        return (*LATE[: len(self.parts)], *keypoints)
 
     @property
     def infers_depth(self) -> bool:

@@ -29,13 +29,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene_geo_loc.core.errors import SceneGeoLocError
-from scene_geo_loc.networks.descriptor_head import FUSION_HEADS, POOLING_HEADS, PoolingHead, project
+from scene_geo_loc.networks.descriptor_head import (
+    FUSION_HEADS,
+    POOLING_HEADS,
+    KeypointVLADHead,
+    PoolingHead,
+    project,
+    with_keypoints,
+)
 from scene_geo_loc.networks.forward_pass import INPUT_AREA, Signature, with_outputs
 from scene_geo_loc.networks.projection import whitened_axes
+from scene_geo_loc.networks.strongest_cells import strongest_count
 
 _POOLING, _FUSION, _PROJECTION = "descriptor.poolings.{}.", "descriptor.fusion.", "projection."
+_KEYPOINT_POOLING = "keypoint_pooling."
 _FITTED = "fitted"
-_HEAD = ("descriptor.poolings.", _FUSION, _PROJECTION, _FITTED)
+_HEAD = ("descriptor.poolings.", _KEYPOINT_POOLING, _FUSION, _PROJECTION, _FITTED)
 """Prefixes of the weights outside of the graph."""
 _DECODER = "descriptor.decoder."
 _NOT_LEARNED = ("running_mean", "running_var", "num_batches_tracked", _FITTED)
@@ -52,6 +61,7 @@ LATER_FIELDS = {
     "colouring": "jet",
     "fusion": "concatenate",
     "uncertainty": False,
+    "describes_keypoints": False,
 }
 """Fields of a config that format 1 lacked, and the values that stand for what it had."""
 
@@ -115,17 +125,24 @@ class InferenceNetwork:
         y, x = np.mgrid[:rows, :columns]
         return np.stack([x.ravel(), y.ravel()], axis=1) * float(local.stride) + local.offset
 
-    def late_shapes(self) -> list[tuple[int, int, int]]:
-        """Shapes (h', w', C') of the late map of each part of the descriptor."""
+    def pooled_shapes(self) -> list[tuple[int, int, int]]:
+        """Shapes (h', w', C') of the maps that the descriptor pools, see `Signature.pooled`."""
         stages = (part.stage for part in self.signature.parts)
-        return [
+        shapes = [
             (late.cells(self.input_height), late.cells(self.input_width), late.channels) for late in stages
         ]
+        if self.signature.describes_keypoints:
+            count = strongest_count(math.prod(self.grid))
+            shapes.append((count, 1, self.signature.local_features.channels))
+        return shapes
 
     @property
     def system_size(self) -> int:
         """Length of the descriptor before its projection."""
-        return sum(self._pooling.size_of(part.stage.channels) for part in self.signature.parts)
+        size = sum(self._pooling.size_of(part.stage.channels) for part in self.signature.parts)
+        if self.signature.describes_keypoints:
+            size += KeypointVLADHead.size_of(self.signature.local_features.channels)
+        return size
 
     @property
     def global_size(self) -> int:
@@ -182,37 +199,37 @@ class InferenceNetwork:
         config = {**self.config, "descriptor": name, "uncertainty": False}
         return InferenceNetwork(config, signature, with_outputs(self.graph, signature.outputs), tensors)
 
-    def describe(self, late: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Returns the global descriptor (D,) of unit length of the late maps (h', w', C') of all parts.
+    def describe(self, pooled: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Returns the global descriptor (D,) of unit length of the maps (h', w', C') of all parts.
 
         Cells that are NaN show nothing, and are left out.
         """
-        return project(self._joint(late), self._projection)
+        return project(self._joint(pooled), self._projection)
 
-    def fit(self, late_maps: Iterable[Sequence[NDArray[np.float32]]]) -> InferenceNetwork:
-        """Returns the network with poolings and projection fitted to the late maps of images of a place.
+    def fit(self, pooled_maps: Iterable[Sequence[NDArray[np.float32]]]) -> InferenceNetwork:
+        """Returns the network with poolings and projection fitted to the pooled maps of images of a place.
 
         The projection is along the whitened principal axes of the descriptors, see `whitened_axes`; where
         they span fewer dimensions than it has rows, the remaining rows are zero.
 
         Args:
-            late_maps: of each image, the maps (h', w', C') of all parts; cells that are NaN are left out.
+            pooled_maps: of each image, the maps (h', w', C') of all parts; cells that are NaN are left out.
 
         Raises SceneGeoLocError if there are fewer local features than clusters of a pooling, or descriptors
         are not finite.
         """
-        maps = [[np.asarray(late_map, np.float32) for late_map in late] for late in late_maps]
+        maps = [[np.asarray(pooled, np.float32) for pooled in of_image] for of_image in pooled_maps]
         tensors = dict(self.tensors)
-        for number, part in enumerate(self.signature.parts):
-            cells = np.concatenate([self._pooling.local_features(_cells(late[number])) for late in maps])
-            fitted = self._pooling.fit(cells, part.netvlad_sharpness)
-            tensors |= {_POOLING.format(number) + name: value for name, value in fitted.items()}
+        for number, (prefix, pooling, sharpness) in enumerate(self._poolings):
+            cells = np.concatenate([pooling.local_features(_cells(of_image[number])) for of_image in maps])
+            fitted = pooling.fit(cells, sharpness)
+            tensors |= {prefix + name: value for name, value in fitted.items()}
         tensors[_FITTED] = np.array(True)
         size = self.config["descriptor_size"]
         fitted_network = replace(self, tensors=tensors)
         if size is None:
             return fitted_network
-        axes = whitened_axes(np.stack([fitted_network._joint(late) for late in maps]), size)
+        axes = whitened_axes(np.stack([fitted_network._joint(of_image) for of_image in maps]), size)
         weight = np.zeros((size, self.system_size), np.float32)
         weight[: len(axes)] = axes
         projection = {"projection.weight": weight, "projection.bias": np.zeros(size, np.float32)}
@@ -227,10 +244,20 @@ class InferenceNetwork:
     def _pooling(self) -> type[PoolingHead]:
         return POOLING_HEADS[self.config["pooling"]]
 
+    @property
+    def _poolings(self) -> list[tuple[str, type[PoolingHead], float]]:
+        """Of each pooled map, the prefix of its pooling's weights, the pooling, and its first sharpness."""
+        poolings = [
+            (_POOLING.format(number), self._pooling, part.netvlad_sharpness)
+            for number, part in enumerate(self.signature.parts)
+        ]
+        if self.signature.describes_keypoints:
+            poolings.append((_KEYPOINT_POOLING, KeypointVLADHead, KeypointVLADHead.SHARPNESS))
+        return poolings
+
     @cached_property
-    def _poolings(self) -> list[dict[str, NDArray]]:
-        count = len(self.signature.parts)
-        return [_below(self.tensors, _POOLING.format(number)) for number in range(count)]
+    def _pooling_weights(self) -> list[dict[str, NDArray]]:
+        return [_below(self.tensors, prefix) for prefix, _, _ in self._poolings]
 
     @cached_property
     def _fusion(self) -> dict[str, NDArray]:
@@ -240,12 +267,17 @@ class InferenceNetwork:
     def _projection(self) -> dict[str, NDArray]:
         return _below(self.tensors, _PROJECTION)
 
-    def _joint(self, late: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    def _joint(self, pooled: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         parts = [
-            self._pooling.describe(_cells(late_map), weights)
-            for late_map, weights in zip(late, self._poolings, strict=True)
+            pooling.describe(_cells(of_part), weights)
+            for of_part, (_, pooling, _), weights in zip(
+                pooled, self._poolings, self._pooling_weights, strict=True
+            )
         ]
-        return FUSION_HEADS[self.config["fusion"]](parts, self._fusion)
+        fuse = FUSION_HEADS[self.config["fusion"]]
+        if not self.signature.describes_keypoints:
+            return fuse(parts, self._fusion)
+        return with_keypoints(fuse(parts[:-1], self._fusion), parts[-1])
 
     def _all_tensors(self) -> dict[str, NDArray]:
         """Returns all weights, with the projection, which is zero until it is fitted."""
@@ -284,7 +316,7 @@ def digest_of(config: Mapping[str, Any], tensors: Mapping[str, NDArray]) -> str:
 
     A network that format 1 could hold is hashed as it was then, since maps store the digest of their network.
     """
-    unused = {name for name, value in LATER_FIELDS.items() if config[name] == value}
+    unused = {name for name, value in LATER_FIELDS.items() if config.get(name, value) == value}
     hashed = {name: value for name, value in config.items() if name not in unused}
     total = hashlib.sha256(json.dumps(hashed, separators=(",", ":")).encode())
     named = dict(tensors)
@@ -316,9 +348,9 @@ def _below(tensors: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _cells(late_map: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns the cells (N, C) of a late map (h', w', C') that show something."""
-    cells = late_map.reshape(-1, late_map.shape[-1])
+def _cells(pooled: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the cells (N, C) of a pooled map (h', w', C') that show something."""
+    cells = pooled.reshape(-1, pooled.shape[-1])
     is_hidden = np.isnan(cells).all(axis=1)
     # A map without any number is damaged, which the caller reports.
     return cells[~is_hidden] if is_hidden.any() and not is_hidden.all() else cells

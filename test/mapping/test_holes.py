@@ -108,7 +108,7 @@ def test_a_map_does_not_depend_on_what_is_in_a_hole(
 def test_the_descriptor_of_an_image_with_a_hole_is_nearer_to_the_whole_images(room: Room) -> None:
     network, _ = default_network()
     extractor = Extractor(network.with_input_for(160, 120).with_descriptor_size(None), "cpu")
-    extractor.fit([extractor.extract(frame.image).late for frame in room.drive(2)])
+    extractor.fit([extractor.extract(frame.image).pooled for frame in room.drive(2)])
     frame = room.frame(-2.0, 0.0, 0.0)
     visible = visible_of(frame, slice(0, 120), slice(0, 70))
     black = np.where(visible[..., None], frame.image, np.uint8(0))

@@ -43,7 +43,7 @@ INFERRED = SceneFeatures(
     depth=np.array([[2.0, 2.0, 19.5, 8.0]], np.float32),
     depth_error=np.array([[0.1, 1.0, 0.1, 1.9]], np.float32),
     input_size=(4, 1),
-    late=(),
+    pooled=(),
 )
 
 

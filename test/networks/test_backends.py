@@ -154,11 +154,11 @@ def test_an_extractor_gives_descriptors_from_its_fitting_on(
     extractor = Extractor(inference_network(imagenet_network(config)), "cpu")
     before = extractor.extract(others[0])
     assert before.global_descriptor is None
-    assert before.described_by is before.late
-    extractor.fit([extractor.extract(image).late for image in images])
+    assert before.described_by is before.pooled
+    extractor.fit([extractor.extract(image).pooled for image in images])
     after = extractor.extract(others[0])
     assert after.described_by[0] is after.global_descriptor
-    np.testing.assert_allclose(after.global_descriptor, extractor.network.describe(before.late), atol=1e-3)
+    np.testing.assert_allclose(after.global_descriptor, extractor.network.describe(before.pooled), atol=1e-3)
 
 
 def test_an_image_is_read_at_another_size(images: list[NDArray[np.uint8]]) -> None:

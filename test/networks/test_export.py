@@ -82,7 +82,7 @@ def test_systems_of_two_parts_give_the_same_numbers_in_another_runtime(
     ).model_copy(update={"input_width": 96, "input_height": 64})
     images = [room.frame(x, 0.5, 30.0).image[:64, :96] for x in range(8)]
     extractor = Extractor(export.inference_network(imagenet_network(config)), "cpu")
-    extractor.fit([extractor.extract(image).late or () for image in images])
+    extractor.fit([extractor.extract(image).pooled for image in images])
     outputs = export.export_onnx(scene_network_from(extractor.network), tmp_path / "out.onnx")
     depth = ["depth"] if descriptor == "rgbtd" else []
     assert outputs == ("local_features", "coarse_features", "global_descriptor", *depth)

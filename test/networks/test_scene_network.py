@@ -114,7 +114,7 @@ def test_a_fitted_network_gives_each_image_the_descriptor_of_its_late_map(images
     network = imagenet_network(NetworkConfig(input_width=96, input_height=64, descriptor_size=32))
     extractor = Extractor(inference_network(network), "cpu")
     assert extractor.extract(images[0]).global_descriptor is None
-    late = [extractor.extract(image).late or () for image in images]
+    late = [extractor.extract(image).pooled for image in images]
     extractor.fit(late)
     descriptors = np.stack([extractor.network.describe(one) for one in late])
     np.testing.assert_allclose(np.linalg.norm(descriptors, axis=1), 1, atol=1e-5)
@@ -133,7 +133,9 @@ def test_one_pass_gives_what_training_and_matching_see(descriptor: str) -> None:
     with torch.inference_mode():
         features = network(images)
         description = network.describe_images(images)
-        np.testing.assert_array_equal(features.global_descriptor, network.global_descriptor(description))
+        local = network.local_features(images, network.encoder(images))
+        described = network.global_descriptor(description, local)
+        np.testing.assert_array_equal(features.global_descriptor, described)
         np.testing.assert_array_equal(features.late, network.encoder(images).late)
     np.testing.assert_allclose(features.local_features.norm(dim=1), 1, atol=1e-5)
     assert (features.depth is not None) == (descriptor in ("rgbtd", "rgb_depth"))

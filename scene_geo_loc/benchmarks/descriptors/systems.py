@@ -34,7 +34,7 @@ from scene_geo_loc.networks.architecture.encoders import ENCODERS
 from scene_geo_loc.networks.architecture.export import inference_network
 from scene_geo_loc.networks.architecture.pooling import POOLINGS
 from scene_geo_loc.networks.default import default_network
-from scene_geo_loc.networks.inference_network import input_size_for
+from scene_geo_loc.networks.inference_network import LATER_FIELDS, input_size_for
 from scene_geo_loc.networks.runtime.image_descriptors import describe_images, fit_extractor
 
 if TYPE_CHECKING:
@@ -190,7 +190,8 @@ def _of_any_shape(name: str, network: InferenceNetwork, descriptor: str, device:
 
 def traits_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings of a network that distinguish systems: all but the size of its input."""
-    return {key: value for key, value in config.items() if key not in ("input_width", "input_height")}
+    settings = {**LATER_FIELDS, **config}
+    return {key: value for key, value in settings.items() if key not in ("input_width", "input_height")}
 
 
 def paper_name(traits: Mapping[str, Any]) -> str:

@@ -180,7 +180,7 @@ def place_cells_of(reference_map: ReferenceMap, network: InferenceNetwork) -> Pl
     """
     if reference_map.place_cells is None:
         return None
-    cells = PlaceCells.read(reference_map.path / PLACE_AXES, network.late_shapes()[0])
+    cells = PlaceCells.read(reference_map.path / PLACE_AXES, network.pooled_shapes()[0])
     if reference_map.place_cells.shape[1:] != cells.row_shape:
         raise MapError(
             f"The place cells of {reference_map.path} have the shape {reference_map.place_cells.shape[1:]}, "

@@ -67,7 +67,7 @@ class ForwardPass(nn.Module):
         local = network.local_features(images, maps)
         outputs = [local.features.permute(0, 2, 3, 1), *late]
         if self._describes:
-            outputs[2:] = [network.describe(inferred.late)]
+            outputs[2:] = [network.describe(inferred.late, local)]
         if local.keypoint_scores is not None:
             outputs.append(local.keypoint_scores)
         if inferred.depth is not None:
@@ -91,6 +91,7 @@ def signature_of(network: SceneNetwork) -> Signature:
             Part(stage=encoder.late.enlarged(head.reduction), netvlad_sharpness=encoder.netvlad_sharpness)
             for encoder in network.encoders
         ),
+        describes_keypoints=network.config.describes_keypoints,
         multiple=network.config.multiple,
         input_area=head.input_area,
         max_depth_m=network.depth_scale.max_m if system.infers_depth else None,

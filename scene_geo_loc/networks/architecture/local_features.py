@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from scene_geo_loc.networks.architecture.encoders import Encoder, FeatureMaps, Stage
 from scene_geo_loc.networks.architecture.xfeat import CELL, XFeatNetwork
 from scene_geo_loc.networks.forward_pass import INPUT_AREA
+from scene_geo_loc.networks.strongest_cells import strongest_count
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey (ITU-R BT.601), as in OpenCV."""
@@ -43,6 +44,19 @@ class LocalMaps(NamedTuple):
 
     features: Tensor
     keypoint_scores: Tensor | None
+
+
+def strongest_cells(local: LocalMaps) -> Tensor:
+    """Returns the features (B, C, N, 1) of the cells with the best keypoints, see `networks.strongest_cells`.
+
+    The features belong to keypoints: `keypoint_scores` is not None.
+    """
+    assert local.keypoint_scores is not None
+    features = local.features.flatten(2)
+    stride = local.keypoint_scores.shape[-1] // local.features.shape[-1]
+    scores = F.max_pool2d(local.keypoint_scores[:, None], stride).flatten(1)
+    best = scores.topk(strongest_count(scores.shape[1]), dim=1).indices
+    return features.gather(2, best[:, None].expand(-1, features.shape[1], -1))[..., None]
 
 
 class FeatureHead(nn.Module, ABC):

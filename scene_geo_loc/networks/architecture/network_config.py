@@ -32,7 +32,7 @@ from scene_geo_loc.networks.architecture.descriptors import (
 )
 from scene_geo_loc.networks.architecture.encoders import ENCODERS
 from scene_geo_loc.networks.architecture.local_features import LOCAL_FEATURES
-from scene_geo_loc.networks.architecture.pooling import POOLINGS
+from scene_geo_loc.networks.architecture.pooling import POOLINGS, KeypointVLAD
 from scene_geo_loc.networks.forward_pass import INPUT_AREA
 from scene_geo_loc.networks.inference_network import input_size_for
 
@@ -84,6 +84,11 @@ class NetworkConfig(BaseModel):
         "descriptor system may have one of its own",
     )
     fusion: str = Field(default="concatenate", description="how the parts of a descriptor are joined")
+    describes_keypoints: bool = Field(
+        default=False,
+        description="whether the strongest keypoints are one more part of the global descriptor, fitted to a "
+        "place as the poolings are",
+    )
     uncertainty: bool = Field(
         default=False, description="whether the decoder also infers the scale of the depth's error"
     )
@@ -101,6 +106,11 @@ class NetworkConfig(BaseModel):
         if FUSIONS[self.fusion].needs_two_parts and not self.system.has_second_encoder:
             raise ValueError(
                 f"fusion {self.fusion} needs two parts and {self.descriptor} has one: choose concatenate"
+            )
+        if self.describes_keypoints and not LOCAL_FEATURES[self.local_features].finds_keypoints:
+            raise ValueError(
+                f"describes_keypoints needs local features that find keypoints, and {self.local_features} "
+                "find none: set it to false, or choose keypoints"
             )
         if self.uncertainty and not self.system.infers_depth:
             raise ValueError(
@@ -137,7 +147,10 @@ class NetworkConfig(BaseModel):
         encoders = [self.encoder]
         if self.system.has_second_encoder:
             encoders.append(self.depth_encoder)
-        return sum(POOLINGS[self.pooling].size_of(ENCODERS[name].late.channels) for name in encoders)
+        size = sum(POOLINGS[self.pooling].size_of(ENCODERS[name].late.channels) for name in encoders)
+        if self.describes_keypoints:
+            size += KeypointVLAD.size_of(LOCAL_FEATURES[self.local_features].stage.channels)
+        return size
 
     @property
     def global_size(self) -> int:

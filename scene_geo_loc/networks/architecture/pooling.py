@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from scene_geo_loc.networks.descriptor_head import NetVLADHead
+from scene_geo_loc.networks.descriptor_head import KeypointVLADHead, NetVLADHead
 
 
 class Pooling(nn.Module, ABC):
@@ -116,12 +116,13 @@ class NetVLAD(Pooling):
     name = "netvlad"
     title = "NetVLAD"
 
-    CLUSTERS = 64
+    HEAD: ClassVar[type[NetVLADHead]] = NetVLADHead
+    """The same at run time, which fits it."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
-        self.centres = nn.Parameter(torch.zeros(self.CLUSTERS, channels))
-        self.assignment = nn.Linear(channels, self.CLUSTERS)
+        self.centres = nn.Parameter(torch.zeros(self.HEAD.CLUSTERS, channels))
+        self.assignment = nn.Linear(channels, self.HEAD.CLUSTERS)
 
     @property
     def is_fitted(self) -> bool:
@@ -131,10 +132,10 @@ class NetVLAD(Pooling):
     @classmethod
     def size_of(cls, channels: int) -> int:
         """Length of the residuals of all clusters."""
-        return cls.CLUSTERS * channels
+        return cls.HEAD.size_of(channels)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Returns unit descriptors (B, 64 C) of feature maps (B, C, H, W)."""
+        """Returns unit descriptors (B, output_size) of feature maps (B, C, H, W)."""
         x = F.normalize(self.local_features(features), dim=2)
         weights = self.assignment(x).softmax(dim=2)
         residuals = weights.transpose(1, 2) @ x - weights.sum(1)[:, :, None] * self.centres
@@ -145,7 +146,7 @@ class NetVLAD(Pooling):
 
         Raises SceneGeoLocError if there are fewer features (N, C) than clusters.
         """
-        fitted = NetVLADHead.fit(features, sharpness)
+        fitted = self.HEAD.fit(features, sharpness)
         with torch.no_grad():
             self.centres.copy_(torch.from_numpy(fitted["centres"]))
             self.assignment.weight.copy_(torch.from_numpy(fitted["assignment.weight"]))
@@ -168,6 +169,17 @@ class CentredNetVLAD(NetVLAD):
         """See `Pooling.local_features`."""
         x = super().local_features(features)
         return x - self.SHARE * x.mean(dim=1, keepdim=True)
+
+
+class KeypointVLAD(CentredNetVLAD):
+    """Centred NetVLAD of an image's strongest keypoints; fitted to a place, and not trained."""
+
+    HEAD = KeypointVLADHead
+
+    @staticmethod
+    def joined(joint: Tensor, keypoints: Tensor) -> Tensor:
+        """Returns unit descriptors (B, D + K) of joint ones (B, D) and those of the keypoints (B, K)."""
+        return F.normalize(torch.cat([joint, KeypointVLADHead.WEIGHT * keypoints], dim=1), dim=1)
 
 
 POOLINGS: dict[str, type[Pooling]] = {

@@ -30,9 +30,9 @@ from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.networks.architecture.depth_scale import DEPTH_SCALES, DepthScale
 from scene_geo_loc.networks.architecture.descriptors import Description
 from scene_geo_loc.networks.architecture.encoders import ENCODERS, Encoder
-from scene_geo_loc.networks.architecture.local_features import LOCAL_FEATURES
+from scene_geo_loc.networks.architecture.local_features import LOCAL_FEATURES, LocalMaps, strongest_cells
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
-from scene_geo_loc.networks.architecture.pooling import Pooling
+from scene_geo_loc.networks.architecture.pooling import KeypointVLAD, Pooling
 from scene_geo_loc.networks.projection import whitened_axes
 
 __all__ = ["Features", "NetworkConfig", "SceneNetwork"]
@@ -70,6 +70,9 @@ class SceneNetwork(nn.Module):
         self.encoder = ENCODERS[config.encoder]()
         self.local_features = LOCAL_FEATURES[config.local_features](self.encoder)
         self.descriptor = config.system(self.encoder, config.parts)
+        self.keypoint_pooling = (
+            KeypointVLAD(self.local_features.stage.channels) if config.describes_keypoints else None
+        )
         self.projection = _empty_projection(config.system_size, config.descriptor_size)
         self.fitted: Tensor
         self.register_buffer("fitted", torch.tensor(self.projection is None and self._poolings_are_fitted()))
@@ -117,7 +120,7 @@ class SceneNetwork(nn.Module):
         return Features(
             local.features,
             maps.late,
-            self.global_descriptor(description),
+            self.global_descriptor(description, local),
             local.keypoint_scores,
             description.depth,
         )
@@ -138,13 +141,16 @@ class SceneNetwork(nn.Module):
             trunk = self.encoder.trunk(coarse)
         return self.descriptor(coarse, self.encoder.head(trunk))
 
-    def global_descriptor(self, description: Description) -> Tensor:
+    def global_descriptor(self, description: Description, local: LocalMaps) -> Tensor:
         """Returns unit global descriptors (B, D), projected if the config has a `descriptor_size`."""
-        return self._projected(description.joint)
+        return self._projected(self._with_keypoints(description.joint, local))
 
-    def describe(self, late: Sequence[Tensor]) -> Tensor:
-        """Returns unit global descriptors (B, D) of late maps (B, C', h', w'), one map for each part."""
-        return self._projected(self.descriptor.fusion(self.descriptor.pool(late)))
+    def describe(self, late: Sequence[Tensor], local: LocalMaps) -> Tensor:
+        """Returns unit global descriptors (B, D) of late maps (B, C', h', w'), one map for each part of the
+        descriptor system, and of the local features.
+        """
+        joint = self.descriptor.fusion(self.descriptor.pool(late))
+        return self._projected(self._with_keypoints(joint, local))
 
     def descriptor_parameters(self) -> list[nn.Parameter]:
         """Weights trained by the triplet losses: those of the encoder's head and of the descriptor system.
@@ -208,15 +214,24 @@ class SceneNetwork(nn.Module):
         """
         was_training, device = self.training, self.fitted.device
         self.eval()
-        features = [[np.zeros((0, encoder.late.channels), np.float32)] for encoder in self.encoders]
+        channels = [encoder.late.channels for encoder in self.encoders]
+        sharpness = [encoder.netvlad_sharpness for encoder in self.encoders]
+        if self.keypoint_pooling is not None:
+            channels.append(self.local_features.stage.channels)
+            sharpness.append(self.keypoint_pooling.HEAD.SHARPNESS)
+        features = [[np.zeros((0, size), np.float32)] for size in channels]
         for batch in batches:
-            coarse = self.coarse(batch.to(device))
-            inferred = self.descriptor.infer(coarse, self.encoder(coarse))
-            for pooling, of_part, late in zip(self._poolings, features, inferred.late, strict=True):
-                of_part.append(pooling.local_features(late.float()).flatten(0, 1).cpu().numpy())
+            images = batch.to(device)
+            coarse = self.coarse(images)
+            maps = self.encoder(coarse)
+            pooled = self.descriptor.infer(coarse, maps).late
+            if self.keypoint_pooling is not None:
+                pooled = (*pooled, strongest_cells(self.local_features(images, maps)))
+            for pooling, of_part, of_images in zip(self._poolings, features, pooled, strict=True):
+                of_part.append(pooling.local_features(of_images.float()).flatten(0, 1).cpu().numpy())
         self.train(was_training)
-        for pooling, of_part, encoder in zip(self._poolings, features, self.encoders, strict=True):
-            pooling.fit(np.concatenate(of_part), encoder.netvlad_sharpness)
+        for pooling, of_part, alpha in zip(self._poolings, features, sharpness, strict=True):
+            pooling.fit(np.concatenate(of_part), alpha)
         self.fitted.fill_(self.projection is None)
 
     @torch.no_grad()
@@ -236,12 +251,18 @@ class SceneNetwork(nn.Module):
         self.projection.bias.zero_()
         self.fitted.fill_(self._poolings_are_fitted())
 
+    def _with_keypoints(self, joint: Tensor, local: LocalMaps) -> Tensor:
+        if self.keypoint_pooling is None:
+            return joint
+        return self.keypoint_pooling.joined(joint, self.keypoint_pooling(strongest_cells(local)))
+
     def _projected(self, joint: Tensor) -> Tensor:
         return joint if self.projection is None else F.normalize(self.projection(joint), dim=1)
 
     @property
     def _poolings(self) -> list[Pooling]:
-        return [cast("Pooling", pooling) for pooling in self.descriptor.poolings]
+        poolings = [cast("Pooling", pooling) for pooling in self.descriptor.poolings]
+        return poolings if self.keypoint_pooling is None else [*poolings, self.keypoint_pooling]
 
     def _poolings_are_fitted(self) -> bool:
         return all(pooling.is_fitted for pooling in self._poolings)

@@ -29,10 +29,12 @@ from scene_geo_loc.networks.image_descriptor import FittedDescriptor, ImageDescr
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.backends import (
     Backend,
+    Outputs,
     Work,
     graph_backends,
     start_first,
 )
+from scene_geo_loc.networks.strongest_cells import of_visible, strongest_cells
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class SceneFeatures:
         depth_error: (H', W') float32, inferred scale of the depth's error, metres; None if the network does
             not infer it.
         input_size: width and height of the network's input for the image.
-        late: maps (rows', columns', C') float32 that the global descriptor is computed from, one for each
-            part of it; cells that show nothing of the scene are NaN.
+        pooled: maps (rows', columns', C') float32 that the global descriptor is computed from, one for each
+            part of it, see `Signature.pooled`; cells that show nothing of the scene are NaN.
         unfitted: features of 8 bits that a `FittedDescriptor` makes the global descriptor of once it is
             fitted; None for others.
     """
@@ -63,17 +65,17 @@ class SceneFeatures:
     depth: NDArray[np.float32] | None
     depth_error: NDArray[np.float32] | None
     input_size: tuple[int, int]
-    late: tuple[NDArray[np.float32], ...]
+    pooled: tuple[NDArray[np.float32], ...]
     unfitted: NDArray[np.uint8] | None = None
 
     @property
     def described_by(self) -> tuple[NDArray, ...]:
         """The global descriptor, or the features that it will be made of, and the late map.
 
-        Of a network that is not fitted the late maps alone.
+        Of a network that is not fitted the pooled maps alone.
         """
         made_of = self.unfitted if self.global_descriptor is None else self.global_descriptor
-        return self.late if made_of is None else (made_of, self.late[0])
+        return self.pooled if made_of is None else (made_of, self.pooled[0])
 
 
 MIN_CONTRAST = 2.0
@@ -90,10 +92,6 @@ def has_contrast(image: NDArray[np.uint8], visible: NDArray[np.bool_] | None = N
     if visible is not None:
         grey = grey[visible[::8, ::8]]
     return grey.size > 0 and float(grey.std()) >= MIN_CONTRAST
-
-
-LEAST_VISIBLE = 0.5
-"""Least share of a cell's pixels that show the scene; the global descriptor leaves other cells out."""
 
 
 FIT_IMAGES = 1000
@@ -190,11 +188,9 @@ class Extractor:
         if (image.shape[1], image.shape[0]) != size:
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         outputs = self._backends[size].run(image)
-        late = tuple(outputs[name] for name in LATE if name in outputs)
-        if visible is not None:
-            late = tuple(_of_visible(cells, visible) for cells in late)
+        pooled = self._pooled(outputs, visible)
         if given is None and self.is_fitted:
-            given = self.network.describe(late)
+            given = self.network.describe(pooled)
         return SceneFeatures(
             outputs[LOCAL],
             outputs[COARSE],
@@ -203,23 +199,23 @@ class Extractor:
             outputs.get(DEPTH),
             outputs.get(DEPTH_ERROR),
             size,
-            late,
+            pooled,
             unfitted,
         )
 
-    def fit(self, late_maps: Iterable[Sequence[NDArray[np.float32]]]) -> None:
-        """Fits the network to the late maps of images (`SceneFeatures.late`), see `InferenceNetwork.fit`.
+    def _pooled(self, outputs: Outputs, visible: NDArray[np.bool_] | None) -> tuple[NDArray[np.float32], ...]:
+        late = (outputs[name] for name in LATE if name in outputs)
+        maps = tuple(late if visible is None else (of_visible(cells, visible) for cells in late))
+        if not self.network.signature.describes_keypoints:
+            return maps
+        return (*maps, strongest_cells(outputs[LOCAL], outputs[KEYPOINTS], visible))
+
+    def fit(self, pooled_maps: Iterable[Sequence[NDArray[np.float32]]]) -> None:
+        """Fits the network to the pooled maps of images (`SceneFeatures.pooled`), see `InferenceNetwork.fit`.
 
         From then on `extract` returns global descriptors.
         """
-        self.network = self.network.fit(late_maps)
-
-
-def _of_visible(late_map: NDArray[np.float32], visible: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Returns a late map (rows, columns, C) with NaN in cells of which less than half is visible (H, W)."""
-    rows, columns = late_map.shape[:2]
-    share = cv2.resize(visible.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
-    return np.where(share[..., None] < LEAST_VISIBLE, np.float32(np.nan), late_map)
+        self.network = self.network.fit(pooled_maps)
 
 
 def start_backend(network: InferenceNetwork, device: str) -> Backend:

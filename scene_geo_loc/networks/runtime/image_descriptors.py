@@ -137,8 +137,8 @@ def fit_extractor(
 ) -> Extractor:
     """Returns an extractor with a fitted network, fitted to the images if it is not fitted already.
 
-    A fitted network needs only the first image.  Otherwise the late maps of all images are kept until the
-    end, with EfficientNet-Lite0 130 kB for each image.
+    A fitted network needs only the first image.  Otherwise the pooled maps of all images are kept until the
+    end, with the default network 200 kB for each image.
 
     Args:
         images: RGB, each (H, W, 3).
@@ -148,16 +148,16 @@ def fit_extractor(
     Raises SceneGeoLocError if there is no image.
     """
     extractor: Extractor | None = None
-    late = []
+    pooled = []
     for image in images:
         if extractor is None:
             extractor = Extractor(network_for(image.shape[1], image.shape[0]), device)
             if extractor.network.is_fitted:
                 return extractor
-        late.append(extractor.extract(image).late)
+        pooled.append(extractor.extract(image).pooled)
     if extractor is None:
         raise SceneGeoLocError(_NO_IMAGE)
-    extractor.fit(late)
+    extractor.fit(pooled)
     return extractor
 
 

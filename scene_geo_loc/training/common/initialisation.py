@@ -166,7 +166,8 @@ def network_for_scenes(
     """Returns the network to be trained for these tasks, and its provenance.
 
     A decoder or learned local features that it lacks are new; all other weights are kept.  If the encoder is
-    trained and places are not among the tasks, the descriptor must be fitted again.
+    trained and places are not among the tasks, or keypoints are no part of the descriptor any more, this must
+    be fitted again.
 
     Args:
         start: file of a checkpoint; "default" for the default network; or the name or file of a system's
@@ -186,7 +187,8 @@ def network_for_scenes(
         network = SceneNetwork(_changed(before.config, changes, start))
     keeps_decoder = not changes.keys() & {"decoder", "depth_scale", "uncertainty"}
     _fill_in_some(network, before, lambda key: keeps_decoder or not key.startswith(_DECODER))
-    if freeze in (Freeze.TRUNK, Freeze.NOTHING) and Task.PLACES not in tasks:
+    loses_keypoints = network.config.describes_keypoints != before.config.describes_keypoints
+    if loses_keypoints or (freeze in (Freeze.TRUNK, Freeze.NOTHING) and Task.PLACES not in tasks):
         network.fitted.fill_(False)
     return network, origin
 
@@ -247,8 +249,11 @@ def _with_depth(before: SceneNetwork, changes: Mapping[str, str | bool], start: 
 
 
 def _changed(config: NetworkConfig, changes: Mapping[str, str | bool], start: str) -> NetworkConfig:
+    fields = {**config.model_dump(), **changes}
+    if "local_features" in changes:
+        fields["describes_keypoints"] = False
     try:
-        return NetworkConfig.model_validate({**config.model_dump(), **changes})
+        return NetworkConfig.model_validate(fields)
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise SceneGeoLocError(f"{start}: {message}.") from error
@@ -256,8 +261,12 @@ def _changed(config: NetworkConfig, changes: Mapping[str, str | bool], start: st
 
 def _fill_in_some(network: SceneNetwork, before: SceneNetwork, takes: Callable[[str], bool]) -> None:
     """Copies the weights of another network that `takes` accepts and that this network has."""
-    known = network.state_dict().keys()
-    weights = {key: value for key, value in before.state_dict().items() if key in known and takes(key)}
+    own = network.state_dict()
+    weights = {
+        key: value
+        for key, value in before.state_dict().items()
+        if takes(key) and key in own and own[key].shape == value.shape
+    }
     network.load_state_dict(weights, strict=False)
     network.eval()
 

@@ -157,16 +157,18 @@ class KeypointTrainer(Trainer):
 def start_keypoints(network: SceneNetwork, published: XFeatNetwork) -> SceneNetwork:
     """Returns a network with keypoints, which begin as the published ones, as its local features.
 
-    Encoder, descriptor and decoder keep their weights.
+    Encoder, descriptor and decoder keep their weights.  The keypoints become a part of the descriptor where
+    this is still to be fitted to a place.
     """
     if network.config.local_features == KeypointHead.name:
         return network
-    started = SceneNetwork(network.config.model_copy(update={"local_features": KeypointHead.name}))
+    changed = {"local_features": KeypointHead.name, "describes_keypoints": not network.is_fitted}
+    started = SceneNetwork(network.config.model_copy(update=changed))
     own = started.state_dict()
     kept = {
         name: value
         for name, value in network.state_dict().items()
-        if name in own and not name.startswith("local_features.")
+        if name in own and own[name].shape == value.shape and not name.startswith("local_features.")
     }
     started.load_state_dict({**own, **kept})
     head = started.local_features

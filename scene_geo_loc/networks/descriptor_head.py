@@ -171,7 +171,7 @@ class KeypointVLADHead(CentredNetVLADHead):
     CLUSTERS = 32
     SHARPNESS = 40.0
     """Alpha of the first assignment, see `PoolingHead.fit`."""
-    WEIGHT = 0.7
+    WEIGHT = 0.6
     """Length of the part in the joint descriptor, that of all others together being 1."""
 
 

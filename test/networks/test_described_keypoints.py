@@ -32,10 +32,15 @@ from scene_geo_loc.networks.architecture.checkpoint import imagenet_network, sce
 from scene_geo_loc.networks.architecture.export import export_onnx, inference_network
 from scene_geo_loc.networks.architecture.local_features import LocalMaps
 from scene_geo_loc.networks.architecture.network_config import NetworkConfig
+from scene_geo_loc.networks.architecture.scene_network import SceneNetwork
+from scene_geo_loc.networks.architecture.xfeat import XFeatNetwork
 from scene_geo_loc.networks.checkpoint import load_network, save_network
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import Extractor
 from scene_geo_loc.networks.strongest_cells import strongest_cells
+from scene_geo_loc.training.common.initialisation import network_for_scenes
+from scene_geo_loc.training.common.protocols import Freeze, Task
+from scene_geo_loc.training.keypoints.trainer import start_keypoints
 
 CONFIG = NetworkConfig(
     input_width=160,
@@ -148,3 +153,28 @@ def test_a_network_written_before_keypoints_were_described_stays_the_same(tmp_pa
     save_network(replace(network, config=config), path, {})
     assert load_network(path)[0].digest == network.digest
     assert not load_network(path)[0].signature.describes_keypoints
+
+
+@pytest.mark.slow
+def test_with_features_of_cells_in_place_of_keypoints_the_descriptor_is_fitted_anew(
+    fitted: InferenceNetwork, tmp_path: Path
+) -> None:
+    save_network(fitted, path := tmp_path / "network.safetensors", {})
+    changes: dict[str, str | bool] = {"local_features": "learned"}
+    changed, _ = network_for_scenes(str(path), Freeze.ENCODER, 0, changes, (Task.MATCHING,))
+    assert not changed.config.describes_keypoints
+    assert not changed.is_fitted
+    assert changed.config.system_size == 64 * 112
+    before = scene_network_from(fitted).encoder.state_dict()
+    for name, value in changed.encoder.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize(("pooling", "describes"), [("mac", False), ("netvlad", True)])
+def test_keypoints_that_are_trained_join_a_descriptor_that_is_still_to_be_fitted(
+    pooling: str, describes: bool
+) -> None:
+    before = SceneNetwork(NetworkConfig(input_width=128, input_height=96, pooling=pooling))
+    started = start_keypoints(before, XFeatNetwork())
+    assert (before.is_fitted, started.config.describes_keypoints) == (not describes, describes)
+    assert started.is_fitted == before.is_fitted

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,7 @@ import pytest
 from seen import CAMERA
 
 from scene_geo_loc.geometry.pose import make_pose, position_error_m
-from scene_geo_loc.localization.estimate import LocalizerSettings, PoseEstimate, Status
+from scene_geo_loc.localization.estimate import LocalizerSettings, Matches, PoseEstimate, Status
 from scene_geo_loc.localization.localizer import Localizer
 from scene_geo_loc.localization.query import QueryMatches
 from scene_geo_loc.localization.second_look.surroundings import Surroundings
@@ -113,6 +114,35 @@ def test_clearly_more_precise_matches_by_another_focal_length_tell_of_another_le
         _precise_count=lambda fit: precise[round(fit[1][0].camera.fx / CAMERA.fx, 3)],
     )
     assert Surroundings._asks_for_other_lens(surroundings, (solution, [query]), [query]) is asks
+
+
+@pytest.mark.parametrize(
+    ("inliers_of", "matches", "precise", "suffice"),
+    [
+        # Two views of the first panorama and one of the second, which enough matches agree with.
+        ({0: 40, 1: 30, 2: 15}, 400, 10, True),
+        ({0: 40, 1: 30, 2: 14}, 400, 10, False),
+        # Those of one panorama alone.
+        ({0: 60, 1: 40}, 200, 40, True),
+        ({0: 60, 1: 39}, 150, 40, False),
+        ({0: 60, 1: 40}, 201, 41, False),
+        ({0: 60, 1: 40}, 200, 39, False),
+    ],
+)
+def test_one_panorama_alone_confirms_a_pose_by_many_of_its_matches_only(
+    inliers_of: dict[int, int], matches: int, precise: int, suffice: bool
+) -> None:
+    keyframe = np.repeat(list(inliers_of), list(inliers_of.values()))
+    inlier = np.arange(matches) < len(keyframe)
+    query: Any = SimpleNamespace(matches=replace(Matches.none(), keyframe=np.resize(keyframe, matches)))
+    surroundings: Any = SimpleNamespace(
+        _map=SimpleNamespace(info=SimpleNamespace(geo_tags=object()), tag_number=np.array([0, 0, 2])),
+        _precise_count=lambda fit: precise,
+    )
+    solution = Solution(np.eye(4), [np.ones(matches, bool)], [inlier])
+    assert Surroundings._panoramas_suffice(surroundings, (solution, [query])) is suffice
+    surroundings._map.info.geo_tags = None
+    assert Surroundings._panoramas_suffice(surroundings, (solution, [query]))
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ import itertools
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -182,19 +183,30 @@ def test_a_callback_that_fails_is_reported_and_the_node_lives(
     robot.world.wait(lambda: robot.poses, "a pose")
 
 
-def test_a_callback_of_rclpy_that_fails_does_not_end_the_process(context: None) -> None:
-    node = LocalizationNode()
-    Node.create_timer(node, 0.05, lambda: 1 // 0)  # past the guards of the node's own callbacks
+def spin_with(node: LocalizationNode, callback: Callable[[], object]) -> None:
+    """Spins a node with a timer that is past the guards of its own callbacks, until the context ends."""
+    Node.create_timer(node, 0.05, callback)
     handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
-    threading.Timer(1.0, rclpy.try_shutdown).start()
     try:
         with suppress(ExternalShutdownException):
-            spin(node)
+            assert spin(node) == 0
     finally:
         for kind, handler in handlers.items():
             signal.signal(kind, handler)
-    assert node.counters.totals()[Event.CALLBACK_FAILED] > 0
     node.destroy_node()
+
+
+def test_a_callback_of_rclpy_that_fails_does_not_end_the_process(context: None) -> None:
+    node = LocalizationNode()
+    threading.Timer(1.0, rclpy.try_shutdown).start()
+    spin_with(node, lambda: 1 // 0)
+    assert node.counters.totals()[Event.CALLBACK_FAILED] > 0
+
+
+def test_a_callback_that_fails_as_the_context_ends_is_no_defect(context: None) -> None:
+    node = LocalizationNode()
+    spin_with(node, lambda: rclpy.try_shutdown() or 1 // 0)
+    assert node.counters.totals()[Event.CALLBACK_FAILED] == 0
 
 
 def test_a_parameter_of_an_unknown_type_is_refused_and_is_no_defect(robot: Robot) -> None:

@@ -102,7 +102,7 @@ def spin(node: Node, begin: Callable[[], bool] | None = None) -> int:
                 raise
             except Exception as error:
                 # Of rclpy's own callbacks, such as the parameter services: ours are guarded one by one.
-                if not isinstance(node, ManagedNode) or not rclpy.ok():
+                if not isinstance(node, ManagedNode):
                     raise
                 node.on_callback_error("A callback", error)
     finally:

@@ -200,6 +200,7 @@ class PartialMap:
                 GrowingArray(work / "descriptors.npy", (extractor.descriptor_size,), np.float32),
             )
         names = extractor.network.signature.pooled
+        # All are named as the late maps are, so that builds begun when there were no others go on.
         self._pooled = tuple(
             GrowingArray(work / f"late_{name}.npy", shape, np.float16)
             for name, shape in zip(names, shapes, strict=False)

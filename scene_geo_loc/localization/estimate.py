@@ -43,7 +43,7 @@ class LocalizerSettings(BaseModel):
         ge=0,
         le=1000,
         description="keyframes found by descriptor, of which the best remain after a comparison of where "
-        "things are in the image; 0: not compared",
+        "their best keypoints are in the image; 0: not compared",
     )
     co_similarity: float | None = Field(
         default=None,
@@ -202,7 +202,7 @@ class Candidate:
     Attributes:
         keyframe: its row in the map.
         similarity: cosine of the global descriptors.
-        agreement: share of the query's cells that match this keyframe's and lie alike, see
+        agreement: share of the query's best keypoints that match this keyframe's and lie alike, see
             `place_check.agreement`; 0 where it was not compared.
         votes: sum of the votes of the images before, see `sequence_votes`; 0 where there are none.
         support: weighted votes for the keyframes co-similar to it, see `CoSimilarity.support`.

@@ -119,8 +119,8 @@ class MapBuilder:
                 of the images.  A network that is not fitted is fitted on the images of the map.
             matcher: a custom matcher, used instead of the one that `settings.matcher` names;
                 `Localizer` needs the same.
-            like: a map whose network and whose axes of place cells are used in place of new ones, so that
-                the keyframes of both maps can stand in one; without `network`.  A user's network that the
+            like: a map whose network is used in place of a new one, so that the keyframes of both maps can
+                stand in one; without `network`.  A user's network that the
                 settings name as that map does, without a folder, is its copy there.
             cloud: points in the frame of the poses that images without a depth of their own get it from, in
                 place of the source's lidar.
@@ -346,7 +346,6 @@ class MapBuilder:
                     maker.provenance,
                     on_progress,
                     None if maker.vocabulary is None else Path(str(self.settings.descriptor)).name,
-                    None if self._like is None else self._like.place_axes_file,
                     map_frame=self.map_frame,
                     source=self.source,
                     sources=self.sources,

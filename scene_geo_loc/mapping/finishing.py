@@ -37,8 +37,6 @@ from scene_geo_loc.mapping.map_info import (
     FORMAT,
     OPTIONAL_FILES,
     PAIR_MATCHER,
-    PLACE_AXES,
-    PLACE_CELLS,
     VOCABULARY,
     WITH_OTHER_FEATURES,
     WITH_USER_NETWORKS,
@@ -56,7 +54,6 @@ from scene_geo_loc.mapping.map_info import (
 from scene_geo_loc.mapping.partial_map import PartialMap
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.search.co_similarity import CoSimilarity
-from scene_geo_loc.mapping.search.place_cells import PlaceCells
 from scene_geo_loc.mapping.search.stored_index import write_index
 from scene_geo_loc.mapping.search.vector_index import VectorIndex
 from scene_geo_loc.mapping.settings import WITHOUT_DEPTH
@@ -73,8 +70,6 @@ MeasureMap = Callable[[ReferenceMap, Extractor], tuple[MapAccuracy | None, LookA
 
 FIT_MATCHER_KEYFRAMES = 100
 """Most keyframes that a matcher is fitted on."""
-FIT_PLACE_CELLS = 200
-"""Most keyframes that the axes of place cells are fitted on."""
 _BLOCK_ROWS = 10_000
 """Descriptors that are read at a time."""
 
@@ -86,7 +81,6 @@ def complete_map(
     provenance: Mapping[str, Any],
     on_progress: ProgressCallback,
     vocabulary_file: str | None = None,
-    place_axes: Path | None = None,
     **description: Any,
 ) -> int | None:
     """Writes the files of a partial map that need all keyframes, `map.json` last.
@@ -98,7 +92,6 @@ def complete_map(
         provenance: where the network comes from.
         on_progress: receives the steps done and their total.
         vocabulary_file: name of the file that visual words were read from; None where they are fitted here.
-        place_axes: file of another map's axes of place cells; None: they are fitted to the keyframes.
         description: `map_frame`, `source`, `sources`, `settings`, `skipped`, `user_networks` and
             `georeference` of `MapInfo`.
 
@@ -123,9 +116,7 @@ def complete_map(
         folder / CO_SIMILARITY
     )
     save_network(extractor.network, folder / "network.safetensors", dict(provenance))
-    if extractor.descriptor is None:
-        _write_place_cells(partial, extractor, place_axes)
-    else:
+    if extractor.descriptor is not None:
         extractor.descriptor.save(folder / (DESCRIPTOR if words is None else VOCABULARY))
     if isinstance(matcher, PairNetworkMatcher):
         matcher.pair_network.save_copy(folder / PAIR_MATCHER)
@@ -239,20 +230,3 @@ def _describe_by_words(
         for i, descriptor in enumerate(ahead.map(lambda i: words.describe_features(rows[i]), range(count))):
             on_keyframes(i + 1)
             yield descriptor
-
-
-def _write_place_cells(partial: PartialMap, extractor: Extractor, axes: Path | None) -> None:
-    """Writes the cells that retrieved keyframes are compared with a query by."""
-    late_maps, count = partial.pooled_rows()[0], len(partial.records)
-    shape = extractor.network.pooled_shapes()[0]
-    if axes is None:
-        chosen = evenly_spread(count, FIT_PLACE_CELLS)
-        cells = PlaceCells.fit(shape, [late_maps[i] for i in chosen])
-    else:
-        cells = PlaceCells.read(axes, shape)
-    bits = np.zeros((count, *cells.row_shape), np.uint8)
-    with ReadAhead() as ahead:
-        for i, row in enumerate(ahead.map(lambda i: cells.bits(late_maps[i]), range(count))):
-            bits[i] = row
-    cells.save(partial.folder / PLACE_AXES)
-    np.save(partial.folder / PLACE_CELLS, bits)

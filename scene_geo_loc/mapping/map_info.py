@@ -82,8 +82,10 @@ RELATIVE_NETWORK, RELATIVE_KEYFRAMES = "relative_pose.safetensors", "relative_ke
 """The network of a map for relative poses, and the features of its keyframes."""
 POINTS, POINT_DESCRIPTORS = "points.safetensors", "point_descriptors.npy"
 """Points of a map by structure from motion with their visual words, and descriptors of the points by word."""
-PLACE_CELLS, PLACE_AXES = "place_cells.npy", "place_axes.safetensors"
-"""Signs of the late map's cells of each keyframe, and the axes that they are along."""
+PLACE_KEYPOINTS = "place_keypoints.npy"
+"""The best keypoints of each keyframe in a few bytes each, see `place_keypoints`; older maps have none."""
+NO_LONGER_READ = ("place_cells.npy", "place_axes.safetensors")
+"""Files of older maps that are of no use any more."""
 CO_SIMILARITY = "co_similarity.safetensors"
 """Keyframes that look alike and are near each other, see `CoSimilarity`; older maps have none."""
 ARRAYS = ("local_features.npy", "depth.npy")
@@ -97,8 +99,8 @@ OPTIONAL_FILES = (
     "matcher.safetensors",
     "depth_sigma.npy",
     "descriptors.npy",
-    PLACE_CELLS,
-    PLACE_AXES,
+    PLACE_KEYPOINTS,
+    *NO_LONGER_READ,
     *USER_NETWORKS,
     *VISUAL_WORDS,
     INDEX_DATABASE,
@@ -120,7 +122,6 @@ READ_WHOLE = (
     INDEX,
     "network.safetensors",
     "matcher.safetensors",
-    PLACE_AXES,
     *USER_NETWORKS,
     *VISUAL_WORDS,
     INDEX_DATABASE,

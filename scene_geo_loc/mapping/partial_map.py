@@ -39,10 +39,12 @@ from scene_geo_loc.mapping.map_info import (
     GEO_TAG_FIELDS,
     KEYFRAME_SCHEMA,
     KIND,
+    PLACE_KEYPOINTS,
     TAGGED_KEYFRAME_SCHEMA,
     WORK,
     check_replaceable_map,
 )
+from scene_geo_loc.mapping.search.place_keypoints import are_kept, row_shape
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.features import LocalFeatures
 from scene_geo_loc.matchers.storage import FeatureStorage, FittedStorage, Rows
@@ -183,28 +185,30 @@ class PartialMap:
             self.folder / WORK if is_rewritten else self.folder, self.capacity, self.refines_depth
         )
         self._open_described(extractor)
-        self._arrays = (*self._depth, *self._features.values(), *self._descriptors, *self._pooled)
+        self._arrays = (*self._depth, *self._features.values(), *self._described)
 
     def _open_described(self, extractor: Extractor) -> None:
-        """Opens the pooled maps and the global descriptors, or the features that these are made of."""
-        work, shapes = self.folder / WORK, extractor.network.pooled_shapes()
+        """Opens the global descriptors, or what they will be made of, and the place keypoints."""
+        work, network = self.folder / WORK, extractor.network
+        self._pooled: tuple[GrowingArray, ...] = ()
         self._descriptors: tuple[GrowingArray, ...] = ()
         if (descriptor := extractor.unfitted_descriptor) is not None:
-            shapes = shapes[:1]
             self._descriptors = (
                 GrowingArray(work / "descriptor_features.npy", descriptor.row_shape, np.uint8),
             )
         elif extractor.is_fitted:
-            shapes = shapes[:1]
             self._descriptors = (
                 GrowingArray(work / "descriptors.npy", (extractor.descriptor_size,), np.float32),
             )
-        names = extractor.network.signature.pooled
-        # All are named as the late maps are, so that builds begun when there were no others go on.
-        self._pooled = tuple(
-            GrowingArray(work / f"late_{name}.npy", shape, np.float16)
-            for name, shape in zip(names, shapes, strict=False)
-        )
+        else:
+            self._pooled = tuple(
+                GrowingArray(work / f"pooled_{name}.npy", shape, np.float16)
+                for name, shape in zip(network.signature.pooled, network.pooled_shapes(), strict=True)
+            )
+        self._described = (*self._descriptors, *self._pooled)
+        if are_kept(extractor):
+            shape = row_shape(network.signature.local_features.channels)
+            self._described += (GrowingArray(self.folder / PLACE_KEYPOINTS, shape, np.uint8),)
 
     def descriptor_rows(self) -> NDArray:
         """Returns the global descriptors, or the features they are made of, memory-mapped.
@@ -214,9 +218,7 @@ class PartialMap:
         return self._descriptors[0].rows()
 
     def pooled_rows(self) -> list[NDArray[np.floating]]:
-        """Returns the pooled maps, memory-mapped: the late map of the image and, for a network that is not
-        fitted, that of each other part of the descriptor.
-        """
+        """Returns the pooled maps that a network is to be fitted to, memory-mapped, by part."""
         return [array.rows() for array in self._pooled]
 
     def fit_features(self, storage: FittedStorage, chosen: Iterable[int]) -> None:
@@ -302,7 +304,7 @@ class PartialMap:
             features: its row of each array of features.
             depth: (F,) metres at the features.
             sigma: (F,) relative errors of the depth.
-            described: see `SceneFeatures.described_by`.
+            described: see `SceneFeatures.described_by`, and where they are kept the place keypoints.
             image: RGB (H, W, 3), stored as a thumbnail.
         """
         thumbnail = thumbnail_of(image)
@@ -313,7 +315,7 @@ class PartialMap:
             array.append(features[name])
         for array, row in zip(self._depth, (depth, sigma), strict=False):
             array.append(row)
-        for array, row in zip((*self._descriptors, *self._pooled), described, strict=True):
+        for array, row in zip(self._described, described, strict=True):
             array.append(row)
         for array in self._arrays:
             array.flush()

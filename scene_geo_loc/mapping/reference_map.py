@@ -32,8 +32,7 @@
 | thumbnails.bin | JPEG pictures, one after the other |
 | network.safetensors | the network that made descriptors and features |
 | matcher.safetensors | weights of the matcher, if it has any |
-| place_cells.npy | (N, P, A/8) uint8, signs of the late map's P cells along A axes, see `PlaceCells` |
-| place_axes.safetensors | these axes; older maps, and those with a user's descriptor, have neither |
+| place_keypoints.npy | (N, P, B) uint8, the P best keypoints, see `place_keypoints`; not in all maps |
 | descriptor.safetensors | a user's network that made the descriptors; only where there is one |
 | vocabulary.safetensors | visual words that made the descriptors, of maps with such |
 | word_index.safetensors | the index over these descriptors, in place of index.faiss, see `InvertedFile` |
@@ -81,8 +80,7 @@ from scene_geo_loc.mapping.map_info import (
     MATCHER_ARRAYS,
     PAIR_MATCHER,
     PARTLY_READ_IF_LARGE,
-    PLACE_AXES,
-    PLACE_CELLS,
+    PLACE_KEYPOINTS,
     READ_WHOLE,
     THUMBNAILS,
     TILE_KEYFRAMES,
@@ -324,7 +322,7 @@ class ReferenceMap(AnyMap):
         features: arrays of the matcher (N, ...) by name, memory-mapped.
         depth: (N, F) float16 metres, memory-mapped.
         depth_sigma: (N, F) float16 relative standard deviations, memory-mapped; None where depth is exact.
-        place_cells: (N, P, A/8) uint8, see `PlaceCells.bits`, memory-mapped; None where the map has none.
+        place_keypoints: (N, P, B) uint8, see `stored_row`, memory-mapped; None where the map has none.
         co_similarity: keyframes that look alike and are near each other; None where the map has none.
     """
 
@@ -336,8 +334,7 @@ class ReferenceMap(AnyMap):
         self.depth = _array(path / "depth.npy")
         has_sigma = "depth_sigma.npy" in info.files
         self.depth_sigma = _array(path / "depth_sigma.npy") if has_sigma else None
-        has_cells = {PLACE_CELLS, PLACE_AXES} <= info.files.keys()
-        self.place_cells = _array(path / PLACE_CELLS) if has_cells else None
+        self.place_keypoints = _array(path / PLACE_KEYPOINTS) if PLACE_KEYPOINTS in info.files else None
         self.co_similarity = None
         if CO_SIMILARITY in info.files:
             self.co_similarity = CoSimilarity.read(path / CO_SIMILARITY, info.keyframes, self.is_large)
@@ -354,7 +351,7 @@ class ReferenceMap(AnyMap):
     def _check_features(self) -> None:
         """Raises MapError where the files contradict each other."""
         lengths = {len(self), len(self.index), len(self.depth), *map(len, self.features.values())}
-        lengths |= set() if self.place_cells is None else {len(self.place_cells)}
+        lengths |= set() if self.place_keypoints is None else {len(self.place_keypoints)}
         shapes = {self.depth.shape, self.features["local_features"].shape[:2]}
         shapes |= set() if self.depth_sigma is None else {self.depth_sigma.shape}
         if lengths != {self.info.keyframes} or len(shapes) != 1:
@@ -382,19 +379,14 @@ class ReferenceMap(AnyMap):
         return self.path / VOCABULARY if VOCABULARY in self.info.files else None
 
     @property
-    def place_axes_file(self) -> Path | None:
-        """The axes that the map's place cells are along, or None where it has none."""
-        return self.path / PLACE_AXES if PLACE_AXES in self.info.files else None
-
-    @property
     def pair_matcher_file(self) -> Path | None:
         """The user's network that matches the map's keypoints, or None."""
         return self.path / PAIR_MATCHER if PAIR_MATCHER in self.info.files else None
 
     @property
     def array_files(self) -> list[str]:
-        """Names of the files with one row per keyframe of features, of their depth or of place cells."""
-        names = ("local_features.npy", *MATCHER_ARRAYS, "depth.npy", "depth_sigma.npy", PLACE_CELLS)
+        """Names of the files with one row per keyframe of features, of their depth or of place keypoints."""
+        names = ("local_features.npy", *MATCHER_ARRAYS, "depth.npy", "depth_sigma.npy", PLACE_KEYPOINTS)
         return [name for name in names if name in self.info.files]
 
     def features_of(self, keyframe: int) -> dict[str, NDArray]:

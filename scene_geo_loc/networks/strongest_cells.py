@@ -12,9 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The cells of an image that show its best keypoints: what the global descriptor aggregates of them."""
+"""The cells of an image that show its best keypoints: what places are recognised by, beside the late map."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -29,12 +31,22 @@ LEAST_VISIBLE = 0.5
 """Least share of a cell's pixels that show the scene; the global descriptor leaves other cells out."""
 
 
+class StrongestCells(NamedTuple):
+    """The cells of an image that show its best keypoints, the best first.
+
+    Attributes:
+        features: (N, 1, C) float32; those in cells that show nothing of the scene are NaN, and last.
+        places: (N, 2) x and y of the cells' centres, as shares of the image's width and height.
+    """
+
+    features: NDArray[np.float32]
+    places: NDArray[np.float32]
+
+
 def strongest_cells(
     features: NDArray[np.float32], scores: NDArray[np.float32], visible: NDArray[np.bool_] | None = None
-) -> NDArray[np.float32]:
-    """Returns the features (N, 1, C) of the cells with the best keypoints, in no order.
-
-    There are `strongest_count` of them; those in cells that show nothing of the scene are NaN.
+) -> StrongestCells:
+    """Returns the cells with the best keypoints, as many as `strongest_count` says.
 
     Args:
         features: local features (h, w, C), one for each cell.
@@ -47,9 +59,12 @@ def strongest_cells(
     if visible is not None:
         features = of_visible(features, visible)
         best = np.where(np.isnan(features[..., 0]), np.float32(-1), best)
-    count = strongest_count(rows * columns)
-    chosen = np.argpartition(-best.ravel(), count - 1)[:count]
-    return features.reshape(-1, 1, channels)[chosen]
+    worth, count = -best.ravel(), strongest_count(rows * columns)
+    chosen = np.argpartition(worth, count - 1)[:count]
+    chosen = chosen[np.argsort(worth[chosen], kind="stable")]
+    row, column = np.divmod(chosen, columns)
+    places = np.stack([(column + 0.5) / columns, (row + 0.5) / rows], axis=1).astype(np.float32)
+    return StrongestCells(features.reshape(-1, 1, channels)[chosen], places)
 
 
 def strongest_count(cells: int) -> int:

@@ -31,6 +31,7 @@ from scene_geo_loc.mapping.map_info import GeoTags
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.search.co_similarity import CoSimilarity
 from scene_geo_loc.mapping.search.index import DescriptorIndex
+from scene_geo_loc.networks.default import default_network
 
 # Keyframes 0 to 2 are of one street and look alike; 3 looks most like the query and stands alone; 4 and 5
 # are other streets.
@@ -57,13 +58,13 @@ def retrieve(
         index=DescriptorIndex.build(ROWS),
         T_map_camera=T,
         within=lambda point, radius_m: np.flatnonzero(np.abs(T[:, 0, 3] - point[0]) <= radius_m),
-        place_cells=None,
+        place_keypoints=None,
         co_similarity=graph,
         info=SimpleNamespace(geo_tags=geo_tags, all_drives=[]),
     )
     settings = LocalizerSettings(co_similarity=weight, compared=0, retrieved=count, candidates=1)
     features = SimpleNamespace(global_descriptor=QUERY)
-    retriever = Retriever(reference_map, None)  # type: ignore[arg-type]
+    retriever = Retriever(reference_map, default_network()[0])  # type: ignore[arg-type]
     found = retriever.retrieve(features, settings, prior, np.eye(4), lambda: ())  # type: ignore[arg-type]
     return found.candidates
 

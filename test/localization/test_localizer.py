@@ -37,8 +37,7 @@ from scene_geo_loc.localization.solvers.base import PnpSolver
 from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.map_info import (
-    PLACE_AXES,
-    PLACE_CELLS,
+    PLACE_KEYPOINTS,
     FileRecord,
     read_info,
     sha256_of,
@@ -138,25 +137,27 @@ def test_keyframes_are_compared_by_where_things_are(
     assert without.status is Status.LOCALIZED
 
 
-def test_a_map_of_an_older_release_has_no_cells_to_compare_and_localizes(
+def test_a_map_of_an_older_release_has_no_place_keypoints_and_localizes(
     room_map: Path, query: Frame, tmp_path: Path
 ) -> None:
     older = Path(shutil.copytree(room_map, tmp_path / "map"))
     info = read_info(older)
-    files = {name: record for name, record in info.files.items() if name not in (PLACE_CELLS, PLACE_AXES)}
+    files = {name: record for name, record in info.files.items() if name != PLACE_KEYPOINTS}
     write_info(older, info.model_copy(update={"files": files}))
     estimate = Localizer(ReferenceMap.open(older), device="cpu").localize(query)
     assert estimate.status is Status.LOCALIZED
     assert {candidate.agreement for candidate in estimate.candidates} == {0.0}
 
 
-def test_cells_of_another_size_than_the_network_gives_are_refused(room_map: Path, tmp_path: Path) -> None:
+def test_place_keypoints_of_another_size_than_the_network_gives_are_refused(
+    room_map: Path, tmp_path: Path
+) -> None:
     damaged = Path(shutil.copytree(room_map, tmp_path / "map"))
-    info, file = read_info(damaged), damaged / PLACE_CELLS
+    info, file = read_info(damaged), damaged / PLACE_KEYPOINTS
     np.save(file, np.load(file)[:, :-1])
     record = FileRecord(bytes=file.stat().st_size, sha256=sha256_of(file))
-    write_info(damaged, info.model_copy(update={"files": {**info.files, PLACE_CELLS: record}}))
-    with pytest.raises(MapError, match="place cells"):
+    write_info(damaged, info.model_copy(update={"files": {**info.files, PLACE_KEYPOINTS: record}}))
+    with pytest.raises(MapError, match="place keypoints"):
         Localizer(ReferenceMap.open(damaged), device="cpu")
 
 

@@ -25,7 +25,6 @@ from room import Room
 
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.reference_map import ReferenceMap
-from scene_geo_loc.mapping.search.place_cells import PlaceCells
 from scene_geo_loc.mapping.waiting_keyframes import FrameRejection
 from scene_geo_loc.matchers.storage import PLACE_SCALE
 from scene_geo_loc.networks.architecture.export import inference_network
@@ -140,16 +139,22 @@ def test_hidden_cells_are_not_pooled(pooling: str) -> None:
         np.testing.assert_array_equal(fitted.describe(parts), fitted_of_seen.describe(of_seen))
 
 
-def test_place_cells_are_those_of_what_is_seen_and_hidden_ones_are_all_alike() -> None:
-    late = np.random.default_rng(0).normal(size=(9, 10, 15, 80)).astype(np.float32)
-    hidden = late.copy()
-    hidden[:, :, :5] = np.nan
-    cells = PlaceCells.fit((10, 15, 80), hidden)
-    bits = cells.bits(hidden[0]).reshape(10, 15, -1)
-    assert not bits[:, :5].any()
-    # Half the mean of an image is subtracted, which differs a little.
-    unpacked, whole = np.unpackbits(bits), np.unpackbits(cells.bits(late[0]).reshape(10, 15, -1))
-    assert np.mean((unpacked == whole).reshape(10, 15, -1)[:, 5:]) > 0.95
+def test_place_keypoints_are_of_what_is_seen(room: Room, tmp_path: Path) -> None:
+    frames = [replace(frame, visible=visible_of(frame, *HOLE)) for frame in room.drive(2)]
+    stored = build(tmp_path / "map", frames).place_keypoints
+    assert stored is not None
+    height, width = frames[0].image.shape[:2]
+    for row in stored:
+        used = row[row[:, 2:].any(axis=1)]
+        x, y = (used[:, :2] + 0.5).T * [[width / 256], [height / 256]]
+        in_hole = (
+            (y >= HOLE[0].start + 4)
+            & (y < HOLE[0].stop - 4)
+            & (x >= HOLE[1].start + 4)
+            & (x < HOLE[1].stop - 4)
+        )
+        assert len(used) > 20
+        assert not in_hole.any()
 
 
 def test_frames_that_show_nothing_or_have_a_mask_of_another_size_are_counted(

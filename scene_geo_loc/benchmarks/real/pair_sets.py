@@ -25,13 +25,18 @@ import numpy as np
 from scene_geo_loc.benchmarks.descriptors.labelled_pairs import (
     LabelledPairs,
     PairScores,
-    score_pairs,
     score_similarities,
 )
-from scene_geo_loc.benchmarks.real.descriptors import described, fitted_extractor
+from scene_geo_loc.benchmarks.real.descriptors import (
+    NO_KEYPOINTS,
+    compare,
+    describe_database,
+    fitted_extractor,
+)
 from scene_geo_loc.benchmarks.real.experiment import Tools, check_count
 from scene_geo_loc.benchmarks.real.image_matcher import ImageFeatures, ImageMatcher
-from scene_geo_loc.benchmarks.real.results import DESCRIPTOR, Kind, Part
+from scene_geo_loc.benchmarks.real.results import DESCRIPTOR, RETRIEVAL, Kind, Part
+from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.progress import tracked
 from scene_geo_loc.localization.query import Stopwatch
 from scene_geo_loc.traversals.folder import read_image
@@ -40,7 +45,8 @@ PAIRS_FILE = "pairs.csv"
 
 PROTOCOL = (
     "Average precision over all labelled pairs, ranked together: by the cosine of their global descriptors, "
-    "whose head is fitted to the database images where the network comes without; or, with a matcher, by the "
+    "whose head is fitted to the database images where the network comes without; by that and the share of "
+    "their best keypoints that match and lie alike, as in the localizer; or, with a matcher, by the "
     "number of matches that agree with one epipolar geometry, within 3 pixels of an image of 640. Best is a "
     "match: queries with a match of which the highest-ranked labelled image is one. The time is that of a "
     "query's features and of one pair's check."
@@ -69,15 +75,15 @@ class PairSet:
 
     def methods(self, matchers: Sequence[str]) -> list[str]:
         """See `Experiment.methods`."""
-        return [DESCRIPTOR, *matchers]
+        return [DESCRIPTOR, RETRIEVAL, *matchers]
 
     def run(self, method: str, tools: Tools) -> list[Part]:
         """Returns the numbers of a method.
 
         Raises SceneGeoLocError where an image cannot be read, or no pair is a match.
         """
-        if method == DESCRIPTOR:
-            scores, ms = self._by_descriptor(tools)
+        if method in (DESCRIPTOR, RETRIEVAL):
+            scores, ms = self._by_retrieval(method, tools)
         else:
             scores, ms = self._by_geometry(method, tools)
         return [
@@ -92,12 +98,24 @@ class PairSet:
             )
         ]
 
-    def _by_descriptor(self, tools: Tools) -> tuple[PairScores, float]:
-        database = [self.folder / name for name in sorted(set(self.pairs.database))]
-        extractor = fitted_extractor(database, tools)
-        names = sorted({*self.pairs.queries, *self.pairs.database})
-        descriptors, ms = described(extractor, self.folder, names, tools)
-        return score_pairs(self.pairs, descriptors), ms
+    def _by_retrieval(self, method: str, tools: Tools) -> tuple[PairScores, float]:
+        names, queries = sorted(set(self.pairs.database)), sorted(set(self.pairs.queries))
+        extractor = fitted_extractor([self.folder / name for name in names], tools)
+        database = describe_database(extractor, self.folder, names, tools)
+        if method == RETRIEVAL and database.keypoints is None:
+            raise SceneGeoLocError(NO_KEYPOINTS)
+        number = {name: i for i, name in enumerate(names)}
+        image = np.array([number[name] for name in self.pairs.database])
+        rows_of = {name: np.flatnonzero(np.array(self.pairs.queries) == name) for name in queries}
+        similarity, ms = np.zeros(len(self.pairs)), []
+        compared = compare(
+            extractor, self.folder, queries, database, lambda i, _: image[rows_of[queries[i]]], tools
+        )
+        for name, comparison in zip(queries, compared, strict=True):
+            similarity[rows_of[name]] = comparison.similarity(method)
+            ms.append(comparison.ms(method))
+        scores = score_similarities(self.pairs.match, np.array(self.pairs.queries), similarity)
+        return scores, float(np.median(ms))
 
     def _by_geometry(self, method: str, tools: Tools) -> tuple[PairScores, float]:
         matcher = ImageMatcher(method, tools.network, tools.device)

@@ -24,22 +24,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.benchmarks.real.descriptors import described, fitted_extractor
+from scene_geo_loc.benchmarks.real.descriptors import (
+    NO_KEYPOINTS,
+    Comparison,
+    compare,
+    describe_database,
+    fitted_extractor,
+)
 from scene_geo_loc.benchmarks.real.experiment import Tools, check_count
 from scene_geo_loc.benchmarks.real.image_matcher import ImageFeatures, ImageMatcher
-from scene_geo_loc.benchmarks.real.results import DESCRIPTOR, Kind, Part
+from scene_geo_loc.benchmarks.real.results import DESCRIPTOR, RETRIEVAL, Kind, Part
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.progress import tracked
 from scene_geo_loc.geometry.pose import make_pose
 from scene_geo_loc.localization.estimate import LocalizerSettings
 from scene_geo_loc.localization.query import Stopwatch
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImage, KeyframeVotes, sequence_votes
-from scene_geo_loc.metrics.recall import rank_references
 from scene_geo_loc.traversals.folder import read_image
 
 RERANKED = 10
 """Number of most similar images that matchers re-rank."""
-SEQUENCES = {f"{DESCRIPTOR}, sequence of {images}": images for images in (3, 5)}
+SEQUENCES = {f"{RETRIEVAL}, sequence of {images}": images for images in (3, 5)}
 """Methods that rank by several consecutive images of a run, with the number of them."""
 _RANKS = (1, 5, 10)
 _KEPT_FEATURES = 400
@@ -47,7 +52,9 @@ _KEPT_FEATURES = 400
 
 PROTOCOL = (
     "R@N is the share of all queries of which one of the N highest-ranked database images is right. The "
-    "descriptor ranks by cosine; its head is fitted to the database where the network comes without. A "
+    "descriptor ranks by cosine; its head is fitted to the database where the network comes without. With "
+    "place keypoints, the share of the best keypoints that match and lie alike is added for the first "
+    f"{LocalizerSettings().compared}, as in the localizer, which sequences and matchers begin with. A "
     f"matcher re-ranks the first {RERANKED} by the number of matches that agree with one epipolar geometry. "
     f"The time is that of a query's features and, with a matcher, of {RERANKED} checks."
 )
@@ -130,10 +137,10 @@ class Ranking:
 
 @dataclass(frozen=True)
 class SimilarityRanking(Ranking):
-    """A ranking by global descriptors.
+    """A ranking by similarity.
 
     Attributes:
-        similarities: (Q, K) their cosines.
+        similarities: (Q, K) of the ranked images.
     """
 
     similarities: NDArray[np.float64]
@@ -146,12 +153,13 @@ class PlaceSet:
     folder: Path
     parts: Sequence[Places]
     kind: Kind = Kind.PLACES
-    _rankings: list[SimilarityRanking] = field(default_factory=list, repr=False)  # the same for every method
+    # The same for every method.
+    _rankings: list[dict[str, SimilarityRanking]] = field(default_factory=list, repr=False)
 
     def methods(self, matchers: Sequence[str]) -> list[str]:
         """See `Experiment.methods`."""
         sequences = SEQUENCES if all(places.are_runs for places in self.parts) else ()
-        return [DESCRIPTOR, *sequences, *matchers]
+        return [DESCRIPTOR, RETRIEVAL, *sequences, *matchers]
 
     def run(self, method: str, tools: Tools) -> list[Part]:
         """Returns the recall of each part.
@@ -163,12 +171,16 @@ class PlaceSet:
         if not self._rankings:
             self._rankings.extend(rank(self.parts, tools))
         found = []
-        for places, by_descriptor in zip(self.parts, self._rankings, strict=True):
-            ranking: Ranking = by_descriptor
-            if method in SEQUENCES:
-                ranking = rank_sequences(by_descriptor, SEQUENCES[method])
-            elif method != DESCRIPTOR:
-                ranking = _rerank(places, ranking.ranked[:, :RERANKED], method, tools)
+        for places, rankings in zip(self.parts, self._rankings, strict=True):
+            retrieved = rankings.get(RETRIEVAL, rankings[DESCRIPTOR])
+            if method in (DESCRIPTOR, RETRIEVAL):
+                if method not in rankings:
+                    raise SceneGeoLocError(NO_KEYPOINTS)
+                ranking: Ranking = rankings[method]
+            elif method in SEQUENCES:
+                ranking = rank_sequences(retrieved, SEQUENCES[method])
+            else:
+                ranking = _rerank(places, retrieved.ranked[:, :RERANKED], method, tools)
             recalls = {f"recall_{n}": recall_at(ranking.ranked, places.right, n) for n in _RANKS}
             found.append(
                 Part(
@@ -181,29 +193,43 @@ class PlaceSet:
         return found
 
 
-def rank(parts: Sequence[Places], tools: Tools) -> Iterator[SimilarityRanking]:
-    """Yields the ranking of each part; parts in succession that share a database describe it once."""
-    described_names: Sequence[str] | None = None
+def rank(parts: Sequence[Places], tools: Tools) -> Iterator[dict[str, SimilarityRanking]]:
+    """Yields the rankings of each part by descriptor and, where keypoints are found, by retrieval.
+
+    Parts in succession that share a database describe it once.
+    """
+    count = max(RERANKED, LocalizerSettings().compared)
+
+    def best(_: int, cosines: NDArray[np.float64]) -> NDArray[np.intp]:
+        return np.argsort(-cosines, kind="stable")[:count]
+
+    described: Sequence[str] | None = None
     for places in parts:
-        if places.database != described_names:
+        if places.database != described:
             extractor = fitted_extractor([places.folder / name for name in places.database], tools)
-            database, _ = described(extractor, places.folder, places.database, tools)
-            described_names = places.database
-        queries, ms = described(extractor, places.folder, places.queries, tools)
-        count = max(RERANKED, LocalizerSettings().compared)
-        ranked = rank_references(queries.descriptors, database.descriptors, count)
-        similarities = [
-            database.descriptors[row].astype(np.float64) @ query
-            for row, query in zip(ranked, queries.descriptors, strict=True)
-        ]
-        yield SimilarityRanking(ranked, ms, np.array(similarities))
+            database = describe_database(extractor, places.folder, places.database, tools)
+            described = places.database
+        compared = list(compare(extractor, places.folder, places.queries, database, best, tools))
+        methods = [DESCRIPTOR] if database.keypoints is None else [DESCRIPTOR, RETRIEVAL]
+        yield {method: _ranking(compared, method) for method in methods}
+
+
+def _ranking(compared: Sequence[Comparison], method: str) -> SimilarityRanking:
+    images = np.array([comparison.images for comparison in compared])
+    similarities = np.array([comparison.similarity(method) for comparison in compared])
+    order = np.argsort(-similarities, axis=1, kind="stable")
+    return SimilarityRanking(
+        np.take_along_axis(images, order, axis=1),
+        float(np.median([comparison.ms(method) for comparison in compared])),
+        np.take_along_axis(similarities, order, axis=1),
+    )
 
 
 def rank_sequences(ranking: SimilarityRanking, images: int) -> Ranking:
     """Returns the ranking by each query together with those before it.
 
     Args:
-        ranking: of queries and database images that are runs through the same places, by cosine.  From one
+        ranking: of queries and database images that are runs through the same places.  From one
             place to the next is as far as from one image of the localizer's sequences to the next.
         images: number of images of a sequence.
     """

@@ -26,6 +26,8 @@ from scene_geo_loc.benchmarks.poses.errors import BOUNDS, Place
 
 DESCRIPTOR = "descriptor"
 """Method that compares global descriptors alone, without local features."""
+RETRIEVAL = "descriptor and place keypoints"
+"""Method that compares images as retrieval does: by descriptor, and by the layout of the best keypoints."""
 
 
 class Kind(str, Enum):

@@ -14,7 +14,7 @@
 """Maps of a city of up to ten million keyframes, whose cost is measured: real but for what is seen.
 
 The descriptors are drawn as `DescriptorModel` says. The keyframes stand 1.5 m apart along parallel streets of
-1.5 km, each driven four times. Features, depth and place cells are empty (sparse files of the right size,
+1.5 km, each driven four times. Features, depth and place keypoints are empty (sparse files of the right size,
 which use no room), and all thumbnails are the same picture.
 """
 

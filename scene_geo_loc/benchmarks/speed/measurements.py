@@ -202,6 +202,7 @@ PARTS = {
     "depth_sigma.npy": "depth",
     "index.faiss": "global descriptor",
     "descriptors.npy": "global descriptor",
+    "place_keypoints.npy": "place keypoints",
     "thumbnails.bin": "thumbnail",
     "keyframes.parquet": "pose and name",
 }

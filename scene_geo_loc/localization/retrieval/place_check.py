@@ -12,22 +12,24 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Comparison of a query with retrieved keyframes by the layout of their cells, without depth."""
+"""Comparison of a query with retrieved keyframes by the layout of their best keypoints, without depth."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scene_geo_loc.mapping.search.place_keypoints import PlaceKeypoints
+
 HYPOTHESES = 48
 """Similarity transforms that are tried for each keyframe."""
 TOLERANCE = 0.08
-"""Distance at which a cell no longer agrees with a transform, widths of the image.
+"""Distance at which a keypoint no longer agrees with a transform, widths of the image.
 
 Far larger than an error of matching: a scene with depth does not move by one transform.
 """
 _LEAST_BASELINE = 0.15
-"""Least distance of the two cells that determine a transform, widths of the image."""
+"""Least distance of the two keypoints that determine a transform, widths of the image."""
 _SCALES = (0.6, 1.7)
 """Least and largest scale of a transform."""
 _LARGEST_TURN = 0.35
@@ -38,24 +40,26 @@ _SIGNS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(n
 
 
 def agreement(
-    query: NDArray[np.float32], keyframes: NDArray[np.uint8], positions: NDArray[np.complex128]
+    query: PlaceKeypoints, keyframes: NDArray[np.uint8], places: NDArray[np.complex128]
 ) -> NDArray[np.float64]:
-    """Returns for each keyframe the share (K,) of the query's cells that are matched and lie alike.
+    """Returns for each keyframe the share (K,) of the query's keypoints that are matched and lie alike.
 
-    Mutual nearest neighbours of the cells are matches.  Of similarity transforms through two matches each,
-    the one counts that most matches agree with; a match counts by how near it lies, fully where it is exact.
+    Mutual nearest neighbours are matches.  Of similarity transforms through two matches each, the one counts
+    that most matches agree with; a match counts by how near it lies, fully where it is exact.
 
     Args:
-        query: (P, A) unit features of the query's cells.
-        keyframes: (K, P, A / 8) signs of the keyframes' features, see `PlaceCells.bits`.
-        positions: (P,) places of the cells, x + iy.
+        query: the keypoints (Q) of the query.
+        keyframes: (K, P, A / 8) signs of the keyframes' features, see `stored_row`.
+        places: (K, P) of the keyframes' keypoints, x + iy in widths of the image.
 
     Source: the asymmetric comparison of binary codes is of Gordo et al., TPAMI 2014; the spatial check by
     hypotheses from few matches is of Philbin et al., CVPR 2007.
     """
-    count, cells = keyframes.shape[:2]
-    signs = _SIGNS.take(keyframes, axis=0).reshape(count * cells, -1)
-    similarity = (signs @ query.T).reshape(count, cells, cells)
+    count, kept = keyframes.shape[:2]
+    if len(query.features) == 0:
+        return np.zeros(count)
+    signs = _SIGNS.take(keyframes, axis=0).reshape(count * kept, -1)
+    similarity = (signs @ query.features.T).reshape(count, kept, -1)
     nearest = similarity.argmax(axis=2)
     greatest = np.take_along_axis(similarity, nearest[..., None], axis=2)[..., 0]
     is_match = (greatest >= np.take_along_axis(similarity.max(axis=1), nearest, axis=1)) & (greatest > 0)
@@ -63,7 +67,8 @@ def agreement(
     counts = is_match.sum(axis=1)
     chosen = np.argsort(~is_match, axis=1, kind="stable")[:, : max(1, counts.max())]
     is_match = np.take_along_axis(is_match, chosen, axis=1)
-    there, here = positions[chosen], positions[np.take_along_axis(nearest, chosen, axis=1)]
+    there = np.take_along_axis(places, chosen, axis=1)
+    here = query.places[np.take_along_axis(nearest, chosen, axis=1)]
 
     draws = np.random.default_rng(0).random((count, 2 * HYPOTHESES))
     pairs = (draws * counts[:, None]).astype(np.intp)
@@ -81,7 +86,7 @@ def agreement(
     nearness *= np.float32(-1 / TOLERANCE**2)
     nearness += 1
     support = np.maximum(nearness, 0, out=nearness).sum(axis=2)
-    return np.asarray(np.where(is_possible, support, 0).max(axis=1) / cells, np.float64)
+    return np.asarray(np.where(is_possible, support, 0).max(axis=1) / len(query.features), np.float64)
 
 
 def _squares(

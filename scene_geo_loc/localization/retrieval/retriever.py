@@ -28,10 +28,9 @@ from scene_geo_loc.localization.retrieval.drive_spread import DriveSpread
 from scene_geo_loc.localization.retrieval.image_sequence import EarlierImages, KeyframeVotes, sequence_votes
 from scene_geo_loc.localization.retrieval.place_check import agreement
 from scene_geo_loc.localization.verification.rejection import Rejection, RejectionKind
-from scene_geo_loc.mapping.map_info import PLACE_AXES
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.search.co_similarity import CoSimilarity
-from scene_geo_loc.mapping.search.place_cells import PlaceCells
+from scene_geo_loc.mapping.search.place_keypoints import place_keypoints, row_shape, signs_and_places
 from scene_geo_loc.networks.inference_network import InferenceNetwork
 from scene_geo_loc.networks.runtime.extractor import SceneFeatures
 
@@ -61,12 +60,19 @@ class Retrieval:
 class Retriever:
     """Searches a map by global descriptor, then orders the best by layout and by the images before.
 
-    Raises CheckpointError or MapError where the map's file of cells is damaged, or of another network.
+    Raises MapError where the map's place keypoints are of another network.
     """
 
     def __init__(self, reference_map: ReferenceMap, network: InferenceNetwork) -> None:
         self._map = reference_map
-        self._place_cells = place_cells_of(reference_map, network)
+        self._input_size = (network.input_width, network.input_height)
+        stored = reference_map.place_keypoints
+        expected = row_shape(network.signature.local_features.channels)
+        if stored is not None and stored.shape[1:] != expected:
+            raise MapError(
+                f"The place keypoints of {reference_map.path} have the shape {stored.shape[1:]}, and its "
+                f"network gives {expected}: copy the map again, or build it again."
+            )
         self._spread = DriveSpread(reference_map)
 
     def retrieve(
@@ -160,30 +166,15 @@ class Retriever:
     def _agreements(
         self, features: SceneFeatures, keyframes: NDArray[np.int64], settings: LocalizerSettings
     ) -> NDArray[np.float64]:
-        """Returns how far the cells of the late map lie as in each keyframe (K,), see `Candidate.agreement`.
+        """Returns how far the best keypoints lie as in each keyframe (K,), see `Candidate.agreement`.
 
         Nothing is compared where no more are retrieved than are matched in full.
         """
         agreements = np.zeros(len(keyframes))
-        compared, stored = keyframes[: settings.compared], self._map.place_cells
-        if self._place_cells is not None and stored is not None and len(compared) > settings.candidates:
-            cells = self._place_cells.describe(features.coarse_features)
-            bits: NDArray[np.uint8] = stored[compared]
-            agreements[: len(compared)] = agreement(cells, bits, self._place_cells.positions)
+        compared, stored = keyframes[: settings.compared], self._map.place_keypoints
+        if stored is None or features.strongest is None or len(compared) <= settings.candidates:
+            return agreements
+        query = place_keypoints(features.strongest, features.input_size)
+        signs, places = signs_and_places(stored[compared], self._input_size)
+        agreements[: len(compared)] = agreement(query, signs, places)
         return agreements
-
-
-def place_cells_of(reference_map: ReferenceMap, network: InferenceNetwork) -> PlaceCells | None:
-    """Returns what describes a query's cells as those of a map's keyframes, or None where it has none.
-
-    Raises CheckpointError or MapError where its file is damaged, or of another network.
-    """
-    if reference_map.place_cells is None:
-        return None
-    cells = PlaceCells.read(reference_map.path / PLACE_AXES, network.pooled_shapes()[0])
-    if reference_map.place_cells.shape[1:] != cells.row_shape:
-        raise MapError(
-            f"The place cells of {reference_map.path} have the shape {reference_map.place_cells.shape[1:]}, "
-            f"and its network gives {cells.row_shape}: copy the map again, or build it again."
-        )
-    return cells

@@ -42,7 +42,9 @@ from scene_geo_loc.mapping.map_info import (
     KEYFRAME_SCHEMA,
     KEYFRAMES,
     LARGE_TABLES,
+    NO_LONGER_READ,
     OPTIONAL_FILES,
+    PLACE_KEYPOINTS,
     TAGGED_KEYFRAME_SCHEMA,
     THUMBNAILS,
     WORD_INDEX,
@@ -145,6 +147,8 @@ def write_combination(
 def _write_arrays(parts: Sequence[MapPart], folder: Path, total: int, on_progress: ProgressCallback) -> None:
     """Writes the arrays with a row for each keyframe; relative errors of exact depth are zero."""
     names = list(dict.fromkeys(name for part in parts for name in part.map.array_files))
+    if any(part.map.place_keypoints is None for part in parts):  # then they would favour the other keyframes
+        names = [name for name in names if name != PLACE_KEYPOINTS]
     for i, name in enumerate(names):
         loaded = [_rows_of(part.map, name) for part in parts]
         like = next(rows for rows in loaded if rows is not None)
@@ -227,7 +231,7 @@ def _table_of(reference_map: ReferenceMap) -> pa.Table:
 
 def _copy_networks(first: ReferenceMap, folder: Path) -> None:
     """Copies the files that all parts share, under a second name where the file system allows that."""
-    made = {*first.array_files, *INDEX_FILES, *LARGE_TABLES, CO_SIMILARITY}
+    made = {*first.array_files, *INDEX_FILES, *LARGE_TABLES, CO_SIMILARITY, *NO_LONGER_READ}
     for name in first.info.files:
         if (folder / name).exists() or name in made:
             continue

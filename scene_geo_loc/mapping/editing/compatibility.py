@@ -22,7 +22,7 @@ import numpy as np
 
 from scene_geo_loc.core.errors import MapError
 from scene_geo_loc.geometry.pose import rotation_error_deg, transform
-from scene_geo_loc.mapping.map_info import CELLS, PLACE_AXES
+from scene_geo_loc.mapping.map_info import CELLS
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.mapping.settings import BAG_OF_WORDS, BuilderSettings
 from scene_geo_loc.matchers.base import Matcher
@@ -67,7 +67,6 @@ def check_same_features(first: ReferenceMap, other: ReferenceMap) -> None:
     _check_same("network", first, other, first.info.network_digest, other.info.network_digest)
     for name, role in (
         ("matcher.safetensors", "weights of the matcher"),
-        (PLACE_AXES, "axes of the place cells"),
         ("descriptor.safetensors", "descriptor"),
         ("pair_matcher.safetensors", "matcher of pairs"),
         ("vocabulary.safetensors", "visual words"),

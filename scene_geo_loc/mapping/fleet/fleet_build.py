@@ -80,10 +80,10 @@ def build_fleet(
 ) -> FleetBuild:
     """Builds a map of each drive, and one map of all their keyframes in the order of the drives.
 
-    What is fitted to images (projection of the descriptors, axes of place cells, visual words) is fitted to
-    the first drive, and the maps of the others are built like its map.  The maps stay in
-    `work_folder(out)`: a build that was interrupted, or that gets further drives, uses them again, and those
-    of other settings, releases or changed recordings are not taken for them.
+    What is fitted to images (projection of the descriptors, visual words) is fitted to the first drive, and
+    the maps of the others are built like its map.  The maps stay in `work_folder(out)`: a build that was
+    interrupted, or that gets further drives, uses them again, and those of other settings, releases or
+    changed recordings are not taken for them.
 
     Args:
         drives: at least one, with poses in one frame.

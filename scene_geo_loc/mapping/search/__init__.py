@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Data that keyframes are found by: global descriptors, cells of the late map, and co-similarity."""
+"""Data that keyframes are found by: global descriptors, place keypoints, and co-similarity."""

@@ -34,7 +34,7 @@ from scene_geo_loc.networks.runtime.backends import (
     graph_backends,
     start_first,
 )
-from scene_geo_loc.networks.strongest_cells import of_visible, strongest_cells
+from scene_geo_loc.networks.strongest_cells import StrongestCells, of_visible, strongest_cells
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class SceneFeatures:
         input_size: width and height of the network's input for the image.
         pooled: maps (rows', columns', C') float32 that the global descriptor is computed from, one for each
             part of it, see `Signature.pooled`; cells that show nothing of the scene are NaN.
+        strongest: the cells with the best keypoints; None if the local features belong to cells.
         unfitted: features of 8 bits that a `FittedDescriptor` makes the global descriptor of once it is
             fitted; None for others.
     """
@@ -66,16 +67,14 @@ class SceneFeatures:
     depth_error: NDArray[np.float32] | None
     input_size: tuple[int, int]
     pooled: tuple[NDArray[np.float32], ...]
+    strongest: StrongestCells | None = None
     unfitted: NDArray[np.uint8] | None = None
 
     @property
     def described_by(self) -> tuple[NDArray, ...]:
-        """The global descriptor, or the features that it will be made of, and the late map.
-
-        Of a network that is not fitted the pooled maps alone.
-        """
+        """The global descriptor, or what it will be made of."""
         made_of = self.unfitted if self.global_descriptor is None else self.global_descriptor
-        return self.pooled if made_of is None else (made_of, self.pooled[0])
+        return self.pooled if made_of is None else (made_of,)
 
 
 MIN_CONTRAST = 2.0
@@ -188,7 +187,10 @@ class Extractor:
         if (image.shape[1], image.shape[0]) != size:
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         outputs = self._backends[size].run(image)
-        pooled = self._pooled(outputs, visible)
+        strongest = None
+        if self.network.signature.finds_keypoints:
+            strongest = strongest_cells(outputs[LOCAL], outputs[KEYPOINTS], visible)
+        pooled = self._pooled(outputs, strongest, visible)
         if given is None and self.is_fitted:
             given = self.network.describe(pooled)
         return SceneFeatures(
@@ -200,15 +202,18 @@ class Extractor:
             outputs.get(DEPTH_ERROR),
             size,
             pooled,
+            strongest,
             unfitted,
         )
 
-    def _pooled(self, outputs: Outputs, visible: NDArray[np.bool_] | None) -> tuple[NDArray[np.float32], ...]:
+    def _pooled(
+        self, outputs: Outputs, strongest: StrongestCells | None, visible: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.float32], ...]:
         late = (outputs[name] for name in LATE if name in outputs)
         maps = tuple(late if visible is None else (of_visible(cells, visible) for cells in late))
-        if not self.network.signature.describes_keypoints:
+        if strongest is None or not self.network.signature.describes_keypoints:
             return maps
-        return (*maps, strongest_cells(outputs[LOCAL], outputs[KEYPOINTS], visible))
+        return (*maps, strongest.features)
 
     def fit(self, pooled_maps: Iterable[Sequence[NDArray[np.float32]]]) -> None:
         """Fits the network to the pooled maps of images (`SceneFeatures.pooled`), see `InferenceNetwork.fit`.

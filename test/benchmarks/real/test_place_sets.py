@@ -26,6 +26,7 @@ from textured import textured, write
 import scene_geo_loc.benchmarks.real.place_sets as module
 from scene_geo_loc.benchmarks.real.experiment import Tools
 from scene_geo_loc.benchmarks.real.place_sets import Places, PlaceSet, SimilarityRanking, rank_sequences
+from scene_geo_loc.benchmarks.real.results import RETRIEVAL
 from scene_geo_loc.core.errors import SceneGeoLocError
 
 
@@ -59,19 +60,24 @@ def test_a_matcher_re_ranks_and_the_database_is_described_once(
 
     def rank(parts: Any, tools: Tools) -> Any:
         rankings.append(parts)
-        # The right image is the fifth of each ranking.
-        order = np.arange(10)
-        ranked = np.array([np.roll(order, 4 - i) for i in range(10)])
-        yield SimilarityRanking(ranked, 7.0, np.zeros((10, 10)))
+        # The right image is the fifth of each ranking, and the third with place keypoints.
+        yield {
+            method: SimilarityRanking(
+                np.array([np.roll(np.arange(10), at - i) for i in range(10)]), ms, np.zeros((10, 10))
+            )
+            for method, at, ms in (("descriptor", 4, 7.0), (RETRIEVAL, 2, 8.0))
+        }
 
     monkeypatch.setattr(module, "rank", rank)
     monkeypatch.setattr(module, "ImageMatcher", ByGreyValue)
     experiment = PlaceSet(tmp_path, [places(tmp_path)])
     tools = Tools(tmp_path)
     (by_descriptor,) = experiment.run("descriptor", tools)
+    (by_both,) = experiment.run(RETRIEVAL, tools)
     (by_matcher,) = experiment.run("sift", tools)
     assert (by_descriptor.queries, by_descriptor.references) == (10, 10)
     assert by_descriptor.values == {"recall_1": 0.0, "recall_5": 1.0, "recall_10": 1.0, "ms": 7.0}
+    assert by_both.values == {"recall_1": 0.0, "recall_5": 1.0, "recall_10": 1.0, "ms": 8.0}
     assert by_matcher.values["recall_1"] == 1.0
     assert len(rankings) == 1
 
@@ -100,8 +106,44 @@ def test_only_runs_have_sequences(tmp_path: Path) -> None:
     scattered = Places.by_distance("scattered", tmp_path, [("a", 0.0, 0.0)], [("b", 0.0, 0.0)], 25.0)
     assert PlaceSet(tmp_path, [runs]).methods(["sift"]) == [
         "descriptor",
-        "descriptor, sequence of 3",
-        "descriptor, sequence of 5",
+        "descriptor and place keypoints",
+        "descriptor and place keypoints, sequence of 3",
+        "descriptor and place keypoints, sequence of 5",
         "sift",
     ]
-    assert PlaceSet(tmp_path, [scattered]).methods(["sift"]) == ["descriptor", "sift"]
+    assert PlaceSet(tmp_path, [scattered]).methods(["sift"]) == ["descriptor", RETRIEVAL, "sift"]
+
+
+def test_a_network_without_keypoints_leaves_their_method_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rank(parts: Any, tools: Tools) -> Any:
+        yield {"descriptor": SimilarityRanking(np.tile(np.arange(10), (10, 1)), 7.0, np.zeros((10, 10)))}
+
+    monkeypatch.setattr(module, "rank", rank)
+    experiment = PlaceSet(tmp_path, [places(tmp_path)])
+    with pytest.raises(SceneGeoLocError, match="no keypoints"):
+        experiment.run(RETRIEVAL, Tools(tmp_path))
+    (sequence,) = experiment.run(f"{RETRIEVAL}, sequence of 3", Tools(tmp_path))
+    assert sequence.values["recall_10"] == 1.0
+
+
+@pytest.mark.slow
+def test_keypoints_that_lie_alike_tell_a_place_from_one_of_the_same_things(tmp_path: Path) -> None:
+    """The database has each image, and its quarters in another order."""
+    names: list[str] = []
+    for i in range(10):
+        image = textured(i)
+        rows, columns = image.shape[0] // 2, image.shape[1] // 2
+        write(tmp_path / f"database/{2 * i:02}.png", np.roll(image, 4, axis=1))
+        write(tmp_path / f"database/{2 * i + 1:02}.png", np.roll(image, (rows, columns), axis=(0, 1)))
+        write(tmp_path / f"queries/{i:02}.png", image)
+        names += [f"database/{2 * i:02}.png", f"database/{2 * i + 1:02}.png"]
+    queries = [f"queries/{i:02}.png" for i in range(10)]
+    part = Places("part", tmp_path, names, queries, [np.array([2 * i]) for i in range(10)])
+    experiment = PlaceSet(tmp_path, [part])
+    (both,) = experiment.run(RETRIEVAL, Tools(tmp_path, device="cpu"))
+    assert both.values["recall_1"] == 1.0
+    (rankings,) = experiment._rankings
+    margins = {method: -np.diff(ranking.similarities[:, :2], axis=1) for method, ranking in rankings.items()}
+    assert (margins[RETRIEVAL] > margins["descriptor"] + 0.5).all()

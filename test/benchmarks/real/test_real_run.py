@@ -26,6 +26,7 @@ from textured import textured, write
 from typer.testing import CliRunner, Result
 
 from scene_geo_loc.benchmarks.real.image_matcher import ImageMatcher, epipolar_inliers, why_not_run
+from scene_geo_loc.benchmarks.real.results import RETRIEVAL
 from scene_geo_loc.benchmarks.real.run import RealRun
 from scene_geo_loc.benchmarks.real.sets import SETS, find_sets
 from scene_geo_loc.cli.main import app
@@ -55,8 +56,8 @@ def test_pairs_of_shifted_images_are_found_by_descriptor_and_by_geometry(tmp_pat
     assert result.exit_code == 0, result.output
     (pairs,) = json.loads((tmp_path / "a.json").read_text())["sets"]
     assert (pairs["name"], pairs["folders"]) == ("pairs", ["mine"])
-    assert [method["method"] for method in pairs["methods"]] == ["descriptor", "sift"]
-    (sift,) = pairs["methods"][1]["parts"]
+    assert [method["method"] for method in pairs["methods"]] == ["descriptor", RETRIEVAL, "sift"]
+    (sift,) = pairs["methods"][2]["parts"]
     assert sift["queries"] == 15
     assert sift["values"]["average_precision"] == 1.0
     page = (tmp_path / "page.md").read_text()

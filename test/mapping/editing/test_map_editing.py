@@ -40,7 +40,7 @@ from scene_geo_loc.mapping.editing.comparison import compare_maps
 from scene_geo_loc.mapping.editing.compatibility import check_combinable
 from scene_geo_loc.mapping.editing.pruning import keyframes_in_bytes, keyframes_within
 from scene_geo_loc.mapping.editing.splitting import rows_of_drives, rows_of_tiles
-from scene_geo_loc.mapping.map_info import read_info, write_info
+from scene_geo_loc.mapping.map_info import NO_LONGER_READ, PLACE_KEYPOINTS, read_info, write_info
 from scene_geo_loc.mapping.reference_map import ReferenceMap
 from scene_geo_loc.traversals.opening import open_traversal
 from scene_geo_loc.traversals.sources import sources_of
@@ -81,12 +81,33 @@ def test_a_merged_map_has_the_keyframes_of_both_and_localizes_near_both(
     np.testing.assert_array_equal(merged.index.descriptor(row), second.index.descriptor(2))
     for name, rows in merged.features.items():
         np.testing.assert_array_equal(rows[row], second.features[name][2])
+    assert merged.place_keypoints is not None
+    assert second.place_keypoints is not None
+    np.testing.assert_array_equal(merged.place_keypoints[row], second.place_keypoints[2])
     localizer = Localizer(merged, device="cpu")
     for offset in (0.1, 0.45):
         frame = room.frame(-2.0, offset, 3.0)
         estimate = localizer.localize(frame)
         assert estimate.status is Status.LOCALIZED
         assert position_error_m(estimate.T_map_base, frame.T_map_camera) < 0.05
+
+
+def test_with_a_map_of_an_older_release_no_keyframe_has_place_keypoints(
+    room_map: Path, second_map: Path, tmp_path: Path
+) -> None:
+    """Else those of the newer map would be preferred."""
+    older = Path(shutil.copytree(room_map, tmp_path / "older"))
+    (older / PLACE_KEYPOINTS).rename(older / NO_LONGER_READ[0])
+    info = read_info(older)
+    records = {name: info.files[name] for name in info.files if name != PLACE_KEYPOINTS}
+    records[NO_LONGER_READ[0]] = info.files[PLACE_KEYPOINTS]
+    write_info(older, info.model_copy(update={"files": records}))
+    parts = [MapPart.whole(ReferenceMap.open(path)) for path in (older, second_map)]
+    joined = write_combination(parts, tmp_path / "joined")
+    joined.verify()
+    assert joined.place_keypoints is None
+    assert not {PLACE_KEYPOINTS, *NO_LONGER_READ} & joined.info.files.keys()
+    assert len(joined) == sum(len(part.keyframes) for part in parts)
 
 
 def test_a_map_that_is_split_and_merged_again_is_the_same(merged: ReferenceMap, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""`scene-geo-loc upgrade`: lets files of older releases run without torch."""
+"""`scene-geo-loc upgrade`: gives files of older releases what this one has."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ import typer
 def upgrade(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Checkpoint, or folder of a map.")],
 ) -> None:
-    """Give a checkpoint or a map of an older release the forward pass that runs without torch.
+    """Give a checkpoint or a map of an older release what this one has: the forward pass, place keypoints.
 
-    Needs torch itself (the extra `training`). The file, or the network in the map, is replaced; poses stay
-    the same.
+    To make the forward pass, which then runs without torch, needs torch (the extra `training`). The file, or
+    the network in the map, is replaced; features stay the same.
 
     Example:  scene-geo-loc upgrade street_map
     """

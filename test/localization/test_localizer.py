@@ -37,6 +37,7 @@ from scene_geo_loc.localization.solvers.base import PnpSolver
 from scene_geo_loc.localization.verification.rejection import RejectionKind
 from scene_geo_loc.mapping.builder import BuilderSettings, MapBuilder
 from scene_geo_loc.mapping.map_info import (
+    NO_LONGER_READ,
     PLACE_KEYPOINTS,
     FileRecord,
     read_info,
@@ -44,6 +45,7 @@ from scene_geo_loc.mapping.map_info import (
     write_info,
 )
 from scene_geo_loc.mapping.reference_map import ReferenceMap
+from scene_geo_loc.mapping.upgrade import upgrade
 from scene_geo_loc.traversals.frame import Frame
 
 pytestmark = pytest.mark.slow
@@ -147,6 +149,19 @@ def test_a_map_of_an_older_release_has_no_place_keypoints_and_localizes(
     estimate = Localizer(ReferenceMap.open(older), device="cpu").localize(query)
     assert estimate.status is Status.LOCALIZED
     assert {candidate.agreement for candidate in estimate.candidates} == {0.0}
+
+    # They can be made of its features.
+    (older / NO_LONGER_READ[0]).write_bytes(b"of the older release")
+    record = FileRecord(bytes=20, sha256=sha256_of(older / NO_LONGER_READ[0]))
+    write_info(older, info.model_copy(update={"files": {**files, NO_LONGER_READ[0]: record}}))
+    assert upgrade(older)
+    assert not upgrade(older)
+    assert not (older / NO_LONGER_READ[0]).exists()
+    upgraded = ReferenceMap.open(older)
+    upgraded.verify()
+    again = Localizer(upgraded, device="cpu").localize(query)
+    assert again.status is Status.LOCALIZED
+    assert max(candidate.agreement for candidate in again.candidates) > 0.2
 
 
 def test_place_keypoints_of_another_size_than_the_network_gives_are_refused(

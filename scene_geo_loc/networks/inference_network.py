@@ -37,7 +37,7 @@ from scene_geo_loc.networks.descriptor_head import (
     project,
     with_keypoints,
 )
-from scene_geo_loc.networks.forward_pass import INPUT_AREA, Signature, with_outputs
+from scene_geo_loc.networks.forward_pass import LEAST_AREA, Signature, with_outputs
 from scene_geo_loc.networks.projection import whitened_axes
 from scene_geo_loc.networks.strongest_cells import strongest_count
 
@@ -153,10 +153,10 @@ class InferenceNetwork:
         """Returns the network for images of another shape; the weights do not depend on the input's size.
 
         The input has the shape of these images and at most `Signature.input_area` pixels, or the images'
-        own area if that is smaller and more than `INPUT_AREA`.
+        own area if that is smaller and more than `LEAST_AREA`.
         """
         multiple = self.signature.multiple
-        area = min(self.signature.input_area, max(width * height, INPUT_AREA))
+        area = min(self.signature.input_area, max(width * height, LEAST_AREA))
         input_width, input_height = input_size_for(width, height, multiple, area)
         return self.with_input_size(input_width, input_height)
 

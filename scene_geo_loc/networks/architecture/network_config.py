@@ -33,7 +33,7 @@ from scene_geo_loc.networks.architecture.descriptors import (
 from scene_geo_loc.networks.architecture.encoders import ENCODERS
 from scene_geo_loc.networks.architecture.local_features import LOCAL_FEATURES
 from scene_geo_loc.networks.architecture.pooling import POOLINGS, KeypointVLAD
-from scene_geo_loc.networks.forward_pass import INPUT_AREA
+from scene_geo_loc.networks.forward_pass import LEAST_AREA
 from scene_geo_loc.networks.inference_network import input_size_for
 
 _CHOICES: dict[str, dict[str, Any]] = {
@@ -164,6 +164,6 @@ class NetworkConfig(BaseModel):
 
     def with_input_for(self, width: int, height: int) -> NetworkConfig:
         """Returns a copy with an input of the shape of these images and at most its `input_area` pixels."""
-        area = min(LOCAL_FEATURES[self.local_features].input_area, max(width * height, INPUT_AREA))
+        area = min(LOCAL_FEATURES[self.local_features].input_area, max(width * height, LEAST_AREA))
         input_width, input_height = input_size_for(width, height, self.multiple, area)
         return self.model_copy(update={"input_width": input_width, "input_height": input_height})

@@ -201,9 +201,11 @@ def goals(results: StreetviewResults) -> list[Goal]:
     chosen = results.slides_set
     printed, augmented = slides_gis.street_2_original(), slides_gis.street_2_augmented()
     main = results.find(set=chosen.name, method=PACKAGE, virtual_m=None)
-    widest = max((one for one in results.sets if not one.has_tag_errors), key=lambda one: one.spacing_m)
-    is_wide = widest.spacing_m >= 0.9 * WIDE_M
-    wide = results.find(set=widest.name, method=PACKAGE, virtual_m=None) if is_wide else []
+    exact = [one for one in results.sets if not one.has_tag_errors]
+    widest = max(exact, key=lambda one: one.spacing_m, default=None)
+    wide: list[DriveResult] = []
+    if widest is not None and widest.spacing_m >= 0.9 * WIDE_M:
+        wide = results.find(set=widest.name, method=PACKAGE, virtual_m=None)
     erring = [drive for one in results.sets if one.has_tag_errors for drive in results.find(set=one.name)]
     words = [
         (before, after)

@@ -159,6 +159,13 @@ def test_goals_without_a_measurement_are_open() -> None:
     assert [goal.met for goal in table.goals(results)] == [None] * 6
 
 
+def test_sets_of_which_all_tags_err_have_goals_too() -> None:
+    results = RESULTS.model_copy(update={"sets": SETS[2:], "drives": RESULTS.drives[-1:]})
+    *_, wide, inside = table.goals(results)
+    assert wide.met is None
+    assert "90.0 %" in inside.ours
+
+
 def test_shares_of_all_queries_add_up() -> None:
     assert shares_of_all(RESULTS.drives[3]) == pytest.approx([20, 0, 0, 0, 5, 75])
     assert shares_of_all(drive([None] * 4)) == [0, 0, 0, 0, 0, 100]

@@ -29,4 +29,5 @@ def describe_machine() -> str:
     if cpuinfo.is_file():
         names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
         model = names[0].partition(":")[2].strip() if names else model
-    return f"{model}, {available_cores()} cores"
+    cores = available_cores()
+    return f"{model}, {cores} core{'s' if cores > 1 else ''}"

@@ -29,6 +29,7 @@ from scene_geo_loc.plots.style import MUTED
 
 WRONG_M = 5.0
 """Position error above which a pose is drawn as wrong."""
+_COLUMNS = 3
 _ORIGINAL, _AUGMENTED = "#8c95a3", "#12a184"
 
 
@@ -38,14 +39,18 @@ def error_histogram(drives: Sequence[tuple[str, DriveResult, DriveResult]]) -> F
     Args:
         drives: a title, the results in the original map and in the augmented one.
     """
-    figure = Figure(figsize=(3.6 * max(1, len(drives)), 3.4), layout="constrained")
-    row = figure.subplots(1, max(1, len(drives)), sharey=True, squeeze=False)[0]
+    columns = min(_COLUMNS, max(1, len(drives)))
+    rows = max(1, -(-len(drives) // columns))
+    figure = Figure(figsize=(3.6 * columns, 3.1 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     names = [
         *(f"{low:g}–{low + 1:g}" for low in BIN_EDGES_M[:-1]),
         f"≥ {BIN_EDGES_M[-1]:g}",
         "not\nlocalized",
     ]
-    for axes, (title, original, augmented) in zip(row, drives, strict=False):
+    for axes in grid.flat[len(drives) :]:
+        axes.set_visible(False)
+    for axes, (title, original, augmented) in zip(grid.flat, drives, strict=False):
         for side, drive, colour, label in (
             (-0.2, original, _ORIGINAL, "panoramas alone"),
             (0.2, augmented, _AUGMENTED, "with virtual views"),
@@ -53,8 +58,9 @@ def error_histogram(drives: Sequence[tuple[str, DriveResult, DriveResult]]) -> F
             axes.bar(np.arange(len(names)) + side, shares_of_all(drive), 0.38, color=colour, label=label)
         axes.set(title=title, xticks=np.arange(len(names)), xticklabels=names, xlabel="position error (m)")
         axes.grid(False, axis="x")
-    row[0].set_ylabel("% of the queries")
-    row[0].legend(fontsize=9)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("% of the queries")
+    grid[0, 0].legend(fontsize=9)
     return figure
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -62,9 +63,9 @@ def test_a_map_s_network_gives_the_same_numbers_in_another_runtime(
 ) -> None:
     checkpoint, out = room_map / "network.safetensors", tmp_path / "deep" / "room.onnx"
     shown = CliRunner().invoke(app, ["export", str(checkpoint), str(out)], catch_exceptions=False).output
-    assert "320x224" in shown
+    assert "448x320" in shown
     assert [path.name for path in out.parent.iterdir()] == ["room.onnx"]
-    image = np.repeat(np.repeat(room.frame(1.0, 0.5, 30.0).image[:112], 2, axis=0), 2, axis=1)
+    image = np.asarray(cv2.resize(room.frame(1.0, 0.5, 30.0).image, (448, 320)), np.uint8)
     features = Extractor(load_network(checkpoint)[0], "cpu").extract(image)
     read = read_by_openvino(out, image)
     assert read.keys() >= {"local_features", "global_descriptor"}

@@ -146,4 +146,4 @@ def test_keypoints_that_lie_alike_tell_a_place_from_one_of_the_same_things(tmp_p
     assert both.values["recall_1"] == 1.0
     (rankings,) = experiment._rankings
     margins = {method: -np.diff(ranking.similarities[:, :2], axis=1) for method, ranking in rankings.items()}
-    assert (margins[RETRIEVAL] > margins["descriptor"] + 0.5).all()
+    assert (margins[RETRIEVAL] > 1.3 * margins["descriptor"]).all()

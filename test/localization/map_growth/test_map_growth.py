@@ -364,7 +364,7 @@ def test_waiting_images_become_keyframes_by_a_process_that_holds_the_lock(grown:
     assert not set(before.stamps_ns[[2]].tolist()) & set(after.stamps_ns.tolist())
     statistics.unlink()
     assert sorted(path.name for path in grown.parent.iterdir()) == ["street"]
-    frame = room.frame(-1.0, 0.9, 55.0)
+    frame = room.frame(-0.5, 0.9, 62.0)
     assert Localizer(before, device="cpu").localize(frame).status is not Status.LOCALIZED
     found = Localizer(after, device="cpu").localize(frame)
     assert found.status is Status.LOCALIZED

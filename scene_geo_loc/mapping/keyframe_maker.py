@@ -30,7 +30,7 @@ from scene_geo_loc.geometry.camera import Camera
 from scene_geo_loc.mapping.keyframe_depth.keyframe_depth import as_at_once, choose_depth, measured_depth
 from scene_geo_loc.mapping.keyframe_depth.multi_view_depth import REFINED_SOURCES
 from scene_geo_loc.mapping.partial_map import KeyframeRecord
-from scene_geo_loc.mapping.search.place_keypoints import are_kept, stored_row
+from scene_geo_loc.mapping.search.place_keypoints import keeps_place_keypoints, stored_row
 from scene_geo_loc.mapping.settings import BAG_OF_WORDS, WITHOUT_DEPTH, BuilderSettings, is_vocabulary_file
 from scene_geo_loc.mapping.user_networks import UserNetworks
 from scene_geo_loc.mapping.waiting_keyframes import CompleteKeyframe
@@ -174,7 +174,7 @@ class KeyframeMaker:
             rows = storage.moved(rows, moved)
         record = KeyframeRecord.of(frame, dense.source)
         described = features.described_by
-        if features.strongest is not None and are_kept(self.extractor):
+        if features.strongest is not None and keeps_place_keypoints(self.extractor):
             described = (*described, stored_row(features.strongest))
         return Keyframe(record, rows, depth, sigma, described, complete.frame.image)
 

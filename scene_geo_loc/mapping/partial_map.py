@@ -44,7 +44,7 @@ from scene_geo_loc.mapping.map_info import (
     WORK,
     check_replaceable_map,
 )
-from scene_geo_loc.mapping.search.place_keypoints import are_kept, row_shape
+from scene_geo_loc.mapping.search.place_keypoints import keeps_place_keypoints, row_shape
 from scene_geo_loc.matchers.base import Matcher
 from scene_geo_loc.matchers.features import LocalFeatures
 from scene_geo_loc.matchers.storage import FeatureStorage, FittedStorage, Rows
@@ -206,7 +206,7 @@ class PartialMap:
                 for name, shape in zip(network.signature.pooled, network.pooled_shapes(), strict=True)
             )
         self._described = (*self._descriptors, *self._pooled)
-        if are_kept(extractor):
+        if keeps_place_keypoints(extractor):
             shape = row_shape(network.signature.local_features.channels)
             self._described += (GrowingArray(self.folder / PLACE_KEYPOINTS, shape, np.uint8),)
 

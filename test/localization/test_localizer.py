@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,12 +165,13 @@ def test_a_map_of_an_older_release_has_no_place_keypoints_and_localizes(
     assert max(candidate.agreement for candidate in again.candidates) > 0.2
 
 
-def test_place_keypoints_of_another_size_than_the_network_gives_are_refused(
-    room_map: Path, tmp_path: Path
+@pytest.mark.parametrize("change", [lambda rows: rows[:, :-1], lambda rows: rows.astype(np.float32)])
+def test_place_keypoints_of_another_shape_or_type_than_the_network_gives_are_refused(
+    change: Callable[[np.ndarray], np.ndarray], room_map: Path, tmp_path: Path
 ) -> None:
     damaged = Path(shutil.copytree(room_map, tmp_path / "map"))
     info, file = read_info(damaged), damaged / PLACE_KEYPOINTS
-    np.save(file, np.load(file)[:, :-1])
+    np.save(file, change(np.load(file)))
     record = FileRecord(bytes=file.stat().st_size, sha256=sha256_of(file))
     write_info(damaged, info.model_copy(update={"files": {**info.files, PLACE_KEYPOINTS: record}}))
     with pytest.raises(MapError, match="place keypoints"):

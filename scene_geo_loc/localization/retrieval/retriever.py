@@ -68,10 +68,11 @@ class Retriever:
         self._input_size = (network.input_width, network.input_height)
         stored = reference_map.place_keypoints
         expected = row_shape(network.signature.local_features.channels)
-        if stored is not None and stored.shape[1:] != expected:
+        if stored is not None and (stored.shape[1:], stored.dtype) != (expected, np.uint8):
             raise MapError(
-                f"The place keypoints of {reference_map.path} have the shape {stored.shape[1:]}, and its "
-                f"network gives {expected}: copy the map again, or build it again."
+                f"The place keypoints of {reference_map.path} have the shape {stored.shape[1:]} of "
+                f"{stored.dtype}, and its network gives {expected} of uint8: copy the map again, or build it "
+                "again."
             )
         self._spread = DriveSpread(reference_map)
 

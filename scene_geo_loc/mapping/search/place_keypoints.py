@@ -52,7 +52,7 @@ class PlaceKeypoints(NamedTuple):
     places: NDArray[np.complex128]
 
 
-def are_kept(extractor: Extractor) -> bool:
+def keeps_place_keypoints(extractor: Extractor) -> bool:
     """Returns whether maps keep place keypoints: where the network finds them and describes images, too."""
     return extractor.descriptor is None and extractor.network.signature.finds_keypoints
 

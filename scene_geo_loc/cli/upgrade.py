@@ -27,7 +27,7 @@ def upgrade(
 ) -> None:
     """Give a checkpoint or a map of an older release what this one has: the forward pass, place keypoints.
 
-    To make the forward pass, which then runs without torch, needs torch (the extra `training`). The file, or
+    Torch (the extra `training`) is needed to make the forward pass, which then runs without it. The file, or
     the network in the map, is replaced; features stay the same.
 
     Example:  scene-geo-loc upgrade street_map

@@ -27,15 +27,15 @@ from scene_geo_loc.benchmarks.descriptors.labelled_pairs import (
     PairScores,
     score_similarities,
 )
-from scene_geo_loc.benchmarks.real.descriptors import (
+from scene_geo_loc.benchmarks.real.experiment import Tools, check_count
+from scene_geo_loc.benchmarks.real.image_matcher import ImageFeatures, ImageMatcher
+from scene_geo_loc.benchmarks.real.results import DESCRIPTOR, RETRIEVAL, Kind, Part
+from scene_geo_loc.benchmarks.real.retrieval import (
     NO_KEYPOINTS,
     compare,
     describe_database,
     fitted_extractor,
 )
-from scene_geo_loc.benchmarks.real.experiment import Tools, check_count
-from scene_geo_loc.benchmarks.real.image_matcher import ImageFeatures, ImageMatcher
-from scene_geo_loc.benchmarks.real.results import DESCRIPTOR, RETRIEVAL, Kind, Part
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.progress import tracked
 from scene_geo_loc.localization.query import Stopwatch

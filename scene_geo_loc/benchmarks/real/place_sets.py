@@ -24,16 +24,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scene_geo_loc.benchmarks.real.descriptors import (
+from scene_geo_loc.benchmarks.real.experiment import Tools, check_count
+from scene_geo_loc.benchmarks.real.image_matcher import ImageFeatures, ImageMatcher
+from scene_geo_loc.benchmarks.real.results import DESCRIPTOR, RETRIEVAL, Kind, Part
+from scene_geo_loc.benchmarks.real.retrieval import (
     NO_KEYPOINTS,
     Comparison,
     compare,
     describe_database,
     fitted_extractor,
 )
-from scene_geo_loc.benchmarks.real.experiment import Tools, check_count
-from scene_geo_loc.benchmarks.real.image_matcher import ImageFeatures, ImageMatcher
-from scene_geo_loc.benchmarks.real.results import DESCRIPTOR, RETRIEVAL, Kind, Part
 from scene_geo_loc.core.errors import SceneGeoLocError
 from scene_geo_loc.core.progress import tracked
 from scene_geo_loc.geometry.pose import make_pose

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Global descriptors of image files, by a network that is fitted to the database where it is not yet."""
+"""Images of places, compared as retrieval does: by descriptor, and by the layout of the best keypoints."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ LEAST_AREA = 2 * INPUT_AREA
 """Input that smaller images are enlarged to, pixels, where the network's largest input allows that.
 
 Of a walk indoors in images 160 pixels wide, every fifth mapped, 60 of 75 are localized at 320x224 and 69 at
-480x320; of pairs of places on a campus 90 and 94 % are right.
+480x320; at Gardens Point R@1 is 91 and 94 %.
 """
 LOCAL, COARSE, SECOND = "local_features", "coarse_features", "second_features"
 LATE = (COARSE, SECOND)

@@ -151,7 +151,14 @@ def test_a_map_of_an_older_release_has_no_place_keypoints_and_localizes(
     assert estimate.status is Status.LOCALIZED
     assert {candidate.agreement for candidate in estimate.candidates} == {0.0}
 
-    # They can be made of its features.
+
+def test_a_map_of_an_older_release_gets_place_keypoints_of_its_features_by_upgrade(
+    room_map: Path, query: Frame, tmp_path: Path
+) -> None:
+    older = Path(shutil.copytree(room_map, tmp_path / "map"))
+    (older / PLACE_KEYPOINTS).unlink()
+    info = read_info(older)
+    files = {name: record for name, record in info.files.items() if name != PLACE_KEYPOINTS}
     (older / NO_LONGER_READ[0]).write_bytes(b"of the older release")
     record = FileRecord(bytes=20, sha256=sha256_of(older / NO_LONGER_READ[0]))
     write_info(older, info.model_copy(update={"files": {**files, NO_LONGER_READ[0]: record}}))

@@ -44,9 +44,11 @@ def strongest(count: int, channels: int = 64, hidden: int = 0, seed: int = 0) ->
 
 def test_a_keyframe_keeps_ten_bytes_of_each_of_its_best_keypoints() -> None:
     assert row_shape(64) == (MOST_KEYPOINTS, 10)
-    row = stored_row(strongest(400))
+    cells = strongest(400)
+    row = stored_row(cells)
     assert (row.shape, row.dtype) == ((MOST_KEYPOINTS, 10), np.uint8)
-    np.testing.assert_array_equal(row, stored_row(strongest(400))[:MOST_KEYPOINTS])
+    best = StrongestCells(cells.features[:MOST_KEYPOINTS], cells.places[:MOST_KEYPOINTS])
+    np.testing.assert_array_equal(row, stored_row(best))
 
 
 @given(st.integers(1, 300), st.sampled_from([4, 32, 48, 64, 128]), st.integers(0, 2**32 - 1))
